@@ -1,0 +1,49 @@
+"""What a client asks for, in no client's format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A call that the assistant made in an earlier turn; `arguments` is the JSON text as the client holds it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultPart:
+    """What the client's tool answered to the call `call_id`."""
+
+    call_id: str
+    text: str
+
+
+Part = TextPart | ToolCallPart | ToolResultPart
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    parts: tuple[Part, ...]
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves it to the settings."""
+
+    messages: tuple[Message, ...]
+    model: str | None = None
+    show_thoughts: bool | None = None

@@ -1,0 +1,125 @@
+"""What an upstream says back, in no upstream's format.
+
+A stream is a generator of events. It ends with exactly one `Done`, or raises a GatewayError; nothing follows either.
+Closing it closes the upstream connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Literal
+
+FinishReason = Literal["stop", "content_filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The upstream has begun to answer; first of the gateway's events. `model` is the id that was really used."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One sentence that says why there is no answer; `Done("content_filter")` follows."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A source for the answer's characters `start` to `end` (code points, end exclusive)."""
+
+    start: int
+    end: int
+    uri: str
+    title: str = ""
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutput:
+    """A file that the model made: kept upstream under `file_id`, or sent along as `data`."""
+
+    mime_type: str
+    file_id: str | None = None
+    name: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts, all estimated (domain/usage.py); `output_tokens` includes `reasoning_tokens`."""
+
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Everything that had arrived has been yielded: what was joined for one write goes out now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    finish_reason: FinishReason = "stop"
+
+
+ChatEvent = Started | TextDelta | ThoughtDelta | Refusal | Citation | FileOutput | Usage | Flush | Done
+ChatStream = Generator[ChatEvent]
+
+FLUSH = Flush()
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole answer: what `collect` makes of a stream."""
+
+    model: str = ""
+    text: str = ""
+    thoughts: str = ""
+    refusal: str | None = None
+    citations: list[Citation] = field(default_factory=list)
+    usage: Usage = Usage(0, 0)
+    finish_reason: FinishReason = "stop"
+
+
+def collect(events: ChatStream) -> Answer:
+    """Read a stream to its end. Raises what the stream raises."""
+    answer = Answer()
+    text: list[str] = []
+    thoughts: list[str] = []
+    for event in events:
+        match event:
+            case Started(model):
+                answer.model = model
+            case TextDelta(delta):
+                text.append(delta)
+            case ThoughtDelta(delta):
+                thoughts.append(delta)
+            case Refusal(sentence):
+                answer.refusal = sentence
+                text.append(sentence)
+            case Citation():
+                answer.citations.append(event)
+            case Usage():
+                answer.usage = event
+            case Done(reason):
+                answer.finish_reason = reason
+            case FileOutput() | Flush():
+                pass
+    answer.text = "".join(text)
+    answer.thoughts = "".join(thoughts)
+    return answer

@@ -1,0 +1,121 @@
+"""Every error that a client can meet, and what may be done about it.
+
+The class decides status and code; `retryable` tells the gateway whether another try may succeed, `retry_after` (seconds)
+and `should_retry` tell the client's SDK. Messages are for the client: no secret, no account, nothing of a prompt or answer.
+
+* GatewayError                   500  internal_error
+  + BadRequest                   400  invalid_request_error   the request cannot be understood; `param` names the field
+    - ContextLengthExceeded      400  context_length_exceeded
+  + Unauthenticated              401  invalid_api_key
+  + NotFound                     404  not_found
+    - ModelNotFound              404  model_not_found
+  + MethodNotAllowed             405  method_not_allowed
+  + RequestTooLarge              413  request_too_large
+  + UnsupportedMediaType         415  unsupported_media_type
+  + NotOffered                   501  not_implemented
+  + NoAccountAvailable           503  no_account_available
+  + UpstreamError                502  upstream_error          the upstream broke, or said nothing of use
+    - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was cut off
+    - UpstreamTimeout            504  upstream_timeout
+    - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
+    - QuotaExhausted             429  insufficient_quota      this account's quota
+    - CredentialRefused          502  upstream_auth_failed    the user must renew the account's cookies
+    - TokenRefused               502  upstream_auth_failed    the bearer, not yet the credential: a fresh one is tried
+    - SessionGone                502  upstream_error          the upstream session does not exist (any more)
+    - RequestRefused             400  invalid_request_error   the request's own fault, by the upstream's word
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base of every error that a surface renders for its client."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    should_retry: ClassVar[bool | None] = None  # x-should-retry: None leaves it to the SDK's own rule
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+
+class BadRequest(GatewayError):
+    status, code = 400, "invalid_request_error"
+
+
+class ContextLengthExceeded(BadRequest):
+    code = "context_length_exceeded"
+
+
+class Unauthenticated(GatewayError):
+    status, code = 401, "invalid_api_key"
+
+
+class NotFound(GatewayError):
+    status, code = 404, "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    status, code = 405, "method_not_allowed"
+
+
+class RequestTooLarge(GatewayError):
+    status, code = 413, "request_too_large"
+
+
+class UnsupportedMediaType(GatewayError):
+    status, code = 415, "unsupported_media_type"
+
+
+class NotOffered(GatewayError):
+    status, code, should_retry = 501, "not_implemented", False
+
+
+class NoAccountAvailable(GatewayError):
+    status, code, should_retry = 503, "no_account_available", False
+
+
+class UpstreamError(GatewayError):
+    status, code = 502, "upstream_error"
+    should_retry: ClassVar[bool | None] = False
+
+
+class UpstreamProtocolError(UpstreamError):
+    pass
+
+
+class UpstreamTimeout(UpstreamError):
+    status, code = 504, "upstream_timeout"
+
+
+class UpstreamOverloaded(UpstreamError):
+    status, code, should_retry = 503, "upstream_overloaded", None
+
+
+class QuotaExhausted(UpstreamError):
+    status, code = 429, "insufficient_quota"
+
+
+class CredentialRefused(UpstreamError):
+    code = "upstream_auth_failed"
+
+
+class TokenRefused(UpstreamError):
+    code = "upstream_auth_failed"
+
+
+class SessionGone(UpstreamError):
+    pass
+
+
+class RequestRefused(UpstreamError):
+    status, code, should_retry = 400, "invalid_request_error", None
