@@ -1,0 +1,71 @@
+"""JSON lines on stdout: `timestamp level event logger request_id` and the event's own fields.
+
+The message of a record is the event's name; facts are fields (`extra=`). Other libraries' loggers speak from warning up.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from gbproxy.observability import trace
+
+_PLAIN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "taskName"})
+
+
+def configure(level: str = "info", log_format: str = "json") -> None:
+    """Send every log line to stdout in the given format; may be called again."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Json() if log_format == "json" else _Text())
+    handler.addFilter(_add_request_id)
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("gbproxy").setLevel(level.upper())
+    logging.captureWarnings(True)
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    if not hasattr(record, "request_id"):
+        record.request_id = trace.current().request_id
+    return True
+
+
+class _Json(JsonFormatter):
+    def __init__(self) -> None:
+        super().__init__(["levelname", "message", "name", "request_id"], json_ensure_ascii=False)
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        log_data["timestamp"] = _timestamp(record)
+        log_data["level"] = record.levelname.lower()
+        log_data["event"] = record.message
+        log_data["logger"] = record.name
+        log_data["request_id"] = record.__dict__.get("request_id")
+        log_data.update(message_dict)
+        log_data.update(_facts(record))
+
+
+class _Text(logging.Formatter):
+    """For people: time, level, event, then the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{key}={value}" for key, value in _facts(record).items() if value is not None)
+        request_id = record.__dict__.get("request_id")
+        line = f"{_timestamp(record)} {record.levelname.lower():7} {record.getMessage()}"
+        line += f" [{request_id}]" if request_id != "-" else ""
+        line += f" {facts}" if facts else ""
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _PLAIN}
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

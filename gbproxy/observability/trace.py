@@ -1,0 +1,45 @@
+"""What is measured and noted about one request on its way through the house."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Trace:
+    """Filled by every room that the request passes; read by the access line and the response headers.
+
+    `upstream_s` is the time spent waiting on the upstream: what remains of the elapsed time is the gateway's own.
+    `facts` become fields of the `request.done` event.
+    """
+
+    request_id: str = "-"
+    started: float = field(default_factory=time.perf_counter)
+    upstream_s: float = 0.0
+    attempts: int = 0
+    ttft_ms: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def elapsed_ms(self) -> float:
+        return (time.perf_counter() - self.started) * 1000
+
+    def overhead_ms(self) -> float:
+        return max(0.0, self.elapsed_ms() - self.upstream_s * 1000)
+
+
+_current: ContextVar[Trace | None] = ContextVar("gbproxy_trace", default=None)
+
+
+def begin(request_id: str) -> Trace:
+    """Start a new trace in this context. A keep-alive connection's next request replaces it."""
+    trace = Trace(request_id)
+    _current.set(trace)
+    return trace
+
+
+def current() -> Trace:
+    """The request's trace, or a fresh one that nobody reads (background work, use as a library)."""
+    return _current.get() or Trace()
