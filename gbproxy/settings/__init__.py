@@ -1,0 +1,31 @@
+"""Every environment variable, typed and frozen, each with its description and default.
+
+`load` reads them from a mapping, never from `os.environ` by itself, and reports all mistakes in one error.
+"""
+
+from gbproxy.settings.documentation import Documented, documented
+from gbproxy.settings.fields import (
+    DO_NOTHING,
+    NOT_YET,
+    STATUS_LINES,
+    AccountSettings,
+    ModelSettings,
+    Settings,
+    status_line,
+)
+from gbproxy.settings.loading import load
+from gbproxy.settings.problems import SettingsError
+
+__all__ = [
+    "DO_NOTHING",
+    "NOT_YET",
+    "STATUS_LINES",
+    "AccountSettings",
+    "Documented",
+    "ModelSettings",
+    "Settings",
+    "SettingsError",
+    "documented",
+    "load",
+    "status_line",
+]

@@ -1,0 +1,62 @@
+"""The settings as the documentation shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gbproxy.settings.fields import ACCOUNT_VARIABLES, STATUS_LINES, VARIABLES, AccountSettings, Settings
+from gbproxy.settings.sources import ALIASES, SECRETS
+
+
+@dataclass(frozen=True, slots=True)
+class Documented:
+    """A variable as the documentation shows it; `aliases` has older programs' names too."""
+
+    name: str
+    aliases: tuple[str, ...]
+    default: str
+    description: str
+    secret: bool
+
+
+# Defaults that the field's value does not tell.
+_DEFAULTS = {
+    "API_KEYS": "made at start",
+    "SECRET_KEY": "random per start",
+    "DATABASE_URL": "a private temporary SQLite file",
+    "USER_AGENT": "gbproxy/<version>",
+    "CA_BUNDLE": "the system's",
+    "MODELS": "built-in catalogue",
+    "STATUS_LINES": ", ".join(STATUS_LINES),
+}
+
+
+def documented() -> list[Documented]:
+    """Every variable that a setting is read from, in the order of the fields."""
+    return [
+        Documented(
+            name=variable,
+            aliases=tuple(ALIASES.get(variable, ())),
+            default=_DEFAULTS.get(variable, _default_text(info.default)),
+            description=info.description or "",
+            secret=variable in SECRETS,
+        )
+        for variable, info in _variables_and_fields()
+    ]
+
+
+def _variables_and_fields() -> Iterator[tuple[str, Any]]:
+    for name, info in Settings.model_fields.items():
+        if name == "accounts":
+            yield from ((ACCOUNT_VARIABLES[part], AccountSettings.model_fields[part]) for part in ACCOUNT_VARIABLES)
+            yield "ACCOUNTS", info
+        elif name in VARIABLES:
+            yield VARIABLES[name], info
+
+
+def _default_text(default: object) -> str:
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default) if isinstance(default, str | int) else "unset"

@@ -1,0 +1,91 @@
+"""An environment -> Settings, or all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gbproxy.settings import accounts as account_settings
+from gbproxy.settings import rules
+from gbproxy.settings.fields import DO_NOTHING, NOT_YET, VARIABLES, Settings
+from gbproxy.settings.problems import SettingsError, line
+from gbproxy.settings.sources import SECRETS, Found, Reader
+
+
+def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Settings:
+    """The settings of an environment; `known_models` are the built-in catalogue's names, for `DEFAULT_MODEL`.
+
+    Raises SettingsError with every mistake.
+    """
+    reader = Reader(environ)
+    found = {name: given for name, variable in VARIABLES.items() if (given := reader.find(variable))}
+    accounts, account_problems = account_settings.read(reader)
+    for variable in sorted((NOT_YET & SECRETS) - set(VARIABLES.values())):
+        reader.find(variable)  # has no field yet, but its file must be readable
+    settings, faults = _validated({name: given.text for name, given in found.items() if given.text is not None})
+    problems = [
+        *reader.problems,
+        *account_problems,
+        *(line(found[str(fault["loc"][0])].name, fault["loc"][1:], fault) for fault in faults),
+        *_weak_keys(settings, found),
+        *_missing_secret_key(settings, found),
+    ]
+    if not {"models", "default_model"} & {fault["loc"][0] for fault in faults}:
+        problems += _unknown_default_model(settings, found, known_models)
+    if problems:
+        raise SettingsError(problems)
+    return settings.model_copy(update={"accounts": accounts, "ignored": _ignored(environ)})
+
+
+def _validated(values: dict[str, Any]) -> tuple[Settings, list[ErrorDetails]]:
+    """The settings, with defaults where a value is wrong, and what is wrong."""
+    try:
+        return Settings(**values), []
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+    wrong = {fault["loc"][0] for fault in faults}
+    return Settings(**{name: value for name, value in values.items() if name not in wrong}), faults
+
+
+def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+    strong = not rules.is_loopback(settings.host)
+    admin_keys = (settings.admin_key,) if settings.admin_key else ()
+    for name, keys in (
+        ("api_keys", settings.api_keys),
+        ("admin_key", admin_keys),
+        ("secret_keys", settings.secret_keys),
+    ):
+        for position, key in enumerate(keys, start=1):
+            if fault := rules.key_fault(key.get_secret_value(), strong=strong):
+                which = f"key {position} " if len(keys) > 1 else ""
+                yield f"{found[name].name}: {which}{fault}"
+
+
+def _missing_secret_key(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    unreadable = "secret_keys" in found and found["secret_keys"].text is None
+    if rules.outlives_the_process(url) and not settings.secret_keys and not unreadable:
+        yield f"{found['database_url'].name}: needs SECRET_KEY beside it, which encrypts what the database keeps"
+
+
+def _unknown_default_model(
+    settings: Settings, found: Mapping[str, Found], known_models: Collection[str]
+) -> Iterator[str]:
+    given = found.get("default_model")
+    known = {"gemini-business", *known_models, *(name for model in settings.models for name in model.names)}
+    if given and known_models and given.text not in known:
+        yield f"{given.name}: is no model of the catalogue; allowed: {', '.join(sorted(known))}"
+
+
+def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:
+    without_effect = DO_NOTHING | NOT_YET
+    return tuple(
+        sorted(
+            name
+            for name, text in environ.items()
+            if text.strip() and (name in without_effect or name.removesuffix("_FILE") in without_effect)
+        )
+    )

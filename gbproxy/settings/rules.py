@@ -1,0 +1,247 @@
+"""How the text of a variable becomes a value. A rule raises ValueError with what is allowed, never with the value."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import os
+import re
+import zoneinfo
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+LARGEST = 1_000_000_000  # for every number: more would overflow a timer
+
+
+def whole_number(text: str, *, least: int, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,20}", text) or not least <= int(text) <= most:
+        raise ValueError(f"must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def number(text: str, *, zero_allowed: bool = False) -> float:
+    value = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text) else math.nan
+    if not 0 <= value <= LARGEST or (value == 0 and not zero_allowed):
+        raise ValueError(f"must be a number, {'at least' if zero_allowed else 'more than'} 0 and at most {LARGEST}")
+    return value
+
+
+def json_value(text: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
+    wanted = "a JSON array" if kind is list else "a JSON object"
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"is not valid JSON ({where}); it must be {wanted}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
+        raise ValueError(f"is not readable JSON; it must be {wanted}") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"must be {wanted}")
+    return value
+
+
+def comma_separated(text: str) -> tuple[str, ...]:
+    """The items in their order, without blanks and repetitions."""
+    return tuple(dict.fromkeys(item for item in map(str.strip, text.split(",")) if item))
+
+
+def host(text: str) -> str:
+    """An address or host name to listen on; an IPv6 address comes back without brackets."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not _is_address(bare) and not _HOST_NAME.fullmatch(text):
+        raise ValueError("must be an IP address or a host name, without scheme, port or path")
+    return bare
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address or host name as `host` returns it is reached from this machine only."""
+    if _is_address(address):
+        return ipaddress.ip_address(address).is_loopback
+    return address.casefold() == "localhost"
+
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def base_url(text: str) -> str:
+    """An http(s) address that paths can be added to: no slash at its end."""
+    parts = _url(text, ("http", "https"))
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user name or password")
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}".rstrip("/")
+
+
+def proxy_url(text: str) -> str:
+    parts = _url(text, ("http", "https", "socks5", "socks5h"))
+    if parts.path not in ("", "/"):
+        raise ValueError("must end after the host and port; a `/` in a password is written %2F")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _url(text: str, schemes: tuple[str, ...]) -> SplitResult:
+    allowed = f"must be an address such as {schemes[0]}://host:port; allowed: {', '.join(schemes)}"
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(f"{allowed}, all of it printable ASCII without spaces")
+    if "?" in text or "#" in text:
+        raise ValueError("must not contain `?` or `#`; in a password they are written %3F and %23")
+    try:
+        parts = urlsplit(text)
+        name, _ = parts.hostname or "", parts.port  # reading the port checks it
+    except ValueError:
+        raise ValueError(f"{allowed}, with a port up to 65535") from None
+    if parts.scheme not in schemes or not (_HOST_NAME.fullmatch(name) or _is_address(name)):
+        raise ValueError(allowed)
+    return parts
+
+
+def database_url(text: str) -> str:
+    if not re.match(r"sqlite:///|postgresql://.", text):
+        raise ValueError("must begin with sqlite:/// (four slashes for an absolute path) or postgresql://")
+    return text
+
+
+def outlives_the_process(url: str) -> bool:
+    """Whether a database keeps what is in it; none given ("") and SQLite in memory do not."""
+    return url not in ("", "sqlite:///", "sqlite:///:memory:")
+
+
+def cookie(text: str, name: str) -> str:
+    """A cookie's bare value, also of a pasted `name=value;`."""
+    value = text.strip(_PASTED).removeprefix(f"{name}=").strip(_PASTED)
+    if not value:
+        raise ValueError(f"is empty; it must be the value of the cookie {name}")
+    if ";" in value:
+        raise ValueError(f"contains `;`; it must be the value of the one cookie {name}")
+    return header_value(value)
+
+
+_PASTED = " \t\r\n;\"'"
+
+
+def header_value(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]", text):
+        raise ValueError(
+            "contains characters that no header can carry: line breaks, control characters or non-Latin ones"
+        )
+    return text.strip()
+
+
+def user_agent(text: str) -> str:
+    if not re.fullmatch(r"[ -~]+", text):
+        raise ValueError("must be printable ASCII")
+    return text.strip()
+
+
+def headers(text: str) -> dict[str, str]:
+    """Further request headers out of a JSON object of texts."""
+    mistakes: list[str] = []
+    result: dict[str, str] = {}
+    for position, (name, value) in enumerate(json_value(text, dict).items(), start=1):
+        try:
+            result[_header_name(name, position, result)] = header_value(_header_text(value))
+        except ValueError as error:
+            shown = name if _TOKEN.fullmatch(name) else f"number {position}"
+            mistakes.append(f"header {shown} {error}")
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
+    return result
+
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+
+_REFUSED_HEADERS = {
+    "authorization": "the gateway sends each account's own token in it",
+    "cookie": "the gateway sends each account's own cookies in it",
+    "host": "it follows from the address",
+    "content-length": "it follows from the body",
+    "transfer-encoding": "it follows from the body",
+    "connection": "the gateway keeps its connections itself",
+}
+
+
+def _header_name(name: str, position: int, earlier: Mapping[str, str]) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("has a name with characters that a header's name cannot have")
+    if reason := _REFUSED_HEADERS.get(name.lower()):
+        raise ValueError(f"cannot be set: {reason}")
+    if name.lower() in map(str.lower, earlier):
+        raise ValueError("is given twice")
+    return name
+
+
+def _header_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("has a value that is not text")
+    return value
+
+
+def readable_path(text: str) -> Path:
+    # os.path and not Path: it also says no, instead of raising, where a path is too long or its directory closed to us.
+    if not (os.path.isfile(text) or os.path.isdir(text)) or not os.access(text, os.R_OK):
+        raise ValueError("must be the path of a file or directory that exists and can be read")
+    return Path(text)
+
+
+def time_zone(text: str) -> str:
+    """A name of the tz database; where the machine has none, what looks like one."""
+    shaped = re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,3}", text)
+    if not shaped or (text != "UTC" and not _is_zone(text) and zoneinfo.available_timezones()):
+        raise ValueError("must be a time zone's name, such as UTC or Europe/Madrid")
+    return text
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a directory of zones, such as America
+        return False
+    return True
+
+
+# Words that examples and tutorials put where a key belongs, compared without case, with and without a leading `sk-`.
+PLACEHOLDERS = frozenset({
+    "admin", "api-key", "api_key", "apikey", "default", "demo", "dummy", "example", "foobar", "key", "mysecretkey",
+    "my-secret-key", "my_secret_key", "my-super-secret-key", "none", "null", "password", "secret", "secret-key",
+    "secret_key", "sk-my-secret-key", "super-secret-key", "supersecret", "supersecretkey", "test", "test-key",
+    "testkey", "token", "undefined", "adminadminadminadmin", "passwordpassword", "secretsecretsecret",
+})  # fmt: skip
+PLACEHOLDER_STARTS = (
+    "your_", "your-", "yourkey", "<", "{{", "${", "$(", "...", "xxx", "123456", "abcdefgh", "changeme",
+    "change-", "change_", "replace-", "replace_", "insert-", "insert_", "put-", "put_", "enter-", "enter_",
+    "placeholder", "example-", "example_", "todo", "fixme", "sk-test", "sk-example", "my-secret-", "my_secret_",
+    "some-secret", "some_secret", "super-secret", "super_secret",
+)  # fmt: skip
+PLACEHOLDER_PARTS = ("changeme", "change-me", "change_me", "change-this", "change_this", "change-in-", "placeholder")
+KEY_MIN_CHARS = 16
+
+
+def key_fault(key: str, *, strong: bool) -> str | None:
+    """What is wrong with a key that clients or administrators show; `strong`: it guards more than this machine."""
+    if not re.fullmatch(r"[!-~]+", key) or "," in key:
+        return "must be printable ASCII without spaces and commas"
+    if strong and is_placeholder(key):
+        return "is a well-known placeholder; it must be a secret of your own unless HOST is loopback"
+    if strong and len(key) < KEY_MIN_CHARS:
+        return f"is too short; it must have at least {KEY_MIN_CHARS} characters unless HOST is loopback"
+    return None
+
+
+def is_placeholder(key: str) -> bool:
+    folded = key.casefold()
+    bare = folded.removeprefix("sk-")
+    return (
+        len(set(bare)) <= 1
+        or any(form in PLACEHOLDERS or form.startswith(PLACEHOLDER_STARTS) for form in (folded, bare))
+        or any(part in folded for part in PLACEHOLDER_PARTS)
+    )

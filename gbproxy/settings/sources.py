@@ -1,0 +1,104 @@
+"""How settings are written: under which names, and in which files.
+
+No message ever repeats a text: it may be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+MAX_FILE_BYTES = 1024 * 1024
+
+SECRETS = frozenset({
+    "API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY", "SECURE_C_SES", "HOST_C_OSES", "ACCOUNTS", "DATABASE_URL",
+    "REDIS_URL", "PROXY", "UPSTREAM_HEADERS", "METRICS_KEY",
+})  # fmt: skip
+# Variables that may also be given as a path, NAME_FILE: every secret, and what stands beside the cookies.
+IN_FILES = SECRETS | {"CSESIDX", "CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID"}
+
+
+def _with_version(origin: str) -> str:
+    origin = origin.rstrip("/")
+    return origin if origin.endswith("/v1alpha") else f"{origin}/v1alpha"
+
+
+def _with_scheme(host: str) -> str:
+    return host if "://" in host else f"https://{host}"
+
+
+# Other names of a setting (those of older programs too), and what makes its text out of theirs.
+ALIASES: Mapping[str, Mapping[str, Callable[[str], str]]] = {
+    "HOST": {"SERVER_ADDRESS": str},
+    "PORT": {"SERVER_PORT": str},
+    "API_KEYS": {"API_KEY": str},
+    "CONFIG_ID": {"GEMINI_BUSINESS_CONFIG_ID": str},
+    "API_BASE_URL": {"GEMINI_API_BASE": _with_version},
+    "GEMINI_BUSINESS_URL": {"BUSINESS_DOMAIN": _with_scheme},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A setting's text, None when its file could not be read, and the variable's name as the user wrote it."""
+
+    name: str
+    text: str | None
+
+
+class Reader:
+    """Looks settings up in an environment; `problems` collects what is wrong with how they are given."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.problems: list[str] = []
+
+    def find(self, name: str) -> Found | None:
+        """The setting `name`, under whichever of its names it is given; empty counts as not given."""
+        spellings: dict[str, Callable[[str], str]] = {name: str, **ALIASES.get(name, {})}
+        found = [given for spelling, convert in spellings.items() if (given := self._look_up(spelling, convert))]
+        for other in found[1:]:
+            if _differ(found[0].text, other.text):
+                self.problems.append(
+                    f"{found[0].name}: has another value than {other.name}, which means the same; set one of the two"
+                )
+        return found[0] if found else None
+
+    def _look_up(self, name: str, convert: Callable[[str], str]) -> Found | None:
+        text = self._environ.get(name, "").strip()
+        path = self._environ.get(f"{name}_FILE", "").strip() if name in IN_FILES else ""
+        if text and path:
+            self.problems.append(f"{name}_FILE: is set together with {name}; set one of the two")
+        if text:
+            return Found(name, convert(text))
+        return self._look_into(f"{name}_FILE", path, convert) if path else None
+
+    def _look_into(self, name: str, path: str, convert: Callable[[str], str]) -> Found | None:
+        try:
+            text = read_secret(path)
+        except ValueError as error:
+            self.problems.append(f"{name}: {error}")
+            return Found(name, None)
+        return Found(name, convert(text)) if text.strip() else None
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one.rstrip("/") != other.rstrip("/")
+
+
+def read_secret(path: str) -> str:
+    """A secret file's text without its last newline."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ValueError("is not a path to a file") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError("the file is larger than 1 MB; it may hold one secret")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r")

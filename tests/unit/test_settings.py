@@ -1,0 +1,1068 @@
+"""What each environment variable accepts, what it refuses, and that nothing refused or secret is ever shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import zoneinfo
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
+
+from gbproxy import __version__
+from gbproxy.settings import DO_NOTHING, NOT_YET, Settings, SettingsError, documented, load, status_line
+from gbproxy.settings.sources import ALIASES, IN_FILES, SECRETS
+
+KEY = "k7Jq2mZ0vT9xWc4LbN8r"
+KNOWN = frozenset({"gemini-auto", "gemini-business", "gemini-2.5-pro"})
+ACCOUNT = {"SECURE_C_SES": "CSE.AdwtfQ==", "HOST_C_OSES": "COS.Bcvkk", "CSESIDX": "123456789", "CONFIG_ID": "1111-2222"}
+
+
+def entry(**changes: object) -> dict[str, object]:
+    return {"name": "one", "secure_c_ses": "CSE.one", "csesidx": "1", "config_id": "c-1", **changes}
+
+
+def accounts(*entries: object) -> dict[str, str]:
+    return {"ACCOUNTS": json.dumps(entries)}
+
+
+def models(*entries: object) -> dict[str, str]:
+    return {"MODELS": json.dumps(entries)}
+
+
+def problems_of(environ: dict[str, str], known_models: frozenset[str] = KNOWN) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(environ, known_models)
+    return caught.value.problems
+
+
+def problem_of(environ: dict[str, str]) -> str:
+    problems = problems_of(environ)
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+def plain(keys: tuple[SecretStr, ...]) -> list[str]:
+    return [key.get_secret_value() for key in keys]
+
+
+# Defaults and sources
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = load({}, KNOWN)
+
+    assert (settings.host, settings.port) == ("0.0.0.0", 8080)
+    assert (settings.web_concurrency, settings.worker_connections) == (1, 1000)
+    assert (settings.graceful_timeout_s, settings.max_body_mb) == (120, 32)
+    assert (settings.log_level, settings.log_format) == ("info", "json")
+    assert (settings.api_keys, settings.accounts, settings.models, settings.ignored) == ((), (), (), ())
+    assert settings.gemini_business_url == "https://business.gemini.google"
+    assert settings.api_base_url == "https://biz-discoveryengine.googleapis.com/v1alpha"
+    assert (settings.proxy, settings.ca_bundle, settings.upstream_headers) == (None, None, {})
+    assert settings.user_agent == f"gbproxy/{__version__}"
+    assert (settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s) == (10, 120, 1800)
+    assert (settings.prompt_max_chars, settings.default_model) == (400_000, "gemini-auto")
+    assert (settings.upstream_stream, settings.thoughts) == ("json", "hide")
+    assert (settings.language_code, settings.time_zone) == ("en-US", "UTC")
+    assert settings.status_lines == {
+        "assessing the request",
+        "generating response",
+        "analyzing the request",
+        "formulating the response",
+        "refining the response",
+    }
+
+
+def test_the_process_environment_is_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9999")
+    monkeypatch.setenv("port", "9998")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+
+    settings = load({})
+
+    assert (settings.port, settings.proxy) == (8080, None)
+    assert Settings().port == 8080
+
+
+@pytest.mark.parametrize("variable", [item.name for item in documented()])
+@pytest.mark.parametrize("empty", ["", "  ", "\t\n"])
+def test_an_empty_value_means_unset(variable: str, empty: str) -> None:
+    assert load({variable: empty}, KNOWN) == load({})
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load(ACCOUNT)
+
+    with pytest.raises(ValidationError):
+        settings.port = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        settings.accounts[0].name = "other"  # type: ignore[misc]
+
+
+def test_no_secret_shows_when_settings_are_printed() -> None:
+    environ = {
+        **ACCOUNT,
+        "API_KEYS": KEY,
+        "ADMIN_KEY": f"admin-{KEY}",
+        "SECRET_KEY": f"sign-{KEY}",
+        "DATABASE_URL": "postgresql://u:dbpass-77@h/d",
+        "PROXY": "http://u:proxypass-88@h:1",
+        "UPSTREAM_HEADERS": '{"X-Token": "headersecret-99"}',
+    }
+
+    shown = repr(load(environ)) + str(load(environ))
+
+    for secret in (
+        ACCOUNT["SECURE_C_SES"],
+        ACCOUNT["HOST_C_OSES"],
+        KEY,
+        "dbpass-77",
+        "proxypass-88",
+        "headersecret-99",
+    ):
+        assert secret not in shown
+
+
+# Older programs
+
+
+BLOCKS = {
+    "A": """
+        GEMINI_API_BASE=https://biz-discoveryengine.googleapis.com
+        AUTH_DOMAIN=auth.business.gemini.google
+        BUSINESS_DOMAIN=business.gemini.google
+        CONFIG_ID=11111111-2222-4333-8444-555555555555
+        JWT_EXPIRY_MINUTES=60
+        LOG_LEVEL=info
+    """,
+    "B": """
+        SERVER_ADDRESS=0.0.0.0
+        SERVER_PORT=8080
+        GEMINI_BUSINESS_URL=https://business.gemini.google
+        API_BASE_URL=https://biz-discoveryengine.googleapis.com/v1alpha
+        AUTH_URL=https://auth.business.gemini.google
+        ACCOUNT_EMAIL=someone@example.com
+        SESSION_TIMEOUT=1800
+        OPENAI_COMPATIBLE=true
+        API_KEY_HEADER=Authorization
+        DEFAULT_MODEL=gemini-business
+        LOG_LEVEL=info
+        LOG_FORMAT=json
+    """,
+    "C": """
+        GEMINI_BUSINESS_EMAIL=someone@example.com
+        GEMINI_BUSINESS_CONFIG_ID=11111111-2222-4333-8444-555555555555
+        PORT=8080
+        LOG_LEVEL=info
+        JWT_SECRET=a_long_random_value
+    """,
+    "D": """
+        SECURE_C_SES=CSE.fromblockd
+        CSESIDX=424242
+        CONFIG_ID=11111111-2222-4333-8444-555555555555
+        HOST_C_OSES=
+        API_KEY=sk-0123456789abcdef
+        SECRET_KEY=b7e151628aed2a6abf71589
+        PROXY=http://127.0.0.1:7890
+        DATABASE_URL=postgresql://user:password@localhost:5432/gemini_db
+    """,
+}
+
+
+def block(letter: str) -> dict[str, str]:
+    return dict(line.strip().split("=", 1) for line in BLOCKS[letter].strip().splitlines())
+
+
+@pytest.mark.parametrize("letter", BLOCKS)
+def test_the_settings_of_older_programs_work_when_pasted(letter: str) -> None:
+    beside = {"SECURE_C_SES": "CSE.beside", "CSESIDX": "77", "HOST_C_OSES": "COS.beside"}
+    if letter == "B":
+        beside["CONFIG_ID"] = "11111111-2222-4333-8444-555555555555"
+
+    settings = load({**beside, **block(letter)}, KNOWN)
+
+    assert [account.config_id for account in settings.accounts] == ["11111111-2222-4333-8444-555555555555"]
+    assert (settings.host, settings.port) == ("0.0.0.0", 8080)
+    assert settings.gemini_business_url == "https://business.gemini.google"
+    assert settings.api_base_url == "https://biz-discoveryengine.googleapis.com/v1alpha"
+    assert settings.default_model == "gemini-auto"
+
+
+@pytest.mark.parametrize(
+    ("letter", "ignored"),
+    [
+        ("A", ("AUTH_DOMAIN", "JWT_EXPIRY_MINUTES")),
+        ("B", ("ACCOUNT_EMAIL", "API_KEY_HEADER", "AUTH_URL", "OPENAI_COMPATIBLE", "SESSION_TIMEOUT")),
+        ("C", ("GEMINI_BUSINESS_EMAIL", "JWT_SECRET")),
+        ("D", ("DATABASE_URL", "SECRET_KEY")),
+    ],
+)
+def test_the_variables_of_older_programs_without_effect_are_named(letter: str, ignored: tuple[str, ...]) -> None:
+    beside = {} if letter == "B" else {"SECURE_C_SES": "CSE.beside", "CSESIDX": "77"}
+
+    assert load({**beside, **block(letter)}).ignored == ignored
+
+
+def test_settings_without_an_account_are_accepted() -> None:
+    assert load(block("B"), KNOWN).accounts == ()
+
+
+@pytest.mark.parametrize("variable", sorted((DO_NOTHING | NOT_YET) - {"ADMIN_KEY", "SECRET_KEY", "DATABASE_URL"}))
+def test_a_variable_without_effect_is_named_when_it_is_set(variable: str) -> None:
+    assert load({variable: "1"}).ignored == (variable,)
+    assert load({variable: " "}).ignored == ()
+
+
+def test_a_secret_without_effect_is_named_by_its_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("redis://localhost")
+
+    assert load({"REDIS_URL_FILE": str(file)}).ignored == ("REDIS_URL_FILE",)
+    assert problem_of({"METRICS_KEY_FILE": str(tmp_path / "missing")}).startswith("METRICS_KEY_FILE: ")
+
+
+# Aliases
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "given", "attribute", "value"),
+    [
+        ("HOST", "SERVER_ADDRESS", "127.0.0.1", "host", "127.0.0.1"),
+        ("PORT", "SERVER_PORT", "8081", "port", 8081),
+        ("API_BASE_URL", "GEMINI_API_BASE", "https://x.example", "api_base_url", "https://x.example/v1alpha"),
+        ("API_BASE_URL", "GEMINI_API_BASE", "https://x.example/", "api_base_url", "https://x.example/v1alpha"),
+        (
+            "API_BASE_URL",
+            "GEMINI_API_BASE",
+            "http://x.example:1/v1alpha/",
+            "api_base_url",
+            "http://x.example:1/v1alpha",
+        ),
+        ("GEMINI_BUSINESS_URL", "BUSINESS_DOMAIN", "x.example", "gemini_business_url", "https://x.example"),
+        ("GEMINI_BUSINESS_URL", "BUSINESS_DOMAIN", "http://x.example/", "gemini_business_url", "http://x.example"),
+    ],
+)
+def test_an_alias_sets_the_same_setting(name: str, alias: str, given: str, attribute: str, value: object) -> None:
+    assert getattr(load({alias: given}), attribute) == value
+    assert getattr(load({alias: given, name: str(value)}), attribute) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "one", "other"),
+    [
+        ("HOST", "SERVER_ADDRESS", "127.0.0.1", "127.0.0.2"),
+        ("PORT", "SERVER_PORT", "8080", "8081"),
+        ("API_KEYS", "API_KEY", KEY, KEY + "x"),
+        ("CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID", "one-1", "two-2"),
+        ("API_BASE_URL", "GEMINI_API_BASE", "https://x.example/v2", "https://x.example"),
+        ("GEMINI_BUSINESS_URL", "BUSINESS_DOMAIN", "https://x.example", "y.example"),
+    ],
+)
+def test_a_name_and_its_alias_with_different_values_are_a_mistake(name: str, alias: str, one: str, other: str) -> None:
+    beside = {"SECURE_C_SES": "CSE.x", "CSESIDX": "1"} if name == "CONFIG_ID" else {}
+
+    problem = problem_of({**beside, name: one, alias: other})
+
+    assert problem.startswith(f"{name}: ")
+    assert alias in problem
+    assert one not in problem
+    assert other not in problem
+
+
+@pytest.mark.parametrize(
+    ("alias", "value"),
+    [
+        ("SERVER_PORT", "x"),
+        ("SERVER_ADDRESS", "a b"),
+        ("API_KEY", "short"),
+        ("GEMINI_API_BASE", "ftp://x"),
+        ("BUSINESS_DOMAIN", "a b"),
+    ],
+)
+def test_a_mistake_names_the_alias_that_the_user_wrote(alias: str, value: str) -> None:
+    assert problem_of({alias: value}).startswith(f"{alias}: ")
+
+
+# Files
+
+
+@pytest.mark.parametrize("newline", ["", "\n", "\r\n"])
+def test_a_secret_is_read_from_its_file_without_the_last_newline(tmp_path: Path, newline: str) -> None:
+    file = tmp_path / "keys"
+    file.write_bytes(f"{KEY}{newline}".encode())
+
+    assert plain(load({"API_KEYS_FILE": str(file)}).api_keys) == [KEY]
+
+
+@pytest.mark.parametrize("variable", sorted(IN_FILES))
+def test_every_secret_has_a_file_variable(tmp_path: Path, variable: str) -> None:
+    missing = str(tmp_path / "missing")
+
+    problems = problems_of({f"{variable}_FILE": missing})
+
+    assert problems[0].startswith(f"{variable}_FILE: the file cannot be read: No such file")
+    assert missing not in "".join(problems)
+
+
+def test_an_account_may_come_from_files_entirely(tmp_path: Path) -> None:
+    for name, value in ACCOUNT.items():
+        (tmp_path / name).write_text(f"{value}\n")
+
+    settings = load({f"{name}_FILE": str(tmp_path / name) for name in ACCOUNT})
+
+    assert settings.accounts == load(ACCOUNT).accounts
+
+
+def test_an_unreadable_file_of_an_account_is_not_also_reported_as_missing(tmp_path: Path) -> None:
+    environ = {**ACCOUNT, "SECURE_C_SES": "", "SECURE_C_SES_FILE": str(tmp_path)}
+
+    assert problem_of(environ) == "SECURE_C_SES_FILE: the file cannot be read: Is a directory"
+
+
+def test_a_mistake_in_a_file_names_the_file_variable(tmp_path: Path) -> None:
+    file = tmp_path / "accounts"
+    file.write_text(json.dumps([entry(), entry(name="two", config_id=None, csesidx="2")]))
+
+    assert problem_of({"ACCOUNTS_FILE": str(file)}).startswith("ACCOUNTS_FILE[1].config_id: is missing")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"\xff\xfe", "not UTF-8"), (b"k" * (1024 * 1024 + 1), "larger than 1 MB")]
+)
+def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(content)
+
+    assert what in problem_of({"API_KEYS_FILE": str(file)})
+
+
+def test_a_path_that_cannot_be_one_is_refused() -> None:
+    assert problem_of({"PROXY_FILE": "a\0b"}) == "PROXY_FILE: is not a path to a file"
+
+
+def test_an_empty_file_means_unset(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(" \n")
+
+    assert load({"API_KEYS_FILE": str(file)}).api_keys == ()
+
+
+def test_a_value_and_its_file_together_are_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY)
+
+    assert problem_of({"API_KEYS": KEY, "API_KEYS_FILE": str(file)}) == (
+        "API_KEYS_FILE: is set together with API_KEYS; set one of the two"
+    )
+
+
+# Numbers, words and addresses
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *[("PORT", value) for value in ("0", "65536", "-1", "8080.0", "8_080", "+80", "٨٠", "0x50", "9" * 5000)],
+        *[(name, value) for name in ("WEB_CONCURRENCY", "WORKER_CONNECTIONS", "PROMPT_MAX_CHARS") for value in "0x"],
+        *[
+            (name, value)
+            for name in ("CONNECT_TIMEOUT_S", "READ_TIMEOUT_S", "REQUEST_TIMEOUT_S", "MAX_BODY_MB")
+            for value in ("0", "-1", "inf", "nan", "1_0", "10s", ".", "1" * 400)
+        ],
+        *[("GRACEFUL_TIMEOUT_S", value) for value in ("-1", "inf", "nan")],
+    ],
+)  # fmt: skip
+def test_a_bad_number_is_refused_with_what_is_allowed(variable: str, value: str) -> None:
+    assert problem_of({variable: value}).startswith(f"{variable}: must be a ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "read"),
+    [
+        ("PORT", "1", 1),
+        ("PORT", " 65535 ", 65535),
+        ("GRACEFUL_TIMEOUT_S", "0", 0),
+        ("READ_TIMEOUT_S", "0.5", 0.5),
+        ("MAX_BODY_MB", "64", 64),
+        ("PROMPT_MAX_CHARS", "1", 1),
+        ("LOG_LEVEL", "DEBUG", "debug"),
+        ("LOG_FORMAT", "Text", "text"),
+        ("THOUGHTS", "Show", "show"),
+        ("UPSTREAM_STREAM", "SSE", "sse"),
+        ("LANGUAGE_CODE", "zh-Hant-TW", "zh-Hant-TW"),
+        ("TIME_ZONE", "Europe/Madrid", "Europe/Madrid"),
+        ("TIME_ZONE", "Etc/GMT+5", "Etc/GMT+5"),
+        ("USER_AGENT", "Mozilla/5.0 (X11)", "Mozilla/5.0 (X11)"),
+        ("HOST", "[::1]", "::1"),
+        ("HOST", "gateway.internal", "gateway.internal"),
+        ("GEMINI_BUSINESS_URL", "http://127.0.0.1:8099/", "http://127.0.0.1:8099"),
+        ("GEMINI_BUSINESS_URL", "HTTPS://Example.Org", "https://example.org"),
+        ("API_BASE_URL", "http://[::1]:80/v1alpha/", "http://[::1]:80/v1alpha"),
+    ],
+)
+def test_a_good_value_is_read(variable: str, value: str, read: object) -> None:
+    assert getattr(load({variable: value}), variable.lower()) == read
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("LOG_FORMAT", "xml", "'json' or 'text'"),
+        ("THOUGHTS", "yes", "'hide' or 'show'"),
+        ("UPSTREAM_STREAM", "ws", "'json' or 'sse'"),
+        ("LANGUAGE_CODE", "english", "such as en-US"),
+        ("LANGUAGE_CODE", "en_US", "such as en-US"),
+        ("USER_AGENT", "a\nb", "printable ASCII"),
+        ("USER_AGENT", "héllo", "printable ASCII"),
+        ("CA_BUNDLE", "/does/not/exist.pem", "exists and can be read"),
+        ("CA_BUNDLE", "a\0b", "exists and can be read"),
+        ("CA_BUNDLE", "a" * 5000, "exists and can be read"),
+        ("TIME_ZONE", "a" * 5000, "such as UTC"),
+        ("PROXY_FILE", "a" * 5000, "File name too long"),
+        ("HOST", "http://localhost", "IP address or a host name"),
+        ("HOST", "localhost:80", "IP address or a host name"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:
+    problem = problem_of({variable: value})
+
+    assert problem.startswith(f"{variable}: ")
+    assert allowed in problem
+    assert value not in problem
+
+
+@pytest.mark.parametrize("variable", ["GEMINI_BUSINESS_URL", "API_BASE_URL"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "business.gemini.google",
+        "ftp://x.example",
+        "https://",
+        "https://user:hunter2@x.example",
+        "https://x.example?q=1",
+        "https://x.example#f",
+        "https://x.example:99999",
+        "https://[::1",
+        "https://x .example",
+        "https://x\n.example",
+        "https://mañana.example",
+        "https://-.%/",
+    ],
+)
+def test_a_bad_address_is_refused(variable: str, value: str) -> None:
+    problem = problem_of({variable: value})
+
+    assert problem.startswith(f"{variable}: must ")
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    "value", ["http://h:1", "https://h", "socks5://u:p%2Fw@h:1080", "socks5h://127.0.0.1:9050", "http://[::1]:3128/"]
+)
+def test_a_proxy_of_each_kind_is_accepted(value: str) -> None:
+    proxy = load({"PROXY": value}).proxy
+
+    assert proxy is not None
+    assert proxy.get_secret_value() == value.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["h:1", "socks4://h:1", "http://", "http://:8080", "http://u:hunter2@", "http://u:hun/ter2@h:1", "http://h/hunter2",
+     "http://u:hunter2#@h", "ftp://u:hunter2@h"],
+)  # fmt: skip
+def test_a_bad_proxy_is_refused_and_not_shown(value: str) -> None:
+    problem = problem_of({"PROXY": value})
+
+    assert problem.startswith("PROXY: must ")
+    assert "hunter2" not in problem
+
+
+def test_a_certificate_file_or_directory_is_accepted(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("-")
+
+    assert load({"CA_BUNDLE": str(bundle)}).ca_bundle == bundle
+    assert load({"CA_BUNDLE": str(tmp_path)}).ca_bundle == tmp_path
+
+
+def test_a_certificate_bundle_that_is_neither_file_nor_directory_is_refused(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+
+        assert problem_of({"CA_BUNDLE": path}).startswith("CA_BUNDLE: ")
+
+
+@pytest.mark.parametrize("value", ["Mars/Olympus", "../etc/passwd", "/UTC", "Europe/", "America", "a b"])
+def test_an_unknown_time_zone_is_refused(value: str) -> None:
+    assert problem_of({"TIME_ZONE": value}).startswith("TIME_ZONE: must be a time zone's name")
+
+
+@pytest.fixture
+def _no_tz_database() -> Iterator[None]:
+    zoneinfo.reset_tzpath(to=[])
+    zoneinfo.ZoneInfo.clear_cache()
+    yield
+    zoneinfo.reset_tzpath()
+
+
+@pytest.mark.usefixtures("_no_tz_database")
+def test_without_a_tz_database_a_time_zone_must_only_look_like_one() -> None:
+    if zoneinfo.available_timezones():
+        pytest.skip("the tzdata package brings a tz database")
+
+    assert load({"TIME_ZONE": "Europe/Madrid"}).time_zone == "Europe/Madrid"
+    assert problem_of({"TIME_ZONE": "../x"}).startswith("TIME_ZONE: ")
+
+
+@pytest.mark.parametrize("url", ["sqlite:////data/gbproxy.db", "postgresql://u:p@h:5432/d"])
+def test_a_database_address_is_accepted_with_a_key_for_its_secrets(url: str) -> None:
+    database_url = load({"DATABASE_URL": url, "SECRET_KEY": KEY}).database_url
+
+    assert database_url is not None
+    assert database_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("url", ["mysql://u:hunter2@h/d", "postgres://u:hunter2@h/d", "sqlite://", "hunter2"])
+def test_another_database_is_refused_and_not_shown(url: str) -> None:
+    problem = problem_of({"DATABASE_URL": url, "SECRET_KEY": KEY})
+
+    assert problem.startswith("DATABASE_URL: must begin with sqlite:///")
+    assert "hunter2" not in problem
+
+
+def test_a_lasting_database_needs_a_secret_key(tmp_path: Path) -> None:
+    lasting = {"DATABASE_URL": "sqlite:////data/gbproxy.db"}
+
+    assert problem_of(lasting).startswith("DATABASE_URL: needs SECRET_KEY")
+    assert problem_of({**lasting, "SECRET_KEY_FILE": str(tmp_path / "no")}).startswith("SECRET_KEY_FILE: ")
+    assert load({"DATABASE_URL": "sqlite:///:memory:"}).secret_keys == ()
+
+
+# Keys
+
+
+def test_client_keys_are_separated_by_commas_without_blanks_and_repetitions() -> None:
+    settings = load({"API_KEYS": f" {KEY} ,, {KEY}2,{KEY}, "})
+
+    assert plain(settings.api_keys) == [KEY, f"{KEY}2"]
+
+
+def test_several_secret_keys_keep_their_order() -> None:
+    assert plain(load({"SECRET_KEY": f"{KEY}2,{KEY}1"}).secret_keys) == [f"{KEY}2", f"{KEY}1"]
+
+
+PLACEHOLDERS = [
+    "sk-123456",
+    "sk-1234567890",
+    "sk-1234567890abcdef",
+    "SK-1234567890123456789012",
+    "sk-my-secret-key",
+    "your_api_key_goes_here",
+    "YOUR-SECRET-KEY-PLEASE",
+    "sk-your-key-goes-here",
+    "<put-your-own-key-here>",
+    "changeme",
+    "changemechangemechangeme",
+    "change-me-in-production",
+    "change_this_to_something",
+    "my-key-to-changeme-later",
+    "secret",
+    "password",
+    "passwordpassword",
+    "admin",
+    "test",
+    "sk-test",
+    "sk-test-0011223344556677",
+    "xxxxxxxxxxxxxxxxxxxx",
+    "sk-xxxxxxxxxxxxxxxxxxxx",
+    "0000000000000000000",
+    "sk-................",
+    "${API_KEY_FROM_ENV}",
+    "super-secret-api-key-1",
+]
+
+
+@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize("key", PLACEHOLDERS)
+def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
+    assert problem_of({variable: key}) == (
+        f"{variable}: is a well-known placeholder; it must be a secret of your own unless HOST is loopback"
+    )
+
+
+@pytest.mark.parametrize("variable", ["API_KEYS", "ADMIN_KEY", "SECRET_KEY"])
+def test_a_short_key_is_refused(variable: str) -> None:
+    problem = problem_of({variable: "q7Jv2mZ0vT9xWc4"})
+
+    assert problem == f"{variable}: is too short; it must have at least 16 characters unless HOST is loopback"
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-0123456789abcdef", KEY, "q7Jv2mZ0vT9xWc4L", "correct-horse-battery", "testing0f8a7b6c5d4e"]
+)
+def test_a_key_of_ones_own_is_accepted(key: str) -> None:
+    assert plain(load({"API_KEYS": key}).api_keys) == [key]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost", "LocalHost"])
+def test_on_loopback_any_key_will_do(host: str) -> None:
+    environ = {"HOST": host, "API_KEYS": "sk-123456", "ADMIN_KEY": "admin", "SECRET_KEY": "x"}
+
+    assert plain(load(environ).api_keys) == ["sk-123456"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "localhost.example", "128.0.0.1"])
+def test_elsewhere_than_on_loopback_a_weak_key_is_refused(host: str) -> None:
+    assert problem_of({"HOST": host, "API_KEYS": "sk-123456"}).startswith("API_KEYS: ")
+
+
+@pytest.mark.parametrize(
+    "key", ["has a space inside it", "schlüssel-0123456789", "tab\tinside-0123456789", "\ud800" + KEY]
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_key_that_no_header_carries_safely_is_refused(key: str, host: str) -> None:
+    problem = problem_of({"HOST": host, "API_KEYS": key})
+
+    assert problem.startswith("API_KEYS: must be ")
+    assert key not in problem
+
+
+def test_an_admin_key_has_no_comma() -> None:
+    assert problem_of({"ADMIN_KEY": f"{KEY},{KEY}"}) == "ADMIN_KEY: must be printable ASCII without spaces and commas"
+
+
+def test_each_bad_key_of_several_is_named_by_its_position() -> None:
+    assert [problem.partition(" is ")[0] for problem in problems_of({"API_KEYS": f"short,{KEY},changeme"})] == [
+        "API_KEYS: key 1",
+        "API_KEYS: key 3",
+    ]
+
+
+# Accounts
+
+
+def test_the_single_account_is_called_default_and_stands_first() -> None:
+    settings = load({**ACCOUNT, **accounts(entry())})
+
+    first, second = settings.accounts
+    assert (first.name, first.csesidx, first.config_id) == ("default", "123456789", "1111-2222")
+    assert first.secure_c_ses.get_secret_value() == "CSE.AdwtfQ=="
+    assert first.host_c_oses is not None
+    assert first.host_c_oses.get_secret_value() == "COS.Bcvkk"
+    assert (second.name, second.host_c_oses) == ("one", None)
+
+
+@pytest.mark.parametrize("missing", ["SECURE_C_SES", "CSESIDX", "CONFIG_ID"])
+def test_half_an_account_is_a_mistake_that_names_what_is_missing(missing: str) -> None:
+    assert problem_of({**ACCOUNT, missing: ""}).startswith(f"{missing}: is missing")
+
+
+@pytest.mark.parametrize("alone", ACCOUNT)
+def test_one_value_of_an_account_alone_is_a_mistake(alone: str) -> None:
+    missing = [name for name in ("SECURE_C_SES", "CSESIDX", "CONFIG_ID") if name != alone]
+
+    assert [problem.partition(":")[0] for problem in problems_of({alone: "1"})] == missing
+
+
+def test_the_second_cookie_is_optional() -> None:
+    assert load({**ACCOUNT, "HOST_C_OSES": ""}).accounts[0].host_c_oses is None
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "__Secure-C_SES=CSE.v=",
+        "__Secure-C_SES=CSE.v=;",
+        " CSE.v= ; ",
+        '"CSE.v="',
+        "'__Secure-C_SES=CSE.v=';",
+        '__Secure-C_SES="CSE.v=";',
+    ],
+)
+def test_a_pasted_cookie_is_reduced_to_its_value(pasted: str) -> None:
+    assert load({**ACCOUNT, "SECURE_C_SES": pasted}).accounts[0].secure_c_ses.get_secret_value() == "CSE.v="
+
+
+def test_the_second_pasted_cookie_is_reduced_to_its_value() -> None:
+    cookie = load({**ACCOUNT, "HOST_C_OSES": "__Host-C_OSES=COS.v;"}).accounts[0].host_c_oses
+
+    assert cookie is not None
+    assert cookie.get_secret_value() == "COS.v"
+
+
+@pytest.mark.parametrize("variable", ["SECURE_C_SES", "HOST_C_OSES"])
+@pytest.mark.parametrize(
+    "value", ["hunter2; b=c", "hunter2\r\nX: y", "hunter2\x00", "hunter2€", "hunter2\x85a", "\ud800hunter2", ";"]
+)
+def test_a_cookie_that_no_header_carries_is_refused_and_not_shown(variable: str, value: str) -> None:
+    problem = problem_of({**ACCOUNT, variable: value})
+
+    assert problem.startswith(f"{variable}: ")
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("CSESIDX", "12a"), ("CSESIDX", "-1"), ("CSESIDX", "١٢"), ("CONFIG_ID", "a b"), ("CONFIG_ID", "ü")],
+)
+def test_a_bad_number_or_id_of_an_account_is_refused(variable: str, value: str) -> None:
+    assert problem_of({**ACCOUNT, variable: value}).startswith(f"{variable}: must be ")
+
+
+def test_accounts_are_read_from_a_json_array() -> None:
+    given = [
+        entry(csesidx=17, host_c_oses="", extra={"x": 1}),
+        {"secure_c_ses": "CSE.two", "csesidx": "2", "team_id": "team-2"},
+        entry(name="Zoë 3", csesidx="3", config_id="", team_id="team-3"),
+    ]
+
+    settings = load(accounts(*given))
+
+    assert [account.name for account in settings.accounts] == ["one", "account-2", "Zoë 3"]
+    assert [account.csesidx for account in settings.accounts] == ["17", "2", "3"]
+    assert [account.config_id for account in settings.accounts] == ["c-1", "team-2", "team-3"]
+    assert settings.accounts[0].host_c_oses is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"secure_c_ses": "a;b"}, "secure_c_ses"),
+        ({"secure_c_ses": 5}, "secure_c_ses"),
+        ({"secure_c_ses": None}, "secure_c_ses"),
+        ({"host_c_oses": "a\nb"}, "host_c_oses"),
+        ({"csesidx": 1.5}, "csesidx"),
+        ({"csesidx": True}, "csesidx"),
+        ({"csesidx": "x"}, "csesidx"),
+        ({"config_id": ["c"]}, "config_id"),
+        ({"config_id": "\ud800"}, "config_id"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": 5}, "name"),
+        ({"name": "n" * 129}, "name"),
+        ({"name": "\u202eabc"}, "name"),
+        ({"team_id": "other"}, "team_id"),
+    ],
+)
+def test_a_bad_account_is_named_by_its_index_and_field(changes: dict[str, object], field: str) -> None:
+    bad = entry(**{"name": "two", "csesidx": "2", **changes})
+
+    assert problem_of(accounts(entry(), bad)).startswith(f"ACCOUNTS[1].{field}: ")
+
+
+def test_every_mistake_of_every_account_is_named() -> None:
+    problems = problems_of(accounts({"csesidx": "x"}, entry(), 5, entry(csesidx="9")))
+
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "ACCOUNTS[0].secure_c_ses",
+        "ACCOUNTS[0].csesidx",
+        "ACCOUNTS[0].config_id",
+        "ACCOUNTS[2]",
+        "ACCOUNTS[3].name",
+    ]
+
+
+def test_two_accounts_cannot_have_the_same_name() -> None:
+    assert problem_of({**ACCOUNT, **accounts(entry(name="default"))}).startswith(
+        "ACCOUNTS[0].name: is also the name of"
+    )
+
+
+def test_the_same_account_twice_is_a_mistake() -> None:
+    same = entry(secure_c_ses=ACCOUNT["SECURE_C_SES"], csesidx=int(ACCOUNT["CSESIDX"]))
+
+    assert problem_of({**ACCOUNT, **accounts(same)}) == (
+        "ACCOUNTS[0]: is the same account as SECURE_C_SES; give it once"
+    )
+    assert len(load({**ACCOUNT, **accounts({**same, "secure_c_ses": "CSE.other"})}).accounts) == 2
+
+
+@pytest.mark.parametrize("variable", ["ACCOUNTS", "MODELS"])
+@pytest.mark.parametrize(
+    "value", ["{", "hunter2", '{"a": 1}', '"hunter2"', "[" * 100_000, "[" + "1" * 5000 + "]", "[hunter2]"]
+)
+def test_what_is_no_json_array_is_refused_and_not_shown(variable: str, value: str) -> None:
+    problem = problem_of({variable: value})
+
+    assert problem.startswith(f"{variable}: ")
+    assert "a JSON array" in problem
+    assert "hunter2" not in problem
+
+
+# Upstream headers
+
+
+def test_further_headers_are_read_from_a_json_object() -> None:
+    headers = load({"UPSTREAM_HEADERS": '{"X-Client": " v1 ", "Accept-Language": "de"}'}).upstream_headers
+
+    assert {name: value.get_secret_value() for name, value in headers.items()} == {
+        "X-Client": "v1",
+        "Accept-Language": "de",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["authorization", "Host", "Content-Length", "transfer-encoding", "COOKIE", "connection"]
+)
+def test_a_header_that_the_gateway_sends_itself_is_refused_with_the_reason(name: str) -> None:
+    problem = problem_of({"UPSTREAM_HEADERS": json.dumps({name: "hunter2"})})
+
+    assert problem.startswith(f"UPSTREAM_HEADERS: header {name} cannot be set: ")
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[]",
+        "x",
+        '{"a b": "hunter2"}',
+        '{"": "hunter2"}',
+        '{"a:hunter2": "x"}',
+        '{"\\ud800": "hunter2"}',
+        '{"a": "hunter2\\r\\nb: c"}',
+        '{"a": "hunter2\\u0000"}',
+        '{"a": "hunter2€"}',
+        '{"a": "\\ud800"}',
+        '{"a": 5}',
+        '{"a": null}',
+        '{"A": "1", "a": "2"}',
+    ],
+)
+def test_a_bad_header_is_refused_and_its_value_not_shown(value: str) -> None:
+    problem = problem_of({"UPSTREAM_HEADERS": value})
+
+    assert problem.startswith("UPSTREAM_HEADERS: ")
+    assert "hunter2" not in problem
+
+
+def test_every_bad_header_is_named() -> None:
+    problem = problem_of({"UPSTREAM_HEADERS": '{"cookie": "a", "fine": "b", "X-Number": 5}'})
+
+    assert "header cookie" in problem
+    assert "header X-Number" in problem
+    assert "fine" not in problem
+
+
+# Models
+
+
+def test_a_model_entry_keeps_apart_what_is_given_and_what_is_not() -> None:
+    full = {
+        "id": "pro",
+        "upstream": None,
+        "tools": ["webGroundingSpec"],
+        "quota": "images",
+        "aliases": ["p"],
+        "successor": "gemini-2.5-pro",
+    }
+
+    first, second = load(models(full, {"id": "vendor/m:1"})).models
+
+    assert (first.id, first.upstream, first.upstream_given) == ("pro", None, True)
+    assert (first.tools, first.quota, first.aliases) == (("webGroundingSpec",), "images", ("p",))
+    assert first.successor == "gemini-2.5-pro"
+    assert (second.upstream, second.upstream_given) == (None, False)
+    assert (second.tools, second.quota, second.aliases, second.successor) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ({}, ".id"),
+        ({"id": 5}, ".id"),
+        ({"id": ""}, ".id"),
+        ({"id": "a b"}, ".id"),
+        ({"id": "m" * 129}, ".id"),
+        ({"id": "m", "upstream": 5}, ".upstream"),
+        ({"id": "m", "tools": ["hammer"]}, ".tools[0]"),
+        ({"id": "m", "tools": "webGroundingSpec"}, ".tools"),
+        ({"id": "m", "quota": "gold"}, ".quota"),
+        ({"id": "m", "aliases": ["ok", "not ok"]}, ".aliases[1]"),
+        ({"id": "m", "successor": "\n"}, ".successor"),
+        ({"id": "m", "colour": 1}, ".colour"),
+        ({"id": "m", "a\nb": 1}, ".?"),
+        ({"id": "m", "\ud800": 1}, ""),
+        ("m", ""),
+    ],
+)
+def test_a_bad_model_is_named_by_its_index_and_field(bad: object, field: str) -> None:
+    assert problem_of(models({"id": "fine"}, bad)).startswith(f"MODELS[1]{field}: ")
+
+
+@pytest.mark.parametrize("second", [{"id": "m"}, {"id": "n", "aliases": ["m"]}, {"id": "n", "aliases": ["x"]}])
+def test_two_model_entries_cannot_share_a_name(second: dict[str, object]) -> None:
+    problem = problem_of(models({"id": "m", "aliases": ["x", "m"]}, second))
+
+    assert problem.startswith("MODELS: entries 0 and 1 have the same id or alias, ")
+
+
+@pytest.mark.parametrize("name", ["gemini-2.5-pro", "mine", "my-alias"])
+def test_the_default_model_may_be_any_of_the_catalogue(name: str) -> None:
+    environ = {"DEFAULT_MODEL": name, **models({"id": "mine", "aliases": ["my-alias"]})}
+
+    assert load(environ, KNOWN).default_model == name
+
+
+def test_an_unknown_default_model_is_refused_with_the_known_ones() -> None:
+    problem = problem_of({"DEFAULT_MODEL": "gpt-4o", **models({"id": "mine"})})
+
+    assert problem.startswith("DEFAULT_MODEL: ")
+    assert problem.endswith("gemini-2.5-pro, gemini-auto, gemini-business, mine")
+
+
+def test_the_default_model_is_not_looked_up_without_a_catalogue() -> None:
+    assert load({"DEFAULT_MODEL": "anything"}).default_model == "anything"
+
+
+def test_the_older_name_of_the_automatic_model_is_read_as_the_new_one() -> None:
+    environ = {"DEFAULT_MODEL": "gemini-business"}
+
+    assert load(environ, frozenset({"gemini-auto"})).default_model == "gemini-auto"
+    assert load({**environ, **models({"id": "gemini-business"})}, KNOWN).default_model == "gemini-business"
+
+
+# Status lines
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("off", set()),
+        (" OFF ", set()),
+        ("One", {"one"}),
+        ("**Thinking  Hard** ,,  ** STRASSE **", {"thinking hard", "strasse"}),
+        ("off,on", {"off", "on"}),
+    ],
+)
+def test_status_lines_are_compared_without_case_stars_and_white_space(value: str, read: set[str]) -> None:
+    assert load({"STATUS_LINES": value}).status_lines == read
+
+
+def test_a_headline_is_brought_into_the_form_of_the_setting() -> None:
+    assert status_line("\n**Assessing   the Request**\n\n") in load({}).status_lines
+
+
+# All mistakes at once
+
+
+def test_all_mistakes_come_in_one_message_without_any_secret() -> None:
+    secrets = ["hunter-one", "hunter-two", "hunter-three", "hunter-four", "hunter-five"]
+    environ = {
+        "SERVER_PORT": "many",
+        "WEB_CONCURRENCY": "0",
+        "HOST": "not a host",
+        "API_KEY": secrets[0],
+        "ADMIN_KEY": "changeme",
+        "SECURE_C_SES": secrets[1],
+        "ACCOUNTS": json.dumps([entry(secure_c_ses=f"{secrets[2]};"), {"secure_c_ses": f"{secrets[2]};x"}]),
+        "PROXY": f"ftp://u:{secrets[3]}@h",
+        "UPSTREAM_HEADERS": json.dumps({"Authorization": secrets[4]}),
+        "GEMINI_API_BASE": "nowhere",
+        "MODELS": "[{}]",
+        "DEFAULT_MODEL": "x y",
+        "READ_TIMEOUT_S": "soon",
+        "DATABASE_URL_FILE": "/does/not/exist",
+        "TIME_ZONE": "Mars",
+    }
+
+    with pytest.raises(SettingsError) as caught:
+        load(environ, KNOWN)
+
+    message = str(caught.value)
+    assert message.splitlines() == caught.value.problems
+    assert {line.partition(":")[0] for line in message.splitlines()} == {
+        *(set(environ) - {"ACCOUNTS", "MODELS", "SECURE_C_SES"}),
+        "CSESIDX",
+        "CONFIG_ID",
+        "ACCOUNTS[1].secure_c_ses",
+        "ACCOUNTS[1].csesidx",
+        "ACCOUNTS[1].config_id",
+        "MODELS[0].id",
+    }
+    assert not [secret for secret in secrets if secret in message]
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_a_default_model_is_still_looked_up_beside_other_mistakes() -> None:
+    problems = problems_of({"PORT": "x", "DEFAULT_MODEL": "mine", **models({"id": "other"})})
+
+    assert [problem.partition(":")[0] for problem in problems] == ["PORT", "DEFAULT_MODEL"]
+
+
+# What the documentation is compared with
+
+
+def test_every_field_is_documented_with_its_default_and_its_names() -> None:
+    by_name = {item.name: item for item in documented()}
+
+    assert set(by_name) >= {name.upper() for name in Settings.model_fields} - {"SECRET_KEYS", "IGNORED"}
+    assert set(by_name) >= {*ACCOUNT, "SECRET_KEY"}
+    assert all(item.description and item.default for item in by_name.values())
+    assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY", "REDIS_URL", "METRICS_KEY"}
+    assert {name: item.aliases for name, item in by_name.items() if item.aliases} == {
+        name: tuple(aliases) for name, aliases in ALIASES.items()
+    }
+    assert (by_name["PORT"].default, by_name["CONNECT_TIMEOUT_S"].default) == ("8080", "10")
+    assert (by_name["PROXY"].default, by_name["USER_AGENT"].default) == ("unset", "gbproxy/<version>")
+    assert (by_name["PROMPT_MAX_CHARS"].default, by_name["ACCOUNTS"].default) == ("400000", "unset")
+
+
+_IN_WORDS = {"unset", "the system's", "built-in catalogue", "gbproxy/<version>"}
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [(item.name, item.default) for item in documented() if not item.secret and item.default not in _IN_WORDS],
+)
+def test_a_documented_default_is_the_value_without_the_variable(name: str, default: str) -> None:
+    assert load({name: default}) == load({})
+
+
+# Anything at all
+
+_NAMES = sorted({name for item in documented() for name in (item.name, *item.aliases)} | DO_NOTHING | NOT_YET)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "name", "secure_c_ses", "csesidx", "team_id", "tools", "aliases"]) | st.text(), inner
+        )
+    ),
+    max_leaves=8,
+).map(json.dumps)
+_ANY_TEXT = st.text(st.characters(), max_size=30)  # lone surrogates too: undecodable bytes of a real environment
+_NEARLY = st.sampled_from(
+    "0 1 8080 http://h http://[ https://a@b:c socks5://:1 127.0.0.1 off [{}] [null] null UTC America en-US sqlite:/// "
+    f"gemini-business {KEY} {KEY},,x \ud800".split()
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(_NAMES), _ANY_TEXT | _NEARLY | _JSON, max_size=12),
+    st.dictionaries(
+        st.sampled_from(sorted(IN_FILES)).map("{}_FILE".format), _ANY_TEXT | st.just(os.devnull), max_size=2
+    ),
+)
+def test_any_environment_gives_settings_or_one_message(environ: dict[str, str], files: dict[str, str]) -> None:
+    given_names = {*environ, *files, *ACCOUNT}
+    try:
+        settings = load({**environ, **files}, KNOWN)
+    except SettingsError as error:
+        names = {line.partition(":")[0].partition("[")[0] for line in str(error).split("\n")}
+        readable = str(error).encode(errors="ignore").decode() == str(error)
+    else:
+        names, readable = set(), isinstance(settings, Settings)
+
+    assert names <= given_names
+    assert readable
