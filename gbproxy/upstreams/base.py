@@ -1,0 +1,25 @@
+"""The port that every upstream fills."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gbproxy.domain.account import Account
+from gbproxy.domain.events import ChatStream
+from gbproxy.domain.models import Model
+
+
+class Upstream(Protocol):
+    """Answers prompts with one account's models. All calls raise GatewayErrors; `prompt` holds only what is to be sent."""
+
+    def open_session(self, account: Account) -> str:
+        """Make an upstream session; its name is what `stream` and `delete_session` take."""
+        ...
+
+    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+        """Yield the answer as it arrives; closing the generator closes the connection."""
+        ...
+
+    def delete_session(self, account: Account, session: str) -> None:
+        """Delete a session; one that is gone already is no error."""
+        ...

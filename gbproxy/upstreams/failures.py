@@ -1,0 +1,135 @@
+"""Google's error bodies -> our errors.
+
+Source: docs/upstream.md, errors. The same shapes come with an HTTP status and inside a stream that began with 200.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from gbproxy.errors import (
+    ContextLengthExceeded,
+    CredentialRefused,
+    GatewayError,
+    QuotaExhausted,
+    RequestRefused,
+    SessionGone,
+    TokenRefused,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+)
+
+OVERLOAD_RETRY_S = 10.0
+QUOTA_RETRY_S = 60.0
+_MAX_MESSAGE_CHARS = 500
+
+_TOO_LONG = re.compile(
+    r"(prompt|input|context|token|request)[^.]*(too (long|large|many)|exceed|limit of|maximum)", re.I
+)
+_OVERLOADED = "LLM_OVERLOADED"
+
+
+def from_reply(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+    """The error of an answer whose HTTP status is not 200; the body may be JSON, wrapped in an array, or a web page."""
+    retry_after = _retry_after(headers.get("Retry-After"))
+    if 300 <= status < 400:
+        return UpstreamError("the upstream redirected the request elsewhere, where it is not sent")
+    return from_error(_error_object(body), status=status, retry_after=retry_after)
+
+
+def from_error(
+    error: Mapping[str, Any], *, status: int | None = None, retry_after: float | None = None
+) -> GatewayError:
+    """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing."""
+    code = _code(error, status)
+    word = str(error.get("status") or "")
+    message = str(error.get("message") or "")[:_MAX_MESSAGE_CHARS]
+    details = [d for d in error.get("details") or () if isinstance(d, dict)]
+    reasons = {str(d.get("reason")) for d in details}
+    retry_after = retry_after or _retry_info(details)
+
+    if _OVERLOADED in reasons or _OVERLOADED in message or code == 503 or word == "UNAVAILABLE":
+        return UpstreamOverloaded("the upstream is overloaded", retry_after=retry_after or OVERLOAD_RETRY_S)
+    if code == 429 or word == "RESOURCE_EXHAUSTED":
+        return QuotaExhausted("the account's quota is used up", retry_after=retry_after or QUOTA_RETRY_S)
+    if code == 401 or word == "UNAUTHENTICATED" or "SESSION_COOKIE_INVALID" in {*reasons, message}:
+        return TokenRefused("the upstream refused the token")
+    if code == 403 or word == "PERMISSION_DENIED":
+        return CredentialRefused(
+            "the upstream denies this account access: CONFIG_ID may be another account's, or the seat is restricted"
+        )
+    if code == 404 or word == "NOT_FOUND":
+        if "model" in message.lower():
+            return RequestRefused(message, param="model")
+        return SessionGone("the upstream session does not exist (any more)")
+    if code == 504 or word == "DEADLINE_EXCEEDED":
+        return UpstreamTimeout("the upstream ran out of time")
+    if word == "FAILED_PRECONDITION":
+        return UpstreamError("the upstream could not answer (FAILED_PRECONDITION)")
+    if code in (400, 413) or word in ("INVALID_ARGUMENT", "OUT_OF_RANGE"):
+        if code == 413 or _TOO_LONG.search(message):
+            return ContextLengthExceeded(message or "the prompt is too long for the upstream", param="messages")
+        return RequestRefused(message or "the upstream refused the request as malformed")
+    return UpstreamError(f"the upstream failed ({word or code or 'without saying why'})")
+
+
+def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The error object that an element of the stream is, or None: `{"error": …}`, or `message`/`details` without an answer."""
+    error = element.get("error")
+    if error:
+        return error if isinstance(error, dict) else {"message": str(error)}
+    if (
+        "streamAssistResponse" not in element
+        and "answer" not in element
+        and ("message" in element or "details" in element)
+    ):
+        return element
+    return None
+
+
+def _error_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    return (in_stream(value) or {}) if isinstance(value, dict) else {}
+
+
+def _code(error: Mapping[str, Any], status: int | None) -> int | None:
+    """The error's own code, else the HTTP status (200 says nothing)."""
+    code = error.get("code")
+    if isinstance(code, int) and not isinstance(code, bool):
+        return code
+    if isinstance(code, str) and code.isascii() and code.isdigit():
+        return int(code)
+    return status
+
+
+def _retry_info(details: list[dict[str, Any]]) -> float | None:
+    for detail in details:
+        delay = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)s", str(detail.get("retryDelay") or ""))
+        if delay:
+            return float(delay[1]) or None
+    return None
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header: a number or a date."""
+    if not value:
+        return None
+    if re.fullmatch(r"\d{1,7}", value.strip()):
+        return float(value) or None
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return seconds if seconds > 0 else None

@@ -1,0 +1,231 @@
+"""The Gemini Business widget API: sessions and streamed answers.
+
+Source: docs/upstream.md, sessions, stream-assist request, framing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from gbproxy.domain.account import Account
+from gbproxy.domain.events import FLUSH, ChatStream
+from gbproxy.domain.models import Model
+from gbproxy.errors import (
+    BadRequest,
+    CredentialRefused,
+    GatewayError,
+    QuotaExhausted,
+    RequestRefused,
+    SessionGone,
+    TokenRefused,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+)
+from gbproxy.outbound import Outbound, Reply, StreamedReply
+from gbproxy.upstreams import failures
+from gbproxy.upstreams.assist import AssistReader
+from gbproxy.upstreams.eventstream import EventReader
+from gbproxy.upstreams.jsonstream import ArrayReader
+from gbproxy.upstreams.objects import ObjectReader
+from gbproxy.upstreams.widget_auth import WidgetAuth
+
+log = logging.getLogger(__name__)
+
+_END_S = 2.0  # an answer that is whole waits no longer for what may follow it
+_TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
+
+
+@dataclass(frozen=True, slots=True)
+class WidgetSettings:
+    """What every call says beside its own request. `headers` go with the API's calls and the sign-in alike."""
+
+    api_base_url: str
+    business_url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    framing: Literal["json", "sse"] = "json"
+    language_code: str = "en-US"
+    time_zone: str = "UTC"
+    server_timeout_s: int = 1800
+    status_lines: frozenset[str] = frozenset()
+
+
+class Widget:
+    """The port `Upstream`, filled by the widget API."""
+
+    def __init__(self, outbound: Outbound, auth: WidgetAuth, settings: WidgetSettings) -> None:
+        self._outbound = outbound
+        self._auth = auth
+        self._settings = settings
+
+    def open_session(self, account: Account) -> str:
+        """Make a session. What fails here may be passing, even a 400, unless it is about the account: it is tried twice."""
+        try:
+            return self._create_session(account)
+        except (CredentialRefused, QuotaExhausted, UpstreamOverloaded, UpstreamTimeout):
+            raise
+        except UpstreamError as error:
+            facts = {"account": account.id, "code": error.code, "reason": error.message, "retry_after_s": None}
+            log.warning("attempt.failed", extra=facts)
+        return self._create_session(account)
+
+    def _create_session(self, account: Account) -> str:
+        request = {"createSessionRequest": {"session": {"name": "", "displayName": ""}}}
+        try:
+            answer = self._call(account, "widgetCreateSession", request)
+        except (BadRequest, RequestRefused, SessionGone) as error:
+            # Nothing of the client's request is in it, so this is not the client's fault.
+            raise UpstreamError(f"the upstream would not open a session ({error.message})") from error
+        session = answer.get("session") or _dict(answer.get("createSessionResponse")).get("session")
+        name = _dict(session).get("name")
+        if not isinstance(name, str) or not name:
+            raise UpstreamProtocolError("the upstream opened a session without a name")
+        return name
+
+    def delete_session(self, account: Account, session: str) -> None:
+        try:
+            self._call(account, "widgetDeleteSession", {"deleteSessionRequest": {"name": session}})
+        except SessionGone:
+            return
+
+    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said."""
+        body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
+        url = self._url("widgetStreamAssist") + ("?alt=sse" if self._settings.framing == "sse" else "")
+        said = False
+        for is_last in (False, True):
+            bearer = self._auth.bearer(account)
+            try:
+                with (
+                    self._outbound.stream("POST", url, self._headers(bearer), body) as reply,
+                    closing(self._events(reply)) as events,
+                ):
+                    for event in events:
+                        said = said or event is not FLUSH
+                        yield event
+                return
+            except TokenRefused as error:
+                self._auth.discard(account, bearer)
+                if is_last or said:
+                    raise _refused(error) from error
+
+    def _events(self, reply: StreamedReply) -> ChatStream:
+        if reply.status != 200:
+            raise failures.from_reply(reply.status, reply.headers, reply.read_body())
+        assist = AssistReader(self._settings.status_lines)
+        reader: ObjectReader | None = None
+        try:
+            for data in reply.reads():
+                reader = reader or _reader(reply.headers.get("Content-Type", ""), data)
+                was_complete = assist.complete
+                for element in reader.feed(data):
+                    yield from assist.read(element)
+                yield FLUSH
+                if reader.complete:
+                    break
+                if assist.complete and not was_complete:
+                    reply.limit_silence(_END_S)
+            (reader or ArrayReader()).close()
+        except UpstreamError:
+            if not assist.complete:  # what breaks behind the answer's end takes nothing from it
+                raise
+        reply.finish()
+        yield from assist.finish(closed=reader is not None and reader.complete)
+
+    def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
+        """A call with one JSON object in return. A refused token is replaced once."""
+        bearer = self._auth.bearer(account)
+        try:
+            return self._post(bearer, verb, self._body(account, request))
+        except TokenRefused:
+            self._auth.discard(account, bearer)
+        try:
+            return self._post(self._auth.bearer(account), verb, self._body(account, request))
+        except TokenRefused as error:
+            raise _refused(error) from error
+
+    def _post(self, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
+        reply = self._outbound.call("POST", self._url(verb), self._headers(bearer), body)
+        if reply.status != 200:
+            raise failures.from_reply(reply.status, reply.headers, reply.body)
+        return _object(reply)
+
+    def _assist_request(self, prompt: str, model: Model, session: str) -> dict[str, object]:
+        request: dict[str, object] = {
+            "session": session,
+            "query": {"parts": [{"text": prompt or " "}]},  # an empty text gets an empty answer
+            "filter": "",
+            "fileIds": [],
+            "answerGenerationMode": "NORMAL",
+            "toolsSpec": {tool: _TOOL_SPECS.get(tool, {}) for tool in model.tools},
+            "languageCode": self._settings.language_code,
+            "userMetadata": {"timeZone": self._settings.time_zone},
+            "assistSkippingMode": "REQUEST_ASSIST",  # without it greetings are skipped
+        }
+        if model.upstream is not None:
+            request["assistGenerationConfig"] = {"modelId": model.upstream}
+        return request
+
+    def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
+        envelope = {"configId": account.config_id, "additionalParams": {"token": "-"}, **request}
+        return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _url(self, verb: str) -> str:
+        return f"{self._settings.api_base_url}/locations/global/{verb}"
+
+    def _headers(self, bearer: str) -> dict[str, str]:
+        origin = urlsplit(self._settings.business_url)
+        return {
+            "Accept": "*/*",
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": "application/json",
+            "Origin": f"{origin.scheme}://{origin.netloc}",
+            "Referer": f"{origin.scheme}://{origin.netloc}/",
+            "X-Server-Timeout": str(self._settings.server_timeout_s),
+            **self._settings.headers,
+            "Authorization": f"Bearer {bearer}",
+        }
+
+
+def _reader(content_type: str, first: bytes) -> ObjectReader:
+    """The reader for what is arriving: by its content type, and where that does not say, by its first bytes."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "text/event-stream":
+        return EventReader()
+    if kind.endswith("json"):
+        return ArrayReader()
+    if kind == "text/html":
+        raise UpstreamProtocolError("the upstream sent a web page in place of an answer")
+    looks_like_events = first.lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+    return EventReader() if looks_like_events else ArrayReader()
+
+
+def _refused(error: GatewayError) -> CredentialRefused:
+    return CredentialRefused(
+        f"{error.message}, also a fresh one: CONFIG_ID may belong to another account, "
+        "or the account must be signed in again and its cookies renewed"
+    )
+
+
+def _object(reply: Reply) -> Mapping[str, Any]:
+    try:
+        answer = json.loads(reply.body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise UpstreamProtocolError("the upstream's answer is not JSON") from error
+    if isinstance(answer, dict):
+        error_object = failures.in_stream(answer)
+        if error_object is not None:
+            raise failures.from_error(error_object)
+        return answer
+    raise UpstreamProtocolError("the upstream's answer is not an object")
+
+
+def _dict(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
