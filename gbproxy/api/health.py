@@ -1,0 +1,33 @@
+"""Is it alive, is it ready, and what is it? No key is needed for any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, jsonify
+
+from gbproxy import __version__
+
+
+def blueprint(usable_accounts: Callable[[], int]) -> Blueprint:
+    bp = Blueprint("health", __name__)
+
+    @bp.get("/")
+    def index() -> Response:
+        return jsonify(
+            name="gbproxy",
+            version=__version__,
+            description="An OpenAI-compatible gateway to the models behind a Gemini Business account",
+            endpoints=["POST /v1/chat/completions", "GET /v1/models", "GET /health"],
+        )
+
+    @bp.get("/health")
+    @bp.get("/livez")
+    def live() -> Response:
+        return jsonify(status="healthy", version=__version__)
+
+    @bp.get("/readyz")
+    def ready() -> Response:
+        return jsonify(status="healthy", version=__version__, usable_accounts=usable_accounts())
+
+    return bp

@@ -1,0 +1,143 @@
+"""POST /v1/chat/completions. Source: https://platform.openai.com/docs/api-reference/chat"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from gbproxy.api import openai_errors, sse
+from gbproxy.api.lifecycle import json_body
+from gbproxy.api.openai_request import parse
+from gbproxy.domain.events import (
+    Answer,
+    ChatStream,
+    Citation,
+    Done,
+    FileOutput,
+    Flush,
+    Refusal,
+    Started,
+    TextDelta,
+    ThoughtDelta,
+    Usage,
+    collect,
+)
+from gbproxy.gateway import Gateway
+from gbproxy.observability import trace
+
+
+def blueprint(gateway: Gateway, check_key: Callable[[], None]) -> Blueprint:
+    bp = Blueprint("openai_chat", __name__)
+    bp.before_request(check_key)
+
+    @bp.post("/v1/chat/completions")
+    @bp.post("/chat/completions")
+    def create() -> Response:
+        call = parse(json_body())
+        facts = trace.current().facts
+        facts |= {"stream": call.stream}
+        if call.ignored:
+            facts["ignored"] = call.ignored
+        events = gateway.stream(call.chat)
+        if call.stream:
+            return sse.response(render(events, Identity(), include_usage=call.include_usage), openai_errors.frame)
+        with closing(events):
+            return jsonify(completion(collect(events), Identity()))
+
+    return bp
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What marks all parts of one answer."""
+
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(14)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+
+def render(events: ChatStream, identity: Identity, *, include_usage: bool) -> sse.Frames:
+    """Events -> chunks. What arrived together is joined: one frame for each Flush, and one for the end."""
+    chunks: list[str] = []
+    chunk = _Chunks(identity, "", include_usage=include_usage)
+    with closing(events):
+        for event in events:
+            match event:
+                case TextDelta(text):
+                    chunks.append(chunk.content(text))
+                case Flush():
+                    if chunks:
+                        yield "".join(chunks).encode()
+                        chunks.clear()
+                case ThoughtDelta(text):
+                    chunks.append(chunk.delta(f'{{"reasoning_content":{sse.quote(text)}}}'))
+                case Refusal(sentence):
+                    quoted = sse.quote(sentence)
+                    chunks.append(chunk.delta(f'{{"content":{quoted},"refusal":{quoted}}}'))
+                case Started(model):
+                    chunk = _Chunks(identity, model, include_usage=include_usage)
+                    chunks.append(chunk.delta('{"role":"assistant","content":"","refusal":null}'))
+                case Usage():
+                    usage = event
+                case Done(reason):
+                    chunks.append(chunk.delta("{}", finish_reason=reason))
+                    if include_usage:
+                        chunks.append(chunk.usage(usage))
+                    chunks.append("data: [DONE]\n\n")
+                case Citation() | FileOutput():
+                    pass  # files were named in the text; citations have no place in a chunk yet
+    yield "".join(chunks).encode()
+
+
+class _Chunks:
+    """Writes chunks: all that stays the same from one to the next is encoded once."""
+
+    def __init__(self, identity: Identity, model: str, *, include_usage: bool) -> None:
+        head = {"id": identity.id, "object": "chat.completion.chunk", "created": identity.created, "model": model}
+        self._head = f"data: {json.dumps(head, separators=(',', ':'))[:-1]},"
+        self._before = f'{self._head}"choices":[{{"index":0,"delta":'
+        tail = ',"usage":null' if include_usage else ""
+        self._after = f"}}]{tail}}}\n\n"
+        self._content = f'{self._before}{{"content":', f'}},"logprobs":null,"finish_reason":null{self._after}'
+
+    def content(self, text: str) -> str:
+        before, after = self._content
+        return before + sse.quote(text) + after
+
+    def delta(self, delta: str, finish_reason: str | None = None) -> str:
+        return f'{self._before}{delta},"logprobs":null,"finish_reason":{json.dumps(finish_reason)}{self._after}'
+
+    def usage(self, usage: Usage) -> str:
+        return f'{self._head}"choices":[],"usage":{json.dumps(_usage(usage), separators=(",", ":"))}}}\n\n'
+
+
+def completion(answer: Answer, identity: Identity) -> dict[str, Any]:
+    """A whole answer as one `chat.completion`."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": answer.refusal}
+    if answer.thoughts:
+        message["reasoning_content"] = answer.thoughts
+    return {
+        "id": identity.id,
+        "object": "chat.completion",
+        "created": identity.created,
+        "model": answer.model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}],
+        "usage": _usage(answer.usage),
+    }
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "gbproxy_estimated": True,
+    }

@@ -1,0 +1,40 @@
+"""GatewayError -> the error of OpenAI's API, as a body or as the last event of a stream.
+
+Source: https://platform.openai.com/docs/guides/error-codes
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from gbproxy.errors import GatewayError
+
+
+def body(error: GatewayError) -> dict[str, Any]:
+    return {"error": {"message": error.message, "type": _type(error), "param": error.param, "code": error.code}}
+
+
+def headers(error: GatewayError) -> dict[str, str]:
+    """What tells an SDK whether and when to try again."""
+    found: dict[str, str] = {}
+    if error.retry_after is not None:
+        found["Retry-After"] = str(math.ceil(error.retry_after))
+    if error.should_retry is not None:
+        found["x-should-retry"] = "true" if error.should_retry else "false"
+    if error.status == 401:
+        found["WWW-Authenticate"] = "Bearer"
+    return found
+
+
+def frame(error: GatewayError) -> bytes:
+    """An error after a stream has begun: the official SDKs raise on it. Nothing follows, no `[DONE]` either."""
+    return f"data: {json.dumps(body(error))}\n\n".encode()
+
+
+def _type(error: GatewayError) -> str:
+    """OpenAI's coarse kind of error; `code` is the fine one."""
+    if error.status >= 500:
+        return "server_error"
+    return error.code if error.status == 429 else "invalid_request_error"

@@ -1,0 +1,33 @@
+"""GET /v1/models and /v1/models/{id}. Source: https://platform.openai.com/docs/api-reference/models"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from gbproxy.domain.models import Catalogue, Model
+
+_CREATED = 1_764_201_600  # the upstream tells no dates; clients only want a number that stays the same
+
+
+def blueprint(catalogue: Catalogue, check_key: Callable[[], None]) -> Blueprint:
+    bp = Blueprint("openai_models", __name__)
+    bp.before_request(check_key)
+
+    @bp.get("/v1/models")
+    @bp.get("/models")
+    def list_all() -> Response:
+        return jsonify(object="list", data=[_entry(model) for model in catalogue.all()])
+
+    @bp.get("/v1/models/<path:name>")
+    @bp.get("/models/<path:name>")
+    def retrieve(name: str) -> Response:
+        return jsonify(_entry(catalogue.get(name)))
+
+    return bp
+
+
+def _entry(model: Model) -> dict[str, Any]:
+    return {"id": model.id, "object": "model", "created": _CREATED, "owned_by": "google"}

@@ -1,0 +1,75 @@
+"""From the environment to settings that hold for all workers: what is made per start is made once, in the master.
+
+What is made is put into the environment, where it survives a reload: a reload runs `gunicorn.conf.py` again, in a process
+whose environment is still the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Mapping, MutableMapping
+
+from gevent import monkey
+
+from gbproxy.api import auth
+from gbproxy.domain.models import built_in_names
+from gbproxy.observability import logging as json_logging
+from gbproxy.settings import Settings, SettingsError
+from gbproxy.settings import load as load_settings
+
+log = logging.getLogger(__name__)
+
+_EXIT_BAD_SETTINGS = 2
+
+
+def load(environ: MutableMapping[str, str] | None = None) -> Settings:
+    """The settings, with logging configured and at least one client key. Mistakes end the process with status 2."""
+    environ = os.environ if environ is None else environ
+    _require_patching(environ)
+    settings = _load_or_exit(environ)
+    json_logging.configure(settings.log_level, settings.log_format)
+    if settings.api_keys:
+        return settings
+    _make_key(environ)
+    return _load_or_exit(environ)
+
+
+def announce(settings: Settings) -> None:
+    """Say once per start what an operator should know."""
+    if settings.ignored:
+        log.warning("setting.ignored", extra={"names": list(settings.ignored)})
+    log.info(
+        "server.started",
+        extra={
+            "host": settings.host,
+            "port": settings.port,
+            "workers": settings.web_concurrency,
+            "accounts": len(settings.accounts),
+        },
+    )
+
+
+def _require_patching(environ: Mapping[str, str]) -> None:
+    """Unpatched, one waiting request would stop a whole worker of gunicorn's."""
+    if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") and not monkey.is_module_patched("socket"):
+        print("gbproxy must be started with its own configuration: gunicorn -c gunicorn.conf.py", file=sys.stderr)  # noqa: T201
+        raise SystemExit(_EXIT_BAD_SETTINGS)
+
+
+def _load_or_exit(environ: MutableMapping[str, str]) -> Settings:
+    try:
+        return load_settings(environ, built_in_names())
+    except SettingsError as error:
+        print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  before there is a log
+        raise SystemExit(_EXIT_BAD_SETTINGS) from None
+
+
+def _make_key(environ: MutableMapping[str, str]) -> None:
+    key = f"sk-gbproxy-{secrets.token_urlsafe(32)}"
+    environ["API_KEYS"] = key
+    # Never through logging: logs are shipped.
+    print(f"API_KEYS is not set. The key for this start: {key}", file=sys.stderr, flush=True)  # noqa: T201
+    log.warning("api_key.generated", extra={"fingerprint": auth.fingerprint(key)})

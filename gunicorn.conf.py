@@ -1,0 +1,34 @@
+"""How gunicorn serves gbproxy; all settings come from the environment (gbproxy/settings.py)."""
+
+from gevent import monkey
+
+monkey.patch_all()  # before anything imports sockets, TLS or threads; also makes preloading safe
+
+import math  # noqa: E402
+
+from gbproxy import server, startup  # noqa: E402
+from gbproxy.app import EXTENSION  # noqa: E402
+
+settings = startup.load()
+
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+workers = settings.web_concurrency
+worker_class = server.Worker
+worker_connections = settings.worker_connections
+graceful_timeout = math.ceil(settings.graceful_timeout_s)
+timeout = 120  # a worker whose hub stands still for so long is replaced
+keepalive = 10  # seconds until an idle connection, or one with half a head, is closed
+preload_app = True
+logger_class = server.Log
+control_socket_disable = True
+forwarded_allow_ips = ""  # no header of a client's changes what the app sees
+
+
+def on_starting(arbiter):
+    startup.announce(settings)
+
+
+def worker_exit(arbiter, worker):
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions[EXTENSION].close()
