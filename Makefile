@@ -1,0 +1,76 @@
+# Everything a user or a developer does with gbproxy; `make help` lists it. Needs Python 3.11 or newer, and nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo run test check lint types imports format lock ci-deps clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+
+demo: $(VENV)/demo ## the gateway in front of the bundled simulator, and one streamed answer (PORT, DEMO_EXIT=1)
+	@$(BIN)/gbproxy demo
+
+run: $(VENV)/run ## the gateway for your own accounts: settings from the environment, or from .env
+	@exec $(BIN)/gbproxy serve $(if $(wildcard .env),--env-file .env)
+
+test: $(VENV)/dev ## install what tests need, and run them
+	@$(BIN)/python -m pytest -n auto
+
+check: lint types imports cover ## what must hold before a change lands: lint, types, import rules, tests
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/vulture
+	$(BIN)/deptry .
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+imports: $(VENV)/dev
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: cover
+cover: $(VENV)/dev
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n auto
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+format: $(VENV)/dev ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/bin/python ## compile requirements*.in into locks with hashes
+	$(PIP) uv
+	for name in requirements requirements-demo requirements-dev; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+			$$name.in --output-file $$name.txt || exit 1; done
+
+ci-deps: ## what tests need from beyond pip
+	@echo 'Nothing: all that the tests need comes with pip.'
+
+clean: ## forget the virtual environment and every cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo 'Making $(VENV) with $(PYTHON) …'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'Python cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
+
+# One stamp for each set of packages; each is made anew when its lock changes.
+$(VENV)/run: requirements.txt pyproject.toml | $(BIN)/python
+$(VENV)/demo: requirements-demo.txt pyproject.toml | $(BIN)/python
+$(VENV)/dev: requirements-dev.txt pyproject.toml | $(BIN)/python
+$(VENV)/run $(VENV)/demo $(VENV)/dev:
+	@echo 'Installing $< …'
+	@$(PIP) --require-hashes -r $<
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@

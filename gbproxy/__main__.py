@@ -1,0 +1,7 @@
+"""`python -m gbproxy`."""
+
+import sys
+
+from gbproxy.cli import main
+
+sys.exit(main())

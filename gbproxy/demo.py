@@ -1,0 +1,164 @@
+"""`make demo`: simulator and gateway on loopback, one streamed answer through the official client, then serve until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import IO
+
+_HOST = "127.0.0.1"
+_QUESTION = "What can you do?"
+_START_S = 30.0
+_STOP_S = 10.0
+
+_TRY = """
+The gateway serves at {url} with the simulator behind it. Try:
+
+  curl -N {url}/v1/chat/completions \\
+    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{"model": "gemini-auto", "stream": true, "messages": [{{"role": "user", "content": "Count to five"}}]}}'
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{url}/v1", api_key="{key}")
+  print(client.chat.completions.create(model="gemini-auto", messages=[{{"role": "user", "content": "Hi"}}]))
+
+With an account of your own: README.md, then `make run`. Ctrl-C ends the demo.
+"""
+
+
+class DemoError(Exception):
+    """The demo could not be shown; the message says why."""
+
+
+def run(gunicorn: Sequence[str]) -> int:
+    """Show the demo with PORT and DEMO_EXIT from the environment. The status is 0 only if the whole answer arrived."""
+    port = int(os.environ.get("PORT") or "8080")
+    key = f"sk-demo-{secrets.token_urlsafe(24)}"
+    url = f"http://{_HOST}:{port}"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _refuse_taken_port(port)
+        with ExitStack() as stack:
+            account = stack.enter_context(_simulator())
+            log = stack.enter_context(tempfile.TemporaryFile())
+            stack.enter_context(_gateway(gunicorn, {**account, "API_KEYS": key, "PORT": str(port)}, log))
+            _wait_until_ready(url, log)
+            _ask(url, key)
+            if os.environ.get("DEMO_EXIT") == "1":
+                return 0
+            _say(_TRY.format(url=url, key=key))
+            signal.pause()
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        _say("\nThe demo has ended.")
+    return 0
+
+
+@contextmanager
+def _simulator() -> Iterator[Mapping[str, str]]:
+    """Run the simulator; gives the environment that makes it a gateway's upstream."""
+    command = [sys.executable, "-m", "gbproxy", "simulate", "--port", "0"]
+    with _process(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None  # noqa: S101  for the type checker: a pipe was asked for
+        line = process.stdout.readline()
+        try:
+            ready = json.loads(line)
+        except ValueError:
+            raise DemoError("the simulator did not start") from None
+        yield ready["environment"]
+
+
+@contextmanager
+def _gateway(gunicorn: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> Iterator[None]:
+    quiet = {"HOST": _HOST, "WEB_CONCURRENCY": "1", "LOG_LEVEL": "info", "GRACEFUL_TIMEOUT_S": "2"}
+    with _process(gunicorn, env={**_clean_environment(), **quiet, **environment}, stdout=log, stderr=log):
+        yield
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, **streams: IO[bytes] | int
+) -> Iterator[subprocess.Popen[bytes]]:
+    # A session of its own: Ctrl-C reaches us alone, and we end our children in order.
+    process = subprocess.Popen(command, env=env, start_new_session=True, **streams)  # type: ignore[call-overload] # noqa: S603
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _clean_environment() -> dict[str, str]:
+    """What processes need to run, and none of the settings of a gateway for real accounts."""
+    return {
+        name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+    }
+
+
+def _refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise DemoError(f"port {port} cannot be used ({error.strerror}); set PORT to another one") from error
+
+
+def _wait_until_ready(url: str, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=1):  # noqa: S310  our own loopback address
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    log.seek(0)
+    raise DemoError(f"the gateway did not start:\n{log.read().decode(errors='replace')}")
+
+
+def _ask(url: str, key: str) -> None:
+    """Ask one question with streaming and print the answer as it arrives. Raises DemoError unless it came whole."""
+    from openai import OpenAI, OpenAIError
+
+    _say(f"you: {_QUESTION}\n")
+    print("gemini-auto: ", end="", flush=True)  # noqa: T201
+    finish_reason, said = None, False
+    try:
+        with OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
+            stream = client.chat.completions.create(
+                model="gemini-auto", messages=[{"role": "user", "content": _QUESTION}], stream=True
+            )
+            for chunk in stream:
+                for choice in chunk.choices:
+                    text = choice.delta.content or ""
+                    said = said or bool(text)
+                    finish_reason = choice.finish_reason or finish_reason
+                    print(text, end="", flush=True)  # noqa: T201
+    except OpenAIError as error:
+        raise DemoError(f"the answer did not arrive: {error}") from error
+    _say("\n")
+    if not said or finish_reason != "stop":
+        raise DemoError(f"the answer did not arrive whole (finish_reason {finish_reason})")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
