@@ -1,0 +1,187 @@
+"""Who is calling, whether the call is accepted, and which script answers it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gbproxy.simulator import auth, files
+from gbproxy.simulator.accounts import Account
+from gbproxy.simulator.assist import Question, read_question, speak
+from gbproxy.simulator.failures import Script, html_reply, not_seeking_assistance, u_token_only
+from gbproxy.simulator.layout import Layout, layout_for
+from gbproxy.simulator.observation import ScriptQueue
+from gbproxy.simulator.script import End, Head, HoldHeaders
+from gbproxy.simulator.sessions import RefusedError, Session, Sessions, Turn, invalid, is_dash
+from gbproxy.simulator.speech import Speech, reply_to
+from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.widget import REQUEST_KEYS, ControlVerbs, read_envelope
+from gbproxy.simulator.wire import Request
+
+STREAM = "widgetStreamAssist"
+_VERB = re.compile(r"/v1alpha/locations/global/(\w+)")
+_DOWNLOAD = re.compile(r"(?:/download)?/v1alpha/(.+):downloadFile")
+_MEDIA = re.compile(r"/_media/(\d+)/(\d+)")
+_DELAYED = ("getoxsrf", "widgetCreateSession", "widgetDeleteSession")
+_OPEN = ("getoxsrf", "refreshcookies", "media", "page")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """What is called, and by whom: `account` when a good token came, `refused` when it needed one."""
+
+    name: str
+    csesidx: str | None
+    account: Account | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The script that answers, and for a stream where it belongs."""
+
+    script: Script
+    layout: Layout | None = None
+    session: Session | None = None
+    turn: Turn | None = None
+
+
+@dataclass
+class Backend:
+    """The upstream's own state. Not locked: the caller is."""
+
+    now: Callable[[], float]
+    sessions: Sessions
+    origin: str = ""
+    speech: Callable[[str], Speech] = reply_to
+    accounts: dict[str, Account] = field(default_factory=dict)
+    keys: auth.Keys = field(default_factory=auth.Keys)
+    scripts: ScriptQueue = field(default_factory=ScriptQueue)
+    verbs: ControlVerbs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.verbs = ControlVerbs(self.sessions)
+
+    def identify(self, request: Request, switches: Switches) -> Caller:
+        """Check the token, if one is needed."""
+        name = _name(request.path)
+        if name in _OPEN:
+            return Caller(name, request.query.get("csesidx"))
+        single_use = switches.xsrf_key_uses == "one"
+        try:
+            key = self.keys.verify(auth.bearer(request), self.now(), single_use=single_use)
+        except auth.BadTokenError:
+            return Caller(name, None, refused=True)
+        account = self.accounts.get(key.csesidx)
+        return Caller(name, key.csesidx, account, refused=account is None)
+
+    def reply(self, request: Request, caller: Caller, switches: Switches) -> Reply:
+        """The answer to this call."""
+        try:
+            reply = self._accepted(request, caller, switches)
+        except RefusedError as refused:
+            in_array = caller.name == STREAM and switches.stream_error_shape == "array"
+            reply = Reply(refused.script(in_array=in_array))
+        if caller.name in _DELAYED and switches.control_delay_s:
+            delay = HoldHeaders(switches.control_delay_s)
+            return replace(reply, script=(delay, *reply.script))
+        return reply
+
+    def _accepted(self, request: Request, caller: Caller, switches: Switches) -> Reply:
+        if caller.refused:
+            return _unauthenticated(caller.name, request, switches)
+        if caller.account is None:
+            scripted = self.scripts.take(caller.name, caller.csesidx)
+            return Reply(scripted or self._open_page(caller.name, request, switches))
+        if caller.name == "downloadFile":
+            scripted = self.scripts.take(caller.name, caller.csesidx)
+            return Reply(scripted or self._download(request, caller.account, switches))
+        if request.method != "POST" or caller.name not in REQUEST_KEYS:
+            return Reply(_not_found())
+        wanted = read_envelope(caller.name, request.body, caller.account, switches)
+        if caller.name == STREAM:
+            return self._stream(request, wanted, caller.account, switches)
+        scripted = self.scripts.take(caller.name, caller.csesidx)
+        return Reply(scripted or self.verbs.answer(caller.name, wanted, caller.account, switches))
+
+    def _open_page(self, name: str, request: Request, switches: Switches) -> Script:
+        """What needs no token: the key, the renewal, the pages, and the target of a redirect."""
+        if name == "getoxsrf" and request.method == "GET":
+            return auth.getoxsrf(request, self.accounts, self.keys, switches, self.origin)
+        if name == "refreshcookies" and request.method == "GET":
+            return auth.refreshcookies(request, self.accounts, switches)
+        media = _MEDIA.fullmatch(request.path)
+        if media and media[1] in self.sessions.by_id:
+            return files.download(self.sessions.by_id[media[1]], media[2], switches)
+        if request.path in ("/login", "/account-chooser"):
+            return html_reply(200, "Sign in")
+        return _not_found()
+
+    def _stream(self, request: Request, wanted: Mapping[str, Any], account: Account, switches: Switches) -> Reply:
+        question = read_question(wanted, switches)
+        session = self._session_of(question, account, switches)
+        turn = Turn(question.text, model_id=question.model_id, file_ids=question.file_ids)
+        script = not_seeking_assistance() if question.skip else self.scripts.take(STREAM, account.csesidx)
+        if script is None:
+            script = speak(self._speech_for(question), switches)
+        return Reply(script, _layout(request, switches), session, turn)
+
+    def _session_of(self, question: Question, account: Account, switches: Switches) -> Session:
+        if is_dash(question.session) and switches.dash_session == "creates":
+            return self.sessions.create(account.csesidx, account.project_number)
+        session = self.sessions.find(question.session, account.csesidx)
+        missing = [file_id for file_id in question.file_ids if file_id not in session.files]
+        if missing and switches.file_ids_elsewhere == "400":
+            raise invalid(f"File {missing[0]} was not found in the session.")
+        return session
+
+    def _speech_for(self, question: Question) -> Speech:
+        """The model's answer, with a file only where the tools allow one, and always where they ask for nothing else."""
+        speech = self.speech(question.text)
+        if question.tools == {"videoGenerationSpec"}:
+            return replace(speech, media="video/mp4")
+        if question.tools == {"imageGenerationSpec"} or "image" in (question.model_id or ""):
+            return replace(speech, media="image/png")
+        spec = "videoGenerationSpec" if speech.media == "video/mp4" else "imageGenerationSpec"
+        if speech.media and question.tools and spec not in question.tools:
+            return replace(speech, media="")
+        return speech
+
+    def _download(self, request: Request, account: Account, switches: Switches) -> Script:
+        match = _DOWNLOAD.fullmatch(request.path)
+        name = match[1] if match else ""
+        session = self.sessions.find(name, account.csesidx, project_required=True)
+        file_id = request.query.get("fileId", "")
+        if request.query.get("alt") != "media":
+            raise invalid("alt=media is required.")
+        if switches.download_redirect and file_id in session.files:
+            return (Head(302, {"Location": f"{self.origin}/_media/{session.id}/{file_id}"}), End())
+        return files.download(session, file_id, switches)
+
+
+def _name(path: str) -> str:
+    """What a path is called in scripts and records."""
+    if path in ("/auth/getoxsrf", "/auth/refreshcookies"):
+        return path.rpartition("/")[2]
+    if _DOWNLOAD.fullmatch(path):
+        return "downloadFile"
+    verb = _VERB.fullmatch(path)
+    if verb:
+        return verb[1]
+    return "media" if _MEDIA.fullmatch(path) else "page"
+
+
+def _unauthenticated(name: str, request: Request, switches: Switches) -> Reply:
+    if name == STREAM and switches.bad_token == "u_token_only":  # noqa: S105  a switch's value
+        return Reply(u_token_only(), _layout(request, switches))
+    return Reply(auth.unauthenticated())
+
+
+def _layout(request: Request, switches: Switches) -> Layout:
+    return layout_for(switches, sse=request.query.get("alt") == "sse")
+
+
+def _not_found() -> Script:
+    return html_reply(404, "Error 404 (Not Found)!!1")

@@ -1,0 +1,147 @@
+"""Upstream sessions: who owns them, what was said in them, and which files they hold."""
+
+from __future__ import annotations
+
+import datetime
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gbproxy.simulator.failures import Script, error_details, error_object, json_reply
+
+ENGINE = "collections/default_collection/engines/agentspace-engine"
+_NAME = re.compile(rf"(?:projects/(\d+)/locations/global/)?{ENGINE}/sessions/(\d+|-)")
+
+
+class RefusedError(Exception):
+    """A request is answered with an error."""
+
+    def __init__(self, status: int, google_status: str, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self._status = status
+        self._body = error_object(status, google_status, message, error_details(reason))
+
+    def script(self, *, in_array: bool = False) -> Script:
+        """The answer; `in_array` wraps it as the stream's framing may."""
+        return json_reply(self._status, [self._body] if in_array else self._body)
+
+
+def invalid(message: str) -> RefusedError:
+    """400 INVALID_ARGUMENT."""
+    return RefusedError(400, "INVALID_ARGUMENT", message)
+
+
+def permission_denied() -> RefusedError:
+    """403, for a session of somebody else and for a configId that is not the account's."""
+    return RefusedError(403, "PERMISSION_DENIED", "The caller does not have permission")
+
+
+@dataclass
+class Turn:
+    """One question and its answer, as far as it has been sent."""
+
+    query: str
+    answer: str = ""
+    model_id: str | None = None
+    file_ids: tuple[str, ...] = ()
+    complete: bool = False
+
+
+@dataclass
+class StoredFile:
+    """A file of a session, uploaded or generated."""
+
+    file_id: str
+    name: str
+    mime_type: str
+    content: bytes
+    origin: str
+    uploaded_at: float
+
+    @property
+    def token_count(self) -> int:
+        return max(1, len(self.content) // 4)
+
+
+@dataclass
+class Session:
+    """One conversation on the upstream."""
+
+    id: str
+    owner: str
+    project_number: str
+    display_name: str
+    created_at: float
+    turns: list[Turn] = field(default_factory=list)
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    deleted: bool = False
+
+    @property
+    def short_name(self) -> str:
+        return f"{ENGINE}/sessions/{self.id}"
+
+    @property
+    def full_name(self) -> str:
+        return f"projects/{self.project_number}/locations/global/{self.short_name}"
+
+
+class Sessions:
+    """All sessions ever made; deleted ones are remembered as such. Not locked: the caller is."""
+
+    def __init__(self, rng: random.Random, clock: Callable[[], float]) -> None:
+        self.by_id: dict[str, Session] = {}
+        self._rng = rng
+        self._clock = clock
+
+    def create(self, owner: str, project_number: str, display_name: str = "") -> Session:
+        session = Session(self.new_id(), owner, project_number, display_name, self._clock())
+        self.by_id[session.id] = session
+        return session
+
+    def find(self, name: object, csesidx: str, *, project_required: bool = False) -> Session:
+        """The living session of that name. Raises RefusedError: 400, 404, or 403 for another's."""
+        match = _NAME.fullmatch(name) if isinstance(name, str) else None
+        if match is None or match[2] == "-" or (project_required and not match[1]):
+            raise invalid(f"Invalid resource name: {name!r}.")
+        session = self.find_by_id(match[2], csesidx)
+        if match[1] and match[1] != session.project_number:
+            raise permission_denied()
+        return session
+
+    def find_by_id(self, session_id: object, csesidx: str) -> Session:
+        """As `find`, by the number alone."""
+        if not isinstance(session_id, str) or not session_id.isdecimal():
+            raise invalid(f"Invalid session id: {session_id!r}.")
+        session = self.by_id.get(session_id)
+        if session is None or session.deleted:
+            raise RefusedError(404, "NOT_FOUND", f"Session {session_id} not found.")
+        if session.owner != csesidx:
+            raise permission_denied()
+        return session
+
+    def alive(self, csesidx: str | None = None) -> list[Session]:
+        """The sessions not deleted, of one owner or of all, newest first."""
+        found = [s for s in self.by_id.values() if not s.deleted and csesidx in (None, s.owner)]
+        return found[::-1]
+
+    def add_file(self, session: Session, name: str, mime_type: str, content: bytes, origin: str) -> StoredFile:
+        file = StoredFile(self.new_id(), name, mime_type, content, origin, self._clock())
+        session.files[file.file_id] = file
+        return file
+
+    def new_id(self) -> str:
+        """A decimal id of twenty digits, as a string because JSON numbers cannot hold it."""
+        return str(self._rng.randrange(10**19, 18_446_744_073_709_551_615))
+
+
+def is_dash(name: object) -> bool:
+    """Whether this name asks for a new session."""
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    return match is not None and match[2] == "-"
+
+
+def rfc3339(timestamp: float) -> str:
+    """The time as Google writes it, with nanoseconds."""
+    moment = datetime.datetime.fromtimestamp(timestamp, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f000Z")

@@ -1,0 +1,301 @@
+"""The fake upstream as a whole: what is in force, what happened, and the answering of requests."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from gbproxy.simulator import control, files
+from gbproxy.simulator.accounts import Account
+from gbproxy.simulator.auth import Keys
+from gbproxy.simulator.backend import STREAM, Backend, Reply
+from gbproxy.simulator.elements import ElementBuilder
+from gbproxy.simulator.observation import RecordedRequest, Records
+from gbproxy.simulator.player import Player
+from gbproxy.simulator.script import Action, Element, ElementAction
+from gbproxy.simulator.server import Server
+from gbproxy.simulator.sessions import Session, Sessions, Turn
+from gbproxy.simulator.speech import Speech
+from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.wire import Connection, Request
+
+
+class Simulator:
+    """A fake of the upstream on its own port; a context manager that leaves nothing behind.
+
+    `clock` is the server's wall clock. `speech` may be replaced: prompt in, answer out.
+    """
+
+    def __init__(
+        self,
+        *,
+        switches: Switches | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: bool = False,
+        clock: Callable[[], float] = time.time,
+        seed: int | None = None,
+    ) -> None:
+        self.clock = clock
+        self.ca_file: Path | None = None
+        self._switches = switches or Switches()
+        self._condition = threading.Condition(threading.RLock())
+        self._rng = random.Random(seed)  # noqa: S311  ids and cuts, not secrets
+        self._backend = Backend(self.now, Sessions(self._rng, self.now))
+        self._backend.verbs.transient_failures = self._switches.create_session_transient
+        self._records = Records()
+        self._open_streams = 0
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        context = None
+        if tls:
+            from gbproxy.simulator.ca import make_certificates
+
+            self._directory = tempfile.TemporaryDirectory(prefix="gbproxy-simulator-")
+            self.ca_file, context = make_certificates(Path(self._directory.name))
+        self.add_account()
+        try:
+            self._server = Server(self._respond, host=host, port=port, tls=context, changed=self._notify)
+        except OSError:
+            self._remove_directory()
+            raise
+        shown = f"[{host}]" if ":" in host else host
+        scheme = "https" if tls else "http"
+        self.port = self._server.address[1]
+        self.url = self._backend.origin = f"{scheme}://{shown}:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every connection and thread, and remove the certificates."""
+        self._server.close()
+        self._remove_directory()
+
+    # What is in force
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """The accounts by csesidx; their fields may be changed."""
+        return self._backend.accounts
+
+    @property
+    def keys(self) -> Keys:
+        """The signing keys given out."""
+        return self._backend.keys
+
+    @property
+    def speech(self) -> Callable[[str], Speech]:
+        """What answers when no script does: a function from the prompt to the answer."""
+        return self._backend.speech
+
+    @speech.setter
+    def speech(self, speech: Callable[[str], Speech]) -> None:
+        self._backend.speech = speech
+
+    @property
+    def switches(self) -> Switches:
+        return self._switches
+
+    def set(self, **changes: object) -> None:
+        """Change switches; answers already begun keep theirs. Raises ValueError."""
+        with self._condition:
+            self._switches = self._switches.changed(**changes)
+            if "create_session_transient" in changes:
+                self._backend.verbs.transient_failures = self._switches.create_session_transient
+            if "getoxsrf" in changes:
+                self.expire_cookies()
+
+    @property
+    def control_delay_s(self) -> float:
+        """Delay of getoxsrf, createSession and deleteSession."""
+        return self._switches.control_delay_s
+
+    @control_delay_s.setter
+    def control_delay_s(self, seconds: float) -> None:
+        self.set(control_delay_s=seconds)
+
+    def now(self) -> float:
+        """The server's own time, which its Date header tells."""
+        return self.clock() + self._switches.clock_skew_s
+
+    @property
+    def account(self) -> Account:
+        """The first account."""
+        return next(iter(self.accounts.values()))
+
+    def add_account(self, **values: Any) -> Account:
+        """One more account; what is not given is made up, the first being always the same."""
+        with self._condition:
+            number = len(self.accounts)
+            if number:
+                made_up = {
+                    "csesidx": str(1234567890 + number),
+                    "secure_c_ses": f"CSE.Ad{number}Lk3xVb9QmZr7TtYw2HnPq5Js",
+                    "host_c_oses": f"COS.Af{number}Wm4RzKx8LdTn6VbYp2GqHs",
+                    "config_id": f"11111111-2222-4333-8444-{555555555555 + number}",
+                    "project_number": str(123456789012 + number),
+                }
+                values = {**made_up, **values}
+            account = Account(**values)
+            self.accounts[account.csesidx] = account
+            return account
+
+    def expire_cookies(self) -> None:
+        """Under `refreshcookies`: the present cookies need renewing again."""
+        with self._condition:
+            for account in self.accounts.values():
+                account.needs_renewal = True
+
+    def revoke_tokens(self) -> None:
+        """Make every token that present keys signed, or will sign, a 401."""
+        with self._condition:
+            self.keys.revoke_all()
+
+    def script(
+        self,
+        *actions: Action,
+        path: str = STREAM,
+        times: float = 1,
+        csesidx: str | None = None,
+    ) -> None:
+        """Queue an answer for the next `times` calls of `path` (a verb, getoxsrf, downloadFile …).
+
+        It replaces the answer of a request that would have been accepted: one refused by the checks
+        of credentials, envelope or fields does not use it up. `csesidx` binds it to one account;
+        `times=math.inf` keeps it for ever. Raises ValueError for elements where no stream is.
+        """
+        if path != STREAM and any(isinstance(action, Element | ElementAction) for action in actions):
+            raise ValueError(f"the answer of {path} has no elements; use Write, json_reply and the like")
+        with self._condition:
+            self._backend.scripts.add(path, actions, times, csesidx)
+
+    def clear_scripts(self) -> None:
+        with self._condition:
+            self._backend.scripts.clear()
+
+    def environment(self, account: Account | None = None) -> dict[str, str]:
+        """The environment variables with which a gateway uses this upstream."""
+        account = account or self.account
+        values = {
+            "GEMINI_BUSINESS_URL": self.url,
+            "API_BASE_URL": f"{self.url}/v1alpha",
+            "SECURE_C_SES": account.secure_c_ses,
+            "HOST_C_OSES": account.host_c_oses,
+            "CSESIDX": account.csesidx,
+            "CONFIG_ID": account.config_id,
+        }
+        return values | ({"CA_BUNDLE": str(self.ca_file)} if self.ca_file else {})
+
+    # What happened
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The requests so far, in the order of arrival; of very many, the latest."""
+        with self._condition:
+            return list(self._records.latest)
+
+    def calls(self, name: str) -> list[RecordedRequest]:
+        """The requests of that name: a verb, getoxsrf, refreshcookies or downloadFile."""
+        return [request for request in self.requests if request.name == name]
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """Every session by id, the deleted ones too."""
+        with self._condition:
+            return dict(self._backend.sessions.by_id)
+
+    @property
+    def open_streams(self) -> int:
+        """Answers of widgetStreamAssist under way whose peer is still there."""
+        with self._condition:
+            return self._open_streams
+
+    @property
+    def open_connections(self) -> int:
+        return self._server.open_connections
+
+    def wait_for(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> bool:
+        """Wait until something about this simulator is true; looked at whenever anything changed."""
+        with self._condition:
+            return bool(self._condition.wait_for(predicate, timeout_s))
+
+    def state(self) -> dict[str, Any]:
+        """Counts, as the control endpoint shows them."""
+        with self._condition:
+            alive = len(self._backend.sessions.alive())
+            return {
+                "open_streams": self._open_streams,
+                "open_connections": self.open_connections,
+                "connections": self._server.accepted,
+                "requests": dict(self._records.counts),
+                "sessions": {"alive": alive, "deleted": len(self._backend.sessions.by_id) - alive},
+                "tokens": len(self.keys.by_id),
+                "scripts": len(self._backend.scripts),
+            }
+
+    # Answering
+
+    def _respond(self, connection: Connection, request: Request) -> bool:
+        if request.path.startswith("/_simulator/"):
+            script = control.answer(self, request, connection.peer_host)
+            return self._perform(connection, request, Reply(script), Switches())
+        switches = self._switches
+        with self._condition:
+            caller = self._backend.identify(request, switches)
+            self._records.add(caller.name, request, connection.number, caller.csesidx)
+            self._condition.notify_all()
+            reply = self._backend.reply(request, caller, switches)
+        if reply.turn is None:
+            return self._perform(connection, request, reply, switches)
+        with self._streaming():
+            return self._perform(connection, request, reply, switches)
+
+    def _perform(self, connection: Connection, request: Request, reply: Reply, switches: Switches) -> bool:
+        session, sessions = reply.session, self._backend.sessions
+        builder = ElementBuilder(
+            switches=switches,
+            now=self.now,
+            new_id=sessions.new_id,
+            session=session,
+            turn=reply.turn or Turn(""),
+            store=lambda wanted: files.generate(sessions, session, wanted) if session else None,
+        )
+        player = Player(
+            connection=connection,
+            request=request,
+            switches=switches,
+            layout=reply.layout,
+            builder=builder,
+            now=self.now,
+            rng=random.Random(self._rng.random()),  # noqa: S311  where to cut
+        )
+        return player.perform(reply.script)
+
+    @contextmanager
+    def _streaming(self) -> Iterator[None]:
+        with self._condition:
+            self._open_streams += 1
+            self._condition.notify_all()
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._open_streams -= 1
+                self._condition.notify_all()
+
+    def _notify(self) -> None:
+        with self._condition:
+            self._condition.notify_all()
+
+    def _remove_directory(self) -> None:
+        if self._directory is not None:
+            self._directory.cleanup()

@@ -1,0 +1,40 @@
+"""Switches as people type and read them: `NAME=VALUE` on a command line, and the list of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gbproxy.simulator.switches import SPECS
+
+
+def parse_setting(setting: str) -> tuple[str, object]:
+    """Read `NAME=VALUE` as typed on a command line. Raises ValueError."""
+    name, equals, text = setting.partition("=")
+    if not equals or name not in SPECS:
+        raise ValueError(f"expected NAME=VALUE with the name of a switch, not {setting!r}")
+    default: Any = SPECS[name].default
+    if isinstance(default, bool):
+        known = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+        if text.lower() not in known:
+            raise ValueError(f"{name} is on or off, not {text!r}")
+        return name, known[text.lower()]
+    if isinstance(default, tuple):
+        return name, tuple(part.strip() for part in text.split(",") if part.strip())
+    return name, type(default)(text)
+
+
+def describe() -> str:
+    """One paragraph per switch: its values, the default, the fact and how sure it is."""
+    lines = []
+    for name, spec in SPECS.items():
+        values = "any, e.g. " if spec.metadata["open_ended"] else ""
+        values += " | ".join(_shown(value) for value in spec.metadata["values"])
+        lines.append(f"{name} = {_shown(spec.default)}\n    values: {values}")
+        lines.append(f"    {spec.metadata['fact']} ({spec.metadata['certainty']})")
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(value) if isinstance(value, tuple) else str(value)

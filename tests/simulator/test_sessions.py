@@ -1,0 +1,159 @@
+"""Sessions of the fake upstream: making, listing, owning and deleting them; the envelope of every call."""
+
+import re
+
+import pytest
+
+from gbproxy.simulator import Account, Simulator, http_error
+
+from .client import Client
+
+SHORT = r"collections/default_collection/engines/agentspace-engine/sessions/\d{20}"
+
+
+@pytest.fixture
+def other(upstream: Simulator) -> Client:
+    return Client(upstream, upstream.add_account())
+
+
+@pytest.mark.parametrize(
+    "session", [{"name": "", "displayName": ""}, {"name": "-", "displayName": ""}, {"name": "a1b2c3"}, {}]
+)
+def test_any_seed_makes_a_session_of_its_own(client: Client, session: dict[str, str]) -> None:
+    name = client.call("widgetCreateSession", {"session": session}).json()["session"]["name"]
+
+    assert re.fullmatch(SHORT, name)
+
+
+def test_an_empty_request_makes_a_session_too(upstream: Simulator, client: Client) -> None:
+    name = client.call("widgetCreateSession", {}).json()["session"]["name"]
+
+    assert upstream.sessions[name.rpartition("/")[2]].owner == client.account.csesidx
+
+
+def test_the_name_is_full_when_the_switch_says_so(upstream: Simulator, client: Client) -> None:
+    upstream.set(session_name="full")
+
+    name = client.create_session()
+
+    assert re.fullmatch(rf"projects/{client.account.project_number}/locations/global/{SHORT}", name)
+    assert client.ask("2+2", name).status_code == 200
+
+
+@pytest.mark.parametrize(("status", "google_status"), [(400, "INVALID_ARGUMENT"), (500, "INTERNAL")])
+def test_creation_may_fail_at_first(upstream: Simulator, client: Client, status: int, google_status: str) -> None:
+    upstream.set(create_session_transient=2, create_session_transient_status=status)
+
+    answers = [client.call("widgetCreateSession", {}) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [status, status, 200]
+    assert answers[0].json()["error"]["status"] == google_status
+
+
+@pytest.mark.parametrize(("switch", "status"), [(401, 401), (403, 403)])
+def test_an_unknown_config_is_refused(upstream: Simulator, client: Client, switch: int, status: int) -> None:
+    upstream.set(unknown_config=switch)
+
+    assert client.call("widgetCreateSession", {}, configId="other").status_code == status
+    assert client.call("widgetListSessions", {}, configId="other").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "envelope", [{"configId": None}, {"additionalParams": None}, {"createSessionRequest": None}, {"temperature": 1}]
+)
+def test_a_bad_envelope_is_refused(client: Client, envelope: dict[str, object]) -> None:
+    response = client.call("widgetCreateSession", {}, **envelope)
+
+    assert response.status_code == 400
+    assert response.json()["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_an_unknown_verb_is_a_page_that_was_not_found(client: Client) -> None:
+    response = client.call("widgetMakeCoffee", {})
+
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("verb", ["widgetDeleteSession", "widgetListSessionFileMetadata", "widgetAddContextFile"])
+def test_another_owners_session_is_forbidden(client: Client, other: Client, verb: str) -> None:
+    response = client.call(verb, {"name": other.create_session()})
+
+    assert response.status_code == 403
+    assert response.json()["error"]["status"] == "PERMISSION_DENIED"
+
+
+def test_another_owners_session_takes_no_question(client: Client, other: Client) -> None:
+    assert client.ask("Hello", other.create_session()).status_code == 403
+
+
+def test_a_deleted_session_is_not_found_any_more(upstream: Simulator, client: Client) -> None:
+    name = client.create_session()
+
+    assert client.call("widgetDeleteSession", {"name": name}).status_code == 200
+
+    assert upstream.sessions[name.rpartition("/")[2]].deleted
+    again = client.call("widgetDeleteSession", {"name": name})
+    assert again.status_code == 404
+    assert again.json()["error"]["status"] == "NOT_FOUND"
+    assert client.ask("Hello", name).status_code == 404
+    assert upstream.state()["sessions"] == {"alive": 0, "deleted": 1}
+
+
+@pytest.mark.parametrize("name", ["", "-", "123", "sessions/123", None, 5])
+def test_what_is_no_session_name_is_invalid(client: Client, name: object) -> None:
+    assert client.call("widgetDeleteSession", {"name": name}).status_code == 400
+
+
+def test_get_takes_the_number_alone_and_tells_the_turns(client: Client) -> None:
+    name = client.create_session()
+    client.ask("2+2", name)
+
+    session = client.call("widgetGetSession", {"name": name.rpartition("/")[2]}).json()["session"]
+
+    assert session["turns"][0]["query"]["parts"] == [{"text": "2+2"}]
+    replies = session["turns"][0]["detailedAssistAnswer"]["replies"]
+    assert replies[0]["groundedContent"]["content"]["text"] == "2+2 = **4**"
+    assert client.call("widgetGetSession", {"name": name}).status_code == 400
+
+
+def test_listing_pages_through_the_accounts_own_sessions(client: Client, other: Client) -> None:
+    mine = [client.create_session() for _ in range(3)]
+    other.create_session()
+
+    first = client.call("widgetListSessions", {"pageSize": 2}).json()["listSessionsResponse"]
+    rest = client.call("widgetListSessions", {"pageSize": 2, "pageToken": first["nextPageToken"]})
+
+    second = rest.json()["listSessionsResponse"]
+    assert [s["name"] for s in first["sessions"] + second["sessions"]] == mine[::-1]
+    assert "nextPageToken" not in second
+
+
+def test_the_usual_filter_hides_sessions_without_a_title(client: Client) -> None:
+    client.create_session()
+    client.call("widgetCreateSession", {"session": {"name": "x", "displayName": "Titled"}})
+
+    listed = client.call("widgetListSessions", {"filter": 'display_name != ""'}).json()
+
+    assert [s["displayName"] for s in listed["listSessionsResponse"]["sessions"]] == ["Titled"]
+
+
+def test_a_script_takes_the_place_of_a_verb_and_leaves_its_effect_out(upstream: Simulator, client: Client) -> None:
+    upstream.script(*http_error(503, "UNAVAILABLE"), path="widgetCreateSession")
+
+    assert client.call("widgetCreateSession", {}).status_code == 503
+    assert upstream.sessions == {}
+
+
+def test_the_environment_names_all_that_a_gateway_needs(upstream: Simulator) -> None:
+    account = upstream.add_account(csesidx="4242424242")
+
+    assert upstream.environment(account) == {
+        "GEMINI_BUSINESS_URL": upstream.url,
+        "API_BASE_URL": f"{upstream.url}/v1alpha",
+        "SECURE_C_SES": account.secure_c_ses,
+        "HOST_C_OSES": account.host_c_oses,
+        "CSESIDX": "4242424242",
+        "CONFIG_ID": account.config_id,
+    }
+    assert upstream.environment()["CSESIDX"] == Account().csesidx
