@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify, request
@@ -51,14 +52,19 @@ def json_body() -> dict[str, Any]:
     if not (request.mimetype in ("", "application/json") or request.mimetype.endswith("+json")):
         raise UnsupportedMediaType(f"the body must be application/json, not {request.mimetype[:80]}")
     try:
-        body = jsontext.decode(_raw_body().decode())
+        body = jsontext.decode(_raw_body().decode().strip(" \t\r\n"))
     except UnicodeDecodeError as error:
         raise BadRequest("the body is not UTF-8") from error
     except ValueError as error:
-        raise BadRequest(f"the body is not valid JSON: {error}") from error
+        raise BadRequest(f"the body {error}{_position(error)}") from error
     if not isinstance(body, dict):
         raise BadRequest("the body must be a JSON object")
     return body
+
+
+def _position(error: ValueError) -> str:
+    cause = error.__cause__
+    return f" (line {cause.lineno}, column {cause.colno})" if isinstance(cause, JSONDecodeError) else ""
 
 
 def _raw_body() -> bytes:

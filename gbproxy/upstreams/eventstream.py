@@ -1,0 +1,87 @@
+"""The upstream's other stream: server-sent events with one JSON text each. Source: docs/upstream.md, framing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from sseclient import SSEClient
+
+from gbproxy.errors import UpstreamProtocolError
+from gbproxy.upstreams.objects import MAX_ELEMENT_BYTES, ObjectReader, decode_json
+
+_BLANK_LINE = b"\n\n"
+_NOTHING_BEGUN = re.compile(rb"(?:[ \t]*+\n|:[^\n]*+\n)*+[ \t]*+")
+_DONE = "[DONE]"
+_MANY_LINES = 64
+
+
+class EventReader(ObjectReader):
+    """Reads text/event-stream: each event's data is an object, or an array of objects (how a server may wrap an error).
+
+    sseclient parses, but gets whole events only: it would hand out one that was cut off, and copies a large one once
+    per piece. Comments, other fields, events without data and `[DONE]` pass unseen.
+    """
+
+    def __init__(self, max_element_bytes: int = MAX_ELEMENT_BYTES) -> None:
+        super().__init__(max_element_bytes)
+        self._after_carriage_return = False
+        self._is_empty = True
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Take the next bytes, return every object that they complete. Raises UpstreamProtocolError."""
+        return super().feed(self._with_plain_line_ends(data))
+
+    def _with_plain_line_ends(self, data: bytes) -> bytes:
+        """Each of CR LF, CR and LF as one LF. A CR at the end of the data ends the line; its LF may come later."""
+        if self._after_carriage_return and data:
+            data = data.removeprefix(b"\n")
+            self._after_carriage_return = False
+        if b"\r" not in data:
+            return data
+        self._after_carriage_return = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _read(self, known: int, objects: list[dict[str, Any]]) -> None:
+        buffer = self._buffer
+        end = buffer.rfind(_BLANK_LINE, max(known - 1, 0))
+        if end >= 0:
+            whole = bytes(buffer[:end])
+            del buffer[: end + len(_BLANK_LINE)]
+            try:
+                for event in SSEClient(self._events(whole)).events():
+                    objects += self._objects_of(event.data.strip(" \t\n"))
+            except UnicodeDecodeError as error:
+                raise UpstreamProtocolError("an event of the upstream's answer is not UTF-8") from error
+        self._check_size(len(buffer))
+
+    def _events(self, whole: bytes) -> Iterator[bytes]:
+        for event in whole.split(_BLANK_LINE):
+            self._check_size(len(event) + 1)  # with the end of its last line, which counts too while it is unfinished
+            yield (_on_one_line(event) if event.count(b"\n") > _MANY_LINES else event) + _BLANK_LINE
+
+    def _objects_of(self, data: str) -> list[dict[str, Any]]:
+        if data in ("", _DONE):
+            return []
+        value = decode_json(data)
+        self._is_empty = False
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, dict) for item in values):
+            raise UpstreamProtocolError("an event of the upstream's answer holds something else than objects")
+        return values
+
+    def _check_end(self) -> None:
+        if not _NOTHING_BEGUN.fullmatch(self._buffer):
+            raise UpstreamProtocolError("the upstream's answer ended inside an event")
+        if self._is_empty:
+            raise UpstreamProtocolError("the upstream's answer was empty")
+
+
+def _on_one_line(event: bytes) -> bytes:
+    """The data of an event of very many lines, because sseclient copies all of it again for each line.
+
+    A tab joins the lines: like the newline it is JSON's white space, and forbidden inside a string.
+    """
+    prefix = b"data:"
+    return prefix + b"\t".join(line.removeprefix(prefix) for line in event.split(b"\n") if line.startswith(prefix))

@@ -1,0 +1,98 @@
+"""What the readers of the upstream's stream share: their protocol, and the decoding of one JSON text.
+
+Readers do no I/O: they are fed bytes cut anywhere and give back objects. Source: docs/upstream.md, framing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from gbproxy.domain import jsontext
+from gbproxy.errors import UpstreamProtocolError
+
+MAX_ELEMENT_BYTES = 64 * 1024 * 1024
+_UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class ObjectReader(ABC):
+    """Gives each object of a stream to the call of `feed` that brings its last byte.
+
+    What comes out does not depend on where the bytes were cut: a fault that stands behind whole objects in one piece is
+    raised by the next call, after these objects were handed out; without such objects at once. A reader that has failed
+    holds no bytes any more and raises the same again.
+    """
+
+    def __init__(self, max_element_bytes: int = MAX_ELEMENT_BYTES) -> None:
+        self._max_element_bytes = max_element_bytes
+        self._buffer = bytearray()  # from the first byte that is not used up
+        self._begun = False
+        self._failure: str | None = None
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Take the next bytes, return every object that they complete. Raises UpstreamProtocolError."""
+        self._raise_failure()
+        known = len(self._buffer)
+        self._buffer += data
+        if not self._begun:
+            known = 0
+            if not self._begin():
+                return []
+        objects: list[dict[str, Any]] = []
+        try:
+            self._read(known, objects)
+        except UpstreamProtocolError as error:
+            self._fail(error)
+            if not objects:
+                raise
+        return objects
+
+    def close(self) -> None:
+        """Say that the stream has ended. Raises UpstreamProtocolError when it was empty or cut off."""
+        self._raise_failure()
+        try:
+            self._check_end()
+        except UpstreamProtocolError as error:
+            self._fail(error)
+            raise
+
+    def _begin(self) -> bool:
+        """Drop a byte order mark; False as long as these bytes may still become one."""
+        if len(self._buffer) < len(_UTF8_BOM) and _UTF8_BOM.startswith(self._buffer):
+            return False
+        if self._buffer.startswith(_UTF8_BOM):
+            del self._buffer[: len(_UTF8_BOM)]
+        self._begun = True
+        return True
+
+    @property
+    def complete(self) -> bool:
+        """Whether the stream itself has said that nothing more comes. Events cannot say that."""
+        return False
+
+    @abstractmethod
+    def _read(self, known: int, objects: list[dict[str, Any]]) -> None:
+        """Append to `objects` what the buffer completes, and drop it there. Its first `known` bytes are not new."""
+
+    @abstractmethod
+    def _check_end(self) -> None: ...
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._max_element_bytes:
+            raise UpstreamProtocolError(f"an element of the upstream's answer is over {self._max_element_bytes} bytes")
+
+    def _fail(self, error: UpstreamProtocolError) -> None:
+        self._failure = error.message  # not the error: its traceback would keep everything alive
+        self._buffer.clear()  # in place: the traceback's frames know this buffer too
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise UpstreamProtocolError(self._failure)
+
+
+def decode_json(text: str) -> Any:
+    """Decode one JSON text without white space around it; every way to fail is an UpstreamProtocolError."""
+    try:
+        return jsontext.decode(text)
+    except ValueError as error:
+        raise UpstreamProtocolError(f"an element of the upstream's answer {error}") from error
