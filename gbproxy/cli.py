@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gbproxy import __version__
@@ -39,8 +39,11 @@ def serve(options: argparse.Namespace) -> int:
     Comes back only with a status of failure.
     """
     if options.env_file is not None:
-        for name, value in read_env_file(options.env_file).items():
-            os.environ.setdefault(name, value)
+        try:
+            _fill_environment(read_env_file(options.env_file))
+        except (OSError, UnicodeDecodeError) as error:
+            print(f"The environment file cannot be read: {error}", file=sys.stderr)  # noqa: T201
+            return 2
     try:
         settings = load_settings(os.environ)
     except SettingsError:
@@ -63,11 +66,18 @@ def read_env_file(path: Path) -> dict[str, str]:
     A bare NAME passes on the environment's own value, which it has already.
     """
     values: dict[str, str] = {}
-    for line in path.read_text("utf-8-sig").splitlines():
+    for line in path.read_text("utf-8-sig").split("\n"):  # reading has turned \r\n into \n
         name, separator, value = line.lstrip().partition("=")
         if separator and name and not name.startswith("#"):
             values[name.strip()] = value
     return values
+
+
+def _fill_environment(values: Mapping[str, str]) -> None:
+    """Add what the environment does not have; a variable that is empty there counts as missing, as everywhere."""
+    for name, value in values.items():
+        if not os.environ.get(name, "").strip():
+            os.environ[name] = value
 
 
 def _demo(options: argparse.Namespace) -> int:

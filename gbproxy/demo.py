@@ -23,7 +23,7 @@ _START_S = 30.0
 _STOP_S = 10.0
 
 _TRY = """
-The gateway serves at {url} with the simulator behind it. Try:
+The gateway serves at {url}, with the simulator at {simulator} behind it. Try:
 
   curl -N {url}/v1/chat/completions \\
     -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
@@ -31,7 +31,8 @@ The gateway serves at {url} with the simulator behind it. Try:
 
   from openai import OpenAI
   client = OpenAI(base_url="{url}/v1", api_key="{key}")
-  print(client.chat.completions.create(model="gemini-auto", messages=[{{"role": "user", "content": "Hi"}}]))
+  answer = client.chat.completions.create(model="gemini-auto", messages=[{{"role": "user", "content": "Hi"}}])
+  print(answer.choices[0].message.content)
 
 With an account of your own: README.md, then `make run`. Ctrl-C ends the demo.
 """
@@ -43,12 +44,11 @@ class DemoError(Exception):
 
 def run(gunicorn: Sequence[str]) -> int:
     """Show the demo with PORT and DEMO_EXIT from the environment. The status is 0 only if the whole answer arrived."""
-    port = int(os.environ.get("PORT") or "8080")
     key = f"sk-demo-{secrets.token_urlsafe(24)}"
-    url = f"http://{_HOST}:{port}"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _refuse_taken_port(port)
+        port = _port()
+        url = f"http://{_HOST}:{port}"
         with ExitStack() as stack:
             account = stack.enter_context(_simulator())
             log = stack.enter_context(tempfile.TemporaryFile())
@@ -57,7 +57,7 @@ def run(gunicorn: Sequence[str]) -> int:
             _ask(url, key)
             if os.environ.get("DEMO_EXIT") == "1":
                 return 0
-            _say(_TRY.format(url=url, key=key))
+            _say(_TRY.format(url=url, key=key, simulator=account["GEMINI_BUSINESS_URL"]))
             signal.pause()
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)  # noqa: T201
@@ -114,13 +114,19 @@ def _clean_environment() -> dict[str, str]:
     }
 
 
-def _refuse_taken_port(port: int) -> None:
+def _port() -> int:
+    """PORT, when nothing else has it."""
+    text = os.environ.get("PORT", "").strip() or "8080"
+    port = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
+    if not 0 < port < 65536:
+        raise DemoError("PORT must be a number from 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
         except OSError as error:
             raise DemoError(f"port {port} cannot be used ({error.strerror}); set PORT to another one") from error
+    return port
 
 
 def _wait_until_ready(url: str, log: IO[bytes]) -> None:

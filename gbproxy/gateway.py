@@ -34,6 +34,10 @@ class Tally:
     thought_weight: int = 0
     characters: int = 0
 
+    def begin_answer(self) -> None:
+        """Forget what an attempt that was given up had thought."""
+        self.text_weight = self.thought_weight = self.characters = 0
+
     def usage(self) -> Usage:
         reasoning = usage.tokens(self.thought_weight)
         return Usage(usage.tokens(self.input_weight), usage.tokens(self.text_weight) + reasoning, reasoning)
@@ -79,7 +83,7 @@ class Gateway:
         try:
             with (
                 self._pool.lease() as account,
-                closing(shaping.name_files(self._answer(ask, account))) as answer,
+                closing(self._answer(ask, account)) as answer,
                 closing(_started_at_content(answer, ask.tally)) as events,
             ):
                 yield from events
@@ -114,16 +118,18 @@ class Gateway:
                 if refusal is not None or successor is None:
                     raise refusal or error from None
                 refusal, used = error, successor
-            except UpstreamError as error:
+            except (UpstreamError, ContextLengthExceeded) as error:
                 _log_failure(error, account)
                 raise
 
     def _attempt(self, ask: _Ask, model: Model, account: Account) -> ChatStream:
         """One try in a session of its own, which is deleted afterwards."""
         trace.current().attempts += 1
+        ask.tally.begin_answer()
         session = self._upstream.open_session(account)
         try:
-            events = _weighed(self._upstream.stream(ask.prompt, model, account, session), ask.tally)
+            answer = shaping.name_files(self._upstream.stream(ask.prompt, model, account, session))
+            events = _weighed(answer, ask.tally)
             with closing(events if ask.shows_thoughts else shaping.hide_thoughts(events)) as shown:
                 yield from shown
         finally:
@@ -206,9 +212,9 @@ def _note(tally: Tally) -> None:
     }
 
 
-def _log_failure(error: UpstreamError, account: Account) -> None:
+def _log_failure(error: UpstreamError | ContextLengthExceeded, account: Account) -> None:
     # A refusal of the request itself is told in the upstream's words, which may quote the prompt.
-    reason = None if isinstance(error, RequestRefused) else error.message
+    reason = None if isinstance(error, RequestRefused | ContextLengthExceeded) else error.message
     log.warning(
         "attempt.failed",
         extra={"account": account.id, "code": error.code, "reason": reason, "retry_after_s": error.retry_after},

@@ -17,6 +17,7 @@ from typing import Any
 import certifi
 import requests
 import requests.adapters
+import socks  # type: ignore[import-untyped]
 import urllib3.exceptions
 
 from gbproxy.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout
@@ -74,13 +75,12 @@ class Outbound:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Iterator[StreamedReply]:
         """Send a request and give the answer as soon as its headers are in; leaving closes what was not read."""
-        request = requests.Request(method, url, headers=dict(headers), data=body).prepare()
         started = time.perf_counter()
-        with _upstream_errors(self._timeouts):
+        with _upstream_errors(self._timeouts, started):
             response = self._adapter.send(
-                request,
+                requests.Request(method, url, headers=dict(headers), data=body).prepare(),
                 stream=True,
-                timeout=(self._timeouts.connect_s, self._timeouts.read_s),
+                timeout=(self._timeouts.connect_s, min(self._timeouts.read_s, self._timeouts.request_s)),
                 proxies=self._proxies,
             )
         trace.current().upstream_s += time.perf_counter() - started
@@ -101,7 +101,8 @@ class StreamedReply:
         self.headers: Mapping[str, str] = response.headers
         self._raw = response.raw
         self._timeouts = timeouts
-        self._deadline = started + timeouts.request_s
+        self._begun = started
+        self._silence_s = timeouts.read_s
 
     @property
     def set_cookies(self) -> tuple[str, ...]:
@@ -115,10 +116,13 @@ class StreamedReply:
         measured = trace.current()
         while True:
             started = time.perf_counter()
-            if started > self._deadline:
-                raise UpstreamTimeout(f"the answer took longer than {self._timeouts.request_s:g} s")
+            left_s = self._begun + self._timeouts.request_s - started
+            if left_s <= 0:
+                raise UpstreamTimeout(_what_took_too_long(self._timeouts, self._timeouts.request_s))
+            if left_s < self._silence_s:
+                self._set_timeout(left_s)
             try:
-                with _upstream_errors(self._timeouts):
+                with _upstream_errors(self._timeouts, self._begun):
                     data = self._raw.read1(READ_SIZE, decode_content=True)
             finally:
                 measured.upstream_s += time.perf_counter() - started
@@ -139,9 +143,8 @@ class StreamedReply:
 
     def limit_silence(self, seconds: float) -> None:
         """From now on let the upstream be silent for so long only."""
-        sock = getattr(self._raw.connection, "sock", None)
-        if sock is not None:
-            sock.settimeout(seconds)
+        self._silence_s = seconds
+        self._set_timeout(seconds)
 
     def finish(self) -> None:
         """The body is known to be whole: read its formal end, so that the connection is kept, but hardly wait for it."""
@@ -151,6 +154,14 @@ class StreamedReply:
                 pass
         except (urllib3.exceptions.HTTPError, OSError):
             self._raw.close()
+
+    def _set_timeout(self, seconds: float) -> None:
+        sock = getattr(self._raw.connection, "sock", None)
+        if sock is None:  # a connection that ends with its answer has left its socket to the file that reads it
+            sock = getattr(getattr(getattr(self._raw, "_fp", None), "fp", None), "raw", None)
+            sock = getattr(sock, "_sock", None)
+        if sock is not None:
+            sock.settimeout(seconds)
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -164,7 +175,9 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, proxy_ssl_context=self._context, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            kwargs["proxy_ssl_context"] = self._context
+        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave trust to the context, which requires a valid certificate and the right host name."""
@@ -189,14 +202,14 @@ def _has_ca_directory() -> bool:
 
 
 @contextmanager
-def _upstream_errors(timeouts: Timeouts) -> Iterator[None]:
+def _upstream_errors(timeouts: Timeouts, started: float) -> Iterator[None]:
     """Turn what requests and urllib3 raise into ours. Their messages hold addresses and are not passed on."""
     try:
         yield
     except (requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError) as error:
         raise UpstreamTimeout(f"no connection to the upstream within {timeouts.connect_s:g} s") from error
     except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
-        raise UpstreamTimeout(f"the upstream was silent for {timeouts.read_s:g} s") from error
+        raise UpstreamTimeout(_what_took_too_long(timeouts, time.perf_counter() - started)) from error
     except requests.exceptions.ProxyError as error:
         raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
     except (requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError) as error:
@@ -204,15 +217,31 @@ def _upstream_errors(timeouts: Timeouts) -> Iterator[None]:
     except urllib3.exceptions.DecodeError as error:
         raise UpstreamProtocolError("the upstream's answer could not be decompressed") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        if any(isinstance(known, socks.ProxyError) for known in _chain(error)):
+            raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
         raise UpstreamError(f"the connection to the upstream broke ({_cause(error)})") from error
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason, in the operating system's or OpenSSL's words, which hold no address."""
+def _what_took_too_long(timeouts: Timeouts, elapsed_s: float) -> str:
+    if elapsed_s >= timeouts.request_s:
+        return f"the answer took longer than {timeouts.request_s:g} s"
+    if elapsed_s < timeouts.read_s:  # nothing may be read yet: the TLS handshake has the time that connecting has
+        return f"no connection to the upstream within {timeouts.connect_s:g} s"
+    return f"the upstream was silent for {timeouts.read_s:g} s"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and all that led to it, the innermost last."""
     reasons = [error]
     for known in reasons:
         inner = [known.__cause__, known.__context__, getattr(known, "reason", None), *known.args]
         reasons += [e for e in inner if isinstance(e, BaseException) and e not in reasons]
+    return reasons
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, in the operating system's or OpenSSL's words, which hold no address."""
+    reasons = _chain(error)
     for known in reversed(reasons):
         if isinstance(known, ssl.SSLError):
             return known.reason or "TLS"

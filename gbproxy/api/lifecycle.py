@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import secrets
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from gbproxy.api import openai_errors
@@ -70,8 +72,12 @@ def _position(error: ValueError) -> str:
 def _raw_body() -> bytes:
     try:
         body = request.get_data(cache=False)
-    except (ClientDisconnected, OSError) as error:  # a bad chunk, or the end before its time
+        if len(body) < (request.content_length or 0):
+            raise ClientDisconnected
+    except (ClientDisconnected, OSError, ParseException) as error:  # a bad chunk, or the end before its time
         raise BadRequest("the body could not be read to its end") from error
+    if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
+        raise _too_large()  # chunks are cut at the limit without a word
     trace.current().facts["request_bytes"] = len(body)
     return body
 
@@ -144,13 +150,17 @@ def _translated(error: HTTPException) -> GatewayError:
         case 405:
             return MethodNotAllowed(f"{request.method} is not possible here")
         case 413:
-            return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
+            return _too_large()
         case 415:
             return UnsupportedMediaType("the body must be application/json")
         case int(code) if code < 500:
             return BadRequest(error.description or "the request cannot be understood")
         case _:
             return GatewayError("the gateway met an error of its own")
+
+
+def _too_large() -> RequestTooLarge:
+    return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
 
 
 def _crashed(error: Exception) -> Response:

@@ -183,7 +183,7 @@ class Settings(BaseSettings):
     port: Port = Field(8080, description="port to listen on")
     web_concurrency: Count = Field(1, description="gunicorn workers")
     worker_connections: Count = Field(
-        1000, description="answers at once in each worker; beyond that 503 `overloaded` with `Retry-After`"
+        1000, description="connections at once in each worker"
     )
     graceful_timeout_s: AmountOrZero = Field(120.0, description="seconds that running answers may take after SIGTERM")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _ANY_CASE] = Field(

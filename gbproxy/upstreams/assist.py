@@ -30,8 +30,7 @@ class AssistReader:
         self._status_lines = status_lines
         self._texts: list[str] = []
         self._held: list[str] = []  # white space before any text: part of the answer, or of a status line
-        self._file_ids: set[str] = set()
-        self._files = 0
+        self._files: set[str | int] = set()  # ids of kept ones, hashes of what was sent along
         self._thoughts = False
         self._responses = 0
         self._tokens_only = False
@@ -42,7 +41,7 @@ class AssistReader:
     @property
     def complete(self) -> bool:
         """The upstream has said that the answer is whole; nothing after it belongs to the answer."""
-        return self._state in ("SUCCEEDED", "SKIPPED")
+        return self._refused or self._state in ("SUCCEEDED", "SKIPPED")
 
     def read(self, element: Mapping[str, Any]) -> list[ChatEvent]:
         """The events of one element. Raises the error that an element may be."""
@@ -55,7 +54,8 @@ class AssistReader:
             self._tokens_only = self._tokens_only or "uToken" in element
             return []
         self._responses += 1
-        self.session = _dict(response.get("sessionInfo")).get("session") or self.session
+        session = _dict(response.get("sessionInfo")).get("session")
+        self.session = session if isinstance(session, str) and session else self.session
         return [] if self.complete else self._answer(_dict(response.get("answer")))
 
     def finish(self, *, closed: bool) -> list[ChatEvent]:
@@ -63,10 +63,10 @@ class AssistReader:
 
         `closed`: the framing itself has marked the end, which is all there is where no element carries a state.
         """
-        if self._state == "FAILED":
-            raise UpstreamError("the upstream failed to answer")
         if self._refused:
             return [Done("content_filter")]
+        if self._state == "FAILED":
+            raise UpstreamError("the upstream failed to answer")
         if self._tokens_only and not self._responses:
             raise TokenRefused("the upstream sent a token in place of an answer")
         if not self.complete and (self._state is not None or not closed):
@@ -79,29 +79,34 @@ class AssistReader:
 
     def _answer(self, answer: Mapping[str, Any]) -> list[ChatEvent]:
         state = answer.get("state")
-        if state == "CANCELLED":
+        is_blocked = _is_blocked(answer)
+        if state == "CANCELLED" and not is_blocked:
             raise UpstreamError("the upstream cancelled the answer")
-        if isinstance(state, str):
+        if isinstance(state, str) and state:
             self._state = state
         replies = [_dict(reply) for reply in _list(answer.get("replies"))]
-        if self.complete and self._repeats(replies):
-            replies = []
-        events = [event for reply in replies for event in self._reply(reply)]
-        if self._state == "SKIPPED" or _is_blocked(answer):
-            events += self._refuse(answer)
+        is_repeat = self.complete and self._repeats(replies)
+        events = [event for reply in replies for event in self._reply(reply, is_repeat=is_repeat)]
+        if self._state == "SKIPPED" or is_blocked:
+            self._refused = True
+            ignored = "NON_ASSIST_SEEKING_QUERY_IGNORED" in _list(answer.get("assistSkippedReasons"))
+            events.append(Refusal(_IGNORED if ignored and not is_blocked else _BLOCKED))
         return events
 
-    def _reply(self, reply: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    def _reply(self, reply: Mapping[str, Any], *, is_repeat: bool) -> Iterator[ChatEvent]:
+        """The events of one reply. A repeat adds no text; files and sources that come with it count."""
         grounded = _dict(reply.get("groundedContent"))
         content = _dict(grounded.get("content"))
         text = content.get("text")
-        before = self._texts
-        if isinstance(text, str) and text:
-            yield from self._text(text, is_thought=content.get("thought") is True)
+        is_thought = content.get("thought") is True
+        fragments = len(self._texts)
+        if isinstance(text, str) and text and (is_thought or not is_repeat):
+            yield from self._text(text, is_thought=is_thought)
         yield from self._media(reply, grounded, content)
         metadata = grounded.get("textGroundingMetadata")
-        if isinstance(metadata, dict) and content.get("thought") is not True:
-            yield from citations(metadata, fragment=text if isinstance(text, str) else "", texts=before)
+        if isinstance(metadata, dict) and not is_thought:
+            fragment = self._texts[-1] if len(self._texts) > fragments else ""
+            yield from citations(metadata, fragment=fragment, texts=self._texts)
 
     def _text(self, text: str, *, is_thought: bool) -> Iterator[ChatEvent]:
         if is_thought or (not self._texts and status_line(text) in self._status_lines):
@@ -124,11 +129,12 @@ class AssistReader:
         attachments = [_dict(item) for item in _list(grounded.get("attachments"))]
         for found in (_dict(content.get("file")), _dict(content.get("inlineData")), *images, *attachments):
             file = _file(found)
-            if file is None or (file.file_id is not None and file.file_id in self._file_ids):
+            if file is None:
                 continue
-            self._files += 1
-            self._file_ids.add(file.file_id or "")
-            yield file
+            known_as = file.file_id or hash(file.data)
+            if known_as not in self._files:
+                self._files.add(known_as)
+                yield file
 
     def _repeats(self, replies: list[Mapping[str, Any]]) -> bool:
         """Whether the last element says the whole answer once more."""
@@ -136,13 +142,6 @@ class AssistReader:
         last = "".join(str(c.get("text") or "") for c in contents if c.get("thought") is not True)
         long_enough = len(last) >= _REPEATED_CHARS or len(self._texts) > 1
         return bool(last) and long_enough and last == "".join(self._texts)
-
-    def _refuse(self, answer: Mapping[str, Any]) -> list[ChatEvent]:
-        if self._refused:
-            return []
-        self._refused = True
-        ignored = "NON_ASSIST_SEEKING_QUERY_IGNORED" in _list(answer.get("assistSkippedReasons"))
-        return [Refusal(_IGNORED if ignored and not _is_blocked(answer) else _BLOCKED)]
 
 
 def _is_response(element: Mapping[str, Any]) -> bool:

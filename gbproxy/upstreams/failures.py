@@ -48,9 +48,10 @@ def from_error(
 ) -> GatewayError:
     """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing."""
     code = _code(error, status)
-    word = str(error.get("status") or "")
+    word = _word(error.get("status"))
     message = str(error.get("message") or "")[:_MAX_MESSAGE_CHARS]
-    details = [d for d in error.get("details") or () if isinstance(d, dict)]
+    listed = error.get("details")
+    details = [d for d in listed if isinstance(d, dict)] if isinstance(listed, list) else []
     reasons = {str(d.get("reason")) for d in details}
     retry_after = retry_after or _retry_info(details)
 
@@ -113,6 +114,10 @@ def _code(error: Mapping[str, Any], status: int | None) -> int | None:
     return status
 
 
+def _word(status: object) -> str:
+    return status if isinstance(status, str) and re.fullmatch("[A-Z_]{1,40}", status) else ""
+
+
 def _retry_info(details: list[dict[str, Any]]) -> float | None:
     for detail in details:
         delay = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)s", str(detail.get("retryDelay") or ""))
@@ -129,7 +134,7 @@ def _retry_after(value: str | None) -> float | None:
         return float(value) or None
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return seconds if seconds > 0 else None

@@ -14,17 +14,17 @@ def citations(metadata: Mapping[str, Any], *, fragment: str, texts: Sequence[str
     A segment counts from the beginning of its own fragment; where it reaches beyond it, from the beginning of the answer.
     Source: docs/upstream.md, elements.
     """
-    references = [_source(reference) for reference in metadata.get("references") or () if isinstance(reference, dict)]
+    references = [_source(reference) for reference in _list(metadata.get("references")) if isinstance(reference, dict)]
     answer = "".join(texts)
     found: list[Citation] = []
     named: set[int] = set()
-    for segment in metadata.get("segments") or ():
+    for segment in _list(metadata.get("segments")):
         if not isinstance(segment, dict):
             continue
         start, end = _span(segment, fragment, answer)
-        for index in segment.get("referenceIndices") or ():
+        for index in _list(segment.get("referenceIndices")):
             number = _int(index)
-            if 0 <= number < len(references):
+            if number is not None and number < len(references):
                 named.add(number)
                 found.append(Citation(start, end, *references[number]))
     unnamed = (source for number, source in enumerate(references) if number not in named)
@@ -32,7 +32,7 @@ def citations(metadata: Mapping[str, Any], *, fragment: str, texts: Sequence[str
 
 
 def _span(segment: Mapping[str, Any], fragment: str, answer: str) -> tuple[int, int]:
-    start, end = _int(segment.get("startIndex")), _int(segment.get("endIndex"))
+    start, end = _int(segment.get("startIndex")) or 0, _int(segment.get("endIndex")) or 0
     text, offset = fragment.encode(), len(answer) - len(fragment)
     if end > len(text):
         text, offset = answer.encode(), 0
@@ -49,8 +49,12 @@ def _source(reference: Mapping[str, Any]) -> tuple[str, str, str]:
     return str(document.get("uri") or ""), str(document.get("title") or ""), str(document.get("domain") or "")
 
 
-def _int(value: object) -> int:
-    """A count in either JSON form; anything else is 0."""
-    if isinstance(value, int):
-        return value
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19 else 0
+def _int(value: object) -> int | None:
+    """A count in either JSON form; None for anything else, also for negative ones."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value >= 0 else None
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else None
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

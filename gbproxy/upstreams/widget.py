@@ -92,7 +92,7 @@ class Widget:
     def delete_session(self, account: Account, session: str) -> None:
         try:
             self._call(account, "widgetDeleteSession", {"deleteSessionRequest": {"name": session}})
-        except SessionGone:
+        except (SessionGone, UpstreamProtocolError):  # the body of a 200 has no meaning here, so it may be anything
             return
 
     def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
@@ -141,14 +141,17 @@ class Widget:
 
     def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
+        body = self._body(account, request)
         bearer = self._auth.bearer(account)
         try:
-            return self._post(bearer, verb, self._body(account, request))
+            return self._post(bearer, verb, body)
         except TokenRefused:
             self._auth.discard(account, bearer)
+        bearer = self._auth.bearer(account)
         try:
-            return self._post(self._auth.bearer(account), verb, self._body(account, request))
+            return self._post(bearer, verb, body)
         except TokenRefused as error:
+            self._auth.discard(account, bearer)
             raise _refused(error) from error
 
     def _post(self, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:

@@ -74,21 +74,21 @@ class WidgetAuth:
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._tokens: dict[str, Token] = {}
-        self._refreshing: dict[str, Future[Token]] = {}
-        self._renewed: dict[str, Account] = {}
+        self._tokens: dict[Account, Token] = {}  # by the account as it is: one that was changed signs in anew
+        self._refreshing: dict[Account, Future[Token]] = {}
+        self._renewed: dict[str, tuple[Account, Account]] = {}  # the account as given, and with its renewed cookies
 
     def bearer(self, account: Account) -> str:
         """A token that the upstream will take. Raises CredentialRefused, UpstreamTimeout or UpstreamError."""
         while True:
             with self._lock:
-                token = self._tokens.get(account.id)
+                token = self._tokens.get(account)
                 if token is not None and token.age_s(self._monotonic()) < TOKEN_USE_S:
                     return token.bearer
-                future = self._refreshing.get(account.id)
+                future = self._refreshing.get(account)
                 mine = future is None
                 if future is None:
-                    future = self._refreshing[account.id] = Future()
+                    future = self._refreshing[account] = Future()
             if mine:
                 return self._refresh(account, future).bearer
             waited_from = time.perf_counter()
@@ -102,16 +102,16 @@ class WidgetAuth:
     def discard(self, account: Account, bearer: str) -> None:
         """The upstream has refused this token: the next `bearer` makes a new one. A newer token stays."""
         with self._lock:
-            token = self._tokens.get(account.id)
+            token = self._tokens.get(account)
             if token is not None and token.bearer == bearer:
-                del self._tokens[account.id]
+                del self._tokens[account]
 
     def _refresh(self, account: Account, future: Future[Token]) -> Token:
         """Make a token for all who wait on `future`; who was interrupted leaves the work to one of them."""
         try:
             token = self._sign_in(account)
         except UpstreamError as error:
-            old = self._tokens.get(account.id)
+            old = self._tokens.get(account)
             if isinstance(error, CredentialRefused) or old is None or old.age_s(self._monotonic()) > _LAST_USE_S:
                 self._settle(account, future, error=error)
                 raise
@@ -127,8 +127,8 @@ class WidgetAuth:
     ) -> None:
         with self._lock:
             if token is not None:
-                self._tokens[account.id] = token
-            self._refreshing.pop(account.id, None)
+                self._tokens[account] = token
+            self._refreshing.pop(account, None)
         if token is not None:
             future.set_result(token)
         else:
@@ -136,13 +136,14 @@ class WidgetAuth:
 
     def _sign_in(self, account: Account) -> Token:
         """Fetch a key with the cookies, renewed ones first, and sign a token with it."""
-        known = self._renewed.get(account.id)
-        current = known if known is not None and known.csesidx == account.csesidx else account
+        given, renewed = self._renewed.get(account.id, (account, account))
+        current = renewed if given == account else account
         started = self._monotonic()
         reply = self._get_key(current)
-        if _is_refresh(reply, self._base_url):
-            current = self._refresh_cookies(current, reply)
-            self._renewed[account.id] = current
+        refresh_url = _refresh_url(reply, self._base_url)
+        if refresh_url is not None:
+            current = self._refresh_cookies(current, refresh_url, reply)
+            self._renewed[account.id] = (account, current)
             reply = self._get_key(current)
         key = _read_key(reply)
         now = _server_time(reply, self._clock())
@@ -160,9 +161,8 @@ class WidgetAuth:
         url = f"{self._base_url}/auth/getoxsrf?csesidx={account.csesidx}"
         return self._outbound.call("GET", url, self._headers_of(account))
 
-    def _refresh_cookies(self, account: Account, redirect: Reply) -> Account:
+    def _refresh_cookies(self, account: Account, url: str, redirect: Reply) -> Account:
         """Follow the redirect once, with the cookies, and take over what it sets."""
-        url = urljoin(f"{self._base_url}/auth/getoxsrf", redirect.headers["Location"])
         reply = self._outbound.call("GET", url, self._headers_of(account))
         log.info("cookies.refreshed", extra={"account": account.id, "status": reply.status})
         return _merge_cookies(account, (*redirect.set_cookies, *reply.set_cookies))
@@ -205,11 +205,15 @@ def _read_key(reply: Reply) -> XsrfKey:
         raise UpstreamError(f"the sign-in service answered {reply.status}")
     if reply.status != 200:
         raise CredentialRefused(f"the account's cookies were refused ({_refusal(reply)}). {_ADVICE}")
+    if not reply.body:
+        raise UpstreamError("the sign-in service sent an empty answer")
     text = reply.body.decode("utf-8", "replace").strip().removeprefix(")]}'")
     try:
         answer = json.loads(text)
         key, key_id = answer["xsrfToken"], answer["keyId"]
-        return XsrfKey(_unb64url(key), str(key_id))
+        if not isinstance(key_id, str) or not key_id:
+            raise ValueError("no key id")
+        return XsrfKey(_unb64url(key), key_id)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CredentialRefused(f"the sign-in service gave a page in place of a key. {_ADVICE}") from error
 
@@ -218,18 +222,20 @@ def _refusal(reply: Reply) -> str:
     return "redirected to a sign-in page" if 300 <= reply.status < 400 else f"status {reply.status}"
 
 
-def _is_refresh(reply: Reply, base_url: str) -> bool:
-    """A redirect to refreshcookies at the same origin, or over https at Google."""
-    location = reply.headers.get("Location", "")
-    if not 300 <= reply.status < 400 or "refreshcookies" not in location:
-        return False
-    target = urlsplit(urljoin(f"{base_url}/auth/getoxsrf", location))
-    own = urlsplit(base_url)
-    if (target.scheme, target.netloc) == (own.scheme, own.netloc):
-        return "refreshcookies" in target.path
-    host = target.hostname or ""
+def _refresh_url(reply: Reply, base_url: str) -> str | None:
+    """Where a redirect to refreshcookies leads, at the same origin or over https at Google; None for any other answer."""
+    if not 300 <= reply.status < 400:
+        return None
+    try:
+        url = urljoin(f"{base_url}/auth/getoxsrf", reply.headers.get("Location", ""))
+        target, own = urlsplit(url), urlsplit(base_url)
+        host, _port = target.hostname or "", target.port
+    except ValueError:  # no address at all
+        return None
+    is_same_origin = (target.scheme, target.netloc) == (own.scheme, own.netloc)
     is_google = host == "google.com" or host.endswith((".google.com", ".google"))
-    return target.scheme == "https" and is_google and "@" not in target.netloc and "refreshcookies" in target.path
+    is_trusted = is_same_origin or (target.scheme == "https" and is_google and "@" not in target.netloc)
+    return url if is_trusted and "refreshcookies" in target.path else None
 
 
 def _merge_cookies(account: Account, set_cookies: tuple[str, ...]) -> Account:
@@ -249,7 +255,7 @@ def _server_time(reply: Reply, local: float) -> float:
     """Google's clock by the answer's Date header, so that a host whose clock is off signs tokens that are valid."""
     try:
         date = parsedate_to_datetime(reply.headers["Date"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return local
     return date.replace(tzinfo=date.tzinfo or UTC).timestamp()
 

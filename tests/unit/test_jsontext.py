@@ -1,0 +1,91 @@
+"""Strict JSON: what Python's own decoder lets through beside it is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gbproxy.domain.jsontext import decode
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(values, st.booleans())
+def test_every_json_value_is_decoded_as_it_was_written(value: Any, escaped: bool) -> None:
+    assert decode(json.dumps(value, ensure_ascii=escaped)) == value
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", '{"a": NaN}', "[1, -Infinity]"])
+def test_python_s_own_constants_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not valid JSON"):
+        decode(text)
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999", '{"n": 2.0e400}'])
+def test_a_number_out_of_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not valid JSON"):
+        decode(text)
+
+
+@pytest.mark.parametrize("depth", [100_000, 1_000_000])
+@pytest.mark.parametrize("sign", ["[", '{"a":'])
+def test_too_deep_nesting_is_refused_like_any_other_mistake(sign: str, depth: int) -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        decode(sign * depth)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "{", "[1,]", "{'a': 1}", '{"a": 1} {"b": 2}', "tru", '"\n"', '"\\x"', '\ufeff{"a": 1}', "1" * 5000],
+    ids=repr,
+)
+def test_what_is_no_json_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        decode(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'"\ud83d"', "\ufffd"),
+        (r'"\uDE00"', "\ufffd"),
+        (r'"a\ud83db"', "a\ufffdb"),
+        (r'"\ud83d\ud83d\ude00"', "\ufffd😀"),
+        (r'"\ude00\ud83d"', "\ufffd\ufffd"),
+        (r'{"\ud800": "\udfff"}', {"\ufffd": "\ufffd"}),
+    ],
+)
+def test_half_a_surrogate_pair_becomes_the_replacement_character(text: str, expected: object) -> None:
+    assert decode(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'"\ud83d\ude00"', "😀"),
+        (r'"\uD83D\uDE00"', "😀"),
+        (r'"\\ud83d"', r"\ud83d"),
+        (r'"\\\ud83d\ude00"', r"\😀"),
+        (r'"\\\\ud83d \ud83d"', "\\\\ud83d \ufffd"),
+    ],
+)
+def test_whole_pairs_and_escaped_backslashes_are_left_alone(text: str, expected: str) -> None:
+    assert decode(text) == expected
+
+
+@given(st.text(alphabet='\\ud83deE0"{}[]:,a', max_size=30))
+def test_what_is_decoded_can_always_be_sent_on(text: str) -> None:
+    try:
+        value = decode(f'"{text}"')
+    except ValueError:
+        return
+
+    assert json.dumps(value, ensure_ascii=False).encode()

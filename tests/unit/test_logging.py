@@ -1,0 +1,245 @@
+"""Log lines: one JSON object each, or one line for people, and nothing but warnings of other libraries."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from gbproxy.observability import logging as json_logging
+from gbproxy.observability import trace
+
+log = logging.getLogger("gbproxy.test")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("gbproxy")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
+@pytest.fixture(autouse=True)
+def _request() -> Iterator[None]:
+    trace.begin("req-1")
+    yield
+    trace.begin("-")
+
+
+def only_line(capsys: pytest.CaptureFixture[str]) -> str:
+    out, err = capsys.readouterr()
+    assert err == ""
+    [line] = out.splitlines()
+    return line
+
+
+def fields(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    line = json.loads(only_line(capsys))
+    assert isinstance(line, dict)
+    return line
+
+
+# JSON
+
+
+def test_a_line_is_an_object_with_these_fields_and_the_event_s_own(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure()
+
+    log.info("request.done", extra={"model": "gemini-auto", "elapsed_ms": 12.5, "account": None})
+
+    line = fields(capsys)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("timestamp"))
+    assert line == {
+        "level": "info",
+        "event": "request.done",
+        "logger": "gbproxy.test",
+        "request_id": "req-1",
+        "model": "gemini-auto",
+        "elapsed_ms": 12.5,
+        "account": None,
+    }
+
+
+def test_text_in_any_script_stays_readable_and_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure()
+
+    log.warning("account.named", extra={"account": "你好\n\u2028👋"})
+
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert "你好" in out
+    assert json.loads(out)["account"] == "你好\n\u2028👋"
+
+
+def test_a_value_that_json_does_not_know_is_written_somehow(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure()
+
+    log.info("odd", extra={"names": {"a"}, "kind": object, "when": 1.0})
+
+    line = fields(capsys)
+    assert line["when"] == 1.0
+    assert "names" in line
+
+
+def test_an_exception_is_a_field(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure()
+
+    try:
+        raise RuntimeError("a bug")
+    except RuntimeError:
+        log.exception("request.failed")
+
+    line = fields(capsys)
+    assert (line["level"], line["event"]) == ("error", "request.failed")
+    assert "RuntimeError: a bug" in line["exc_info"]
+
+
+def test_the_request_id_is_that_of_the_line_s_own_context(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure()
+
+    def other_request() -> None:
+        trace.begin("req-2")
+        log.info("theirs")
+
+    copy_context().run(other_request)
+    log.info("mine")
+
+    theirs, mine = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (theirs["request_id"], mine["request_id"]) == ("req-2", "req-1")
+
+
+def test_a_line_may_name_another_request(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure()
+
+    log.info("request.done", extra={"request_id": "req-9"})
+
+    assert fields(capsys)["request_id"] == "req-9"
+
+
+def test_outside_a_request_the_id_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure()
+
+    trace.begin("-")
+    log.info("server.started")
+
+    assert fields(capsys)["request_id"] == "-"
+
+
+# Text
+
+
+def test_the_text_format_is_one_line_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure(log_format="text")
+
+    log.warning("attempt.failed", extra={"account": "one", "status": 429, "reason": None})
+
+    line = only_line(capsys)
+    assert re.fullmatch(r"\S+Z warning attempt\.failed \[req-1\] account=one status=429", line)
+
+
+def test_outside_a_request_the_text_format_names_none(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure(log_format="text")
+
+    trace.begin("-")
+    log.info("server.started")
+
+    assert re.fullmatch(r"\S+Z info    server\.started", only_line(capsys))
+
+
+def test_the_text_format_shows_exceptions(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure(log_format="text")
+
+    try:
+        raise RuntimeError("a bug")
+    except RuntimeError:
+        log.exception("request.failed")
+
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert "request.failed" in first
+    assert rest[0].startswith("Traceback")
+    assert rest[-1] == "RuntimeError: a bug"
+
+
+# Levels
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_our_own_loggers_speak_from_the_set_level_up(
+    capsys: pytest.CaptureFixture[str], level: str, shown: list[str]
+) -> None:
+    json_logging.configure(level)
+
+    for name in ("debug", "info", "warning", "error"):
+        log.log(logging.getLevelName(name.upper()), name)
+
+    assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == shown
+
+
+@pytest.mark.parametrize("name", ["urllib3.connectionpool", "requests", "gunicorn.error", "somebody.else"])
+@pytest.mark.parametrize("level", ["debug", "info", "warning"])
+def test_other_libraries_never_speak_below_warning(capsys: pytest.CaptureFixture[str], name: str, level: str) -> None:
+    json_logging.configure(level)
+    foreign = logging.getLogger(name)
+
+    foreign.debug("https://secret/?key=1")
+    foreign.info("https://secret/?key=2")
+    foreign.warning("look out")
+
+    line = fields(capsys)
+    assert (line["event"], line["level"], line["logger"]) == ("look out", "warning", name)
+
+
+def test_python_s_warnings_become_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old ways", stacklevel=1)
+        logging.captureWarnings(False)
+
+    line = fields(capsys)
+    assert (line["level"], line["logger"]) == ("warning", "py.warnings")
+    assert "old ways" in line["event"]
+
+
+def test_configuring_again_replaces_what_was_there(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure("debug")
+    json_logging.configure("info", "text")
+
+    log.debug("quiet")
+    log.info("once")
+
+    assert only_line(capsys).endswith("once [req-1]")
+
+
+def test_everything_goes_to_stdout_in_a_process_of_its_own() -> None:
+    program = (
+        "import logging; from gbproxy.observability.logging import configure; configure()\n"
+        "logging.getLogger('gbproxy.x').info('here'); logging.getLogger('y').warning('there')"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["here", "there"]
+    assert done.stderr == ""

@@ -1,0 +1,198 @@
+"""Which names a client may use, and what each means upstream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gbproxy.domain.models import ALL_TOOLS, BUILT_IN, Catalogue, Model, built_in_names
+from gbproxy.errors import ModelNotFound
+from gbproxy.settings import ModelSettings
+
+
+def catalogue(*changes: dict[str, Any], default: str = "gemini-auto") -> Catalogue:
+    return Catalogue(default, [ModelSettings(**change) for change in changes])
+
+
+# Names
+
+
+@pytest.mark.parametrize("model", BUILT_IN, ids=lambda model: model.id)
+def test_a_built_in_id_is_that_model(model: Model) -> None:
+    assert catalogue().resolve(model.id) is model
+
+
+def test_the_built_in_catalogue_is_the_documented_one() -> None:
+    ids = [model.id for model in catalogue().all()]
+
+    assert ids == [
+        "gemini-auto",
+        "gemini-2.5-flash",
+        "gemini-2.5-pro",
+        "gemini-3-flash-preview",
+        "gemini-3-pro-preview",
+        "gemini-3.1-pro-preview",
+        "gemini-3.5-flash",
+    ]
+    assert built_in_names() == {*ids, "gemini-business"}
+
+
+def test_the_automatic_model_has_no_id_upstream_and_all_tools() -> None:
+    automatic = catalogue().resolve("gemini-auto")
+
+    assert (automatic.upstream, automatic.tools) == (None, ALL_TOOLS)
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_request_without_a_model_gets_the_default(name: str | None) -> None:
+    assert catalogue(default="gemini-2.5-pro").resolve(name).id == "gemini-2.5-pro"
+
+
+def test_an_alias_is_its_model() -> None:
+    assert catalogue().resolve("gemini-business").id == "gemini-auto"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gpt-4o", "gpt-5-mini", "gpt-3.5-turbo", "o1", "o1-preview", "o3", "o3-mini", "o4-mini", "claude-sonnet-4-5"],
+)
+def test_other_vendors_names_get_the_default(name: str) -> None:
+    assert catalogue(default="gemini-2.5-flash").resolve(name).id == "gemini-2.5-flash"
+
+
+@pytest.mark.parametrize("name", ["gemini-1.0", "GPT-4o", "my-gpt-4o", "o2", "llama-3", "gemini-auto ", " ", "models/"])
+def test_an_unknown_name_is_not_found_and_the_error_names_the_field(name: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        catalogue().resolve(name)
+
+    assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
+    assert repr(name) in caught.value.message
+
+
+def test_a_very_long_unknown_name_is_not_repeated_in_full() -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        catalogue().resolve("x" * 10_000)
+
+    assert len(caught.value.message) < 200
+
+
+def test_looking_up_a_foreign_name_does_not_give_the_default() -> None:
+    with pytest.raises(ModelNotFound):
+        catalogue().get("gpt-4o")
+
+
+def test_the_native_prefix_is_taken_off() -> None:
+    assert catalogue().get("models/gemini-2.5-pro").id == "gemini-2.5-pro"
+
+
+# Successors
+
+
+def test_a_retired_model_names_its_successor() -> None:
+    models = catalogue()
+    retired = models.resolve("gemini-3-pro-preview")
+
+    assert models.successor(retired) is models.resolve("gemini-3.1-pro-preview")
+
+
+def test_a_model_without_a_successor_has_none() -> None:
+    models = catalogue()
+
+    assert models.successor(models.resolve("gemini-2.5-pro")) is None
+
+
+def test_a_successor_that_is_not_in_the_catalogue_is_none() -> None:
+    models = catalogue({"id": "old", "successor": "never-heard-of"})
+
+    assert models.successor(models.resolve("old")) is None
+
+
+# MODELS
+
+
+def test_a_new_model_is_asked_for_by_its_own_id_with_all_tools() -> None:
+    models = catalogue({"id": "gemini-4"})
+
+    assert models.resolve("gemini-4") == Model("gemini-4", "gemini-4", ALL_TOOLS, "text", (), None)
+    assert models.all()[-1].id == "gemini-4"
+
+
+def test_everything_about_a_new_model_can_be_said() -> None:
+    models = catalogue(
+        {
+            "id": "painter",
+            "upstream": "gemini-9-image",
+            "tools": ["imageGenerationSpec"],
+            "quota": "images",
+            "aliases": ["dall-e-3"],
+            "successor": "gemini-auto",
+        }
+    )
+
+    painter = models.resolve("dall-e-3")
+    assert painter == Model(
+        "painter", "gemini-9-image", ("imageGenerationSpec",), "images", ("dall-e-3",), "gemini-auto"
+    )
+    assert models.successor(painter) is models.resolve("gemini-auto")
+
+
+def test_a_change_keeps_what_it_does_not_name_and_its_place_in_the_list() -> None:
+    models = catalogue({"id": "gemini-3-pro-preview", "tools": ["webGroundingSpec"]})
+
+    changed = models.resolve("gemini-3-pro-preview")
+    assert changed.tools == ("webGroundingSpec",)
+    assert (changed.upstream, changed.successor) == ("gemini-3-pro-preview", "gemini-3.1-pro-preview")
+    assert [model.id for model in models.all()] == [model.id for model in BUILT_IN]
+
+
+def test_a_change_to_automatic_takes_the_upstream_id_away() -> None:
+    models = catalogue({"id": "gemini-2.5-pro", "upstream": None}, {"id": "mine", "upstream": None})
+
+    assert models.resolve("gemini-2.5-pro").upstream is None
+    assert models.resolve("mine").upstream is None
+
+
+def test_a_change_may_switch_every_tool_off() -> None:
+    models = catalogue({"id": "gemini-auto", "tools": []})
+
+    assert models.resolve("gemini-auto").tools == ()
+
+
+def test_null_means_not_given_where_it_could_mean_nothing_else() -> None:
+    models = catalogue({"id": "gemini-auto", "tools": None, "quota": None, "aliases": None})
+
+    assert models.resolve("gemini-auto") == BUILT_IN[0]
+
+
+def test_a_change_may_take_a_successor_away() -> None:
+    models = catalogue({"id": "gemini-3-pro-preview", "successor": None})
+
+    assert models.successor(models.resolve("gemini-3-pro-preview")) is None
+
+
+def test_a_successor_may_be_named_by_its_alias() -> None:
+    models = catalogue({"id": "old", "successor": "gemini-business"})
+
+    successor = models.successor(models.resolve("old"))
+    assert successor is not None
+    assert successor.id == "gemini-auto"
+
+
+def test_foreign_looking_names_in_the_catalogue_are_what_it_says() -> None:
+    models = catalogue({"id": "gpt-4o", "upstream": "gemini-2.5-pro"}, {"id": "fast", "aliases": ["o3-mini"]})
+
+    assert models.resolve("gpt-4o").upstream == "gemini-2.5-pro"
+    assert models.resolve("o3-mini").id == "fast"
+    assert models.resolve("gpt-4").id == "gemini-auto"
+
+
+def test_an_id_wins_over_an_alias_of_the_same_name() -> None:
+    models = catalogue({"id": "mine", "aliases": ["gemini-2.5-pro"]})
+
+    assert models.resolve("gemini-2.5-pro").id == "gemini-2.5-pro"
+
+
+def test_the_default_may_be_an_alias_or_a_new_model() -> None:
+    assert catalogue(default="gemini-business").resolve(None).id == "gemini-auto"
+    assert catalogue({"id": "mine"}, default="mine").resolve("gpt-4o").id == "mine"
