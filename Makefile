@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo run test check lint types imports format lock ci-deps clean
+.PHONY: help demo run test check lint types imports format lock docker-build docker-run docker-check ci-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -54,8 +54,32 @@ lock: $(VENV)/bin/python ## compile requirements*.in into locks with hashes
 			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 			$$name.in --output-file $$name.txt || exit 1; done
 
-ci-deps: ## what tests need from beyond pip
-	@echo 'Nothing: all that the tests need comes with pip.'
+# The container. An engine counts when it answers; ENGINE names another one.
+IMAGE ?= gbproxy
+FIND_ENGINE = engine=$${ENGINE:-$$(for name in docker podman; do $$name info >/dev/null 2>&1 && { echo $$name; break; }; done)}; \
+	test -n "$$engine" || { echo 'No container engine answers here: neither docker nor podman.' >&2; exit 1; }
+# .env's port, and .env's time for answers to finish (or the defaults) with some seconds to spare
+PUBLISHED = $(or $(PORT),$(shell awk -F= '$$1 == "PORT" && $$2 {p = $$2} END {print p}' p=8080 $(wildcard .env) /dev/null))
+STOP_TIMEOUT = $(shell awk -F= '$$1 == "GRACEFUL_TIMEOUT_S" && $$2 != "" {g = $$2} $$1 == "DRAIN_DELAY_S" && $$2 != "" {d = $$2} \
+	END {print int(g + d + 15)}' g=120 d=1 $(wildcard .env) /dev/null)
+
+docker-build: ## the container image (IMAGE=gbproxy)
+	@$(FIND_ENGINE); set -x; $$engine build $$(case $$engine in *podman*) echo --format=docker;; esac) --tag $(IMAGE) \
+		--label org.opencontainers.image.version=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--label org.opencontainers.image.revision=$(shell git rev-parse --short HEAD 2>/dev/null) .
+
+docker-run: ## the container, with .env's settings, on PORT (DOCKER_ARGS="-e NAME=value")
+	@$(FIND_ENGINE); $$engine image inspect $(IMAGE) >/dev/null 2>&1 || { echo 'There is no image $(IMAGE): make docker-build' >&2; exit 1; }; \
+	exec $$engine run --rm --pull=never --read-only --tmpfs /tmp --cap-drop=ALL --security-opt=no-new-privileges \
+		--stop-timeout $(STOP_TIMEOUT) $(if $(wildcard .env),--env-file .env) -e HOST=0.0.0.0 -e PORT=8080 -p $(PUBLISHED):8080 $(DOCKER_ARGS) $(IMAGE)
+
+docker-check: ## the image, built and tried with buildah alone: no engine, no registry (apt: buildah runc debootstrap)
+	@$(PYTHON) tests/container/docker_check.py
+
+ci-deps: ## what tests need from beyond pip, by apt: curl, nginx
+	@command -v curl >/dev/null && { command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || { \
+		sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends curl nginx-light; }
 
 clean: ## forget the virtual environment and every cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
