@@ -1,0 +1,328 @@
+"""What a request may say, and how it is told what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.api.fake import FakeUpstream, api
+from tests.serving import InProcess, Reply
+
+HI = {"role": "user", "content": "Hi"}
+
+
+def assert_bad(reply: Reply, param: str | None = None) -> None:
+    assert reply.status == 400, reply.body
+    assert reply.error["code"] == "invalid_request_error"
+    assert reply.error["type"] == "invalid_request_error"
+    assert reply.error["param"] == param
+    assert reply.error["message"]
+    assert reply.headers["x-request-id"]
+
+
+BODIES = {
+    "empty": b"",
+    "white space": b"  \n",
+    "not JSON": b"hello",
+    "cut off": b'{"messages": [',
+    "two values": b"{}{}",
+    "single quotes": b"{'messages': []}",
+    "NaN": b'{"messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
+    "Infinity": b'{"messages": [{"role": "user", "content": "x"}], "x": -Infinity}',
+    "a number out of range": b'{"messages": [{"role": "user", "content": "x"}], "x": 1e999}',
+    "a number of 5000 digits": b'{"messages": [{"role": "user", "content": "x"}], "x": %b}' % (b"9" * 5000),
+    "UTF-16": '{"messages": []}'.encode("utf-16"),
+    "UTF-16 without a mark": '{"messages": []}'.encode("utf-16-le"),
+    "UTF-32": '{"messages": []}'.encode("utf-32"),
+    "a byte order mark": b"\xef\xbb\xbf" + json.dumps({"messages": [HI]}).encode(),
+    "Latin-1": '{"messages": [{"role": "user", "content": "é"}]}'.encode("latin-1"),
+    "surrogates as UTF-8": b'{"messages": [{"role": "user", "content": "\xed\xa0\x80"}]}',
+    "a raw line end in a text": b'{"messages": [{"role": "user", "content": "a\nb"}]}',
+    "an array": b"[]",
+    "a string": b'"messages"',
+    "a number": b"1",
+    "null": b"null",
+    "100 000 nested arrays": b"[" * 100_000,
+    "100 000 nested arrays inside": b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "100 000 nested objects": b'{"a":' * 100_000,
+}
+
+
+@pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in BODIES.items()])
+def test_a_malformed_body_is_a_bad_request(app: InProcess, body: bytes) -> None:
+    reply = app.request("POST", "/v1/chat/completions", body, app.headers)
+
+    assert_bad(reply)
+
+
+MESSAGES: list[tuple[str, Any]] = [
+    ("messages", None),
+    ("messages", []),
+    ("messages", "Hi"),
+    ("messages", {"role": "user"}),
+    ("messages[0]", ["Hi"]),
+    ("messages[1]", [HI, 1]),
+    ("messages[0].role", [{"content": "Hi"}]),
+    ("messages[0].role", [{"role": "human", "content": "Hi"}]),
+    ("messages[0].role", [{"role": 1, "content": "Hi"}]),
+    ("messages[0].content", [{"role": "user"}]),
+    ("messages[0].content", [{"role": "user", "content": None}]),
+    ("messages[0].content", [{"role": "user", "content": 1}]),
+    ("messages[1].content", [HI, {"role": "user", "content": {"text": "Hi"}}]),
+    ("messages[0].content[0]", [{"role": "user", "content": ["Hi"]}]),
+    ("messages[0].content[1]", [{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}]}]),
+    ("messages[0].content[0]", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]),
+    ("messages[0].content[0]", [{"role": "user", "content": [{"type": "file", "file": {"file_id": "x"}}]}]),
+    ("messages[0].content[0]", [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]),
+    ("messages[0].content[0].type", [{"role": "user", "content": [{"type": "smell"}]}]),
+    ("messages[0].content[0].text", [{"role": "user", "content": [{"type": "text"}]}]),
+    ("messages[0].content[0].text", [{"role": "user", "content": [{"type": "text", "text": 1}]}]),
+    ("messages[0].name", [{**HI, "name": 1}]),
+    ("messages[0].tool_calls", [{"role": "assistant", "tool_calls": "x"}]),
+    ("messages[0].tool_calls[0]", [{"role": "assistant", "tool_calls": ["x"]}]),
+    ("messages[0].tool_calls[0].function", [{"role": "assistant", "tool_calls": [{"id": "a"}]}]),
+    ("messages[0].tool_call_id", [{"role": "tool", "content": "x", "tool_call_id": 1}]),
+]
+
+
+@pytest.mark.parametrize(("param", "messages"), MESSAGES)
+def test_a_wrong_message_is_named(app: InProcess, param: str, messages: Any) -> None:
+    reply = app.post({"messages": messages} if messages is not None else {})
+
+    assert_bad(reply, param)
+
+
+FIELDS: list[tuple[str, Any]] = [
+    ("model", 1),
+    ("model", ["gemini-auto"]),
+    ("stream", "yes"),
+    ("stream", 1),
+    ("stream_options", True),
+    ("stream_options.include_usage", {"include_usage": "yes"}),
+    ("n", True),
+    ("n", 1.5),
+    ("n", "1"),
+    ("n", 0),
+    ("n", 2),
+    ("max_tokens", 1.5),
+    ("max_tokens", "1"),
+    ("max_completion_tokens", True),
+    ("temperature", "hot"),
+    ("temperature", True),
+    ("top_p", [1]),
+    ("frequency_penalty", "x"),
+    ("presence_penalty", {}),
+    ("seed", 1.5),
+    ("seed", "1"),
+    ("stop", 1),
+    ("stop", {"a": 1}),
+    ("stop", ["a", 1]),
+    ("logit_bias", [1]),
+    ("logprobs", "yes"),
+    ("top_logprobs", "1"),
+    ("user", 1),
+    ("metadata", "x"),
+    ("store", "x"),
+    ("tools", {}),
+    ("tools[0]", ["x"]),
+    ("tool_choice", 1),
+    ("tool_choice", "required"),
+    ("tool_choice", {"type": "function", "function": {"name": "look"}}),
+    ("parallel_tool_calls", "x"),
+    ("function_call", {"name": "look"}),
+    ("response_format", {"type": "json_object"}),
+    ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}),
+    ("response_format", "text"),
+    ("response_format.type", {}),
+    ("modalities", ["audio"]),
+    ("modalities", "text"),
+    ("reasoning", "high"),
+    ("reasoning.exclude", {"exclude": 1}),
+    ("include_reasoning", "yes"),
+    ("reasoning_effort", 3),
+]
+
+
+@pytest.mark.parametrize(("param", "value"), FIELDS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_wrong_field_is_named(app: InProcess, fake: FakeUpstream, param: str, value: Any, stream: bool) -> None:
+    field = param.partition(".")[0].partition("[")[0]
+
+    reply = app.post({"messages": [HI], "stream": stream, field: value})
+
+    assert_bad(reply, param)
+    assert fake.prompts == []
+
+
+IGNORED: dict[str, Any] = {
+    "temperature": 0.5,
+    "top_p": 1,
+    "frequency_penalty": 0,
+    "presence_penalty": -1.5,
+    "seed": 10**30,
+    "stop": ["a", "b"],
+    "logit_bias": {"1": 2},
+    "logprobs": False,
+    "top_logprobs": 0,
+    "max_tokens": 10,
+    "max_completion_tokens": 10,
+    "tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "reasoning_effort": "low",
+    "service_tier": "auto",
+    "store": False,
+    "metadata": {"a": "b"},
+    "user": "me",
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_parameters_without_effect_are_named(app: InProcess, stream: bool) -> None:
+    reply = app.post({"messages": [HI], "stream": stream, **IGNORED})
+
+    assert reply.status == 200
+    assert set(reply.headers["x-gbproxy-ignored"].split(", ")) == IGNORED.keys()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        dict.fromkeys(IGNORED),
+        {"n": 1, "response_format": {"type": "text"}, "modalities": ["text"], "stream_options": None},
+        {"future": {"a": [1]}, "chat_template_kwargs": {}, "": 1, "key": "x"},
+        {"stream_options": {"include_usage": True, "include_obfuscation": False}},
+    ],
+)
+def test_what_changes_nothing_is_not_named(app: InProcess, fields: dict[str, Any]) -> None:
+    reply = app.post({"messages": [HI], **fields})
+
+    assert reply.status == 200
+    assert reply.headers["x-gbproxy-ignored"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "prompt"),
+    [
+        ("Hi", "Hi"),
+        ([{"type": "text", "text": "Hi"}], "Hi"),
+        ([{"type": "text", "text": "Hi"}, {"type": "input_text", "text": "you"}], "Hi\nyou"),
+        ([{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}], "Hi"),
+        ("", ""),
+        ("\\ud83d\\ude00", "😀"),
+        ("half \\ud83d pair", "half \ufffd pair"),
+        ("\\udc00\\ud83d", "\ufffd\ufffd"),
+        ("\\\\ud83d", "\\ud83d"),
+    ],
+)
+def test_content_is_a_text_or_parts(app: InProcess, fake: FakeUpstream, content: Any, prompt: str) -> None:
+    text = f'"{content}"' if isinstance(content, str) else json.dumps(content)
+    body = f'{{"messages": [{{"role": "user", "content": {text}}}]}}'
+
+    reply = app.request("POST", "/v1/chat/completions", body, app.headers)
+
+    assert reply.status == 200
+    assert fake.prompts == [prompt]
+
+
+def test_developer_means_system(app: InProcess, fake: FakeUpstream) -> None:
+    for role in ("system", "developer"):
+        app.post({"messages": [{"role": role, "content": "Be brief"}, HI]})
+
+    assert fake.prompts[0] == fake.prompts[1]
+
+
+def test_old_functions_and_unfinished_calls_are_taken(app: InProcess, fake: FakeUpstream) -> None:
+    reply = app.post(
+        {
+            "messages": [
+                HI,
+                {"role": "assistant", "content": None, "function_call": {"name": "look", "arguments": "{}"}},
+                {"role": "function", "name": "look", "content": "seen"},
+                {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+                {"role": "user", "content": "Go on"},
+            ]
+        }
+    )
+
+    assert reply.status == 200
+    assert all(text in fake.prompts[0] for text in ("look", "seen", "No.", "Go on"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Content-Type": "application/json; charset=utf-8"}, 200, None),
+        ({"Content-Type": "application/vnd.api+json"}, 200, None),
+        ({"Content-Type": ""}, 200, None),
+        ({"Content-Encoding": "identity"}, 200, None),
+        ({"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415, "unsupported_media_type"),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 415, "unsupported_media_type"),
+        ({"Content-Encoding": "gzip"}, 415, "unsupported_media_type"),
+        ({"Content-Encoding": "br"}, 415, "unsupported_media_type"),
+    ],
+)
+def test_the_kind_of_body(app: InProcess, headers: dict[str, str], status: int, code: str | None) -> None:
+    reply = app.post({"messages": [HI]}, headers)
+
+    assert reply.status == status
+    if code is not None:
+        assert reply.error["code"] == code
+
+
+def test_a_body_that_is_too_large() -> None:
+    with api(MAX_BODY_MB="0.001") as (app, fake):
+        fits = app.post({"messages": [HI]})
+        exceeds = app.post({"messages": [{"role": "user", "content": "x" * 2000}]})
+
+    assert fits.status == 200
+    assert exceeds.status == 413
+    assert exceeds.error["code"] == "request_too_large"
+    assert fake.prompts == ["Hi"]
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()))
+    | st.sampled_from(["user", "system", "tool", "text", "auto", "gemini-auto", "image_url"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+_MESSAGE = st.dictionaries(
+    st.sampled_from(["role", "content", "name", "tool_calls", "tool_call_id", "function_call", "type", "text"]), _JSON
+)
+_NAMES = sorted({*IGNORED, "messages", "model", "stream", "stream_options", "n", "response_format", "reasoning"})
+_BODY = st.fixed_dictionaries(
+    {}, optional={"messages": st.just([HI]) | st.lists(_MESSAGE, max_size=3) | _JSON, "x": _JSON}
+).flatmap(
+    lambda body: st.dictionaries(st.sampled_from(_NAMES), _JSON, max_size=4).map(lambda fields: {**fields, **body})
+)
+
+
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(body=_BODY | _JSON)
+def test_no_json_breaks_the_gateway(app: InProcess, body: Any) -> None:
+    reply = app.post(body)
+
+    assert reply.status in (200, 400, 404), reply.body
+    if reply.status != 200:
+        assert reply.error["message"]
+
+
+@settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(body=st.binary(max_size=60))
+def test_no_bytes_break_the_gateway(app: InProcess, body: bytes) -> None:
+    assert_bad(app.request("POST", "/v1/chat/completions", body, app.headers))

@@ -1,0 +1,273 @@
+"""The official `openai` client against the real thing: what its users see is what the upstream said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import openai
+import pytest
+from openai.types import Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from gbproxy.simulator import Fin, Final, Text, answer, http_error, overloaded, policy_violation, quota
+from tests.flow.texts import FRAGMENTS, QUESTION, TEXT
+from tests.serving import Served, SharedUpstream
+
+T = TypeVar("T")
+ASKED: Any = [{"role": "user", "content": QUESTION}]
+USED = "gemini-2.5-flash"
+
+
+def test_an_answer_in_one_piece(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(*answer(*FRAGMENTS))
+
+    completion = client.chat.completions.create(model=USED, messages=ASKED)
+
+    assert completion.choices[0].message.content == TEXT
+    assert completion.choices[0].message.role == "assistant"
+    assert completion.choices[0].message.refusal is None
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.model == USED
+    assert completion.usage is not None
+    assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens > 0
+    assert upstream.questions() == [QUESTION]
+
+
+def test_an_answer_as_it_comes(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(*answer(*FRAGMENTS))
+
+    with client.chat.completions.create(model=USED, messages=ASKED, stream=True) as stream:
+        chunks = list(stream)
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == TEXT
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+    assert {(chunk.id, chunk.created, chunk.model, chunk.object) for chunk in chunks} == {
+        (chunks[0].id, chunks[0].created, USED, "chat.completion.chunk")
+    }
+    assert all(chunk.usage is None for chunk in chunks)
+
+
+def test_usage_is_the_same_streamed_and_not(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(*answer(*FRAGMENTS), times=2)
+
+    whole = client.chat.completions.create(model=USED, messages=ASKED)
+    with client.chat.completions.create(
+        model=USED, messages=ASKED, stream=True, stream_options={"include_usage": True}
+    ) as stream:
+        chunks = list(stream)
+
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage == whole.usage
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def test_the_stream_helper(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(*answer(*FRAGMENTS))
+
+    with client.chat.completions.stream(model=USED, messages=ASKED, stream_options={"include_usage": True}) as stream:
+        kinds = [event.type for event in stream]
+        completion = stream.get_final_completion()
+
+    assert completion.choices[0].message.content == TEXT
+    assert completion.usage is not None
+    assert "content.delta" in kinds
+    assert "content.done" in kinds
+
+
+def test_the_asynchronous_client(gateway: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*answer(*FRAGMENTS), times=3)
+
+    async def ask(client: openai.AsyncOpenAI) -> tuple[str | None, str, str | None]:
+        whole = await client.chat.completions.create(model=USED, messages=ASKED)
+        async with await client.chat.completions.create(model=USED, messages=ASKED, stream=True) as stream:
+            streamed = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+        async with client.chat.completions.stream(model=USED, messages=ASKED) as helper:
+            final = await helper.get_final_completion()
+        return whole.choices[0].message.content, streamed, final.choices[0].message.content
+
+    assert with_async_client(gateway, ask) == (TEXT, TEXT, TEXT)
+
+
+def test_many_asynchronous_streams_at_once(gateway: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*answer("a", "b", "c", "d", pause_s=0.05), times=20)
+
+    async def one(client: openai.AsyncOpenAI) -> str:
+        async with await client.chat.completions.create(model=USED, messages=ASKED, stream=True) as stream:
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    async def all_of_them(client: openai.AsyncOpenAI) -> list[str]:
+        return await asyncio.gather(*(one(client) for _ in range(20)))
+
+    assert with_async_client(gateway, all_of_them) == ["abcd"] * 20
+
+
+def test_a_conversation(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(*answer("Rock."))
+    upstream.script(*answer("Grey."))
+    messages: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "What is it of?"}]
+
+    first = client.chat.completions.create(model=USED, messages=messages)
+    messages += [first.choices[0].message, {"role": "user", "content": "Which colour?"}]
+    second = client.chat.completions.create(model=USED, messages=messages)
+
+    assert second.choices[0].message.content == "Grey."
+    prompt = upstream.questions()[1]
+    places = [prompt.index(text) for text in ("Be brief.", "What is it of?", "Rock.", "Which colour?")]
+    assert places == sorted(places)
+
+
+def test_models(client: openai.OpenAI) -> None:
+    models = client.models.list().data
+    retrieved = [client.models.retrieve(model.id) for model in models]
+
+    assert retrieved == models
+    assert {"gemini-auto", USED} <= {model.id for model in models}
+
+
+def test_a_blocked_answer(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(*policy_violation())
+
+    choice = client.chat.completions.create(model=USED, messages=ASKED).choices[0]
+
+    assert choice.finish_reason == "content_filter"
+    assert choice.message.refusal
+
+
+# Errors
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("script", "kind", "status", "code"),
+    [
+        pytest.param(
+            http_error(400, "INVALID_ARGUMENT"), openai.BadRequestError, 400, "invalid_request_error", id="400"
+        ),
+        pytest.param(quota(), openai.RateLimitError, 429, "insufficient_quota", id="429"),
+        pytest.param(overloaded(), openai.InternalServerError, 503, "upstream_overloaded", id="503"),
+        pytest.param((Fin(),), openai.InternalServerError, 502, "upstream_error", id="502"),
+    ],
+)
+def test_upstream_failures_have_their_classes(
+    client: openai.OpenAI, upstream: SharedUpstream, script: Any, kind: type[openai.APIStatusError], status: int,
+    code: str, stream: bool,
+) -> None:  # fmt: skip
+    upstream.script(*script)
+
+    with pytest.raises(kind) as raised:
+        client.chat.completions.create(model=USED, messages=ASKED, stream=stream)
+
+    assert raised.value.status_code == status
+    assert raised.value.code == code
+    assert raised.value.request_id
+
+
+def test_request_errors_have_their_classes(client: openai.OpenAI) -> None:
+    wrong: Any = [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]}
+    ]
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.chat.completions.create(model="none-such", messages=ASKED)
+    with pytest.raises(openai.NotFoundError) as not_listed:
+        client.models.retrieve("none-such")
+    with pytest.raises(openai.BadRequestError) as malformed:
+        client.chat.completions.create(model=USED, messages=wrong)
+    with pytest.raises(openai.AuthenticationError) as stranger:
+        client.with_options(api_key="sk-wrong").models.list()
+    with pytest.raises(openai.APIStatusError) as not_offered:
+        client.embeddings.create(model="x", input="x")
+
+    assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
+    assert (not_listed.value.code, not_listed.value.param) == ("model_not_found", "model")
+    assert (malformed.value.code, malformed.value.param) == ("invalid_request_error", "messages[0].content[0]")
+    assert stranger.value.code == "invalid_api_key"
+    assert (not_offered.value.status_code, not_offered.value.code) == (501, "not_implemented")
+
+
+def test_an_error_in_the_stream_is_raised(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(Text("Half "), Fin())
+    said: list[str] = []
+
+    with (
+        client.chat.completions.create(model=USED, messages=ASKED, stream=True) as stream,
+        pytest.raises(openai.APIError) as raised,
+    ):
+        said.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+
+    assert said[-1] == "Half "
+    assert raised.value.code == "upstream_error"
+
+
+@pytest.mark.parametrize("script", [quota(), (Fin(),), http_error(500, "INTERNAL")], ids=["quota", "cut", "500"])
+def test_the_sdks_own_retries_do_not_multiply_what_cannot_be_cured(
+    gateway: Served, upstream: SharedUpstream, script: Any
+) -> None:
+    upstream.script(*script, times=10)
+
+    with (
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key) as client,
+        pytest.raises(openai.APIStatusError),
+    ):
+        client.chat.completions.create(model=USED, messages=ASKED)
+
+    assert len(upstream.calls("widgetStreamAssist")) == 1
+
+
+def test_an_overload_is_tried_again_when_it_says_so(gateway: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*overloaded(0.2))
+    upstream.script(Text("Now."), Final())
+
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key) as client:
+        completion = client.chat.completions.create(model=USED, messages=ASKED)
+
+    assert completion.choices[0].message.content == "Now."
+
+
+def test_the_id_of_a_request_is_known(client: openai.OpenAI, gateway: Served) -> None:
+    completion = client.chat.completions.create(model=USED, messages=ASKED)
+
+    assert completion._request_id
+    line = gateway.wait_for_event("request.done", lambda line: line["request_id"] == completion._request_id)
+    assert line["model"] == USED
+
+
+# The SDK's own types
+
+
+def test_bodies_are_strictly_what_the_types_of_the_sdk_say(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(*answer(*FRAGMENTS))
+    upstream.script(*policy_violation())
+
+    for _ in range(2):
+        raw = client.chat.completions.with_raw_response.create(model=USED, messages=ASKED)
+        ChatCompletion.model_validate_json(raw.text, strict=True)
+    listed = client.models.with_raw_response.list()
+
+    for model in listed.http_response.json()["data"]:
+        Model.model_validate(model, strict=True)
+
+
+@pytest.mark.parametrize(
+    "script", [answer(*FRAGMENTS, thoughts=("Hm.",)), policy_violation()], ids=["answer", "blocked"]
+)
+def test_chunks_are_strictly_what_the_types_of_the_sdk_say(
+    gateway: Served, upstream: SharedUpstream, script: Any
+) -> None:
+    upstream.script(*script)
+
+    reply = gateway.ask(stream=True, stream_options={"include_usage": True}, include_reasoning=True)
+
+    assert len(reply.chunks) > 2
+    for chunk in reply.chunks:
+        ChatCompletionChunk.model_validate(chunk, strict=True)
+
+
+def with_async_client(gateway: Served, use: Callable[[openai.AsyncOpenAI], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0) as client:
+            return await use(client)
+
+    return asyncio.run(run())

@@ -1,0 +1,59 @@
+"""Fixtures of the outside-in tests: a simulator, the gateway under gunicorn in front of it, and OpenAI's client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import openai
+import pytest
+
+from tests.serving import Front, Served, SharedUpstream, serving
+
+
+@pytest.fixture(scope="session")
+def fronts() -> Iterator[Callable[[str], Front]]:
+    """Makes at most one gateway for each framing that is asked of the upstream; they live as long as the session."""
+    made: dict[str, Front] = {}
+    with ExitStack() as stack:
+
+        def front(framing: str) -> Front:
+            if framing not in made:
+                upstream = stack.enter_context(SharedUpstream())
+                settings = upstream.environment() | {"UPSTREAM_STREAM": framing, "LOG_LEVEL": "debug"}
+                made[framing] = Front(upstream, stack.enter_context(serving(settings)))
+            return made[framing]
+
+        yield front
+
+
+@pytest.fixture
+def framing() -> str:
+    """UPSTREAM_STREAM of the shared gateway; a test may parametrize it."""
+    return "json"
+
+
+@pytest.fixture
+def front(fronts: Callable[[str], Front], framing: str) -> Front:
+    shared = fronts(framing)
+    shared.upstream.reset()
+    return shared
+
+
+@pytest.fixture
+def upstream(front: Front) -> SharedUpstream:
+    """The simulator behind `gateway`, as new."""
+    return front.upstream
+
+
+@pytest.fixture
+def gateway(front: Front) -> Served:
+    """A gateway under gunicorn that other tests use too."""
+    return front.gateway
+
+
+@pytest.fixture
+def client(gateway: Served) -> Iterator[openai.OpenAI]:
+    """The official client, without retries of its own."""
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0) as made:
+        yield made

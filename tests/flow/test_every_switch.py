@@ -1,0 +1,129 @@
+"""Whatever the upstream turns out to be like where nobody is sure: the answer is its own, to the letter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gbproxy.simulator import MAIN_FLOW_VALUES, SWITCH_VALUES, Speech, answer
+from tests.flow.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
+from tests.serving import Front, Reply, Served, SharedUpstream
+
+streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+either_framing = pytest.mark.parametrize("framing", ["json", "sse"])
+
+# A dead credential is one thing, a sign-in service that is out of order another.
+REFUSED = (
+    "refreshcookies_dead", "refreshcookies_elsewhere", "login", "account_chooser", "401", "403", "html",
+    "missing_fields", "garbage",
+)  # fmt: skip
+BROKEN = ("eof", "500", "503")
+
+SWITCHES = [
+    pytest.param({name: value}, id=f"{name}={value if not isinstance(value, tuple) else 'catalogue'}")
+    for name, values in SWITCH_VALUES.items()
+    for value in (values if name != "getoxsrf" else MAIN_FLOW_VALUES[name])
+]
+TOGETHER: list[dict[str, Any]] = [
+    {"create_session_transient": 1, "create_session_transient_status": 500},
+    {"getoxsrf": "refreshcookies", "refreshcookies_answer": "page"},
+    {"getoxsrf": "refreshcookies", "nid_triggers_refresh": False},
+    {"final": "repeats_text", "citations": True, "metadata_only": True},
+    {"final": "carries_last_text", "state": "absent", "u_token": "every", "wrapper": "bare"},
+    {"gzip": True, "cuts": "1", "transfer": "content_length"},
+    {"gzip": True, "cuts": "random", "transfer": "close", "layout": "padded", "ascii_escapes": True},
+    {"sse_lines": "crlf", "sse_comments": True, "sse_multiline": True, "cuts": "1"},
+    {"clock_skew_s": 3600.0, "getoxsrf": "refreshcookies"},
+]
+
+
+def assert_is_the_upstreams(reply: Reply) -> None:
+    assert reply.status == 200, reply.body
+    assert reply.text == TEXT
+    assert reply.finish_reason == "stop"
+    assert reply.reasoning == ""
+    assert reply.succeeded
+
+
+@either_framing
+@streamed_or_not
+@pytest.mark.parametrize("switches", SWITCHES)
+def test_the_answer_arrives_to_the_letter(
+    gateway: Served, upstream: SharedUpstream, switches: dict[str, Any], stream: bool
+) -> None:
+    upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+    upstream.set(**switches)
+    upstream.revoke_tokens()
+
+    reply = gateway.ask(QUESTION, stream=stream)
+
+    assert_is_the_upstreams(reply)
+    assert upstream.questions() == [QUESTION]
+
+
+@either_framing
+@streamed_or_not
+@pytest.mark.parametrize("switches", TOGETHER, ids=lambda switches: ",".join(switches))
+def test_the_answer_arrives_to_the_letter_when_several_things_are_unusual(
+    gateway: Served, upstream: SharedUpstream, switches: dict[str, Any], stream: bool
+) -> None:
+    upstream.script(*answer(*FRAGMENTS, thoughts=("**Assessing the Request**\n\nhm\n\n\n",)))
+    upstream.set(**switches)
+    upstream.revoke_tokens()
+
+    reply = gateway.ask(QUESTION, stream=stream)
+
+    assert_is_the_upstreams(reply)
+
+
+@either_framing
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+@given(
+    switches=st.fixed_dictionaries(
+        {name: st.sampled_from(values) for name, values in MAIN_FLOW_VALUES.items() if not name.endswith("_delay_s")}
+    ),
+    stream=st.booleans(),
+)
+def test_the_answer_arrives_to_the_letter_under_any_mixture(
+    front: Front, switches: dict[str, Any], stream: bool
+) -> None:
+    front.upstream.reset()
+    front.upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+    front.upstream.set(**switches)
+    front.upstream.revoke_tokens()
+
+    reply = front.gateway.ask(QUESTION, stream=stream)
+
+    assert_is_the_upstreams(reply)
+
+
+@streamed_or_not
+@pytest.mark.parametrize("mode", [value for value in SWITCH_VALUES["getoxsrf"] if value in REFUSED + BROKEN])
+def test_a_sign_in_that_cannot_succeed_is_told(
+    gateway: Served, upstream: SharedUpstream, mode: str, stream: bool
+) -> None:
+    upstream.set(getoxsrf=mode)
+    upstream.revoke_tokens()
+
+    reply = gateway.ask(stream=stream)
+
+    assert reply.status == 502
+    assert reply.error["code"] == ("upstream_auth_failed" if mode in REFUSED else "upstream_error")
+    assert reply.headers["x-should-retry"] == "false"
+    if mode in REFUSED:  # at once, or after one renewal of the cookies that was no use
+        assert "SECURE_C_SES" in reply.error["message"]
+        assert len(upstream.calls("getoxsrf")) == (2 if mode == "refreshcookies_dead" else 1)
+
+
+def test_every_way_to_refuse_a_sign_in_has_its_error() -> None:
+    breaking = set(SWITCH_VALUES["getoxsrf"]) - set(MAIN_FLOW_VALUES["getoxsrf"])
+
+    assert breaking == set(REFUSED + BROKEN)

@@ -1,0 +1,193 @@
+"""What a request leaves behind upstream, and what it costs: sessions, keys, tokens."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gbproxy.simulator import Action, Simulator, Text, answer, http_error, overloaded, thoughts_only
+from tests.serving import Served, SharedUpstream, in_process
+
+streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+
+
+@streamed_or_not
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(answer("All is well."), id="success"),
+        pytest.param(overloaded(), id="failure"),
+        pytest.param(thoughts_only(), id="no answer"),
+        pytest.param((Text("Half"), *thoughts_only()), id="half"),
+    ],
+)
+def test_a_session_is_made_for_a_request_and_deleted_after_it(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], stream: bool
+) -> None:
+    upstream.script(*script)
+
+    gateway.ask(stream=stream)
+
+    assert upstream.wait_for(lambda: upstream.calls("widgetDeleteSession"))
+    assert upstream.wait_for(lambda: not upstream.alive_sessions())
+    (created,) = upstream.calls("widgetCreateSession")
+    (deleted,) = upstream.calls("widgetDeleteSession")
+    (asked,) = upstream.calls("widgetStreamAssist")
+    assert created.body["createSessionRequest"] == {"session": {"name": "", "displayName": ""}}
+    assert deleted.body["deleteSessionRequest"]["name"] == asked.body["streamAssistRequest"]["session"]
+
+
+@streamed_or_not
+def test_the_answer_does_not_wait_for_the_deletion(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+    gateway.ask("Sign in, should it be time")
+    upstream.control_delay_s = 0.6
+
+    started = time.monotonic()
+    reply = gateway.ask(stream=stream)
+    elapsed_s = time.monotonic() - started
+
+    assert reply.succeeded
+    assert 0.6 <= elapsed_s < 1.2  # once, for the creation
+    assert upstream.wait_for(lambda: not upstream.alive_sessions())
+
+
+def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(gateway: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*http_error(500, "INTERNAL"), path="widgetDeleteSession")
+
+    reply = gateway.ask()
+
+    assert reply.succeeded
+    assert upstream.wait_for(lambda: not upstream.alive_sessions())
+    assert len(upstream.calls("widgetDeleteSession")) == 2
+
+
+def test_no_session_is_used_twice(gateway: Served, upstream: SharedUpstream) -> None:
+    for _ in range(3):
+        gateway.ask()
+
+    sessions = [r.body["streamAssistRequest"]["session"] for r in upstream.calls("widgetStreamAssist")]
+    assert len(set(sessions)) == 3
+
+
+def test_a_lost_session_gets_one_fresh_one(gateway: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*http_error(404, "NOT_FOUND", "Session not found."))
+
+    reply = gateway.ask()
+
+    assert reply.succeeded
+    assert len(upstream.calls("widgetCreateSession")) == 2
+    assert gateway.log_of(reply)["attempts"] == 2
+
+
+@streamed_or_not
+def test_a_revoked_token_is_replaced_once(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+    gateway.ask()
+    upstream.reset()
+    upstream.revoke_tokens()
+
+    first, second = gateway.ask(stream=stream), gateway.ask(stream=stream)
+
+    assert first.succeeded
+    assert second.succeeded
+    assert len(upstream.calls("getoxsrf")) == 1
+
+
+def test_a_token_serves_many_requests(gateway: Served, upstream: SharedUpstream) -> None:
+    gateway.ask()
+    upstream.reset()
+
+    for _ in range(5):
+        gateway.ask()
+
+    assert upstream.calls("getoxsrf") == []
+
+
+def test_one_sign_in_serves_all_who_wait_for_it(gateway: Served, upstream: SharedUpstream) -> None:
+    gateway.ask()
+    upstream.reset()
+    upstream.revoke_tokens()
+    upstream.control_delay_s = 0.2
+
+    with ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(lambda number: gateway.ask(f"Question {number}", stream=number % 2 == 0), range(20)))
+
+    assert all(reply.succeeded for reply in replies)
+    assert len(upstream.calls("getoxsrf")) == 1
+    assert sorted(upstream.questions()) == sorted(f"Question {number}" for number in range(20))
+
+
+def test_a_first_sign_in_serves_all_who_wait_for_it_and_fails_for_all() -> None:
+    with Simulator() as upstream, in_process(upstream.environment()) as gateway:
+        upstream.set(getoxsrf="401", control_delay_s=0.3)
+
+        with ThreadPoolExecutor(10) as pool:
+            replies = list(pool.map(gateway.ask, ["Hello"] * 10))
+
+        assert [reply.status for reply in replies] == [502] * 10
+        assert len(upstream.calls("getoxsrf")) == 1
+
+
+@pytest.mark.parametrize("page", ["redirect", "page"])
+def test_stale_cookies_are_renewed_once(page: str) -> None:
+    with Simulator() as upstream, in_process(upstream.environment()) as gateway:
+        stale = upstream.account.secure_c_ses
+        upstream.set(getoxsrf="refreshcookies", refreshcookies_answer=page)
+
+        first = gateway.ask()
+        upstream.revoke_tokens()
+        second = gateway.ask()
+
+        renewals = upstream.calls("refreshcookies")
+        cookies = [request.headers["cookie"] for request in upstream.calls("getoxsrf")]
+        renewed = upstream.account.secure_c_ses
+    assert first.succeeded
+    assert second.succeeded
+    assert len(renewals) == 1
+    assert [f"__Secure-C_SES={stale};" in cookie for cookie in cookies] == [True, False, False]
+    assert [f"__Secure-C_SES={renewed};" in cookie for cookie in cookies] == [False, True, True]
+    assert not any("NID" in cookie for cookie in cookies)
+
+
+def test_cookies_are_not_taken_to_another_host() -> None:
+    with Simulator() as upstream, Simulator() as elsewhere, in_process(upstream.environment()) as gateway:
+        upstream.set(
+            getoxsrf="refreshcookies_elsewhere", elsewhere_url=f"{elsewhere.url}/auth/refreshcookies?continue=x"
+        )
+
+        reply = gateway.ask()
+
+        assert reply.status == 502
+        assert reply.error["code"] == "upstream_auth_failed"
+        assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("skew_s", [3600.0, -3600.0, 30.0])
+def test_tokens_are_signed_for_the_upstreams_clock(skew_s: float) -> None:
+    with Simulator() as upstream, in_process(upstream.environment()) as gateway:
+        upstream.set(clock_skew_s=skew_s)
+
+        reply = gateway.ask()
+
+        assert reply.succeeded
+        assert len(upstream.calls("getoxsrf")) == 1
+
+
+def test_answers_are_spread_over_accounts_and_sessions_stay_with_their_own() -> None:
+    with Simulator() as upstream:
+        other = upstream.add_account()
+        accounts = [
+            {"name": name, "secure_c_ses": a.secure_c_ses, "csesidx": int(a.csesidx), "team_id": a.config_id, "x": 1}
+            for name, a in (("first", upstream.account), ("second", other))
+        ]
+        addresses = {name: value for name, value in upstream.environment().items() if name.endswith("_URL")}
+        upstream.script(*answer("Here.", first_byte_s=0.4), times=2)
+
+        with in_process(addresses, ACCOUNTS=json.dumps(accounts)) as gateway, ThreadPoolExecutor(2) as pool:
+            replies = list(pool.map(gateway.ask, ["Hello"] * 2))
+
+        served = {request.csesidx for request in upstream.calls("widgetStreamAssist")}
+    assert [reply.text for reply in replies] == ["Here.", "Here."]
+    assert served == {upstream.account.csesidx, other.csesidx}

@@ -1,0 +1,436 @@
+"""What the upstream does wrong, and what the client is told: never a short success, always what may be done about it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+import pytest
+
+from gbproxy.simulator import (
+    Action,
+    End,
+    Fin,
+    Final,
+    Head,
+    HoldHeaders,
+    Rst,
+    Simulator,
+    Stall,
+    Text,
+    Write,
+    answer,
+    array_wrapped_error,
+    banned_phrase,
+    broken_chunk,
+    cut_after,
+    cut_bytes,
+    details_only_error,
+    empty_array,
+    empty_body,
+    failed_precondition,
+    half_head,
+    html_error,
+    html_reply,
+    http_error,
+    in_stream_error,
+    message_only_error,
+    not_seeking_assistance,
+    overloaded,
+    policy_violation,
+    quota,
+    thoughts_only,
+    u_token_only,
+)
+from tests.flow.texts import CJK, EMOJI
+from tests.serving import DONE, Reply, Served, SharedUpstream, in_process
+
+streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+either_framing = pytest.mark.parametrize("framing", ["json", "sse"])
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a client gets to know of a failure."""
+
+    status: int
+    code: str
+    retry_after: str | None = None
+    should_retry: str | None = None
+
+
+ERROR = Told(502, "upstream_error", should_retry="false")
+AUTH = Told(502, "upstream_auth_failed", should_retry="false")
+TIMEOUT = Told(504, "upstream_timeout", should_retry="false")
+OVERLOADED = Told(503, "upstream_overloaded", retry_after="10")
+QUOTA = Told(429, "insufficient_quota", retry_after="60", should_retry="false")
+REFUSED = Told(400, "invalid_request_error")
+TOO_LONG = Told(400, "context_length_exceeded")
+
+BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
+    "overloaded": (overloaded(), OVERLOADED),
+    "overloaded, for so long": (overloaded(3), Told(503, "upstream_overloaded", "3")),
+    "overloaded by its front end": (http_error(503, "UNAVAILABLE"), OVERLOADED),
+    "overloaded, says a page": (html_error(503), OVERLOADED),
+    "overloaded, in details only": (details_only_error(), OVERLOADED),
+    "overloaded, in the stream": (in_stream_error(reason="LLM_OVERLOADED"), OVERLOADED),
+    "overloaded, in a header": (
+        http_error(503, "UNAVAILABLE", headers={"Retry-After": "17"}),
+        Told(503, "upstream_overloaded", "17"),
+    ),
+    "quota": (quota(), QUOTA),
+    "quota of the day": (quota(daily=True), QUOTA),
+    "quota, for so long": (quota(retry_delay_s=7.2), Told(429, "insufficient_quota", "8", "false")),
+    "quota, in an array": (array_wrapped_error(), QUOTA),
+    "quota, in the stream": (in_stream_error(), QUOTA),
+    "internal error": (http_error(500, "INTERNAL"), ERROR),
+    "internal error, says a page": (html_error(500), ERROR),
+    "a page with 200": (html_reply(200, "Sign in"), ERROR),
+    "out of time": (http_error(504, "DEADLINE_EXCEEDED"), TIMEOUT),
+    "malformed": (http_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
+    "malformed, in the stream": (in_stream_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
+    "malformed, as a bare message": (message_only_error(message="Invalid value at 'query'."), REFUSED),
+    "too long": (
+        http_error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed."),
+        TOO_LONG,
+    ),
+    "denied": (http_error(403, "PERMISSION_DENIED"), AUTH),
+    "failed precondition": (failed_precondition(), ERROR),
+    "thoughts only": (thoughts_only(), ERROR),
+    "empty array": (empty_array(), ERROR),
+    "empty body": (empty_body(), ERROR),
+    "empty body, unavailable": (empty_body(503), OVERLOADED),
+    "half a head": (half_head(), ERROR),
+    "broken chunk": (broken_chunk(), ERROR),
+    "not JSON": ((Head(200, {"Content-Type": "application/json"}), Write(b"[{oops"), End()), ERROR),
+    "a string": ((Head(200, {"Content-Type": "application/json"}), Write(b'"hi"'), End()), ERROR),
+    "redirect": ((Head(302, {"Location": "https://example.com/"}), End()), ERROR),
+    "hangs up": ((Fin(),), ERROR),
+    "resets": ((Rst(),), ERROR),
+    "cut before the first element": (cut_after(0), ERROR),
+    "cancelled": ((Final(state="CANCELLED"), End()), ERROR),
+}
+REPEATED: dict[str, tuple[tuple[Action, ...], Told]] = {
+    "token refused": (http_error(401, "UNAUTHENTICATED"), AUTH),
+    "token refused, as a token": (u_token_only(), AUTH),
+    "session gone": (http_error(404, "NOT_FOUND", "Session 1 not found."), ERROR),
+}
+AFTER_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
+    "overloaded": (in_stream_error(texts=("Half ", "an "), reason="LLM_OVERLOADED"), OVERLOADED),
+    "quota": (in_stream_error(texts=("Half ", "an ")), QUOTA),
+    "malformed": (in_stream_error(400, "INVALID_ARGUMENT", "No.", texts=("Half ", "an ")), REFUSED),
+    "failed precondition": (failed_precondition("Half ", "an "), ERROR),
+    "token refused": (in_stream_error(401, "UNAUTHENTICATED", texts=("Half ", "an ")), AUTH),
+    "session gone": (in_stream_error(404, "NOT_FOUND", "No session.", texts=("Half ", "an ")), ERROR),
+    "broken chunk": (broken_chunk("Half ", "an "), ERROR),
+    "cut": ((Text("Half "), Text("an "), Fin()), ERROR),
+    "reset": ((Text("Half "), Text("an "), Rst()), ERROR),
+    "ends without its end": ((Text("Half "), Text("an "), End()), ERROR),
+    "cancelled": ((Text("Half "), Text("an "), Final(state="CANCELLED"), End()), ERROR),
+}
+
+
+def assert_told(reply: Reply, told: Told) -> None:
+    assert reply.status == told.status, reply.body
+    assert reply.error["code"] == told.code
+    assert reply.headers["Retry-After"] == told.retry_after
+    assert reply.headers["x-should-retry"] == told.should_retry
+    assert reply.headers["x-request-id"]
+    assert reply.error["message"]
+
+
+def cases(table: dict[str, tuple[tuple[Action, ...], Told]]) -> list[object]:
+    return [pytest.param(script, told, id=name) for name, (script, told) in table.items()]
+
+
+@either_framing
+@streamed_or_not
+@pytest.mark.parametrize(("script", "told"), cases(BEFORE_CONTENT))
+def test_a_failure_before_any_content_has_its_own_status(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], told: Told, stream: bool
+) -> None:
+    upstream.script(*script)
+
+    reply = gateway.ask(stream=stream)
+
+    assert_told(reply, told)
+    assert reply.headers["x-gbproxy-attempts"] == "1"
+    failure = gateway.log_of(reply, "attempt.failed")
+    assert failure["level"] == "warning"
+    assert failure["code"] == told.code
+
+
+@streamed_or_not
+@pytest.mark.parametrize(("script", "told"), cases(REPEATED))
+def test_a_failure_that_a_fresh_start_does_not_cure_is_told(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], told: Told, stream: bool
+) -> None:
+    upstream.script(*script, times=2)
+
+    reply = gateway.ask(stream=stream)
+
+    assert_told(reply, told)
+    assert len(upstream.calls("widgetStreamAssist")) == 2
+
+
+@streamed_or_not
+@pytest.mark.parametrize(("script", "told"), cases(REPEATED))
+def test_a_failure_that_a_fresh_start_cures_is_not_seen(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], told: Told, stream: bool
+) -> None:
+    upstream.script(*script)
+    upstream.script(*answer("All ", "is ", "well."))
+
+    reply = gateway.ask(stream=stream)
+
+    assert reply.text == "All is well."
+    assert reply.succeeded
+
+
+@either_framing
+@pytest.mark.parametrize(("script", "told"), cases(AFTER_CONTENT))
+def test_a_failure_after_content_is_the_last_event(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], told: Told
+) -> None:
+    upstream.script(*script)
+
+    reply = gateway.ask(stream=True)
+
+    assert reply.status == 200
+    assert reply.text == "Half an "
+    assert reply.error["code"] == told.code
+    assert reply.finish_reason is None
+    assert DONE not in reply.frames
+
+
+@pytest.mark.parametrize(("script", "told"), cases(AFTER_CONTENT))
+def test_a_failure_after_content_has_its_own_status_where_nothing_was_sent(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], told: Told
+) -> None:
+    upstream.script(*script)
+
+    reply = gateway.ask()
+
+    assert_told(reply, told)
+
+
+@pytest.mark.parametrize(("script", "told"), cases(AFTER_CONTENT))
+def test_the_sdk_raises_after_content(
+    client: openai.OpenAI, upstream: SharedUpstream, script: tuple[Action, ...], told: Told
+) -> None:
+    upstream.script(*script)
+    messages: list[Any] = [{"role": "user", "content": "Hi"}]
+    said: list[str] = []
+
+    with (
+        client.chat.completions.create(model="gemini-auto", messages=messages, stream=True) as stream,
+        pytest.raises(openai.APIError) as raised,
+    ):
+        said.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+
+    assert "".join(said) == "Half an "
+    assert raised.value.code == told.code
+
+
+SCRIPT = answer("One ", f"{CJK} ", "three ", f"{EMOJI} ", "five.", thoughts=("Hm.",))
+WHOLE = f"One {CJK} three {EMOJI} five."
+ELEMENTS = 7  # a thought, five fragments, the end
+
+
+@either_framing
+@streamed_or_not
+@pytest.mark.parametrize("transfer", ["chunked", "close", "content_length"])
+@pytest.mark.parametrize("rst", [False, True], ids=["fin", "rst"])
+def test_an_answer_cut_between_elements_is_no_success(
+    gateway: Served, upstream: SharedUpstream, transfer: str, rst: bool, stream: bool
+) -> None:
+    upstream.set(transfer=transfer, suggestions=False)
+    outcomes = []
+
+    for count in range(ELEMENTS):
+        upstream.script(*cut_after(count, SCRIPT, rst=rst))
+        outcomes.append(gateway.ask(stream=stream))
+
+    assert not any(reply.succeeded for reply in outcomes)
+    assert {reply.error["code"] for reply in outcomes} == {"upstream_error"}
+
+
+@either_framing
+@streamed_or_not
+@pytest.mark.parametrize("transfer", ["chunked", "close", "content_length"])
+def test_an_answer_cut_behind_its_last_element_is_whole(
+    gateway: Served, upstream: SharedUpstream, transfer: str, stream: bool
+) -> None:
+    upstream.set(transfer=transfer, suggestions=False)
+    upstream.script(*cut_after(ELEMENTS, SCRIPT))
+
+    reply = gateway.ask(stream=stream)
+
+    assert reply.text == WHOLE
+    assert reply.succeeded
+
+
+@either_framing
+@pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
+def test_an_answer_cut_anywhere_is_no_success(gateway: Served, upstream: SharedUpstream, gzip: bool) -> None:
+    upstream.set(suggestions=False, layout="compact", gzip=gzip, final="without_diagnostics", transfer="close")
+    outcomes = []
+
+    for count in range(1, 2000, 37):
+        upstream.script(*cut_bytes(count, SCRIPT))
+        outcomes.append(gateway.ask(stream=True))
+
+    whole = [reply for reply in outcomes if reply.succeeded]
+    assert all(reply.text == WHOLE for reply in whole)
+    cut = [reply for reply in outcomes if not reply.succeeded]
+    assert cut
+    assert all(reply.error["code"] == "upstream_error" for reply in cut)
+
+
+@streamed_or_not
+def test_an_answer_without_states_is_whole_when_the_array_is_closed(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
+    upstream.set(state="absent")
+    upstream.script(Text("No "), Text("states."), Final(state=""), End())
+    upstream.script(Text("No "), Text("states."), Final(state=""), Fin())
+
+    closed, cut = gateway.ask(stream=stream), gateway.ask(stream=stream)
+
+    assert closed.text == "No states."
+    assert closed.succeeded
+    assert not cut.succeeded
+    assert cut.error["code"] == "upstream_error"
+
+
+@either_framing
+@streamed_or_not
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(policy_violation(), id="policy"),
+        pytest.param(banned_phrase("foo"), id="banned phrase"),
+        pytest.param(not_seeking_assistance(), id="no question"),
+    ],
+)
+def test_a_blocked_answer_says_so(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], stream: bool
+) -> None:
+    upstream.script(*script)
+
+    reply = gateway.ask(stream=stream)
+
+    assert reply.status == 200
+    assert reply.finish_reason == "content_filter"
+    assert reply.text == reply.refusal
+    assert reply.text.endswith(".")
+    assert "foo" not in reply.text
+    assert reply.succeeded
+
+
+@streamed_or_not
+def test_an_answer_blocked_half_way_keeps_what_was_said(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
+    upstream.script(Text("So far. "), *policy_violation())
+
+    reply = gateway.ask(stream=stream)
+
+    assert reply.finish_reason == "content_filter"
+    assert reply.text == f"So far. {reply.refusal}"
+
+
+@streamed_or_not
+@pytest.mark.parametrize(
+    ("setting", "script", "says"),
+    [
+        pytest.param("READ_TIMEOUT_S", (HoldHeaders(),), "silent", id="silent before the head"),
+        pytest.param("READ_TIMEOUT_S", (Head(200, {"Content-Type": "application/json"}), Stall()), "silent", id="then"),
+        pytest.param("REQUEST_TIMEOUT_S", answer(*[""] * 400, pause_s=0.02), "longer", id="too long"),
+    ],
+)
+def test_an_upstream_that_is_too_slow_is_a_timeout(
+    setting: str, script: tuple[Action, ...], says: str, stream: bool
+) -> None:
+    with Simulator() as upstream, in_process(upstream.environment(), **{setting: "0.4"}) as gateway:
+        upstream.script(*script)
+
+        reply = gateway.ask(stream=stream)
+
+        assert upstream.wait_for(lambda: upstream.open_streams == 0)
+    assert_told(reply, TIMEOUT)
+    assert says in reply.error["message"]
+
+
+def test_an_upstream_that_falls_silent_after_content_is_a_timeout_in_the_stream() -> None:
+    with Simulator() as upstream, in_process(upstream.environment(), READ_TIMEOUT_S="0.4") as gateway:
+        upstream.script(Text("Half "), Stall())
+
+        reply = gateway.ask(stream=True)
+
+    assert reply.text == "Half "
+    assert reply.error["code"] == "upstream_timeout"
+    assert DONE not in reply.frames
+
+
+def test_an_upstream_that_takes_no_connection_is_a_timeout() -> None:
+    with Simulator() as upstream, _full_listener() as address:
+        environment = upstream.environment() | {"API_BASE_URL": f"{address}/v1alpha"}
+
+        with in_process(environment, CONNECT_TIMEOUT_S="0.3") as gateway:
+            reply = gateway.ask()
+
+    assert_told(reply, TIMEOUT)
+    assert "no connection" in reply.error["message"]
+
+
+def test_an_upstream_that_is_not_there_is_an_upstream_error() -> None:
+    with Simulator() as upstream:
+        environment = upstream.environment()
+
+    with in_process(environment) as gateway:
+        reply = gateway.ask()
+
+    assert_told(reply, ERROR)
+    assert "127.0.0.1" not in reply.error["message"]
+
+
+@pytest.mark.parametrize("unknown_config", [401, 403])
+def test_a_config_of_another_account_is_a_refused_credential(unknown_config: int) -> None:
+    with Simulator() as upstream, in_process(upstream.environment(), CONFIG_ID="another") as gateway:
+        upstream.set(unknown_config=unknown_config)
+
+        reply = gateway.ask()
+
+    assert_told(reply, AUTH)
+    assert "CONFIG_ID" in reply.error["message"]
+
+
+@pytest.mark.parametrize("bad_cookie", ["login", "401", "403"])
+def test_a_dead_cookie_is_a_refused_credential(bad_cookie: str) -> None:
+    with Simulator() as upstream, in_process(upstream.environment(), SECURE_C_SES="CSE.Adead") as gateway:
+        upstream.set(bad_cookie=bad_cookie)
+
+        reply = gateway.ask()
+
+    assert_told(reply, AUTH)
+    assert "SECURE_C_SES" in reply.error["message"]
+    assert "CSE.Adead" not in reply.error["message"]
+
+
+@contextmanager
+def _full_listener() -> Iterator[str]:
+    """The address of a socket whose queue is full, so that no connection is made to it."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield "http://127.0.0.1:{1}".format(*listener.getsockname())
