@@ -1,0 +1,83 @@
+"""The little of Markdown that the project's own pages use: sections, tables, fenced blocks, links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the line on which it begins."""
+
+    language: str
+    text: str
+    line: int
+
+    @property
+    def title(self) -> str:
+        """Its first line, where that is a comment."""
+        first = self.text.partition("\n")[0]
+        return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+@dataclass(frozen=True)
+class Page:
+    path: Path
+    text: str
+
+    @classmethod
+    def read(cls, name: str) -> Page:
+        return cls(ROOT / name, (ROOT / name).read_text("utf-8"))
+
+    def blocks(self, *languages: str) -> list[Block]:
+        found = re.finditer(r"^```(\w*)\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        blocks = [Block(m[1], m[2], self.text.count("\n", 0, m.start()) + 1) for m in found]
+        return [block for block in blocks if not languages or block.language in languages]
+
+    @property
+    def prose(self) -> str:
+        """All but the fenced blocks."""
+        return re.sub(r"^```.*?^```$", "", self.text, flags=re.MULTILINE | re.DOTALL)
+
+    def section(self, heading: str) -> Page:
+        """From a heading to the next one of its own rank or above."""
+        start = re.search(rf"^(#+) {re.escape(heading)}$", self.text, re.MULTILINE)
+        assert start is not None, f"{self.path.name} has no section {heading!r}"
+        rest = self.text[start.end() :]
+        end = re.search(rf"^#{{1,{len(start[1])}}} ", re.sub(r"(?m)^```.*?^```$", _blank, rest, flags=re.S), re.M)
+        return Page(self.path, rest[: end.start()] if end else rest)
+
+    def rows(self) -> list[list[str]]:
+        """The cells of all tables, without their heads."""
+        lines = self.prose.splitlines()
+        heads = {number - 1 for number, line in enumerate(lines) if re.fullmatch(r"\|(-+\|)+", line)}
+        skipped = heads | {number + 1 for number in heads}
+        tables = [line for number, line in enumerate(lines) if line.startswith("|") and number not in skipped]
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in tables]
+
+    def anchors(self) -> set[str]:
+        """The names by which headings are linked to, made as GitHub makes them."""
+        seen: dict[str, int] = {}
+        anchors = set()
+        for heading in re.findall(r"^#+ (.*)$", self.prose, re.MULTILINE):
+            slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+            anchors.add(f"{slug}-{seen[slug]}" if slug in seen else slug)
+            seen[slug] = seen.get(slug, 0) + 1
+        return anchors
+
+    def links(self) -> Iterator[str]:
+        yield from re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", self.prose))
+
+
+def code(text: str) -> list[str]:
+    """What stands between backticks."""
+    return re.findall(r"`([^`]+)`", text)
+
+
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match[0])

@@ -1,0 +1,149 @@
+"""Every `bash` and `python` block of README.md runs as it stands, against a gateway in front of the simulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gbproxy.simulator import Simulator
+from tests.docs.markdown import Block, Page
+from tests.serving import Served, serving
+
+EXAMPLES = Page.read("README.md").blocks("bash", "python")
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """What the README has its reader export."""
+    with Simulator(seed=1) as simulator, serving(simulator.environment()) as gateway:
+        yield _exported(gateway, simulator)
+
+
+def _exported(gateway: Served, simulator: Simulator) -> dict[str, str]:
+    own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {
+        **own,
+        "OPENAI_BASE_URL": f"{gateway.url}/v1",
+        "OPENAI_API_KEY": gateway.key,
+        "SIMULATOR": simulator.url,
+        "PYTHONIOENCODING": "utf-8",
+    }
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.language}: {example.title}")
+def test_an_example_runs_as_it_stands(example: Block, environment: dict[str, str]) -> None:
+    if example.language == "bash":
+        _require_curl()
+
+    ended = subprocess.run(_command(example), env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert SENSIBLE[example.title](ended.stdout), ended.stdout
+
+
+def test_every_example_is_looked_at() -> None:
+    assert [example.title for example in EXAMPLES] == list(SENSIBLE)
+
+
+def test_the_variables_that_examples_use_are_exported_before() -> None:
+    text = Page.read("README.md").text
+    used = {name for example in EXAMPLES for name in re.findall(r"\$\{?([A-Z_]+)", example.text)}
+
+    for name in used:
+        assert 0 < text.index(f"export {name}=") < text.index(f"${name}")
+
+
+def _command(example: Block) -> list[str]:
+    if example.language == "bash":
+        return ["bash", "-euo", "pipefail", "-c", example.text]
+    return [sys.executable, "-c", example.text]
+
+
+def _require_curl() -> None:
+    if shutil.which("curl"):
+        return
+    reason = "curl, which the README's examples call, is not installed"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+# What each example must have printed, by its title -------------------------------------------------------------------
+
+
+def _one_answer(output: str) -> bool:
+    answer = json.loads(output)
+    (choice,) = answer["choices"]
+    return (
+        answer["object"] == "chat.completion"
+        and "sky blue" in choice["message"]["content"]
+        and choice["finish_reason"] == "stop"
+        and answer["usage"]["gbproxy_estimated"] is True
+    )
+
+
+def _a_stream(output: str) -> bool:
+    *events, end = [line.removeprefix("data: ") for line in output.split("\n\n") if line]
+    *chunks, last = map(json.loads, events)
+    text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+    return (
+        end == "[DONE]"
+        and "sky blue" in text
+        and {chunk["model"] for chunk in chunks} == {"gemini-2.5-flash"}
+        and last["choices"] == []
+        and last["usage"]["completion_tokens"] > 0
+    )
+
+
+def _models(output: str) -> bool:
+    return "gemini-auto" in {model["id"] for model in json.loads(output)["data"]}
+
+
+def _healthy(output: str) -> bool:
+    return bool(json.loads(output)["status"] == "healthy")
+
+
+def _about_the_sky(output: str) -> bool:
+    return "sky blue" in output and "reasoning" not in output
+
+
+def _sky_and_sea(output: str) -> bool:
+    sky, sea = output.splitlines()
+    return "sky blue" in sky and "sea salty" in sea
+
+
+def _thoughts_first(output: str) -> bool:
+    thoughts, answer = output.removeprefix("thoughts: ").split("answer: ")
+    return len(thoughts.strip()) > 10 and "sky blue" in answer and "None" not in thoughts
+
+
+def _two_ignored(output: str) -> bool:
+    return "x-gbproxy-ignored: temperature, max_tokens\n" in output
+
+
+def _quota_then_slow(output: str) -> bool:
+    first, second = map(json.loads, output.strip().removeprefix("{").partition("}")[2].strip().splitlines())
+    return bool(
+        first["error"]["code"] == "insufficient_quota" and second["choices"][0]["message"]["content"] == "Wait for it."
+    )
+
+
+SENSIBLE: dict[str, Callable[[str], bool]] = {
+    "one answer, as a whole (curl)": _one_answer,
+    "streamed, with an estimate of its tokens at the end": _a_stream,
+    "which models there are": _models,
+    "is it alive? (needs no key)": _healthy,
+    "one answer, as a whole": _about_the_sky,
+    "streamed": _about_the_sky,
+    "several at once": _sky_and_sea,
+    "with the model's thoughts": _thoughts_first,
+    "what of this request is ignored?": _two_ignored,
+    "the next question meets an empty quota, the one after it a slow answer": _quota_then_slow,
+}
