@@ -182,9 +182,7 @@ class Settings(BaseSettings):
     host: Annotated[str, _text(rules.host)] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
     port: Port = Field(8080, description="port to listen on")
     web_concurrency: Count = Field(1, description="gunicorn workers")
-    worker_connections: Count = Field(
-        1000, description="connections at once in each worker"
-    )
+    worker_connections: Count = Field(1000, description="connections at once in each worker")
     graceful_timeout_s: AmountOrZero = Field(120.0, description="seconds that running answers may take after SIGTERM")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _ANY_CASE] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
