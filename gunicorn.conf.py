@@ -1,4 +1,4 @@
-"""How gunicorn serves gbproxy; all settings come from the environment (gbproxy/settings.py)."""
+"""How gunicorn serves gbproxy; all settings come from the environment (gbproxy/settings)."""
 
 from gevent import monkey
 

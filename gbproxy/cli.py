@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gbproxy import __version__
-from gbproxy.settings import SettingsError
-from gbproxy.settings import load as load_settings
 
 _ROOT = Path(__file__).resolve().parent.parent
 _NOTHING_TO_SERVE = """\
@@ -44,13 +42,14 @@ def serve(options: argparse.Namespace) -> int:
         except (OSError, UnicodeDecodeError) as error:
             print(f"The environment file cannot be read: {error}", file=sys.stderr)  # noqa: T201
             return 2
-    try:
-        settings = load_settings(os.environ)
-    except SettingsError:
-        settings = None  # gunicorn.conf.py reads the same and says what is wrong
-    if settings is not None and not settings.accounts and not (settings.database_url or settings.admin_key):
+    from gbproxy import startup
+
+    settings = startup.read(os.environ)
+    if not settings.accounts and not (settings.database_url or settings.admin_key):
         print(_NOTHING_TO_SERVE, file=sys.stderr)  # noqa: T201
         return 2
+    # gunicorn reads this one by itself, before our configuration, and stumbles over an empty value.
+    os.environ["WEB_CONCURRENCY"] = str(settings.web_concurrency)
     os.chdir(_ROOT)
     command = gunicorn_command()
     return os.execv(command[0], command)  # noqa: S606  our own interpreter

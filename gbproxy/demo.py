@@ -11,10 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection, HTTPException
 from typing import IO
 
 _HOST = "127.0.0.1"
@@ -52,8 +51,8 @@ def run(gunicorn: Sequence[str]) -> int:
         with ExitStack() as stack:
             account = stack.enter_context(_simulator())
             log = stack.enter_context(tempfile.TemporaryFile())
-            stack.enter_context(_gateway(gunicorn, {**account, "API_KEYS": key, "PORT": str(port)}, log))
-            _wait_until_ready(url, log)
+            gateway = stack.enter_context(_gateway(gunicorn, {**account, "API_KEYS": key, "PORT": str(port)}, log))
+            _wait_until_ready(gateway, port, log)
             _ask(url, key)
             if os.environ.get("DEMO_EXIT") == "1":
                 return 0
@@ -82,10 +81,12 @@ def _simulator() -> Iterator[Mapping[str, str]]:
 
 
 @contextmanager
-def _gateway(gunicorn: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> Iterator[None]:
+def _gateway(
+    gunicorn: Sequence[str], environment: Mapping[str, str], log: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
     quiet = {"HOST": _HOST, "WEB_CONCURRENCY": "1", "LOG_LEVEL": "info", "GRACEFUL_TIMEOUT_S": "2"}
-    with _process(gunicorn, env={**_clean_environment(), **quiet, **environment}, stdout=log, stderr=log):
-        yield
+    with _process(gunicorn, env={**_clean_environment(), **quiet, **environment}, stdout=log, stderr=log) as process:
+        yield process
 
 
 @contextmanager
@@ -129,27 +130,33 @@ def _port() -> int:
     return port
 
 
-def _wait_until_ready(url: str, log: IO[bytes]) -> None:
+def _wait_until_ready(gateway: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and gateway.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=1):  # noqa: S310  our own loopback address
-                return
-        except (urllib.error.URLError, OSError):
+            connection = HTTPConnection(_HOST, port, timeout=1)  # never through a proxy of the environment
+            connection.request("GET", "/readyz")
+            connection.getresponse().read()
+        except (HTTPException, OSError):
             time.sleep(0.1)
+        else:
+            return
+        finally:
+            connection.close()
     log.seek(0)
     raise DemoError(f"the gateway did not start:\n{log.read().decode(errors='replace')}")
 
 
 def _ask(url: str, key: str) -> None:
     """Ask one question with streaming and print the answer as it arrives. Raises DemoError unless it came whole."""
-    from openai import OpenAI, OpenAIError
+    from openai import DefaultHttpxClient, OpenAI, OpenAIError
 
     _say(f"you: {_QUESTION}\n")
     print("gemini-auto: ", end="", flush=True)  # noqa: T201
     finish_reason, said = None, False
     try:
-        with OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
+        direct = DefaultHttpxClient(trust_env=False)  # never through a proxy of the environment
+        with OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, http_client=direct) as client:
             stream = client.chat.completions.create(
                 model="gemini-auto", messages=[{"role": "user", "content": _QUESTION}], stream=True
             )

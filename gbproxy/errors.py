@@ -1,7 +1,6 @@
 """Every error that a client can meet, and what may be done about it.
 
-The class decides status and code; `retryable` tells the gateway whether another try may succeed, `retry_after` (seconds)
-and `should_retry` tell the client's SDK. Messages are for the client: no secret, no account, nothing of a prompt or answer.
+The class decides status and code; `retry_after` (seconds) and `should_retry` tell the client's SDK. Messages are for the client: no secret, no account, nothing of a prompt or answer.
 
 * GatewayError                   500  internal_error
   + BadRequest                   400  invalid_request_error   the request cannot be understood; `param` names the field

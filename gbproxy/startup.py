@@ -29,12 +29,12 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     """The settings, with logging configured and at least one client key. Mistakes end the process with status 2."""
     environ = os.environ if environ is None else environ
     _require_patching(environ)
-    settings = _load_or_exit(environ)
+    settings = read(environ)
     json_logging.configure(settings.log_level, settings.log_format)
     if settings.api_keys:
         return settings
     _make_key(environ)
-    return _load_or_exit(environ)
+    return read(environ)
 
 
 def announce(settings: Settings) -> None:
@@ -59,7 +59,8 @@ def _require_patching(environ: Mapping[str, str]) -> None:
         raise SystemExit(_EXIT_BAD_SETTINGS)
 
 
-def _load_or_exit(environ: MutableMapping[str, str]) -> Settings:
+def read(environ: Mapping[str, str]) -> Settings:
+    """The settings as they stand. Mistakes are printed, all at once, and end the process with status 2."""
     try:
         return load_settings(environ, built_in_names())
     except SettingsError as error:
@@ -70,6 +71,8 @@ def _load_or_exit(environ: MutableMapping[str, str]) -> Settings:
 def _make_key(environ: MutableMapping[str, str]) -> None:
     key = f"sk-gbproxy-{secrets.token_urlsafe(32)}"
     environ["API_KEYS"] = key
+    for empty in ("API_KEYS_FILE", "API_KEY_FILE"):  # a file without a key in it is no key given
+        environ.pop(empty, None)
     # Never through logging: logs are shipped.
     print(f"API_KEYS is not set. The key for this start: {key}", file=sys.stderr, flush=True)  # noqa: T201
     log.warning("api_key.generated", extra={"fingerprint": auth.fingerprint(key)})

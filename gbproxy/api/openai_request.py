@@ -92,6 +92,9 @@ class _Ignored(_Strict):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    moderation: Any = None
 
 
 class _StreamOptions(_Strict):
@@ -190,10 +193,13 @@ def _tool_call(call: dict[str, Any], place: str) -> ToolCallPart:
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str):
         raise BadRequest(f"{place}.function must be an object with a name", param=f"{place}.function")
-    arguments = function.get("arguments") or function.get("input") or ""
-    if not isinstance(arguments, str):
+    arguments = function.get("arguments", function.get("input"))
+    if not isinstance(arguments, str | None):
         raise BadRequest(f"{place}.function.arguments must be a text", param=f"{place}.function.arguments")
-    return ToolCallPart(str(call.get("id") or ""), name, arguments)
+    call_id = call.get("id")
+    if not isinstance(call_id, str | None):
+        raise BadRequest(f"{place}.id must be a text", param=f"{place}.id")
+    return ToolCallPart(call_id or "", name, arguments or "")
 
 
 def _bad_request(error: ValidationError) -> BadRequest:
@@ -201,7 +207,8 @@ def _bad_request(error: ValidationError) -> BadRequest:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     names = [step for step in first["loc"] if isinstance(step, int) or step in _FIELD_NAMES]
     param = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in names).lstrip(".")
-    return BadRequest(f"{param or 'body'}: {first['msg']}", param=param or None)
+    what = "must be an object" if first["type"] == "model_type" else first["msg"]  # its words name our own classes
+    return BadRequest(f"{param or 'body'}: {what}", param=param or None)
 
 
 # Unions put the names of their branches into a location; these are the names of fields.

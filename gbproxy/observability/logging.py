@@ -5,6 +5,7 @@ The message of a record is the event's name; facts are fields (`extra=`). Other 
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -55,12 +56,18 @@ class _Text(logging.Formatter):
     """For people: time, level, event, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(f"{key}={value}" for key, value in _facts(record).items() if value is not None)
+        facts = " ".join(f"{key}={_word(value)}" for key, value in _facts(record).items() if value is not None)
         request_id = record.__dict__.get("request_id")
         line = f"{_timestamp(record)} {record.levelname.lower():7} {record.getMessage()}"
         line += f" [{request_id}]" if request_id != "-" else ""
         line += f" {facts}" if facts else ""
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _word(value: object) -> str:
+    """A value that stays one word on one line, whatever a client has put into it."""
+    text = str(value)
+    return text if text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=True)
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:

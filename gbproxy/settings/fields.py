@@ -51,7 +51,7 @@ def status_line(text: str) -> str:
 
 
 def _text(rule: Callable[[str], Any]) -> BeforeValidator:
-    """Read a field's text by a rule of `settings_sources`; a value that is no text is left to pydantic."""
+    """Read a field's text by a rule of `rules`; a value that is no text is left to pydantic."""
 
     def read(value: object) -> object:
         bare = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -148,11 +148,6 @@ class ModelSettings(BaseModel):
     quota: Literal["text", "images", "videos"] | None = None
     aliases: tuple[ModelId, ...] | None = None
     successor: ModelId | None = None
-
-    @property
-    def upstream_given(self) -> bool:
-        """Whether `upstream` stands in the entry: None then means that the upstream chooses."""
-        return "upstream" in self.model_fields_set
 
     @property
     def names(self) -> frozenset[str]:

@@ -35,6 +35,7 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
     ]
     if not {"models", "default_model"} & {fault["loc"][0] for fault in faults}:
         problems += _unknown_default_model(settings, found, known_models)
+        problems += _wrong_names_in_models(settings, found, known_models)
     if problems:
         raise SettingsError(problems)
     return settings.model_copy(update={"accounts": accounts, "ignored": _ignored(environ)})
@@ -78,6 +79,20 @@ def _unknown_default_model(
     known = {"gemini-business", *known_models, *(name for model in settings.models for name in model.names)}
     if given and known_models and given.text not in known:
         yield f"{given.name}: is no model of the catalogue; allowed: {', '.join(sorted(known))}"
+
+
+def _wrong_names_in_models(
+    settings: Settings, found: Mapping[str, Found], known_models: Collection[str]
+) -> Iterator[str]:
+    ids = {model.id for model in settings.models}
+    names = {*known_models, *(name for model in settings.models for name in model.names)}
+    for position, model in enumerate(settings.models):
+        where = f"{found['models'].name}[{position}]"
+        if model.successor is not None and known_models and model.successor not in names:
+            yield f"{where}.successor: is no model of the catalogue"
+        for alias in model.aliases or ():
+            if alias in set(known_models) - ids - {model.id, "gemini-business"}:  # the last is an alias itself
+                yield f"{where}.aliases: {alias} is a model of the catalogue itself"
 
 
 def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:

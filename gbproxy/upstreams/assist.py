@@ -16,6 +16,7 @@ from gbproxy.settings import status_line
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.grounding import citations
 
+_WHOLE = ("SUCCEEDED", "SKIPPED")
 _MEDIA = ("image/", "video/", "audio/")
 _REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
 
@@ -36,12 +37,11 @@ class AssistReader:
         self._tokens_only = False
         self._state: str | None = None
         self._refused = False
-        self.session: str | None = None
 
     @property
     def complete(self) -> bool:
         """The upstream has said that the answer is whole; nothing after it belongs to the answer."""
-        return self._refused or self._state in ("SUCCEEDED", "SKIPPED")
+        return self._refused or self._state in _WHOLE
 
     def read(self, element: Mapping[str, Any]) -> list[ChatEvent]:
         """The events of one element. Raises the error that an element may be."""
@@ -54,8 +54,6 @@ class AssistReader:
             self._tokens_only = self._tokens_only or "uToken" in element
             return []
         self._responses += 1
-        session = _dict(response.get("sessionInfo")).get("session")
-        self.session = session if isinstance(session, str) and session else self.session
         return [] if self.complete else self._answer(_dict(response.get("answer")))
 
     def finish(self, *, closed: bool) -> list[ChatEvent]:
@@ -82,11 +80,11 @@ class AssistReader:
         is_blocked = _is_blocked(answer)
         if state == "CANCELLED" and not is_blocked:
             raise UpstreamError("the upstream cancelled the answer")
-        if isinstance(state, str) and state:
-            self._state = state
         replies = [_dict(reply) for reply in _list(answer.get("replies"))]
-        is_repeat = self.complete and self._repeats(replies)
+        is_repeat = state in _WHOLE and self._repeats(replies, answer)
         events = [event for reply in replies for event in self._reply(reply, is_repeat=is_repeat)]
+        if isinstance(state, str) and state:
+            self._state = state  # only now: an element that cannot be read makes no answer whole
         if self._state == "SKIPPED" or is_blocked:
             self._refused = True
             ignored = "NON_ASSIST_SEEKING_QUERY_IGNORED" in _list(answer.get("assistSkippedReasons"))
@@ -136,12 +134,22 @@ class AssistReader:
                 self._files.add(known_as)
                 yield file
 
-    def _repeats(self, replies: list[Mapping[str, Any]]) -> bool:
-        """Whether the last element says the whole answer once more."""
+    def _repeats(self, replies: list[Mapping[str, Any]], answer: Mapping[str, Any]) -> bool:
+        """Whether the last element says the whole answer once more. "Ha" behind "Ha" may be either: see what was planned."""
         contents = [_dict(_dict(reply.get("groundedContent")).get("content")) for reply in replies]
-        last = "".join(str(c.get("text") or "") for c in contents if c.get("thought") is not True)
-        long_enough = len(last) >= _REPEATED_CHARS or len(self._texts) > 1
-        return bool(last) and long_enough and last == "".join(self._texts)
+        last = "".join(str(c.get("text") or "") for c in contents if c.get("thought") is not True).strip()
+        if not last or last != "".join(self._texts).strip():
+            return False
+        return len(last) >= _REPEATED_CHARS or len(self._texts) > 1 or _planned(answer).strip() == last
+
+
+def _planned(answer: Mapping[str, Any]) -> str:
+    """The last text of the model's plan steps: never part of the answer, but it tells what the answer is."""
+    steps = [
+        _dict(_dict(step).get("planStep")) for step in _list(_dict(answer.get("diagnosticInfo")).get("plannerSteps"))
+    ]
+    texts = ["".join(str(_dict(part).get("text") or "") for part in _list(step.get("parts"))) for step in steps]
+    return next((text for text in reversed(texts) if text), "")
 
 
 def _is_response(element: Mapping[str, Any]) -> bool:

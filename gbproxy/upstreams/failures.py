@@ -30,7 +30,9 @@ QUOTA_RETRY_S = 60.0
 _MAX_MESSAGE_CHARS = 500
 
 _TOO_LONG = re.compile(
-    r"(prompt|input|context|token|request)[^.]*(too (long|large|many)|exceed|limit of|maximum)", re.I
+    r"\b(prompt|input|context|tokens?)\b[^.]*(\btoo (long|large|many)\b|exceeds? (the )?(max|limit|model|context|size))"
+    r"|\bmaximum (context|number of (input )?tokens)",
+    re.IGNORECASE,
 )
 _OVERLOADED = "LLM_OVERLOADED"
 

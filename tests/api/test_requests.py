@@ -85,8 +85,18 @@ MESSAGES: list[tuple[str, Any]] = [
     ("messages[0].tool_calls", [{"role": "assistant", "tool_calls": "x"}]),
     ("messages[0].tool_calls[0]", [{"role": "assistant", "tool_calls": ["x"]}]),
     ("messages[0].tool_calls[0].function", [{"role": "assistant", "tool_calls": [{"id": "a"}]}]),
+    (
+        "messages[0].tool_calls[0].function.arguments",
+        [{"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {}}}]}],
+    ),
+    ("messages[0].tool_calls[0].id", [{"role": "assistant", "tool_calls": [{"id": 5, "function": {"name": "f"}}]}]),
     ("messages[0].tool_call_id", [{"role": "tool", "content": "x", "tool_call_id": 1}]),
 ]
+
+
+def test_no_name_of_our_own_classes_reaches_a_client(app: InProcess) -> None:
+    for body in ({"messages": ["Hi"]}, {"messages": [HI], "response_format": "text"}):
+        assert "_" not in app.post(body).error["message"].replace("response_format", "")
 
 
 @pytest.mark.parametrize(("param", "messages"), MESSAGES)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import openai
 import pytest
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
+from gbproxy.api import openai_request
 from gbproxy.simulator import Fin, Final, Text, answer, http_error, overloaded, policy_violation, quota
 from tests.flow.texts import FRAGMENTS, QUESTION, TEXT
 from tests.serving import Served, SharedUpstream
@@ -271,3 +273,11 @@ def with_async_client(gateway: Served, use: Callable[[openai.AsyncOpenAI], Await
             return await use(client)
 
     return asyncio.run(run())
+
+
+def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored() -> None:
+    """A new version of the SDK that brings new ones fails here."""
+    parameters = get_type_hints(CompletionCreateParamsBase)
+    with_effect = {"messages", "model", "n", "response_format", "modalities", "stream_options"}
+
+    assert set(parameters) - with_effect <= set(openai_request._Ignored.model_fields)

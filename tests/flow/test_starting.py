@@ -109,10 +109,30 @@ def test_all_mistakes_in_the_settings_are_told_at_once() -> None:
 
 
 def test_serve_tells_the_same_mistakes() -> None:
-    status, _, stderr = ended(SERVE, {**ACCOUNT, "PORT": "http", "LOG_LEVEL": "loud"})
+    status, _, stderr = ended(SERVE, {**ACCOUNT, "PORT": "http", "WEB_CONCURRENCY": "two", "LOG_LEVEL": "loud"})
 
     assert status == 2
-    assert re.findall(r"^(PORT|LOG_LEVEL)\b", stderr, re.MULTILINE) == ["PORT", "LOG_LEVEL"]
+    named = re.findall(r"^(PORT|WEB_CONCURRENCY|LOG_LEVEL)\b", stderr, re.MULTILINE)
+    assert named == ["PORT", "WEB_CONCURRENCY", "LOG_LEVEL"]
+
+
+def test_serve_takes_an_empty_number_of_workers_for_none_given() -> None:
+    port = str(free_port())
+    given = {**ACCOUNT, "HOST": "127.0.0.1", "PORT": port, "API_KEYS": KEY, "WEB_CONCURRENCY": ""}
+
+    with process(SERVE, given) as running:
+        gateway = Served(running, f"http://127.0.0.1:{port}", KEY)
+        gateway.wait_until_ready()
+
+        assert gateway.wait_for_event("server.started")["workers"] == 1
+
+
+def test_an_empty_file_of_keys_is_no_key_given(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("")
+
+    with serving({**ACCOUNT, "API_KEYS": "", "API_KEYS_FILE": str(keys)}) as served:
+        assert len(made_keys(served.process)) == 1
 
 
 @pytest.mark.parametrize("environment", [{}, {"SECURE_C_SES": "", "API_KEYS": KEY, "HOST": "127.0.0.1"}])

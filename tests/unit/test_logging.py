@@ -149,6 +149,14 @@ def test_the_text_format_is_one_line_for_people(capsys: pytest.CaptureFixture[st
     assert re.fullmatch(r"\S+Z warning attempt\.failed \[req-1\] account=one status=429", line)
 
 
+def test_no_value_can_begin_a_line_of_its_own_in_the_text_format(capsys: pytest.CaptureFixture[str]) -> None:
+    json_logging.configure(log_format="text")
+
+    log.info("model.mapped", extra={"asked": "gpt-x\n2026-01-01 error request.crashed forged=1\u2028"})
+
+    assert len(re.split("[\n\u2028]", only_line(capsys))) == 1
+
+
 def test_outside_a_request_the_text_format_names_none(capsys: pytest.CaptureFixture[str]) -> None:
     json_logging.configure(log_format="text")
 

@@ -855,6 +855,23 @@ def test_every_bad_header_is_named() -> None:
 # Models
 
 
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"id": "mine", "successor": "none-such"}, "MODELS[0].successor: is no model of the catalogue"),
+        (
+            {"id": "mine", "aliases": ["gemini-2.5-pro"]},
+            "MODELS[0].aliases: gemini-2.5-pro is a model of the catalogue itself",
+        ),
+    ],
+)
+def test_a_name_in_models_that_could_never_work_is_a_mistake(entry: dict[str, object], problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(models(entry), KNOWN)
+
+    assert caught.value.problems == [problem]
+
+
 def test_a_model_entry_keeps_apart_what_is_given_and_what_is_not() -> None:
     full = {
         "id": "pro",
@@ -867,10 +884,10 @@ def test_a_model_entry_keeps_apart_what_is_given_and_what_is_not() -> None:
 
     first, second = load(models(full, {"id": "vendor/m:1"})).models
 
-    assert (first.id, first.upstream, first.upstream_given) == ("pro", None, True)
+    assert (first.id, first.upstream, "upstream" in first.model_fields_set) == ("pro", None, True)
     assert (first.tools, first.quota, first.aliases) == (("webGroundingSpec",), "images", ("p",))
     assert first.successor == "gemini-2.5-pro"
-    assert (second.upstream, second.upstream_given) == (None, False)
+    assert (second.upstream, "upstream" in second.model_fields_set) == (None, False)
     assert (second.tools, second.quota, second.aliases, second.successor) == (None, None, None, None)
 
 

@@ -343,10 +343,14 @@ def test_generated_images_and_attachments_are_files_wherever_they_stand() -> Non
     assert events == [FileOutput("image/png", data=PNG), FileOutput("image/jpeg", "f1", "a.jpg"), Done()]
 
 
-def test_a_file_that_cannot_be_decoded_is_an_error() -> None:
-    error = failure_of(replies({"inlineData": {"mimeType": "image/png", "data": "A"}}), ends())
+@pytest.mark.parametrize("state", ["IN_PROGRESS", "SUCCEEDED"])
+def test_a_file_that_cannot_be_decoded_is_an_error(state: str) -> None:
+    reader = AssistReader()
 
-    assert type(error) is UpstreamProtocolError
+    with pytest.raises(UpstreamProtocolError):
+        reader.read(replies({"text": "Here:"}, {"inlineData": {"mimeType": "image/png", "data": "A"}}, state=state))
+
+    assert not reader.complete  # so that nobody takes what came before for a whole answer
 
 
 # Repeats
@@ -379,6 +383,22 @@ def test_a_repeat_in_several_replies_is_dropped() -> None:
 
 def test_a_short_text_that_is_really_doubled_stays() -> None:
     assert text_of(says("ha"), says("ha", "SUCCEEDED")) == "haha"
+
+
+@pytest.mark.parametrize(("planned", "expected"), [("ha", "ha"), ("haha", "haha")])
+def test_whether_a_short_text_is_repeated_stands_in_the_plan(planned: str, expected: str) -> None:
+    last = says("ha", "SUCCEEDED")
+    last["streamAssistResponse"]["answer"]["diagnosticInfo"] = {
+        "plannerSteps": [{"planStep": {"role": "MODEL", "parts": [{"text": planned}]}}]
+    }
+
+    assert text_of(says("ha"), last) == expected
+
+
+def test_a_repeat_without_the_white_space_around_is_dropped() -> None:
+    text = "This stands twice in the stream."
+
+    assert text_of(says(f"\n{text}\n"), says(text, "SUCCEEDED")) == f"\n{text}\n"
 
 
 def test_a_text_that_is_doubled_before_the_end_stays() -> None:
@@ -637,39 +657,6 @@ def test_an_answer_without_any_state_is_cut_off_otherwise() -> None:
 @pytest.mark.parametrize("state", ["", None, 3, []])
 def test_a_state_without_a_word_is_none(state: object) -> None:
     assert read(response({"state": state, **says("Hello", None)["streamAssistResponse"]["answer"]}))[-1] == Done()
-
-
-# Sessions
-
-
-def session_after(*infos: object) -> str | None:
-    reader = AssistReader()
-    for info in infos:
-        reader.read(response({"state": "IN_PROGRESS"}, **({} if info is None else {"sessionInfo": info})))
-    return reader.session
-
-
-@pytest.mark.parametrize(
-    ("infos", "expected"),
-    [
-        ([], None),
-        ([{}, None, {"session": "s/1", "turnId": "1"}], "s/1"),
-        ([{"session": "s/1"}, {"session": "s/2"}], "s/2"),
-        ([{"session": "s/1"}, {}, {"session": ""}, None], "s/1"),
-        ([{"session": "s/1"}, {"session": 7}, {"session": {}}, "s/3", ["s/4"]], "s/1"),
-    ],
-)
-def test_the_session_is_that_of_the_last_session_info_that_names_one(infos: list[object], expected: str | None) -> None:
-    assert session_after(*infos) == expected
-
-
-def test_the_session_may_come_after_the_end() -> None:
-    reader = AssistReader()
-    reader.read(ends())
-
-    reader.read(response(sessionInfo={"session": "s/1"}))
-
-    assert reader.session == "s/1"
 
 
 # Junk
