@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo run test check lint types imports cover format lock docker-build docker-run docker-check ci-deps clean
+.PHONY: help demo run test check lint types imports cover format lock bench bench-check docker-build docker-run docker-check ci-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -47,10 +47,18 @@ format: $(VENV)/dev ## put the code into its form
 
 lock: $(VENV)/bin/python ## compile requirements*.in into locks with hashes
 	$(PIP) uv
-	for name in requirements requirements-demo requirements-dev; do \
+	for name in requirements requirements-demo requirements-dev requirements-bench; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 			$$name.in --output-file $$name.txt || exit 1; done
+
+BENCH := .venv-bench
+
+bench: $(BENCH)/ready ## what gbproxy costs, next to nginx and FastAPI + httpx (about five minutes; ARGS="--loads short")
+	@$(BENCH)/bin/python -m bench $(ARGS)
+
+bench-check: $(BENCH)/ready ## fail when gbproxy has become more than 30 % dearer (about two minutes; UPDATE=1 accepts)
+	@$(BENCH)/bin/python -m bench check $(if $(UPDATE),--update)
 
 # The container. An engine counts when it answers; ENGINE names another one.
 IMAGE ?= gbproxy
@@ -80,12 +88,21 @@ ci-deps: ## what tests need from beyond pip, by apt: curl, nginx
 		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends curl nginx-light; }
 
 clean: ## forget the virtual environment and every cache
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH) bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
 	@echo 'Making $(VENV) with $(PYTHON) …'
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'Python cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
+
+# The benchmark's own environment: the gateways that are measured run in it, with the versions of requirements.txt.
+$(BENCH)/ready: requirements-bench.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo 'Making $(BENCH) with $(PYTHON) …'
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
 
 # One stamp for each set of packages; each is made anew when its lock changes.
 $(VENV)/run: requirements.txt pyproject.toml | $(BIN)/python

@@ -1,0 +1,1 @@
+"""What gbproxy is measured against."""
