@@ -14,8 +14,8 @@ settings = startup.load()
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency
 worker_class = server.Worker
-worker_connections = settings.worker_connections
-graceful_timeout = math.ceil(settings.graceful_timeout_s)
+worker_connections = settings.worker_connections + server.SPARE_CONNECTIONS
+graceful_timeout = math.ceil(settings.graceful_timeout_s) + server.STOP_MARGIN_S
 timeout = 120  # a worker whose hub stands still for so long is replaced
 keepalive = 10  # seconds until an idle connection, or one with half a head, is closed
 preload_app = True
@@ -26,9 +26,23 @@ forwarded_allow_ips = ""  # no header of a client's changes what the app sees
 
 def on_starting(arbiter):
     startup.announce(settings)
+    server.allow_many_files()
+
+
+def when_ready(arbiter):
+    server.drain_first(arbiter, settings.drain_delay_s, lambda: parts_of(arbiter.app).drain.begin())
+
+
+def on_reload(arbiter):
+    """Make the app anew, in the master: settings may have come from files that have changed."""
+    arbiter.app.callable = None
+    arbiter.app.wsgi()
 
 
 def worker_exit(arbiter, worker):
-    app = getattr(worker, "wsgi", None)
-    if app is not None:
-        app.extensions[EXTENSION].close()
+    if worker.booted:
+        parts_of(worker.app).close()
+
+
+def parts_of(application):
+    return application.wsgi().extensions[EXTENSION]

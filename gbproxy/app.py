@@ -9,6 +9,9 @@ from flask import Flask
 from gbproxy import startup
 from gbproxy.accounts import Pool
 from gbproxy.api import auth, health, lifecycle, openai_chat, openai_missing, openai_models
+from gbproxy.api.cors import Cors
+from gbproxy.api.drain import Drain
+from gbproxy.api.sse import Responder
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.gateway import Gateway
@@ -31,6 +34,8 @@ class Parts:
     gateway: Gateway
     sweeper: Sweeper
     outbound: Outbound
+    responder: Responder
+    drain: Drain
 
     def close(self) -> None:
         """End what runs between requests; at the end of a worker."""
@@ -44,7 +49,9 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     outbound = _outbound(settings)
     upstream = upstream or _widget(settings, outbound)
     sweeper = Sweeper(upstream)
-    pool = Pool(_accounts(settings))
+    pool = Pool(_accounts(settings), concurrency=settings.account_concurrency, wait_s=settings.read_timeout_s)
+    responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
+    drain = Drain()
     catalogue = Catalogue(settings.default_model, settings.models)
     gateway = Gateway(
         catalogue,
@@ -58,11 +65,16 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     app = Flask("gbproxy", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.extensions[EXTENSION] = Parts(settings, pool, gateway, sweeper, outbound)
-    lifecycle.install(app, max_body_bytes=int(settings.max_body_mb * 1024 * 1024))
+    app.extensions[EXTENSION] = Parts(settings, pool, gateway, sweeper, outbound, responder, drain)
+    lifecycle.install(
+        app,
+        max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
+        cors=Cors(settings.cors_origins),
+        trusted_proxies=settings.trusted_proxies,
+    )
     check_key = auth.required(auth.Keys(key.get_secret_value() for key in settings.api_keys))
-    app.register_blueprint(health.blueprint(pool.usable))
-    app.register_blueprint(openai_chat.blueprint(gateway, check_key))
+    app.register_blueprint(health.blueprint(pool.usable, drain.has_begun))
+    app.register_blueprint(openai_chat.blueprint(gateway, responder, check_key))
     app.register_blueprint(openai_models.blueprint(catalogue, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
     return app

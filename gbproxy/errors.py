@@ -1,6 +1,7 @@
 """Every error that a client can meet, and what may be done about it.
 
-The class decides status and code; `retry_after` (seconds) and `should_retry` tell the client's SDK. Messages are for the client: no secret, no account, nothing of a prompt or answer.
+The class decides status and code; `retryable` tells the gateway whether one more try may succeed, `retry_after` (seconds)
+and `should_retry` tell the client's SDK. Messages are for the client: no secret, no account, nothing of a prompt or answer.
 
 * GatewayError                   500  internal_error
   + BadRequest                   400  invalid_request_error   the request cannot be understood; `param` names the field
@@ -9,11 +10,15 @@ The class decides status and code; `retry_after` (seconds) and `should_retry` te
   + NotFound                     404  not_found
     - ModelNotFound              404  model_not_found
   + MethodNotAllowed             405  method_not_allowed
+  + RequestTimeout               408  request_timeout         the body did not arrive in time
   + RequestTooLarge              413  request_too_large
   + UnsupportedMediaType         415  unsupported_media_type
+  + ClientGone                   499  client_gone             nobody is there to read this; for the log
+  + Overloaded                   503  overloaded              the gateway is full, or stopping
   + NotOffered                   501  not_implemented
   + NoAccountAvailable           503  no_account_available
   + UpstreamError                502  upstream_error          the upstream broke, or said nothing of use
+    - UpstreamBroken             502  upstream_error          the connection broke, or a passing fault was met
     - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was cut off
     - UpstreamTimeout            504  upstream_timeout
     - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
@@ -67,12 +72,24 @@ class MethodNotAllowed(GatewayError):
     status, code = 405, "method_not_allowed"
 
 
+class RequestTimeout(GatewayError):
+    status, code, should_retry = 408, "request_timeout", False
+
+
 class RequestTooLarge(GatewayError):
     status, code = 413, "request_too_large"
 
 
 class UnsupportedMediaType(GatewayError):
     status, code = 415, "unsupported_media_type"
+
+
+class ClientGone(GatewayError):
+    status, code = 499, "client_gone"
+
+
+class Overloaded(GatewayError):
+    status, code = 503, "overloaded"
 
 
 class NotOffered(GatewayError):
@@ -84,12 +101,19 @@ class NoAccountAvailable(GatewayError):
 
 
 class UpstreamError(GatewayError):
+    """`retryable`: the same account may well succeed at once, as long as nothing was said."""
+
+    retryable: ClassVar[bool] = False
     status, code = 502, "upstream_error"
     should_retry: ClassVar[bool | None] = False
 
 
+class UpstreamBroken(UpstreamError):
+    retryable = True
+
+
 class UpstreamProtocolError(UpstreamError):
-    pass
+    retryable = True  # cut off, as far as anyone can tell
 
 
 class UpstreamTimeout(UpstreamError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -16,12 +17,13 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Flush, Refusal, Started, TextDelta, ThoughtDelta, Usage
 from gbproxy.domain.models import Catalogue, Model
-from gbproxy.errors import ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError
+from gbproxy.errors import ContextLengthExceeded, GatewayError, RequestRefused, SessionGone, UpstreamError
 from gbproxy.observability import trace
 from gbproxy.upstreams.base import Upstream
 
 log = logging.getLogger(__name__)
 
+_RETRY_S = (0.1, 0.4)  # before the same account is asked again, jittered
 _SUCCESSOR_S = 3600.0  # how long an account's refusal of a retired model is remembered
 
 
@@ -56,6 +58,7 @@ class Gateway:
         show_thoughts: bool = False,
         prompt_max_chars: int = 400_000,
         clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._catalogue = catalogue
         self._pool = pool
@@ -63,6 +66,7 @@ class Gateway:
         self._discard_session = discard_session
         self._show_thoughts = show_thoughts
         self._prompt_max_chars = prompt_max_chars
+        self._pause = pause
         self._successors = _Successors(catalogue, clock)
 
     def stream(self, chat: ChatRequest) -> ChatStream:
@@ -91,36 +95,26 @@ class Gateway:
             _note(ask.tally)
 
     def _answer(self, ask: _Ask, account: Account) -> ChatStream:
-        """One answer, `Started` first; before anything was said a lost session or a retired model gets another try."""
+        """One answer, `Started` first. Until something was said, another try may follow one that failed."""
         trace.current().facts["account"] = account.id
-        used = self._successors.current(account, ask.model)
-        sessions_lost = 0
-        refusal: UpstreamError | None = None
+        tries = _Tries(self._catalogue, self._successors.current(account, ask.model))
         while True:
             said = False
-            yield Started(used.id)
+            yield Started(tries.model.id)
             try:
-                with closing(self._attempt(ask, used, account)) as events:
+                with closing(self._attempt(ask, tries.model, account)) as events:
                     for event in events:
                         said = said or not isinstance(event, Flush)
                         yield event
-                if refusal is not None:
-                    self._successors.remember(account, ask.model, used)
-                return
-            except (SessionGone, RequestRefused) as error:
+            except (UpstreamError, ContextLengthExceeded) as error:
                 _log_failure(error, account)
                 if said:
                     raise
-                sessions_lost += isinstance(error, SessionGone)
-                if isinstance(error, SessionGone) and sessions_lost == 1:
-                    continue
-                successor = self._catalogue.successor(used)
-                if refusal is not None or successor is None:
-                    raise refusal or error from None
-                refusal, used = error, successor
-            except (UpstreamError, ContextLengthExceeded) as error:
-                _log_failure(error, account)
-                raise
+                tries.prepare_next(error, self._pause)
+            else:
+                if tries.refusal is not None:
+                    self._successors.remember(account, ask.model, tries.model)
+                return
 
     def _attempt(self, ask: _Ask, model: Model, account: Account) -> ChatStream:
         """One try in a session of its own, which is deleted afterwards."""
@@ -144,6 +138,32 @@ class _Ask:
     model: Model
     shows_thoughts: bool
     tally: Tally
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What one account may still be asked after a failure: each remedy is tried once."""
+
+    _catalogue: Catalogue
+    model: Model
+    refusal: UpstreamError | None = None  # of the retired model, where `model` is its successor
+    _session_was_lost: bool = False
+    _broke: bool = False
+
+    def prepare_next(self, error: GatewayError, pause: Callable[[float], None]) -> None:
+        """Get ready for another try. Raises the error that the client shall see when there is none."""
+        if isinstance(error, SessionGone) and not self._session_was_lost:
+            self._session_was_lost = True
+        elif isinstance(error, SessionGone | RequestRefused):
+            successor = self._catalogue.successor(self.model)
+            if self.refusal is not None or successor is None:
+                raise self.refusal or error
+            self.refusal, self.model = error, successor
+        elif isinstance(error, UpstreamError) and error.retryable and not self._broke:
+            self._broke = True
+            pause(random.uniform(*_RETRY_S))  # noqa: S311  jitter, no secret
+        else:
+            raise error
 
 
 @dataclass(slots=True)

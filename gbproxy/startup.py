@@ -25,8 +25,25 @@ log = logging.getLogger(__name__)
 _EXIT_BAD_SETTINGS = 2
 
 
+_in_force: list[Settings] = []  # what the last start or reload of this process has read
+
+
 def load(environ: MutableMapping[str, str] | None = None) -> Settings:
-    """The settings, with logging configured and at least one client key. Mistakes end the process with status 2."""
+    """The settings, with logging configured and at least one client key.
+
+    Mistakes end the process with status 2 at its start; at a reload they are logged and what was in force stays.
+    """
+    if not _in_force:
+        _in_force.append(_load(environ))
+        return _in_force[0]
+    try:
+        _in_force[:] = [_load(environ)]
+    except SystemExit:
+        log.error("settings.refused", extra={"reason": "see stderr; the settings before stay in force"})
+    return _in_force[0]
+
+
+def _load(environ: MutableMapping[str, str] | None) -> Settings:
     environ = os.environ if environ is None else environ
     _require_patching(environ)
     settings = read(environ)

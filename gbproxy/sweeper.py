@@ -41,8 +41,8 @@ class Sweeper:
             full = len(self._waiting) >= self._capacity
             if not full:
                 self._waiting.append((account, session))
-                self._ensure_workers()
                 self._changed.notify()
+                self._ensure_workers()  # last: the request's greenlet may be killed where this gives way
         if full:
             log.warning("session.left", extra={"account": account.id, "reason": "too many wait to be deleted"})
 

@@ -57,3 +57,17 @@ def client(gateway: Served) -> Iterator[openai.OpenAI]:
     """The official client, without retries of its own."""
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0) as made:
         yield made
+
+
+# Times that tests measured and that a reader of the run wants to see: record_property(MEASURED, "what: so long").
+
+MEASURED = "measured"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    lines = sorted(str(value) for report in reports for name, value in report.user_properties if name == MEASURED)
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -55,7 +56,8 @@ def serving(environment: Mapping[str, str], **overrides: str | None) -> Iterator
     """Start the gateway with these settings (None takes one away) and give it once it is ready."""
     port = str(free_port())
     # A stream that a test leaves behind must not hold up the end.
-    defaults = {"HOST": "127.0.0.1", "PORT": port, "API_KEYS": KEY, "GRACEFUL_TIMEOUT_S": "2"}
+    stopping = {"GRACEFUL_TIMEOUT_S": "2", "DRAIN_DELAY_S": "0"}
+    defaults = {"HOST": "127.0.0.1", "PORT": port, "API_KEYS": KEY, **stopping}
     wanted = {**defaults, **environment, **overrides}
     given = {name: value for name, value in wanted.items() if value is not None}
     with process(GUNICORN, given) as running:
@@ -306,6 +308,14 @@ class Served(Asking):
                 sock.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: sock.recv(65536), b""))
 
+    def call(self) -> Call:
+        """A raw connection on which to ask, and which to leave in any way."""
+        return Call(self)
+
+    def worker_pids(self) -> frozenset[int]:
+        """The workers' process ids."""
+        return frozenset(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+
     def pieces(self, request_id: str = "pieces") -> Generator[bytes]:
         """Ask with `stream` on a raw socket; the chunks of the body, each as soon as it is here."""
         body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "Count"}]}).encode()
@@ -325,6 +335,100 @@ class Served(Asking):
                     buffer += _receive(sock)
                 yield buffer[:chunk]
                 buffer = buffer[chunk + 2 :]
+
+
+class Call:
+    """One connection to a gateway: what was asked may be read in parts, or left before its end."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._sock = socket.create_connection(served.address, timeout=15)
+        self._buffer = b""
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+    def request(self, question: str = "Hello", *, stream: bool = True, request_id: str = "call") -> bytes:
+        """The bytes of a chat completion request."""
+        body = json.dumps({"stream": stream, "messages": [{"role": "user", "content": question}]}).encode()
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {self._served.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nx-request-id: {request_id}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    def ask(self, question: str = "Hello", *, stream: bool = True, request_id: str = "call") -> Call:
+        self.send(self.request(question, stream=stream, request_id=request_id))
+        return self
+
+    def send(self, data: bytes) -> None:
+        self._sock.sendall(data)
+
+    def send_what_fits(self, data: bytes) -> None:
+        """As much of it as the systems on both sides take in without anybody reading."""
+        self._sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while data:
+                data = data[self._sock.send(data) :]
+        self._sock.settimeout(15)
+
+    def wait_at_most(self, seconds: float) -> None:
+        """From now on `read` raises TimeoutError when nothing comes for so long."""
+        self._sock.settimeout(seconds)
+
+    def receive_little(self) -> None:
+        """Let the system take in as little as it may of what is not read."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+
+    def read(self) -> bytes:
+        """What has come, at least something; nothing at the end of the connection."""
+        if not self._buffer:
+            return self._sock.recv(65536)
+        data, self._buffer = self._buffer, b""
+        return data
+
+    def read_until(self, mark: bytes) -> bytes:
+        """Everything up to this mark and with it."""
+        before, self._buffer = _receive_until(self._sock, mark, self._buffer)
+        return before + mark
+
+    def reply(self) -> Reply:
+        """The next answer on this connection, to its end."""
+        head = self.read_until(b"\r\n\r\n")
+        reply = Reply.parse(head)
+        if reply.headers["Transfer-Encoding"] == "chunked":
+            return Reply(reply.status, reply.headers, b"".join(self._chunks()))
+        return Reply(reply.status, reply.headers, self._exactly(int(reply.headers["Content-Length"])))
+
+    def leave(self, how: str = "fin") -> None:
+        """Go away: `fin` closes, `rst` resets, `half` only says that nothing more will be sent."""
+        if how == "half":
+            self._sock.shutdown(socket.SHUT_WR)
+            return
+        if how == "rst":
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._sock.close()
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.read_until(b"\r\n"), 16):
+            yield self._exactly(size)
+            self.read_until(b"\r\n")
+        self.read_until(b"\r\n")
+
+    def _exactly(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            self._buffer += _receive(self._sock)
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
+
+
+def resident_bytes(pid: int) -> int:
+    """How much memory a process holds."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 def _receive_until(sock: socket.socket, mark: bytes, buffer: bytes) -> tuple[bytes, bytes]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flask import Blueprint, Response, jsonify
+from flask.typing import ResponseReturnValue
 
 from gbproxy import __version__
 
 
-def blueprint(usable_accounts: Callable[[], int]) -> Blueprint:
+def blueprint(usable_accounts: Callable[[], int], is_draining: Callable[[], bool]) -> Blueprint:
     bp = Blueprint("health", __name__)
 
     @bp.get("/")
@@ -27,7 +28,10 @@ def blueprint(usable_accounts: Callable[[], int]) -> Blueprint:
         return jsonify(status="healthy", version=__version__)
 
     @bp.get("/readyz")
-    def ready() -> Response:
-        return jsonify(status="healthy", version=__version__, usable_accounts=usable_accounts())
+    def ready() -> ResponseReturnValue:
+        facts = {"version": __version__, "usable_accounts": usable_accounts()}
+        if is_draining():
+            return jsonify(status="draining", **facts), 503
+        return jsonify(status="healthy", **facts)
 
     return bp

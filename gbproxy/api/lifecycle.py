@@ -6,21 +6,29 @@ import logging
 import math
 import re
 import secrets
-from collections.abc import Callable, Iterable
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
+import gevent
 from flask import Flask, Response, jsonify, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gbproxy.api import openai_errors
+from gbproxy.api.cors import Cors
 from gbproxy.domain import jsontext
 from gbproxy.errors import (
     BadRequest,
+    ClientGone,
     GatewayError,
     MethodNotAllowed,
     NotFound,
+    RequestTimeout,
     RequestTooLarge,
     UnsupportedMediaType,
 )
@@ -32,16 +40,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_BODY_S = 10.0  # for a body to arrive, and one more second for
+_BODY_BYTES_A_SECOND = 256 * 1024  # each so many that have come
+_BODY_READ = 64 * 1024
 _QUIET = frozenset({"/health", "/livez", "/readyz"})  # probes come every few seconds
 
 
-def install(app: Flask, *, max_body_bytes: int) -> None:
-    """Give the app its outer layer."""
+def install(app: Flask, *, max_body_bytes: int, cors: Cors, trusted_proxies: int = 0) -> None:
+    """Give the app its outer layer. `trusted_proxies`: how many in front of it set `X-Forwarded-*`."""
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # they would be redirects, which lose a POST's body
-    app.wsgi_app = _Entry(app.wsgi_app)  # type: ignore[method-assign]
-    app.after_request(_finish)
+    app.wsgi_app = _Entry(app.wsgi_app, cors)  # type: ignore[method-assign]
+    if trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=trusted_proxies, x_proto=trusted_proxies, x_host=trusted_proxies
+        )
+    app.after_request(lambda response: _finish(response, cors))
     app.register_error_handler(GatewayError, _render)
     app.register_error_handler(HTTPException, lambda error: _render(_translated(error), error))
     app.register_error_handler(Exception, _crashed)
@@ -71,7 +86,7 @@ def _position(error: ValueError) -> str:
 
 def _raw_body() -> bytes:
     try:
-        body = request.get_data(cache=False)
+        body = b"".join(_body_in_time())
         if len(body) < (request.content_length or 0):
             raise ClientDisconnected
     except (ClientDisconnected, OSError, ParseException) as error:  # a bad chunk, or the end before its time
@@ -82,22 +97,44 @@ def _raw_body() -> bytes:
     return body
 
 
-class _Entry:
-    """The outermost WSGI layer: starts the trace, and takes `//` and a trailing `/` for what was meant."""
+def _body_in_time() -> Iterator[bytes]:
+    """Read the body in pieces; what counts is what has come, not what was promised. Raises RequestTimeout."""
+    deadline = time.monotonic() + _BODY_S
+    size = 0
+    while size != request.content_length:
+        left_s = max(0.001, deadline + size / _BODY_BYTES_A_SECOND - time.monotonic())
+        with gevent.Timeout(left_s, RequestTimeout("the body did not arrive in time")):
+            piece = request.stream.read(_BODY_READ)
+        if not piece:
+            return
+        size += len(piece)
+        yield piece
 
-    def __init__(self, inner: WSGIApplication) -> None:
+
+class _Entry:
+    """The outermost WSGI layer: starts the trace, takes `//` and a trailing `/` for what was meant, answers OPTIONS."""
+
+    def __init__(self, inner: WSGIApplication, cors: Cors) -> None:
         self._inner = inner
+        self._cors = cors
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        trace.begin(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12))
+        measured = trace.begin(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12))
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            headers = self._cors.preflight(
+                environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
+            )
+            start_response("204 No Content", [*headers.items(), ("x-request-id", measured.request_id)])
+            return []
         environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         return self._inner(environ, start_response)
 
 
-def _finish(response: Response) -> Response:
+def _finish(response: Response, cors: Cors) -> Response:
     measured = trace.current()
     response.headers["x-request-id"] = measured.request_id
+    response.headers.update(cors.headers(request.headers.get("Origin")))
     if measured.attempts:
         response.headers["x-gbproxy-attempts"] = str(measured.attempts)
         response.headers["x-gbproxy-overhead-ms"] = f"{measured.overhead_ms():.1f}"
@@ -132,14 +169,33 @@ def _access_line(measured: trace.Trace, status: int) -> Callable[[], None]:
 
 
 def _render(error: GatewayError, http: HTTPException | None = None) -> Response:
+    if isinstance(error, MethodNotAllowed) and request.method == "HEAD" and http is not None:
+        return Response(
+            mimetype="application/json", headers={"Allow": dict(http.get_headers()).get("Allow", "")}
+        )  # probes want to know it is there
     trace.current().facts["code"] = error.code
+    if isinstance(error, ClientGone):
+        trace.current().facts["client_gone"] = True
     response = jsonify(openai_errors.body(error))
     response.status_code = error.status if http is None or http.code is None or http.code < 400 else http.code
     response.headers.update(openai_errors.headers(error))
     allow = dict(http.get_headers()).get("Allow") if http is not None else None
     if allow:
         response.headers["Allow"] = allow
+    if isinstance(error, RequestTimeout):
+        response.call_on_close(_stop_reading(request.environ.get("gunicorn.socket")))
     return response
+
+
+def _stop_reading(connection: socket.socket | None) -> Callable[[], None]:
+    """What lets a connection go whose client is still sending, too slowly."""
+
+    def stop() -> None:
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+
+    return stop
 
 
 def _translated(error: HTTPException) -> GatewayError:

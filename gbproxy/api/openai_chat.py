@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
 from gbproxy.api import openai_errors, sse
 from gbproxy.api.lifecycle import json_body
@@ -33,7 +33,7 @@ from gbproxy.gateway import Gateway
 from gbproxy.observability import trace
 
 
-def blueprint(gateway: Gateway, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(gateway: Gateway, responder: sse.Responder, check_key: Callable[[], None]) -> Blueprint:
     bp = Blueprint("openai_chat", __name__)
     bp.before_request(check_key)
 
@@ -47,9 +47,9 @@ def blueprint(gateway: Gateway, check_key: Callable[[], None]) -> Blueprint:
             facts["ignored"] = call.ignored
         events = gateway.stream(call.chat)
         if call.stream:
-            return sse.response(render(events, Identity(), include_usage=call.include_usage), openai_errors.frame)
-        with closing(events):
-            return jsonify(completion(collect(events), Identity()))
+            frames = render(events, Identity(), include_usage=call.include_usage)
+            return responder.stream(frames, openai_errors.frame)
+        return responder.whole(lambda: _whole(events))
 
     return bp
 
@@ -93,6 +93,11 @@ def render(events: ChatStream, identity: Identity, *, include_usage: bool) -> ss
                 case Citation() | FileOutput():
                     pass  # files were named in the text; citations have no place in a chunk yet
     yield "".join(chunks).encode()
+
+
+def _whole(events: ChatStream) -> bytes:
+    with closing(events):
+        return json.dumps(completion(collect(events), Identity()), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class _Chunks:

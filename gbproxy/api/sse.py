@@ -1,4 +1,7 @@
-"""Frames -> a streamed Response. Source: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+"""What is still being made -> a Response: status before the first event, heartbeat, error in the stream, close.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
 
 from __future__ import annotations
 
@@ -6,57 +9,117 @@ import json
 import logging
 import re
 from collections.abc import Callable, Generator
-from contextlib import closing
 
-from flask import Response
+from flask import Response, request
 
-from gbproxy.errors import GatewayError
+from gbproxy.api.admission import Admission
+from gbproxy.api.pump import Pump, Silence
+from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import trace
 
 log = logging.getLogger(__name__)
 
+COMMENT = b": ping\n\n"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 # JSON leaves these as they are, but readers that split text, not bytes, into lines take them for ends of lines.
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each text
 
 Frames = Generator[bytes]
 
 
-def response(frames: Frames, on_error: Callable[[GatewayError], bytes]) -> Response:
-    """Stream `frames`. An error before the first frame is raised and gets a real status; a later one becomes a frame."""
-    first = next(frames)
-    return Response(_body(first, frames, on_error), mimetype="text/event-stream", headers=_HEADERS)
+class Responder:
+    """Answers requests, one piece at a time or whole, within the worker's limit; ends each when its client leaves."""
+
+    def __init__(self, *, limit: int, heartbeat_s: float) -> None:
+        self._admission = Admission(limit)
+        self._heartbeat_s = heartbeat_s or None
+        self._running: set[_Running] = set()
+
+    def stream(self, frames: Frames, on_error: Callable[[GatewayError], bytes], heartbeat: bytes = COMMENT) -> Response:
+        """Stream `frames`, with `heartbeat` when nothing else was sent for a while.
+
+        An error before the response has begun, by a frame or a heartbeat, is raised and gets a real status; a later one
+        becomes a frame. Raises Overloaded when the worker is full.
+        """
+        running = _Running(frames, self._admission.enter(), self._running)
+        try:
+            first = running.pump.take(self._heartbeat_s)
+        except Silence:
+            first = heartbeat
+        except BaseException:
+            running.close()
+            raise
+        body = self._body(first or b"", running, on_error, heartbeat)
+        response = Response(body, mimetype="text/event-stream", headers=_HEADERS)
+        response.call_on_close(running.close)  # also when the body is never begun
+        return response
+
+    def whole(self, make: Callable[[], bytes]) -> Response:
+        """Answer with the JSON that `make` makes. Raises what it raises, or Overloaded when the worker is full."""
+        running = _Running((make() for _ in range(1)), self._admission.enter(), self._running)
+        try:
+            return Response(running.pump.take(), mimetype="application/json")
+        finally:
+            running.close()
+
+    def expire(self) -> int:
+        """The time to stop has come: end every answer that still runs with an error. Returns how many those are."""
+        left = list(self._running)
+        for running in left:
+            running.pump.fail(Overloaded("the gateway is stopping", retry_after=1))
+        return len(left)
+
+    def _body(
+        self, first: bytes, running: _Running, on_error: Callable[[GatewayError], bytes], heartbeat: bytes
+    ) -> Frames:
+        measured = trace.current()
+        sent = 0
+        try:
+            piece: bytes | None = first
+            while piece is not None:
+                sent += len(piece)
+                yield piece
+                try:
+                    piece = running.pump.take(self._heartbeat_s)
+                except Silence:
+                    piece = heartbeat
+        except (GeneratorExit, ClientGone):
+            measured.facts["client_gone"] = True
+        except GatewayError as error:
+            measured.facts["code"] = error.code
+            yield on_error(error)
+        except Exception:  # the WSGI error handler's place once the status is out
+            log.exception("request.crashed")
+            measured.facts["code"] = GatewayError.code
+            yield on_error(GatewayError("the gateway met an error of its own"))
+        finally:
+            measured.facts["response_bytes"] = sent
+            running.close()
+
+
+class _Running:
+    """An answer that runs: its pump and its place among the others, both given back by `close`."""
+
+    def __init__(self, pieces: Frames, leave: Callable[[], None], others: set[_Running]) -> None:
+        self.pump = Pump(pieces, request.environ)
+        self._leave = leave
+        self._others = others
+        others.add(self)
+
+    def close(self) -> None:
+        if self in self._others:
+            self._others.discard(self)
+            self._leave()
+            self.pump.close()
 
 
 def quote(text: str) -> str:
     """A JSON string that no client splits: characters stay as they are but for those that somebody takes for a line end."""
-    quoted = json.dumps(text, ensure_ascii=False)
+    quoted = _encode(text)
     return _LINE_ENDS.sub(_escaped, quoted) if _LINE_ENDS.search(quoted) else quoted
 
 
 def _escaped(character: re.Match[str]) -> str:
     return f"\\u{ord(character[0]):04x}"
-
-
-def _body(first: bytes, frames: Frames, on_error: Callable[[GatewayError], bytes]) -> Frames:
-    measured = trace.current()
-    sent = len(first)
-    try:
-        with closing(frames):
-            yield first
-            for frame in frames:
-                sent += len(frame)
-                yield frame
-    except GeneratorExit:
-        measured.facts["client_gone"] = True
-        raise
-    except GatewayError as error:
-        measured.facts["code"] = error.code
-        yield on_error(error)
-    except Exception:  # the WSGI error handler's place once the status is out
-        log.exception("request.crashed")
-        measured.facts["code"] = GatewayError.code
-        yield on_error(GatewayError("the gateway met an error of its own"))
-    finally:
-        measured.facts["response_bytes"] = sent

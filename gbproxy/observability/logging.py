@@ -29,6 +29,7 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("gbproxy").setLevel(level.upper())
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its warnings quote addresses and headers
     logging.captureWarnings(True)
 
 

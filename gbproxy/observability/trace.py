@@ -12,22 +12,36 @@ from typing import Any
 class Trace:
     """Filled by every room that the request passes; read by the access line and the response headers.
 
-    `upstream_s` is the time spent waiting on the upstream: what remains of the elapsed time is the gateway's own.
+    `upstream_s` is the time spent waiting on the upstream, `queued_s` on a free account: what remains of the elapsed time
+    is the gateway's own.
     `facts` become fields of the `request.done` event.
     """
 
     request_id: str = "-"
     started: float = field(default_factory=time.perf_counter)
     upstream_s: float = 0.0
+    queued_s: float = 0.0
     attempts: int = 0
     ttft_ms: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    _waiting_since: float | None = None
+
+    def wait_begins(self) -> None:
+        """From now on the upstream has the word."""
+        self._waiting_since = time.perf_counter()
+
+    def wait_ends(self) -> None:
+        if self._waiting_since is not None:
+            self.upstream_s += time.perf_counter() - self._waiting_since
+            self._waiting_since = None
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1000
 
     def overhead_ms(self) -> float:
-        return max(0.0, self.elapsed_ms() - self.upstream_s * 1000)
+        now = time.perf_counter()
+        waiting_s = now - self._waiting_since if self._waiting_since is not None else 0.0
+        return max(0.0, now - self.started - self.upstream_s - self.queued_s - waiting_s) * 1000
 
 
 _current: ContextVar[Trace | None] = ContextVar("gbproxy_trace", default=None)

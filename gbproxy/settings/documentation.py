@@ -29,6 +29,7 @@ _DEFAULTS = {
     "USER_AGENT": "gbproxy/<version>",
     "CA_BUNDLE": "the system's",
     "MODELS": "built-in catalogue",
+    "CORS_ORIGINS": "*",
     "STATUS_LINES": ", ".join(STATUS_LINES),
 }
 

@@ -31,9 +31,8 @@ DO_NOTHING = frozenset({
 
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
 NOT_YET = frozenset({
-    "DRAIN_DELAY_S", "ADMIN_KEY", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "HEARTBEAT_S", "MAX_ATTEMPTS",
-    "ACCOUNT_CONCURRENCY", "ACCOUNT_ORDER", "SESSION_TIMEOUT", "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S",
-    "TRUSTED_PROXIES", "CORS_ORIGINS", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
+    "ADMIN_KEY", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "MAX_ATTEMPTS", "ACCOUNT_ORDER", "SESSION_TIMEOUT",
+    "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
 })  # fmt: skip
 
 STATUS_LINES = (
@@ -85,6 +84,7 @@ _ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str
 _JSON_ARRAY = _text(partial(rules.json_value, kind=list))
 
 Count = Annotated[int, _text(partial(rules.whole_number, least=1, most=rules.LARGEST))]
+CountOrZero = Annotated[int, _text(partial(rules.whole_number, least=0, most=100))]
 Port = Annotated[int, _text(partial(rules.whole_number, least=1, most=65535))]
 Amount = Annotated[float, _text(rules.number)]
 AmountOrZero = Annotated[float, _text(partial(rules.number, zero_allowed=True))]
@@ -179,6 +179,9 @@ class Settings(BaseSettings):
     web_concurrency: Count = Field(1, description="gunicorn workers")
     worker_connections: Count = Field(1000, description="connections at once in each worker")
     graceful_timeout_s: AmountOrZero = Field(120.0, description="seconds that running answers may take after SIGTERM")
+    drain_delay_s: AmountOrZero = Field(
+        1.0, description="seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _ANY_CASE] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
     )
@@ -218,6 +221,12 @@ class Settings(BaseSettings):
     connect_timeout_s: Amount = Field(10.0, description="seconds to connect to the upstream")
     read_timeout_s: Amount = Field(120.0, description="seconds of silence between two bytes of the upstream")
     request_timeout_s: Amount = Field(1800.0, description="seconds for a whole answer")
+    heartbeat_s: AmountOrZero = Field(
+        10.0, description="seconds without anything sent after which a stream says that it is alive; 0: off"
+    )
+    account_concurrency: Count = Field(
+        8, description="answers at once on one account, in each worker; more wait in order"
+    )
     prompt_max_chars: Count = Field(400_000, description="longer prompts: 400 `context_length_exceeded`")
     ca_bundle: Annotated[Path, _text(rules.readable_path)] | None = Field(
         None, description="certificates that the upstream's and proxy's TLS is verified with"
@@ -235,6 +244,12 @@ class Settings(BaseSettings):
     )
     language_code: LanguageCode = Field("en-US", description="sent upstream")
     time_zone: Annotated[str, _text(rules.time_zone)] = Field("UTC", description="sent upstream")
+    trusted_proxies: CountOrZero = Field(
+        0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
+    )
+    cors_origins: Annotated[tuple[str, ...], _text(rules.origins)] = Field(
+        ("*",), description="comma-separated origins of the web pages that may use the API; `*`: all"
+    )
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
     ignored: tuple[str, ...] = Field((), description="no variable: names of variables that are set and have no effect")
 

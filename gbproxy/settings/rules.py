@@ -48,6 +48,15 @@ def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for item in map(str.strip, text.split(",")) if item))
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Origins as browsers send them, `scheme://host[:port]`, or `*`."""
+    found = comma_separated(text)
+    for position, origin in enumerate(found, start=1):
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin, re.IGNORECASE):
+            raise ValueError(f"origin {position} must be * or look like https://chat.example.com")
+    return found
+
+
 def host(text: str) -> str:
     """An address or host name to listen on; an IPv6 address comes back without brackets."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text

@@ -21,7 +21,7 @@ from gbproxy.simulator.script import (
     Text,
     Thought,
 )
-from gbproxy.simulator.sessions import invalid
+from gbproxy.simulator.sessions import RefusedError, invalid
 from gbproxy.simulator.speech import Speech, words
 from gbproxy.simulator.switches import Switches
 
@@ -53,8 +53,8 @@ def read_question(wanted: JsonObject, switches: Switches) -> Question:
     if switches.max_prompt_chars and len(text) > switches.max_prompt_chars:
         raise invalid("The input token count exceeds the maximum number of tokens allowed.")
     model_id = wanted.get("assistGenerationConfig", {}).get("modelId")
-    if model_id and model_id not in switches.known_models and switches.unknown_model == "400":
-        raise invalid(f"Invalid value at 'assist_generation_config.model_id': {model_id!r}.")
+    if model_id and model_id not in switches.known_models:
+        _refuse_model(model_id, switches.unknown_model)
     asks = wanted.get("assistSkippingMode") == "REQUEST_ASSIST"
     return Question(
         session=wanted["session"],
@@ -97,6 +97,13 @@ def _thought(headline: str, prose: str, switches: Switches) -> list[Action]:
         case _:
             fragments: list[Action] = [Thought(word) for word in words(title + text)]
             return [*fragments, *pause]
+
+
+def _refuse_model(model_id: str, how: str) -> None:
+    if how == "400":
+        raise invalid(f"Invalid value at 'assist_generation_config.model_id': {model_id!r}.")
+    if how == "404":
+        raise RefusedError(404, "NOT_FOUND", f"Model {model_id} was not found.")
 
 
 def _query_text(query: Any) -> str:

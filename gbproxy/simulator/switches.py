@@ -217,8 +217,9 @@ class Switches:
     )
     unknown_model: str = _switch(
         "400",
+        "404",
         "silent",
-        fact="an unknown modelId is refused, or served by the default model",
+        fact="an unknown modelId is refused in one way or another, or served by the default model",
         certainty="unknown",
     )
     greeting_skipped: bool = _switch(

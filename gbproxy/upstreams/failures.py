@@ -20,6 +20,7 @@ from gbproxy.errors import (
     RequestRefused,
     SessionGone,
     TokenRefused,
+    UpstreamBroken,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamTimeout,
@@ -79,7 +80,8 @@ def from_error(
         if code == 413 or _TOO_LONG.search(message):
             return ContextLengthExceeded(message or "the prompt is too long for the upstream", param="messages")
         return RequestRefused(message or "the upstream refused the request as malformed")
-    return UpstreamError(f"the upstream failed ({word or code or 'without saying why'})")
+    kind = UpstreamBroken if code is not None and code >= 500 else UpstreamError
+    return kind(f"the upstream failed ({word or code or 'without saying why'})")
 
 
 def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -17,17 +17,15 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.events import FLUSH, ChatStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
-    BadRequest,
+    ContextLengthExceeded,
     CredentialRefused,
     GatewayError,
-    QuotaExhausted,
     RequestRefused,
     SessionGone,
     TokenRefused,
+    UpstreamBroken,
     UpstreamError,
-    UpstreamOverloaded,
     UpstreamProtocolError,
-    UpstreamTimeout,
 )
 from gbproxy.outbound import Outbound, Reply, StreamedReply
 from gbproxy.upstreams import failures
@@ -40,6 +38,7 @@ from gbproxy.upstreams.widget_auth import WidgetAuth
 log = logging.getLogger(__name__)
 
 _END_S = 2.0  # an answer that is whole waits no longer for what may follow it
+_MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError)  # when a session is to be opened
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
 
@@ -64,25 +63,17 @@ class Widget:
         self._outbound = outbound
         self._auth = auth
         self._settings = settings
+        self._fixed_headers = _fixed_headers(settings)
 
     def open_session(self, account: Account) -> str:
-        """Make a session. What fails here may be passing, even a 400, unless it is about the account: it is tried twice."""
-        try:
-            return self._create_session(account)
-        except (CredentialRefused, QuotaExhausted, UpstreamOverloaded, UpstreamTimeout):
-            raise
-        except UpstreamError as error:
-            facts = {"account": account.id, "code": error.code, "reason": error.message, "retry_after_s": None}
-            log.warning("attempt.failed", extra=facts)
-        return self._create_session(account)
-
-    def _create_session(self, account: Account) -> str:
         request = {"createSessionRequest": {"session": {"name": "", "displayName": ""}}}
         try:
             answer = self._call(account, "widgetCreateSession", request)
-        except (BadRequest, RequestRefused, SessionGone) as error:
-            # Nothing of the client's request is in it, so this is not the client's fault.
-            raise UpstreamError(f"the upstream would not open a session ({error.message})") from error
+        except (ContextLengthExceeded, UpstreamError) as error:
+            if type(error) not in _MAY_PASS:
+                raise
+            # Nothing of the client's request is in it, so this is not the client's fault; it may pass (docs/upstream.md).
+            raise UpstreamBroken(f"the upstream would not open a session ({error.message})") from error
         session = answer.get("session") or _dict(answer.get("createSessionResponse")).get("session")
         name = _dict(session).get("name")
         if not isinstance(name, str) or not name:
@@ -135,6 +126,7 @@ class Widget:
             (reader or ArrayReader()).close()
         except UpstreamError:
             if not assist.complete:  # what breaks behind the answer's end takes nothing from it
+                yield FLUSH  # what came with the fault, ahead of it
                 raise
         reply.finish()
         yield from assist.finish(closed=reader is not None and reader.complete)
@@ -184,17 +176,20 @@ class Widget:
         return f"{self._settings.api_base_url}/locations/global/{verb}"
 
     def _headers(self, bearer: str) -> dict[str, str]:
-        origin = urlsplit(self._settings.business_url)
-        return {
-            "Accept": "*/*",
-            "Accept-Encoding": "gzip, deflate",
-            "Content-Type": "application/json",
-            "Origin": f"{origin.scheme}://{origin.netloc}",
-            "Referer": f"{origin.scheme}://{origin.netloc}/",
-            "X-Server-Timeout": str(self._settings.server_timeout_s),
-            **self._settings.headers,
-            "Authorization": f"Bearer {bearer}",
-        }
+        return {**self._fixed_headers, "Authorization": f"Bearer {bearer}"}
+
+
+def _fixed_headers(settings: WidgetSettings) -> Mapping[str, str]:
+    page = urlsplit(settings.business_url)
+    return {
+        "Accept": "*/*",
+        "Accept-Encoding": "gzip, deflate",
+        "Content-Type": "application/json",
+        "Origin": f"{page.scheme}://{page.netloc}",
+        "Referer": f"{page.scheme}://{page.netloc}/",
+        "X-Server-Timeout": str(settings.server_timeout_s),
+        **settings.headers,
+    }
 
 
 def _reader(content_type: str, first: bytes) -> ObjectReader:

@@ -22,7 +22,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import CredentialRefused, UpstreamError
+from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError
 from gbproxy.observability import trace
 from gbproxy.outbound import Outbound, Reply
 
@@ -91,13 +91,13 @@ class WidgetAuth:
                     future = self._refreshing[account] = Future()
             if mine:
                 return self._refresh(account, future).bearer
-            waited_from = time.perf_counter()
+            trace.current().wait_begins()
             try:
                 return future.result().bearer
             except _Abandoned:
                 continue
             finally:
-                trace.current().upstream_s += time.perf_counter() - waited_from
+                trace.current().wait_ends()
 
     def discard(self, account: Account, bearer: str) -> None:
         """The upstream has refused this token: the next `bearer` makes a new one. A newer token stays."""
@@ -202,11 +202,11 @@ def sign(key: XsrfKey, csesidx: str, issued_at: int) -> str:
 def _read_key(reply: Reply) -> XsrfKey:
     """The key of a getoxsrf answer: optional `)]}'`, any white space, JSON. Raises CredentialRefused or UpstreamError."""
     if reply.status >= 500 or reply.status == 429:
-        raise UpstreamError(f"the sign-in service answered {reply.status}")
+        raise UpstreamBroken(f"the sign-in service answered {reply.status}")
     if reply.status != 200:
         raise CredentialRefused(f"the account's cookies were refused ({_refusal(reply)}). {_ADVICE}")
     if not reply.body:
-        raise UpstreamError("the sign-in service sent an empty answer")
+        raise UpstreamBroken("the sign-in service sent an empty answer")
     text = reply.body.decode("utf-8", "replace").strip().removeprefix(")]}'")
     try:
         answer = json.loads(text)

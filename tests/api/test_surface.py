@@ -40,7 +40,6 @@ def test_an_unknown_path_is_not_found(app: InProcess, method: str, path: str) ->
     [
         ("GET", "/v1/chat/completions", {"POST"}),
         ("PUT", "/chat/completions", {"POST"}),
-        ("HEAD", "/v1/chat/completions", {"POST"}),
         ("POST", "/v1/models", {"GET", "HEAD"}),
         ("DELETE", "/v1/models/gemini-auto", {"GET", "HEAD"}),
         ("POST", "/health", {"GET", "HEAD"}),
@@ -51,8 +50,15 @@ def test_a_wrong_method_is_named(app: InProcess, method: str, path: str, allowed
 
     assert reply.status == 405
     assert set(reply.headers["Allow"].split(", ")) - {"OPTIONS"} == allowed
-    if method != "HEAD":
-        assert_refused(reply, 405, "method_not_allowed")
+    assert_refused(reply, 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions"])
+def test_a_probe_by_head_learns_that_a_path_for_post_is_there(app: InProcess, path: str) -> None:
+    reply = app.request("HEAD", path, headers=app.headers)
+
+    assert (reply.status, reply.body) == (200, b"")
+    assert set(reply.headers["Allow"].split(", ")) - {"OPTIONS"} == {"POST"}
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,15 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A heading, its rank, and what stands under it."""
+
+    rank: int
+    heading: str
+    prose: str
+
+
+@dataclass(frozen=True)
 class Page:
     path: Path
     text: str
@@ -52,6 +61,11 @@ class Page:
         end = re.search(rf"^#{{1,{len(start[1])}}} ", re.sub(r"(?m)^```.*?^```$", _blank, rest, flags=re.S), re.M)
         return Page(self.path, rest[: end.start()] if end else rest)
 
+    def sections(self) -> list[Section]:
+        """All headings in their order, each with its own prose, up to the next heading of any rank."""
+        parts = re.split(r"^(#+) (.*)$", self.prose, flags=re.MULTILINE)[1:]
+        return [Section(len(parts[i]), parts[i + 1], parts[i + 2]) for i in range(0, len(parts), 3)]
+
     def rows(self) -> list[list[str]]:
         """The cells of all tables, without their heads."""
         lines = self.prose.splitlines()
@@ -60,13 +74,13 @@ class Page:
         tables = [line for number, line in enumerate(lines) if line.startswith("|") and number not in skipped]
         return [[cell.strip() for cell in line.strip("|").split("|")] for line in tables]
 
-    def anchors(self) -> set[str]:
-        """The names by which headings are linked to, made as GitHub makes them."""
+    def anchors(self) -> list[str]:
+        """The names by which the headings are linked to, in their order, made as GitHub makes them."""
         seen: dict[str, int] = {}
-        anchors = set()
-        for heading in re.findall(r"^#+ (.*)$", self.prose, re.MULTILINE):
-            slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-            anchors.add(f"{slug}-{seen[slug]}" if slug in seen else slug)
+        anchors = []
+        for section in self.sections():
+            slug = re.sub(r"[^\w\- ]", "", section.heading.lower()).replace(" ", "-")
+            anchors.append(f"{slug}-{seen[slug]}" if slug in seen else slug)
             seen[slug] = seen.get(slug, 0) + 1
         return anchors
 

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-from gbproxy.api import openai_request
+from gbproxy.api import lifecycle, openai_request
 from gbproxy.app import create_app
 from gbproxy.cli import read_env_file
 from gbproxy.domain.models import BUILT_IN, built_in_names
@@ -24,6 +24,7 @@ README = Page.read("README.md")
 SETTINGS = README.section("Settings")
 BUILT = [setting for setting in documented() if setting.name not in NOT_YET]
 NO_SETTINGS = {"OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_BASE_URL", "DEMO_EXIT", "HTTPS_PROXY", "SIMULATOR"}
+NO_SETTINGS |= {"SCRIPT_NAME"}
 KEY = "sk-9f2c41d07ab84e5e11"
 
 
@@ -166,6 +167,30 @@ def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:
 
     assert (reply.status_code, reply.json["error"]["code"]) == (502, "upstream_auth_failed")
     assert reply.json["error"]["message"] == quoted
+
+
+@pytest.mark.parametrize("message", [code(row[0])[0] for row in README.section("Long calls").rows()])
+def test_a_limit_is_told_in_the_words_that_are_quoted(message: str) -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy").rglob("*.py"))
+    words = [re.escape(part) for part in re.split(r"\d+", message)]
+
+    assert re.search(r"\{[\w.:]+\}".join(words), sources)
+
+
+def test_the_body_has_the_time_that_is_told() -> None:
+    told = re.search(r"for the body (\d+) seconds\s+and one more for each (\d+) KiB", README.section("Long calls").text)
+
+    assert told is not None
+    assert (int(told[1]), int(told[2]) * 1024) == (lifecycle._BODY_S, lifecycle._BODY_BYTES_A_SECOND)
+
+
+def test_the_command_for_the_container_is_that_of_make() -> None:
+    told = README.section("The container").blocks("console")[1].text
+    made = (ROOT / "Makefile").read_text("utf-8")
+
+    options = set(re.findall(r"--[a-z-]+(?:[= ](?!-)[\w/.-]+)?", told)) - {"--env-file .env", "--stop-timeout 136"}
+    assert options == {"--rm", "--read-only", "--tmpfs /tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"}
+    assert [option for option in options if option not in made] == []
 
 
 # Logs

@@ -277,9 +277,10 @@ def test_an_unknown_model_is_not_found(gateway: Served, upstream: SharedUpstream
 
 
 @streamed_or_not
-def test_a_retired_model_is_followed_by_its_successor(stream: bool) -> None:
+@pytest.mark.parametrize("refusal", ["400", "404"])
+def test_a_retired_model_is_followed_by_its_successor(stream: bool, refusal: str) -> None:
     with SharedUpstream() as upstream, serving(upstream.environment()) as gateway:
-        upstream.set(known_models=("gemini-3.1-pro-preview",))
+        upstream.set(known_models=("gemini-3.1-pro-preview",), unknown_model=refusal)
 
         first = gateway.ask(model="gemini-3-pro-preview", stream=stream)
         second = gateway.ask(model="gemini-3-pro-preview", stream=stream)

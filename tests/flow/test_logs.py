@@ -39,7 +39,7 @@ def test_every_line_is_an_object_with_the_common_fields(gateway: Served) -> None
 
     assert all(line.keys() >= EVERY_LINE for line in lines)
     assert {line["level"] for line in lines} <= {"debug", "info", "warning", "error"}
-    assert all(re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", line["event"]) for line in lines)
+    assert [line for line in lines if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", line["event"])] == []
     assert all(line["logger"].startswith("gbproxy") for line in lines)
     assert all(datetime.fromisoformat(line["timestamp"]).utcoffset() is not None for line in lines)
 

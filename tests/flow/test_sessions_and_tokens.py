@@ -120,7 +120,7 @@ def test_one_sign_in_serves_all_who_wait_for_it(gateway: Served, upstream: Share
 
 
 def test_a_first_sign_in_serves_all_who_wait_for_it_and_fails_for_all() -> None:
-    with Simulator() as upstream, in_process(upstream.environment()) as gateway:
+    with Simulator() as upstream, in_process(upstream.environment(), ACCOUNT_CONCURRENCY="10") as gateway:
         upstream.set(getoxsrf="401", control_delay_s=0.3)
 
         with ThreadPoolExecutor(10) as pool:

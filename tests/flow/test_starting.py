@@ -34,14 +34,14 @@ def made_keys(running: Process) -> list[str]:
 def test_a_key_is_made_once_for_all_workers_and_survives_a_reload() -> None:
     with (
         SharedUpstream() as upstream,
-        serving(upstream.environment(), API_KEYS=None, WEB_CONCURRENCY="2", LOG_LEVEL="debug") as gateway,
+        serving(upstream.environment(), API_KEYS=None, WEB_CONCURRENCY="3", LOG_LEVEL="debug") as gateway,
     ):
         (gateway.key,) = made_keys(gateway.process)
-        before = _two_workers(gateway)
+        before = _three_workers(gateway)
         assert _statuses(gateway) == {200}
 
         gateway.process.signal(signal.SIGHUP)
-        _two_workers(gateway, other_than=before)
+        _three_workers(gateway, other_than=before)
 
         assert _statuses(gateway) == {200}
         assert gateway.request("GET", "/v1/models", headers={"x-api-key": "sk-wrong"}).status == 401
@@ -265,13 +265,12 @@ def _statuses(gateway: Served) -> set[int]:
     return {gateway.request("GET", "/v1/models", headers=gateway.headers).status for _ in range(30)}
 
 
-def _two_workers(gateway: Served, other_than: frozenset[int] = frozenset()) -> frozenset[int]:
-    """The process ids of two workers, once there are two that are none of those."""
+def _three_workers(gateway: Served, other_than: frozenset[int] = frozenset()) -> frozenset[int]:
+    """The process ids of three workers, once there are three that are none of those."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
-        workers = frozenset(map(int, children))
-        if len(workers) == 2 and not workers & other_than:
+        workers = gateway.worker_pids()
+        if len(workers) == 3 and not workers & other_than:
             return workers
         gateway.wait_until_ready()
-    raise AssertionError("there are no two workers")
+    raise AssertionError("there are no three workers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -47,7 +48,7 @@ from gbproxy.simulator import (
     u_token_only,
 )
 from tests.flow.texts import CJK, EMOJI
-from tests.serving import DONE, Reply, Served, SharedUpstream, in_process
+from tests.serving import DONE, LogLine, Reply, Served, SharedUpstream, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 either_framing = pytest.mark.parametrize("framing", ["json", "sse"])
@@ -87,9 +88,6 @@ BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
     "quota, for so long": (quota(retry_delay_s=7.2), Told(429, "insufficient_quota", "8", "false")),
     "quota, in an array": (array_wrapped_error(), QUOTA),
     "quota, in the stream": (in_stream_error(), QUOTA),
-    "internal error": (http_error(500, "INTERNAL"), ERROR),
-    "internal error, says a page": (html_error(500), ERROR),
-    "a page with 200": (html_reply(200, "Sign in"), ERROR),
     "out of time": (http_error(504, "DEADLINE_EXCEEDED"), TIMEOUT),
     "malformed": (http_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
     "malformed, in the stream": (in_stream_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
@@ -101,18 +99,23 @@ BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
     "denied": (http_error(403, "PERMISSION_DENIED"), AUTH),
     "failed precondition": (failed_precondition(), ERROR),
     "thoughts only": (thoughts_only(), ERROR),
-    "empty array": (empty_array(), ERROR),
-    "empty body": (empty_body(), ERROR),
     "empty body, unavailable": (empty_body(503), OVERLOADED),
+    "redirect": ((Head(302, {"Location": "https://example.com/"}), End()), ERROR),
+    "cancelled": ((Final(state="CANCELLED"), End()), ERROR),
+}
+# Tried once more on the same account, as long as nothing was said.
+PASSING: dict[str, tuple[tuple[Action, ...], Told]] = {
+    "internal error": (http_error(500, "INTERNAL"), ERROR),
+    "internal error, says a page": (html_error(500), ERROR),
+    "a page with 200": (html_reply(200, "Sign in"), ERROR),
+    "empty body": (empty_body(), ERROR),
     "half a head": (half_head(), ERROR),
     "broken chunk": (broken_chunk(), ERROR),
     "not JSON": ((Head(200, {"Content-Type": "application/json"}), Write(b"[{oops"), End()), ERROR),
     "a string": ((Head(200, {"Content-Type": "application/json"}), Write(b'"hi"'), End()), ERROR),
-    "redirect": ((Head(302, {"Location": "https://example.com/"}), End()), ERROR),
     "hangs up": ((Fin(),), ERROR),
     "resets": ((Rst(),), ERROR),
     "cut before the first element": (cut_after(0), ERROR),
-    "cancelled": ((Final(state="CANCELLED"), End()), ERROR),
 }
 REPEATED: dict[str, tuple[tuple[Action, ...], Told]] = {
     "token refused": (http_error(401, "UNAUTHENTICATED"), AUTH),
@@ -143,6 +146,12 @@ def assert_told(reply: Reply, told: Told) -> None:
     assert reply.error["message"]
 
 
+def attempts_failed(gateway: Served, reply: Reply) -> list[LogLine]:
+    """What was logged of the failed attempts of one request, once it is over."""
+    done = gateway.log_of(reply)
+    return gateway.events("attempt.failed", lambda line: line["request_id"] == done["request_id"])
+
+
 def cases(table: dict[str, tuple[tuple[Action, ...], Told]]) -> list[object]:
     return [pytest.param(script, told, id=name) for name, (script, told) in table.items()]
 
@@ -162,6 +171,95 @@ def test_a_failure_before_any_content_has_its_own_status(
     failure = gateway.log_of(reply, "attempt.failed")
     assert failure["level"] == "warning"
     assert failure["code"] == told.code
+
+
+@either_framing
+@streamed_or_not
+@pytest.mark.parametrize(("script", "told"), cases(PASSING))
+def test_a_passing_failure_that_comes_again_has_its_own_status(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], told: Told, stream: bool
+) -> None:
+    upstream.script(*script, times=math.inf)
+
+    reply = gateway.ask(stream=stream)
+
+    assert_told(reply, told)
+    assert reply.headers["x-gbproxy-attempts"] == "2"
+    assert len(upstream.calls("widgetStreamAssist")) == 2
+    failures = attempts_failed(gateway, reply)
+    assert [(failure["level"], failure["code"]) for failure in failures] == [("warning", told.code)] * 2
+
+
+@pytest.mark.parametrize(
+    ("framing", "stream"), [("json", False), ("sse", True)], ids=["whole array", "streamed events"]
+)
+@pytest.mark.parametrize(("script", "told"), cases(PASSING))
+def test_a_passing_failure_is_not_seen_when_the_second_try_succeeds(
+    gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], told: Told, stream: bool
+) -> None:
+    upstream.script(*script)
+    upstream.script(*answer("All ", "is ", "well.", thoughts=("Hm.",)))
+
+    reply = gateway.ask(stream=stream)
+
+    assert reply.text == "All is well."
+    assert reply.succeeded
+    assert reply.headers["x-gbproxy-attempts"] == "2"
+    assert gateway.log_of(reply)["attempts"] == 2
+    (failure,) = attempts_failed(gateway, reply)
+    assert failure["code"] == told.code
+    assert upstream.wait_for(lambda: not upstream.alive_sessions())
+
+
+@streamed_or_not
+def test_an_answer_without_content_is_told_at_once(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+    upstream.script(*empty_array())
+
+    reply = gateway.ask(stream=stream)
+
+    assert_told(reply, ERROR)
+    assert reply.headers["x-gbproxy-attempts"] == "1"
+
+
+SIGN_IN, OPENING = "getoxsrf", "widgetCreateSession"
+
+
+@streamed_or_not
+@pytest.mark.parametrize(
+    ("path", "script"),
+    [
+        pytest.param(OPENING, http_error(400, "INVALID_ARGUMENT"), id="400 for the session"),
+        pytest.param(OPENING, http_error(500, "INTERNAL"), id="500 for the session"),
+        pytest.param(OPENING, (Rst(),), id="reset for the session"),
+        pytest.param(SIGN_IN, (Rst(),), id="reset for the sign-in"),
+        pytest.param(SIGN_IN, html_error(502), id="502 for the sign-in"),
+    ],
+)
+def test_a_passing_failure_on_the_way_to_the_answer_is_tried_once_more(
+    script: tuple[Action, ...], path: str, stream: bool
+) -> None:
+    with Simulator() as upstream, in_process(upstream.environment()) as gateway:
+        upstream.script(*script, path=path)
+        upstream.script(*answer("All is well."))
+
+        reply = gateway.ask(stream=stream)
+
+        calls = len(upstream.calls(path))
+    assert reply.text == "All is well."
+    assert reply.headers["x-gbproxy-attempts"] == "2"
+    assert calls == 2
+
+
+def test_what_was_said_before_a_failure_is_never_said_again(gateway: Served, upstream: SharedUpstream) -> None:
+    upstream.script(Text("Half "), Rst())
+    upstream.script(*answer("Another."))
+
+    reply = gateway.ask(stream=True)
+
+    assert reply.text == "Half "
+    assert reply.error["code"] == "upstream_error"
+    assert reply.headers["x-gbproxy-attempts"] == "1"
+    assert len(upstream.calls("widgetStreamAssist")) == 1
 
 
 @streamed_or_not
@@ -252,7 +350,8 @@ def test_an_answer_cut_between_elements_is_no_success(
     outcomes = []
 
     for count in range(ELEMENTS):
-        upstream.script(*cut_after(count, SCRIPT, rst=rst))
+        upstream.clear_scripts()
+        upstream.script(*cut_after(count, SCRIPT, rst=rst), times=2)
         outcomes.append(gateway.ask(stream=stream))
 
     assert not any(reply.succeeded for reply in outcomes)
@@ -281,7 +380,8 @@ def test_an_answer_cut_anywhere_is_no_success(gateway: Served, upstream: SharedU
     outcomes = []
 
     for count in range(1, 2000, 37):
-        upstream.script(*cut_bytes(count, SCRIPT))
+        upstream.clear_scripts()
+        upstream.script(*cut_bytes(count, SCRIPT), times=2)
         outcomes.append(gateway.ask(stream=True))
 
     whole = [reply for reply in outcomes if reply.succeeded]
@@ -362,8 +462,10 @@ def test_an_upstream_that_is_too_slow_is_a_timeout(
         reply = gateway.ask(stream=stream)
 
         assert upstream.wait_for(lambda: upstream.open_streams == 0)
+        tried = len(upstream.calls("widgetStreamAssist"))
     assert_told(reply, TIMEOUT)
     assert says in reply.error["message"]
+    assert (tried, reply.headers["x-gbproxy-attempts"]) == (1, "1")
 
 
 def test_an_upstream_that_falls_silent_after_content_is_a_timeout_in_the_stream() -> None:

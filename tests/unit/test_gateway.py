@@ -36,7 +36,12 @@ from gbproxy.errors import (
     QuotaExhausted,
     RequestRefused,
     SessionGone,
+    TokenRefused,
+    UpstreamBroken,
     UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamTimeout,
 )
 from gbproxy.gateway import Gateway
 from gbproxy.observability import trace
@@ -107,6 +112,7 @@ class House:
         self.clock = Clock()
         self.pool = Pool(accounts or [ACCOUNT])
         self.discarded: list[tuple[str, str]] = []
+        self.pauses: list[float] = []
         self.gateway = Gateway(
             Catalogue(),
             self.pool,
@@ -115,6 +121,7 @@ class House:
             show_thoughts=show_thoughts,
             prompt_max_chars=prompt_max_chars,
             clock=self.clock,
+            pause=self.pauses.append,
         )
 
     def stream(self, text: str = "Hi", model: str | None = None, show_thoughts: bool | None = None) -> ChatStream:
@@ -410,6 +417,112 @@ def test_other_failures_are_told_at_once(error: GatewayError) -> None:
     found, said = house.failure()
 
     assert (found, said, house.upstream.opened) == (error, [], 1)
+
+
+# A second try on the same account
+
+PASSING = [UpstreamBroken("reset"), UpstreamProtocolError("cut off")]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=repr)
+@pytest.mark.parametrize("before", [(), (FLUSH,), (ThoughtDelta("Hm."), FLUSH)], ids=["nothing", "flush", "thoughts"])
+def test_a_passing_failure_before_content_is_tried_once_more_on_the_same_account(
+    error: GatewayError, before: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(Upstream((*before, error), HELLO), ACCOUNT, OTHER)
+    events: list[ChatEvent] = []
+
+    [record] = logged(caplog, lambda: events.extend(house.answer()))
+
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["Hel", "lo"]
+    assert events.count(Started("gemini-auto")) == 1
+    assert house.upstream.asked == [("one", "gemini-auto", "s/1"), ("one", "gemini-auto", "s/2")]
+    assert house.discarded == [("one", "s/1"), ("one", "s/2")]
+    assert trace.current().attempts == 2
+    assert record.account == "one"
+
+
+def test_the_second_try_comes_after_a_short_pause_that_varies() -> None:
+    pauses = []
+    for _ in range(50):
+        house = House(Upstream((UpstreamBroken("reset"),), HELLO))
+        house.answer()
+        pauses += house.pauses
+
+    assert len(pauses) == 50
+    assert all(0.1 <= pause <= 0.4 for pause in pauses)
+    assert len(set(pauses)) > 25
+
+
+def test_a_passing_failure_that_comes_twice_is_told() -> None:
+    house = House(Upstream((UpstreamBroken("the first"),), (UpstreamBroken("the second"),), HELLO))
+
+    error, said = house.failure()
+
+    assert (error.message, said) == ("the second", [])
+    assert (house.upstream.opened, trace.current().attempts, len(house.pauses)) == (2, 2, 1)
+
+
+def test_a_session_that_could_not_be_opened_for_once_is_opened_again() -> None:
+    house = House(Upstream(opening=UpstreamBroken("busy")))
+
+    house.failure()
+
+    assert trace.current().attempts == 2
+    assert house.discarded == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UpstreamOverloaded("busy"),
+        UpstreamTimeout("silent"),
+        QuotaExhausted("empty"),
+        CredentialRefused("no"),
+        TokenRefused("no"),
+        UpstreamError("said nothing of use"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_another_try_would_not_cure_is_told_at_once(error: GatewayError) -> None:
+    house = House(Upstream((error,), HELLO))
+
+    found, said = house.failure()
+
+    assert (found, said) == (error, [])
+    assert (house.upstream.opened, house.pauses) == (1, [])
+
+
+def test_each_remedy_is_tried_once() -> None:
+    """A lost session, a broken connection, a retired model: all three may be met by one request, none twice."""
+    house = House(
+        Upstream((SessionGone("gone"),), (UpstreamBroken("reset"),), (RequestRefused("no such model"),), HELLO)
+    )
+
+    events = house.answer(model=RETIRED)
+
+    assert events[0] == Started(SUCCESSOR)
+    assert house.upstream.models == [RETIRED, RETIRED, RETIRED, SUCCESSOR]
+    assert len(house.pauses) == 1
+
+
+@pytest.mark.parametrize("error", PASSING, ids=repr)
+def test_content_that_was_said_is_never_asked_for_again(error: GatewayError) -> None:
+    house = House(Upstream((TextDelta("Hel"), error), HELLO))
+
+    found, said = house.failure()
+
+    assert (found, said) == (error, [Started("gemini-auto"), TextDelta("Hel")])
+    assert (house.upstream.opened, house.pauses) == (1, [])
+
+
+def test_shown_thoughts_are_content_too() -> None:
+    house = House(Upstream((ThoughtDelta("Hm."), UpstreamBroken("reset")), HELLO), show_thoughts=True)
+
+    found, _ = house.failure()
+
+    assert found.message == "reset"
+    assert house.upstream.opened == 1
 
 
 # Retired models

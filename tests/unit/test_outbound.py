@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout
+from gbproxy.errors import UpstreamBroken, UpstreamError, UpstreamProtocolError, UpstreamTimeout
 from gbproxy.observability import trace
 from gbproxy.outbound import MAX_BODY_BYTES, Outbound, Timeouts
 from gbproxy.simulator import (
@@ -296,7 +296,7 @@ def test_a_connection_that_breaks_is_an_upstream_error(upstream: Simulator, scri
 
     error = failure(f"{upstream.url}{PATH}")
 
-    assert (type(error), error.status) == (UpstreamError, 502)
+    assert (type(error), error.status) == (UpstreamBroken, 502)
     assert error.message.startswith("the connection to the upstream broke (")
 
 
@@ -326,7 +326,7 @@ def test_an_address_that_does_not_answer_is_an_upstream_error_without_the_addres
 
     error = failure(url.format(port=port))
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamBroken
     assert words in error.message
     assert_tells_nothing(error, str(port))
 

@@ -16,7 +16,7 @@ import requests
 import requests.structures
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import CredentialRefused, GatewayError, UpstreamError, UpstreamTimeout
+from gbproxy.errors import CredentialRefused, GatewayError, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.upstreams.widget_auth import WidgetAuth, XsrfKey, sign
@@ -651,9 +651,9 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
         ("html", CredentialRefused),
         ("missing_fields", CredentialRefused),
         ("garbage", CredentialRefused),
-        ("eof", UpstreamError),
-        ("500", UpstreamError),
-        ("503", UpstreamError),
+        ("eof", UpstreamBroken),
+        ("500", UpstreamBroken),
+        ("503", UpstreamBroken),
     ],
 )
 def test_every_way_to_be_refused_has_its_error(mode: str, error: type[GatewayError]) -> None:

@@ -1,0 +1,81 @@
+"""Whether the client is still there: a watch on its socket, without reading from it.
+
+A half-closed connection counts as gone: no client of this kind of API closes its sending side and goes on listening.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+from gevent import monkey
+
+_POLL_S = 0.1
+
+# The real poll: a look at one descriptor that never waits needs no event loop.
+_poll = monkey.get_original("select", "poll")
+_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+
+
+def watch(environ: Mapping[str, Any], on_gone: Callable[[], None]) -> Callable[[], None]:
+    """Call `on_gone` once, from the event loop, when the client of a WSGI request has left. Returns what ends the watch."""
+    connection = environ.get("gunicorn.socket")
+    if connection is None:  # another server, or a test client
+        return lambda: None
+    return _Watch(connection, on_gone).stop
+
+
+class _Watch:
+    """Costs nothing while nothing arrives; once bytes of a next request wait, which hides the end, it looks regularly."""
+
+    def __init__(self, connection: socket.socket, on_gone: Callable[[], None]) -> None:
+        self._connection = connection
+        self._on_gone = on_gone
+        loop = gevent.get_hub().loop
+        self._readable = loop.io(connection.fileno(), 1)
+        self._timer = loop.timer(_POLL_S, _POLL_S)
+        self._readable.start(self._look)
+
+    def stop(self) -> None:
+        self._readable.stop()
+        self._readable.close()
+        self._timer.stop()
+        self._timer.close()
+
+    def _look(self) -> None:
+        if is_gone(self._connection):
+            self._readable.stop()
+            self._timer.stop()
+            self._on_gone()
+        elif not self._timer.active:
+            self._readable.stop()
+            self._timer.start(self._look)
+
+
+def is_gone(connection: socket.socket) -> bool:
+    """Whether the other side has closed or reset the connection."""
+    descriptor = connection.fileno()
+    if descriptor < 0:
+        return True
+    poll = _poll()
+    poll.register(descriptor, select.POLLIN | _GONE)
+    events = poll.poll(0)
+    if any(event & _GONE for _, event in events):
+        return True
+    return bool(events) and not hasattr(select, "POLLRDHUP") and _is_at_end(descriptor)
+
+
+def _is_at_end(descriptor: int) -> bool:
+    """The same where the system's poll does not tell: nothing to read behind what made the socket readable."""
+    plain = socket.socket(fileno=descriptor)
+    try:
+        return not plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        plain.detach()

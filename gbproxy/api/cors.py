@@ -1,0 +1,43 @@
+"""Which web pages may use the API from a browser. Source: https://fetch.spec.whatwg.org/#http-cors-protocol
+
+Never with credentials: keys come in headers, and no cookie of ours is ever read here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+_EXPOSED = "Retry-After, x-request-id, x-should-retry, x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored"
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(\s*,\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
+_DAY_S = "86400"
+
+
+class Cors:
+    """`origins` are those of CORS_ORIGINS; one `*` allows every page."""
+
+    def __init__(self, origins: Collection[str]) -> None:
+        self._all = "*" in origins
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+
+    def headers(self, origin: str | None) -> dict[str, str]:
+        """For every answer; `origin` as the browser sent it."""
+        if self._all:
+            return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": _EXPOSED}
+        if origin is None or origin.lower() not in self._origins:
+            return {"Vary": "Origin"}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": _EXPOSED,
+            "Vary": "Origin",
+        }
+
+    def preflight(self, origin: str | None, asked_headers: str | None) -> dict[str, str]:
+        """For OPTIONS. The headers that are asked for are allowed as they are: SDKs bring ever new ones."""
+        answer = {**self.headers(origin), "Allow": _METHODS}
+        if "Access-Control-Allow-Origin" in answer:
+            answer |= {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": _DAY_S}
+            if asked_headers and len(asked_headers) < 4096 and _HEADER_NAMES.fullmatch(asked_headers.strip()):
+                answer["Access-Control-Allow-Headers"] = asked_headers.strip()
+        return answer

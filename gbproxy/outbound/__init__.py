@@ -1,0 +1,11 @@
+"""The one door to other people's HTTP: timeouts, proxy, TLS, errors.
+
+Requests go straight through `HTTPAdapter`, without a `requests.Session`: a session would carry cookies from one account to
+another, follow redirects and read proxies and netrc from the environment. Here none of that can happen.
+"""
+
+from gbproxy.outbound.client import Outbound
+from gbproxy.outbound.faults import Timeouts
+from gbproxy.outbound.reply import MAX_BODY_BYTES, Reply, StreamedReply
+
+__all__ = ["MAX_BODY_BYTES", "Outbound", "Reply", "StreamedReply", "Timeouts"]

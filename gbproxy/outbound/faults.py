@@ -1,0 +1,76 @@
+"""What requests, urllib3 and the system raise -> our errors, and the time limits that some of them speak of."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import requests
+import socks  # type: ignore[import-untyped]
+import urllib3.exceptions
+
+from gbproxy.errors import UpstreamBroken, UpstreamError, UpstreamProtocolError, UpstreamTimeout
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to connect; of silence between bytes; for a whole answer."""
+
+    connect_s: float = 10
+    read_s: float = 120
+    request_s: float = 1800
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+@contextmanager
+def upstream_errors(timeouts: Timeouts, started: float) -> Iterator[None]:
+    """Turn what requests and urllib3 raise into ours. Their messages hold addresses and are not passed on."""
+    try:
+        yield
+    except (requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError) as error:
+        raise UpstreamTimeout(f"no connection to the upstream within {timeouts.connect_s:g} s") from error
+    except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
+        raise UpstreamTimeout(what_took_too_long(timeouts, time.perf_counter() - started)) from error
+    except requests.exceptions.ProxyError as error:
+        raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
+    except (requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError) as error:
+        raise UpstreamError(f"the upstream's TLS certificate or handshake failed ({_cause(error)})") from error
+    except urllib3.exceptions.DecodeError as error:
+        raise UpstreamProtocolError("the upstream's answer could not be decompressed") from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        if any(isinstance(known, socks.ProxyError) for known in _chain(error)):
+            raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
+        raise UpstreamBroken(f"the connection to the upstream broke ({_cause(error)})") from error
+
+
+def what_took_too_long(timeouts: Timeouts, elapsed_s: float) -> str:
+    if elapsed_s >= timeouts.request_s:
+        return f"the answer took longer than {timeouts.request_s:g} s"
+    if elapsed_s < timeouts.read_s:  # nothing may be read yet: the TLS handshake has the time that connecting has
+        return f"no connection to the upstream within {timeouts.connect_s:g} s"
+    return f"the upstream was silent for {timeouts.read_s:g} s"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and all that led to it, the innermost last."""
+    reasons = [error]
+    for known in reasons:
+        inner = [known.__cause__, known.__context__, getattr(known, "reason", None), *known.args]
+        reasons += [e for e in inner if isinstance(e, BaseException) and e not in reasons]
+    return reasons
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, in the operating system's or OpenSSL's words, which hold no address."""
+    reasons = _chain(error)
+    for known in reversed(reasons):
+        if isinstance(known, ssl.SSLError):
+            return known.reason or "TLS"
+        if isinstance(known, OSError) and known.strerror:
+            return known.strerror
+    return type(reasons[-1]).__name__

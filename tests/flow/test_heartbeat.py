@@ -1,0 +1,198 @@
+"""A stream that has nothing to send says that it is alive, and stays free to fail over until its first content."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from gbproxy.simulator import HoldHeaders, Pause, Rst, Stall, Text, answer, http_error, overloaded
+from tests.serving import DONE, Served, SharedUpstream, serving
+
+HEARTBEAT_S = 0.3
+READ_TIMEOUT_S = 1.5
+PING = b": ping\n\n"
+ASKED: Any = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture(scope="module")
+def slow_upstream() -> Iterator[SharedUpstream]:
+    with SharedUpstream() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def beating(slow_upstream: SharedUpstream) -> Iterator[Served]:
+    """A gateway whose heart beats often."""
+    settings = {"HEARTBEAT_S": str(HEARTBEAT_S), "READ_TIMEOUT_S": str(READ_TIMEOUT_S)}
+    with serving(slow_upstream.environment() | settings) as served:
+        yield served
+
+
+@pytest.fixture
+def upstream(slow_upstream: SharedUpstream) -> SharedUpstream:
+    slow_upstream.reset()
+    return slow_upstream
+
+
+def test_a_response_begins_with_a_heartbeat_when_nothing_comes(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*answer("All ", "is ", "well.", first_byte_s=1.0))
+
+    asked_at = time.monotonic()
+    arriving = beating.pieces()
+    first = next(arriving)
+    began_s = time.monotonic() - asked_at
+    body = first + b"".join(arriving)
+
+    assert first == PING
+    assert HEARTBEAT_S <= began_s < 2 * HEARTBEAT_S
+    assert 2 <= body.count(PING) <= 3
+    assert body.rindex(PING) < body.index(b"All ")
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
+def test_an_error_after_a_heartbeat_is_an_event(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(HoldHeaders(0.5), *overloaded())
+
+    reply = beating.ask(stream=True)
+
+    assert reply.status == 200
+    assert reply.body.startswith(PING)
+    assert reply.error["code"] == "upstream_overloaded"
+    assert DONE not in reply.frames
+
+
+def test_an_error_before_a_heartbeat_has_its_own_status(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*overloaded())
+
+    assert beating.ask(stream=True).status == 503
+
+
+@pytest.mark.parametrize("script", [(Rst(),), http_error(500, "INTERNAL")], ids=["reset", "500"])
+def test_another_try_is_made_after_a_heartbeat(beating: Served, upstream: SharedUpstream, script: Any) -> None:
+    upstream.script(HoldHeaders(0.5), *script)
+    upstream.script(*answer("All is well."))
+
+    reply = beating.ask(stream=True)
+
+    assert reply.body.startswith(PING)
+    assert reply.text == "All is well."
+    assert reply.succeeded
+    assert reply.chunks[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert reply.headers["x-gbproxy-attempts"] == "1"  # as known when the headers went out
+    assert beating.log_of(reply)["attempts"] == 2
+
+
+def test_two_failed_tries_after_a_heartbeat_are_one_error(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(HoldHeaders(0.4), Rst(), times=2)
+
+    reply = beating.ask(stream=True)
+
+    assert (reply.status, reply.error["code"]) == (200, "upstream_error")
+    assert re.sub(rb"^(: ping\n\n)+", b"", reply.body).count(b"data: ") == 1
+
+
+def test_a_busy_stream_has_no_heartbeat(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*answer(*["word "] * 12, pause_s=0.1))
+
+    reply = beating.ask(stream=True)
+
+    assert reply.text == "word " * 12
+    assert PING not in reply.body
+
+
+def test_a_stream_that_falls_silent_beats_between_its_words(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(Text("Half "), Pause(0.8), *answer("an answer."))
+
+    reply = beating.ask(stream=True)
+
+    before, _, after = reply.body.partition(PING)
+    assert b"Half " in before
+    assert b"an answer." in after
+    assert reply.text == "Half an answer."
+
+
+def test_hidden_thoughts_are_silence(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*answer("Well.", thoughts=["Hm."] * 8, pause_s=0.1))
+
+    reply = beating.ask(stream=True)
+
+    assert reply.body.startswith(PING)
+    assert reply.text == "Well."
+    assert reply.succeeded
+
+
+def test_an_answer_in_one_piece_has_no_heartbeat(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(*answer("All is well.", first_byte_s=0.7))
+
+    reply = beating.ask()
+
+    assert reply.text == "All is well."
+    assert reply.body.startswith(b"{")
+
+
+def test_the_sdk_does_not_see_heartbeats(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(HoldHeaders(0.7), Text("All "), Pause(0.7), *answer("is well."))
+
+    with (
+        openai.OpenAI(base_url=f"{beating.url}/v1", api_key=beating.key, max_retries=0) as client,
+        client.chat.completions.create(model="gemini-auto", messages=ASKED, stream=True) as stream,
+    ):
+        chunks = list(stream)
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "All is well."
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_the_sdk_raises_an_error_behind_a_heartbeat(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(HoldHeaders(0.5), *overloaded())
+
+    with (
+        openai.OpenAI(base_url=f"{beating.url}/v1", api_key=beating.key, max_retries=0) as client,
+        client.chat.completions.create(model="gemini-auto", messages=ASKED, stream=True) as stream,
+        pytest.raises(openai.APIError) as raised,
+    ):
+        list(stream)
+
+    assert raised.value.code == "upstream_overloaded"
+
+
+def test_a_client_that_leaves_after_a_heartbeat_is_noticed(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(Stall())
+
+    with beating.call() as call:
+        call.ask(request_id="leaves-after-a-beat")
+        call.read_until(PING)
+        left_at = time.monotonic()
+        call.leave()
+        assert upstream.wait_for(lambda: upstream.open_streams == 0)
+        noticed_s = time.monotonic() - left_at
+
+    done = beating.wait_for_event("request.done", lambda line: line["request_id"] == "leaves-after-a-beat")
+    assert (done["status"], done["client_gone"]) == (200, True)
+    assert noticed_s < 0.2
+
+
+def test_without_a_heartbeat_a_late_error_still_has_its_status(upstream: SharedUpstream) -> None:
+    with serving(upstream.environment(), HEARTBEAT_S="0") as gateway:
+        upstream.script(HoldHeaders(0.6), *overloaded())
+        reply = gateway.ask(stream=True)
+
+    assert reply.status == 503
+    assert reply.error["code"] == "upstream_overloaded"
+
+
+def test_a_silence_beyond_the_limit_is_a_timeout_after_heartbeats(beating: Served, upstream: SharedUpstream) -> None:
+    upstream.script(HoldHeaders(), times=math.inf)
+
+    reply = beating.ask(stream=True)
+
+    assert reply.body.startswith(PING)
+    assert reply.error["code"] == "upstream_timeout"
+    assert f"silent for {READ_TIMEOUT_S} s" in reply.error["message"]
+    assert len(upstream.calls("widgetStreamAssist")) == 1

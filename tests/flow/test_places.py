@@ -1,0 +1,239 @@
+"""Who may be answered at once: places on an account and its waiting line, places in the worker, and a slow reader's share."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from gbproxy.simulator import Element, Final, Rst, Stall, Text, answer, overloaded
+from tests.serving import Call, Served, SharedUpstream, resident_bytes, serving
+
+HEARTBEAT_S = 0.2
+WAIT_S = 2.0
+WORKER_PLACES = 3
+PING = b": ping\n\n"
+Record = Callable[[str, object], None]
+
+
+# Places on an account
+
+
+@pytest.fixture(scope="module")
+def one_answer() -> Iterator[tuple[SharedUpstream, Served]]:
+    """A gateway with one account that gives one answer at a time; nobody waits for long."""
+    with SharedUpstream() as upstream:
+        settings = {"ACCOUNT_CONCURRENCY": "1", "READ_TIMEOUT_S": str(WAIT_S), "HEARTBEAT_S": str(HEARTBEAT_S)}
+        with serving(upstream.environment() | settings) as served:
+            yield upstream, served
+
+
+@pytest.fixture
+def busy(one_answer: tuple[SharedUpstream, Served]) -> Iterator[tuple[SharedUpstream, Served, Call]]:
+    """The same with its only place taken, as long as the connection that is given is held."""
+    upstream, served = one_answer
+    upstream.reset()
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
+    upstream.script(Text("still "), *answer(*["here "] * 50, pause_s=0.2))
+    with served.call() as holder:
+        holder.ask("holder")
+        holder.read_until(b"still ")
+        yield upstream, served, holder
+
+
+def test_more_requests_than_places_wait_in_order_with_heartbeat(
+    busy: tuple[SharedUpstream, Served, Call],
+) -> None:
+    upstream, served, holder = busy
+    upstream.script(*answer("Done."), times=math.inf)
+    questions = [f"question {number}" for number in range(5)]
+
+    with ExitStack() as stack:
+        waiting = []
+        for question in questions:
+            call = stack.enter_context(served.call())
+            call.ask(question)
+            time.sleep(0.02)  # so that they come in this order
+            waiting.append(call)
+        for call in waiting:
+            call.read_until(PING)
+        assert upstream.questions() == ["holder"]
+        holder.leave()
+        replies = [call.read_until(b"[DONE]") for call in waiting]
+
+    assert all(b"Done." in reply for reply in replies)
+    assert upstream.questions() == ["holder", *questions]
+
+
+def test_one_that_has_waited_for_too_long_is_told_that_the_gateway_is_full(
+    busy: tuple[SharedUpstream, Served, Call],
+) -> None:
+    upstream, served, _ = busy
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        streamed, whole = pool.map(lambda stream: served.ask(stream=stream), [True, False])
+    waited_s = time.monotonic() - started
+
+    assert WAIT_S <= waited_s < WAIT_S + 1
+    assert (streamed.status, streamed.error["code"]) == (200, "overloaded")
+    assert streamed.body.count(PING) >= 5
+    assert (whole.status, whole.error["code"]) == (503, "overloaded")
+    assert int(whole.headers["Retry-After"]) > 0
+    assert whole.headers["x-should-retry"] is None
+    assert upstream.questions() == ["holder"]
+    assert served.log_of(whole)["overhead_ms"] < 500  # waiting is not the gateway's own time
+
+
+def test_the_place_is_free_again_after_all_that(one_answer: tuple[SharedUpstream, Served]) -> None:
+    upstream, served = one_answer
+    upstream.reset()
+
+    replies = [served.ask(stream=stream) for stream in (True, False)]
+
+    assert all(reply.succeeded for reply in replies)
+
+
+# Places in the worker
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[tuple[SharedUpstream, Served]]:
+    with (
+        SharedUpstream() as upstream,
+        serving(upstream.environment(), WORKER_CONNECTIONS=str(WORKER_PLACES), ACCOUNT_CONCURRENCY="100") as served,
+    ):
+        yield upstream, served
+
+
+def held(stack: ExitStack, upstream: SharedUpstream, served: Served, count: int) -> list[Call]:
+    """So many answers that do not end."""
+    upstream.script(Text("Half "), Stall(), times=count)
+    calls = [stack.enter_context(served.call()).ask() for _ in range(count)]
+    for call in calls:
+        call.read_until(b"Half ")
+    return calls
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_beyond_the_worker_s_places_the_answer_is_an_overload_at_once(
+    small: tuple[SharedUpstream, Served], stream: bool
+) -> None:
+    upstream, served = small
+    upstream.reset()
+
+    with ExitStack() as stack:
+        held(stack, upstream, served, WORKER_PLACES)
+        started = time.monotonic()
+        reply = served.ask(stream=stream)
+        took_s = time.monotonic() - started
+        health = [served.request("GET", path).status for path in ("/health", "/livez", "/readyz", "/")]
+
+    assert (reply.status, reply.error["code"]) == (503, "overloaded")
+    assert int(reply.headers["Retry-After"]) > 0
+    assert reply.headers["x-should-retry"] is None
+    assert took_s < 0.5
+    assert health == [200] * 4
+
+
+@pytest.mark.parametrize(
+    "end", ["success", "error", "error after content", "fin", "rst", "whole", "whole error", "bad"]
+)
+def test_a_place_is_given_back_however_the_answer_ended(small: tuple[SharedUpstream, Served], end: str) -> None:
+    upstream, served = small
+    upstream.reset()
+
+    for _ in range(2 * WORKER_PLACES):
+        match end:
+            case "success":
+                assert served.ask(stream=True).succeeded
+            case "whole":
+                assert served.ask().succeeded
+            case "error" | "whole error":
+                upstream.script(*overloaded())
+                assert served.ask(stream=end == "error").status == 503
+            case "error after content":
+                upstream.script(Text("Half "), Rst())
+                assert served.ask(stream=True).error["code"] == "upstream_error"
+            case "bad":
+                assert served.post({"messages": "none"}).status == 400
+            case _:
+                with ExitStack() as stack:
+                    (call,) = held(stack, upstream, served, 1)
+                    call.leave(end)
+                    assert upstream.wait_for(lambda: upstream.open_streams == 0)
+
+    with ExitStack() as stack:
+        assert len(held(stack, upstream, served, WORKER_PLACES)) == WORKER_PLACES
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
+
+
+# A slow reader
+
+
+class Watched(Mapping[str, Any]):
+    """An element of the upstream's answer that is noted when it goes out."""
+
+    def __init__(self, text: str, sent: list[float]) -> None:
+        content = {"role": "model", "text": text}
+        reply = {"groundedContent": {"content": content}}
+        self._value = {"streamAssistResponse": {"answer": {"state": "IN_PROGRESS", "replies": [reply]}}}
+        self._sent = sent
+
+    def __getitem__(self, name: str) -> Any:
+        return self._value[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._sent.append(time.monotonic())
+        return iter(self._value)
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+
+PIECE = 64 * 1024
+PIECES = 480  # 30 MB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.parametrize("leaves", [False, True], ids=["reads later", "leaves"])
+def test_a_client_that_reads_nothing_holds_the_upstream_back(
+    gateway: Served, upstream: SharedUpstream, leaves: bool, record_property: Record
+) -> None:
+    gateway.ask()
+    sent: list[float] = []
+    upstream.script(*(Element(Watched("x" * PIECE, sent)) for _ in range(PIECES)), Final())
+    (worker,) = gateway.worker_pids()
+    before = resident_bytes(worker)
+
+    with gateway.call() as call:
+        call.receive_little()
+        call.ask()
+        assert upstream.wait_for(lambda: upstream.open_streams == 1)
+        settled = -1
+        while settled != len(sent):
+            settled = len(sent)
+            time.sleep(0.5)
+        grown = resident_bytes(worker) - before
+        record_property(
+            "measured", f"slow reader: {settled * PIECE / 1e6:.0f} of 30 MB taken, RSS +{grown / 1e6:.1f} MB"
+        )
+        assert 0 < settled < PIECES * 0.7
+        assert upstream.open_streams == 1
+        assert grown < 10_000_000
+        assert gateway.request("GET", "/health", timeout_s=1.0).status == 200
+        if leaves:
+            left_at = time.monotonic()
+            call.leave("rst")
+            assert upstream.wait_for(lambda: upstream.open_streams == 0)
+            assert time.monotonic() - left_at < 0.4
+        else:
+            reply = call.reply()
+            assert len(reply.text) == PIECE * PIECES
+            assert reply.succeeded

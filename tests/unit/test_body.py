@@ -1,0 +1,190 @@
+"""The body of an HTTP answer, taken apart by hand (gbproxy/outbound/body.py)."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.exceptions import DecodeError, HTTPError, IncompleteRead, ProtocolError
+
+from gbproxy.outbound.body import body_of
+
+TEXT = "Hello, 世界 👨‍👩‍👧! ".encode() * 3
+
+
+class File:
+    """What http.client reads from: gives its pieces one at a time, then the end."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+
+    def read1(self, size: int) -> bytes:
+        if not self._pieces:
+            return b""
+        piece = self._pieces.pop(0)
+        if len(piece) > size:
+            self._pieces.insert(0, piece[size:])
+        return piece[:size]
+
+
+class Response:
+    """http.client's side of a urllib3 response."""
+
+    def __init__(self, file: File) -> None:
+        self.fp: File | None = file
+        self.chunked = True
+        self.chunk_left = None
+
+    def _close_conn(self) -> None:
+        self.fp = None
+
+
+class Raw:
+    """A urllib3 response, as far as a body needs it; `ended` tells how its connection was given back."""
+
+    def __init__(self, *pieces: bytes, encoding: str | None = None) -> None:
+        self._fp = Response(File(*pieces))
+        self.headers = {} if encoding is None else {"Content-Encoding": encoding}
+        self.ended: str | None = None
+
+    def release_conn(self) -> None:
+        self.ended = "released"
+
+    def close(self) -> None:
+        self.ended = "closed"
+
+    def read1(self, size: int, *, decode_content: bool) -> bytes:
+        return b"through urllib3"
+
+
+def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + end
+
+
+def pieces_of(raw: Any) -> list[bytes]:
+    body = body_of(raw)
+    return list(iter(body.read, b""))
+
+
+def cuts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    return ((data[:at], data[at:]) for at in range(1, len(data)))
+
+
+def test_chunks_that_came_together_are_given_together() -> None:
+    raw = Raw(chunked(b"one", b"two", b"three"))
+
+    assert pieces_of(raw) == [b"onetwothree"]
+    assert raw.ended == "released"
+
+
+def test_a_chunk_is_given_as_far_as_it_has_come() -> None:
+    raw = Raw(b"b\r\nHello", b" world", b"\r\n0\r\n\r\n")
+
+    assert pieces_of(raw) == [b"Hello", b" world"]
+
+
+def test_a_body_is_the_same_wherever_it_was_cut() -> None:
+    wire = chunked(TEXT[:10], TEXT[10:11], TEXT[11:], end=b"0\r\nX-Trailer: yes\r\n\r\n")
+
+    for first, second in cuts(wire):
+        raw = Raw(first, second)
+        assert b"".join(pieces_of(raw)) == TEXT
+        assert raw.ended == "released"
+    assert b"".join(pieces_of(Raw(*(wire[at : at + 1] for at in range(len(wire)))))) == TEXT
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.lists(st.integers(1, 60), min_size=1))
+def test_any_chunks_in_any_pieces_give_their_content(chunks: list[bytes], sizes: list[int]) -> None:
+    wire = chunked(*chunks)
+    pieces = []
+    while wire:
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append(wire[:size])
+        wire = wire[size:]
+
+    assert b"".join(pieces_of(Raw(*pieces))) == b"".join(chunks)
+
+
+def test_extensions_of_a_size_line_are_passed_over() -> None:
+    assert pieces_of(Raw(b"3;name=value\r\nabc\r\n0;last\r\n\r\n")) == [b"abc"]
+
+
+def test_a_connection_that_holds_more_than_the_body_is_not_used_again() -> None:
+    raw = Raw(chunked(b"abc") + b"HTTP/1.1 200 OK")
+
+    assert pieces_of(raw) == [b"abc"]
+    assert raw.ended == "closed"
+
+
+def test_a_body_that_is_cut_off_anywhere_is_an_error() -> None:
+    wire = chunked(b"abc", b"defg")
+
+    for at in range(len(wire)):
+        with pytest.raises(IncompleteRead):
+            pieces_of(Raw(wire[:at]))
+
+
+@pytest.mark.parametrize("line", [b"", b"xyz", b"-1", b"0x10", b" ", b"1" * 17, b"1" * 2000])
+def test_a_size_that_is_none_is_an_error(line: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        pieces_of(Raw(line + b"\r\nabc\r\n0\r\n\r\n"))
+
+
+def test_what_is_good_before_a_fault_is_given_first() -> None:
+    body = body_of(Raw(chunked(b"abc", end=b"nonsense\r\n")))
+
+    assert body.read() == b"abc"
+    with pytest.raises(ProtocolError):
+        body.read()
+
+
+@given(st.binary(max_size=200))
+def test_garbage_only_ever_raises_what_urllib3_raises(wire: bytes) -> None:
+    try:
+        pieces = pieces_of(Raw(wire))
+    except HTTPError:
+        return
+    assert all(pieces)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(TEXT)),
+        ("x-gzip", gzip.compress(TEXT)),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", zlib.compress(TEXT, wbits=-zlib.MAX_WBITS)),
+    ],
+    ids=["gzip", "x-gzip", "deflate", "deflate without its head"],
+)
+def test_a_compressed_body_is_unpacked_wherever_it_was_cut(encoding: str, packed: bytes) -> None:
+    for first, second in cuts(chunked(packed)):
+        assert b"".join(pieces_of(Raw(first, second, encoding=encoding))) == TEXT
+
+
+def test_what_a_compressor_flushed_is_given_at_once() -> None:
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    first = packer.compress(b"first") + packer.flush(zlib.Z_SYNC_FLUSH)
+    rest = packer.compress(b"second") + packer.flush()
+
+    assert pieces_of(Raw(chunked(first, end=b""), chunked(rest), encoding="gzip")) == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(TEXT)[:-9], b"\x1f\x8bnonsense", b"plain text"])
+def test_a_compressed_body_that_is_broken_or_cut_is_an_error(packed: bytes) -> None:
+    with pytest.raises(DecodeError):
+        pieces_of(Raw(chunked(packed), encoding="gzip"))
+
+
+def test_what_is_not_known_is_read_through_urllib3() -> None:
+    brotli = Raw(encoding="br")
+    not_chunked = Raw()
+    not_chunked._fp.chunked = False
+
+    assert body_of(brotli).read() == b"through urllib3"
+    assert body_of(not_chunked).read() == b"through urllib3"
