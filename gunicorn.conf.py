@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()  # before anything imports sockets, TLS or threads; also makes preloading safe
 
+import gc  # noqa: E402
 import math  # noqa: E402
 
 from gbproxy import server, startup  # noqa: E402
@@ -27,6 +28,11 @@ forwarded_allow_ips = ""  # no header of a client's changes what the app sees
 def on_starting(arbiter):
     startup.announce(settings)
     server.allow_many_files()
+
+
+def post_fork(arbiter, worker):
+    gc.freeze()  # what was loaded before the fork is never garbage
+    gc.set_threshold(50_000, 20, 20)  # a large body makes many objects that live; looking through them takes seconds
 
 
 def when_ready(arbiter):

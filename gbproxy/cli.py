@@ -39,7 +39,7 @@ def serve(options: argparse.Namespace) -> int:
     if options.env_file is not None:
         try:
             _fill_environment(read_env_file(options.env_file))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             print(f"The environment file cannot be read: {error}", file=sys.stderr)  # noqa: T201
             return 2
     from gbproxy import startup

@@ -77,8 +77,9 @@ class Gateway:
         prompt = prompts.flatten(chat.messages)
         if len(prompt) > self._prompt_max_chars:
             raise ContextLengthExceeded(
-                f"the conversation has {len(prompt)} characters, more than the {self._prompt_max_chars} "
-                "that PROMPT_MAX_CHARS allows",
+                # in the words that clients look for
+                f"This model's maximum context length is {self._prompt_max_chars} characters (PROMPT_MAX_CHARS), "
+                f"but the conversation has {len(prompt)}",
                 param="messages",
             )
         shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts

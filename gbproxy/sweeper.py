@@ -13,7 +13,6 @@ from gbproxy.errors import GatewayError
 
 log = logging.getLogger(__name__)
 
-_WORKERS = 2
 _TRIES = 3
 
 
@@ -26,10 +25,11 @@ class Deletes(Protocol):
 class Sweeper:
     """Deletes sessions in the background, in few threads and from a queue with a bound; never delays who hands one in."""
 
-    def __init__(self, upstream: Deletes, *, capacity: int = 10_000, retry_s: float = 1.0) -> None:
+    def __init__(self, upstream: Deletes, *, capacity: int = 10_000, retry_s: float = 1.0, workers: int = 8) -> None:
         self._upstream = upstream
         self._capacity = capacity
         self._retry_s = retry_s
+        self._width = workers
         self._waiting: deque[tuple[Account, str]] = deque()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -60,7 +60,7 @@ class Sweeper:
     def _ensure_workers(self) -> None:
         """Start the threads at the first use: those of a process that has forked since do not exist here."""
         self._workers = [worker for worker in self._workers if worker.is_alive()]
-        while len(self._workers) < _WORKERS:
+        while len(self._workers) < self._width:
             worker = threading.Thread(target=self._work, name="sweeper", daemon=True)
             self._workers.append(worker)
             worker.start()

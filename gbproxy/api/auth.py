@@ -34,7 +34,7 @@ def required(keys: Keys) -> Callable[[], None]:
                 "an API key is required: Authorization: Bearer KEY, x-api-key, x-goog-api-key or ?key=KEY"
             )
         if not keys.knows(key):
-            raise Unauthenticated("the API key is not valid")
+            raise Unauthenticated("Incorrect API key provided")  # in the words that clients look for
         trace.current().facts["key"] = fingerprint(key)
 
     return check

@@ -7,7 +7,7 @@ parameters that the upstream has no field for are checked for their type and nam
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -55,6 +55,11 @@ def parse(body: dict[str, Any]) -> ChatCall:
     )
 
 
+# A list ends at its first mistake: an error for each of a million items would take seconds and gigabytes.
+_Texts = Annotated[list[str], Field(fail_fast=True)]
+_Objects = Annotated[list[dict[str, Any]], Field(fail_fast=True)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -75,11 +80,11 @@ class _Ignored(_Strict):
     top_logprobs: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    stop: str | list[str] | None = None
-    tools: list[dict[str, Any]] | None = None
+    stop: str | _Texts | None = None
+    tools: _Objects | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    functions: list[dict[str, Any]] | None = None
+    functions: _Objects | None = None
     function_call: str | dict[str, Any] | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
@@ -113,19 +118,19 @@ class _Message(_Strict):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Any = None  # a text, parts, or null: read by _content
     name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: _Objects | None = None
     function_call: dict[str, Any] | None = None
     tool_call_id: str | None = None
 
 
 class _Body(_Ignored):
-    messages: list[_Message] = Field(min_length=1)
+    messages: list[_Message] = Field(min_length=1, fail_fast=True)
     model: str | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: int | None = Field(default=None, ge=1)
     response_format: _ResponseFormat | None = None
-    modalities: list[str] | None = None
+    modalities: _Texts | None = None
     include_reasoning: bool | None = None
     reasoning: _Reasoning | None = None
 

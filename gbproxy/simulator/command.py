@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
             _configure(simulator, accounts, answers)
             _print(json.dumps(_ready(simulator)))
             signal.sigwait(_SIGNALS)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
         sys.stderr.write(f"gbproxy simulate: {error}\n")
         return 2
     return 0

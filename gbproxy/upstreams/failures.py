@@ -113,7 +113,7 @@ def _code(error: Mapping[str, Any], status: int | None) -> int | None:
     code = error.get("code")
     if isinstance(code, int) and not isinstance(code, bool):
         return code
-    if isinstance(code, str) and code.isascii() and code.isdigit():
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 5:
         return int(code)
     return status
 

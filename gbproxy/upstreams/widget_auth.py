@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,8 @@ _LAST_USE_S = 290  # when a new one cannot be had
 
 _ISSUER = "https://business.gemini.google"
 _AUDIENCE = "https://biz-discoveryengine.googleapis.com"
+# What every reader of addresses reads alike: others may take `https://a.example\\.google/` for a.example.
+_PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[!-\[\]-~]*")
 _ADVICE = (
     "Sign in to business.gemini.google again and renew SECURE_C_SES, HOST_C_OSES, CSESIDX and CONFIG_ID of this account"
 )
@@ -235,7 +238,8 @@ def _refresh_url(reply: Reply, base_url: str) -> str | None:
     is_same_origin = (target.scheme, target.netloc) == (own.scheme, own.netloc)
     is_google = host == "google.com" or host.endswith((".google.com", ".google"))
     is_trusted = is_same_origin or (target.scheme == "https" and is_google and "@" not in target.netloc)
-    return url if is_trusted and "refreshcookies" in target.path else None
+    is_plain = _PLAIN_ADDRESS.fullmatch(url) is not None
+    return url if is_trusted and is_plain and "refreshcookies" in target.path else None
 
 
 def _merge_cookies(account: Account, set_cookies: tuple[str, ...]) -> Account:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from typing import Any
 
 import pytest
@@ -339,3 +340,17 @@ def test_no_bytes_break_the_gateway(app: InProcess, body: bytes) -> None:
 
     assert reply.status == 400, reply.body
     assert reply.error["code"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"messages": [0] * 500_000}, {"messages": [HI], "stop": [0] * 500_000}], ids=["messages", "stop"]
+)
+@pytest.mark.timeout(20)
+def test_a_million_mistakes_cost_no_more_than_the_first(app: InProcess, fields: dict[str, Any]) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    reply = app.post(fields)
+
+    assert reply.status == 400
+    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kb < 100_000

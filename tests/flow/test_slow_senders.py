@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.serving import Call, Reply, Served
 
 Record = Callable[[str, object], None]
@@ -57,6 +59,22 @@ def test_a_client_that_sends_a_byte_a_second_is_let_go_and_others_are_served(
         assert (reply.status, reply.error["code"]) == (408, "request_timeout")
         assert reply.headers["x-should-retry"] == "false"
     assert slowest_s < 0.5
+
+
+def test_a_client_that_drips_behind_a_refused_request_is_let_go(gateway: Served) -> None:
+    with socket.create_connection(gateway.address, timeout=5) as dripping:
+        dripping.sendall(b"GARBAGE\r\n\r\n")
+        started = time.monotonic()
+        with pytest.raises(OSError, match=r"reset|pipe|abort"):
+            _drip(dripping, until=started + 5)
+
+    assert time.monotonic() - started < 3
+
+
+def _drip(connection: socket.socket, until: float) -> None:
+    while time.monotonic() < until:
+        connection.sendall(b"x")
+        time.sleep(0.1)
 
 
 def test_a_body_that_comes_in_pieces_is_taken(gateway: Served) -> None:

@@ -57,7 +57,7 @@ def sweepers() -> Iterator[list[Sweeper]]:
 
 
 def sweeper_for(upstream: Upstream, sweepers: list[Sweeper], capacity: int = 100, retry_s: float = 0.0) -> Sweeper:
-    sweeper = Sweeper(upstream, capacity=capacity, retry_s=retry_s)
+    sweeper = Sweeper(upstream, capacity=capacity, retry_s=retry_s, workers=2)
     sweepers.append(sweeper)
     return sweeper
 

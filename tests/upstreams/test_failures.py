@@ -111,6 +111,7 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
         "invalid_request_error",
     ),
     ("a malformed request", 400, BAD, RequestRefused, 400, "invalid_request_error"),
+    ("a code that is no code", 500, {"error": {"code": "9" * 5000}}, UpstreamBroken, 502, "upstream_error"),
     ("400 without a body", 400, b"", RequestRefused, 400, "invalid_request_error"),
     ("400 with a message alone", 400, {"message": "Missing."}, RequestRefused, 400, "invalid_request_error"),
     (
