@@ -219,6 +219,13 @@ def test_every_make_target_that_is_named_exists() -> None:
     assert named <= targets
 
 
+def test_every_make_target_that_has_a_description_is_named() -> None:
+    described = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", README.text))
+
+    assert described - named == set()
+
+
 def test_the_house_is_laid_out_as_it_is_drawn() -> None:
     (drawing,) = README.section("Development").blocks("text")
     modules = {path.name for path in (ROOT / "gbproxy").rglob("*.py")} | {"gunicorn.conf.py"}
