@@ -6,17 +6,18 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from gbproxy.accounts import Pool
 from gbproxy.domain import prompt as prompts
-from gbproxy.domain import shaping, usage
+from gbproxy.domain import usage
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
-from gbproxy.domain.events import ChatStream, Done, Flush, Refusal, Started, TextDelta, ThoughtDelta, Usage
+from gbproxy.domain.events import FLUSH, ChatStream, Done, Started
 from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.shaping import Shaper
 from gbproxy.errors import ContextLengthExceeded, GatewayError, RequestRefused, SessionGone, UpstreamError
 from gbproxy.observability import trace
 from gbproxy.upstreams.base import Upstream
@@ -25,24 +26,6 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = (0.1, 0.4)  # before the same account is asked again, jittered
 _SUCCESSOR_S = 3600.0  # how long an account's refusal of a retired model is remembered
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one answer weighs, in quarter tokens (domain/usage.py), and its length in characters."""
-
-    input_weight: int
-    text_weight: int = 0
-    thought_weight: int = 0
-    characters: int = 0
-
-    def begin_answer(self) -> None:
-        """Forget what an attempt that was given up had thought."""
-        self.text_weight = self.thought_weight = self.characters = 0
-
-    def usage(self) -> Usage:
-        reasoning = usage.tokens(self.thought_weight)
-        return Usage(usage.tokens(self.input_weight), usage.tokens(self.text_weight) + reasoning, reasoning)
 
 
 class Gateway:
@@ -82,63 +65,58 @@ class Gateway:
                 f"but the conversation has {len(prompt)}",
                 param="messages",
             )
-        shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
-        ask = _Ask(prompt, model, shows, Tally(usage.weight(prompt)))
         trace.current().facts |= {"model": model.id, "prompt_chars": len(prompt)}
+        shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
+        weight = usage.weight(prompt)
+        shaper = Shaper(shows)
         try:
-            with (
-                self._pool.lease() as account,
-                closing(self._answer(ask, account)) as answer,
-                closing(_started_at_content(answer, ask.tally)) as events,
-            ):
-                yield from events
-        finally:
-            _note(ask.tally)
-
-    def _answer(self, ask: _Ask, account: Account) -> ChatStream:
-        """One answer, `Started` first. Until something was said, another try may follow one that failed."""
-        trace.current().facts["account"] = account.id
-        tries = _Tries(self._catalogue, self._successors.current(account, ask.model))
-        while True:
-            said = False
-            yield Started(tries.model.id)
-            try:
-                with closing(self._attempt(ask, tries.model, account)) as events:
-                    for event in events:
-                        said = said or not isinstance(event, Flush)
-                        yield event
-            except (UpstreamError, ContextLengthExceeded) as error:
-                _log_failure(error, account)
-                if said:
-                    raise
-                tries.prepare_next(error, self._pause)
-            else:
+            with self._pool.lease() as account:
+                tries = self._begin(account, model)
+                said = False
+                while not said:
+                    shaper = Shaper(shows)
+                    try:
+                        with (
+                            self._session(account) as session,
+                            closing(self._upstream.stream(prompt, tries.model, account, session)) as events,
+                        ):
+                            for event in events:
+                                shown = shaper.shape(event)
+                                if not said:
+                                    # Until there is something to show, a failure is still a plain error, and may be
+                                    # followed by another try.
+                                    if shown is None or shown is FLUSH:
+                                        continue
+                                    said = True
+                                    _note_start(tries.model)
+                                    yield Started(tries.model.id)
+                                if isinstance(shown, Done):
+                                    yield shaper.usage(weight)
+                                if shown is not None:
+                                    yield shown
+                    except (UpstreamError, ContextLengthExceeded) as error:
+                        _log_failure(error, account)
+                        if said:
+                            raise
+                        tries.prepare_next(error, self._pause)
                 if tries.refusal is not None:
-                    self._successors.remember(account, ask.model, tries.model)
-                return
+                    self._successors.remember(account, model, tries.model)
+        finally:
+            _note_end(shaper, weight)
 
-    def _attempt(self, ask: _Ask, model: Model, account: Account) -> ChatStream:
-        """One try in a session of its own, which is deleted afterwards."""
+    def _begin(self, account: Account, model: Model) -> _Tries:
+        trace.current().facts["account"] = account.id
+        return _Tries(self._catalogue, self._successors.current(account, model))
+
+    @contextmanager
+    def _session(self, account: Account) -> Iterator[str]:
+        """A session of its own for one try, which is deleted afterwards."""
         trace.current().attempts += 1
-        ask.tally.begin_answer()
         session = self._upstream.open_session(account)
         try:
-            answer = shaping.name_files(self._upstream.stream(ask.prompt, model, account, session))
-            events = _weighed(answer, ask.tally)
-            with closing(events if ask.shows_thoughts else shaping.hide_thoughts(events)) as shown:
-                yield from shown
+            yield session
         finally:
             self._discard_session(account, session)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One request on its way: what is sent, to which model, and what is counted of the answer."""
-
-    prompt: str
-    model: Model
-    shows_thoughts: bool
-    tally: Tally
 
 
 @dataclass(slots=True)
@@ -190,44 +168,16 @@ class _Successors:
         _log_mapped(model, used, account)
 
 
-def _started_at_content(events: ChatStream, tally: Tally) -> ChatStream:
-    """Hold `Started` back until there is something to show, so that until then a failure is still a plain error."""
-    started: Started | None = None
-    for event in events:
-        if isinstance(event, Started):
-            started = event
-            continue
-        if started is not None:
-            if isinstance(event, Flush):
-                continue
-            measured = trace.current()
-            measured.ttft_ms = measured.elapsed_ms()
-            measured.facts["model"] = started.model
-            yield started
-            started = None
-        if isinstance(event, Done):
-            yield tally.usage()
-        yield event
+def _note_start(model: Model) -> None:
+    measured = trace.current()
+    measured.ttft_ms = measured.elapsed_ms()
+    measured.facts["model"] = model.id
 
 
-def _weighed(events: ChatStream, tally: Tally) -> ChatStream:
-    with closing(events):
-        for event in events:
-            match event:
-                case TextDelta(text) | Refusal(text):
-                    tally.text_weight += usage.weight(text)
-                    tally.characters += len(text)
-                case ThoughtDelta(text):
-                    tally.thought_weight += usage.weight(text)
-                case _:
-                    pass
-            yield event
-
-
-def _note(tally: Tally) -> None:
-    counted = tally.usage()
+def _note_end(shaper: Shaper, input_weight: int) -> None:
+    counted = shaper.usage(input_weight)
     trace.current().facts |= {
-        "answer_chars": tally.characters,
+        "answer_chars": shaper.characters,
         "input_tokens": counted.input_tokens,
         "output_tokens": counted.output_tokens,
     }

@@ -119,13 +119,32 @@ class _Connection(gevent.socket.socket):  # type: ignore[misc]
     gevent's own asks for the size of the system's buffer before each write, and waits for ever.
     """
 
+    _held = b""  # the rest of what was inserted
+
     def sendall(self, data: bytes, flags: int = 0) -> None:
-        view = memoryview(data)
+        if self._held:
+            data, self._held = self._held + data, b""
+        sent = self._send_now(data)
+        if sent == len(data):
+            return
+        view = memoryview(data)[sent:]
         while view:
             try:
                 view = view[self.send(view, flags, timeout=_STALLED_S) :]
             except TimeoutError:
                 raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from None
+
+    def insert(self, data: bytes) -> None:
+        """Send something short between two calls of `sendall`, without waiting; nothing when the client is not reading."""
+        if not self._held:
+            sent = self._send_now(data)
+            self._held = data[sent:] if sent else b""
+
+    def _send_now(self, data: bytes) -> int:
+        try:
+            return int(self._sock.send(data))
+        except BlockingIOError:
+            return 0
 
 
 class Log(Logger):  # type: ignore[misc]

@@ -49,7 +49,7 @@ def blueprint(gateway: Gateway, responder: sse.Responder, check_key: Callable[[]
         if call.stream:
             frames = render(events, Identity(), include_usage=call.include_usage)
             return responder.stream(frames, openai_errors.frame)
-        return responder.whole(lambda: _whole(events))
+        return responder.whole(_whole(events))
 
     return bp
 
@@ -62,9 +62,12 @@ class Identity:
     created: int = field(default_factory=lambda: int(time.time()))
 
 
-def render(events: ChatStream, identity: Identity, *, include_usage: bool) -> sse.Frames:
-    """Events -> chunks. What arrived together is joined: one frame for each Flush, and one for the end."""
-    chunks: list[str] = []
+def render(events: ChatStream, identity: Identity, *, include_usage: bool) -> sse.Pieces:
+    """Events -> chunks. What arrived together is joined: one frame for each Flush, and one for the end.
+
+    The events are not asked to go on behind `Done` before the last frame was written: so they know whether it was.
+    """
+    chunks: list[bytes] = []
     chunk = _Chunks(identity, "", include_usage=include_usage)
     with closing(events):
         for event in events:
@@ -73,31 +76,34 @@ def render(events: ChatStream, identity: Identity, *, include_usage: bool) -> ss
                     chunks.append(chunk.content(text))
                 case Flush():
                     if chunks:
-                        yield "".join(chunks).encode()
+                        yield b"".join(chunks)
                         chunks.clear()
                 case ThoughtDelta(text):
-                    chunks.append(chunk.delta(f'{{"reasoning_content":{sse.quote(text)}}}'))
+                    chunks.append(chunk.delta(b'{"reasoning_content":%b}' % sse.quote(text)))
                 case Refusal(sentence):
                     quoted = sse.quote(sentence)
-                    chunks.append(chunk.delta(f'{{"content":{quoted},"refusal":{quoted}}}'))
+                    chunks.append(chunk.delta(b'{"content":%b,"refusal":%b}' % (quoted, quoted)))
                 case Started(model):
                     chunk = _Chunks(identity, model, include_usage=include_usage)
-                    chunks.append(chunk.delta('{"role":"assistant","content":"","refusal":null}'))
+                    chunks.append(chunk.delta(b'{"role":"assistant","content":"","refusal":null}'))
                 case Usage():
                     usage = event
                 case Done(reason):
-                    chunks.append(chunk.delta("{}", finish_reason=reason))
+                    chunks.append(chunk.delta(b"{}", finish_reason=reason))
                     if include_usage:
                         chunks.append(chunk.usage(usage))
-                    chunks.append("data: [DONE]\n\n")
+                    chunks.append(b"data: [DONE]\n\n")
+                    yield b"".join(chunks)
+                    chunks.clear()
                 case Citation() | FileOutput():
                     pass  # files were named in the text; citations have no place in a chunk yet
-    yield "".join(chunks).encode()
 
 
-def _whole(events: ChatStream) -> bytes:
+def _whole(events: ChatStream) -> sse.Pieces:
+    """The whole answer as one piece; as in `render`, the events end behind it."""
     with closing(events):
-        return json.dumps(completion(collect(events), Identity()), ensure_ascii=False, separators=(",", ":")).encode()
+        yield _json(completion(collect(events), Identity()))
+        next(events, None)
 
 
 class _Chunks:
@@ -105,21 +111,20 @@ class _Chunks:
 
     def __init__(self, identity: Identity, model: str, *, include_usage: bool) -> None:
         head = {"id": identity.id, "object": "chat.completion.chunk", "created": identity.created, "model": model}
-        self._head = f"data: {json.dumps(head, separators=(',', ':'))[:-1]},"
-        self._before = f'{self._head}"choices":[{{"index":0,"delta":'
-        tail = ',"usage":null' if include_usage else ""
-        self._after = f"}}]{tail}}}\n\n"
-        self._content = f'{self._before}{{"content":', f'}},"logprobs":null,"finish_reason":null{self._after}'
+        self._head = b"data: %b," % _json(head)[:-1]
+        self._before = self._head + b'"choices":[{"index":0,"delta":'
+        self._after = b"}]%b}\n\n" % (b',"usage":null' if include_usage else b"")
+        self._content = self._before + b'{"content":', b'},"logprobs":null,"finish_reason":null' + self._after
 
-    def content(self, text: str) -> str:
+    def content(self, text: str) -> bytes:
         before, after = self._content
         return before + sse.quote(text) + after
 
-    def delta(self, delta: str, finish_reason: str | None = None) -> str:
-        return f'{self._before}{delta},"logprobs":null,"finish_reason":{json.dumps(finish_reason)}{self._after}'
+    def delta(self, delta: bytes, finish_reason: str | None = None) -> bytes:
+        return b'%b%b,"logprobs":null,"finish_reason":%b%b' % (self._before, delta, _json(finish_reason), self._after)
 
-    def usage(self, usage: Usage) -> str:
-        return f'{self._head}"choices":[],"usage":{json.dumps(_usage(usage), separators=(",", ":"))}}}\n\n'
+    def usage(self, usage: Usage) -> bytes:
+        return b'%b"choices":[],"usage":%b}\n\n' % (self._head, _json(_usage(usage)))
 
 
 def completion(answer: Answer, identity: Identity) -> dict[str, Any]:
@@ -146,3 +151,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "gbproxy_estimated": True,
     }
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

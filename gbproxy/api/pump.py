@@ -1,35 +1,40 @@
-"""Runs an answer beside the connection that it is for.
+"""Runs an answer for the connection that it is for.
 
-The answer is made in a greenlet of its own, a few pieces ahead at most; the connection's greenlet takes piece by piece.
-So it can say that it is still there while nothing comes, a client that reads slowly holds the upstream back, and one that
-leaves ends the answer at once, wherever it is waiting.
+The first piece is made in a greenlet of its own: until it is there, the connection's greenlet can say that it is still
+waiting. All others are made in the connection's greenlet, each when the one before has been written: so a client that reads
+slowly holds the upstream back, and the answer knows what was delivered. Whoever ends an answer from outside interrupts it
+wherever it is waiting.
 """
 
 from __future__ import annotations
 
-import contextlib
+import time
 from collections.abc import Generator, Mapping
-from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
 import gevent
-from gevent.queue import Empty, Full, Queue
 
 from gbproxy.api import client
 from gbproxy.errors import ClientGone, GatewayError
-
-_AHEAD = 4  # pieces, each of what one read of the upstream brought
 
 
 class Silence(Exception):
     """Nothing has come for the time given."""
 
 
+class _Interrupted(gevent.GreenletExit):  # type: ignore[misc]
+    """Thrown into an answer that has been failed; no fault that anybody could take for the upstream's."""
+
+    def __init__(self, reason: GatewayError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class _Raised:
-    """The answer's own end by an error, which comes after the pieces before it."""
+    """How the first piece ended in its own greenlet."""
 
     error: Exception
 
@@ -39,53 +44,80 @@ class Pump:
 
     def __init__(self, pieces: Generator[bytes], environ: Mapping[str, Any]) -> None:
         self._pieces = pieces
-        self._queue: Queue[bytes | _Raised | None] = Queue(_AHEAD)
+        self._loop = gevent.get_hub().loop
         self._failure: GatewayError | None = None
+        self._beginning: gevent.Greenlet | None = None
+        self._inside: Any = None  # who is making a piece now
+        self._since = 0.0  # when that began
+        self._ending: gevent.Greenlet | None = None
+        self._closed = False
         self._stop_watching = client.watch(environ, lambda: self.fail(ClientGone("the client has left")))
-        self._producer = gevent.spawn(copy_context().run, self._run)
+
+    def begin(self) -> None:
+        """Have the first piece made aside, so that `take` can wait for it with a limit."""
+        self._beginning = gevent.spawn(copy_context().run, self._first)
 
     def take(self, timeout_s: float | None = None) -> bytes | None:
-        """The next piece, or None at the end. Raises Silence, what the answer raises, or what `fail` was given."""
+        """The next piece, or None at the end. Raises what the answer raises, or what `fail` was given.
+
+        Raises Silence when a first piece that was begun aside is not there in time.
+        """
+        if self._beginning is not None:
+            self._beginning.join(timeout_s)
+            if not self._beginning.ready():
+                raise Silence
+            first: bytes | _Raised | None = self._beginning.value
+            self._beginning = None
+            self._raise_failure()
+            if isinstance(first, _Raised):
+                raise first.error
+            return first
         self._raise_failure()
+        self._inside = gevent.getcurrent()
+        self._since = time.monotonic()
         try:
-            piece: bytes | _Raised | None = self._queue.get(timeout=timeout_s)
-        except Empty:
-            raise Silence from None
-        self._raise_failure()
-        if isinstance(piece, _Raised):
-            raise piece.error
-        return piece
+            return next(self._pieces, None)
+        except _Interrupted as interrupted:
+            raise interrupted.reason from None
+        finally:
+            self._inside = None
+
+    def waited_s(self) -> float:
+        """For how long the piece that is being made now has been waited for; 0 between two pieces."""
+        return time.monotonic() - self._since if self._inside is not None else 0.0
 
     def fail(self, error: GatewayError) -> None:
         """End the answer with an error from outside, ahead of what waits; may be called from the event loop."""
-        if self._failure is not None:
-            return
-        self._failure = error
-        self._producer.kill(block=False)
-        with contextlib.suppress(Full):  # then nobody waits on it
-            self._queue.put_nowait(None)
+        if self._failure is None:
+            self._failure = error
+            self._loop.run_callback(self._interrupt)
 
     def close(self) -> None:
         """Let go of the answer and of all that it holds."""
+        self._closed = True
         self._stop_watching()
-        if self._failure is None:
-            self._producer.kill()
-        else:  # it is ending already: a second kill would hit it while it tidies up
-            self._producer.join()
+        for other in (self._beginning, self._ending):
+            if other is not None and self._failure is None:
+                other.kill()
+            elif other is not None:  # it is ending already: a second kill would hit it while it tidies up
+                other.join()
+        self._pieces.close()
 
-    def _run(self) -> None:
+    def _interrupt(self) -> None:
+        if self._closed or self._failure is None:
+            return
+        if self._beginning is not None:
+            self._beginning.kill(block=False)
+        elif self._inside is not None:
+            self._inside.throw(_Interrupted(self._failure))
+        else:  # the last piece is still being written, perhaps to somebody who never takes it
+            self._ending = gevent.spawn(self._pieces.close)
+
+    def _first(self) -> bytes | _Raised | None:
         try:
-            with closing(self._pieces) as pieces:
-                for piece in pieces:
-                    self._queue.put(piece)
+            return next(self._pieces, None)
         except Exception as error:  # noqa: BLE001  handed over: the connection's greenlet raises it
-            self._hand_over(_Raised(error))
-        else:
-            self._hand_over(None)
-
-    def _hand_over(self, end: _Raised | None) -> None:
-        if self._failure is None:  # else nobody takes it any more, and it would wait for ever
-            self._queue.put(end)
+            return _Raised(error)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

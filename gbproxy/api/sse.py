@@ -5,15 +5,15 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections.abc import Callable, Generator
 
 from flask import Response, request
 
 from gbproxy.api.admission import Admission
+from gbproxy.api.heartbeat import Heartbeat
 from gbproxy.api.pump import Pump, Silence
+from gbproxy.domain import jsontext
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import trace
 
@@ -23,10 +23,9 @@ COMMENT = b": ping\n\n"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 # JSON leaves these as they are, but readers that split text, not bytes, into lines take them for ends of lines.
-_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each text
+_LINE_ENDS = {end.encode(): b"\\u%04x" % ord(end) for end in ("\x85", "\u2028", "\u2029")}
 
-Frames = Generator[bytes]
+Pieces = Generator[bytes]
 
 
 class Responder:
@@ -37,14 +36,16 @@ class Responder:
         self._heartbeat_s = heartbeat_s or None
         self._running: set[_Running] = set()
 
-    def stream(self, frames: Frames, on_error: Callable[[GatewayError], bytes], heartbeat: bytes = COMMENT) -> Response:
+    def stream(self, frames: Pieces, on_error: Callable[[GatewayError], bytes], heartbeat: bytes = COMMENT) -> Response:
         """Stream `frames`, with `heartbeat` when nothing else was sent for a while.
 
         An error before the response has begun, by a frame or a heartbeat, is raised and gets a real status; a later one
-        becomes a frame. Raises Overloaded when the worker is full.
+        becomes a frame. Raises Overloaded when the worker is full. A frame has been written when the next is asked for.
         """
         running = _Running(frames, self._admission.enter(), self._running)
         try:
+            if self._heartbeat_s:
+                running.pump.begin()
             first = running.pump.take(self._heartbeat_s)
         except Silence:
             first = heartbeat
@@ -56,13 +57,18 @@ class Responder:
         response.call_on_close(running.close)  # also when the body is never begun
         return response
 
-    def whole(self, make: Callable[[], bytes]) -> Response:
-        """Answer with the JSON that `make` makes. Raises what it raises, or Overloaded when the worker is full."""
-        running = _Running((make() for _ in range(1)), self._admission.enter(), self._running)
+    def whole(self, pieces: Pieces) -> Response:
+        """Answer with the JSON that is the only piece. Raises what it raises, or Overloaded when the worker is full."""
+        running = _Running(pieces, self._admission.enter(), self._running)
         try:
-            return Response(running.pump.take(), mimetype="application/json")
-        finally:
+            text = running.pump.take() or b""
+        except BaseException:
             running.close()
+            raise
+        response = Response(_delivered(text, running), mimetype="application/json")
+        response.content_length = len(text)
+        response.call_on_close(running.close)
+        return response
 
     def expire(self) -> int:
         """The time to stop has come: end every answer that still runs with an error. Returns how many those are."""
@@ -73,7 +79,7 @@ class Responder:
 
     def _body(
         self, first: bytes, running: _Running, on_error: Callable[[GatewayError], bytes], heartbeat: bytes
-    ) -> Frames:
+    ) -> Pieces:
         measured = trace.current()
         sent = 0
         try:
@@ -81,6 +87,7 @@ class Responder:
             while piece is not None:
                 sent += len(piece)
                 yield piece
+                running.keep_alive(heartbeat, self._heartbeat_s)
                 try:
                     piece = running.pump.take(self._heartbeat_s)
                 except Silence:
@@ -100,26 +107,45 @@ class Responder:
 
 
 class _Running:
-    """An answer that runs: its pump and its place among the others, both given back by `close`."""
+    """An answer that runs: its pump, its heartbeat and its place among the others, all given back by `close`."""
 
-    def __init__(self, pieces: Frames, leave: Callable[[], None], others: set[_Running]) -> None:
+    def __init__(self, pieces: Pieces, leave: Callable[[], None], others: set[_Running]) -> None:
         self.pump = Pump(pieces, request.environ)
+        self._environ = request.environ
+        self._heart: Heartbeat | None = None
         self._leave = leave
         self._others = others
         others.add(self)
+
+    def keep_alive(self, beat: bytes, interval_s: float | None) -> None:
+        """Now that the response has begun: say so from time to time; said once, it holds."""
+        if self._heart is None and interval_s:
+            self._heart = Heartbeat(self.pump, self._environ, beat, interval_s)
 
     def close(self) -> None:
         if self in self._others:
             self._others.discard(self)
             self._leave()
+            if self._heart is not None:
+                self._heart.stop()
             self.pump.close()
 
 
-def quote(text: str) -> str:
+def _delivered(text: bytes, running: _Running) -> Pieces:
+    """The one piece; then the answer is told that it was written."""
+    try:
+        yield text
+        running.pump.take()
+    finally:
+        trace.current().facts["response_bytes"] = len(text)
+        running.close()
+
+
+def quote(text: str) -> bytes:
     """A JSON string that no client splits: characters stay as they are but for those that somebody takes for a line end."""
-    quoted = _encode(text)
-    return _LINE_ENDS.sub(_escaped, quoted) if _LINE_ENDS.search(quoted) else quoted
-
-
-def _escaped(character: re.Match[str]) -> str:
-    return f"\\u{ord(character[0]):04x}"
+    quoted = jsontext.encode_string(text)
+    if not quoted.isascii():
+        for end, escaped in _LINE_ENDS.items():
+            if end in quoted:
+                quoted = quoted.replace(end, escaped)
+    return quoted

@@ -97,7 +97,7 @@ class Answer:
 
 
 def collect(events: ChatStream) -> Answer:
-    """Read a stream to its end. Raises what the stream raises."""
+    """Read a stream up to its `Done`, which it is not asked to go beyond. Raises what the stream raises."""
     answer = Answer()
     text: list[str] = []
     thoughts: list[str] = []
@@ -118,6 +118,7 @@ def collect(events: ChatStream) -> Answer:
                 answer.usage = event
             case Done(reason):
                 answer.finish_reason = reason
+                break
             case FileOutput() | Flush():
                 pass
     answer.text = "".join(text)

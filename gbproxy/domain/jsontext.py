@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
+
+try:
+    import orjson
+except ImportError:  # where there is no build of it: the same results, slower
+    orjson = None  # type: ignore[assignment]
 
 _SURROGATE = re.compile(r"\\u[dD]")  # costs a third of two searches with `in`
 # A pair of surrogates is 12 characters long, a lone one 6, any other escape is taken as its first two.
@@ -34,6 +40,36 @@ def decode(text: str) -> Any:
     return value
 
 
+def decode_bytes_plainly(data: bytes) -> Any:
+    """As `decode`, for UTF-8 bytes. Raises UnicodeDecodeError, which is a ValueError, when they are none."""
+    return decode(data.decode())
+
+
+def decode_bytes_quickly(data: bytes) -> Any:
+    """The same with orjson, which is as strict, but takes no half of a surrogate pair and gives huge integers as floats."""
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return decode_bytes_plainly(data)
+
+
+def encode_string_plainly(text: str) -> bytes:
+    """A text as a JSON string in UTF-8; nothing is escaped that need not be."""
+    return _encode(text).encode("utf-8", "surrogatepass")
+
+
+def encode_string_quickly(text: str) -> bytes:
+    """The same with orjson."""
+    try:
+        return orjson.dumps(text)
+    except TypeError:  # half of a surrogate pair
+        return encode_string_plainly(text)
+
+
+decode_bytes: Callable[[bytes], Any] = decode_bytes_quickly if orjson else decode_bytes_plainly
+encode_string: Callable[[str], bytes] = encode_string_quickly if orjson else encode_string_plainly
+
+
 def _without_lone_surrogate(escape: re.Match[str]) -> str:
     return r"\ufffd" if len(escape[0]) == _LONE_SURROGATE_LENGTH else escape[0]
 
@@ -49,4 +85,5 @@ def _finite(digits: str) -> float:
     return number
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each text
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

@@ -1,32 +1,50 @@
-"""events -> events: what an answer must still become before a surface renders it."""
+"""event -> event: what an answer must still become before a surface renders it, and what it weighs."""
 
 from __future__ import annotations
 
-from contextlib import closing
+from dataclasses import dataclass
 
-from gbproxy.domain.events import ChatStream, FileOutput, TextDelta, ThoughtDelta
+from gbproxy.domain import usage
+from gbproxy.domain.events import ChatEvent, FileOutput, Refusal, TextDelta, ThoughtDelta, Usage
 
 _NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on yet.]"
 
 
-def hide_thoughts(events: ChatStream) -> ChatStream:
-    """Drop the thoughts."""
-    with closing(events):
-        for event in events:
-            if not isinstance(event, ThoughtDelta):
-                yield event
+@dataclass(slots=True)
+class Shaper:
+    """Shapes one answer. Counts in quarter tokens (domain/usage.py), and its text in characters."""
 
+    shows_thoughts: bool = True
+    text_weight: int = 0
+    thought_weight: int = 0
+    characters: int = 0
+    _line_is_open: bool = False
 
-def name_files(events: ChatStream) -> ChatStream:
-    """Put one line of text in the place of each file that cannot be delivered."""
-    line_is_open = False
-    with closing(events):
-        for event in events:
-            if isinstance(event, FileOutput):
+    def shape(self, event: ChatEvent) -> ChatEvent | None:
+        """The event as it is shown, or None when it is not: hidden thoughts.
+
+        A file that cannot be delivered becomes one line of text.
+        """
+        match event:
+            case TextDelta(text) if text:
+                self._line_is_open = not text.endswith("\n")
+            case Refusal(text):
+                pass
+            case FileOutput():
                 line = _NOT_DELIVERED.format(what=", ".join(filter(None, (event.name, event.mime_type))))
-                yield TextDelta(f"\n\n{line}\n" if line_is_open else f"{line}\n")
-                line_is_open = False
-                continue
-            if isinstance(event, TextDelta) and event.text:
-                line_is_open = not event.text.endswith("\n")
-            yield event
+                text = f"\n\n{line}\n" if self._line_is_open else f"{line}\n"
+                self._line_is_open = False
+                event = TextDelta(text)
+            case ThoughtDelta(text):
+                self.thought_weight += usage.weight(text)
+                return event if self.shows_thoughts else None
+            case _:
+                return event
+        self.text_weight += usage.weight(text)
+        self.characters += len(text)
+        return event
+
+    def usage(self, input_weight: int) -> Usage:
+        """The token counts of a prompt of that weight, and of this answer."""
+        reasoning = usage.tokens(self.thought_weight)
+        return Usage(usage.tokens(input_weight), usage.tokens(self.text_weight) + reasoning, reasoning)

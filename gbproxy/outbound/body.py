@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from urllib3.exceptions import DecodeError, IncompleteRead, ProtocolError
 
-READ_SIZE = 64 * 1024
+READ_SIZE = 64 * 1024  # at most
+_FIRST_READ_SIZE = 8 * 1024
 _MAX_SIZE_LINE = 1024
 
 
@@ -61,14 +62,17 @@ class _Chunked:
         self._left = 0  # bytes of the running chunk that are still to come, with its line end
         self._ended = False
         self._fault: ProtocolError | None = None
+        self._read_size = _FIRST_READ_SIZE
 
     def read(self) -> bytes:
         while not self._ended:
             if self._fault is not None:
                 raise self._fault
-            data = self._read1(READ_SIZE)
+            data = self._read1(self._read_size)
             if not data:
                 raise IncompleteRead(0, 1)
+            # Room for what comes next: large pieces in few reads, and no large buffer for each small piece.
+            self._read_size = min(max(_FIRST_READ_SIZE, 4 * len(data)), READ_SIZE)
             pieces: list[bytes] = []
             try:
                 self._split(data, pieces)

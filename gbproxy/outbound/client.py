@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gbproxy.observability import trace
 from gbproxy.outbound.adapter import Adapter, prepared
-from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts, upstream_errors
+from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts, reraise
 from gbproxy.outbound.reply import Reply, StreamedReply
 
 
@@ -45,13 +45,14 @@ class Outbound:
         measured = trace.current()
         measured.wait_begins()
         try:
-            with upstream_errors(self._timeouts, started):
-                response = self._adapter.send(
-                    prepared(method, url, headers, body),
-                    stream=True,
-                    timeout=(self._timeouts.connect_s, min(self._timeouts.read_s, self._timeouts.request_s)),
-                    proxies=self._proxies,
-                )
+            response = self._adapter.send(
+                prepared(method, url, headers, body),
+                stream=True,
+                timeout=(self._timeouts.connect_s, min(self._timeouts.read_s, self._timeouts.request_s)),
+                proxies=self._proxies,
+            )
+        except Exception as error:  # noqa: BLE001  raised again, in our words
+            reraise(error, self._timeouts, started)
         finally:
             measured.wait_ends()
         try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import requests
 import socks  # type: ignore[import-untyped]
@@ -27,25 +26,28 @@ class Timeouts:
 DEFAULT_TIMEOUTS = Timeouts()
 
 
-@contextmanager
-def upstream_errors(timeouts: Timeouts, started: float) -> Iterator[None]:
-    """Turn what requests and urllib3 raise into ours. Their messages hold addresses and are not passed on."""
-    try:
-        yield
-    except (requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError) as error:
-        raise UpstreamTimeout(f"no connection to the upstream within {timeouts.connect_s:g} s") from error
-    except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
-        raise UpstreamTimeout(what_took_too_long(timeouts, time.perf_counter() - started)) from error
-    except requests.exceptions.ProxyError as error:
-        raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
-    except (requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError) as error:
-        raise UpstreamError(f"the upstream's TLS certificate or handshake failed ({_cause(error)})") from error
-    except urllib3.exceptions.DecodeError as error:
-        raise UpstreamProtocolError("the upstream's answer could not be decompressed") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        if any(isinstance(known, socks.ProxyError) for known in _chain(error)):
+def reraise(error: Exception, timeouts: Timeouts, started: float) -> NoReturn:
+    """Raise what requests, urllib3 or the system raised as our error, anything else as it is.
+
+    Their messages hold addresses and are not passed on. `started`: when the request was sent (time.perf_counter).
+    """
+    match error:
+        case requests.ConnectTimeout() | urllib3.exceptions.ConnectTimeoutError():
+            raise UpstreamTimeout(f"no connection to the upstream within {timeouts.connect_s:g} s") from error
+        case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError() | TimeoutError():
+            raise UpstreamTimeout(what_took_too_long(timeouts, time.perf_counter() - started)) from error
+        case requests.exceptions.ProxyError():
             raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
-        raise UpstreamBroken(f"the connection to the upstream broke ({_cause(error)})") from error
+        case requests.exceptions.SSLError() | urllib3.exceptions.SSLError() | ssl.SSLError():
+            raise UpstreamError(f"the upstream's TLS certificate or handshake failed ({_cause(error)})") from error
+        case urllib3.exceptions.DecodeError():
+            raise UpstreamProtocolError("the upstream's answer could not be decompressed") from error
+        case requests.RequestException() | urllib3.exceptions.HTTPError() | OSError():
+            if any(isinstance(known, socks.ProxyError) for known in _chain(error)):
+                raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
+            raise UpstreamBroken(f"the connection to the upstream broke ({_cause(error)})") from error
+        case _:
+            raise error
 
 
 def what_took_too_long(timeouts: Timeouts, elapsed_s: float) -> str:

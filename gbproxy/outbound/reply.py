@@ -12,7 +12,7 @@ import urllib3.exceptions
 from gbproxy.errors import UpstreamProtocolError, UpstreamTimeout
 from gbproxy.observability import trace
 from gbproxy.outbound.body import body_of
-from gbproxy.outbound.faults import Timeouts, upstream_errors, what_took_too_long
+from gbproxy.outbound.faults import Timeouts, reraise, what_took_too_long
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 _LINGER_S = 0.05  # how long the end of a body that is already whole may take
@@ -44,27 +44,28 @@ class StreamedReply:
     def set_cookies(self) -> tuple[str, ...]:
         return tuple(self._raw.headers.getlist("Set-Cookie"))
 
-    def reads(self) -> Generator[bytes]:
-        """Yield the decoded body as it arrives, in the pieces in which it arrives.
+    def read(self) -> bytes:
+        """Wait for the next piece of the decoded body, as it arrives; b"" at the end.
 
         Raises UpstreamTimeout on silence or when the whole answer takes too long, UpstreamError when the connection breaks.
         """
         measured = trace.current()
-        while True:
-            started = time.perf_counter()
-            left_s = self._begun + self._timeouts.request_s - started
-            if left_s <= 0:
-                raise UpstreamTimeout(what_took_too_long(self._timeouts, self._timeouts.request_s))
-            if left_s < self._silence_s:
-                self._set_timeout(left_s)
-            measured.wait_begins()
-            try:
-                with upstream_errors(self._timeouts, self._begun):
-                    data = self._body.read()
-            finally:
-                measured.wait_ends()
-            if not data:
-                return
+        left_s = self._begun + self._timeouts.request_s - time.perf_counter()
+        if left_s <= 0:
+            raise UpstreamTimeout(what_took_too_long(self._timeouts, self._timeouts.request_s))
+        if left_s < self._silence_s:
+            self._set_timeout(left_s)
+        measured.wait_begins()
+        try:
+            return self._body.read()
+        except Exception as error:  # noqa: BLE001  raised again, in our words
+            reraise(error, self._timeouts, self._begun)
+        finally:
+            measured.wait_ends()
+
+    def reads(self) -> Generator[bytes]:
+        """What `read` gives, until the end."""
+        while data := self.read():
             yield data
 
     def read_body(self, limit: int = MAX_BODY_BYTES) -> bytes:

@@ -17,6 +17,7 @@ from gbproxy.upstreams import failures
 from gbproxy.upstreams.grounding import citations
 
 _WHOLE = ("SUCCEEDED", "SKIPPED")
+_MEDIA_FIELDS = frozenset({"file", "inlineData", "generatedImages", "attachments"})
 _MEDIA = ("image/", "video/", "audio/")
 _REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
 
@@ -82,7 +83,9 @@ class AssistReader:
             raise UpstreamError("the upstream cancelled the answer")
         replies = [_dict(reply) for reply in _list(answer.get("replies"))]
         is_repeat = state in _WHOLE and self._repeats(replies, answer)
-        events = [event for reply in replies for event in self._reply(reply, is_repeat=is_repeat)]
+        events: list[ChatEvent] = []
+        for reply in replies:
+            self._reply(reply, events, is_repeat=is_repeat)
         if isinstance(state, str) and state:
             self._state = state  # only now: an element that cannot be read makes no answer whole
         if self._state == "SKIPPED" or is_blocked:
@@ -91,33 +94,36 @@ class AssistReader:
             events.append(Refusal(_IGNORED if ignored and not is_blocked else _BLOCKED))
         return events
 
-    def _reply(self, reply: Mapping[str, Any], *, is_repeat: bool) -> Iterator[ChatEvent]:
-        """The events of one reply. A repeat adds no text; files and sources that come with it count."""
+    def _reply(self, reply: Mapping[str, Any], events: list[ChatEvent], *, is_repeat: bool) -> None:
+        """Add the events of one reply. A repeat adds no text; files and sources that come with it count."""
         grounded = _dict(reply.get("groundedContent"))
         content = _dict(grounded.get("content"))
         text = content.get("text")
         is_thought = content.get("thought") is True
         fragments = len(self._texts)
         if isinstance(text, str) and text and (is_thought or not is_repeat):
-            yield from self._text(text, is_thought=is_thought)
-        yield from self._media(reply, grounded, content)
+            self._text(text, events, is_thought=is_thought)
+        if not (
+            _MEDIA_FIELDS.isdisjoint(content) and _MEDIA_FIELDS.isdisjoint(reply) and _MEDIA_FIELDS.isdisjoint(grounded)
+        ):
+            events += self._media(reply, grounded, content)
         metadata = grounded.get("textGroundingMetadata")
         if isinstance(metadata, dict) and not is_thought:
             fragment = self._texts[-1] if len(self._texts) > fragments else ""
-            yield from citations(metadata, fragment=fragment, texts=self._texts)
+            events += citations(metadata, fragment=fragment, texts=self._texts)
 
-    def _text(self, text: str, *, is_thought: bool) -> Iterator[ChatEvent]:
+    def _text(self, text: str, events: list[ChatEvent], *, is_thought: bool) -> None:
         if is_thought or (not self._texts and status_line(text) in self._status_lines):
             self._thoughts = True
             self._held.clear()
-            yield ThoughtDelta(text)
+            events.append(ThoughtDelta(text))
             return
         if not self._texts and not text.strip():
             self._held.append(text)
             return
-        for part in (*self._held, text):
+        for part in (*self._held, text) if self._held else (text,):
             self._texts.append(part)
-            yield TextDelta(part)
+            events.append(TextDelta(part))
         self._held.clear()
 
     def _media(

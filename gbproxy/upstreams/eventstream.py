@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from sseclient import SSEClient
@@ -13,7 +13,8 @@ from gbproxy.upstreams.objects import MAX_ELEMENT_BYTES, ObjectReader, decode_js
 
 _BLANK_LINE = b"\n\n"
 _NOTHING_BEGUN = re.compile(rb"(?:[ \t]*+\n|:[^\n]*+\n)*+[ \t]*+")
-_DONE = "[DONE]"
+_DONE = b"[DONE]"
+_DATA = b"data:"
 _MANY_LINES = 64
 
 
@@ -49,20 +50,14 @@ class EventReader(ObjectReader):
         if end >= 0:
             whole = bytes(buffer[:end])
             del buffer[: end + len(_BLANK_LINE)]
-            try:
-                for event in SSEClient(self._events(whole)).events():
-                    objects += self._objects_of(event.data.strip(" \t\n"))
-            except UnicodeDecodeError as error:
-                raise UpstreamProtocolError("an event of the upstream's answer is not UTF-8") from error
+            for event in whole.split(_BLANK_LINE):
+                self._check_size(len(event) + 1)  # with its last line's end, which counts too while it is unfinished
+                for data in _data_of(event):
+                    objects += self._objects_of(data.strip(b" \t\n"))
         self._check_size(len(buffer))
 
-    def _events(self, whole: bytes) -> Iterator[bytes]:
-        for event in whole.split(_BLANK_LINE):
-            self._check_size(len(event) + 1)  # with the end of its last line, which counts too while it is unfinished
-            yield (_on_one_line(event) if event.count(b"\n") > _MANY_LINES else event) + _BLANK_LINE
-
-    def _objects_of(self, data: str) -> list[dict[str, Any]]:
-        if data in ("", _DONE):
+    def _objects_of(self, data: bytes) -> list[dict[str, Any]]:
+        if data in (b"", _DONE):
             return []
         value = decode_json(data)
         self._is_empty = False
@@ -78,10 +73,20 @@ class EventReader(ObjectReader):
             raise UpstreamProtocolError("the upstream's answer was empty")
 
 
+def _data_of(event: bytes) -> Iterable[bytes]:
+    """The data of one whole event. The usual one is a single line of it, which needs no parser."""
+    if event.startswith(_DATA) and b"\n" not in event:
+        return (event[len(_DATA) :],)
+    lines = _on_one_line(event) if event.count(b"\n") > _MANY_LINES else event
+    try:
+        return [parsed.data.encode() for parsed in SSEClient(iter((lines + _BLANK_LINE,))).events()]
+    except UnicodeDecodeError as error:
+        raise UpstreamProtocolError("an event of the upstream's answer is not UTF-8") from error
+
+
 def _on_one_line(event: bytes) -> bytes:
     """The data of an event of very many lines, because sseclient copies all of it again for each line.
 
     A tab joins the lines: like the newline it is JSON's white space, and forbidden inside a string.
     """
-    prefix = b"data:"
-    return prefix + b"\t".join(line.removeprefix(prefix) for line in event.split(b"\n") if line.startswith(prefix))
+    return _DATA + b"\t".join(line.removeprefix(_DATA) for line in event.split(b"\n") if line.startswith(_DATA))

@@ -134,11 +134,7 @@ class ArrayReader(ObjectReader):
 
     def _decode(self, start: int, end: int) -> dict[str, Any]:
         self._check_size(end - start)
-        try:
-            text = self._buffer[start:end].decode()
-        except UnicodeDecodeError as error:
-            raise UpstreamProtocolError("an element of the upstream's answer is not UTF-8") from error
-        element: dict[str, Any] = decode_json(text)  # it begins with a brace
+        element: dict[str, Any] = decode_json(bytes(self._buffer[start:end]))  # it begins with a brace
         return element
 
 

@@ -90,9 +90,11 @@ class ObjectReader(ABC):
             raise UpstreamProtocolError(self._failure)
 
 
-def decode_json(text: str) -> Any:
+def decode_json(data: bytes) -> Any:
     """Decode one JSON text without white space around it; every way to fail is an UpstreamProtocolError."""
     try:
-        return jsontext.decode(text)
+        return jsontext.decode_bytes(data)
+    except UnicodeDecodeError as error:
+        raise UpstreamProtocolError("an element of the upstream's answer is not UTF-8") from error
     except ValueError as error:
         raise UpstreamProtocolError(f"an element of the upstream's answer {error}") from error

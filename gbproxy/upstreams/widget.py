@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -27,17 +26,13 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamProtocolError,
 )
-from gbproxy.outbound import Outbound, Reply, StreamedReply
+from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams import failures
-from gbproxy.upstreams.assist import AssistReader
-from gbproxy.upstreams.eventstream import EventReader
-from gbproxy.upstreams.jsonstream import ArrayReader
-from gbproxy.upstreams.objects import ObjectReader
+from gbproxy.upstreams.reading import AnswerReading
 from gbproxy.upstreams.widget_auth import WidgetAuth
 
 log = logging.getLogger(__name__)
 
-_END_S = 2.0  # an answer that is whole waits no longer for what may follow it
 _MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError)  # when a session is to be opened
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
@@ -90,46 +85,25 @@ class Widget:
         """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said."""
         body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
         url = self._url("widgetStreamAssist") + ("?alt=sse" if self._settings.framing == "sse" else "")
-        said = False
         for is_last in (False, True):
             bearer = self._auth.bearer(account)
+            said = False
             try:
-                with (
-                    self._outbound.stream("POST", url, self._headers(bearer), body) as reply,
-                    closing(self._events(reply)) as events,
-                ):
-                    for event in events:
-                        said = said or event is not FLUSH
-                        yield event
+                with self._outbound.stream("POST", url, self._headers(bearer), body) as reply:
+                    if reply.status != 200:
+                        raise failures.from_reply(reply.status, reply.headers, reply.read_body())
+                    answer = AnswerReading(reply, self._settings.status_lines)
+                    while (events := answer.read()) is not None:
+                        for event in events:
+                            said = True
+                            yield event
+                        if not answer.ended:
+                            yield FLUSH
                 return
             except TokenRefused as error:
                 self._auth.discard(account, bearer)
                 if is_last or said:
                     raise _refused(error) from error
-
-    def _events(self, reply: StreamedReply) -> ChatStream:
-        if reply.status != 200:
-            raise failures.from_reply(reply.status, reply.headers, reply.read_body())
-        assist = AssistReader(self._settings.status_lines)
-        reader: ObjectReader | None = None
-        try:
-            for data in reply.reads():
-                reader = reader or _reader(reply.headers.get("Content-Type", ""), data)
-                was_complete = assist.complete
-                for element in reader.feed(data):
-                    yield from assist.read(element)
-                yield FLUSH
-                if reader.complete:
-                    break
-                if assist.complete and not was_complete:
-                    reply.limit_silence(_END_S)
-            (reader or ArrayReader()).close()
-        except UpstreamError:
-            if not assist.complete:  # what breaks behind the answer's end takes nothing from it
-                yield FLUSH  # what came with the fault, ahead of it
-                raise
-        reply.finish()
-        yield from assist.finish(closed=reader is not None and reader.complete)
 
     def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
@@ -190,19 +164,6 @@ def _fixed_headers(settings: WidgetSettings) -> Mapping[str, str]:
         "X-Server-Timeout": str(settings.server_timeout_s),
         **settings.headers,
     }
-
-
-def _reader(content_type: str, first: bytes) -> ObjectReader:
-    """The reader for what is arriving: by its content type, and where that does not say, by its first bytes."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "text/event-stream":
-        return EventReader()
-    if kind.endswith("json"):
-        return ArrayReader()
-    if kind == "text/html":
-        raise UpstreamProtocolError("the upstream sent a web page in place of an answer")
-    looks_like_events = first.lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
-    return EventReader() if looks_like_events else ArrayReader()
 
 
 def _refused(error: GatewayError) -> CredentialRefused:

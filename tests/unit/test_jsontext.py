@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gbproxy.domain import jsontext
 from gbproxy.domain.jsontext import decode
 
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
-)
+
+def values_with(integers: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | integers | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=20,
+    )
+
+
+values = values_with(st.integers())
 
 
 @given(values, st.booleans())
@@ -89,3 +95,39 @@ def test_what_is_decoded_can_always_be_sent_on(text: str) -> None:
         return
 
     assert json.dumps(value, ensure_ascii=False).encode()
+
+
+# In bytes, with and without orjson
+
+LONE = json.dumps("a\ud83d, \udc00b")
+
+
+@given(values_with(st.integers(-(2**63), 2**64 - 1)))
+def test_bytes_are_decoded_alike_with_and_without_orjson(value: Any) -> None:
+    data = json.dumps(value).encode()
+
+    assert jsontext.decode_bytes_quickly(data) == jsontext.decode_bytes_plainly(data)
+
+
+@pytest.mark.parametrize("decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly])
+def test_half_a_surrogate_pair_becomes_a_replacement_character(decode_bytes: Any) -> None:
+    assert decode_bytes(LONE.encode()) == "a\ufffd, \ufffdb"
+
+
+@pytest.mark.parametrize("decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly])
+@pytest.mark.parametrize("data", [b"NaN", b"1e999", b"{} {}", b"", b"[" * 100_000, b'"\xff"', b'{"a":1,}'])
+def test_what_is_not_json_is_refused(decode_bytes: Any, data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  UnicodeDecodeError is one, too
+        decode_bytes(data)
+
+
+@given(st.text())
+def test_a_text_is_encoded_alike_with_and_without_orjson(text: str) -> None:
+    quoted = jsontext.encode_string_quickly(text)
+
+    assert json.loads(quoted) == text
+    assert json.loads(jsontext.encode_string_plainly(text)) == text
+
+
+def test_half_a_surrogate_pair_is_encoded_all_the_same() -> None:
+    assert jsontext.encode_string_quickly("a\ud83d") == jsontext.encode_string_plainly("a\ud83d")

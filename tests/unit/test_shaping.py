@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
+from gbproxy.domain import usage
 from gbproxy.domain.events import (
     FLUSH,
     ChatEvent,
-    ChatStream,
     Citation,
     Done,
     FileOutput,
@@ -17,46 +15,53 @@ from gbproxy.domain.events import (
     Started,
     TextDelta,
     ThoughtDelta,
+    Usage,
 )
-from gbproxy.domain.shaping import hide_thoughts, name_files
-from gbproxy.errors import UpstreamError
+from gbproxy.domain.shaping import Shaper
 
 PICTURE = FileOutput("image/png", "f1", "cat.png")
 NAMED = "[The model made a file (cat.png, image/png), which cannot be passed on yet.]"
 
 
-class Source:
-    """A stream that tells whether it was closed."""
-
-    def __init__(self, *events: ChatEvent, error: Exception | None = None) -> None:
-        self.closed = False
-        self._events = events
-        self._error = error
-
-    def stream(self) -> ChatStream:
-        try:
-            yield from self._events
-            if self._error is not None:
-                raise self._error
-        finally:
-            self.closed = True
+def shaped(*events: ChatEvent, shows_thoughts: bool = True) -> list[ChatEvent]:
+    shaper = Shaper(shows_thoughts)
+    return [event for event in map(shaper.shape, events) if event is not None]
 
 
 def text_of(*events: ChatEvent) -> str:
-    shaped = name_files(Source(*events).stream())
-    return "".join(event.text for event in shaped if isinstance(event, TextDelta))
+    return "".join(event.text for event in shaped(*events) if isinstance(event, TextDelta))
 
 
 # Thoughts
 
 
 def test_hidden_thoughts_are_dropped_and_everything_else_stays_in_order() -> None:
-    kept: list[ChatEvent] = [Started("m"), TextDelta("a"), FLUSH, Citation(0, 1, "u"), PICTURE, Refusal("no"), Done()]
+    kept: list[ChatEvent] = [Started("m"), TextDelta("a"), FLUSH, Citation(0, 1, "u"), Refusal("no"), Done()]
     mixed = [event for pair in zip([ThoughtDelta("t")] * len(kept), kept, strict=True) for event in pair]
 
-    shown = list(hide_thoughts(Source(*mixed).stream()))
+    assert shaped(*mixed, shows_thoughts=False) == kept
 
-    assert shown == kept
+
+def test_shown_thoughts_stay() -> None:
+    assert shaped(ThoughtDelta("t"), TextDelta("a")) == [ThoughtDelta("t"), TextDelta("a")]
+
+
+# What an answer weighs
+
+
+def test_everything_that_was_said_is_counted_shown_or_not() -> None:
+    shaper = Shaper(shows_thoughts=False)
+
+    for event in (ThoughtDelta("Hm, hm."), TextDelta("Hello"), FLUSH, Refusal("No."), PICTURE):
+        shaper.shape(event)
+
+    thoughts, said = (
+        usage.weight("Hm, hm."),
+        usage.weight("Hello") + usage.weight("No.") + usage.weight(NAMED + "\n") + 2 * usage.weight("\n"),
+    )
+    reasoning = usage.tokens(thoughts)
+    assert shaper.usage(40) == Usage(10, usage.tokens(said) + reasoning, reasoning)
+    assert shaper.characters == len("HelloNo.") + len(NAMED) + 3
 
 
 # Files
@@ -103,34 +108,6 @@ def test_thoughts_and_flushes_between_do_not_count_as_text() -> None:
 
 
 def test_no_file_object_and_no_other_change_comes_out() -> None:
-    source = Source(Started("m"), ThoughtDelta("t"), PICTURE, FLUSH, Done())
+    events = [Started("m"), ThoughtDelta("t"), PICTURE, FLUSH, Done()]
 
-    shaped = list(name_files(source.stream()))
-
-    assert shaped == [Started("m"), ThoughtDelta("t"), TextDelta(f"{NAMED}\n"), FLUSH, Done()]
-
-
-# Closing
-
-
-@pytest.mark.parametrize("shape", [hide_thoughts, name_files])
-def test_closing_early_closes_the_stream_inside(shape: Callable[[ChatStream], ChatStream]) -> None:
-    source = Source(TextDelta("a"), TextDelta("b"))
-    shaped = shape(source.stream())
-    next(shaped)
-
-    shaped.close()
-
-    assert source.closed
-
-
-@pytest.mark.parametrize("shape", [hide_thoughts, name_files])
-def test_an_error_passes_through_and_closes_the_stream_inside(shape: Callable[[ChatStream], ChatStream]) -> None:
-    broken = UpstreamError("the upstream failed")
-    source = Source(TextDelta("a"), error=broken)
-
-    with pytest.raises(UpstreamError) as caught:
-        list(shape(source.stream()))
-
-    assert caught.value is broken
-    assert source.closed
+    assert shaped(*events) == [Started("m"), ThoughtDelta("t"), TextDelta(f"{NAMED}\n"), FLUSH, Done()]

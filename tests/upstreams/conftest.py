@@ -1,6 +1,22 @@
 """Property tests are about what holds, not about how fast a busy machine is."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from gbproxy.domain import jsontext
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["orjson", "plain"])
+def either_decoder(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The readers as they are where orjson is installed, and where it is not."""
+    chosen = jsontext.decode_bytes
+    jsontext.decode_bytes = jsontext.decode_bytes_quickly if request.param else jsontext.decode_bytes_plainly
+    yield
+    jsontext.decode_bytes = chosen

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from gbproxy.errors import UpstreamProtocolError
 from gbproxy.upstreams.eventstream import EventReader
 
+pytestmark = pytest.mark.usefixtures("either_decoder")
+
 Objects = list[dict[str, Any]]
 
 GOLDEN: Objects = [

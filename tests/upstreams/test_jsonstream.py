@@ -21,9 +21,12 @@ from hypothesis import strategies as st
 from gbproxy.errors import UpstreamProtocolError
 from gbproxy.upstreams.jsonstream import ArrayReader
 
-pytestmark = pytest.mark.parametrize(
-    "new_reader", [partial(ArrayReader), partial(ArrayReader, guess_layout=False)], ids=["guessing", "scanning"]
-)
+pytestmark = [
+    pytest.mark.usefixtures("either_decoder"),
+    pytest.mark.parametrize(
+        "new_reader", [partial(ArrayReader), partial(ArrayReader, guess_layout=False)], ids=["guessing", "scanning"]
+    ),
+]
 
 NewReader = Callable[..., ArrayReader]
 Objects = list[dict[str, Any]]

@@ -1,0 +1,95 @@
+"""One streamed reply, read by read: bytes -> elements -> events. Source: docs/upstream.md, framing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gbproxy.domain.events import ChatEvent
+from gbproxy.errors import GatewayError, UpstreamError, UpstreamProtocolError
+from gbproxy.upstreams.assist import AssistReader
+from gbproxy.upstreams.eventstream import EventReader
+from gbproxy.upstreams.jsonstream import ArrayReader
+from gbproxy.upstreams.objects import ObjectReader
+
+_END_S = 2.0  # an answer that is whole waits no longer for what may follow it
+
+
+class Body(Protocol):
+    """The part of a reply that still arrives."""
+
+    headers: Mapping[str, str]
+
+    def read(self) -> bytes: ...
+    def limit_silence(self, seconds: float) -> None: ...
+    def finish(self) -> None: ...
+
+
+class AnswerReading:
+    """Reads one answer. No generator, so that what waits for the network stands on few frames: each costs memory."""
+
+    def __init__(self, reply: Body, status_lines: frozenset[str]) -> None:
+        self._reply = reply
+        self._assist = AssistReader(status_lines)
+        self._reader: ObjectReader | None = None
+        self._failure: GatewayError | None = None
+        self.ended = False  # the events that `read` returned last were the last ones
+
+    def read(self) -> list[ChatEvent] | None:
+        """Wait for bytes and return the events that they complete, perhaps none; None behind the last.
+
+        A fault is raised by the call after the one that returned what came ahead of it.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self.ended:
+            return None
+        events: list[ChatEvent] = []
+        try:
+            self.ended = not self._read(events)
+        except GatewayError as error:
+            if not (self._assist.complete and isinstance(error, UpstreamError)):
+                self._failure = error
+                return events
+            self.ended = True  # what breaks behind the answer's end takes nothing from it
+        if self.ended:
+            self._reply.finish()
+            is_closed = self._reader is not None and self._reader.complete
+            self._add_end(events, is_closed=is_closed)
+        return events
+
+    def _read(self, events: list[ChatEvent]) -> bool:
+        """Append the events of one read; whether more may come."""
+        data = self._reply.read()
+        if not data:
+            (self._reader or ArrayReader()).close()
+            return False
+        if self._reader is None:
+            self._reader = _reader(self._reply.headers.get("Content-Type", ""), data)
+        assist = self._assist
+        was_complete = assist.complete
+        for element in self._reader.feed(data):
+            events += assist.read(element)
+        if assist.complete and not was_complete:
+            self._reply.limit_silence(_END_S)
+        return not self._reader.complete
+
+    def _add_end(self, events: list[ChatEvent], *, is_closed: bool) -> None:
+        try:
+            events += self._assist.finish(closed=is_closed)
+        except UpstreamError as error:
+            self._failure = error
+            self.ended = False
+
+
+def _reader(content_type: str, first: bytes) -> ObjectReader:
+    """The reader for what is arriving: by its content type, and where that does not say, by its first bytes."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "text/event-stream":
+        return EventReader()
+    if kind.endswith("json"):
+        return ArrayReader()
+    if kind == "text/html":
+        raise UpstreamProtocolError("the upstream sent a web page in place of an answer")
+    looks_like_events = first.lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+    return EventReader() if looks_like_events else ArrayReader()
