@@ -71,6 +71,7 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
         max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
         cors=Cors(settings.cors_origins),
         trusted_proxies=settings.trusted_proxies,
+        is_full=responder.is_full,
     )
     check_key = auth.required(auth.Keys(key.get_secret_value() for key in settings.api_keys))
     app.register_blueprint(health.blueprint(pool.usable, drain.has_begun))

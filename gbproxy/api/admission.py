@@ -18,13 +18,13 @@ class Admission:
 
     def enter(self) -> Callable[[], None]:
         """Take a place; what comes back gives it back, once however often it is called. Raises Overloaded."""
-        if self._running >= self._limit:
-            raise Overloaded("the gateway has as many answers running as it may", retry_after=_RETRY_S)
+        if self.is_full():
+            raise full()
         self._running += 1
         return self._leave_once()
 
-    def running(self) -> int:
-        return self._running
+    def is_full(self) -> bool:
+        return self._running >= self._limit
 
     def _leave_once(self) -> Callable[[], None]:
         left = False
@@ -36,3 +36,8 @@ class Admission:
                 self._running -= 1
 
         return leave
+
+
+def full() -> Overloaded:
+    """What is said to a request for which there is no place."""
+    return Overloaded("the gateway has as many answers running as it may", retry_after=_RETRY_S)

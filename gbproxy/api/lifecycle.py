@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
@@ -20,6 +21,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gbproxy.api import openai_errors
+from gbproxy.api.admission import full
 from gbproxy.api.cors import Cors
 from gbproxy.domain import jsontext
 from gbproxy.errors import (
@@ -46,12 +48,23 @@ _BODY_READ = 64 * 1024
 _QUIET = frozenset({"/health", "/livez", "/readyz"})  # probes come every few seconds
 
 
-def install(app: Flask, *, max_body_bytes: int, cors: Cors, trusted_proxies: int = 0) -> None:
-    """Give the app its outer layer. `trusted_proxies`: how many in front of it set `X-Forwarded-*`."""
+def install(
+    app: Flask,
+    *,
+    max_body_bytes: int,
+    cors: Cors,
+    trusted_proxies: int = 0,
+    is_full: Callable[[], bool] = lambda: False,
+) -> None:
+    """Give the app its outer layer.
+
+    `trusted_proxies`: how many in front of it set `X-Forwarded-*`. While it `is_full`, a request that would take a place is
+    refused before anything is made of it: thousands at once must not keep a probe waiting.
+    """
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # they would be redirects, which lose a POST's body
-    app.wsgi_app = _Entry(app.wsgi_app, cors)  # type: ignore[method-assign]
+    app.wsgi_app = _Entry(app.wsgi_app, cors, is_full)  # type: ignore[method-assign]
     if trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=trusted_proxies, x_proto=trusted_proxies, x_host=trusted_proxies
@@ -114,9 +127,10 @@ def _body_in_time() -> Iterator[bytes]:
 class _Entry:
     """The outermost WSGI layer: starts the trace, takes `//` and a trailing `/` for what was meant, answers OPTIONS."""
 
-    def __init__(self, inner: WSGIApplication, cors: Cors) -> None:
+    def __init__(self, inner: WSGIApplication, cors: Cors, is_full: Callable[[], bool]) -> None:
         self._inner = inner
         self._cors = cors
+        self._is_full = is_full
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
@@ -127,8 +141,27 @@ class _Entry:
             )
             start_response("204 No Content", [*headers.items(), ("x-request-id", measured.request_id)])
             return []
+        if environ["REQUEST_METHOD"] == "POST" and self._is_full():
+            return self._refuse(environ, start_response, measured)
         environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         return self._inner(environ, start_response)
+
+    def _refuse(
+        self, environ: WSGIEnvironment, start_response: StartResponse, measured: trace.Trace
+    ) -> Iterable[bytes]:
+        error = full()
+        body = json.dumps(openai_errors.body(error)).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "x-request-id": measured.request_id,
+            **openai_errors.headers(error),
+            **self._cors.headers(environ.get("HTTP_ORIGIN")),
+        }
+        start_response("503 Service Unavailable", [*headers.items()])
+        facts = {"method": "POST", "route": "-", "status": error.status, "code": error.code}
+        log.info("request.done", extra={**facts, "elapsed_ms": round(measured.elapsed_ms(), 1)})
+        return [body]
 
 
 def _finish(response: Response, cors: Cors) -> Response:

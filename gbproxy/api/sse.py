@@ -70,6 +70,10 @@ class Responder:
         response.call_on_close(running.close)
         return response
 
+    def is_full(self) -> bool:
+        """Whether a further answer would be refused."""
+        return self._admission.is_full()
+
     def expire(self) -> int:
         """The time to stop has come: end every answer that still runs with an error. Returns how many those are."""
         left = list(self._running)
