@@ -32,7 +32,7 @@ class NameTaken(Exception):
     """Another stored account has this name."""
 
 
-_LIST = select(accounts).order_by(accounts.c.created_at, accounts.c.id)
+_LIST = select(accounts).order_by(accounts.c.created_at, accounts.c.name)
 _ADD = insert(accounts)
 _CHANGE = (
     update(accounts)

@@ -19,6 +19,7 @@ _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x6762_7072_6F78_79  # PostgreSQL's advisory locks are numbers: "gbproxy"
 _LOCKED_S = 60.0  # how long another process' migration is waited for
 _PAUSE_S = 0.2
+_SAY_AFTER_S = 1.0
 _SAY_EVERY_S = 5.0
 
 
@@ -41,16 +42,16 @@ def migrate(
 ) -> None:
     """Run what migrations are missing. A server that is still starting is waited for. Raises CannotMigrate."""
     deadline = clock() + patience_s
-    said_at = -_SAY_EVERY_S
+    say_at = clock() + _SAY_AFTER_S
     while True:
         try:
             return _migrate(database, clock, sleep)
         except (exc.OperationalError, exc.InterfaceError) as error:
             if clock() >= deadline or not _may_pass(database, error):
                 raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
-            if clock() - said_at >= _SAY_EVERY_S:
+            if clock() >= say_at:
                 log.warning("database.awaited", extra={"reason": reason(error), "left_s": round(deadline - clock())})
-                said_at = clock()
+                say_at = clock() + _SAY_EVERY_S
         except exc.SQLAlchemyError as error:
             raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
         sleep(_PAUSE_S)

@@ -14,10 +14,14 @@ Condition = Callable[[Any], ColumnElement[bool]]
 
 
 def upsert(database: Database, table: Table, *columns: str, when: Condition | None = None) -> Any:
-    """Put a row in, or replace `columns` of the one that is there, `when` (given the new row) allows it; None: always."""
+    """Put a row in, or replace `columns` of the one that is there: always, or if `when` (given the new row) holds.
+
+    It changes one row, or none.
+    """
     statement = (sqlite if database.kind == "sqlite" else postgresql).insert(table)
-    return statement.on_conflict_do_update(
+    upserting = statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
         set_={name: statement.excluded[name] for name in columns},
         where=when(statement.excluded) if when else None,
     )
+    return upserting.execution_options(preserve_rowcount=True)
