@@ -30,7 +30,7 @@ _LONGEST_PAUSE_S = 0.05
 _RETRY_AFTER_S = 2.0
 
 T = TypeVar("T")
-AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
