@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 from flask import Flask
@@ -17,6 +18,9 @@ from gbproxy.domain.models import Catalogue
 from gbproxy.gateway import Gateway
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
+from gbproxy.storage.database import Database
+from gbproxy.storage.preparation import private_database
+from gbproxy.storage.secrets import Cipher
 from gbproxy.sweeper import Sweeper
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget import Widget, WidgetSettings
@@ -36,11 +40,14 @@ class Parts:
     outbound: Outbound
     responder: Responder
     drain: Drain
+    database: Database
+    cipher: Cipher
 
     def close(self) -> None:
         """End what runs between requests; at the end of a worker."""
         self.sweeper.close()
         self.outbound.close()
+        self.database.close()
 
 
 def create_app(settings: Settings | None = None, *, upstream: Upstream | None = None) -> Flask:
@@ -65,7 +72,9 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     app = Flask("gbproxy", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.extensions[EXTENSION] = Parts(settings, pool, gateway, sweeper, outbound, responder, drain)
+    app.extensions[EXTENSION] = Parts(
+        settings, pool, gateway, sweeper, outbound, responder, drain, _database(settings), _cipher(settings)
+    )
     lifecycle.install(
         app,
         max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
@@ -93,6 +102,16 @@ def _accounts(settings: Settings) -> list[Account]:
         )
         for account in settings.accounts
     ]
+
+
+def _database(settings: Settings) -> Database:
+    if settings.database_url is None:
+        return private_database()
+    return Database(settings.database_url.get_secret_value(), temporary=settings.database_is_temporary)
+
+
+def _cipher(settings: Settings) -> Cipher:
+    return Cipher([key.get_secret_value() for key in settings.secret_keys] or [secrets.token_urlsafe(32)])
 
 
 def _outbound(settings: Settings) -> Outbound:

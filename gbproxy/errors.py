@@ -15,6 +15,7 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
   + UnsupportedMediaType         415  unsupported_media_type
   + ClientGone                   499  client_gone             nobody is there to read this; for the log
   + Overloaded                   503  overloaded              the gateway is full, or stopping
+  + StorageUnavailable           503  storage_unavailable     the database is away, and the request needs it
   + NotOffered                   501  not_implemented
   + NoAccountAvailable           503  no_account_available
   + UpstreamError                502  upstream_error          the upstream broke, or said nothing of use
@@ -90,6 +91,10 @@ class ClientGone(GatewayError):
 
 class Overloaded(GatewayError):
     status, code = 503, "overloaded"
+
+
+class StorageUnavailable(GatewayError):
+    status, code = 503, "storage_unavailable"
 
 
 class NotOffered(GatewayError):

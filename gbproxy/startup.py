@@ -6,11 +6,12 @@ whose environment is still the same.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import secrets
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 
 from gevent import monkey
 
@@ -19,11 +20,14 @@ from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
+from gbproxy.settings.rules import outlives_the_process
 
 log = logging.getLogger(__name__)
 
 _EXIT_BAD_SETTINGS = 2
 
+
+_TEMPORARY = "GBPROXY_TEMPORARY_DATABASE"  # ours: "<process id> <its directory>"
 
 _in_force: list[Settings] = []  # what the last start or reload of this process has read
 
@@ -48,10 +52,15 @@ def _load(environ: MutableMapping[str, str] | None) -> Settings:
     _require_patching(environ)
     settings = read(environ)
     json_logging.configure(settings.log_level, settings.log_format)
-    if settings.api_keys:
-        return settings
-    _make_key(environ)
-    return read(environ)
+    if not settings.api_keys:
+        _make_key(environ)
+    if _needs_database(settings, environ):
+        _make_database(settings, environ)
+    settings = read(environ)
+    settings = settings.model_copy(update={"database_is_temporary": _TEMPORARY in environ})
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    _prepare_database(url, [key.get_secret_value() for key in settings.secret_keys], settings.database_is_temporary)
+    return settings
 
 
 def announce(settings: Settings) -> None:
@@ -93,3 +102,43 @@ def _make_key(environ: MutableMapping[str, str]) -> None:
     # Never through logging: logs are shipped.
     print(f"API_KEYS is not set. The key for this start: {key}", file=sys.stderr, flush=True)  # noqa: T201
     log.warning("api_key.generated", extra={"fingerprint": auth.fingerprint(key)})
+
+
+def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bool:
+    """Whether none is set that outlives the process, nor has this process made one at its start."""
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    maker, _, folder = environ.get(_TEMPORARY, "").partition(" ")
+    if folder and f"{folder}/" in url:
+        return maker != str(os.getpid())  # inherited: gone as soon as its maker is
+    environ.pop(_TEMPORARY, None)
+    return not outlives_the_process(url)
+
+
+def _make_database(settings: Settings, environ: MutableMapping[str, str]) -> None:
+    from gbproxy.storage import preparation
+
+    folder = preparation.new_folder()
+    atexit.register(preparation.remove, folder, os.getpid())
+    environ["DATABASE_URL"] = preparation.url_in(folder)
+    environ[_TEMPORARY] = f"{os.getpid()} {folder}"
+    environ.pop("DATABASE_URL_FILE", None)
+    if not settings.secret_keys:
+        environ["SECRET_KEY"] = secrets.token_urlsafe(32)
+        environ.pop("SECRET_KEY_FILE", None)
+
+
+_prepared: set[tuple[str, ...]] = set()  # addresses and keys; a reload finds the same tables
+
+
+def _prepare_database(url: str, secret_keys: Sequence[str], temporary: bool) -> None:
+    """What cannot be used ends the process with status 2."""
+    from gbproxy.storage import preparation
+
+    if (url, *secret_keys) in _prepared:
+        return
+    try:
+        preparation.prepare(url, secret_keys, temporary=temporary)
+    except preparation.CannotBeUsed as error:
+        print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
+        raise SystemExit(_EXIT_BAD_SETTINGS) from None
+    _prepared.add((url, *secret_keys))

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import openai
 import pytest
 
+from tests.databases import PostgreSQL, postgresql
 from tests.serving import Front, Served, SharedUpstream, serving
 
 
@@ -57,6 +58,13 @@ def client(gateway: Served) -> Iterator[openai.OpenAI]:
     """The official client, without retries of its own."""
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of this test process' own."""
+    with postgresql() as running:
+        yield running
 
 
 # Times that tests measured and that a reader of the run wants to see: record_property(MEASURED, "what: so long").

@@ -31,7 +31,7 @@ DO_NOTHING = frozenset({
 
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
 NOT_YET = frozenset({
-    "ADMIN_KEY", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "MAX_ATTEMPTS", "ACCOUNT_ORDER", "SESSION_TIMEOUT",
+    "ADMIN_KEY", "REDIS_URL", "MAX_ATTEMPTS", "ACCOUNT_ORDER", "SESSION_TIMEOUT",
     "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
 })  # fmt: skip
 
@@ -193,7 +193,8 @@ class Settings(BaseSettings):
     )
     admin_key: SecretStr | None = Field(None, description="the console's own password")
     secret_keys: Keys = Field(
-        (), description="encrypts stored credentials and signs links; several, comma-separated, rotate"
+        (),
+        description="encrypts what the database keeps; several, comma-separated: the first encrypts, all decrypt",
     )
     accounts: tuple[AccountSettings, ...] = Field(
         (),
@@ -252,6 +253,7 @@ class Settings(BaseSettings):
     )
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
     ignored: tuple[str, ...] = Field((), description="no variable: names of variables that are set and have no effect")
+    database_is_temporary: bool = Field(False, description="no variable: the database was made for this start alone")
 
     @field_validator("default_model")
     @classmethod
@@ -276,6 +278,6 @@ class Settings(BaseSettings):
 VARIABLES = {
     name: {"secret_keys": "SECRET_KEY"}.get(name, name.upper())
     for name in Settings.model_fields
-    if name not in ("accounts", "ignored")
+    if name not in ("accounts", "ignored", "database_is_temporary")
 }
 ACCOUNT_VARIABLES = {name: name.upper() for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")}

@@ -115,9 +115,41 @@ def _url(text: str, schemes: tuple[str, ...]) -> SplitResult:
 
 
 def database_url(text: str) -> str:
-    if not re.match(r"sqlite:///|postgresql://.", text):
+    if text.startswith("sqlite:///"):
+        if outlives_the_process(text):
+            _writable_file(text.removeprefix("sqlite:///"))
+    elif text.startswith("postgresql://"):
+        _server(text)
+    else:
         raise ValueError("must begin with sqlite:/// (four slashes for an absolute path) or postgresql://")
     return text
+
+
+def _writable_file(path: str) -> None:
+    if re.search(r"[?#\x00-\x1f]", path):
+        raise ValueError("must not contain `?`, `#` or control characters")
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise ValueError("the directory of its file does not exist")
+    if os.path.isdir(path):
+        raise ValueError("must be the path of a file, and is a directory")
+    # SQLite puts files of its own beside it.
+    if not os.access(os.path.dirname(path) or ".", os.W_OK | os.X_OK) or (
+        os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK)
+    ):
+        raise ValueError("the file, or the directory it is in, cannot be written to")
+
+
+def _server(text: str) -> None:
+    allowed = "must look like postgresql://user:password@host:port/database"
+    if not re.fullmatch(r"[!-~]+", text) or "#" in text:
+        raise ValueError(f"{allowed}; other signs in a password are written as %XX")
+    try:
+        parts = urlsplit(text)
+        named, _ = parts.netloc or parts.query, parts.port  # reading the port checks it
+    except ValueError:
+        raise ValueError(f"{allowed}; `@`, `:` and `/` in a password are written %40, %3A and %2F") from None
+    if not named or not parts.path.strip("/"):
+        raise ValueError(allowed)
 
 
 def outlives_the_process(url: str) -> bool:

@@ -28,6 +28,8 @@ WORDS = {
     "unset": "未设置",
     "made at start": "启动时生成",
     "built-in catalogue": "内置目录",
+    "a private temporary SQLite file": "私有的临时 SQLite 文件",
+    "random per start": "每次启动随机生成",
     "the system's": "系统自带",
 }
 

@@ -1,0 +1,1 @@
+"""What outlives a request: SQLite or PostgreSQL by SQLAlchemy Core, secrets encrypted. The only room that speaks SQL."""

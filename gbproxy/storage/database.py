@@ -1,0 +1,191 @@
+"""The one connection to the database: SQLite or PostgreSQL, each statement on its own or several as one transaction.
+
+A connection is never held while anything else is waited for. Whatever goes wrong is StorageUnavailable, soon: after a
+failure calls fail at once for a second, then one of them tries; so an outage delays nobody for long, nor does it last
+longer for us than it does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from sqlalchemy import Connection, Engine, Executable, Row, exc
+
+from gbproxy.errors import StorageUnavailable
+from gbproxy.storage import engines
+
+log = logging.getLogger(__name__)
+
+LOCKED_S = 2.0  # how long a locked SQLite file is waited for
+REST_S = 1.0  # after a failure: calls fail at once for so long
+
+_FIRST_PAUSE_S = 0.001
+_LONGEST_PAUSE_S = 0.05
+_RETRY_AFTER_S = 2.0
+
+T = TypeVar("T")
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+class Conflict(Exception):
+    """What must be unique is there already."""
+
+
+class Database:
+    """Safe for many threads at once, and for processes that fork: each makes connections of its own, at first use.
+
+    `temporary`: it is gone with the process, and so should be what stands for it elsewhere.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        temporary: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.url = engines.parse(url)
+        self.temporary = temporary
+        self.failures = 0  # calls that have failed in this process
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._pid = 0
+        self._inherited: list[Engine] = []  # a parent's: to drop them would close its connections
+        self._away_since: float | None = None
+        self._rests_until = 0.0
+        self._trying = False
+
+    @property
+    def kind(self) -> Literal["sqlite", "postgresql"]:
+        return "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
+
+    def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
+        """The rows of one statement, which is a transaction by itself."""
+        return self._run(lambda connection: connection.execute(statement, values).all())
+
+    def change(self, statement: Executable, values: Values = None) -> int:
+        """How many rows one statement has changed; it is a transaction by itself."""
+        return self._run(lambda connection: connection.execute(statement, values).rowcount)
+
+    def transact(self, action: Callable[[Connection], T]) -> T:
+        """What `action` returns, all its statements as one transaction. It waits for nothing but the database."""
+
+        def whole(connection: Connection) -> T:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.kind == "sqlite" else "BEGIN")
+            try:
+                result = action(connection)
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                if not connection.invalidated:
+                    connection.exec_driver_sql("ROLLBACK")
+                raise
+            return result
+
+        return self._run(whole)
+
+    def close(self) -> None:
+        """Close this process' connections; the next call makes new ones."""
+        with self._lock:
+            if self._engine is not None and self._pid == os.getpid():
+                self._engine.dispose()
+                self._engine = None
+
+    def _run(self, action: Callable[[Connection], T]) -> T:
+        trying = self._admit()
+        patience = LOCKED_S
+        pause = _FIRST_PAUSE_S
+        try:
+            while True:
+                try:
+                    with self._connections().connect() as connection:
+                        result = action(connection)
+                    break
+                except exc.IntegrityError as error:
+                    raise Conflict from error
+                except exc.SQLAlchemyError as error:
+                    if not is_locked(error) or patience <= 0:
+                        raise self._failed(error) from error
+                # Here, and not inside of SQLite: others go on meanwhile.
+                self._sleep(pause)
+                patience -= pause
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+        finally:
+            if trying:
+                self._trying = False
+        if self._away_since is not None:
+            self._recovered()
+        return result
+
+    def _admit(self) -> bool:
+        """Refuse while the database is away, but let one call after the other try; True for the one that tries."""
+        if self._away_since is None:
+            return False
+        if self._trying or self._clock() < self._rests_until:
+            self.failures += 1
+            raise _unavailable()
+        self._trying = True
+        return True
+
+    def _connections(self) -> Engine:
+        if self._engine is None or self._pid != os.getpid():
+            with self._lock:
+                if self._engine is not None and self._pid != os.getpid():
+                    self._inherited.append(self._engine)
+                    self._engine = None
+                if self._engine is None:
+                    self._engine = engines.pooled(self.url, temporary=self.temporary)
+                    self._pid = os.getpid()
+        return self._engine
+
+    def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
+        self.failures += 1
+        if not _is_outage(error):  # a statement that this database does not take: a defect, or a foreign schema
+            log.error("database.failed", exc_info=error)
+            return _unavailable()
+        self._rests_until = self._clock() + REST_S
+        if self._away_since is None:
+            self._away_since = self._clock()
+            log.error("database.unavailable", extra={"reason": reason(error)})
+        return _unavailable()
+
+    def _recovered(self) -> None:
+        away_since, self._away_since = self._away_since, None
+        if away_since is not None:
+            log.info("database.available", extra={"away_s": round(self._clock() - away_since, 1)})
+
+
+def reason(error: exc.SQLAlchemyError) -> str:
+    """Why, in the database's words: the first line, which has no values in it, or the kind of error."""
+    if isinstance(error, exc.TimeoutError):
+        return "no connection was free in time"
+    driver = error.orig if isinstance(error, exc.DBAPIError) else None
+    return str(driver).partition("\n")[0] if driver else type(error).__name__
+
+
+def _unavailable() -> StorageUnavailable:
+    return StorageUnavailable("the gateway's database cannot be used at the moment", retry_after=_RETRY_AFTER_S)
+
+
+def _is_outage(error: exc.SQLAlchemyError) -> bool:
+    """Whether the database itself is away, rather than one statement wrong."""
+    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError) or (
+        isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    )
+
+
+def is_locked(error: exc.SQLAlchemyError) -> bool:
+    """Whether another writer has the SQLite file."""
+    driver = error.orig if isinstance(error, exc.OperationalError) else None
+    return isinstance(driver, sqlite3.OperationalError) and (
+        getattr(driver, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    )

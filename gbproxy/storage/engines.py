@@ -1,0 +1,87 @@
+"""A database's address -> SQLAlchemy's engine, with the limits in time that each kind of database needs.
+
+Everything runs in autocommit: one statement is one transaction, and one round trip; longer ones say BEGIN themselves.
+A driver is imported when an engine of its kind is made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, Engine, NullPool, QueuePool, create_engine, event, make_url
+
+_CONNECT_S = 3
+_STATEMENT_S = 5.0
+_FREE_S = 2.0  # to wait for a connection of the pool
+_CONNECTIONS = 5  # of one worker: none is held for longer than a statement takes
+
+
+def parse(url: str) -> URL:
+    """`sqlite:///path` and `postgresql://…`, the latter by psycopg 3."""
+    if url.startswith("sqlite:///"):
+        return URL.create("sqlite", database=url.removeprefix("sqlite:///"))
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def pooled(url: URL, *, temporary: bool = False) -> Engine:
+    """What requests use. `temporary`: nothing in it matters after a crash."""
+    if url.get_backend_name() == "sqlite":
+        # Nothing gives way between BEGIN and COMMIT: threads apart, one connection is enough.
+        return _sqlite(url, temporary, poolclass=QueuePool, pool_size=2, max_overflow=8, pool_timeout=_FREE_S)
+    return _postgresql(
+        url,
+        _STATEMENT_S,
+        poolclass=QueuePool,
+        pool_size=_CONNECTIONS,
+        max_overflow=_CONNECTIONS,
+        pool_timeout=_FREE_S,
+        pool_pre_ping=True,
+    )
+
+
+def patient(url: URL) -> Engine:
+    """What migrations use: a connection for each use, and all the time that a statement wants."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, False, poolclass=NullPool)
+    return _postgresql(url, None, poolclass=NullPool)
+
+
+def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:
+    # Not to wait inside of SQLite: that would hold up the whole worker (Database waits).
+    connecting = {"timeout": 0, "check_same_thread": False}
+    engine = _engine(url, connecting, options)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.execute(f"PRAGMA synchronous={'OFF' if temporary else 'NORMAL'}")
+
+    return engine
+
+
+def _postgresql(url: URL, statement_s: float | None, **options: Any) -> Engine:
+    from gbproxy.storage.postgresql import connect
+
+    connecting = {
+        "connect_timeout": _CONNECT_S,
+        "tcp_user_timeout": _CONNECT_S * 1000,
+        "prepare_threshold": None,  # a pooler in between may give the next statement to another server process
+        "application_name": "gbproxy",
+    }
+    engine = _engine(url, {name: value for name, value in connecting.items() if name not in url.query}, options)
+
+    @event.listens_for(engine, "do_connect")
+    def within_limits(dialect: object, record: object, arguments: Any, keywords: Any) -> Any:
+        return connect(statement_s, *arguments, **keywords)
+
+    return engine
+
+
+def _engine(url: URL, connecting: dict[str, Any], options: dict[str, Any]) -> Engine:
+    return create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        hide_parameters=True,
+        connect_args=connecting,
+        **options,
+    )

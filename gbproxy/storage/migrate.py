@@ -1,0 +1,137 @@
+"""Bring a database to the tables of this version: under a lock, from one process (startup does it before any fork)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, exc, inspect, text
+
+from gbproxy.storage import engines
+from gbproxy.storage.database import Database, is_locked, reason
+from gbproxy.storage.tables import REVISION, metadata
+
+log = logging.getLogger(__name__)
+
+_FOLDER = Path(__file__).parent / "migrations"
+_LOCK = 0x6762_7072_6F78_79  # PostgreSQL's advisory locks are numbers: "gbproxy"
+_LOCKED_S = 60.0  # how long another process' migration is waited for
+_PAUSE_S = 0.2
+_SAY_AFTER_S = 1.0
+_SAY_EVERY_S = 5.0
+
+
+class CannotMigrate(Exception):
+    """Why a database cannot be used, for the user; neither address nor password is in it."""
+
+
+def create(database: Database) -> None:
+    """Make the tables of a temporary database, which no other version will ever see: no need for its history."""
+    _in_wal_mode(database)
+    database.transact(metadata.create_all)
+
+
+def migrate(
+    database: Database,
+    *,
+    patience_s: float = 15.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Run what migrations are missing. A server that is still starting is waited for. Raises CannotMigrate."""
+    deadline = clock() + patience_s
+    say_at = clock() + _SAY_AFTER_S
+    while True:
+        try:
+            return _migrate(database, clock, sleep)
+        except (exc.OperationalError, exc.InterfaceError) as error:
+            if clock() >= deadline or not _may_pass(database, error):
+                raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
+            if clock() >= say_at:
+                log.warning("database.awaited", extra={"reason": reason(error), "left_s": round(deadline - clock())})
+                say_at = clock() + _SAY_EVERY_S
+        except exc.SQLAlchemyError as error:
+            raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
+        sleep(_PAUSE_S)
+
+
+def _may_pass(database: Database, error: exc.DBAPIError) -> bool:
+    return database.kind == "postgresql" or is_locked(error)
+
+
+def _migrate(database: Database, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    if database.kind == "sqlite":
+        _in_wal_mode(database)
+    engine = engines.patient(database.url)
+    with engine.connect() as connection:
+        if _revision(connection) == REVISION:
+            return
+        _begin_alone(connection, clock() + _LOCKED_S, clock, sleep)
+        try:
+            before = _revision(connection)  # another process may have been faster
+            if before != REVISION:
+                _upgrade(connection)
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            if not connection.invalidated:
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+    if before != REVISION:
+        log.info("database.migrated", extra={"before": before, "after": REVISION})
+
+
+def _begin_alone(
+    connection: Connection, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> None:
+    """Begin a transaction that no other process' migration runs beside."""
+    while not _has_begun(connection):
+        if clock() >= deadline:
+            raise CannotMigrate("the database is locked: another process is still changing its tables")
+        sleep(_PAUSE_S)
+
+
+def _has_begun(connection: Connection) -> bool:
+    if connection.dialect.name == "sqlite":
+        try:
+            connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        except exc.OperationalError as error:
+            if is_locked(error):
+                return False
+            raise
+        return True
+    connection.exec_driver_sql("BEGIN")
+    if connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar_one():
+        return True
+    connection.exec_driver_sql("ROLLBACK")
+    return False
+
+
+def _revision(connection: Connection) -> str | None:
+    """The newest migration that has run here; None: none has. Without alembic, which need not be loaded for it."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise CannotMigrate("the database was made by a newer version of gbproxy, or is none of gbproxy's") from error
+
+
+def _in_wal_mode(database: Database) -> None:
+    """Readers and the writer do not wait for each other. The mode stays with the file."""
+    engine = engines.patient(database.url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=5000")  # nobody is served yet
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")

@@ -1,0 +1,91 @@
+"""Offices that one worker holds for all, each for a limited time; and which workers are alive.
+
+The clocks of all machines on one database must agree within a few seconds: the limits are told in their time.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+
+from sqlalchemy import bindparam, delete, select
+
+from gbproxy.storage.database import Database
+from gbproxy.storage.tables import offices, workers
+from gbproxy.storage.upsert import upsert
+
+_GIVE_UP = delete(offices).where(offices.c.name == bindparam("office"), offices.c.holder == bindparam("worker"))
+_HOLDER = select(offices.c.holder).where(offices.c.name == bindparam("office"), offices.c.until > bindparam("now"))
+_SEEN = select(workers.c.id).where(workers.c.seen_at >= bindparam("since"))
+_LEAVE = delete(workers).where(workers.c.id == bindparam("worker"))
+_FORGET = delete(workers).where(workers.c.seen_at < bindparam("before"))
+
+
+class WorkerId:
+    """This process' random name, made at its first use: each process that forks has its own."""
+
+    def __init__(self) -> None:
+        self._made = (0, "")
+
+    def __call__(self) -> str:
+        if self._made[0] != os.getpid():
+            self._made = (os.getpid(), secrets.token_hex(16))
+        return self._made[1]
+
+
+class Offices:
+    """`clock`: Unix seconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]) -> None:
+        self._database = database
+        self._clock = clock
+        self._worker_id = worker_id
+        self._take = upsert(
+            database,
+            offices,
+            "holder",
+            "until",
+            when=lambda new: (offices.c.holder == new.holder) | (offices.c.until <= bindparam("now")),
+        )
+
+    def take(self, office: str, for_s: float) -> bool:
+        """Take a free office, or keep the one that is ours, for so long from now; False: another worker holds it."""
+        now = self._clock()
+        values = {"name": office, "holder": self._worker_id(), "until": now + for_s, "now": now}
+        return self._database.change(self._take, values) == 1
+
+    def give_up(self, office: str) -> None:
+        """Let another worker take it at once."""
+        self._database.change(_GIVE_UP, {"office": office, "worker": self._worker_id()})
+
+    def holder(self, office: str) -> str | None:
+        """The worker that holds it now."""
+        found = self._database.fetch(_HOLDER, {"office": office, "now": self._clock()})
+        return found[0].holder if found else None
+
+
+class Workers:
+    """Who is alive: each worker says so every second or so. `clock`: Unix seconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]) -> None:
+        self._database = database
+        self._clock = clock
+        self._worker_id = worker_id
+        self._touch = upsert(database, workers, "seen_at")
+
+    def touch(self) -> None:
+        """This worker is alive."""
+        self._database.change(self._touch, {"id": self._worker_id(), "seen_at": self._clock()})
+
+    def seen(self, within_s: float) -> frozenset[str]:
+        """The workers that were alive within the last seconds."""
+        return frozenset(row.id for row in self._database.fetch(_SEEN, {"since": self._clock() - within_s}))
+
+    def leave(self) -> None:
+        """This worker ends: what it holds is free for others at once."""
+        self._database.change(_LEAVE, {"worker": self._worker_id()})
+
+    def forget(self, after_s: float) -> int:
+        """Forget those that have not been seen for so long."""
+        return self._database.change(_FORGET, {"before": self._clock() - after_s})

@@ -1,0 +1,126 @@
+"""What the upstream has given for accounts, whichever they are: renewed cookies, bearer tokens; all of it encrypted.
+
+A value that none of the keys can read is left out and logged, as if it were not there.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, delete, or_, select
+
+from gbproxy.storage.database import Database
+from gbproxy.storage.secrets import Cipher, Unreadable
+from gbproxy.storage.tables import cookies, tokens
+from gbproxy.storage.upsert import upsert
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RenewedCookies:
+    """To be used as long as the account's credential, as given, has the digest `replaces`."""
+
+    replaces: str
+    secure_c_ses: str = field(repr=False)
+    host_c_oses: str | None = field(repr=False)
+    renewed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """`credential`: digest of the credential that has bought the bearer; `signed_at`: Unix seconds."""
+
+    credential: str
+    bearer: str = field(repr=False)
+    signed_at: float
+
+
+_COOKIES = select(cookies).where(cookies.c.renewed_at >= bindparam("since"))
+_TOKENS = select(tokens).where(tokens.c.signed_at >= bindparam("since"))
+_DROP_TOKEN = delete(tokens).where(tokens.c.account_id == bindparam("wanted"), tokens.c.signed_at <= bindparam("until"))
+
+
+class CookieRows:
+    """Cookies that the upstream has renewed."""
+
+    def __init__(self, database: Database, cipher: Cipher) -> None:
+        self._database = database
+        self._cipher = cipher
+        self._put = upsert(
+            database,
+            cookies,
+            "replaces",
+            "cookies",
+            "renewed_at",
+            when=lambda new: new.renewed_at >= cookies.c.renewed_at,
+        )
+
+    def keep(self, account_id: str, renewed: RenewedCookies) -> bool:
+        """In place of earlier ones; False when newer ones are there already."""
+        values = {
+            "account_id": account_id,
+            "replaces": renewed.replaces,
+            "cookies": self._cipher.encrypt({"secure_c_ses": renewed.secure_c_ses, "host_c_oses": renewed.host_c_oses}),
+            "renewed_at": renewed.renewed_at,
+        }
+        return self._database.change(self._put, values) == 1
+
+    def read(self, since: float = 0.0) -> dict[str, RenewedCookies]:
+        """By account id, those renewed at `since` (Unix seconds) or later."""
+        found = {}
+        for row in self._database.fetch(_COOKIES, {"since": since}):
+            secrets = decrypted(self._cipher, row.cookies, "cookies", row.account_id)
+            if secrets is not None:
+                found[row.account_id] = RenewedCookies(row.replaces, renewed_at=row.renewed_at, **secrets)
+        return found
+
+
+class TokenRows:
+    """Bearer tokens, so that one worker signs in for all."""
+
+    def __init__(self, database: Database, cipher: Cipher) -> None:
+        self._database = database
+        self._cipher = cipher
+        self._put = upsert(
+            database,
+            tokens,
+            "credential",
+            "bearer",
+            "signed_at",
+            when=lambda new: or_(new.signed_at >= tokens.c.signed_at, new.credential != tokens.c.credential),
+        )
+
+    def keep(self, account_id: str, token: StoredToken) -> bool:
+        """In place of an earlier one, or one of another credential; False when a newer one is there already."""
+        values = {
+            "account_id": account_id,
+            "credential": token.credential,
+            "bearer": self._cipher.encrypt(token.bearer),
+            "signed_at": token.signed_at,
+        }
+        return self._database.change(self._put, values) == 1
+
+    def read(self, since: float = 0.0) -> dict[str, StoredToken]:
+        """By account id, those signed at `since` (Unix seconds) or later."""
+        found = {}
+        for row in self._database.fetch(_TOKENS, {"since": since}):
+            bearer = decrypted(self._cipher, row.bearer, "tokens", row.account_id)
+            if bearer is not None:
+                found[row.account_id] = StoredToken(row.credential, bearer, row.signed_at)
+        return found
+
+    def drop(self, account_id: str, signed_at: float) -> None:
+        """The upstream has refused a token; a newer one stays."""
+        self._database.change(_DROP_TOKEN, {"wanted": account_id, "until": signed_at})
+
+
+def decrypted(cipher: Cipher, encrypted: bytes, table: str, account_id: str) -> Any:
+    """The value, or None when it cannot be read."""
+    try:
+        return cipher.decrypt(encrypted)
+    except Unreadable:
+        log.error("secret.unreadable", extra={"table": table, "account": account_id})
+        return None

@@ -1,0 +1,222 @@
+"""Upstream sessions: which there are, which history each holds, and who has it in hand.
+
+A row is made as soon as the upstream has made the session, and goes when the upstream has deleted it. In between it is
+`stock` (made ahead of any request) or `running` (a request is in it), both held by one worker; `idle`: whoever has its
+history may claim it; `doomed`: to be deleted upstream. Whoever has lost a row finds its writes without effect.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
+
+from gbproxy.domain.claim import Claim, Claimed, NoClaim
+from gbproxy.domain.session import Session
+from gbproxy.storage.database import AnyRow, Database
+from gbproxy.storage.tables import sessions as rows
+
+STOCK, RUNNING, IDLE, DOOMED = "stock", "running", "idle", "doomed"
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed(Session):
+    """A session to be deleted upstream, and how many times that has failed."""
+
+    tries: int
+
+
+_SESSION = (rows.c.id, rows.c.account_id, rows.c.name, rows.c.conversation)
+_HELD = rows.c.state.in_((STOCK, RUNNING))
+_OURS = and_(rows.c.id == bindparam("session_id"), rows.c.holder == bindparam("worker"), _HELD)
+_FREE = and_(rows.c.state == IDLE, rows.c.expires_at > bindparam("now"))
+_TO_DOOM: dict[str, Any] = {"state": DOOMED, "holder": None, "not_before": bindparam("from_when")}
+
+
+def _claim(condition: Any) -> Any:
+    """Take the one of all free sessions whose turn is the latest; of those who try at once each gets another."""
+    one = select(rows.c.id).where(condition, _FREE).order_by(rows.c.last_turn_at.desc()).limit(1)
+    return (
+        update(rows)
+        .where(rows.c.id == one.with_for_update(skip_locked=True).scalar_subquery(), rows.c.state == IDLE)
+        .values(state=RUNNING, holder=bindparam("worker"), held_at=bindparam("now"))
+        .returning(*_SESSION, rows.c.head)
+    )
+
+
+_CONVERSATION = and_(rows.c.conversation == bindparam("wanted"), rows.c.caller == bindparam("by"))
+# Until its first answer is kept a session has no caller; nobody else knows its conversation's id.
+_IN_USE = and_(
+    rows.c.conversation == bindparam("wanted"), _HELD, or_(rows.c.caller == bindparam("by"), rows.c.caller.is_(None))
+)
+_ADD = insert(rows)
+_CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"))
+_CLAIM_HEAD_IN = _claim(and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation")))
+_CLAIM_CONVERSATION = _claim(_CONVERSATION)
+_FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
+_KEEP = (
+    update(rows)
+    .where(_OURS)
+    .values(
+        state=IDLE,
+        holder=None,
+        held_at=None,
+        head=bindparam("new_head"),
+        caller=bindparam("by"),
+        conversation=bindparam("wanted"),
+        last_turn_at=bindparam("now"),
+        expires_at=bindparam("until"),
+    )
+)
+_RELEASE = update(rows).where(_OURS, rows.c.head.is_not(None)).values(state=IDLE, holder=None, held_at=None)
+_WITHDRAW = (
+    update(rows)
+    .where(rows.c.id == bindparam("session_id"), rows.c.state == IDLE, rows.c.head == bindparam("wanted"))
+    .values(_TO_DOOM)
+)
+_DOOM = update(rows).where(_OURS).values(_TO_DOOM)
+_EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(_TO_DOOM)
+_ORPHANS = update(rows).where(_HELD, rows.c.holder.not_in(bindparam("alive", expanding=True))).values(_TO_DOOM)
+_HELD_LONG = select(rows.c.id).where(rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before"))
+_DOOMED = (
+    select(*_SESSION, rows.c.tries)
+    .where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("now"))
+    .order_by(rows.c.not_before)
+    .limit(bindparam("most"))
+)
+_DELETED = delete(rows).where(rows.c.id == bindparam("session_id"))
+_POSTPONE = (
+    update(rows)
+    .where(rows.c.id == bindparam("session_id"), rows.c.state == DOOMED)
+    .values(not_before=bindparam("until"), tries=rows.c.tries + 1)
+)
+_STOCK_OF = select(*_SESSION).where(rows.c.holder == bindparam("worker"), rows.c.state == STOCK)
+_ALL = select(*_SESSION).limit(bindparam("most"))
+
+
+class SessionRows:
+    """All upstream sessions of all workers and replicas on one database. `clock`: Unix seconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]) -> None:
+        self._database = database
+        self._clock = clock
+        self._worker_id = worker_id
+        self._known: set[str] = set()  # held by this worker, and it knows of it
+
+    def add(self, account_id: str, name: str, *, stock: bool) -> Session:
+        """Note a session that the upstream has just made; this worker holds it."""
+        session = Session(uuid.uuid4().hex, account_id, name, uuid.uuid4().hex)
+        now = self._clock()
+        self._database.change(
+            _ADD,
+            {
+                "id": session.id,
+                "account_id": account_id,
+                "name": name,
+                "conversation": session.conversation,
+                "state": STOCK if stock else RUNNING,
+                "holder": self._worker_id(),
+                "tries": 0,
+                "made_at": now,
+                "held_at": now,
+            },
+        )
+        self._known.add(session.id)
+        return session
+
+    def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
+        """One free session that holds exactly this history, of this conversation where one is named; None: there is none.
+
+        It is this worker's from now on.
+        """
+        values = {"wanted": head, "now": self._clock(), "worker": self._worker_id()}
+        if conversation is None:
+            found = self._database.fetch(_CLAIM_HEAD, values)
+        else:
+            found = self._database.fetch(_CLAIM_HEAD_IN, {**values, "in_conversation": conversation})
+        return self._claimed(found[0]).session if found else None
+
+    def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
+        """The free session of a caller's conversation. UNKNOWN also when it has expired or is another caller's."""
+        wanted = {"wanted": conversation, "by": caller}
+        found = self._database.fetch(_CLAIM_CONVERSATION, {**wanted, "now": self._clock(), "worker": self._worker_id()})
+        if found:
+            return self._claimed(found[0])
+        return NoClaim.BUSY if self._database.fetch(_FIND_IN_USE, wanted) else NoClaim.UNKNOWN
+
+    def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
+        """Give a session back, holding `head` now. False when it was no longer ours: then nothing has changed."""
+        self._known.discard(session.id)
+        kept = {
+            **self._ours(session),
+            "new_head": head,
+            "by": caller,
+            "wanted": conversation,
+            "now": self._clock(),
+            "until": expires_at,
+        }
+        return self._database.change(_KEEP, kept) == 1
+
+    def withdraw(self, session: Session, head: bytes) -> bool:
+        """Have a session deleted that was just kept with `head`; False when somebody has claimed it since."""
+        values = {"session_id": session.id, "wanted": head, "from_when": self._clock()}
+        return self._database.change(_WITHDRAW, values) == 1
+
+    def release(self, session: Session) -> bool:
+        """Give a claimed session back as it was: nothing has been sent in it. False when it was not ours."""
+        self._known.discard(session.id)
+        return self._database.change(_RELEASE, self._ours(session)) == 1
+
+    def doom(self, session: Session, *, not_before: float | None = None) -> bool:
+        """Have a session that we hold deleted upstream, now or later. False when it was not ours."""
+        self._known.discard(session.id)
+        from_when = self._clock() if not_before is None else not_before
+        return self._database.change(_DOOM, {**self._ours(session), "from_when": from_when}) == 1
+
+    def expire(self, now: float) -> int:
+        """Doom what nobody may continue any more."""
+        return self._database.change(_EXPIRE, {"now": now, "from_when": now})
+
+    def orphans(self, alive: Collection[str]) -> int:
+        """Doom what is held by workers that are not alive."""
+        return self._database.change(_ORPHANS, {"alive": list(alive), "from_when": self._clock()})
+
+    def doom_lost(self, after_s: float = 60.0) -> int:
+        """Doom what this worker holds and does not know of: a request was ended, or the database away, in mid-write."""
+        now = self._clock()
+        held = self._database.fetch(_HELD_LONG, {"worker": self._worker_id(), "before": now - after_s})
+        lost = [row.id for row in held if row.id not in self._known]
+        values = [{"session_id": id_, "worker": self._worker_id(), "from_when": now} for id_ in lost]
+        return sum(self._database.change(_DOOM, value) for value in values)
+
+    def doomed(self, limit: int) -> list[Doomed]:
+        """What is to be deleted upstream now, the longest due first."""
+        return [Doomed(*row) for row in self._database.fetch(_DOOMED, {"now": self._clock(), "most": limit})]
+
+    def deleted(self, session: Session) -> None:
+        """The upstream has deleted it."""
+        self._known.discard(session.id)
+        self._database.change(_DELETED, {"session_id": session.id})
+
+    def postpone(self, session: Session, until: float) -> None:
+        """Its deletion has failed: try again from then on."""
+        self._database.change(_POSTPONE, {"session_id": session.id, "until": until})
+
+    def stock_of(self, worker: str) -> list[Session]:
+        return [Session(*row) for row in self._database.fetch(_STOCK_OF, {"worker": worker})]
+
+    def all_sessions(self, limit: int) -> list[Session]:
+        """For the end of a temporary database: whatever the upstream still has."""
+        return [Session(*row) for row in self._database.fetch(_ALL, {"most": limit})]
+
+    def _ours(self, session: Session) -> dict[str, Any]:
+        return {"session_id": session.id, "worker": self._worker_id()}
+
+    def _claimed(self, row: AnyRow) -> Claimed:
+        *session, head = row
+        claimed = Claimed(Session(*session), head)
+        self._known.add(claimed.session.id)
+        return claimed

@@ -1,0 +1,153 @@
+"""Every table. The migrations make the same (tests/storage/test_migrations.py compares them)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+)
+
+REVISION = "0001"  # the newest migration: what these tables are
+
+
+class Instant(TypeDecorator[float]):
+    """A point in time: Unix seconds in the program, UTC in the database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> float | None:
+        if value is None:
+            return None
+        # SQLite gives back what it was given, without the zone.
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("csesidx", String, nullable=False),
+    Column("config_id", String, nullable=False),
+    Column("credentials", LargeBinary, nullable=False),  # encrypted
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+# Accounts of the environment that were disabled or enabled by hand.
+account_switches = Table(
+    "account_switches",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("is_active", Boolean, nullable=False),
+)
+
+cookies = Table(
+    "cookies",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("replaces", String, nullable=False),  # digest of the credential in whose place they are used
+    Column("cookies", LargeBinary, nullable=False),  # encrypted
+    Column("renewed_at", Instant, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("credential", String, nullable=False),  # digest of the credential that bought it
+    Column("bearer", LargeBinary, nullable=False),  # encrypted
+    Column("signed_at", Instant, nullable=False),
+)
+
+account_states = Table(
+    "account_states",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("quota", String, primary_key=True),  # "": the account as a whole
+    Column("state", String, nullable=False),
+    Column("cooling_until", Instant),
+    Column("strikes", Integer, nullable=False),
+    Column("trial_until", Instant),
+    Column("cause", String, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+
+account_uses = Table(
+    "account_uses",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("last_used_at", Instant),
+    Column("last_error", String),
+    Column("last_error_at", Instant),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("account_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("conversation", String, nullable=False),
+    Column("caller", LargeBinary),  # digest of the API key
+    Column("head", LargeBinary),  # digest of the history that it holds
+    Column("state", String, nullable=False),  # stock, running, idle, doomed
+    Column("holder", String),  # the worker that has it; None while idle or doomed
+    Column("tries", Integer, nullable=False),
+    Column("not_before", Instant),
+    Column("made_at", Instant, nullable=False),
+    Column("held_at", Instant),
+    Column("last_turn_at", Instant),
+    Column("expires_at", Instant),
+    # With all columns of a claim: left to choose, SQLite would walk through every idle session instead.
+    Index(None, "head", "state", "expires_at"),
+    Index(None, "conversation", "state", "expires_at"),
+    Index(None, "state", "expires_at"),
+    Index(None, "state", "not_before"),
+)
+
+offices = Table(
+    "offices",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("seen_at", Instant, nullable=False),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)

@@ -1,0 +1,166 @@
+"""Databases for tests: a SQLite file, and a real PostgreSQL server that the tests start and stop themselves.
+
+The server's binaries come out of the package `pgserver`, or from the system (`/usr/lib/postgresql`, PATH). PostgreSQL
+refuses to run as root: then it runs as another user. Each process of pytest-xdist has a server of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gbproxy.storage.database import Database
+
+Open = Callable[..., Database]  # makes one that is closed at the end of the test
+ROOT = Path(__file__).resolve().parent.parent
+
+_START_S = 30.0
+_STOP_S = 10.0
+_USERS = ("postgres", "nobody")  # who runs the server where we are root
+
+
+class PostgreSQL:
+    """A server on a Unix socket in a directory of its own, without network and without fsync."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self._folder = Path(tempfile.mkdtemp(prefix="gbproxy-pg-"))  # short: a socket's path may have 107 characters
+        self._user = _other_user() if os.getuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        if self._user:
+            os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
+        self._check(
+            "initdb", "-D", str(self._folder / "data"), "-U", "gbproxy", "-A", "trust", "-E", "UTF8", "--no-sync"
+        )
+
+    def start(self) -> None:
+        options = [
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "fsync=off",
+            "-c",
+            "max_connections=60",
+            "-c",
+            "log_min_messages=fatal",
+        ]
+        command = ["postgres", "-D", str(self._folder / "data"), "-k", str(self._folder), *options]
+        with open(self._folder / "log", "ab") as written:
+            self._process = self._run(*command, stdout=written, stderr=written)
+        deadline = time.monotonic() + _START_S
+        while self._call("pg_isready", "-h", str(self._folder)) != 0:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL does not start:\n{(self._folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop it at once, with every connection: what is committed stays."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+            try:
+                self._process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.send_signal(signal.SIGQUIT)
+                self._process.wait(_STOP_S)
+            self._process = None
+
+    def pause(self) -> None:
+        """Let the server take connections and say nothing, as one on a machine that hangs."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        self._check("createdb", "-h", str(self._folder), "-U", "gbproxy", "-T", "template0", name)
+        return f"postgresql://gbproxy@/{name}?host={self._folder}"
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self._folder / ".s.PGSQL.5432"
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in (self._process.pid, *map(int, children)):
+            os.kill(pid, number)
+
+    def _check(self, *command: str) -> None:
+        run = self._run(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said, _ = run.communicate(timeout=120)
+        if run.returncode != 0:
+            raise RuntimeError(f"{command[0]} failed:\n{said.decode(errors='replace')[-2000:]}")
+
+    def _call(self, *command: str) -> int:
+        return self._run(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait(30)
+
+    def _run(self, name: str, *arguments: str, **streams: object) -> subprocess.Popen[bytes]:
+        user = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+        return subprocess.Popen(
+            [str(self._binaries / name), *arguments],
+            cwd=self._folder,
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+            stdin=subprocess.DEVNULL,
+            **user,
+            **streams,  # type: ignore[call-overload]
+        )
+
+
+@contextmanager
+def postgresql() -> Iterator[PostgreSQL]:
+    """A running server; where none can run, the test is skipped with the reason, and fails in CI."""
+    server = _made()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+def _made() -> PostgreSQL:
+    reasons = []
+    for binaries in _candidates():
+        try:
+            return PostgreSQL(binaries)
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            reasons.append(f"{binaries}: {error}")
+    reason = "PostgreSQL's binaries (initdb, postgres) cannot be run here: " + ("; ".join(reasons) or "none was found")
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _candidates() -> Iterator[Path]:
+    """Directories that hold the server's binaries, those of the package first: they are the same everywhere."""
+    package = importlib.util.find_spec("pgserver")
+    if package is not None and package.origin is not None:
+        yield Path(package.origin).parent / "pginstall" / "bin"
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    found = shutil.which("postgres")
+    if found:
+        yield Path(found).resolve().parent
+
+
+def _other_user() -> pwd.struct_passwd:
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return next(known[name] for name in _USERS if name in known)

@@ -1,0 +1,68 @@
+"""Every test that asks for `database` runs on SQLite and on a real PostgreSQL server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from gbproxy.storage.database import Database
+from gbproxy.storage.migrate import migrate
+from gbproxy.storage.secrets import Cipher
+from tests.databases import Open, PostgreSQL
+from tests.storage.clock import Clock
+
+KINDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def new_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes the URL of one more empty database of this kind."""
+    made = 0
+
+    def new() -> str:
+        nonlocal made
+        made += 1
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path}/{made}.db"
+        server: PostgreSQL = request.getfixturevalue("server")
+        return server.new_database()
+
+    return new
+
+
+@pytest.fixture
+def url(new_url: Callable[[], str]) -> str:
+    return new_url()
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    made = Database(url)
+    migrate(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cipher() -> Cipher:
+    return Cipher(["first-secret-key-of-the-tests"])
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Makes databases that are closed at the end."""
+    with ExitStack() as stack:
+        yield lambda url, **options: stack.enter_context(closing(Database(url, **options)))

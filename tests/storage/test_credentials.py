@@ -1,0 +1,192 @@
+"""Stored accounts, renewed cookies and tokens; and that no secret of theirs can be read in the database's files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gbproxy.storage.credentials import NameTaken, StoredAccount, StoredAccounts, Switches
+from gbproxy.storage.database import Database
+from gbproxy.storage.renewals import CookieRows, RenewedCookies, StoredToken, TokenRows
+from gbproxy.storage.secrets import Cipher
+from tests.storage.clock import Clock
+
+COOKIE, OTHER_COOKIE, BEARER = "CSE.the-secret-cookie", "COS.the-other-cookie", "eyJ.the-secret-bearer"
+DIGEST, OTHER_DIGEST = "d" * 64, "e" * 64
+
+
+@pytest.fixture
+def accounts(database: Database, cipher: Cipher, clock: Clock) -> StoredAccounts:
+    return StoredAccounts(database, cipher, clock)
+
+
+def added(accounts: StoredAccounts, name: str = "anna") -> StoredAccount:
+    return accounts.add(name=name, csesidx="123", config_id="c-1", secure_c_ses=COOKIE, host_c_oses=OTHER_COOKIE)
+
+
+def test_an_account_comes_back_as_it_was_given(accounts: StoredAccounts, clock: Clock) -> None:
+    first = added(accounts)
+    clock.now += 1
+    second = accounts.add(name="ben", csesidx="1", config_id="c", secure_c_ses=COOKIE)
+
+    assert accounts.list() == [first, second]
+    assert (first.account.secure_c_ses, first.account.host_c_oses) == (COOKIE, OTHER_COOKIE)
+    assert (first.is_active, first.created_at, second.account.host_c_oses) == (True, clock() - 1, None)
+    assert first.account.id != second.account.id
+
+
+def test_an_account_is_changed(accounts: StoredAccounts, clock: Clock) -> None:
+    stored = added(accounts)
+    changed = replace(stored.account, name="anna 2", secure_c_ses="CSE.new", host_c_oses=None)
+    clock.now += 5
+
+    assert accounts.change(changed)
+
+    assert accounts.list() == [replace(stored, account=changed, updated_at=clock())]
+
+
+def test_an_account_is_disabled_and_enabled(accounts: StoredAccounts) -> None:
+    stored = added(accounts)
+
+    told = [accounts.enable(stored.account.id, False), accounts.list()[0].is_active]
+    told += [accounts.enable(stored.account.id, True), accounts.list()[0].is_active]
+
+    assert told == [True, False, True, True]
+
+
+def test_what_does_not_exist_is_not_changed(accounts: StoredAccounts) -> None:
+    stored = added(accounts)
+    accounts.remove(stored.account.id)
+
+    assert not accounts.change(stored.account)
+    assert not accounts.enable(stored.account.id, True)
+    assert not accounts.remove(stored.account.id)
+    assert accounts.list() == []
+
+
+def test_a_name_is_given_once(accounts: StoredAccounts) -> None:
+    added(accounts)
+    ben = added(accounts, "ben")
+
+    with pytest.raises(NameTaken):
+        added(accounts)
+    with pytest.raises(NameTaken):
+        accounts.change(replace(ben.account, name="anna"))
+    assert [stored.account.name for stored in accounts.list()] == ["anna", "ben"]
+
+
+def test_an_account_goes_with_all_that_belongs_to_it(
+    accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock
+) -> None:
+    id_ = added(accounts).account.id
+    cookies, tokens, switches = CookieRows(database, cipher), TokenRows(database, cipher), Switches(database)
+    cookies.keep(id_, RenewedCookies(DIGEST, COOKIE, None, clock()))
+    tokens.keep(id_, StoredToken(DIGEST, BEARER, clock()))
+    switches.enable(id_, False)
+
+    assert accounts.remove(id_)
+
+    assert (cookies.read(), tokens.read(), switches.disabled()) == ({}, {}, frozenset())
+
+
+def test_accounts_of_the_environment_are_switched(database: Database) -> None:
+    switches = Switches(database)
+
+    switches.enable("default", False)
+    switches.enable("other", False)
+    switches.enable("other", True)
+
+    assert switches.disabled() == {"default"}
+
+
+def test_renewed_cookies_replace_older_ones(database: Database, cipher: Cipher, clock: Clock) -> None:
+    cookies = CookieRows(database, cipher)
+    old = RenewedCookies(DIGEST, COOKIE, OTHER_COOKIE, clock())
+    new = RenewedCookies(DIGEST, "CSE.newer", None, clock() + 1)
+
+    kept = [cookies.keep("anna", old), cookies.keep("anna", new), cookies.keep("anna", old)]
+
+    assert kept == [True, True, False]
+    assert cookies.read() == {"anna": new}
+    assert cookies.read(since=clock() + 2) == {}
+
+
+def test_a_token_replaces_an_older_one_or_that_of_another_credential(
+    database: Database, cipher: Cipher, clock: Clock
+) -> None:
+    tokens = TokenRows(database, cipher)
+    old, new = StoredToken(DIGEST, BEARER, clock()), StoredToken(DIGEST, "eyJ.newer", clock() + 1)
+    replaced = StoredToken(OTHER_DIGEST, "eyJ.other", clock())
+
+    kept = [tokens.keep("anna", token) for token in (old, new, old)]
+    read = tokens.read()
+    kept_after = tokens.keep("anna", replaced)
+
+    assert kept == [True, True, False]
+    assert read == {"anna": new}
+    assert kept_after
+    assert tokens.read(since=clock()) == {"anna": replaced}
+    assert tokens.read(since=clock() + 1) == {}
+
+
+def test_a_refused_token_is_dropped_unless_there_is_a_newer_one(
+    database: Database, cipher: Cipher, clock: Clock
+) -> None:
+    tokens = TokenRows(database, cipher)
+    tokens.keep("anna", StoredToken(DIGEST, BEARER, clock()))
+
+    tokens.drop("anna", clock() - 1)
+    left = set(tokens.read())
+    tokens.drop("anna", clock())
+
+    assert left == {"anna"}
+    assert tokens.read() == {}
+
+
+def test_what_no_key_can_read_is_left_out_and_logged(
+    accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = added(accounts)
+    CookieRows(database, cipher).keep("anna", RenewedCookies(DIGEST, COOKIE, None, clock()))
+    TokenRows(database, cipher).keep("anna", StoredToken(DIGEST, BEARER, clock()))
+    other = Cipher(["another-secret-key"])
+
+    with caplog.at_level(logging.ERROR):
+        read = (
+            StoredAccounts(database, other, clock).list(),
+            CookieRows(database, other).read(),
+            TokenRows(database, other).read(),
+        )
+
+    assert read == ([], {}, {})
+    told = [(record.getMessage(), record.table, record.account) for record in caplog.records]
+    assert told == [
+        ("secret.unreadable", "accounts", stored.account.id),
+        ("secret.unreadable", "cookies", "anna"),
+        ("secret.unreadable", "tokens", "anna"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_no_secret_stands_in_the_database_s_files(
+    accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock, tmp_path: Path
+) -> None:
+    stored = added(accounts)
+    CookieRows(database, cipher).keep("anna", RenewedCookies(DIGEST, COOKIE, OTHER_COOKIE, clock()))
+    TokenRows(database, cipher).keep("anna", StoredToken(DIGEST, BEARER, clock()))
+
+    written = b"".join(_files(tmp_path))
+
+    assert stored.account.name.encode() in written
+    assert any(path.name.endswith("-wal") and path.stat().st_size for path in tmp_path.iterdir())
+    for secret in (COOKIE, OTHER_COOKIE, BEARER):
+        assert secret.encode() not in written
+        assert secret not in repr(stored)
+
+
+def _files(folder: Path) -> Iterator[bytes]:
+    yield from (path.read_bytes() for path in folder.iterdir() if path.is_file())

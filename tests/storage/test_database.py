@@ -1,0 +1,306 @@
+"""Statements, transactions, and what happens when the database does not take one or is away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert, select, text
+
+from gbproxy.errors import StorageUnavailable
+from gbproxy.storage.database import LOCKED_S, REST_S, Conflict, Database
+from gbproxy.storage.migrate import create, migrate
+from gbproxy.storage.tables import facts
+from tests.databases import Open, PostgreSQL, postgresql
+from tests.storage.clock import Clock
+
+ADD = insert(facts)
+NAMES = select(facts.c.name).order_by(facts.c.name)
+
+
+def fact(name: str) -> dict[str, Any]:
+    return {"name": name, "value": b""}
+
+
+def names(database: Database) -> list[str]:
+    return [row.name for row in database.fetch(NAMES)]
+
+
+# As it should be
+
+
+def test_a_statement_is_a_transaction(opened: Open, database: Database, url: str) -> None:
+    changed = database.change(ADD.execution_options(preserve_rowcount=True), fact("one"))
+
+    assert changed == 1
+    assert names(opened(url)) == ["one"]
+
+
+def test_a_transaction_is_done_as_a_whole_or_not_at_all(database: Database) -> None:
+    def both(connection: Connection) -> str:
+        connection.execute(ADD, fact("one"))
+        connection.execute(ADD, fact("two"))
+        return "done"
+
+    def half(connection: Connection) -> None:
+        connection.execute(ADD, fact("three"))
+        raise RuntimeError("a defect")
+
+    result = database.transact(both)
+    with pytest.raises(RuntimeError):
+        database.transact(half)
+
+    assert result == "done"
+    assert names(database) == ["one", "two"]
+
+
+def test_what_must_be_unique_is_told_apart_from_a_failure(database: Database) -> None:
+    database.change(ADD, fact("one"))
+
+    with pytest.raises(Conflict):
+        database.change(ADD, fact("one"))
+    with pytest.raises(Conflict):
+        database.transact(lambda connection: connection.execute(ADD, fact("one")))
+    assert database.failures == 0
+    assert names(database) == ["one"]
+
+
+def test_a_statement_that_is_not_taken_is_a_defect_and_no_outage(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(StorageUnavailable), caplog.at_level(logging.INFO):
+        database.fetch(text("SELECT secret_column FROM facts WHERE name = :name"), {"name": "a-secret-value"})
+
+    # SQLite tells a wrong name by the same class as an outage: one more rest does no harm.
+    assert caplog.records[0].getMessage() in ("database.failed", "database.unavailable")
+    assert "a-secret-value" not in caplog.text
+
+
+def test_a_process_that_has_forked_makes_connections_of_its_own(database: Database) -> None:
+    database.change(ADD, fact("parent"))
+
+    child = os.fork()
+    if child == 0:
+        try:
+            database.change(ADD, fact("child"))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+    assert names(database) == ["child", "parent"]
+
+
+# SQLite, locked by another
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[tuple[Path, sqlite3.Connection]]:
+    """A file whose writers another program keeps out until it says COMMIT."""
+    path = tmp_path / "locked.db"
+    create(Database(f"sqlite:///{path}"))
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield path, other
+
+
+def test_a_locked_file_is_waited_for_in_pauses_that_others_can_use(
+    opened: Open, locked: tuple[Path, sqlite3.Connection]
+) -> None:
+    path, other = locked
+    paused: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 5:
+            other.execute("COMMIT")
+
+    database = opened(f"sqlite:///{path}", sleep=sleep)
+    database.change(ADD, fact("one"))
+    database.transact(lambda connection: connection.execute(ADD, fact("two")))
+
+    assert len(paused) == 5
+    assert max(paused) <= 0.05
+    assert names(database) == ["one", "two"]
+
+
+def test_a_file_that_stays_locked_is_given_up(
+    opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, _ = locked
+    paused: list[float] = []
+    database = opened(f"sqlite:///{path}", clock=clock, sleep=paused.append)
+
+    with pytest.raises(StorageUnavailable) as raised, caplog.at_level(logging.INFO):
+        database.change(ADD, fact("one"))
+    tried = len(paused)
+    with pytest.raises(StorageUnavailable):
+        database.change(ADD, fact("one"))
+
+    assert LOCKED_S <= sum(paused) < LOCKED_S + 0.1
+    assert len(paused) == tried
+    assert (raised.value.status, raised.value.code, raised.value.retry_after) == (503, "storage_unavailable", 2)
+    assert str(path) not in raised.value.message
+    assert [(record.getMessage(), record.reason) for record in caplog.records] == [
+        ("database.unavailable", "database is locked")
+    ]
+    assert database.failures == 2
+
+
+def test_readers_do_not_wait_for_the_writer(opened: Open, locked: tuple[Path, sqlite3.Connection]) -> None:
+    path, _ = locked
+
+    def never(seconds: float) -> None:
+        raise AssertionError("waited")
+
+    assert names(opened(f"sqlite:///{path}", sleep=never)) == []
+
+
+def test_after_a_rest_the_next_call_tries_and_its_success_is_told(
+    opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, other = locked
+    database = opened(f"sqlite:///{path}", clock=clock, sleep=lambda seconds: None)
+    with pytest.raises(StorageUnavailable):
+        database.change(ADD, fact("one"))
+    other.execute("COMMIT")
+
+    with pytest.raises(StorageUnavailable):
+        database.change(ADD, fact("one"))
+    clock.now += REST_S
+    with caplog.at_level(logging.INFO):
+        database.change(ADD, fact("two"))
+
+    assert names(database) == ["two"]
+    assert caplog.messages == ["database.unavailable", "database.available"]
+    assert caplog.records[-1].away_s == REST_S
+
+
+def test_while_one_call_tries_the_others_fail_at_once(
+    opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock
+) -> None:
+    path, other = locked
+    trying, go_on = threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        if trying.is_set():
+            go_on.wait(10)
+
+    database = opened(f"sqlite:///{path}", clock=clock, sleep=sleep)
+    with pytest.raises(StorageUnavailable):
+        database.change(ADD, fact("one"))
+    clock.now += REST_S
+    trying.set()
+    first = threading.Thread(target=lambda: database.change(ADD, fact("first")))
+    first.start()
+    while not database._trying:
+        pass
+    with pytest.raises(StorageUnavailable):
+        database.change(ADD, fact("second"))
+    other.execute("COMMIT")
+    go_on.set()
+    first.join()
+
+    assert names(database) == ["first"]
+
+
+def test_a_file_that_cannot_be_opened_is_an_outage(opened: Open, tmp_path: Path, clock: Clock) -> None:
+    database = opened(f"sqlite:///{tmp_path}/none/x.db", clock=clock)
+
+    with pytest.raises(StorageUnavailable):
+        names(database)
+
+    (tmp_path / "none").mkdir()
+    create(opened(f"sqlite:///{tmp_path}/none/x.db"))
+    clock.now += REST_S
+    assert names(database) == []
+
+
+# PostgreSQL, away and back
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgreSQL]:
+    """One that a test may stop."""
+    with postgresql() as running:
+        yield running
+
+
+def test_a_server_that_stops_is_told_at_once_and_used_as_soon_as_it_is_back(
+    opened: Open, own_server: PostgreSQL, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = own_server.new_database()
+    migrate(opened(url))
+    database = opened(url, clock=clock)
+    database.change(ADD, fact("before"))
+
+    own_server.stop()
+    with pytest.raises(StorageUnavailable), caplog.at_level(logging.INFO):
+        names(database)
+    own_server.start()
+    with pytest.raises(StorageUnavailable):
+        names(database)
+    clock.now += REST_S
+    with caplog.at_level(logging.INFO):
+        after = names(database)
+
+    assert after == ["before"]
+    assert caplog.messages == ["database.unavailable", "database.available"]
+
+
+def test_a_restart_between_two_statements_is_not_noticed(opened: Open, own_server: PostgreSQL) -> None:
+    database = opened(own_server.new_database())
+    migrate(database)
+    database.change(ADD, fact("before"))
+
+    own_server.stop()
+    own_server.start()
+
+    assert names(database) == ["before"]
+    assert database.failures == 0
+
+
+def test_a_server_that_says_nothing_is_given_up(
+    opened: Open, own_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    url = own_server.new_database()
+    migrate(opened(url))
+    monkeypatch.setattr("gbproxy.storage.engines._STATEMENT_S", 0.2)
+    monkeypatch.setattr("gbproxy.storage.engines._CONNECT_S", 2)
+    database = opened(url, clock=clock)
+    names(database)
+
+    own_server.pause()
+    try:
+        with pytest.raises(StorageUnavailable):
+            names(database)
+    finally:
+        own_server.resume()
+
+    clock.now += REST_S
+    assert names(database) == []
+
+
+def test_a_statement_that_takes_too_long_does_not_hold_its_connection(
+    opened: Open, server: PostgreSQL, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr("gbproxy.storage.engines._STATEMENT_S", 0.2)
+    database = opened(server.new_database(), clock=clock)
+
+    with pytest.raises(StorageUnavailable):
+        database.fetch(text("SELECT pg_sleep(30)"))
+    clock.now += REST_S
+
+    assert database.fetch(text("SELECT 1"))[0][0] == 1
+
+
+def test_the_address_may_say_more(opened: Open, server: PostgreSQL) -> None:
+    database = opened(f"{server.new_database()}&application_name=mine")
+
+    assert database.fetch(text("SELECT current_setting('application_name')"))[0][0] == "mine"

@@ -1,0 +1,86 @@
+"""SECRET_KEY: what it encrypts, how it is changed, and what happens when it is the wrong one."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gbproxy.storage import keycheck
+from gbproxy.storage.credentials import StoredAccounts
+from gbproxy.storage.database import Database
+from gbproxy.storage.keycheck import WrongSecretKey
+from gbproxy.storage.renewals import CookieRows, RenewedCookies, StoredToken, TokenRows
+from gbproxy.storage.secrets import Cipher, Unreadable
+from tests.storage.clock import Clock
+
+OLD, NEW = "the-old-secret-key-1", "the-new-secret-key-2"
+
+
+def test_what_is_encrypted_comes_back() -> None:
+    cipher = Cipher([OLD])
+    value = {"cookie": "CSE.ä", "none": None}
+
+    encrypted = cipher.encrypt(value)
+
+    assert cipher.decrypt(encrypted) == value
+    assert b"CSE" not in encrypted
+    assert cipher.encrypt(value) != encrypted
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-1], lambda text: b"", lambda text: text[:20] + b"A" + text[21:]]
+)
+def test_what_was_changed_or_is_another_key_s_is_unreadable(change: object) -> None:
+    encrypted = Cipher([OLD]).encrypt("secret")
+
+    with pytest.raises(Unreadable):
+        Cipher([NEW]).decrypt(encrypted)
+    with pytest.raises(Unreadable):
+        Cipher([OLD]).decrypt(change(encrypted))  # type: ignore[operator]
+
+
+def test_the_first_key_encrypts_and_all_decrypt() -> None:
+    both = Cipher([NEW, OLD])
+
+    assert both.decrypt(Cipher([OLD]).encrypt(1)) == 1
+    assert Cipher([NEW]).decrypt(both.encrypt(2)) == 2
+
+
+def test_a_new_database_takes_any_key_and_then_knows_it(database: Database) -> None:
+    keycheck.check(database, Cipher([OLD]))
+    keycheck.check(database, Cipher([OLD]))
+
+    with pytest.raises(WrongSecretKey, match=r"SECRET_KEY: none of its keys"):
+        keycheck.check(database, Cipher([NEW]))
+
+
+def test_a_new_first_key_encrypts_everything_anew_so_that_the_old_one_can_go(
+    database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = Cipher([OLD])
+    keycheck.check(database, old)
+    stored = StoredAccounts(database, old, clock).add(name="a", csesidx="1", config_id="c", secure_c_ses="CSE.1")
+    cookies, token = RenewedCookies("d", "CSE.2", None, clock()), StoredToken("d", "eyJ", clock())
+    CookieRows(database, old).keep("a", cookies)
+    TokenRows(database, old).keep("a", token)
+
+    with caplog.at_level(logging.INFO):
+        keycheck.check(database, Cipher([NEW, OLD]))
+
+    new = Cipher([NEW])
+    keycheck.check(database, new)
+    assert StoredAccounts(database, new, clock).list() == [stored]
+    assert CookieRows(database, new).read() == {"a": cookies}
+    assert TokenRows(database, new).read() == {"a": token}
+    assert [(record.getMessage(), record.values) for record in caplog.records] == [("secret_key.rotated", 3)]
+
+
+def test_one_value_that_cannot_be_read_does_not_hinder_a_new_key(database: Database, clock: Clock) -> None:
+    keycheck.check(database, Cipher([OLD]))
+    TokenRows(database, Cipher(["a-third-secret-key"])).keep("lost", StoredToken("d", "eyJ", clock()))
+    TokenRows(database, Cipher([OLD])).keep("kept", StoredToken("d", "eyJ", clock()))
+
+    keycheck.check(database, Cipher([NEW, OLD]))
+
+    assert TokenRows(database, Cipher([NEW])).read().keys() == {"kept"}

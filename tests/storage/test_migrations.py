@@ -1,0 +1,155 @@
+"""The migrations make the tables that the program uses, on both databases, once, whoever comes first."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from gbproxy.storage import engines, migrate, preparation
+from gbproxy.storage.database import Database
+from gbproxy.storage.migrate import CannotMigrate
+from gbproxy.storage.tables import REVISION, metadata
+from tests.databases import ROOT, Open, PostgreSQL
+from tests.storage.clock import Clock
+
+KEY = "a-secret-key-of-the-tests"
+
+
+def test_the_migrations_make_the_tables_that_are_declared(database: Database) -> None:
+    with engines.patient(database.url).connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert differences == []
+
+
+def test_the_newest_migration_is_the_one_that_the_program_expects() -> None:
+    scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+
+    assert scripts.get_current_head() == REVISION
+
+
+def test_a_second_start_finds_nothing_to_do(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        migrate.migrate(database)
+
+    assert "database.migrated" not in caplog.messages
+
+
+def test_a_migration_is_told(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        migrate.migrate(Database(url))
+
+    told = [record for record in caplog.records if record.getMessage() == "database.migrated"]
+    assert [(record.before, record.after) for record in told] == [(None, REVISION)]
+
+
+def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
+    database.change(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(CannotMigrate, match="made by a newer version"):
+        migrate.migrate(database)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) -> None:
+    database = opened(url)
+    database.transact(lambda connection: connection.exec_driver_sql("CREATE TABLE workers (other INTEGER)"))
+
+    with pytest.raises(CannotMigrate):
+        migrate.migrate(database, patience_s=0)
+
+    with engines.patient(database.url).connect() as connection:
+        assert not connection.dialect.has_table(connection, "accounts")
+        assert not connection.dialect.has_table(connection, "alembic_version")
+
+
+def test_two_processes_that_start_at_once_both_succeed(opened: Open, new_url: Callable[[], str]) -> None:
+    for _ in range(3):
+        url = new_url()
+        starting = [_preparing(url) for _ in range(3)]
+        ended = [(process.communicate(timeout=60)[1], process.returncode) for process in starting]
+
+        assert ended == [("", 0)] * 3
+        assert opened(url).fetch(text("SELECT version_num FROM alembic_version")) == [(REVISION,)]
+
+
+def _preparing(url: str) -> subprocess.Popen[str]:
+    program = "import sys; from gbproxy.storage import preparation; preparation.prepare(sys.argv[1], [sys.argv[2]])"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, url, KEY],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_a_server_that_is_still_starting_is_waited_for(
+    clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(f"postgresql://user:the-password@/name?host={tmp_path}")
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    with (
+        pytest.raises(CannotMigrate, match="the database cannot be used: connection") as refused,
+        caplog.at_level(logging.WARNING),
+    ):
+        migrate.migrate(database, patience_s=12, clock=clock, sleep=sleep)
+
+    told = [(record.getMessage(), record.left_s) for record in caplog.records]
+    assert told == [("database.awaited", 11), ("database.awaited", 6), ("database.awaited", 1)]
+    assert "the-password" not in str(refused.value) + caplog.text
+
+
+def test_a_server_that_comes_in_time_is_used(server: PostgreSQL, tmp_path: Path, clock: Clock) -> None:
+    """Its socket is where it was looked for only after some tries."""
+    name = server.new_database().partition("@/")[2].partition("?")[0]
+    tries = 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            (tmp_path / ".s.PGSQL.5432").symlink_to(server.socket)
+
+    database = Database(f"postgresql://gbproxy@/{name}?host={tmp_path}")
+    migrate.migrate(database, clock=clock, sleep=sleep)
+
+    assert tries == 3
+
+
+@pytest.mark.parametrize("content", [b"this is no database, and long enough to tell" * 100])
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+
+    with pytest.raises(
+        preparation.CannotBeUsed, match=r"DATABASE_URL: the database cannot be used: file is not a database"
+    ):
+        preparation.prepare(f"sqlite:///{path}", [KEY])
+    assert path.read_bytes() == content
+
+
+def test_a_temporary_database_has_the_same_tables_and_is_gone_with_its_owner() -> None:
+    database = preparation.private_database()
+    path = Path(database.url.database or "")
+
+    with engines.patient(database.url).connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    mode = path.parent.stat().st_mode & 0o777
+    database.close()
+    del database
+
+    assert differences == []
+    assert mode == 0o700
+    assert not path.parent.exists()

@@ -1,0 +1,103 @@
+"""One worker holds an office; when it dies or leaves, another takes over."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gbproxy.storage.database import Database
+from gbproxy.storage.offices import Offices, WorkerId, Workers
+from tests.storage.clock import Clock
+
+
+@pytest.fixture
+def ours(database: Database, clock: Clock) -> Offices:
+    return Offices(database, clock, lambda: "worker-1")
+
+
+@pytest.fixture
+def theirs(database: Database, clock: Clock) -> Offices:
+    return Offices(database, clock, lambda: "worker-2")
+
+
+def test_an_office_is_held_by_one_worker(ours: Offices, theirs: Offices) -> None:
+    taken = [ours.take("sweeper", 5), theirs.take("sweeper", 5), theirs.take("other", 5)]
+
+    assert taken == [True, False, True]
+    assert (ours.holder("sweeper"), ours.holder("other"), ours.holder("none")) == ("worker-1", "worker-2", None)
+
+
+def test_an_office_is_kept_by_taking_it_again(ours: Offices, theirs: Offices, clock: Clock) -> None:
+    ours.take("sweeper", 5)
+    clock.now += 4
+
+    assert ours.take("sweeper", 5)
+
+    clock.now += 4
+    assert not theirs.take("sweeper", 5)
+
+
+def test_an_office_whose_holder_is_silent_is_free(ours: Offices, theirs: Offices, clock: Clock) -> None:
+    ours.take("sweeper", 5)
+    clock.now += 5
+
+    assert ours.holder("sweeper") is None
+    assert theirs.take("sweeper", 5)
+    assert not ours.take("sweeper", 5)
+
+
+def test_an_office_that_is_given_up_is_free_at_once(ours: Offices, theirs: Offices) -> None:
+    ours.take("sweeper", 5)
+
+    theirs.give_up("sweeper")
+    still = ours.holder("sweeper")
+    ours.give_up("sweeper")
+
+    assert still == "worker-1"
+    assert theirs.take("sweeper", 5)
+
+
+def test_workers_that_say_so_are_alive(database: Database, clock: Clock) -> None:
+    one, two = (Workers(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2"))
+    one.touch()
+    clock.now += 10
+    two.touch()
+    two.touch()
+
+    assert two.seen(within_s=10) == {"worker-1", "worker-2"}
+    clock.now += 1
+    assert two.seen(within_s=10) == {"worker-2"}
+
+
+def test_a_worker_that_leaves_or_is_long_dead_is_forgotten(database: Database, clock: Clock) -> None:
+    names = ("worker-1", "worker-2", "worker-3")
+    one, two, three = (Workers(database, clock, lambda name=name: name) for name in names)
+    one.touch()
+    clock.now += 100
+    two.touch()
+    three.touch()
+
+    two.leave()
+
+    assert three.forget(after_s=60) == 1
+    assert three.seen(within_s=1000) == {"worker-3"}
+
+
+def test_each_process_has_a_name_of_its_own() -> None:
+    worker_id = WorkerId()
+    ours = worker_id()
+    reader, writer = os.pipe()
+
+    child = os.fork()
+    if child == 0:
+        os.write(writer, worker_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 100).decode()
+    os.close(reader)
+    os.close(writer)
+
+    assert worker_id() == ours
+    assert len(ours) == len(theirs) == 32
+    assert ours != theirs

@@ -1,0 +1,315 @@
+"""Upstream sessions: each history is claimed once, by whoever has it; whoever has lost a session changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gbproxy.domain.claim import Claimed, NoClaim
+from gbproxy.domain.session import Session
+from gbproxy.storage.database import Database
+from gbproxy.storage.sessions import SessionRows
+from tests.storage.clock import Clock
+
+HEAD, NEXT_HEAD, OTHER_HEAD = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
+ALICE, BOB = b"\xaa" * 32, b"\xbb" * 32
+LIFE_S = 1800.0
+
+Keep = Callable[..., Session]
+
+
+@pytest.fixture
+def rows(database: Database, clock: Clock) -> SessionRows:
+    return SessionRows(database, clock, lambda: "worker-1")
+
+
+@pytest.fixture
+def others(database: Database, clock: Clock) -> SessionRows:
+    """The same rows as another worker sees them."""
+    return SessionRows(database, clock, lambda: "worker-2")
+
+
+def kept(
+    rows: SessionRows, clock: Clock, head: bytes = HEAD, name: str = "sessions/1", caller: bytes = ALICE
+) -> Session:
+    """A session that was made, used and given back."""
+    session = rows.add("anna", name, stock=False)
+    assert keep(rows, clock, session, head, caller)
+    return session
+
+
+def keep(rows: SessionRows, clock: Clock, session: Session, head: bytes = NEXT_HEAD, caller: bytes = ALICE) -> bool:
+    until = clock() + LIFE_S
+    return rows.keep(session, head=head, caller=caller, conversation=session.conversation, expires_at=until)
+
+
+# Claims
+
+
+def test_a_kept_session_is_claimed_by_its_history_from_any_worker(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    session = kept(rows, clock)
+
+    claimed = others.claim_head(HEAD)
+
+    assert claimed == session
+
+
+def test_a_session_is_claimed_once(rows: SessionRows, others: SessionRows, clock: Clock) -> None:
+    kept(rows, clock)
+    rows.claim_head(HEAD)
+
+    assert rows.claim_head(HEAD) is None
+    assert others.claim_head(HEAD) is None
+
+
+def test_sessions_with_the_same_history_go_to_different_requests_the_latest_first(
+    rows: SessionRows, clock: Clock
+) -> None:
+    older = kept(rows, clock, name="sessions/1")
+    clock.now += 1
+    newer = kept(rows, clock, name="sessions/2")
+
+    assert [rows.claim_head(HEAD), rows.claim_head(HEAD), rows.claim_head(HEAD)] == [newer, older, None]
+
+
+def test_a_history_moves_on_with_each_turn(rows: SessionRows, clock: Clock) -> None:
+    session = kept(rows, clock)
+    rows.claim_head(HEAD)
+
+    assert keep(rows, clock, session, NEXT_HEAD)
+
+    assert rows.claim_head(HEAD) is None
+    assert rows.claim_head(NEXT_HEAD) == session
+
+
+def test_an_expired_session_is_not_claimed(rows: SessionRows, clock: Clock) -> None:
+    session = kept(rows, clock)
+
+    clock.now += LIFE_S
+
+    assert rows.claim_head(HEAD) is None
+    assert rows.claim_conversation(session.conversation, ALICE) is NoClaim.UNKNOWN
+
+
+def test_a_history_may_be_asked_for_in_one_conversation(rows: SessionRows, clock: Clock) -> None:
+    one = kept(rows, clock, name="sessions/1")
+    clock.now += 1
+    kept(rows, clock, name="sessions/2")
+
+    assert rows.claim_head(HEAD, "f" * 32) is None
+    assert rows.claim_head(HEAD, one.conversation) == one
+
+
+def test_a_conversation_is_claimed_by_its_own_caller_only(rows: SessionRows, clock: Clock) -> None:
+    session = kept(rows, clock)
+
+    assert rows.claim_conversation(session.conversation, BOB) is NoClaim.UNKNOWN
+    assert rows.claim_conversation("0" * 32, ALICE) is NoClaim.UNKNOWN
+    assert rows.claim_conversation(session.conversation, ALICE) == Claimed(session, HEAD)
+
+
+def test_a_conversation_with_a_running_request_is_busy_for_its_caller_and_unknown_to_others(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    session = kept(rows, clock)
+    rows.claim_head(HEAD)
+
+    assert others.claim_conversation(session.conversation, ALICE) is NoClaim.BUSY
+    assert others.claim_conversation(session.conversation, BOB) is NoClaim.UNKNOWN
+
+
+@pytest.mark.parametrize("stock", [False, True])
+def test_a_conversation_is_busy_while_its_first_answer_runs(
+    rows: SessionRows, others: SessionRows, stock: bool
+) -> None:
+    session = rows.add("anna", "sessions/1", stock=stock)
+
+    assert others.claim_conversation(session.conversation, ALICE) is NoClaim.BUSY
+
+
+def test_a_conversation_that_has_moved_is_found_in_its_new_session(rows: SessionRows, clock: Clock) -> None:
+    old = kept(rows, clock)
+    rows.claim_head(HEAD)
+    new = rows.add("ben", "sessions/2", stock=False)
+
+    rows.keep(new, head=NEXT_HEAD, caller=ALICE, conversation=old.conversation, expires_at=clock() + LIFE_S)
+    rows.doom(old)
+
+    claimed = rows.claim_conversation(old.conversation, ALICE)
+    assert isinstance(claimed, Claimed)
+    assert (claimed.session.account_id, claimed.session.name) == ("ben", "sessions/2")
+
+
+# Giving back
+
+
+def test_a_session_out_of_stock_is_kept_with_one_write(rows: SessionRows, clock: Clock) -> None:
+    session = rows.add("anna", "sessions/1", stock=True)
+
+    assert keep(rows, clock, session, HEAD)
+
+    assert rows.claim_head(HEAD) == session
+
+
+def test_a_released_session_is_as_it_was(rows: SessionRows, clock: Clock) -> None:
+    session = kept(rows, clock)
+    rows.claim_head(HEAD)
+
+    assert rows.release(session)
+
+    assert rows.claim_head(HEAD) == session
+
+
+def test_a_session_that_holds_nothing_cannot_be_released(rows: SessionRows) -> None:
+    session = rows.add("anna", "sessions/1", stock=False)
+
+    assert not rows.release(session)
+
+
+def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doomed(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    session = kept(rows, clock)
+    rows.claim_head(HEAD)
+    others.orphans(alive={"worker-2"})
+    for row in others.doomed(1):
+        others.deleted(row)
+
+    assert not keep(rows, clock, session)
+    assert not rows.release(session)
+    assert not rows.doom(session)
+    assert rows.all_sessions(10) == []
+
+
+def test_a_withdrawn_session_is_deleted_unless_somebody_has_it(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    free, taken = kept(rows, clock, HEAD), kept(rows, clock, OTHER_HEAD, "sessions/2")
+    others.claim_head(OTHER_HEAD)
+
+    assert rows.withdraw(free, HEAD)
+    assert not rows.withdraw(taken, OTHER_HEAD)
+
+    assert [session.id for session in rows.doomed(10)] == [free.id]
+
+
+def test_a_session_that_has_moved_on_is_not_withdrawn(rows: SessionRows, others: SessionRows, clock: Clock) -> None:
+    session = kept(rows, clock)
+    others.claim_head(HEAD)
+    keep(others, clock, session, NEXT_HEAD)
+
+    assert not rows.withdraw(session, HEAD)
+
+    assert rows.claim_head(NEXT_HEAD) == session
+
+
+# Deletion
+
+
+def test_what_has_expired_is_doomed_and_deleted_once(rows: SessionRows, clock: Clock) -> None:
+    session = kept(rows, clock)
+    fresh = rows.add("anna", "sessions/2", stock=True)
+    clock.now += LIFE_S
+
+    assert rows.expire(clock()) == 1
+    (doomed,) = rows.doomed(10)
+    rows.deleted(doomed)
+
+    assert (doomed.id, doomed.tries) == (session.id, 0)
+    assert rows.all_sessions(10) == [fresh]
+    assert rows.expire(clock()) == 0
+
+
+def test_a_deletion_that_failed_comes_again_later(rows: SessionRows, clock: Clock) -> None:
+    session = kept(rows, clock)
+    rows.withdraw(session, HEAD)
+    (doomed,) = rows.doomed(10)
+
+    rows.postpone(doomed, clock() + 60)
+
+    assert rows.doomed(10) == []
+    clock.now += 60
+    assert [again.tries for again in rows.doomed(10)] == [1]
+
+
+def test_a_session_may_be_doomed_for_later(rows: SessionRows, clock: Clock) -> None:
+    session = rows.add("anna", "sessions/1", stock=False)
+
+    rows.doom(session, not_before=clock() + 100)
+
+    assert rows.doomed(10) == []
+    clock.now += 100
+    assert [found.id for found in rows.doomed(10)] == [session.id]
+
+
+def test_the_longest_due_are_deleted_first_and_not_too_many_at_once(rows: SessionRows, clock: Clock) -> None:
+    made = [rows.add("anna", f"sessions/{n}", stock=False) for n in range(3)]
+    for session in reversed(made):
+        clock.now += 1
+        rows.doom(session)
+
+    assert [found.name for found in rows.doomed(2)] == ["sessions/2", "sessions/1"]
+
+
+def test_what_dead_workers_held_is_deleted_and_nothing_else(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    running = rows.add("anna", "sessions/1", stock=False)
+    stock = rows.add("anna", "sessions/2", stock=True)
+    theirs = others.add("anna", "sessions/3", stock=True)
+    idle = kept(rows, clock, name="sessions/4")
+
+    assert others.orphans(alive={"worker-2"}) == 2
+
+    assert {found.id for found in others.doomed(10)} == {running.id, stock.id}
+    assert others.stock_of("worker-2") == [theirs]
+    assert others.claim_head(HEAD) == idle
+
+
+def test_without_a_living_worker_everything_held_is_orphaned(rows: SessionRows, others: SessionRows) -> None:
+    rows.add("anna", "sessions/1", stock=True)
+
+    assert others.orphans(alive=()) == 1
+
+
+def test_what_a_worker_holds_without_knowing_is_deleted_after_a_while(database: Database, clock: Clock) -> None:
+    """As after a request that was ended while its claim was on the way: the row is ours, and nobody has it."""
+    before, now = (SessionRows(database, clock, lambda: "worker-1") for _ in range(2))
+    lost = kept(before, clock)
+    before.claim_head(HEAD)
+    known = now.add("anna", "sessions/2", stock=True)
+
+    assert now.doom_lost(after_s=60) == 0
+    clock.now += 61
+
+    assert now.doom_lost(after_s=60) == 1
+    assert [found.id for found in now.doomed(10)] == [lost.id]
+    assert now.stock_of("worker-1") == [known]
+
+
+def test_every_session_is_told_at_the_end(rows: SessionRows, clock: Clock) -> None:
+    idle = kept(rows, clock)
+    stock = rows.add("ben", "sessions/2", stock=True)
+    doomed = rows.add("ben", "sessions/3", stock=False)
+    rows.doom(doomed)
+
+    assert {found.id for found in rows.all_sessions(10)} == {idle.id, stock.id, doomed.id}
+    assert len(rows.all_sessions(2)) == 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+@pytest.mark.parametrize("column", ["head", "conversation"])
+def test_a_claim_looks_at_its_own_sessions_only(database: Database, column: str) -> None:
+    """SQLite decides by itself which index to use; the wrong one walks through every idle session."""
+    plan = database.transact(
+        lambda connection: connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE {column} = ? AND state = ? AND expires_at > ?"
+            " ORDER BY last_turn_at DESC LIMIT 1",
+            (b"", "idle", ""),
+        ).all()
+    )
+
+    assert f"ix_sessions_{column}_state_expires_at" in str(plan)

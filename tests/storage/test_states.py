@@ -1,0 +1,112 @@
+"""What one worker has learnt of an account, all know; and of all their requests one tries an account anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gbproxy.storage.database import Database
+from gbproxy.storage.states import StateRow, StateRows, Use
+from tests.storage.clock import Clock
+
+
+@pytest.fixture
+def rows(database: Database, clock: Clock) -> StateRows:
+    return StateRows(database, clock)
+
+
+def cooling(clock: Clock, for_s: float = 60, quota: str = "text") -> StateRow:
+    return StateRow("anna", quota, "cooling", clock(), clock() + for_s, strikes=2, cause="insufficient_quota")
+
+
+def test_what_is_published_is_read_as_it_was(rows: StateRows, clock: Clock) -> None:
+    text, images = cooling(clock), cooling(clock, 3600.25, "images")
+    refused = StateRow("ben", "", "refused", clock(), cause="upstream_auth_failed")
+
+    told = [rows.publish(change) for change in (text, images, refused)]
+
+    assert told == [True, True, True]
+    assert sorted(rows.read(), key=lambda row: (row.account_id, row.quota)) == [images, text, refused]
+
+
+def test_what_is_newer_stays(rows: StateRows, clock: Clock) -> None:
+    old = cooling(clock)
+    clock.now += 1
+    new = StateRow("anna", "text", "ready", clock())
+    rows.publish(new)
+
+    assert not rows.publish(old)
+
+    assert rows.read() == [new]
+
+
+def test_one_request_tries_when_a_cooldown_has_ended(rows: StateRows, clock: Clock) -> None:
+    rows.publish(cooling(clock, 60))
+
+    early = rows.try_trial("anna", "text", clock() + 30)
+    clock.now += 60
+    first = rows.try_trial("anna", "text", clock() + 30)
+    second = rows.try_trial("anna", "text", clock() + 30)
+
+    assert (early, first, second) == (False, True, False)
+
+
+def test_a_trial_that_never_ended_is_followed_by_another(rows: StateRows, clock: Clock) -> None:
+    rows.publish(cooling(clock, 0))
+    rows.try_trial("anna", "text", clock() + 30)
+
+    clock.now += 30
+
+    assert rows.try_trial("anna", "text", clock() + 30)
+
+
+def test_a_new_cooldown_ends_the_trial(rows: StateRows, clock: Clock) -> None:
+    rows.publish(cooling(clock, 0))
+    rows.try_trial("anna", "text", clock() + 1000)
+    again = replace(cooling(clock, 10), strikes=3)
+
+    rows.publish(again)
+    clock.now += 10
+
+    assert rows.read() == [again]
+    assert rows.try_trial("anna", "text", clock() + 30)
+
+
+def test_quota_classes_are_tried_apart(rows: StateRows, clock: Clock) -> None:
+    for quota in ("text", "images"):
+        rows.publish(cooling(clock, 0, quota))
+
+    assert rows.try_trial("anna", "text", clock() + 30)
+    assert rows.try_trial("anna", "images", clock() + 30)
+    assert not rows.try_trial("anna", "videos", clock() + 30)
+
+
+def test_an_account_s_states_are_forgotten_together(rows: StateRows, clock: Clock) -> None:
+    rows.publish(cooling(clock))
+    rows.publish(replace(cooling(clock), account_id="ben"))
+
+    rows.clear("anna")
+
+    assert [row.account_id for row in rows.read()] == ["ben"]
+
+
+def test_the_last_use_and_the_last_error_are_remembered(rows: StateRows, clock: Clock) -> None:
+    rows.used({"anna", "ben"}, clock())
+    rows.failed("anna", "upstream_timeout", clock() + 1)
+    rows.used(["anna"], clock() - 10)
+    rows.failed("anna", "earlier", clock() - 10)
+    rows.used((), clock())
+
+    assert rows.uses() == {
+        "anna": Use(clock(), "upstream_timeout", clock() + 1),
+        "ben": Use(clock(), None, None),
+    }
+
+
+def test_a_use_is_forgotten_with_its_account(rows: StateRows, clock: Clock) -> None:
+    rows.used(["anna"], clock())
+
+    rows.forget_use("anna")
+
+    assert rows.uses() == {}
