@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
@@ -95,3 +97,55 @@ def lent(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) ->
     """The accounts of so many leases at once, in order."""
     with ExitStack() as leases:
         return [leases.enter_context(pool.lease(quota, **wish)).id for _ in range(count)]
+
+
+class Request:
+    """A request in a thread of its own, that by now waits in the line or has what it wanted."""
+
+    def __init__(self, accounts: Pool, *, hold: bool = False, **wish: Any) -> None:
+        self._accounts = accounts
+        self._wish = wish
+        self._hold = hold
+        self._go_on = threading.Event()
+        self._done = threading.Event()
+        self._result: str | GatewayError = ""
+        before = set(accounts._waiting)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        until(lambda: self.served or set(accounts._waiting) - before)
+
+    @property
+    def served(self) -> bool:
+        return self._done.is_set()
+
+    def wait(self) -> str | GatewayError:
+        """The account that it got, or what it heard."""
+        assert self._done.wait(10)
+        return self._result
+
+    def end(self) -> None:
+        self._go_on.set()
+        self._thread.join(10)
+
+    @property
+    def account(self) -> str:
+        """The account that it got, "" when none."""
+        return self._result if isinstance(self._result, str) else ""
+
+    def _run(self) -> None:
+        try:
+            with self._accounts.lease(**self._wish) as mine:
+                self._result = mine.id
+                self._done.set()
+                if self._hold:
+                    assert self._go_on.wait(10)
+        except GatewayError as error:
+            self._result = error
+            self._done.set()
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

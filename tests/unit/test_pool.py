@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from gbproxy.accounts import Pool, Standing
+from gbproxy.accounts.line import Waiter, Wish
 from gbproxy.domain.account import QUOTA_CLASSES, QuotaClass
 from gbproxy.errors import (
     CredentialRefused,
@@ -25,7 +24,7 @@ from gbproxy.errors import (
     UpstreamOverloaded,
     UpstreamUnclear,
 )
-from tests.pools import MIDNIGHT, NOON, A, B, C, Clock, Workers, account, lent, pool
+from tests.pools import MIDNIGHT, NOON, A, B, C, Clock, Request, Workers, account, lent, pool
 
 EMPTY, BUSY, DEAD = (
     QuotaExhausted("empty"),
@@ -437,6 +436,19 @@ def test_a_row_that_is_older_than_what_is_known_changes_nothing() -> None:
     assert not one.is_ready("a")
 
 
+def test_rows_that_were_read_just_before_a_trial_began_do_not_end_it() -> None:
+    workers = Workers([A])
+    one, _ = workers.pools
+    one.failed(A, "text", EMPTY)
+    workers.clock.now += 60
+    rows = list(workers.board.read())
+
+    with one.lease():
+        one.refresh(rows)
+
+        assert not one.is_ready("a")
+
+
 def test_what_was_known_before_a_restart_is_taken_over() -> None:
     workers = Workers([A], count=1)
     workers.pools[0].failed(A, "text", EMPTY)
@@ -686,6 +698,34 @@ def test_one_who_waits_for_an_account_that_cools_down_meanwhile_is_told() -> Non
     patient.end()
 
 
+def test_a_newcomer_does_not_pass_those_who_wait_when_time_alone_has_opened_a_place() -> None:
+    clock = Clock()
+    accounts = pool(A, B, clock=clock, concurrency=1, wait_s=5)
+    accounts.failed(B, "text", BUSY)
+
+    with accounts.lease():
+        first = Request(accounts, hold=True)
+        clock.now += 10
+        newcomer = Request(accounts)
+        assert first.wait() == "b"
+        assert not newcomer.served
+        first.end()
+        assert newcomer.wait() == "b"
+
+
+def test_one_that_leaves_just_when_it_is_served_gives_its_place_on() -> None:
+    accounts = pool(A, concurrency=1, wait_s=5)
+    with accounts.lease():
+        leaving = Waiter(Wish("text"))
+        accounts._waiting.append(leaving)
+        behind = Request(accounts)
+    assert leaving.lent is not None
+
+    accounts._withdraw(leaving)
+
+    assert behind.wait() == "a"
+
+
 # What an operator sees
 
 
@@ -759,50 +799,3 @@ def test_a_thousand_poisoned_requests_then_a_good_one(error: GatewayError) -> No
     assert {view.state for view in one.snapshot()} == {"ready"}
     assert workers.board.published == []
     assert lent(one, 3) == ["a", "b", "c"]
-
-
-class Request:
-    """A request in a thread of its own, that by now waits in the line or has what it wanted."""
-
-    def __init__(self, accounts: Pool, *, hold: bool = False, **wish: Any) -> None:
-        self._accounts = accounts
-        self._wish = wish
-        self._hold = hold
-        self._go_on = threading.Event()
-        self._done = threading.Event()
-        self._result: str | GatewayError = ""
-        before = len(accounts._waiting)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        _until(lambda: self.served or len(accounts._waiting) > before)
-
-    @property
-    def served(self) -> bool:
-        return self._done.is_set()
-
-    def wait(self) -> str | GatewayError:
-        """The account that it got, or what it heard."""
-        assert self._done.wait(10)
-        return self._result
-
-    def end(self) -> None:
-        self._go_on.set()
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        try:
-            with self._accounts.lease(**self._wish) as mine:
-                self._result = mine.id
-                self._done.set()
-                if self._hold:
-                    assert self._go_on.wait(10)
-        except GatewayError as error:
-            self._result = error
-            self._done.set()
-
-
-def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
