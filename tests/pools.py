@@ -51,8 +51,8 @@ class MemoryBoard:
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
         self._check()
-        row = self.rows.get((account_id, quota)) or Standing(account_id, quota)
-        if row.tried_until(self._clock()) is not None:
+        row = self.rows.get((account_id, quota))
+        if row is None or row.cooling_until is None or row.tried_until(self._clock()) is not None:
             return False
         self.rows[account_id, quota] = Standing(
             account_id,

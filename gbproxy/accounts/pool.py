@@ -141,13 +141,23 @@ class Pool:
         if lent.trial_until is None:
             return True
         try:
-            return self._board.try_trial(lent.member.account.id, lent.quota, lent.trial_until)
+            return self._board.try_trial(lent.member.account.id, lent.quota, lent.trial_until) or self._tell_anew(lent)
         except GatewayError as error:  # without the board each worker tries for itself
             log.warning("pool.unshared", extra={"account": lent.member.account.id, "reason": error.code})
             return True
         except BaseException:  # the client has left
             self._give_back(lent)
             raise
+
+    def _tell_anew(self, lent: Lent) -> bool:
+        """Whether the board knows nothing of the cooldown that has ended, as it was away when it began; now it does."""
+        known = lent.member.standing(lent.quota)
+        rows = (row for row in self._board.read() if (row.account_id, row.quota) == (known.account_id, known.quota))
+        row = next(rows, None)
+        if row is not None and row.changed_at >= known.changed_at:
+            return False
+        self._board.publish(known)
+        return True
 
     def _wait(self, waiter: Waiter) -> Lent:
         started = time.perf_counter()

@@ -51,12 +51,15 @@ class Standing:
 class Board(Protocol):
     """Where all workers write what they learn, and read what the others have learnt. Calls raise GatewayErrors."""
 
-    def publish(self, change: Standing) -> None:
+    def publish(self, change: Standing) -> object:
         """Put it in the place of what was known of this account and scope; an older one than that is dropped."""
         ...
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
-        """Take the trial after a cooldown, until then at most; False when somebody else has it. Atomic over all workers."""
+        """Take the trial after a cooldown, until then at most; False when somebody else has it, or no cooldown is known.
+
+        Atomic over all workers.
+        """
         ...
 
     def read(self) -> Iterable[Standing]:

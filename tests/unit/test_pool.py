@@ -491,6 +491,26 @@ def test_without_the_board_each_worker_goes_on_by_itself(caplog: pytest.LogCaptu
     assert {record.message for record in caplog.records} == {"account.cooling", "pool.unshared"}
 
 
+@pytest.mark.parametrize("row", [None, Standing("a", "text", changed_at=NOON - 1)], ids=["nothing", "something older"])
+def test_a_cooldown_that_the_board_never_heard_of_ends_all_the_same(row: Standing | None) -> None:
+    workers = Workers([A])
+    one, two = workers.pools
+    if row is not None:
+        workers.board.publish(row)
+    workers.board.is_away = True
+    one.failed(A, "text", EMPTY)
+    workers.board.is_away = False
+    workers.clock.now += 60
+
+    with one.lease() as trial:
+        workers.poll()
+        assert not two.is_ready("a")
+        one.succeeded(trial, "text")
+    workers.poll()
+
+    assert (lent(one, 2), lent(two, 2)) == (["a", "a"], ["a", "a"])
+
+
 def test_the_board_is_never_asked_on_the_plain_way() -> None:
     workers = Workers([A, B])
     one, _ = workers.pools
