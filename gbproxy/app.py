@@ -56,7 +56,12 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     outbound = _outbound(settings)
     upstream = upstream or _widget(settings, outbound)
     sweeper = Sweeper(upstream)
-    pool = Pool(_accounts(settings), concurrency=settings.account_concurrency, wait_s=settings.read_timeout_s)
+    pool = Pool(
+        _accounts(settings),
+        concurrency=settings.account_concurrency,
+        wait_s=settings.read_timeout_s,
+        order=settings.account_order,
+    )
     responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
     drain = Drain()
     catalogue = Catalogue(settings.default_model, settings.models)

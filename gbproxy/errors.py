@@ -22,9 +22,13 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
     - UpstreamBroken             502  upstream_error          the connection broke, or a passing fault was met
     - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was cut off
     - UpstreamTimeout            504  upstream_timeout
+    - UpstreamUnclear            502  upstream_error          no answer, and no word whose fault it is: FAILED, empty
     - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
     - QuotaExhausted             429  insufficient_quota      this account's quota
     - CredentialRefused          502  upstream_auth_failed    the user must renew the account's cookies
+      . AccountRestricted        502  upstream_auth_failed    403 at the sign-in
+      . ConfigRefused            502  upstream_auth_failed    403 for a call that names no session: CONFIG_ID
+      . SessionDenied            502  upstream_auth_failed    403 in a session: another sign-in's, else as above
     - TokenRefused               502  upstream_auth_failed    the bearer, not yet the credential: a fresh one is tried
     - SessionGone                502  upstream_error          the upstream session does not exist (any more)
     - RequestRefused             400  invalid_request_error   the request's own fault, by the upstream's word
@@ -125,16 +129,52 @@ class UpstreamTimeout(UpstreamError):
     status, code = 504, "upstream_timeout"
 
 
-class UpstreamOverloaded(UpstreamError):
+class UpstreamUnclear(UpstreamError):
+    """Once it may be the account, or chance; with two accounts alike it is the request."""
+
+
+class _Pausing(UpstreamError):
+    """What is over after some time: `named_s` seconds, by the upstream's word, or None when it did not say."""
+
+    usual_s: ClassVar[float]  # what a client is told when nobody knows better
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, param=param, retry_after=retry_after or self.usual_s)
+        self.named_s = retry_after
+
+
+class UpstreamOverloaded(_Pausing):
     status, code, should_retry = 503, "upstream_overloaded", None
+    usual_s = 10.0
 
 
-class QuotaExhausted(UpstreamError):
+class QuotaExhausted(_Pausing):
+    """`is_daily`: the upstream has named a quota of the day; otherwise which one it is, nobody knows."""
+
     status, code = 429, "insufficient_quota"
+    usual_s = 60.0
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after: float | None = None, is_daily: bool = False
+    ) -> None:
+        super().__init__(message, param=param, retry_after=retry_after)
+        self.is_daily = is_daily
 
 
 class CredentialRefused(UpstreamError):
     code = "upstream_auth_failed"
+
+
+class AccountRestricted(CredentialRefused):
+    pass
+
+
+class ConfigRefused(CredentialRefused):
+    pass
+
+
+class SessionDenied(CredentialRefused):
+    """In a session that was continued, a fresh one is tried first; in a fresh one, it is the account."""
 
 
 class TokenRefused(UpstreamError):

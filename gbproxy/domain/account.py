@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from typing import Literal
+
+QuotaClass = Literal["text", "images", "videos"]
+"""What the upstream counts apart, for each account."""
+
+AccountState = Literal["ready", "cooling", "refused", "disabled"]
+"""`cooling`: not asked for some time; `refused`: not until its credential is replaced, or a probe finds it good again."""
+
+QUOTA_CLASSES: tuple[QuotaClass, ...] = ("text", "images", "videos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +28,8 @@ class Account:
     config_id: str
     secure_c_ses: str = field(repr=False)
     host_c_oses: str | None = field(default=None, repr=False)
+
+    def credential(self) -> str:
+        """What tells one set of credentials from another without showing any: a SHA-256 digest in hex."""
+        parts = (self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
+        return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

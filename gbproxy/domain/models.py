@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gbproxy.domain.account import QuotaClass
 from gbproxy.errors import ModelNotFound
 from gbproxy.settings import ModelSettings
 
 Tool = Literal["webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec"]
-Quota = Literal["text", "images", "videos"]
 
 ALL_TOOLS: tuple[Tool, ...] = ("webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec")
 
@@ -29,7 +29,7 @@ class Model:
     id: str
     upstream: str | None
     tools: tuple[Tool, ...] = ALL_TOOLS
-    quota: Quota = "text"
+    quota: QuotaClass = "text"
     aliases: tuple[str, ...] = ()
     successor: str | None = None
 

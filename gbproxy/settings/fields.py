@@ -31,7 +31,7 @@ DO_NOTHING = frozenset({
 
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
 NOT_YET = frozenset({
-    "ADMIN_KEY", "REDIS_URL", "MAX_ATTEMPTS", "ACCOUNT_ORDER", "SESSION_TIMEOUT",
+    "ADMIN_KEY", "REDIS_URL", "SESSION_TIMEOUT",
     "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
 })  # fmt: skip
 
@@ -225,8 +225,12 @@ class Settings(BaseSettings):
     heartbeat_s: AmountOrZero = Field(
         10.0, description="seconds without anything sent after which a stream says that it is alive; 0: off"
     )
+    max_attempts: Count = Field(3, description="accounts tried for one request")
     account_concurrency: Count = Field(
         8, description="answers at once on one account, in each worker; more wait in order"
+    )
+    account_order: Annotated[Literal["least-busy", "first"], _ANY_CASE] = Field(
+        "least-busy", description="`least-busy`, or `first`: the first usable one, in order"
     )
     prompt_max_chars: Count = Field(400_000, description="longer prompts: 400 `context_length_exceeded`")
     ca_bundle: Annotated[Path, _text(rules.readable_path)] | None = Field(

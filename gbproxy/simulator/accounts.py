@@ -18,6 +18,8 @@ class Account:
     getoxsrf: str | None = None
     needs_renewal: bool = True
     """Meaningful under `refreshcookies`: the present cookie only leads to the renewal."""
+    restricted: bool = False
+    """Every call of this account, and its sign-in, is 403."""
     former_cookies: set[str] = field(default_factory=set)
 
     def owns(self, cookie: str | None) -> bool:

@@ -112,7 +112,7 @@ def getoxsrf(
         return _refused(switches.bad_cookie, origin)
     if switches.host_c_oses == "required" and cookies.get("__Host-C_OSES") != account.host_c_oses:
         return _refused(switches.bad_cookie, origin)
-    mode = account.getoxsrf or switches.getoxsrf
+    mode = "403" if account.restricted else account.getoxsrf or switches.getoxsrf
     if mode == "refreshcookies" and account.needs_renewal:
         return _to_refreshcookies(request, origin)
     if mode in ("ok", "refreshcookies"):

@@ -14,7 +14,15 @@ from gbproxy.simulator.failures import Script, html_reply, not_seeking_assistanc
 from gbproxy.simulator.layout import Layout, layout_for
 from gbproxy.simulator.observation import ScriptQueue
 from gbproxy.simulator.script import End, Head, HoldHeaders
-from gbproxy.simulator.sessions import RefusedError, Session, Sessions, Turn, invalid, is_dash
+from gbproxy.simulator.sessions import (
+    RefusedError,
+    Session,
+    Sessions,
+    Turn,
+    invalid,
+    is_dash,
+    permission_denied,
+)
 from gbproxy.simulator.speech import Speech, reply_to
 from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.widget import REQUEST_KEYS, ControlVerbs, read_envelope
@@ -24,7 +32,7 @@ STREAM = "widgetStreamAssist"
 _VERB = re.compile(r"/v1alpha/locations/global/(\w+)")
 _DOWNLOAD = re.compile(r"(?:/download)?/v1alpha/(.+):downloadFile")
 _MEDIA = re.compile(r"/_media/(\d+)/(\d+)")
-_DELAYED = ("getoxsrf", "widgetCreateSession", "widgetDeleteSession")
+_UNDELAYED = (STREAM, "downloadFile", "media", "page")
 _OPEN = ("getoxsrf", "refreshcookies", "media", "page")
 
 
@@ -84,7 +92,7 @@ class Backend:
         except RefusedError as refused:
             in_array = caller.name == STREAM and switches.stream_error_shape == "array"
             reply = Reply(refused.script(in_array=in_array))
-        if caller.name in _DELAYED and switches.control_delay_s:
+        if caller.name not in _UNDELAYED and switches.control_delay_s:
             delay = HoldHeaders(switches.control_delay_s)
             return replace(reply, script=(delay, *reply.script))
         return reply
@@ -95,6 +103,8 @@ class Backend:
         if caller.account is None:
             scripted = self.scripts.take(caller.name, caller.csesidx)
             return Reply(scripted or self._open_page(caller.name, request, switches))
+        if caller.account.restricted:
+            raise permission_denied()
         if caller.name == "downloadFile":
             scripted = self.scripts.take(caller.name, caller.csesidx)
             return Reply(scripted or self._download(request, caller.account, switches))
@@ -123,6 +133,7 @@ class Backend:
         question = read_question(wanted, switches)
         session = self._session_of(question, account, switches)
         turn = Turn(question.text, model_id=question.model_id, file_ids=question.file_ids)
+        session.asked.append(turn)
         script = not_seeking_assistance() if question.skip else self.scripts.take(STREAM, account.csesidx)
         if script is None:
             script = speak(self._speech_for(question), switches)

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 
 def answer(simulator: Simulator, request: Request, peer_host: str) -> Script:
-    """Answer `GET /_simulator/state`, `POST /_simulator/switches` and `POST /_simulator/script`."""
+    """Answer `GET /_simulator/state` and `/_simulator/sessions`, `POST /_simulator/switches` and `POST /_simulator/script`."""
     if not ipaddress.ip_address(peer_host.partition("%")[0]).is_loopback:
         return html_reply(403, "Loopback only")
     try:
         match request.method, request.path.removeprefix("/_simulator/"):
             case "GET", "state":
                 return json_reply(200, simulator.state())
+            case "GET", "sessions":
+                return json_reply(200, simulator.session_states())
             case "POST", "switches":
                 simulator.set(**_json(request, dict))
                 return json_reply(200, {})

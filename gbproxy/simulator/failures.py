@@ -85,19 +85,56 @@ def http_error(
     return json_reply(status, error_object(status, google_status, message, details), headers)
 
 
-def overloaded(retry_delay_s: float | None = None) -> Script:
+def overloaded(retry_delay_s: float | None = None, *, headers: Mapping[str, str] | None = None) -> Script:
     """429 with reason LLM_OVERLOADED: the model is busy for seconds, no quota is spent."""
-    return http_error(429, "RESOURCE_EXHAUSTED", EXHAUSTED, reason="LLM_OVERLOADED", retry_delay_s=retry_delay_s)
+    return http_error(
+        429,
+        "RESOURCE_EXHAUSTED",
+        EXHAUSTED,
+        reason="LLM_OVERLOADED",
+        retry_delay_s=retry_delay_s,
+        headers=headers,
+    )
 
 
-def quota(*, daily: bool = False, retry_delay_s: float | None = None) -> Script:
-    """429 without LLM_OVERLOADED; `daily` names the quota that is spent until the reset."""
-    details = error_details("RATE_LIMIT_EXCEEDED" if daily else "", retry_delay_s)
-    if daily:
-        violation = {"subject": "user", "description": "Daily limit of assist requests reached."}
+def quota(
+    *,
+    daily: bool = False,
+    per_minute: bool = False,
+    retry_delay_s: float | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Script:
+    """429 without LLM_OVERLOADED; `daily` and `per_minute` name the quota that is spent, as Google's services do."""
+    period, unit = ("Day", "d") if daily else ("Minute", "min")
+    details = error_details("RATE_LIMIT_EXCEEDED" if daily or per_minute else "", retry_delay_s)
+    if daily or per_minute:
+        name = f"AssistRequestsPer{period}PerProjectPerUser"
+        details[0]["metadata"] = {
+            "service": DOMAIN,
+            "consumer": "projects/123456789012",
+            "quota_metric": f"{DOMAIN}/assist_requests",
+            "quota_limit": name,
+            "quota_unit": f"1/{unit}/{{project}}/{{user}}",
+        }
+        described = "Daily limit of assist requests reached." if daily else "Too many assist requests."
+        violation = {"subject": "user:123", "description": described, "quotaId": name}
         details.append({"@type": _QUOTA_FAILURE, "violations": [violation]})
-    body = error_object(429, "RESOURCE_EXHAUSTED", EXHAUSTED, details)
-    return json_reply(429, body)
+    return json_reply(429, error_object(429, "RESOURCE_EXHAUSTED", EXHAUSTED, details), headers)
+
+
+def denied() -> Script:
+    """403, in the same words for each of its meanings: whose session, whose config, a restricted account."""
+    return http_error(403, "PERMISSION_DENIED", "The caller does not have permission")
+
+
+def session_not_found() -> Script:
+    """404 on a stream call: the upstream has forgotten the session."""
+    return http_error(404, "NOT_FOUND", "Session 12345678901234567890 not found.")
+
+
+def failed_alone(*texts: str) -> Script:
+    """State FAILED, and no error element after it."""
+    return (*map(Text, texts), Failed(), End())
 
 
 def in_stream_error(

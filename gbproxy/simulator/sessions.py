@@ -66,7 +66,11 @@ class StoredFile:
 
 @dataclass
 class Session:
-    """One conversation on the upstream."""
+    """One conversation on the upstream.
+
+    `turns` are those that were answered, at least in part; `asked` all that were accepted; `most_at_once` is how many
+    answers ran in it at the same time. A changed `owner` makes it a session of another account.
+    """
 
     id: str
     owner: str
@@ -76,6 +80,14 @@ class Session:
     turns: list[Turn] = field(default_factory=list)
     files: dict[str, StoredFile] = field(default_factory=dict)
     deleted: bool = False
+    asked: list[Turn] = field(default_factory=list)
+    running: int = 0
+    most_at_once: int = 0
+
+    @property
+    def queries(self) -> list[str]:
+        """The texts that this session was asked, in order."""
+        return [turn.query for turn in self.asked]
 
     @property
     def short_name(self) -> str:

@@ -116,7 +116,7 @@ class Simulator:
 
     @property
     def control_delay_s(self) -> float:
-        """Delay of getoxsrf, createSession and deleteSession."""
+        """Delay of every call but the stream and downloads."""
         return self._switches.control_delay_s
 
     @control_delay_s.setter
@@ -213,6 +213,12 @@ class Simulator:
         with self._condition:
             return dict(self._backend.sessions.by_id)
 
+    def sessions_of(self, account: Account, *, alive: bool = True) -> list[Session]:
+        """The sessions of one account in the order of their making, those that are not deleted or all."""
+        with self._condition:
+            own = [session for session in self._backend.sessions.by_id.values() if session.owner == account.csesidx]
+            return [session for session in own if not (alive and session.deleted)]
+
     @property
     def open_streams(self) -> int:
         """Answers of widgetStreamAssist under way whose peer is still there."""
@@ -242,6 +248,20 @@ class Simulator:
                 "scripts": len(self._backend.scripts),
             }
 
+    def session_states(self) -> list[dict[str, Any]]:
+        """What every session holds, as the control endpoint shows it."""
+        with self._condition:
+            return [
+                {
+                    "name": session.short_name,
+                    "csesidx": session.owner,
+                    "deleted": session.deleted,
+                    "queries": session.queries,
+                    "most_at_once": session.most_at_once,
+                }
+                for session in self._backend.sessions.by_id.values()
+            ]
+
     # Answering
 
     def _respond(self, connection: Connection, request: Request) -> bool:
@@ -256,7 +276,7 @@ class Simulator:
             reply = self._backend.reply(request, caller, switches)
         if reply.turn is None:
             return self._perform(connection, request, reply, switches)
-        with self._streaming():
+        with self._streaming(reply.session):
             return self._perform(connection, request, reply, switches)
 
     def _perform(self, connection: Connection, request: Request, reply: Reply, switches: Switches) -> bool:
@@ -281,15 +301,20 @@ class Simulator:
         return player.perform(reply.script)
 
     @contextmanager
-    def _streaming(self) -> Iterator[None]:
+    def _streaming(self, session: Session | None) -> Iterator[None]:
         with self._condition:
             self._open_streams += 1
+            if session is not None:
+                session.running += 1
+                session.most_at_once = max(session.most_at_once, session.running)
             self._condition.notify_all()
         try:
             yield
         finally:
             with self._condition:
                 self._open_streams -= 1
+                if session is not None:
+                    session.running -= 1
                 self._condition.notify_all()
 
     def _notify(self) -> None:

@@ -393,7 +393,7 @@ class Switches:
     control_delay_s: float = _switch(
         0.0,
         0.02,
-        fact="delay of getoxsrf, createSession and deleteSession",
+        fact="delay of every call but the stream and downloads: sign-in, sessions, lists, uploads",
         certainty="inferred",
         open_ended=True,
     )

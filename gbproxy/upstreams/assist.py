@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
-from gbproxy.errors import TokenRefused, UpstreamError, UpstreamProtocolError
+from gbproxy.errors import TokenRefused, UpstreamProtocolError, UpstreamUnclear
 from gbproxy.settings import status_line
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.grounding import citations
@@ -65,13 +65,13 @@ class AssistReader:
         if self._refused:
             return [Done("content_filter")]
         if self._state == "FAILED":
-            raise UpstreamError("the upstream failed to answer")
+            raise UpstreamUnclear("the upstream failed to answer")
         if self._tokens_only and not self._responses:
             raise TokenRefused("the upstream sent a token in place of an answer")
         if not self.complete and (self._state is not None or not closed):
             raise UpstreamProtocolError("the upstream's answer was cut off before its end")
         if not self._texts and not self._files:
-            raise UpstreamError(
+            raise UpstreamUnclear(
                 "the model thought, but gave no answer" if self._thoughts else "the upstream sent an empty answer"
             )
         return [Done("stop")]
@@ -80,7 +80,7 @@ class AssistReader:
         state = answer.get("state")
         is_blocked = _is_blocked(answer)
         if state == "CANCELLED" and not is_blocked:
-            raise UpstreamError("the upstream cancelled the answer")
+            raise UpstreamUnclear("the upstream cancelled the answer")
         replies = [_dict(reply) for reply in _list(answer.get("replies"))]
         is_repeat = state in _WHOLE and self._repeats(replies, answer)
         events: list[ChatEvent] = []

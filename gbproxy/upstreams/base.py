@@ -23,3 +23,10 @@ class Upstream(Protocol):
     def delete_session(self, account: Account, session: str) -> None:
         """Delete a session; one that is gone already is no error."""
         ...
+
+    def probe(self, account: Account) -> None:
+        """Ask, as cheaply as can be, whether the account's credentials are good. Raises CredentialRefused when they are not.
+
+        Other errors say nothing about the credentials.
+        """
+        ...

@@ -13,21 +13,22 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from gbproxy.errors import (
+    ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
     GatewayError,
     QuotaExhausted,
     RequestRefused,
+    SessionDenied,
     SessionGone,
     TokenRefused,
     UpstreamBroken,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamTimeout,
+    UpstreamUnclear,
 )
 
-OVERLOAD_RETRY_S = 10.0
-QUOTA_RETRY_S = 60.0
 _MAX_MESSAGE_CHARS = 500
 
 _TOO_LONG = re.compile(
@@ -36,18 +37,38 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _OVERLOADED = "LLM_OVERLOADED"
+# As Google names quotas: `GenerateRequestsPerDayPerProject`, `requests_per_day`, unit `1/d/{project}`, "Daily limit".
+_DAILY = re.compile(r"per[ _-]?day|(?<![a-z])daily|\b1/d\b", re.IGNORECASE)
+_SHORTER = re.compile(r"per[ _-]?(second|minute|hour)|\b1/(s|min|h)\b", re.IGNORECASE)
+
+# A 403 does not say which of its meanings it has; the call that it answers does (docs/upstream.md, errors).
+_DENIED: Mapping[type[CredentialRefused], str] = {
+    SessionDenied: "the upstream denies this account access to its session: open business.gemini.google with this account, "
+    "which may be restricted, and check that CSESIDX and the cookies come from the same sign-in",
+    ConfigRefused: "the upstream denies this account access: CONFIG_ID may be another account's, compare it with the "
+    "address bar of business.gemini.google; or the account is restricted",
+}
 
 
-def from_reply(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
-    """The error of an answer whose HTTP status is not 200; the body may be JSON, wrapped in an array, or a web page."""
+def from_reply(
+    status: int, headers: Mapping[str, str], body: bytes, *, denied: type[CredentialRefused] = SessionDenied
+) -> GatewayError:
+    """The error of an answer whose HTTP status is not 200; the body may be JSON, wrapped in an array, or a web page.
+
+    `denied`: what a 403 means to this call.
+    """
     retry_after = _retry_after(headers.get("Retry-After"))
     if 300 <= status < 400:
         return UpstreamError("the upstream redirected the request elsewhere, where it is not sent")
-    return from_error(_error_object(body), status=status, retry_after=retry_after)
+    return from_error(_error_object(body), status=status, retry_after=retry_after, denied=denied)
 
 
 def from_error(
-    error: Mapping[str, Any], *, status: int | None = None, retry_after: float | None = None
+    error: Mapping[str, Any],
+    *,
+    status: int | None = None,
+    retry_after: float | None = None,
+    denied: type[CredentialRefused] = SessionDenied,
 ) -> GatewayError:
     """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing."""
     code = _code(error, status)
@@ -59,15 +80,15 @@ def from_error(
     retry_after = retry_after or _retry_info(details)
 
     if _OVERLOADED in reasons or _OVERLOADED in message or code == 503 or word == "UNAVAILABLE":
-        return UpstreamOverloaded("the upstream is overloaded", retry_after=retry_after or OVERLOAD_RETRY_S)
+        return UpstreamOverloaded("the upstream is overloaded", retry_after=retry_after)
     if code == 429 or word == "RESOURCE_EXHAUSTED":
-        return QuotaExhausted("the account's quota is used up", retry_after=retry_after or QUOTA_RETRY_S)
+        is_daily = _names_a_daily_quota(message, details)
+        which = "quota of the day" if is_daily else "quota"
+        return QuotaExhausted(f"the account's {which} is used up", retry_after=retry_after, is_daily=is_daily)
     if code == 401 or word == "UNAUTHENTICATED" or "SESSION_COOKIE_INVALID" in {*reasons, message}:
         return TokenRefused("the upstream refused the token")
     if code == 403 or word == "PERMISSION_DENIED":
-        return CredentialRefused(
-            "the upstream denies this account access: CONFIG_ID may be another account's, or the seat is restricted"
-        )
+        return denied(_DENIED[denied])
     if code == 404 or word == "NOT_FOUND":
         if "model" in message.lower():
             return RequestRefused(message, param="model")
@@ -75,12 +96,12 @@ def from_error(
     if code == 504 or word == "DEADLINE_EXCEEDED":
         return UpstreamTimeout("the upstream ran out of time")
     if word == "FAILED_PRECONDITION":
-        return UpstreamError("the upstream could not answer (FAILED_PRECONDITION)")
+        return UpstreamUnclear("the upstream could not answer (FAILED_PRECONDITION)")
     if code in (400, 413) or word in ("INVALID_ARGUMENT", "OUT_OF_RANGE"):
         if code == 413 or _TOO_LONG.search(message):
             return ContextLengthExceeded(message or "the prompt is too long for the upstream", param="messages")
         return RequestRefused(message or "the upstream refused the request as malformed")
-    kind = UpstreamBroken if code is not None and code >= 500 else UpstreamError
+    kind = UpstreamBroken if code is not None and code >= 500 else UpstreamUnclear
     return kind(f"the upstream failed ({word or code or 'without saying why'})")
 
 
@@ -120,6 +141,24 @@ def _code(error: Mapping[str, Any], status: int | None) -> int | None:
 
 def _word(status: object) -> str:
     return status if isinstance(status, str) and re.fullmatch("[A-Z_]{1,40}", status) else ""
+
+
+def _names_a_daily_quota(message: str, details: list[dict[str, Any]]) -> bool:
+    """Whether a quota of the day is named as the one that is used up.
+
+    Conservative, as an account is put aside until midnight for it: a text that names a shorter period too says nothing.
+    """
+    texts = [message, *(text for detail in details for text in _quota_texts(detail))]
+    return any(_DAILY.search(text) and not _SHORTER.search(text) for text in texts)
+
+
+def _quota_texts(detail: Mapping[str, Any]) -> list[str]:
+    """Where a detail may name a quota: each violation of a QuotaFailure, reason and metadata of an ErrorInfo."""
+    violations = detail.get("violations")
+    listed = [v for v in violations if isinstance(v, dict)] if isinstance(violations, list) else []
+    metadata = detail.get("metadata")
+    found = [*listed, metadata] if isinstance(metadata, dict) else listed
+    return [str(detail.get("reason") or ""), *(" ".join(map(str, values.values())) for values in found)]
 
 
 def _retry_info(details: list[dict[str, Any]]) -> float | None:

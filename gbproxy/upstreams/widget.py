@@ -16,15 +16,18 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.events import FLUSH, ChatStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
+    ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
     GatewayError,
     RequestRefused,
+    SessionDenied,
     SessionGone,
     TokenRefused,
     UpstreamBroken,
     UpstreamError,
     UpstreamProtocolError,
+    UpstreamUnclear,
 )
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams import failures
@@ -33,7 +36,9 @@ from gbproxy.upstreams.widget_auth import WidgetAuth
 
 log = logging.getLogger(__name__)
 
-_MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError)  # when a session is to be opened
+# When a session is to be opened.
+_MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
+_WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions")
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
 
@@ -74,6 +79,11 @@ class Widget:
         if not isinstance(name, str) or not name:
             raise UpstreamProtocolError("the upstream opened a session without a name")
         return name
+
+    def probe(self, account: Account) -> None:
+        """The cheapest call that shows whether the credentials are good: one entry of the list of sessions."""
+        listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
+        self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
 
     def delete_session(self, account: Account, session: str) -> None:
         try:
@@ -122,9 +132,10 @@ class Widget:
 
     def _post(self, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
         reply = self._outbound.call("POST", self._url(verb), self._headers(bearer), body)
+        denied = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
         if reply.status != 200:
-            raise failures.from_reply(reply.status, reply.headers, reply.body)
-        return _object(reply)
+            raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
+        return _object(reply, denied)
 
     def _assist_request(self, prompt: str, model: Model, session: str) -> dict[str, object]:
         request: dict[str, object] = {
@@ -173,7 +184,7 @@ def _refused(error: GatewayError) -> CredentialRefused:
     )
 
 
-def _object(reply: Reply) -> Mapping[str, Any]:
+def _object(reply: Reply, denied: type[CredentialRefused]) -> Mapping[str, Any]:
     try:
         answer = json.loads(reply.body or b"{}")
     except (ValueError, RecursionError) as error:
@@ -181,7 +192,7 @@ def _object(reply: Reply) -> Mapping[str, Any]:
     if isinstance(answer, dict):
         error_object = failures.in_stream(answer)
         if error_object is not None:
-            raise failures.from_error(error_object)
+            raise failures.from_error(error_object, denied=denied)
         return answer
     raise UpstreamProtocolError("the upstream's answer is not an object")
 

@@ -23,7 +23,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError
+from gbproxy.errors import AccountRestricted, CredentialRefused, UpstreamBroken, UpstreamError
 from gbproxy.observability import trace
 from gbproxy.outbound import Outbound, Reply
 
@@ -206,6 +206,11 @@ def _read_key(reply: Reply) -> XsrfKey:
     """The key of a getoxsrf answer: optional `)]}'`, any white space, JSON. Raises CredentialRefused or UpstreamError."""
     if reply.status >= 500 or reply.status == 429:
         raise UpstreamBroken(f"the sign-in service answered {reply.status}")
+    if reply.status == 403:
+        raise AccountRestricted(
+            "the account's cookies were refused (status 403): open business.gemini.google with this account to see "
+            f"whether it is restricted. If not: {_ADVICE}"
+        )
     if reply.status != 200:
         raise CredentialRefused(f"the account's cookies were refused ({_refusal(reply)}). {_ADVICE}")
     if not reply.body:

@@ -31,6 +31,13 @@ WORDS = {
     "a private temporary SQLite file": "私有的临时 SQLite 文件",
     "random per start": "每次启动随机生成",
     "the system's": "系统自带",
+    "the request is at fault": "请求有错",
+    "it is overloaded": "过载",
+    "the quota is used up": "配额用完",
+    "the quota of the day is used up": "当天的配额用完",
+    "the credentials are refused": "凭证被拒绝",
+    "nothing, or a 5xx": "什么都没说，或 5xx",
+    "it failed, without a reason": "失败，没有理由",
 }
 
 

@@ -134,14 +134,27 @@ def test_an_answer_comes_word_by_word_in_its_time(upstream: Simulator, client: C
     assert time.monotonic() - begun >= 0.04
 
 
-def test_control_calls_can_be_slow(upstream: Simulator, client: Client) -> None:
-    client.token()
+@pytest.mark.parametrize("verb", ["widgetCreateSession", "widgetDeleteSession", "widgetListSessions"])
+def test_control_calls_can_be_slow(upstream: Simulator, client: Client, verb: str) -> None:
+    name = client.create_session()
     upstream.control_delay_s = 0.05
     begun = time.monotonic()
 
-    client.create_session()
+    client.call(verb, {"name": name})
 
     assert time.monotonic() - begun >= 0.05
+
+
+def test_the_sign_in_can_be_slow_and_the_stream_is_not(upstream: Simulator, client: Client) -> None:
+    name = client.create_session()
+    upstream.control_delay_s = 0.5
+    begun = time.monotonic()
+
+    client.ask("2+2", name)
+    asked = time.monotonic()
+    client.getoxsrf()
+
+    assert asked - begun < 0.5 <= time.monotonic() - asked
 
 
 def test_closing_ends_every_connection_and_thread() -> None:
@@ -229,6 +242,16 @@ def test_the_control_endpoint_refuses_what_it_does_not_know(upstream: Simulator,
 
     assert response.status_code == 400
     assert response.json()["error"]["message"]
+
+
+def test_the_control_endpoint_shows_what_every_session_holds(upstream: Simulator, client: Client) -> None:
+    name = client.create_session()
+    client.ask("2+2", name)
+
+    shown = requests.get(f"{upstream.url}{CONTROL}/sessions", timeout=5).json()
+
+    csesidx = client.account.csesidx
+    assert shown == [{"name": name, "csesidx": csesidx, "deleted": False, "queries": ["2+2"], "most_at_once": 1}]
 
 
 UNDER_GEVENT = """

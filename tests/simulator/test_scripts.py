@@ -69,6 +69,42 @@ def test_a_refused_request_does_not_use_a_script_up(upstream: Simulator, client:
     assert text_of(client.ask("x").json()) == "kept"
 
 
+@pytest.mark.parametrize(
+    "script", [sim.quota(headers={"Retry-After": "7"}), sim.overloaded(headers={"Retry-After": "7"})]
+)
+def test_a_refusal_may_name_a_time_in_a_header(upstream: Simulator, client: Client, script: Any) -> None:
+    upstream.script(*script)
+
+    assert client.ask("x").headers["Retry-After"] == "7"
+
+
+def test_failed_may_stand_alone(upstream: Simulator, client: Client) -> None:
+    upstream.script(*sim.failed_alone())
+
+    assert states_of(client.ask("x").json()) == ["FAILED"]
+
+
+VERBS = ["widgetCreateSession", "widgetListSessions", "widgetDeleteSession", "widgetGetSession"]
+
+
+@pytest.mark.parametrize("path", ["getoxsrf", "widgetStreamAssist", *VERBS])
+def test_any_call_of_one_account_can_be_refused(upstream: Simulator, client: Client, path: str) -> None:
+    other = Client(upstream, upstream.add_account())
+    session = other.create_session()
+    upstream.script(*sim.http_error(401, "UNAUTHENTICATED"), path=path, csesidx=other.account.csesidx)
+
+    if path == "getoxsrf":
+        refused, good = other.getoxsrf(), client.getoxsrf()
+    elif path == "widgetStreamAssist":
+        refused, good = other.ask("x", session), client.ask("x")
+    else:
+        mine = client.create_session()
+        names = [name.rpartition("/")[2] if path == "widgetGetSession" else name for name in (session, mine)]
+        refused, good = other.call(path, {"name": names[0]}), client.call(path, {"name": names[1]})
+
+    assert (refused.status_code, good.status_code) == (401, 200)
+
+
 def test_every_write_is_a_chunk_of_its_own(upstream: Simulator, client: Client) -> None:
     upstream.script(Write(b"[{}"), Write(b",{}]"), End())
 
@@ -290,6 +326,11 @@ REFUSALS: list[tuple[Any, int, Any]] = [
     (sim.overloaded(7), 429, lambda v: v["error"]["details"][1]["retryDelay"] == "7s"),
     (sim.quota(), 429, lambda v: "details" not in v["error"]),
     (sim.quota(daily=True), 429, lambda v: "Daily" in v["error"]["details"][1]["violations"][0]["description"]),
+    (sim.quota(daily=True), 429, lambda v: "PerDay" in v["error"]["details"][1]["violations"][0]["quotaId"]),
+    (sim.quota(daily=True), 429, lambda v: "1/d/" in v["error"]["details"][0]["metadata"]["quota_unit"]),
+    (sim.quota(per_minute=True), 429, lambda v: "PerMinute" in v["error"]["details"][1]["violations"][0]["quotaId"]),
+    (sim.denied(), 403, lambda v: v["error"]["status"] == "PERMISSION_DENIED"),
+    (sim.session_not_found(), 404, lambda v: "Session" in v["error"]["message"]),
     (sim.array_wrapped_error(), 429, lambda v: v[0]["error"]["status"] == "RESOURCE_EXHAUSTED"),
     (sim.message_only_error(), 400, lambda v: set(v) == {"message"}),
     (sim.details_only_error(), 429, lambda v: v["details"][0]["assistToken"]),

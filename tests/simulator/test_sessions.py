@@ -1,10 +1,11 @@
 """Sessions of the fake upstream: making, listing, owning and deleting them; the envelope of every call."""
 
 import re
+import threading
 
 import pytest
 
-from gbproxy.simulator import Account, Simulator, http_error
+from gbproxy.simulator import Account, HoldHeaders, Simulator, answer, empty_array, http_error
 
 from .client import Client
 
@@ -157,3 +158,70 @@ def test_the_environment_names_all_that_a_gateway_needs(upstream: Simulator) -> 
         "CONFIG_ID": account.config_id,
     }
     assert upstream.environment()["CSESIDX"] == Account().csesidx
+
+
+# What a test can see and change
+
+
+def test_a_session_shows_what_it_was_asked_and_whose_it_is(upstream: Simulator, client: Client, other: Client) -> None:
+    mine, theirs = client.create_session(), other.create_session()
+    upstream.script(*empty_array(), csesidx=client.account.csesidx)
+    client.ask("first", mine)
+    client.ask("second", mine)
+    other.ask("third", theirs)
+
+    [own], [foreign] = upstream.sessions_of(client.account), upstream.sessions_of(other.account)
+
+    assert (own.short_name, own.queries, [turn.query for turn in own.turns]) == (mine, ["first", "second"], ["second"])
+    assert (foreign.short_name, foreign.queries, foreign.most_at_once) == (theirs, ["third"], 1)
+
+
+def test_a_question_that_is_refused_is_not_one_of_the_session_s(upstream: Simulator, client: Client) -> None:
+    name = client.create_session()
+
+    client.ask("x", name, temperature=1)
+
+    assert upstream.sessions_of(client.account)[0].queries == []
+
+
+def test_deleted_sessions_are_shown_when_asked_for(upstream: Simulator, client: Client) -> None:
+    client.call("widgetDeleteSession", {"name": client.create_session()})
+
+    assert upstream.sessions_of(client.account) == []
+    assert [session.deleted for session in upstream.sessions_of(client.account, alive=False)] == [True]
+
+
+def test_two_questions_at_once_in_one_session_are_seen(upstream: Simulator, client: Client) -> None:
+    name = client.create_session()
+    upstream.script(HoldHeaders(0.3), *answer("slow"), times=2)
+    threads = [threading.Thread(target=client.ask, args=("x", name)) for _ in range(2)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert upstream.sessions_of(client.account)[0].most_at_once == 2
+
+
+def test_a_session_whose_owner_has_changed_is_forbidden(upstream: Simulator, client: Client) -> None:
+    name = client.create_session()
+    upstream.sessions_of(client.account)[0].owner = "another"
+
+    assert client.ask("x", name).status_code == 403
+
+
+def test_a_restricted_account_is_refused_everywhere_and_no_other_is(
+    upstream: Simulator, client: Client, other: Client
+) -> None:
+    name = other.create_session()
+    other.account.restricted = True
+
+    statuses = [
+        other.getoxsrf().status_code,
+        other.ask("x", name).status_code,
+        *(other.call(verb, {"name": name}).status_code for verb in ("widgetCreateSession", "widgetListSessions")),
+    ]
+
+    assert statuses == [403] * 4
+    assert client.ask("x").status_code == 200

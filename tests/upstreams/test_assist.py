@@ -26,6 +26,7 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
+    UpstreamUnclear,
 )
 from gbproxy.settings import STATUS_LINES, status_line
 from gbproxy.upstreams.assist import AssistReader
@@ -570,7 +571,7 @@ def test_failed_takes_the_meaning_of_the_error_that_follows() -> None:
 def test_failed_with_a_failed_precondition_is_not_the_request_s_fault() -> None:
     error = failure_of(says("Hel"), response({"state": "FAILED"}), fails(400, "FAILED_PRECONDITION"))
 
-    assert (type(error), error.status) == (UpstreamError, 502)
+    assert (type(error), error.status) == (UpstreamUnclear, 502)
 
 
 @pytest.mark.parametrize("closed", [True, False])

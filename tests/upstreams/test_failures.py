@@ -12,17 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.errors import (
+    ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
     GatewayError,
     QuotaExhausted,
     RequestRefused,
+    SessionDenied,
     SessionGone,
     TokenRefused,
     UpstreamBroken,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamTimeout,
+    UpstreamUnclear,
 )
 from gbproxy.upstreams.failures import from_error, from_reply, in_stream
 
@@ -90,8 +93,8 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
         502,
         "upstream_auth_failed",
     ),
-    ("403", 403, google(403, "PERMISSION_DENIED"), CredentialRefused, 502, "upstream_auth_failed"),
-    ("403 with a page", 403, PAGE, CredentialRefused, 502, "upstream_auth_failed"),
+    ("403", 403, google(403, "PERMISSION_DENIED"), SessionDenied, 502, "upstream_auth_failed"),
+    ("403 with a page", 403, PAGE, SessionDenied, 502, "upstream_auth_failed"),
     ("404", 404, google(404, "NOT_FOUND", "Session not found."), SessionGone, 502, "upstream_error"),
     ("404 without a body", 404, b"", SessionGone, 502, "upstream_error"),
     (
@@ -122,7 +125,7 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
         503,
         "upstream_overloaded",
     ),
-    ("a failed precondition", 400, google(400, "FAILED_PRECONDITION"), UpstreamError, 502, "upstream_error"),
+    ("a failed precondition", 400, google(400, "FAILED_PRECONDITION"), UpstreamUnclear, 502, "upstream_error"),
     (
         "too long",
         400,
@@ -144,7 +147,7 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
     ("a deadline", 500, google(504, "DEADLINE_EXCEEDED"), UpstreamTimeout, 504, "upstream_timeout"),
     ("500", 500, google(500, "INTERNAL"), UpstreamBroken, 502, "upstream_error"),
     ("500 with a page", 500, PAGE, UpstreamBroken, 502, "upstream_error"),
-    ("418", 418, b"", UpstreamError, 502, "upstream_error"),
+    ("418", 418, b"", UpstreamUnclear, 502, "upstream_error"),
     ("nonsense", 500, b"\xff\xfe\x00{", UpstreamBroken, 502, "upstream_error"),
     ("deep nesting", 500, b"[" * 100_000, UpstreamBroken, 502, "upstream_error"),
     ("a list of nothing", 500, b"[]", UpstreamBroken, 502, "upstream_error"),
@@ -189,14 +192,14 @@ def test_an_error_means_the_same_wrapped_in_an_array(
         ("UNAVAILABLE", UpstreamOverloaded),
         ("RESOURCE_EXHAUSTED", QuotaExhausted),
         ("UNAUTHENTICATED", TokenRefused),
-        ("PERMISSION_DENIED", CredentialRefused),
+        ("PERMISSION_DENIED", SessionDenied),
         ("NOT_FOUND", SessionGone),
         ("DEADLINE_EXCEEDED", UpstreamTimeout),
-        ("FAILED_PRECONDITION", UpstreamError),
+        ("FAILED_PRECONDITION", UpstreamUnclear),
         ("INVALID_ARGUMENT", RequestRefused),
         ("OUT_OF_RANGE", RequestRefused),
-        ("INTERNAL", UpstreamError),
-        ("", UpstreamError),
+        ("INTERNAL", UpstreamUnclear),
+        ("", UpstreamUnclear),
     ],
 )
 def test_in_a_stream_the_word_alone_says_enough(word: str, error: type[GatewayError]) -> None:
@@ -209,7 +212,7 @@ def test_in_a_stream_the_word_alone_says_enough(word: str, error: type[GatewayEr
         (429, QuotaExhausted),
         (503, UpstreamOverloaded),
         (401, TokenRefused),
-        (403, CredentialRefused),
+        (403, SessionDenied),
         (404, SessionGone),
     ],
 )
@@ -241,15 +244,21 @@ def test_what_is_not_the_request_s_fault_is_told_in_our_words(status: int) -> No
 
     message = replied(status, secret).message
 
-    assert "CSE" not in message
+    assert "CSE." not in message
     assert "ada@" not in message
 
 
-def test_a_denied_account_gets_advice() -> None:
-    message = replied(403, google(403, "PERMISSION_DENIED")).message
+@pytest.mark.parametrize(
+    ("denied", "advice"),
+    [(SessionDenied, ("CSESIDX", "same sign-in", "restricted")), (ConfigRefused, ("CONFIG_ID", "address bar"))],
+)
+def test_each_meaning_of_a_denial_has_its_own_advice(denied: type[CredentialRefused], advice: tuple[str, ...]) -> None:
+    body = json.dumps(google(403, "PERMISSION_DENIED")).encode()
 
-    assert "CONFIG_ID" in message
-    assert "restricted" in message
+    found = from_reply(403, {}, body, denied=denied)
+
+    assert type(found) is denied
+    assert all(word in found.message for word in advice)
 
 
 # When to come back
@@ -307,6 +316,73 @@ def test_google_s_own_retry_delay_counts(value: str, expected: float) -> None:
 @pytest.mark.parametrize("value", ["0s", "30", "s", "-3s", "1h", 30, None, {}, "9" * 400 + "s"])
 def test_a_retry_delay_that_says_nothing_leaves_the_usual_pause(value: object) -> None:
     assert retry_after(delay(value)) == 60.0
+
+
+def exhausted(*details: dict[str, object], message: str = "No.") -> QuotaExhausted:
+    found = replied(429, google(429, "RESOURCE_EXHAUSTED", message, *details))
+    assert isinstance(found, QuotaExhausted)
+    return found
+
+
+def violation(**fields: str) -> dict[str, object]:
+    return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [fields]}
+
+
+def info(**metadata: str) -> dict[str, object]:
+    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED", "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        [violation(description="Daily limit of assist requests reached.")],
+        [violation(quotaMetric="x/requests", quotaId="AssistRequestsPerDayPerProjectPerUser")],
+        [violation(quotaId="AssistRequestsPerMinute"), violation(quotaId="AssistRequestsPerDay")],
+        [info(quota_limit="ASSISTS_PER_DAY", quota_unit="1/d/{project}")],
+        [info(quota_unit="1/d/{project}/{user}")],
+        [reason("dailyLimitExceeded")],
+        [violation(quotaId="DailyVideos"), delay("30s")],
+    ],
+    ids=str,
+)
+def test_a_quota_of_the_day_is_recognised_by_its_name(details: list[dict[str, object]]) -> None:
+    found = exhausted(*details)
+
+    assert found.is_daily
+    assert "of the day" in found.message
+
+
+def test_a_quota_of_the_day_is_recognised_in_the_message() -> None:
+    assert exhausted(message="Quota exceeded for quota metric 'Assists' and limit 'Assists per day'").is_daily
+
+
+@pytest.mark.parametrize(
+    ("details", "message"),
+    [
+        ([], "Resource has been exhausted (e.g. check quota)."),
+        ([violation(quotaId="AssistRequestsPerMinutePerUser")], "No."),
+        ([info(quota_limit="PER_MINUTE", quota_unit="1/min/{project}")], "No."),
+        ([reason("RATE_LIMIT_EXCEEDED")], "No."),
+        ([], "Limits are 10 per minute and 100 per day."),
+        ([violation(description="Try again another day.")], "Come back on Monday."),
+        ([{"violations": "daily"}, {"metadata": ["per day"]}, {"violations": [None, "per day"]}], "No."),
+    ],
+)
+def test_what_names_no_quota_of_the_day_is_none(details: list[dict[str, object]], message: str) -> None:
+    assert not exhausted(*details, message=message).is_daily
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_time_that_was_named_is_told_from_our_own(status: int) -> None:
+    word = "RESOURCE_EXHAUSTED" if status == 429 else "UNAVAILABLE"
+
+    named = replied(status, google(status, word, "No.", delay("7s")))
+    usual = replied(status, google(status, word, "No."))
+
+    assert isinstance(named, QuotaExhausted | UpstreamOverloaded)
+    assert isinstance(usual, QuotaExhausted | UpstreamOverloaded)
+    assert (named.named_s, named.retry_after) == (7.0, 7.0)
+    assert (usual.named_s, usual.retry_after) == (None, usual.usual_s)
 
 
 def test_the_header_counts_before_the_body() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,16 +14,20 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.events import FLUSH, ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
+    AccountRestricted,
+    ConfigRefused,
     CredentialRefused,
     GatewayError,
     QuotaExhausted,
     RequestRefused,
+    SessionDenied,
     SessionGone,
     UpstreamBroken,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
     UpstreamTimeout,
+    UpstreamUnclear,
 )
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.simulator import (
@@ -171,6 +176,61 @@ def test_deleting_a_session_sends_this_body(upstream: Simulator, account: Accoun
         }
     )
     assert upstream.state()["sessions"] == {"alive": 0, "deleted": 1}
+
+
+# Probes
+
+
+def test_a_probe_asks_for_one_entry_of_the_list_and_makes_nothing(upstream: Simulator, account: Account) -> None:
+    widget(upstream).probe(account)
+
+    [call] = upstream.calls("widgetListSessions")
+    assert json.dumps(call.body) == json.dumps(
+        {
+            "configId": account.config_id,
+            "additionalParams": {"token": "-"},
+            "listSessionsRequest": {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""},
+        }
+    )
+    assert upstream.state()["sessions"] == {"alive": 0, "deleted": 0}
+
+
+def test_a_probe_that_is_denied_speaks_of_the_config_id(upstream: Simulator, account: Account) -> None:
+    with pytest.raises(ConfigRefused) as caught:
+        widget(upstream).probe(replace(account, config_id="another"))
+
+    assert "CONFIG_ID" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("path", "script", "error"),
+    [
+        ("getoxsrf", http_error(401, "UNAUTHENTICATED"), CredentialRefused),
+        ("getoxsrf", html_reply(403, "Access Restricted"), AccountRestricted),
+        ("widgetListSessions", http_error(500, "INTERNAL"), UpstreamBroken),
+        ("widgetListSessions", quota(), QuotaExhausted),
+        ("widgetListSessions", (Rst(),), UpstreamBroken),
+    ],
+)
+def test_a_probe_tells_a_refusal_from_a_fault(
+    upstream: Simulator, account: Account, path: str, script: tuple[Action, ...], error: type[GatewayError]
+) -> None:
+    upstream.script(*script, path=path, times=math.inf)
+
+    with pytest.raises(GatewayError) as caught:
+        widget(upstream).probe(account)
+
+    assert type(caught.value) is error
+
+
+def test_a_probe_whose_token_is_refused_tries_a_fresh_one(upstream: Simulator, account: Account) -> None:
+    client = widget(upstream)
+    client.probe(account)
+    upstream.revoke_tokens()
+
+    client.probe(account)
+
+    assert len(upstream.calls("getoxsrf")) == 2
 
 
 def test_every_call_carries_the_headers_of_the_web_page(upstream: Simulator, account: Account) -> None:
@@ -324,7 +384,7 @@ def test_a_passing_failure_to_open_a_session_may_be_tried_again_by_who_asked(
     [
         (quota(), QuotaExhausted),
         (overloaded(), UpstreamOverloaded),
-        (http_error(403, "PERMISSION_DENIED"), CredentialRefused),
+        (http_error(403, "PERMISSION_DENIED"), ConfigRefused),
         (http_error(504, "DEADLINE_EXCEEDED"), UpstreamTimeout),
         (json_reply(200, {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}), QuotaExhausted),
     ],
@@ -568,14 +628,15 @@ def test_a_refusal_is_an_answer(upstream: Simulator, account: Account) -> None:
         (overloaded(), UpstreamOverloaded),
         (array_wrapped_error(), QuotaExhausted),
         (http_error(400, "INVALID_ARGUMENT", "Bad."), RequestRefused),
-        (http_error(403, "PERMISSION_DENIED"), CredentialRefused),
+        (http_error(403, "PERMISSION_DENIED"), SessionDenied),
+        (in_stream_error(403, "PERMISSION_DENIED"), SessionDenied),
         (http_error(404, "NOT_FOUND", "Session not found."), SessionGone),
         (html_error(503), UpstreamOverloaded),
         (html_error(500), UpstreamBroken),
         (html_reply(200, "Sign in"), UpstreamProtocolError),
         (in_stream_error(), QuotaExhausted),
         (in_stream_error(texts=["Hel"], reason="LLM_OVERLOADED"), UpstreamOverloaded),
-        (failed_precondition("Hel"), UpstreamError),
+        (failed_precondition("Hel"), UpstreamUnclear),
         (thoughts_only(), UpstreamError),
         (empty_array(), UpstreamError),
         (empty_body(), UpstreamProtocolError),

@@ -16,7 +16,14 @@ import requests
 import requests.structures
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import CredentialRefused, GatewayError, UpstreamBroken, UpstreamError, UpstreamTimeout
+from gbproxy.errors import (
+    AccountRestricted,
+    CredentialRefused,
+    GatewayError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.upstreams.widget_auth import WidgetAuth, XsrfKey, sign
@@ -650,7 +657,7 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
         ("login", CredentialRefused),
         ("account_chooser", CredentialRefused),
         ("401", CredentialRefused),
-        ("403", CredentialRefused),
+        ("403", AccountRestricted),
         ("html", CredentialRefused),
         ("missing_fields", CredentialRefused),
         ("garbage", CredentialRefused),

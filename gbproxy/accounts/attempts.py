@@ -1,0 +1,170 @@
+"""What one request has tried so far, what it met, and what it may still try."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gbproxy.accounts.pool import Pool
+from gbproxy.accounts.rules import Rule, Then, rule_for
+from gbproxy.domain.account import Account
+from gbproxy.domain.models import Catalogue, Model
+from gbproxy.errors import (
+    CredentialRefused,
+    GatewayError,
+    QuotaExhausted,
+    RequestRefused,
+    SessionDenied,
+    SessionGone,
+    UpstreamOverloaded,
+    UpstreamUnclear,
+)
+
+_RETRY_S = (0.1, 0.4)  # before the same account is asked again, jittered
+
+
+class Next(Enum):
+    """What the request does after a failure that it can get over."""
+
+    SAME = "same"  # ask the account that it has, in a fresh session, for `Attempts.model`
+    OTHER = "other"  # give it back, and take the next from `Attempts.lease`
+
+
+@dataclass(slots=True)
+class Attempts:
+    """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after content.
+
+    `catalogue` knows the successors of retired models; `model_for` says which model an account is asked for first.
+    """
+
+    pool: Pool
+    asked: Model
+    catalogue: Catalogue
+    limit: int = 3
+    model_for: Callable[[Account], Model] | None = None
+    pause: Callable[[float], None] = time.sleep
+    uniform: Callable[[float, float], float] = random.uniform  # jitter, no secret
+    _tried: dict[str, None] = field(default_factory=dict)  # ids, in order
+    _met: list[GatewayError] = field(default_factory=list)
+    _may_ask_again: str | None = None  # the account whose failure may have passed
+    _asked_again: bool = False
+    _unclear_on: str | None = None
+    _account: Account | None = None
+    _model: Model | None = None
+    _refusal: GatewayError | None = None
+    _lost_session: bool = False
+
+    @property
+    def model(self) -> Model:
+        """What the account that is lent now is to be asked for."""
+        return self._model or self.asked
+
+    @property
+    def is_successor(self) -> bool:
+        """Whether `model` stands in for one that this account has just refused."""
+        return self._refusal is not None
+
+    @contextmanager
+    def lease(self, *, wanted: str | None = None, preferred: str | None = None) -> Iterator[Account]:
+        """The next account to ask. Raises the error that the client gets when there is none, see `Pool.lease` for the first."""
+        with self._lend(wanted, preferred) as account:
+            self._begin(account)
+            yield account
+
+    @contextmanager
+    def _lend(self, wanted: str | None, preferred: str | None) -> Iterator[Account]:
+        entered = False
+        try:
+            if len(self._tried) < self.limit:
+                quota = self.asked.quota
+                with self.pool.lease(quota, wanted=wanted, preferred=preferred, excluded=self._tried) as account:
+                    entered = True
+                    yield account
+                return
+        except GatewayError:
+            if entered or not self._met:
+                raise
+        again = self._may_ask_again
+        if again is None or self._asked_again:
+            raise self._verdict()
+        self._asked_again = True
+        self.pause(self.uniform(*_RETRY_S))
+        with self.pool.lease(self.asked.quota, wanted=again) as account:
+            yield account
+
+    def _begin(self, account: Account) -> None:
+        self._tried[account.id] = None
+        self._account = account
+        self._model = self.model_for(account) if self.model_for is not None else self.asked
+        self._refusal = None
+        self._lost_session = False
+
+    def failed(self, error: GatewayError, *, said: bool = False, continued: bool = False, afresh: bool = True) -> Next:
+        """Learn from a failure on the account that is lent, and decide. Raises what the client gets when it is over.
+
+        `said`: content has gone out. `continued`: the session was not made for this request. `afresh`: the request may be
+        asked again in a fresh session, as it brings its whole history.
+        """
+        if afresh and not said and self._is_cured_by_a_fresh_session(error, continued=continued):
+            self._lost_session = True
+            return Next.SAME
+        if afresh and not said and isinstance(error, SessionGone | RequestRefused):
+            successor = self.catalogue.successor(self.model)
+            if self._refusal is not None:
+                raise self._refusal
+            if successor is not None:
+                self._refusal, self._model = _bare(error), successor
+                return Next.SAME
+        rule = self._learn(error, continued=continued)
+        if said or not afresh or rule.then is Then.ENDS or self._account is None:
+            raise error
+        return self._goes_on(error, rule, self._account)
+
+    def _is_cured_by_a_fresh_session(self, error: GatewayError, *, continued: bool) -> bool:
+        # 403 in a session that was continued: it may belong to another sign-in of this account (docs/upstream.md, errors)
+        is_lost = isinstance(error, SessionGone) or (continued and isinstance(error, SessionDenied))
+        return is_lost and not self._lost_session
+
+    def _learn(self, error: GatewayError, *, continued: bool) -> Rule:
+        about_session = continued and isinstance(error, SessionDenied | SessionGone)
+        if self._account is not None and not about_session:
+            self.pool.failed(self._account, self.asked.quota, error)
+        return rule_for(error)
+
+    def _goes_on(self, error: GatewayError, rule: Rule, account: Account) -> Next:
+        if rule.then is Then.UNCLEAR:
+            if self._unclear_on not in (None, account.id):
+                raise UpstreamUnclear(f"{error.message}; two accounts failed alike, so it is put down to the request")
+            self._unclear_on = account.id
+        self._met.append(_bare(error))
+        if rule.once_more:
+            self._may_ask_again = account.id
+            if not self._asked_again and not self._may_go_elsewhere():
+                self._asked_again = True
+                self.pause(self.uniform(*_RETRY_S))
+                return Next.SAME
+        return Next.OTHER
+
+    def _may_go_elsewhere(self) -> bool:
+        return len(self._tried) < self.limit and self.pool.may_ask(self.asked.quota, excluded=self._tried)
+
+    def _verdict(self) -> GatewayError:
+        """What the client hears after tries that all failed: the mildest that was met, else the last."""
+        for kind in (UpstreamOverloaded, QuotaExhausted, CredentialRefused):
+            met = next((error for error in reversed(self._met) if isinstance(error, kind)), None)
+            if met is None:
+                continue
+            if not isinstance(met, CredentialRefused):
+                met.retry_after = self.pool.recovery_s(self.asked.quota) or met.retry_after
+            return met
+        return self._met[-1]
+
+
+def _bare(error: GatewayError) -> GatewayError:
+    """The error without what led to it: a traceback would keep a whole attempt alive."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
