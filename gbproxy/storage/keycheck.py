@@ -33,6 +33,8 @@ def check(database: Database, cipher: Cipher) -> None:
 
 
 def _check(connection: Connection, cipher: Cipher) -> None:
+    if connection.dialect.name == "postgresql":  # on SQLite a transaction is alone anyway
+        connection.exec_driver_sql("LOCK TABLE facts IN EXCLUSIVE MODE")
     known = connection.execute(select(facts.c.value).where(facts.c.name == _NAME)).scalar_one_or_none()
     if known is None:
         connection.execute(insert(facts), {"name": _NAME, "value": cipher.encrypt(_NAME)})

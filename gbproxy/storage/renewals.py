@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, or_, select
 from gbproxy.storage.database import Database
 from gbproxy.storage.secrets import Cipher, Unreadable
 from gbproxy.storage.tables import cookies, tokens
-from gbproxy.storage.upsert import upsert
+from gbproxy.storage.upsert import at, not_older, upsert
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class CookieRows:
             "replaces",
             "cookies",
             "renewed_at",
-            when=lambda new: new.renewed_at >= cookies.c.renewed_at,
+            when=lambda new: not_older(new, cookies.c.renewed_at),
         )
 
     def keep(self, account_id: str, renewed: RenewedCookies) -> bool:
@@ -64,7 +64,7 @@ class CookieRows:
             "account_id": account_id,
             "replaces": renewed.replaces,
             "cookies": self._cipher.encrypt({"secure_c_ses": renewed.secure_c_ses, "host_c_oses": renewed.host_c_oses}),
-            "renewed_at": renewed.renewed_at,
+            **at(cookies.c.renewed_at, renewed.renewed_at),
         }
         return self._database.change(self._put, values) == 1
 
@@ -90,7 +90,7 @@ class TokenRows:
             "credential",
             "bearer",
             "signed_at",
-            when=lambda new: or_(new.signed_at >= tokens.c.signed_at, new.credential != tokens.c.credential),
+            when=lambda new: or_(not_older(new, tokens.c.signed_at), new.credential != tokens.c.credential),
         )
 
     def keep(self, account_id: str, token: StoredToken) -> bool:
@@ -99,7 +99,7 @@ class TokenRows:
             "account_id": account_id,
             "credential": token.credential,
             "bearer": self._cipher.encrypt(token.bearer),
-            "signed_at": token.signed_at,
+            **at(tokens.c.signed_at, token.signed_at),
         }
         return self._database.change(self._put, values) == 1
 

@@ -160,21 +160,21 @@ class SessionRows:
         }
         return self._database.change(_KEEP, kept) == 1
 
-    def withdraw(self, session: Session, head: bytes) -> bool:
-        """Have a session deleted that was just kept with `head`; False when somebody has claimed it since."""
+    def withdraw(self, session: Session, head: bytes) -> None:
+        """Have a session deleted that was just kept with `head`, unless somebody has claimed it since."""
         values = {"session_id": session.id, "wanted": head, "from_when": self._clock()}
-        return self._database.change(_WITHDRAW, values) == 1
+        self._database.change(_WITHDRAW, values)
 
-    def release(self, session: Session) -> bool:
-        """Give a claimed session back as it was: nothing has been sent in it. False when it was not ours."""
+    def release(self, session: Session) -> None:
+        """Give a claimed session back as it was: nothing has been sent in it."""
         self._known.discard(session.id)
-        return self._database.change(_RELEASE, self._ours(session)) == 1
+        self._database.change(_RELEASE, self._ours(session))
 
-    def doom(self, session: Session, *, not_before: float | None = None) -> bool:
-        """Have a session that we hold deleted upstream, now or later. False when it was not ours."""
+    def doom(self, session: Session, *, not_before: float | None = None) -> None:
+        """Have a session that we hold deleted upstream, now or later."""
         self._known.discard(session.id)
         from_when = self._clock() if not_before is None else not_before
-        return self._database.change(_DOOM, {**self._ours(session), "from_when": from_when}) == 1
+        self._database.change(_DOOM, {**self._ours(session), "from_when": from_when})
 
     def expire(self, now: float) -> int:
         """Doom what nobody may continue any more."""

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
 
 from gbproxy.storage.database import Database
+from gbproxy.storage.tables import Instant
 from gbproxy.storage.tables import account_states as states
 from gbproxy.storage.tables import account_uses as uses
-from gbproxy.storage.upsert import upsert
+from gbproxy.storage.upsert import at, not_older, upsert
 
 
-@dataclass(frozen=True, slots=True)
-class StateRow:
+class State(Protocol):
     """One account's state for one quota class; `quota` "" stands for the account as a whole. Times are Unix seconds."""
 
-    account_id: str
-    quota: str
-    state: str
-    changed_at: float
-    cooling_until: float | None = None
-    strikes: int = 0
-    cause: str = ""
-    trial_until: float | None = None
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def quota(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def cooling_until(self) -> float | None: ...
+    @property
+    def strikes(self) -> int: ...
+    @property
+    def trial_until(self) -> float | None: ...
+    @property
+    def cause(self) -> str: ...
+    @property
+    def credential(self) -> str: ...
+    @property
+    def changed_at(self) -> float: ...
+
+
+S = TypeVar("S", bound=State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,56 +48,61 @@ class Use:
     last_error_at: float | None
 
 
-_STATE = [states.c[name] for name in StateRow.__dataclass_fields__]
-_READ = select(*_STATE)
-_TRIAL = (
-    update(states)
-    .where(
-        states.c.account_id == bindparam("account"),
-        states.c.quota == bindparam("class"),
-        states.c.cooling_until <= bindparam("now"),
-        or_(states.c.trial_until.is_(None), states.c.trial_until <= bindparam("now")),
-    )
-    .values(trial_until=bindparam("until"))
-)
+_SET_BACK_S = 60.0  # what was noted later than that from now was noted before the clock was set back
+_READ = select(states)
 _CLEAR = delete(states).where(states.c.account_id == bindparam("account"))
 _USES = select(uses.c.account_id, uses.c.last_used_at, uses.c.last_error, uses.c.last_error_at)
 _FORGET_USE = delete(uses).where(uses.c.account_id == bindparam("account"))
 
 
-class StateRows:
-    """`clock`: Unix seconds."""
+class StateRows(Generic[S]):
+    """`clock`: Unix seconds; `make`: makes a state out of its fields, each by name."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float], make: Callable[..., S]) -> None:
         self._database = database
         self._clock = clock
+        self._make = make
         # Who knows less than what stands there already does not overwrite it.
         self._put = upsert(
             database,
             states,
-            *(name for name in StateRow.__dataclass_fields__ if name not in ("account_id", "quota")),
-            when=lambda new: new.changed_at >= states.c.changed_at,
+            *(column.name for column in states.columns if not column.primary_key),
+            when=lambda new: not_older(new, states.c.changed_at),
         )
+        self._try = upsert(database, states, "trial_until", when=_may_be_tried)
         self._used = upsert(database, uses, "last_used_at", when=lambda new: _is_newer(new, "last_used_at"))
         self._failed = upsert(
             database, uses, "last_error", "last_error_at", when=lambda new: _is_newer(new, "last_error_at")
         )
 
-    def publish(self, change: StateRow) -> bool:
-        """Tell all workers; False when something newer is known already."""
-        return self._database.change(self._put, asdict(change)) == 1
+    def publish(self, change: S) -> None:
+        """Tell all workers, unless something newer is known already."""
+        values = {column.name: getattr(change, column.name) for column in states.columns}
+        self._database.change(self._put, values | at(states.c.changed_at, change.changed_at))
 
     def try_trial(self, account_id: str, quota: str, until: float) -> bool:
         """Whether this is the one request, of all workers', that may try an account whose cooling has ended.
 
-        Until `until` no other may, unless the state is published anew.
+        Until `until` no other may, unless the state is published anew. What was never published may be tried too.
         """
-        values = {"account": account_id, "class": quota, "now": self._clock(), "until": until}
-        return self._database.change(_TRIAL, values) == 1
+        values = {
+            "account_id": account_id,
+            "quota": quota,
+            "state": "ready",
+            "strikes": 0,
+            "trial_until": until,
+            "cause": "",
+            "credential": "",
+            "changed_at": 0.0,  # whatever is published is newer
+            "now": self._clock(),
+            "set_back": self._clock() + _SET_BACK_S,
+            "too_late": until + _SET_BACK_S,
+        }
+        return self._database.change(self._try, values) == 1
 
-    def read(self) -> list[StateRow]:
+    def read(self) -> list[S]:
         """All states."""
-        return [StateRow(*row) for row in self._database.fetch(_READ)]
+        return [self._make(**row._mapping) for row in self._database.fetch(_READ)]
 
     def clear(self, account_id: str) -> None:
         """Forget all of an account: it was changed or removed."""
@@ -110,3 +128,12 @@ class StateRows:
 
 def _is_newer(new: Any, column: str) -> ColumnElement[bool]:
     return or_(uses.c[column].is_(None), new[column] > uses.c[column])
+
+
+def _may_be_tried(new: Any) -> ColumnElement[bool]:
+    del new
+    now, cooling, trial = bindparam("now", type_=Instant), states.c.cooling_until, states.c.trial_until
+    return and_(
+        or_(cooling.is_(None), cooling <= now, states.c.changed_at > bindparam("set_back", type_=Instant)),
+        or_(trial.is_(None), trial <= now, trial > bindparam("too_late", type_=Instant)),
+    )

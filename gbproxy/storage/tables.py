@@ -94,6 +94,7 @@ account_states = Table(
     Column("strikes", Integer, nullable=False),
     Column("trial_until", Instant),
     Column("cause", String, nullable=False),
+    Column("credential", String, nullable=False),  # digest of what was refused
     Column("changed_at", Instant, nullable=False),
 )
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table
+from sqlalchemy import Column, ColumnElement, Table, bindparam, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gbproxy.storage.database import Database
 
 Condition = Callable[[Any], ColumnElement[bool]]
+
+_SET_BACK_S = 60.0
+
+
+def not_older(new: Any, noted_at: Column[float]) -> ColumnElement[bool]:
+    """Whether a new row is as new as the one that is there, which may be "from the future": the clock was set back since.
+
+    The statement needs the values of `at`.
+    """
+    return or_(new[noted_at.name] >= noted_at, noted_at > bindparam("set_back", type_=noted_at.type))
+
+
+def at(noted_at: Column[float], time: float) -> dict[str, float]:
+    """The time of a new row, as `not_older` needs it; Unix seconds."""
+    return {noted_at.name: time, "set_back": time + _SET_BACK_S}
 
 
 def upsert(database: Database, table: Table, *columns: str, when: Condition | None = None) -> Any:

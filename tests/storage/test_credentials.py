@@ -133,6 +133,17 @@ def test_a_token_replaces_an_older_one_or_that_of_another_credential(
     assert tokens.read(since=clock() + 1) == {}
 
 
+def test_a_clock_that_is_set_back_keeps_nothing_out(database: Database, cipher: Cipher, clock: Clock) -> None:
+    cookies, tokens = CookieRows(database, cipher), TokenRows(database, cipher)
+    early, late = clock() - 3600, clock()
+    for time in (late, early):
+        cookies.keep("anna", RenewedCookies(DIGEST, f"CSE.{time}", None, time))
+        tokens.keep("anna", StoredToken(DIGEST, f"eyJ.{time}", time))
+
+    assert cookies.read()["anna"].renewed_at == early
+    assert tokens.read()["anna"].signed_at == early
+
+
 def test_a_refused_token_is_dropped_unless_there_is_a_newer_one(
     database: Database, cipher: Cipher, clock: Clock
 ) -> None:

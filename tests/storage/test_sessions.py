@@ -158,7 +158,7 @@ def test_a_released_session_is_as_it_was(rows: SessionRows, clock: Clock) -> Non
     session = kept(rows, clock)
     rows.claim_head(HEAD)
 
-    assert rows.release(session)
+    rows.release(session)
 
     assert rows.claim_head(HEAD) == session
 
@@ -166,7 +166,9 @@ def test_a_released_session_is_as_it_was(rows: SessionRows, clock: Clock) -> Non
 def test_a_session_that_holds_nothing_cannot_be_released(rows: SessionRows) -> None:
     session = rows.add("anna", "sessions/1", stock=False)
 
-    assert not rows.release(session)
+    rows.release(session)
+
+    assert rows.orphans(alive=()) == 1
 
 
 def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doomed(
@@ -175,13 +177,14 @@ def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doom
     session = kept(rows, clock)
     rows.claim_head(HEAD)
     others.orphans(alive={"worker-2"})
-    for row in others.doomed(1):
-        others.deleted(row)
 
-    assert not keep(rows, clock, session)
-    assert not rows.release(session)
-    assert not rows.doom(session)
-    assert rows.all_sessions(10) == []
+    kept_anyway = keep(rows, clock, session)
+    rows.release(session)
+    rows.doom(session, not_before=clock() + 100)
+
+    assert not kept_anyway
+    assert rows.claim_head(HEAD) is None
+    assert [found.id for found in others.doomed(10)] == [session.id]
 
 
 def test_a_withdrawn_session_is_deleted_unless_somebody_has_it(
@@ -190,8 +193,8 @@ def test_a_withdrawn_session_is_deleted_unless_somebody_has_it(
     free, taken = kept(rows, clock, HEAD), kept(rows, clock, OTHER_HEAD, "sessions/2")
     others.claim_head(OTHER_HEAD)
 
-    assert rows.withdraw(free, HEAD)
-    assert not rows.withdraw(taken, OTHER_HEAD)
+    rows.withdraw(free, HEAD)
+    rows.withdraw(taken, OTHER_HEAD)
 
     assert [session.id for session in rows.doomed(10)] == [free.id]
 
@@ -201,7 +204,7 @@ def test_a_session_that_has_moved_on_is_not_withdrawn(rows: SessionRows, others:
     others.claim_head(HEAD)
     keep(others, clock, session, NEXT_HEAD)
 
-    assert not rows.withdraw(session, HEAD)
+    rows.withdraw(session, HEAD)
 
     assert rows.claim_head(NEXT_HEAD) == session
 

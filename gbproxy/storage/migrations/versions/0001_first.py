@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("strikes", sa.Integer, nullable=False),
         sa.Column("trial_until", _TIME),
         sa.Column("cause", sa.String, nullable=False),
+        sa.Column("credential", sa.String, nullable=False),
         sa.Column("changed_at", _TIME, nullable=False),
     )
     op.create_table(
