@@ -1,0 +1,144 @@
+"""What one worker does for all: expired and orphaned sessions deleted, tokens refreshed ahead, refused accounts probed."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Protocol
+
+from gbproxy.domain.account import Account
+from gbproxy.errors import CredentialRefused, GatewayError
+from gbproxy.storage.offices import Offices, Workers
+from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.states import Use
+from gbproxy.sweeper.crew import Crew
+from gbproxy.sweeper.deletions import Deletions
+
+log = logging.getLogger(__name__)
+
+IN_USE_S = 600.0  # for so long after a use an account is cared for
+ALIVE_S = 15.0  # a worker that has not been seen for so long is dead
+ANYBODY = ""  # the "account" under which each request's arrival is noted
+
+_NAME = "sweeper"
+_TERM_S = 5.0
+_TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; they hold for 240
+_PROBE_S = (150.0, 240.0)
+_FORGET_S = 3600.0
+
+
+class Pool(Protocol):
+    """What the office needs of the pool."""
+
+    def accounts(self) -> Iterable[Account]: ...
+    def refused(self) -> Iterable[Account]: ...
+    def accepted(self, account: Account) -> None: ...
+    def failed(self, account: Account, quota: str, error: GatewayError) -> None: ...
+
+
+class Office:
+    """Held by one worker at a time, by a row with a time limit."""
+
+    def __init__(
+        self,
+        offices: Offices,
+        workers: Workers,
+        rows: SessionRows,
+        pool: Pool,
+        deletions: Deletions,
+        crew: Crew,
+        *,
+        refresh_token: Callable[[Account, float], None],
+        probe: Callable[[Account], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`refresh_token` signs an account in anew if its token is older than so many seconds."""
+        self._offices = offices
+        self._workers = workers
+        self._rows = rows
+        self._pool = pool
+        self._deletions = deletions
+        self._crew = crew
+        self._refresh_token = refresh_token
+        self._probe = probe
+        self._clock = clock
+        self._held_since: float | None = None
+        self._next_chores = 0.0
+        self._next_probe: dict[Account, float] = {}
+        self._busy: set[str] = set()  # accounts that a job is about
+
+    def serve(self, uses: Mapping[str, Use]) -> None:
+        """Do what is due, if the office is ours. Raises StorageUnavailable."""
+        if not self._offices.take(_NAME, _TERM_S):
+            self._held_since = None
+            return
+        now = self._clock()
+        if self._held_since is None:
+            self._held_since = now
+        self._rows.expire(now)
+        if now - self._held_since > ALIVE_S:  # after an outage of the database everybody gets the time to report
+            self._rows.orphans(self._workers.seen(ALIVE_S))
+            self._workers.forget(_FORGET_S)
+        self._deletions.begin()
+        self._tend_tokens(uses, now)
+        self._tend_refused(uses, now)
+
+    def leave(self) -> None:
+        self._offices.give_up(_NAME)
+
+    def _tend_tokens(self, uses: Mapping[str, Use], now: float) -> None:
+        refused = {account.id for account in self._pool.refused()}
+        for account in self._pool.accounts():
+            if account.id not in refused and is_in_use(uses, account.id, now):
+                age_s = random.uniform(*_TOKEN_AGE_S)  # noqa: S311  jitter, no secret
+                self._put(account, partial(self._refresh, account, age_s))
+
+    def _refresh(self, account: Account, age_s: float) -> None:
+        try:
+            self._refresh_token(account, age_s)
+        except CredentialRefused as error:
+            self._pool.failed(account, "text", error)
+        except GatewayError as error:
+            log.warning("token.not_refreshed", extra={"account": account.id, "code": error.code})
+
+    def _tend_refused(self, uses: Mapping[str, Use], now: float) -> None:
+        refused = list(self._pool.refused())
+        self._next_probe = {account: at for account, at in self._next_probe.items() if account in refused}
+        if not is_in_use(uses, ANYBODY, now):
+            return
+        for account in refused:
+            pause_s = random.uniform(*_PROBE_S)  # noqa: S311  jitter, no secret
+            if now >= self._next_probe.setdefault(account, now + pause_s):
+                self._next_probe[account] = now + pause_s
+                self._put(account, partial(self._try_again, account))
+
+    def _try_again(self, account: Account) -> None:
+        try:
+            self._probe(account)
+        except GatewayError as error:
+            log.info("account.probed", extra={"account": account.id, "code": error.code})
+        else:
+            log.info("account.probed", extra={"account": account.id, "code": None})
+            self._pool.accepted(account)
+
+    def _put(self, account: Account, work: Callable[[], None]) -> None:
+        if account.id in self._busy:
+            return
+        self._busy.add(account.id)
+
+        def job() -> None:
+            try:
+                work()
+            finally:
+                self._busy.discard(account.id)
+
+        if not self._crew.put(job):
+            self._busy.discard(account.id)
+
+
+def is_in_use(uses: Mapping[str, Use], account_id: str, now: float) -> bool:
+    use = uses.get(account_id)
+    return use is not None and use.last_used_at is not None and now - use.last_used_at < IN_USE_S

@@ -1,0 +1,145 @@
+"""The round that every worker goes, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from gbproxy.domain.account import Account
+from gbproxy.errors import StorageUnavailable
+from gbproxy.storage.offices import Workers
+from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.states import Use
+from gbproxy.sweeper.crew import Crew
+from gbproxy.sweeper.deletions import Deletions
+from gbproxy.sweeper.office import ANYBODY, Office, is_in_use
+from gbproxy.sweeper.stock import Stock
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 0.5
+_ALL = 10_000
+
+
+class Uses(Protocol):
+    """Which accounts were used when, by all workers. Calls raise StorageUnavailable."""
+
+    def used(self, account_ids: Iterable[str], at: float) -> None: ...
+    def uses(self) -> Mapping[str, Use]: ...
+
+
+class Pool(Protocol):
+    """What the round needs of the pool."""
+
+    def accounts(self) -> Iterable[Account]: ...
+    def is_ready(self, account_id: str) -> bool: ...
+
+
+class Sweeper:
+    """Cares for what is between requests, from `start` to `close`."""
+
+    def __init__(
+        self,
+        rows: SessionRows,
+        workers: Workers,
+        uses: Uses,
+        pool: Pool,
+        stock: Stock,
+        deletions: Deletions,
+        crew: Crew,
+        office: Office,
+        *,
+        take_over: Iterable[Callable[[], None]] = (),
+        warm: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`take_over`: each reads what other workers have learnt, and may raise StorageUnavailable; `warm` keeps connections."""
+        self._rows = rows
+        self._workers = workers
+        self._uses = uses
+        self._pool = pool
+        self._stock = stock
+        self._deletions = deletions
+        self._crew = crew
+        self._office = office
+        self._take_over = tuple(take_over)
+        self._warm = warm
+        self._clock = clock
+        self._used: set[str] = set()  # since the last round
+        self._last_uses: Mapping[str, Use] = {}
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._process = 0
+
+    def start(self) -> None:
+        """Begin to go round; to be called in each process, and may be called again."""
+        with self._lock:
+            if self._process == os.getpid() or self._stopping.is_set():
+                return
+            self._process = os.getpid()
+            self._thread = threading.Thread(target=self._go_round, name="sweeper", daemon=True)
+            self._thread.start()
+
+    def note_use(self, account_id: str = ANYBODY) -> None:
+        """An account was lent to a request, or a request has arrived."""
+        self._used.add(account_id)
+        if self._process != os.getpid():
+            self.start()
+
+    def round(self) -> None:
+        """What is to be done now. What cannot be reached is left for the next round."""
+        for chore in (self._report, *self._take_over, self._tend_stock, self._tend_office, self._warm):
+            try:
+                chore()
+            except StorageUnavailable:  # the database has said so in the log
+                continue
+            except Exception:  # a background loop's body: one failure must not end it
+                log.exception("sweeper.failed")
+
+    def close(self, *, for_good: bool = False, within_s: float = 2.0) -> None:
+        """Stop, and delete this worker's stock; `for_good`, with a database that ends too: every session that there is."""
+        deadline = time.monotonic() + within_s
+        self._stopping.set()
+        if self._thread is not None and self._process == os.getpid():
+            self._thread.join(within_s / 4)
+        left = self._stock.close()
+        try:
+            self._deletions.finish([*self._rows.all_sessions(_ALL)] if for_good else left)
+            self._office.leave()
+        except StorageUnavailable:
+            self._deletions.finish(left)
+        if not self._crew.end(max(0.0, deadline - time.monotonic())):
+            log.warning("session.left", extra={"reason": "shutdown"})
+        try:
+            self._workers.leave()  # what is left of ours is for others to delete
+        except StorageUnavailable:
+            log.info("worker.not_signed_off")
+
+    def _go_round(self) -> None:
+        while not self._stopping.wait(PERIOD_S):
+            self.round()
+
+    def _report(self) -> None:
+        self._workers.touch()
+        used, self._used = self._used, set()
+        try:
+            self._uses.used(used, self._clock())
+            self._last_uses = self._uses.uses()
+        except StorageUnavailable:
+            self._used |= used
+            raise
+
+    def _tend_stock(self) -> None:
+        now = self._clock()
+        self._stock.tend(
+            [a for a in self._pool.accounts() if is_in_use(self._last_uses, a.id, now) and self._pool.is_ready(a.id)]
+        )
+        self._rows.doom_lost()
+
+    def _tend_office(self) -> None:
+        self._office.serve(self._last_uses)
