@@ -9,8 +9,10 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
   + Unauthenticated              401  invalid_api_key
   + NotFound                     404  not_found
     - ModelNotFound              404  model_not_found
+    - ConversationNotFound       404  conversation_not_found  unknown, expired or another key's: nobody learns which
   + MethodNotAllowed             405  method_not_allowed
   + RequestTimeout               408  request_timeout         the body did not arrive in time
+  + ConversationBusy             409  conversation_busy       a request is running in it
   + RequestTooLarge              413  request_too_large
   + UnsupportedMediaType         415  unsupported_media_type
   + ClientGone                   499  client_gone             nobody is there to read this; for the log
@@ -73,12 +75,26 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class ConversationNotFound(NotFound):
+    code = "conversation_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("there is no conversation of this id (any more): send the whole history, without the id")
+
+
 class MethodNotAllowed(GatewayError):
     status, code = 405, "method_not_allowed"
 
 
 class RequestTimeout(GatewayError):
     status, code, should_retry = 408, "request_timeout", False
+
+
+class ConversationBusy(GatewayError):
+    status, code = 409, "conversation_busy"  # SDKs try again by themselves, which is right: nothing has gone upstream
+
+    def __init__(self) -> None:
+        super().__init__("an answer is still running in this conversation", retry_after=2)
 
 
 class RequestTooLarge(GatewayError):

@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from flask import request
+from flask import g, request
 
 from gbproxy.errors import Unauthenticated
 from gbproxy.observability import trace
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking. `caller` is the digest of the key: between two callers nothing is ever shared."""
+
+    caller: bytes
 
 
 class Keys:
@@ -36,8 +44,15 @@ def required(keys: Keys) -> Callable[[], None]:
         if not keys.knows(key):
             raise Unauthenticated("Incorrect API key provided")  # in the words that clients look for
         trace.current().facts["key"] = fingerprint(key)
+        g.principal = Principal(_digest(key))
 
     return check
+
+
+def principal() -> Principal:
+    """Who is asking, once the key was checked."""
+    found: Principal = g.principal
+    return found
 
 
 def presented_key() -> str | None:

@@ -9,7 +9,10 @@ import re
 from collections.abc import Collection
 
 _METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
-_EXPOSED = "Retry-After, x-request-id, x-should-retry, x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored"
+_EXPOSED = (
+    "Retry-After, X-Conversation-Id, x-request-id, x-should-retry, "
+    "x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored"
+)
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(\s*,\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 _DAY_S = "86400"
 

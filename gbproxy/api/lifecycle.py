@@ -171,6 +171,8 @@ def _finish(response: Response, cors: Cors) -> Response:
     if measured.attempts:
         response.headers["x-gbproxy-attempts"] = str(measured.attempts)
         response.headers["x-gbproxy-overhead-ms"] = f"{measured.overhead_ms():.1f}"
+    if measured.conversation is not None and response.status_code < 400:
+        response.headers["X-Conversation-Id"] = measured.conversation
     if measured.facts.get("ignored"):
         response.headers["x-gbproxy-ignored"] = ", ".join(measured.facts["ignored"])
     if "response_bytes" not in measured.facts and not response.is_streamed:

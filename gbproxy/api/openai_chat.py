@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from gbproxy.api import openai_errors, sse
+from gbproxy.api import auth, openai_errors, sse
 from gbproxy.api.lifecycle import json_body
 from gbproxy.api.openai_request import parse
 from gbproxy.domain.events import (
@@ -40,7 +40,7 @@ def blueprint(gateway: Gateway, responder: sse.Responder, check_key: Callable[[]
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")
     def create() -> Response:
-        call = parse(json_body())
+        call = parse(json_body(), auth.principal().caller, request.headers.get("X-Conversation-Id") or None)
         facts = trace.current().facts
         facts |= {"stream": call.stream}
         if call.ignored:

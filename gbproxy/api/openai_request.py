@@ -35,8 +35,8 @@ class ChatCall:
     ignored: tuple[str, ...]
 
 
-def parse(body: dict[str, Any]) -> ChatCall:
-    """Raises BadRequest, whose `param` names the field that is wrong."""
+def parse(body: dict[str, Any], caller: bytes = b"", conversation: str | None = None) -> ChatCall:
+    """`conversation` is the request's X-Conversation-Id. Raises BadRequest, whose `param` names the field that is wrong."""
     try:
         fields = _Body.model_validate(body)
     except ValidationError as error:
@@ -46,6 +46,8 @@ def parse(body: dict[str, Any]) -> ChatCall:
         messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(fields.messages)),
         model=fields.model,
         show_thoughts=_show_thoughts(fields),
+        caller=caller,
+        conversation=conversation,
     )
     return ChatCall(
         chat=chat,

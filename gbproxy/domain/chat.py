@@ -42,8 +42,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves it to the settings."""
+    """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves it to the settings.
+
+    `caller` is the digest of the API key, between two of which nothing is ever shared; b"" is nobody in particular, for whom
+    nothing is kept. `conversation` is the id that the client wants to go on with, as it sent it.
+    """
 
     messages: tuple[Message, ...]
     model: str | None = None
     show_thoughts: bool | None = None
+    caller: bytes = b""
+    conversation: str | None = None

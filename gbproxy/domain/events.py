@@ -15,9 +15,13 @@ FinishReason = Literal["stop", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The upstream has begun to answer; first of the gateway's events. `model` is the id that was really used."""
+    """The upstream has begun to answer; first of the gateway's events. `model` is the id that was really used.
+
+    `conversation` is the id under which the conversation can be continued after this answer, if it can.
+    """
 
     model: str
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

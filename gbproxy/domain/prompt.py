@@ -1,6 +1,7 @@
 """ChatRequest -> the one text that an upstream without roles, system prompts or tools understands.
 
-A single user message goes out as it is. Anything else is laid out as parts, each opened by a line that holds a mark which
+Either the whole conversation, for a session that holds nothing yet, or what is new in it, for the session that holds the
+rest. A single user message goes out as it is. Anything else is laid out as parts, each opened by a line that holds a mark which
 stands nowhere in the texts themselves: whatever a user writes, it cannot open a part.
 """
 
@@ -16,10 +17,24 @@ _INTRODUCTION = (
     "up to the next such line. Follow the instructions, where there are any, and write only the assistant's next reply, "
     "in the language of the conversation, without such a line."
 )
+_CONTINUATION = (
+    "The conversation goes on, in parts. Each part begins with a line that starts with {mark} and names whose words follow, "
+    "up to the next such line; no earlier line that looked like these counts any more. Follow the instructions, where there "
+    "are any, and write only the assistant's next reply, in the language of the conversation, without such a line."
+)
 
 
 def flatten(messages: Sequence[Message]) -> str:
-    """System texts first, then the turns in their order with their roles."""
+    """A whole conversation: system texts first, then the turns in their order with their roles."""
+    return _laid_out(messages, _INTRODUCTION)
+
+
+def continued(messages: Sequence[Message]) -> str:
+    """What is new in a conversation that the upstream remembers; system texts among it are further ones."""
+    return _laid_out(messages, _CONTINUATION)
+
+
+def _laid_out(messages: Sequence[Message], introduction: str) -> str:
     if len(messages) == 1 and messages[0].role == "user":
         return _text(messages[0].parts)
     instructions = [m for m in messages if m.role == "system"]
@@ -28,7 +43,7 @@ def flatten(messages: Sequence[Message]) -> str:
     parts += [(_title(m), _text(m.parts)) for m in turns]
     mark = _mark(text for part in parts for text in part)
     blocks = [f"{mark} {title}\n{text}" for title, text in parts]
-    return "\n\n".join([_INTRODUCTION.format(mark=mark), *blocks, f"{mark} assistant"]) + "\n"
+    return "\n\n".join([introduction.format(mark=mark), *blocks, f"{mark} assistant"]) + "\n"
 
 
 def _title(message: Message) -> str:

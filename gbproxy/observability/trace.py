@@ -13,7 +13,7 @@ class Trace:
     """Filled by every room that the request passes; read by the access line and the response headers.
 
     `upstream_s` is the time spent waiting on the upstream, `queued_s` on a free account: what remains of the elapsed time
-    is the gateway's own.
+    is the gateway's own. `conversation` is the id under which the answer's conversation can be continued.
     `facts` become fields of the `request.done` event.
     """
 
@@ -23,6 +23,7 @@ class Trace:
     queued_s: float = 0.0
     attempts: int = 0
     ttft_ms: float | None = None
+    conversation: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     _waiting_since: float | None = None
 

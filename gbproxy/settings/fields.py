@@ -31,7 +31,7 @@ DO_NOTHING = frozenset({
 
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
 NOT_YET = frozenset({
-    "ADMIN_KEY", "REDIS_URL", "SESSION_TIMEOUT",
+    "ADMIN_KEY", "REDIS_URL",
     "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
 })  # fmt: skip
 
@@ -231,6 +231,11 @@ class Settings(BaseSettings):
     )
     account_order: Annotated[Literal["least-busy", "first"], _ANY_CASE] = Field(
         "least-busy", description="`least-busy`, or `first`: the first usable one, in order"
+    )
+    session_timeout: AmountOrZero = Field(
+        1800.0,
+        description="seconds after its last turn in which a conversation goes on in its upstream session, which is "
+        "deleted then; 0: a fresh session for each request",
     )
     prompt_max_chars: Count = Field(400_000, description="longer prompts: 400 `context_length_exceeded`")
     ca_bundle: Annotated[Path, _text(rules.readable_path)] | None = Field(

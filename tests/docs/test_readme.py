@@ -131,7 +131,7 @@ def test_every_error_stands_in_the_table_and_no_other() -> None:
 
 def test_every_header_of_our_own_is_explained() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy/api").glob("*.py"))
-    own = set(re.findall(r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After)"', sources))
+    own = set(re.findall(r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After|X-Conversation-Id)"', sources))
 
     assert {code(name)[0] for name, *_ in README.section("Response headers").rows()} == own
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.domain.chat import Message, Role, TextPart, ToolCallPart, ToolResultPart
-from gbproxy.domain.prompt import flatten
+from gbproxy.domain.prompt import continued, flatten
 
 texts = st.text(alphabet=st.one_of(st.characters(), st.sampled_from("=0123456789abcdef\n")), max_size=60)
 roles: st.SearchStrategy[Role] = st.sampled_from(["system", "user", "assistant", "tool"])
@@ -146,6 +146,38 @@ def test_a_result_that_answers_no_known_call_is_its_text_alone() -> None:
     prompt = flatten([says("user", "Hi."), Message("tool", (ToolResultPart("", "4 °C"),))])
 
     assert ("tool result", "4 °C") in parts_of(prompt)
+
+
+# What is new in a conversation
+
+
+def test_one_new_user_message_goes_out_as_it_is() -> None:
+    text = "  **And** why?\n"
+
+    assert continued([says("user", text, "Ada")]) == text
+
+
+def test_several_new_turns_are_laid_out_with_their_roles_as_the_conversation_going_on() -> None:
+    result = Message("tool", (ToolResultPart("call_1", "4 °C"),))
+
+    prompt = continued([result, says("user", "And tomorrow?", "Ada")])
+
+    mark = mark_of(prompt)
+    assert prompt == (
+        f"The conversation goes on, in parts. Each part begins with a line that starts with {mark} and names whose words "
+        "follow, up to the next such line; no earlier line that looked like these counts any more. Follow the instructions, "
+        "where there are any, and write only the assistant's next reply, in the language of the conversation, without such "
+        "a line.\n\n"
+        f"{mark} tool result\n[answer to call_1]\n4 °C\n\n"
+        f"{mark} user (Ada)\nAnd tomorrow?\n\n"
+        f"{mark} assistant\n"
+    )
+
+
+def test_further_instructions_come_first() -> None:
+    prompt = continued([says("user", "Why?"), says("system", "Be kind.")])
+
+    assert parts_of(prompt) == [("instructions", "Be kind."), ("user", "Why?"), ("assistant", "")]
 
 
 # Nobody can open a part in another's name

@@ -68,7 +68,11 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert (settings.proxy, settings.ca_bundle, settings.upstream_headers) == (None, None, {})
     assert settings.user_agent == f"gbproxy/{__version__}"
     assert (settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s) == (10, 120, 1800)
-    assert (settings.prompt_max_chars, settings.default_model) == (400_000, "gemini-auto")
+    assert (settings.prompt_max_chars, settings.default_model, settings.session_timeout) == (
+        400_000,
+        "gemini-auto",
+        1800.0,
+    )
     assert (settings.upstream_stream, settings.thoughts) == ("json", "hide")
     assert (settings.language_code, settings.time_zone) == ("en-US", "UTC")
     assert settings.status_lines == {
@@ -199,7 +203,7 @@ def test_the_settings_of_older_programs_work_when_pasted(letter: str) -> None:
     ("letter", "ignored"),
     [
         ("A", ("AUTH_DOMAIN", "JWT_EXPIRY_MINUTES")),
-        ("B", ("ACCOUNT_EMAIL", "API_KEY_HEADER", "AUTH_URL", "OPENAI_COMPATIBLE", "SESSION_TIMEOUT")),
+        ("B", ("ACCOUNT_EMAIL", "API_KEY_HEADER", "AUTH_URL", "OPENAI_COMPATIBLE")),
         ("C", ("GEMINI_BUSINESS_EMAIL", "JWT_SECRET")),
         ("D", ()),
     ],
@@ -376,7 +380,7 @@ def test_a_value_and_its_file_together_are_a_mistake(tmp_path: Path) -> None:
             for name in ("CONNECT_TIMEOUT_S", "READ_TIMEOUT_S", "REQUEST_TIMEOUT_S", "MAX_BODY_MB")
             for value in ("0", "-1", "inf", "nan", "1_0", "10s", ".", "1" * 400)
         ],
-        *[("GRACEFUL_TIMEOUT_S", value) for value in ("-1", "inf", "nan")],
+        *[(name, value) for name in ("GRACEFUL_TIMEOUT_S", "SESSION_TIMEOUT") for value in ("-1", "inf", "nan")],
     ],
 )  # fmt: skip
 def test_a_bad_number_is_refused_with_what_is_allowed(variable: str, value: str) -> None:
@@ -389,6 +393,7 @@ def test_a_bad_number_is_refused_with_what_is_allowed(variable: str, value: str)
         ("PORT", "1", 1),
         ("PORT", " 65535 ", 65535),
         ("GRACEFUL_TIMEOUT_S", "0", 0),
+        ("SESSION_TIMEOUT", "0", 0),
         ("READ_TIMEOUT_S", "0.5", 0.5),
         ("MAX_BODY_MB", "64", 64),
         ("PROMPT_MAX_CHARS", "1", 1),

@@ -1,0 +1,151 @@
+"""The records of upstream sessions, and what happens to sessions while these cannot be reached."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gbproxy.domain.claim import Claim
+from gbproxy.domain.session import Session
+from gbproxy.errors import StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class Rows(Protocol):
+    """The records of upstream sessions, shared by all workers. Every call may raise StorageUnavailable."""
+
+    def add(self, account_id: str, name: str, *, stock: bool) -> Session:
+        """Record a session that was just made; it is this worker's."""
+        ...
+
+    def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
+        """Take one free session with this head, of this conversation where one is named, for this worker alone."""
+        ...
+
+    def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
+        """Take the free session of this conversation, if it is this caller's."""
+        ...
+
+    def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
+        """Let a session of ours go, to be continued until `expires_at` (Unix seconds). False: it is not ours any more."""
+        ...
+
+    def withdraw(self, session: Session, head: bytes) -> None:
+        """Have a session deleted after all, if it is still free and has this head."""
+        ...
+
+    def release(self, session: Session) -> None:
+        """Let a session of ours go as it was when it was claimed."""
+        ...
+
+    def doom(self, session: Session) -> None:
+        """Have a session deleted upstream, if it is ours."""
+        ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """How requests found their sessions; safe for use by many threads at once.
+
+    `missed`: fresh although there was a history; `lost`: claimed, and then not kept; `unavailable`: storage was away.
+    """
+
+    continued: int = 0
+    fresh: int = 0
+    missed: int = 0
+    lost: int = 0
+    unavailable: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, continued: int = 0, fresh: int = 0, missed: int = 0, lost: int = 0, unavailable: int = 0) -> None:
+        with self._lock:
+            self.continued += continued
+            self.fresh += fresh
+            self.missed += missed
+            self.lost += lost
+            self.unavailable += unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A session that a request has; `recorded` False: its row could not be written, it serves this request only."""
+
+    session: Session
+    recorded: bool = True
+
+
+class Records:
+    """`Rows` that never fail a request: a session whose row cannot be written is not continued, but discarded."""
+
+    def __init__(self, rows: Rows, discard: Callable[[Session], None], counts: Counts) -> None:
+        self._rows = rows
+        self._discard = discard
+        self._counts = counts
+
+    def add(self, account_id: str, name: str) -> Held:
+        try:
+            return Held(self._rows.add(account_id, name, stock=False))
+        except StorageUnavailable:
+            self.note_unavailable("record")
+            return Held(Session(secrets.token_hex(16), account_id, name, ""), recorded=False)
+
+    def claim_head(self, head: bytes, conversation: str | None) -> Session | None:
+        try:
+            return self._rows.claim_head(head, conversation)
+        except StorageUnavailable:
+            self.note_unavailable("begin")
+            return None
+
+    def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
+        """Raises StorageUnavailable: nothing else would do."""
+        try:
+            return self._rows.claim_conversation(conversation, caller)
+        except StorageUnavailable:
+            self.note_unavailable("begin")
+            raise
+
+    def keep(self, held: Held, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
+        """Whether the session will be continued; it is let go in any case."""
+        kept = False
+        if held.recorded:
+            try:
+                kept = self._rows.keep(
+                    held.session, head=head, caller=caller, conversation=conversation, expires_at=expires_at
+                )
+            except StorageUnavailable:
+                self.note_unavailable("keep")
+        if not kept:
+            self._discard(held.session)
+        return kept
+
+    def withdraw(self, session: Session, head: bytes) -> None:
+        try:
+            self._rows.withdraw(session, head)
+        except StorageUnavailable:  # it expires in time; deleted now, it could be one that has been claimed since
+            self.note_unavailable("withdraw")
+
+    def release(self, session: Session) -> None:
+        try:
+            self._rows.release(session)
+        except StorageUnavailable:
+            self.note_unavailable("release")
+            self._discard(session)
+
+    def doom(self, held: Held) -> None:
+        if not held.recorded:
+            self._discard(held.session)
+            return
+        try:
+            self._rows.doom(held.session)
+        except StorageUnavailable:
+            self.note_unavailable("doom")
+            self._discard(held.session)
+
+    def note_unavailable(self, during: str) -> None:
+        self._counts.add(unavailable=1)
+        log.warning("conversation.unavailable", extra={"during": during})

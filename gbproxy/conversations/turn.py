@@ -1,0 +1,183 @@
+"""One request's turn in a conversation, from the session that it takes up to the one that it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gbproxy.conversations.records import Counts, Held, Records
+from gbproxy.domain import history, prompt
+from gbproxy.domain.chat import Message
+from gbproxy.domain.session import Session
+from gbproxy.errors import ConversationNotFound
+from gbproxy.observability import trace
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """What a turn is about: `before` is the head up to the new `turns`.
+
+    `whole` is what a fresh session is sent, None where the client sent no history; `new` what the session is sent that
+    holds the rest. `conversation` None: nothing is kept.
+    """
+
+    caller: bytes
+    conversation: str | None
+    before: bytes
+    turns: tuple[Message, ...]
+    whole: tuple[Message, ...] | None
+    new: tuple[Message, ...]
+
+
+class Turn:
+    """The session of one request, if it has one yet, and what to send into it; for one thread at a time.
+
+    Leaving the `with` block lets go of a session that was not kept: as it was if nothing was sent, else to be deleted. If
+    an exception ends the block after `keep`, what was kept is withdrawn.
+    """
+
+    def __init__(
+        self,
+        matter: Matter,
+        claimed: Session | None,
+        records: Records,
+        counts: Counts,
+        expires_at: Callable[[], float],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._matter = matter
+        self._held = Held(claimed) if claimed else None
+        self._claimed = claimed is not None
+        self._sent = self._released = False
+        self._kept: tuple[Session, bytes] | None = None
+        self._records = records
+        self._counts = counts
+        self._expires_at = expires_at
+        self._on_end = on_end
+        trace.current().facts["continued"] = self._claimed
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None:
+            self.withdraw()  # also where `keep` was broken off and may have been written
+        if self._sent:
+            self.discard()
+        else:
+            self.release()
+        self._on_end()
+
+    @property
+    def conversation(self) -> str | None:
+        """The id under which this conversation can be continued after the answer; None where it cannot."""
+        return self._matter.conversation
+
+    @property
+    def session(self) -> Session | None:
+        """Where to send: the claimed session, or a fresh one that was taken up."""
+        return self._held.session if self._held else None
+
+    @property
+    def continues(self) -> bool:
+        """Whether `session` holds the history, so that only what is new is sent."""
+        return self._claimed
+
+    @property
+    def wanted(self) -> str | None:
+        """The account that the claimed session belongs to: no other can continue in it."""
+        return self._held.session.account_id if self._claimed and self._held else None
+
+    @property
+    def may_start_afresh(self) -> bool:
+        """Whether a fresh session will do; False: the history is in the claimed session only."""
+        return self._matter.whole is not None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What is to be sent: all, or what is new. Raises ConversationNotFound when there is neither any more."""
+        if self._claimed:
+            return self._matter.new
+        if self._matter.whole is None:
+            raise ConversationNotFound
+        return self._matter.whole
+
+    @property
+    def prompt(self) -> str:
+        """`messages` as text, made anew at each call."""
+        return prompt.continued(self.messages) if self._claimed else prompt.flatten(self.messages)
+
+    def use(self, session: Session) -> None:
+        """Take up a fresh session that is recorded already."""
+        self._take_up(Held(session))
+
+    def record(self, account_id: str, name: str) -> Session:
+        """Take up a session that was just made upstream, and record it. Without storage it serves this request only."""
+        held = self._records.add(account_id, name)
+        self._take_up(held)
+        return held.session
+
+    def send(self) -> str:
+        """The prompt, about to be sent: from now on the session counts as holding the new turns."""
+        text = self.prompt
+        self._sent = True
+        return text
+
+    def keep(self, answer: str) -> bool:
+        """The answer is whole: let the session be continued from here. To be called before the last frame goes out.
+
+        `answer` is the text as the client was shown it. One that was cut, filtered or shortened is never kept: leave the
+        block without this. Returns whether the conversation can be continued.
+        """
+        if self._held is None:
+            raise ValueError("there is no session to keep")
+        held, matter = self._held, self._matter
+        if matter.conversation is None:
+            self.discard()
+            return False
+        head = history.answered(matter.before, matter.turns, answer)
+        self._kept = held.session, head
+        kept = self._records.keep(held, head, matter.caller, matter.conversation, self._expires_at())
+        self._let_go()
+        self._on_end()
+        if not kept:
+            self._kept = None
+        return kept
+
+    def withdraw(self) -> None:
+        """The last frame could not be written: what was kept is deleted, unless a request has gone on from it."""
+        if self._kept is not None:
+            self._records.withdraw(*self._kept)
+            self._kept = None
+
+    def release(self) -> None:
+        """Put a claimed session back as it was, as it holds nothing of this turn. A fresh one is deleted."""
+        if not self._claimed:
+            self.discard()
+        elif self._held is not None:
+            session = self._held.session
+            self._let_go()
+            self._released = True
+            self._records.release(session)
+
+    def discard(self) -> None:
+        """Have the session deleted: it is gone, or may hold what the conversation does not. A fresh one may follow.
+
+        The conversation keeps its id in that fresh session.
+        """
+        if self._held is None:
+            return
+        held = self._held
+        if self._claimed:
+            self._counts.add(lost=1)
+        self._let_go()
+        self._records.doom(held)
+
+    def _take_up(self, held: Held) -> None:
+        if self._held is not None or self._released:  # two sessions of one conversation would not hold the same
+            raise ValueError("the turn has, or left behind, a session: discard it first")
+        self._held = held
+        trace.current().facts["continued"] = False
+
+    def _let_go(self) -> None:
+        self._held, self._claimed, self._sent = None, False, False

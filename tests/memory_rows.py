@@ -1,0 +1,103 @@
+"""The records of upstream sessions, in memory: what the tables do, without a database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gbproxy.domain.claim import Claim, Claimed, NoClaim
+from gbproxy.domain.session import Session
+from gbproxy.errors import StorageUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    session: Session
+    state: Literal["stock", "running", "idle", "doomed"]
+    caller: bytes | None = None
+    head: bytes | None = None
+    expires_at: float = 0.0
+
+
+class MemoryRows:
+    """`away`: nothing can be reached; `calls` names what was asked, in order."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.rows: dict[str, Row] = {}
+        self.calls: list[str] = []
+        self.away = False
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def add(self, account_id: str, name: str, *, stock: bool) -> Session:
+        with self._called("add"):
+            session = Session(f"row-{len(self.rows)}", account_id, name, "")
+            self.rows[session.id] = Row(session, "stock" if stock else "running")
+            return session
+
+    def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
+        with self._called("claim_head"):
+            for row in self.rows.values():
+                if self._is_free(row) and row.head == head and conversation in (None, row.session.conversation):
+                    return self._set(row, state="running").session
+            return None
+
+    def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
+        with self._called("claim_conversation"):
+            for row in self.rows.values():
+                if row.session.conversation != conversation or row.caller != caller or row.head is None:
+                    continue
+                if row.state == "running":
+                    return NoClaim.BUSY
+                if self._is_free(row):
+                    return Claimed(self._set(row, state="running").session, row.head)
+            return NoClaim.UNKNOWN
+
+    def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
+        with self._called("keep"):
+            row = self.rows.get(session.id)
+            if row is None or row.state not in ("stock", "running"):
+                return False
+            renamed = replace(session, conversation=conversation)
+            self._set(row, session=renamed, state="idle", head=head, caller=caller, expires_at=expires_at)
+            return True
+
+    def withdraw(self, session: Session, head: bytes) -> None:
+        with self._called("withdraw"):
+            row = self.rows.get(session.id)
+            if row is not None and row.state == "idle" and row.head == head:
+                self._set(row, state="doomed")
+
+    def release(self, session: Session) -> None:
+        with self._called("release"):
+            row = self.rows.get(session.id)
+            if row is not None and row.state == "running":
+                self._set(row, state="idle")
+
+    def doom(self, session: Session) -> None:
+        with self._called("doom"):
+            row = self.rows.get(session.id)
+            if row is not None and row.state in ("stock", "running"):
+                self._set(row, state="doomed")
+
+    # For tests
+
+    def state(self, name: str) -> str:
+        """The state of the session that the upstream calls so."""
+        return next(row.state for row in self.rows.values() if row.session.name == name)
+
+    def _is_free(self, row: Row) -> bool:
+        return row.state == "idle" and row.expires_at > self._clock()
+
+    def _set(self, row: Row, **changes: object) -> Row:
+        changed = replace(row, **changes)  # type: ignore[arg-type]
+        self.rows[row.session.id] = changed
+        return changed
+
+    def _called(self, name: str) -> threading.Lock:
+        self.calls.append(name)
+        if self.away:
+            raise StorageUnavailable("the gateway's database cannot be reached")
+        return self._lock

@@ -1,0 +1,10 @@
+"""Random clients, failures and workers over rows in memory: tests/conversation_machine.py says what must hold."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+from tests.conversation_machine import ConversationMachine
+
+TestConversations = ConversationMachine.TestCase
+TestConversations.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
