@@ -45,9 +45,20 @@ def on_reload(arbiter):
     arbiter.app.wsgi()
 
 
+def post_worker_init(worker):
+    parts_of(worker.app).sweeper.start()
+
+
 def worker_exit(arbiter, worker):
     if worker.booted:
-        parts_of(worker.app).close()
+        parts_of(worker.app).close(for_good=False)
+
+
+def on_exit(arbiter):
+    """All workers have ended: with a temporary database, what is left upstream ends too."""
+    parts = parts_of(arbiter.app)
+    if parts.database.temporary:
+        parts.close(for_good=True)
 
 
 def parts_of(application):

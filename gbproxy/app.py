@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Flask
 
 from gbproxy import startup
-from gbproxy.accounts import Pool
+from gbproxy.accounts import Pool, Standing
 from gbproxy.api import auth, health, lifecycle, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
 from gbproxy.api.sse import Responder
+from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
+from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
 from gbproxy.storage.database import Database
+from gbproxy.storage.offices import Offices, WorkerId, Workers
 from gbproxy.storage.preparation import private_database
 from gbproxy.storage.secrets import Cipher
-from gbproxy.sweeper import Sweeper
+from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.states import StateRows
+from gbproxy.sweeper import Crew, Deletions, Office, Stock, Sweeper
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget import Widget, WidgetSettings
 from gbproxy.upstreams.widget_auth import WidgetAuth
@@ -35,6 +42,7 @@ class Parts:
 
     settings: Settings
     pool: Pool
+    conversations: Conversations
     gateway: Gateway
     sweeper: Sweeper
     outbound: Outbound
@@ -43,9 +51,9 @@ class Parts:
     database: Database
     cipher: Cipher
 
-    def close(self) -> None:
-        """End what runs between requests; at the end of a worker."""
-        self.sweeper.close()
+    def close(self, *, for_good: bool | None = None) -> None:
+        """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
+        self.sweeper.close(for_good=self.database.temporary if for_good is None else for_good)
         self.outbound.close()
         self.database.close()
 
@@ -53,15 +61,21 @@ class Parts:
 def create_app(settings: Settings | None = None, *, upstream: Upstream | None = None) -> Flask:
     """The WSGI app. Without `settings` they come from the environment; mistakes in it end the process with status 2."""
     settings = settings or startup.load()
+    database, cipher = _database(settings), _cipher(settings)
     outbound = _outbound(settings)
     upstream = upstream or _widget(settings, outbound)
-    sweeper = Sweeper(upstream)
+    board = StateRows(database, time.time, Standing)
     pool = Pool(
         _accounts(settings),
         concurrency=settings.account_concurrency,
         wait_s=settings.read_timeout_s,
         order=settings.account_order,
+        board=board,
     )
+    worker_id = WorkerId()
+    rows = SessionRows(database, time.time, worker_id)
+    sweeper = _sweeper(pool, upstream, rows, board, database, worker_id)
+    conversations = Conversations(rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard)
     responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
     drain = Drain()
     catalogue = Catalogue(settings.default_model, settings.models)
@@ -69,16 +83,18 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
         catalogue,
         pool,
         upstream,
-        sweeper.discard,
+        conversations,
+        sweeper,
         show_thoughts=settings.thoughts == "show",
         prompt_max_chars=settings.prompt_max_chars,
+        max_attempts=settings.max_attempts,
     )
 
     app = Flask("gbproxy", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Parts(
-        settings, pool, gateway, sweeper, outbound, responder, drain, _database(settings), _cipher(settings)
+        settings, pool, conversations, gateway, sweeper, outbound, responder, drain, database, cipher
     )
     lifecycle.install(
         app,
@@ -107,6 +123,38 @@ def _accounts(settings: Settings) -> list[Account]:
         )
         for account in settings.accounts
     ]
+
+
+def _sweeper(
+    pool: Pool,
+    upstream: Upstream,
+    rows: SessionRows,
+    board: StateRows[Standing],
+    database: Database,
+    worker_id: Callable[[], str],
+) -> Sweeper:
+    crew = Crew()
+    workers = Workers(database, time.time, worker_id)
+    deletions = Deletions(rows, upstream.delete_session, pool.account, crew)
+
+    def set_aside(account: Account, error: GatewayError) -> None:
+        if isinstance(error, CredentialRefused):  # other failures teach nothing when no request has met them
+            pool.failed(account, "text", error)
+
+    stock = Stock(rows, upstream.open_session, crew.put, deletions.discard, on_failure=set_aside)
+    office = Office(
+        Offices(database, time.time, worker_id),
+        workers,
+        rows,
+        pool,
+        deletions,
+        crew,
+        refresh_token=lambda account, age_s: None,
+        probe=upstream.probe,
+    )
+    return Sweeper(
+        rows, workers, board, pool, stock, deletions, crew, office, take_over=[lambda: pool.refresh(board.read())]
+    )
 
 
 def _database(settings: Settings) -> Database:

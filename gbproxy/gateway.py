@@ -1,31 +1,53 @@
-"""The use case: answer a chat request with an account of the upstream."""
+"""The use case: answer a chat request, in the session that holds its history or a fresh one, on an account that can."""
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from gbproxy.accounts import Pool
+from gbproxy.accounts import Attempts, Next, Pool
+from gbproxy.conversations import Conversations, Turn
 from gbproxy.domain import prompt as prompts
 from gbproxy.domain import usage
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
-from gbproxy.domain.events import FLUSH, ChatStream, Done, Started
+from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, Started
 from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.session import Session
 from gbproxy.domain.shaping import Shaper
-from gbproxy.errors import ContextLengthExceeded, GatewayError, RequestRefused, SessionGone, UpstreamError
+from gbproxy.errors import (
+    ContextLengthExceeded,
+    ConversationNotFound,
+    CredentialRefused,
+    GatewayError,
+    RequestRefused,
+    SessionDenied,
+    SessionGone,
+    UpstreamError,
+)
 from gbproxy.observability import trace
 from gbproxy.upstreams.base import Upstream
 
 log = logging.getLogger(__name__)
 
-_RETRY_S = (0.1, 0.4)  # before the same account is asked again, jittered
 _SUCCESSOR_S = 3600.0  # how long an account's refusal of a retired model is remembered
+
+
+class Ahead(Protocol):
+    """What was made ready before this request came, and who cares for that."""
+
+    def take(self, account: Account) -> Session | None:
+        """A fresh session, if one is in stock."""
+        ...
+
+    def note_use(self, account_id: str = "") -> None:
+        """An account was lent to a request; or, without a name, a request has arrived."""
+        ...
 
 
 class Gateway:
@@ -36,113 +58,144 @@ class Gateway:
         catalogue: Catalogue,
         pool: Pool,
         upstream: Upstream,
-        discard_session: Callable[[Account, str], None],
+        conversations: Conversations,
+        ahead: Ahead,
         *,
         show_thoughts: bool = False,
         prompt_max_chars: int = 400_000,
+        max_attempts: int = 3,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._catalogue = catalogue
         self._pool = pool
         self._upstream = upstream
-        self._discard_session = discard_session
+        self._conversations = conversations
+        self._ahead = ahead
         self._show_thoughts = show_thoughts
         self._prompt_max_chars = prompt_max_chars
+        self._max_attempts = max_attempts
         self._pause = pause
         self._successors = _Successors(catalogue, clock)
 
     def stream(self, chat: ChatRequest) -> ChatStream:
-        """Answer one request: `Started`, then content, then `Usage` and `Done`. Nothing happens before the first `next`."""
+        """Answer one request: `Started`, then content, then `Usage` and `Done`. Nothing happens before the first `next`.
+
+        Whoever takes `Done` and asks for no more has not delivered it: then the conversation does not go on from this answer.
+        """
+        ask = self._read(chat)
+        self._ahead.note_use()
+        try:
+            with self._conversations.begin(chat.caller, ask.model.id, chat.messages, chat.conversation) as turn:
+                trace.current().conversation = turn.conversation
+                attempts = self._attempts(ask.model)
+                while True:
+                    wanted = None if turn.may_start_afresh else turn.wanted
+                    with attempts.lease(wanted=wanted, preferred=turn.wanted) as account:
+                        self._note_account(account, turn)
+                        after: Next | None = Next.SAME
+                        while after is Next.SAME:
+                            after = yield from self._attempt(ask, turn, attempts, account)
+                    if after is None:
+                        return
+        finally:
+            _note_end(ask)
+
+    def _attempt(
+        self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account
+    ) -> Generator[ChatEvent, None, Next | None]:
+        """One try in one session; returns what follows, None once it was the answer. Raises what the client is to see."""
+        trace.current().attempts += 1
+        ask.shaper = shaper = Shaper(ask.shows_thoughts)
+        model, continued, said = attempts.model, turn.continues, False
+        try:
+            prompt = self._prompt(turn)
+            session = self._session(turn, account)
+            with closing(self._upstream.stream(prompt, model, account, session.name)) as events:
+                for event in events:
+                    shown = shaper.shape(event)
+                    if not said:
+                        # Until there is something to show, a failure is still a plain error, and may be got over.
+                        if shown is None or shown is FLUSH:
+                            continue
+                        said = True
+                        self._note_start(model, account, ask)
+                        yield Started(model.id, turn.conversation)
+                    if isinstance(shown, Done):
+                        if shown.finish_reason == "stop":
+                            turn.keep(shaper.text)  # now: a quick client's next request must find it
+                        yield shaper.usage(ask.weight)
+                    if shown is not None:
+                        yield shown
+        except (UpstreamError, ContextLengthExceeded) as error:
+            _log_failure(error, account)
+            return _after(error, turn, attempts, said=said, continued=continued)
+        if attempts.is_successor:
+            self._successors.remember(account, ask.model, model)
+        return None
+
+    def _read(self, chat: ChatRequest) -> _Ask:
         model = self._catalogue.resolve(chat.model)
         if chat.model and chat.model != model.id:
             log.info("model.mapped", extra={"asked": chat.model[:100], "used": model.id, "reason": "name"})
         prompt = prompts.flatten(chat.messages)
+        trace.current().facts |= {"model": model.id, "prompt_chars": len(prompt)}
+        shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
+        return _Ask(model, usage.weight(prompt), shows, Shaper(shows))
+
+    def _prompt(self, turn: Turn) -> str:
+        prompt = turn.send()
         if len(prompt) > self._prompt_max_chars:
+            turn.release()
             raise ContextLengthExceeded(
                 # in the words that clients look for
                 f"This model's maximum context length is {self._prompt_max_chars} characters (PROMPT_MAX_CHARS), "
                 f"but the conversation has {len(prompt)}",
                 param="messages",
             )
-        trace.current().facts |= {"model": model.id, "prompt_chars": len(prompt)}
-        shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
-        weight = usage.weight(prompt)
-        shaper = Shaper(shows)
-        try:
-            with self._pool.lease() as account:
-                tries = self._begin(account, model)
-                said = False
-                while not said:
-                    shaper = Shaper(shows)
-                    try:
-                        with (
-                            self._session(account) as session,
-                            closing(self._upstream.stream(prompt, tries.model, account, session)) as events,
-                        ):
-                            for event in events:
-                                shown = shaper.shape(event)
-                                if not said:
-                                    # Until there is something to show, a failure is still a plain error, and may be
-                                    # followed by another try.
-                                    if shown is None or shown is FLUSH:
-                                        continue
-                                    said = True
-                                    _note_start(tries.model)
-                                    yield Started(tries.model.id)
-                                if isinstance(shown, Done):
-                                    yield shaper.usage(weight)
-                                if shown is not None:
-                                    yield shown
-                    except (UpstreamError, ContextLengthExceeded) as error:
-                        _log_failure(error, account)
-                        if said:
-                            raise
-                        tries.prepare_next(error, self._pause)
-                if tries.refusal is not None:
-                    self._successors.remember(account, model, tries.model)
-        finally:
-            _note_end(shaper, weight)
+        return prompt
 
-    def _begin(self, account: Account, model: Model) -> _Tries:
+    def _attempts(self, model: Model) -> Attempts:
+        return Attempts(
+            self._pool,
+            model,
+            self._catalogue,
+            limit=self._max_attempts,
+            model_for=lambda account: self._successors.current(account, model),
+            pause=self._pause,
+        )
+
+    def _session(self, turn: Turn, account: Account) -> Session:
+        """The session that this turn continues, or a fresh one."""
+        if turn.session is not None:
+            return turn.session
+        stocked = self._ahead.take(account)
+        if stocked is None:
+            return turn.record(account.id, self._upstream.open_session(account))
+        turn.use(stocked)
+        return stocked
+
+    def _note_account(self, account: Account, turn: Turn) -> None:
         trace.current().facts["account"] = account.id
-        return _Tries(self._catalogue, self._successors.current(account, model))
+        self._ahead.note_use(account.id)
+        if turn.wanted not in (None, account.id):  # its account is busy or cannot answer: all of it goes elsewhere
+            turn.discard()
 
-    @contextmanager
-    def _session(self, account: Account) -> Iterator[str]:
-        """A session of its own for one try, which is deleted afterwards."""
-        trace.current().attempts += 1
-        session = self._upstream.open_session(account)
-        try:
-            yield session
-        finally:
-            self._discard_session(account, session)
+    def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:
+        measured = trace.current()
+        measured.ttft_ms = measured.elapsed_ms()
+        measured.facts["model"] = model.id
+        self._pool.succeeded(account, ask.model.quota)
 
 
 @dataclass(slots=True)
-class _Tries:
-    """What one account may still be asked after a failure: each remedy is tried once."""
+class _Ask:
+    """One request on its way: the model asked for, what its prompt weighs, and what shapes the answer that is tried."""
 
-    _catalogue: Catalogue
     model: Model
-    refusal: UpstreamError | None = None  # of the retired model, where `model` is its successor
-    _session_was_lost: bool = False
-    _broke: bool = False
-
-    def prepare_next(self, error: GatewayError, pause: Callable[[float], None]) -> None:
-        """Get ready for another try. Raises the error that the client shall see when there is none."""
-        if isinstance(error, SessionGone) and not self._session_was_lost:
-            self._session_was_lost = True
-        elif isinstance(error, SessionGone | RequestRefused):
-            successor = self._catalogue.successor(self.model)
-            if self.refusal is not None or successor is None:
-                raise self.refusal or error
-            self.refusal, self.model = error, successor
-        elif isinstance(error, UpstreamError) and error.retryable and not self._broke:
-            self._broke = True
-            pause(random.uniform(*_RETRY_S))  # noqa: S311  jitter, no secret
-        else:
-            raise error
+    weight: int
+    shows_thoughts: bool
+    shaper: Shaper
 
 
 @dataclass(slots=True)
@@ -168,22 +221,33 @@ class _Successors:
         _log_mapped(model, used, account)
 
 
-def _note_start(model: Model) -> None:
-    measured = trace.current()
-    measured.ttft_ms = measured.elapsed_ms()
-    measured.facts["model"] = model.id
+def _after(error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, continued: bool) -> Next:
+    """How it goes on after a failure. Raises what the client is to see when it does not."""
+    try:
+        after = attempts.failed(error, said=said, continued=continued, afresh=turn.may_start_afresh)
+    except GatewayError:
+        if turn.may_start_afresh or said:
+            raise
+        if isinstance(error, SessionGone | SessionDenied):
+            turn.discard()
+            raise ConversationNotFound from error
+        if isinstance(error, CredentialRefused):  # whoever is refused entry has said nothing in there
+            turn.release()
+        raise
+    turn.discard()
+    return after
 
 
-def _note_end(shaper: Shaper, input_weight: int) -> None:
-    counted = shaper.usage(input_weight)
+def _note_end(ask: _Ask) -> None:
+    counted = ask.shaper.usage(ask.weight)
     trace.current().facts |= {
-        "answer_chars": shaper.characters,
+        "answer_chars": ask.shaper.characters,
         "input_tokens": counted.input_tokens,
         "output_tokens": counted.output_tokens,
     }
 
 
-def _log_failure(error: UpstreamError | ContextLengthExceeded, account: Account) -> None:
+def _log_failure(error: GatewayError, account: Account) -> None:
     # A refusal of the request itself is told in the upstream's words, which may quote the prompt.
     reason = None if isinstance(error, RequestRefused | ContextLengthExceeded) else error.message
     log.warning(

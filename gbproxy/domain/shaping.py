@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gbproxy.domain import usage
 from gbproxy.domain.events import ChatEvent, FileOutput, Refusal, TextDelta, ThoughtDelta, Usage
@@ -18,7 +18,13 @@ class Shaper:
     text_weight: int = 0
     thought_weight: int = 0
     characters: int = 0
+    _texts: list[str] = field(default_factory=list)
     _line_is_open: bool = False
+
+    @property
+    def text(self) -> str:
+        """The answer as it was shown."""
+        return "".join(self._texts)
 
     def shape(self, event: ChatEvent) -> ChatEvent | None:
         """The event as it is shown, or None when it is not: hidden thoughts.
@@ -42,6 +48,7 @@ class Shaper:
                 return event
         self.text_weight += usage.weight(text)
         self.characters += len(text)
+        self._texts.append(text)
         return event
 
     def usage(self, input_weight: int) -> Usage:

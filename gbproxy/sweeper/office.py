@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.storage.offices import Offices, Workers
 from gbproxy.storage.sessions import SessionRows
@@ -36,7 +36,7 @@ class Pool(Protocol):
     def accounts(self) -> Iterable[Account]: ...
     def refused(self) -> Iterable[Account]: ...
     def accepted(self, account: Account) -> None: ...
-    def failed(self, account: Account, quota: str, error: GatewayError) -> None: ...
+    def failed(self, account: Account, quota: QuotaClass, error: GatewayError) -> None: ...
 
 
 class Office:

@@ -6,10 +6,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.offices import Workers
 from gbproxy.storage.sessions import SessionRows
@@ -28,7 +29,7 @@ _ALL = 10_000
 class Uses(Protocol):
     """Which accounts were used when, by all workers. Calls raise StorageUnavailable."""
 
-    def used(self, account_ids: Iterable[str], at: float) -> None: ...
+    def used(self, account_ids: Collection[str], at: float) -> None: ...
     def uses(self) -> Mapping[str, Use]: ...
 
 
@@ -90,6 +91,14 @@ class Sweeper:
         self._used.add(account_id)
         if self._process != os.getpid():
             self.start()
+
+    def take(self, account: Account) -> Session | None:
+        """A fresh session from stock, if there is one."""
+        return self._stock.take(account)
+
+    def discard(self, session: Session) -> None:
+        """Have a session deleted whose record cannot say so."""
+        self._deletions.discard(session)
 
     def round(self) -> None:
         """What is to be done now. What cannot be reached is left for the next round."""
