@@ -45,6 +45,10 @@ class Ahead(Protocol):
         """A fresh session, if one is in stock."""
         ...
 
+    def distrust(self, account: Account) -> None:
+        """A session from stock was gone: the others of this account are not to be used either."""
+        ...
+
     def note_use(self, account_id: str = "") -> None:
         """An account was lent to a request; or, without a name, a request has arrived."""
         ...
@@ -129,6 +133,8 @@ class Gateway:
                         yield shown
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
+            if isinstance(error, SessionGone | SessionDenied) and not continued:
+                self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=continued)
         if attempts.is_successor:
             self._successors.remember(account, ask.model, model)

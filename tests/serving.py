@@ -39,6 +39,7 @@ from gbproxy.upstreams.base import Upstream
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "sk-test-9f2c41d07ab84e5e"
+FORGETFUL = (sys.executable, "-m", "gunicorn", "-c", "tests/forgetful.conf.py", "gbproxy.app:create_app()")
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "gbproxy.app:create_app()")
 DONE = "[DONE]"
 
@@ -52,7 +53,9 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 @contextmanager
-def serving(environment: Mapping[str, str], **overrides: str | None) -> Iterator[Served]:
+def serving(
+    environment: Mapping[str, str], *, command: Sequence[str] = GUNICORN, **overrides: str | None
+) -> Iterator[Served]:
     """Start the gateway with these settings (None takes one away) and give it once it is ready."""
     port = str(free_port())
     # A stream that a test leaves behind must not hold up the end.
@@ -60,7 +63,7 @@ def serving(environment: Mapping[str, str], **overrides: str | None) -> Iterator
     defaults = {"HOST": "127.0.0.1", "PORT": port, "API_KEYS": KEY, **stopping}
     wanted = {**defaults, **environment, **overrides}
     given = {name: value for name, value in wanted.items() if value is not None}
-    with process(GUNICORN, given) as running:
+    with process(command, given) as running:
         served = Served(running, f"http://127.0.0.1:{given['PORT']}", given.get("API_KEYS", ""))
         served.wait_until_ready()
         yield served
@@ -550,27 +553,28 @@ class SharedUpstream(Simulator):
     """A simulator that serves one test after the other and shows each of them only its own requests."""
 
     _first = 0
+    _known: frozenset[str] = frozenset()
 
     def reset(self) -> None:
         """Everything as at the start, but for the cookies and tokens, which the gateway goes on using."""
         self.clear_scripts()
         self.set(**{name: values[0] for name, values in SWITCH_VALUES.items()})
         self.speech = reply_to
-        self.wait_for(lambda: not self.alive_sessions(), timeout_s=2.0)  # they are deleted in the background
-        for session in self.sessions.values():
-            session.deleted = True
         self._first = len(super().requests)
+        self._known = frozenset(id_ for id_, session in self.sessions.items() if session.turns)
 
     @property
     def requests(self) -> list[RecordedRequest]:
         return super().requests[self._first :]
 
     def alive_sessions(self) -> list[str]:
-        return [session.short_name for session in self.sessions.values() if not session.deleted]
+        """Those in which something was said in this test, and that are not deleted."""
+        return [s.short_name for id_, s in self.sessions.items() if not s.deleted and s.turns and id_ not in self._known]
 
     def questions(self) -> list[str]:
-        """What was asked in the stream calls of this test."""
-        asked = [request.body["streamAssistRequest"] for request in self.calls("widgetStreamAssist")]
+        """What was asked in the stream calls of this test, refused tokens apart."""
+        accepted = [request for request in self.calls("widgetStreamAssist") if request.csesidx is not None]
+        asked = [request.body["streamAssistRequest"] for request in accepted]
         return [request["query"]["parts"][0]["text"] for request in asked]
 
 
@@ -580,3 +584,12 @@ class Front:
 
     upstream: SharedUpstream
     gateway: Served
+    forget_socket: str
+
+    def renew(self) -> None:
+        """Both as new, but for the cookies and tokens, which the gateway goes on using, and its stock of sessions."""
+        self.upstream.reset()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_WAIT_S)
+            connection.connect(self.forget_socket)
+            assert connection.recv(16) == b"forgotten"

@@ -96,6 +96,10 @@ class Sweeper:
         """A fresh session from stock, if there is one."""
         return self._stock.take(account)
 
+    def distrust(self, account: Account) -> None:
+        """A session from stock was gone: use none of those that were made with it."""
+        self._stock.drop(account)
+
     def discard(self, session: Session) -> None:
         """Have a session deleted whose record cannot say so."""
         self._deletions.discard(session)

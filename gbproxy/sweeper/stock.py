@@ -81,9 +81,16 @@ class Stock:
                 while shelf.ready and self._clock() - shelf.ready[0][1] > _AGE_S:
                     old.append(shelf.ready.popleft()[0])
         for session in old:
-            self._rows.doom(session)
+            self._doom(session)
         for account in accounts:
             self._fill(account)
+
+    def drop(self, account: Account) -> None:
+        """Use none of what was made for this account."""
+        with self._lock:
+            shelf = self._shelves.pop(account, _Shelf())
+        for session, _ in shelf.ready:
+            self._doom(session)
 
     def close(self) -> list[Session]:
         """Make no more, and hand out all that there is."""
@@ -120,7 +127,7 @@ class Stock:
             self._on_failure(account, error)
         finally:
             if not self._put_on(account, shelf, made) and made is not None:
-                self._rows.doom(made)
+                self._doom(made)
 
     def _put_on(self, account: Account, shelf: _Shelf, made: Session | None) -> bool:
         """Whether the shelf is still there to take it."""
@@ -130,6 +137,12 @@ class Stock:
             if is_wanted and made is not None:
                 shelf.ready.append((made, self._clock()))
             return is_wanted
+
+    def _doom(self, session: Session) -> None:
+        try:
+            self._rows.doom(session)
+        except StorageUnavailable:
+            self._discard(session)
 
     def _rest(self, shelf: _Shelf) -> None:
         with self._lock:

@@ -1,0 +1,28 @@
+"""The gateway's own configuration, and a socket by which tests have it forget what it has learnt of its accounts."""
+
+import os
+
+exec(open("gunicorn.conf.py").read())  # noqa: S102, PTH123, SIM115  gunicorn reads its configuration in this way too
+
+import gevent  # noqa: E402
+from gevent import socket  # noqa: E402
+
+_begin = post_worker_init  # noqa: F821
+
+
+def post_worker_init(worker):
+    _begin(worker)
+    gevent.spawn(_serve, parts_of(worker.app).pool)  # noqa: F821
+
+
+def _serve(pool):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.environ["FORGET_SOCKET"])
+        listener.listen()
+        while True:
+            client, _ = listener.accept()
+            with client:
+                for account in pool.accounts():
+                    pool.clear_cooldown(account.id)
+                    pool.accepted(account)
+                client.sendall(b"forgotten")
