@@ -152,9 +152,7 @@ def _sweeper(
         refresh_token=lambda account, age_s: None,
         probe=upstream.probe,
     )
-    return Sweeper(
-        rows, workers, board, pool, stock, deletions, crew, office, take_over=[lambda: pool.refresh(board.read())]
-    )
+    return Sweeper(rows, workers, board, pool, stock, deletions, office, take_over=[lambda: pool.refresh(board.read())])
 
 
 def _database(settings: Settings) -> Database:

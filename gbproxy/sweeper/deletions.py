@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -66,15 +66,20 @@ class Deletions:
         """Have a session deleted whose record cannot say so, or that has none."""
         self._put(session, partial(self._delete_unrecorded, session))
 
-    def finish(self, sessions: list[Session]) -> None:
-        """Delete these at once, in the time that the crew has left."""
+    def finish(self, sessions: Collection[Session], within_s: float) -> None:
+        """Delete these now, together with whatever the crew still has to do; what is not done in time is left upstream."""
+        left = {session.id for session in sessions}
         for session in sessions:
-            self._put(session, partial(self._delete_last, session))
+            if not self._put(session, partial(self._delete_last, session, left)):
+                left.discard(session.id)
+        if not self._crew.end(within_s) or left:
+            log.warning("session.left", extra={"sessions": len(left), "reason": "shutdown"})
 
-    def _put(self, session: Session, delete: Callable[[], None]) -> None:
+    def _put(self, session: Session, delete: Callable[[], None]) -> bool:
+        """False when it is being deleted already."""
         with self._lock:
             if session.id in self._in_hand:
-                return
+                return False
             self._in_hand.add(session.id)
 
         def job() -> None:
@@ -88,6 +93,7 @@ class Deletions:
             with self._lock:
                 self._in_hand.discard(session.id)
             _left(session, "too many wait to be deleted")
+        return True
 
     def _delete_doomed(self, session: Doomed) -> None:
         error = self._try(session)
@@ -114,12 +120,10 @@ class Deletions:
         with suppress(StorageUnavailable):  # if there is a record, it will be found to be lost, and deleted once more
             self._rows.deleted(session)
 
-    def _delete_last(self, session: Session) -> None:
-        error = self._try(session)
-        if error is None:
+    def _delete_last(self, session: Session, left: set[str]) -> None:
+        if self._try(session) is None:
+            left.discard(session.id)
             self._rows.deleted(session)
-        else:
-            _left(session, error)
 
     def _try(self, session: Session) -> str | None:
         """Delete upstream; why that failed, or None."""

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from gbproxy.domain.account import Account
@@ -15,7 +16,6 @@ from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.offices import Workers
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.states import Use
-from gbproxy.sweeper.crew import Crew
 from gbproxy.sweeper.deletions import Deletions
 from gbproxy.sweeper.office import ANYBODY, Office, is_in_use
 from gbproxy.sweeper.stock import Stock
@@ -51,7 +51,6 @@ class Sweeper:
         pool: Pool,
         stock: Stock,
         deletions: Deletions,
-        crew: Crew,
         office: Office,
         *,
         take_over: Iterable[Callable[[], None]] = (),
@@ -65,7 +64,6 @@ class Sweeper:
         self._pool = pool
         self._stock = stock
         self._deletions = deletions
-        self._crew = crew
         self._office = office
         self._take_over = tuple(take_over)
         self._warm = warm
@@ -120,18 +118,13 @@ class Sweeper:
         self._stopping.set()
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(within_s / 4)
-        left = self._stock.close()
-        try:
-            self._deletions.finish([*self._rows.all_sessions(_ALL)] if for_good else left)
+        left: Collection[Session] = self._stock.close()
+        with suppress(StorageUnavailable):
             self._office.leave()
-        except StorageUnavailable:
-            self._deletions.finish(left)
-        if not self._crew.end(max(0.0, deadline - time.monotonic())):
-            log.warning("session.left", extra={"reason": "shutdown"})
-        try:
+            left = self._rows.all_sessions(_ALL) if for_good else left
+        self._deletions.finish(left, max(0.0, deadline - time.monotonic()))
+        with suppress(StorageUnavailable):
             self._workers.leave()  # what is left of ours is for others to delete
-        except StorageUnavailable:
-            log.info("worker.not_signed_off")
 
     def _go_round(self) -> None:
         while not self._stopping.wait(PERIOD_S):
