@@ -128,10 +128,16 @@ def _two_ignored(output: str) -> bool:
     return "x-gbproxy-ignored: temperature, max_tokens\n" in output
 
 
-def _quota_then_slow(output: str) -> bool:
-    first, second = map(json.loads, output.strip().removeprefix("{").partition("}")[2].strip().splitlines())
+def _blocked_then_slow(output: str) -> bool:
+    decoder, rest, found = json.JSONDecoder(), output, []
+    while rest := rest.strip():
+        value, end = decoder.raw_decode(rest)
+        found.append(value)
+        rest = rest[end:]
+    _, first, second = found
     return bool(
-        first["error"]["code"] == "insufficient_quota" and second["choices"][0]["message"]["content"] == "Wait for it."
+        first["choices"][0]["finish_reason"] == "content_filter"
+        and second["choices"][0]["message"]["content"] == "Wait for it."
     )
 
 
@@ -145,5 +151,5 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "several at once": _sky_and_sea,
     "with the model's thoughts": _thoughts_first,
     "what of this request is ignored?": _two_ignored,
-    "the next question meets an empty quota, the one after it a slow answer": _quota_then_slow,
+    "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
 }
