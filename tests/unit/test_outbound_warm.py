@@ -40,7 +40,7 @@ def door(upstream: Simulator, proxy: str | None = None, ca_bundle: Path | None =
 
 
 def pool_of(outbound: Outbound, url: str) -> Any:
-    return outbound._adapter.get_connection_with_tls_context(prepared("GET", url, {}, None), verify=True)
+    return outbound._adapter.get_connection_with_tls_context(prepared("GET", url, {}, None), True, outbound._proxies)
 
 
 def connections(upstream: Simulator) -> int:
@@ -154,8 +154,8 @@ def test_a_tls_connection_that_the_server_ends_is_seen_to_be_over() -> None:
 
 
 @contextmanager
-def tunnel(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]:
-    """A proxy that can CONNECT, and the request lines that it got."""
+def tunnel(scheme: str, context: ssl.SSLContext) -> Iterator[tuple[str, list[str]]]:
+    """A proxy for one kind of tunnel, and where it was asked to lead to."""
     got: list[str] = []
     threads: list[threading.Thread] = []
     sockets: list[socket.socket] = []
@@ -165,15 +165,11 @@ def tunnel(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]
             with contextlib.suppress(OSError):
                 while True:
                     peer = server.accept()[0]
-                    peer = tls.wrap_socket(peer, server_side=True) if tls else peer
-                    head = b""
-                    while b"\r\n\r\n" not in head:
-                        head += peer.recv(65536)
-                    method, address, _ = head.split(b"\r\n", 1)[0].decode().split()
-                    got.append(f"{method} {address}")
-                    host, _, port = address.rpartition(":")
-                    target = socket.create_connection((host, int(port)))
-                    peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                    peer = context.wrap_socket(peer, server_side=True) if scheme == "https" else peer
+                    host, port = asked_by_socks(peer) if scheme == "socks5" else asked_by_connect(peer)
+                    got.append(f"{host}:{port}")
+                    target = socket.create_connection((host, port))
+                    peer.sendall(b"\5\0\0\1" + bytes(6) if scheme == "socks5" else b"HTTP/1.1 200 OK\r\n\r\n")
                     sockets.extend((peer, target))
                     for source, sink in ((peer, target), (target, peer)):
                         threads.append(threading.Thread(target=pump, args=(source, sink), daemon=True))
@@ -181,7 +177,7 @@ def tunnel(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]
 
         acceptor = threading.Thread(target=serve, daemon=True)
         acceptor.start()
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.getsockname()[1]}", got
+        yield f"{scheme}://127.0.0.1:{server.getsockname()[1]}", got
         server.shutdown(socket.SHUT_RDWR)
     acceptor.join(WITHIN_S)
     for one in sockets:
@@ -193,26 +189,47 @@ def tunnel(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]
         one.close()
 
 
+def asked_by_connect(peer: socket.socket) -> tuple[str, int]:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += peer.recv(65536)
+    method, address, _ = head.split(b"\r\n", 1)[0].decode().split()
+    assert method == "CONNECT"
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def asked_by_socks(peer: socket.socket) -> tuple[str, int]:
+    """RFC 1928, without authentication, for an IPv4 address."""
+    with peer.makefile("rb", buffering=0) as file:
+        file.read(file.read(2)[1])
+        peer.sendall(b"\5\0")
+        assert file.read(4) == b"\5\1\0\1"
+        return socket.inet_ntoa(file.read(4)), int.from_bytes(file.read(2))
+
+
 def pump(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
 
 
-@pytest.mark.parametrize("proxy_tls", [False, True], ids=["http", "https"])
-def test_a_tunnel_is_opened_ahead_too(proxy_tls: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
+def test_a_tunnel_is_opened_ahead_too(scheme: str, tmp_path: Path) -> None:
     ca_file, context = make_certificates(tmp_path)
-    with Simulator(tls=True) as upstream, tunnel(context if proxy_tls else None) as (proxy, got):
+    with Simulator(tls=True) as upstream, tunnel(scheme, context) as (proxy, got):
         assert upstream.ca_file is not None
         both = tmp_path / "both.pem"
         both.write_bytes(ca_file.read_bytes() + upstream.ca_file.read_bytes())
         with door(upstream, proxy, both) as outbound:
-            for _ in range(3):
-                outbound.warm(upstream.url)
+            outbound.warm(upstream.url)
+            sock = pool_of(outbound, upstream.url).pool.queue[-1].sock
+            assert select.select([sock], [], [], WITHIN_S)[0]  # the tickets are there
+            outbound.warm(upstream.url)
 
             reply = outbound.call("GET", upstream.url + PATH, {})
 
-            assert (reply.status, got) == (200, [f"CONNECT 127.0.0.1:{upstream.port}"])
+            assert (reply.status, got) == (200, [f"127.0.0.1:{upstream.port}"])
 
 
 # Failures

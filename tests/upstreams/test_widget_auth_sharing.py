@@ -192,17 +192,19 @@ def test_an_older_token_is_not_taken_over(workers: Workers) -> None:
     assert second.bearer(ACCOUNT) == own
 
 
-def test_one_s_own_token_grows_no_younger_by_reading_of_it(workers: Workers) -> None:
-    first, door = workers.worker()
+def test_a_token_grows_no_younger_by_being_read_again(workers: Workers) -> None:
+    (first, _), (second, door) = workers.worker(), workers.worker()
     first.bearer(ACCOUNT)
+    second.bearer(ACCOUNT)
     for _ in range(240):
         workers.time.passes(1)
         workers.time.wall.now -= 1
-        workers.tell(first)
+        workers.tell(second)
+    workers.tokens.drop(ACCOUNT.id, NOW)
 
-    first.bearer(ACCOUNT)
+    second.bearer(ACCOUNT)
 
-    assert len(door.urls) == 2
+    assert len(door.urls) == 1
 
 
 def test_a_request_with_a_good_token_asks_no_records(workers: Workers) -> None:
@@ -413,16 +415,36 @@ def test_cookies_that_the_user_replaces_end_them_also_after_a_restart(workers: W
     assert door.cookies == ["__Secure-C_SES=CSE.user; __Host-C_OSES=COS.old", NEW_COOKIES]
 
 
-def test_older_cookies_are_not_taken_over(workers: Workers) -> None:
+@pytest.mark.parametrize(
+    "others",
+    [
+        RenewedCookies(ACCOUNT.credential(), "CSE.older", None, NOW - 1),
+        RenewedCookies(replace(ACCOUNT, secure_c_ses="CSE.user").credential(), "CSE.others", None, NOW + 1),
+    ],
+    ids=["older", "of another credential"],
+)
+def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(workers: Workers, others: RenewedCookies) -> None:
     first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     first.bearer(ACCOUNT)
-    older = RenewedCookies(ACCOUNT.credential(), "CSE.older", None, NOW - 1)
-
-    first.take_over((ACCOUNT,), {}, {ACCOUNT.id: older})
     workers.time.passes(240)
+    workers.go_away()
+
+    first.take_over((ACCOUNT,), {}, {ACCOUNT.id: others})
     first.bearer(ACCOUNT)
 
     assert door.cookies[-1] == NEW_COOKIES
+
+
+def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(workers: Workers) -> None:
+    first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
+    first.bearer(ACCOUNT)
+    changed = replace(ACCOUNT, secure_c_ses="CSE.user")
+    workers.go_away()
+
+    first.take_over((changed,), {}, {changed.id: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)})
+    first.bearer(changed)
+
+    assert door.cookies[-1] == "__Secure-C_SES=CSE.theirs"
 
 
 def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -> None:
@@ -506,6 +528,15 @@ def test_when_all_are_refused_each_was_tried_once(workers: Workers) -> None:
         first.bearer(ACCOUNT)
 
     assert door.cookies == [OLD_COOKIES, NEW_COOKIES, OLD_COOKIES]
+
+
+def test_renewed_cookies_that_are_refused_at_once_are_not_tried_again(workers: Workers) -> None:
+    first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED), LOGIN)
+
+    with pytest.raises(CredentialRefused):
+        first.bearer(ACCOUNT)
+
+    assert door.cookies == [OLD_COOKIES, OLD_COOKIES, NEW_COOKIES]
 
 
 # The database is away
