@@ -13,6 +13,8 @@ import requests
 import requests.adapters
 from requests.cookies import RequestsCookieJar
 
+from gbproxy.outbound.warming import POOLS, SOCKS_POOLS
+
 
 class Adapter(requests.adapters.HTTPAdapter):
     """An HTTPAdapter with one TLS context for all its connections: reading the CA bundle costs 10 ms each time."""
@@ -23,11 +25,15 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        if not proxy.lower().startswith("socks"):
+        is_socks = proxy.lower().startswith("socks")
+        if not is_socks:
             kwargs["proxy_ssl_context"] = self._context
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        manager.pool_classes_by_scheme = SOCKS_POOLS if is_socks else POOLS
+        return manager
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave trust to the context, which requires a valid certificate and the right host name."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
+import requests
+import urllib3.exceptions
+
 from gbproxy.observability import trace
+from gbproxy.outbound import warming
 from gbproxy.outbound.adapter import Adapter, prepared
 from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts, reraise
 from gbproxy.outbound.reply import Reply, StreamedReply
+
+log = logging.getLogger(__name__)
 
 
 class Outbound:
@@ -59,6 +67,18 @@ class Outbound:
             yield StreamedReply(response, self._timeouts, started)
         finally:
             response.close()
+
+    def warm(self, url: str) -> None:
+        """See to it that a connection to the host of `url` stands ready, without a request; nothing when one does.
+
+        A failure is for the next request to tell: here it only goes to the log.
+        """
+        try:
+            request = prepared("GET", url, {}, None)
+            pool = self._adapter.get_connection_with_tls_context(request, verify=True, proxies=self._proxies)
+            warming.warm(pool, self._timeouts.connect_s)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
+            log.debug("connection.failed", extra={"reason": type(error).__name__})
 
     def close(self) -> None:
         self._adapter.close()

@@ -1,0 +1,96 @@
+"""What all workers share of an account's sign-in, and what outlives a restart: renewed cookies and tokens.
+
+It spares sign-ins and saves renewed cookies, but no request depends on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+from gbproxy.errors import StorageUnavailable
+from gbproxy.storage.renewals import RenewedCookies, StoredToken
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class TokenRecords(Protocol):
+    """Bearer tokens by account id, in gbproxy/storage/renewals.py. All may raise StorageUnavailable."""
+
+    def keep(self, account_id: str, token: StoredToken) -> bool: ...
+    def read(self, since: float = 0.0) -> Mapping[str, StoredToken]: ...
+    def drop(self, account_id: str, signed_at: float) -> None: ...
+
+
+class CookieRecords(Protocol):
+    """Renewed cookies by account id, in gbproxy/storage/renewals.py. All may raise StorageUnavailable."""
+
+    def keep(self, account_id: str, renewed: RenewedCookies) -> bool: ...
+    def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]: ...
+
+
+class NoTokens:
+    """Nothing is shared."""
+
+    def keep(self, account_id: str, token: StoredToken) -> bool:
+        return True
+
+    def read(self, since: float = 0.0) -> Mapping[str, StoredToken]:
+        return {}
+
+    def drop(self, account_id: str, signed_at: float) -> None:
+        return None
+
+
+class NoCookies:
+    """Nothing is shared."""
+
+    def keep(self, account_id: str, renewed: RenewedCookies) -> bool:
+        return True
+
+    def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]:
+        return {}
+
+
+class Records:
+    """Both kinds. While the database is away nothing is found and nothing is kept: said once in the log, never raised."""
+
+    def __init__(self, tokens: TokenRecords, cookies: CookieRecords) -> None:
+        self._tokens = tokens
+        self._cookies = cookies
+        self._is_away = False
+
+    def token(self, account_id: str, since: float) -> StoredToken | None:
+        return self._try(lambda: self._tokens.read(since).get(account_id), None)
+
+    def keep_token(self, account_id: str, token: StoredToken) -> None:
+        self._try(lambda: self._tokens.keep(account_id, token), False)
+
+    def drop_token(self, account_id: str, signed_at: float) -> None:
+        self._try(lambda: self._tokens.drop(account_id, signed_at), None)
+
+    def cookies(self, account_id: str) -> RenewedCookies | None:
+        return self._try(lambda: self._cookies.read().get(account_id), None)
+
+    def keep_cookies(self, account_id: str, renewed: RenewedCookies) -> bool:
+        """Whether these, or newer ones, are there now."""
+
+        def keep() -> bool:
+            self._cookies.keep(account_id, renewed)
+            return True
+
+        return self._try(keep, False)
+
+    def _try(self, action: Callable[[], T], otherwise: T) -> T:
+        try:
+            result = action()
+        except StorageUnavailable:
+            if not self._is_away:
+                self._is_away = True
+                log.warning("credentials.unshared", extra={"reason": "the database is away"})
+            return otherwise
+        self._is_away = False
+        return result
