@@ -25,10 +25,11 @@ from gbproxy.settings import Settings
 from gbproxy.storage.database import Database
 from gbproxy.storage.offices import Offices, WorkerId, Workers
 from gbproxy.storage.preparation import private_database
+from gbproxy.storage.renewals import CookieRows, TokenRows
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.states import StateRows
-from gbproxy.sweeper import Crew, Deletions, Office, Stock, Sweeper
+from gbproxy.sweeper import Crew, Deletions, Office, SharedCredentials, Stock, Sweeper
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget import Widget, WidgetSettings
 from gbproxy.upstreams.widget_auth import WidgetAuth
@@ -63,7 +64,9 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     settings = settings or startup.load()
     database, cipher = _database(settings), _cipher(settings)
     outbound = _outbound(settings)
-    upstream = upstream or _widget(settings, outbound)
+    tokens, cookies = TokenRows(database, cipher), CookieRows(database, cipher)
+    sign_in = WidgetAuth(outbound, settings.gemini_business_url, _headers(settings), tokens=tokens, cookies=cookies)
+    upstream = upstream or Widget(outbound, sign_in, _widget_settings(settings))
     board = StateRows(database, time.time, Standing)
     pool = Pool(
         _accounts(settings),
@@ -74,7 +77,8 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     )
     worker_id = WorkerId()
     rows = SessionRows(database, time.time, worker_id)
-    sweeper = _sweeper(pool, upstream, rows, board, database, worker_id)
+    credentials = SharedCredentials(sign_in, tokens, cookies, pool.accounts)
+    sweeper = _sweeper(pool, upstream, rows, board, credentials, database, worker_id)
     conversations = Conversations(rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard)
     responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
     drain = Drain()
@@ -130,6 +134,7 @@ def _sweeper(
     upstream: Upstream,
     rows: SessionRows,
     board: StateRows[Standing],
+    credentials: SharedCredentials,
     database: Database,
     worker_id: Callable[[], str],
 ) -> Sweeper:
@@ -149,10 +154,21 @@ def _sweeper(
         pool,
         deletions,
         crew,
-        refresh_token=lambda account, age_s: None,
+        refresh_token=upstream.sign_in_ahead,
         probe=upstream.probe,
     )
-    return Sweeper(rows, workers, board, pool, stock, deletions, office, take_over=[lambda: pool.refresh(board.read())])
+    return Sweeper(
+        rows,
+        workers,
+        board,
+        pool,
+        stock,
+        deletions,
+        office,
+        crew,
+        take_over=[lambda: pool.refresh(board.read()), credentials.take_over],
+        warm=upstream.warm,
+    )
 
 
 def _database(settings: Settings) -> Database:
@@ -174,19 +190,20 @@ def _outbound(settings: Settings) -> Outbound:
     )
 
 
-def _widget(settings: Settings, outbound: Outbound) -> Widget:
-    headers = {
-        "User-Agent": settings.user_agent,
-        **{name: value.get_secret_value() for name, value in settings.upstream_headers.items()},
-    }
-    widget_settings = WidgetSettings(
+def _headers(settings: Settings) -> dict[str, str]:
+    """What the upstream is told with the API's calls and the sign-in alike."""
+    further = {name: value.get_secret_value() for name, value in settings.upstream_headers.items()}
+    return {"User-Agent": settings.user_agent, **further}
+
+
+def _widget_settings(settings: Settings) -> WidgetSettings:
+    return WidgetSettings(
         api_base_url=settings.api_base_url,
         business_url=settings.gemini_business_url,
-        headers=headers,
+        headers=_headers(settings),
         framing=settings.upstream_stream,
         language_code=settings.language_code,
         time_zone=settings.time_zone,
         server_timeout_s=round(settings.request_timeout_s),
         status_lines=settings.status_lines,
     )
-    return Widget(outbound, WidgetAuth(outbound, settings.gemini_business_url, headers), widget_settings)

@@ -4,10 +4,11 @@ Every worker goes its round twice a second: it says that it is alive and takes o
 also does what is to be done once for all; when it goes, another takes its place within seconds.
 """
 
+from gbproxy.sweeper.credentials import SharedCredentials
 from gbproxy.sweeper.crew import Crew
 from gbproxy.sweeper.deletions import Deletions
 from gbproxy.sweeper.office import Office
 from gbproxy.sweeper.rounds import Sweeper
 from gbproxy.sweeper.stock import Stock
 
-__all__ = ["Crew", "Deletions", "Office", "Stock", "Sweeper"]
+__all__ = ["Crew", "Deletions", "Office", "SharedCredentials", "Stock", "Sweeper"]

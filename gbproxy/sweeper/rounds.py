@@ -16,6 +16,7 @@ from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.offices import Workers
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.states import Use
+from gbproxy.sweeper.crew import Crew
 from gbproxy.sweeper.deletions import Deletions
 from gbproxy.sweeper.office import ANYBODY, Office, is_in_use
 from gbproxy.sweeper.stock import Stock
@@ -52,12 +53,13 @@ class Sweeper:
         stock: Stock,
         deletions: Deletions,
         office: Office,
+        crew: Crew,
         *,
-        take_over: Iterable[Callable[[], None]] = (),
-        warm: Callable[[], None] = lambda: None,
+        take_over: Iterable[Callable[[], None]],
+        warm: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`take_over`: each reads what other workers have learnt, and may raise StorageUnavailable; `warm` keeps connections."""
+        """`take_over`: each reads what other workers have learnt, and may raise StorageUnavailable."""
         self._rows = rows
         self._workers = workers
         self._uses = uses
@@ -66,7 +68,9 @@ class Sweeper:
         self._deletions = deletions
         self._office = office
         self._take_over = tuple(take_over)
+        self._crew = crew
         self._warm = warm
+        self._is_warming = False
         self._clock = clock
         self._used: set[str] = set()  # since the last round
         self._last_uses: Mapping[str, Use] = {}
@@ -104,7 +108,7 @@ class Sweeper:
 
     def round(self) -> None:
         """What is to be done now. What cannot be reached is left for the next round."""
-        for chore in (self._report, *self._take_over, self._tend_stock, self._tend_office, self._warm):
+        for chore in (self._report, *self._take_over, self._tend_stock, self._tend_office):
             try:
                 chore()
             except StorageUnavailable:  # the database has said so in the log
@@ -142,10 +146,17 @@ class Sweeper:
 
     def _tend_stock(self) -> None:
         now = self._clock()
-        self._stock.tend(
-            [a for a in self._pool.accounts() if is_in_use(self._last_uses, a.id, now) and self._pool.is_ready(a.id)]
-        )
+        in_use = [account for account in self._pool.accounts() if is_in_use(self._last_uses, account.id, now)]
+        self._stock.tend([account for account in in_use if self._pool.is_ready(account.id)])
+        if in_use and not self._is_warming:  # aside: connecting may take its time
+            self._is_warming = self._crew.put(self._keep_warm)
         self._rows.doom_lost()
+
+    def _keep_warm(self) -> None:
+        try:
+            self._warm()
+        finally:
+            self._is_warming = False
 
     def _tend_office(self) -> None:
         self._office.serve(self._last_uses)

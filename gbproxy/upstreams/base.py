@@ -30,3 +30,11 @@ class Upstream(Protocol):
         Other errors say nothing about the credentials.
         """
         ...
+
+    def sign_in_ahead(self, account: Account, older_than_s: float) -> None:
+        """Renew what the account signs in with if that is older; requests go on with the old one meanwhile."""
+        ...
+
+    def warm(self) -> None:
+        """See to it that a connection stands ready for the next request. Raises nothing for faults of the network."""
+        ...
