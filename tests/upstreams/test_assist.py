@@ -23,7 +23,6 @@ from gbproxy.errors import (
     GatewayError,
     QuotaExhausted,
     TokenRefused,
-    UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
     UpstreamUnclear,
@@ -246,7 +245,7 @@ def test_several_headlines_and_the_white_space_between_them_are_hidden() -> None
 def test_headlines_alone_are_no_answer() -> None:
     error = failure_of(says("**Assessing the Request**"), says("\n"), ends())
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamUnclear
     assert "thought" in error.message
 
 
@@ -266,7 +265,7 @@ def test_white_space_between_thoughts_and_text_is_not_part_of_the_answer() -> No
 def test_white_space_alone_is_no_answer() -> None:
     error = failure_of(says(" \n"), ends())
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamUnclear
     assert "empty" in error.message
 
 
@@ -329,7 +328,7 @@ def test_suggestions_and_other_data_sent_along_are_dropped(mime_type: str) -> No
 def test_suggestions_alone_are_no_answer() -> None:
     error = failure_of(replies({"inlineData": {"mimeType": "application/json+suggestions", "data": "e30="}}), ends())
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamUnclear
 
 
 def test_generated_images_and_attachments_are_files_wherever_they_stand() -> None:
@@ -578,14 +577,14 @@ def test_failed_with_a_failed_precondition_is_not_the_request_s_fault() -> None:
 def test_failed_alone_is_an_upstream_error(closed: bool) -> None:
     error = failure_of(says("Hel"), response({"state": "FAILED"}), closed=closed)
 
-    assert (type(error), error.code) == (UpstreamError, "upstream_error")
+    assert (type(error), error.code) == (UpstreamUnclear, "upstream_error")
 
 
 @pytest.mark.parametrize("closed", [True, False])
 def test_cancelled_is_an_error(closed: bool) -> None:
     error = failure_of(says("Hel"), response({"state": "CANCELLED"}), closed=closed)
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamUnclear
     assert "cancelled" in error.message
 
 
@@ -595,7 +594,7 @@ def test_thoughts_without_an_answer_are_an_error_that_says_so(end: list[Element]
 
     error = failure_of(thought, *end)
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamUnclear
     assert "thought" in error.message
 
 
@@ -603,7 +602,7 @@ def test_thoughts_without_an_answer_are_an_error_that_says_so(end: list[Element]
 def test_nothing_at_all_is_an_error(elements: list[Element]) -> None:
     error = failure_of(*elements)
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamUnclear
     assert "empty" in error.message
 
 
@@ -613,7 +612,7 @@ def test_a_token_in_place_of_an_answer_is_a_refused_token() -> None:
 
 
 def test_a_token_before_an_empty_answer_is_an_empty_answer() -> None:
-    assert type(failure_of({"uToken": "u"}, ends())) is UpstreamError
+    assert type(failure_of({"uToken": "u"}, ends())) is UpstreamUnclear
 
 
 @pytest.mark.parametrize("error", [fails(503, "UNAVAILABLE"), fails(401, "UNAUTHENTICATED"), {"message": "Oops."}])
