@@ -175,11 +175,16 @@ class Gateway:
         """The session that this turn continues, or a fresh one."""
         if turn.session is not None:
             return turn.session
-        stocked = self._ahead.take(account)
-        if stocked is None:
-            return turn.record(account.id, self._upstream.open_session(account))
-        turn.use(stocked)
-        return stocked
+        session = self._ahead.take(account)
+        if session is not None:
+            turn.use(session)
+        else:
+            session = turn.record(account.id, self._upstream.open_session(account))
+        measured = trace.current()
+        if not measured.has_told_conversation:
+            turn.adopt_id()
+            measured.conversation = turn.conversation
+        return session
 
     def _note_account(self, account: Account, turn: Turn) -> None:
         trace.current().facts["account"] = account.id

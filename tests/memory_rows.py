@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ class MemoryRows:
 
     def add(self, account_id: str, name: str, *, stock: bool) -> Session:
         with self._called("add"):
-            session = Session(f"row-{len(self.rows)}", account_id, name, "")
+            session = Session(f"row-{len(self.rows)}", account_id, name, secrets.token_hex(16))
             self.rows[session.id] = Row(session, "stock" if stock else "running")
             return session
 
@@ -47,6 +48,12 @@ class MemoryRows:
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         with self._called("claim_conversation"):
             for row in self.rows.values():
+                if (
+                    row.session.conversation == conversation
+                    and row.caller is None
+                    and row.state in ("stock", "running")
+                ):
+                    return NoClaim.BUSY
                 if row.session.conversation != conversation or row.caller != caller or row.head is None:
                     continue
                 if row.state == "running":

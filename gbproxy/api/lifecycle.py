@@ -171,6 +171,7 @@ def _finish(response: Response, cors: Cors) -> Response:
     if measured.attempts:
         response.headers["x-gbproxy-attempts"] = str(measured.attempts)
         response.headers["x-gbproxy-overhead-ms"] = f"{measured.overhead_ms():.1f}"
+    measured.has_told_conversation = True
     if measured.conversation is not None and response.status_code < 400:
         response.headers["X-Conversation-Id"] = measured.conversation
     if measured.facts.get("ignored"):

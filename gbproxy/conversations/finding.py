@@ -56,7 +56,16 @@ class Conversations:
         own = session.conversation if session else secrets.token_hex(16)
         self.counts.add(continued=bool(session), fresh=not session, missed=bool(parts.past and not session))
         return self._turn(
-            Matter(caller, own if keeps else None, before, parts.turns, whole=tuple(messages), new=parts.turns), session
+            Matter(
+                caller,
+                own if keeps else None,
+                before,
+                parts.turns,
+                whole=tuple(messages),
+                new=parts.turns,
+                is_new=session is None,
+            ),
+            session,
         )
 
     def _keeps(self, caller: bytes) -> bool:
@@ -89,14 +98,22 @@ class Conversations:
                 raise ConversationBusy
 
     def _turn(self, matter: Matter, session: Session | None) -> Turn:
-        running = (matter.caller, matter.conversation or "")
-        if matter.conversation is not None:
-            self._running.add(running)
+        caller = matter.caller
+        names = {(caller, matter.conversation)} if matter.conversation is not None else set()
+        self._running |= names
+
+        def rename(conversation: str) -> None:
+            self._running -= names
+            names.clear()
+            names.add((caller, conversation))
+            self._running |= names
+
         return Turn(
             matter,
             session,
             self._records,
             self.counts,
             expires_at=lambda: self._clock() + self._session_timeout_s,
-            on_end=lambda: self._running.discard(running),
+            on_end=lambda: self._running.difference_update(names),
+            on_rename=rename,
         )

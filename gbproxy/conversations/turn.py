@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gbproxy.conversations.records import Counts, Held, Records
 from gbproxy.domain import history, prompt
@@ -18,7 +18,7 @@ class Matter:
     """What a turn is about: `before` is the head up to the new `turns`.
 
     `whole` is what a fresh session is sent, None where the client sent no history; `new` what the session is sent that
-    holds the rest. `conversation` None: nothing is kept.
+    holds the rest. `conversation` None: nothing is kept. `is_new`: nobody knows its id yet.
     """
 
     caller: bytes
@@ -27,6 +27,7 @@ class Matter:
     turns: tuple[Message, ...]
     whole: tuple[Message, ...] | None
     new: tuple[Message, ...]
+    is_new: bool = False
 
 
 class Turn:
@@ -44,6 +45,7 @@ class Turn:
         counts: Counts,
         expires_at: Callable[[], float],
         on_end: Callable[[], None],
+        on_rename: Callable[[str], None],
     ) -> None:
         self._matter = matter
         self._held = Held(claimed) if claimed else None
@@ -54,6 +56,7 @@ class Turn:
         self._counts = counts
         self._expires_at = expires_at
         self._on_end = on_end
+        self._on_rename = on_rename
         trace.current().facts["continued"] = self._claimed
 
     def __enter__(self) -> Turn:
@@ -116,6 +119,15 @@ class Turn:
         held = self._records.add(account_id, name)
         self._take_up(held)
         return held.session
+
+    def adopt_id(self) -> None:
+        """Call a new conversation by the id of its session's record, which tells every worker that it is in use.
+
+        Not once the client has been told an id.
+        """
+        if self._matter.is_new and self._matter.conversation and self._held is not None and self._held.recorded:
+            self._matter = replace(self._matter, conversation=self._held.session.conversation)
+            self._on_rename(self._held.session.conversation)
 
     def send(self) -> str:
         """The prompt, about to be sent: from now on the session counts as holding the new turns."""

@@ -24,6 +24,7 @@ class Trace:
     attempts: int = 0
     ttft_ms: float | None = None
     conversation: str | None = None
+    has_told_conversation: bool = False  # the response headers are out
     facts: dict[str, Any] = field(default_factory=dict)
     _waiting_since: float | None = None
 

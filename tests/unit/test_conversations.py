@@ -343,6 +343,31 @@ def test_a_conversation_that_another_worker_answers_is_busy(house: House) -> Non
         other.begin(KEY, MODEL, [AND], conversation)
 
 
+def test_a_new_conversation_whose_first_answer_another_worker_gives_is_busy(house: House) -> None:
+    other = Conversations(house.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=house.clock)
+    first = house.begin(HI)
+    house.open(first)
+
+    first.adopt_id()
+
+    assert first.conversation is not None
+    with pytest.raises(ConversationBusy):
+        other.begin(KEY, MODEL, [WHY], first.conversation)
+    with pytest.raises(ConversationBusy):
+        house.begin(WHY, conversation=first.conversation)
+
+
+def test_a_conversation_that_is_known_keeps_its_id_in_a_fresh_session(house: House) -> None:
+    conversation = begun(house)
+    turn = house.begin(HI, HELLO, WHY)
+    turn.discard()
+    house.open(turn)
+
+    turn.adopt_id()
+
+    assert turn.conversation == conversation
+
+
 def test_a_session_that_is_gone_takes_the_conversation_with_it(house: House) -> None:
     conversation = begun(house)
 
