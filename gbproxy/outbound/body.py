@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib3.exceptions import DecodeError, IncompleteRead, ProtocolError
 
 READ_SIZE = 64 * 1024  # at most
-_FIRST_READ_SIZE = 8 * 1024
+_FIRST_READ_SIZE = 2 * 1024  # also the least: each answer that waits holds as much
 _MAX_SIZE_LINE = 1024
 
 
