@@ -54,7 +54,8 @@ class Parts:
 
     def close(self, *, for_good: bool | None = None) -> None:
         """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
-        self.sweeper.close(for_good=self.database.temporary if for_good is None else for_good)
+        is_last = self.database.temporary if for_good is None else for_good
+        self.sweeper.close(for_good=is_last, hands_on=self.database.temporary and not is_last)
         self.outbound.close()
         self.database.close()
 
@@ -78,7 +79,9 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     worker_id = WorkerId()
     rows = SessionRows(database, time.time, worker_id)
     credentials = SharedCredentials(sign_in, tokens, cookies, pool.accounts)
-    sweeper = _sweeper(pool, upstream, rows, board, credentials, database, worker_id)
+    sweeper = _sweeper(
+        pool, upstream, rows, board, credentials, database, worker_id, settle=lambda: conversations.settle()
+    )
     conversations = Conversations(rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard)
     responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
     drain = Drain()
@@ -137,10 +140,16 @@ def _sweeper(
     credentials: SharedCredentials,
     database: Database,
     worker_id: Callable[[], str],
+    settle: Callable[[], None],
 ) -> Sweeper:
-    crew = Crew()
+    crew, hands = (
+        Crew(),
+        Crew(width=32),
+    )  # deletions have their own: many or slow ones must not hold up what requests wait for
     workers = Workers(database, time.time, worker_id)
-    deletions = Deletions(rows, upstream.delete_session, pool.account, crew)
+    deletions = Deletions(
+        rows, upstream.delete_session, pool.account, hands, is_refused=lambda account: account in pool.refused()
+    )
 
     def set_aside(account: Account, error: GatewayError) -> None:
         if isinstance(error, CredentialRefused):  # other failures teach nothing when no request has met them
@@ -166,7 +175,7 @@ def _sweeper(
         deletions,
         office,
         crew,
-        take_over=[lambda: pool.refresh(board.read()), credentials.take_over],
+        take_over=[lambda: pool.refresh(board.read()), pool.share_again, credentials.take_over, settle],
         warm=upstream.warm,
     )
 

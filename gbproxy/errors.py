@@ -24,6 +24,7 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
     - UpstreamBroken             502  upstream_error          the connection broke, or a passing fault was met
     - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was cut off
     - UpstreamTimeout            504  upstream_timeout
+      . UpstreamUnreachable      504  upstream_timeout        no connection in time
     - UpstreamUnclear            502  upstream_error          no answer, and no word whose fault it is: FAILED, empty
     - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
     - QuotaExhausted             429  insufficient_quota      this account's quota
@@ -53,6 +54,7 @@ class GatewayError(Exception):
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self.was_taken = True  # False: the upstream surely took nothing of the request
 
 
 class BadRequest(GatewayError):
@@ -143,6 +145,10 @@ class UpstreamProtocolError(UpstreamError):
 
 class UpstreamTimeout(UpstreamError):
     status, code = 504, "upstream_timeout"
+
+
+class UpstreamUnreachable(UpstreamTimeout):
+    pass
 
 
 class UpstreamUnclear(UpstreamError):

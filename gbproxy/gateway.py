@@ -23,7 +23,6 @@ from gbproxy.domain.shaping import Shaper
 from gbproxy.errors import (
     ContextLengthExceeded,
     ConversationNotFound,
-    CredentialRefused,
     GatewayError,
     RequestRefused,
     SessionDenied,
@@ -43,6 +42,10 @@ class Ahead(Protocol):
 
     def take(self, account: Account) -> Session | None:
         """A fresh session, if one is in stock."""
+        ...
+
+    def open(self, account: Account) -> str:
+        """A session that is made upstream now, by its name; who leaves meanwhile leaves it to others."""
         ...
 
     def distrust(self, account: Account) -> None:
@@ -111,10 +114,10 @@ class Gateway:
         """One try in one session; returns what follows, None once it was the answer. Raises what the client is to see."""
         trace.current().attempts += 1
         ask.shaper = shaper = Shaper(ask.shows_thoughts)
-        model, continued, said = attempts.model, turn.continues, False
+        model, made_now, said = attempts.model, False, False
         try:
             prompt = self._prompt(turn)
-            session = self._session(turn, account)
+            session, made_now = self._session(turn, account)
             with closing(self._upstream.stream(prompt, model, account, session.name)) as events:
                 for event in events:
                     shown = shaper.shape(event)
@@ -126,19 +129,25 @@ class Gateway:
                         self._note_start(model, account, ask)
                         yield Started(model.id, turn.conversation)
                     if isinstance(shown, Done):
-                        if shown.finish_reason == "stop":
-                            turn.keep(shaper.text)  # now: a quick client's next request must find it
+                        self._finish(turn, shaper, shown)
                         yield shaper.usage(ask.weight)
                     if shown is not None:
                         yield shown
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
-            if isinstance(error, SessionGone | SessionDenied) and not continued:
+            if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
                 self._ahead.distrust(account)
-            return _after(error, turn, attempts, said=said, continued=continued)
+            return _after(error, turn, attempts, said=said, continued=not made_now)
         if attempts.is_successor:
             self._successors.remember(account, ask.model, model)
         return None
+
+    def _finish(self, turn: Turn, shaper: Shaper, done: Done) -> None:
+        """Let the conversation go on from here, if it can; before the last frame: a quick client's next request must find it."""
+        kept = done.finish_reason == "stop" and turn.keep(shaper.text)
+        measured = trace.current()
+        if not kept and not measured.has_told_conversation:
+            measured.conversation = None
 
     def _read(self, chat: ChatRequest) -> _Ask:
         model = self._catalogue.resolve(chat.model)
@@ -171,20 +180,23 @@ class Gateway:
             pause=self._pause,
         )
 
-    def _session(self, turn: Turn, account: Account) -> Session:
-        """The session that this turn continues, or a fresh one."""
+    def _session(self, turn: Turn, account: Account) -> tuple[Session, bool]:
+        """The session that this turn continues, or a fresh one; and whether that was made just now, for this request."""
         if turn.session is not None:
-            return turn.session
-        session = self._ahead.take(account)
-        if session is not None:
-            turn.use(session)
-        else:
-            session = turn.record(account.id, self._upstream.open_session(account))
+            return turn.session, False
         measured = trace.current()
-        if not measured.has_told_conversation:
+        may_rename = turn.may_adopt_id and not measured.has_told_conversation
+        # A session of the stock has an id of its own, by which other workers see that the conversation is in use.
+        session = self._ahead.take(account) if may_rename else None
+        made_now = session is None
+        if session is None:
+            session = turn.record(account.id, self._ahead.open(account))
+        else:
+            turn.use(session)
             turn.adopt_id()
+        if not measured.has_told_conversation:
             measured.conversation = turn.conversation
-        return session
+        return session, made_now
 
     def _note_account(self, account: Account, turn: Turn) -> None:
         trace.current().facts["account"] = account.id
@@ -242,7 +254,7 @@ def _after(error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, c
         if isinstance(error, SessionGone | SessionDenied):
             turn.discard()
             raise ConversationNotFound from error
-        if isinstance(error, CredentialRefused):  # whoever is refused entry has said nothing in there
+        if not error.was_taken:
             turn.release()
         raise
     turn.discard()

@@ -9,11 +9,11 @@ import openai
 import pytest
 
 from tests.databases import PostgreSQL, postgresql
-from tests.serving import FORGETFUL, Front, Served, SharedUpstream, serving
+from tests.serving import Front, Served, SharedUpstream, fronting
 
 
 @pytest.fixture(scope="session")
-def fronts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Front]]:
+def fronts() -> Iterator[Callable[[str], Front]]:
     """Makes at most one gateway for each framing that is asked of the upstream; they live as long as the session."""
     made: dict[str, Front] = {}
     with ExitStack() as stack:
@@ -21,10 +21,8 @@ def fronts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         def front(framing: str) -> Front:
             if framing not in made:
                 upstream = stack.enter_context(SharedUpstream())
-                forget_socket = str(tmp_path_factory.mktemp("forget") / "socket")
-                settings = {"UPSTREAM_STREAM": framing, "LOG_LEVEL": "debug", "FORGET_SOCKET": forget_socket}
-                served = stack.enter_context(serving(upstream.environment() | settings, command=FORGETFUL))
-                made[framing] = Front(upstream, served, forget_socket)
+                settings = {"UPSTREAM_STREAM": framing, "LOG_LEVEL": "debug"}
+                made[framing] = stack.enter_context(fronting(upstream, settings))
             return made[framing]
 
         yield front

@@ -18,6 +18,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -569,13 +570,25 @@ class SharedUpstream(Simulator):
 
     def alive_sessions(self) -> list[str]:
         """Those in which something was said in this test, and that are not deleted."""
-        return [s.short_name for id_, s in self.sessions.items() if not s.deleted and s.turns and id_ not in self._known]
+        return [
+            s.short_name for id_, s in self.sessions.items() if not s.deleted and s.turns and id_ not in self._known
+        ]
 
     def questions(self) -> list[str]:
         """What was asked in the stream calls of this test, refused tokens apart."""
         accepted = [request for request in self.calls("widgetStreamAssist") if request.csesidx is not None]
         asked = [request.body["streamAssistRequest"] for request in accepted]
         return [request["query"]["parts"][0]["text"] for request in asked]
+
+
+@contextmanager
+def fronting(upstream: SharedUpstream, settings: Mapping[str, str]) -> Iterator[Front]:
+    """A gateway that many tests may use: what one of them teaches it can be taken from it before the next."""
+    with tempfile.TemporaryDirectory() as folder:
+        forget_socket = f"{folder}/forget"
+        environment = upstream.environment() | settings | {"FORGET_SOCKET": forget_socket}
+        with serving(environment, command=FORGETFUL) as gateway:
+            yield Front(upstream, gateway, forget_socket)
 
 
 @dataclass(frozen=True)

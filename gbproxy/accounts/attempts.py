@@ -93,8 +93,15 @@ class Attempts:
             raise self._verdict()
         self._asked_again = True
         self.pause(self.uniform(*_RETRY_S))
-        with self.pool.lease(self.asked.quota, wanted=again) as account:
-            yield account
+        entered = False
+        try:
+            with self.pool.lease(self.asked.quota, wanted=again) as account:
+                entered = True
+                yield account
+        except GatewayError:
+            if entered:
+                raise
+            raise self._verdict() from None
 
     def _begin(self, account: Account) -> None:
         self._tried[account.id] = None
@@ -106,7 +113,7 @@ class Attempts:
     def failed(self, error: GatewayError, *, said: bool = False, continued: bool = False, afresh: bool = True) -> Next:
         """Learn from a failure on the account that is lent, and decide. Raises what the client gets when it is over.
 
-        `said`: content has gone out. `continued`: the session was not made for this request. `afresh`: the request may be
+        `said`: content has gone out. `continued`: the session was not made by this request. `afresh`: the request may be
         asked again in a fresh session, as it brings its whole history.
         """
         if afresh and not said and self._is_cured_by_a_fresh_session(error, continued=continued):

@@ -57,6 +57,7 @@ class Pool:
         self._uniform = (random or chance.Random()).uniform  # noqa: S311  jitter, no secret
         self._waiting: deque[Waiter] = deque()  # nobody in it can be served: every change sees to that at once
         self._due = math.inf  # when time alone will change something
+        self._untold: dict[tuple[str, str], Standing] = {}
         self._lock = threading.Lock()
 
     # Lending
@@ -310,8 +311,17 @@ class Pool:
     def _share(self, change: Standing) -> None:
         try:
             self._board.publish(change)
-        except GatewayError as error:  # this worker knows; the others will find out for themselves
+        except GatewayError as error:  # this worker knows; the others hear of it later
+            self._untold[change.account_id, change.quota] = change
             log.warning("pool.unshared", extra={"account": change.account_id, "reason": error.code})
+
+    def share_again(self) -> None:
+        """Tell the others what they could not be told. Raises the GatewayError of the board."""
+        while self._untold:
+            key, change = next(iter(self._untold.items()))
+            self._board.publish(change)
+            if self._untold.get(key) is change:
+                del self._untold[key]
 
     # Changing
 

@@ -27,6 +27,7 @@ from gbproxy.errors import (
     UpstreamOverloaded,
     UpstreamProtocolError,
     UpstreamTimeout,
+    UpstreamUnreachable,
 )
 
 Cause = Literal["overload", "quota"]
@@ -84,6 +85,7 @@ RULES: Mapping[type[GatewayError], Rule] = {
     UpstreamBroken: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamProtocolError: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamTimeout: Rule(Then.ELSEWHERE),
+    UpstreamUnreachable: Rule(Then.ELSEWHERE, once_more=True),
     SessionGone: Rule(Then.UNCLEAR),  # in a session made a moment ago
     UpstreamError: Rule(Then.UNCLEAR),
 }

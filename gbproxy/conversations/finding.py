@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,10 +10,9 @@ from gbproxy.conversations.turn import Matter, Turn
 from gbproxy.domain import history
 from gbproxy.domain.chat import Message
 from gbproxy.domain.claim import Claimed, NoClaim
+from gbproxy.domain.conversation_id import belongs_to, public_id, random_half
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound
-
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Conversations:
@@ -40,6 +37,10 @@ class Conversations:
         self._clock = clock
         self._running: set[tuple[bytes, str]] = set()  # of this process: a fresh session's row does not tell it
 
+    def settle(self) -> None:
+        """Do what had to wait for the storage. Raises StorageUnavailable."""
+        self._records.settle()
+
     def begin(self, caller: bytes, model_id: str, messages: Sequence[Message], conversation: str | None = None) -> Turn:
         """Begin one request's turn; `conversation` is the id that the client sent, `caller` b"" nobody in particular.
 
@@ -52,8 +53,8 @@ class Conversations:
             return self._named(caller, tuple(messages), parts, conversation)
         keeps = self._keeps(caller)
         before = history.digest(caller, model_id, parts.system, parts.past) if keeps else b""
-        session = self._claim(before, conversation) if keeps and parts.past and parts.turns else None
-        own = session.conversation if session else secrets.token_hex(16)
+        session = self._claim(caller, before, conversation) if keeps and parts.past and parts.turns else None
+        own = session.conversation if session else public_id(caller, random_half())
         self.counts.add(continued=bool(session), fresh=not session, missed=bool(parts.past and not session))
         return self._turn(
             Matter(
@@ -71,8 +72,8 @@ class Conversations:
     def _keeps(self, caller: bytes) -> bool:
         return bool(caller) and self._session_timeout_s > 0
 
-    def _claim(self, head: bytes, conversation: str | None) -> Session | None:
-        if conversation is not None and not _ID.fullmatch(conversation):
+    def _claim(self, caller: bytes, head: bytes, conversation: str | None) -> Session | None:
+        if conversation is not None and not belongs_to(caller, conversation):
             return None
         return self._records.claim_head(head, conversation)
 
@@ -85,7 +86,7 @@ class Conversations:
         return self._turn(Matter(caller, conversation, before, parts.turns, whole=None, new=new), claimed.session)
 
     def _claim_named(self, caller: bytes, conversation: str) -> Claimed:
-        if not self._keeps(caller) or not _ID.fullmatch(conversation):
+        if not self._keeps(caller) or not belongs_to(caller, conversation):
             raise ConversationNotFound
         if (caller, conversation) in self._running:
             raise ConversationBusy

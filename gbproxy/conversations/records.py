@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,12 +16,14 @@ from gbproxy.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
 
+_MOST_OWED = 10_000
+
 
 class Rows(Protocol):
     """The records of upstream sessions, shared by all workers. Every call may raise StorageUnavailable."""
 
-    def add(self, account_id: str, name: str, *, stock: bool) -> Session:
-        """Record a session that was just made; it is this worker's."""
+    def add(self, account_id: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+        """Record a session that was just made; it is this worker's. Without `conversation` it gets half an id."""
         ...
 
     def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
@@ -86,13 +89,24 @@ class Records:
         self._rows = rows
         self._discard = discard
         self._counts = counts
+        self._owed: deque[tuple[Session, bytes]] = deque(maxlen=_MOST_OWED)
 
-    def add(self, account_id: str, name: str) -> Held:
+    def settle(self) -> None:
+        """Withdraw what could not be withdrawn when it was due. Raises StorageUnavailable."""
+        while self._owed:
+            self._rows.withdraw(*self._owed[0])
+            self._owed.popleft()
+
+    def add(self, account_id: str, name: str, conversation: str | None) -> Held:
+        unrecorded = Session(secrets.token_hex(16), account_id, name, "")
         try:
-            return Held(self._rows.add(account_id, name, stock=False))
+            return Held(self._rows.add(account_id, name, stock=False, conversation=conversation))
         except StorageUnavailable:
             self.note_unavailable("record")
-            return Held(Session(secrets.token_hex(16), account_id, name, ""), recorded=False)
+            return Held(unrecorded, recorded=False)
+        except BaseException:  # the client has left
+            self._discard(unrecorded)
+            raise
 
     def claim_head(self, head: bytes, conversation: str | None) -> Session | None:
         try:
@@ -126,7 +140,8 @@ class Records:
     def withdraw(self, session: Session, head: bytes) -> None:
         try:
             self._rows.withdraw(session, head)
-        except StorageUnavailable:  # it expires in time; deleted now, it could be one that has been claimed since
+        except StorageUnavailable:
+            self._owed.append((session, head))
             self.note_unavailable("withdraw")
 
     def release(self, session: Session) -> None:

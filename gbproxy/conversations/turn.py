@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from gbproxy.conversations.records import Counts, Held, Records
 from gbproxy.domain import history, prompt
 from gbproxy.domain.chat import Message
+from gbproxy.domain.conversation_id import half_of, public_id
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationNotFound
 from gbproxy.observability import trace
@@ -63,13 +64,18 @@ class Turn:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is not None:
-            self.withdraw()  # also where `keep` was broken off and may have been written
+        # First let go, then withdraw: a `keep` that was broken off may be written before the one or the other.
         if self._sent:
             self.discard()
         else:
             self.release()
-        self._on_end()
+        if error is not None:
+            self.withdraw()
+        self._end()
+
+    def _end(self) -> None:
+        on_end, self._on_end = self._on_end, _nothing
+        on_end()
 
     @property
     def conversation(self) -> str | None:
@@ -116,9 +122,16 @@ class Turn:
 
     def record(self, account_id: str, name: str) -> Session:
         """Take up a session that was just made upstream, and record it. Without storage it serves this request only."""
-        held = self._records.add(account_id, name)
+        held = self._records.add(account_id, name, self._matter.conversation)
+        if not held.recorded:
+            self._matter = replace(self._matter, conversation=None)  # nobody could go on in it
         self._take_up(held)
         return held.session
+
+    @property
+    def may_adopt_id(self) -> bool:
+        """Whether the conversation is new, so that it may go by another id as long as nobody was told one."""
+        return self._matter.is_new
 
     def adopt_id(self) -> None:
         """Call a new conversation by the id of its session's record, which tells every worker that it is in use.
@@ -126,8 +139,9 @@ class Turn:
         Not once the client has been told an id.
         """
         if self._matter.is_new and self._matter.conversation and self._held is not None and self._held.recorded:
-            self._matter = replace(self._matter, conversation=self._held.session.conversation)
-            self._on_rename(self._held.session.conversation)
+            conversation = public_id(self._matter.caller, half_of(self._held.session.conversation))
+            self._matter = replace(self._matter, conversation=conversation)
+            self._on_rename(conversation)
 
     def send(self) -> str:
         """The prompt, about to be sent: from now on the session counts as holding the new turns."""
@@ -151,7 +165,7 @@ class Turn:
         self._kept = held.session, head
         kept = self._records.keep(held, head, matter.caller, matter.conversation, self._expires_at())
         self._let_go()
-        self._on_end()
+        self._end()
         if not kept:
             self._kept = None
         return kept
@@ -193,3 +207,7 @@ class Turn:
 
     def _let_go(self) -> None:
         self._held, self._claimed, self._sent = None, False, False
+
+
+def _nothing() -> None:
+    """The end of a turn that has ended."""

@@ -12,10 +12,11 @@ from pathlib import Path
 import requests
 import urllib3.exceptions
 
+from gbproxy.errors import GatewayError
 from gbproxy.observability import trace
 from gbproxy.outbound import warming
 from gbproxy.outbound.adapter import Adapter, prepared
-from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts, reraise
+from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts, never_left, reraise
 from gbproxy.outbound.reply import Reply, StreamedReply
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,11 @@ class Outbound:
                 proxies=self._proxies,
             )
         except Exception as error:  # noqa: BLE001  raised again, in our words
-            reraise(error, self._timeouts, started)
+            try:
+                reraise(error, self._timeouts, started)
+            except GatewayError as ours:
+                ours.was_taken = not never_left(error)
+                raise
         finally:
             measured.wait_ends()
         try:

@@ -11,7 +11,7 @@ import requests
 import socks  # type: ignore[import-untyped]
 import urllib3.exceptions
 
-from gbproxy.errors import UpstreamBroken, UpstreamError, UpstreamProtocolError, UpstreamTimeout
+from gbproxy.errors import UpstreamBroken, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +33,29 @@ def reraise(error: Exception, timeouts: Timeouts, started: float) -> NoReturn:
     """
     match error:
         case requests.ConnectTimeout() | urllib3.exceptions.ConnectTimeoutError():
-            raise UpstreamTimeout(f"no connection to the upstream within {timeouts.connect_s:g} s") from error
+            raise UpstreamUnreachable(f"no connection to the upstream within {timeouts.connect_s:g} s") from error
         case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError() | TimeoutError():
             raise UpstreamTimeout(what_took_too_long(timeouts, time.perf_counter() - started)) from error
         case requests.exceptions.ProxyError():
-            raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
+            raise UpstreamBroken(f"the proxy in PROXY could not be used ({_cause(error)})") from error
         case requests.exceptions.SSLError() | urllib3.exceptions.SSLError() | ssl.SSLError():
-            raise UpstreamError(f"the upstream's TLS certificate or handshake failed ({_cause(error)})") from error
+            raise UpstreamBroken(f"the upstream's TLS certificate or handshake failed ({_cause(error)})") from error
         case urllib3.exceptions.DecodeError():
             raise UpstreamProtocolError("the upstream's answer could not be decompressed") from error
         case requests.RequestException() | urllib3.exceptions.HTTPError() | OSError():
             if any(isinstance(known, socks.ProxyError) for known in _chain(error)):
-                raise UpstreamError(f"the proxy in PROXY could not be used ({_cause(error)})") from error
+                raise UpstreamBroken(f"the proxy in PROXY could not be used ({_cause(error)})") from error
             raise UpstreamBroken(f"the connection to the upstream broke ({_cause(error)})") from error
         case _:
             raise error
+
+
+def never_left(error: Exception) -> bool:
+    """Whether a request surely did not reach the upstream: there was no connection yet."""
+    kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
+    return isinstance(error, kinds) or any(
+        isinstance(known, urllib3.exceptions.NewConnectionError | socks.ProxyError) for known in _chain(error)
+    )
 
 
 def what_took_too_long(timeouts: Timeouts, elapsed_s: float) -> str:

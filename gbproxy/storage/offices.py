@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import bindparam, delete, select
 
@@ -17,9 +17,10 @@ from gbproxy.storage.upsert import upsert
 
 _GIVE_UP = delete(offices).where(offices.c.name == bindparam("office"), offices.c.holder == bindparam("worker"))
 _HOLDER = select(offices.c.holder).where(offices.c.name == bindparam("office"), offices.c.until > bindparam("now"))
-_SEEN = select(workers.c.id).where(workers.c.seen_at >= bindparam("since"))
+_REPORTS = select(workers.c.id, workers.c.seen_at)
 _LEAVE = delete(workers).where(workers.c.id == bindparam("worker"))
-_FORGET = delete(workers).where(workers.c.seen_at < bindparam("before"))
+_FORGET = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
+_TERMS = 2  # an end that lies further ahead was set by a clock that has been set back since
 
 
 class WorkerId:
@@ -46,14 +47,19 @@ class Offices:
             offices,
             "holder",
             "until",
-            when=lambda new: (offices.c.holder == new.holder) | (offices.c.until <= bindparam("now")),
+            when=lambda new: (
+                (offices.c.holder == new.holder)
+                | (offices.c.until <= bindparam("now"))
+                | (offices.c.until > bindparam("too_late"))
+            ),
         )
 
     def take(self, office: str, for_s: float) -> bool:
         """Take a free office, or keep the one that is ours, for so long from now; False: another worker holds it."""
         now = self._clock()
-        values = {"name": office, "holder": self._worker_id(), "until": now + for_s, "now": now}
-        return self._database.change(self._take, values) == 1
+        values = {"name": office, "holder": self._worker_id(), "until": now + for_s}
+        limits = {"now": now, "too_late": now + _TERMS * for_s}
+        return self._database.change(self._take, values | limits) == 1
 
     def give_up(self, office: str) -> None:
         """Let another worker take it at once."""
@@ -78,14 +84,14 @@ class Workers:
         """This worker is alive."""
         self._database.change(self._touch, {"id": self._worker_id(), "seen_at": self._clock()})
 
-    def seen(self, within_s: float) -> frozenset[str]:
-        """The workers that were alive within the last seconds."""
-        return frozenset(row.id for row in self._database.fetch(_SEEN, {"since": self._clock() - within_s}))
+    def all(self) -> dict[str, float]:
+        """By worker, when it has last said that it is alive (Unix seconds, by its own clock)."""
+        return {row.id: row.seen_at for row in self._database.fetch(_REPORTS)}
 
     def leave(self) -> None:
         """This worker ends: what it holds is free for others at once."""
         self._database.change(_LEAVE, {"worker": self._worker_id()})
 
-    def forget(self, after_s: float) -> int:
-        """Forget those that have not been seen for so long."""
-        return self._database.change(_FORGET, {"before": self._clock() - after_s})
+    def forget(self, gone: Collection[str]) -> None:
+        """These have died."""
+        self._database.change(_FORGET, {"gone": list(gone)})

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from gbproxy.domain.claim import Claim, Claimed, NoClaim
+from gbproxy.domain.conversation_id import half_of, random_half
 from gbproxy.domain.session import Session
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import sessions as rows
@@ -48,9 +49,10 @@ def _claim(condition: Any) -> Any:
 
 
 _CONVERSATION = and_(rows.c.conversation == bindparam("wanted"), rows.c.caller == bindparam("by"))
-# Until its first answer is kept a session has no caller; nobody else knows its conversation's id.
-_IN_USE = and_(
-    rows.c.conversation == bindparam("wanted"), _HELD, or_(rows.c.caller == bindparam("by"), rows.c.caller.is_(None))
+# Until its first answer is kept a session has no caller, and maybe half an id; the caller's part of it was checked before.
+_IN_USE = or_(
+    and_(rows.c.conversation.in_((bindparam("wanted"), bindparam("half"))), _HELD),
+    and_(_CONVERSATION, _FREE),  # it has just become free, or somebody looks at it
 )
 _ADD = insert(rows)
 _CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"))
@@ -79,7 +81,8 @@ _WITHDRAW = (
 )
 _DOOM = update(rows).where(_OURS).values(_TO_DOOM)
 _EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(_TO_DOOM)
-_ORPHANS = update(rows).where(_HELD, rows.c.holder.not_in(bindparam("alive", expanding=True))).values(_TO_DOOM)
+_ORPHANS = update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(_TO_DOOM)
+_HOLDERS = select(rows.c.holder).where(_HELD).distinct()
 _HELD_LONG = select(rows.c.id).where(rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before"))
 _DOOMED = (
     select(*_SESSION, rows.c.tries)
@@ -91,7 +94,7 @@ _DELETED = delete(rows).where(rows.c.id == bindparam("session_id"))
 _POSTPONE = (
     update(rows)
     .where(rows.c.id == bindparam("session_id"), rows.c.state == DOOMED)
-    .values(not_before=bindparam("until"), tries=rows.c.tries + 1)
+    .values(not_before=bindparam("until"), tries=rows.c.tries + bindparam("failures"))
 )
 _STOCK_OF = select(*_SESSION).where(rows.c.holder == bindparam("worker"), rows.c.state == STOCK)
 _ALL = select(*_SESSION).limit(bindparam("most"))
@@ -106,9 +109,9 @@ class SessionRows:
         self._worker_id = worker_id
         self._known: set[str] = set()  # held by this worker, and it knows of it
 
-    def add(self, account_id: str, name: str, *, stock: bool) -> Session:
-        """Note a session that the upstream has just made; this worker holds it."""
-        session = Session(uuid.uuid4().hex, account_id, name, uuid.uuid4().hex)
+    def add(self, account_id: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+        """Note a session that the upstream has just made; this worker holds it. Without `conversation` it gets half an id."""
+        session = Session(uuid.uuid4().hex, account_id, name, conversation or random_half())
         now = self._clock()
         self._database.change(
             _ADD,
@@ -141,11 +144,12 @@ class SessionRows:
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         """The free session of a caller's conversation. UNKNOWN also when it has expired or is another caller's."""
-        wanted = {"wanted": conversation, "by": caller}
-        found = self._database.fetch(_CLAIM_CONVERSATION, {**wanted, "now": self._clock(), "worker": self._worker_id()})
+        wanted = {"wanted": conversation, "by": caller, "now": self._clock()}
+        found = self._database.fetch(_CLAIM_CONVERSATION, {**wanted, "worker": self._worker_id()})
         if found:
             return self._claimed(found[0])
-        return NoClaim.BUSY if self._database.fetch(_FIND_IN_USE, wanted) else NoClaim.UNKNOWN
+        in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "half": half_of(conversation)})
+        return NoClaim.BUSY if in_use else NoClaim.UNKNOWN
 
     def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
         """Give a session back, holding `head` now. False when it was no longer ours: then nothing has changed."""
@@ -180,9 +184,13 @@ class SessionRows:
         """Doom what nobody may continue any more."""
         return self._database.change(_EXPIRE, {"now": now, "from_when": now})
 
-    def orphans(self, alive: Collection[str]) -> int:
-        """Doom what is held by workers that are not alive."""
-        return self._database.change(_ORPHANS, {"alive": list(alive), "from_when": self._clock()})
+    def holders(self) -> frozenset[str]:
+        """The workers that hold sessions."""
+        return frozenset(row.holder for row in self._database.fetch(_HOLDERS))
+
+    def orphans(self, dead: Collection[str]) -> int:
+        """Doom what is held by workers that have died."""
+        return self._database.change(_ORPHANS, {"dead": list(dead), "from_when": self._clock()})
 
     def doom_lost(self, after_s: float = 60.0) -> int:
         """Doom what this worker holds and does not know of: a request was ended, or the database away, in mid-write."""
@@ -201,9 +209,9 @@ class SessionRows:
         self._known.discard(session.id)
         self._database.change(_DELETED, {"session_id": session.id})
 
-    def postpone(self, session: Session, until: float) -> None:
-        """Its deletion has failed: try again from then on."""
-        self._database.change(_POSTPONE, {"session_id": session.id, "until": until})
+    def postpone(self, session: Session, until: float, *, failed: bool = True) -> None:
+        """Try to delete it from then on; `failed`: it was tried in vain."""
+        self._database.change(_POSTPONE, {"session_id": session.id, "until": until, "failures": int(failed)})
 
     def stock_of(self, worker: str) -> list[Session]:
         return [Session(*row) for row in self._database.fetch(_STOCK_OF, {"worker": worker})]

@@ -35,6 +35,10 @@ class Crew:
             self._ensure_threads()  # last: the request's greenlet may be killed where this gives way
         return True
 
+    def widen(self, width: int) -> None:
+        """Use more threads from now on."""
+        self._width = max(self._width, width)
+
     def end(self, within_s: float) -> bool:
         """Do what still waits, for so long at most, and take nothing more. Whether all of it was done."""
         deadline = time.monotonic() + within_s

@@ -23,7 +23,9 @@ _AT_ONCE = 64
 _TRIES = 10
 _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 3600.0
-_OWN_TRIES_S = (1.0, 5.0, 25.0)  # between the tries for a session that is recorded nowhere
+_NOBODY_S = 900.0  # while its account cannot be used
+_OWN_PAUSES_S = (1.0, 5.0, 25.0)  # between the tries for a session that is recorded nowhere
+_HANDS_AT_THE_END = 64
 
 
 class Rows(Protocol):
@@ -31,7 +33,7 @@ class Rows(Protocol):
 
     def doomed(self, limit: int) -> list[Doomed]: ...
     def deleted(self, session: Session) -> None: ...
-    def postpone(self, session: Session, until: float) -> None: ...
+    def postpone(self, session: Session, until: float, *, failed: bool = True) -> None: ...
 
 
 class Deletions:
@@ -44,16 +46,17 @@ class Deletions:
         account: Callable[[str], Account | None],
         crew: Crew,
         *,
+        is_refused: Callable[[Account], bool] = lambda account: False,
         clock: Callable[[], float] = time.time,
-        pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`delete` deletes upstream; `account` finds one by its id."""
+        """`delete` deletes upstream; `account` finds one by its id, `is_refused` says whether its credential is set aside."""
         self._rows = rows
         self._delete = delete
         self._account = account
         self._crew = crew
         self._clock = clock
-        self._pause = pause
+        self._is_refused = is_refused
+        self._later: list[tuple[float, Session, int]] = []
         self._in_hand: set[str] = set()
         self._lock = threading.Lock()
 
@@ -72,6 +75,7 @@ class Deletions:
         for session in sessions:
             if not self._put(session, partial(self._delete_last, session, left)):
                 left.discard(session.id)
+        self._crew.widen(_HANDS_AT_THE_END)
         if not self._crew.end(within_s) or left:
             log.warning("session.left", extra={"sessions": len(left), "reason": "shutdown"})
 
@@ -95,30 +99,42 @@ class Deletions:
             _left(session, "too many wait to be deleted")
         return True
 
+    def go_on(self) -> None:
+        """Try again what is due, of those that are recorded nowhere."""
+        now = self._clock()
+        with self._lock:
+            due = [(session, tries) for at, session, tries in self._later if at <= now]
+            self._later = [later for later in self._later if later[0] > now]
+        for session, tries in due:
+            self._put(session, partial(self._delete_unrecorded, session, tries))
+
     def _delete_doomed(self, session: Doomed) -> None:
+        account = self._account(session.account_id)
+        if account is None or self._is_refused(account):  # it may come back; that is no fault of the session's
+            self._rows.postpone(session, self._clock() + _jittered(_NOBODY_S), failed=False)
+            return
         error = self._try(session)
         if error is None:
             self._rows.deleted(session)
-            return
-        if session.tries + 1 >= _TRIES:
+        elif session.tries + 1 >= _TRIES:
             self._rows.deleted(session)
             _left(session, error)
-            return
-        pause_s = min(_FIRST_PAUSE_S * 2**session.tries, _LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)  # noqa: S311  jitter
-        self._rows.postpone(session, self._clock() + pause_s)
+        else:
+            pause_s = min(_FIRST_PAUSE_S * 2**session.tries, _LONGEST_PAUSE_S)
+            self._rows.postpone(session, self._clock() + _jittered(pause_s))
 
-    def _delete_unrecorded(self, session: Session) -> None:
+    def _delete_unrecorded(self, session: Session, tries: int = 0) -> None:
         error = self._try(session)
-        for pause_s in _OWN_TRIES_S:
-            if error is None:
-                break
-            self._pause(pause_s)
-            error = self._try(session)
-        if error is not None:
+        if error is None:
+            with suppress(
+                StorageUnavailable
+            ):  # if there is a record, it will be found to be lost, and deleted once more
+                self._rows.deleted(session)
+        elif tries < len(_OWN_PAUSES_S):
+            with self._lock:
+                self._later.append((self._clock() + _OWN_PAUSES_S[tries], session, tries + 1))
+        else:
             _left(session, error)
-            return
-        with suppress(StorageUnavailable):  # if there is a record, it will be found to be lost, and deleted once more
-            self._rows.deleted(session)
 
     def _delete_last(self, session: Session, left: set[str]) -> None:
         if self._try(session) is None:
@@ -136,6 +152,10 @@ class Deletions:
             return error.code
         log.debug("session.deleted", extra={"account": session.account_id})
         return None
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311  jitter, no secret
 
 
 def _left(session: Session, reason: str) -> None:

@@ -16,18 +16,17 @@ from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.states import Use
 from gbproxy.sweeper.crew import Crew
 from gbproxy.sweeper.deletions import Deletions
+from gbproxy.sweeper.watch import Watch
 
 log = logging.getLogger(__name__)
 
 IN_USE_S = 600.0  # for so long after a use an account is cared for
-ALIVE_S = 15.0  # a worker that has not been seen for so long is dead
 ANYBODY = ""  # the "account" under which each request's arrival is noted
 
 _NAME = "sweeper"
 _TERM_S = 5.0
 _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; they hold for 240
 _PROBE_S = (150.0, 240.0)
-_FORGET_S = 3600.0
 
 
 class Pool(Protocol):
@@ -54,6 +53,7 @@ class Office:
         refresh_token: Callable[[Account, float], None],
         probe: Callable[[Account], None],
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`refresh_token` signs an account in anew if its token is older than so many seconds."""
         self._offices = offices
@@ -65,23 +65,22 @@ class Office:
         self._refresh_token = refresh_token
         self._probe = probe
         self._clock = clock
-        self._held_since: float | None = None
-        self._next_chores = 0.0
+        self._watch = Watch(monotonic)
         self._next_probe: dict[Account, float] = {}
         self._busy: set[str] = set()  # accounts that a job is about
 
     def serve(self, uses: Mapping[str, Use]) -> None:
         """Do what is due, if the office is ours. Raises StorageUnavailable."""
         if not self._offices.take(_NAME, _TERM_S):
-            self._held_since = None
+            self._watch.forget()
             return
         now = self._clock()
-        if self._held_since is None:
-            self._held_since = now
         self._rows.expire(now)
-        if now - self._held_since > ALIVE_S:  # after an outage of the database everybody gets the time to report
-            self._rows.orphans(self._workers.seen(ALIVE_S))
-            self._workers.forget(_FORGET_S)
+        silent = dict.fromkeys(self._rows.holders(), 0.0)
+        dead = self._watch.dead(silent | self._workers.all())
+        if dead:
+            self._rows.orphans(dead)
+            self._workers.forget(dead)
         self._deletions.begin()
         self._tend_tokens(uses, now)
         self._tend_refused(uses, now)

@@ -80,11 +80,15 @@ class Sweeper:
         self._process = 0
 
     def start(self) -> None:
-        """Begin to go round; to be called in each process, and may be called again."""
+        """Begin to go round; to be called in each process before it serves, and may be called again.
+
+        When this returns, the others know that this worker is alive, and it knows what they have learnt.
+        """
         with self._lock:
             if self._process == os.getpid() or self._stopping.is_set():
                 return
             self._process = os.getpid()
+            self._do(self._report, *self._take_over)
             self._thread = threading.Thread(target=self._go_round, name="sweeper", daemon=True)
             self._thread.start()
 
@@ -98,6 +102,10 @@ class Sweeper:
         """A fresh session from stock, if there is one."""
         return self._stock.take(account)
 
+    def open(self, account: Account) -> str:
+        """A session that is made now, by its name; who leaves meanwhile leaves it to the stock."""
+        return self._stock.open(account)
+
     def distrust(self, account: Account) -> None:
         """A session from stock was gone: use none of those that were made with it."""
         self._stock.drop(account)
@@ -108,7 +116,10 @@ class Sweeper:
 
     def round(self) -> None:
         """What is to be done now. What cannot be reached is left for the next round."""
-        for chore in (self._report, *self._take_over, self._tend_stock, self._tend_office):
+        self._do(self._report, *self._take_over, self._deletions.go_on, self._tend_stock, self._tend_office)
+
+    def _do(self, *chores: Callable[[], None]) -> None:
+        for chore in chores:
             try:
                 chore()
             except StorageUnavailable:  # the database has said so in the log
@@ -116,16 +127,20 @@ class Sweeper:
             except Exception:  # a background loop's body: one failure must not end it
                 log.exception("sweeper.failed")
 
-    def close(self, *, for_good: bool = False, within_s: float = 2.0) -> None:
-        """Stop, and delete this worker's stock; `for_good`, with a database that ends too: every session that there is."""
+    def close(self, *, for_good: bool = False, hands_on: bool = False, within_s: float = 2.0) -> None:
+        """Stop. `for_good`: delete every session that there is; else this worker's stock, or hand it on to who ends last."""
         deadline = time.monotonic() + within_s
         self._stopping.set()
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(within_s / 4)
         left: Collection[Session] = self._stock.close()
+        self._crew.end(within_s / 4)  # with what is being made
         with suppress(StorageUnavailable):
             self._office.leave()
             left = self._rows.all_sessions(_ALL) if for_good else left
+            for session in left if hands_on else ():
+                self._rows.doom(session)
+            left = () if hands_on else left
         self._deletions.finish(left, max(0.0, deadline - time.monotonic()))
         with suppress(StorageUnavailable):
             self._workers.leave()  # what is left of ours is for others to delete

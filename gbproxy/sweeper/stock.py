@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from gbproxy.domain.account import Account
@@ -66,11 +70,39 @@ class Stock:
 
     def take(self, account: Account) -> Session | None:
         """A session for one request, the oldest first; None when there is none. Another one is made in its place."""
-        with self._lock:
+        self._fill(account, beyond=1)
+        with self._lock:  # last: who is interrupted has taken nothing
             shelf = self._shelves.setdefault(account, _Shelf())
-            session = shelf.ready.popleft()[0] if shelf.ready else None
-        self._fill(account)
-        return session
+            return shelf.ready.popleft()[0] if shelf.ready else None
+
+    def open(self, account: Account) -> str:
+        """Make a session for one request, which waits for its name; if it stops waiting, the session goes into the stock.
+
+        Raises what the upstream raises.
+        """
+        opening: Future[str] = Future()
+
+        def work() -> None:
+            try:
+                opening.set_result(self._open_session(account))
+            except Exception as error:  # noqa: BLE001  it is raised where it is waited for
+                opening.set_exception(error)
+
+        threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True).start()
+        try:
+            return opening.result()
+        except GatewayError:
+            raise
+        except BaseException:  # the client has left
+            opening.add_done_callback(lambda done: self._inherit(account, done))
+            raise
+
+    def _inherit(self, account: Account, opened: Future[str]) -> None:
+        if opened.exception() is None:
+            with self._lock:
+                shelf = self._shelves.setdefault(account, _Shelf())
+                shelf.making += 1
+            self._record(account, shelf, opened.result())
 
     def tend(self, accounts: Collection[Account]) -> None:
         """Keep stock for these accounts, and for no others."""
@@ -100,50 +132,66 @@ class Stock:
             self._shelves.clear()
         return left
 
-    def _fill(self, account: Account) -> None:
-        with self._lock:
-            shelf = self._shelves.setdefault(account, _Shelf())
-            if self._closed or self._clock() < shelf.rests_until:
+    def _fill(self, account: Account, *, beyond: int = 0) -> None:
+        """Have made what is missing, and as much again as is about to be taken."""
+        while True:
+            with self._lock:
+                shelf = self._shelves.setdefault(account, _Shelf())
+                there = max(0, len(shelf.ready) - beyond) + shelf.making
+                if self._closed or self._clock() < shelf.rests_until or there >= SIZE:
+                    return
+                shelf.making += 1
+            put = False
+            try:
+                put = self._put(partial(self._make, account, shelf))
+            finally:
+                if not put:
+                    with self._lock:
+                        shelf.making -= 1
+            if not put:
                 return
-            missing = SIZE - len(shelf.ready) - shelf.making
-            shelf.making += max(0, missing)
-        for _ in range(missing):
-            if not self._put(lambda: self._make(account, shelf)):
-                with self._lock:
-                    shelf.making -= 1
 
     def _make(self, account: Account, shelf: _Shelf) -> None:
-        made: Session | None = None
         try:
             name = self._open_session(account)
-            try:
-                made = self._rows.add(account.id, name, stock=True)
-            except StorageUnavailable:
-                self._discard(Session(name, account.id, name, ""))
-                self._rest(shelf)
         except GatewayError as error:
+            with self._lock:
+                shelf.making -= 1
+                shelf.rests_until = self._clock() + _RETRY_S
             log.info("stock.failed", extra={"account": account.id, "code": error.code})
-            self._rest(shelf)
             self._on_failure(account, error)
+        else:
+            self._record(account, shelf, name)
+
+    def _record(self, account: Account, shelf: _Shelf, name: str) -> None:
+        """Put a session on its shelf, if that is still there and has room; nothing that was made is lost sight of."""
+        made: Session | None = None
+        try:
+            made = self._rows.add(account.id, name, stock=True)
+        except StorageUnavailable:
+            with self._lock:
+                shelf.rests_until = self._clock() + _RETRY_S
         finally:
-            if not self._put_on(account, shelf, made) and made is not None:
-                self._doom(made)
+            is_wanted = self._put_on(account, shelf, made)
+        if made is None:
+            self._discard(Session(name, account.id, name, ""))
+        elif not is_wanted:
+            self._doom(made)
 
     def _put_on(self, account: Account, shelf: _Shelf, made: Session | None) -> bool:
         """Whether the shelf is still there to take it."""
         with self._lock:
             shelf.making -= 1
-            is_wanted = not self._closed and self._shelves.get(account) is shelf
-            if is_wanted and made is not None:
-                shelf.ready.append((made, self._clock()))
-            return is_wanted
+            has_room = not self._closed and self._shelves.get(account) is shelf and len(shelf.ready) < SIZE
+            if has_room and made is not None:
+                shelf.ready.append((made, self._clock() - random.uniform(0, _AGE_S / 4)))  # noqa: S311  jitter
+            return has_room
 
     def _doom(self, session: Session) -> None:
+        if self._closed:  # nobody may be left to look at the records
+            self._discard(session)
+            return
         try:
             self._rows.doom(session)
         except StorageUnavailable:
             self._discard(session)
-
-    def _rest(self, shelf: _Shelf) -> None:
-        with self._lock:
-            shelf.rests_until = self._clock() + _RETRY_S

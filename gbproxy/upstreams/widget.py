@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 # When a session is to be opened.
 _MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
+_NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused at the door
 _WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions")
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
@@ -102,12 +103,14 @@ class Widget:
         body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
         url = self._url("widgetStreamAssist") + ("?alt=sse" if self._settings.framing == "sse" else "")
         for is_last in (False, True):
-            bearer = self._auth.bearer(account)
+            bearer = self._bearer(account)
             said = False
             try:
                 with self._outbound.stream("POST", url, self._headers(bearer), body) as reply:
                     if reply.status != 200:
-                        raise failures.from_reply(reply.status, reply.headers, reply.read_body())
+                        error = failures.from_reply(reply.status, reply.headers, reply.read_body())
+                        error.was_taken = reply.status not in _NOT_TAKEN
+                        raise error
                     answer = AnswerReading(reply, self._settings.status_lines)
                     while (events := answer.read()) is not None:
                         for event in events:
@@ -120,6 +123,13 @@ class Widget:
                 self._auth.discard(account, bearer)
                 if is_last or said:
                     raise _refused(error) from error
+
+    def _bearer(self, account: Account) -> str:
+        try:
+            return self._auth.bearer(account)
+        except GatewayError as error:
+            error.was_taken = False
+            raise
 
     def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""

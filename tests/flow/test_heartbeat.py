@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from gbproxy.simulator import HoldHeaders, Pause, Rst, Stall, Text, answer, http_error, overloaded
-from tests.serving import DONE, Served, SharedUpstream, serving
+from tests.serving import DONE, Front, Served, SharedUpstream, fronting, serving
 
 HEARTBEAT_S = 0.3
 READ_TIMEOUT_S = 1.5
@@ -21,23 +21,22 @@ ASKED: Any = [{"role": "user", "content": "Hello"}]
 
 
 @pytest.fixture(scope="module")
-def slow_upstream() -> Iterator[SharedUpstream]:
-    with SharedUpstream() as made:
+def slow_front() -> Iterator[Front]:
+    """A gateway whose heart beats often."""
+    settings = {"HEARTBEAT_S": str(HEARTBEAT_S), "READ_TIMEOUT_S": str(READ_TIMEOUT_S)}
+    with SharedUpstream() as upstream, fronting(upstream, settings) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
-def beating(slow_upstream: SharedUpstream) -> Iterator[Served]:
-    """A gateway whose heart beats often."""
-    settings = {"HEARTBEAT_S": str(HEARTBEAT_S), "READ_TIMEOUT_S": str(READ_TIMEOUT_S)}
-    with serving(slow_upstream.environment() | settings) as served:
-        yield served
+@pytest.fixture
+def upstream(slow_front: Front) -> SharedUpstream:
+    slow_front.renew()
+    return slow_front.upstream
 
 
 @pytest.fixture
-def upstream(slow_upstream: SharedUpstream) -> SharedUpstream:
-    slow_upstream.reset()
-    return slow_upstream
+def beating(slow_front: Front) -> Served:
+    return slow_front.gateway
 
 
 def test_a_response_begins_with_a_heartbeat_when_nothing_comes(beating: Served, upstream: SharedUpstream) -> None:
