@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from gbproxy.conversations import Conversations, Rows, Turn
 from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
+from gbproxy.domain.conversation_id import belongs_to
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
 from tests.memory_rows import MemoryRows
@@ -383,6 +384,8 @@ class ConversationMachine(RuleBasedStateMachine):
 
     def _expected(self, caller: bytes, wanted: str, worker: int) -> set[Outcome]:
         """What may come of asking for a conversation by its id alone."""
+        if not belongs_to(caller, wanted):
+            return {ConversationNotFound}
         running = [r for r in self.requests if (r.chat.caller, r.turn.conversation) == (caller, wanted)]
         if any(request.worker == worker for request in running):
             return {ConversationBusy}

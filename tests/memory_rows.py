@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from gbproxy.domain.claim import Claim, Claimed, NoClaim
+from gbproxy.domain.conversation_id import random_half
 from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
 
@@ -32,9 +32,9 @@ class MemoryRows:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def add(self, account_id: str, name: str, *, stock: bool) -> Session:
+    def add(self, account_id: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
         with self._called("add"):
-            session = Session(f"row-{len(self.rows)}", account_id, name, secrets.token_hex(16))
+            session = Session(f"row-{len(self.rows)}", account_id, name, conversation or random_half())
             self.rows[session.id] = Row(session, "stock" if stock else "running")
             return session
 

@@ -51,7 +51,11 @@ def _claim(condition: Any) -> Any:
 _CONVERSATION = and_(rows.c.conversation == bindparam("wanted"), rows.c.caller == bindparam("by"))
 # Until its first answer is kept a session has no caller, and maybe half an id; the caller's part of it was checked before.
 _IN_USE = or_(
-    and_(rows.c.conversation.in_((bindparam("wanted"), bindparam("half"))), _HELD),
+    and_(
+        rows.c.conversation.in_((bindparam("wanted"), bindparam("half"))),
+        _HELD,
+        or_(rows.c.caller == bindparam("by"), rows.c.caller.is_(None)),
+    ),
     and_(_CONVERSATION, _FREE),  # it has just become free, or somebody looks at it
 )
 _ADD = insert(rows)

@@ -58,19 +58,17 @@ def test_an_office_that_is_given_up_is_free_at_once(ours: Offices, theirs: Offic
     assert theirs.take("sweeper", 5)
 
 
-def test_workers_that_say_so_are_alive(database: Database, clock: Clock) -> None:
+def test_when_each_worker_has_last_said_that_it_is_alive_is_known(database: Database, clock: Clock) -> None:
     one, two = (Workers(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2"))
     one.touch()
     clock.now += 10
     two.touch()
     two.touch()
 
-    assert two.seen(within_s=10) == {"worker-1", "worker-2"}
-    clock.now += 1
-    assert two.seen(within_s=10) == {"worker-2"}
+    assert two.all() == {"worker-1": clock() - 10, "worker-2": clock()}
 
 
-def test_a_worker_that_leaves_or_is_long_dead_is_forgotten(database: Database, clock: Clock) -> None:
+def test_a_worker_that_leaves_or_is_dead_is_forgotten(database: Database, clock: Clock) -> None:
     names = ("worker-1", "worker-2", "worker-3")
     one, two, three = (Workers(database, clock, lambda name=name: name) for name in names)
     one.touch()
@@ -80,8 +78,8 @@ def test_a_worker_that_leaves_or_is_long_dead_is_forgotten(database: Database, c
 
     two.leave()
 
-    assert three.forget(after_s=60) == 1
-    assert three.seen(within_s=1000) == {"worker-3"}
+    three.forget(["worker-1"])
+    assert three.all() == {"worker-3": clock()}
 
 
 def test_each_process_has_a_name_of_its_own() -> None:

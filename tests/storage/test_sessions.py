@@ -168,7 +168,7 @@ def test_a_session_that_holds_nothing_cannot_be_released(rows: SessionRows) -> N
 
     rows.release(session)
 
-    assert rows.orphans(alive=()) == 1
+    assert rows.orphans(rows.holders()) == 1
 
 
 def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doomed(
@@ -176,7 +176,7 @@ def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doom
 ) -> None:
     session = kept(rows, clock)
     rows.claim_head(HEAD)
-    others.orphans(alive={"worker-2"})
+    others.orphans({"worker-1"})
 
     kept_anyway = keep(rows, clock, session)
     rows.release(session)
@@ -265,7 +265,8 @@ def test_what_dead_workers_held_is_deleted_and_nothing_else(
     theirs = others.add("anna", "sessions/3", stock=True)
     idle = kept(rows, clock, name="sessions/4")
 
-    assert others.orphans(alive={"worker-2"}) == 2
+    assert others.holders() == {"worker-1", "worker-2"}
+    assert others.orphans({"worker-1"}) == 2
 
     assert {found.id for found in others.doomed(10)} == {running.id, stock.id}
     assert others.stock_of("worker-2") == [theirs]
@@ -275,7 +276,7 @@ def test_what_dead_workers_held_is_deleted_and_nothing_else(
 def test_without_a_living_worker_everything_held_is_orphaned(rows: SessionRows, others: SessionRows) -> None:
     rows.add("anna", "sessions/1", stock=True)
 
-    assert others.orphans(alive=()) == 1
+    assert others.orphans(others.holders()) == 1
 
 
 def test_what_a_worker_holds_without_knowing_is_deleted_after_a_while(database: Database, clock: Clock) -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.errors import UpstreamBroken, UpstreamError, UpstreamProtocolError, UpstreamTimeout
+from gbproxy.errors import (
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from gbproxy.observability import trace
 from gbproxy.outbound import MAX_BODY_BYTES, Outbound, Timeouts
 from gbproxy.simulator import (
@@ -275,7 +281,8 @@ def test_no_connection_in_time_is_a_timeout_that_says_so() -> None:
 
         for sock in taken:
             sock.close()
-    assert (type(error), error.message) == (UpstreamTimeout, "no connection to the upstream within 0.3 s")
+    assert (type(error), error.message) == (UpstreamUnreachable, "no connection to the upstream within 0.3 s")
+    assert not error.was_taken
 
 
 @pytest.mark.parametrize(
@@ -358,7 +365,8 @@ def test_a_certificate_of_an_unknown_authority_is_refused(tls: Simulator) -> Non
 
     error = failure(f"{tls.url}/login")
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamBroken
+    assert not error.was_taken
     assert error.message == "the upstream's TLS certificate or handshake failed (CERTIFICATE_VERIFY_FAILED)"
     assert len(tls.requests) == before
 
@@ -371,7 +379,8 @@ def test_a_certificate_for_another_host_name_is_refused(tls: Simulator, monkeypa
 
     error = failure(f"https://wrong.example:{tls.port}/login", ca_bundle=tls.ca_file)
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamBroken
+    assert not error.was_taken
     assert error.message == "the upstream's TLS certificate or handshake failed (CERTIFICATE_VERIFY_FAILED)"
     assert len(tls.requests) == before
 
@@ -380,7 +389,8 @@ def test_plain_http_behind_an_https_address_is_a_handshake_that_failed() -> None
     with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (port, _):
         error = failure(f"https://127.0.0.1:{port}/")
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamBroken
+    assert not error.was_taken
     assert error.message.startswith("the upstream's TLS certificate or handshake failed (")
 
 
@@ -449,7 +459,8 @@ def test_a_proxy_that_does_not_answer_is_named_and_nothing_else(scheme: str, tar
 
     error = failure(target, proxy=f"{scheme}://ada:secret@127.0.0.1:{port}")
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamBroken
+    assert not error.was_taken
     assert error.message.startswith("the proxy in PROXY could not be used (")
     assert_tells_nothing(error, str(port))
 
@@ -463,7 +474,8 @@ def test_a_proxy_that_refuses_the_tunnel_is_named(reply: bytes) -> None:
     with listening(reply) as (port, _):
         error = failure("https://upstream.invalid/x", proxy=f"http://ada:secret@127.0.0.1:{port}")
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamBroken
+    assert not error.was_taken
     assert error.message.startswith("the proxy in PROXY could not be used (")
     assert_tells_nothing(error, str(port))
 
@@ -472,7 +484,8 @@ def test_a_socks_proxy_that_is_none_is_named() -> None:
     with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (port, _):
         error = failure("http://127.0.0.1:9/x", proxy=f"socks5h://ada:secret@127.0.0.1:{port}")
 
-    assert type(error) is UpstreamError
+    assert type(error) is UpstreamBroken
+    assert not error.was_taken
     assert error.message.startswith("the proxy in PROXY could not be used (")
     assert_tells_nothing(error, str(port))
 
