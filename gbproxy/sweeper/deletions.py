@@ -71,6 +71,9 @@ class Deletions:
 
     def finish(self, sessions: Collection[Session], within_s: float) -> None:
         """Delete these now, together with whatever the crew still has to do; what is not done in time is left upstream."""
+        with self._lock:
+            waiting, self._later = [session for _, session, _ in self._later], []
+        sessions = [*sessions, *waiting]
         left = {session.id for session in sessions}
         for session in sessions:
             if not self._put(session, partial(self._delete_last, session, left)):
@@ -89,6 +92,8 @@ class Deletions:
         def job() -> None:
             try:
                 delete()
+            except StorageUnavailable:  # the record stays, and so it will be found again
+                return
             finally:
                 with self._lock:
                     self._in_hand.discard(session.id)
@@ -139,7 +144,8 @@ class Deletions:
     def _delete_last(self, session: Session, left: set[str]) -> None:
         if self._try(session) is None:
             left.discard(session.id)
-            self._rows.deleted(session)
+            with suppress(StorageUnavailable):  # then it will be deleted once more
+                self._rows.deleted(session)
 
     def _try(self, session: Session) -> str | None:
         """Delete upstream; why that failed, or None."""

@@ -26,6 +26,7 @@ ANYBODY = ""  # the "account" under which each request's arrival is noted
 _NAME = "sweeper"
 _TERM_S = 5.0
 _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; they hold for 240
+_SIGN_IN_RESTS_S = 15.0
 _PROBE_S = (150.0, 240.0)
 
 
@@ -67,6 +68,7 @@ class Office:
         self._clock = clock
         self._watch = Watch(monotonic)
         self._next_probe: dict[Account, float] = {}
+        self._sign_in_rests: dict[str, float] = {}  # by account: until when, after a failure
         self._busy: set[str] = set()  # accounts that a job is about
 
     def serve(self, uses: Mapping[str, Use]) -> None:
@@ -91,7 +93,8 @@ class Office:
     def _tend_tokens(self, uses: Mapping[str, Use], now: float) -> None:
         refused = {account.id for account in self._pool.refused()}
         for account in self._pool.accounts():
-            if account.id not in refused and is_in_use(uses, account.id, now):
+            may_try = now >= self._sign_in_rests.get(account.id, 0.0)
+            if may_try and account.id not in refused and is_in_use(uses, account.id, now):
                 age_s = random.uniform(*_TOKEN_AGE_S)  # noqa: S311  jitter, no secret
                 self._put(account, partial(self._refresh, account, age_s))
 
@@ -101,6 +104,7 @@ class Office:
         except CredentialRefused as error:
             self._pool.failed(account, "text", error)
         except GatewayError as error:
+            self._sign_in_rests[account.id] = self._clock() + _SIGN_IN_RESTS_S
             log.warning("token.not_refreshed", extra={"account": account.id, "code": error.code})
 
     def _tend_refused(self, uses: Mapping[str, Use], now: float) -> None:

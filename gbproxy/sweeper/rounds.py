@@ -164,7 +164,9 @@ class Sweeper:
         in_use = [account for account in self._pool.accounts() if is_in_use(self._last_uses, account.id, now)]
         self._stock.tend([account for account in in_use if self._pool.is_ready(account.id)])
         if in_use and not self._is_warming:  # aside: connecting may take its time
-            self._is_warming = self._crew.put(self._keep_warm)
+            self._is_warming = True
+            if not self._crew.put(self._keep_warm):
+                self._is_warming = False
         self._rows.doom_lost()
 
     def _keep_warm(self) -> None:

@@ -152,15 +152,19 @@ class Stock:
                 return
 
     def _make(self, account: Account, shelf: _Shelf) -> None:
+        name: str | None = None
         try:
-            name = self._open_session(account)
+            if not self._closed:
+                name = self._open_session(account)
         except GatewayError as error:
-            with self._lock:
-                shelf.making -= 1
-                shelf.rests_until = self._clock() + _RETRY_S
             log.info("stock.failed", extra={"account": account.id, "code": error.code})
             self._on_failure(account, error)
-        else:
+        finally:
+            if name is None:
+                with self._lock:
+                    shelf.making -= 1
+                    shelf.rests_until = self._clock() + _RETRY_S
+        if name is not None:
             self._record(account, shelf, name)
 
     def _record(self, account: Account, shelf: _Shelf, name: str) -> None:

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import Connection, Executable
@@ -73,14 +73,21 @@ class Hands:
             self.waiting.popleft()()
         return count
 
+    def widen(self, width: int) -> None:
+        del width
+
     def end(self, within_s: float) -> bool:
+        del within_s
         self.ended = True
         self.work()
         return True
 
 
 class Upstream:
-    """Counts sessions: `fails` says what the nth try to open or delete raises; without `go_on` everything waits."""
+    """Counts sessions: `fails` says what the nth try to open or delete raises; without `go_on` everything waits.
+
+    Or, where `slow`, deletions only.
+    """
 
     def __init__(self, fails: Callable[[str, int], Exception | None] = lambda session, nth: None) -> None:
         self.sessions: list[str] = []  # that are there now
@@ -91,6 +98,7 @@ class Upstream:
         self.go_on = threading.Event()
         self.go_on.set()
         self.fails = fails
+        self.slow = False
         self._condition = threading.Condition()
 
     def open_session(self, account: Account) -> str:
@@ -98,7 +106,8 @@ class Upstream:
             self.opened += 1
             name = f"{account.id}/{self.opened}"
             self._condition.notify_all()
-        self._wait("", self.opened)
+        if not self.slow:
+            self._wait("", self.opened)
         with self._condition:
             self.sessions.append(name)
         return name
@@ -116,9 +125,9 @@ class Upstream:
                 self.sessions.remove(session)
             self._condition.notify_all()
 
-    def wait_for(self, predicate: Callable[[Upstream], object]) -> bool:
+    def wait_for(self, predicate: Callable[[Upstream], object], within_s: float = 10) -> bool:
         with self._condition:
-            return bool(self._condition.wait_for(lambda: predicate(self), 10))
+            return bool(self._condition.wait_for(lambda: predicate(self), within_s))
 
     def _wait(self, session: str, nth: int) -> None:
         assert self.go_on.wait(10)
@@ -148,6 +157,6 @@ def account_of(account_id: str) -> Account | None:
     return {account.id: account for account in (ONE, TWO)}.get(account_id)
 
 
-def logged(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
+def logged(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:
     """The events of this name."""
-    return [record for record in caplog.records if record.message == name and record.levelno >= logging.DEBUG]
+    return [record for record in caplog.records if record.message == name]

@@ -9,7 +9,7 @@ import pytest
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
-from gbproxy.errors import UpstreamError, UpstreamTimeout
+from gbproxy.errors import StorageUnavailable, UpstreamError, UpstreamTimeout
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.sweeper import Crew, Deletions
 from tests.pools import until
@@ -28,18 +28,19 @@ class House:
         self.rows: SessionRows = session_rows(database, clock)
         self.upstream = Upstream()
         self.hands = Hands()
-        self.pauses: list[float] = []
+        self.refused: set[str] = set()
         self.deletions = Deletions(
             self.rows,
             self.upstream.delete_session,
             account_of,
             self.hands,  # type: ignore[arg-type]
+            is_refused=lambda account: account.id in self.refused,
             clock=clock,
-            pause=self.pauses.append,
         )
 
     def round(self) -> int:
         """One round's deletions; how many that were."""
+        self.deletions.go_on()
         self.deletions.begin()
         return self.hands.work()
 
@@ -149,30 +150,63 @@ def test_one_session_that_cannot_be_deleted_holds_up_no_other(house: House) -> N
     assert (house.upstream.deleted, house.left) == (["s/1", "s/2"], ["s/bad"])
 
 
-def test_a_session_of_an_account_that_is_gone_is_tried_again_in_case_it_comes_back(house: House) -> None:
+@pytest.mark.parametrize("why", ["gone", "refused"])
+def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_try(house: House, why: str) -> None:
     gone = Account(id="gone", name="gone", csesidx="9", config_id="c", secure_c_ses="CSE.secret")
-    doomed(house.rows, "s/1", gone)
+    doomed(house.rows, "s/1", gone if why == "gone" else ONE)
+    house.refused = {"one"}
 
-    house.round()
+    for _ in range(20):
+        house.round()
+        house.clock.now += 1200
 
     assert house.upstream.tried == []
     assert house.left == ["s/1"]
-    assert house.rows.doomed(10) == []
-    house.clock.now += 40
-    assert [session.tries for session in house.rows.doomed(10)] == [1]
+    assert [session.tries for session in house.rows.doomed(10)] == [0]
+
+
+def test_the_sessions_of_an_account_that_is_accepted_again_are_deleted(house: House) -> None:
+    doomed(house.rows, "s/1")
+    house.refused = {"one"}
+    house.round()
+    house.refused = set()
+
+    house.round()
+    at_once = list(house.upstream.deleted)
+    house.clock.now += 1200
+    house.round()
+
+    assert (at_once, house.upstream.deleted) == ([], ["s/1"])
 
 
 def test_what_the_records_could_not_be_told_is_deleted_once_more(house: House) -> None:
     doomed(house.rows, "s/1")
     house.deletions.begin()
     house.database.away = True
-    with suppress(Exception):
+    with suppress(StorageUnavailable):
         house.hands.work()
     house.database.away = False
 
     house.round()
 
     assert (house.upstream.tried, house.left) == (["s/1", "s/1"], [])
+
+
+def test_an_outage_of_the_database_is_not_logged_as_a_bug(
+    database: FragileDatabase, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows, upstream, crew = session_rows(database, clock), Upstream(), Crew()
+    deletions = Deletions(rows, upstream.delete_session, account_of, crew, clock=clock)
+    upstream.go_on.clear()
+    doomed(rows, "s/1")
+    deletions.begin()
+    assert upstream.wait_for(lambda upstream: upstream.tried)
+
+    database.away = True
+    upstream.go_on.set()
+    assert crew.end(10)
+
+    assert logged(caplog, "sweeper.failed") == []
 
 
 def test_a_bug_in_a_deletion_ends_neither_the_others_nor_the_next_try(house: House) -> None:
@@ -213,30 +247,36 @@ def test_a_session_without_a_record_is_deleted(house: House) -> None:
 
     assert house.upstream.tried == []
     house.hands.work()
-    assert (house.upstream.deleted, house.pauses) == (["s/1"], [])
+    assert house.upstream.deleted == ["s/1"]
 
 
-def test_a_session_without_a_record_is_tried_again_by_itself_and_then_left(
+def test_a_session_without_a_record_is_tried_again_after_a_second_then_five_then_25_and_left(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.fails = broken
+    house.deletions.discard(UNRECORDED)
+    moments: list[float] = []
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.deletions.discard(UNRECORDED)
-        house.hands.work()
+        for second in range(60):
+            house.round()
+            moments += [float(second)] * (len(house.upstream.tried) - len(moments))
+            house.clock.now += 1
 
-    assert (house.upstream.tried, house.pauses) == (["s/1"] * 4, [1.0, 5.0, 25.0])
+    assert moments == [0, 1, 6, 31]
     [left] = logged(caplog, "session.left")
     assert (left.account, left.reason) == ("one", "upstream_timeout")
 
 
 def test_a_session_without_a_record_may_be_deleted_at_the_second_try(house: House) -> None:
     house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth == 1 else None
-
     house.deletions.discard(UNRECORDED)
-    house.hands.work()
 
-    assert (house.upstream.deleted, house.pauses) == (["s/1"], [1.0])
+    for _ in range(10):
+        house.round()
+        house.clock.now += 1
+
+    assert (house.upstream.tried, house.upstream.deleted) == (["s/1"] * 2, ["s/1"])
 
 
 def test_a_session_whose_record_is_there_after_all_is_forgotten_with_it(house: House) -> None:
@@ -272,28 +312,56 @@ def test_what_finds_no_hands_free_and_has_no_record_is_left_and_said_so(
 # The end
 
 
-def test_at_the_end_sessions_are_deleted_with_one_try_each(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    house.upstream.fails = lambda session, nth: UpstreamError("broken") if session == "s/bad" else None
-    sessions = [house.rows.add("one", name, stock=True) for name in ("s/bad", "s/1", "s/2")]
+def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_how_many_are_left(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = lambda session, nth: UpstreamError("broken") if session.startswith("s/bad") else None
+    sessions = [house.rows.add("one", name, stock=True) for name in ("s/bad1", "s/1", "s/bad2", "s/2")]
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.deletions.finish(sessions)
-        house.hands.work()
+        house.deletions.finish(sessions, 1.0)
 
-    assert house.upstream.tried == ["s/bad", "s/1", "s/2"]
-    assert house.left == ["s/bad"]  # for others to delete
+    assert house.upstream.tried == ["s/bad1", "s/1", "s/bad2", "s/2"]
+    assert sorted(house.left) == ["s/bad1", "s/bad2"]  # for others to delete
     [left] = logged(caplog, "session.left")
-    assert left.reason == "upstream_error"
+    assert (left.sessions, left.reason) == (2, "shutdown")
 
 
-def test_at_the_end_what_is_in_hand_already_is_not_deleted_twice(house: House) -> None:
-    session = doomed(house.rows, "s/1")
+def test_an_end_that_leaves_nothing_says_nothing(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "gbproxy"):
+        house.deletions.finish([house.rows.add("one", "s/1", stock=True)], 1.0)
+
+    assert house.left == []
+    assert logged(caplog, "session.left") == []
+
+
+def test_at_the_end_what_still_waits_is_deleted_too_and_nothing_twice(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting, other = doomed(house.rows, "s/1"), house.rows.add("one", "s/2", stock=True)
     house.deletions.begin()
 
-    house.deletions.finish([session])
-    house.hands.work()
+    with caplog.at_level(logging.DEBUG, "gbproxy"):
+        house.deletions.finish([waiting, other], 1.0)
 
-    assert house.upstream.tried == ["s/1"]
+    assert house.upstream.tried == ["s/1", "s/2"]
+    assert logged(caplog, "session.left") == []
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_at_the_end_what_waits_for_another_try_is_tried_once_more(
+    house: House, works: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = broken
+    house.deletions.discard(UNRECORDED)
+    house.hands.work()
+    house.upstream.fails = (lambda session, nth: None) if works else broken
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        house.deletions.finish([], 1.0)
+
+    assert house.upstream.tried == ["s/1", "s/1"]
+    assert [record.sessions for record in logged(caplog, "session.left")] == ([] if works else [1])
 
 
 def test_a_real_crew_deletes_what_is_doomed(database: FragileDatabase, clock: Clock) -> None:
