@@ -2,7 +2,7 @@
 
 import os
 
-exec(open("gunicorn.conf.py").read())  # noqa: S102, PTH123, SIM115  gunicorn reads its configuration in this way too
+exec(open("gunicorn.conf.py").read())  # noqa: SIM115  gunicorn reads its configuration in this way too
 
 import gevent  # noqa: E402
 from gevent import socket  # noqa: E402

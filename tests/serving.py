@@ -355,16 +355,17 @@ class Call:
     def __exit__(self, *_: object) -> None:
         self._sock.close()
 
-    def request(self, question: str = "Hello", *, stream: bool = True, request_id: str = "call") -> bytes:
+    def request(self, question: str | Messages = "Hello", *, stream: bool = True, request_id: str = "call") -> bytes:
         """The bytes of a chat completion request."""
-        body = json.dumps({"stream": stream, "messages": [{"role": "user", "content": question}]}).encode()
+        messages = [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+        body = json.dumps({"stream": stream, "messages": messages}).encode()
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {self._served.key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nx-request-id: {request_id}\r\n\r\n"
         )
         return head.encode() + body
 
-    def ask(self, question: str = "Hello", *, stream: bool = True, request_id: str = "call") -> Call:
+    def ask(self, question: str | Messages = "Hello", *, stream: bool = True, request_id: str = "call") -> Call:
         self.send(self.request(question, stream=stream, request_id=request_id))
         return self
 
@@ -582,12 +583,20 @@ class SharedUpstream(Simulator):
 
 
 @contextmanager
-def fronting(upstream: SharedUpstream, settings: Mapping[str, str]) -> Iterator[Front]:
-    """A gateway that many tests may use: what one of them teaches it can be taken from it before the next."""
+def fronting(upstream: SharedUpstream, settings: Mapping[str, str], *, stock: bool = True) -> Iterator[Front]:
+    """A gateway that many tests may use: what one of them teaches it can be taken from it before the next.
+
+    Without `stock` each request opens its own session and nothing else does, so that a test knows who makes which call.
+    """
     with tempfile.TemporaryDirectory() as folder:
         forget_socket = f"{folder}/forget"
         environment = upstream.environment() | settings | {"FORGET_SOCKET": forget_socket}
-        with serving(environment, command=FORGETFUL) as gateway:
+        stockless = Path(folder, "stockless.conf.py")
+        stockless.write_text(
+            'exec(open("tests/forgetful.conf.py").read())\nfrom gbproxy.sweeper import stock\nstock.SIZE = 0\n'
+        )
+        command = FORGETFUL if stock else tuple(str(stockless) if "conf.py" in part else part for part in FORGETFUL)
+        with serving(environment, command=command) as gateway:
             yield Front(upstream, gateway, forget_socket)
 
 
@@ -602,6 +611,10 @@ class Front:
     def renew(self) -> None:
         """Both as new, but for the cookies and tokens, which the gateway goes on using, and its stock of sessions."""
         self.upstream.reset()
+        self.forget()
+
+    def forget(self) -> None:
+        """Let the gateway forget what it has learnt of its accounts."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_WAIT_S)
             connection.connect(self.forget_socket)

@@ -35,6 +35,15 @@ class FakeUpstream:
     def delete_session(self, account: Account, session: str) -> None:
         pass
 
+    def probe(self, account: Account) -> None:
+        pass
+
+    def sign_in_ahead(self, account: Account, older_than_s: float) -> None:
+        pass
+
+    def warm(self) -> None:
+        pass
+
 
 @contextmanager
 def api(*events: ChatEvent | Exception, **settings: str) -> Iterator[tuple[InProcess, FakeUpstream]]:

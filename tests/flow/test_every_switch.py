@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from gbproxy.simulator import MAIN_FLOW_VALUES, SWITCH_VALUES, Speech, answer
 from tests.flow.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
-from tests.serving import Front, Reply, Served, SharedUpstream
+from tests.serving import Front, Reply, Served, SharedUpstream, fronting
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 either_framing = pytest.mark.parametrize("framing", ["json", "sse"])
@@ -38,6 +41,22 @@ TOGETHER: list[dict[str, Any]] = [
     {"sse_lines": "crlf", "sse_comments": True, "sse_multiline": True, "cuts": "1"},
     {"clock_skew_s": 3600.0, "getoxsrf": "refreshcookies"},
 ]
+
+
+@pytest.fixture(scope="module")
+def fronts() -> Iterator[Callable[[str], Front]]:
+    """Gateways without a stock of sessions: each request meets every kind of call, and nobody else makes any."""
+    made: dict[str, Front] = {}
+    with ExitStack() as stack:
+
+        def front(framing: str) -> Front:
+            if framing not in made:
+                upstream = stack.enter_context(SharedUpstream())
+                settings = {"UPSTREAM_STREAM": framing, "LOG_LEVEL": "debug"}
+                made[framing] = stack.enter_context(fronting(upstream, settings, stock=False))
+            return made[framing]
+
+        yield front
 
 
 def assert_is_the_upstreams(reply: Reply) -> None:
@@ -95,7 +114,7 @@ def test_the_answer_arrives_to_the_letter_when_several_things_are_unusual(
 def test_the_answer_arrives_to_the_letter_under_any_mixture(
     front: Front, switches: dict[str, Any], stream: bool
 ) -> None:
-    front.upstream.reset()
+    front.renew()
     front.upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
     front.upstream.set(**switches)
     front.upstream.revoke_tokens()
@@ -118,9 +137,18 @@ def test_a_sign_in_that_cannot_succeed_is_told(
     assert reply.status == 502
     assert reply.error["code"] == ("upstream_auth_failed" if mode in REFUSED else "upstream_error")
     assert reply.headers["x-should-retry"] == "false"
-    if mode in REFUSED:  # at once, or after one renewal of the cookies that was no use
+    if mode in REFUSED:  # at once, or after one renewal of the cookies that was no use, for each pair that is known
         assert "SECURE_C_SES" in reply.error["message"]
-        assert len(upstream.calls("getoxsrf")) == (2 if mode == "refreshcookies_dead" else 1)
+        asked, renewed = (cookies_of(upstream, name) for name in ("getoxsrf", "refreshcookies"))
+        tried = renewed if mode == "refreshcookies_dead" else asked
+        assert len(tried) <= 2  # those that were renewed before, and those that are configured
+        assert set(tried.values()) == {1}
+        assert asked.total() == tried.total() + renewed.total()
+
+
+def cookies_of(upstream: SharedUpstream, name: str) -> Counter[str]:
+    """With which cookies this was called, and how often with each."""
+    return Counter(request.headers["cookie"] for request in upstream.calls(name))
 
 
 def test_every_way_to_refuse_a_sign_in_has_its_error() -> None:

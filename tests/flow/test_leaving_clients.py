@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from gbproxy.simulator import Action, HoldHeaders, Rst, Stall, Text, answer
-from tests.serving import Served, SharedUpstream, serving
+from tests.flow.chats import Chat, session_of, used_sessions, user
+from tests.serving import Call, Front, Served, SharedUpstream, fronting, serving
 
 NOTICED_S = 0.2
 NOTICED_BEHIND_PIPELINED_S = 0.4
@@ -27,12 +28,10 @@ STREAM, OPENING, SIGN_IN = "widgetStreamAssist", "widgetCreateSession", "getoxsr
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 ways = pytest.mark.parametrize("way", ["fin", "rst", "half", "fin after others", "rst after others"])
 
-PHASES: dict[str, tuple[str, tuple[Action, ...]]] = {
-    "signing in": (SIGN_IN, (HoldHeaders(),)),
-    "opening a session": (OPENING, (HoldHeaders(),)),
-    "before the first byte": (STREAM, (HoldHeaders(),)),
-    "after the head": (STREAM, (Stall(),)),
-    "mid-stream": (STREAM, (Text("Half "), Stall())),
+PHASES: dict[str, tuple[Action, ...]] = {
+    "before the first byte": (HoldHeaders(),),
+    "after the head": (Stall(),),
+    "mid-stream": (Text("Half "), Stall()),
 }
 
 
@@ -47,6 +46,19 @@ def one_place(upstream_of_one: SharedUpstream) -> Iterator[Served]:
     """A gateway with one account that gives one answer at a time."""
     with serving(upstream_of_one.environment(), ACCOUNT_CONCURRENCY="1") as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def front_without_stock() -> Iterator[Front]:
+    with SharedUpstream() as made, fronting(made, {"LOG_LEVEL": "debug"}, stock=False) as front:
+        yield front
+
+
+@pytest.fixture
+def without_stock(front_without_stock: Front) -> Front:
+    """A gateway in which nobody but the requests opens sessions, and the simulator behind it."""
+    front_without_stock.renew()
+    return front_without_stock
 
 
 def best(record: Record, what: str, limit_s: float, attempt: Callable[[str], float]) -> None:
@@ -65,44 +77,108 @@ def assert_logged_as_gone(gateway: Served, request_id: str) -> None:
     assert gateway.events("request.crashed") == []
 
 
+def ask_before(call: Call, way: str) -> None:
+    """The connection has carried other requests already, where the way says so."""
+    for number in range(2 if way.endswith("after others") else 0):
+        assert call.ask("Before", stream=number == 0, request_id="before").reply().succeeded
+
+
 @ways
 @streamed_or_not
 @pytest.mark.parametrize("phase", PHASES)
 def test_the_upstream_is_left_at_once(
     gateway: Served, upstream: SharedUpstream, phase: str, stream: bool, way: str, record_property: Record
 ) -> None:
-    path, script = PHASES[phase]
-
     def attempt(request_id: str) -> float:
         upstream.reset()
         with gateway.call() as call:
-            for number in range(2 if way.endswith("after others") else 0):
-                assert call.ask("Before", stream=number == 0, request_id="before").reply().succeeded
-            assert upstream.wait_for(lambda: not upstream.alive_sessions())
-            upstream.script(*script, path=path)
-            if path == SIGN_IN:
-                upstream.revoke_tokens()
-            before = len(upstream.calls(path))
+            ask_before(call, way)
+            upstream.script(*PHASES[phase])
+            assert upstream.wait_for(lambda: upstream.open_streams == 0)
             call.ask(stream=stream, request_id=request_id)
-            assert upstream.wait_for(lambda: len(upstream.calls(path)) > before)
+            assert upstream.wait_for(lambda: upstream.open_streams == 1)
             if phase == "mid-stream" and stream:
                 call.read_until(b"Half ")
-            held = upstream.open_streams if path == STREAM else upstream.open_connections
+            *kept, left = used_sessions(upstream)
 
             left_at = time.monotonic()
             call.leave(way.partition(" ")[0])
-            # The session's deletion may open a connection of its own, so streams are counted where there is one.
-            assert upstream.wait_for(
-                lambda: (upstream.open_streams if path == STREAM else upstream.open_connections) < held
-            )
+            assert upstream.wait_for(lambda: upstream.open_streams == 0)
             noticed_s = time.monotonic() - left_at
 
             assert_logged_as_gone(gateway, request_id)
-        assert upstream.wait_for(lambda: path == OPENING or not upstream.alive_sessions())
+        assert upstream.wait_for(lambda: left.deleted)
+        assert not any(session.deleted for session in kept)
         return noticed_s
 
     kind = "streamed" if stream else "whole"
     best(record_property, f"{phase}, {kind}, {way}", NOTICED_S, attempt)
+
+
+@ways
+@streamed_or_not
+def test_a_sign_in_is_left_at_once(without_stock: Front, stream: bool, way: str, record_property: Record) -> None:
+    upstream, gateway = without_stock.upstream, without_stock.gateway
+
+    def attempt(request_id: str) -> float:
+        upstream.reset()
+        chat = Chat(gateway)
+        chat.say("Hello")
+        (begun,) = used_sessions(upstream)
+        with gateway.call() as call:
+            ask_before(call, way)
+            upstream.script(HoldHeaders(), path=SIGN_IN)
+            upstream.revoke_tokens()
+            before = len(upstream.calls(SIGN_IN))
+            call.ask([*chat.messages, user("Go on")], stream=stream, request_id=request_id)
+            assert upstream.wait_for(lambda: len(upstream.calls(SIGN_IN)) > before)
+            held = upstream.open_connections
+
+            left_at = time.monotonic()
+            call.leave(way.partition(" ")[0])
+            assert upstream.wait_for(lambda: upstream.open_connections < held)
+            noticed_s = time.monotonic() - left_at
+
+            assert_logged_as_gone(gateway, request_id)
+        assert session_of(upstream.calls(STREAM)[-1]) == begun.short_name
+        assert begun.queries == ["Hello"]
+        assert upstream.wait_for(lambda: begun.deleted)
+        return noticed_s
+
+    best(record_property, f"signing in, {'streamed' if stream else 'whole'}, {way}", NOTICED_S, attempt)
+
+
+@ways
+@streamed_or_not
+def test_one_that_leaves_while_its_session_is_opened_is_let_go_at_once_and_the_session_deleted(
+    without_stock: Front, stream: bool, way: str, record_property: Record
+) -> None:
+    upstream, gateway = without_stock.upstream, without_stock.gateway
+
+    def attempt(request_id: str) -> float:
+        upstream.reset()
+        gateway.ask("Sign in, should it be time")
+        with gateway.call() as call:
+            ask_before(call, way)
+            known = upstream.sessions.keys()
+            upstream.control_delay_s = 0.5
+            before = len(upstream.calls(OPENING))
+            call.ask(stream=stream, request_id=request_id)
+            assert upstream.wait_for(lambda: len(upstream.calls(OPENING)) > before)
+
+            left_at = time.monotonic()
+            call.leave(way.partition(" ")[0])
+            gateway.wait_for_event("request.done", lambda line: line["request_id"] == request_id)
+            noticed_s = time.monotonic() - left_at
+
+            assert_logged_as_gone(gateway, request_id)
+        assert upstream.wait_for(lambda: upstream.sessions.keys() - known)
+        (opened,) = (session for id_, session in upstream.sessions.items() if id_ not in known)
+        assert upstream.wait_for(lambda: opened.deleted)
+        assert opened.queries == []
+        return noticed_s
+
+    best(record_property, f"opening a session, {'streamed' if stream else 'whole'}, {way}", NOTICED_S, attempt)
 
 
 @streamed_or_not
@@ -186,13 +262,17 @@ def test_a_client_that_leaves_during_the_pause_before_the_second_try_is_noticed(
 
 
 def test_others_who_wait_for_the_same_sign_in_are_served_when_the_one_that_made_it_leaves(
-    gateway: Served, upstream: SharedUpstream
+    without_stock: Front,
 ) -> None:
+    upstream, gateway = without_stock.upstream, without_stock.gateway
+    chat = Chat(gateway)
+    chat.say("Hello")
+    upstream.reset()
     upstream.revoke_tokens()
     upstream.script(HoldHeaders(), path=SIGN_IN)
 
     with gateway.call() as first, gateway.call() as second:
-        first.ask("first")
+        first.ask([*chat.messages, user("first")])  # in a session that is there already: it signs in by itself
         assert upstream.wait_for(lambda: len(upstream.calls(SIGN_IN)) == 1)
         second.ask("second")
         time.sleep(0.1)

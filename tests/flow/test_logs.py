@@ -26,7 +26,7 @@ from gbproxy.simulator import (
     thoughts_only,
 )
 from tests.flow.texts import TEXT
-from tests.serving import KEY, Served, SharedUpstream, serving
+from tests.serving import KEY, Front, Served, SharedUpstream, fronting, serving
 
 EVERY_LINE = {"timestamp", "level", "event", "logger", "request_id"}
 ASKED, SAID, THOUGHT, FOREIGN = "PROMPTMARK", "ANSWERMARK", "THOUGHTMARK", "FOREIGNMARK"
@@ -116,25 +116,29 @@ def test_probes_are_told_at_debug_level_only(gateway: Served) -> None:
     assert gateway.log_of(reply)["level"] == "debug"
 
 
-def test_all_lines_of_a_request_carry_its_id(gateway: Served, upstream: SharedUpstream) -> None:
-    upstream.revoke_tokens()
+def test_all_lines_of_a_request_carry_its_id() -> None:
+    settings = {"LOG_LEVEL": "debug"}
+    with SharedUpstream() as upstream, fronting(upstream, settings, stock=False) as front:  # nobody else signs in
+        gateway = front.gateway
+        upstream.script(*http_error(500, "INTERNAL"))
 
-    reply = gateway.ask(headers={"x-request-id": "my-own.id_1"}, model="gpt-4o")
+        reply = gateway.ask(headers={"x-request-id": "my-own.id_1"}, model="gpt-4o")
 
+        gateway.log_of(reply)
+        events = [line["event"] for line in gateway.log_lines() if line["request_id"] == "my-own.id_1"]
     assert reply.headers["x-request-id"] == "my-own.id_1"
-    gateway.log_of(reply)
-    events = [line["event"] for line in gateway.log_lines() if line["request_id"] == "my-own.id_1"]
-    assert events == ["model.mapped", "token.refreshed", "request.done"]
+    assert events == ["model.mapped", "token.refreshed", "attempt.failed", "request.done"]
 
 
 def test_nothing_that_was_said_and_no_secret_enters_the_log() -> None:
-    with SharedUpstream() as upstream, serving(upstream.environment(), LOG_LEVEL="debug") as gateway:
+    with SharedUpstream() as upstream, fronting(upstream, {"LOG_LEVEL": "debug"}) as front:
+        gateway = front.gateway
         upstream.set(getoxsrf="refreshcookies")
         cookies = [upstream.account.secure_c_ses, upstream.account.host_c_oses]
 
-        _use_it_in_every_way(gateway, upstream)
+        _use_it_in_every_way(front)
 
-        upstream.wait_for(lambda: not upstream.alive_sessions())
+        gateway.wait_for_event("session.deleted")
         assert gateway.stop() == 0
         written = gateway.process.stdout + gateway.stderr
         bearers = {r.headers["authorization"].split()[1] for r in upstream.requests if "authorization" in r.headers}
@@ -159,14 +163,17 @@ def test_nothing_that_was_said_and_no_secret_enters_the_log() -> None:
         "model.mapped",
         "session.deleted",
         "request.refused",
+        "account.cooling",
+        "account.refused",
     }
     assert [secret for secret in secrets if secret in written] == []
     assert [mark for mark in (ASKED, SAID, THOUGHT, FOREIGN) if mark in written] == []
     assert [session for session in sessions if session in written] == []
 
 
-def _use_it_in_every_way(gateway: Served, upstream: SharedUpstream) -> None:
+def _use_it_in_every_way(front: Front) -> None:
     """Success and failure, streamed and not, with marks wherever somebody's words could come from."""
+    gateway, upstream = front.gateway, front.upstream
     half = (Text(f"{SAID} "), Fin())
     error = f"What is {ASKED}? {FOREIGN}"
     for stream in (False, True):
@@ -192,15 +199,23 @@ def _use_it_in_every_way(gateway: Served, upstream: SharedUpstream) -> None:
             (Head(200, {"Content-Type": "text/html"}), Write(SAID.encode()), End()),
             (Head(302, {"Location": f"http://{FOREIGN}.invalid/{FOREIGN}"}), End()),
         ):
+            front.forget()  # an account that cools is not asked
             upstream.script(*script)
+            asked = len(upstream.calls("widgetStreamAssist"))
             gateway.ask(f"Say {ASKED}", stream=stream, user=ASKED, metadata={ASKED: ASKED}, include_reasoning=stream)
+            assert len(upstream.calls("widgetStreamAssist")) > asked
             upstream.clear_scripts()
     for path in ("widgetCreateSession", "widgetDeleteSession", "getoxsrf"):
         # Nothing that a client says is sent there, so these words may be told.
+        front.forget()
         upstream.script(*http_error(400, "INVALID_ARGUMENT", "Invalid value."), path=path, times=3)
+        upstream.script(*half)  # so that there is a session to delete
+        called = len(upstream.calls(path))
         upstream.revoke_tokens()
         gateway.ask(ASKED)
+        assert upstream.wait_for(lambda path=path, called=called: len(upstream.calls(path)) > called)
         upstream.clear_scripts()
+    front.forget()
     gateway.ask(ASKED, model="gpt-4o")
     gateway.ask(ASKED, headers={"Authorization": "Bearer sk-a-wrong-key-0123456789"})
     gateway.ask(ASKED, headers={"x-request-id": f"bad id {ASKED}", "Referer": f"http://{ASKED}/"})

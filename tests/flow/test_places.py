@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import Element, Final, Rst, Stall, Text, answer, overloaded
-from tests.serving import Call, Served, SharedUpstream, resident_bytes, serving
+from tests.serving import Call, Front, Served, SharedUpstream, fronting, resident_bytes, serving
 
 HEARTBEAT_S = 0.2
 WAIT_S = 2.0
@@ -104,12 +104,10 @@ def test_the_place_is_free_again_after_all_that(one_answer: tuple[SharedUpstream
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[tuple[SharedUpstream, Served]]:
-    with (
-        SharedUpstream() as upstream,
-        serving(upstream.environment(), WORKER_CONNECTIONS=str(WORKER_PLACES), ACCOUNT_CONCURRENCY="100") as served,
-    ):
-        yield upstream, served
+def small() -> Iterator[Front]:
+    settings = {"WORKER_CONNECTIONS": str(WORKER_PLACES), "ACCOUNT_CONCURRENCY": "100"}
+    with SharedUpstream() as upstream, fronting(upstream, settings) as made:
+        yield made
 
 
 def held(stack: ExitStack, upstream: SharedUpstream, served: Served, count: int) -> list[Call]:
@@ -122,11 +120,9 @@ def held(stack: ExitStack, upstream: SharedUpstream, served: Served, count: int)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_beyond_the_worker_s_places_the_answer_is_an_overload_at_once(
-    small: tuple[SharedUpstream, Served], stream: bool
-) -> None:
-    upstream, served = small
-    upstream.reset()
+def test_beyond_the_worker_s_places_the_answer_is_an_overload_at_once(small: Front, stream: bool) -> None:
+    upstream, served = small.upstream, small.gateway
+    small.renew()
 
     with ExitStack() as stack:
         held(stack, upstream, served, WORKER_PLACES)
@@ -145,11 +141,11 @@ def test_beyond_the_worker_s_places_the_answer_is_an_overload_at_once(
 @pytest.mark.parametrize(
     "end", ["success", "error", "error after content", "fin", "rst", "whole", "whole error", "bad"]
 )
-def test_a_place_is_given_back_however_the_answer_ended(small: tuple[SharedUpstream, Served], end: str) -> None:
-    upstream, served = small
-    upstream.reset()
+def test_a_place_is_given_back_however_the_answer_ended(small: Front, end: str) -> None:
+    upstream, served = small.upstream, small.gateway
 
     for _ in range(2 * WORKER_PLACES):
+        small.renew()  # an account that cools is not asked at all
         match end:
             case "success":
                 assert served.ask(stream=True).succeeded
@@ -169,6 +165,7 @@ def test_a_place_is_given_back_however_the_answer_ended(small: tuple[SharedUpstr
                     call.leave(end)
                     assert upstream.wait_for(lambda: upstream.open_streams == 0)
 
+    small.renew()
     with ExitStack() as stack:
         assert len(held(stack, upstream, served, WORKER_PLACES)) == WORKER_PLACES
     assert upstream.wait_for(lambda: upstream.open_streams == 0)

@@ -8,68 +8,108 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gbproxy.simulator import Action, Simulator, Text, answer, http_error, overloaded, thoughts_only
+from gbproxy.simulator import Action, Fin, Simulator, Text, answer, http_error, overloaded, thoughts_only
+from gbproxy.sweeper import deletions
+from tests.flow.chats import STREAM, Chat, session_of, used_sessions
 from tests.serving import Served, SharedUpstream, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 
 @streamed_or_not
+def test_a_session_is_kept_after_a_whole_answer(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+    chat = Chat(gateway)
+
+    chat.say("First", stream=stream)
+    chat.say("Second", stream=stream)
+
+    (session,) = used_sessions(upstream)
+    assert session.queries == ["First", "Second"]
+    assert upstream.alive_sessions() == [session.short_name]
+
+
+@streamed_or_not
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param(answer("All is well."), id="success"),
         pytest.param(overloaded(), id="failure"),
         pytest.param(thoughts_only(), id="no answer"),
-        pytest.param((Text("Half"), *thoughts_only()), id="half"),
+        pytest.param((Text("Half"), Fin()), id="half"),
     ],
 )
-def test_a_session_is_made_for_a_request_and_deleted_after_it(
+def test_a_session_is_deleted_after_what_was_no_whole_answer(
     gateway: Served, upstream: SharedUpstream, script: tuple[Action, ...], stream: bool
 ) -> None:
     upstream.script(*script)
 
     gateway.ask(stream=stream)
 
-    assert upstream.wait_for(lambda: upstream.calls("widgetDeleteSession"))
-    assert upstream.wait_for(lambda: not upstream.alive_sessions())
-    (created,) = upstream.calls("widgetCreateSession")
-    (deleted,) = upstream.calls("widgetDeleteSession")
-    (asked,) = upstream.calls("widgetStreamAssist")
-    assert created.body["createSessionRequest"] == {"session": {"name": "", "displayName": ""}}
-    assert deleted.body["deleteSessionRequest"]["name"] == asked.body["streamAssistRequest"]["session"]
+    (session,) = used_sessions(upstream)
+    assert upstream.wait_for(lambda: session.deleted)
+    assert deletions_of(upstream).count(session.short_name) == 1
+
+
+@streamed_or_not
+def test_without_conversations_a_session_is_made_for_a_request_and_deleted_after_it(stream: bool) -> None:
+    with SharedUpstream() as upstream, in_process(upstream.environment(), SESSION_TIMEOUT="0") as gateway:
+        chat = Chat(gateway)
+        replies = [chat.ask([*chat.messages, {"role": "user", "content": text}], stream=stream) for text in "ab"]
+        sessions = used_sessions(upstream)
+
+        assert upstream.wait_for(lambda: all(session.deleted for session in sessions))
+        created = upstream.calls("widgetCreateSession")
+        deleted = deletions_of(upstream)
+
+    assert all(reply.succeeded for reply in replies)
+    assert [session.queries for session in sessions] == [["a"], ["b"]]
+    assert all(deleted.count(session.short_name) == 1 for session in sessions)
+    wanted = {"session": {"name": "", "displayName": ""}}
+    assert [call.body["createSessionRequest"] for call in created] == [wanted] * len(created)
 
 
 @streamed_or_not
 def test_the_answer_does_not_wait_for_the_deletion(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
-    gateway.ask("Sign in, should it be time")
+    chat = Chat(gateway)
+    chat.say("Sign in, should it be time")
+    (session,) = used_sessions(upstream)
     upstream.control_delay_s = 0.6
+    upstream.script(Text("Half "), Fin())
 
     started = time.monotonic()
-    reply = gateway.ask(stream=stream)
+    reply = chat.say("Go on", stream=stream)
     elapsed_s = time.monotonic() - started
 
-    assert reply.succeeded
-    assert 0.6 <= elapsed_s < 1.2  # once, for the creation
-    assert upstream.wait_for(lambda: not upstream.alive_sessions())
+    assert not reply.succeeded
+    assert session.queries == ["Sign in, should it be time", "Go on"]
+    assert elapsed_s < 0.6
+    assert upstream.wait_for(lambda: session.deleted)
 
 
-def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(gateway: Served, upstream: SharedUpstream) -> None:
-    upstream.script(*http_error(500, "INTERNAL"), path="widgetDeleteSession")
+def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deletions, "_FIRST_PAUSE_S", 0.1)
+    with SharedUpstream() as upstream, in_process(upstream.environment(), SESSION_TIMEOUT="0") as gateway:
+        upstream.script(*http_error(500, "INTERNAL"), path="widgetDeleteSession")
 
-    reply = gateway.ask()
+        replies = [gateway.ask()]
+        assert upstream.wait_for(lambda: deletions_of(upstream))
+        replies.append(gateway.ask())
 
-    assert reply.succeeded
-    assert upstream.wait_for(lambda: not upstream.alive_sessions())
-    assert len(upstream.calls("widgetDeleteSession")) == 2
+        assert upstream.wait_for(lambda: all(session.deleted for session in used_sessions(upstream)))
+        (refused, *_) = tried = deletions_of(upstream)
+    assert all(reply.succeeded for reply in replies)
+    assert tried.count(refused) == 2
 
 
-def test_no_session_is_used_twice(gateway: Served, upstream: SharedUpstream) -> None:
+def deletions_of(upstream: SharedUpstream) -> list[str]:
+    """The sessions that were to be deleted, in the order of the calls."""
+    return [call.body["deleteSessionRequest"]["name"] for call in upstream.calls("widgetDeleteSession")]
+
+
+def test_no_session_is_used_by_two_conversations(gateway: Served, upstream: SharedUpstream) -> None:
     for _ in range(3):
         gateway.ask()
 
-    sessions = [r.body["streamAssistRequest"]["session"] for r in upstream.calls("widgetStreamAssist")]
-    assert len(set(sessions)) == 3
+    assert len({session_of(call) for call in upstream.calls(STREAM)}) == 3
 
 
 def test_a_lost_session_gets_one_fresh_one(gateway: Served, upstream: SharedUpstream) -> None:
@@ -78,7 +118,8 @@ def test_a_lost_session_gets_one_fresh_one(gateway: Served, upstream: SharedUpst
     reply = gateway.ask()
 
     assert reply.succeeded
-    assert len(upstream.calls("widgetCreateSession")) == 2
+    lost, fresh = [session_of(call) for call in upstream.calls(STREAM)]
+    assert lost != fresh
     assert gateway.log_of(reply)["attempts"] == 2
 
 

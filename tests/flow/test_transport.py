@@ -6,23 +6,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from gbproxy.simulator import End, Head, Simulator, Speech, answer
+from gbproxy.simulator import End, Fin, Head, Simulator, Speech, Text, answer
+from gbproxy.sweeper import stock
 from tests.flow.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
-from tests.serving import Front, Served, SharedUpstream, in_process, serving
+from tests.serving import Front, Served, SharedUpstream, fronting, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 
 @pytest.fixture(scope="module")
 def secure_front() -> Iterator[Front]:
-    with SharedUpstream(tls=True) as upstream, serving(upstream.environment()) as gateway:
-        yield Front(upstream, gateway)
+    with SharedUpstream(tls=True) as upstream, fronting(upstream, {}) as made:
+        yield made
 
 
 @streamed_or_not
 @pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
 def test_an_upstream_behind_tls_is_trusted_by_its_own_authority(secure_front: Front, gzip: bool, stream: bool) -> None:
-    secure_front.upstream.reset()
+    secure_front.renew()
     secure_front.upstream.set(gzip=gzip, cuts="random")
     secure_front.upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
 
@@ -68,24 +69,24 @@ def test_connections_are_used_again(gateway: Served, upstream: SharedUpstream) -
     for _ in range(8):
         assert gateway.ask().status == 200
 
-    assert upstream.wait_for(lambda: len(upstream.calls("widgetDeleteSession")) == 8)
-    # One for the answers, and one or two for the deletions that go on beside them.
+    # One for the answers, and a few for the sessions that are made beside them.
     assert len({request.connection for request in upstream.requests}) <= 4
     streams = upstream.calls("widgetStreamAssist")
+    assert len(streams) == 8
     assert len({request.connection for request in streams}) <= 3
 
 
 @pytest.mark.parametrize("path", ["widgetCreateSession", "widgetStreamAssist"])
 @streamed_or_not
-def test_a_redirect_is_not_followed_with_the_token(
-    gateway: Served, upstream: SharedUpstream, path: str, stream: bool
-) -> None:
-    with Simulator() as elsewhere:
+def test_a_redirect_is_not_followed_with_the_token(path: str, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stock, "SIZE", 0)  # the request itself opens its session
+    with Simulator() as elsewhere, Simulator() as upstream, in_process(upstream.environment()) as gateway:
         target = f"{elsewhere.url}/v1alpha/locations/global/{path}"
         upstream.script(Head(307, {"Location": target}), End(), path=path, times=2)
 
         reply = gateway.ask(stream=stream)
 
+        assert upstream.calls(path)
         assert elsewhere.requests == []
     assert reply.status == 502
     assert reply.error["code"] == "upstream_error"
@@ -93,10 +94,12 @@ def test_a_redirect_is_not_followed_with_the_token(
 
 def test_cookies_go_to_the_sign_in_only_and_tokens_to_the_api_only(gateway: Served, upstream: SharedUpstream) -> None:
     upstream.revoke_tokens()
+    gateway.ask()
+    upstream.script(Text("Half "), Fin())
 
     gateway.ask()
 
-    upstream.wait_for(lambda: upstream.calls("widgetDeleteSession"))
+    assert upstream.wait_for(lambda: upstream.calls("widgetDeleteSession"))
     for request in upstream.requests:
         is_sign_in = request.name == "getoxsrf"
         assert ("cookie" in request.headers) is is_sign_in
@@ -107,6 +110,7 @@ def test_a_request_says_upstream_what_its_own_page_would_say(gateway: Served, up
     gateway.ask("Hello", model="gemini-2.5-pro", headers={"Accept-Language": "xx", "Cookie": "a=b", "X-Other": "1"})
 
     (request,) = upstream.calls("widgetStreamAssist")
+    (session,) = upstream.alive_sessions()
     assert request.headers["origin"] == upstream.url
     assert request.headers["referer"] == f"{upstream.url}/"
     assert request.headers["accept-encoding"] == "gzip, deflate"
@@ -116,7 +120,7 @@ def test_a_request_says_upstream_what_its_own_page_would_say(gateway: Served, up
         "configId": upstream.account.config_id,
         "additionalParams": {"token": "-"},
         "streamAssistRequest": {
-            "session": next(iter(reversed(upstream.sessions.values()))).short_name,
+            "session": session,
             "query": {"parts": [{"text": "Hello"}]},
             "filter": "",
             "fileIds": [],

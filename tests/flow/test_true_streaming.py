@@ -69,7 +69,7 @@ def test_deltas_come_out_of_the_sdk_in_the_pace_of_the_upstream(
 
 def test_words_that_arrive_together_leave_in_one_piece(gateway: Served, upstream: SharedUpstream) -> None:
     upstream.script(*answer(*WORDS))
-    upstream.set(cuts="joined")
+    upstream.set(cuts="joined", layout="compact")  # so small that the first read takes all of it
 
     arrived = list(gateway.pieces())
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import openai
 import pytest
@@ -47,6 +49,8 @@ from gbproxy.simulator import (
     thoughts_only,
     u_token_only,
 )
+from gbproxy.sweeper import stock
+from tests.flow.chats import used_sessions
 from tests.flow.texts import CJK, EMOJI
 from tests.serving import DONE, LogLine, Reply, Served, SharedUpstream, in_process
 
@@ -60,32 +64,49 @@ class Told:
 
     status: int
     code: str
-    retry_after: str | None = None
+    retry_after: Callable[[], range] | None = None  # the seconds that may be named
     should_retry: str | None = None
+
+
+def between(least: int, most: int) -> Callable[[], range]:
+    return lambda: range(least, most + 1)
+
+
+def exactly(seconds: int) -> Callable[[], range]:
+    return between(seconds, seconds)
+
+
+def until_midnight() -> range:
+    """In Los Angeles, where quotas of the day begin anew; give or take what the request took."""
+    now = datetime.datetime.now(ZoneInfo("America/Los_Angeles"))
+    midnight = datetime.datetime.combine(now.date() + datetime.timedelta(days=1), datetime.time.min, now.tzinfo)
+    left = math.ceil(midnight.timestamp() - now.timestamp())
+    return range(left - 1, left + 30)
 
 
 ERROR = Told(502, "upstream_error", should_retry="false")
 AUTH = Told(502, "upstream_auth_failed", should_retry="false")
 TIMEOUT = Told(504, "upstream_timeout", should_retry="false")
-OVERLOADED = Told(503, "upstream_overloaded", retry_after="10")
-QUOTA = Told(429, "insufficient_quota", retry_after="60", should_retry="false")
+OVERLOADED = Told(503, "upstream_overloaded", retry_after=between(5, 15))
+QUOTA = Told(429, "insufficient_quota", retry_after=exactly(60), should_retry="false")
+DAILY = Told(429, "insufficient_quota", retry_after=until_midnight, should_retry="false")
 REFUSED = Told(400, "invalid_request_error")
 TOO_LONG = Told(400, "context_length_exceeded")
 
 BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
     "overloaded": (overloaded(), OVERLOADED),
-    "overloaded, for so long": (overloaded(3), Told(503, "upstream_overloaded", "3")),
+    "overloaded, for so long": (overloaded(3), Told(503, "upstream_overloaded", exactly(3))),
     "overloaded by its front end": (http_error(503, "UNAVAILABLE"), OVERLOADED),
     "overloaded, says a page": (html_error(503), OVERLOADED),
     "overloaded, in details only": (details_only_error(), OVERLOADED),
     "overloaded, in the stream": (in_stream_error(reason="LLM_OVERLOADED"), OVERLOADED),
     "overloaded, in a header": (
         http_error(503, "UNAVAILABLE", headers={"Retry-After": "17"}),
-        Told(503, "upstream_overloaded", "17"),
+        Told(503, "upstream_overloaded", exactly(17)),
     ),
     "quota": (quota(), QUOTA),
-    "quota of the day": (quota(daily=True), QUOTA),
-    "quota, for so long": (quota(retry_delay_s=7.2), Told(429, "insufficient_quota", "8", "false")),
+    "quota of the day": (quota(daily=True), DAILY),
+    "quota, for so long": (quota(retry_delay_s=7.2), Told(429, "insufficient_quota", exactly(8), "false")),
     "quota, in an array": (array_wrapped_error(), QUOTA),
     "quota, in the stream": (in_stream_error(), QUOTA),
     "out of time": (http_error(504, "DEADLINE_EXCEEDED"), TIMEOUT),
@@ -96,7 +117,6 @@ BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
         http_error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed."),
         TOO_LONG,
     ),
-    "denied": (http_error(403, "PERMISSION_DENIED"), AUTH),
     "failed precondition": (failed_precondition(), ERROR),
     "thoughts only": (thoughts_only(), ERROR),
     "empty body, unavailable": (empty_body(503), OVERLOADED),
@@ -140,7 +160,11 @@ AFTER_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
 def assert_told(reply: Reply, told: Told) -> None:
     assert reply.status == told.status, reply.body
     assert reply.error["code"] == told.code
-    assert reply.headers["Retry-After"] == told.retry_after
+    retry_after = reply.headers["Retry-After"]
+    if told.retry_after is None:
+        assert retry_after is None
+    else:
+        assert int(retry_after) in told.retry_after()
     assert reply.headers["x-should-retry"] == told.should_retry
     assert reply.headers["x-request-id"]
     assert reply.error["message"]
@@ -208,7 +232,20 @@ def test_a_passing_failure_is_not_seen_when_the_second_try_succeeds(
     assert gateway.log_of(reply)["attempts"] == 2
     (failure,) = attempts_failed(gateway, reply)
     assert failure["code"] == told.code
-    assert upstream.wait_for(lambda: not upstream.alive_sessions())
+    failed, answered = used_sessions(upstream)
+    assert upstream.wait_for(lambda: failed.deleted)
+    assert not answered.deleted
+
+
+@streamed_or_not
+def test_a_denial_in_a_session_of_the_request_s_own_is_told(stream: bool, without_stock: None) -> None:
+    with Simulator() as upstream, in_process(upstream.environment()) as gateway:
+        upstream.script(*http_error(403, "PERMISSION_DENIED"))
+
+        reply = gateway.ask(stream=stream)
+
+    assert_told(reply, AUTH)
+    assert reply.headers["x-gbproxy-attempts"] == "1"
 
 
 @streamed_or_not
@@ -224,6 +261,12 @@ def test_an_answer_without_content_is_told_at_once(gateway: Served, upstream: Sh
 SIGN_IN, OPENING = "getoxsrf", "widgetCreateSession"
 
 
+@pytest.fixture
+def without_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request of an app in this process opens its own session, and nothing else does."""
+    monkeypatch.setattr(stock, "SIZE", 0)
+
+
 @streamed_or_not
 @pytest.mark.parametrize(
     ("path", "script"),
@@ -236,7 +279,7 @@ SIGN_IN, OPENING = "getoxsrf", "widgetCreateSession"
     ],
 )
 def test_a_passing_failure_on_the_way_to_the_answer_is_tried_once_more(
-    script: tuple[Action, ...], path: str, stream: bool
+    script: tuple[Action, ...], path: str, stream: bool, without_stock: None
 ) -> None:
     with Simulator() as upstream, in_process(upstream.environment()) as gateway:
         upstream.script(*script, path=path)

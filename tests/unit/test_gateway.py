@@ -495,6 +495,7 @@ def test_a_lost_session_gets_one_fresh_session() -> None:
     assert text_of(events) == "Hello"
     assert house.upstream.asked == [("one", "gemini-auto", "s/1"), ("one", "gemini-auto", "s/2")]
     assert house.doomed == [("one", "s/1"), ("one", "s/2")]
+    assert house.ahead.distrusted == []  # the stock has nothing to do with it
 
 
 def test_a_session_that_is_lost_twice_is_an_error() -> None:
@@ -1072,6 +1073,22 @@ def test_every_worker_sees_that_a_new_conversation_is_in_use(
     assert len(set(house.upstream.sessions[-1:] + other.upstream.sessions)) == 1
 
 
+def test_every_worker_sees_that_a_conversation_is_in_use_which_goes_on_in_a_fresh_session(
+    database: FragileDatabase, clock: StillClock
+) -> None:
+    ours, theirs = (session_rows(database, clock, worker) for worker in (US, THEM))
+    house = House(Upstream(HELLO, (SessionGone("gone"),), HELLO), rows=ours)
+    other = House(Upstream(), rows=theirs)
+    conversation = house.begun()
+    house.ahead.stock = {"one": [ours.add("one", "stock/1", stock=True)]}
+
+    stream = house.stream(*HISTORY, caller=KEY)
+    started = conversation_of([next(stream)])
+    busy, _ = other.failure("Why?", caller=KEY, conversation=conversation)
+
+    assert (started, type(busy)) == (conversation, ConversationBusy)
+
+
 def test_an_id_that_the_client_has_been_told_stays_whatever_session_answers_in_the_end() -> None:
     house = House(Upstream((UpstreamTimeout("silent"),), HELLO), ONE, TWO)
     told: list[str | None] = []
@@ -1264,6 +1281,14 @@ def test_an_answer_that_is_not_whole_is_never_kept(script: Script, continued: bo
         house.answer(*messages, caller=KEY)
 
     assert set(house.states.values()) == {"doomed"}
+
+
+def test_of_an_answer_that_cannot_be_continued_no_id_is_told() -> None:
+    house = House(Upstream((TextDelta("Hel"), Refusal("Blocked."), Done("content_filter"))))
+
+    house.answer(caller=KEY)
+
+    assert trace.current().conversation is None
 
 
 @pytest.mark.parametrize("events", [1, 2, 3])
@@ -1564,6 +1589,7 @@ def test_without_storage_a_request_is_answered_in_a_session_that_is_deleted() ->
     events = house.answer(*HISTORY, caller=KEY)
 
     assert text_of(events) == "Hello"
+    assert conversation_of(events) is None
     assert house.discarded == ["s/1"]
 
 

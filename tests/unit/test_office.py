@@ -205,8 +205,7 @@ def test_the_sessions_of_a_living_worker_are_left_alone(ours: Worker, theirs: Wo
 def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(ours: Worker, theirs: Worker) -> None:
     theirs.workers.touch()
     theirs.rows.add("one", "s/1", stock=True)
-    ours.go_on(20)
-    theirs.workers.touch()
+    ours.round()
 
     theirs.workers.leave()
     ours.go_on(16)
@@ -246,6 +245,7 @@ def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_repo
     ours.go_on(20)
     theirs.workers.touch()
     session = theirs.rows.add("one", "s/1", stock=False)
+    ours.round()
     database.away = True
     for _ in range(60):
         clock.now += ROUND_S
@@ -267,6 +267,7 @@ def test_after_a_machine_slept_the_holder_gives_everybody_time_to_report(
     ours.go_on(20)
     theirs.workers.touch()
     theirs.rows.add("one", "s/1", stock=False)
+    ours.round()
 
     clock.now += 3600
     ours.round()

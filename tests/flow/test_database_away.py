@@ -1,0 +1,108 @@
+"""The database goes away and comes back: running answers finish, new ones begin afresh, and nothing is claimed twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from gbproxy.simulator import Rst, Text, answer
+from tests.databases import PostgreSQL
+from tests.flow.chats import (
+    Chat,
+    accounts,
+    asked,
+    csesidx,
+    killed_in_the_end,
+    one_at_a_time,
+    texts_by_session,
+    topic,
+    used_sessions,
+)
+from tests.serving import SharedUpstream
+
+SECRET = "a-secret-key-for-tests-1"
+Record = Callable[[str, object], None]
+
+
+@contextmanager
+def away(server: PostgreSQL) -> Iterator[None]:
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@pytest.fixture
+def upstream() -> Iterator[SharedUpstream]:
+    with SharedUpstream() as made, one_at_a_time(made):
+        yield made
+
+
+@pytest.fixture
+def environment(server: PostgreSQL, upstream: SharedUpstream) -> dict[str, str]:
+    shared = {"DATABASE_URL": server.new_database(), "SECRET_KEY": SECRET, "ACCOUNT_ORDER": "first"}
+    return accounts(upstream, 2) | shared
+
+
+def test_answers_go_on_without_the_database_and_conversations_with_it(
+    server: PostgreSQL, upstream: SharedUpstream, environment: dict[str, str], record_property: Record
+) -> None:
+    with killed_in_the_end(environment) as one, killed_in_the_end(environment) as other:
+        running, beginning, waiting = Chat(one), Chat(one), Chat(one)
+        for chat in (running, waiting):
+            chat.say(f"{topic()}: what is the moon?")
+        with ThreadPoolExecutor(2) as threads:
+            upstream.script(Text("Slowly "), *answer(*["and more "] * 10, pause_s=0.1), times=2)
+            streams = [
+                threads.submit(running.say, "And the sun?", stream=True),
+                threads.submit(beginning.say, f"{topic()}: and Mars?", stream=True),
+            ]
+            assert upstream.wait_for(lambda: upstream.open_streams == 2)
+
+            with away(server):
+                finished = [stream.result() for stream in streams]
+                begun_at = time.monotonic()
+                afresh = [waiting.fork(), waiting.fork(), Chat(other, *waiting.messages)]
+                fresh = [chat.say("And the stars?", stream=chat is afresh[1]) for chat in afresh]
+                took_s = time.monotonic() - begun_at
+                by_id = one.ask("Go on.", headers={"X-Conversation-Id": str(waiting.conversation)})
+                upstream.script(Rst(), csesidx=csesidx(upstream, "first"))
+                elsewhere = one.ask(topic())
+                without = used_sessions(upstream)
+
+        for gateway in (one, other):
+            gateway.ask(topic())  # whoever is asked finds out that it is back
+            back = gateway.wait_for_event("database.available")
+            record_property(
+                "measured", f"database away for {back['away_s']} s; meanwhile 3 requests took {took_s:.2f} s"
+            )
+        before = len(used_sessions(upstream))
+        two = [waiting.fork(), Chat(other, *waiting.messages)]
+        upstream.script(*answer("Slowly.", first_byte_s=0.3), times=2)
+        with ThreadPoolExecutor(2) as threads:
+            assert all(reply.succeeded for reply in threads.map(lambda chat: chat.say("And now?"), two))
+        new = len(used_sessions(upstream)) - before
+        for chat in (running, beginning, *afresh):
+            assert chat.say("And now?").succeeded
+        logged = {gateway: {line["event"] for line in gateway.log_lines()} for gateway in (one, other)}
+        crashed = [*one.events("request.crashed"), *other.events("request.crashed"), *one.events("sweeper.failed")]
+
+        assert [reply.text for reply in finished] == ["Slowly " + "and more " * 10] * 2
+        assert all(reply.succeeded for reply in finished)
+        assert all(reply.succeeded for reply in [*fresh, elsewhere])
+        assert asked(upstream).count("second") >= 1
+        assert (by_id.status, by_id.error["code"]) == (503, "storage_unavailable")
+        assert by_id.headers["Retry-After"] == "2"
+        for events in logged.values():
+            assert {"database.unavailable", "conversation.unavailable"} <= events
+        assert crashed == []
+        assert took_s < 3
+        # Of the two that went on at once from the same history one was continued; nothing of the outage was.
+        assert new == 1
+        assert sorted(map(len, texts_by_session(upstream)[: len(without)])) == [1] * (len(without) - 2) + [2, 2]
+        assert upstream.wait_for(lambda: all(session.deleted for session in without if len(session.queries) == 1), 10)

@@ -1,0 +1,507 @@
+"""What workers and gateways on one database share: conversations, what is known of the accounts, and how they end."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from gbproxy.simulator import (
+    Action,
+    HoldHeaders,
+    Rst,
+    Session,
+    Simulator,
+    Stall,
+    Text,
+    answer,
+    denied,
+    failed_alone,
+    http_error,
+    overloaded,
+    policy_violation,
+    quota,
+)
+from gbproxy.storage import tables
+from gbproxy.storage.database import Database
+from tests.databases import PostgreSQL
+from tests.flow.chats import (
+    NAMES,
+    STREAM,
+    Chat,
+    accounts,
+    asked,
+    assistant,
+    csesidx,
+    holds,
+    killed_in_the_end,
+    one_at_a_time,
+    session_of,
+    text_of,
+    texts_by_session,
+    topic,
+    until,
+    used_sessions,
+    user,
+)
+from tests.serving import KEY, Reply, Served, SharedUpstream, serving
+
+OTHER_KEY = "sk-test-another-0a1b2c3d4e"
+SECRET = "a-secret-key-for-tests-1"
+KNOWN_S = 1.0
+LAST_DELETIONS_S = 2.0
+
+Record = Callable[[str, object], None]
+Script = tuple[Action, ...]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc")
+
+either_database = pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+
+
+@pytest.fixture
+def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """An empty database that outlives every gateway on it."""
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path}/gateway.db"
+    server: PostgreSQL = request.getfixturevalue("server")
+    return server.new_database()
+
+
+@pytest.fixture
+def upstream() -> Iterator[SharedUpstream]:
+    """At the end, what holds for every session whatever was done."""
+    with SharedUpstream() as made, one_at_a_time(made):
+        yield made
+
+
+def on(url: str, upstream: Simulator, count: int = 2) -> dict[str, str]:
+    """The environment of a gateway on that database with so many accounts."""
+    common = {"ACCOUNT_ORDER": "first", "ACCOUNT_CONCURRENCY": "100", "API_KEYS": f"{KEY},{OTHER_KEY}"}
+    return accounts(upstream, count) | common | {"DATABASE_URL": url, "SECRET_KEY": SECRET}
+
+
+@contextmanager
+def only(gateway: Served, worker: int) -> Iterator[None]:
+    """Nobody but this worker answers."""
+    others = gateway.worker_pids() - {worker}
+    assert worker in gateway.worker_pids()
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def workers(gateway: Served, count: int) -> list[int]:
+    """The workers' process ids, once there are so many."""
+    until(lambda: len(gateway.worker_pids()) == count)
+    return sorted(gateway.worker_pids())
+
+
+def alive(upstream: Simulator) -> list[Session]:
+    return [session for session in upstream.sessions.values() if not session.deleted]
+
+
+def stock(upstream: Simulator) -> list[Session]:
+    """What was made ahead and not used yet."""
+    return [session for session in alive(upstream) if not session.asked]
+
+
+def has_stock(upstream: Simulator, workers: int) -> bool:
+    return upstream.wait_for(lambda: len(stock(upstream)) == 2 * workers)
+
+
+# Conversations
+
+
+@either_database
+def test_a_conversation_goes_on_in_whichever_worker_or_gateway_answers(upstream: SharedUpstream, url: str) -> None:
+    environment = on(url, upstream) | {"WEB_CONCURRENCY": "2"}
+    with killed_in_the_end(environment) as one, killed_in_the_end(environment) as other:
+        chat = Chat(one)
+        for number in range(2):
+            for gateway in (one, other):
+                chat.gateway = gateway
+                for worker in workers(gateway, 2):
+                    with only(gateway, worker):
+                        chat.say(f"{topic()} in round {number}", stream=number == 0)
+
+        by_id = other.ask("And without a history?", headers={"X-Conversation-Id": str(chat.conversation)})
+
+    assert [len(texts) for texts in texts_by_session(upstream)] == [9]
+    assert by_id.headers["X-Conversation-Id"] == chat.conversation
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_a_conversation_is_busy_and_another_key_s_in_every_gateway(upstream: SharedUpstream, url: str) -> None:
+    environment = on(url, upstream)
+    with killed_in_the_end(environment) as one, killed_in_the_end(environment) as other:
+        chat = Chat(one)
+        chat.say(topic())
+        named = {"X-Conversation-Id": str(chat.conversation)}
+        upstream.script(Text("Slowly "), *answer(*["and more "] * 10, pause_s=0.05))
+        with ThreadPoolExecutor(1) as threads:
+            running = threads.submit(chat.ask, [user("Go on.")], named, stream=True)
+            assert upstream.wait_for(lambda: upstream.open_streams == 1)
+            busy = other.ask("And I?", headers=named)
+            foreign = other.ask("And I?", headers={**named, "Authorization": f"Bearer {OTHER_KEY}"})
+            with_history = Chat(other, *chat.messages).say("And I?")
+            assert running.result().succeeded
+        free = other.ask("And now?", headers=named)
+
+    assert (busy.status, busy.error["code"]) == (409, "conversation_busy")
+    assert (foreign.status, foreign.error["code"]) == (404, "conversation_not_found")
+    assert with_history.succeeded
+    assert free.succeeded
+    assert [len(texts) for texts in texts_by_session(upstream)] == [3, 1]
+
+
+# What is known of the accounts
+
+
+@either_database
+def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
+    upstream: SharedUpstream, url: str, kind: str, record_property: Record
+) -> None:
+    """Out of quota, busy and refused; only the fourth account answers, in all of three workers."""
+    causes = dict(zip(NAMES, (quota(), overloaded(30), denied()), strict=True))
+    settings = {"MAX_ATTEMPTS": "4", "ACCOUNT_CONCURRENCY": "1", "ACCOUNT_ORDER": "least-busy"}
+    environment = on(url, upstream, count=4) | settings
+    with killed_in_the_end(environment, WEB_CONCURRENCY="2") as one, killed_in_the_end(environment) as other:
+        for gateway in (one, other):
+            gateway.ask(topic())
+        for name, script in causes.items():
+            upstream.script(*script, csesidx=csesidx(upstream, name))
+        upstream.set(first_byte_delay_s=0.02)
+        assert one.ask(topic()).headers["x-gbproxy-attempts"] == "4"
+        learnt_at = time.monotonic()
+        before = len(upstream.calls(STREAM))
+
+        def keep_asking(gateway: Served) -> None:
+            while time.monotonic() < learnt_at + 1.3 * KNOWN_S:
+                assert gateway.ask(topic()).succeeded
+
+        with ThreadPoolExecutor(15) as threads:  # more than a worker that knows nothing asks of the fourth at once
+            list(threads.map(keep_asking, [one, one, other] * 5))
+
+    later = upstream.calls(STREAM)[before:]
+    assert len(later) > 20
+    for name, cause in zip(causes, ("out of quota", "busy", "refused"), strict=True):
+        unknowing = [call.time - learnt_at for call in later if call.csesidx == csesidx(upstream, name)]
+        assert unknowing
+        record_property("measured", f"{cause}, on {kind}: known to all workers after {max(unknowing) * 1000:.0f} ms")
+        assert max(unknowing) < KNOWN_S
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(upstream: SharedUpstream, url: str) -> None:
+    """So do the cookies that the upstream has renewed, encrypted."""
+    environment = on(url, upstream, count=3)
+    stale = {account.secure_c_ses for account in upstream.accounts.values()}
+    upstream.set(getoxsrf="refreshcookies")
+    with killed_in_the_end(environment) as gateway:
+        upstream.script(*denied(), csesidx=csesidx(upstream, "first"))
+        refused, limited, ready = Chat(gateway), Chat(gateway), Chat(gateway)
+        refused.say(topic())
+        limited.say(topic())
+        upstream.script(*quota(retry_delay_s=100), csesidx=csesidx(upstream, "second"))
+        ready.say(topic())
+        assert gateway.stop() == 0
+    *_, limited_call, _, _ = upstream.calls(STREAM)
+    assert {session.owner for session in stock(upstream)} <= {csesidx(upstream, "first")}  # which nobody is let into
+    assert asked(upstream)[-4:] == ["second", "second", "second", "third"]
+    kept = {session.short_name for session in alive(upstream)}
+    renewed = {account.secure_c_ses for account in upstream.accounts.values()}
+    assert len(upstream.calls("refreshcookies")) == 3
+    upstream.revoke_tokens()
+
+    with killed_in_the_end(environment) as gateway:
+        assert _next(gateway, upstream) == "third"  # also the first request knows of it
+        by_id = gateway.ask("Go on.", headers={"X-Conversation-Id": str(limited.conversation)})
+        for chat in (ready, limited):
+            chat.gateway = gateway
+            before = len(upstream.calls(STREAM))
+            chat.say("And the sun?")
+            (call,) = upstream.calls(STREAM)[before:]
+            assert call.csesidx == csesidx(upstream, "third")
+            assert text_of(call) == "And the sun?" if chat is ready else holds(text_of(call), chat.messages[:3])
+        assert gateway.stop() == 0
+    assert kept - {session.short_name for session in alive(upstream)} <= {session_of(limited_call)}  # left for another
+
+    assert len(upstream.calls("refreshcookies")) == 3
+    with closing(Database(url)) as database:
+        written = str([database.fetch(select(table)) for table in (tables.cookies, tables.tokens)])
+    assert "third" in written
+    assert renewed & stale == set()
+    assert not any(cookie in written for cookie in renewed | stale)
+
+    upstream.account.secure_c_ses = "CSE.Afresh"
+    with killed_in_the_end(on(url, upstream, count=3)) as gateway:
+        assert _next(gateway, upstream) == "first"
+
+    assert (by_id.status, by_id.error["code"]) == (429, "insufficient_quota")
+    assert 60 <= int(by_id.headers["Retry-After"]) <= 100
+
+
+def _next(gateway: Served, upstream: SharedUpstream) -> str:
+    """Who answers now, well as all are."""
+    before = len(asked(upstream))
+    assert gateway.ask(topic()).succeeded
+    return asked(upstream)[before]
+
+
+# Cookies and tokens
+
+
+def test_one_secret_and_one_temporary_database_serve_three_workers_and_a_reload() -> None:
+    with SharedUpstream() as upstream:
+        upstream.set(getoxsrf="refreshcookies")
+        with serving(upstream.environment(), WEB_CONCURRENCY="3") as gateway:
+            chat = Chat(gateway)
+            for worker in workers(gateway, 3):
+                with only(gateway, worker):
+                    assert chat.say(topic()).succeeded
+            before = gateway.worker_pids()
+
+            gateway.process.signal(signal.SIGHUP)
+            until(lambda: len(gateway.worker_pids() - before) == 3 and not gateway.worker_pids() & before)
+            upstream.revoke_tokens()
+            for worker in workers(gateway, 3):
+                with only(gateway, worker):
+                    assert chat.say(topic()).succeeded
+
+            assert [len(texts) for texts in texts_by_session(upstream)] == [6]
+            assert len(upstream.calls("refreshcookies")) == 1
+            assert (
+                len(upstream.calls("getoxsrf")) == 3
+            )  # with the stale cookies, with fresh ones, and after the revocation
+            assert gateway.stop() == 0
+        assert alive(upstream) == []
+
+
+# Everybody at once
+
+
+@dataclass
+class Said:
+    """What one request said, and what came of it."""
+
+    key: str
+    messages: list[dict[str, Any]]
+    answer: str | None = None
+
+
+@dataclass
+class Client:
+    """Somebody who chats, and edits, branches and leaves out, with failures in between; knows what it has said."""
+
+    gateways: Sequence[Served]
+    key: str
+    seed: int
+    said: list[Said] = field(default_factory=list)
+
+    def chat(self, turns: int) -> None:
+        chance = random.Random(self.seed)
+        messages: list[dict[str, Any]] = []
+        for number in range(turns):
+            new = user(chance.choice(["What is the moon?", "And the sun?", "Why?"]))
+            if number and chance.random() < 0.5:
+                new = user(f"{new['content']} (client {self.seed}, turn {number})")
+            asked_with = Said(self.key, [*messages, new])
+            self.said.append(asked_with)
+            reply = chance.choice(self.gateways).ask(
+                asked_with.messages, stream=chance.random() < 0.5, headers={"Authorization": f"Bearer {self.key}"}
+            )
+            if reply.succeeded and reply.finish_reason == "stop":
+                asked_with.answer = reply.text
+                messages = [*messages, new, assistant(reply.text)]
+            match chance.random():
+                case luck if luck < 0.1:
+                    messages = messages[2:]
+                case luck if luck < 0.2:
+                    messages = messages[:-2]
+                case luck if luck < 0.25:
+                    messages = []
+
+
+_HICCUPS: tuple[Script, ...] = (
+    (Rst(),),
+    (Text("Half "), Rst()),
+    policy_violation(),
+    failed_alone("Half "),
+    http_error(404, "NOT_FOUND", "Session 1 not found."),
+    http_error(500, "INTERNAL"),
+    http_error(400, "INVALID_ARGUMENT", "No."),
+    http_error(503, "UNAVAILABLE", headers={"Retry-After": "1"}),
+)
+
+
+@either_database
+def test_whatever_everybody_does_a_session_holds_one_history_of_one_key(
+    upstream: SharedUpstream, url: str, record_property: Record, kind: str
+) -> None:
+    """Many who begin alike, on two keys, two gateways and three workers, with edits and failures in between."""
+    environment = on(url, upstream) | {"MAX_ATTEMPTS": "1"}
+    with killed_in_the_end(environment, WEB_CONCURRENCY="2") as one, killed_in_the_end(environment) as other:
+        clients = [Client((one, other), (KEY, OTHER_KEY)[number % 2], number) for number in range(12)]
+        chance = random.Random(7)
+        for _ in range(20):
+            upstream.script(*answer("Cheese.", first_byte_s=0.02), times=chance.randrange(8))
+            upstream.script(*chance.choice(_HICCUPS))
+        with ThreadPoolExecutor(len(clients)) as threads:
+            list(threads.map(lambda client: client.chat(16), clients))
+
+    said = [each for client in clients for each in client.said]
+    sessions = texts_by_session(upstream)
+    continued = 0
+    for texts in sessions:
+        assert _explained(texts, said), texts
+        continued += len(texts) - 1
+    record_property("measured", f"{kind}: {len(said)} requests in {len(sessions)} sessions, {continued} continued")
+    assert continued > 30
+
+
+def _explained(texts: list[str], said: list[Said]) -> bool:
+    """Whether one key's requests, each the one before with its answer and one new turn, were sent into this session."""
+    candidates = [each for each in said if _is_whole(texts[0], each)]
+    for new in texts[1:]:
+        candidates = [
+            each
+            for each in said
+            for before in candidates
+            if before.answer is not None
+            and each.key == before.key
+            and each.messages == [*before.messages, assistant(before.answer), user(new)]
+        ]
+    return bool(candidates)
+
+
+def _is_whole(prompt: str, request: Said) -> bool:
+    if len(request.messages) == 1:
+        return prompt == request.messages[0]["content"]
+    parts = prompt.count("\n\n==") + prompt.startswith("==") - 1  # one for each turn, and the one to be written
+    return holds(prompt, request.messages) and parts == len(request.messages)
+
+
+# How they end
+
+
+@pytest.mark.parametrize("kind", ["temporary", "postgresql"])
+def test_after_the_end_no_stock_is_left_and_with_a_temporary_database_no_session(
+    upstream: SharedUpstream, kind: str, request: pytest.FixtureRequest, record_property: Record
+) -> None:
+    """Though each call takes 150 ms."""
+    environment = on(request.getfixturevalue("url") if kind != "temporary" else "", upstream)
+    if kind == "temporary":
+        del environment["DATABASE_URL"], environment["SECRET_KEY"]
+    with serving(environment, WEB_CONCURRENCY="2") as gateway:
+        gateway.key = KEY
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: Chat(gateway).say(topic()), range(30)))
+        assert has_stock(upstream, workers=2)
+        upstream.control_delay_s = 0.15
+
+        asked_at = time.monotonic()
+        assert gateway.stop() == 0
+        took_s = time.monotonic() - asked_at
+
+    left = alive(upstream)
+    assert stock(upstream) == []
+    assert len(left) == (0 if kind == "temporary" else 30)
+    assert gateway.events("session.left") == []
+    deletions = [call.time for call in upstream.calls("widgetDeleteSession") if call.time > asked_at]
+    last_s = max(deletions) - min(deletions)
+    record_property("measured", f"end, {kind}, calls delayed by 150 ms: {took_s:.2f} s, deletions {last_s:.2f} s")
+    assert last_s < LAST_DELETIONS_S
+    assert took_s < 2.5 + LAST_DELETIONS_S  # what gunicorn itself takes, and room
+
+
+def test_deletions_that_hang_do_not_hold_up_the_end(upstream: SharedUpstream, record_property: Record) -> None:
+    environment = {name: value for name, value in on("", upstream).items() if value}
+    with serving(environment, API_KEYS=KEY) as gateway:
+        gateway.ask(topic())
+        assert has_stock(upstream, workers=1)
+        upstream.script(HoldHeaders(), path="widgetDeleteSession", times=math.inf)
+
+        asked_at = time.monotonic()
+        status = gateway.stop()
+        took_s = time.monotonic() - asked_at
+
+    assert status == 0
+    assert gateway.events("session.left")
+    record_property("measured", f"end while deletions hang: {took_s:.2f} s")
+    assert took_s < 2.5 + LAST_DELETIONS_S  # what gunicorn itself takes, and room
+
+
+@dataclass
+class Casualty:
+    """A gateway whose only worker will be killed in the middle of a conversation's second turn."""
+
+    upstream: SharedUpstream
+    gateway: Served
+    chat: Chat
+    held: frozenset[str]  # the sessions that it has in hand
+
+    @property
+    def is_cleared_away(self) -> bool:
+        return self.held <= {session.short_name for session in self.upstream.sessions.values() if session.deleted}
+
+    def continued_by_id(self, gateway: Served) -> Reply:
+        return gateway.ask("Go on.", headers={"X-Conversation-Id": str(self.chat.conversation)})
+
+
+def doomed(gateway: Served, upstream: SharedUpstream, threads: ThreadPoolExecutor) -> Casualty:
+    chat = Chat(gateway)
+    chat.say(topic())
+    upstream.script(Text("Slowly "), Stall())
+    threads.submit(chat.ask, [*chat.messages, user("Never answered")], stream=True)
+    assert upstream.wait_for(lambda: upstream.open_streams == 1)
+    assert has_stock(upstream, workers=1)
+    (running,) = used_sessions(upstream)
+    return Casualty(upstream, gateway, chat, frozenset(s.short_name for s in [*stock(upstream), running]))
+
+
+def test_who_is_killed_leaves_nothing_claimed_and_nothing_upstream(
+    tmp_path: Path, server: PostgreSQL, record_property: Record
+) -> None:
+    """On SQLite the worker that cares for all, beside another gateway; on PostgreSQL all that there is, and then comes more."""
+    on_file, on_server = f"sqlite:///{tmp_path}/gateway.db", server.new_database()
+    with ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(2))
+        upstreams = [stack.enter_context(SharedUpstream()) for _ in range(2)]
+        killed = [
+            doomed(stack.enter_context(killed_in_the_end(on(url, upstream))), upstream, threads)
+            for upstream, url in zip(upstreams, (on_file, on_server), strict=True)
+        ]
+        (worker,) = killed[0].gateway.worker_pids()
+        heir_on_file = stack.enter_context(killed_in_the_end(on(on_file, upstreams[0])))
+        os.kill(worker, signal.SIGKILL)
+        os.killpg(killed[1].gateway.pid, signal.SIGKILL)
+        killed_at = time.monotonic()
+        heirs = heir_on_file, stack.enter_context(killed_in_the_end(on(on_server, upstreams[1])))
+
+        for casualty, heir in zip(killed, heirs, strict=True):
+            assert casualty.continued_by_id(heir).status == 409
+            afresh = Chat(heir, *casualty.chat.messages)
+            assert afresh.say("At once").succeeded
+            assert afresh.say("And then").succeeded
+            assert texts_by_session(casualty.upstream)[1][1:] == ["And then"]
+        for casualty, heir, what in zip(killed, heirs, ("worker, SQLite", "gateway, PostgreSQL"), strict=True):
+            assert casualty.upstream.wait_for(lambda each=casualty: each.is_cleared_away, 40)  # type: ignore[misc]
+            took_s = time.monotonic() - killed_at
+            record_property("measured", f"killed ({what}): nothing of it left upstream after {took_s:.1f} s")
+            assert casualty.continued_by_id(heir).status == 404
