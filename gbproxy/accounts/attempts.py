@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from enum import Enum
 
 from gbproxy.accounts.pool import Pool
 from gbproxy.accounts.rules import Rule, Then, rule_for
+from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue, Model
 from gbproxy.errors import (
@@ -47,7 +47,7 @@ class Attempts:
     limit: int = 3
     model_for: Callable[[Account], Model] | None = None
     pause: Callable[[float], None] = time.sleep
-    uniform: Callable[[float, float], float] = random.uniform  # jitter, no secret
+    uniform: Callable[[float, float], float] = jitter.uniform
     _tried: dict[str, None] = field(default_factory=dict)  # ids, in order
     _met: list[GatewayError] = field(default_factory=list)
     _may_ask_again: str | None = None  # the account whose failure may have passed

@@ -18,6 +18,7 @@ from gbproxy.accounts.line import Lent, Waiter, Wish
 from gbproxy.accounts.rules import Then, rule_for
 from gbproxy.accounts.shortage import nothing_to_try, seconds_until
 from gbproxy.accounts.states import MAY_BE_ASKED, TRIAL_S, AccountView, Alone, Board, Condition, Member, Standing
+from gbproxy.domain import jitter
 from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass
 from gbproxy.errors import GatewayError, Overloaded
 from gbproxy.observability import trace
@@ -54,7 +55,7 @@ class Pool:
         self._order = order
         self._clock = clock
         self._board = board or Alone()
-        self._uniform = (random or chance.Random()).uniform  # noqa: S311  jitter, no secret
+        self._uniform = random.uniform if random is not None else jitter.uniform
         self._waiting: deque[Waiter] = deque()  # nobody in it can be served: every change sees to that at once
         self._due = math.inf  # when time alone will change something
         self._untold: dict[tuple[str, str], Standing] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -11,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
+from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
@@ -161,7 +161,7 @@ class Deletions:
 
 
 def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.75, 1.25)  # noqa: S311  jitter, no secret
+    return seconds * jitter.uniform(0.75, 1.25)
 
 
 def _left(session: Session, reason: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
+from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.storage.offices import Offices, Workers
@@ -95,7 +95,7 @@ class Office:
         for account in self._pool.accounts():
             may_try = now >= self._sign_in_rests.get(account.id, 0.0)
             if may_try and account.id not in refused and is_in_use(uses, account.id, now):
-                age_s = random.uniform(*_TOKEN_AGE_S)  # noqa: S311  jitter, no secret
+                age_s = jitter.uniform(*_TOKEN_AGE_S)
                 self._put(account, partial(self._refresh, account, age_s))
 
     def _refresh(self, account: Account, age_s: float) -> None:
@@ -113,7 +113,7 @@ class Office:
         if not is_in_use(uses, ANYBODY, now):
             return
         for account in refused:
-            pause_s = random.uniform(*_PROBE_S)  # noqa: S311  jitter, no secret
+            pause_s = jitter.uniform(*_PROBE_S)
             if now >= self._next_probe.setdefault(account, now + pause_s):
                 self._next_probe[account] = now + pause_s
                 self._put(account, partial(self._try_again, account))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections import deque
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
@@ -188,7 +188,7 @@ class Stock:
             shelf.making -= 1
             has_room = not self._closed and self._shelves.get(account) is shelf and len(shelf.ready) < SIZE
             if has_room and made is not None:
-                shelf.ready.append((made, self._clock() - random.uniform(0, _AGE_S / 4)))  # noqa: S311  jitter
+                shelf.ready.append((made, self._clock() - jitter.uniform(0, _AGE_S / 4)))
             return has_room
 
     def _doom(self, session: Session) -> None:
