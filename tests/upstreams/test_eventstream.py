@@ -74,8 +74,9 @@ def _outcome(pieces: Iterator[bytes]) -> tuple[Objects, str | None]:
     return objects, None
 
 
+_integers = st.integers(-(2**63), 2**64 - 1)  # beyond these orjson gives floats
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none() | st.booleans() | _integers | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
