@@ -263,5 +263,5 @@ def test_a_reload_with_settings_that_cannot_be_read_changes_nothing(tmp_path: Pa
         refused = gateway.wait_for_event("settings.refused")
 
         assert refused["level"] == "error"
-        assert "UPSTREAM_HEADERS_FILE" in gateway.process.stderr
+        gateway.process.wait_for(lambda: "UPSTREAM_HEADERS_FILE" in gateway.stderr or None)
         assert gateway.ask().succeeded

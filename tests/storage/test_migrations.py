@@ -113,7 +113,7 @@ def test_a_server_that_is_still_starting_is_waited_for(
 
 def test_a_server_that_comes_in_time_is_used(server: PostgreSQL, tmp_path: Path, clock: Clock) -> None:
     """Its socket is where it was looked for only after some tries."""
-    name = server.new_database().partition("@/")[2].partition("?")[0]
+    url = server.new_database().partition("?")[0]
     tries = 0
 
     def sleep(seconds: float) -> None:
@@ -122,7 +122,7 @@ def test_a_server_that_comes_in_time_is_used(server: PostgreSQL, tmp_path: Path,
         if tries == 3:
             (tmp_path / ".s.PGSQL.5432").symlink_to(server.socket)
 
-    database = Database(f"postgresql://gbproxy@/{name}?host={tmp_path}")
+    database = Database(f"{url}?host={tmp_path}")
     migrate.migrate(database, clock=clock, sleep=sleep)
 
     assert tries == 3
