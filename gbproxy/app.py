@@ -11,6 +11,7 @@ from flask import Flask
 
 from gbproxy import startup
 from gbproxy.accounts import Pool, Standing
+from gbproxy.admin import metrics as metrics_page
 from gbproxy.api import auth, health, lifecycle, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
@@ -20,6 +21,8 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
+from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.observability.metrics import Metrics
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
 from gbproxy.storage.database import Database
@@ -51,6 +54,7 @@ class Parts:
     drain: Drain
     database: Database
     cipher: Cipher
+    meter: Meter
 
     def close(self, *, for_good: bool | None = None) -> None:
         """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
@@ -63,11 +67,19 @@ class Parts:
 def create_app(settings: Settings | None = None, *, upstream: Upstream | None = None) -> Flask:
     """The WSGI app. Without `settings` they come from the environment; mistakes in it end the process with status 2."""
     settings = settings or startup.load()
-    database, cipher = _database(settings), _cipher(settings)
+    catalogue = Catalogue(settings.default_model, settings.models)
+    metrics_keys = [key.get_secret_value() for key in (settings.metrics_key, settings.admin_key) if key is not None]
+    meter: Meter = SILENT
+    if metrics_keys:  # else nobody may read them
+        models = [model.id for model in catalogue.all()]
+        meter = Metrics(models, accounts=lambda: pool.snapshot(), database_is_up=lambda: database.is_up)
+    database, cipher = _database(settings, meter), _cipher(settings)
     outbound = _outbound(settings)
     tokens, cookies = TokenRows(database, cipher), CookieRows(database, cipher)
-    sign_in = WidgetAuth(outbound, settings.gemini_business_url, _headers(settings), tokens=tokens, cookies=cookies)
-    upstream = upstream or Widget(outbound, sign_in, _widget_settings(settings))
+    sign_in = WidgetAuth(
+        outbound, settings.gemini_business_url, _headers(settings), tokens=tokens, cookies=cookies, meter=meter
+    )
+    upstream = upstream or Widget(outbound, sign_in, _widget_settings(settings), meter)
     board = StateRows(database, time.time, Standing)
     pool = Pool(
         _accounts(settings),
@@ -75,6 +87,7 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
         wait_s=settings.read_timeout_s,
         order=settings.account_order,
         board=board,
+        meter=meter,
     )
     worker_id = WorkerId()
     rows = SessionRows(database, time.time, worker_id)
@@ -82,10 +95,11 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     sweeper = _sweeper(
         pool, upstream, rows, board, credentials, database, worker_id, settle=lambda: conversations.settle()
     )
-    conversations = Conversations(rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard)
-    responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
+    conversations = Conversations(
+        rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard, meter=meter
+    )
+    responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s, meter=meter)
     drain = Drain()
-    catalogue = Catalogue(settings.default_model, settings.models)
     gateway = Gateway(
         catalogue,
         pool,
@@ -101,7 +115,7 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Parts(
-        settings, pool, conversations, gateway, sweeper, outbound, responder, drain, database, cipher
+        settings, pool, conversations, gateway, sweeper, outbound, responder, drain, database, cipher, meter
     )
     lifecycle.install(
         app,
@@ -109,12 +123,14 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
         cors=Cors(settings.cors_origins),
         trusted_proxies=settings.trusted_proxies,
         is_full=responder.is_full,
+        meter=meter,
     )
     check_key = auth.required(auth.Keys(key.get_secret_value() for key in settings.api_keys))
     app.register_blueprint(health.blueprint(pool.usable, drain.has_begun))
     app.register_blueprint(openai_chat.blueprint(gateway, responder, check_key))
     app.register_blueprint(openai_models.blueprint(catalogue, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
+    app.register_blueprint(metrics_page.blueprint(meter, metrics_keys))
     return app
 
 
@@ -180,10 +196,10 @@ def _sweeper(
     )
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: Settings, meter: Meter) -> Database:
     if settings.database_url is None:
-        return private_database()
-    return Database(settings.database_url.get_secret_value(), temporary=settings.database_is_temporary)
+        return private_database(meter)
+    return Database(settings.database_url.get_secret_value(), temporary=settings.database_is_temporary, meter=meter)
 
 
 def _cipher(settings: Settings) -> Cipher:

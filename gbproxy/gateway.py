@@ -30,6 +30,7 @@ from gbproxy.errors import (
     UpstreamError,
 )
 from gbproxy.observability import trace
+from gbproxy.observability.trace import Phase
 from gbproxy.upstreams.base import Upstream
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class Gateway:
                         yield shown
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
+            trace.current().failures.append(error.code)
             if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
@@ -199,7 +201,10 @@ class Gateway:
         return session, made_now
 
     def _note_account(self, account: Account, turn: Turn) -> None:
-        trace.current().facts["account"] = account.id
+        measured = trace.current()
+        measured.facts["account"] = account.id
+        measured.accounts += 1
+        measured.phase = Phase.CONNECTING
         self._ahead.note_use(account.id)
         if turn.wanted not in (None, account.id):  # its account is busy or cannot answer: all of it goes elsewhere
             turn.discard()
@@ -207,6 +212,7 @@ class Gateway:
     def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:
         measured = trace.current()
         measured.ttft_ms = measured.elapsed_ms()
+        measured.phase = Phase.STREAMING
         measured.facts["model"] = model.id
         self._pool.succeeded(account, ask.model.quota)
 

@@ -32,7 +32,7 @@ DO_NOTHING = frozenset({
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
 NOT_YET = frozenset({
     "ADMIN_KEY", "REDIS_URL",
-    "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
+    "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S",
 })  # fmt: skip
 
 STATUS_LINES = (
@@ -192,6 +192,7 @@ class Settings(BaseSettings):
         (), description="comma-separated client keys; at least 16 characters each unless `HOST` is loopback"
     )
     admin_key: SecretStr | None = Field(None, description="the console's own password")
+    metrics_key: SecretStr | None = Field(None, description="bearer for `/metrics`; the admin key works too")
     secret_keys: Keys = Field(
         (),
         description="encrypts what the database keeps; several, comma-separated: the first encrypts, all decrypt",

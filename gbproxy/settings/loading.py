@@ -54,9 +54,11 @@ def _validated(values: dict[str, Any]) -> tuple[Settings, list[ErrorDetails]]:
 def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     strong = not rules.is_loopback(settings.host)
     admin_keys = (settings.admin_key,) if settings.admin_key else ()
+    metrics_keys = (settings.metrics_key,) if settings.metrics_key else ()
     for name, keys in (
         ("api_keys", settings.api_keys),
         ("admin_key", admin_keys),
+        ("metrics_key", metrics_keys),
         ("secret_keys", settings.secret_keys),
     ):
         for position, key in enumerate(keys, start=1):

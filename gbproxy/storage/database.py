@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from sqlalchemy import Connection, Engine, Executable, Row, exc
 
 from gbproxy.errors import StorageUnavailable
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.storage import engines
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,14 @@ class Database:
         temporary: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        meter: Meter = SILENT,
     ) -> None:
         self.url = engines.parse(url)
         self.temporary = temporary
         self.failures = 0  # calls that have failed in this process
         self._clock = clock
         self._sleep = sleep
+        self._meter = meter
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._pid = 0
@@ -68,6 +71,11 @@ class Database:
     @property
     def kind(self) -> Literal["sqlite", "postgresql"]:
         return "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last that was heard of it was good."""
+        return self._away_since is None
 
     def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
         """The rows of one statement, which is a transaction by itself."""
@@ -131,7 +139,7 @@ class Database:
         if self._away_since is None:
             return False
         if self._trying or self._clock() < self._rests_until:
-            self.failures += 1
+            self._count_failure()
             raise _unavailable()
         self._trying = True
         return True
@@ -147,8 +155,12 @@ class Database:
                     self._pid = os.getpid()
         return self._engine
 
-    def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
+    def _count_failure(self) -> None:
         self.failures += 1
+        self._meter.database_failed()
+
+    def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
+        self._count_failure()
         if not _is_outage(error):  # a statement that this database does not take: a defect, or a foreign schema
             log.error("database.failed", exc_info=error)
             return _unavailable()

@@ -115,6 +115,7 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
         **ACCOUNT,
         "API_KEYS": KEY,
         "ADMIN_KEY": f"admin-{KEY}",
+        "METRICS_KEY": f"metrics-{KEY}",
         "SECRET_KEY": f"sign-{KEY}",
         "DATABASE_URL": "postgresql://u:dbpass-77@h/d",
         "PROXY": "http://u:proxypass-88@h:1",
@@ -636,7 +637,7 @@ PLACEHOLDERS = [
 ]
 
 
-@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "METRICS_KEY", "SECRET_KEY"])
 @pytest.mark.parametrize("key", PLACEHOLDERS)
 def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
     assert problem_of({variable: key}) == (
@@ -644,7 +645,7 @@ def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
     )
 
 
-@pytest.mark.parametrize("variable", ["API_KEYS", "ADMIN_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize("variable", ["API_KEYS", "ADMIN_KEY", "METRICS_KEY", "SECRET_KEY"])
 def test_a_short_key_is_refused(variable: str) -> None:
     problem = problem_of({variable: "q7Jv2mZ0vT9xWc4"})
 
@@ -1073,7 +1074,7 @@ def test_every_field_is_documented_with_its_default_and_its_names() -> None:
     assert set(by_name) >= {name.upper() for name in Settings.model_fields} - {"SECRET_KEYS", *NO_VARIABLES}
     assert set(by_name) >= {*ACCOUNT, "SECRET_KEY"}
     assert all(item.description and item.default for item in by_name.values())
-    assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY", "REDIS_URL", "METRICS_KEY"}
+    assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY", "REDIS_URL"}
     assert {name: item.aliases for name, item in by_name.items() if item.aliases} == {
         name: tuple(aliases) for name, aliases in ALIASES.items()
     }

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, UpstreamError
 from gbproxy.observability import trace
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import Outbound
 from gbproxy.storage.renewals import RenewedCookies, StoredToken
 from gbproxy.upstreams.widget_auth.ages import Ages, Token
@@ -43,12 +44,14 @@ class WidgetAuth:
         cookies: CookieRecords | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        meter: Meter = SILENT,
     ) -> None:
         self._clock = clock
+        self._meter = meter
         self._monotonic = monotonic
         self._records = Records(tokens or NoTokens(), cookies or NoCookies())
         self._jar = CookieJar(self._records, clock)
-        self._sign_in = SignIn(outbound, base_url, headers, self._jar, clock)
+        self._sign_in = SignIn(outbound, base_url, headers, self._jar, clock, meter)
         self._ages = Ages(clock, monotonic)
         self._lock = threading.Lock()
         self._tokens: dict[Account, Token] = {}  # by the account as it is: one that was changed signs in anew
@@ -144,6 +147,7 @@ class WidgetAuth:
             is_ours = token is None
             token = token or self._signed(account)
         except UpstreamError as error:
+            self._meter.token_refreshed(error.code)
             self._settle(account, future, error=error)
             raise
         except BaseException:
@@ -190,6 +194,7 @@ class WidgetAuth:
         if upstream_time is not None:
             self._ages.heard(upstream_time)
         issued = wall if upstream_time is None else upstream_time
+        self._meter.token_refreshed("ok")
         log.info(
             "token.refreshed",
             extra={
