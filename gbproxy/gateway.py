@@ -113,7 +113,9 @@ class Gateway:
         self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account
     ) -> Generator[ChatEvent, None, Next | None]:
         """One try in one session; returns what follows, None once it was the answer. Raises what the client is to see."""
-        trace.current().attempts += 1
+        measured = trace.current()
+        measured.attempts += 1
+        measured.phase = Phase.CONNECTING
         ask.shaper = shaper = Shaper(ask.shows_thoughts)
         model, made_now, said = attempts.model, False, False
         try:
@@ -136,7 +138,7 @@ class Gateway:
                         yield shown
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
-            trace.current().failures.append(error.code)
+            measured.failures.append(error.code)
             if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
@@ -204,7 +206,6 @@ class Gateway:
         measured = trace.current()
         measured.facts["account"] = account.id
         measured.accounts += 1
-        measured.phase = Phase.CONNECTING
         self._ahead.note_use(account.id)
         if turn.wanted not in (None, account.id):  # its account is busy or cannot answer: all of it goes elsewhere
             turn.discard()

@@ -107,9 +107,9 @@ class _Entry:
         }
         start_response("503 Service Unavailable", [*headers.items()])
         facts = {"method": "POST", "route": "-", "status": error.status, "code": error.code}
-        log.info("request.done", extra={**facts, "elapsed_ms": round(measured.elapsed_ms(), 1)})
         measured.facts["code"] = error.code
         self._meter.request_done(measured, _NO_SURFACE, error.status)
+        log.info("request.done", extra={**facts, "elapsed_ms": round(measured.elapsed_ms(), 1)})
         return [body]
 
 
@@ -149,8 +149,8 @@ def _access_line(measured: trace.Trace, status: int, meter: Meter) -> Callable[[
             "ttft_ms": round(measured.ttft_ms, 1) if measured.ttft_ms is not None else None,
             **measured.facts,
         }
-        log.log(level, "request.done", extra=facts)
         meter.request_done(measured, surface, status)
+        log.log(level, "request.done", extra=facts)
 
     return done
 

@@ -64,7 +64,6 @@ class Metrics(Meter):
         self._models = frozenset(models)
         self._accounts = accounts
         self._database_is_up = database_is_up
-        self._ended: set[int] = set()  # workers whose counts are still in files of their own
         self._registry = CollectorRegistry()
         self._metrics = {family.name: _made(family, self._registry) for family in f.COUNTED}
         self._children: dict[tuple[str, ...], Any] = {}
@@ -173,9 +172,7 @@ class Metrics(Meter):
         if self._folder is None:
             return
         worker_files.forget_gauges(self._folder, pid)
-        self._ended.add(pid)
-        if worker_files.add_up(self._folder, self._ended):
-            self._ended.clear()
+        worker_files.add_up(self._folder, worker_files.ended(self._folder))
 
     # Telling
 

@@ -57,6 +57,12 @@ def readable(folder: Path) -> Iterator[list[str]]:
         yield [str(file) for file in sorted(folder.glob("*.db")) if file.stat().st_size]
 
 
+def ended(folder: Path) -> set[int]:
+    """The processes that have left counts and are no more: also those that could not be seen to when they ended."""
+    pids = {int(file.stem.rpartition("_")[2]) for kind in _KEPT for file in folder.glob(f"{kind}_*.db")}
+    return {pid for pid in pids - {_ENDED} if not _is_alive(pid)}
+
+
 def add_up(folder: Path, ended: Collection[int]) -> bool:
     """Keep what these processes have counted, without their files. False: somebody is reading; try again later."""
     with (folder / "lock").open("ab") as lock:
@@ -88,6 +94,16 @@ def _add_up(total: Path, ended: Collection[Path]) -> None:
     new.replace(total)
     for file in left:
         file.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, who has got the same number
+        return True
+    return True
 
 
 def forget_gauges(folder: Path, pid: int) -> None:

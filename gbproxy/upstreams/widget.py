@@ -31,6 +31,7 @@ from gbproxy.errors import (
 )
 from gbproxy.observability import trace
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
+from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.reading import AnswerReading
@@ -133,6 +134,7 @@ class Widget:
                 return
             except TokenRefused as error:
                 self._auth.discard(account, bearer)
+                trace.current().phase = Phase.CONNECTING  # signing in again
                 if is_last or said:
                     raise _refused(error) from error
 
