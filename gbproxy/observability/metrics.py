@@ -1,4 +1,4 @@
-"""Counts what the rooms report, and tells it to Prometheus. Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""Counts what the rooms report, and tells it to Prometheus.
 
 With several workers each counts in files of its own (worker_files.py), and whichever is asked tells the sum of all. Which it is,
 files or plain memory, prometheus_client decides at its import, by an environment variable.
@@ -7,25 +7,17 @@ files or plain memory, prometheus_client decides at its import, by an environmen
 from __future__ import annotations
 
 import os
-import platform
-from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gbproxy import __version__
+from gbproxy.observability import exposition, worker_files
 from gbproxy.observability import families as f
-from gbproxy.observability import worker_files
+from gbproxy.observability.exposition import AccountView
 from gbproxy.observability.meter import AnswerKind, Meter, Outcome
 from gbproxy.observability.trace import Phase, Trace
-
-STATES = ("ready", "cooling", "refused", "disabled")
-ACCOUNTS_SHOWN = 1000  # one by one; of more, those that are not ready come first
 
 _OPERATION = ("chat", "gcp.gen_ai")
 _FROM_THE_START = (  # told as 0 before anything has happened: then the first time is a change too
@@ -33,17 +25,6 @@ _FROM_THE_START = (  # told as 0 before anything has happened: then the first ti
     *((f.CONVERSATIONS, outcome) for outcome in get_args(Outcome)),
     *((f.ANSWERS, kind) for kind in get_args(AnswerKind)),
 )
-
-
-class AccountView(Protocol):
-    """What is told of one account; times are Unix seconds."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def cooling_until(self) -> Mapping[Any, float]: ...
 
 
 class Metrics(Meter):
@@ -180,7 +161,9 @@ class Metrics(Meter):
         """Take what only this thread may look at; what comes back makes the page of it, and may be called in another."""
         accounts, database_is_up = self._accounts(), self._database_is_up()
         here = list(self._registry.collect()) if self._folder is None else []
-        return lambda: _page(accounts, database_is_up, here if self._folder is None else _of_all(self._folder))
+        return lambda: exposition.page(
+            accounts, database_is_up, here if self._folder is None else exposition.of_all(self._folder)
+        )
 
 
 def _made(family: f.Family, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
@@ -228,52 +211,3 @@ class _Request:
     def __init__(self, total: Counter, answer: _Answer | None) -> None:
         self.total = total
         self.answer = answer
-
-
-class _Told(Collector):
-    """What is on one page."""
-
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        return self._metrics
-
-
-def _of_all(folder: Path) -> Iterable[Metric]:
-    with worker_files.readable(folder) as files:
-        counted: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-    return counted
-
-
-def _page(accounts: Sequence[AccountView], database_is_up: bool, counted: Iterable[Metric]) -> bytes:
-    """By name; of accounts that are gone nothing is left."""
-    shown = accounts
-    if len(accounts) > ACCOUNTS_SHOWN:
-        shown = sorted(accounts, key=lambda account: account.state == "ready")[:ACCOUNTS_SHOWN]
-    ids = {account.id for account in shown}
-    told = [*_about_accounts(accounts, shown), *_about_the_server(database_is_up), *counted]
-    for metric in told:
-        if metric.name == f.ACCOUNT_ANSWERS.name:
-            metric.samples = [sample for sample in metric.samples if sample.labels["account"] in ids]
-    return generate_latest(_Told(sorted(told, key=lambda metric: metric.name)))
-
-
-def _about_accounts(accounts: Sequence[AccountView], shown: Sequence[AccountView]) -> Iterator[Metric]:
-    count = Tally(account.state for account in accounts)
-    yield _told(f.ACCOUNTS, [((state,), count[state]) for state in STATES])
-    yield _told(f.ACCOUNT_STATE, [((a.id, state), a.state == state) for a in shown for state in STATES])
-    ends = [((a.id, quota), end) for a in shown for quota, end in a.cooling_until.items()]
-    yield _told(f.ACCOUNT_COOLING, ends)
-
-
-def _about_the_server(database_is_up: bool) -> Iterator[Metric]:
-    yield _told(f.DATABASE_UP, [((), database_is_up)])
-    yield _told(f.BUILD, [((__version__, platform.python_version()), 1)])
-
-
-def _told(family: f.Family, values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    metric = Metric(family.name, family.help, family.kind)
-    for labels, value in values:
-        metric.add_sample(family.name, dict(zip(family.labels, labels, strict=True)), float(value))
-    return metric
