@@ -55,6 +55,7 @@ class Parts:
     settings: Settings
     pool: Pool
     roster: Roster
+    keyring: Keyring
     conversations: Conversations
     gateway: Gateway
     sweeper: Sweeper
@@ -135,7 +136,7 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Parts(
-        settings, pool, roster, conversations, gateway, sweeper, outbound, responder, drain, database, cipher
+        settings, pool, roster, keyring, conversations, gateway, sweeper, outbound, responder, drain, database, cipher
     )
     lifecycle.install(
         app,
