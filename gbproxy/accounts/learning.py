@@ -53,8 +53,8 @@ def taken_over(member: Member, told: Standing, now: float) -> Standing | None:
     known = member.standing(told.quota)
     if told.changed_at < known.changed_at:
         return None
-    if told.changed_at == known.changed_at and is_from_before(told.changed_at, now):
-        return None  # known since before the clock was set back, and over by now
+    if is_from_before(known.changed_at, now) and is_from_before(told.changed_at, now):
+        return None  # the clock was set back since, and both are over
     if told.state == "refused" and told.credential != member.account.credential():
         return None  # it has been replaced since
     if told.changed_at == known.changed_at and told.trial_until is None and known.tried_until(now) is not None:
