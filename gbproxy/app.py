@@ -10,24 +10,35 @@ from dataclasses import dataclass
 from flask import Flask
 
 from gbproxy import startup
-from gbproxy.accounts import Pool, Standing
-from gbproxy.api import auth, health, lifecycle, openai_chat, openai_missing, openai_models
+from gbproxy.accounts import Pool, Roster, Rows, Standing
+from gbproxy.admin import accounts as admin_accounts
+from gbproxy.admin import auth as admin_auth
+from gbproxy.admin import cookies as admin_cookies
+from gbproxy.admin import keys as admin_keys
+from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
 from gbproxy.api.sse import Responder
+from gbproxy.callers import KeyRegister, Keyring
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
+from gbproxy.limiting import Limiter, Rules
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
+from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.changes import Changes
+from gbproxy.storage.checks import Checks
+from gbproxy.storage.credentials import StoredAccounts, Switches
 from gbproxy.storage.database import Database
 from gbproxy.storage.offices import Offices, WorkerId, Workers
 from gbproxy.storage.preparation import private_database
 from gbproxy.storage.renewals import CookieRows, TokenRows
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.shared import counters
 from gbproxy.storage.states import StateRows
 from gbproxy.sweeper import Crew, Deletions, Office, SharedCredentials, Stock, Sweeper
 from gbproxy.upstreams.base import Upstream
@@ -43,6 +54,7 @@ class Parts:
 
     settings: Settings
     pool: Pool
+    roster: Roster
     conversations: Conversations
     gateway: Gateway
     sweeper: Sweeper
@@ -78,20 +90,42 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     )
     worker_id = WorkerId()
     rows = SessionRows(database, time.time, worker_id)
+    workers = Workers(database, time.time, worker_id)
+    roster = _roster(settings, database, cipher, board, workers, pool, upstream)
     credentials = SharedCredentials(sign_in, tokens, cookies, pool.accounts)
+    api_keys = ApiKeyRows(database)
+    keyring = Keyring((key.get_secret_value() for key in settings.api_keys), api_keys)
     sweeper = _sweeper(
-        pool, upstream, rows, board, credentials, database, worker_id, settle=lambda: conversations.settle()
+        pool,
+        roster,
+        keyring,
+        upstream,
+        rows,
+        board,
+        credentials,
+        database,
+        workers,
+        worker_id,
+        lambda: conversations.settle(),
     )
     conversations = Conversations(rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard)
     responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
     drain = Drain()
     catalogue = Catalogue(settings.default_model, settings.models)
+    limiter = _limiter(settings)
+    register = KeyRegister(
+        api_keys,
+        lambda name: catalogue.get(name).id,
+        can_limit=settings.can_limit_keys,
+        on_change=keyring.take_over,
+    )
     gateway = Gateway(
         catalogue,
         pool,
         upstream,
         conversations,
         sweeper,
+        limiter,
         show_thoughts=settings.thoughts == "show",
         prompt_max_chars=settings.prompt_max_chars,
         max_attempts=settings.max_attempts,
@@ -101,7 +135,7 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Parts(
-        settings, pool, conversations, gateway, sweeper, outbound, responder, drain, database, cipher
+        settings, pool, roster, conversations, gateway, sweeper, outbound, responder, drain, database, cipher
     )
     lifecycle.install(
         app,
@@ -110,12 +144,25 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
         trusted_proxies=settings.trusted_proxies,
         is_full=responder.is_full,
     )
-    check_key = auth.required(auth.Keys(key.get_secret_value() for key in settings.api_keys))
+    app.after_request(limits.tell)
+    check_key = auth.required(keyring)
     app.register_blueprint(health.blueprint(pool.usable, drain.has_begun))
-    app.register_blueprint(openai_chat.blueprint(gateway, responder, check_key))
+    app.register_blueprint(openai_chat.blueprint(gateway, responder, limits.required(check_key, limiter)))
     app.register_blueprint(openai_models.blueprint(catalogue, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
+    _administer(app, settings, roster, register)
     return app
+
+
+def _administer(app: Flask, settings: Settings, roster: Roster, register: KeyRegister) -> None:
+    """With an ADMIN_KEY, the routes that it opens; without one there are none, not even refusals."""
+    if settings.admin_key is None:
+        return
+    check = admin_auth.required(settings.admin_key.get_secret_value())
+    admin_auth.guard(app, check)
+    app.register_blueprint(admin_accounts.blueprint(roster, check))
+    app.register_blueprint(admin_cookies.blueprint(roster, check))
+    app.register_blueprint(admin_keys.blueprint(register, check))
 
 
 def _accounts(settings: Settings) -> list[Account]:
@@ -132,13 +179,41 @@ def _accounts(settings: Settings) -> list[Account]:
     ]
 
 
+def _limiter(settings: Settings) -> Limiter:
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    return Limiter(counters(redis_url), Rules(settings.rate_limit, settings.rate_limit_by, settings.model_interval_s))
+
+
+def _roster(
+    settings: Settings,
+    database: Database,
+    cipher: Cipher,
+    board: StateRows[Standing],
+    workers: Workers,
+    pool: Pool,
+    upstream: Upstream,
+) -> Roster:
+    rows = Rows(
+        StoredAccounts(database, cipher, time.time),
+        Switches(database),
+        Changes(database),
+        Checks(database, time.time),
+        board,
+        workers,
+    )
+    return Roster(_accounts(settings), pool, rows, upstream.probe)
+
+
 def _sweeper(
     pool: Pool,
+    roster: Roster,
+    keyring: Keyring,
     upstream: Upstream,
     rows: SessionRows,
     board: StateRows[Standing],
     credentials: SharedCredentials,
     database: Database,
+    workers: Workers,
     worker_id: Callable[[], str],
     settle: Callable[[], None],
 ) -> Sweeper:
@@ -146,7 +221,6 @@ def _sweeper(
         Crew(),
         Crew(width=32),
     )  # deletions have their own: many or slow ones must not hold up what requests wait for
-    workers = Workers(database, time.time, worker_id)
     deletions = Deletions(
         rows, upstream.delete_session, pool.account, hands, is_refused=lambda account: account in pool.refused()
     )
@@ -164,7 +238,7 @@ def _sweeper(
         deletions,
         crew,
         refresh_token=upstream.sign_in_ahead,
-        probe=upstream.probe,
+        probe=roster.probe,
     )
     return Sweeper(
         rows,
@@ -175,7 +249,14 @@ def _sweeper(
         deletions,
         office,
         crew,
-        take_over=[lambda: pool.refresh(board.read()), pool.share_again, credentials.take_over, settle],
+        take_over=[
+            roster.take_over,
+            keyring.take_over,
+            lambda: pool.refresh(board.read()),
+            pool.share_again,
+            credentials.take_over,
+            settle,
+        ],
         warm=upstream.warm,
     )
 

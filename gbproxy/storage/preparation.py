@@ -13,6 +13,7 @@ from sqlalchemy import exc
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import keycheck, migrate
+from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Database
 from gbproxy.storage.keycheck import WrongSecretKey
 from gbproxy.storage.migrate import CannotMigrate
@@ -44,6 +45,17 @@ def prepare(url: str, secret_keys: Sequence[str], *, temporary: bool = False, pa
         raise CannotBeUsed("DATABASE_URL: the database cannot be used; the log says why") from error
     except WrongSecretKey as error:
         raise CannotBeUsed(str(error)) from error
+    finally:
+        database.close()
+
+
+def limited_keys(url: str) -> Sequence[str]:
+    """The names of the client keys with a limit that is counted, in a database that is prepared. Raises CannotBeUsed."""
+    database = Database(url)
+    try:
+        return ApiKeyRows(database).limited()
+    except StorageUnavailable as error:
+        raise CannotBeUsed("DATABASE_URL: the database cannot be used; the log says why") from error
     finally:
         database.close()
 

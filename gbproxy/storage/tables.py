@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0001"  # the newest migration: what these tables are
+REVISION = "0003"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -66,6 +67,21 @@ account_switches = Table(
     Column("is_active", Boolean, nullable=False),
 )
 
+# Client keys that administrators have created. None: nothing is said about it.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # of the key, which is kept nowhere
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("models", String),  # JSON: ids
+    Column("rate_limit", String),  # such as 60/hour
+    Column("tokens_per_day", BigInteger),
+    Column("concurrent_streams", Integer),
+)
+
 cookies = Table(
     "cookies",
     metadata,
@@ -107,6 +123,17 @@ account_uses = Table(
     Column("last_error_at", Instant),
 )
 
+# What the last look at each account's credential has shown.
+account_checks = Table(
+    "account_checks",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("credential", String, nullable=False),  # digest of what was looked at
+    Column("status", String, nullable=False),  # valid, refused, unknown
+    Column("detail", String, nullable=False),
+    Column("checked_at", Instant, nullable=False),
+)
+
 sessions = Table(
     "sessions",
     metadata,
@@ -144,6 +171,15 @@ workers = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("seen_at", Instant, nullable=False),
+    Column("in_flight", String),  # JSON: how many answers run on each account
+)
+
+# By topic, a number that grows with each change.
+changes = Table(
+    "changes",
+    metadata,
+    Column("topic", String, primary_key=True),
+    Column("version", Integer, nullable=False),
 )
 
 facts = Table(
