@@ -12,7 +12,7 @@ ROWS = Page.read("docs/faults.md").rows()
 FAULTS = (
     "refused", "reset", "TLS failure", "headers never", "first byte late", "stall", "trickle", "cut at every element border",
     "truncated JSON", "HTML with 200", "empty 200", "wrong content type", "broken gzip", "DNS failure", "proxy down",
-    "SOCKS and HTTP proxy working", "worker killed", "database away and back", "disk full", "clock jumping forward",
+    "SOCKS and HTTP proxy working", "worker killed", "database away and back", "Redis away and back", "disk full", "clock jumping forward",
     "clock jumping back",
 )  # fmt: skip
 
