@@ -134,8 +134,9 @@ def test_a_killed_worker_breaks_its_answers_visibly_and_another_takes_its_place(
 @pytest.mark.parametrize("jump_s", [24 * HOUR_S, -24 * HOUR_S], ids=["forward", "back"])
 def test_a_clock_that_jumps_costs_no_answer(machine: Machine, jump_s: float) -> None:
     gateway, upstream = machine.gateway, machine.upstream
-    chat = Chat(gateway)
-    chat.say(topic())
+    chat, idle = Chat(gateway), Chat(gateway)
+    for each in (chat, idle):
+        each.say(topic())
     upstream.script(Text("Slowly "), *answer("and on.", first_byte_s=0.4))
 
     with ThreadPoolExecutor(1) as threads:
@@ -143,8 +144,10 @@ def test_a_clock_that_jumps_costs_no_answer(machine: Machine, jump_s: float) -> 
         assert upstream.wait_for(lambda: upstream.open_streams == 1)
         machine.set_clock(jump_s)
         finished = running.result()
+    by_id = gateway.ask("Go on.", headers={"X-Conversation-Id": str(idle.conversation)})
     answers = [chat.say("Go on."), chat.say("And on.", stream=True)]
 
+    assert by_id.status == (404 if jump_s > 0 else 200)  # a day is longer than SESSION_TIMEOUT
     assert finished.text == "Slowly and on."
     assert all(reply.succeeded for reply in [finished, *answers])
     assert upstream.questions()[-1] == "And on."  # continued, be it in the session from before or in a new one
