@@ -37,7 +37,7 @@ class Standing:
 
     def cools_until(self, now: float) -> float | None:
         """The end of a cooldown that is not over; one from the future is, as the clock was set back since."""
-        if self.cooling_until is None or self.cooling_until <= now or self.changed_at > now + _CLOCK_SET_BACK_S:
+        if self.cooling_until is None or self.cooling_until <= now or is_from_before(self.changed_at, now):
             return None
         return self.cooling_until
 
@@ -46,6 +46,11 @@ class Standing:
         if self.trial_until is None or not now < self.trial_until <= now + TRIAL_S:
             return None
         return self.trial_until
+
+
+def is_from_before(changed_at: float, now: float) -> bool:
+    """Whether something was noted before the clock was set back: it would be from the future."""
+    return changed_at > now + _CLOCK_SET_BACK_S
 
 
 class Board(Protocol):

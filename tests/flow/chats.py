@@ -8,12 +8,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from gbproxy.simulator import RecordedRequest, Session, Simulator
-from tests.serving import KEY, Asking, Reply, Served, serving
+from tests.serving import GUNICORN, KEY, Asking, Reply, Served, serving
 
 NAMES = ("first", "second", "third")
 _MORE = (*NAMES, "fourth")
@@ -130,9 +130,11 @@ def until(true: Callable[[], object], timeout_s: float = 10.0, every_s: float = 
 
 
 @contextmanager
-def killed_in_the_end(environment: Mapping[str, str], **overrides: str) -> Iterator[Served]:
+def killed_in_the_end(
+    environment: Mapping[str, str], *, command: Sequence[str] = GUNICORN, **overrides: str
+) -> Iterator[Served]:
     """A gateway with a database of its own, for tests in which nothing hangs on how it ends: that costs it a second."""
-    with serving(environment, **overrides) as gateway:
+    with serving(environment, command=command, **overrides) as gateway:
         gateway.key = KEY
         try:
             yield gateway

@@ -559,6 +559,18 @@ def test_a_clock_that_is_set_back_leaves_no_account_cooling() -> None:
     assert lent(accounts) == ["a"]
 
 
+def test_a_clock_that_is_set_back_leaves_no_account_cooling_when_the_board_tells_again() -> None:
+    workers = Workers([A])
+    one, other = workers.pools
+    one.failed(A, "text", UpstreamOverloaded("busy", retry_after=3600.0))
+    workers.poll()
+
+    workers.clock.now -= 7200
+    workers.poll()
+
+    assert (lent(one), lent(other)) == (["a"], ["a"])
+
+
 def test_another_machine_s_clock_cools_no_account_beyond_midnight() -> None:
     accounts = pool(A)
     ahead = Standing(
