@@ -14,6 +14,7 @@ from gbproxy.accounts import Pool, Roster, Rows, Standing
 from gbproxy.admin import accounts as admin_accounts
 from gbproxy.admin import auth as admin_auth
 from gbproxy.admin import cookies as admin_cookies
+from gbproxy.admin import imports as admin_imports
 from gbproxy.api import auth, health, lifecycle, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
@@ -21,6 +22,7 @@ from gbproxy.api.sse import Responder
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
+from gbproxy.domain.pasted import Site
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.outbound import Outbound, Timeouts
@@ -136,6 +138,8 @@ def _administer(app: Flask, settings: Settings, roster: Roster) -> None:
     admin_auth.guard(app, check)
     app.register_blueprint(admin_accounts.blueprint(roster, check))
     app.register_blueprint(admin_cookies.blueprint(roster, check))
+    site = Site.of(settings.gemini_business_url, settings.api_base_url)
+    app.register_blueprint(admin_imports.blueprint(roster, site, check))
 
 
 def _accounts(settings: Settings) -> list[Account]:

@@ -10,7 +10,7 @@ cookies, header lines, the page's address. Nothing is run, fetched or kept.
 from __future__ import annotations
 
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, Site, from_address
+from gbproxy.domain.pasted.clues import BUSINESS_HOST, Clue, Site, from_address
 from gbproxy.domain.pasted.combining import OPTIONAL, WHERE, FoundAccount, accounts
 from gbproxy.domain.pasted.splitting import clues
 from gbproxy.errors import BadRequest, RequestTooLarge
@@ -48,6 +48,6 @@ def _address(url: str, site: Site) -> Clue:
     clue = from_address(url.strip(), site)
     if not clue.given():
         raise BadRequest(
-            f"must be the page's address, https://{site.business}/home/cid/<config_id>?csesidx=<csesidx>", param="url"
+            f"must be the page's address, https://{BUSINESS_HOST}/home/cid/<config_id>?csesidx=<csesidx>", param="url"
         )
     return clue

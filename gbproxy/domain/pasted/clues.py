@@ -10,8 +10,11 @@ import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from gbproxy.domain import jsontext
+
+BUSINESS_HOST, API_HOST = "business.gemini.google", "biz-discoveryengine.googleapis.com"
 
 COOKIES = {"__secure-c_ses": "secure_c_ses", "__host-c_oses": "host_c_oses"}
 """The two cookies, in lower case, and what the gateway calls them. Their case is not the user's fault."""
@@ -53,21 +56,29 @@ FIELDS = ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The hosts that an account's values are for; the API's calls also come from other hosts of Google's."""
+    """The hosts whose requests are looked into; the API is also called at other hosts of Google's than its own."""
 
-    business: str = "business.gemini.google"
-    api: str = "biz-discoveryengine.googleapis.com"
+    business: frozenset[str] = frozenset({BUSINESS_HOST})
+    api: frozenset[str] = frozenset({API_HOST})
+
+    @classmethod
+    def of(cls, business_url: str, api_base_url: str) -> Site:
+        """Also the hosts of these addresses, where a gateway asks others than the real ones."""
+        return cls(
+            frozenset({BUSINESS_HOST, urlsplit(business_url).hostname or BUSINESS_HOST}),
+            frozenset({API_HOST, urlsplit(api_base_url).hostname or API_HOST}),
+        )
 
     def is_business(self, host: str) -> bool:
-        return host == self.business or host.endswith(f".{self.business}")
+        return any(host == own or host.endswith(f".{own}") for own in self.business)
 
     def is_api(self, host: str) -> bool:
-        return host == self.api or host.endswith((".googleapis.com", ".clients6.google.com")) or self.is_business(host)
+        return host in self.api or host.endswith((".googleapis.com", ".clients6.google.com")) or self.is_business(host)
 
     def sends_cookies_of(self, domain: str) -> bool:
         """Whether a cookie of this domain, with or without a dot before it, is one of the account's page."""
         bare = domain.strip().lstrip(".").lower()
-        return self.is_business(bare) or (bare.count(".") > 0 and self.business.endswith(f".{bare}"))
+        return self.is_business(bare) or ("." in bare and any(own.endswith(f".{bare}") for own in self.business))
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,19 +54,23 @@ def _combined(clues: list[Clue]) -> list[Clue]:
     nameless = [clue for clue in clues if clue.is_account and clue.csesidx is None]
     loose = [clue for clue in clues if not clue.is_account and clue.csesidx is None]
     places = _distinct(clue.config_id for clue in clues)
-    if len(sign_ins) <= 1 and len(places) <= 1 and len(nameless) <= 1:
+    is_one = len(sign_ins) <= 1 and len(places) <= 1 and len(nameless) <= 1
+    if is_one or not (sign_ins or nameless):
         return [_merged(clues)] if clues else []
     drafts = [draft for csesidx in sign_ins for draft in _of_sign_in(clues, csesidx)]
     drafts += nameless
-    return list(_filled(drafts, loose)) if drafts else [_merged(loose)]
+    return list(_filled(drafts, loose))
 
 
 def _of_sign_in(clues: list[Clue], csesidx: str) -> Iterator[Clue]:
-    """The accounts of one sign-in: one for each config id, which share its cookies."""
+    """The account of one sign-in; several only where somebody wrote them down with different config ids."""
     own = [clue for clue in clues if clue.csesidx == csesidx]
-    for config_id in _distinct(clue.config_id for clue in own) or [""]:
-        draft = _merged(clue for clue in own if clue.config_id in (config_id, None))
-        yield _with_cookies(draft, _merged(own))
+    written = _distinct(clue.config_id for clue in own if clue.is_account)
+    if len(written) <= 1:
+        yield _merged(own)
+        return
+    for config_id in written:
+        yield _merged(clue for clue in own if clue.config_id in (config_id, None))
 
 
 def _filled(drafts: list[Clue], loose: list[Clue]) -> Iterator[Clue]:

@@ -55,8 +55,9 @@ def _named(name: str, divider: str, rest: str, site: Site) -> Clue:
     if divider == "=":
         return from_cookie_header(f"{name}={rest}")
     columns = rest.split(None, 2)
-    domain = columns[1] if len(columns) > 1 and _DOMAIN_COLUMN.fullmatch(columns[1]) else site.business
-    return from_cookies([(name, columns[0])]) if columns and site.sends_cookies_of(domain) else Clue()
+    if len(columns) > 1 and _DOMAIN_COLUMN.fullmatch(columns[1]) and not site.sends_cookies_of(columns[1]):
+        return Clue()
+    return from_cookies([(name, value) for value in columns[:1]])
 
 
 def _addresses(line: str, site: Site) -> Clue:

@@ -57,13 +57,18 @@ def test_accounts_that_lack_their_csesidx_stay_apart() -> None:
     ]
 
 
-def test_two_widgets_of_one_sign_in_are_two_accounts_with_its_cookies() -> None:
+def test_the_latest_widget_of_a_sign_in_counts() -> None:
     here, there = FIRST, {**FIRST, "config_id": "cccc-3"}
 
     assert values(f"{browsers.curl(browsers.posix, address(here), {'cookie': JAR[8:]})}\n{address(there)}") == [
-        {"secure_c_ses": "CSE.one", "host_c_oses": "COS.one", **here},
         {"secure_c_ses": "CSE.one", "host_c_oses": "COS.one", **there},
     ]
+
+
+def test_accounts_written_down_with_one_csesidx_stay_apart_by_their_config_ids() -> None:
+    accounts = [{**FIRST, "secure_c_ses": "CSE.a"}, {**FIRST, "config_id": "cccc-3", "secure_c_ses": "CSE.b"}]
+
+    assert values(json.dumps(accounts)) == accounts
 
 
 def test_the_later_piece_wins() -> None:
@@ -146,7 +151,7 @@ def test_cookies_are_not_taken_from_calls_of_the_api() -> None:
 
 
 def test_another_site_can_be_named() -> None:
-    site = Site(business="127.0.0.1", api="127.0.0.1")
+    site = Site.of("http://127.0.0.1:9000", "http://127.0.0.1:9000/v1alpha")
 
     (account,) = find("http://127.0.0.1:9000/home/cid/c-1?csesidx=5", site=site)
 
