@@ -9,7 +9,8 @@ from typing import Any
 from gbproxy.domain import jsontext
 from gbproxy.domain.pasted import accounts_json, curl, lines, powershell
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, Site, from_request
+from gbproxy.domain.pasted.clues import Clue, from_request
+from gbproxy.domain.pasted.site import Site
 
 _BLANKS = re.compile(r"[\s;&,\ufeff]*+")
 _BRACKET = re.compile(r"[\[{]")
