@@ -86,7 +86,7 @@ def _call(example: str) -> tuple[str, str]:
     path = re.search(r'"\$GATEWAY([^"]*)"', example)
     method = re.search(r"-X ([A-Z]+)", example)
     assert path is not None
-    shown = re.sub(r"(?<=/accounts/)[^/]+", "{}", path[1])
+    shown = re.sub(r"(?<=/accounts/)(?!import$)[^/]+", "{}", path[1])
     return method[1] if method else "POST" if " -d " in example else "GET", shown
 
 
@@ -179,6 +179,10 @@ def _all_accounts(output: str) -> bool:
     return "default" in [account["name"] for account in json.loads(output)["accounts"]]
 
 
+def _an_import(output: str) -> bool:
+    return json.loads(output)["created"] == ["account-5678901234"] and "CSE" not in output
+
+
 def _blocked_then_slow(output: str) -> bool:
     decoder, rest, found = json.JSONDecoder(), output, []
     while rest := rest.strip():
@@ -204,5 +208,6 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "what of this request is ignored?": _two_ignored,
     "add an account": _an_account,
     "how are they?": _all_accounts,
+    "whatever was copied: what would become of it?": _an_import,
     "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
 }
