@@ -12,7 +12,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsBas
 
 from gbproxy.api import lifecycle, openai_request
 from gbproxy.app import create_app
-from gbproxy.cli import read_env_file
+from gbproxy.cli.environment import read_env_file
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.errors import BadRequest
 from gbproxy.settings import DO_NOTHING, NOT_YET, SettingsError, documented, load
