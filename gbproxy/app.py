@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from flask import Flask
 
 from gbproxy import startup
-from gbproxy.accounts import Pool, Standing
+from gbproxy.accounts import Pool, Roster, Rows, Standing
+from gbproxy.admin import accounts as admin_accounts
+from gbproxy.admin import auth as admin_auth
+from gbproxy.admin import cookies as admin_cookies
 from gbproxy.api import auth, health, lifecycle, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
@@ -22,6 +25,9 @@ from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
+from gbproxy.storage.changes import Changes
+from gbproxy.storage.checks import Checks
+from gbproxy.storage.credentials import StoredAccounts, Switches
 from gbproxy.storage.database import Database
 from gbproxy.storage.offices import Offices, WorkerId, Workers
 from gbproxy.storage.preparation import private_database
@@ -43,6 +49,7 @@ class Parts:
 
     settings: Settings
     pool: Pool
+    roster: Roster
     conversations: Conversations
     upstream: Upstream
     gateway: Gateway
@@ -84,14 +91,18 @@ def create_app(
     )
     worker_id = WorkerId()
     rows = SessionRows(database, time.time, worker_id)
+    workers = Workers(database, time.time, worker_id)
+    roster = _roster(settings, database, cipher, board, workers, pool, upstream)
     credentials = SharedCredentials(sign_in, tokens, cookies, pool.accounts)
     sweeper = _sweeper(
         pool,
+        roster,
         upstream,
         rows,
         board,
         credentials,
         database,
+        workers,
         worker_id,
         settle=lambda: conversations.settle(),
         stock_size=stock_size,
@@ -115,7 +126,7 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Parts(
-        settings, pool, conversations, upstream, gateway, sweeper, outbound, responder, drain, database, cipher
+        settings, pool, roster, conversations, upstream, gateway, sweeper, outbound, responder, drain, database, cipher
     )
     lifecycle.install(
         app,
@@ -129,7 +140,18 @@ def create_app(
     app.register_blueprint(openai_chat.blueprint(gateway, responder, check_key))
     app.register_blueprint(openai_models.blueprint(catalogue, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
+    _administer(app, settings, roster)
     return app
+
+
+def _administer(app: Flask, settings: Settings, roster: Roster) -> None:
+    """With an ADMIN_KEY, the routes that it opens; without one there are none, not even refusals."""
+    if settings.admin_key is None:
+        return
+    check = admin_auth.required(settings.admin_key.get_secret_value())
+    admin_auth.guard(app, check)
+    app.register_blueprint(admin_accounts.blueprint(roster, check))
+    app.register_blueprint(admin_cookies.blueprint(roster, check))
 
 
 def _accounts(settings: Settings) -> list[Account]:
@@ -146,13 +168,35 @@ def _accounts(settings: Settings) -> list[Account]:
     ]
 
 
+def _roster(
+    settings: Settings,
+    database: Database,
+    cipher: Cipher,
+    board: StateRows[Standing],
+    workers: Workers,
+    pool: Pool,
+    upstream: Upstream,
+) -> Roster:
+    rows = Rows(
+        StoredAccounts(database, cipher, time.time),
+        Switches(database),
+        Changes(database),
+        Checks(database, time.time),
+        board,
+        workers,
+    )
+    return Roster(_accounts(settings), pool, rows, upstream.probe)
+
+
 def _sweeper(
     pool: Pool,
+    roster: Roster,
     upstream: Upstream,
     rows: SessionRows,
     board: StateRows[Standing],
     credentials: SharedCredentials,
     database: Database,
+    workers: Workers,
     worker_id: Callable[[], str],
     settle: Callable[[], None],
     stock_size: int,
@@ -161,7 +205,6 @@ def _sweeper(
         Crew(),
         Crew(width=32),
     )  # deletions have their own: many or slow ones must not hold up what requests wait for
-    workers = Workers(database, time.time, worker_id)
     deletions = Deletions(
         rows, upstream.delete_session, pool.account, hands, is_refused=lambda account: account in pool.refused()
     )
@@ -179,7 +222,7 @@ def _sweeper(
         deletions,
         crew,
         refresh_token=upstream.sign_in_ahead,
-        probe=upstream.probe,
+        probe=roster.probe,
     )
     return Sweeper(
         rows,
@@ -190,7 +233,13 @@ def _sweeper(
         deletions,
         office,
         crew,
-        take_over=[lambda: pool.refresh(board.read()), pool.share_again, credentials.take_over, settle],
+        take_over=[
+            roster.take_over,
+            lambda: pool.refresh(board.read()),
+            pool.share_again,
+            credentials.take_over,
+            settle,
+        ],
         warm=upstream.warm,
     )
 

@@ -15,12 +15,12 @@ from collections.abc import Mapping, MutableMapping, Sequence
 
 from gevent import monkey
 
-from gbproxy.api import auth
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
 from gbproxy.settings.rules import outlives_the_process
+from gbproxy.web import keys
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def _make_key(environ: MutableMapping[str, str]) -> None:
         environ.pop(empty, None)
     # Never through logging: logs are shipped.
     print(f"API_KEYS is not set. The key for this start: {key}", file=sys.stderr, flush=True)  # noqa: T201
-    log.warning("api_key.generated", extra={"fingerprint": auth.fingerprint(key)})
+    log.warning("api_key.generated", extra={"fingerprint": keys.fingerprint(key)})
 
 
 def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bool:

@@ -2,6 +2,22 @@
 
 from gbproxy.accounts.attempts import Attempts, Next
 from gbproxy.accounts.pool import Order, Pool
+from gbproxy.accounts.records import AccountRecord, Check
+from gbproxy.accounts.roster import Roster, Rows
 from gbproxy.accounts.states import AccountView, Alone, Board, Scope, Standing
 
-__all__ = ["AccountView", "Alone", "Attempts", "Board", "Next", "Order", "Pool", "Scope", "Standing"]
+__all__ = [
+    "AccountRecord",
+    "AccountView",
+    "Alone",
+    "Attempts",
+    "Board",
+    "Check",
+    "Next",
+    "Order",
+    "Pool",
+    "Roster",
+    "Rows",
+    "Scope",
+    "Standing",
+]

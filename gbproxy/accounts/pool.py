@@ -8,7 +8,7 @@ import random as chance
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
@@ -59,6 +59,7 @@ class Pool:
         self._waiting: deque[Waiter] = deque()  # nobody in it can be served: every change sees to that at once
         self._due = math.inf  # when time alone will change something
         self._untold: dict[tuple[str, str], Standing] = {}
+        self._untold_errors: dict[str, tuple[str | None, float]] = {}
         self._lock = threading.Lock()
 
     # Lending
@@ -250,8 +251,8 @@ class Pool:
             member = self._members.get(account.id)
             if member is None:
                 return
-            member.last_error = error.message
             now = self._clock()
+            self._note_error(member, error.message, now)
             change: Standing | None = None
             if rule.refuses and member.account.credential() == account.credential():
                 change = refused(member, error, now)
@@ -274,7 +275,7 @@ class Pool:
             now = self._clock()
             if known.cools_until(now) is not None:
                 return  # this answer had begun before
-            member.last_error = None
+            self._note_error(member, None, now)
             change = member.standings[quota] = Standing(account.id, quota, changed_at=now)
             self._serve(now)
         _log_change(change, now)
@@ -287,7 +288,7 @@ class Pool:
             if member is None or member.refusal is None or member.account.credential() != account.credential():
                 return
             now = self._clock()
-            member.last_error = None
+            self._note_error(member, None, now)
             change = member.standings[""] = Standing(account.id, "", changed_at=now)
             self._serve(now)
         _log_change(change, now)
@@ -309,6 +310,10 @@ class Pool:
         member.standings[news.quota] = news
         return True
 
+    def _note_error(self, member: Member, error: str | None, now: float) -> None:
+        member.last_error = error
+        self._untold_errors[member.account.id] = (error, now)  # told with the next round: no request waits for it
+
     def _share(self, change: Standing) -> None:
         try:
             self._board.publish(change)
@@ -317,12 +322,18 @@ class Pool:
             log.warning("pool.unshared", extra={"account": change.account_id, "reason": error.code})
 
     def share_again(self) -> None:
-        """Tell the others what they could not be told. Raises the GatewayError of the board."""
+        """Tell the others what they were not told yet, or could not be. Raises the GatewayError of the board."""
         while self._untold:
             key, change = next(iter(self._untold.items()))
             self._board.publish(change)
             if self._untold.get(key) is change:
                 del self._untold[key]
+        while self._untold_errors:
+            account_id, met = next(iter(self._untold_errors.items()))
+            if account_id in self._members:
+                self._board.failed(account_id, *met)
+            if self._untold_errors.get(account_id) is met:
+                del self._untold_errors[account_id]
 
     # Changing
 
@@ -439,6 +450,11 @@ class Pool:
         """How many answers are running on all accounts, in this worker."""
         with self._lock:
             return sum(member.in_flight for member in self._members.values())
+
+    def running(self) -> Mapping[str, int]:
+        """By account id, how many answers are running on it in this worker; those without any are left out."""
+        with self._lock:
+            return {id_: member.in_flight for id_, member in self._members.items() if member.in_flight}
 
     def snapshot(self) -> Sequence[AccountView]:
         """Every account as it stands, in order."""

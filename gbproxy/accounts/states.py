@@ -55,6 +55,10 @@ class Board(Protocol):
         """Put it in the place of what was known of this account and scope; an older one than that is dropped."""
         ...
 
+    def failed(self, account_id: str, error: str | None, at: float) -> object:
+        """Tell what the account has met last, None when it has recovered since; nothing older replaces what is known."""
+        ...
+
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
         """Take the trial after a cooldown, until then at most; False when somebody else has it, or no cooldown is known.
 
@@ -72,6 +76,9 @@ class Alone:
 
     def publish(self, change: Standing) -> None:
         del change
+
+    def failed(self, account_id: str, error: str | None, at: float) -> None:
+        del account_id, error, at
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
         del account_id, quota, until

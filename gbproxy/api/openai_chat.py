@@ -13,7 +13,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from gbproxy.api import auth, openai_errors, sse
-from gbproxy.api.lifecycle import json_body
 from gbproxy.api.openai_request import parse
 from gbproxy.domain.events import (
     Answer,
@@ -31,6 +30,7 @@ from gbproxy.domain.events import (
 )
 from gbproxy.gateway import Gateway
 from gbproxy.observability import trace
+from gbproxy.web.body import json_body
 
 
 def blueprint(gateway: Gateway, responder: sse.Responder, check_key: Callable[[], None]) -> Blueprint:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from gbproxy.cli import asking
 from gbproxy.cli.admin import Admin, Json, common_options, found, run, shown
-from gbproxy.cli.terminal import CannotBegin, cell, printable, say, table
+from gbproxy.cli.terminal import CannotBegin, cell, listing, printable, say
 
 _PATH = "/api/admin/accounts"
 _EXAMPLE = '{"name": "anna", "secure_c_ses": "CSE.…", "host_c_oses": "COS.…", "csesidx": "…", "config_id": "…"}'
@@ -64,8 +65,7 @@ def _command(
 def _list(admin: Admin, options: argparse.Namespace) -> int:
     answer = admin.ask("GET", _PATH)
     if not shown(answer, options):
-        rows = [[cell(account.get(column)) for column in _COLUMNS] for account in answer["accounts"]]
-        say(table([column.replace("_", " ") for column in _COLUMNS], rows) if rows else "There is no account yet.")
+        say(listing(_COLUMNS, answer["accounts"]) or "There is no account yet.")
     return 0
 
 
@@ -110,19 +110,17 @@ def _to_import(files: list[Path]) -> str:
 def _check(admin: Admin, options: argparse.Namespace) -> int:
     checks = [{"name": account["name"], **_checked(admin, account)} for account in _wanted(admin, options.accounts)]
     if not shown({"checks": checks}, options):
-        rows = [[cell(check.get(column)) for column in ("name", "status", "detail")] for check in checks]
-        say(table(("name", "status", "detail"), rows) if rows else "There is no account yet.")
+        say(listing(("name", "status", "detail"), checks) or "There is no account yet.")
     return 0 if all(check.get("status") == "valid" for check in checks) else 1
 
 
 def _checked(admin: Admin, account: Json) -> Json:
-    return admin.ask("POST", f"{_PATH}/{account['id']}/check")
+    return admin.ask("POST", f"{_path(account)}/check")
 
 
 def _switch(admin: Admin, options: argparse.Namespace, *, is_active: bool) -> int:
     changed = [
-        admin.ask("PUT", f"{_PATH}/{account['id']}", {"is_active": is_active})
-        for account in _wanted(admin, options.accounts)
+        admin.ask("PUT", _path(account), {"is_active": is_active}) for account in _wanted(admin, options.accounts)
     ]
     if not shown({"accounts": changed}, options):
         say(f"{'Enabled' if is_active else 'Disabled'} {_names(changed)}.")
@@ -132,7 +130,7 @@ def _switch(admin: Admin, options: argparse.Namespace, *, is_active: bool) -> in
 def _remove(admin: Admin, options: argparse.Namespace) -> int:
     removed = _wanted(admin, options.accounts)
     for account in removed:
-        admin.ask("DELETE", f"{_PATH}/{account['id']}")
+        admin.ask("DELETE", _path(account))
     if not shown({"removed": [account["id"] for account in removed]}, options):
         say(f"Removed {_names(removed)}.")
     return 0
@@ -146,3 +144,7 @@ def _wanted(admin: Admin, names: list[str]) -> list[Json]:
 
 def _names(accounts: list[Json]) -> str:
     return ", ".join(printable(str(account["name"])) for account in accounts)
+
+
+def _path(account: Json) -> str:
+    return f"{_PATH}/{quote(str(account['id']), safe='')}"

@@ -73,6 +73,7 @@ def _credentials(settings: Settings) -> list[Finding]:
     try:
         with embedded.opened(settings) as app:
             parts: Parts = app.extensions[EXTENSION]
+            parts.roster.take_over()  # with the stored accounts
             return checks.credentials(tuple(parts.pool.accounts()), parts.upstream.probe)
     except CommandError as error:
         return [Finding("fail", "database", str(error))]

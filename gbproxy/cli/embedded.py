@@ -70,8 +70,6 @@ def administering(settings: Settings) -> Iterator[Administering]:
     """The admin API on the database of the settings, with a key for this once. Raises CommandError."""
     key = secrets.token_urlsafe(32)
     with opened(settings.model_copy(update={"admin_key": SecretStr(key)})) as app:
-        parts: Parts = app.extensions[EXTENSION]
-        parts.sweeper.start()  # knows the states that the gateways on this database share
         yield Administering(Client(app), key)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from gbproxy.cli.admin import Admin, common_options, found, run, shown
-from gbproxy.cli.terminal import cell, complain, printable, say, table
+from gbproxy.cli.terminal import complain, listing, printable, say
 
 _PATH = "/api/admin/keys"
 _COLUMNS = (
@@ -25,8 +25,8 @@ def define(parser: argparse.ArgumentParser) -> None:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     common = common_options()
-    listing = commands.add_parser("list", help="all keys and their limits", parents=[common])
-    listing.set_defaults(run=partial(run, command=_list))
+    lister = commands.add_parser("list", help="all keys and their limits", parents=[common])
+    lister.set_defaults(run=partial(run, command=_list))
     creating = commands.add_parser("create", help="make a key and show it, this once", parents=[common])
     creating.add_argument("--name", required=True, help="whose it is")
     creating.add_argument(
@@ -45,8 +45,7 @@ def define(parser: argparse.ArgumentParser) -> None:
 def _list(admin: Admin, options: argparse.Namespace) -> int:
     answer = admin.ask("GET", _PATH)
     if not shown(answer, options):
-        rows = [[cell(key.get(column)) for column in _COLUMNS] for key in answer["keys"]]
-        say(table([column.replace("_", " ") for column in _COLUMNS], rows) if rows else "There is no key yet.")
+        say(listing(_COLUMNS, answer["keys"]) or "There is no key yet.")
     return 0
 
 

@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import IO
 
 _GAP = "  "
@@ -51,18 +52,17 @@ def complain(text: str) -> None:
     sys.stderr.flush()
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns under headings; characters that are two columns wide count as such."""
-    lines = [list(map(printable, row)) for row in (headings, *rows)]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        _GAP.join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+def listing(columns: Sequence[str], things: Sequence[Mapping[str, object]]) -> str:
+    """Objects of the admin API as a table of these fields; "" when there are none."""
+    rows = [
+        [cell(_moment(thing.get(column)) if _is_time(column) else thing.get(column)) for column in columns]
+        for thing in things
+    ]
+    return _table([column.replace("_", " ") for column in columns], rows) if rows else ""
 
 
 def cell(value: object) -> str:
-    """A value of the admin API in a table's cell; - for none."""
+    """A value of the admin API on one line; - for none."""
     match value:
         case None | "" | [] | {}:
             return "-"
@@ -74,6 +74,31 @@ def cell(value: object) -> str:
             return ", ".join(map(cell, value))
         case _:
             return printable(str(value))
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns under headings; characters that are two columns wide count as such."""
+    lines = [headings, *rows]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        _GAP.join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _is_time(column: str) -> bool:
+    return column.endswith(("_at", "_until"))
+
+
+def _moment(value: object) -> object:
+    """Unix seconds as people read them, alone or by name."""
+    match value:
+        case int() | float():
+            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        case Mapping():
+            return {name: _moment(inner) for name, inner in value.items()}
+        case _:
+            return value
 
 
 def printable(text: str) -> str:

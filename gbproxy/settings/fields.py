@@ -31,7 +31,7 @@ DO_NOTHING = frozenset({
 
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
 NOT_YET = frozenset({
-    "ADMIN_KEY", "REDIS_URL",
+    "REDIS_URL",
     "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
 })  # fmt: skip
 
@@ -191,7 +191,10 @@ class Settings(BaseSettings):
     api_keys: Keys = Field(
         (), description="comma-separated client keys; at least 16 characters each unless `HOST` is loopback"
     )
-    admin_key: SecretStr | None = Field(None, description="the console's own password")
+    admin_key: SecretStr | None = Field(
+        None,
+        description="opens the admin API; at least 16 characters unless `HOST` is loopback, and none of `API_KEYS`",
+    )
     secret_keys: Keys = Field(
         (),
         description="encrypts what the database keeps; several, comma-separated: the first encrypts, all decrypt",

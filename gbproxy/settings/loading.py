@@ -31,6 +31,7 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
         *account_problems,
         *(line(found[str(fault["loc"][0])].name, fault["loc"][1:], fault) for fault in faults),
         *_weak_keys(settings, found),
+        *_shared_keys(settings, found),
         *_missing_secret_key(settings, found),
     ]
     if not {"models", "default_model"} & {fault["loc"][0] for fault in faults}:
@@ -63,6 +64,11 @@ def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
             if fault := rules.key_fault(key.get_secret_value(), strong=strong):
                 which = f"key {position} " if len(keys) > 1 else ""
                 yield f"{found[name].name}: {which}{fault}"
+
+
+def _shared_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+    if settings.admin_key is not None and settings.admin_key in settings.api_keys:
+        yield f"{found['admin_key'].name}: is also one of API_KEYS; whoever may ask must not administer"
 
 
 def _missing_secret_key(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0001"  # the newest migration: what these tables are
+REVISION = "0002"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -107,6 +107,17 @@ account_uses = Table(
     Column("last_error_at", Instant),
 )
 
+# What the last look at each account's credential has shown.
+account_checks = Table(
+    "account_checks",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("credential", String, nullable=False),  # digest of what was looked at
+    Column("status", String, nullable=False),  # valid, refused, unknown
+    Column("detail", String, nullable=False),
+    Column("checked_at", Instant, nullable=False),
+)
+
 sessions = Table(
     "sessions",
     metadata,
@@ -144,6 +155,15 @@ workers = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("seen_at", Instant, nullable=False),
+    Column("in_flight", String),  # JSON: how many answers run on each account
+)
+
+# By topic, a number that grows with each change.
+changes = Table(
+    "changes",
+    metadata,
+    Column("topic", String, primary_key=True),
+    Column("version", Integer, nullable=False),
 )
 
 facts = Table(

@@ -39,6 +39,7 @@ class Pool(Protocol):
 
     def accounts(self) -> Iterable[Account]: ...
     def is_ready(self, account_id: str) -> bool: ...
+    def running(self) -> Mapping[str, int]: ...
 
 
 class Sweeper:
@@ -150,7 +151,7 @@ class Sweeper:
             self.round()
 
     def _report(self) -> None:
-        self._workers.touch()
+        self._workers.touch(self._pool.running())
         used, self._used = self._used, set()
         try:
             self._uses.used(used, self._clock())

@@ -10,13 +10,14 @@ from typing import Any, get_type_hints
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-from gbproxy.api import lifecycle, openai_request
+from gbproxy.api import openai_request
 from gbproxy.app import create_app
 from gbproxy.cli.environment import read_env_file
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.errors import BadRequest
 from gbproxy.settings import DO_NOTHING, NOT_YET, SettingsError, documented, load
 from gbproxy.simulator import SWITCH_VALUES, Simulator, script_from_json
+from gbproxy.web import body
 from tests.docs import code_facts
 from tests.docs.markdown import ROOT, Block, Page, code
 
@@ -181,7 +182,7 @@ def test_the_body_has_the_time_that_is_told() -> None:
     told = re.search(r"for the body (\d+) seconds\s+and one more for each (\d+) KiB", README.section("Long calls").text)
 
     assert told is not None
-    assert (int(told[1]), int(told[2]) * 1024) == (lifecycle._BODY_S, lifecycle._BODY_BYTES_A_SECOND)
+    assert (int(told[1]), int(told[2]) * 1024) == (body.BODY_S, body.BODY_BYTES_A_SECOND)
 
 
 def test_the_command_for_the_container_is_that_of_make() -> None:
