@@ -64,16 +64,16 @@ def listing(columns: Sequence[str], things: Sequence[Mapping[str, object]]) -> s
 def cell(value: object) -> str:
     """A value of the admin API on one line; - for none."""
     match value:
-        case None | "" | [] | {}:
+        case None:
             return "-"
         case bool():
             return "yes" if value else "no"
         case Mapping():
             return ", ".join(f"{name} {cell(inner)}" for name, inner in value.items() if inner is not None) or "-"
         case list() | tuple():
-            return ", ".join(map(cell, value))
+            return ", ".join(map(cell, value)) or "-"
         case _:
-            return printable(str(value))
+            return printable(str(value)) or "-"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
