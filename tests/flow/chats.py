@@ -141,6 +141,26 @@ def killed_in_the_end(environment: Mapping[str, str], **overrides: str) -> Itera
                 os.killpg(gateway.pid, signal.SIGKILL)
 
 
+@contextmanager
+def only(gateway: Served, worker: int) -> Iterator[None]:
+    """Nobody but this worker answers."""
+    others = gateway.worker_pids() - {worker}
+    assert worker in gateway.worker_pids()
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def workers(gateway: Served, count: int) -> list[int]:
+    """The workers' process ids, once there are so many."""
+    until(lambda: len(gateway.worker_pids()) == count)
+    return sorted(gateway.worker_pids())
+
+
 class Chat:
     """A conversation as a client has it: the whole history, sent with each request."""
 
