@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gbproxy.cli import asking
-from gbproxy.cli.admin import Admin, Json, common_options, found, run, shown
+from gbproxy.cli.admin import Admin, Json, all_of, common_options, found, run, shown
 from gbproxy.cli.terminal import CannotBegin, cell, listing, printable, say
 
 _PATH = "/api/admin/accounts"
@@ -65,7 +65,7 @@ def _command(
 def _list(admin: Admin, options: argparse.Namespace) -> int:
     answer = admin.ask("GET", _PATH)
     if not shown(answer, options):
-        say(listing(_COLUMNS, answer["accounts"]) or "There is no account yet.")
+        say(listing(_COLUMNS, all_of(answer, "accounts")) or "There is no account yet.")
     return 0
 
 
@@ -138,8 +138,8 @@ def _remove(admin: Admin, options: argparse.Namespace) -> int:
 
 def _wanted(admin: Admin, names: list[str]) -> list[Json]:
     """The accounts of these names or ids, each once; all of them when none is given."""
-    known = admin.ask("GET", _PATH)["accounts"]
-    return [found(known, name, "account") for name in dict.fromkeys(names)] if names else list(known)
+    known = all_of(admin.ask("GET", _PATH), "accounts")
+    return [found(known, name, "account") for name in dict.fromkeys(names)] if names else known
 
 
 def _names(accounts: list[Json]) -> str:

@@ -60,6 +60,14 @@ def _opened(url: str | None, given: Mapping[str, str]) -> AbstractContextManager
     return embedded.administering(environment.settings(given))
 
 
+def all_of(answer: Json, name: str) -> list[Json]:
+    """The things that an answer lists. Raises CommandError when it lists none of that name."""
+    things = answer.get(name)
+    if not isinstance(things, list) or not all(isinstance(thing, Mapping) and "id" in thing for thing in things):
+        raise CommandError(f"what answers there is no gateway of this kind: it lists no {name}")
+    return things
+
+
 def found(things: Sequence[Json], wanted: str, kind: str) -> Json:
     """The thing of an id, or else of a name. Raises CommandError when there is none, or several."""
     for field in ("id", "name"):

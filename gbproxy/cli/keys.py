@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from gbproxy.cli.admin import Admin, common_options, found, run, shown
+from gbproxy.cli.admin import Admin, all_of, common_options, found, run, shown
 from gbproxy.cli.terminal import complain, listing, printable, say
 
 _PATH = "/api/admin/keys"
@@ -45,7 +45,7 @@ def define(parser: argparse.ArgumentParser) -> None:
 def _list(admin: Admin, options: argparse.Namespace) -> int:
     answer = admin.ask("GET", _PATH)
     if not shown(answer, options):
-        say(listing(_COLUMNS, answer["keys"]) or "There is no key yet.")
+        say(listing(_COLUMNS, all_of(answer, "keys")) or "There is no key yet.")
     return 0
 
 
@@ -67,7 +67,7 @@ def _create(admin: Admin, options: argparse.Namespace) -> int:
 
 
 def _revoke(admin: Admin, options: argparse.Namespace) -> int:
-    known = admin.ask("GET", _PATH)["keys"]
+    known = all_of(admin.ask("GET", _PATH), "keys")
     revoked = [found(known, wanted, "key") for wanted in dict.fromkeys(options.keys)]
     for key in revoked:
         admin.ask("DELETE", f"{_PATH}/{key['id']}")

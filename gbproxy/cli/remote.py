@@ -17,6 +17,7 @@ from gbproxy.outbound import Outbound, StreamedReply, Timeouts
 from gbproxy.settings import rules
 from gbproxy.upstreams.eventstream import EventReader
 
+_COLLECTIONS = ("/api/admin/accounts", "/api/admin/keys")
 _TIMEOUTS = Timeouts(connect_s=10, read_s=150, request_s=3600)
 
 
@@ -55,6 +56,10 @@ class Remote:
             reply = self._outbound.call(method, f"{self._url}{path}", self._headers, data)
         except UpstreamError as error:
             raise self._unreachable(error) from error
+        if reply.status == 404 and path in _COLLECTIONS:
+            raise CommandError(
+                f"{self._url} offers no {path}: it runs without ADMIN_KEY, or is another version or program"
+            )
         return object_of(reply.status, reply.body, self._url)
 
     def stream(self, chat: ChatRequest) -> ChatStream:
