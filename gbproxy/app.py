@@ -14,17 +14,21 @@ from gbproxy.accounts import Pool, Roster, Rows, Standing
 from gbproxy.admin import accounts as admin_accounts
 from gbproxy.admin import auth as admin_auth
 from gbproxy.admin import cookies as admin_cookies
-from gbproxy.api import auth, health, lifecycle, openai_chat, openai_missing, openai_models
+from gbproxy.admin import keys as admin_keys
+from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
 from gbproxy.api.sse import Responder
+from gbproxy.callers import KeyRegister, Keyring
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
+from gbproxy.limiting import Limiter, Rules
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
+from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.changes import Changes
 from gbproxy.storage.checks import Checks
 from gbproxy.storage.credentials import StoredAccounts, Switches
@@ -34,6 +38,7 @@ from gbproxy.storage.preparation import private_database
 from gbproxy.storage.renewals import CookieRows, TokenRows
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.shared import counters
 from gbproxy.storage.states import StateRows
 from gbproxy.sweeper import STOCK_SIZE, Crew, Deletions, Office, SharedCredentials, Stock, Sweeper
 from gbproxy.upstreams.base import Upstream
@@ -94,9 +99,12 @@ def create_app(
     workers = Workers(database, time.time, worker_id)
     roster = _roster(settings, database, cipher, board, workers, pool, upstream)
     credentials = SharedCredentials(sign_in, tokens, cookies, pool.accounts)
+    api_keys = ApiKeyRows(database)
+    keyring = Keyring((key.get_secret_value() for key in settings.api_keys), api_keys)
     sweeper = _sweeper(
         pool,
         roster,
+        keyring,
         upstream,
         rows,
         board,
@@ -111,12 +119,20 @@ def create_app(
     responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
     drain = Drain()
     catalogue = Catalogue(settings.default_model, settings.models)
+    limiter = _limiter(settings)
+    register = KeyRegister(
+        api_keys,
+        lambda name: catalogue.get(name).id,
+        can_limit=settings.can_limit_keys,
+        on_change=keyring.take_over,
+    )
     gateway = Gateway(
         catalogue,
         pool,
         upstream,
         conversations,
         sweeper,
+        limiter,
         show_thoughts=settings.thoughts == "show",
         prompt_max_chars=settings.prompt_max_chars,
         max_attempts=settings.max_attempts,
@@ -135,16 +151,17 @@ def create_app(
         trusted_proxies=settings.trusted_proxies,
         is_full=responder.is_full,
     )
-    check_key = auth.required(auth.Keys(key.get_secret_value() for key in settings.api_keys))
+    app.after_request(limits.tell)
+    check_key = auth.required(keyring)
     app.register_blueprint(health.blueprint(pool.usable, drain.has_begun))
-    app.register_blueprint(openai_chat.blueprint(gateway, responder, check_key))
+    app.register_blueprint(openai_chat.blueprint(gateway, responder, limits.required(check_key, limiter)))
     app.register_blueprint(openai_models.blueprint(catalogue, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
-    _administer(app, settings, roster)
+    _administer(app, settings, roster, register)
     return app
 
 
-def _administer(app: Flask, settings: Settings, roster: Roster) -> None:
+def _administer(app: Flask, settings: Settings, roster: Roster, register: KeyRegister) -> None:
     """With an ADMIN_KEY, the routes that it opens; without one there are none, not even refusals."""
     if settings.admin_key is None:
         return
@@ -152,6 +169,7 @@ def _administer(app: Flask, settings: Settings, roster: Roster) -> None:
     admin_auth.guard(app, check)
     app.register_blueprint(admin_accounts.blueprint(roster, check))
     app.register_blueprint(admin_cookies.blueprint(roster, check))
+    app.register_blueprint(admin_keys.blueprint(register, check))
 
 
 def _accounts(settings: Settings) -> list[Account]:
@@ -166,6 +184,11 @@ def _accounts(settings: Settings) -> list[Account]:
         )
         for account in settings.accounts
     ]
+
+
+def _limiter(settings: Settings) -> Limiter:
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    return Limiter(counters(redis_url), Rules(settings.rate_limit, settings.rate_limit_by, settings.model_interval_s))
 
 
 def _roster(
@@ -191,6 +214,7 @@ def _roster(
 def _sweeper(
     pool: Pool,
     roster: Roster,
+    keyring: Keyring,
     upstream: Upstream,
     rows: SessionRows,
     board: StateRows[Standing],
@@ -235,6 +259,7 @@ def _sweeper(
         crew,
         take_over=[
             roster.take_over,
+            keyring.take_over,
             lambda: pool.refresh(board.read()),
             pool.share_again,
             credentials.take_over,

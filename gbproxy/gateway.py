@@ -17,7 +17,8 @@ from gbproxy.domain import usage
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, Started
-from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.models import Catalogue, Model, no_such
+from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
 from gbproxy.domain.shaping import Shaper
 from gbproxy.errors import (
@@ -57,6 +58,22 @@ class Ahead(Protocol):
         ...
 
 
+class Use(Protocol):
+    """An answer that is counted while it runs."""
+
+    def end(self, tokens: int) -> None:
+        """It is over, with so many tokens asked and answered; only the first call counts."""
+        ...
+
+
+class Limits(Protocol):
+    """How much a caller may have at once, and how often."""
+
+    def begin(self, principal: Principal, model_id: str, *, is_streamed: bool) -> Use:
+        """An answer is about to be made. Raises RateLimitExceeded."""
+        ...
+
+
 class Gateway:
     """Answers requests; safe for use by many threads at once."""
 
@@ -67,6 +84,7 @@ class Gateway:
         upstream: Upstream,
         conversations: Conversations,
         ahead: Ahead,
+        limits: Limits,
         *,
         show_thoughts: bool = False,
         prompt_max_chars: int = 400_000,
@@ -79,6 +97,7 @@ class Gateway:
         self._upstream = upstream
         self._conversations = conversations
         self._ahead = ahead
+        self._limits = limits
         self._show_thoughts = show_thoughts
         self._prompt_max_chars = prompt_max_chars
         self._max_attempts = max_attempts
@@ -92,6 +111,7 @@ class Gateway:
         """
         ask = self._read(chat)
         self._ahead.note_use()
+        use = self._limits.begin(chat.principal, ask.model.id, is_streamed=chat.is_streamed)
         try:
             with self._conversations.begin(chat.caller, ask.model.id, chat.messages, chat.conversation) as turn:
                 trace.current().conversation = turn.conversation
@@ -102,14 +122,15 @@ class Gateway:
                         self._note_account(account, turn)
                         after: Next | None = Next.SAME
                         while after is Next.SAME:
-                            after = yield from self._attempt(ask, turn, attempts, account)
+                            after = yield from self._attempt(ask, turn, attempts, account, use)
                     if after is None:
                         return
         finally:
+            use.end(ask.tokens())
             _note_end(ask)
 
     def _attempt(
-        self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account
+        self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account, use: Use
     ) -> Generator[ChatEvent, None, Next | None]:
         """One try in one session; returns what follows, None once it was the answer. Raises what the client is to see."""
         trace.current().attempts += 1
@@ -130,6 +151,7 @@ class Gateway:
                         yield Started(model.id, turn.conversation)
                     if isinstance(shown, Done):
                         self._finish(turn, shaper, shown)
+                        use.end(ask.tokens())
                         yield shaper.usage(ask.weight)
                     if shown is not None:
                         yield shown
@@ -151,6 +173,8 @@ class Gateway:
 
     def _read(self, chat: ChatRequest) -> _Ask:
         model = self._catalogue.resolve(chat.model)
+        if not chat.principal.may_use(model.id):
+            raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:
             log.info("model.mapped", extra={"asked": chat.model[:100], "used": model.id, "reason": "name"})
         prompt = prompts.flatten(chat.messages)
@@ -219,6 +243,11 @@ class _Ask:
     weight: int
     shows_thoughts: bool
     shaper: Shaper
+
+    def tokens(self) -> int:
+        """What was asked and answered, as it is charged: nothing was, when nothing was answered."""
+        counted = self.shaper.usage(self.weight)
+        return counted.input_tokens + counted.output_tokens if counted.output_tokens else 0
 
 
 @dataclass(slots=True)

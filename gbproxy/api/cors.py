@@ -11,7 +11,9 @@ from collections.abc import Collection
 _METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _EXPOSED = (
     "Retry-After, X-Conversation-Id, x-request-id, x-should-retry, "
-    "x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored"
+    "x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored, "
+    "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
+    "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(\s*,\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 _DAY_S = "86400"

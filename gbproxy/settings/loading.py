@@ -33,6 +33,7 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
         *_weak_keys(settings, found),
         *_shared_keys(settings, found),
         *_missing_secret_key(settings, found),
+        *_missing_redis(settings, found),
     ]
     if not {"models", "default_model"} & {fault["loc"][0] for fault in faults}:
         problems += _unknown_default_model(settings, found, known_models)
@@ -76,6 +77,17 @@ def _missing_secret_key(settings: Settings, found: Mapping[str, Found]) -> Itera
     unreadable = "secret_keys" in found and found["secret_keys"].text is None
     if rules.outlives_the_process(url) and not settings.secret_keys and not unreadable:
         yield f"{found['database_url'].name}: needs SECRET_KEY beside it, which encrypts what the database keeps"
+
+
+def _missing_redis(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+    if settings.can_limit_keys or "redis_url" in found:
+        return
+    for name, is_set in (("rate_limit", settings.rate_limit), ("model_interval_s", settings.model_interval_s)):
+        if is_set:
+            yield (
+                f"{found[name].name}: needs REDIS_URL beside it, where the {settings.web_concurrency} workers "
+                "(WEB_CONCURRENCY) count together"
+            )
 
 
 def _unknown_default_model(

@@ -15,11 +15,11 @@ from sqlalchemy import exc
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import engines, keycheck, migrate
+from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Database, reason
 from gbproxy.storage.keycheck import WrongSecretKey
 from gbproxy.storage.migrate import CannotMigrate
 from gbproxy.storage.secrets import Cipher
-from gbproxy.storage.tables import REVISION
 
 
 class CannotBeUsed(Exception):
@@ -58,10 +58,6 @@ class Seen:
     revision: str | None
     key_fits: bool | None
 
-    @property
-    def is_ready(self) -> bool:
-        return self.revision == REVISION and self.key_fits is not False
-
 
 def look(url: str, secret_keys: Sequence[str]) -> Seen:
     """How a database is, without changing anything in it. Raises CannotBeUsed."""
@@ -82,6 +78,17 @@ def _database(url: str, *, temporary: bool = False) -> Database:
         return Database(url, temporary=temporary)
     except (exc.ArgumentError, ValueError):
         raise CannotBeUsed("DATABASE_URL: is no address of a database") from None
+
+
+def limited_keys(url: str) -> Sequence[str]:
+    """The names of the client keys with a limit that is counted, in a database that is prepared. Raises CannotBeUsed."""
+    database = Database(url)
+    try:
+        return ApiKeyRows(database).limited()
+    except StorageUnavailable as error:
+        raise CannotBeUsed("DATABASE_URL: the database cannot be used; the log says why") from error
+    finally:
+        database.close()
 
 
 def new_folder() -> Path:

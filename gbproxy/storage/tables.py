@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0002"  # the newest migration: what these tables are
+REVISION = "0003"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -64,6 +65,21 @@ account_switches = Table(
     metadata,
     Column("account_id", String, primary_key=True),
     Column("is_active", Boolean, nullable=False),
+)
+
+# Client keys that administrators have created. None: nothing is said about it.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # of the key, which is kept nowhere
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("models", String),  # JSON: ids
+    Column("rate_limit", String),  # such as 60/hour
+    Column("tokens_per_day", BigInteger),
+    Column("concurrent_streams", Integer),
 )
 
 cookies = Table(

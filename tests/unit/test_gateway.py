@@ -29,6 +29,7 @@ from gbproxy.domain.events import (
     Usage,
 )
 from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
 from gbproxy.domain.usage import tokens, weight
 from gbproxy.errors import (
@@ -53,7 +54,9 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.gateway import Gateway
+from gbproxy.limiting import Limiter, Rules
 from gbproxy.observability import trace
+from gbproxy.storage.memory_counters import MemoryCounters
 from gbproxy.storage.sessions import SessionRows
 from tests.memory_rows import MemoryRows
 from tests.storage.clock import Clock as StillClock
@@ -164,9 +167,11 @@ class House:
         max_attempts: int = 3,
         concurrency: int = 8,
         rows: SessionRows | None = None,
+        model_interval_s: float = 0.0,
     ) -> None:
         self.upstream = upstream
         self.clock = Clock()
+        self.counters = MemoryCounters(self.clock)
         self.pool = Pool(
             accounts or [ONE], concurrency=concurrency, wait_s=0.05, clock=self.clock, random=random.Random(1)
         )
@@ -186,6 +191,7 @@ class House:
             upstream,
             self.conversations,
             self.ahead,
+            Limiter(self.counters, Rules(model_interval_s=model_interval_s), self.clock),
             show_thoughts=show_thoughts,
             prompt_max_chars=prompt_max_chars,
             max_attempts=max_attempts,
@@ -205,7 +211,7 @@ class House:
         conversation: str | None = None,
     ) -> ChatStream:
         messages = tuple(_message(each) for each in said or ("Hi",))
-        return self.gateway.stream(ChatRequest(messages, model, show_thoughts, caller, conversation))
+        return self.gateway.stream(ChatRequest(messages, model, show_thoughts, Principal(caller), conversation))
 
     def answer(self, *said: str | Message, **how: object) -> list[ChatEvent]:
         return [event for event in self.stream(*said, **how) if not isinstance(event, Flush)]  # type: ignore[arg-type]
