@@ -75,7 +75,7 @@ def found(things: Sequence[Json], wanted: str, kind: str) -> Json:
         if len(matching) == 1:
             return matching[0]
         if matching:
-            raise CommandError(f"{wanted} is the name of several {kind}s: give the id")
+            raise CommandError(f"several {kind}s are called {printable(wanted)}: give the id")
     raise CommandError(f"there is no {kind} called {printable(wanted)}")
 
 

@@ -12,11 +12,12 @@ from urllib.parse import SplitResult, urlsplit
 from gbproxy.cli.finding import Finding
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import built_in_names
-from gbproxy.errors import CredentialRefused, GatewayError
+from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.rules import outlives_the_process
 from gbproxy.storage import preparation
+from gbproxy.storage.shared import counters
 from gbproxy.storage.tables import REVISION
 
 _PATIENCE = Timeouts(connect_s=10, read_s=15, request_s=30)
@@ -85,6 +86,31 @@ def database(found: Settings) -> tuple[bool, Finding]:
         advice = "Use the newer version of gbproxy that it was made by."
         return False, Finding("fail", "database", f"{kind}, at revision {seen.revision}, newer than {REVISION}", advice)
     return True, Finding("ok", "database", f"{kind}, at revision {seen.revision}")
+
+
+def limits(found: Settings, *, has_database: bool) -> list[Finding]:
+    """Whether what is limited can be counted: by Redis, or without one by a single worker."""
+    url = found.database_url.get_secret_value() if found.database_url and has_database else ""
+    if found.redis_url is not None:
+        return [_redis(found.redis_url.get_secret_value())]
+    try:
+        limited = preparation.limited_keys(url) if url and found.web_concurrency > 1 else ()
+    except preparation.CannotBeUsed as error:
+        return [Finding("fail", "database", str(error).removeprefix("DATABASE_URL: "))]
+    if not limited:
+        return []
+    what = f"these client keys have limits, which {found.web_concurrency} workers cannot count: {', '.join(limited)}"
+    return [Finding("fail", "REDIS_URL", what, "Set REDIS_URL, or WEB_CONCURRENCY to 1, or revoke the keys.")]
+
+
+def _redis(url: str) -> Finding:
+    begun = time.monotonic()
+    try:
+        counters(url).read("doctor")
+    except StorageUnavailable as error:
+        what = f"cannot be used ({type(error.__cause__).__name__}); until then nobody's limits hold"
+        return Finding("fail", "redis", what, "See whether the server runs, and whether REDIS_URL names it rightly.")
+    return Finding("ok", "redis", f"answers, in {1000 * (time.monotonic() - begun):.0f} ms")
 
 
 def network(found: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:

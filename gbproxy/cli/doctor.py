@@ -55,6 +55,7 @@ def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
         return
     has_database, finding = checks.database(settings)
     yield finding
+    yield from checks.limits(settings, has_database=has_database)
     reached = checks.network(settings)
     yield from reached
     if worst(reached) == "fail":

@@ -13,7 +13,8 @@ from gbproxy.cli.terminal import complain, listing, printable, say
 
 _PATH = "/api/admin/keys"
 _COLUMNS = (
-    "name", "id", "created_at", "expires_at", "models", "rate_limit", "tokens_per_day", "concurrent_streams", "last_used_at",
+    "name", "id", "fingerprint", "created_at", "expires_at", "models", "rate_limit", "tokens_per_day",
+    "concurrent_streams",
 )  # fmt: skip
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 

@@ -14,6 +14,7 @@ from gbproxy.cli import checks
 from gbproxy.simulator import Simulator
 from gbproxy.storage.tables import REVISION
 from tests.cli.conftest import Command, Ended
+from tests.redis_server import redis_server
 
 KEYS = {"API_KEYS": "sk-9f2c41d07ab84e5e11", "SECRET_KEY": "k7Jq2mZ0vT9xWc4LbN8r"}
 
@@ -196,3 +197,26 @@ def test_migrate_needs_a_database_that_stays(gbproxy: Command, variables: dict[s
 
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("DATABASE_URL names no database")
+
+
+# Redis
+
+
+def test_redis_is_asked_when_it_is_set(gbproxy: Command, upstream: Simulator) -> None:
+    with redis_server() as redis:
+        given = {**upstream.environment(), **KEYS, "REDIS_URL": redis.url}
+        there = gbproxy("doctor", environment=given)
+        redis.stop()
+        away = gbproxy("doctor", environment=given)
+
+    assert (there.status, levels(there)["redis"]) == (0, "ok")
+    assert (away.status, levels(away)["redis"], levels(away)["account default"]) == (2, "fail", "ok")
+
+
+def test_the_password_of_redis_is_not_told(gbproxy: Command, upstream: Simulator) -> None:
+    url = f"redis://user:hunter2hunter2@127.0.0.1:{free_port()}/0"
+
+    ended = gbproxy("doctor", environment={**upstream.environment(), **KEYS, "REDIS_URL": url})
+
+    assert levels(ended)["redis"] == "fail"
+    assert "hunter2" not in ended.out + ended.err

@@ -128,3 +128,15 @@ def test_accounts_are_administered(ask: Ask, upstream: Simulator) -> None:
     assert [ended.status for ended in (added, checked, disabled, enabled, removed)] == [0] * 5
     assert {account["name"]: account["state"] for account in listed} == {"default": "disabled", "anna / b": "disabled"}
     assert account.secure_c_ses not in added.out + checked.out + json.dumps(listed)
+
+
+def test_a_key_is_made_used_and_revoked(ask: Ask, running: Running) -> None:
+    key = ask("keys", "create", "--name", "anna", "--expires", "1d").out.strip()
+
+    used = ask("chat", "Hi", API_KEY=key)
+    listed, revoked = ask("keys", "list"), ask("keys", "revoke", "anna")
+    refused = ask("chat", "Hi", API_KEY=key)
+
+    assert [ended.status for ended in (used, listed, revoked, refused)] == [0, 0, 0, 1]
+    assert "anna" in listed.out
+    assert key not in listed.out + revoked.out + refused.err
