@@ -113,7 +113,7 @@ def test_every_endpoint_stands_in_the_table_and_no_other() -> None:
             bare = path.removeprefix("/v1")
             told |= {(method, p) for method in methods.split(", ") for p in (path, bare)}
 
-    app = create_app(load({"API_KEYS": KEY}, built_in_names()))
+    app = create_app(load({"API_KEYS": KEY, "ADMIN_KEY": f"{KEY}-admin"}, built_in_names()))
 
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", "{}", rule.rule))

@@ -106,7 +106,7 @@ def test_log_levels_are_the_same() -> None:
 
 @PAGES
 def test_every_setting_endpoint_error_and_event_is_named(page: Page) -> None:
-    app = create_app(load({"API_KEYS": "sk-9f2c41d07ab84e5e11"}, built_in_names()))
+    app = create_app(load({"API_KEYS": "sk-9f2c41d07ab84e5e11", "ADMIN_KEY": "ak-5b3c9e71d2f84a60"}, built_in_names()))
     served = {re.sub(r"<(?:\w+:)?\w+>", "{}", rule.rule) for rule in app.url_map.iter_rules()}
     settings = {name for setting in documented() for name in (setting.name, *setting.aliases)} | NOT_YET
     errors = {name for _, name in code_facts.errors()}

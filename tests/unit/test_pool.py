@@ -22,6 +22,7 @@ from gbproxy.errors import (
     UpstreamBroken,
     UpstreamError,
     UpstreamOverloaded,
+    UpstreamTimeout,
     UpstreamUnclear,
 )
 from tests.pools import MIDNIGHT, NOON, A, B, C, Clock, Request, Workers, account, lent, pool
@@ -819,3 +820,39 @@ def test_a_thousand_poisoned_requests_then_a_good_one(error: GatewayError) -> No
     assert {view.state for view in one.snapshot()} == {"ready"}
     assert workers.board.published == []
     assert lent(one, 3) == ["a", "b", "c"]
+
+
+def test_what_an_account_has_met_last_is_told_with_the_next_round() -> None:
+    workers = Workers([A, B], count=1)
+    (accounts,) = workers.pools
+
+    accounts.failed(A, "text", UpstreamTimeout("Silence."))
+    at_once = dict(workers.board.errors)
+    workers.board.is_away = True
+    with pytest.raises(GatewayError):
+        accounts.share_again()
+    workers.board.is_away = False
+    accounts.share_again()
+
+    assert (at_once, workers.board.errors) == ({}, {"a": ("Silence.", NOON)})
+
+
+def test_a_recovery_is_told_too_but_nothing_of_an_account_that_is_gone() -> None:
+    workers = Workers([A, B], count=1)
+    (accounts,) = workers.pools
+    accounts.failed(A, "text", DEAD)
+    accounts.failed(B, "text", EMPTY)
+
+    accounts.accepted(A)
+    accounts.replace([A])
+    accounts.share_again()
+
+    assert workers.board.errors == {"a": (None, NOON)}
+
+
+def test_where_answers_run_is_told_by_account() -> None:
+    accounts = pool(A, B)
+
+    with accounts.lease(wanted="a"), accounts.lease(wanted="a"):
+        assert accounts.running() == {"a": 2}
+    assert accounts.running() == {}

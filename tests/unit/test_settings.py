@@ -218,7 +218,7 @@ def test_settings_without_an_account_are_accepted() -> None:
     assert load(block("B"), KNOWN).accounts == ()
 
 
-@pytest.mark.parametrize("variable", sorted((DO_NOTHING | NOT_YET) - {"ADMIN_KEY"}))
+@pytest.mark.parametrize("variable", sorted(DO_NOTHING | NOT_YET))
 def test_a_variable_without_effect_is_named_when_it_is_set(variable: str) -> None:
     assert load({variable: "1"}).ignored == (variable,)
     assert load({variable: " "}).ignored == ()
@@ -722,6 +722,12 @@ def test_a_short_key_is_refused(variable: str) -> None:
 )
 def test_a_key_of_ones_own_is_accepted(key: str) -> None:
     assert plain(load({"API_KEYS": key}).api_keys) == [key]
+
+
+def test_a_client_s_key_is_not_the_admin_key() -> None:
+    problem = problem_of({"HOST": "127.0.0.1", "API_KEYS": f"{KEY},other", "ADMIN_KEY": KEY})
+
+    assert problem == "ADMIN_KEY: is also one of API_KEYS; whoever may ask must not administer"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost", "LocalHost"])
