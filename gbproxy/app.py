@@ -14,6 +14,7 @@ from gbproxy.accounts import Pool, Roster, Rows, Standing
 from gbproxy.admin import accounts as admin_accounts
 from gbproxy.admin import auth as admin_auth
 from gbproxy.admin import cookies as admin_cookies
+from gbproxy.admin import imports as admin_imports
 from gbproxy.admin import keys as admin_keys
 from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
@@ -23,6 +24,7 @@ from gbproxy.callers import KeyRegister, Keyring
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
+from gbproxy.domain.pasted import Site
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.limiting import Limiter, Rules
@@ -170,6 +172,8 @@ def _administer(app: Flask, settings: Settings, roster: Roster, register: KeyReg
     app.register_blueprint(admin_accounts.blueprint(roster, check))
     app.register_blueprint(admin_cookies.blueprint(roster, check))
     app.register_blueprint(admin_keys.blueprint(register, check))
+    site = Site.of(settings.gemini_business_url, settings.api_base_url)
+    app.register_blueprint(admin_imports.blueprint(roster, site, check))
 
 
 def _accounts(settings: Settings) -> list[Account]:

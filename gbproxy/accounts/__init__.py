@@ -1,6 +1,7 @@
 """The accounts as one: which of them a request is lent, what each failure teaches, and what a request may still try."""
 
 from gbproxy.accounts.attempts import Attempts, Next
+from gbproxy.accounts.imports import Import, bring_in
 from gbproxy.accounts.pool import Order, Pool
 from gbproxy.accounts.records import AccountRecord, Check
 from gbproxy.accounts.roster import Roster, Rows
@@ -13,6 +14,7 @@ __all__ = [
     "Attempts",
     "Board",
     "Check",
+    "Import",
     "Next",
     "Order",
     "Pool",
@@ -20,4 +22,5 @@ __all__ = [
     "Rows",
     "Scope",
     "Standing",
+    "bring_in",
 ]

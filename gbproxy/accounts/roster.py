@@ -88,15 +88,31 @@ class Roster:
         Unknown fields are passed over. Raises BadRequest, whose `param` is the first field that is wrong and whose message
         says what is wrong with each; Conflict when the name, or the account itself, is there already.
         """
-        read = givens.read(given)
+        read = self._addable(given)
         account = read.account("")
-        self._refuse_twins(account)
         values = {name: getattr(account, name) for name in type(read.values).model_fields}
         try:
             stored = self._rows.stored.add(**values, is_active=read.is_active is not False)
         except NameTaken:
             raise _taken() from None
         return self._done("added", stored.account.id)
+
+    def try_add(self, given: Mapping[str, object]) -> None:
+        """Raises what `add` would, and stores nothing."""
+        self._addable(given)
+
+    def try_change(self, account_id: str, given: Mapping[str, object]) -> bool:
+        """Whether `change` would change the account's values. Raises what it would, and stores nothing."""
+        entry = self._entries().get(account_id)
+        if entry is None:
+            raise _unknown()
+        account = givens.read(given, entry.account).account(account_id)
+        if account == entry.account:
+            return False
+        if entry.source == "env":
+            raise _of_environment()
+        self._refuse_twins(account)
+        return True
 
     def change(self, account_id: str, given: Mapping[str, object]) -> AccountRecord:
         """Change what is given and keep the rest; fields as for `add`. An empty host_c_oses takes it away.
@@ -108,7 +124,7 @@ class Roster:
             return self._change(account_id, given)
         read = givens.read(given, known)
         if read.account(account_id) != known:
-            raise Conflict("this account stands in the environment: change it there; here it can only be disabled")
+            raise _of_environment()
         if read.is_active is not None:
             self._rows.switches.enable(account_id, read.is_active)
         return self._done("changed", account_id)
@@ -172,6 +188,11 @@ class Roster:
         ]
 
     # How
+
+    def _addable(self, given: Mapping[str, object]) -> givens.Given:
+        read = givens.read(given)
+        self._refuse_twins(read.account(""))
+        return read
 
     def _change(self, account_id: str, given: Mapping[str, object]) -> AccountRecord:
         entry = self._entries().get(account_id)
@@ -247,6 +268,10 @@ def _check(account: Account, refusal: Standing | None, seen: Iterable[Seen | Non
 
 def _unknown() -> NotFound:
     return NotFound("there is no account of this id")
+
+
+def _of_environment() -> Conflict:
+    return Conflict("this account stands in the environment: change it there; here it can only be disabled")
 
 
 def _taken() -> Conflict:

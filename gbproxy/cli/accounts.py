@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gbproxy.cli import asking
+from gbproxy.cli import asking, imported
 from gbproxy.cli.admin import Admin, Json, all_of, common_options, found, run, shown
 from gbproxy.cli.terminal import CannotBegin, cell, listing, printable, say
 
@@ -92,10 +92,11 @@ def _import(admin: Admin, options: argparse.Namespace) -> int:
         "dry_run": options.dry_run,
         **({"url": options.page} if options.page else {}),
     })  # fmt: skip
+    found = answer.get("found") or []
     if not shown(answer, options):
-        for name, value in answer.items():
-            say(f"{name}: {cell(value)}")
-    return 0
+        for account in found:
+            say("\n".join(imported.lines(account, dry_run=options.dry_run)))
+    return 0 if found and all(map(imported.is_good, found)) else 1
 
 
 def _to_import(files: list[Path]) -> str:

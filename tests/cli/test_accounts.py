@@ -14,6 +14,7 @@ import pytest
 from gbproxy.cli import main
 from gbproxy.simulator import Simulator
 from tests.cli.conftest import Command, Ended
+from tests.unit.pasted import captures
 
 SECRETS = {"API_KEYS": "sk-9f2c41d07ab84e5e11", "SECRET_KEY": "k7Jq2mZ0vT9xWc4LbN8r"}
 
@@ -170,3 +171,39 @@ def test_without_a_place_to_administer_it_says_what_to_give(
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+# Import
+
+
+def test_a_paste_is_imported_from_standard_input_or_files(accounts: Accounts, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(captures.text("chrome-bash-all.txt"))
+
+    tried = accounts("import", "--dry-run", str(tmp_path / "a.txt"))
+    before = names(accounts("list"))
+    pasted = accounts("import", stdin=captures.text("chrome-bash-all.txt"))
+    again = accounts("import", str(tmp_path / "a.txt"))
+
+    name = f"account-{captures.IDS['csesidx']}"
+    assert [ended.status for ended in (tried, pasted, again)] == [0, 0, 0]
+    assert (tried.out, before) == (f"{name}: would be added\n", {"default": "ready"})
+    assert (pasted.out, again.out) == (f"{name}: added\n", f"{name}: as it was\n")
+    assert names(accounts("list")) == {"default": "ready", name: "ready"}
+
+
+def test_what_is_missing_is_told_with_where_it_is_found(accounts: Accounts) -> None:
+    page = "https://business.gemini.google/home/cid/7c1e9a52-4b0d-4f8e-9a63-2d5b8e71c094?csesidx=548217093"
+
+    ended = accounts("import", "--page", page, stdin="")
+
+    assert ended.status == 1
+    assert ended.out.startswith("csesidx 548217093: not whole yet\n  secure_c_ses is missing: ")
+    assert "host_c_oses is missing (it may have none): " in ended.out
+
+
+@pytest.mark.parametrize("arguments", [("import",), ("import", "/no/such/file")])
+def test_nothing_to_import_is_told(accounts: Accounts, arguments: tuple[str, ...]) -> None:
+    ended = accounts(*arguments, stdin="secret-cookie")
+
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1 if len(arguments) == 1 else 2, "", 1)
+    assert "secret-cookie" not in ended.err
