@@ -7,6 +7,7 @@ the exit status. What a user can mend is raised as CommandError, in one sentence
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return simulate(arguments[1:])
     options = _parser(next(iter(arguments), "")).parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an answer may hold what the terminal's encoding does not
     try:
         status = int(options.run(options))
         sys.stdout.flush()

@@ -69,6 +69,7 @@ def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
 def _credentials(settings: Settings) -> list[Finding]:
     from gbproxy.app import EXTENSION, Parts
     from gbproxy.cli import checks, embedded
+    from gbproxy.errors import StorageUnavailable
 
     settings = settings.model_copy(update={"read_timeout_s": min(settings.read_timeout_s, _READ_S)})
     try:
@@ -76,8 +77,8 @@ def _credentials(settings: Settings) -> list[Finding]:
             parts: Parts = app.extensions[EXTENSION]
             parts.roster.take_over()  # with the stored accounts
             return checks.credentials(tuple(parts.pool.accounts()), parts.upstream.probe)
-    except CommandError as error:
-        return [Finding("fail", "database", str(error))]
+    except (CommandError, StorageUnavailable) as error:
+        return [Finding("fail", "database", str(error), "Look at the database's own log.")]
 
 
 def _show(finding: Finding) -> None:
