@@ -57,6 +57,7 @@ class Parts:
     settings: Settings
     pool: Pool
     roster: Roster
+    keyring: Keyring
     conversations: Conversations
     upstream: Upstream
     gateway: Gateway
@@ -144,7 +145,19 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Parts(
-        settings, pool, roster, conversations, upstream, gateway, sweeper, outbound, responder, drain, database, cipher
+        settings,
+        pool,
+        roster,
+        keyring,
+        conversations,
+        upstream,
+        gateway,
+        sweeper,
+        outbound,
+        responder,
+        drain,
+        database,
+        cipher,
     )
     lifecycle.install(
         app,

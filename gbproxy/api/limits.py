@@ -63,8 +63,9 @@ def _triple(what: str, limit: int, remaining: int, reset_s: float) -> dict[str, 
 
 def duration(seconds: float) -> str:
     """As OpenAI writes it: `0s`, `20ms`, `1s`, `6m0s`, `1h30m0s`."""
-    if 0 < seconds < 1:
-        return f"{math.ceil(seconds * 1000)}ms"
+    milliseconds = math.ceil(seconds * 1000)
+    if 0 < milliseconds < 1000:
+        return f"{milliseconds}ms"
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.shared import Counters
 
-LEASE_S = 15.0
-RENEW_S = 5.0
+LEASE_S = 10.0
+RENEW_S = 3.0
 
 
 class Slots:

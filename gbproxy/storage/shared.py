@@ -24,7 +24,7 @@ class Counters(Protocol):
     """Each call is one step that nothing comes between, over all workers. It may raise StorageUnavailable, soon."""
 
     def hit(self, name: str, rate: Rate) -> Window:
-        """Take one of the rate, if one is left in the time that ends now."""
+        """Take one of the rate, if one is left in the time that ends now. `remaining` knows of those who came right behind."""
         ...
 
     def reserve(self, name: str, for_s: float) -> float:

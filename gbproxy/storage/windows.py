@@ -31,7 +31,8 @@ class Windows:
         is_taken = self._limiter.hit(item, name)
         stats = self._limiter.get_window_stats(item, name)
         left_s = stats.reset_time - self._clock() if stats.remaining < rate.amount else 0.0
-        return Window(rate, is_taken, max(0, stats.remaining), min(max(0.0, left_s), rate.per_s))
+        remaining = max(0, stats.remaining) if is_taken else 0
+        return Window(rate, is_taken, remaining, min(max(0.0, left_s), rate.per_s))
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
         self._storage.incr(name, keep_s, amount)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -29,7 +29,7 @@ from gbproxy.domain.events import (
     Usage,
 )
 from gbproxy.domain.models import Catalogue, Model
-from gbproxy.domain.principal import Principal
+from gbproxy.domain.principal import Allowance, Principal
 from gbproxy.domain.session import Session
 from gbproxy.domain.usage import tokens, weight
 from gbproxy.errors import (
@@ -41,6 +41,7 @@ from gbproxy.errors import (
     ModelNotFound,
     NoAccountAvailable,
     QuotaExhausted,
+    RateLimitExceeded,
     RequestRefused,
     SessionDenied,
     SessionGone,
@@ -1659,3 +1660,109 @@ def test_neither_prompt_nor_answer_nor_cookie_is_logged(caplog: pytest.LogCaptur
     lines = [str(vars(record)) for record in caplog.records]
     assert lines
     assert not any(word in line for line in lines for word in ("diary", "an answer", "a thought", "CSE."))
+
+
+# What callers are held to
+
+
+LIMITED = Principal(KEY, "key", Allowance(tokens_per_day=1000, concurrent_streams=1))
+
+
+def _limited(house: House, model: str | None = None, *, streamed: bool = True) -> ChatStream:
+    return house.gateway.stream(ChatRequest((_message("Hi"),), model, principal=LIMITED, is_streamed=streamed))
+
+
+def _charged(house: House) -> int:
+    return house.counters.read("tokens:key:key:2027-01-15")
+
+
+def test_an_answer_is_charged_and_its_place_given_back_before_its_last_event_is_read() -> None:
+    house = House(Upstream())
+    first = _limited(house)
+
+    read = [next(first) for _ in range(5)]
+
+    assert isinstance(read[-1], Usage)  # Done comes next
+    assert _charged(house) == read[-1].input_tokens + read[-1].output_tokens > 0
+    with closing(_limited(house)) as second:
+        next(second)
+    first.close()
+
+
+def test_a_client_who_leaves_is_charged_what_was_made_and_frees_its_place() -> None:
+    house = House(Upstream())
+    stream = _limited(house)
+    heard = [next(stream), next(stream)]
+
+    stream.close()
+
+    assert heard[-1] == TextDelta("Hel")
+    assert _charged(house) == tokens(weight("Hi")) + tokens(weight("Hel"))
+    with closing(_limited(house)) as again:
+        next(again)
+
+
+@pytest.mark.parametrize("error", [UpstreamOverloaded("busy"), RequestRefused("no")])
+def test_an_answer_that_never_began_costs_nothing_and_holds_no_place(error: GatewayError) -> None:
+    house = House(Upstream((error,)))
+
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            list(_limited(house))
+
+    assert _charged(house) == 0
+
+
+def test_a_tried_again_answer_is_charged_once() -> None:
+    house = House(Upstream((ThoughtDelta("Hm"), QuotaExhausted("no more")), HELLO), ONE, TWO)
+
+    list(_limited(house))
+
+    assert _charged(house) == tokens(weight("Hi")) + tokens(weight("Hello"))
+
+
+def test_only_streams_take_a_place() -> None:
+    house = House(Upstream())
+    first, second = (_limited(house, streamed=False) for _ in range(2))
+
+    next(first)
+    next(second)
+
+    first.close()
+    second.close()
+
+
+def test_a_stream_too_many_is_refused_before_anything_is_done() -> None:
+    house = House(Upstream())
+    with closing(_limited(house)) as running:
+        next(running)
+        with pytest.raises(RateLimitExceeded) as caught:
+            next(_limited(house))
+
+    assert caught.value.retry_after == 1
+    assert len(house.upstream.asked) == 1
+
+
+def test_a_model_that_was_just_asked_waits_and_takes_no_place() -> None:
+    house = House(Upstream(), model_interval_s=5.0)
+    list(_limited(house, "gemini-auto"))
+    house.clock.now += 2
+
+    with pytest.raises(RateLimitExceeded) as caught:
+        next(_limited(house, "gemini-auto"))
+    list(_limited(house, "gemini-2.5-pro"))
+    house.clock.now += 3
+    list(_limited(house, "gemini-auto"))
+
+    assert caught.value.retry_after == 3
+    assert house.upstream.models == ["gemini-auto", "gemini-2.5-pro", "gemini-auto"]
+
+
+def test_a_model_that_a_key_may_not_use_does_not_exist_for_it() -> None:
+    house = House(Upstream())
+    principal = Principal(KEY, "key", Allowance(models=frozenset({"gemini-2.5-pro"})))
+
+    with pytest.raises(ModelNotFound):
+        next(house.gateway.stream(ChatRequest((_message("Hi"),), "gemini-auto", principal=principal)))
+
+    assert house.upstream.asked == []
