@@ -86,7 +86,7 @@ def _call(example: str) -> tuple[str, str]:
     path = re.search(r'"\$GATEWAY([^"]*)"', example)
     method = re.search(r"-X ([A-Z]+)", example)
     assert path is not None
-    shown = re.sub(r"(?<=/accounts/)[^/]+", "{}", path[1])
+    shown = re.sub(r"(?<=/accounts/)[^/]+|(?<=/keys/)[^/]+", "{}", path[1])
     return method[1] if method else "POST" if " -d " in example else "GET", shown
 
 
@@ -179,6 +179,11 @@ def _all_accounts(output: str) -> bool:
     return "default" in [account["name"] for account in json.loads(output)["accounts"]]
 
 
+def _a_key(output: str) -> bool:
+    made = json.loads(output)
+    return made["key"].startswith("sk-") and made["rate_limit"] == "60/hour"
+
+
 def _blocked_then_slow(output: str) -> bool:
     decoder, rest, found = json.JSONDecoder(), output, []
     while rest := rest.strip():
@@ -204,5 +209,6 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "what of this request is ignored?": _two_ignored,
     "add an account": _an_account,
     "how are they?": _all_accounts,
+    "a key for one laptop: it is shown this once": _a_key,
     "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
 }
