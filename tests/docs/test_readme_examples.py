@@ -86,7 +86,7 @@ def _call(example: str) -> tuple[str, str]:
     path = re.search(r'"\$GATEWAY([^"]*)"', example)
     method = re.search(r"-X ([A-Z]+)", example)
     assert path is not None
-    shown = re.sub(r"(?<=/accounts/)[^/]+|(?<=/keys/)[^/]+", "{}", path[1])
+    shown = re.sub(r"(?<=/accounts/)(?!import$)[^/]+|(?<=/keys/)[^/]+", "{}", path[1])
     return method[1] if method else "POST" if " -d " in example else "GET", shown
 
 
@@ -184,6 +184,10 @@ def _a_key(output: str) -> bool:
     return made["key"].startswith("sk-") and made["rate_limit"] == "60/hour"
 
 
+def _an_import(output: str) -> bool:
+    return json.loads(output)["created"] == ["account-5678901234"] and "CSE" not in output
+
+
 def _blocked_then_slow(output: str) -> bool:
     decoder, rest, found = json.JSONDecoder(), output, []
     while rest := rest.strip():
@@ -209,6 +213,7 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "what of this request is ignored?": _two_ignored,
     "add an account": _an_account,
     "how are they?": _all_accounts,
+    "whatever was copied: what would become of it?": _an_import,
     "a key for one laptop: it is shown this once": _a_key,
     "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
 }

@@ -38,6 +38,12 @@ WORDS = {
     "the credentials are refused": "凭证被拒绝",
     "nothing, or a 5xx": "什么都没说，或 5xx",
     "it failed, without a reason": "失败，没有理由",
+    "the page's address": "页面的地址",
+    "a request of the page, such as `getoxsrf?csesidx=…`": "页面的一个请求，例如 `getoxsrf?csesidx=…`",
+    "a request `widget…`": "一个 `widget…` 请求",
+    "many requests": "许多请求",
+    "cookies": "cookie",
+    "accounts": "账号",
 }
 
 

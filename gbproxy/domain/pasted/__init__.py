@@ -10,8 +10,9 @@ cookies, header lines, the page's address. Nothing is run, fetched or kept.
 from __future__ import annotations
 
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import BUSINESS_HOST, Clue, Site, from_address
+from gbproxy.domain.pasted.clues import Clue, from_address
 from gbproxy.domain.pasted.combining import OPTIONAL, WHERE, FoundAccount, accounts
+from gbproxy.domain.pasted.site import BUSINESS_HOST, Site
 from gbproxy.domain.pasted.splitting import clues
 from gbproxy.errors import BadRequest, RequestTooLarge
 

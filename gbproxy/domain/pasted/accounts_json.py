@@ -11,7 +11,8 @@ from typing import Any
 
 from gbproxy.domain.pasted import har
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, Site, from_address, from_cookies
+from gbproxy.domain.pasted.clues import Clue, from_address, from_cookies
+from gbproxy.domain.pasted.site import Site
 
 _SPELLINGS = {
     "secure_c_ses": ("secure_c_ses", "__Secure-C_SES"),

@@ -8,14 +8,14 @@ from gbproxy.errors import BadRequest
 class Budget:
     """Spent while reading. Raises BadRequest when a text holds more than any browser copies."""
 
-    def __init__(self, chars: int, *, pieces: int = 120_000) -> None:
-        self._pieces = pieces
+    def __init__(self, chars: int, *, words: int = 300_000) -> None:
+        self._words = words
         self._chars = chars + chars // 2 + 100_000
 
-    def spend(self, pieces: int = 1) -> None:
-        """For each command, word, row and line that is looked at."""
-        self._pieces -= pieces
-        if self._pieces < 0:
+    def spend(self, words: int = 1) -> None:
+        """For each word of a command and each row of a list; a line costs as much as some words."""
+        self._words -= words
+        if self._words < 0:
             raise BadRequest(
                 "the text holds too many commands and lines: paste only those of the Gemini Business page", param="text"
             )

@@ -1,4 +1,4 @@
-"""What one piece of a paste says about an account, and what of the browser's world belongs to one at all.
+"""What one piece of a paste says about an account.
 
 Only requests to the two hosts of an account are looked into, and of cookies only its two. Everything else is dropped
 unread. Source: docs/upstream.md, credentials.
@@ -10,18 +10,15 @@ import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 from gbproxy.domain import jsontext
-
-BUSINESS_HOST, API_HOST = "business.gemini.google", "biz-discoveryengine.googleapis.com"
+from gbproxy.domain.pasted.site import Site, host_of
 
 COOKIES = {"__secure-c_ses": "secure_c_ses", "__host-c_oses": "host_c_oses"}
 """The two cookies, in lower case, and what the gateway calls them. Their case is not the user's fault."""
 
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,16384}")  # RFC 6265, cookie-octet
 _REDACTED = re.compile(r"redacted|removed|\*{3}", re.IGNORECASE)  # what cleaned captures hold in place of a value
-_HOST = re.compile(r"https?://([a-z0-9.-]{1,253}+)(?::[0-9]{1,5})?+(?=[/?#]|$)", re.IGNORECASE)
 _CONFIG_ID_IN_PATH = re.compile(r"[^?#]{0,2048}?/cid/([A-Za-z0-9._~-]{1,256}+)(?=[/?#]|$)")
 _CSESIDX_IN_QUERY = re.compile(r"[?&]csesidx=([0-9]{1,64}+)(?=[&#]|$)")
 _WIDGET_CALL = re.compile(r"[^?#]{0,2048}/widget\w{1,64}+(?=[?#]|$)")
@@ -55,33 +52,6 @@ FIELDS = ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """The hosts whose requests are looked into; the API is also called at other hosts of Google's than its own."""
-
-    business: frozenset[str] = frozenset({BUSINESS_HOST})
-    api: frozenset[str] = frozenset({API_HOST})
-
-    @classmethod
-    def of(cls, business_url: str, api_base_url: str) -> Site:
-        """Also the hosts of these addresses, where a gateway asks others than the real ones."""
-        return cls(
-            frozenset({BUSINESS_HOST, urlsplit(business_url).hostname or BUSINESS_HOST}),
-            frozenset({API_HOST, urlsplit(api_base_url).hostname or API_HOST}),
-        )
-
-    def is_business(self, host: str) -> bool:
-        return any(host == own or host.endswith(f".{own}") for own in self.business)
-
-    def is_api(self, host: str) -> bool:
-        return host in self.api or host.endswith((".googleapis.com", ".clients6.google.com")) or self.is_business(host)
-
-    def sends_cookies_of(self, domain: str) -> bool:
-        """Whether a cookie of this domain, with or without a dot before it, is one of the account's page."""
-        bare = domain.strip().lstrip(".").lower()
-        return self.is_business(bare) or ("." in bare and any(own.endswith(f".{bare}") for own in self.business))
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """A request as a browser has sent it: `headers` by their names in any case, `body` may be cut."""
 
@@ -112,12 +82,6 @@ def from_request(request: Request, site: Site) -> Clue | None:
             if name in ("cookie", "set-cookie"):
                 clue = clue.overlaid(from_cookie_header(value))
     return clue
-
-
-def host_of(url: str) -> str | None:
-    """The host of an http(s) address without a user name in it, in lower case."""
-    found = _HOST.match(url)
-    return found[1].lower() if found else None
 
 
 def from_address(url: str, site: Site) -> Clue:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, Request, Site, from_address, from_request
+from gbproxy.domain.pasted.clues import Clue, Request, from_address, from_request
+from gbproxy.domain.pasted.site import Site
 
 
 def read(log: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:

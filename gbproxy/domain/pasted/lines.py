@@ -8,14 +8,8 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from gbproxy.domain.pasted.clues import (
-    Clue,
-    Site,
-    from_address,
-    from_authorization,
-    from_cookie_header,
-    from_cookies,
-)
+from gbproxy.domain.pasted.clues import Clue, from_address, from_authorization, from_cookie_header, from_cookies
+from gbproxy.domain.pasted.site import Site
 
 _HEADER = re.compile(r"\s*+[\"']?+(cookie|set-cookie|authorization|referer)[\"']?+\s*+:[\s\"']*+", re.IGNORECASE)
 _NAMED = re.compile(r"[\s\"']*+(__Secure-C_SES|__Host-C_OSES)[\"']?+(=|\s++|\s*+:\s*+)", re.IGNORECASE)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from gbproxy.domain.pasted.bash import WORD_CHARS
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, Request, Site, from_cookies, from_request
+from gbproxy.domain.pasted.clues import Clue, Request, from_cookies, from_request
+from gbproxy.domain.pasted.site import Site
 
 START = re.compile(r"[\s;]*+(?P<word>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])", re.IGNORECASE)
 """The beginning of such a command, after blanks and ends of others."""

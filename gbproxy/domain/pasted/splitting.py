@@ -9,12 +9,14 @@ from typing import Any
 from gbproxy.domain import jsontext
 from gbproxy.domain.pasted import accounts_json, curl, lines, powershell
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, Site, from_request
+from gbproxy.domain.pasted.clues import Clue, from_request
+from gbproxy.domain.pasted.site import Site
 
 _BLANKS = re.compile(r"[\s;&,\ufeff]*+")
 _BRACKET = re.compile(r"[\[{]")
 _JSON = re.compile(r"\{\s*+[\"}]|\[\s*+[{\]]")
 _BEFORE_BRACKET = re.compile(r"[\[{][^\r\n\[{]*+(?=[\[{])")
+_WORDS_OF_A_PIECE = 8
 _DEPTH = 100  # a HAR file has ten
 # A string ends with its line, if it has no end: the text is no JSON then.
 _IN_JSON = re.compile(r'"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+("?)|[\[{]|([\]}])', re.DOTALL)
@@ -37,7 +39,7 @@ class _Paste:
     def clues(self) -> Iterator[Clue]:
         at = self._end(_BLANKS, 0)
         while at < len(self._text):
-            self._budget.spend()
+            self._budget.spend(_WORDS_OF_A_PIECE)
             found, end = self._piece(at)
             yield from found
             at = self._end(_BLANKS, max(end, at + 1))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gbproxy.domain.pasted import find
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Site
+from gbproxy.domain.pasted.site import Site
 from gbproxy.domain.pasted.splitting import clues
 from gbproxy.errors import GatewayError
 from tests.unit.pasted import captures
