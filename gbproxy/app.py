@@ -42,7 +42,7 @@ from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.shared import counters
 from gbproxy.storage.states import StateRows
-from gbproxy.sweeper import Crew, Deletions, Office, SharedCredentials, Stock, Sweeper
+from gbproxy.sweeper import STOCK_SIZE, Crew, Deletions, Office, SharedCredentials, Stock, Sweeper
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget import Widget, WidgetSettings
 from gbproxy.upstreams.widget_auth import WidgetAuth
@@ -59,6 +59,7 @@ class Parts:
     roster: Roster
     keyring: Keyring
     conversations: Conversations
+    upstream: Upstream
     gateway: Gateway
     sweeper: Sweeper
     outbound: Outbound
@@ -75,8 +76,13 @@ class Parts:
         self.database.close()
 
 
-def create_app(settings: Settings | None = None, *, upstream: Upstream | None = None) -> Flask:
-    """The WSGI app. Without `settings` they come from the environment; mistakes in it end the process with status 2."""
+def create_app(
+    settings: Settings | None = None, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE
+) -> Flask:
+    """The WSGI app. Without `settings` they come from the environment; mistakes in it end the process with status 2.
+
+    `stock_size`: how many fresh sessions are made ahead for each account in use.
+    """
     settings = settings or startup.load()
     database, cipher = _database(settings), _cipher(settings)
     outbound = _outbound(settings)
@@ -109,7 +115,8 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
         database,
         workers,
         worker_id,
-        lambda: conversations.settle(),
+        settle=lambda: conversations.settle(),
+        stock_size=stock_size,
     )
     conversations = Conversations(rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard)
     responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
@@ -138,7 +145,19 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Parts(
-        settings, pool, roster, keyring, conversations, gateway, sweeper, outbound, responder, drain, database, cipher
+        settings,
+        pool,
+        roster,
+        keyring,
+        conversations,
+        upstream,
+        gateway,
+        sweeper,
+        outbound,
+        responder,
+        drain,
+        database,
+        cipher,
     )
     lifecycle.install(
         app,
@@ -221,6 +240,7 @@ def _sweeper(
     workers: Workers,
     worker_id: Callable[[], str],
     settle: Callable[[], None],
+    stock_size: int,
 ) -> Sweeper:
     crew, hands = (
         Crew(),
@@ -234,7 +254,7 @@ def _sweeper(
         if isinstance(error, CredentialRefused):  # other failures teach nothing when no request has met them
             pool.failed(account, "text", error)
 
-    stock = Stock(rows, upstream.open_session, crew.put, deletions.discard, on_failure=set_aside)
+    stock = Stock(rows, upstream.open_session, crew.put, deletions.discard, size=stock_size, on_failure=set_aside)
     office = Office(
         Offices(database, time.time, worker_id),
         workers,

@@ -13,8 +13,8 @@ import gevent
 from flask import Blueprint, Response, jsonify
 
 from gbproxy.accounts import Import, Roster, bring_in
-from gbproxy.domain.pasted import OPTIONAL, WHERE, Site, find
-from gbproxy.errors import BadRequest
+from gbproxy.domain.pasted import OPTIONAL, WHERE, FoundAccount, Site, find
+from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.web.body import json_body
 
 
@@ -29,10 +29,20 @@ def blueprint(roster: Roster, site: Site, check_key: Callable[[], None]) -> Blue
         if not isinstance(dry_run, bool):
             raise BadRequest("dry_run must be true or false", param="dry_run")
         # Megabytes take a part of a second, in which everybody else would wait.
-        found = gevent.get_hub().threadpool.apply(find, (text, url, site))
+        found = gevent.get_hub().threadpool.apply(_find, (text, url, site))
+        if isinstance(found, GatewayError):
+            raise found
         return jsonify(_answer(bring_in(roster, found, dry_run=dry_run), dry_run))
 
     return bp
+
+
+def _find(text: str, url: str, site: Site) -> Sequence[FoundAccount] | GatewayError:
+    """As `find`; an error is given back, because gevent prints what a thread of its pool raises."""
+    try:
+        return find(text, url, site)
+    except GatewayError as error:
+        return error
 
 
 def _text(body: dict[str, Any], field: str) -> str:

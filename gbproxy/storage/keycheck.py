@@ -32,6 +32,18 @@ def check(database: Database, cipher: Cipher) -> None:
     database.transact(lambda connection: _check(connection, cipher))
 
 
+def fits(connection: Connection, cipher: Cipher) -> bool | None:
+    """Whether one of the keys is this database's, without changing anything; None: no key was ever used with it."""
+    known = connection.execute(select(facts.c.value).where(facts.c.name == _NAME)).scalar_one_or_none()
+    if known is None:
+        return None
+    try:
+        cipher.decrypt(known)
+    except Unreadable:
+        return False
+    return True
+
+
 def _check(connection: Connection, cipher: Cipher) -> None:
     if connection.dialect.name == "postgresql":  # on SQLite a transaction is alone anyway
         connection.exec_driver_sql("LOCK TABLE facts IN EXCLUSIVE MODE")

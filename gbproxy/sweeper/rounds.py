@@ -134,7 +134,7 @@ class Sweeper:
         self._stopping.set()
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(within_s / 4)
-        left: Collection[Session] = self._stock.close()
+        left: Collection[Session] = self._stock.close(within_s / 4)
         self._crew.end(within_s / 4)  # with what is being made
         with suppress(StorageUnavailable):
             self._office.leave()

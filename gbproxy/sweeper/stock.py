@@ -54,6 +54,7 @@ class Stock:
         put: Callable[[Callable[[], None]], bool],
         discard: Callable[[Session], None],
         *,
+        size: int = SIZE,
         on_failure: Callable[[Account, GatewayError], None] = lambda account, error: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,10 +63,12 @@ class Stock:
         self._open_session = open_session
         self._put = put
         self._discard = discard
+        self._size = size
         self._on_failure = on_failure
         self._clock = clock
         self._shelves: dict[Account, _Shelf] = {}  # by the account as it is: of a changed one nothing is used
         self._lock = threading.Lock()
+        self._openers: set[threading.Thread] = set()  # which make a session for a request
         self._closed = False
 
     def take(self, account: Account) -> Session | None:
@@ -87,8 +90,12 @@ class Stock:
                 opening.set_result(self._open_session(account))
             except Exception as error:  # noqa: BLE001  it is raised where it is waited for
                 opening.set_exception(error)
+            finally:
+                self._openers.discard(threading.current_thread())
 
-        threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True).start()
+        opener = threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True)
+        self._openers.add(opener)
+        opener.start()
         try:
             return opening.result()
         except GatewayError:
@@ -124,10 +131,14 @@ class Stock:
         for session, _ in shelf.ready:
             self._doom(session)
 
-    def close(self) -> list[Session]:
-        """Make no more, and hand out all that there is."""
+    def close(self, within_s: float = 0.0) -> list[Session]:
+        """Make no more, wait so long for what is being opened, and hand out all that there is."""
+        deadline = time.monotonic() + within_s
         with self._lock:
             self._closed = True
+        for opener in tuple(self._openers):
+            opener.join(max(0.0, deadline - time.monotonic()))
+        with self._lock:
             left = [session for shelf in self._shelves.values() for session, _ in shelf.ready]
             self._shelves.clear()
         return left
@@ -138,7 +149,7 @@ class Stock:
             with self._lock:
                 shelf = self._shelves.setdefault(account, _Shelf())
                 there = max(0, len(shelf.ready) - beyond) + shelf.making
-                if self._closed or self._clock() < shelf.rests_until or there >= SIZE:
+                if self._closed or self._clock() < shelf.rests_until or there >= self._size:
                     return
                 shelf.making += 1
             put = False
@@ -186,7 +197,7 @@ class Stock:
         """Whether the shelf is still there to take it."""
         with self._lock:
             shelf.making -= 1
-            has_room = not self._closed and self._shelves.get(account) is shelf and len(shelf.ready) < SIZE
+            has_room = not self._closed and self._shelves.get(account) is shelf and len(shelf.ready) < self._size
             if has_room and made is not None:
                 shelf.ready.append((made, self._clock() - jitter.uniform(0, _AGE_S / 4)))
             return has_room

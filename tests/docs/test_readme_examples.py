@@ -86,7 +86,7 @@ def _call(example: str) -> tuple[str, str]:
     path = re.search(r'"\$GATEWAY([^"]*)"', example)
     method = re.search(r"-X ([A-Z]+)", example)
     assert path is not None
-    shown = re.sub(r"(?<=/accounts/)(?!import$)[^/]+", "{}", path[1])
+    shown = re.sub(r"(?<=/accounts/)(?!import$)[^/]+|(?<=/keys/)[^/]+", "{}", path[1])
     return method[1] if method else "POST" if " -d " in example else "GET", shown
 
 
@@ -179,6 +179,11 @@ def _all_accounts(output: str) -> bool:
     return "default" in [account["name"] for account in json.loads(output)["accounts"]]
 
 
+def _a_key(output: str) -> bool:
+    made = json.loads(output)
+    return made["key"].startswith("sk-") and made["rate_limit"] == "60/hour"
+
+
 def _an_import(output: str) -> bool:
     return json.loads(output)["created"] == ["account-5678901234"] and "CSE" not in output
 
@@ -209,5 +214,6 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "add an account": _an_account,
     "how are they?": _all_accounts,
     "whatever was copied: what would become of it?": _an_import,
+    "a key for one laptop: it is shown this once": _a_key,
     "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
 }

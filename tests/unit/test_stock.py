@@ -365,7 +365,35 @@ def test_a_session_whose_request_has_left_meanwhile_goes_into_the_stock_or_is_de
         assert house.recorded == ["one/1"]
 
 
+def test_without_a_size_nothing_is_made_ahead(house: House) -> None:
+    stock = Stock(house.rows, house.upstream.open_session, house.hands.put, house.discarded.append, size=0)
+
+    stock.tend([ONE])
+    taken = stock.take(ONE)
+
+    assert (taken, len(house.hands.waiting), stock.open(ONE)) == (None, 0, "one/1")
+
+
 # The end
+
+
+def test_the_end_waits_for_a_session_that_is_being_made(house: House) -> None:
+    """As after Ctrl-C, when the process ends next."""
+    end_begins = threading.Event()
+
+    def interrupt(session: str, nth: int) -> None:
+        until(lambda: in_the_main_thread("result"))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert end_begins.wait(10)
+        until(lambda: in_the_main_thread("join"))
+
+    house.upstream.fails = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        house.stock.open(ONE)
+    end_begins.set()
+    house.stock.close(within_s=10)
+
+    assert [session.name for session in house.discarded] == ["one/1"]
 
 
 def test_at_the_end_all_stock_is_handed_out_and_no_more_made(house: House) -> None:
