@@ -118,7 +118,7 @@ def create_app(settings: Settings | None = None, *, upstream: Upstream | None = 
         api_keys,
         lambda name: catalogue.get(name).id,
         can_limit=settings.can_limit_keys,
-        on_change=keyring.take_over,
+        on_change=keyring.refresh,
     )
     gateway = Gateway(
         catalogue,
