@@ -127,7 +127,7 @@ def create_app(
         api_keys,
         lambda name: catalogue.get(name).id,
         can_limit=settings.can_limit_keys,
-        on_change=keyring.take_over,
+        on_change=keyring.refresh,
     )
     gateway = Gateway(
         catalogue,

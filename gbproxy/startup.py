@@ -60,7 +60,7 @@ def _load(environ: MutableMapping[str, str] | None) -> Settings:
     settings = settings.model_copy(update={"database_is_temporary": _TEMPORARY in environ})
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     _prepare_database(url, [key.get_secret_value() for key in settings.secret_keys], settings.database_is_temporary)
-    if not settings.can_limit_keys and not settings.database_is_temporary:
+    if not settings.can_limit_keys:
         _refuse_limited_keys(url, settings.web_concurrency)
     return settings
 

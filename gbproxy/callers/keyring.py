@@ -74,6 +74,14 @@ class Keyring:
 
         Raises StorageUnavailable: then the keys that are known stay good, and what was revoked meanwhile too.
         """
+        if self._lock.acquire(blocking=False):  # else somebody is looking just now
+            try:
+                self._refresh()
+            finally:
+                self._lock.release()
+
+    def refresh(self) -> None:
+        """Know what has changed until now. Raises StorageUnavailable."""
         with self._lock:
             self._refresh()
 

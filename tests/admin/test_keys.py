@@ -79,6 +79,16 @@ def test_what_is_wrong_is_told_by_field(office: Office) -> None:
     assert all(f"{name}: " in reply.error["message"] for name in ("name", "rate_limit", "modells"))
 
 
+def test_workers_that_cannot_count_together_take_no_limit(opened: Opened) -> None:
+    office = opened(**ACCOUNT, WEB_CONCURRENCY="2")
+
+    refused = office.call("POST", "/api/admin/keys", {"name": "n", "tokens_per_day": 5})
+
+    assert (refused.status, refused.error["param"]) == (400, "tokens_per_day")
+    assert "REDIS_URL" in refused.error["message"]
+    assert office.call("POST", "/api/admin/keys", {"name": "n"}).status == 201
+
+
 def test_client_keys_are_no_admin_keys_nor_the_other_way_round(office: Office) -> None:
     key = create(office)["key"]
 

@@ -56,11 +56,15 @@ class Worker:
         self.clock.now += seconds
 
     def knows(self, key: str) -> bool:
-        try:
-            self.keyring.find(key)
-        except Unauthenticated:
-            return False
-        return True
+        return knows(self.keyring, key)
+
+
+def knows(keyring: Keyring, key: str) -> bool:
+    try:
+        keyring.find(key)
+    except Unauthenticated:
+        return False
+    return True
 
 
 def stored(key: str = STORED, name: str = "one", expires_at: float | None = None) -> ApiKey:
@@ -164,6 +168,27 @@ def test_guesses_that_come_together_share_a_look() -> None:
         assert all(each.result(5) for each in made)
 
     assert 2 <= rows.looks <= 4  # those who came while one was under way need another
+
+
+def test_the_round_does_not_wait_for_those_who_guess() -> None:
+    rows = Rows(stored())
+    asleep, wake = threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        asleep.set()
+        wake.wait(5)
+
+    keyring = Keyring([OWN], rows, sleep=sleep)
+    keyring.take_over()
+    with ThreadPoolExecutor(1) as guessers:
+        guess = guessers.submit(lambda: knows(keyring, "sk-guess"))
+        assert asleep.wait(5)
+        keyring.take_over()
+        looks = rows.looks
+        wake.set()
+
+    assert not guess.result(5)
+    assert looks == 1
 
 
 def test_without_the_database_known_keys_stay_good_and_unknown_ones_cannot_be_judged(
