@@ -148,7 +148,7 @@ def _sweeper(
     )  # deletions have their own: many or slow ones must not hold up what requests wait for
     workers = Workers(database, time.time, worker_id)
     deletions = Deletions(
-        rows, upstream.delete_session, pool.account, hands, is_refused=lambda account: account in pool.refused()
+        rows, upstream.delete_session, pool.accounts, hands, is_refused=lambda account: account in pool.refused()
     )
 
     def set_aside(account: Account, error: GatewayError) -> None:

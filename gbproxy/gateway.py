@@ -190,7 +190,7 @@ class Gateway:
         session = self._ahead.take(account) if may_rename else None
         made_now = session is None
         if session is None:
-            session = turn.record(account.id, self._ahead.open(account))
+            session = turn.record(account.seat, self._ahead.open(account))
         else:
             turn.use(session)
             turn.adopt_id()
@@ -201,7 +201,7 @@ class Gateway:
     def _note_account(self, account: Account, turn: Turn) -> None:
         trace.current().facts["account"] = account.id
         self._ahead.note_use(account.id)
-        if turn.wanted not in (None, account.id):  # its account is busy or cannot answer: all of it goes elsewhere
+        if turn.wanted not in (None, account.seat):  # its account is busy or cannot answer: all of it goes elsewhere
             turn.discard()
 
     def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:

@@ -32,9 +32,9 @@ class MemoryRows:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def add(self, account_id: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+    def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
         with self._called("add"):
-            session = Session(f"row-{len(self.rows)}", account_id, name, conversation or random_half())
+            session = Session(f"row-{len(self.rows)}", seat, name, conversation or random_half())
             self.rows[session.id] = Row(session, "stock" if stock else "running")
             return session
 

@@ -14,7 +14,7 @@ from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.renewals import decrypted
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tables import account_switches as switches
-from gbproxy.storage.tables import accounts, cookies, tokens
+from gbproxy.storage.tables import accounts, cookies, has_id, tokens
 from gbproxy.storage.upsert import upsert
 
 
@@ -50,7 +50,10 @@ _ENABLE = (
     .where(accounts.c.id == bindparam("account_id"))
     .values(is_active=bindparam("active"), updated_at=bindparam("now"))
 )
-_OF_ACCOUNT = [delete(table).where(table.c.account_id == bindparam("wanted")) for table in (cookies, tokens, switches)]
+_OF_ACCOUNT = [
+    *(delete(table).where(has_id(table.c.account_id, bindparam("wanted"))) for table in (cookies, tokens)),
+    delete(switches).where(switches.c.account_id == bindparam("wanted")),
+]
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
 _DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
 

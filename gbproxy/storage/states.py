@@ -9,14 +9,14 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
 
 from gbproxy.storage.database import Database
-from gbproxy.storage.tables import Instant
+from gbproxy.storage.tables import Instant, has_id
 from gbproxy.storage.tables import account_states as states
 from gbproxy.storage.tables import account_uses as uses
 from gbproxy.storage.upsert import at, not_older, upsert
 
 
 class State(Protocol):
-    """One account's state for one quota class; `quota` "" stands for the account as a whole. Times are Unix seconds."""
+    """One account's state for one quota class; `account_id` is its seat; `quota` "" stands for the account as a whole. Times are Unix seconds."""
 
     @property
     def account_id(self) -> str: ...
@@ -50,7 +50,7 @@ class Use:
 
 _SET_BACK_S = 60.0  # what was noted later than that from now was noted before the clock was set back
 _READ = select(states)
-_CLEAR = delete(states).where(states.c.account_id == bindparam("account"))
+_CLEAR = delete(states).where(has_id(states.c.account_id, bindparam("account")))
 _USES = select(uses.c.account_id, uses.c.last_used_at, uses.c.last_error, uses.c.last_error_at)
 _FORGET_USE = delete(uses).where(uses.c.account_id == bindparam("account"))
 
@@ -105,7 +105,7 @@ class StateRows(Generic[S]):
         return [self._make(**row._mapping) for row in self._database.fetch(_READ)]
 
     def clear(self, account_id: str) -> None:
-        """Forget all of an account: it was changed or removed."""
+        """Forget all of the account with this id: it was changed or removed."""
         self._database.change(_CLEAR, {"account": account_id})
 
     def used(self, account_ids: Collection[str], at: float) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BindParameter,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Index,
@@ -16,7 +18,10 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    func,
 )
+
+from gbproxy.domain.account import ID_IN_SEAT
 
 REVISION = "0001"  # the newest migration: what these tables are
 
@@ -45,6 +50,12 @@ metadata = MetaData(
     }
 )
 
+
+def has_id(seat: Column[str], account_id: BindParameter[str]) -> ColumnElement[bool]:
+    """Whether a row belongs to this account, whichever seat it was then."""
+    return func.substr(seat, ID_IN_SEAT + 1) == account_id
+
+
 accounts = Table(
     "accounts",
     metadata,
@@ -65,6 +76,8 @@ account_switches = Table(
     Column("account_id", String, primary_key=True),
     Column("is_active", Boolean, nullable=False),
 )
+
+# From here on `account_id` is a seat (Account.seat), but in account_uses.
 
 cookies = Table(
     "cookies",

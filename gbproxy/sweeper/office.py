@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +42,7 @@ class Pool(Protocol):
 
 
 class Office:
-    """Held by one worker at a time, by a row with a time limit."""
+    """Held by one worker at a time, by a row with a time limit; by one for each set of accounts on one database."""
 
     def __init__(
         self,
@@ -70,10 +72,12 @@ class Office:
         self._next_probe: dict[Account, float] = {}
         self._sign_in_rests: dict[str, float] = {}  # by account: until when, after a failure
         self._busy: set[str] = set()  # accounts that a job is about
+        self._name = ""
 
     def serve(self, uses: Mapping[str, Use]) -> None:
         """Do what is due, if the office is ours. Raises StorageUnavailable."""
-        if not self._offices.take(_NAME, _TERM_S):
+        self._rename()
+        if not self._offices.take(self._name, _TERM_S):
             self._watch.forget()
             return
         now = self._clock()
@@ -88,7 +92,16 @@ class Office:
         self._tend_refused(uses, now)
 
     def leave(self) -> None:
-        self._offices.give_up(_NAME)
+        if self._name:
+            self._offices.give_up(self._name)
+
+    def _rename(self) -> None:
+        """Who has other accounts cannot do our work, nor we theirs."""
+        seats = sorted(account.seat for account in self._pool.accounts())
+        name = f"{_NAME} {hashlib.sha256(json.dumps(seats).encode()).hexdigest()}"
+        if name != self._name:
+            self.leave()
+            self._name = name
 
     def _tend_tokens(self, uses: Mapping[str, Use], now: float) -> None:
         refused = {account.id for account in self._pool.refused()}

@@ -28,7 +28,7 @@ _AGE_S = 900.0  # how long an unused session of the upstream's surely lives is n
 class Rows(Protocol):
     """What is recorded of sessions. Calls raise StorageUnavailable."""
 
-    def add(self, account_id: str, name: str, *, stock: bool) -> Session: ...
+    def add(self, seat: str, name: str, *, stock: bool) -> Session: ...
     def doom(self, session: Session) -> None: ...
 
 
@@ -171,14 +171,14 @@ class Stock:
         """Put a session on its shelf, if that is still there and has room; nothing that was made is lost sight of."""
         made: Session | None = None
         try:
-            made = self._rows.add(account.id, name, stock=True)
+            made = self._rows.add(account.seat, name, stock=True)
         except StorageUnavailable:
             with self._lock:
                 shelf.rests_until = self._clock() + _RETRY_S
         finally:
             is_wanted = self._put_on(account, shelf, made)
         if made is None:
-            self._discard(Session(name, account.id, name, ""))
+            self._discard(Session(name, account.seat, name, ""))
         elif not is_wanted:
             self._doom(made)
 

@@ -122,12 +122,13 @@ def test_a_clock_that_is_set_back_locks_nobody_out(rows: Rows, clock: Clock) -> 
 
 
 def test_an_account_s_states_are_forgotten_together(rows: Rows, clock: Clock) -> None:
-    rows.publish(cooling(clock))
-    rows.publish(replace(cooling(clock), account_id="ben"))
+    rows.publish(replace(cooling(clock), account_id="0123456789abcdef:anna"))
+    rows.publish(replace(cooling(clock), account_id="fedcba9876543210:anna"))
+    rows.publish(replace(cooling(clock), account_id="0123456789abcdef:banna"))
 
     rows.clear("anna")
 
-    assert [row.account_id for row in rows.read()] == ["ben"]
+    assert [row.account_id for row in rows.read()] == ["0123456789abcdef:banna"]
 
 
 def test_the_last_use_and_the_last_error_are_remembered(rows: Rows, clock: Clock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -24,7 +25,6 @@ from tests.unit.sweeping import (
     FragileDatabase,
     Hands,
     Upstream,
-    account_of,
     doomed,
     kept,
     logged,
@@ -48,7 +48,13 @@ class Worker:
         self.rows: SessionRows = session_rows(database, clock, name)
         self.workers = Workers(database, clock, lambda: name)
         self.offices = Offices(database, clock, lambda: name)
-        deletions = Deletions(self.rows, self.upstream.delete_session, account_of, self.hands, clock=clock)  # type: ignore[arg-type]
+        deletions = Deletions(
+            self.rows,
+            self.upstream.delete_session,
+            self.pool.accounts,
+            self.hands,  # type: ignore[arg-type]
+            clock=clock,
+        )
         self.office = Office(
             self.offices,
             self.workers,
@@ -61,6 +67,9 @@ class Worker:
             clock=clock,
             monotonic=clock,
         )
+
+    def have(self, *accounts: Account) -> None:
+        self.pool.replace(accounts)
 
     def round(self, uses: Mapping[str, Use] | None = None) -> None:
         self.workers.touch()
@@ -114,6 +123,19 @@ def test_one_worker_holds_the_office_and_does_its_work(ours: Worker, theirs: Wor
 
     assert (ours.upstream.deleted, theirs.upstream.deleted) == (["s/1"], [])
     assert ([name for name, _ in ours.refreshed], theirs.refreshed) == (["one"], [])
+
+
+def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(ours: Worker, theirs: Worker) -> None:
+    other = replace(ONE, csesidx="2")
+    theirs.have(other)
+    doomed(ours.rows, "s/1")
+    doomed(theirs.rows, "s/2", other)
+
+    ours.round(ours.used("one"))
+    theirs.round(theirs.used("one"))
+
+    assert (ours.upstream.deleted, theirs.upstream.deleted) == (["s/1"], ["s/2"])
+    assert ([name for name, _ in ours.refreshed], [name for name, _ in theirs.refreshed]) == (["one"], ["one"])
 
 
 def test_another_worker_takes_the_office_over_within_seconds_when_its_holder_is_silent(
@@ -178,8 +200,8 @@ def test_sessions_that_nobody_may_continue_any_more_are_deleted(ours: Worker, cl
 
 def test_the_sessions_of_a_dead_worker_are_deleted(ours: Worker, theirs: Worker) -> None:
     theirs.workers.touch()
-    theirs.rows.add("one", "s/stock", stock=True)
-    theirs.rows.add("one", "s/running", stock=False)
+    theirs.rows.add(ONE.seat, "s/stock", stock=True)
+    theirs.rows.add(ONE.seat, "s/running", stock=False)
 
     ours.go_on(14)
     before = list(ours.upstream.deleted)
@@ -189,8 +211,8 @@ def test_the_sessions_of_a_dead_worker_are_deleted(ours: Worker, theirs: Worker)
 
 
 def test_the_sessions_of_a_living_worker_are_left_alone(ours: Worker, theirs: Worker) -> None:
-    mine = ours.rows.add("one", "s/1", stock=True)
-    others = theirs.rows.add("one", "s/2", stock=True)
+    mine = ours.rows.add(ONE.seat, "s/1", stock=True)
+    others = theirs.rows.add(ONE.seat, "s/2", stock=True)
     kept(theirs.rows, "s/3", expires_at=ours.clock.now + 1000)
 
     for _ in range(30):
@@ -204,7 +226,7 @@ def test_the_sessions_of_a_living_worker_are_left_alone(ours: Worker, theirs: Wo
 
 def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(ours: Worker, theirs: Worker) -> None:
     theirs.workers.touch()
-    theirs.rows.add("one", "s/1", stock=True)
+    theirs.rows.add(ONE.seat, "s/1", stock=True)
     ours.round()
 
     theirs.workers.leave()
@@ -215,7 +237,7 @@ def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(ours: Worker, 
 
 def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, theirs: Worker) -> None:
     """As at the start of several gateways, or when the database was away: nobody has been seen for long."""
-    session = theirs.rows.add("one", "s/1", stock=False)
+    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
 
     ours.go_on(10)
     theirs.workers.touch()
@@ -227,7 +249,7 @@ def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, their
 
 def test_who_takes_the_office_back_gives_everybody_time_to_report(ours: Worker, theirs: Worker, clock: Clock) -> None:
     ours.go_on(20)
-    session = theirs.rows.add("one", "s/1", stock=False)
+    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
     clock.now += 60
     theirs.round()
     ours.round()
@@ -244,7 +266,7 @@ def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_repo
 ) -> None:
     ours.go_on(20)
     theirs.workers.touch()
-    session = theirs.rows.add("one", "s/1", stock=False)
+    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
     ours.round()
     database.away = True
     for _ in range(60):
@@ -266,7 +288,7 @@ def test_after_a_machine_slept_the_holder_gives_everybody_time_to_report(
 ) -> None:
     ours.go_on(20)
     theirs.workers.touch()
-    theirs.rows.add("one", "s/1", stock=False)
+    theirs.rows.add(ONE.seat, "s/1", stock=False)
     ours.round()
 
     clock.now += 3600
@@ -290,7 +312,7 @@ def test_a_worker_whose_clock_is_wrong_is_alive_as_long_as_it_reports(
     ours: Worker, database: FragileDatabase, off_s: float
 ) -> None:
     other = Worker(database, Clock(ours.clock.now + off_s), THEM)
-    session = other.rows.add("one", "s/1", stock=True)
+    session = other.rows.add(ONE.seat, "s/1", stock=True)
 
     for _ in range(40):
         other.clock.now += ROUND_S

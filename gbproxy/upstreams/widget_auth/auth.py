@@ -28,7 +28,7 @@ _LAST_USE_S = 290  # while a new one is being made, or cannot be had
 class WidgetAuth:
     """Bearer tokens for accounts; safe for use by many threads at once.
 
-    In the records a token stands under the account's id, with the digest of the credential *as it was given*, also when
+    In the records a token stands under the account's seat, with the digest of the credential *as it was given*, also when
     renewed cookies have bought it: who configures another credential gets none of its tokens, and a worker that does not know
     of the renewal yet still does.
     """
@@ -99,12 +99,12 @@ class WidgetAuth:
         tokens: Mapping[str, StoredToken],
         cookies: Mapping[str, RenewedCookies],
     ) -> None:
-        """Use what other workers have got for these accounts, as far as it is newer than ours; both by account id.
+        """Use what other workers have got for these accounts, as far as it is newer than ours; both by seat.
 
         Also keeps renewed cookies that could not be kept when they came. Never raises for a database that is away.
         """
         for account in accounts:
-            renewed, stored = cookies.get(account.id), tokens.get(account.id)
+            renewed, stored = cookies.get(account.seat), tokens.get(account.seat)
             if renewed is not None:
                 self._jar.take_over(account, renewed)
             theirs = self._usable(account, stored) if stored is not None else None
@@ -127,7 +127,7 @@ class WidgetAuth:
             if token is None or token.bearer != bearer:
                 return
             del self._tokens[account]
-        self._records.drop_token(account.id, token.signed_at)
+        self._records.drop_token(account.seat, token.signed_at)
 
     def _join(self, account: Account) -> tuple[Future[Token], bool]:
         """What all wait for who want a new token, and whether it is the caller's to make. The lock is held."""
@@ -152,7 +152,7 @@ class WidgetAuth:
         self._settle(account, future, token=token)
         if is_ours:
             stored = StoredToken(account.credential(), token.bearer, token.signed_at)
-            self._records.keep_token(account.id, stored)
+            self._records.keep_token(account.seat, stored)
         return token
 
     def _settle(
@@ -172,7 +172,7 @@ class WidgetAuth:
 
     def _recorded(self, account: Account, max_age_s: float) -> Token | None:
         """A token younger than that, which another worker has made, or this one before it was started again."""
-        stored = self._records.token(account.id, self._clock() - TOKEN_LIFE_S)
+        stored = self._records.token(account.seat, self._clock() - TOKEN_LIFE_S)
         token = self._usable(account, stored) if stored is not None else None
         return token if token is not None and token.age_s(self._monotonic()) < max_age_s else None
 
