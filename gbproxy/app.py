@@ -177,6 +177,7 @@ def _sweeper(
         crew,
         take_over=[lambda: pool.refresh(board.read()), pool.share_again, credentials.take_over, settle],
         warm=upstream.warm,
+        patiently=database.patiently,
     )
 
 
