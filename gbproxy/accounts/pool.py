@@ -435,6 +435,11 @@ class Pool:
         with self._lock:
             return tuple(member.account for member in self._members.values())
 
+    def enabled(self) -> Sequence[Account]:
+        """Those that are not disabled by hand."""
+        with self._lock:
+            return tuple(member.account for member in self._members.values() if member.is_active)
+
     def refused(self) -> Sequence[Account]:
         """The enabled accounts whose credential is set aside: a probe may find it good again."""
         with self._lock:

@@ -76,23 +76,23 @@ class Deletions:
 
     def discard(self, session: Session) -> None:
         """Have a session deleted whose record cannot say so, or that has none."""
-        self._put(session, partial(self._delete_unrecorded, session))
+        self._put(session, partial(self._delete_unrecorded, session), is_recorded=False)
 
     def finish(self, sessions: Collection[Session], within_s: float) -> None:
         """Delete these now, together with whatever the crew still has to do; what is not done in time is left upstream."""
         with self._lock:
             waiting, self._later = [session for _, session, _ in self._later], []
-        sessions = [*sessions, *waiting]
-        left = {session.id for session in sessions}
-        for session in sessions:
+        each = {session.id: session for session in (*sessions, *waiting)}
+        left = set(each)
+        for session in each.values():
             if not self._put(session, partial(self._delete_last, session, left)):
                 left.discard(session.id)
         self._crew.widen(_HANDS_AT_THE_END)
         if not self._crew.end(within_s) or left:
             log.warning("session.left", extra={"sessions": len(left), "reason": "shutdown"})
 
-    def _put(self, session: Session, delete: Callable[[], None]) -> bool:
-        """False when it is being deleted already."""
+    def _put(self, session: Session, delete: Callable[[], None], *, is_recorded: bool = True) -> bool:
+        """False when it is being deleted already. What finds no hands free stays in the records, if it is there."""
         with self._lock:
             if session.id in self._in_hand:
                 return False
@@ -110,7 +110,8 @@ class Deletions:
         if not self._crew.put(job):
             with self._lock:
                 self._in_hand.discard(session.id)
-            _left(session, "too many wait to be deleted")
+            if not is_recorded:
+                _left(session, "too many wait to be deleted")
         return True
 
     def go_on(self) -> None:
@@ -120,7 +121,7 @@ class Deletions:
             due = [(session, tries) for at, session, tries in self._later if at <= now]
             self._later = [later for later in self._later if later[0] > now]
         for session, tries in due:
-            self._put(session, partial(self._delete_unrecorded, session, tries))
+            self._put(session, partial(self._delete_unrecorded, session, tries), is_recorded=False)
 
     def _delete_doomed(self, session: Doomed) -> None:
         account = self._account(session.seat)

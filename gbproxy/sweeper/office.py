@@ -36,6 +36,7 @@ class Pool(Protocol):
     """What the office needs of the pool."""
 
     def accounts(self) -> Iterable[Account]: ...
+    def enabled(self) -> Iterable[Account]: ...
     def refused(self) -> Iterable[Account]: ...
     def accepted(self, account: Account) -> None: ...
     def failed(self, account: Account, quota: QuotaClass, error: GatewayError) -> None: ...
@@ -53,12 +54,12 @@ class Office:
         deletions: Deletions,
         crew: Crew,
         *,
-        refresh_token: Callable[[Account, float], None],
+        refresh_token: Callable[[Account, float], bool],
         probe: Callable[[Account], None],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`refresh_token` signs an account in anew if its token is older than so many seconds."""
+        """`refresh_token` signs an account in anew if its token is older than so many seconds, and says whether it has."""
         self._offices = offices
         self._workers = workers
         self._rows = rows
@@ -70,6 +71,7 @@ class Office:
         self._clock = clock
         self._watch = Watch(monotonic)
         self._next_probe: dict[Account, float] = {}
+        self._token_ages: dict[str, float] = {}  # by seat: at which its token is refreshed, drawn once for each
         self._sign_in_rests: dict[str, float] = {}  # by account: until when, after a failure
         self._busy: set[str] = set()  # accounts that a job is about
         self._name = ""
@@ -105,15 +107,16 @@ class Office:
 
     def _tend_tokens(self, uses: Mapping[str, Use], now: float) -> None:
         refused = {account.id for account in self._pool.refused()}
-        for account in self._pool.accounts():
+        for account in self._pool.enabled():
             may_try = now >= self._sign_in_rests.get(account.id, 0.0)
             if may_try and account.id not in refused and is_in_use(uses, account.id, now):
-                age_s = jitter.uniform(*_TOKEN_AGE_S)
-                self._put(account, partial(self._refresh, account, age_s))
+                self._put(account, partial(self._refresh, account))
 
-    def _refresh(self, account: Account, age_s: float) -> None:
+    def _refresh(self, account: Account) -> None:
+        age_s = self._token_ages.setdefault(account.seat, jitter.uniform(*_TOKEN_AGE_S))
         try:
-            self._refresh_token(account, age_s)
+            if self._refresh_token(account, age_s):
+                del self._token_ages[account.seat]
         except CredentialRefused as error:
             self._pool.failed(account, "text", error)
         except GatewayError as error:

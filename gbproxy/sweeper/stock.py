@@ -88,8 +88,9 @@ class Stock:
             except Exception as error:  # noqa: BLE001  it is raised where it is waited for
                 opening.set_exception(error)
 
-        threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True).start()
+        thread = threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True)
         try:
+            thread.start()
             return opening.result()
         except GatewayError:
             raise

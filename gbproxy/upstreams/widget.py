@@ -86,8 +86,8 @@ class Widget:
         listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
         self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
 
-    def sign_in_ahead(self, account: Account, older_than_s: float) -> None:
-        self._auth.refresh_ahead(account, older_than_s)
+    def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
+        return self._auth.refresh_ahead(account, older_than_s)
 
     def warm(self) -> None:
         self._outbound.warm(self._settings.api_base_url)

@@ -235,7 +235,9 @@ def test_sessions_of_another_seat_are_left_to_those_who_have_it_and_forgotten_af
     assert house.rows.doomed(10, [other.seat]) == []
 
 
-def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(house: House) -> None:
+def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.hands.room = 2
     for number in range(5):
         doomed(house.rows, f"s/{number}")
@@ -244,6 +246,7 @@ def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(house: Hou
 
     assert counts == [2, 2, 1]
     assert house.left == []
+    assert logged(caplog, "session.left") == []
 
 
 def test_not_too_many_are_taken_up_at_once(house: House) -> None:
@@ -340,6 +343,17 @@ def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_h
     assert sorted(house.left) == ["s/bad1", "s/bad2"]  # for others to delete
     [left] = logged(caplog, "session.left")
     assert (left.sessions, left.reason) == (2, "shutdown")
+
+
+def test_what_is_named_twice_at_the_end_is_counted_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.upstream.fails = broken
+    session = house.rows.add(ONE.seat, "s/1", stock=True)
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        house.deletions.finish([session, session], 1.0)
+
+    assert house.upstream.tried == ["s/1"]
+    assert [record.sessions for record in logged(caplog, "session.left")] == [1]
 
 
 def test_an_end_that_leaves_nothing_says_nothing(house: House, caplog: pytest.LogCaptureFixture) -> None:

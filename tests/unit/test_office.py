@@ -42,6 +42,7 @@ class Worker:
         self.upstream = Upstream()
         self.hands = Hands()
         self.refreshed: list[tuple[str, float]] = []
+        self.signs_in = False
         self.probed: list[str] = []
         self.refusing: dict[str, UpstreamError] = {}  # what signing in or a probe meets
         self.pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
@@ -89,9 +90,10 @@ class Worker:
     def refuse(self, account: Account) -> None:
         self.pool.failed(account, "text", CredentialRefused("Renew it."))
 
-    def _refresh(self, account: Account, age_s: float) -> None:
+    def _refresh(self, account: Account, age_s: float) -> bool:
         self.refreshed.append((account.id, age_s))
         self._fail(account)
+        return self.signs_in
 
     def _probe(self, account: Account) -> None:
         self.probed.append(account.id)
@@ -333,6 +335,24 @@ def test_tokens_are_refreshed_ahead_for_accounts_in_use_only(ours: Worker, clock
 
     assert [name for name, _ in ours.refreshed] == ["one"]
     assert all(190 <= age_s <= 220 for _, age_s in ours.refreshed)
+
+
+def test_the_age_at_which_a_token_is_refreshed_is_drawn_once_for_each_token(ours: Worker) -> None:
+    ours.go_on(20, ours.used("one"))
+    first = {age_s for _, age_s in ours.refreshed}
+    ours.signs_in = True
+    ours.go_on(20, ours.used("one"))
+
+    assert len(first) == 1
+    assert len({age_s for _, age_s in ours.refreshed}) > 20
+
+
+def test_a_disabled_account_is_not_cared_for(ours: Worker) -> None:
+    ours.pool.disable("one")
+
+    ours.round(ours.used("one", "two"))
+
+    assert [name for name, _ in ours.refreshed] == ["two"]
 
 
 def test_an_account_is_cared_for_until_ten_minutes_after_its_last_use(ours: Worker, clock: Clock) -> None:

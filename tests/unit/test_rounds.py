@@ -75,7 +75,7 @@ class House:
             self.pool,
             deletions,
             self.crew,
-            refresh_token=lambda account, age_s: None,
+            refresh_token=lambda account, age_s: False,
             probe=lambda account: None,
             clock=clock,
             monotonic=clock,

@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import replace
 from traceback import walk_stack
+from types import FrameType
 
 import pytest
 
@@ -363,6 +364,22 @@ def test_a_session_whose_request_has_left_meanwhile_goes_into_the_stock_or_is_de
     else:
         until(lambda: house.take() == "one/1")
         assert house.recorded == ["one/1"]
+
+
+def test_a_session_whose_request_has_left_while_its_thread_began_is_not_lost(house: House) -> None:
+    def leave(frame: FrameType, event: str, argument: object) -> None:
+        if event == "return" and frame.f_code is threading.Thread.start.__code__:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(leave)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            house.stock.open(ONE)
+    finally:
+        sys.setprofile(None)
+
+    until(lambda: house.take() == "one/1")
 
 
 # The end
