@@ -151,9 +151,9 @@ def _sweeper(
         rows, upstream.delete_session, pool.accounts, hands, is_refused=lambda account: account in pool.refused()
     )
 
-    def set_aside(account: Account, error: GatewayError) -> None:
+    def set_aside(account: Account, error: GatewayError, took_s: float) -> None:
         if isinstance(error, CredentialRefused):  # other failures teach nothing when no request has met them
-            pool.failed(account, "text", error)
+            pool.failed(account, "text", error, took_s=took_s)
 
     stock = Stock(rows, upstream.open_session, crew.put, deletions.discard, on_failure=set_aside)
     office = Office(

@@ -245,8 +245,11 @@ class Pool:
 
     # Learning
 
-    def failed(self, account: Account, quota: QuotaClass, error: GatewayError) -> None:
-        """Learn from a failure, by the rules: the account may cool down for this kind of request, or be set aside."""
+    def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None:
+        """Learn from a failure, by the rules: the account may cool down for this kind of request, or be set aside.
+
+        What has begun `took_s` seconds ago teaches nothing if the account was found, or declared, good since.
+        """
         rule = rule_for(error)
         if rule.then is Then.ENDS:
             return
@@ -254,8 +257,10 @@ class Pool:
             member = self._seated(account.seat)
             if member is None:
                 return
-            member.last_error = error.message
             now = self._clock()
+            if any(member.is_cleared_since(scope, now - took_s) for scope in ("", quota)):
+                return
+            member.last_error = error.message
             change: Standing | None = None
             if rule.refuses and member.account.credential() == account.credential():
                 change = refused(member, error, now)

@@ -131,6 +131,10 @@ class Member:
     def standing(self, scope: Scope) -> Standing:
         return self.standings.get(scope) or Standing(self.account.seat, scope)
 
+    def is_cleared_since(self, scope: Scope, moment: float) -> bool:
+        known = self.standings.get(scope)
+        return known is not None and known.state == "ready" and known.changed_at > moment
+
     def next_change(self, now: float) -> Iterable[float]:
         """When something will change by time alone."""
         for known in self.standings.values():

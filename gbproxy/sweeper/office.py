@@ -39,7 +39,7 @@ class Pool(Protocol):
     def enabled(self) -> Iterable[Account]: ...
     def refused(self) -> Iterable[Account]: ...
     def accepted(self, account: Account) -> None: ...
-    def failed(self, account: Account, quota: QuotaClass, error: GatewayError) -> None: ...
+    def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None: ...
 
 
 class Office:
@@ -113,12 +113,13 @@ class Office:
                 self._put(account, partial(self._refresh, account))
 
     def _refresh(self, account: Account) -> None:
+        begun_at = self._clock()
         age_s = self._token_ages.setdefault(account.seat, jitter.uniform(*_TOKEN_AGE_S))
         try:
             if self._refresh_token(account, age_s):
                 del self._token_ages[account.seat]
         except CredentialRefused as error:
-            self._pool.failed(account, "text", error)
+            self._pool.failed(account, "text", error, took_s=self._clock() - begun_at)
         except GatewayError as error:
             self._sign_in_rests[account.id] = self._clock() + _SIGN_IN_RESTS_S
             log.warning("token.not_refreshed", extra={"account": account.id, "code": error.code})

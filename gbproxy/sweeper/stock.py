@@ -54,10 +54,13 @@ class Stock:
         put: Callable[[Callable[[], None]], bool],
         discard: Callable[[Session], None],
         *,
-        on_failure: Callable[[Account, GatewayError], None] = lambda account, error: None,
+        on_failure: Callable[[Account, GatewayError, float], None] = lambda account, error, took_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`put` has a job done in the background; `discard` has a session deleted of which there is no record."""
+        """`put` has a job done in the background; `discard` has a session deleted of which there is no record.
+
+        `on_failure` is also told how many seconds it took.
+        """
         self._rows = rows
         self._open_session = open_session
         self._put = put
@@ -154,12 +157,13 @@ class Stock:
 
     def _make(self, account: Account, shelf: _Shelf) -> None:
         name: str | None = None
+        begun_at = self._clock()
         try:
             if not self._closed:
                 name = self._open_session(account)
         except GatewayError as error:
             log.info("stock.failed", extra={"account": account.id, "code": error.code})
-            self._on_failure(account, error)
+            self._on_failure(account, error, self._clock() - begun_at)
         finally:
             if name is None:
                 with self._lock:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -102,8 +103,9 @@ class Widget:
         """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said."""
         body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
         url = self._url("widgetStreamAssist") + ("?alt=sse" if self._settings.framing == "sse" else "")
+        refused_at = -math.inf
         for is_last in (False, True):
-            bearer = self._bearer(account)
+            bearer = self._bearer(account, refused_at)
             said = False
             try:
                 with self._outbound.stream("POST", url, self._headers(bearer), body) as reply:
@@ -120,13 +122,13 @@ class Widget:
                             yield FLUSH
                 return
             except TokenRefused as error:
-                self._auth.discard(account, bearer)
+                refused_at = self._auth.discard(account, bearer)
                 if is_last or said:
                     raise _refused(error) from error
 
-    def _bearer(self, account: Account) -> str:
+    def _bearer(self, account: Account, after: float) -> str:
         try:
-            return self._auth.bearer(account)
+            return self._auth.bearer(account, after)
         except GatewayError as error:
             error.was_taken = False
             raise
@@ -138,8 +140,8 @@ class Widget:
         try:
             return self._post(bearer, verb, body)
         except TokenRefused:
-            self._auth.discard(account, bearer)
-        bearer = self._auth.bearer(account)
+            refused_at = self._auth.discard(account, bearer)
+        bearer = self._auth.bearer(account, refused_at)
         try:
             return self._post(bearer, verb, body)
         except TokenRefused as error:

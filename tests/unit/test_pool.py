@@ -509,6 +509,21 @@ def test_new_cookies_of_the_same_seat_keep_its_state() -> None:
     assert isinstance(refusal(renewed), QuotaExhausted)
 
 
+@pytest.mark.parametrize(("took_s", "is_refused"), [(30.0, False), (5.0, True)])
+def test_a_failure_that_had_begun_before_the_account_was_found_good_teaches_nothing(
+    took_s: float, is_refused: bool
+) -> None:
+    clock = Clock()
+    accounts = pool(A, clock=clock)
+    accounts.failed(A, "text", DEAD)
+    accounts.accepted(A)
+    clock.now += 10
+
+    accounts.failed(A, "text", DEAD, took_s=took_s)
+
+    assert bool(accounts.refused()) == is_refused
+
+
 def test_without_the_board_each_worker_goes_on_by_itself(caplog: pytest.LogCaptureFixture) -> None:
     workers = Workers([A, B])
     one, _ = workers.pools

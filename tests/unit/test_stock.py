@@ -38,7 +38,7 @@ class House:
             self.upstream.open_session,
             self.hands.put,
             self.discarded.append,
-            on_failure=lambda account, error: self.failures.append((account.id, error)),
+            on_failure=lambda account, error, took_s: self.failures.append((account.id, error)),
             clock=clock,
         )
 

@@ -358,6 +358,35 @@ def test_a_request_without_a_token_waits_for_the_one_that_is_being_made(workers:
     assert len(got) == len(door.urls) == 1
 
 
+def test_after_a_refusal_no_sign_in_is_joined_that_began_before_it(workers: Workers) -> None:
+    gate = Gate(key_reply("early"))
+    first, door = workers.worker(key_reply("refused"), gate)
+    refused = first.bearer(ACCOUNT)
+    ahead = threading.Thread(target=first.refresh_ahead, args=(ACCOUNT, 0))
+    ahead.start()
+    assert gate.reached.wait(10)
+    workers.time.passes(1)
+
+    refused_at = first.discard(ACCOUNT, refused)
+    mine = first.bearer(ACCOUNT, refused_at)
+    gate.open.set()
+    ahead.join(10)
+
+    assert len(door.urls) == 3
+    assert first.bearer(ACCOUNT, refused_at) == first.bearer(ACCOUNT) == mine
+
+
+def test_who_is_refused_the_same_token_later_takes_the_one_that_was_made_since(workers: Workers) -> None:
+    first, door = workers.worker()
+    refused = first.bearer(ACCOUNT)
+    workers.time.passes(1)
+    made = first.bearer(ACCOUNT, first.discard(ACCOUNT, refused))
+    workers.time.passes(1)
+
+    assert first.bearer(ACCOUNT, first.discard(ACCOUNT, refused)) == made
+    assert len(door.urls) == 2
+
+
 @pytest.mark.parametrize("answer", [reply(401), reply(503), UpstreamBroken("EOF")], ids=["401", "503", "eof"])
 def test_a_failure_is_told_to_the_background_and_the_old_token_stays(
     workers: Workers, answer: Reply | BaseException
