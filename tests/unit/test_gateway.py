@@ -345,6 +345,16 @@ def test_too_long_a_prompt_costs_no_session() -> None:
     assert house.upstream.opened == 0
     assert house.states == {"stock/1": "stock"}
     assert house.accounts == ["ready"]
+    assert trace.current().attempts == 0
+
+
+def test_too_long_a_prompt_is_told_also_where_no_account_can_be_asked() -> None:
+    house = House(Upstream(), prompt_max_chars=100)
+    cool(house, ONE)
+
+    error, _ = house.failure("x" * 101)
+
+    assert isinstance(error, ContextLengthExceeded)
 
 
 # Started
