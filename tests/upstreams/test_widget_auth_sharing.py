@@ -368,22 +368,22 @@ def test_after_a_refusal_no_sign_in_is_joined_that_began_before_it(workers: Work
     workers.time.passes(1)
 
     refused_at = first.discard(ACCOUNT, refused)
-    mine = first.bearer(ACCOUNT, refused_at)
+    mine = first.token(ACCOUNT, refused_at)
     gate.open.set()
     ahead.join(10)
 
     assert len(door.urls) == 3
-    assert first.bearer(ACCOUNT, refused_at) == first.bearer(ACCOUNT) == mine
+    assert first.token(ACCOUNT, refused_at) == first.token(ACCOUNT) == mine
 
 
 def test_who_is_refused_the_same_token_later_takes_the_one_that_was_made_since(workers: Workers) -> None:
     first, door = workers.worker()
     refused = first.bearer(ACCOUNT)
     workers.time.passes(1)
-    made = first.bearer(ACCOUNT, first.discard(ACCOUNT, refused))
+    made = first.token(ACCOUNT, first.discard(ACCOUNT, refused))
     workers.time.passes(1)
 
-    assert first.bearer(ACCOUNT, first.discard(ACCOUNT, refused)) == made
+    assert first.token(ACCOUNT, first.discard(ACCOUNT, refused)) == made
     assert len(door.urls) == 2
 
 

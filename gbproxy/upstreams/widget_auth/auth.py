@@ -57,7 +57,11 @@ class WidgetAuth:
         self._refreshing: dict[Account, _Refreshing] = {}
         self._refused: dict[str, float] = {}  # bearers, and when first; the records may still hold them
 
-    def bearer(self, account: Account, after: float = -math.inf) -> str:
+    def bearer(self, account: Account) -> str:
+        """As `token`: what the upstream is shown."""
+        return self.token(account).bearer
+
+    def token(self, account: Account, after: float = -math.inf) -> Token:
         """A token that the upstream will take, by a sign-in that began `after` then (as `discard` tells it).
 
         Raises CredentialRefused, UpstreamTimeout or UpstreamError.
@@ -67,12 +71,12 @@ class WidgetAuth:
                 token = self._tokens.get(account)
                 usable_s = _LAST_USE_S if account in self._refreshing else TOKEN_USE_S
                 if token is not None and token.born_at >= after and token.age_s(self._monotonic()) < usable_s:
-                    return token.bearer
+                    return token
                 refreshing, mine = self._join(account, after)
             try:
                 token = self._refresh(account, refreshing, TOKEN_USE_S, after) if mine else _awaited(refreshing.future)
                 if token.born_at >= after:
-                    return token.bearer
+                    return token
             except _Abandoned:
                 continue
             except UpstreamError as error:
@@ -81,12 +85,12 @@ class WidgetAuth:
                     raise
                 if old.age_s(self._monotonic()) > _LAST_USE_S:
                     raise
-                return old.bearer  # a passing fault, and the old one still holds
+                return old  # a passing fault, and the old one still holds
 
     def refresh_ahead(self, account: Account, older_than_s: float) -> bool:
         """Replace the token in use, if there is none or it is older; requests use it meanwhile, and none of them waits.
 
-        Returns whether there is a new one. Raises what `bearer` raises; then the old one stays as long as it holds.
+        Returns whether there is a new one. Raises what `token` raises; then the old one stays as long as it holds.
         """
         with self._lock:
             token = self._tokens.get(account)
@@ -127,7 +131,7 @@ class WidgetAuth:
         self._jar.save()
 
     def discard(self, account: Account, bearer: str) -> float:
-        """The upstream has refused this token: the next `bearer` makes a new one. A newer token stays.
+        """The upstream has refused this token: the next `token` makes a new one. A newer token stays.
 
         Returns when it was first refused: a sign-in that began before may have been given no better one.
         """
