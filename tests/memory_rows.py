@@ -89,6 +89,13 @@ class MemoryRows:
             if row is not None and row.state in ("stock", "running"):
                 self._set(row, state="doomed")
 
+    def expire(self, now: float) -> int:
+        with self._called("expire"):
+            expired = [row for row in self.rows.values() if row.state == "idle" and row.expires_at <= now]
+            for row in expired:
+                self._set(row, state="doomed")
+            return len(expired)
+
     # For tests
 
     def state(self, name: str) -> str:
