@@ -247,12 +247,12 @@ def _sweeper(
         Crew(width=32),
     )  # deletions have their own: many or slow ones must not hold up what requests wait for
     deletions = Deletions(
-        rows, upstream.delete_session, pool.account, hands, is_refused=lambda account: account in pool.refused()
+        rows, upstream.delete_session, pool.accounts, hands, is_refused=lambda account: account in pool.refused()
     )
 
-    def set_aside(account: Account, error: GatewayError) -> None:
+    def set_aside(account: Account, error: GatewayError, took_s: float) -> None:
         if isinstance(error, CredentialRefused):  # other failures teach nothing when no request has met them
-            pool.failed(account, "text", error)
+            pool.failed(account, "text", error, took_s=took_s)
 
     stock = Stock(rows, upstream.open_session, crew.put, deletions.discard, size=stock_size, on_failure=set_aside)
     office = Office(
@@ -283,6 +283,7 @@ def _sweeper(
             settle,
         ],
         warm=upstream.warm,
+        patiently=database.patiently,
     )
 
 

@@ -115,6 +115,8 @@ class Gateway:
         try:
             with self._conversations.begin(chat.caller, ask.model.id, chat.messages, chat.conversation) as turn:
                 trace.current().conversation = turn.conversation
+                if not turn.continues:
+                    self._check_length(ask.prompt_chars)
                 attempts = self._attempts(ask.model)
                 while True:
                     wanted = None if turn.may_start_afresh else turn.wanted
@@ -180,19 +182,25 @@ class Gateway:
         prompt = prompts.flatten(chat.messages)
         trace.current().facts |= {"model": model.id, "prompt_chars": len(prompt)}
         shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
-        return _Ask(model, usage.weight(prompt), shows, Shaper(shows))
+        return _Ask(model, len(prompt), usage.weight(prompt), shows, Shaper(shows))
 
     def _prompt(self, turn: Turn) -> str:
         prompt = turn.send()
-        if len(prompt) > self._prompt_max_chars:
+        try:
+            self._check_length(len(prompt))
+        except ContextLengthExceeded:
             turn.release()
+            raise
+        return prompt
+
+    def _check_length(self, prompt_chars: int) -> None:
+        if prompt_chars > self._prompt_max_chars:
             raise ContextLengthExceeded(
                 # in the words that clients look for
                 f"This model's maximum context length is {self._prompt_max_chars} characters (PROMPT_MAX_CHARS), "
-                f"but the conversation has {len(prompt)}",
+                f"but the conversation has {prompt_chars}",
                 param="messages",
             )
-        return prompt
 
     def _attempts(self, model: Model) -> Attempts:
         return Attempts(
@@ -214,7 +222,7 @@ class Gateway:
         session = self._ahead.take(account) if may_rename else None
         made_now = session is None
         if session is None:
-            session = turn.record(account.id, self._ahead.open(account))
+            session = turn.record(account.seat, self._ahead.open(account))
         else:
             turn.use(session)
             turn.adopt_id()
@@ -225,7 +233,7 @@ class Gateway:
     def _note_account(self, account: Account, turn: Turn) -> None:
         trace.current().facts["account"] = account.id
         self._ahead.note_use(account.id)
-        if turn.wanted not in (None, account.id):  # its account is busy or cannot answer: all of it goes elsewhere
+        if turn.wanted not in (None, account.seat):  # its account is busy or cannot answer: all of it goes elsewhere
             turn.discard()
 
     def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:
@@ -240,6 +248,7 @@ class _Ask:
     """One request on its way: the model asked for, what its prompt weighs, and what shapes the answer that is tried."""
 
     model: Model
+    prompt_chars: int
     weight: int
     shows_thoughts: bool
     shaper: Shaper

@@ -39,7 +39,7 @@ def refused(member: Member, error: GatewayError, now: float) -> Standing | None:
     if member.refusal is not None:
         return None
     return Standing(
-        member.account.id,
+        member.account.seat,
         "",
         state="refused",
         cause=error.message,

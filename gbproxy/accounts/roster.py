@@ -183,8 +183,8 @@ class Roster:
         looks, sign_ins = self._rows.checks.read(), self._rows.checks.sign_ins()
         refusals = {known.account_id: known for known in self._rows.states.read() if known.state == "refused"}
         return [
-            _check(entry.account, refusals.get(id_), [looks.get(id_), sign_ins.get(id_)])
-            for id_, entry in self._entries().items()
+            _check(account, refusals.get(account.seat), [looks.get(account.id), sign_ins.get(account.seat)])
+            for account in (entry.account for entry in self._entries().values())
         ]
 
     # How

@@ -20,6 +20,7 @@ _CLOCK_SET_BACK_S = 60.0
 class Standing:
     """What all workers know of one account; times are Unix seconds.
 
+    `account_id` is its seat (Account.seat): another account under the same name is not meant.
     `strikes` counts failures for want of quota since the last success: with any, the end of a cooldown lets one request
     through, which has until `trial_until` to succeed. `cause` of a cooldown is "overload" or "quota"; of a refusal it is
     the sentence that clients are told, and `credential` the digest of what was refused (Account.credential).
@@ -140,7 +141,11 @@ class Member:
         return known if known is not None and known.state == "refused" else None
 
     def standing(self, scope: Scope) -> Standing:
-        return self.standings.get(scope) or Standing(self.account.id, scope)
+        return self.standings.get(scope) or Standing(self.account.seat, scope)
+
+    def is_cleared_since(self, scope: Scope, moment: float) -> bool:
+        known = self.standings.get(scope)
+        return known is not None and known.state == "ready" and known.changed_at > moment
 
     def next_change(self, now: float) -> Iterable[float]:
         """When something will change by time alone."""

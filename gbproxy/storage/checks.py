@@ -50,6 +50,6 @@ class Checks:
         return {row.account_id: Seen(row.credential, row.status, row.detail, row.checked_at) for row in rows}
 
     def sign_ins(self) -> dict[str, Seen]:
-        """By account id, when the upstream has last taken its credential."""
+        """By seat, when the upstream has last taken its credential."""
         rows = self._database.fetch(_SIGNED_IN)
         return {row.account_id: Seen(row.credential, "valid", "", row.signed_at) for row in rows}

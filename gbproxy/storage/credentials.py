@@ -14,7 +14,16 @@ from gbproxy.storage.changes import Changes
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.renewals import decrypted
 from gbproxy.storage.secrets import Cipher
-from gbproxy.storage.tables import account_checks, account_states, account_uses, accounts, cookies, sessions, tokens
+from gbproxy.storage.tables import (
+    account_checks,
+    account_states,
+    account_uses,
+    accounts,
+    cookies,
+    has_id,
+    sessions,
+    tokens,
+)
 from gbproxy.storage.tables import account_switches as switches
 from gbproxy.storage.upsert import upsert
 
@@ -51,8 +60,14 @@ _CHANGE = (
     )
 )
 _OF_ACCOUNT = [
-    delete(table).where(table.c.account_id == bindparam("wanted"))
-    for table in (cookies, tokens, switches, account_states, account_uses, account_checks, sessions)
+    *(
+        delete(table).where(table.c.account_id == bindparam("wanted"))
+        for table in (switches, account_uses, account_checks)
+    ),
+    *(
+        delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
+        for table in (cookies, tokens, account_states, sessions)
+    ),
 ]
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
 _DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))

@@ -6,6 +6,7 @@ import logging
 
 from sqlalchemy import Column, Connection, Table, bindparam, insert, select, update
 
+from gbproxy.domain.account import id_of
 from gbproxy.storage.database import Database
 from gbproxy.storage.secrets import Cipher, Unreadable
 from gbproxy.storage.tables import accounts, cookies, facts, tokens
@@ -72,7 +73,10 @@ def _renew(connection: Connection, cipher: Cipher, column: Column[bytes]) -> int
         try:
             changed.append({"row_key": row_key, "renewed": cipher.renew(encrypted)})
         except Unreadable:
-            log.error("secret.unreadable", extra={"table": table.name, "account": row_key})
+            log.error(
+                "secret.unreadable",
+                extra={"table": table.name, "account": row_key if table is accounts else id_of(row_key)},
+            )
     if changed:
         connection.execute(
             update(table).where(key == bindparam("row_key")).values({column: bindparam("renewed")}), changed

@@ -38,7 +38,8 @@ def prepare(url: str, secret_keys: Sequence[str], *, temporary: bool = False, pa
             migrate.create(database)
         else:
             before = migrate.migrate(database, patience_s=patience_s)
-        keycheck.check(database, Cipher(secret_keys))
+        with database.patiently():
+            keycheck.check(database, Cipher(secret_keys))
     except CannotMigrate as error:
         raise CannotBeUsed(f"DATABASE_URL: {error}") from error
     except StorageUnavailable as error:

@@ -16,7 +16,7 @@ from gbproxy.storage.upsert import at, not_older, upsert
 
 
 class State(Protocol):
-    """One account's state for one quota class; `quota` "" stands for the account as a whole. Times are Unix seconds."""
+    """One account's state for one quota class; `account_id` is its seat; `quota` "" stands for the account as a whole. Times are Unix seconds."""
 
     @property
     def account_id(self) -> str: ...

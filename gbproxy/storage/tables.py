@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Index,
@@ -17,7 +19,10 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    func,
 )
+
+from gbproxy.domain.account import ID_IN_SEAT
 
 REVISION = "0003"  # the newest migration: what these tables are
 
@@ -45,6 +50,12 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def has_id(seat: Column[str], account_id: BindParameter[str]) -> ColumnElement[bool]:
+    """Whether a row belongs to this account, whichever seat it was then."""
+    return func.substr(seat, ID_IN_SEAT + 1) == account_id
+
 
 accounts = Table(
     "accounts",
@@ -81,6 +92,8 @@ api_keys = Table(
     Column("tokens_per_day", BigInteger),
     Column("concurrent_streams", Integer),
 )
+
+# From here on `account_id` is a seat (Account.seat), but in account_uses and account_checks.
 
 cookies = Table(
     "cookies",

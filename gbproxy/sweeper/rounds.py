@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
 from gbproxy.domain.account import Account
@@ -58,9 +58,13 @@ class Sweeper:
         *,
         take_over: Iterable[Callable[[], None]],
         warm: Callable[[], None],
+        patiently: Callable[[], AbstractContextManager[None]] = nullcontext,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`take_over`: each reads what other workers have learnt, and may raise StorageUnavailable."""
+        """`take_over`: each reads what other workers have learnt, and may raise StorageUnavailable.
+
+        `patiently`: within it the database is waited for longer than a request would.
+        """
         self._rows = rows
         self._workers = workers
         self._uses = uses
@@ -71,6 +75,7 @@ class Sweeper:
         self._take_over = tuple(take_over)
         self._crew = crew
         self._warm = warm
+        self._patiently = patiently
         self._is_warming = False
         self._clock = clock
         self._used: set[str] = set()  # since the last round
@@ -117,7 +122,8 @@ class Sweeper:
 
     def round(self) -> None:
         """What is to be done now. What cannot be reached is left for the next round."""
-        self._do(self._report, *self._take_over, self._deletions.go_on, self._tend_stock, self._tend_office)
+        with self._patiently():
+            self._do(self._report, *self._take_over, self._deletions.go_on, self._tend_stock, self._tend_office)
 
     def _do(self, *chores: Callable[[], None]) -> None:
         for chore in chores:

@@ -28,7 +28,7 @@ _AGE_S = 900.0  # how long an unused session of the upstream's surely lives is n
 class Rows(Protocol):
     """What is recorded of sessions. Calls raise StorageUnavailable."""
 
-    def add(self, account_id: str, name: str, *, stock: bool) -> Session: ...
+    def add(self, seat: str, name: str, *, stock: bool) -> Session: ...
     def doom(self, session: Session) -> None: ...
 
 
@@ -55,10 +55,13 @@ class Stock:
         discard: Callable[[Session], None],
         *,
         size: int = SIZE,
-        on_failure: Callable[[Account, GatewayError], None] = lambda account, error: None,
+        on_failure: Callable[[Account, GatewayError, float], None] = lambda account, error, took_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`put` has a job done in the background; `discard` has a session deleted of which there is no record."""
+        """`put` has a job done in the background; `discard` has a session deleted of which there is no record.
+
+        `on_failure` is also told how many seconds it took.
+        """
         self._rows = rows
         self._open_session = open_session
         self._put = put
@@ -86,6 +89,7 @@ class Stock:
         opening: Future[str] = Future()
 
         def work() -> None:
+            self._openers.add(threading.current_thread())
             try:
                 opening.set_result(self._open_session(account))
             except Exception as error:  # noqa: BLE001  it is raised where it is waited for
@@ -94,9 +98,8 @@ class Stock:
                 self._openers.discard(threading.current_thread())
 
         opener = threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True)
-        self._openers.add(opener)
-        opener.start()
         try:
+            opener.start()
             return opening.result()
         except GatewayError:
             raise
@@ -164,12 +167,13 @@ class Stock:
 
     def _make(self, account: Account, shelf: _Shelf) -> None:
         name: str | None = None
+        begun_at = self._clock()
         try:
             if not self._closed:
                 name = self._open_session(account)
         except GatewayError as error:
             log.info("stock.failed", extra={"account": account.id, "code": error.code})
-            self._on_failure(account, error)
+            self._on_failure(account, error, self._clock() - begun_at)
         finally:
             if name is None:
                 with self._lock:
@@ -182,14 +186,14 @@ class Stock:
         """Put a session on its shelf, if that is still there and has room; nothing that was made is lost sight of."""
         made: Session | None = None
         try:
-            made = self._rows.add(account.id, name, stock=True)
+            made = self._rows.add(account.seat, name, stock=True)
         except StorageUnavailable:
             with self._lock:
                 shelf.rests_until = self._clock() + _RETRY_S
         finally:
             is_wanted = self._put_on(account, shelf, made)
         if made is None:
-            self._discard(Session(name, account.id, name, ""))
+            self._discard(Session(name, account.seat, name, ""))
         elif not is_wanted:
             self._doom(made)
 

@@ -24,6 +24,8 @@ from tests.storage.clock import Clock
 COOKIE, OTHER_COOKIE, BEARER = "CSE.the-secret-cookie", "COS.the-other-cookie", "eyJ.the-secret-bearer"
 DIGEST, OTHER_DIGEST = "d" * 64, "e" * 64
 
+ANNA = "0123456789abcdef:anna"
+
 
 @pytest.fixture
 def accounts(database: Database, cipher: Cipher, clock: Clock) -> StoredAccounts:
@@ -112,19 +114,19 @@ def test_each_change_is_told(accounts: StoredAccounts, changes: Changes, databas
 def test_an_account_goes_with_all_that_belongs_to_it(
     accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock
 ) -> None:
-    id_ = added(accounts).account.id
+    account = added(accounts).account
     cookies, tokens, switches = CookieRows(database, cipher), TokenRows(database, cipher), Switches(database)
-    cookies.keep(id_, RenewedCookies(DIGEST, COOKIE, None, clock()))
-    tokens.keep(id_, StoredToken(DIGEST, BEARER, clock()))
-    switches.enable(id_, False)
+    cookies.keep(account.seat, RenewedCookies(DIGEST, COOKIE, None, clock()))
+    tokens.keep(account.seat, StoredToken(DIGEST, BEARER, clock()))
+    switches.enable(account.id, False)
     checks = Checks(database, clock)
-    checks.note(id_, DIGEST, "valid")
+    checks.note(account.id, DIGEST, "valid")
     states = StateRows(database, clock, Standing)
-    states.publish(Standing(id_, "text", "cooling", clock() + 60, changed_at=clock()))
-    states.used([id_], clock())
-    SessionRows(database, clock, lambda: "worker").add(id_, "sessions/1", stock=True)
+    states.publish(Standing(account.seat, "text", "cooling", clock() + 60, changed_at=clock()))
+    states.used([account.id], clock())
+    SessionRows(database, clock, lambda: "worker").add(account.seat, "sessions/1", stock=True)
 
-    assert accounts.remove(id_)
+    assert accounts.remove(account.id)
 
     assert (cookies.read(), tokens.read(), switches.disabled()) == ({}, {}, frozenset())
     assert (checks.read(), checks.sign_ins(), states.read(), states.uses()) == ({}, {}, [], {})
@@ -213,8 +215,8 @@ def test_what_no_key_can_read_is_left_out_and_logged(
     accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored = added(accounts)
-    CookieRows(database, cipher).keep("anna", RenewedCookies(DIGEST, COOKIE, None, clock()))
-    TokenRows(database, cipher).keep("anna", StoredToken(DIGEST, BEARER, clock()))
+    CookieRows(database, cipher).keep(ANNA, RenewedCookies(DIGEST, COOKIE, None, clock()))
+    TokenRows(database, cipher).keep(ANNA, StoredToken(DIGEST, BEARER, clock()))
     other = Cipher(["another-secret-key"])
 
     with caplog.at_level(logging.ERROR):
@@ -238,8 +240,8 @@ def test_no_secret_stands_in_the_database_s_files(
     accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock, tmp_path: Path
 ) -> None:
     stored = added(accounts)
-    CookieRows(database, cipher).keep("anna", RenewedCookies(DIGEST, COOKIE, OTHER_COOKIE, clock()))
-    TokenRows(database, cipher).keep("anna", StoredToken(DIGEST, BEARER, clock()))
+    CookieRows(database, cipher).keep(ANNA, RenewedCookies(DIGEST, COOKIE, OTHER_COOKIE, clock()))
+    TokenRows(database, cipher).keep(ANNA, StoredToken(DIGEST, BEARER, clock()))
 
     written = b"".join(_files(tmp_path))
 

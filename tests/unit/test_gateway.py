@@ -6,12 +6,13 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 
 import pytest
 
 from gbproxy.accounts import Pool
 from gbproxy.conversations import Conversations
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.claim import Claimed
 from gbproxy.domain.events import (
@@ -201,7 +202,7 @@ class House:
         )
 
     def stock(self, account: Account, *names: str) -> None:
-        self.ahead.stock[account.id] = [self.rows.add(account.id, name, stock=True) for name in names]
+        self.ahead.stock[account.id] = [self.rows.add(account.seat, name, stock=True) for name in names]
 
     def stream(
         self,
@@ -238,7 +239,7 @@ class House:
 
     @property
     def doomed(self) -> list[tuple[str, str]]:
-        return [(row.session.account_id, row.session.name) for row in self.rows.rows.values() if row.state == "doomed"]
+        return [(id_of(row.session.seat), row.session.name) for row in self.rows.rows.values() if row.state == "doomed"]
 
     @property
     def accounts(self) -> list[str]:
@@ -351,6 +352,16 @@ def test_too_long_a_prompt_costs_no_session() -> None:
     assert house.upstream.opened == 0
     assert house.states == {"stock/1": "stock"}
     assert house.accounts == ["ready"]
+    assert trace.current().attempts == 0
+
+
+def test_too_long_a_prompt_is_told_also_where_no_account_can_be_asked() -> None:
+    house = House(Upstream(), prompt_max_chars=100)
+    cool(house, ONE)
+
+    error, _ = house.failure("x" * 101)
+
+    assert isinstance(error, ContextLengthExceeded)
 
 
 # Started
@@ -1067,7 +1078,7 @@ def test_every_worker_sees_that_a_new_conversation_is_in_use(
     house = House(Upstream(*[(UpstreamTimeout("silent"),)] * failures, HELLO), ONE, TWO, rows=ours)
     other = House(Upstream(), ONE, TWO, rows=theirs)
     if stocked:
-        house.ahead.stock = {each.id: [ours.add(each.id, f"stock/{each.id}", stock=True)] for each in (ONE, TWO)}
+        house.ahead.stock = {each.id: [ours.add(each.seat, f"stock/{each.id}", stock=True)] for each in (ONE, TWO)}
     stream = house.stream(caller=KEY)
 
     conversation = conversation_of([next(stream)])
@@ -1087,7 +1098,7 @@ def test_every_worker_sees_that_a_conversation_is_in_use_which_goes_on_in_a_fres
     house = House(Upstream(HELLO, (SessionGone("gone"),), HELLO), rows=ours)
     other = House(Upstream(), rows=theirs)
     conversation = house.begun()
-    house.ahead.stock = {"one": [ours.add("one", "stock/1", stock=True)]}
+    house.ahead.stock = {"one": [ours.add(ONE.seat, "stock/1", stock=True)]}
 
     stream = house.stream(*HISTORY, caller=KEY)
     started = conversation_of([next(stream)])
@@ -1419,11 +1430,35 @@ def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(away: Ca
     assert house.states == {"s/1": "doomed", "s/2": "idle"}
 
 
+def test_another_account_under_the_same_name_continues_no_conversation() -> None:
+    house = House(Upstream())
+    conversation = house.begun()
+    house.pool.replace([replace(ONE, config_id="another")])
+
+    error, _ = house.failure("Why?", caller=KEY, conversation=conversation)
+    house.answer(*HISTORY, caller=KEY)
+
+    assert isinstance(error, NoAccountAvailable)
+    assert house.upstream.asked[1:] == [("one", "gemini-auto", "s/2")]
+    assert all(text in house.upstream.prompts[1] for text in ("Hi", "Hello", "Why?"))
+
+
+def test_new_cookies_of_the_same_account_continue_its_conversations() -> None:
+    house = House(Upstream())
+    house.begun()
+    house.pool.replace([replace(ONE, secure_c_ses="CSE.new")])
+
+    house.answer(*HISTORY, caller=KEY)
+
+    assert house.upstream.asked[1:] == [("one", "gemini-auto", "s/1")]
+    assert house.upstream.prompts[1] == "Why?"
+
+
 def test_a_conversation_whose_account_is_busy_does_not_wait_for_it() -> None:
     house = House(Upstream(), ONE, TWO, concurrency=1)
     house.begun()
 
-    with house.pool.lease(wanted="one"):
+    with house.pool.lease(wanted=ONE.seat):
         house.answer(*HISTORY, caller=KEY)
 
     assert house.upstream.asked[1:] == [("two", "gemini-auto", "s/2")]
@@ -1434,7 +1469,7 @@ def test_a_conversation_is_asked_on_its_own_account_though_another_is_less_busy(
     house = House(Upstream(), ONE, TWO)
     house.begun()
 
-    with house.pool.lease(wanted="one"):
+    with house.pool.lease(wanted=ONE.seat):
         house.answer(*HISTORY, caller=KEY)
 
     assert house.upstream.asked[1:] == [("one", "gemini-auto", "s/1")]
