@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.cli import read_env_file
+from gbproxy.cli.environment import read_env_file
 from gbproxy.settings import DO_NOTHING
 from gbproxy.settings.sources import ALIASES
 from tests.databases import PostgreSQL

@@ -914,6 +914,6 @@ def test_a_recovery_is_told_too_but_nothing_of_an_account_that_is_gone() -> None
 def test_where_answers_run_is_told_by_account() -> None:
     accounts = pool(A, B)
 
-    with accounts.lease(wanted="a"), accounts.lease(wanted="a"):
+    with accounts.lease(wanted=A.seat), accounts.lease(wanted=A.seat):
         assert accounts.running() == {"a": 2}
     assert accounts.running() == {}
