@@ -63,6 +63,8 @@ def _load(environ: MutableMapping[str, str] | None) -> Settings:
     settings = settings.model_copy(update={"database_is_temporary": _TEMPORARY in environ})
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     _prepare_database(url, [key.get_secret_value() for key in settings.secret_keys], settings.database_is_temporary)
+    if not settings.can_limit_keys:
+        _refuse_limited_keys(url, settings.web_concurrency)
     return settings
 
 
@@ -155,3 +157,21 @@ def _prepare_database(url: str, secret_keys: Sequence[str], temporary: bool) -> 
         print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
         raise SystemExit(_EXIT_BAD_SETTINGS) from None
     _prepared.add((url, *secret_keys))
+
+
+def _refuse_limited_keys(url: str, workers: int) -> None:
+    """A limit that each worker counted for itself would be none: such a start ends with status 2."""
+    from gbproxy.storage import preparation
+
+    try:
+        names = preparation.limited_keys(url)
+    except preparation.CannotBeUsed as error:
+        print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
+        raise SystemExit(_EXIT_BAD_SETTINGS) from None
+    if names:
+        print(  # noqa: T201
+            f"REDIS_URL: is needed, where {workers} workers (WEB_CONCURRENCY) count together: "
+            f"these client keys have limits: {', '.join(names)}",
+            file=sys.stderr,
+        )
+        raise SystemExit(_EXIT_BAD_SETTINGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import logging
 import time
 from collections import OrderedDict, deque
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from flask import Flask, request
 
 from gbproxy.errors import RateLimitExceeded, Unauthenticated
+from gbproxy.web.address import network
 from gbproxy.web.keys import bearer_key, digest
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Guesses:
 
     def check(self, address: str) -> None:
         """Raises RateLimitExceeded, whatever the key, while too many wrong ones have come from there."""
-        seen = self._seen.get(_network(address))
+        seen = self._seen.get(network(address))
         now = self._clock()
         if seen is not None and len(seen) == _GUESSES and now - seen[0] < _WINDOW_S:
             raise RateLimitExceeded(
@@ -72,19 +72,8 @@ class Guesses:
 
     def note(self, address: str) -> None:
         """A wrong key has come from there."""
-        network = _network(address)
-        self._seen.setdefault(network, deque(maxlen=_GUESSES)).append(self._clock())
-        self._seen.move_to_end(network)
+        source = network(address)
+        self._seen.setdefault(source, deque(maxlen=_GUESSES)).append(self._clock())
+        self._seen.move_to_end(source)
         while len(self._seen) > _ADDRESSES:
             self._seen.popitem(last=False)
-
-
-def _network(address: str) -> str:
-    """What one guesser has: an address of IPv4, or all that a customer is given of IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

@@ -82,15 +82,15 @@ class _Entry:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         context = traceparent.continued(environ["HTTP_TRACEPARENT"]) if "HTTP_TRACEPARENT" in environ else None
         measured = trace.begin(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), context)
+        environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         if environ["REQUEST_METHOD"] == "OPTIONS":
             headers = self._cors.preflight(
-                environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
+                environ["PATH_INFO"], environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
             )
             start_response("204 No Content", [*headers.items(), ("x-request-id", measured.request_id)])
             return []
-        if environ["REQUEST_METHOD"] == "POST" and self._is_full():
+        if environ["REQUEST_METHOD"] == "POST" and self._is_full() and not self._cors.is_private(environ["PATH_INFO"]):
             return self._refuse(environ, start_response, measured)
-        environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         return self._inner(environ, start_response)
 
     def _refuse(
@@ -103,7 +103,7 @@ class _Entry:
             "Content-Length": str(len(body)),
             "x-request-id": measured.request_id,
             **openai_errors.headers(error),
-            **self._cors.headers(environ.get("HTTP_ORIGIN")),
+            **self._cors.headers(environ["PATH_INFO"], environ.get("HTTP_ORIGIN")),
         }
         start_response("503 Service Unavailable", [*headers.items()])
         facts = {"method": "POST", "route": "-", "status": error.status, "code": error.code}
@@ -116,7 +116,7 @@ class _Entry:
 def _finish(response: Response, cors: Cors, meter: Meter) -> Response:
     measured = trace.current()
     response.headers["x-request-id"] = measured.request_id
-    response.headers.update(cors.headers(request.headers.get("Origin")))
+    response.headers.update(cors.headers(request.path, request.headers.get("Origin")))
     if measured.attempts:
         response.headers["x-gbproxy-attempts"] = str(measured.attempts)
         response.headers["x-gbproxy-overhead-ms"] = f"{measured.overhead_ms():.1f}"

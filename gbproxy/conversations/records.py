@@ -23,7 +23,7 @@ _MOST_OWED = 10_000
 class Rows(Protocol):
     """The records of upstream sessions, shared by all workers. Every call may raise StorageUnavailable."""
 
-    def add(self, account_id: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+    def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
         """Record a session that was just made; it is this worker's. Without `conversation` it gets half an id."""
         ...
 
@@ -102,10 +102,10 @@ class Records:
             self._rows.withdraw(*self._owed[0])
             self._owed.popleft()
 
-    def add(self, account_id: str, name: str, conversation: str | None) -> Held:
-        unrecorded = Session(secrets.token_hex(16), account_id, name, "")
+    def add(self, seat: str, name: str, conversation: str | None) -> Held:
+        unrecorded = Session(secrets.token_hex(16), seat, name, "")
         try:
-            return Held(self._rows.add(account_id, name, stock=False, conversation=conversation))
+            return Held(self._rows.add(seat, name, stock=False, conversation=conversation))
         except StorageUnavailable:
             self.note_unavailable("record")
             return Held(unrecorded, recorded=False)

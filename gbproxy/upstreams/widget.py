@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.reading import AnswerReading
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.upstreams.widget_auth import Token, WidgetAuth
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,8 @@ class Widget:
         listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
         self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
 
-    def sign_in_ahead(self, account: Account, older_than_s: float) -> None:
-        self._auth.refresh_ahead(account, older_than_s)
+    def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
+        return self._auth.refresh_ahead(account, older_than_s)
 
     def warm(self) -> None:
         self._outbound.warm(self._settings.api_base_url)
@@ -111,8 +112,9 @@ class Widget:
         """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said."""
         body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
         url = self._url("widgetStreamAssist") + ("?alt=sse" if self._settings.framing == "sse" else "")
-        for is_last in (False, True):
-            bearer = self._bearer(account)
+        tokens = _Tokens(self._auth, account)
+        while True:
+            bearer = _not_taken(tokens.next)
             said = False
             trace.current().asks()
             try:
@@ -133,32 +135,20 @@ class Widget:
                             yield FLUSH
                 return
             except TokenRefused as error:
-                self._auth.discard(account, bearer)
                 trace.current().phase = Phase.CONNECTING  # signing in again
-                if is_last or said:
+                if not tokens.may_try_another() or said:
                     raise _refused(error) from error
-
-    def _bearer(self, account: Account) -> str:
-        try:
-            return self._auth.bearer(account)
-        except GatewayError as error:
-            error.was_taken = False
-            raise
 
     def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
         body = self._body(account, request)
-        bearer = self._auth.bearer(account)
-        try:
-            return self._post(bearer, verb, body)
-        except TokenRefused:
-            self._auth.discard(account, bearer)
-        bearer = self._auth.bearer(account)
-        try:
-            return self._post(bearer, verb, body)
-        except TokenRefused as error:
-            self._auth.discard(account, bearer)
-            raise _refused(error) from error
+        tokens = _Tokens(self._auth, account)
+        while True:
+            try:
+                return self._post(tokens.next(), verb, body)
+            except TokenRefused as error:
+                if not tokens.may_try_another():
+                    raise _refused(error) from error
 
     def _post(self, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
         denied = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
@@ -193,6 +183,44 @@ class Widget:
 
     def _headers(self, bearer: str) -> dict[str, str]:
         return {**self._fixed_headers, "Authorization": f"Bearer {bearer}"}
+
+
+@dataclass(slots=True)
+class _Tokens:
+    """The tokens that one call tries: until one is refused whose sign-in began after the first refusal.
+
+    That says something about the account; what was signed before may have been as bad as the one that was refused.
+    """
+
+    _auth: WidgetAuth
+    _account: Account
+    _token: Token | None = None
+    _refused_at: float | None = None
+    _after: float = -math.inf
+
+    def next(self) -> str:
+        self._token = self._auth.token(self._account, self._after)
+        return self._token.bearer
+
+    def may_try_another(self) -> bool:
+        """The last one was refused."""
+        if self._token is None:
+            return True
+        refused_at = self._auth.discard(self._account, self._token.bearer)
+        if self._refused_at is None:
+            self._refused_at = refused_at
+            return True
+        self._after = self._refused_at
+        return self._token.born_at < self._refused_at
+
+
+def _not_taken(sign_in: Callable[[], str]) -> str:
+    """A question whose sign-in fails has not been asked."""
+    try:
+        return sign_in()
+    except GatewayError as error:
+        error.was_taken = False
+        raise
 
 
 def _fixed_headers(settings: WidgetSettings) -> Mapping[str, str]:

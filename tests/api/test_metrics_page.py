@@ -114,6 +114,18 @@ def test_nothing_is_counted_for_each_piece_of_an_answer(monkeypatch: pytest.Monk
     assert writes(2) == writes(200)
 
 
+def test_what_a_limit_refuses_is_counted_by_the_limit() -> None:
+    with api(METRICS_KEY=METRICS_KEY, RATE_LIMIT="1/hour") as (app, _):
+        assert [app.ask().status for _ in range(3)] == [200, 429, 429]
+
+        assert scraped(app, METRICS_KEY).by("gbproxy_limited_total", "kind") == {"requests": 2}
+
+    with api(METRICS_KEY=METRICS_KEY, MODEL_INTERVAL_S="60") as (app, _):
+        assert [app.ask().status for _ in range(2)] == [200, 429]
+
+        assert scraped(app, METRICS_KEY).by("gbproxy_limited_total", "kind") == {"model_interval": 1}
+
+
 def test_a_failure_has_its_code_in_every_part() -> None:
     from gbproxy.errors import QuotaExhausted
 

@@ -12,7 +12,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsBas
 
 from gbproxy.api import openai_request
 from gbproxy.app import create_app
-from gbproxy.cli import read_env_file
+from gbproxy.cli.environment import read_env_file
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.errors import BadRequest
 from gbproxy.settings import DO_NOTHING, NOT_YET, SettingsError, documented, load
@@ -113,7 +113,7 @@ def test_every_endpoint_stands_in_the_table_and_no_other() -> None:
             bare = path.removeprefix("/v1")
             told |= {(method, p) for method in methods.split(", ") for p in (path, bare)}
 
-    app = create_app(load({"API_KEYS": KEY}, built_in_names()))
+    app = create_app(load({"API_KEYS": KEY, "ADMIN_KEY": f"{KEY}-admin"}, built_in_names()))
 
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", "{}", rule.rule))
@@ -134,7 +134,9 @@ def test_every_header_of_our_own_is_explained() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy/api").glob("*.py"))
     own = set(re.findall(r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After|X-Conversation-Id)"', sources))
 
-    assert {code(name)[0] for name, *_ in README.section("Response headers").rows()} == own
+    own |= set(re.findall(r"x-ratelimit-[a-z]+-(?:requests|tokens)", sources))
+
+    assert {each for name, *_ in README.section("Response headers").rows() for each in code(name)} == own
 
 
 def test_the_models_are_those_of_the_catalogue() -> None:
