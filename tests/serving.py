@@ -41,6 +41,7 @@ from gbproxy.upstreams.base import Upstream
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "sk-test-9f2c41d07ab84e5e"
 FORGETFUL = (sys.executable, "-m", "gunicorn", "-c", "tests/forgetful.conf.py", "gbproxy.app:create_app()")
+STOCKLESS = (*FORGETFUL[:-1], "gbproxy.app:create_app(stock_size=0)")
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "gbproxy.app:create_app()")
 DONE = "[DONE]"
 
@@ -591,12 +592,7 @@ def fronting(upstream: SharedUpstream, settings: Mapping[str, str], *, stock: bo
     with tempfile.TemporaryDirectory() as folder:
         forget_socket = f"{folder}/forget"
         environment = upstream.environment() | settings | {"FORGET_SOCKET": forget_socket}
-        stockless = Path(folder, "stockless.conf.py")
-        stockless.write_text(
-            'exec(open("tests/forgetful.conf.py").read())\nfrom gbproxy.sweeper import stock\nstock.SIZE = 0\n'
-        )
-        command = FORGETFUL if stock else tuple(str(stockless) if "conf.py" in part else part for part in FORGETFUL)
-        with serving(environment, command=command) as gateway:
+        with serving(environment, command=FORGETFUL if stock else STOCKLESS) as gateway:
             yield Front(upstream, gateway, forget_socket)
 
 

@@ -23,12 +23,32 @@ _MEMORY = Path("/dev/shm")  # noqa: S108  each server makes a directory of its o
 _ROOM_BYTES = {"counter": 128 * 1024, "histogram": 512 * 1024, "gauge_livesum": 256 * 1024}
 _KEPT = ("counter", "histogram")
 _ENDED = 0
+_IN_USE = "in-use"
 
 
-def make() -> Path:
-    """A directory for the files of this process and of those that it will fork; in memory, where the system has that."""
+def make(parent: Path | None = None) -> Path:
+    """A directory for the files of this process and of those that it will fork; in memory, where the system has that.
+
+    Also removes what servers have left there that were killed.
+    """
     in_memory = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK | os.X_OK)
-    return Path(tempfile.mkdtemp(prefix=f"gbproxy-metrics-{os.getpid()}-", dir=_MEMORY if in_memory else None))
+    parent = parent or (_MEMORY if in_memory else Path(tempfile.gettempdir()))
+    for other in parent.glob("gbproxy-metrics-*"):
+        if _is_abandoned(other):
+            shutil.rmtree(other, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"gbproxy-metrics-{os.getpid()}-", dir=parent))
+    in_use = os.open(folder / _IN_USE, os.O_CREAT | os.O_RDWR)  # open, and so locked, until the last process ends
+    fcntl.flock(in_use, fcntl.LOCK_EX)
+    return folder
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        with (folder / _IN_USE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # locked, somebody else's, or just being made
+        return False
+    return True
 
 
 def is_own(folder: Path) -> bool:

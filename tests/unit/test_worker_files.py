@@ -100,6 +100,24 @@ def test_the_room_for_this_process_is_reserved_and_empty(folder: Path) -> None:
     assert total(folder) == 0
 
 
+def test_what_a_killed_server_has_left_is_removed_and_nothing_that_is_in_use(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom gbproxy.observability import worker_files\n"
+        "print(worker_files.make(Path(sys.argv[1])), flush=True)\nsys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        left = Path(process.stdout.readline().strip())
+        own = worker_files.make(tmp_path)
+        during = left.exists()
+        process.kill()
+
+    other = worker_files.make(tmp_path)
+
+    assert (during, left.exists(), own.exists(), other.exists()) == (True, False, True, True)
+
+
 def test_a_directory_is_its_makers_own(folder: Path, tmp_path: Path) -> None:
     assert worker_files.is_own(folder)
     assert not worker_files.is_own(tmp_path)
