@@ -16,6 +16,7 @@ from gbproxy.admin import auth as admin_auth
 from gbproxy.admin import cookies as admin_cookies
 from gbproxy.admin import imports as admin_imports
 from gbproxy.admin import keys as admin_keys
+from gbproxy.admin import metrics as metrics_page
 from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
@@ -28,6 +29,8 @@ from gbproxy.domain.pasted import Site
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.limiting import Limiter, Rules
+from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.observability.metrics import Metrics
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
 from gbproxy.storage.api_keys import ApiKeyRows
@@ -67,6 +70,7 @@ class Parts:
     drain: Drain
     database: Database
     cipher: Cipher
+    meter: Meter
 
     def close(self, *, for_good: bool | None = None) -> None:
         """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
@@ -84,11 +88,19 @@ def create_app(
     `stock_size`: how many fresh sessions are made ahead for each account in use.
     """
     settings = settings or startup.load()
-    database, cipher = _database(settings), _cipher(settings)
+    catalogue = Catalogue(settings.default_model, settings.models)
+    metrics_keys = [key.get_secret_value() for key in (settings.metrics_key, settings.admin_key) if key is not None]
+    meter: Meter = SILENT
+    if metrics_keys:  # else nobody may read them
+        models = [model.id for model in catalogue.all()]
+        meter = Metrics(models, accounts=lambda: pool.snapshot(), database_is_up=lambda: database.is_up)
+    database, cipher = _database(settings, meter), _cipher(settings)
     outbound = _outbound(settings)
     tokens, cookies = TokenRows(database, cipher), CookieRows(database, cipher)
-    sign_in = WidgetAuth(outbound, settings.gemini_business_url, _headers(settings), tokens=tokens, cookies=cookies)
-    upstream = upstream or Widget(outbound, sign_in, _widget_settings(settings))
+    sign_in = WidgetAuth(
+        outbound, settings.gemini_business_url, _headers(settings), tokens=tokens, cookies=cookies, meter=meter
+    )
+    upstream = upstream or Widget(outbound, sign_in, _widget_settings(settings), meter)
     board = StateRows(database, time.time, Standing)
     pool = Pool(
         _accounts(settings),
@@ -96,6 +108,7 @@ def create_app(
         wait_s=settings.read_timeout_s,
         order=settings.account_order,
         board=board,
+        meter=meter,
     )
     worker_id = WorkerId()
     rows = SessionRows(database, time.time, worker_id)
@@ -118,11 +131,12 @@ def create_app(
         settle=lambda: conversations.settle(),
         stock_size=stock_size,
     )
-    conversations = Conversations(rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard)
-    responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s)
+    conversations = Conversations(
+        rows, session_timeout_s=settings.session_timeout, discard=sweeper.discard, meter=meter
+    )
+    responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s, meter=meter)
     drain = Drain()
-    catalogue = Catalogue(settings.default_model, settings.models)
-    limiter = _limiter(settings)
+    limiter = _limiter(settings, meter)
     register = KeyRegister(
         api_keys,
         lambda name: catalogue.get(name).id,
@@ -158,6 +172,7 @@ def create_app(
         drain,
         database,
         cipher,
+        meter,
     )
     lifecycle.install(
         app,
@@ -165,6 +180,7 @@ def create_app(
         cors=Cors(settings.cors_origins),
         trusted_proxies=settings.trusted_proxies,
         is_full=responder.is_full,
+        meter=meter,
     )
     app.after_request(limits.tell)
     check_key = auth.required(keyring)
@@ -172,6 +188,7 @@ def create_app(
     app.register_blueprint(openai_chat.blueprint(gateway, responder, limits.required(check_key, limiter)))
     app.register_blueprint(openai_models.blueprint(catalogue, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
+    app.register_blueprint(metrics_page.blueprint(meter, metrics_keys))
     _administer(app, settings, roster, register)
     return app
 
@@ -203,9 +220,10 @@ def _accounts(settings: Settings) -> list[Account]:
     ]
 
 
-def _limiter(settings: Settings) -> Limiter:
+def _limiter(settings: Settings, meter: Meter) -> Limiter:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    return Limiter(counters(redis_url), Rules(settings.rate_limit, settings.rate_limit_by, settings.model_interval_s))
+    rules = Rules(settings.rate_limit, settings.rate_limit_by, settings.model_interval_s)
+    return Limiter(counters(redis_url), rules, meter=meter)
 
 
 def _roster(
@@ -287,10 +305,10 @@ def _sweeper(
     )
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: Settings, meter: Meter) -> Database:
     if settings.database_url is None:
-        return private_database()
-    return Database(settings.database_url.get_secret_value(), temporary=settings.database_is_temporary)
+        return private_database(meter)
+    return Database(settings.database_url.get_secret_value(), temporary=settings.database_is_temporary, meter=meter)
 
 
 def _cipher(settings: Settings) -> Cipher:

@@ -31,6 +31,7 @@ from gbproxy.errors import (
     UpstreamError,
 )
 from gbproxy.observability import trace
+from gbproxy.observability.trace import Phase
 from gbproxy.upstreams.base import Upstream
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,9 @@ class Gateway:
         self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account, use: Use
     ) -> Generator[ChatEvent, None, Next | None]:
         """One try in one session; returns what follows, None once it was the answer. Raises what the client is to see."""
-        trace.current().attempts += 1
+        measured = trace.current()
+        measured.attempts += 1
+        measured.phase = Phase.CONNECTING
         ask.shaper = shaper = Shaper(ask.shows_thoughts)
         model, made_now, said = attempts.model, False, False
         try:
@@ -159,6 +162,7 @@ class Gateway:
                         yield shown
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
+            measured.failures.append(error.code)
             if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
@@ -231,7 +235,9 @@ class Gateway:
         return session, made_now
 
     def _note_account(self, account: Account, turn: Turn) -> None:
-        trace.current().facts["account"] = account.id
+        measured = trace.current()
+        measured.facts["account"] = account.id
+        measured.accounts += 1
         self._ahead.note_use(account.id)
         if turn.wanted not in (None, account.seat):  # its account is busy or cannot answer: all of it goes elsewhere
             turn.discard()
@@ -239,6 +245,7 @@ class Gateway:
     def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:
         measured = trace.current()
         measured.ttft_ms = measured.elapsed_ms()
+        measured.phase = Phase.STREAMING
         measured.facts["model"] = model.id
         self._pool.succeeded(account, ask.model.quota)
 

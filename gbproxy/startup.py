@@ -12,11 +12,13 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
 
 from gevent import monkey
 
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
+from gbproxy.observability import worker_files
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
 from gbproxy.settings.rules import outlives_the_process
@@ -52,6 +54,7 @@ def _load(environ: MutableMapping[str, str] | None) -> Settings:
     _require_patching(environ)
     settings = read(environ)
     json_logging.configure(settings.log_level, settings.log_format)
+    _share_metrics(environ)
     if not settings.api_keys:
         _make_key(environ)
     if _needs_database(settings, environ):
@@ -104,6 +107,16 @@ def _make_key(environ: MutableMapping[str, str]) -> None:
     # Never through logging: logs are shipped.
     print(f"API_KEYS is not set. The key for this start: {key}", file=sys.stderr, flush=True)  # noqa: T201
     log.warning("api_key.generated", extra={"fingerprint": keys.fingerprint(key)})
+
+
+def _share_metrics(environ: MutableMapping[str, str]) -> None:
+    """Where workers count. Also while nobody may ask for it: a reload may allow that, and prometheus_client reads it once."""
+    given = environ.get(worker_files.VARIABLE)
+    if given and worker_files.is_own(Path(given)):
+        return
+    folder = worker_files.make()
+    atexit.register(worker_files.remove, folder, os.getpid())
+    environ[worker_files.VARIABLE] = str(folder)
 
 
 def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bool:

@@ -45,6 +45,10 @@ class MemoryRows:
                     return self._set(row, state="running").session
             return None
 
+    def is_taken(self, head: bytes) -> bool:
+        with self._called("is_taken"):
+            return any(row.head == head and row.state == "running" for row in self.rows.values())
+
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         with self._called("claim_conversation"):
             for row in self.rows.values():

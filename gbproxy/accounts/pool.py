@@ -22,6 +22,8 @@ from gbproxy.domain import jitter
 from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass, id_of
 from gbproxy.errors import GatewayError, Overloaded
 from gbproxy.observability import trace
+from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.observability.trace import Phase
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Pool:
         clock: Callable[[], float] = time.time,
         board: Board | None = None,
         random: chance.Random | None = None,
+        meter: Meter = SILENT,
     ) -> None:
         """`concurrency`: answers at once on one account; a request waits for a place for `wait_s` seconds at most."""
         self._members = {account.id: Member(account) for account in accounts}
@@ -55,6 +58,7 @@ class Pool:
         self._order = order
         self._clock = clock
         self._board = board or Alone()
+        self._meter = meter
         self._uniform = random.uniform if random is not None else jitter.uniform
         self._waiting: deque[Waiter] = deque()  # nobody in it can be served: every change sees to that at once
         self._due = math.inf  # when time alone will change something
@@ -134,6 +138,7 @@ class Pool:
 
     def _lend(self, member: Member, quota: QuotaClass, now: float) -> Lent:
         member.in_flight += 1
+        self._meter.account_lent(member.account.id)
         member.last_used_at = now
         if member.condition(quota, now) is Condition.READY:
             return Lent(member, quota)
@@ -168,6 +173,7 @@ class Pool:
 
     def _wait(self, waiter: Waiter) -> Lent:
         started = time.perf_counter()
+        trace.current().phase = Phase.WAITING
         try:
             while not waiter.is_served:
                 left_s = started + self._wait_s - time.perf_counter()
@@ -203,6 +209,7 @@ class Pool:
         with self._lock:
             now = self._clock()
             lent.member.in_flight -= 1
+            self._meter.account_returned(lent.member.account.id)
             known = lent.member.standing(lent.quota)
             if lent.trial_until is not None and lent.trial_until == known.trial_until and not is_tried_elsewhere:
                 ended = lent.member.standings[lent.quota] = replace(known, trial_until=None, changed_at=now)
@@ -271,8 +278,7 @@ class Pool:
                 member.standings[change.quota] = change
                 self._serve(now)
         if change is not None:
-            _log_change(change, now)
-            self._share(change)
+            self._tell(change, now)
 
     def succeeded(self, account: Account, quota: QuotaClass) -> None:
         """The upstream has begun to answer: a cooldown that is over, and the strikes before it, are forgotten."""
@@ -287,8 +293,7 @@ class Pool:
             self._note_error(member, None, now)
             change = member.standings[quota] = Standing(account.seat, quota, changed_at=now)
             self._serve(now)
-        _log_change(change, now)
-        self._share(change)
+        self._tell(change, now)
 
     def accepted(self, account: Account) -> None:
         """A probe has found the credential good."""
@@ -300,8 +305,7 @@ class Pool:
             self._note_error(member, None, now)
             change = member.standings[""] = Standing(account.seat, "", changed_at=now)
             self._serve(now)
-        _log_change(change, now)
-        self._share(change)
+        self._tell(change, now)
 
     def refresh(self, standings: Iterable[Standing]) -> None:
         """Take over what other workers have learnt since."""
@@ -322,6 +326,13 @@ class Pool:
     def _note_error(self, member: Member, error: str | None, now: float) -> None:
         member.last_error = error
         self._untold_errors[member.account.id] = (error, now)  # told with the next round: no request waits for it
+
+    def _tell(self, change: Standing, now: float) -> None:
+        """Everybody who is to know: those who read the log or the figures, and the other workers."""
+        _log_change(change, now)
+        cause = change.cause if change.state == "cooling" else ""
+        self._meter.account_changed(change.state, change.quota, cause)
+        self._share(change)
 
     def _share(self, change: Standing) -> None:
         try:

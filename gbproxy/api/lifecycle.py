@@ -27,7 +27,8 @@ from gbproxy.errors import (
     RequestTimeout,
     UnsupportedMediaType,
 )
-from gbproxy.observability import trace
+from gbproxy.observability import trace, traceparent
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.web.body import too_large
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_QUIET = frozenset({"/health", "/livez", "/readyz"})  # probes come every few seconds
+_QUIET = frozenset({"/health", "/livez", "/readyz", "/metrics"})  # probes come every few seconds
+_NO_SURFACE = "none"
 
 
 def install(
@@ -46,6 +48,7 @@ def install(
     cors: Cors,
     trusted_proxies: int = 0,
     is_full: Callable[[], bool] = lambda: False,
+    meter: Meter = SILENT,
 ) -> None:
     """Give the app its outer layer.
 
@@ -55,12 +58,12 @@ def install(
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # they would be redirects, which lose a POST's body
-    app.wsgi_app = _Entry(app.wsgi_app, cors, is_full)  # type: ignore[method-assign]
+    app.wsgi_app = _Entry(app.wsgi_app, cors, is_full, meter)  # type: ignore[method-assign]
     if trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=trusted_proxies, x_proto=trusted_proxies, x_host=trusted_proxies
         )
-    app.after_request(lambda response: _finish(response, cors))
+    app.after_request(lambda response: _finish(response, cors, meter))
     app.register_error_handler(GatewayError, _render)
     app.register_error_handler(HTTPException, lambda error: _render(_translated(error), error))
     app.register_error_handler(Exception, _crashed)
@@ -69,14 +72,16 @@ def install(
 class _Entry:
     """The outermost WSGI layer: starts the trace, takes `//` and a trailing `/` for what was meant, answers OPTIONS."""
 
-    def __init__(self, inner: WSGIApplication, cors: Cors, is_full: Callable[[], bool]) -> None:
+    def __init__(self, inner: WSGIApplication, cors: Cors, is_full: Callable[[], bool], meter: Meter) -> None:
         self._inner = inner
         self._cors = cors
         self._is_full = is_full
+        self._meter = meter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        measured = trace.begin(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12))
+        context = traceparent.continued(environ["HTTP_TRACEPARENT"]) if "HTTP_TRACEPARENT" in environ else None
+        measured = trace.begin(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), context)
         environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         if environ["REQUEST_METHOD"] == "OPTIONS":
             headers = self._cors.preflight(
@@ -102,11 +107,13 @@ class _Entry:
         }
         start_response("503 Service Unavailable", [*headers.items()])
         facts = {"method": "POST", "route": "-", "status": error.status, "code": error.code}
+        measured.facts["code"] = error.code
+        self._meter.request_done(measured, _NO_SURFACE, error.status)
         log.info("request.done", extra={**facts, "elapsed_ms": round(measured.elapsed_ms(), 1)})
         return [body]
 
 
-def _finish(response: Response, cors: Cors) -> Response:
+def _finish(response: Response, cors: Cors, meter: Meter) -> Response:
     measured = trace.current()
     response.headers["x-request-id"] = measured.request_id
     response.headers.update(cors.headers(request.path, request.headers.get("Origin")))
@@ -120,12 +127,13 @@ def _finish(response: Response, cors: Cors) -> Response:
         response.headers["x-gbproxy-ignored"] = ", ".join(measured.facts["ignored"])
     if "response_bytes" not in measured.facts and not response.is_streamed:
         measured.facts["response_bytes"] = response.calculate_content_length()
-    response.call_on_close(_access_line(measured, response.status_code))
+    response.call_on_close(_access_line(measured, response.status_code, meter))
     return response
 
 
-def _access_line(measured: trace.Trace, status: int) -> Callable[[], None]:
-    """Log the request once it is over, in the words known now: the request itself is gone by then."""
+def _access_line(measured: trace.Trace, status: int, meter: Meter) -> Callable[[], None]:
+    """Log and count the request once it is over, in the words known now: the request itself is gone by then."""
+    surface = request.blueprint or _NO_SURFACE
     route = request.url_rule.rule if request.url_rule is not None else "-"
     method = request.method if request.method.isalpha() and len(request.method) < 20 else "-"
 
@@ -141,6 +149,7 @@ def _access_line(measured: trace.Trace, status: int) -> Callable[[], None]:
             "ttft_ms": round(measured.ttft_ms, 1) if measured.ttft_ms is not None else None,
             **measured.facts,
         }
+        meter.request_done(measured, surface, status)
         log.log(level, "request.done", extra=facts)
 
     return done

@@ -195,7 +195,7 @@ class Turn:
             return
         held = self._held
         if self._claimed:
-            self._counts.add(lost=1)
+            self._counts.add("lost")
         self._let_go()
         self._records.doom(held)
 

@@ -17,6 +17,7 @@ from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.limiting.slots import Slots
 from gbproxy.limiting.standing import Standing, Tokens
 from gbproxy.limiting.use import Use
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.settings import Rate
 from gbproxy.storage.shared import Counters, Window
 
@@ -36,10 +37,13 @@ class Rules:
 class Limiter:
     """Safe for use by many threads at once. `clock`: Unix seconds."""
 
-    def __init__(self, counters: Counters, rules: Rules, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, counters: Counters, rules: Rules, clock: Callable[[], float] = time.time, meter: Meter = SILENT
+    ) -> None:
         self._counters = counters
         self._rules = rules
         self._clock = clock
+        self._meter = meter
         self._slots = Slots(counters)
 
     def count(self, principal: Principal) -> Standing:
@@ -48,9 +52,12 @@ class Limiter:
         if allowed.rate_limit is None and allowed.tokens_per_day is None and self._rules.rate is None:
             return Standing()
         try:
-            return Standing(self._requests(principal), self._tokens(principal))
+            standing = Standing(self._requests(principal), self._tokens(principal))
         except StorageUnavailable:
             return Standing()
+        if standing.exhausted is not None:
+            self._meter.limited(standing.exhausted)
+        return standing
 
     def begin(self, principal: Principal, model_id: str, *, is_streamed: bool) -> Use:
         """An answer is about to be made. Raises RateLimitExceeded; else what comes back is to be ended with it."""
@@ -93,6 +100,7 @@ class Limiter:
             return _nothing
         leave = self._slots.take(f"streams:{_key(principal)}", limit)
         if leave is None:
+            self._meter.limited("streams")
             raise RateLimitExceeded(f"{limit} streams at once are running with this key", retry_after=_SLOT_RETRY_S)
         return leave
 
@@ -105,6 +113,7 @@ class Limiter:
         except StorageUnavailable:
             return
         if wait_s:
+            self._meter.limited("interval")
             raise RateLimitExceeded(
                 f"the last request for this model came less than {interval_s:g} s ago", retry_after=wait_s
             )

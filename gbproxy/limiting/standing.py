@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from gbproxy.errors import RateLimitExceeded
 from gbproxy.storage.shared import Window
@@ -29,14 +30,21 @@ class Standing:
     requests: Window | None = None
     tokens: Tokens | None = None
 
-    def refusal(self) -> RateLimitExceeded | None:
+    @property
+    def exhausted(self) -> Literal["tokens", "requests"] | None:
         """What stands against the request, the longest wait first."""
         if self.tokens is not None and not self.tokens.remaining:
+            return "tokens"
+        return "requests" if self.requests is not None and not self.requests.is_taken else None
+
+    def refusal(self) -> RateLimitExceeded | None:
+        """What stands against the request, as its error."""
+        if self.tokens is not None and self.exhausted == "tokens":
             return RateLimitExceeded(
                 f"the {self.tokens.limit} tokens of this day are used up; the next begins at 00:00 UTC",
                 retry_after=self.tokens.reset_s,
             )
-        if self.requests is not None and not self.requests.is_taken:
+        if self.requests is not None and self.exhausted == "requests":
             return RateLimitExceeded(
                 f"more requests than {self.requests.rate}; the next may come in {math.ceil(self.requests.reset_s)} s",
                 retry_after=self.requests.reset_s,

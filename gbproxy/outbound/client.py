@@ -60,6 +60,8 @@ class Outbound:
         started = time.perf_counter()
         measured = trace.current()
         measured.wait_begins()
+        if measured.context is not None:
+            headers = {**headers, "traceparent": measured.context.header}
         try:
             response = self._adapter.send(
                 prepared(method, url, headers, body),

@@ -31,7 +31,7 @@ DO_NOTHING = frozenset({
 
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
 NOT_YET = frozenset({
-    "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
+    "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S",
 })  # fmt: skip
 
 STATUS_LINES = (
@@ -194,6 +194,7 @@ class Settings(BaseSettings):
         None,
         description="opens the admin API; at least 16 characters unless `HOST` is loopback, and none of `API_KEYS`",
     )
+    metrics_key: SecretStr | None = Field(None, description="bearer for `/metrics`; the admin key works too")
     secret_keys: Keys = Field(
         (),
         description="encrypts what the database keeps; several, comma-separated: the first encrypts, all decrypt",

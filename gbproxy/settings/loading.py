@@ -12,7 +12,7 @@ from gbproxy.settings import accounts as account_settings
 from gbproxy.settings import rules
 from gbproxy.settings.fields import DO_NOTHING, NOT_YET, VARIABLES, Settings
 from gbproxy.settings.problems import SettingsError, line
-from gbproxy.settings.sources import SECRETS, Found, Reader
+from gbproxy.settings.sources import Found, Reader
 
 
 def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Settings:
@@ -23,8 +23,6 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
     reader = Reader(environ)
     found = {name: given for name, variable in VARIABLES.items() if (given := reader.find(variable))}
     accounts, account_problems = account_settings.read(reader)
-    for variable in sorted((NOT_YET & SECRETS) - set(VARIABLES.values())):
-        reader.find(variable)  # has no field yet, but its file must be readable
     settings, faults = _validated({name: given.text for name, given in found.items() if given.text is not None})
     problems = [
         *reader.problems,
@@ -56,9 +54,11 @@ def _validated(values: dict[str, Any]) -> tuple[Settings, list[ErrorDetails]]:
 def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     strong = not rules.is_loopback(settings.host)
     admin_keys = (settings.admin_key,) if settings.admin_key else ()
+    metrics_keys = (settings.metrics_key,) if settings.metrics_key else ()
     for name, keys in (
         ("api_keys", settings.api_keys),
         ("admin_key", admin_keys),
+        ("metrics_key", metrics_keys),
         ("secret_keys", settings.secret_keys),
     ):
         for position, key in enumerate(keys, start=1):

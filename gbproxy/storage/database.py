@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from sqlalchemy import Connection, Engine, Executable, Row, exc
 
 from gbproxy.errors import StorageUnavailable
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.storage import engines
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Database:
         haste_s: float = HASTE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        meter: Meter = SILENT,
     ) -> None:
         self.url = engines.parse(url)
         self.temporary = temporary
@@ -66,6 +68,7 @@ class Database:
         self._sleep = sleep
         self._call = _Call(clock)
         self._tended_until = -math.inf
+        self._meter = meter
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._pid = 0
@@ -77,6 +80,11 @@ class Database:
     @property
     def kind(self) -> Literal["sqlite", "postgresql"]:
         return "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last that was heard of it was good."""
+        return self._away_since is None
 
     def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
         """The rows of one statement, which is a transaction by itself."""
@@ -154,7 +162,7 @@ class Database:
         now = self._clock()
         is_left_to_others = not self._call.is_patient and now < self._tended_until
         if self._trying or now < self._rests_until or is_left_to_others:
-            self.failures += 1
+            self._count_failure()
             raise _unavailable()
         self._trying = True
         return True
@@ -170,8 +178,12 @@ class Database:
                     self._pid = os.getpid()
         return self._engine
 
-    def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
+    def _count_failure(self) -> None:
         self.failures += 1
+        self._meter.database_failed()
+
+    def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
+        self._count_failure()
         if not _is_outage(error):  # a statement that this database does not take: a defect, or a foreign schema
             log.error("database.failed", exc_info=error)
             return _unavailable()

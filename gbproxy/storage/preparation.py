@@ -14,6 +14,7 @@ from typing import Literal
 from sqlalchemy import exc
 
 from gbproxy.errors import StorageUnavailable
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.storage import engines, keycheck, migrate
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Database, reason
@@ -101,10 +102,10 @@ def url_in(folder: Path) -> str:
     return f"sqlite:///{folder}/gbproxy.db"
 
 
-def private_database() -> Database:
+def private_database(meter: Meter = SILENT) -> Database:
     """A temporary database that is ready, and gone with the object; for a program that embeds the gateway."""
     folder = new_folder()
-    database = Database(url_in(folder), temporary=True)
+    database = Database(url_in(folder), temporary=True, meter=meter)
     weakref.finalize(database, remove, folder, os.getpid())
     migrate.create(database)
     database.close()

@@ -63,6 +63,7 @@ _CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"))
 _CLAIM_HEAD_IN = _claim(and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation")))
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
 _FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
+_FIND_TAKEN = select(rows.c.id).where(rows.c.head == bindparam("wanted"), rows.c.state == RUNNING).limit(1)
 _KEEP = (
     update(rows)
     .where(_OURS)
@@ -147,6 +148,10 @@ class SessionRows:
         else:
             found = self._database.fetch(_CLAIM_HEAD_IN, {**values, "in_conversation": conversation})
         return self._claimed(found[0]).session if found else None
+
+    def is_taken(self, head: bytes) -> bool:
+        """Whether a request is running in a session that had this head."""
+        return bool(self._database.fetch(_FIND_TAKEN, {"wanted": head}))
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         """The free session of a caller's conversation. UNKNOWN also when it has expired or is another caller's."""

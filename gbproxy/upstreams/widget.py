@@ -30,6 +30,9 @@ from gbproxy.errors import (
     UpstreamProtocolError,
     UpstreamUnclear,
 )
+from gbproxy.observability import trace
+from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
+from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.reading import AnswerReading
@@ -41,6 +44,11 @@ log = logging.getLogger(__name__)
 _MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
 _NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused at the door
 _WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions")
+_WORDS = {  # what metrics call a verb
+    "widgetCreateSession": "createSession",
+    "widgetListSessions": "listSessions",
+    "widgetDeleteSession": "deleteSession",
+}
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
 
@@ -61,8 +69,9 @@ class WidgetSettings:
 class Widget:
     """The port `Upstream`, filled by the widget API."""
 
-    def __init__(self, outbound: Outbound, auth: WidgetAuth, settings: WidgetSettings) -> None:
+    def __init__(self, outbound: Outbound, auth: WidgetAuth, settings: WidgetSettings, meter: Meter = SILENT) -> None:
         self._outbound = outbound
+        self._meter = meter
         self._auth = auth
         self._settings = settings
         self._fixed_headers = _fixed_headers(settings)
@@ -107,8 +116,12 @@ class Widget:
         while True:
             bearer = _not_taken(tokens.next)
             said = False
+            trace.current().asks()
             try:
-                with self._outbound.stream("POST", url, self._headers(bearer), body) as reply:
+                with (
+                    UpstreamCall(self._meter, "streamAssist"),
+                    self._outbound.stream("POST", url, self._headers(bearer), body) as reply,
+                ):
                     if reply.status != 200:
                         error = failures.from_reply(reply.status, reply.headers, reply.read_body())
                         error.was_taken = reply.status not in _NOT_TAKEN
@@ -122,6 +135,7 @@ class Widget:
                             yield FLUSH
                 return
             except TokenRefused as error:
+                trace.current().phase = Phase.CONNECTING  # signing in again
                 if not tokens.may_try_another() or said:
                     raise _refused(error) from error
 
@@ -137,11 +151,12 @@ class Widget:
                     raise _refused(error) from error
 
     def _post(self, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
-        reply = self._outbound.call("POST", self._url(verb), self._headers(bearer), body)
         denied = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
-        if reply.status != 200:
-            raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
-        return _object(reply, denied)
+        with UpstreamCall(self._meter, _WORDS[verb]):
+            reply = self._outbound.call("POST", self._url(verb), self._headers(bearer), body)
+            if reply.status != 200:
+                raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
+            return _object(reply, denied)
 
     def _assist_request(self, prompt: str, model: Model, session: str) -> dict[str, object]:
         request: dict[str, object] = {

@@ -65,6 +65,18 @@ def test_a_session_is_claimed_once(rows: SessionRows, others: SessionRows, clock
     assert others.claim_head(HEAD) is None
 
 
+def test_a_history_is_taken_while_a_request_runs_in_its_session(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    session = kept(rows, clock)
+    before = others.is_taken(HEAD)
+    rows.claim_head(HEAD)
+    during = others.is_taken(HEAD)
+    keep(rows, clock, session)
+
+    assert (before, during, others.is_taken(HEAD), others.is_taken(NEXT_HEAD)) == (False, True, False, False)
+
+
 def test_sessions_with_the_same_history_go_to_different_requests_the_latest_first(
     rows: SessionRows, clock: Clock
 ) -> None:

@@ -115,6 +115,7 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
         **ACCOUNT,
         "API_KEYS": KEY,
         "ADMIN_KEY": f"admin-{KEY}",
+        "METRICS_KEY": f"metrics-{KEY}",
         "SECRET_KEY": f"sign-{KEY}",
         "DATABASE_URL": "postgresql://u:dbpass-77@h/d",
         "PROXY": "http://u:proxypass-88@h:1",
@@ -222,14 +223,6 @@ def test_settings_without_an_account_are_accepted() -> None:
 def test_a_variable_without_effect_is_named_when_it_is_set(variable: str) -> None:
     assert load({variable: "1"}).ignored == (variable,)
     assert load({variable: " "}).ignored == ()
-
-
-def test_a_secret_without_effect_is_named_by_its_file_too(tmp_path: Path) -> None:
-    file = tmp_path / "secret"
-    file.write_text("a secret")
-
-    assert load({"METRICS_KEY_FILE": str(file)}).ignored == ("METRICS_KEY_FILE",)
-    assert problem_of({"METRICS_KEY_FILE": str(tmp_path / "missing")}).startswith("METRICS_KEY_FILE: ")
 
 
 # Limits
@@ -702,7 +695,7 @@ PLACEHOLDERS = [
 ]
 
 
-@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "METRICS_KEY", "SECRET_KEY"])
 @pytest.mark.parametrize("key", PLACEHOLDERS)
 def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
     assert problem_of({variable: key}) == (
@@ -710,7 +703,7 @@ def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
     )
 
 
-@pytest.mark.parametrize("variable", ["API_KEYS", "ADMIN_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize("variable", ["API_KEYS", "ADMIN_KEY", "METRICS_KEY", "SECRET_KEY"])
 def test_a_short_key_is_refused(variable: str) -> None:
     problem = problem_of({variable: "q7Jv2mZ0vT9xWc4"})
 
@@ -1145,7 +1138,7 @@ def test_every_field_is_documented_with_its_default_and_its_names() -> None:
     assert set(by_name) >= {name.upper() for name in Settings.model_fields} - {"SECRET_KEYS", *NO_VARIABLES}
     assert set(by_name) >= {*ACCOUNT, "SECRET_KEY"}
     assert all(item.description and item.default for item in by_name.values())
-    assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY", "METRICS_KEY"}
+    assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY"}
     assert {name: item.aliases for name, item in by_name.items() if item.aliases} == {
         name: tuple(aliases) for name, aliases in ALIASES.items()
     }

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, UpstreamError
 from gbproxy.observability import trace
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import Outbound
 from gbproxy.storage.renewals import RenewedCookies, StoredToken
 from gbproxy.upstreams.widget_auth.ages import Ages, Token
@@ -45,12 +46,14 @@ class WidgetAuth:
         cookies: CookieRecords | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        meter: Meter = SILENT,
     ) -> None:
         self._clock = clock
+        self._meter = meter
         self._monotonic = monotonic
         self._records = Records(tokens or NoTokens(), cookies or NoCookies())
         self._jar = CookieJar(self._records, clock)
-        self._sign_in = SignIn(outbound, base_url, headers, self._jar, clock)
+        self._sign_in = SignIn(outbound, base_url, headers, self._jar, clock, meter)
         self._ages = Ages(clock, monotonic)
         self._lock = threading.Lock()
         self._tokens: dict[Account, Token] = {}  # by the account as it is: one that was changed signs in anew
@@ -161,6 +164,7 @@ class WidgetAuth:
             is_ours = token is None
             token = token or self._signed(account)
         except UpstreamError as error:
+            self._meter.token_refreshed(error.code)
             self._settle(account, refreshing, error=error)
             raise
         except BaseException:
@@ -211,6 +215,7 @@ class WidgetAuth:
         if upstream_time is not None:
             self._ages.heard(upstream_time)
         issued = wall if upstream_time is None else upstream_time
+        self._meter.token_refreshed("ok")
         log.info(
             "token.refreshed",
             extra={
