@@ -323,16 +323,16 @@ class Pool:
         member.standings[news.quota] = news
         return True
 
+    def _note_error(self, member: Member, error: str | None, now: float) -> None:
+        member.last_error = error
+        self._untold_errors[member.account.id] = (error, now)  # told with the next round: no request waits for it
+
     def _tell(self, change: Standing, now: float) -> None:
         """Everybody who is to know: those who read the log or the figures, and the other workers."""
         _log_change(change, now)
         cause = change.cause if change.state == "cooling" else ""
         self._meter.account_changed(change.state, change.quota, cause)
         self._share(change)
-
-    def _note_error(self, member: Member, error: str | None, now: float) -> None:
-        member.last_error = error
-        self._untold_errors[member.account.id] = (error, now)  # told with the next round: no request waits for it
 
     def _share(self, change: Standing) -> None:
         try:

@@ -55,8 +55,8 @@ class Limiter:
             standing = Standing(self._requests(principal), self._tokens(principal))
         except StorageUnavailable:
             return Standing()
-        if standing.used_up is not None:
-            self._meter.limited(standing.used_up)
+        if standing.exhausted is not None:
+            self._meter.limited(standing.exhausted)
         return standing
 
     def begin(self, principal: Principal, model_id: str, *, is_streamed: bool) -> Use:
@@ -113,7 +113,7 @@ class Limiter:
         except StorageUnavailable:
             return
         if wait_s:
-            self._meter.limited("model_interval")
+            self._meter.limited("interval")
             raise RateLimitExceeded(
                 f"the last request for this model came less than {interval_s:g} s ago", retry_after=wait_s
             )

@@ -31,20 +31,20 @@ class Standing:
     tokens: Tokens | None = None
 
     @property
-    def used_up(self) -> Literal["tokens", "requests"] | None:
-        """Which of them stands against the request, the longest wait first."""
+    def exhausted(self) -> Literal["tokens", "requests"] | None:
+        """What stands against the request, the longest wait first."""
         if self.tokens is not None and not self.tokens.remaining:
             return "tokens"
         return "requests" if self.requests is not None and not self.requests.is_taken else None
 
     def refusal(self) -> RateLimitExceeded | None:
-        """What stands against the request, as its caller is told."""
-        if self.tokens is not None and self.used_up == "tokens":
+        """What stands against the request, as its error."""
+        if self.tokens is not None and self.exhausted == "tokens":
             return RateLimitExceeded(
                 f"the {self.tokens.limit} tokens of this day are used up; the next begins at 00:00 UTC",
                 retry_after=self.tokens.reset_s,
             )
-        if self.requests is not None and self.used_up == "requests":
+        if self.requests is not None and self.exhausted == "requests":
             return RateLimitExceeded(
                 f"more requests than {self.requests.rate}; the next may come in {math.ceil(self.requests.reset_s)} s",
                 retry_after=self.requests.reset_s,

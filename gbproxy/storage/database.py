@@ -66,9 +66,9 @@ class Database:
         self._haste_s = haste_s
         self._clock = clock
         self._sleep = sleep
-        self._meter = meter
         self._call = _Call(clock)
         self._tended_until = -math.inf
+        self._meter = meter
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._pid = 0

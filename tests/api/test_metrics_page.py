@@ -123,7 +123,7 @@ def test_what_a_limit_refuses_is_counted_by_the_limit() -> None:
     with api(METRICS_KEY=METRICS_KEY, MODEL_INTERVAL_S="60") as (app, _):
         assert [app.ask().status for _ in range(2)] == [200, 429]
 
-        assert scraped(app, METRICS_KEY).by("gbproxy_limited_total", "kind") == {"model_interval": 1}
+        assert scraped(app, METRICS_KEY).by("gbproxy_limited_total", "kind") == {"interval": 1}
 
 
 def test_a_failure_has_its_code_in_every_part() -> None:

@@ -14,6 +14,7 @@ from gbproxy.domain.principal import Allowance, Principal
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.limiting import Limiter, Rules, Standing
 from gbproxy.limiting.slots import LEASE_S, RENEW_S, Slots
+from gbproxy.observability.meter import Meter
 from gbproxy.settings import Rate
 from gbproxy.storage.memory_counters import MemoryCounters
 from gbproxy.storage.shared import Window
@@ -140,6 +141,36 @@ def test_an_interval_is_each_models_and_each_callers_own(clock: Clock) -> None:
 
 
 # While nobody can count
+
+
+class Counted(Meter):
+    """Remembers which limits have refused a request."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def limited(self, kind: str) -> None:
+        self.kinds.append(kind)
+
+
+def test_every_refusal_is_counted_by_its_kind(clock: Clock) -> None:
+    counted = Counted()
+    rules = Rules(model_interval_s=5.0)
+    limiter = Limiter(MemoryCounters(clock), rules, clock, counted)
+    one = stored(rate_limit=Rate(1, 10))
+    spent = stored(tokens_per_day=5)
+    single = stored(concurrent_streams=1)
+
+    for _ in range(2):
+        limiter.count(one)
+    limiter.begin(spent, "m", is_streamed=True).end(5)
+    limiter.count(spent)
+    limiter.begin(single, "n", is_streamed=True)
+    for streamed in (True, False):
+        with pytest.raises(RateLimitExceeded):
+            limiter.begin(single, "n", is_streamed=streamed)
+
+    assert counted.kinds == ["requests", "tokens", "streams", "interval"]
 
 
 class Away:
