@@ -36,6 +36,7 @@ from gbproxy.app import EXTENSION, create_app
 from gbproxy.domain.models import built_in_names
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.speech import reply_to
+from gbproxy.sweeper import STOCK_SIZE
 from gbproxy.upstreams.base import Upstream
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,11 +74,11 @@ def serving(
 
 @contextmanager
 def in_process(
-    environment: Mapping[str, str], *, upstream: Upstream | None = None, **overrides: str
+    environment: Mapping[str, str], *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE, **overrides: str
 ) -> Iterator[InProcess]:
     """The same app with the same settings, without a server: for what does not depend on one."""
     values = {"HOST": "127.0.0.1", "API_KEYS": KEY, **environment, **overrides}
-    app = create_app(settings.load(values, built_in_names()), upstream=upstream)
+    app = create_app(settings.load(values, built_in_names()), upstream=upstream, stock_size=stock_size)
     with contextlib.closing(app.extensions[EXTENSION]):
         yield InProcess(app)
 
