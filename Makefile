@@ -20,7 +20,7 @@ run: $(VENV)/run ## the gateway for your own accounts: settings from the environ
 	@exec $(BIN)/gbproxy serve $(if $(wildcard .env),--env-file .env)
 
 test: $(VENV)/dev ## install what tests need, and run them
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: lint types imports test ## what must hold before a change lands: lint, types, import rules, tests
 

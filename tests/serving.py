@@ -61,12 +61,12 @@ def serving(
 ) -> Iterator[Served]:
     """Start the gateway with these settings (None takes one away) and give it once it is ready."""
     port = str(free_port())
-    # A stream that a test leaves behind must not hold up the end.
+    # A stream that a test leaves behind must not hold up an end that the test asks for.
     stopping = {"GRACEFUL_TIMEOUT_S": "2", "DRAIN_DELAY_S": "0"}
     defaults = {"HOST": "127.0.0.1", "PORT": port, "API_KEYS": KEY, **stopping}
     wanted = {**defaults, **environment, **overrides}
     given = {name: value for name, value in wanted.items() if value is not None}
-    with process(command, given) as running:
+    with process(command, given, ended_by=signal.SIGQUIT) as running:  # gunicorn's quick end
         served = Served(running, f"http://127.0.0.1:{given['PORT']}", given.get("API_KEYS", ""))
         served.wait_until_ready()
         yield served
@@ -84,7 +84,9 @@ def in_process(
 
 
 @contextmanager
-def process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Process]:
+def process(
+    command: Sequence[str], environment: Mapping[str, str], *, ended_by: signal.Signals = signal.SIGTERM
+) -> Iterator[Process]:
     """Run a command from the repository's root, in a clean environment and a session of its own."""
     kept = {n: v for n, v in os.environ.items() if n in ("PATH", "HOME", "LANG", "TMPDIR") or n.startswith("COVERAGE_")}
     popen = subprocess.Popen(
@@ -96,7 +98,7 @@ def process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    running = Process(popen)
+    running = Process(popen, ended_by)
     try:
         yield running
     finally:
@@ -116,8 +118,9 @@ def free_port() -> int:
 class Process:
     """A running command and all that it has written so far, stdout and stderr apart."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], ended_by: signal.Signals) -> None:
         self._popen = popen
+        self._ended_by = ended_by
         self._condition = threading.Condition()
         self._written: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._readers = [
@@ -169,7 +172,7 @@ class Process:
 
     def close(self) -> None:
         """End the process and its children, gently first."""
-        self._popen.terminate()
+        self._popen.send_signal(self._ended_by)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(_STOP_S)
         with contextlib.suppress(ProcessLookupError):

@@ -81,7 +81,7 @@ def _data_of(event: bytes) -> Iterable[bytes]:
     try:
         return [parsed.data.encode() for parsed in SSEClient(iter((lines + _BLANK_LINE,))).events()]
     except UnicodeDecodeError as error:
-        raise UpstreamProtocolError("an event of the upstream's answer is not UTF-8") from error
+        raise UpstreamProtocolError("an element of the upstream's answer is not UTF-8") from error
 
 
 def _on_one_line(event: bytes) -> bytes:

@@ -67,6 +67,7 @@ def test_the_temporary_database_is_one_for_all_workers_stays_over_a_reload_and_i
     assert SECRET not in gateway.stderr
 
 
+@pytest.mark.waits
 def test_a_start_that_fails_leaves_no_database_behind(folder: Path) -> None:
     with serving({}) as gateway:
         assert len(databases(folder)) == 1

@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import sys
 
+import pytest
+
 from tests.serving import free_port, process
 
 DEMO = (sys.executable, "-m", "gbproxy", "demo")
 
 
+@pytest.mark.waits
 def test_the_demo_streams_one_whole_answer_whatever_proxy_the_environment_names() -> None:
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")
 

@@ -26,9 +26,15 @@ REFUSED = (
 BROKEN = ("eof", "500", "503")
 
 SWITCHES = [
-    pytest.param({name: value}, id=f"{name}={value if not isinstance(value, tuple) else 'catalogue'}")
+    ({name: value}, f"{name}={value if not isinstance(value, tuple) else 'catalogue'}")
     for name, values in SWITCH_VALUES.items()
     for value in (values if name != "getoxsrf" else MAIN_FLOW_VALUES[name])
+]
+# In either framing; to the client streamed in one of them, whole in the other, by turns.
+EVERY_SWITCH = [
+    pytest.param(switches, framing, stream, id=f"{name}-{framing}-{'streamed' if stream else 'whole'}")
+    for number, (switches, name) in enumerate(SWITCHES)
+    for framing, stream in (("json", number % 2 == 0), ("sse", number % 2 == 1))
 ]
 TOGETHER: list[dict[str, Any]] = [
     {"create_session_transient": 1, "create_session_transient_status": 500},
@@ -67,9 +73,7 @@ def assert_is_the_upstreams(reply: Reply) -> None:
     assert reply.succeeded
 
 
-@either_framing
-@streamed_or_not
-@pytest.mark.parametrize("switches", SWITCHES)
+@pytest.mark.parametrize(("switches", "framing", "stream"), EVERY_SWITCH)
 def test_the_answer_arrives_to_the_letter(
     gateway: Served, upstream: SharedUpstream, switches: dict[str, Any], stream: bool
 ) -> None:

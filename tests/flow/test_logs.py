@@ -211,7 +211,8 @@ def _use_it_in_every_way(front: Front) -> None:
         upstream.script(*http_error(400, "INVALID_ARGUMENT", "Invalid value."), path=path, times=3)
         upstream.script(*half)  # so that there is a session to delete
         called = len(upstream.calls(path))
-        upstream.revoke_tokens()
+        if path == "getoxsrf":  # once only: whose call meets two revocations is refused for good
+            upstream.revoke_tokens()
         gateway.ask(ASKED)
         assert upstream.wait_for(lambda path=path, called=called: len(upstream.calls(path)) > called)
         upstream.clear_scripts()
@@ -244,7 +245,7 @@ def test_the_log_of_people_is_one_line_an_event() -> None:
     assert not any(line.startswith("{") for line in lines)
 
 
-@pytest.mark.parametrize(("level", "seen"), [("info", True), ("warning", False), ("ERROR", False)])
+@pytest.mark.parametrize(("level", "seen"), [("info", True), ("WARNING", False)])
 def test_the_level_is_a_setting(level: str, seen: bool) -> None:
     with SharedUpstream() as upstream, serving(upstream.environment(), LOG_LEVEL=level) as gateway:
         gateway.ask()

@@ -110,7 +110,7 @@ def has_stock(upstream: Simulator, workers: int) -> bool:
 # Conversations
 
 
-@either_database
+@pytest.mark.parametrize("kind", ["sqlite"])
 def test_a_conversation_goes_on_in_whichever_worker_or_gateway_answers(upstream: SharedUpstream, url: str) -> None:
     environment = on(url, upstream) | {"WEB_CONCURRENCY": "2"}
     with killed_in_the_end(environment) as one, killed_in_the_end(environment) as other:
@@ -155,7 +155,7 @@ def test_a_conversation_is_busy_and_another_key_s_in_every_gateway(upstream: Sha
 # What is known of the accounts
 
 
-@either_database
+@pytest.mark.parametrize("kind", ["postgresql"])
 def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
     upstream: SharedUpstream, url: str, kind: str, record_property: Record
 ) -> None:
@@ -182,11 +182,12 @@ def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
 
     later = upstream.calls(STREAM)[before:]
     assert len(later) > 20
+    known_s = []
     for name, cause in zip(causes, ("out of quota", "busy", "refused"), strict=True):
         unknowing = [call.time - learnt_at for call in later if call.csesidx == csesidx(upstream, name)]
-        assert unknowing
-        record_property("measured", f"{cause}, on {kind}: known to all workers after {max(unknowing) * 1000:.0f} ms")
-        assert max(unknowing) < KNOWN_S
+        known_s.append(max(unknowing, default=0.0))  # what was learnt first may be known everywhere already
+        record_property("measured", f"{cause}, on {kind}: known to all workers after {known_s[-1] * 1000:.0f} ms")
+    assert 0.0 < max(known_s) < KNOWN_S
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])
@@ -457,6 +458,7 @@ def doomed(gateway: Served, upstream: SharedUpstream, threads: ThreadPoolExecuto
     return Casualty(upstream, gateway, chat, frozenset(s.short_name for s in [*stock(upstream), running]))
 
 
+@pytest.mark.waits
 def test_who_is_killed_leaves_nothing_claimed_and_nothing_upstream(
     tmp_path: Path, server: PostgreSQL, record_property: Record
 ) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gbproxy.simulator import answer
-from tests.serving import GUNICORN, KEY, ROOT, Process, Served, SharedUpstream, free_port, process, serving
+from tests.serving import GUNICORN, KEY, ROOT, Process, Served, SharedUpstream, free_port, in_process, process, serving
 
 SERVE = (sys.executable, "-m", "gbproxy", "serve")
 ACCOUNT = {"SECURE_C_SES": "CSE.Ad0123456789", "CSESIDX": "1234567890", "CONFIG_ID": "11111111-2222"}
@@ -62,7 +62,7 @@ def test_a_key_that_is_given_is_not_printed(gateway: Served) -> None:
 
 def test_several_keys_are_taken() -> None:
     keys = "sk-first-key-of-all-1, sk-second-key-of-all-2"
-    with SharedUpstream() as upstream, serving(upstream.environment(), API_KEYS=keys) as gateway:
+    with in_process(ACCOUNT, API_KEYS=keys) as gateway:
         replies = [
             gateway.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
             for key in (*map(str.strip, keys.split(",")), keys)
@@ -223,8 +223,7 @@ def test_the_names_of_older_programs_work() -> None:
             "API_KEY": KEY,
         }
 
-        with serving({}, **old) as gateway:
-            gateway.key = KEY
+        with in_process(old) as gateway:
             reply = gateway.ask(model=None)
 
     assert reply.succeeded
@@ -239,8 +238,7 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
             files[f"{name}_FILE"] = str(tmp_path / name)
             (tmp_path / name).write_text(f"{value}\n")
 
-        with serving(values | files, API_KEYS=None) as gateway:
-            gateway.key = KEY
+        with in_process(values | files, API_KEYS="") as gateway:
             reply = gateway.ask()
 
     assert reply.succeeded

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A simulator that has said it is ready, and what it said; killed at the end if still there."""
+    """A simulator that has said it is ready, and what it said; ended at the end if still there, so that it tidies up."""
     command = [sys.executable, "-m", "gbproxy.simulator", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
@@ -29,7 +29,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
             assert process.stdout is not None
             yield process, json.loads(process.stdout.readline())
         finally:
-            process.kill()
+            process.terminate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -19,7 +19,7 @@ from tests.conversation_machine import ConversationMachine, ExpiringRows
 from tests.databases import Open
 
 _SETTINGS = settings(
-    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

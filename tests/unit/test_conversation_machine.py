@@ -7,4 +7,4 @@ from hypothesis import settings
 from tests.conversation_machine import ConversationMachine
 
 TestConversations = ConversationMachine.TestCase
-TestConversations.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestConversations.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
