@@ -20,7 +20,8 @@ COPY gbproxy ./gbproxy
 RUN pip --python /opt/gbproxy/bin/python install --no-deps --no-build-isolation . \
     && pip --python /opt/gbproxy/bin/python uninstall --yes flit-core \
     && cp gunicorn.conf.py "$(/opt/gbproxy/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
-    && find /opt/gbproxy/lib -type d -name tests -prune -exec rm -r {} +
+    && find /opt/gbproxy/lib -type d -name tests -prune -exec rm -r {} + \
+    && mkdir data
 
 
 FROM python:3.12-slim
@@ -29,7 +30,7 @@ LABEL org.opencontainers.image.title="gbproxy" \
       org.opencontainers.image.description="An OpenAI-compatible gateway to the models behind your own Gemini Business account" \
       org.opencontainers.image.licenses="MIT"
 
-# Nothing is written but to /tmp and /dev/shm: the root may be read-only.
+# Nothing is written but to /tmp, /dev/shm and a volume at /data: the root may be read-only.
 ENV PATH="/opt/gbproxy/bin:$PATH" \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -37,6 +38,8 @@ ENV PATH="/opt/gbproxy/bin:$PATH" \
     GUNICORN_CMD_ARGS="--worker-tmp-dir=/dev/shm"
 
 COPY --from=builder /opt/gbproxy /opt/gbproxy
+# Empty, and the gateway's own: so is a volume that is made for it.
+COPY --from=builder --chown=10001:10001 /build/data /data
 
 WORKDIR /tmp
 USER 10001:10001

@@ -11,9 +11,10 @@ gc.disable()  # what is loaded before the fork is never garbage: looking for som
 import math  # noqa: E402
 
 from gbproxy import server, startup  # noqa: E402
-from gbproxy.app import EXTENSION  # noqa: E402
 
 settings = startup.load()
+
+from gbproxy.app import EXTENSION  # noqa: E402  with it comes prometheus_client, which by then must know where to count
 
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency
@@ -52,7 +53,13 @@ def on_reload(arbiter):
 
 
 def post_worker_init(worker):
-    parts_of(worker.app).sweeper.start()
+    parts = parts_of(worker.app)
+    parts.meter.worker_started()
+    parts.sweeper.start()
+
+
+def child_exit(arbiter, worker):
+    parts_of(arbiter.app).meter.worker_ended(worker.pid)
 
 
 def worker_exit(arbiter, worker):

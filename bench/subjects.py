@@ -19,7 +19,7 @@ from typing import Literal
 
 from bench.processes import Child, running
 from bench.tools import BUILD, HERE, KEY, Unusable, Upstream
-from gbproxy.cli import gunicorn_command
+from gbproxy.cli.serve import gunicorn_command
 
 ROOT = HERE.parent
 

@@ -13,8 +13,10 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
   + MethodNotAllowed             405  method_not_allowed
   + RequestTimeout               408  request_timeout         the body did not arrive in time
   + ConversationBusy             409  conversation_busy       a request is running in it
+  + Conflict                     409  conflict                what is there already, or cannot be changed here
   + RequestTooLarge              413  request_too_large
   + UnsupportedMediaType         415  unsupported_media_type
+  + RateLimitExceeded            429  rate_limit_exceeded     the caller's own limit
   + ClientGone                   499  client_gone             nobody is there to read this; for the log
   + Overloaded                   503  overloaded              the gateway is full, or stopping
   + StorageUnavailable           503  storage_unavailable     the database is away, and the request needs it
@@ -99,12 +101,20 @@ class ConversationBusy(GatewayError):
         super().__init__("an answer is still running in this conversation", retry_after=2)
 
 
+class Conflict(GatewayError):
+    status, code, should_retry = 409, "conflict", False
+
+
 class RequestTooLarge(GatewayError):
     status, code = 413, "request_too_large"
 
 
 class UnsupportedMediaType(GatewayError):
     status, code = 415, "unsupported_media_type"
+
+
+class RateLimitExceeded(GatewayError):
+    status, code = 429, "rate_limit_exceeded"
 
 
 class ClientGone(GatewayError):

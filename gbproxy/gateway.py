@@ -17,7 +17,8 @@ from gbproxy.domain import usage
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, Started
-from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.models import Catalogue, Model, no_such
+from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
 from gbproxy.domain.shaping import Shaper
 from gbproxy.errors import (
@@ -30,6 +31,7 @@ from gbproxy.errors import (
     UpstreamError,
 )
 from gbproxy.observability import trace
+from gbproxy.observability.trace import Phase
 from gbproxy.upstreams.base import Upstream
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,22 @@ class Ahead(Protocol):
         ...
 
 
+class Use(Protocol):
+    """An answer that is counted while it runs."""
+
+    def end(self, tokens: int) -> None:
+        """It is over, with so many tokens asked and answered; only the first call counts."""
+        ...
+
+
+class Limits(Protocol):
+    """How much a caller may have at once, and how often."""
+
+    def begin(self, principal: Principal, model_id: str, *, is_streamed: bool) -> Use:
+        """An answer is about to be made. Raises RateLimitExceeded."""
+        ...
+
+
 class Gateway:
     """Answers requests; safe for use by many threads at once."""
 
@@ -67,6 +85,7 @@ class Gateway:
         upstream: Upstream,
         conversations: Conversations,
         ahead: Ahead,
+        limits: Limits,
         *,
         show_thoughts: bool = False,
         prompt_max_chars: int = 400_000,
@@ -79,6 +98,7 @@ class Gateway:
         self._upstream = upstream
         self._conversations = conversations
         self._ahead = ahead
+        self._limits = limits
         self._show_thoughts = show_thoughts
         self._prompt_max_chars = prompt_max_chars
         self._max_attempts = max_attempts
@@ -92,9 +112,12 @@ class Gateway:
         """
         ask = self._read(chat)
         self._ahead.note_use()
+        use = self._limits.begin(chat.principal, ask.model.id, is_streamed=chat.is_streamed)
         try:
             with self._conversations.begin(chat.caller, ask.model.id, chat.messages, chat.conversation) as turn:
                 trace.current().conversation = turn.conversation
+                if not turn.continues:
+                    self._check_length(ask.prompt_chars)
                 attempts = self._attempts(ask.model)
                 while True:
                     wanted = None if turn.may_start_afresh else turn.wanted
@@ -102,17 +125,20 @@ class Gateway:
                         self._note_account(account, turn)
                         after: Next | None = Next.SAME
                         while after is Next.SAME:
-                            after = yield from self._attempt(ask, turn, attempts, account)
+                            after = yield from self._attempt(ask, turn, attempts, account, use)
                     if after is None:
                         return
         finally:
+            use.end(ask.tokens())
             _note_end(ask)
 
     def _attempt(
-        self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account
+        self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account, use: Use
     ) -> Generator[ChatEvent, None, Next | None]:
         """One try in one session; returns what follows, None once it was the answer. Raises what the client is to see."""
-        trace.current().attempts += 1
+        measured = trace.current()
+        measured.attempts += 1
+        measured.phase = Phase.CONNECTING
         ask.shaper = shaper = Shaper(ask.shows_thoughts)
         model, made_now, said = attempts.model, False, False
         try:
@@ -130,11 +156,13 @@ class Gateway:
                         yield Started(model.id, turn.conversation)
                     if isinstance(shown, Done):
                         self._finish(turn, shaper, shown)
+                        use.end(ask.tokens())
                         yield shaper.usage(ask.weight)
                     if shown is not None:
                         yield shown
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
+            measured.failures.append(error.code)
             if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
@@ -151,24 +179,32 @@ class Gateway:
 
     def _read(self, chat: ChatRequest) -> _Ask:
         model = self._catalogue.resolve(chat.model)
+        if not chat.principal.may_use(model.id):
+            raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:
             log.info("model.mapped", extra={"asked": chat.model[:100], "used": model.id, "reason": "name"})
         prompt = prompts.flatten(chat.messages)
         trace.current().facts |= {"model": model.id, "prompt_chars": len(prompt)}
         shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
-        return _Ask(model, usage.weight(prompt), shows, Shaper(shows))
+        return _Ask(model, len(prompt), usage.weight(prompt), shows, Shaper(shows))
 
     def _prompt(self, turn: Turn) -> str:
         prompt = turn.send()
-        if len(prompt) > self._prompt_max_chars:
+        try:
+            self._check_length(len(prompt))
+        except ContextLengthExceeded:
             turn.release()
+            raise
+        return prompt
+
+    def _check_length(self, prompt_chars: int) -> None:
+        if prompt_chars > self._prompt_max_chars:
             raise ContextLengthExceeded(
                 # in the words that clients look for
                 f"This model's maximum context length is {self._prompt_max_chars} characters (PROMPT_MAX_CHARS), "
-                f"but the conversation has {len(prompt)}",
+                f"but the conversation has {prompt_chars}",
                 param="messages",
             )
-        return prompt
 
     def _attempts(self, model: Model) -> Attempts:
         return Attempts(
@@ -190,7 +226,7 @@ class Gateway:
         session = self._ahead.take(account) if may_rename else None
         made_now = session is None
         if session is None:
-            session = turn.record(account.id, self._ahead.open(account))
+            session = turn.record(account.seat, self._ahead.open(account))
         else:
             turn.use(session)
             turn.adopt_id()
@@ -199,14 +235,17 @@ class Gateway:
         return session, made_now
 
     def _note_account(self, account: Account, turn: Turn) -> None:
-        trace.current().facts["account"] = account.id
+        measured = trace.current()
+        measured.facts["account"] = account.id
+        measured.accounts += 1
         self._ahead.note_use(account.id)
-        if turn.wanted not in (None, account.id):  # its account is busy or cannot answer: all of it goes elsewhere
+        if turn.wanted not in (None, account.seat):  # its account is busy or cannot answer: all of it goes elsewhere
             turn.discard()
 
     def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:
         measured = trace.current()
         measured.ttft_ms = measured.elapsed_ms()
+        measured.phase = Phase.STREAMING
         measured.facts["model"] = model.id
         self._pool.succeeded(account, ask.model.quota)
 
@@ -216,9 +255,15 @@ class _Ask:
     """One request on its way: the model asked for, what its prompt weighs, and what shapes the answer that is tried."""
 
     model: Model
+    prompt_chars: int
     weight: int
     shows_thoughts: bool
     shaper: Shaper
+
+    def tokens(self) -> int:
+        """What was asked and answered, as it is charged: nothing was, when nothing was answered."""
+        counted = self.shaper.usage(self.weight)
+        return counted.input_tokens + counted.output_tokens if counted.output_tokens else 0
 
 
 @dataclass(slots=True)

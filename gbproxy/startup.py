@@ -12,15 +12,17 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
 
 from gevent import monkey
 
-from gbproxy.api import auth
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
+from gbproxy.observability import worker_files
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
 from gbproxy.settings.rules import outlives_the_process
+from gbproxy.web import keys
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ def _load(environ: MutableMapping[str, str] | None) -> Settings:
     _require_patching(environ)
     settings = read(environ)
     json_logging.configure(settings.log_level, settings.log_format)
+    _share_metrics(environ)
     if not settings.api_keys:
         _make_key(environ)
     if _needs_database(settings, environ):
@@ -60,6 +63,8 @@ def _load(environ: MutableMapping[str, str] | None) -> Settings:
     settings = settings.model_copy(update={"database_is_temporary": _TEMPORARY in environ})
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     _prepare_database(url, [key.get_secret_value() for key in settings.secret_keys], settings.database_is_temporary)
+    if not settings.can_limit_keys:
+        _refuse_limited_keys(url, settings.web_concurrency)
     return settings
 
 
@@ -101,7 +106,17 @@ def _make_key(environ: MutableMapping[str, str]) -> None:
         environ.pop(empty, None)
     # Never through logging: logs are shipped.
     print(f"API_KEYS is not set. The key for this start: {key}", file=sys.stderr, flush=True)  # noqa: T201
-    log.warning("api_key.generated", extra={"fingerprint": auth.fingerprint(key)})
+    log.warning("api_key.generated", extra={"fingerprint": keys.fingerprint(key)})
+
+
+def _share_metrics(environ: MutableMapping[str, str]) -> None:
+    """Where workers count. Also while nobody may ask for it: a reload may allow that, and prometheus_client reads it once."""
+    given = environ.get(worker_files.VARIABLE)
+    if given and worker_files.is_own(Path(given)):
+        return
+    folder = worker_files.make()
+    atexit.register(worker_files.remove, folder, os.getpid())
+    environ[worker_files.VARIABLE] = str(folder)
 
 
 def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bool:
@@ -142,3 +157,21 @@ def _prepare_database(url: str, secret_keys: Sequence[str], temporary: bool) -> 
         print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
         raise SystemExit(_EXIT_BAD_SETTINGS) from None
     _prepared.add((url, *secret_keys))
+
+
+def _refuse_limited_keys(url: str, workers: int) -> None:
+    """A limit that each worker counted for itself would be none: such a start ends with status 2."""
+    from gbproxy.storage import preparation
+
+    try:
+        names = preparation.limited_keys(url)
+    except preparation.CannotBeUsed as error:
+        print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
+        raise SystemExit(_EXIT_BAD_SETTINGS) from None
+    if names:
+        print(  # noqa: T201
+            f"REDIS_URL: is needed, where {workers} workers (WEB_CONCURRENCY) count together: "
+            f"these client keys have limits: {', '.join(names)}",
+            file=sys.stderr,
+        )
+        raise SystemExit(_EXIT_BAD_SETTINGS)

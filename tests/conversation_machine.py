@@ -6,6 +6,7 @@
   what the client has said and heard, but for the white space, line ends, parts and reasoning blocks that it was dressed in;
 * no two requests run in one session at once, and none in one that was deleted;
 * two keys never share a session;
+* what has expired is deleted and never continued;
 * a session that could be continued is, and a conversation without history is continued, busy or not found: never fresh.
 """
 
@@ -15,7 +16,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -44,6 +45,12 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class ExpiringRows(Rows, Protocol):
+    """With what the sweeper calls."""
+
+    def expire(self, now: float) -> int: ...
 
 
 class Switchable:
@@ -116,7 +123,7 @@ class Request:
 class ConversationMachine(RuleBasedStateMachine):
     """Two workers over one storage."""
 
-    def open_rows(self, clock: Callable[[], float]) -> AbstractContextManager[Sequence[Rows]]:
+    def open_rows(self, clock: Callable[[], float]) -> AbstractContextManager[Sequence[ExpiringRows]]:
         """The rows as each of two workers sees them."""
         rows = MemoryRows(clock)
         return nullcontext([rows, rows])
@@ -374,6 +381,22 @@ class ConversationMachine(RuleBasedStateMachine):
         if what.startswith("storage"):
             self.rows[worker].away = what.endswith("away")
 
+    @rule(worker=st.integers(0, 1), waits=st.booleans())
+    def sweep(self, worker: int, waits: bool) -> None:
+        """What has expired is deleted upstream; whoever asks after that finds none of it."""
+        self.clock.now += TIMEOUT_S if waits else 0.0
+        if self.rows[worker].away:
+            return
+
+        self.rows[worker].expire(self.clock.now)
+
+        for head in self.heads:
+            if head.state == "free" and not self._is_free(head):
+                head.state = "gone"
+                session = self.sessions[head.name]
+                assert session.running is None
+                session.deleted = True
+
     # The model
 
     def _chat(self, data: st.DataObject) -> Chat:
@@ -397,7 +420,8 @@ class ConversationMachine(RuleBasedStateMachine):
         expected: set[Outcome] = {ConversationNotFound}
         if any(head.state == "stuck" for head in own):
             expected.add(ConversationBusy)
-        if any(head.state == "taken" for head in own):
+        in_fresh_session = any(request.sent and request.recorded for request in running)
+        if in_fresh_session or any(head.state == "taken" for head in own):
             expected = {ConversationBusy}
         return expected
 

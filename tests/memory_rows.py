@@ -32,9 +32,9 @@ class MemoryRows:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def add(self, account_id: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+    def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
         with self._called("add"):
-            session = Session(f"row-{len(self.rows)}", account_id, name, conversation or random_half())
+            session = Session(f"row-{len(self.rows)}", seat, name, conversation or random_half())
             self.rows[session.id] = Row(session, "stock" if stock else "running")
             return session
 
@@ -44,6 +44,10 @@ class MemoryRows:
                 if self._is_free(row) and row.head == head and conversation in (None, row.session.conversation):
                     return self._set(row, state="running").session
             return None
+
+    def is_taken(self, head: bytes) -> bool:
+        with self._called("is_taken"):
+            return any(row.head == head and row.state == "running" for row in self.rows.values())
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         with self._called("claim_conversation"):
@@ -88,6 +92,13 @@ class MemoryRows:
             row = self.rows.get(session.id)
             if row is not None and row.state in ("stock", "running"):
                 self._set(row, state="doomed")
+
+    def expire(self, now: float) -> int:
+        with self._called("expire"):
+            expired = [row for row in self.rows.values() if row.state == "idle" and row.expires_at <= now]
+            for row in expired:
+                self._set(row, state="doomed")
+            return len(expired)
 
     # For tests
 

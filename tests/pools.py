@@ -41,6 +41,7 @@ class MemoryBoard:
     def __init__(self, clock: Clock) -> None:
         self.rows: dict[tuple[str, Scope], Standing] = {}
         self.published: list[Standing] = []
+        self.errors: dict[str, tuple[str | None, float]] = {}
         self.is_away = False
         self._clock = clock
 
@@ -48,6 +49,10 @@ class MemoryBoard:
         self._check()
         self.published.append(change)
         self.rows[change.account_id, change.quota] = change
+
+    def failed(self, account_id: str, error: str | None, at: float) -> None:
+        self._check()
+        self.errors[account_id] = (error, at)
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
         self._check()

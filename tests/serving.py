@@ -36,11 +36,13 @@ from gbproxy.app import EXTENSION, create_app
 from gbproxy.domain.models import built_in_names
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.speech import reply_to
+from gbproxy.sweeper import STOCK_SIZE
 from gbproxy.upstreams.base import Upstream
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "sk-test-9f2c41d07ab84e5e"
 FORGETFUL = (sys.executable, "-m", "gunicorn", "-c", "tests/forgetful.conf.py", "gbproxy.app:create_app()")
+STOCKLESS = (*FORGETFUL[:-1], "gbproxy.app:create_app(stock_size=0)")
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "gbproxy.app:create_app()")
 DONE = "[DONE]"
 
@@ -72,11 +74,11 @@ def serving(
 
 @contextmanager
 def in_process(
-    environment: Mapping[str, str], *, upstream: Upstream | None = None, **overrides: str
+    environment: Mapping[str, str], *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE, **overrides: str
 ) -> Iterator[InProcess]:
     """The same app with the same settings, without a server: for what does not depend on one."""
     values = {"HOST": "127.0.0.1", "API_KEYS": KEY, **environment, **overrides}
-    app = create_app(settings.load(values, built_in_names()), upstream=upstream)
+    app = create_app(settings.load(values, built_in_names()), upstream=upstream, stock_size=stock_size)
     with contextlib.closing(app.extensions[EXTENSION]):
         yield InProcess(app)
 
@@ -594,12 +596,7 @@ def fronting(upstream: SharedUpstream, settings: Mapping[str, str], *, stock: bo
     with tempfile.TemporaryDirectory() as folder:
         forget_socket = f"{folder}/forget"
         environment = upstream.environment() | settings | {"FORGET_SOCKET": forget_socket}
-        stockless = Path(folder, "stockless.conf.py")
-        stockless.write_text(
-            'exec(open("tests/forgetful.conf.py").read())\nfrom gbproxy.sweeper import stock\nstock.SIZE = 0\n'
-        )
-        command = FORGETFUL if stock else tuple(str(stockless) if "conf.py" in part else part for part in FORGETFUL)
-        with serving(environment, command=command) as gateway:
+        with serving(environment, command=FORGETFUL if stock else STOCKLESS) as gateway:
             yield Front(upstream, gateway, forget_socket)
 
 

@@ -1,7 +1,26 @@
 """The accounts as one: which of them a request is lent, what each failure teaches, and what a request may still try."""
 
 from gbproxy.accounts.attempts import Attempts, Next
+from gbproxy.accounts.imports import Import, bring_in
 from gbproxy.accounts.pool import Order, Pool
+from gbproxy.accounts.records import AccountRecord, Check
+from gbproxy.accounts.roster import Roster, Rows
 from gbproxy.accounts.states import AccountView, Alone, Board, Scope, Standing
 
-__all__ = ["AccountView", "Alone", "Attempts", "Board", "Next", "Order", "Pool", "Scope", "Standing"]
+__all__ = [
+    "AccountRecord",
+    "AccountView",
+    "Alone",
+    "Attempts",
+    "Board",
+    "Check",
+    "Import",
+    "Next",
+    "Order",
+    "Pool",
+    "Roster",
+    "Rows",
+    "Scope",
+    "Standing",
+    "bring_in",
+]

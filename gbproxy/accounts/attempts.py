@@ -50,7 +50,7 @@ class Attempts:
     uniform: Callable[[float, float], float] = jitter.uniform
     _tried: dict[str, None] = field(default_factory=dict)  # ids, in order
     _met: list[GatewayError] = field(default_factory=list)
-    _may_ask_again: str | None = None  # the account whose failure may have passed
+    _may_ask_again: str | None = None  # the seat whose failure may have passed
     _asked_again: bool = False
     _unclear_on: str | None = None
     _account: Account | None = None
@@ -149,7 +149,7 @@ class Attempts:
             self._unclear_on = account.id
         self._met.append(_bare(error))
         if rule.once_more:
-            self._may_ask_again = account.id
+            self._may_ask_again = account.seat
             if not self._asked_again and not self._may_go_elsewhere():
                 self._asked_again = True
                 self.pause(self.uniform(*_RETRY_S))

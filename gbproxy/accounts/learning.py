@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gbproxy.accounts.rules import Cooldown, cooldown_ends, names_an_end, next_midnight
-from gbproxy.accounts.states import Member, Standing
+from gbproxy.accounts.states import Member, Standing, is_from_before
 from gbproxy.errors import GatewayError
 
 
@@ -39,7 +39,7 @@ def refused(member: Member, error: GatewayError, now: float) -> Standing | None:
     if member.refusal is not None:
         return None
     return Standing(
-        member.account.id,
+        member.account.seat,
         "",
         state="refused",
         cause=error.message,
@@ -53,6 +53,8 @@ def taken_over(member: Member, told: Standing, now: float) -> Standing | None:
     known = member.standing(told.quota)
     if told.changed_at < known.changed_at:
         return None
+    if is_from_before(known.changed_at, now) and is_from_before(told.changed_at, now):
+        return None  # the clock was set back since, and both are over
     if told.state == "refused" and told.credential != member.account.credential():
         return None  # it has been replaced since
     if told.changed_at == known.changed_at and told.trial_until is None and known.tried_until(now) is not None:

@@ -12,7 +12,7 @@ from gbproxy.errors import GatewayError
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request needs of an account."""
+    """What a request needs of an account; `wanted` and `preferred` are seats, `excluded` are ids."""
 
     quota: QuotaClass
     wanted: str | None = None
@@ -20,8 +20,8 @@ class Wish:
     excluded: frozenset[str] = frozenset()
 
     def admits(self, member: Member) -> bool:
-        name = member.account.id
-        return name not in self.excluded and self.wanted in (None, name)
+        is_wanted = self.wanted is None or self.wanted == member.account.seat
+        return is_wanted and member.account.id not in self.excluded
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import random as chance
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
@@ -19,9 +19,11 @@ from gbproxy.accounts.rules import Then, rule_for
 from gbproxy.accounts.shortage import nothing_to_try, seconds_until
 from gbproxy.accounts.states import MAY_BE_ASKED, TRIAL_S, AccountView, Alone, Board, Condition, Member, Standing
 from gbproxy.domain import jitter
-from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass
+from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass, id_of
 from gbproxy.errors import GatewayError, Overloaded
 from gbproxy.observability import trace
+from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.observability.trace import Phase
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Pool:
         clock: Callable[[], float] = time.time,
         board: Board | None = None,
         random: chance.Random | None = None,
+        meter: Meter = SILENT,
     ) -> None:
         """`concurrency`: answers at once on one account; a request waits for a place for `wait_s` seconds at most."""
         self._members = {account.id: Member(account) for account in accounts}
@@ -55,10 +58,12 @@ class Pool:
         self._order = order
         self._clock = clock
         self._board = board or Alone()
+        self._meter = meter
         self._uniform = random.uniform if random is not None else jitter.uniform
         self._waiting: deque[Waiter] = deque()  # nobody in it can be served: every change sees to that at once
         self._due = math.inf  # when time alone will change something
         self._untold: dict[tuple[str, str], Standing] = {}
+        self._untold_errors: dict[str, tuple[str | None, float]] = {}
         self._lock = threading.Lock()
 
     # Lending
@@ -74,7 +79,7 @@ class Pool:
     ) -> Iterator[Account]:
         """Lend an account that may be asked for this kind of request; with all of these busy, wait in order.
 
-        Only `wanted` will do, when it is given; `preferred` is taken when it has a free place; `excluded` are passed over.
+        Only the seat `wanted` will do, when it is given; `preferred` is taken when it has a free place; `excluded` are ids.
         When nothing can be tried, or no longer while waiting, the error follows the states of what there is: raises
         UpstreamOverloaded, QuotaExhausted, CredentialRefused or NoAccountAvailable; after waiting in vain Overloaded.
         """
@@ -124,13 +129,16 @@ class Pool:
                 return None
             raise nothing_to_try(self._members.values(), wish, now)
         best = free[0] if self._order == "first" else min(free, key=lambda member: member.in_flight)
-        return next((member for member in free if member.account.id == wish.preferred), best)
+        if wish.preferred is None:
+            return best
+        return next((member for member in free if member.account.seat == wish.preferred), best)
 
     def _candidates(self, wish: Wish) -> Iterator[Member]:
         return (member for member in self._members.values() if wish.admits(member))
 
     def _lend(self, member: Member, quota: QuotaClass, now: float) -> Lent:
         member.in_flight += 1
+        self._meter.account_lent(member.account.id)
         member.last_used_at = now
         if member.condition(quota, now) is Condition.READY:
             return Lent(member, quota)
@@ -143,7 +151,9 @@ class Pool:
         if lent.trial_until is None:
             return True
         try:
-            return self._board.try_trial(lent.member.account.id, lent.quota, lent.trial_until) or self._tell_anew(lent)
+            return self._board.try_trial(lent.member.account.seat, lent.quota, lent.trial_until) or self._tell_anew(
+                lent
+            )
         except GatewayError as error:  # without the board each worker tries for itself
             log.warning("pool.unshared", extra={"account": lent.member.account.id, "reason": error.code})
             return True
@@ -163,6 +173,7 @@ class Pool:
 
     def _wait(self, waiter: Waiter) -> Lent:
         started = time.perf_counter()
+        trace.current().phase = Phase.WAITING
         try:
             while not waiter.is_served:
                 left_s = started + self._wait_s - time.perf_counter()
@@ -198,6 +209,7 @@ class Pool:
         with self._lock:
             now = self._clock()
             lent.member.in_flight -= 1
+            self._meter.account_returned(lent.member.account.id)
             known = lent.member.standing(lent.quota)
             if lent.trial_until is not None and lent.trial_until == known.trial_until and not is_tried_elsewhere:
                 ended = lent.member.standings[lent.quota] = replace(known, trial_until=None, changed_at=now)
@@ -241,17 +253,22 @@ class Pool:
 
     # Learning
 
-    def failed(self, account: Account, quota: QuotaClass, error: GatewayError) -> None:
-        """Learn from a failure, by the rules: the account may cool down for this kind of request, or be set aside."""
+    def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None:
+        """Learn from a failure, by the rules: the account may cool down for this kind of request, or be set aside.
+
+        What has begun `took_s` seconds ago teaches nothing if the account was found, or declared, good since.
+        """
         rule = rule_for(error)
         if rule.then is Then.ENDS:
             return
         with self._lock:
-            member = self._members.get(account.id)
+            member = self._seated(account.seat)
             if member is None:
                 return
-            member.last_error = error.message
             now = self._clock()
+            if any(member.is_cleared_since(scope, now - took_s) for scope in ("", quota)):
+                return
+            self._note_error(member, error.message, now)
             change: Standing | None = None
             if rule.refuses and member.account.credential() == account.credential():
                 change = refused(member, error, now)
@@ -261,37 +278,34 @@ class Pool:
                 member.standings[change.quota] = change
                 self._serve(now)
         if change is not None:
-            _log_change(change, now)
-            self._share(change)
+            self._tell(change, now)
 
     def succeeded(self, account: Account, quota: QuotaClass) -> None:
         """The upstream has begun to answer: a cooldown that is over, and the strikes before it, are forgotten."""
         with self._lock:
-            member = self._members.get(account.id)
+            member = self._seated(account.seat)
             known = member.standings.get(quota) if member is not None else None
             if member is None or known is None or known.state == "ready":
                 return
             now = self._clock()
             if known.cools_until(now) is not None:
                 return  # this answer had begun before
-            member.last_error = None
-            change = member.standings[quota] = Standing(account.id, quota, changed_at=now)
+            self._note_error(member, None, now)
+            change = member.standings[quota] = Standing(account.seat, quota, changed_at=now)
             self._serve(now)
-        _log_change(change, now)
-        self._share(change)
+        self._tell(change, now)
 
     def accepted(self, account: Account) -> None:
         """A probe has found the credential good."""
         with self._lock:
-            member = self._members.get(account.id)
+            member = self._seated(account.seat)
             if member is None or member.refusal is None or member.account.credential() != account.credential():
                 return
             now = self._clock()
-            member.last_error = None
-            change = member.standings[""] = Standing(account.id, "", changed_at=now)
+            self._note_error(member, None, now)
+            change = member.standings[""] = Standing(account.seat, "", changed_at=now)
             self._serve(now)
-        _log_change(change, now)
-        self._share(change)
+        self._tell(change, now)
 
     def refresh(self, standings: Iterable[Standing]) -> None:
         """Take over what other workers have learnt since."""
@@ -302,40 +316,60 @@ class Pool:
                 self._serve(now)
 
     def _take_over(self, standing: Standing, now: float) -> bool:
-        member = self._members.get(standing.account_id)
+        member = self._seated(standing.account_id)
         news = taken_over(member, standing, now) if member is not None else None
         if member is None or news is None:
             return False
         member.standings[news.quota] = news
         return True
 
+    def _note_error(self, member: Member, error: str | None, now: float) -> None:
+        member.last_error = error
+        self._untold_errors[member.account.id] = (error, now)  # told with the next round: no request waits for it
+
+    def _tell(self, change: Standing, now: float) -> None:
+        """Everybody who is to know: those who read the log or the figures, and the other workers."""
+        _log_change(change, now)
+        cause = change.cause if change.state == "cooling" else ""
+        self._meter.account_changed(change.state, change.quota, cause)
+        self._share(change)
+
     def _share(self, change: Standing) -> None:
         try:
             self._board.publish(change)
         except GatewayError as error:  # this worker knows; the others hear of it later
             self._untold[change.account_id, change.quota] = change
-            log.warning("pool.unshared", extra={"account": change.account_id, "reason": error.code})
+            log.warning("pool.unshared", extra={"account": id_of(change.account_id), "reason": error.code})
 
     def share_again(self) -> None:
-        """Tell the others what they could not be told. Raises the GatewayError of the board."""
+        """Tell the others what they were not told yet, or could not be. Raises the GatewayError of the board."""
         while self._untold:
             key, change = next(iter(self._untold.items()))
             self._board.publish(change)
             if self._untold.get(key) is change:
                 del self._untold[key]
+        while self._untold_errors:
+            account_id, met = next(iter(self._untold_errors.items()))
+            if account_id in self._members:
+                self._board.failed(account_id, *met)
+            if self._untold_errors.get(account_id) is met:
+                del self._untold_errors[account_id]
 
     # Changing
 
     def replace(self, accounts: Iterable[Account], *, disabled: Collection[str] = ()) -> None:
-        """From now on these are the accounts, in this order. A changed credential forgets that the old one was refused."""
+        """From now on these are the accounts, in this order. A changed credential forgets that the old one was refused.
+
+        What is another seat under the same id begins anew.
+        """
         with self._lock:
             now = self._clock()
             changes: list[Standing] = []
             members: dict[str, Member] = {}
             for account in accounts:
-                member = self._members.get(account.id) or Member(account)
+                member = self._seated(account.seat) or Member(account)
                 if member.refusal is not None and member.account.credential() != account.credential():
-                    change = member.standings[""] = Standing(account.id, "", changed_at=now)
+                    change = member.standings[""] = Standing(account.seat, "", changed_at=now)
                     changes.append(change)
                 member.account = account
                 member.is_active = account.id not in disabled
@@ -367,7 +401,9 @@ class Pool:
                 return
             now = self._clock()
             kept = {scope: known for scope, known in member.standings.items() if scope == ""}
-            changes = [Standing(account_id, scope, changed_at=now) for scope in member.standings.keys() - kept.keys()]
+            changes = [
+                Standing(member.account.seat, scope, changed_at=now) for scope in member.standings.keys() - kept.keys()
+            ]
             member.standings = kept | {change.quota: change for change in changes}
             self._serve(now)
         for change in changes:
@@ -411,6 +447,11 @@ class Pool:
                         pass
             return seconds_until(min(moments), now) if moments else None
 
+    def _seated(self, seat: str) -> Member | None:
+        """The account with this seat, if it is still there. The lock is held."""
+        member = self._members.get(id_of(seat))
+        return member if member is not None and member.account.seat == seat else None
+
     def account(self, account_id: str) -> Account | None:
         with self._lock:
             member = self._members.get(account_id)
@@ -420,6 +461,11 @@ class Pool:
         """All of them, in order, whatever their state."""
         with self._lock:
             return tuple(member.account for member in self._members.values())
+
+    def enabled(self) -> Sequence[Account]:
+        """Those that are not disabled by hand."""
+        with self._lock:
+            return tuple(member.account for member in self._members.values() if member.is_active)
 
     def refused(self) -> Sequence[Account]:
         """The enabled accounts whose credential is set aside: a probe may find it good again."""
@@ -440,6 +486,11 @@ class Pool:
         with self._lock:
             return sum(member.in_flight for member in self._members.values())
 
+    def running(self) -> Mapping[str, int]:
+        """By account id, how many answers are running on it in this worker; those without any are left out."""
+        with self._lock:
+            return {id_: member.in_flight for id_, member in self._members.items() if member.in_flight}
+
     def snapshot(self) -> Sequence[AccountView]:
         """Every account as it stands, in order."""
         with self._lock:
@@ -448,7 +499,7 @@ class Pool:
 
 
 def _log_change(change: Standing, now: float) -> None:
-    account, quota = change.account_id, change.quota or None
+    account, quota = id_of(change.account_id), change.quota or None
     match change.state:
         case "cooling":
             seconds = round((change.cooling_until or now) - now, 1)

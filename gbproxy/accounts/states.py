@@ -20,6 +20,7 @@ _CLOCK_SET_BACK_S = 60.0
 class Standing:
     """What all workers know of one account; times are Unix seconds.
 
+    `account_id` is its seat (Account.seat): another account under the same name is not meant.
     `strikes` counts failures for want of quota since the last success: with any, the end of a cooldown lets one request
     through, which has until `trial_until` to succeed. `cause` of a cooldown is "overload" or "quota"; of a refusal it is
     the sentence that clients are told, and `credential` the digest of what was refused (Account.credential).
@@ -37,7 +38,7 @@ class Standing:
 
     def cools_until(self, now: float) -> float | None:
         """The end of a cooldown that is not over; one from the future is, as the clock was set back since."""
-        if self.cooling_until is None or self.cooling_until <= now or self.changed_at > now + _CLOCK_SET_BACK_S:
+        if self.cooling_until is None or self.cooling_until <= now or is_from_before(self.changed_at, now):
             return None
         return self.cooling_until
 
@@ -48,11 +49,20 @@ class Standing:
         return self.trial_until
 
 
+def is_from_before(changed_at: float, now: float) -> bool:
+    """Whether something was noted before the clock was set back: it would be from the future."""
+    return changed_at > now + _CLOCK_SET_BACK_S
+
+
 class Board(Protocol):
     """Where all workers write what they learn, and read what the others have learnt. Calls raise GatewayErrors."""
 
     def publish(self, change: Standing) -> object:
         """Put it in the place of what was known of this account and scope; an older one than that is dropped."""
+        ...
+
+    def failed(self, account_id: str, error: str | None, at: float) -> object:
+        """Tell what the account has met last, None when it has recovered since; nothing older replaces what is known."""
         ...
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
@@ -72,6 +82,9 @@ class Alone:
 
     def publish(self, change: Standing) -> None:
         del change
+
+    def failed(self, account_id: str, error: str | None, at: float) -> None:
+        del account_id, error, at
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
         del account_id, quota, until
@@ -128,7 +141,11 @@ class Member:
         return known if known is not None and known.state == "refused" else None
 
     def standing(self, scope: Scope) -> Standing:
-        return self.standings.get(scope) or Standing(self.account.id, scope)
+        return self.standings.get(scope) or Standing(self.account.seat, scope)
+
+    def is_cleared_since(self, scope: Scope, moment: float) -> bool:
+        known = self.standings.get(scope)
+        return known is not None and known.state == "ready" and known.changed_at > moment
 
     def next_change(self, now: float) -> Iterable[float]:
         """When something will change by time alone."""

@@ -11,21 +11,30 @@ from collections.abc import Collection
 _METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _EXPOSED = (
     "Retry-After, X-Conversation-Id, x-request-id, x-should-retry, "
-    "x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored"
+    "x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored, "
+    "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
+    "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(\s*,\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 _DAY_S = "86400"
 
 
 class Cors:
-    """`origins` are those of CORS_ORIGINS; one `*` allows every page."""
+    """`origins` are those of CORS_ORIGINS; one `*` allows every page. What lies below a `private` path is for none."""
 
-    def __init__(self, origins: Collection[str]) -> None:
+    def __init__(self, origins: Collection[str], private: Collection[str] = ("/api", "/admin")) -> None:
         self._all = "*" in origins
+        self._private = tuple(f"{path}/" for path in private)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
 
-    def headers(self, origin: str | None) -> dict[str, str]:
-        """For every answer; `origin` as the browser sent it."""
+    def is_private(self, path: str) -> bool:
+        """Whether no page of another origin is ever allowed there; `path` as routes see it."""
+        return f"{path}/".startswith(self._private)
+
+    def headers(self, path: str, origin: str | None) -> dict[str, str]:
+        """For every answer; `path` as routes see it, `origin` as the browser sent it."""
+        if self.is_private(path):
+            return {}
         if self._all:
             return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": _EXPOSED}
         if origin is None or origin.lower() not in self._origins:
@@ -36,9 +45,9 @@ class Cors:
             "Vary": "Origin",
         }
 
-    def preflight(self, origin: str | None, asked_headers: str | None) -> dict[str, str]:
+    def preflight(self, path: str, origin: str | None, asked_headers: str | None) -> dict[str, str]:
         """For OPTIONS. The headers that are asked for are allowed as they are: SDKs bring ever new ones."""
-        answer = {**self.headers(origin), "Allow": _METHODS}
+        answer = {**self.headers(path, origin), "Allow": _METHODS}
         if "Access-Control-Allow-Origin" in answer:
             answer |= {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": _DAY_S}
             if asked_headers and len(asked_headers) < 4096 and _HEADER_NAMES.fullmatch(asked_headers.strip()):

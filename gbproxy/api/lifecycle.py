@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 import secrets
 import socket
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import gevent
 from flask import Flask, Response, jsonify, request
-from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gbproxy.api import openai_errors
 from gbproxy.api.admission import full
 from gbproxy.api.cors import Cors
-from gbproxy.domain import jsontext
 from gbproxy.errors import (
     BadRequest,
     ClientGone,
@@ -31,10 +25,11 @@ from gbproxy.errors import (
     MethodNotAllowed,
     NotFound,
     RequestTimeout,
-    RequestTooLarge,
     UnsupportedMediaType,
 )
-from gbproxy.observability import trace
+from gbproxy.observability import trace, traceparent
+from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.web.body import too_large
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,10 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_BODY_S = 10.0  # for a body to arrive, and one more second for
-_BODY_BYTES_A_SECOND = 256 * 1024  # each so many that have come
-_BODY_READ = 64 * 1024
-_QUIET = frozenset({"/health", "/livez", "/readyz"})  # probes come every few seconds
+_QUIET = frozenset({"/health", "/livez", "/readyz", "/metrics"})  # probes come every few seconds
+_NO_SURFACE = "none"
 
 
 def install(
@@ -55,6 +48,7 @@ def install(
     cors: Cors,
     trusted_proxies: int = 0,
     is_full: Callable[[], bool] = lambda: False,
+    meter: Meter = SILENT,
 ) -> None:
     """Give the app its outer layer.
 
@@ -64,86 +58,39 @@ def install(
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # they would be redirects, which lose a POST's body
-    app.wsgi_app = _Entry(app.wsgi_app, cors, is_full)  # type: ignore[method-assign]
+    app.wsgi_app = _Entry(app.wsgi_app, cors, is_full, meter)  # type: ignore[method-assign]
     if trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=trusted_proxies, x_proto=trusted_proxies, x_host=trusted_proxies
         )
-    app.after_request(lambda response: _finish(response, cors))
+    app.after_request(lambda response: _finish(response, cors, meter))
     app.register_error_handler(GatewayError, _render)
     app.register_error_handler(HTTPException, lambda error: _render(_translated(error), error))
     app.register_error_handler(Exception, _crashed)
 
 
-def json_body() -> dict[str, Any]:
-    """The request's body as a JSON object. Raises BadRequest, RequestTooLarge or UnsupportedMediaType."""
-    if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        raise UnsupportedMediaType("compressed bodies are not taken: send the body without Content-Encoding")
-    if not (request.mimetype in ("", "application/json") or request.mimetype.endswith("+json")):
-        raise UnsupportedMediaType(f"the body must be application/json, not {request.mimetype[:80]}")
-    try:
-        body = jsontext.decode(_raw_body().decode().strip(" \t\r\n"))
-    except UnicodeDecodeError as error:
-        raise BadRequest("the body is not UTF-8") from error
-    except ValueError as error:
-        raise BadRequest(f"the body {error}{_position(error)}") from error
-    if not isinstance(body, dict):
-        raise BadRequest("the body must be a JSON object")
-    return body
-
-
-def _position(error: ValueError) -> str:
-    cause = error.__cause__
-    return f" (line {cause.lineno}, column {cause.colno})" if isinstance(cause, JSONDecodeError) else ""
-
-
-def _raw_body() -> bytes:
-    try:
-        body = b"".join(_body_in_time())
-        if len(body) < (request.content_length or 0):
-            raise ClientDisconnected
-    except (ClientDisconnected, OSError, ParseException) as error:  # a bad chunk, or the end before its time
-        raise BadRequest("the body could not be read to its end") from error
-    if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
-        raise _too_large()  # chunks are cut at the limit without a word
-    trace.current().facts["request_bytes"] = len(body)
-    return body
-
-
-def _body_in_time() -> Iterator[bytes]:
-    """Read the body in pieces; what counts is what has come, not what was promised. Raises RequestTimeout."""
-    deadline = time.monotonic() + _BODY_S
-    size = 0
-    while size != request.content_length:
-        left_s = max(0.001, deadline + size / _BODY_BYTES_A_SECOND - time.monotonic())
-        with gevent.Timeout(left_s, RequestTimeout("the body did not arrive in time")):
-            piece = request.stream.read(_BODY_READ)
-        if not piece:
-            return
-        size += len(piece)
-        yield piece
-
-
 class _Entry:
     """The outermost WSGI layer: starts the trace, takes `//` and a trailing `/` for what was meant, answers OPTIONS."""
 
-    def __init__(self, inner: WSGIApplication, cors: Cors, is_full: Callable[[], bool]) -> None:
+    def __init__(self, inner: WSGIApplication, cors: Cors, is_full: Callable[[], bool], meter: Meter) -> None:
         self._inner = inner
         self._cors = cors
         self._is_full = is_full
+        self._meter = meter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        measured = trace.begin(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12))
+        context = traceparent.continued(environ["HTTP_TRACEPARENT"]) if "HTTP_TRACEPARENT" in environ else None
+        measured = trace.begin(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), context)
+        environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         if environ["REQUEST_METHOD"] == "OPTIONS":
             headers = self._cors.preflight(
-                environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
+                environ["PATH_INFO"], environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
             )
             start_response("204 No Content", [*headers.items(), ("x-request-id", measured.request_id)])
             return []
-        if environ["REQUEST_METHOD"] == "POST" and self._is_full():
+        if environ["REQUEST_METHOD"] == "POST" and self._is_full() and not self._cors.is_private(environ["PATH_INFO"]):
             return self._refuse(environ, start_response, measured)
-        environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         return self._inner(environ, start_response)
 
     def _refuse(
@@ -156,18 +103,20 @@ class _Entry:
             "Content-Length": str(len(body)),
             "x-request-id": measured.request_id,
             **openai_errors.headers(error),
-            **self._cors.headers(environ.get("HTTP_ORIGIN")),
+            **self._cors.headers(environ["PATH_INFO"], environ.get("HTTP_ORIGIN")),
         }
         start_response("503 Service Unavailable", [*headers.items()])
         facts = {"method": "POST", "route": "-", "status": error.status, "code": error.code}
+        measured.facts["code"] = error.code
+        self._meter.request_done(measured, _NO_SURFACE, error.status)
         log.info("request.done", extra={**facts, "elapsed_ms": round(measured.elapsed_ms(), 1)})
         return [body]
 
 
-def _finish(response: Response, cors: Cors) -> Response:
+def _finish(response: Response, cors: Cors, meter: Meter) -> Response:
     measured = trace.current()
     response.headers["x-request-id"] = measured.request_id
-    response.headers.update(cors.headers(request.headers.get("Origin")))
+    response.headers.update(cors.headers(request.path, request.headers.get("Origin")))
     if measured.attempts:
         response.headers["x-gbproxy-attempts"] = str(measured.attempts)
         response.headers["x-gbproxy-overhead-ms"] = f"{measured.overhead_ms():.1f}"
@@ -178,12 +127,13 @@ def _finish(response: Response, cors: Cors) -> Response:
         response.headers["x-gbproxy-ignored"] = ", ".join(measured.facts["ignored"])
     if "response_bytes" not in measured.facts and not response.is_streamed:
         measured.facts["response_bytes"] = response.calculate_content_length()
-    response.call_on_close(_access_line(measured, response.status_code))
+    response.call_on_close(_access_line(measured, response.status_code, meter))
     return response
 
 
-def _access_line(measured: trace.Trace, status: int) -> Callable[[], None]:
-    """Log the request once it is over, in the words known now: the request itself is gone by then."""
+def _access_line(measured: trace.Trace, status: int, meter: Meter) -> Callable[[], None]:
+    """Log and count the request once it is over, in the words known now: the request itself is gone by then."""
+    surface = request.blueprint or _NO_SURFACE
     route = request.url_rule.rule if request.url_rule is not None else "-"
     method = request.method if request.method.isalpha() and len(request.method) < 20 else "-"
 
@@ -199,6 +149,7 @@ def _access_line(measured: trace.Trace, status: int) -> Callable[[], None]:
             "ttft_ms": round(measured.ttft_ms, 1) if measured.ttft_ms is not None else None,
             **measured.facts,
         }
+        meter.request_done(measured, surface, status)
         log.log(level, "request.done", extra=facts)
 
     return done
@@ -242,17 +193,13 @@ def _translated(error: HTTPException) -> GatewayError:
         case 405:
             return MethodNotAllowed(f"{request.method} is not possible here")
         case 413:
-            return _too_large()
+            return too_large()
         case 415:
             return UnsupportedMediaType("the body must be application/json")
         case int(code) if code < 500:
             return BadRequest(error.description or "the request cannot be understood")
         case _:
             return GatewayError("the gateway met an error of its own")
-
-
-def _too_large() -> RequestTooLarge:
-    return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
 
 
 def _crashed(error: Exception) -> Response:

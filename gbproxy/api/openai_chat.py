@@ -13,7 +13,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from gbproxy.api import auth, openai_errors, sse
-from gbproxy.api.lifecycle import json_body
 from gbproxy.api.openai_request import parse
 from gbproxy.domain.events import (
     Answer,
@@ -31,22 +30,23 @@ from gbproxy.domain.events import (
 )
 from gbproxy.gateway import Gateway
 from gbproxy.observability import trace
+from gbproxy.web.body import json_body
 
 
-def blueprint(gateway: Gateway, responder: sse.Responder, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(gateway: Gateway, responder: sse.Responder, check_caller: Callable[[], None]) -> Blueprint:
     bp = Blueprint("openai_chat", __name__)
-    bp.before_request(check_key)
+    bp.before_request(check_caller)
 
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")
     def create() -> Response:
-        call = parse(json_body(), auth.principal().caller, request.headers.get("X-Conversation-Id") or None)
+        call = parse(json_body(), auth.principal(), request.headers.get("X-Conversation-Id") or None)
         facts = trace.current().facts
-        facts |= {"stream": call.stream}
+        facts |= {"stream": call.chat.is_streamed}
         if call.ignored:
             facts["ignored"] = call.ignored
         events = gateway.stream(call.chat)
-        if call.stream:
+        if call.chat.is_streamed:
             frames = render(events, Identity(), include_usage=call.include_usage)
             return responder.stream(frames, openai_errors.frame)
         return responder.whole(_whole(events))

@@ -7,7 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gbproxy.domain.models import Catalogue, Model
+from gbproxy.api import auth
+from gbproxy.domain.models import Catalogue, Model, no_such
 
 _CREATED = 1_764_201_600  # the upstream tells no dates; clients only want a number that stays the same
 
@@ -19,12 +20,17 @@ def blueprint(catalogue: Catalogue, check_key: Callable[[], None]) -> Blueprint:
     @bp.get("/v1/models")
     @bp.get("/models")
     def list_all() -> Response:
-        return jsonify(object="list", data=[_entry(model) for model in catalogue.all()])
+        return jsonify(
+            object="list", data=[_entry(model) for model in catalogue.all() if auth.principal().may_use(model.id)]
+        )
 
     @bp.get("/v1/models/<path:name>")
     @bp.get("/models/<path:name>")
     def retrieve(name: str) -> Response:
-        return jsonify(_entry(catalogue.get(name)))
+        model = catalogue.get(name)
+        if not auth.principal().may_use(model.id):
+            raise no_such(name)
+        return jsonify(_entry(model))
 
     return bp
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbproxy.domain.chat import ChatRequest, Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.principal import NOBODY, Principal
 from gbproxy.errors import BadRequest
 
 _ROLES: dict[str, Role] = {
@@ -30,12 +31,15 @@ class ChatCall:
     """A request as the surface needs it: what to ask, and how to answer."""
 
     chat: ChatRequest
-    stream: bool
     include_usage: bool
     ignored: tuple[str, ...]
 
 
-def parse(body: dict[str, Any], caller: bytes = b"", conversation: str | None = None) -> ChatCall:
+def parse(
+    body: dict[str, Any],
+    principal: Principal = NOBODY,
+    conversation: str | None = None,
+) -> ChatCall:
     """`conversation` is the request's X-Conversation-Id. Raises BadRequest, whose `param` names the field that is wrong."""
     try:
         fields = _Body.model_validate(body)
@@ -46,12 +50,12 @@ def parse(body: dict[str, Any], caller: bytes = b"", conversation: str | None = 
         messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(fields.messages)),
         model=fields.model,
         show_thoughts=_show_thoughts(fields),
-        caller=caller,
+        principal=principal,
         conversation=conversation,
+        is_streamed=bool(fields.stream),
     )
     return ChatCall(
         chat=chat,
-        stream=bool(fields.stream),
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
         ignored=tuple(name for name in _Ignored.model_fields if getattr(fields, name) is not None),
     )

@@ -16,6 +16,7 @@ from gbproxy.api.pump import Pump, Silence
 from gbproxy.domain import jsontext
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import trace
+from gbproxy.observability.meter import SILENT, AnswerKind, Meter
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ Pieces = Generator[bytes]
 class Responder:
     """Answers requests, one piece at a time or whole, within the worker's limit; ends each when its client leaves."""
 
-    def __init__(self, *, limit: int, heartbeat_s: float) -> None:
+    def __init__(self, *, limit: int, heartbeat_s: float, meter: Meter = SILENT) -> None:
         self._admission = Admission(limit)
+        self._meter = meter
         self._heartbeat_s = heartbeat_s or None
         self._running: set[_Running] = set()
 
@@ -42,7 +44,7 @@ class Responder:
         An error before the response has begun, by a frame or a heartbeat, is raised and gets a real status; a later one
         becomes a frame. Raises Overloaded when the worker is full. A frame has been written when the next is asked for.
         """
-        running = _Running(frames, self._admission.enter(), self._running)
+        running = self._begin(frames, "stream")
         try:
             if self._heartbeat_s:
                 running.pump.begin()
@@ -59,7 +61,7 @@ class Responder:
 
     def whole(self, pieces: Pieces) -> Response:
         """Answer with the JSON that is the only piece. Raises what it raises, or Overloaded when the worker is full."""
-        running = _Running(pieces, self._admission.enter(), self._running)
+        running = self._begin(pieces, "whole")
         try:
             text = running.pump.take() or b""
         except BaseException:
@@ -69,6 +71,16 @@ class Responder:
         response.content_length = len(text)
         response.call_on_close(running.close)
         return response
+
+    def _begin(self, pieces: Pieces, kind: AnswerKind) -> _Running:
+        leave = self._admission.enter()
+        self._meter.answer_begun(kind)
+
+        def end() -> None:
+            leave()
+            self._meter.answer_ended(kind)
+
+        return _Running(pieces, end, self._running)
 
     def is_full(self) -> bool:
         """Whether a further answer would be refused."""

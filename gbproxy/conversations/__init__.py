@@ -7,7 +7,7 @@ whole history, which costs time and nothing more.
 One request takes one `Turn`:
 
     with conversations.begin(caller, model.id, chat.messages, chat.conversation) as turn:
-        session = turn.session or turn.record(account.id, upstream.open_session(account))
+        session = turn.session or turn.record(account.seat, upstream.open_session(account))
         for event in upstream.stream(turn.send(), model, account, session.name): …
         turn.keep(text)  # whole, and before its last frame goes out
 """

@@ -13,6 +13,7 @@ from gbproxy.domain.claim import Claimed, NoClaim
 from gbproxy.domain.conversation_id import belongs_to, public_id, random_half
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound
+from gbproxy.observability.meter import SILENT, Meter
 
 
 class Conversations:
@@ -25,13 +26,14 @@ class Conversations:
         session_timeout_s: float,
         discard: Callable[[Session], None],
         clock: Callable[[], float] = time.time,
+        meter: Meter = SILENT,
     ) -> None:
         """`session_timeout_s` 0: nothing is continued, every session is deleted after its answer.
 
         `discard` has a session deleted whose row cannot say so: it has none, or the storage is away and the row must be
         seen to later.
         """
-        self.counts = Counts()
+        self.counts = Counts(_meter=meter)
         self._records = Records(rows, discard, self.counts)
         self._session_timeout_s = session_timeout_s
         self._clock = clock
@@ -55,7 +57,9 @@ class Conversations:
         before = history.digest(caller, model_id, parts.system, parts.past) if keeps else b""
         session = self._claim(caller, before, conversation) if keeps and parts.past and parts.turns else None
         own = session.conversation if session else public_id(caller, random_half())
-        self.counts.add(continued=bool(session), fresh=not session, missed=bool(parts.past and not session))
+        self.counts.add("continued" if session else "fresh")
+        if parts.past and not session:
+            self.counts.add("missed")
         return self._turn(
             Matter(
                 caller,
@@ -82,13 +86,14 @@ class Conversations:
         before, new = claimed.head, parts.turns
         if not (new and history.has_instructions(before, caller, parts.system)):
             before, new = history.instructed(before, caller, parts.system), messages
-        self.counts.add(continued=1)
+        self.counts.add("continued")
         return self._turn(Matter(caller, conversation, before, parts.turns, whole=None, new=new), claimed.session)
 
     def _claim_named(self, caller: bytes, conversation: str) -> Claimed:
         if not self._keeps(caller) or not belongs_to(caller, conversation):
             raise ConversationNotFound
         if (caller, conversation) in self._running:
+            self.counts.add("taken")
             raise ConversationBusy
         match self._records.claim_conversation(conversation, caller):
             case Claimed() as claimed:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gbproxy.domain.claim import Claim
+from gbproxy.domain.claim import Claim, NoClaim
 from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
+from gbproxy.observability.meter import SILENT, Meter, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +23,16 @@ _MOST_OWED = 10_000
 class Rows(Protocol):
     """The records of upstream sessions, shared by all workers. Every call may raise StorageUnavailable."""
 
-    def add(self, account_id: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+    def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
         """Record a session that was just made; it is this worker's. Without `conversation` it gets half an id."""
         ...
 
     def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
         """Take one free session with this head, of this conversation where one is named, for this worker alone."""
+        ...
+
+    def is_taken(self, head: bytes) -> bool:
+        """Whether a request is running in a session that had this head."""
         ...
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
@@ -55,23 +60,23 @@ class Rows(Protocol):
 class Counts:
     """How requests found their sessions; safe for use by many threads at once.
 
-    `missed`: fresh although there was a history; `lost`: claimed, and then not kept; `unavailable`: storage was away.
+    `missed`: fresh although there was a history; `taken`: another request was first, and has the session; `lost`: claimed,
+    and then not kept; `unavailable`: storage was away.
     """
 
     continued: int = 0
     fresh: int = 0
     missed: int = 0
+    taken: int = 0
     lost: int = 0
     unavailable: int = 0
+    _meter: Meter = SILENT
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def add(self, *, continued: int = 0, fresh: int = 0, missed: int = 0, lost: int = 0, unavailable: int = 0) -> None:
+    def add(self, outcome: Outcome) -> None:
         with self._lock:
-            self.continued += continued
-            self.fresh += fresh
-            self.missed += missed
-            self.lost += lost
-            self.unavailable += unavailable
+            setattr(self, outcome, getattr(self, outcome) + 1)
+        self._meter.conversation(outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,10 @@ class Records:
             self._rows.withdraw(*self._owed[0])
             self._owed.popleft()
 
-    def add(self, account_id: str, name: str, conversation: str | None) -> Held:
-        unrecorded = Session(secrets.token_hex(16), account_id, name, "")
+    def add(self, seat: str, name: str, conversation: str | None) -> Held:
+        unrecorded = Session(secrets.token_hex(16), seat, name, "")
         try:
-            return Held(self._rows.add(account_id, name, stock=False, conversation=conversation))
+            return Held(self._rows.add(seat, name, stock=False, conversation=conversation))
         except StorageUnavailable:
             self.note_unavailable("record")
             return Held(unrecorded, recorded=False)
@@ -110,18 +115,24 @@ class Records:
 
     def claim_head(self, head: bytes, conversation: str | None) -> Session | None:
         try:
-            return self._rows.claim_head(head, conversation)
+            session = self._rows.claim_head(head, conversation)
+            if session is None and self._rows.is_taken(head):
+                self._counts.add("taken")
         except StorageUnavailable:
             self.note_unavailable("begin")
             return None
+        return session
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         """Raises StorageUnavailable: nothing else would do."""
         try:
-            return self._rows.claim_conversation(conversation, caller)
+            claim = self._rows.claim_conversation(conversation, caller)
         except StorageUnavailable:
             self.note_unavailable("begin")
             raise
+        if claim is NoClaim.BUSY:
+            self._counts.add("taken")
+        return claim
 
     def keep(self, held: Held, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
         """Whether the session will be continued; it is let go in any case."""
@@ -162,5 +173,5 @@ class Records:
             self._discard(held.session)
 
     def note_unavailable(self, during: str) -> None:
-        self._counts.add(unavailable=1)
+        self._counts.add("unavailable")
         log.warning("conversation.unavailable", extra={"during": during})

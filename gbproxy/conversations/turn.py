@@ -94,8 +94,8 @@ class Turn:
 
     @property
     def wanted(self) -> str | None:
-        """The account that the claimed session belongs to: no other can continue in it."""
-        return self._held.session.account_id if self._claimed and self._held else None
+        """The seat that the claimed session belongs to: no other account can continue in it."""
+        return self._held.session.seat if self._claimed and self._held else None
 
     @property
     def may_start_afresh(self) -> bool:
@@ -120,9 +120,9 @@ class Turn:
         """Take up a fresh session that is recorded already."""
         self._take_up(Held(session))
 
-    def record(self, account_id: str, name: str) -> Session:
+    def record(self, seat: str, name: str) -> Session:
         """Take up a session that was just made upstream, and record it. Without storage it serves this request only."""
-        held = self._records.add(account_id, name, self._matter.conversation)
+        held = self._records.add(seat, name, self._matter.conversation)
         if not held.recorded:
             self._matter = replace(self._matter, conversation=None)  # nobody could go on in it
         self._take_up(held)
@@ -195,7 +195,7 @@ class Turn:
             return
         held = self._held
         if self._claimed:
-            self._counts.add(lost=1)
+            self._counts.add("lost")
         self._let_go()
         self._records.doom(held)
 

@@ -14,6 +14,8 @@ AccountState = Literal["ready", "cooling", "refused", "disabled"]
 
 QUOTA_CLASSES: tuple[QuotaClass, ...] = ("text", "images", "videos")
 
+_DIGEST_CHARS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -29,7 +31,27 @@ class Account:
     secure_c_ses: str = field(repr=False)
     host_c_oses: str | None = field(default=None, repr=False)
 
+    @property
+    def seat(self) -> str:
+        """What is kept of this account stands under this: its id, and a digest of whose seat that is upstream.
+
+        So another one that is configured under the same name inherits nothing; new cookies of the same one change nothing.
+        """
+        return f"{_digest(self.csesidx, self.config_id)[:_DIGEST_CHARS]}:{self.id}"
+
     def credential(self) -> str:
         """What tells one set of credentials from another without showing any: a SHA-256 digest in hex."""
-        parts = (self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
-        return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+        return _digest(self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
+
+
+ID_IN_SEAT = _DIGEST_CHARS + 1
+"""Where in a seat the account's id begins."""
+
+
+def id_of(seat: str) -> str:
+    """The account's id, as logs and administrators know it."""
+    return seat[ID_IN_SEAT:]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gbproxy.domain.principal import NOBODY, Principal
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -44,12 +46,17 @@ class Message:
 class ChatRequest:
     """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves it to the settings.
 
-    `caller` is the digest of the API key, between two of which nothing is ever shared; b"" is nobody in particular, for whom
-    nothing is kept. `conversation` is the id that the client wants to go on with, as it sent it.
+    `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says how it will be answered.
     """
 
     messages: tuple[Message, ...]
     model: str | None = None
     show_thoughts: bool | None = None
-    caller: bytes = b""
+    principal: Principal = NOBODY
     conversation: str | None = None
+    is_streamed: bool = False
+
+    @property
+    def caller(self) -> bytes:
+        """The digest of the API key; b"" is nobody in particular, for whom nothing is kept."""
+        return self.principal.caller

@@ -70,7 +70,7 @@ class Catalogue:
         """The model of an id or alias. Raises ModelNotFound."""
         model = self._names.get(name.removeprefix("models/"))
         if model is None:
-            raise ModelNotFound(f"the model {name[:100]!r} does not exist", param="model")
+            raise no_such(name)
         return model
 
     def resolve(self, name: str | None) -> Model:
@@ -83,6 +83,11 @@ class Catalogue:
 
     def successor(self, model: Model) -> Model | None:
         return self._names.get(model.successor) if model.successor else None
+
+
+def no_such(name: str) -> ModelNotFound:
+    """What is said of a name that means nothing here, or nothing to this caller."""
+    return ModelNotFound(f"the model {name[:100]!r} does not exist", param="model")
 
 
 def _merged(model: Model | None, change: ModelSettings) -> Model:

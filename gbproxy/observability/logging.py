@@ -1,4 +1,4 @@
-"""JSON lines on stdout: `timestamp level event logger request_id` and the event's own fields.
+"""JSON lines on stdout: `timestamp level event logger request_id` (`trace_id` where there is one) and the event's own fields.
 
 The message of a record is the event's name; facts are fields (`extra=`). Other libraries' loggers speak from warning up.
 """
@@ -22,7 +22,7 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     """Send every log line to stdout in the given format; may be called again."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
-    handler.addFilter(_add_request_id)
+    handler.addFilter(_add_ids)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -33,9 +33,12 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     logging.captureWarnings(True)
 
 
-def _add_request_id(record: logging.LogRecord) -> bool:
+def _add_ids(record: logging.LogRecord) -> bool:
+    measured = trace.current()
     if not hasattr(record, "request_id"):
-        record.request_id = trace.current().request_id
+        record.request_id = measured.request_id
+    if measured.context is not None:
+        record.trace_id = measured.context.trace_id
     return True
 
 

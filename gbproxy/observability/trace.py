@@ -5,7 +5,19 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
+
+from gbproxy.observability.traceparent import TraceContext
+
+
+class Phase(Enum):
+    """How far a request has come; where a client leaves is told by it."""
+
+    WAITING = "waiting"  # for an account, or for what comes before that
+    CONNECTING = "connecting"  # signing in, opening a session, up to the question's last byte
+    FIRST_BYTE = "first_byte"  # asked, and nothing to show yet
+    STREAMING = "streaming"
 
 
 @dataclass(slots=True)
@@ -13,20 +25,34 @@ class Trace:
     """Filled by every room that the request passes; read by the access line and the response headers.
 
     `upstream_s` is the time spent waiting on the upstream, `queued_s` on a free account: what remains of the elapsed time
-    is the gateway's own. `conversation` is the id under which the answer's conversation can be continued.
-    `facts` become fields of the `request.done` event.
+    is the gateway's own. `conversation` is the id under which the answer's conversation can be continued. `accounts` counts
+    those that were lent, `failures` are the codes of attempts that failed. `facts` become fields of the `request.done` event.
     """
 
     request_id: str = "-"
+    context: TraceContext | None = None
     started: float = field(default_factory=time.perf_counter)
     upstream_s: float = 0.0
     queued_s: float = 0.0
+    phase: Phase = Phase.WAITING
     attempts: int = 0
+    accounts: int = 0
+    failures: list[str] = field(default_factory=list)
     ttft_ms: float | None = None
     conversation: str | None = None
     has_told_conversation: bool = False  # the response headers are out
     facts: dict[str, Any] = field(default_factory=dict)
     _waiting_since: float | None = None
+    _asks: bool = False
+
+    def asks(self) -> None:
+        """The next request that goes out is the question itself."""
+        self._asks = True
+
+    def has_sent(self) -> None:
+        """A request has gone out as a whole."""
+        if self._asks:
+            self._asks, self.phase = False, Phase.FIRST_BYTE
 
     def wait_begins(self) -> None:
         """From now on the upstream has the word."""
@@ -49,9 +75,9 @@ class Trace:
 _current: ContextVar[Trace | None] = ContextVar("gbproxy_trace", default=None)
 
 
-def begin(request_id: str) -> Trace:
+def begin(request_id: str, context: TraceContext | None = None) -> Trace:
     """Start a new trace in this context. A keep-alive connection's next request replaces it."""
-    trace = Trace(request_id)
+    trace = Trace(request_id, context)
     _current.set(trace)
     return trace
 

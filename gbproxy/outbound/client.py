@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
@@ -40,36 +40,45 @@ class Outbound:
     def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
         """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are answers like any other.
 
+        It may take `Timeouts.call_s`: what hangs must not hold up all that an account needs for as long as an answer may.
+
         Raises UpstreamTimeout or UpstreamError; any HTTP status is a Reply.
         """
-        with self.stream(method, url, headers, body) as streamed:
+        with self._stream(method, url, headers, body, self._timeouts.of_call()) as streamed:
             return Reply(streamed.status, streamed.headers, streamed.set_cookies, streamed.read_body())
 
-    @contextmanager
     def stream(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> Iterator[StreamedReply]:
+    ) -> AbstractContextManager[StreamedReply]:
         """Send a request and give the answer as soon as its headers are in; leaving closes what was not read."""
+        return self._stream(method, url, headers, body, self._timeouts)
+
+    @contextmanager
+    def _stream(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Iterator[StreamedReply]:
         started = time.perf_counter()
         measured = trace.current()
         measured.wait_begins()
+        if measured.context is not None:
+            headers = {**headers, "traceparent": measured.context.header}
         try:
             response = self._adapter.send(
                 prepared(method, url, headers, body),
                 stream=True,
-                timeout=(self._timeouts.connect_s, min(self._timeouts.read_s, self._timeouts.request_s)),
+                timeout=(timeouts.connect_s, min(timeouts.read_s, timeouts.request_s)),
                 proxies=self._proxies,
             )
         except Exception as error:  # noqa: BLE001  raised again, in our words
             try:
-                reraise(error, self._timeouts, started)
+                reraise(error, timeouts, started)
             except GatewayError as ours:
                 ours.was_taken = not never_left(error)
                 raise
         finally:
             measured.wait_ends()
         try:
-            yield StreamedReply(response, self._timeouts, started)
+            yield StreamedReply(response, timeouts, started)
         finally:
             response.close()
 

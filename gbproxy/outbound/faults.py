@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import requests
@@ -16,11 +16,15 @@ from gbproxy.errors import UpstreamBroken, UpstreamProtocolError, UpstreamTimeou
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: to connect; of silence between bytes; for a whole answer."""
+    """Seconds: to connect; of silence between bytes; for a whole answer; for a small one, which nobody has to think about."""
 
     connect_s: float = 10
     read_s: float = 120
     request_s: float = 1800
+    call_s: float = 30
+
+    def of_call(self) -> Timeouts:
+        return replace(self, read_s=min(self.read_s, self.call_s), request_s=min(self.request_s, self.call_s))
 
 
 DEFAULT_TIMEOUTS = Timeouts()

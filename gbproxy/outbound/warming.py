@@ -11,13 +11,28 @@ from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.contrib.socks import SOCKSHTTPConnectionPool, SOCKSHTTPSConnection, SOCKSHTTPSConnectionPool
+from urllib3.contrib.socks import (
+    SOCKSConnection,
+    SOCKSHTTPConnectionPool,
+    SOCKSHTTPSConnection,
+    SOCKSHTTPSConnectionPool,
+)
 from urllib3.util.wait import wait_for_read
+
+from gbproxy.observability import trace
 
 _POOL_PARTS = ("_get_conn", "_put_conn", "_prepare_proxy", "proxy", "scheme")
 
 
-class _OutlivesTickets(HTTPSConnection):
+class _Tells(HTTPConnection):
+    """Notes when a request has gone out as a whole: what is waited for from then on is the upstream's answer."""
+
+    def getresponse(self) -> Any:
+        trace.current().has_sent()
+        return super().getresponse()
+
+
+class _OutlivesTickets(_Tells, HTTPSConnection):
     """With TLS 1.3 a server sends tickets after the handshake; urllib3 takes anything unread for the connection's end."""
 
     @property
@@ -29,16 +44,28 @@ class _Socks(_OutlivesTickets, SOCKSHTTPSConnection):
     pass
 
 
+class _PlainSocks(_Tells, SOCKSConnection):
+    pass
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Tells
+
+
 class _Pool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _OutlivesTickets
+
+
+class _PlainSocksPool(SOCKSHTTPConnectionPool):
+    ConnectionCls = _PlainSocks
 
 
 class _SocksPool(SOCKSHTTPSConnectionPool):
     ConnectionCls = _Socks
 
 
-POOLS = {"http": urllib3.HTTPConnectionPool, "https": _Pool}
-SOCKS_POOLS = {"http": SOCKSHTTPConnectionPool, "https": _SocksPool}
+POOLS = {"http": _PlainPool, "https": _Pool}
+SOCKS_POOLS = {"http": _PlainSocksPool, "https": _SocksPool}
 
 
 def warm(pool: Any, connect_s: float) -> None:

@@ -15,6 +15,7 @@ from gbproxy.settings.fields import (
 )
 from gbproxy.settings.loading import load
 from gbproxy.settings.problems import SettingsError
+from gbproxy.settings.rates import Rate
 
 __all__ = [
     "DO_NOTHING",
@@ -23,6 +24,7 @@ __all__ = [
     "AccountSettings",
     "Documented",
     "ModelSettings",
+    "Rate",
     "Settings",
     "SettingsError",
     "documented",

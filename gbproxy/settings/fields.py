@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gbproxy.settings import rules
+from gbproxy.settings import rates, rules
 
 # Variables of older programs that are accepted and have no meaning here.
 DO_NOTHING = frozenset({
@@ -31,8 +31,7 @@ DO_NOTHING = frozenset({
 
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
 NOT_YET = frozenset({
-    "ADMIN_KEY", "REDIS_URL",
-    "RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S", "METRICS_KEY",
+    "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S",
 })  # fmt: skip
 
 STATUS_LINES = (
@@ -191,7 +190,11 @@ class Settings(BaseSettings):
     api_keys: Keys = Field(
         (), description="comma-separated client keys; at least 16 characters each unless `HOST` is loopback"
     )
-    admin_key: SecretStr | None = Field(None, description="the console's own password")
+    admin_key: SecretStr | None = Field(
+        None,
+        description="opens the admin API; at least 16 characters unless `HOST` is loopback, and none of `API_KEYS`",
+    )
+    metrics_key: SecretStr | None = Field(None, description="bearer for `/metrics`; the admin key works too")
     secret_keys: Keys = Field(
         (),
         description="encrypts what the database keeps; several, comma-separated: the first encrypts, all decrypt",
@@ -204,6 +207,9 @@ class Settings(BaseSettings):
     )
     database_url: Annotated[SecretStr, _text(rules.database_url)] | None = Field(
         None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
+    )
+    redis_url: Annotated[SecretStr, _text(rules.redis_url)] | None = Field(
+        None, description="`redis://…` or `rediss://…`: where several workers count together what is limited"
     )
     gemini_business_url: BaseUrl = Field("https://business.gemini.google", description="where `/auth/getoxsrf` lives")
     api_base_url: BaseUrl = Field("https://biz-discoveryengine.googleapis.com/v1alpha", description="the widget API")
@@ -254,6 +260,15 @@ class Settings(BaseSettings):
     )
     language_code: LanguageCode = Field("en-US", description="sent upstream")
     time_zone: Annotated[str, _text(rules.time_zone)] = Field("UTC", description="sent upstream")
+    rate_limit: Annotated[rates.Rate, _text(rates.parse)] | None = Field(
+        None, description="requests of one caller in any such time: `60/hour`, `10/second`, `100/15 minutes`"
+    )
+    rate_limit_by: Annotated[Literal["key", "ip"], _ANY_CASE] = Field(
+        "key", description="what a caller is: `key` or `ip`, its address"
+    )
+    model_interval_s: AmountOrZero = Field(
+        0.0, description="least seconds between two requests of one caller to one model; 0: off"
+    )
     trusted_proxies: CountOrZero = Field(
         0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
     )
@@ -263,6 +278,11 @@ class Settings(BaseSettings):
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
     ignored: tuple[str, ...] = Field((), description="no variable: names of variables that are set and have no effect")
     database_is_temporary: bool = Field(False, description="no variable: the database was made for this start alone")
+
+    @property
+    def can_limit_keys(self) -> bool:
+        """Whether what is limited is counted in one place."""
+        return self.web_concurrency == 1 or self.redis_url is not None
 
     @field_validator("default_model")
     @classmethod

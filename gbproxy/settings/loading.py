@@ -12,7 +12,7 @@ from gbproxy.settings import accounts as account_settings
 from gbproxy.settings import rules
 from gbproxy.settings.fields import DO_NOTHING, NOT_YET, VARIABLES, Settings
 from gbproxy.settings.problems import SettingsError, line
-from gbproxy.settings.sources import SECRETS, Found, Reader
+from gbproxy.settings.sources import Found, Reader
 
 
 def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Settings:
@@ -23,15 +23,15 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
     reader = Reader(environ)
     found = {name: given for name, variable in VARIABLES.items() if (given := reader.find(variable))}
     accounts, account_problems = account_settings.read(reader)
-    for variable in sorted((NOT_YET & SECRETS) - set(VARIABLES.values())):
-        reader.find(variable)  # has no field yet, but its file must be readable
     settings, faults = _validated({name: given.text for name, given in found.items() if given.text is not None})
     problems = [
         *reader.problems,
         *account_problems,
         *(line(found[str(fault["loc"][0])].name, fault["loc"][1:], fault) for fault in faults),
         *_weak_keys(settings, found),
+        *_shared_keys(settings, found),
         *_missing_secret_key(settings, found),
+        *_missing_redis(settings, found),
     ]
     if not {"models", "default_model"} & {fault["loc"][0] for fault in faults}:
         problems += _unknown_default_model(settings, found, known_models)
@@ -54,9 +54,11 @@ def _validated(values: dict[str, Any]) -> tuple[Settings, list[ErrorDetails]]:
 def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     strong = not rules.is_loopback(settings.host)
     admin_keys = (settings.admin_key,) if settings.admin_key else ()
+    metrics_keys = (settings.metrics_key,) if settings.metrics_key else ()
     for name, keys in (
         ("api_keys", settings.api_keys),
         ("admin_key", admin_keys),
+        ("metrics_key", metrics_keys),
         ("secret_keys", settings.secret_keys),
     ):
         for position, key in enumerate(keys, start=1):
@@ -65,11 +67,27 @@ def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
                 yield f"{found[name].name}: {which}{fault}"
 
 
+def _shared_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+    if settings.admin_key is not None and settings.admin_key in settings.api_keys:
+        yield f"{found['admin_key'].name}: is also one of API_KEYS; whoever may ask must not administer"
+
+
 def _missing_secret_key(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     unreadable = "secret_keys" in found and found["secret_keys"].text is None
     if rules.outlives_the_process(url) and not settings.secret_keys and not unreadable:
         yield f"{found['database_url'].name}: needs SECRET_KEY beside it, which encrypts what the database keeps"
+
+
+def _missing_redis(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+    if settings.can_limit_keys or "redis_url" in found:
+        return
+    for name, is_set in (("rate_limit", settings.rate_limit), ("model_interval_s", settings.model_interval_s)):
+        if is_set:
+            yield (
+                f"{found[name].name}: needs REDIS_URL beside it, where the {settings.web_concurrency} workers "
+                "(WEB_CONCURRENCY) count together"
+            )
 
 
 def _unknown_default_model(

@@ -98,6 +98,20 @@ def proxy_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def redis_url(text: str) -> str:
+    allowed = "must look like redis://:password@host:port/0, or rediss:// for TLS"
+    if not re.fullmatch(r"rediss?://[!-~]+", text) or re.search(r"[?#]", text):
+        raise ValueError(f"{allowed}; other signs in a password are written as %XX")
+    try:
+        parts = urlsplit(text)
+        name, _ = parts.hostname or "", parts.port  # reading the port checks it
+    except ValueError:
+        raise ValueError(f"{allowed}, with a port up to 65535") from None
+    if not (_HOST_NAME.fullmatch(name) or _is_address(name)) or not re.fullmatch(r"(/[0-9]{0,5})?", parts.path):
+        raise ValueError(allowed)
+    return text
+
+
 def _url(text: str, schemes: tuple[str, ...]) -> SplitResult:
     allowed = f"must be an address such as {schemes[0]}://host:port; allowed: {', '.join(schemes)}"
     if not re.fullmatch(r"[!-~]+", text):

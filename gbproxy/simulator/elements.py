@@ -39,7 +39,8 @@ def _no_file(reply: FileReply) -> StoredFile | None:
 class ElementBuilder:
     """Builds the elements of one answer and keeps account of what was said.
 
-    `store` puts a generated file into the session; `new_id` makes decimal ids.
+    `store` puts a generated file into the session; `new_id` makes decimal ids; `completed` is told before the element is
+    sent that makes the answer complete.
     """
 
     switches: Switches
@@ -48,6 +49,7 @@ class ElementBuilder:
     session: Session | None = None
     turn: Turn = field(default_factory=lambda: Turn(""))
     store: Callable[[FileReply], StoredFile | None] = _no_file
+    completed: Callable[[], None] = lambda: None
     _count: int = 0
     _sprinkled: bool = False
     _assist_token: str = field(default_factory=lambda: secrets.token_urlsafe(12))
@@ -150,6 +152,7 @@ class ElementBuilder:
             yield self._reply({"role": "model", "inlineData": suggestions})
         self._say(final.text)
         self.turn.complete = True
+        self.completed()
         yield self._wrap({"answer": self._last_answer(final), **self._session_info(last=True)})
 
     def _last_answer(self, final: Final) -> JsonObject:

@@ -69,7 +69,7 @@ class Session:
     """One conversation on the upstream.
 
     `turns` are those that were answered, at least in part; `asked` all that were accepted; `most_at_once` is how many
-    answers ran in it at the same time. A changed `owner` makes it a session of another account.
+    answers ran in it at the same time, each until it was complete. A changed `owner` makes it a session of another account.
     """
 
     id: str

@@ -276,10 +276,17 @@ class Simulator:
             reply = self._backend.reply(request, caller, switches)
         if reply.turn is None:
             return self._perform(connection, request, reply, switches)
-        with self._streaming(reply.session):
-            return self._perform(connection, request, reply, switches)
+        with self._streaming(reply.session) as completed:
+            return self._perform(connection, request, reply, switches, completed)
 
-    def _perform(self, connection: Connection, request: Request, reply: Reply, switches: Switches) -> bool:
+    def _perform(
+        self,
+        connection: Connection,
+        request: Request,
+        reply: Reply,
+        switches: Switches,
+        completed: Callable[[], None] = lambda: None,
+    ) -> bool:
         session, sessions = reply.session, self._backend.sessions
         builder = ElementBuilder(
             switches=switches,
@@ -288,6 +295,7 @@ class Simulator:
             session=session,
             turn=reply.turn or Turn(""),
             store=lambda wanted: files.generate(sessions, session, wanted) if session else None,
+            completed=completed,
         )
         player = Player(
             connection=connection,
@@ -301,20 +309,30 @@ class Simulator:
         return player.perform(reply.script)
 
     @contextmanager
-    def _streaming(self, session: Session | None) -> Iterator[None]:
+    def _streaming(self, session: Session | None) -> Iterator[Callable[[], None]]:
+        """Count an answer that is under way; what it gives is called when the answer is complete, before that is sent.
+
+        A quick client asks again as soon as it has seen the end.
+        """
+        running = [session] if session is not None else []
         with self._condition:
             self._open_streams += 1
-            if session is not None:
-                session.running += 1
-                session.most_at_once = max(session.most_at_once, session.running)
+            for each in running:
+                each.running += 1
+                each.most_at_once = max(each.most_at_once, each.running)
             self._condition.notify_all()
+
+        def completed() -> None:
+            with self._condition:
+                while running:
+                    running.pop().running -= 1
+
         try:
-            yield
+            yield completed
         finally:
+            completed()
             with self._condition:
                 self._open_streams -= 1
-                if session is not None:
-                    session.running -= 1
                 self._condition.notify_all()
 
     def _notify(self) -> None:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from sqlalchemy import Connection, Executable, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account
+from gbproxy.storage.changes import Changes
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.renewals import decrypted
 from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.tables import (
+    account_checks,
+    account_states,
+    account_uses,
+    accounts,
+    cookies,
+    has_id,
+    sessions,
+    tokens,
+)
 from gbproxy.storage.tables import account_switches as switches
-from gbproxy.storage.tables import accounts, cookies, tokens
 from gbproxy.storage.upsert import upsert
 
 
@@ -32,7 +42,10 @@ class NameTaken(Exception):
     """Another stored account has this name."""
 
 
+T = TypeVar("T")
+
 _LIST = select(accounts).order_by(accounts.c.created_at, accounts.c.name)
+_ONE = select(accounts).where(accounts.c.id == bindparam("account_id")).with_for_update()
 _ADD = insert(accounts)
 _CHANGE = (
     update(accounts)
@@ -42,35 +55,48 @@ _CHANGE = (
         csesidx=bindparam("new_csesidx"),
         config_id=bindparam("new_config_id"),
         credentials=bindparam("new_credentials"),
+        is_active=bindparam("active"),
         updated_at=bindparam("now"),
     )
 )
-_ENABLE = (
-    update(accounts)
-    .where(accounts.c.id == bindparam("account_id"))
-    .values(is_active=bindparam("active"), updated_at=bindparam("now"))
-)
-_OF_ACCOUNT = [delete(table).where(table.c.account_id == bindparam("wanted")) for table in (cookies, tokens, switches)]
+_OF_ACCOUNT = [
+    *(
+        delete(table).where(table.c.account_id == bindparam("wanted"))
+        for table in (switches, account_uses, account_checks)
+    ),
+    *(
+        delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
+        for table in (cookies, tokens, account_states, sessions)
+    ),
+]
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
 _DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
 
 
 class StoredAccounts:
-    """Accounts that administrators add. `clock`: Unix seconds."""
+    """Accounts that administrators add. Each change is told to all workers. `clock`: Unix seconds."""
 
     def __init__(self, database: Database, cipher: Cipher, clock: Callable[[], float]) -> None:
         self._database = database
         self._cipher = cipher
         self._clock = clock
+        self._changes = Changes(database)
 
     def list(self) -> list[StoredAccount]:
         """All that can be read, the oldest first."""
         return [found for row in self._database.fetch(_LIST) if (found := self._read(row)) is not None]
 
     def add(
-        self, *, name: str, csesidx: str, config_id: str, secure_c_ses: str, host_c_oses: str | None = None
+        self,
+        *,
+        name: str,
+        csesidx: str,
+        config_id: str,
+        secure_c_ses: str,
+        host_c_oses: str | None = None,
+        is_active: bool = True,
     ) -> StoredAccount:
-        """A new account, enabled. Raises NameTaken."""
+        """A new account. Raises NameTaken."""
         account = Account(uuid.uuid4().hex, name, csesidx, config_id, secure_c_ses, host_c_oses)
         now = self._clock()
         values = {
@@ -79,45 +105,61 @@ class StoredAccounts:
             "csesidx": csesidx,
             "config_id": config_id,
             "credentials": self._encrypted(account),
-            "is_active": True,
+            "is_active": is_active,
             "created_at": now,
             "updated_at": now,
         }
-        self._change(_ADD, values)
-        return StoredAccount(account, True, now, now)
 
-    def change(self, account: Account) -> bool:
-        """Replace all values of the account with this id; False when there is none. Raises NameTaken."""
-        values = {
-            "account_id": account.id,
-            "new_name": account.name,
-            "new_csesidx": account.csesidx,
-            "new_config_id": account.config_id,
-            "new_credentials": self._encrypted(account),
-            "now": self._clock(),
-        }
-        return self._change(_CHANGE, values) == 1
+        def add(connection: Connection) -> None:
+            connection.execute(_ADD, values)
+            self._changes.bump(connection, "accounts")
 
-    def enable(self, account_id: str, is_active: bool) -> bool:
-        """False when there is no such account."""
-        values = {"account_id": account_id, "active": is_active, "now": self._clock()}
-        return self._database.change(_ENABLE, values) == 1
+        self._transact(add)
+        return StoredAccount(account, is_active, now, now)
+
+    def change(self, account_id: str, edit: Callable[[StoredAccount], StoredAccount]) -> StoredAccount | None:
+        """Put what `edit` makes of an account in its place, and return that; None when there is no such account.
+
+        Nobody else changes it meanwhile. Raises NameTaken, and what `edit` raises: then nothing has changed.
+        """
+
+        def change(connection: Connection) -> StoredAccount | None:
+            row = connection.execute(_ONE, {"account_id": account_id}).one_or_none()
+            known = self._read(row) if row is not None else None
+            if known is None:
+                return None
+            edited = replace(edit(known), updated_at=self._clock())
+            values = {
+                "account_id": account_id,
+                "new_name": edited.account.name,
+                "new_csesidx": edited.account.csesidx,
+                "new_config_id": edited.account.config_id,
+                "new_credentials": self._encrypted(edited.account),
+                "active": edited.is_active,
+                "now": edited.updated_at,
+            }
+            connection.execute(_CHANGE, values)
+            self._changes.bump(connection, "accounts")
+            return edited
+
+        return self._transact(change)
 
     def remove(self, account_id: str) -> bool:
-        """With its cookies and tokens; False when there is no such account."""
+        """With all that is known of it; False when there is no such account."""
 
         def remove(connection: Connection) -> bool:
             removed = connection.execute(_REMOVE, {"wanted": account_id}).rowcount == 1
             if removed:
                 for statement in _OF_ACCOUNT:
                     connection.execute(statement, {"wanted": account_id})
+                self._changes.bump(connection, "accounts")
             return removed
 
         return self._database.transact(remove)
 
-    def _change(self, statement: Executable, values: dict[str, Any]) -> int:
+    def _transact(self, action: Callable[[Connection], T]) -> T:
         try:
-            return self._database.change(statement, values)
+            return self._database.transact(action)
         except Conflict:
             raise NameTaken from None
 
@@ -138,9 +180,16 @@ class Switches:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._put = upsert(database, switches, "is_active")
+        self._changes = Changes(database)
 
     def enable(self, account_id: str, is_active: bool) -> None:
-        self._database.change(self._put, {"account_id": account_id, "is_active": is_active})
+        """Told to all workers."""
+
+        def enable(connection: Connection) -> None:
+            connection.execute(self._put, {"account_id": account_id, "is_active": is_active})
+            self._changes.bump(connection, "accounts")
+
+        self._database.transact(enable)
 
     def disabled(self) -> frozenset[str]:
         return frozenset(row.account_id for row in self._database.fetch(_DISABLED))

@@ -1,33 +1,39 @@
 """The one connection to the database: SQLite or PostgreSQL, each statement on its own or several as one transaction.
 
-A connection is never held while anything else is waited for. Whatever goes wrong is StorageUnavailable, soon: after a
-failure calls fail at once for a second, then one of them tries; so an outage delays nobody for long, nor does it last
-longer for us than it does.
+A connection is never held while anything else is waited for. Whatever goes wrong is StorageUnavailable, within a second:
+after a failure calls fail at once. Whether the database is back is found out by those who wait `patiently`, or where
+there are none, by one call a second; so an outage delays no request for long, nor does it last longer for us than it does.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Row, exc
 
 from gbproxy.errors import StorageUnavailable
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.storage import engines
 
 log = logging.getLogger(__name__)
 
-LOCKED_S = 2.0  # how long a locked SQLite file is waited for
+HASTE_S = 1.0  # what a call waits, at most; so a request goes on without the database soon
+PATIENCE_S = 5.0  # what a patient one waits
 REST_S = 1.0  # after a failure: calls fail at once for so long
+TENDED_S = 10.0  # so long after a patient call the others rely on there being another
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05
 _RETRY_AFTER_S = 2.0
+_LEAST_S = 0.001
 
 T = TypeVar("T")
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -41,7 +47,7 @@ class Conflict(Exception):
 class Database:
     """Safe for many threads at once, and for processes that fork: each makes connections of its own, at first use.
 
-    `temporary`: it is gone with the process, and so should be what stands for it elsewhere.
+    `temporary`: it is gone with the process, and so should be what stands for it elsewhere. `haste_s`: what a call waits.
     """
 
     def __init__(
@@ -49,14 +55,20 @@ class Database:
         url: str,
         *,
         temporary: bool = False,
+        haste_s: float = HASTE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        meter: Meter = SILENT,
     ) -> None:
         self.url = engines.parse(url)
         self.temporary = temporary
         self.failures = 0  # calls that have failed in this process
+        self._haste_s = haste_s
         self._clock = clock
         self._sleep = sleep
+        self._call = _Call(clock)
+        self._tended_until = -math.inf
+        self._meter = meter
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._pid = 0
@@ -68,6 +80,11 @@ class Database:
     @property
     def kind(self) -> Literal["sqlite", "postgresql"]:
         return "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last that was heard of it was good."""
+        return self._away_since is None
 
     def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
         """The rows of one statement, which is a transaction by itself."""
@@ -93,6 +110,17 @@ class Database:
 
         return self._run(whole)
 
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        """What this thread calls within may wait longer, and tries whether the database is back while others do not."""
+        before, self._call.is_patient = self._call.is_patient, True
+        self._tended_until = self._clock() + TENDED_S
+        try:
+            yield
+        finally:
+            self._call.is_patient = before
+            self._tended_until = self._clock() + TENDED_S
+
     def close(self) -> None:
         """Close this process' connections; the next call makes new ones."""
         with self._lock:
@@ -102,7 +130,8 @@ class Database:
 
     def _run(self, action: Callable[[Connection], T]) -> T:
         trying = self._admit()
-        patience = LOCKED_S
+        patience = PATIENCE_S if self._call.is_patient else self._haste_s
+        self._call.begin(patience)
         pause = _FIRST_PAUSE_S
         try:
             while True:
@@ -130,8 +159,10 @@ class Database:
         """Refuse while the database is away, but let one call after the other try; True for the one that tries."""
         if self._away_since is None:
             return False
-        if self._trying or self._clock() < self._rests_until:
-            self.failures += 1
+        now = self._clock()
+        is_left_to_others = not self._call.is_patient and now < self._tended_until
+        if self._trying or now < self._rests_until or is_left_to_others:
+            self._count_failure()
             raise _unavailable()
         self._trying = True
         return True
@@ -143,12 +174,16 @@ class Database:
                     self._inherited.append(self._engine)
                     self._engine = None
                 if self._engine is None:
-                    self._engine = engines.pooled(self.url, temporary=self.temporary)
+                    self._engine = engines.pooled(self.url, self._call.left_s, temporary=self.temporary)
                     self._pid = os.getpid()
         return self._engine
 
-    def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
+    def _count_failure(self) -> None:
         self.failures += 1
+        self._meter.database_failed()
+
+    def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
+        self._count_failure()
         if not _is_outage(error):  # a statement that this database does not take: a defect, or a foreign schema
             log.error("database.failed", exc_info=error)
             return _unavailable()
@@ -162,6 +197,22 @@ class Database:
         away_since, self._away_since = self._away_since, None
         if away_since is not None:
             log.info("database.available", extra={"away_s": round(self._clock() - away_since, 1)})
+
+
+class _Call(threading.local):
+    """What each thread is calling: until when it may take, and whether that is long."""
+
+    is_patient = False
+    _ends = 0.0
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    def begin(self, within_s: float) -> None:
+        self._ends = self._clock() + within_s
+
+    def left_s(self) -> float:
+        return max(self._ends - self._clock(), _LEAST_S)
 
 
 def reason(error: exc.SQLAlchemyError) -> str:

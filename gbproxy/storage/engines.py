@@ -6,13 +6,13 @@ A driver is imported when an engine of its kind is made.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import URL, Engine, NullPool, QueuePool, create_engine, event, make_url
 
 _CONNECT_S = 3
-_STATEMENT_S = 5.0
-_FREE_S = 2.0  # to wait for a connection of the pool
+_FREE_S = 0.5  # to wait for a connection of the pool
 _CONNECTIONS = 5  # of one worker: none is held for longer than a statement takes
 
 
@@ -23,14 +23,17 @@ def parse(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
-def pooled(url: URL, *, temporary: bool = False) -> Engine:
-    """What requests use. `temporary`: nothing in it matters after a crash."""
+def pooled(url: URL, left_s: Callable[[], float], *, temporary: bool = False) -> Engine:
+    """What requests use. `temporary`: nothing in it matters after a crash.
+
+    `left_s` is asked, in the thread of a call, for how many seconds it may still wait.
+    """
     if url.get_backend_name() == "sqlite":
         # Nothing gives way between BEGIN and COMMIT: threads apart, one connection is enough.
         return _sqlite(url, temporary, poolclass=QueuePool, pool_size=2, max_overflow=8, pool_timeout=_FREE_S)
     return _postgresql(
         url,
-        _STATEMENT_S,
+        left_s,
         poolclass=QueuePool,
         pool_size=_CONNECTIONS,
         max_overflow=_CONNECTIONS,
@@ -58,7 +61,7 @@ def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:
     return engine
 
 
-def _postgresql(url: URL, statement_s: float | None, **options: Any) -> Engine:
+def _postgresql(url: URL, left_s: Callable[[], float] | None, **options: Any) -> Engine:
     from gbproxy.storage.postgresql import connect
 
     connecting = {
@@ -71,7 +74,7 @@ def _postgresql(url: URL, statement_s: float | None, **options: Any) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def within_limits(dialect: object, record: object, arguments: Any, keywords: Any) -> Any:
-        return connect(statement_s, *arguments, **keywords)
+        return connect(left_s, *arguments, **keywords)
 
     return engine
 

@@ -6,6 +6,7 @@ import logging
 
 from sqlalchemy import Column, Connection, Table, bindparam, insert, select, update
 
+from gbproxy.domain.account import id_of
 from gbproxy.storage.database import Database
 from gbproxy.storage.secrets import Cipher, Unreadable
 from gbproxy.storage.tables import accounts, cookies, facts, tokens
@@ -30,6 +31,18 @@ class WrongSecretKey(Exception):
 def check(database: Database, cipher: Cipher) -> None:
     """Raises WrongSecretKey. Of a new database, or with a new first key, this key is noted as the one in use."""
     database.transact(lambda connection: _check(connection, cipher))
+
+
+def fits(connection: Connection, cipher: Cipher) -> bool | None:
+    """Whether one of the keys is this database's, without changing anything; None: no key was ever used with it."""
+    known = connection.execute(select(facts.c.value).where(facts.c.name == _NAME)).scalar_one_or_none()
+    if known is None:
+        return None
+    try:
+        cipher.decrypt(known)
+    except Unreadable:
+        return False
+    return True
 
 
 def _check(connection: Connection, cipher: Cipher) -> None:
@@ -60,7 +73,10 @@ def _renew(connection: Connection, cipher: Cipher, column: Column[bytes]) -> int
         try:
             changed.append({"row_key": row_key, "renewed": cipher.renew(encrypted)})
         except Unreadable:
-            log.error("secret.unreadable", extra={"table": table.name, "account": row_key})
+            log.error(
+                "secret.unreadable",
+                extra={"table": table.name, "account": row_key if table is accounts else id_of(row_key)},
+            )
     if changed:
         connection.execute(
             update(table).where(key == bindparam("row_key")).values({column: bindparam("renewed")}), changed

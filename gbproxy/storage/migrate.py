@@ -39,8 +39,11 @@ def migrate(
     patience_s: float = 15.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Run what migrations are missing. A server that is still starting is waited for. Raises CannotMigrate."""
+) -> str | None:
+    """Run what migrations are missing; the revision that was found. A server that is still starting is waited for.
+
+    Raises CannotMigrate.
+    """
     deadline = clock() + patience_s
     say_at = clock() + _SAY_AFTER_S
     while True:
@@ -61,16 +64,16 @@ def _may_pass(database: Database, error: exc.DBAPIError) -> bool:
     return database.kind == "postgresql" or is_locked(error)
 
 
-def _migrate(database: Database, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+def _migrate(database: Database, clock: Callable[[], float], sleep: Callable[[float], None]) -> str | None:
     if database.kind == "sqlite":
         _in_wal_mode(database)
     engine = engines.patient(database.url)
     with engine.connect() as connection:
-        if _revision(connection) == REVISION:
-            return
+        if revision(connection) == REVISION:
+            return REVISION
         _begin_alone(connection, clock() + _LOCKED_S, clock, sleep)
         try:
-            before = _revision(connection)  # another process may have been faster
+            before = revision(connection)  # another process may have been faster
             if before != REVISION:
                 _upgrade(connection)
             connection.exec_driver_sql("COMMIT")
@@ -80,6 +83,7 @@ def _migrate(database: Database, clock: Callable[[], float], sleep: Callable[[fl
             raise
     if before != REVISION:
         log.info("database.migrated", extra={"before": before, "after": REVISION})
+    return before
 
 
 def _begin_alone(
@@ -108,7 +112,7 @@ def _has_begun(connection: Connection) -> bool:
     return False
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
     """The newest migration that has run here; None: none has. Without alembic, which need not be loaded for it."""
     if not inspect(connection).has_table("alembic_version"):
         return None

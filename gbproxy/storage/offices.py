@@ -5,9 +5,11 @@ The clocks of all machines on one database must agree within a few seconds: the 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 
 from sqlalchemy import bindparam, delete, select
 
@@ -18,6 +20,10 @@ from gbproxy.storage.upsert import upsert
 _GIVE_UP = delete(offices).where(offices.c.name == bindparam("office"), offices.c.holder == bindparam("worker"))
 _HOLDER = select(offices.c.holder).where(offices.c.name == bindparam("office"), offices.c.until > bindparam("now"))
 _REPORTS = select(workers.c.id, workers.c.seen_at)
+_IN_FLIGHT = select(workers.c.in_flight).where(
+    workers.c.id != bindparam("worker"), workers.c.seen_at > bindparam("since"), workers.c.in_flight.is_not(None)
+)
+_SEEN_LATELY_S = 5.0  # whose last report is older may have died, and its answers with it
 _LEAVE = delete(workers).where(workers.c.id == bindparam("worker"))
 _FORGET = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
 _TERMS = 2  # an end that lies further ahead was set by a clock that has been set back since
@@ -78,11 +84,21 @@ class Workers:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
-        self._touch = upsert(database, workers, "seen_at")
+        self._touch = upsert(database, workers, "seen_at", "in_flight")
 
-    def touch(self) -> None:
-        """This worker is alive."""
-        self._database.change(self._touch, {"id": self._worker_id(), "seen_at": self._clock()})
+    def touch(self, in_flight: Mapping[str, int] | None = None) -> None:
+        """This worker is alive; `in_flight`: by account id, how many answers run on it here."""
+        running = json.dumps(in_flight) if in_flight else None
+        values = {"id": self._worker_id(), "seen_at": self._clock(), "in_flight": running}
+        self._database.change(self._touch, values)
+
+    def in_flight_elsewhere(self) -> Mapping[str, int]:
+        """By account id, how many answers run on it in all other workers, as they have last said."""
+        values = {"worker": self._worker_id(), "since": self._clock() - _SEEN_LATELY_S}
+        found: Counter[str] = Counter()
+        for row in self._database.fetch(_IN_FLIGHT, values):
+            found.update(json.loads(row.in_flight))
+        return found
 
     def all(self) -> dict[str, float]:
         """By worker, when it has last said that it is alive (Unix seconds, by its own clock)."""

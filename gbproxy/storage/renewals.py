@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, or_, select
 
+from gbproxy.domain.account import id_of
 from gbproxy.storage.database import Database
 from gbproxy.storage.secrets import Cipher, Unreadable
 from gbproxy.storage.tables import cookies, tokens
@@ -58,10 +59,10 @@ class CookieRows:
             when=lambda new: not_older(new, cookies.c.renewed_at),
         )
 
-    def keep(self, account_id: str, renewed: RenewedCookies) -> bool:
+    def keep(self, seat: str, renewed: RenewedCookies) -> bool:
         """In place of earlier ones; False when newer ones are there already."""
         values = {
-            "account_id": account_id,
+            "account_id": seat,
             "replaces": renewed.replaces,
             "cookies": self._cipher.encrypt({"secure_c_ses": renewed.secure_c_ses, "host_c_oses": renewed.host_c_oses}),
             **at(cookies.c.renewed_at, renewed.renewed_at),
@@ -69,10 +70,10 @@ class CookieRows:
         return self._database.change(self._put, values) == 1
 
     def read(self, since: float = 0.0) -> dict[str, RenewedCookies]:
-        """By account id, those renewed at `since` (Unix seconds) or later."""
+        """By seat, those renewed at `since` (Unix seconds) or later."""
         found = {}
         for row in self._database.fetch(_COOKIES, {"since": since}):
-            secrets = decrypted(self._cipher, row.cookies, "cookies", row.account_id)
+            secrets = decrypted(self._cipher, row.cookies, "cookies", id_of(row.account_id))
             if secrets is not None:
                 found[row.account_id] = RenewedCookies(row.replaces, renewed_at=row.renewed_at, **secrets)
         return found
@@ -93,10 +94,10 @@ class TokenRows:
             when=lambda new: or_(not_older(new, tokens.c.signed_at), new.credential != tokens.c.credential),
         )
 
-    def keep(self, account_id: str, token: StoredToken) -> bool:
+    def keep(self, seat: str, token: StoredToken) -> bool:
         """In place of an earlier one, or one of another credential; False when a newer one is there already."""
         values = {
-            "account_id": account_id,
+            "account_id": seat,
             "credential": token.credential,
             "bearer": self._cipher.encrypt(token.bearer),
             **at(tokens.c.signed_at, token.signed_at),
@@ -104,17 +105,17 @@ class TokenRows:
         return self._database.change(self._put, values) == 1
 
     def read(self, since: float = 0.0) -> dict[str, StoredToken]:
-        """By account id, those signed at `since` (Unix seconds) or later."""
+        """By seat, those signed at `since` (Unix seconds) or later."""
         found = {}
         for row in self._database.fetch(_TOKENS, {"since": since}):
-            bearer = decrypted(self._cipher, row.bearer, "tokens", row.account_id)
+            bearer = decrypted(self._cipher, row.bearer, "tokens", id_of(row.account_id))
             if bearer is not None:
                 found[row.account_id] = StoredToken(row.credential, bearer, row.signed_at)
         return found
 
-    def drop(self, account_id: str, signed_at: float) -> None:
+    def drop(self, seat: str, signed_at: float) -> None:
         """The upstream has refused a token; a newer one stays."""
-        self._database.change(_DROP_TOKEN, {"wanted": account_id, "until": signed_at})
+        self._database.change(_DROP_TOKEN, {"wanted": seat, "until": signed_at})
 
 
 def decrypted(cipher: Cipher, encrypted: bytes, table: str, account_id: str) -> Any:

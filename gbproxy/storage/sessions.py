@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, not_, or_, select, update
 
 from gbproxy.domain.claim import Claim, Claimed, NoClaim
 from gbproxy.domain.conversation_id import half_of, random_half
@@ -63,6 +63,7 @@ _CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"))
 _CLAIM_HEAD_IN = _claim(and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation")))
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
 _FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
+_FIND_TAKEN = select(rows.c.id).where(rows.c.head == bindparam("wanted"), rows.c.state == RUNNING).limit(1)
 _KEEP = (
     update(rows)
     .where(_OURS)
@@ -88,12 +89,14 @@ _EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindpara
 _ORPHANS = update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(_TO_DOOM)
 _HOLDERS = select(rows.c.holder).where(_HELD).distinct()
 _HELD_LONG = select(rows.c.id).where(rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before"))
+_THEIRS = rows.c.account_id.in_(bindparam("seats", expanding=True))
 _DOOMED = (
     select(*_SESSION, rows.c.tries)
-    .where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("now"))
+    .where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("now"), _THEIRS)
     .order_by(rows.c.not_before)
     .limit(bindparam("most"))
 )
+_GIVEN_UP = delete(rows).where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("before"), not_(_THEIRS))
 _DELETED = delete(rows).where(rows.c.id == bindparam("session_id"))
 _POSTPONE = (
     update(rows)
@@ -113,15 +116,15 @@ class SessionRows:
         self._worker_id = worker_id
         self._known: set[str] = set()  # held by this worker, and it knows of it
 
-    def add(self, account_id: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+    def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
         """Note a session that the upstream has just made; this worker holds it. Without `conversation` it gets half an id."""
-        session = Session(uuid.uuid4().hex, account_id, name, conversation or random_half())
+        session = Session(uuid.uuid4().hex, seat, name, conversation or random_half())
         now = self._clock()
         self._database.change(
             _ADD,
             {
                 "id": session.id,
-                "account_id": account_id,
+                "account_id": seat,
                 "name": name,
                 "conversation": session.conversation,
                 "state": STOCK if stock else RUNNING,
@@ -145,6 +148,10 @@ class SessionRows:
         else:
             found = self._database.fetch(_CLAIM_HEAD_IN, {**values, "in_conversation": conversation})
         return self._claimed(found[0]).session if found else None
+
+    def is_taken(self, head: bytes) -> bool:
+        """Whether a request is running in a session that had this head."""
+        return bool(self._database.fetch(_FIND_TAKEN, {"wanted": head}))
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         """The free session of a caller's conversation. UNKNOWN also when it has expired or is another caller's."""
@@ -204,9 +211,14 @@ class SessionRows:
         values = [{"session_id": id_, "worker": self._worker_id(), "from_when": now} for id_ in lost]
         return sum(self._database.change(_DOOM, value) for value in values)
 
-    def doomed(self, limit: int) -> list[Doomed]:
-        """What is to be deleted upstream now, the longest due first."""
-        return [Doomed(*row) for row in self._database.fetch(_DOOMED, {"now": self._clock(), "most": limit})]
+    def doomed(self, limit: int, seats: Collection[str]) -> list[Doomed]:
+        """What of these seats is to be deleted upstream now, the longest due first."""
+        values = {"now": self._clock(), "most": limit, "seats": list(seats)}
+        return [Doomed(*row) for row in self._database.fetch(_DOOMED, values)]
+
+    def give_up(self, seats: Collection[str], after_s: float) -> int:
+        """Forget what was to be deleted so long ago, of all but these seats: nobody can any more. How many that were."""
+        return self._database.change(_GIVEN_UP, {"before": self._clock() - after_s, "seats": list(seats)})
 
     def deleted(self, session: Session) -> None:
         """The upstream has deleted it."""

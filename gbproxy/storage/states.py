@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from gbproxy.storage.database import Database
 from gbproxy.storage.tables import Instant
@@ -16,7 +16,7 @@ from gbproxy.storage.upsert import at, not_older, upsert
 
 
 class State(Protocol):
-    """One account's state for one quota class; `quota` "" stands for the account as a whole. Times are Unix seconds."""
+    """One account's state for one quota class; `account_id` is its seat; `quota` "" stands for the account as a whole. Times are Unix seconds."""
 
     @property
     def account_id(self) -> str: ...
@@ -50,9 +50,7 @@ class Use:
 
 _SET_BACK_S = 60.0  # what was noted later than that from now was noted before the clock was set back
 _READ = select(states)
-_CLEAR = delete(states).where(states.c.account_id == bindparam("account"))
 _USES = select(uses.c.account_id, uses.c.last_used_at, uses.c.last_error, uses.c.last_error_at)
-_FORGET_USE = delete(uses).where(uses.c.account_id == bindparam("account"))
 
 
 class StateRows(Generic[S]):
@@ -104,26 +102,19 @@ class StateRows(Generic[S]):
         """All states."""
         return [self._make(**row._mapping) for row in self._database.fetch(_READ)]
 
-    def clear(self, account_id: str) -> None:
-        """Forget all of an account: it was changed or removed."""
-        self._database.change(_CLEAR, {"account": account_id})
-
     def used(self, account_ids: Collection[str], at: float) -> None:
         """These accounts were used; several uses may be told together."""
         if account_ids:
             rows = [{"account_id": account_id, "last_used_at": at} for account_id in sorted(account_ids)]
             self._database.transact(lambda connection: connection.execute(self._used, rows))
 
-    def failed(self, account_id: str, error: str, at: float) -> None:
-        """`error` is shown to administrators: a code or a sentence without a secret."""
+    def failed(self, account_id: str, error: str | None, at: float) -> None:
+        """`error` is shown to administrators: a sentence without a secret; None: it has recovered since."""
         self._database.change(self._failed, {"account_id": account_id, "last_error": error, "last_error_at": at})
 
     def uses(self) -> dict[str, Use]:
         """By account id."""
         return {account_id: Use(*rest) for account_id, *rest in self._database.fetch(_USES)}
-
-    def forget_use(self, account_id: str) -> None:
-        self._database.change(_FORGET_USE, {"account": account_id})
 
 
 def _is_newer(new: Any, column: str) -> ColumnElement[bool]:

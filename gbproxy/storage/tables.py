@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
+    BindParameter,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Index,
@@ -16,9 +19,12 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    func,
 )
 
-REVISION = "0001"  # the newest migration: what these tables are
+from gbproxy.domain.account import ID_IN_SEAT
+
+REVISION = "0003"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -45,6 +51,12 @@ metadata = MetaData(
     }
 )
 
+
+def has_id(seat: Column[str], account_id: BindParameter[str]) -> ColumnElement[bool]:
+    """Whether a row belongs to this account, whichever seat it was then."""
+    return func.substr(seat, ID_IN_SEAT + 1) == account_id
+
+
 accounts = Table(
     "accounts",
     metadata,
@@ -65,6 +77,23 @@ account_switches = Table(
     Column("account_id", String, primary_key=True),
     Column("is_active", Boolean, nullable=False),
 )
+
+# Client keys that administrators have created. None: nothing is said about it.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # of the key, which is kept nowhere
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("models", String),  # JSON: ids
+    Column("rate_limit", String),  # such as 60/hour
+    Column("tokens_per_day", BigInteger),
+    Column("concurrent_streams", Integer),
+)
+
+# From here on `account_id` is a seat (Account.seat), but in account_uses and account_checks.
 
 cookies = Table(
     "cookies",
@@ -107,6 +136,17 @@ account_uses = Table(
     Column("last_error_at", Instant),
 )
 
+# What the last look at each account's credential has shown.
+account_checks = Table(
+    "account_checks",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("credential", String, nullable=False),  # digest of what was looked at
+    Column("status", String, nullable=False),  # valid, refused, unknown
+    Column("detail", String, nullable=False),
+    Column("checked_at", Instant, nullable=False),
+)
+
 sessions = Table(
     "sessions",
     metadata,
@@ -144,6 +184,15 @@ workers = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("seen_at", Instant, nullable=False),
+    Column("in_flight", String),  # JSON: how many answers run on each account
+)
+
+# By topic, a number that grows with each change.
+changes = Table(
+    "changes",
+    metadata,
+    Column("topic", String, primary_key=True),
+    Column("version", Integer, nullable=False),
 )
 
 facts = Table(

@@ -9,6 +9,7 @@ from gbproxy.sweeper.crew import Crew
 from gbproxy.sweeper.deletions import Deletions
 from gbproxy.sweeper.office import Office
 from gbproxy.sweeper.rounds import Sweeper
+from gbproxy.sweeper.stock import SIZE as STOCK_SIZE
 from gbproxy.sweeper.stock import Stock
 
-__all__ = ["Crew", "Deletions", "Office", "SharedCredentials", "Stock", "Sweeper"]
+__all__ = ["STOCK_SIZE", "Crew", "Deletions", "Office", "SharedCredentials", "Stock", "Sweeper"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.storage.sessions import Doomed
@@ -24,6 +24,7 @@ _TRIES = 10
 _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 3600.0
 _NOBODY_S = 900.0  # while its account cannot be used
+_GIVEN_UP_S = 7 * 86_400.0  # for so long an account may be away
 _OWN_PAUSES_S = (1.0, 5.0, 25.0)  # between the tries for a session that is recorded nowhere
 _HANDS_AT_THE_END = 64
 
@@ -31,7 +32,8 @@ _HANDS_AT_THE_END = 64
 class Rows(Protocol):
     """The part of the sessions' records that has to do with their end. Calls raise StorageUnavailable."""
 
-    def doomed(self, limit: int) -> list[Doomed]: ...
+    def doomed(self, limit: int, seats: Collection[str]) -> list[Doomed]: ...
+    def give_up(self, seats: Collection[str], after_s: float) -> int: ...
     def deleted(self, session: Session) -> None: ...
     def postpone(self, session: Session, until: float, *, failed: bool = True) -> None: ...
 
@@ -43,16 +45,16 @@ class Deletions:
         self,
         rows: Rows,
         delete: Callable[[Account, str], None],
-        account: Callable[[str], Account | None],
+        accounts: Callable[[], Iterable[Account]],
         crew: Crew,
         *,
         is_refused: Callable[[Account], bool] = lambda account: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`delete` deletes upstream; `account` finds one by its id, `is_refused` says whether its credential is set aside."""
+        """`delete` deletes upstream; `is_refused` says whether an account's credential is set aside."""
         self._rows = rows
         self._delete = delete
-        self._account = account
+        self._accounts = accounts
         self._crew = crew
         self._clock = clock
         self._is_refused = is_refused
@@ -61,29 +63,36 @@ class Deletions:
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """Begin to delete what the records say is to be deleted. For one worker at a time. Raises StorageUnavailable."""
-        for session in self._rows.doomed(_AT_ONCE):
+        """Begin to delete what the records say is to be deleted. For one worker at a time. Raises StorageUnavailable.
+
+        Sessions of seats that are not there are left to those who have them; after a week nobody has.
+        """
+        seats = [account.seat for account in self._accounts()]
+        for session in self._rows.doomed(_AT_ONCE, seats):
             self._put(session, partial(self._delete_doomed, session))
+        given_up = self._rows.give_up(seats, _GIVEN_UP_S)
+        if given_up:
+            log.warning("session.left", extra={"sessions": given_up, "reason": "its account is gone"})
 
     def discard(self, session: Session) -> None:
         """Have a session deleted whose record cannot say so, or that has none."""
-        self._put(session, partial(self._delete_unrecorded, session))
+        self._put(session, partial(self._delete_unrecorded, session), is_recorded=False)
 
     def finish(self, sessions: Collection[Session], within_s: float) -> None:
         """Delete these now, together with whatever the crew still has to do; what is not done in time is left upstream."""
         with self._lock:
             waiting, self._later = [session for _, session, _ in self._later], []
-        sessions = [*sessions, *waiting]
-        left = {session.id for session in sessions}
-        for session in sessions:
+        each = {session.id: session for session in (*sessions, *waiting)}
+        left = set(each)
+        for session in each.values():
             if not self._put(session, partial(self._delete_last, session, left)):
                 left.discard(session.id)
         self._crew.widen(_HANDS_AT_THE_END)
         if not self._crew.end(within_s) or left:
             log.warning("session.left", extra={"sessions": len(left), "reason": "shutdown"})
 
-    def _put(self, session: Session, delete: Callable[[], None]) -> bool:
-        """False when it is being deleted already."""
+    def _put(self, session: Session, delete: Callable[[], None], *, is_recorded: bool = True) -> bool:
+        """False when it is being deleted already. What finds no hands free stays in the records, if it is there."""
         with self._lock:
             if session.id in self._in_hand:
                 return False
@@ -101,7 +110,8 @@ class Deletions:
         if not self._crew.put(job):
             with self._lock:
                 self._in_hand.discard(session.id)
-            _left(session, "too many wait to be deleted")
+            if not is_recorded:
+                _left(session, "too many wait to be deleted")
         return True
 
     def go_on(self) -> None:
@@ -111,10 +121,10 @@ class Deletions:
             due = [(session, tries) for at, session, tries in self._later if at <= now]
             self._later = [later for later in self._later if later[0] > now]
         for session, tries in due:
-            self._put(session, partial(self._delete_unrecorded, session, tries))
+            self._put(session, partial(self._delete_unrecorded, session, tries), is_recorded=False)
 
     def _delete_doomed(self, session: Doomed) -> None:
-        account = self._account(session.account_id)
+        account = self._account(session.seat)
         if account is None or self._is_refused(account):  # it may come back; that is no fault of the session's
             self._rows.postpone(session, self._clock() + _jittered(_NOBODY_S), failed=False)
             return
@@ -147,16 +157,19 @@ class Deletions:
             with suppress(StorageUnavailable):  # then it will be deleted once more
                 self._rows.deleted(session)
 
+    def _account(self, seat: str) -> Account | None:
+        return next((account for account in self._accounts() if account.seat == seat), None)
+
     def _try(self, session: Session) -> str | None:
         """Delete upstream; why that failed, or None."""
-        account = self._account(session.account_id)
+        account = self._account(session.seat)
         if account is None:
             return "its account is gone"
         try:
             self._delete(account, session.name)
         except GatewayError as error:
             return error.code
-        log.debug("session.deleted", extra={"account": session.account_id})
+        log.debug("session.deleted", extra={"account": id_of(session.seat)})
         return None
 
 
@@ -165,4 +178,4 @@ def _jittered(seconds: float) -> float:
 
 
 def _left(session: Session, reason: str) -> None:
-    log.warning("session.left", extra={"account": session.account_id, "reason": reason})
+    log.warning("session.left", extra={"account": id_of(session.seat), "reason": reason})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -34,13 +36,14 @@ class Pool(Protocol):
     """What the office needs of the pool."""
 
     def accounts(self) -> Iterable[Account]: ...
+    def enabled(self) -> Iterable[Account]: ...
     def refused(self) -> Iterable[Account]: ...
     def accepted(self, account: Account) -> None: ...
-    def failed(self, account: Account, quota: QuotaClass, error: GatewayError) -> None: ...
+    def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None: ...
 
 
 class Office:
-    """Held by one worker at a time, by a row with a time limit."""
+    """Held by one worker at a time, by a row with a time limit; by one for each set of accounts on one database."""
 
     def __init__(
         self,
@@ -51,12 +54,12 @@ class Office:
         deletions: Deletions,
         crew: Crew,
         *,
-        refresh_token: Callable[[Account, float], None],
+        refresh_token: Callable[[Account, float], bool],
         probe: Callable[[Account], None],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`refresh_token` signs an account in anew if its token is older than so many seconds."""
+        """`refresh_token` signs an account in anew if its token is older than so many seconds, and says whether it has."""
         self._offices = offices
         self._workers = workers
         self._rows = rows
@@ -68,12 +71,15 @@ class Office:
         self._clock = clock
         self._watch = Watch(monotonic)
         self._next_probe: dict[Account, float] = {}
+        self._token_ages: dict[str, float] = {}  # by seat: at which its token is refreshed, drawn once for each
         self._sign_in_rests: dict[str, float] = {}  # by account: until when, after a failure
         self._busy: set[str] = set()  # accounts that a job is about
+        self._name = ""
 
     def serve(self, uses: Mapping[str, Use]) -> None:
         """Do what is due, if the office is ours. Raises StorageUnavailable."""
-        if not self._offices.take(_NAME, _TERM_S):
+        self._rename()
+        if not self._offices.take(self._name, _TERM_S):
             self._watch.forget()
             return
         now = self._clock()
@@ -88,21 +94,32 @@ class Office:
         self._tend_refused(uses, now)
 
     def leave(self) -> None:
-        self._offices.give_up(_NAME)
+        if self._name:
+            self._offices.give_up(self._name)
+
+    def _rename(self) -> None:
+        """Who has other accounts cannot do our work, nor we theirs."""
+        seats = sorted(account.seat for account in self._pool.accounts())
+        name = f"{_NAME} {hashlib.sha256(json.dumps(seats).encode()).hexdigest()}"
+        if name != self._name:
+            self.leave()
+            self._name = name
 
     def _tend_tokens(self, uses: Mapping[str, Use], now: float) -> None:
         refused = {account.id for account in self._pool.refused()}
-        for account in self._pool.accounts():
+        for account in self._pool.enabled():
             may_try = now >= self._sign_in_rests.get(account.id, 0.0)
             if may_try and account.id not in refused and is_in_use(uses, account.id, now):
-                age_s = jitter.uniform(*_TOKEN_AGE_S)
-                self._put(account, partial(self._refresh, account, age_s))
+                self._put(account, partial(self._refresh, account))
 
-    def _refresh(self, account: Account, age_s: float) -> None:
+    def _refresh(self, account: Account) -> None:
+        begun_at = self._clock()
+        age_s = self._token_ages.setdefault(account.seat, jitter.uniform(*_TOKEN_AGE_S))
         try:
-            self._refresh_token(account, age_s)
+            if self._refresh_token(account, age_s):
+                del self._token_ages[account.seat]
         except CredentialRefused as error:
-            self._pool.failed(account, "text", error)
+            self._pool.failed(account, "text", error, took_s=self._clock() - begun_at)
         except GatewayError as error:
             self._sign_in_rests[account.id] = self._clock() + _SIGN_IN_RESTS_S
             log.warning("token.not_refreshed", extra={"account": account.id, "code": error.code})

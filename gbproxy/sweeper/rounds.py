@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
 from gbproxy.domain.account import Account
@@ -39,6 +39,7 @@ class Pool(Protocol):
 
     def accounts(self) -> Iterable[Account]: ...
     def is_ready(self, account_id: str) -> bool: ...
+    def running(self) -> Mapping[str, int]: ...
 
 
 class Sweeper:
@@ -57,9 +58,13 @@ class Sweeper:
         *,
         take_over: Iterable[Callable[[], None]],
         warm: Callable[[], None],
+        patiently: Callable[[], AbstractContextManager[None]] = nullcontext,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`take_over`: each reads what other workers have learnt, and may raise StorageUnavailable."""
+        """`take_over`: each reads what other workers have learnt, and may raise StorageUnavailable.
+
+        `patiently`: within it the database is waited for longer than a request would.
+        """
         self._rows = rows
         self._workers = workers
         self._uses = uses
@@ -70,6 +75,7 @@ class Sweeper:
         self._take_over = tuple(take_over)
         self._crew = crew
         self._warm = warm
+        self._patiently = patiently
         self._is_warming = False
         self._clock = clock
         self._used: set[str] = set()  # since the last round
@@ -116,7 +122,8 @@ class Sweeper:
 
     def round(self) -> None:
         """What is to be done now. What cannot be reached is left for the next round."""
-        self._do(self._report, *self._take_over, self._deletions.go_on, self._tend_stock, self._tend_office)
+        with self._patiently():
+            self._do(self._report, *self._take_over, self._deletions.go_on, self._tend_stock, self._tend_office)
 
     def _do(self, *chores: Callable[[], None]) -> None:
         for chore in chores:
@@ -133,7 +140,7 @@ class Sweeper:
         self._stopping.set()
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(within_s / 4)
-        left: Collection[Session] = self._stock.close()
+        left: Collection[Session] = self._stock.close(within_s / 4)
         self._crew.end(within_s / 4)  # with what is being made
         with suppress(StorageUnavailable):
             self._office.leave()
@@ -150,7 +157,7 @@ class Sweeper:
             self.round()
 
     def _report(self) -> None:
-        self._workers.touch()
+        self._workers.touch(self._pool.running())
         used, self._used = self._used, set()
         try:
             self._uses.used(used, self._clock())

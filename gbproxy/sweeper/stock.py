@@ -28,7 +28,7 @@ _AGE_S = 900.0  # how long an unused session of the upstream's surely lives is n
 class Rows(Protocol):
     """What is recorded of sessions. Calls raise StorageUnavailable."""
 
-    def add(self, account_id: str, name: str, *, stock: bool) -> Session: ...
+    def add(self, seat: str, name: str, *, stock: bool) -> Session: ...
     def doom(self, session: Session) -> None: ...
 
 
@@ -54,18 +54,24 @@ class Stock:
         put: Callable[[Callable[[], None]], bool],
         discard: Callable[[Session], None],
         *,
-        on_failure: Callable[[Account, GatewayError], None] = lambda account, error: None,
+        size: int = SIZE,
+        on_failure: Callable[[Account, GatewayError, float], None] = lambda account, error, took_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`put` has a job done in the background; `discard` has a session deleted of which there is no record."""
+        """`put` has a job done in the background; `discard` has a session deleted of which there is no record.
+
+        `on_failure` is also told how many seconds it took.
+        """
         self._rows = rows
         self._open_session = open_session
         self._put = put
         self._discard = discard
+        self._size = size
         self._on_failure = on_failure
         self._clock = clock
         self._shelves: dict[Account, _Shelf] = {}  # by the account as it is: of a changed one nothing is used
         self._lock = threading.Lock()
+        self._openers: set[threading.Thread] = set()  # which make a session for a request
         self._closed = False
 
     def take(self, account: Account) -> Session | None:
@@ -83,13 +89,17 @@ class Stock:
         opening: Future[str] = Future()
 
         def work() -> None:
+            self._openers.add(threading.current_thread())
             try:
                 opening.set_result(self._open_session(account))
             except Exception as error:  # noqa: BLE001  it is raised where it is waited for
                 opening.set_exception(error)
+            finally:
+                self._openers.discard(threading.current_thread())
 
-        threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True).start()
+        opener = threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True)
         try:
+            opener.start()
             return opening.result()
         except GatewayError:
             raise
@@ -124,10 +134,14 @@ class Stock:
         for session, _ in shelf.ready:
             self._doom(session)
 
-    def close(self) -> list[Session]:
-        """Make no more, and hand out all that there is."""
+    def close(self, within_s: float = 0.0) -> list[Session]:
+        """Make no more, wait so long for what is being opened, and hand out all that there is."""
+        deadline = time.monotonic() + within_s
         with self._lock:
             self._closed = True
+        for opener in tuple(self._openers):
+            opener.join(max(0.0, deadline - time.monotonic()))
+        with self._lock:
             left = [session for shelf in self._shelves.values() for session, _ in shelf.ready]
             self._shelves.clear()
         return left
@@ -138,7 +152,7 @@ class Stock:
             with self._lock:
                 shelf = self._shelves.setdefault(account, _Shelf())
                 there = max(0, len(shelf.ready) - beyond) + shelf.making
-                if self._closed or self._clock() < shelf.rests_until or there >= SIZE:
+                if self._closed or self._clock() < shelf.rests_until or there >= self._size:
                     return
                 shelf.making += 1
             put = False
@@ -153,12 +167,13 @@ class Stock:
 
     def _make(self, account: Account, shelf: _Shelf) -> None:
         name: str | None = None
+        begun_at = self._clock()
         try:
             if not self._closed:
                 name = self._open_session(account)
         except GatewayError as error:
             log.info("stock.failed", extra={"account": account.id, "code": error.code})
-            self._on_failure(account, error)
+            self._on_failure(account, error, self._clock() - begun_at)
         finally:
             if name is None:
                 with self._lock:
@@ -171,14 +186,14 @@ class Stock:
         """Put a session on its shelf, if that is still there and has room; nothing that was made is lost sight of."""
         made: Session | None = None
         try:
-            made = self._rows.add(account.id, name, stock=True)
+            made = self._rows.add(account.seat, name, stock=True)
         except StorageUnavailable:
             with self._lock:
                 shelf.rests_until = self._clock() + _RETRY_S
         finally:
             is_wanted = self._put_on(account, shelf, made)
         if made is None:
-            self._discard(Session(name, account.id, name, ""))
+            self._discard(Session(name, account.seat, name, ""))
         elif not is_wanted:
             self._doom(made)
 
@@ -186,7 +201,7 @@ class Stock:
         """Whether the shelf is still there to take it."""
         with self._lock:
             shelf.making -= 1
-            has_room = not self._closed and self._shelves.get(account) is shelf and len(shelf.ready) < SIZE
+            has_room = not self._closed and self._shelves.get(account) is shelf and len(shelf.ready) < self._size
             if has_room and made is not None:
                 shelf.ready.append((made, self._clock() - jitter.uniform(0, _AGE_S / 4)))
             return has_room

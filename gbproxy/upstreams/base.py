@@ -31,8 +31,11 @@ class Upstream(Protocol):
         """
         ...
 
-    def sign_in_ahead(self, account: Account, older_than_s: float) -> None:
-        """Renew what the account signs in with if that is older; requests go on with the old one meanwhile."""
+    def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
+        """Renew what the account signs in with if that is older; requests go on with the old one meanwhile.
+
+        Returns whether there is a new one.
+        """
         ...
 
     def warm(self) -> None:

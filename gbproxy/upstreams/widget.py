@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -29,10 +30,13 @@ from gbproxy.errors import (
     UpstreamProtocolError,
     UpstreamUnclear,
 )
+from gbproxy.observability import trace
+from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
+from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.reading import AnswerReading
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.upstreams.widget_auth import Token, WidgetAuth
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,11 @@ log = logging.getLogger(__name__)
 _MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
 _NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused at the door
 _WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions")
+_WORDS = {  # what metrics call a verb
+    "widgetCreateSession": "createSession",
+    "widgetListSessions": "listSessions",
+    "widgetDeleteSession": "deleteSession",
+}
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
 
@@ -60,8 +69,9 @@ class WidgetSettings:
 class Widget:
     """The port `Upstream`, filled by the widget API."""
 
-    def __init__(self, outbound: Outbound, auth: WidgetAuth, settings: WidgetSettings) -> None:
+    def __init__(self, outbound: Outbound, auth: WidgetAuth, settings: WidgetSettings, meter: Meter = SILENT) -> None:
         self._outbound = outbound
+        self._meter = meter
         self._auth = auth
         self._settings = settings
         self._fixed_headers = _fixed_headers(settings)
@@ -86,8 +96,8 @@ class Widget:
         listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
         self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
 
-    def sign_in_ahead(self, account: Account, older_than_s: float) -> None:
-        self._auth.refresh_ahead(account, older_than_s)
+    def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
+        return self._auth.refresh_ahead(account, older_than_s)
 
     def warm(self) -> None:
         self._outbound.warm(self._settings.api_base_url)
@@ -102,11 +112,16 @@ class Widget:
         """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said."""
         body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
         url = self._url("widgetStreamAssist") + ("?alt=sse" if self._settings.framing == "sse" else "")
-        for is_last in (False, True):
-            bearer = self._bearer(account)
+        tokens = _Tokens(self._auth, account)
+        while True:
+            bearer = _not_taken(tokens.next)
             said = False
+            trace.current().asks()
             try:
-                with self._outbound.stream("POST", url, self._headers(bearer), body) as reply:
+                with (
+                    UpstreamCall(self._meter, "streamAssist"),
+                    self._outbound.stream("POST", url, self._headers(bearer), body) as reply,
+                ):
                     if reply.status != 200:
                         error = failures.from_reply(reply.status, reply.headers, reply.read_body())
                         error.was_taken = reply.status not in _NOT_TAKEN
@@ -120,38 +135,28 @@ class Widget:
                             yield FLUSH
                 return
             except TokenRefused as error:
-                self._auth.discard(account, bearer)
-                if is_last or said:
+                trace.current().phase = Phase.CONNECTING  # signing in again
+                if not tokens.may_try_another() or said:
                     raise _refused(error) from error
-
-    def _bearer(self, account: Account) -> str:
-        try:
-            return self._auth.bearer(account)
-        except GatewayError as error:
-            error.was_taken = False
-            raise
 
     def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
         body = self._body(account, request)
-        bearer = self._auth.bearer(account)
-        try:
-            return self._post(bearer, verb, body)
-        except TokenRefused:
-            self._auth.discard(account, bearer)
-        bearer = self._auth.bearer(account)
-        try:
-            return self._post(bearer, verb, body)
-        except TokenRefused as error:
-            self._auth.discard(account, bearer)
-            raise _refused(error) from error
+        tokens = _Tokens(self._auth, account)
+        while True:
+            try:
+                return self._post(tokens.next(), verb, body)
+            except TokenRefused as error:
+                if not tokens.may_try_another():
+                    raise _refused(error) from error
 
     def _post(self, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
-        reply = self._outbound.call("POST", self._url(verb), self._headers(bearer), body)
         denied = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
-        if reply.status != 200:
-            raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
-        return _object(reply, denied)
+        with UpstreamCall(self._meter, _WORDS[verb]):
+            reply = self._outbound.call("POST", self._url(verb), self._headers(bearer), body)
+            if reply.status != 200:
+                raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
+            return _object(reply, denied)
 
     def _assist_request(self, prompt: str, model: Model, session: str) -> dict[str, object]:
         request: dict[str, object] = {
@@ -178,6 +183,44 @@ class Widget:
 
     def _headers(self, bearer: str) -> dict[str, str]:
         return {**self._fixed_headers, "Authorization": f"Bearer {bearer}"}
+
+
+@dataclass(slots=True)
+class _Tokens:
+    """The tokens that one call tries: until one is refused whose sign-in began after the first refusal.
+
+    That says something about the account; what was signed before may have been as bad as the one that was refused.
+    """
+
+    _auth: WidgetAuth
+    _account: Account
+    _token: Token | None = None
+    _refused_at: float | None = None
+    _after: float = -math.inf
+
+    def next(self) -> str:
+        self._token = self._auth.token(self._account, self._after)
+        return self._token.bearer
+
+    def may_try_another(self) -> bool:
+        """The last one was refused."""
+        if self._token is None:
+            return True
+        refused_at = self._auth.discard(self._account, self._token.bearer)
+        if self._refused_at is None:
+            self._refused_at = refused_at
+            return True
+        self._after = self._refused_at
+        return self._token.born_at < self._refused_at
+
+
+def _not_taken(sign_in: Callable[[], str]) -> str:
+    """A question whose sign-in fails has not been asked."""
+    try:
+        return sign_in()
+    except GatewayError as error:
+        error.was_taken = False
+        raise
 
 
 def _fixed_headers(settings: WidgetSettings) -> Mapping[str, str]:

@@ -38,8 +38,8 @@ class FakeUpstream:
     def probe(self, account: Account) -> None:
         pass
 
-    def sign_in_ahead(self, account: Account, older_than_s: float) -> None:
-        pass
+    def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
+        return False
 
     def warm(self) -> None:
         pass

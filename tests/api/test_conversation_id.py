@@ -12,8 +12,10 @@ from flask import Blueprint, Flask, Response
 from gbproxy.api import auth, lifecycle, openai_chat
 from gbproxy.api.cors import Cors
 from gbproxy.api.sse import Responder
+from gbproxy.callers import Keyring
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Started, TextDelta, Usage
+from gbproxy.domain.principal import ApiKey
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError
 from gbproxy.observability import trace
 from tests.serving import KEY, InProcess
@@ -42,11 +44,21 @@ class FakeGateway:
         yield Done()
 
 
+class NoRows:
+    """There are no stored keys."""
+
+    def version(self) -> int:
+        return 0
+
+    def all(self) -> list[ApiKey]:
+        return []
+
+
 @contextmanager
 def surface(gateway: FakeGateway) -> Iterator[InProcess]:
     app = Flask("gbproxy")
     lifecycle.install(app, max_body_bytes=1 << 20, cors=Cors(["*"]))
-    check_key = auth.required(auth.Keys([KEY, OTHER_KEY]))
+    check_key = auth.required(Keyring([KEY, OTHER_KEY], NoRows()))
     chat: Blueprint = openai_chat.blueprint(gateway, Responder(limit=10, heartbeat_s=10), check_key)  # type: ignore[arg-type]
     app.register_blueprint(chat)
     app.get("/")(lambda: Response("ok"))

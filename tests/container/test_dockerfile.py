@@ -59,7 +59,13 @@ def test_two_stages_on_one_base_and_the_packages_are_installed_by_their_hashes()
     installs = [arguments for word, arguments in builder if word == "RUN" and " install " in arguments]
     assert all("--require-hashes" in install or "--no-deps --no-build-isolation ." in install for install in installs)
     assert not [word for word, _ in final if word == "RUN"]
-    assert [arguments.split()[0] for word, arguments in final if word == "COPY"] == ["--from=builder"]
+    assert all(arguments.startswith("--from=builder ") for word, arguments in final if word == "COPY")
+
+
+def test_a_volume_for_the_database_is_the_gateway_s_own() -> None:
+    assert f"--from=builder --chown={last('USER')} /build/data /data" in [
+        arguments for word, arguments in stages()[-1] if word == "COPY"
+    ]
 
 
 def test_it_runs_as_a_number_that_is_not_root() -> None:

@@ -18,7 +18,7 @@ TEXTS = [*PAGES, *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "conf"
 
 # Directories of somebody's machine (not a container's), hosts of package registries. Brackets keep the words themselves out of this file.
 FORBIDDEN = (
-    r"(?<![\w.:])(?<!--tmpfs )/(?:wor[k]|roo[t]|mn[t]|User[s]|home/(?!cid/)|tm[p])\b",
+    r"(?<![\w.:])(?<!tmpfs )(?<!tmpfs: )/(?:wor[k]|roo[t]|mn[t]|User[s]|home/(?!cid/)|tm[p])\b",
     r"\.\./share[d]",
     r"\b(?:pyp[i]|pythonhoste[d]|npmj[s]|yarnpk[g]|docke[r]hub)\.(?:org|com|io)",
     r"\b(?:deb\.debia[n]|archive\.ubunt[u]|proxy\.golan[g])\.",

@@ -10,13 +10,14 @@ from typing import Any, get_type_hints
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-from gbproxy.api import lifecycle, openai_request
+from gbproxy.api import openai_request
 from gbproxy.app import create_app
-from gbproxy.cli import read_env_file
+from gbproxy.cli.environment import read_env_file
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.errors import BadRequest
 from gbproxy.settings import DO_NOTHING, NOT_YET, SettingsError, documented, load
 from gbproxy.simulator import SWITCH_VALUES, Simulator, script_from_json
+from gbproxy.web import body
 from tests.docs import code_facts
 from tests.docs.markdown import ROOT, Block, Page, code
 
@@ -112,7 +113,7 @@ def test_every_endpoint_stands_in_the_table_and_no_other() -> None:
             bare = path.removeprefix("/v1")
             told |= {(method, p) for method in methods.split(", ") for p in (path, bare)}
 
-    app = create_app(load({"API_KEYS": KEY}, built_in_names()))
+    app = create_app(load({"API_KEYS": KEY, "ADMIN_KEY": f"{KEY}-admin"}, built_in_names()))
 
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", "{}", rule.rule))
@@ -133,7 +134,9 @@ def test_every_header_of_our_own_is_explained() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy/api").glob("*.py"))
     own = set(re.findall(r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After|X-Conversation-Id)"', sources))
 
-    assert {code(name)[0] for name, *_ in README.section("Response headers").rows()} == own
+    own |= set(re.findall(r"x-ratelimit-[a-z]+-(?:requests|tokens)", sources))
+
+    assert {each for name, *_ in README.section("Response headers").rows() for each in code(name)} == own
 
 
 def test_the_models_are_those_of_the_catalogue() -> None:
@@ -181,7 +184,7 @@ def test_the_body_has_the_time_that_is_told() -> None:
     told = re.search(r"for the body (\d+) seconds\s+and one more for each (\d+) KiB", README.section("Long calls").text)
 
     assert told is not None
-    assert (int(told[1]), int(told[2]) * 1024) == (lifecycle._BODY_S, lifecycle._BODY_BYTES_A_SECOND)
+    assert (int(told[1]), int(told[2]) * 1024) == (body.BODY_S, body.BODY_BYTES_A_SECOND)
 
 
 def test_the_command_for_the_container_is_that_of_make() -> None:

@@ -12,17 +12,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gbproxy.app import EXTENSION, create_app
+from gbproxy.settings import load
 from gbproxy.simulator import Simulator
 from tests.docs.markdown import Block, Page
-from tests.serving import Served, serving
+from tests.serving import KEY, Served, serving
 
+ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 EXAMPLES = Page.read("README.md").blocks("bash", "python")
+ADMINISTRATION = Page.read("docs/admin.md").blocks("bash")
 
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
     """What the README has its reader export."""
-    with Simulator(seed=1) as simulator, serving(simulator.environment()) as gateway:
+    with Simulator(seed=1) as simulator, serving(simulator.environment(), ADMIN_KEY=ADMIN_KEY) as gateway:
         yield _exported(gateway, simulator)
 
 
@@ -32,6 +36,8 @@ def _exported(gateway: Served, simulator: Simulator) -> dict[str, str]:
         **own,
         "OPENAI_BASE_URL": f"{gateway.url}/v1",
         "OPENAI_API_KEY": gateway.key,
+        "GATEWAY": gateway.url,
+        "ADMIN_KEY": ADMIN_KEY,
         "SIMULATOR": simulator.url,
         "PYTHONIOENCODING": "utf-8",
     }
@@ -46,6 +52,42 @@ def test_an_example_runs_as_it_stands(example: Block, environment: dict[str, str
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert SENSIBLE[example.title](ended.stdout), ended.stdout
+
+
+def test_the_examples_of_the_admin_page_run_one_after_the_other(environment: dict[str, str]) -> None:
+    _require_curl()
+    script = "\n".join(block.text for block in ADMINISTRATION)
+
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert '"status":"valid"' in ended.stdout
+    assert "CSE" not in ended.stdout
+
+
+def test_every_route_of_administrators_has_an_example() -> None:
+    app = create_app(load({"API_KEYS": KEY, "ADMIN_KEY": ADMIN_KEY, "HOST": "127.0.0.1"}))
+    served = {
+        (method, re.sub(r"<[^>]+>", "{}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule.startswith("/api/")
+    }
+    app.extensions[EXTENSION].close()
+
+    assert {_call(block.text) for block in ADMINISTRATION} == served
+
+
+def _call(example: str) -> tuple[str, str]:
+    """The method and path that an example calls."""
+    path = re.search(r'"\$GATEWAY([^"]*)"', example)
+    method = re.search(r"-X ([A-Z]+)", example)
+    assert path is not None
+    shown = re.sub(r"(?<=/accounts/)(?!import$)[^/]+|(?<=/keys/)[^/]+", "{}", path[1])
+    return method[1] if method else "POST" if " -d " in example else "GET", shown
 
 
 def test_every_example_is_looked_at() -> None:
@@ -128,6 +170,24 @@ def _two_ignored(output: str) -> bool:
     return "x-gbproxy-ignored: temperature, max_tokens\n" in output
 
 
+def _an_account(output: str) -> bool:
+    added = json.loads(output)
+    return (added["name"], added["state"], added["source"]) == ("carla", "ready", "db") and "CSE" not in output
+
+
+def _all_accounts(output: str) -> bool:
+    return "default" in [account["name"] for account in json.loads(output)["accounts"]]
+
+
+def _a_key(output: str) -> bool:
+    made = json.loads(output)
+    return made["key"].startswith("sk-") and made["rate_limit"] == "60/hour"
+
+
+def _an_import(output: str) -> bool:
+    return json.loads(output)["created"] == ["account-5678901234"] and "CSE" not in output
+
+
 def _blocked_then_slow(output: str) -> bool:
     decoder, rest, found = json.JSONDecoder(), output, []
     while rest := rest.strip():
@@ -151,5 +211,9 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "several at once": _sky_and_sea,
     "with the model's thoughts": _thoughts_first,
     "what of this request is ignored?": _two_ignored,
+    "add an account": _an_account,
+    "how are they?": _all_accounts,
+    "whatever was copied: what would become of it?": _an_import,
+    "a key for one laptop: it is shown this once": _a_key,
     "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
 }

@@ -38,6 +38,12 @@ WORDS = {
     "the credentials are refused": "凭证被拒绝",
     "nothing, or a 5xx": "什么都没说，或 5xx",
     "it failed, without a reason": "失败，没有理由",
+    "the page's address": "页面的地址",
+    "a request of the page, such as `getoxsrf?csesidx=…`": "页面的一个请求，例如 `getoxsrf?csesidx=…`",
+    "a request `widget…`": "一个 `widget…` 请求",
+    "many requests": "许多请求",
+    "cookies": "cookie",
+    "accounts": "账号",
 }
 
 
@@ -106,7 +112,7 @@ def test_log_levels_are_the_same() -> None:
 
 @PAGES
 def test_every_setting_endpoint_error_and_event_is_named(page: Page) -> None:
-    app = create_app(load({"API_KEYS": "sk-9f2c41d07ab84e5e11"}, built_in_names()))
+    app = create_app(load({"API_KEYS": "sk-9f2c41d07ab84e5e11", "ADMIN_KEY": "ak-5b3c9e71d2f84a60"}, built_in_names()))
     served = {re.sub(r"<(?:\w+:)?\w+>", "{}", rule.rule) for rule in app.url_map.iter_rules()}
     settings = {name for setting in documented() for name in (setting.name, *setting.aliases)} | NOT_YET
     errors = {name for _, name in code_facts.errors()}

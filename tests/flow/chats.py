@@ -6,14 +6,13 @@ import itertools
 import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from gbproxy.simulator import RecordedRequest, Session, Simulator
-from tests.serving import KEY, Asking, Reply, Served, serving
+from tests.serving import GUNICORN, KEY, Asking, Reply, Served, serving
 
 NAMES = ("first", "second", "third")
 _MORE = (*NAMES, "fourth")
@@ -81,32 +80,9 @@ def used_sessions(upstream: Simulator) -> list[Session]:
 
 @contextmanager
 def one_at_a_time(upstream: Simulator) -> Iterator[None]:
-    """At the end: no session was ever asked while an answer was still under way in it.
-
-    `most_at_once` would not do: the simulator counts an answer a moment longer than its last byte is on its way, and by
-    then a quick client has asked again.
-    """
-    ended = threading.Event()
-    asked_at_once: set[str] = set()
-
-    def look() -> bool:
-        for session in upstream.sessions.values():
-            if session.running > 1 and sum(not turn.complete for turn in session.asked[-session.running :]) > 1:
-                asked_at_once.add(session.id)
-        return ended.is_set()
-
-    def watch() -> None:
-        while not upstream.wait_for(look, 0.1):
-            pass
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-    assert asked_at_once == set()
+    """At the end: no session was ever asked while an answer was still under way in it."""
+    yield
+    assert [session.id for session in upstream.sessions.values() if session.most_at_once > 1] == []
 
 
 def holds(prompt: str, messages: list[dict[str, Any]]) -> bool:
@@ -130,15 +106,37 @@ def until(true: Callable[[], object], timeout_s: float = 10.0, every_s: float = 
 
 
 @contextmanager
-def killed_in_the_end(environment: Mapping[str, str], **overrides: str) -> Iterator[Served]:
+def killed_in_the_end(
+    environment: Mapping[str, str], *, command: Sequence[str] = GUNICORN, **overrides: str
+) -> Iterator[Served]:
     """A gateway with a database of its own, for tests in which nothing hangs on how it ends: that costs it a second."""
-    with serving(environment, **overrides) as gateway:
+    with serving(environment, command=command, **overrides) as gateway:
         gateway.key = KEY
         try:
             yield gateway
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(gateway.pid, signal.SIGKILL)
+
+
+@contextmanager
+def only(gateway: Served, worker: int) -> Iterator[None]:
+    """Nobody but this worker answers."""
+    others = gateway.worker_pids() - {worker}
+    assert worker in gateway.worker_pids()
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def workers(gateway: Served, count: int) -> list[int]:
+    """The workers' process ids, once there are so many."""
+    until(lambda: len(gateway.worker_pids()) == count)
+    return sorted(gateway.worker_pids())
 
 
 class Chat:

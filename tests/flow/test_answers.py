@@ -240,6 +240,7 @@ def test_a_prompt_that_is_too_long_is_refused_before_it_is_sent() -> None:
     assert exceeds.status == 400
     assert exceeds.error["code"] == "context_length_exceeded"
     assert exceeds.error["param"] == "messages"
+    assert "x-gbproxy-attempts" not in exceeds.headers
 
 
 @streamed_or_not

@@ -17,8 +17,10 @@ from gbproxy.domain.models import Catalogue
 from gbproxy.domain.session import Session
 from gbproxy.errors import CredentialRefused, GatewayError, QuotaExhausted, UpstreamOverloaded
 from gbproxy.gateway import Gateway
+from gbproxy.limiting import Limiter, Rules
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.simulator import Action, Simulator, answer, denied, html_error, overloaded, quota
+from gbproxy.storage.memory_counters import MemoryCounters
 from gbproxy.upstreams.widget import Widget, WidgetSettings
 from gbproxy.upstreams.widget_auth import WidgetAuth
 from tests.flow.chats import NAMES, asked, csesidx
@@ -76,6 +78,7 @@ class House:
                 widget,
                 Conversations(rows, session_timeout_s=0, discard=lambda session: None, clock=self.clock),
                 NothingAhead(widget),
+                Limiter(MemoryCounters(self.clock), Rules()),
                 pause=lambda seconds: None,
             )
             for pool in self._workers.pools

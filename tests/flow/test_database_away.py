@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
+from gbproxy.domain.principal import ApiKey, digest
 from gbproxy.simulator import Rst, Text, answer
+from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.database import Database
 from tests.databases import PostgreSQL
 from tests.flow.chats import (
     Chat,
@@ -25,6 +28,7 @@ from tests.flow.chats import (
 from tests.serving import SharedUpstream
 
 SECRET = "a-secret-key-for-tests-1"
+STORED_KEY, UNKNOWN_KEY = "sk-test-stored-0a1b2c3d", "sk-test-unknown-0a1b2c3d"
 Record = Callable[[str, object], None]
 
 
@@ -64,6 +68,10 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
             ]
             assert upstream.wait_for(lambda: upstream.open_streams == 2)
 
+            with closing(Database(environment["DATABASE_URL"])) as database:
+                ApiKeyRows(database).add(ApiKey("1", "known", digest(STORED_KEY), 0.0))
+            known = [one.request("GET", "/v1/models", headers={"x-api-key": STORED_KEY})]
+
             with away(server):
                 finished = [stream.result() for stream in streams]
                 begun_at = time.monotonic()
@@ -73,6 +81,9 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
                 by_id = one.ask("Go on.", headers={"X-Conversation-Id": str(waiting.conversation)})
                 upstream.script(Rst(), csesidx=csesidx(upstream, "first"))
                 elsewhere = one.ask(topic())
+                known.append(one.request("GET", "/v1/models", headers={"x-api-key": STORED_KEY}))
+                unknown = one.request("GET", "/v1/models", headers={"x-api-key": UNKNOWN_KEY})
+                one.wait_for_event("api_keys.behind")
                 without = used_sessions(upstream)
 
         for gateway in (one, other):
@@ -98,6 +109,10 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
         assert asked(upstream).count("second") >= 1
         assert (by_id.status, by_id.error["code"]) == (503, "storage_unavailable")
         assert by_id.headers["Retry-After"] == "2"
+        assert [reply.status for reply in known] == [200, 200]
+        assert (unknown.status, unknown.error["code"]) == (503, "storage_unavailable")
+        assert unknown.headers["Retry-After"] == "2"
+        assert one.request("GET", "/v1/models", headers={"x-api-key": UNKNOWN_KEY}).status == 401
         for events in logged.values():
             assert {"database.unavailable", "conversation.unavailable"} <= events
         assert crashed == []

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from tests.flow.chats import (
     holds,
     killed_in_the_end,
     one_at_a_time,
+    only,
     session_of,
     text_of,
     texts_by_session,
@@ -55,6 +56,7 @@ from tests.flow.chats import (
     until,
     used_sessions,
     user,
+    workers,
 )
 from tests.serving import KEY, Reply, Served, SharedUpstream, serving
 
@@ -90,26 +92,6 @@ def on(url: str, upstream: Simulator, count: int = 2) -> dict[str, str]:
     """The environment of a gateway on that database with so many accounts."""
     common = {"ACCOUNT_ORDER": "first", "ACCOUNT_CONCURRENCY": "100", "API_KEYS": f"{KEY},{OTHER_KEY}"}
     return accounts(upstream, count) | common | {"DATABASE_URL": url, "SECRET_KEY": SECRET}
-
-
-@contextmanager
-def only(gateway: Served, worker: int) -> Iterator[None]:
-    """Nobody but this worker answers."""
-    others = gateway.worker_pids() - {worker}
-    assert worker in gateway.worker_pids()
-    for other in others:
-        os.kill(other, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for other in others:
-            os.kill(other, signal.SIGCONT)
-
-
-def workers(gateway: Served, count: int) -> list[int]:
-    """The workers' process ids, once there are so many."""
-    until(lambda: len(gateway.worker_pids()) == count)
-    return sorted(gateway.worker_pids())
 
 
 def alive(upstream: Simulator) -> list[Session]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from gbproxy.simulator import End, Fin, Head, Simulator, Speech, Text, answer
-from gbproxy.sweeper import stock
 from tests.flow.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
 from tests.serving import Front, Served, SharedUpstream, fronting, in_process
 
@@ -78,9 +77,13 @@ def test_connections_are_used_again(gateway: Served, upstream: SharedUpstream) -
 
 @pytest.mark.parametrize("path", ["widgetCreateSession", "widgetStreamAssist"])
 @streamed_or_not
-def test_a_redirect_is_not_followed_with_the_token(path: str, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stock, "SIZE", 0)  # the request itself opens its session
-    with Simulator() as elsewhere, Simulator() as upstream, in_process(upstream.environment()) as gateway:
+def test_a_redirect_is_not_followed_with_the_token(path: str, stream: bool) -> None:
+    # Without stock the request itself opens its session.
+    with (
+        Simulator() as elsewhere,
+        Simulator() as upstream,
+        in_process(upstream.environment(), stock_size=0) as gateway,
+    ):
         target = f"{elsewhere.url}/v1alpha/locations/global/{path}"
         upstream.script(Head(307, {"Location": target}), End(), path=path, times=2)
 

@@ -49,7 +49,6 @@ from gbproxy.simulator import (
     thoughts_only,
     u_token_only,
 )
-from gbproxy.sweeper import stock
 from tests.flow.chats import used_sessions
 from tests.flow.texts import CJK, EMOJI
 from tests.serving import DONE, LogLine, Reply, Served, SharedUpstream, in_process
@@ -238,7 +237,7 @@ def test_a_passing_failure_is_not_seen_when_the_second_try_succeeds(
 
 
 @streamed_or_not
-def test_a_denial_in_a_session_of_the_request_s_own_is_told(stream: bool, without_stock: None) -> None:
+def test_a_denial_in_a_session_of_the_request_s_own_is_told(stream: bool) -> None:
     with Simulator() as upstream, in_process(upstream.environment()) as gateway:
         upstream.script(*http_error(403, "PERMISSION_DENIED"))
 
@@ -261,12 +260,6 @@ def test_an_answer_without_content_is_told_at_once(gateway: Served, upstream: Sh
 SIGN_IN, OPENING = "getoxsrf", "widgetCreateSession"
 
 
-@pytest.fixture
-def without_stock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each request of an app in this process opens its own session, and nothing else does."""
-    monkeypatch.setattr(stock, "SIZE", 0)
-
-
 @streamed_or_not
 @pytest.mark.parametrize(
     ("path", "script"),
@@ -279,9 +272,9 @@ def without_stock(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_passing_failure_on_the_way_to_the_answer_is_tried_once_more(
-    script: tuple[Action, ...], path: str, stream: bool, without_stock: None
+    script: tuple[Action, ...], path: str, stream: bool
 ) -> None:
-    with Simulator() as upstream, in_process(upstream.environment()) as gateway:
+    with Simulator() as upstream, in_process(upstream.environment(), stock_size=0) as gateway:
         upstream.script(*script, path=path)
         upstream.script(*answer("All is well."))
 

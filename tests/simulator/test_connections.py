@@ -282,7 +282,7 @@ print("done")
 
 
 def test_it_works_under_gevents_patching_too() -> None:
-    code = UNDER_GEVENT.replace("tests_client", __package__ + ".client")
+    code = UNDER_GEVENT.replace("tests_client", "tests.simulator.client")
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False, env=_environment()
     )

@@ -12,11 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import delete
 
-from gbproxy.conversations import Rows
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
-from tests.conversation_machine import ConversationMachine
+from tests.conversation_machine import ConversationMachine, ExpiringRows
 from tests.databases import Open
 
 _SETTINGS = settings(
@@ -28,7 +27,7 @@ def test_no_session_ever_holds_what_its_conversation_does_not(database: Database
     workers = [database, opened(url)]
 
     class OverRows(ConversationMachine):
-        def open_rows(self, clock: Callable[[], float]) -> AbstractContextManager[Sequence[Rows]]:
+        def open_rows(self, clock: Callable[[], float]) -> AbstractContextManager[Sequence[ExpiringRows]]:
             database.change(delete(tables.sessions))
             return nullcontext([_rows(worker, name, clock) for worker, name in zip(workers, "ab", strict=True)])
 

@@ -9,19 +9,32 @@ from pathlib import Path
 
 import pytest
 
+from gbproxy.accounts import Standing
+from gbproxy.errors import BadRequest
+from gbproxy.storage.changes import Changes
+from gbproxy.storage.checks import Checks, Seen
 from gbproxy.storage.credentials import NameTaken, StoredAccount, StoredAccounts, Switches
 from gbproxy.storage.database import Database
 from gbproxy.storage.renewals import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.states import StateRows
 from tests.storage.clock import Clock
 
 COOKIE, OTHER_COOKIE, BEARER = "CSE.the-secret-cookie", "COS.the-other-cookie", "eyJ.the-secret-bearer"
 DIGEST, OTHER_DIGEST = "d" * 64, "e" * 64
 
+ANNA = "0123456789abcdef:anna"
+
 
 @pytest.fixture
 def accounts(database: Database, cipher: Cipher, clock: Clock) -> StoredAccounts:
     return StoredAccounts(database, cipher, clock)
+
+
+@pytest.fixture
+def changes(database: Database) -> Changes:
+    return Changes(database)
 
 
 def added(accounts: StoredAccounts, name: str = "anna") -> StoredAccount:
@@ -44,28 +57,20 @@ def test_an_account_is_changed(accounts: StoredAccounts, clock: Clock) -> None:
     changed = replace(stored.account, name="anna 2", secure_c_ses="CSE.new", host_c_oses=None)
     clock.now += 5
 
-    assert accounts.change(changed)
+    told = accounts.change(stored.account.id, lambda known: replace(known, account=changed, is_active=False))
 
-    assert accounts.list() == [replace(stored, account=changed, updated_at=clock())]
-
-
-def test_an_account_is_disabled_and_enabled(accounts: StoredAccounts) -> None:
-    stored = added(accounts)
-
-    told = [accounts.enable(stored.account.id, False), accounts.list()[0].is_active]
-    told += [accounts.enable(stored.account.id, True), accounts.list()[0].is_active]
-
-    assert told == [True, False, True, True]
+    assert told == replace(stored, account=changed, is_active=False, updated_at=clock())
+    assert accounts.list() == [told]
 
 
-def test_what_does_not_exist_is_not_changed(accounts: StoredAccounts) -> None:
+def test_what_does_not_exist_is_not_changed(accounts: StoredAccounts, changes: Changes) -> None:
     stored = added(accounts)
     accounts.remove(stored.account.id)
+    version = changes.version("accounts")
 
-    assert not accounts.change(stored.account)
-    assert not accounts.enable(stored.account.id, True)
+    assert accounts.change(stored.account.id, lambda known: known) is None
     assert not accounts.remove(stored.account.id)
-    assert accounts.list() == []
+    assert (accounts.list(), changes.version("accounts")) == ([], version)
 
 
 def test_a_name_is_given_once(accounts: StoredAccounts) -> None:
@@ -75,22 +80,70 @@ def test_a_name_is_given_once(accounts: StoredAccounts) -> None:
     with pytest.raises(NameTaken):
         added(accounts)
     with pytest.raises(NameTaken):
-        accounts.change(replace(ben.account, name="anna"))
+        accounts.change(ben.account.id, lambda known: replace(known, account=replace(known.account, name="anna")))
     assert [stored.account.name for stored in accounts.list()] == ["anna", "ben"]
+
+
+def test_a_change_that_is_refused_leaves_all_as_it_was(accounts: StoredAccounts, changes: Changes) -> None:
+    stored = added(accounts)
+    version = changes.version("accounts")
+
+    def refuse(known: StoredAccount) -> StoredAccount:
+        raise BadRequest("no")
+
+    with pytest.raises(BadRequest):
+        accounts.change(stored.account.id, refuse)
+    assert (accounts.list(), changes.version("accounts")) == ([stored], version)
+
+
+def test_each_change_is_told(accounts: StoredAccounts, changes: Changes, database: Database) -> None:
+    versions = [changes.version("accounts")]
+    id_ = added(accounts).account.id
+    versions.append(changes.version("accounts"))
+    accounts.change(id_, lambda known: replace(known, is_active=False))
+    versions.append(changes.version("accounts"))
+    Switches(database).enable("default", False)
+    versions.append(changes.version("accounts"))
+    accounts.remove(id_)
+    versions.append(changes.version("accounts"))
+
+    assert versions == sorted(set(versions))
+    assert changes.version("keys") == 0
 
 
 def test_an_account_goes_with_all_that_belongs_to_it(
     accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock
 ) -> None:
-    id_ = added(accounts).account.id
+    account = added(accounts).account
     cookies, tokens, switches = CookieRows(database, cipher), TokenRows(database, cipher), Switches(database)
-    cookies.keep(id_, RenewedCookies(DIGEST, COOKIE, None, clock()))
-    tokens.keep(id_, StoredToken(DIGEST, BEARER, clock()))
-    switches.enable(id_, False)
+    cookies.keep(account.seat, RenewedCookies(DIGEST, COOKIE, None, clock()))
+    tokens.keep(account.seat, StoredToken(DIGEST, BEARER, clock()))
+    switches.enable(account.id, False)
+    checks = Checks(database, clock)
+    checks.note(account.id, DIGEST, "valid")
+    states = StateRows(database, clock, Standing)
+    states.publish(Standing(account.seat, "text", "cooling", clock() + 60, changed_at=clock()))
+    states.used([account.id], clock())
+    SessionRows(database, clock, lambda: "worker").add(account.seat, "sessions/1", stock=True)
 
-    assert accounts.remove(id_)
+    assert accounts.remove(account.id)
 
     assert (cookies.read(), tokens.read(), switches.disabled()) == ({}, {}, frozenset())
+    assert (checks.read(), checks.sign_ins(), states.read(), states.uses()) == ({}, {}, [], {})
+    assert SessionRows(database, clock, lambda: "worker").all_sessions(10) == []
+
+
+def test_what_was_last_seen_of_a_credential_is_remembered(database: Database, cipher: Cipher, clock: Clock) -> None:
+    checks = Checks(database, clock)
+    checks.note("anna", DIGEST, "unknown", "no connection")
+    clock.now += 1
+
+    seen = checks.note("anna", OTHER_DIGEST, "refused", "Renew it.")
+    TokenRows(database, cipher).keep("ben", StoredToken(DIGEST, BEARER, clock()))
+
+    assert seen == Seen(OTHER_DIGEST, "refused", "Renew it.", clock())
+    assert checks.read() == {"anna": seen}
+    assert checks.sign_ins() == {"ben": Seen(DIGEST, "valid", "", clock())}
 
 
 def test_accounts_of_the_environment_are_switched(database: Database) -> None:
@@ -162,8 +215,8 @@ def test_what_no_key_can_read_is_left_out_and_logged(
     accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored = added(accounts)
-    CookieRows(database, cipher).keep("anna", RenewedCookies(DIGEST, COOKIE, None, clock()))
-    TokenRows(database, cipher).keep("anna", StoredToken(DIGEST, BEARER, clock()))
+    CookieRows(database, cipher).keep(ANNA, RenewedCookies(DIGEST, COOKIE, None, clock()))
+    TokenRows(database, cipher).keep(ANNA, StoredToken(DIGEST, BEARER, clock()))
     other = Cipher(["another-secret-key"])
 
     with caplog.at_level(logging.ERROR):
@@ -187,8 +240,8 @@ def test_no_secret_stands_in_the_database_s_files(
     accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock, tmp_path: Path
 ) -> None:
     stored = added(accounts)
-    CookieRows(database, cipher).keep("anna", RenewedCookies(DIGEST, COOKIE, OTHER_COOKIE, clock()))
-    TokenRows(database, cipher).keep("anna", StoredToken(DIGEST, BEARER, clock()))
+    CookieRows(database, cipher).keep(ANNA, RenewedCookies(DIGEST, COOKIE, OTHER_COOKIE, clock()))
+    TokenRows(database, cipher).keep(ANNA, StoredToken(DIGEST, BEARER, clock()))
 
     written = b"".join(_files(tmp_path))
 

@@ -6,7 +6,9 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, text
 
 from gbproxy.errors import StorageUnavailable
-from gbproxy.storage.database import LOCKED_S, REST_S, Conflict, Database
+from gbproxy.storage.database import HASTE_S, REST_S, TENDED_S, Conflict, Database
 from gbproxy.storage.migrate import create, migrate
 from gbproxy.storage.tables import facts
 from tests.databases import Open, PostgreSQL, postgresql
@@ -143,7 +145,7 @@ def test_a_file_that_stays_locked_is_given_up(
     with pytest.raises(StorageUnavailable):
         database.change(ADD, fact("one"))
 
-    assert LOCKED_S <= sum(paused) < LOCKED_S + 0.1
+    assert HASTE_S <= sum(paused) < HASTE_S + 0.1
     assert len(paused) == tried
     assert (raised.value.status, raised.value.code, raised.value.retry_after) == (503, "storage_unavailable", 2)
     assert str(path) not in raised.value.message
@@ -210,6 +212,42 @@ def test_while_one_call_tries_the_others_fail_at_once(
     assert names(database) == ["first"]
 
 
+def test_while_somebody_waits_patiently_nobody_else_tries_whether_the_database_is_back(
+    opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock
+) -> None:
+    path, other = locked
+    paused: list[float] = []
+    database = opened(f"sqlite:///{path}", clock=clock, sleep=paused.append)
+    with database.patiently(), pytest.raises(StorageUnavailable):
+        database.change(ADD, fact("one"))
+    patience_s = sum(paused)
+    other.execute("COMMIT")
+    clock.now += REST_S
+
+    with pytest.raises(StorageUnavailable):
+        database.change(ADD, fact("two"))
+    with database.patiently():
+        database.change(ADD, fact("three"))
+    database.change(ADD, fact("four"))
+
+    assert patience_s > HASTE_S
+    assert names(database) == ["four", "three"]
+
+
+def test_when_nobody_is_patient_any_more_the_others_try_again(
+    opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock
+) -> None:
+    path, other = locked
+    database = opened(f"sqlite:///{path}", clock=clock, sleep=lambda seconds: None)
+    with database.patiently(), pytest.raises(StorageUnavailable):
+        database.change(ADD, fact("one"))
+    other.execute("COMMIT")
+
+    clock.now += TENDED_S
+
+    assert names(database) == []
+
+
 def test_a_file_that_cannot_be_opened_is_an_outage(opened: Open, tmp_path: Path, clock: Clock) -> None:
     database = opened(f"sqlite:///{tmp_path}/none/x.db", clock=clock)
 
@@ -266,14 +304,10 @@ def test_a_restart_between_two_statements_is_not_noticed(opened: Open, own_serve
     assert database.failures == 0
 
 
-def test_a_server_that_says_nothing_is_given_up(
-    opened: Open, own_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch, clock: Clock
-) -> None:
+def test_a_server_that_says_nothing_is_given_up(opened: Open, own_server: PostgreSQL, clock: Clock) -> None:
     url = own_server.new_database()
     migrate(opened(url))
-    monkeypatch.setattr("gbproxy.storage.engines._STATEMENT_S", 0.2)
-    monkeypatch.setattr("gbproxy.storage.engines._CONNECT_S", 2)
-    database = opened(url, clock=clock)
+    database = opened(url, clock=clock, haste_s=0.2)
     names(database)
 
     own_server.pause()
@@ -287,11 +321,37 @@ def test_a_server_that_says_nothing_is_given_up(
     assert names(database) == []
 
 
+def test_a_server_that_says_nothing_is_waited_for_for_a_second_in_all(opened: Open, own_server: PostgreSQL) -> None:
+    url = own_server.new_database()
+    migrate(opened(url))
+    database, unconnected = opened(url), opened(url)
+    names(database)
+
+    own_server.pause()
+    try:
+        begun_at = time.monotonic()
+        with ThreadPoolExecutor(2) as threads:
+            failures = list(threads.map(_unavailable, (database, unconnected)))
+        took_s = time.monotonic() - begun_at
+    finally:
+        own_server.resume()
+
+    assert all(isinstance(failure, StorageUnavailable) for failure in failures)
+    assert took_s < HASTE_S + 0.5
+
+
+def _unavailable(database: Database) -> BaseException | None:
+    try:
+        names(database)
+    except StorageUnavailable as error:
+        return error
+    return None
+
+
 def test_a_statement_that_takes_too_long_does_not_hold_its_connection(
-    opened: Open, server: PostgreSQL, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    opened: Open, server: PostgreSQL, clock: Clock
 ) -> None:
-    monkeypatch.setattr("gbproxy.storage.engines._STATEMENT_S", 0.2)
-    database = opened(server.new_database(), clock=clock)
+    database = opened(server.new_database(), clock=clock, haste_s=0.2)
 
     with pytest.raises(StorageUnavailable):
         database.fetch(text("SELECT pg_sleep(30)"))

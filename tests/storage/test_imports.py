@@ -41,7 +41,7 @@ def test_a_temporary_database_needs_neither_alembic_nor_a_server_s_driver() -> N
     loaded = _loaded(START.format(environment={"API_KEYS": "k7Jq2mZ0vT9xWc4LbN8r"}))
 
     assert "sqlalchemy" in loaded
-    assert not {"alembic", "psycopg"} & loaded
+    assert not {"alembic", "psycopg", "redis", "limits"} & loaded
 
 
 def test_a_second_start_needs_no_alembic(tmp_path: Path) -> None:

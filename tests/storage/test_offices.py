@@ -99,3 +99,22 @@ def test_each_process_has_a_name_of_its_own() -> None:
     assert worker_id() == ours
     assert len(ours) == len(theirs) == 32
     assert ours != theirs
+
+
+def test_answers_that_run_in_other_workers_are_summed(database: Database, clock: Clock) -> None:
+    one, two, three = (
+        Workers(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2", "worker-3")
+    )
+    one.touch({"anna": 2, "ben": 1})
+    clock.now += 4
+    two.touch({"anna": 3})
+    three.touch()
+
+    before = three.in_flight_elsewhere()
+    from_one = one.in_flight_elsewhere()
+    clock.now += 1
+    after = three.in_flight_elsewhere()
+
+    assert before == {"anna": 5, "ben": 1}
+    assert from_one == {"anna": 3}
+    assert after == {"anna": 3}  # who has not reported for so long may have died

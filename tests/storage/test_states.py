@@ -121,15 +121,6 @@ def test_a_clock_that_is_set_back_locks_nobody_out(rows: Rows, clock: Clock) -> 
     assert cooling(clock, 60) in rows.read()
 
 
-def test_an_account_s_states_are_forgotten_together(rows: Rows, clock: Clock) -> None:
-    rows.publish(cooling(clock))
-    rows.publish(replace(cooling(clock), account_id="ben"))
-
-    rows.clear("anna")
-
-    assert [row.account_id for row in rows.read()] == ["ben"]
-
-
 def test_the_last_use_and_the_last_error_are_remembered(rows: Rows, clock: Clock) -> None:
     rows.used({"anna", "ben"}, clock())
     rows.failed("anna", "upstream_timeout", clock() + 1)
@@ -143,9 +134,10 @@ def test_the_last_use_and_the_last_error_are_remembered(rows: Rows, clock: Clock
     }
 
 
-def test_a_use_is_forgotten_with_its_account(rows: Rows, clock: Clock) -> None:
-    rows.used(["anna"], clock())
+def test_a_recovery_takes_the_last_error_away(rows: Rows, clock: Clock) -> None:
+    rows.failed("anna", "It broke.", clock())
 
-    rows.forget_use("anna")
+    rows.failed("anna", None, clock() + 1)
+    rows.failed("anna", "Earlier.", clock())
 
-    assert rows.uses() == {}
+    assert rows.uses() == {"anna": Use(None, None, clock() + 1)}

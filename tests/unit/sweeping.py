@@ -113,7 +113,7 @@ class Upstream:
         return name
 
     def delete_session(self, account: Account, session: str) -> None:
-        assert account in (ONE, TWO)
+        assert account.id in (ONE.id, TWO.id)
         with self._condition:
             self.tried.append(session)
             self.threads.add(threading.get_ident())
@@ -142,19 +142,19 @@ def session_rows(database: Database, clock: Clock, worker: str = US) -> SessionR
 
 def kept(rows: SessionRows, name: str, account: Account = ONE, *, expires_at: float, head: bytes = HEAD) -> Session:
     """A session that may be continued until then."""
-    session = rows.add(account.id, name, stock=False)
+    session = rows.add(account.seat, name, stock=False)
     rows.keep(session, head=head, caller=KEY, conversation=session.conversation, expires_at=expires_at)
     return session
 
 
 def doomed(rows: SessionRows, name: str, account: Account = ONE) -> Session:
-    session = rows.add(account.id, name, stock=False)
+    session = rows.add(account.seat, name, stock=False)
     rows.doom(session)
     return session
 
 
-def account_of(account_id: str) -> Account | None:
-    return {account.id: account for account in (ONE, TWO)}.get(account_id)
+def accounts() -> tuple[Account, ...]:
+    return ONE, TWO
 
 
 def logged(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:

@@ -626,6 +626,17 @@ def test_how_requests_found_their_sessions_is_counted(house: House) -> None:
     assert (counts.continued, counts.fresh, counts.missed, counts.lost) == (1, 2, 1, 0)
 
 
+def test_who_finds_another_request_in_its_session_is_counted(house: House) -> None:
+    first = house.ask(HI)
+    before = house.conversations.counts.taken
+    with house.begin(HI, HELLO, WHY):
+        assert not house.begin(HI, HELLO, WHY).continues
+        with pytest.raises(ConversationBusy):
+            house.begin(WHY, conversation=first.conversation)
+
+    assert (before, house.conversations.counts.taken) == (0, 2)
+
+
 def test_the_log_of_a_request_says_whether_it_continued(house: House) -> None:
     begun(house)
     facts = trace.begin("-").facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -14,9 +15,9 @@ from gbproxy.storage.sessions import SessionRows
 from gbproxy.sweeper import Crew, Deletions
 from tests.pools import until
 from tests.storage.clock import Clock
-from tests.unit.sweeping import ONE, FragileDatabase, Hands, Upstream, account_of, doomed, logged, session_rows
+from tests.unit.sweeping import ONE, FragileDatabase, Hands, Upstream, accounts, doomed, logged, session_rows
 
-UNRECORDED = Session("no-row", "one", "s/1", "")
+UNRECORDED = Session("no-row", ONE.seat, "s/1", "")
 
 
 class House:
@@ -32,7 +33,7 @@ class House:
         self.deletions = Deletions(
             self.rows,
             self.upstream.delete_session,
-            account_of,
+            accounts,
             self.hands,  # type: ignore[arg-type]
             is_refused=lambda account: account.id in self.refused,
             clock=clock,
@@ -65,7 +66,7 @@ def broken(session: str, nth: int) -> Exception:
 def test_doomed_sessions_are_deleted_upstream_and_then_forgotten(house: House) -> None:
     doomed(house.rows, "s/1")
     doomed(house.rows, "s/2")
-    house.rows.add("one", "s/running", stock=False)
+    house.rows.add(ONE.seat, "s/running", stock=False)
 
     house.deletions.begin()
     before = list(house.upstream.tried)
@@ -94,7 +95,7 @@ def test_a_deletion_that_failed_is_tried_again_after_pauses_that_grow(house: Hou
     for _ in range(9):
         assert house.round() == 1
         since = house.clock.now
-        while not house.rows.doomed(1):
+        while not house.rows.doomed(1, [ONE.seat]):
             house.clock.now += 1
         pauses.append(house.clock.now - since)
 
@@ -122,7 +123,7 @@ def test_the_pauses_vary(house: House) -> None:
     house.round()
 
     house.clock.now += 30
-    assert 5 < len(house.rows.doomed(100)) < 35
+    assert 5 < len(house.rows.doomed(100, [ONE.seat])) < 35
 
 
 def test_after_ten_failures_a_session_is_left_and_said_so(house: House, caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +163,7 @@ def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_tr
 
     assert house.upstream.tried == []
     assert house.left == ["s/1"]
-    assert [session.tries for session in house.rows.doomed(10)] == [0]
+    assert [session.tries for session in house.rows.doomed(10, [ONE.seat, gone.seat])] == [0]
 
 
 def test_the_sessions_of_an_account_that_is_accepted_again_are_deleted(house: House) -> None:
@@ -196,7 +197,7 @@ def test_an_outage_of_the_database_is_not_logged_as_a_bug(
     database: FragileDatabase, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows, upstream, crew = session_rows(database, clock), Upstream(), Crew()
-    deletions = Deletions(rows, upstream.delete_session, account_of, crew, clock=clock)
+    deletions = Deletions(rows, upstream.delete_session, accounts, crew, clock=clock)
     upstream.go_on.clear()
     doomed(rows, "s/1")
     deletions.begin()
@@ -220,7 +221,23 @@ def test_a_bug_in_a_deletion_ends_neither_the_others_nor_the_next_try(house: Hou
     assert (house.upstream.deleted, house.left) == (["s/1"], [])
 
 
-def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(house: House) -> None:
+def test_sessions_of_another_seat_are_left_to_those_who_have_it_and_forgotten_after_a_week(house: House) -> None:
+    other = replace(ONE, csesidx="2")
+    doomed(house.rows, "s/theirs", other)
+
+    house.round()
+    house.clock.now += 8 * 86_400
+    before = house.rows.doomed(10, [other.seat])
+    house.round()
+
+    assert house.upstream.tried == []
+    assert [session.name for session in before] == ["s/theirs"]
+    assert house.rows.doomed(10, [other.seat]) == []
+
+
+def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.hands.room = 2
     for number in range(5):
         doomed(house.rows, f"s/{number}")
@@ -229,6 +246,7 @@ def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(house: Hou
 
     assert counts == [2, 2, 1]
     assert house.left == []
+    assert logged(caplog, "session.left") == []
 
 
 def test_not_too_many_are_taken_up_at_once(house: House) -> None:
@@ -280,7 +298,7 @@ def test_a_session_without_a_record_may_be_deleted_at_the_second_try(house: Hous
 
 
 def test_a_session_whose_record_is_there_after_all_is_forgotten_with_it(house: House) -> None:
-    session = house.rows.add("one", "s/1", stock=False)
+    session = house.rows.add(ONE.seat, "s/1", stock=False)
 
     house.deletions.discard(session)
     house.hands.work()
@@ -316,7 +334,7 @@ def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_h
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.fails = lambda session, nth: UpstreamError("broken") if session.startswith("s/bad") else None
-    sessions = [house.rows.add("one", name, stock=True) for name in ("s/bad1", "s/1", "s/bad2", "s/2")]
+    sessions = [house.rows.add(ONE.seat, name, stock=True) for name in ("s/bad1", "s/1", "s/bad2", "s/2")]
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
         house.deletions.finish(sessions, 1.0)
@@ -327,9 +345,20 @@ def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_h
     assert (left.sessions, left.reason) == (2, "shutdown")
 
 
+def test_what_is_named_twice_at_the_end_is_counted_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.upstream.fails = broken
+    session = house.rows.add(ONE.seat, "s/1", stock=True)
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        house.deletions.finish([session, session], 1.0)
+
+    assert house.upstream.tried == ["s/1"]
+    assert [record.sessions for record in logged(caplog, "session.left")] == [1]
+
+
 def test_an_end_that_leaves_nothing_says_nothing(house: House, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.deletions.finish([house.rows.add("one", "s/1", stock=True)], 1.0)
+        house.deletions.finish([house.rows.add(ONE.seat, "s/1", stock=True)], 1.0)
 
     assert house.left == []
     assert logged(caplog, "session.left") == []
@@ -338,7 +367,7 @@ def test_an_end_that_leaves_nothing_says_nothing(house: House, caplog: pytest.Lo
 def test_at_the_end_what_still_waits_is_deleted_too_and_nothing_twice(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waiting, other = doomed(house.rows, "s/1"), house.rows.add("one", "s/2", stock=True)
+    waiting, other = doomed(house.rows, "s/1"), house.rows.add(ONE.seat, "s/2", stock=True)
     house.deletions.begin()
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
@@ -366,7 +395,7 @@ def test_at_the_end_what_waits_for_another_try_is_tried_once_more(
 
 def test_a_real_crew_deletes_what_is_doomed(database: FragileDatabase, clock: Clock) -> None:
     rows, upstream, crew = session_rows(database, clock), Upstream(), Crew(width=2)
-    deletions = Deletions(rows, upstream.delete_session, account_of, crew, clock=clock)
+    deletions = Deletions(rows, upstream.delete_session, accounts, crew, clock=clock)
     for number in range(20):
         doomed(rows, f"s/{number}")
 
@@ -383,7 +412,7 @@ def test_no_log_line_names_a_session_or_a_cookie(house: House, caplog: pytest.Lo
     doomed(house.rows, "s/123")
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.deletions.discard(Session("no-row", ONE.id, "s/456", ""))
+        house.deletions.discard(Session("no-row", ONE.seat, "s/456", ""))
         house.round()
         house.upstream.fails = lambda session, nth: None
         house.clock.now += 100

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 
 import pytest
 
 from gbproxy.accounts import Pool
 from gbproxy.conversations import Conversations
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.claim import Claimed
 from gbproxy.domain.events import (
@@ -29,6 +30,7 @@ from gbproxy.domain.events import (
     Usage,
 )
 from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.principal import Allowance, Principal
 from gbproxy.domain.session import Session
 from gbproxy.domain.usage import tokens, weight
 from gbproxy.errors import (
@@ -40,6 +42,7 @@ from gbproxy.errors import (
     ModelNotFound,
     NoAccountAvailable,
     QuotaExhausted,
+    RateLimitExceeded,
     RequestRefused,
     SessionDenied,
     SessionGone,
@@ -53,7 +56,9 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.gateway import Gateway
+from gbproxy.limiting import Limiter, Rules
 from gbproxy.observability import trace
+from gbproxy.storage.memory_counters import MemoryCounters
 from gbproxy.storage.sessions import SessionRows
 from tests.memory_rows import MemoryRows
 from tests.storage.clock import Clock as StillClock
@@ -164,9 +169,11 @@ class House:
         max_attempts: int = 3,
         concurrency: int = 8,
         rows: SessionRows | None = None,
+        model_interval_s: float = 0.0,
     ) -> None:
         self.upstream = upstream
         self.clock = Clock()
+        self.counters = MemoryCounters(self.clock)
         self.pool = Pool(
             accounts or [ONE], concurrency=concurrency, wait_s=0.05, clock=self.clock, random=random.Random(1)
         )
@@ -186,6 +193,7 @@ class House:
             upstream,
             self.conversations,
             self.ahead,
+            Limiter(self.counters, Rules(model_interval_s=model_interval_s), self.clock),
             show_thoughts=show_thoughts,
             prompt_max_chars=prompt_max_chars,
             max_attempts=max_attempts,
@@ -194,7 +202,7 @@ class House:
         )
 
     def stock(self, account: Account, *names: str) -> None:
-        self.ahead.stock[account.id] = [self.rows.add(account.id, name, stock=True) for name in names]
+        self.ahead.stock[account.id] = [self.rows.add(account.seat, name, stock=True) for name in names]
 
     def stream(
         self,
@@ -205,7 +213,7 @@ class House:
         conversation: str | None = None,
     ) -> ChatStream:
         messages = tuple(_message(each) for each in said or ("Hi",))
-        return self.gateway.stream(ChatRequest(messages, model, show_thoughts, caller, conversation))
+        return self.gateway.stream(ChatRequest(messages, model, show_thoughts, Principal(caller), conversation))
 
     def answer(self, *said: str | Message, **how: object) -> list[ChatEvent]:
         return [event for event in self.stream(*said, **how) if not isinstance(event, Flush)]  # type: ignore[arg-type]
@@ -231,7 +239,7 @@ class House:
 
     @property
     def doomed(self) -> list[tuple[str, str]]:
-        return [(row.session.account_id, row.session.name) for row in self.rows.rows.values() if row.state == "doomed"]
+        return [(id_of(row.session.seat), row.session.name) for row in self.rows.rows.values() if row.state == "doomed"]
 
     @property
     def accounts(self) -> list[str]:
@@ -344,6 +352,16 @@ def test_too_long_a_prompt_costs_no_session() -> None:
     assert house.upstream.opened == 0
     assert house.states == {"stock/1": "stock"}
     assert house.accounts == ["ready"]
+    assert trace.current().attempts == 0
+
+
+def test_too_long_a_prompt_is_told_also_where_no_account_can_be_asked() -> None:
+    house = House(Upstream(), prompt_max_chars=100)
+    cool(house, ONE)
+
+    error, _ = house.failure("x" * 101)
+
+    assert isinstance(error, ContextLengthExceeded)
 
 
 # Started
@@ -1060,7 +1078,7 @@ def test_every_worker_sees_that_a_new_conversation_is_in_use(
     house = House(Upstream(*[(UpstreamTimeout("silent"),)] * failures, HELLO), ONE, TWO, rows=ours)
     other = House(Upstream(), ONE, TWO, rows=theirs)
     if stocked:
-        house.ahead.stock = {each.id: [ours.add(each.id, f"stock/{each.id}", stock=True)] for each in (ONE, TWO)}
+        house.ahead.stock = {each.id: [ours.add(each.seat, f"stock/{each.id}", stock=True)] for each in (ONE, TWO)}
     stream = house.stream(caller=KEY)
 
     conversation = conversation_of([next(stream)])
@@ -1080,7 +1098,7 @@ def test_every_worker_sees_that_a_conversation_is_in_use_which_goes_on_in_a_fres
     house = House(Upstream(HELLO, (SessionGone("gone"),), HELLO), rows=ours)
     other = House(Upstream(), rows=theirs)
     conversation = house.begun()
-    house.ahead.stock = {"one": [ours.add("one", "stock/1", stock=True)]}
+    house.ahead.stock = {"one": [ours.add(ONE.seat, "stock/1", stock=True)]}
 
     stream = house.stream(*HISTORY, caller=KEY)
     started = conversation_of([next(stream)])
@@ -1412,11 +1430,35 @@ def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(away: Ca
     assert house.states == {"s/1": "doomed", "s/2": "idle"}
 
 
+def test_another_account_under_the_same_name_continues_no_conversation() -> None:
+    house = House(Upstream())
+    conversation = house.begun()
+    house.pool.replace([replace(ONE, config_id="another")])
+
+    error, _ = house.failure("Why?", caller=KEY, conversation=conversation)
+    house.answer(*HISTORY, caller=KEY)
+
+    assert isinstance(error, NoAccountAvailable)
+    assert house.upstream.asked[1:] == [("one", "gemini-auto", "s/2")]
+    assert all(text in house.upstream.prompts[1] for text in ("Hi", "Hello", "Why?"))
+
+
+def test_new_cookies_of_the_same_account_continue_its_conversations() -> None:
+    house = House(Upstream())
+    house.begun()
+    house.pool.replace([replace(ONE, secure_c_ses="CSE.new")])
+
+    house.answer(*HISTORY, caller=KEY)
+
+    assert house.upstream.asked[1:] == [("one", "gemini-auto", "s/1")]
+    assert house.upstream.prompts[1] == "Why?"
+
+
 def test_a_conversation_whose_account_is_busy_does_not_wait_for_it() -> None:
     house = House(Upstream(), ONE, TWO, concurrency=1)
     house.begun()
 
-    with house.pool.lease(wanted="one"):
+    with house.pool.lease(wanted=ONE.seat):
         house.answer(*HISTORY, caller=KEY)
 
     assert house.upstream.asked[1:] == [("two", "gemini-auto", "s/2")]
@@ -1427,7 +1469,7 @@ def test_a_conversation_is_asked_on_its_own_account_though_another_is_less_busy(
     house = House(Upstream(), ONE, TWO)
     house.begun()
 
-    with house.pool.lease(wanted="one"):
+    with house.pool.lease(wanted=ONE.seat):
         house.answer(*HISTORY, caller=KEY)
 
     assert house.upstream.asked[1:] == [("one", "gemini-auto", "s/1")]
@@ -1653,3 +1695,109 @@ def test_neither_prompt_nor_answer_nor_cookie_is_logged(caplog: pytest.LogCaptur
     lines = [str(vars(record)) for record in caplog.records]
     assert lines
     assert not any(word in line for line in lines for word in ("diary", "an answer", "a thought", "CSE."))
+
+
+# What callers are held to
+
+
+LIMITED = Principal(KEY, "key", Allowance(tokens_per_day=1000, concurrent_streams=1))
+
+
+def _limited(house: House, model: str | None = None, *, streamed: bool = True) -> ChatStream:
+    return house.gateway.stream(ChatRequest((_message("Hi"),), model, principal=LIMITED, is_streamed=streamed))
+
+
+def _charged(house: House) -> int:
+    return house.counters.read("tokens:key:key:2027-01-15")
+
+
+def test_an_answer_is_charged_and_its_place_given_back_before_its_last_event_is_read() -> None:
+    house = House(Upstream())
+    first = _limited(house)
+
+    read = [next(first) for _ in range(5)]
+
+    assert isinstance(read[-1], Usage)  # Done comes next
+    assert _charged(house) == read[-1].input_tokens + read[-1].output_tokens > 0
+    with closing(_limited(house)) as second:
+        next(second)
+    first.close()
+
+
+def test_a_client_who_leaves_is_charged_what_was_made_and_frees_its_place() -> None:
+    house = House(Upstream())
+    stream = _limited(house)
+    heard = [next(stream), next(stream)]
+
+    stream.close()
+
+    assert heard[-1] == TextDelta("Hel")
+    assert _charged(house) == tokens(weight("Hi")) + tokens(weight("Hel"))
+    with closing(_limited(house)) as again:
+        next(again)
+
+
+@pytest.mark.parametrize("error", [UpstreamOverloaded("busy"), RequestRefused("no")])
+def test_an_answer_that_never_began_costs_nothing_and_holds_no_place(error: GatewayError) -> None:
+    house = House(Upstream((error,)))
+
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            list(_limited(house))
+
+    assert _charged(house) == 0
+
+
+def test_a_tried_again_answer_is_charged_once() -> None:
+    house = House(Upstream((ThoughtDelta("Hm"), QuotaExhausted("no more")), HELLO), ONE, TWO)
+
+    list(_limited(house))
+
+    assert _charged(house) == tokens(weight("Hi")) + tokens(weight("Hello"))
+
+
+def test_only_streams_take_a_place() -> None:
+    house = House(Upstream())
+    first, second = (_limited(house, streamed=False) for _ in range(2))
+
+    next(first)
+    next(second)
+
+    first.close()
+    second.close()
+
+
+def test_a_stream_too_many_is_refused_before_anything_is_done() -> None:
+    house = House(Upstream())
+    with closing(_limited(house)) as running:
+        next(running)
+        with pytest.raises(RateLimitExceeded) as caught:
+            next(_limited(house))
+
+    assert caught.value.retry_after == 1
+    assert len(house.upstream.asked) == 1
+
+
+def test_a_model_that_was_just_asked_waits_and_takes_no_place() -> None:
+    house = House(Upstream(), model_interval_s=5.0)
+    list(_limited(house, "gemini-auto"))
+    house.clock.now += 2
+
+    with pytest.raises(RateLimitExceeded) as caught:
+        next(_limited(house, "gemini-auto"))
+    list(_limited(house, "gemini-2.5-pro"))
+    house.clock.now += 3
+    list(_limited(house, "gemini-auto"))
+
+    assert caught.value.retry_after == 3
+    assert house.upstream.models == ["gemini-auto", "gemini-2.5-pro", "gemini-auto"]
+
+
+def test_a_model_that_a_key_may_not_use_does_not_exist_for_it() -> None:
+    house = House(Upstream())
+    principal = Principal(KEY, "key", Allowance(models=frozenset({"gemini-2.5-pro"})))
+
+    with pytest.raises(ModelNotFound):
+        next(house.gateway.stream(ChatRequest((_message("Hi"),), "gemini-auto", principal=principal)))
+
+    assert house.upstream.asked == []

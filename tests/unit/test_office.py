@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -24,7 +25,6 @@ from tests.unit.sweeping import (
     FragileDatabase,
     Hands,
     Upstream,
-    account_of,
     doomed,
     kept,
     logged,
@@ -42,13 +42,20 @@ class Worker:
         self.upstream = Upstream()
         self.hands = Hands()
         self.refreshed: list[tuple[str, float]] = []
+        self.signs_in = False
         self.probed: list[str] = []
         self.refusing: dict[str, UpstreamError] = {}  # what signing in or a probe meets
         self.pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
         self.rows: SessionRows = session_rows(database, clock, name)
         self.workers = Workers(database, clock, lambda: name)
         self.offices = Offices(database, clock, lambda: name)
-        deletions = Deletions(self.rows, self.upstream.delete_session, account_of, self.hands, clock=clock)  # type: ignore[arg-type]
+        deletions = Deletions(
+            self.rows,
+            self.upstream.delete_session,
+            self.pool.accounts,
+            self.hands,  # type: ignore[arg-type]
+            clock=clock,
+        )
         self.office = Office(
             self.offices,
             self.workers,
@@ -61,6 +68,9 @@ class Worker:
             clock=clock,
             monotonic=clock,
         )
+
+    def have(self, *accounts: Account) -> None:
+        self.pool.replace(accounts)
 
     def round(self, uses: Mapping[str, Use] | None = None) -> None:
         self.workers.touch()
@@ -80,9 +90,10 @@ class Worker:
     def refuse(self, account: Account) -> None:
         self.pool.failed(account, "text", CredentialRefused("Renew it."))
 
-    def _refresh(self, account: Account, age_s: float) -> None:
+    def _refresh(self, account: Account, age_s: float) -> bool:
         self.refreshed.append((account.id, age_s))
         self._fail(account)
+        return self.signs_in
 
     def _probe(self, account: Account) -> None:
         self.probed.append(account.id)
@@ -114,6 +125,19 @@ def test_one_worker_holds_the_office_and_does_its_work(ours: Worker, theirs: Wor
 
     assert (ours.upstream.deleted, theirs.upstream.deleted) == (["s/1"], [])
     assert ([name for name, _ in ours.refreshed], theirs.refreshed) == (["one"], [])
+
+
+def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(ours: Worker, theirs: Worker) -> None:
+    other = replace(ONE, csesidx="2")
+    theirs.have(other)
+    doomed(ours.rows, "s/1")
+    doomed(theirs.rows, "s/2", other)
+
+    ours.round(ours.used("one"))
+    theirs.round(theirs.used("one"))
+
+    assert (ours.upstream.deleted, theirs.upstream.deleted) == (["s/1"], ["s/2"])
+    assert ([name for name, _ in ours.refreshed], [name for name, _ in theirs.refreshed]) == (["one"], ["one"])
 
 
 def test_another_worker_takes_the_office_over_within_seconds_when_its_holder_is_silent(
@@ -178,8 +202,8 @@ def test_sessions_that_nobody_may_continue_any_more_are_deleted(ours: Worker, cl
 
 def test_the_sessions_of_a_dead_worker_are_deleted(ours: Worker, theirs: Worker) -> None:
     theirs.workers.touch()
-    theirs.rows.add("one", "s/stock", stock=True)
-    theirs.rows.add("one", "s/running", stock=False)
+    theirs.rows.add(ONE.seat, "s/stock", stock=True)
+    theirs.rows.add(ONE.seat, "s/running", stock=False)
 
     ours.go_on(14)
     before = list(ours.upstream.deleted)
@@ -189,8 +213,8 @@ def test_the_sessions_of_a_dead_worker_are_deleted(ours: Worker, theirs: Worker)
 
 
 def test_the_sessions_of_a_living_worker_are_left_alone(ours: Worker, theirs: Worker) -> None:
-    mine = ours.rows.add("one", "s/1", stock=True)
-    others = theirs.rows.add("one", "s/2", stock=True)
+    mine = ours.rows.add(ONE.seat, "s/1", stock=True)
+    others = theirs.rows.add(ONE.seat, "s/2", stock=True)
     kept(theirs.rows, "s/3", expires_at=ours.clock.now + 1000)
 
     for _ in range(30):
@@ -204,7 +228,7 @@ def test_the_sessions_of_a_living_worker_are_left_alone(ours: Worker, theirs: Wo
 
 def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(ours: Worker, theirs: Worker) -> None:
     theirs.workers.touch()
-    theirs.rows.add("one", "s/1", stock=True)
+    theirs.rows.add(ONE.seat, "s/1", stock=True)
     ours.round()
 
     theirs.workers.leave()
@@ -215,7 +239,7 @@ def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(ours: Worker, 
 
 def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, theirs: Worker) -> None:
     """As at the start of several gateways, or when the database was away: nobody has been seen for long."""
-    session = theirs.rows.add("one", "s/1", stock=False)
+    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
 
     ours.go_on(10)
     theirs.workers.touch()
@@ -227,7 +251,7 @@ def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, their
 
 def test_who_takes_the_office_back_gives_everybody_time_to_report(ours: Worker, theirs: Worker, clock: Clock) -> None:
     ours.go_on(20)
-    session = theirs.rows.add("one", "s/1", stock=False)
+    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
     clock.now += 60
     theirs.round()
     ours.round()
@@ -244,7 +268,7 @@ def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_repo
 ) -> None:
     ours.go_on(20)
     theirs.workers.touch()
-    session = theirs.rows.add("one", "s/1", stock=False)
+    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
     ours.round()
     database.away = True
     for _ in range(60):
@@ -266,7 +290,7 @@ def test_after_a_machine_slept_the_holder_gives_everybody_time_to_report(
 ) -> None:
     ours.go_on(20)
     theirs.workers.touch()
-    theirs.rows.add("one", "s/1", stock=False)
+    theirs.rows.add(ONE.seat, "s/1", stock=False)
     ours.round()
 
     clock.now += 3600
@@ -290,7 +314,7 @@ def test_a_worker_whose_clock_is_wrong_is_alive_as_long_as_it_reports(
     ours: Worker, database: FragileDatabase, off_s: float
 ) -> None:
     other = Worker(database, Clock(ours.clock.now + off_s), THEM)
-    session = other.rows.add("one", "s/1", stock=True)
+    session = other.rows.add(ONE.seat, "s/1", stock=True)
 
     for _ in range(40):
         other.clock.now += ROUND_S
@@ -311,6 +335,24 @@ def test_tokens_are_refreshed_ahead_for_accounts_in_use_only(ours: Worker, clock
 
     assert [name for name, _ in ours.refreshed] == ["one"]
     assert all(190 <= age_s <= 220 for _, age_s in ours.refreshed)
+
+
+def test_the_age_at_which_a_token_is_refreshed_is_drawn_once_for_each_token(ours: Worker) -> None:
+    ours.go_on(20, ours.used("one"))
+    first = {age_s for _, age_s in ours.refreshed}
+    ours.signs_in = True
+    ours.go_on(20, ours.used("one"))
+
+    assert len(first) == 1
+    assert len({age_s for _, age_s in ours.refreshed}) > 20
+
+
+def test_a_disabled_account_is_not_cared_for(ours: Worker) -> None:
+    ours.pool.disable("one")
+
+    ours.round(ours.used("one", "two"))
+
+    assert [name for name, _ in ours.refreshed] == ["two"]
 
 
 def test_an_account_is_cared_for_until_ten_minutes_after_its_last_use(ours: Worker, clock: Clock) -> None:

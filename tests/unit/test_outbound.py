@@ -219,6 +219,15 @@ def test_a_whole_answer_may_take_only_so_long(upstream: Simulator) -> None:
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.parametrize("script", [(HoldHeaders(),), (Head(200, TYPE), Write(b"x"), Stall())], ids=["head", "body"])
+def test_a_small_call_has_a_limit_of_its_own(upstream: Simulator, script: tuple[Action, ...]) -> None:
+    upstream.script(*script, path="getoxsrf")
+
+    error = failure(f"{upstream.url}{PATH}", Timeouts(2, 8, 30, call_s=0.4))
+
+    assert type(error) is UpstreamTimeout
+
+
 @pytest.mark.parametrize("transfer", ["chunked", "content_length", "close"])
 @pytest.mark.parametrize("script", [(HoldHeaders(),), (Head(200, TYPE), Write(b"x"), Stall())], ids=["head", "body"])
 def test_silence_may_not_outlast_the_time_for_a_whole_answer(

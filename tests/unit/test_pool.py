@@ -22,6 +22,7 @@ from gbproxy.errors import (
     UpstreamBroken,
     UpstreamError,
     UpstreamOverloaded,
+    UpstreamTimeout,
     UpstreamUnclear,
 )
 from tests.pools import MIDNIGHT, NOON, A, B, C, Clock, Request, Workers, account, lent, pool
@@ -73,15 +74,15 @@ def test_excluded_accounts_are_passed_over() -> None:
 
 
 def test_only_the_wanted_account_will_do() -> None:
-    assert lent(pool(A, B), 3, wanted="b") == ["b", "b", "b"]
+    assert lent(pool(A, B), 3, wanted=B.seat) == ["b", "b", "b"]
 
 
 def test_the_preferred_account_is_taken_as_long_as_it_has_a_place() -> None:
     accounts = pool(A, B, concurrency=2)
 
-    assert lent(accounts, 4, preferred="b") == ["b", "b", "a", "a"]
+    assert lent(accounts, 4, preferred=B.seat) == ["b", "b", "a", "a"]
     accounts.failed(B, "text", BUSY)
-    assert lent(accounts, 1, preferred="b") == ["a"]
+    assert lent(accounts, 1, preferred=B.seat) == ["a"]
 
 
 def test_a_disabled_account_is_lent_to_nobody_until_it_is_enabled() -> None:
@@ -144,7 +145,7 @@ def test_a_wanted_account_gives_its_own_error() -> None:
     accounts.failed(B, "text", DEAD)
     accounts.disable("c")
 
-    kinds = [type(refusal(accounts, wanted=name)) for name in ("a", "b", "c", "d")]
+    kinds = [type(refusal(accounts, wanted=seat)) for seat in (A.seat, B.seat, C.seat, account("d").seat)]
 
     assert kinds == [QuotaExhausted, CredentialRefused, NoAccountAvailable, NoAccountAvailable]
 
@@ -168,7 +169,7 @@ def test_the_earliest_recovery_is_told_on_its_own_too() -> None:
 
     accounts.failed(A, "text", EMPTY)
     accounts.failed(B, "text", BUSY)
-    some = (accounts.recovery_s(), accounts.recovery_s(wanted="a"), accounts.recovery_s("images"))
+    some = (accounts.recovery_s(), accounts.recovery_s(wanted=A.seat), accounts.recovery_s("images"))
     accounts.failed(A, "text", DEAD)
     accounts.disable("b")
 
@@ -400,7 +401,7 @@ def test_a_trial_of_a_killed_worker_ends_by_time() -> None:
     one.failed(A, "text", EMPTY)
     workers.poll()
     workers.clock.now += 60
-    workers.board.try_trial("a", "text", workers.clock.now + 30)  # by somebody who is no more
+    workers.board.try_trial(A.seat, "text", workers.clock.now + 30)  # by somebody who is no more
     workers.poll()
 
     before = refusal(two).code
@@ -429,7 +430,7 @@ def test_a_row_that_is_older_than_what_is_known_changes_nothing() -> None:
     one, _ = workers.pools
     old = list(workers.board.read())
     one.failed(A, "text", EMPTY)
-    stale = [Standing("a", "text", changed_at=NOON - 1), *old]
+    stale = [Standing(A.seat, "text", changed_at=NOON - 1), *old]
 
     one.refresh(stale)
 
@@ -472,9 +473,56 @@ def test_a_refusal_of_a_credential_that_was_replaced_before_the_restart_is_not()
 def test_rows_of_accounts_that_are_not_here_are_passed_over() -> None:
     accounts = pool(A)
 
-    accounts.refresh([Standing("z", "text", state="cooling", cooling_until=MIDNIGHT, changed_at=NOON)])
+    accounts.refresh([Standing(account("z").seat, "text", state="cooling", cooling_until=MIDNIGHT, changed_at=NOON)])
 
     assert lent(accounts) == ["a"]
+
+
+def test_another_account_under_the_same_name_inherits_no_state() -> None:
+    workers = Workers([A], count=1)
+    workers.pools[0].failed(A, "text", EMPTY)
+    other = replace(A, csesidx="2")
+
+    fresh = pool(other, clock=workers.clock, board=workers.board)
+    fresh.refresh(workers.board.read())
+    fresh.failed(A, "text", EMPTY)
+
+    assert lent(fresh) == ["a"]
+
+
+def test_an_account_that_is_changed_into_another_seat_begins_anew() -> None:
+    accounts = pool(A)
+    accounts.failed(A, "text", EMPTY)
+
+    accounts.replace([replace(A, config_id="another")])
+
+    assert lent(accounts) == ["a"]
+    assert isinstance(refusal(accounts, wanted=A.seat), NoAccountAvailable)
+
+
+def test_new_cookies_of_the_same_seat_keep_its_state() -> None:
+    workers = Workers([A], count=1)
+    workers.pools[0].failed(A, "text", EMPTY)
+
+    renewed = pool(account("a", secret="CSE.new"), clock=workers.clock, board=workers.board)
+    renewed.refresh(workers.board.read())
+
+    assert isinstance(refusal(renewed), QuotaExhausted)
+
+
+@pytest.mark.parametrize(("took_s", "is_refused"), [(30.0, False), (5.0, True)])
+def test_a_failure_that_had_begun_before_the_account_was_found_good_teaches_nothing(
+    took_s: float, is_refused: bool
+) -> None:
+    clock = Clock()
+    accounts = pool(A, clock=clock)
+    accounts.failed(A, "text", DEAD)
+    accounts.accepted(A)
+    clock.now += 10
+
+    accounts.failed(A, "text", DEAD, took_s=took_s)
+
+    assert bool(accounts.refused()) == is_refused
 
 
 def test_without_the_board_each_worker_goes_on_by_itself(caplog: pytest.LogCaptureFixture) -> None:
@@ -491,7 +539,9 @@ def test_without_the_board_each_worker_goes_on_by_itself(caplog: pytest.LogCaptu
     assert {record.message for record in caplog.records} == {"account.cooling", "pool.unshared"}
 
 
-@pytest.mark.parametrize("row", [None, Standing("a", "text", changed_at=NOON - 1)], ids=["nothing", "something older"])
+@pytest.mark.parametrize(
+    "row", [None, Standing(A.seat, "text", changed_at=NOON - 1)], ids=["nothing", "something older"]
+)
 def test_a_cooldown_that_the_board_never_heard_of_ends_all_the_same(row: Standing | None) -> None:
     workers = Workers([A])
     one, two = workers.pools
@@ -558,10 +608,22 @@ def test_a_clock_that_is_set_back_leaves_no_account_cooling() -> None:
     assert lent(accounts) == ["a"]
 
 
+def test_a_clock_that_is_set_back_leaves_no_account_cooling_when_the_board_tells_again() -> None:
+    workers = Workers([A])
+    one, other = workers.pools
+    one.failed(A, "text", UpstreamOverloaded("busy", retry_after=3600.0))
+    workers.poll()
+
+    workers.clock.now -= 7200
+    workers.poll()
+
+    assert (lent(one), lent(other)) == (["a"], ["a"])
+
+
 def test_another_machine_s_clock_cools_no_account_beyond_midnight() -> None:
     accounts = pool(A)
     ahead = Standing(
-        "a", "text", state="cooling", cooling_until=NOON + 1e9, strikes=1, cause="quota", changed_at=NOON + 1e6
+        A.seat, "text", state="cooling", cooling_until=NOON + 1e9, strikes=1, cause="quota", changed_at=NOON + 1e6
     )
 
     accounts.refresh([ahead])
@@ -586,7 +648,7 @@ def test_an_account_that_is_removed_is_lent_no_more_and_given_back_in_peace() ->
     accounts = pool(A, B, concurrency=1, wait_s=5)
 
     with accounts.lease() as first, accounts.lease():
-        waiting = Request(accounts, wanted="a")
+        waiting = Request(accounts, wanted=A.seat)
         accounts.replace([B])
         told = waiting.wait()
 
@@ -683,10 +745,10 @@ def test_those_who_wait_are_told_when_the_last_account_is_gone() -> None:
 def test_a_place_goes_to_the_first_who_can_use_it() -> None:
     accounts = pool(A, B, concurrency=1, wait_s=5)
     with ExitStack() as a, ExitStack() as b:
-        a.enter_context(accounts.lease(wanted="a"))
-        b.enter_context(accounts.lease(wanted="b"))
+        a.enter_context(accounts.lease(wanted=A.seat))
+        b.enter_context(accounts.lease(wanted=B.seat))
         waiting = [
-            Request(accounts, hold=True, wanted="b"),
+            Request(accounts, hold=True, wanted=B.seat),
             Request(accounts, hold=True, excluded=["a"]),
             Request(accounts, hold=True),
         ]
@@ -708,7 +770,7 @@ def test_one_who_waits_for_an_account_that_cools_down_meanwhile_is_told() -> Non
     accounts = pool(A, B, concurrency=1, wait_s=5)
 
     with accounts.lease() as first, accounts.lease():
-        stubborn, patient = Request(accounts, wanted="a"), Request(accounts, hold=True)
+        stubborn, patient = Request(accounts, wanted=A.seat), Request(accounts, hold=True)
         accounts.failed(first, "text", EMPTY)
         told = stubborn.wait()
         assert not patient.served
@@ -819,3 +881,39 @@ def test_a_thousand_poisoned_requests_then_a_good_one(error: GatewayError) -> No
     assert {view.state for view in one.snapshot()} == {"ready"}
     assert workers.board.published == []
     assert lent(one, 3) == ["a", "b", "c"]
+
+
+def test_what_an_account_has_met_last_is_told_with_the_next_round() -> None:
+    workers = Workers([A, B], count=1)
+    (accounts,) = workers.pools
+
+    accounts.failed(A, "text", UpstreamTimeout("Silence."))
+    at_once = dict(workers.board.errors)
+    workers.board.is_away = True
+    with pytest.raises(GatewayError):
+        accounts.share_again()
+    workers.board.is_away = False
+    accounts.share_again()
+
+    assert (at_once, workers.board.errors) == ({}, {"a": ("Silence.", NOON)})
+
+
+def test_a_recovery_is_told_too_but_nothing_of_an_account_that_is_gone() -> None:
+    workers = Workers([A, B], count=1)
+    (accounts,) = workers.pools
+    accounts.failed(A, "text", DEAD)
+    accounts.failed(B, "text", EMPTY)
+
+    accounts.accepted(A)
+    accounts.replace([A])
+    accounts.share_again()
+
+    assert workers.board.errors == {"a": (None, NOON)}
+
+
+def test_where_answers_run_is_told_by_account() -> None:
+    accounts = pool(A, B)
+
+    with accounts.lease(wanted=A.seat), accounts.lease(wanted=A.seat):
+        assert accounts.running() == {"a": 2}
+    assert accounts.running() == {}

@@ -24,7 +24,7 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnclear,
 )
-from tests.pools import A, B, C, Clock, Request, pool, until
+from tests.pools import A, B, C, Clock, Request, account, pool, until
 
 ACCOUNTS = (A, B, C)
 CONCURRENCY = 2
@@ -122,7 +122,9 @@ class Asking:
         self.quota = quota
         self._wanted = wanted
         self._excluded = excluded
-        self.request = Request(accounts, hold=True, quota=quota, wanted=wanted, excluded=excluded)
+        self.request = Request(
+            accounts, hold=True, quota=quota, wanted=wanted and account(wanted).seat, excluded=excluded
+        )
 
     def admitted(self) -> list[str]:
         return [m.id for m in ACCOUNTS if m.id not in self._excluded and self._wanted in (None, m.id)]
@@ -143,13 +145,13 @@ def test_what_is_not_the_account_s_fault_changes_no_state(
 ) -> None:
     clock = Clock()
     given = pool(*ACCOUNTS, clock=clock)
-    for account, their_quota, their_error, seconds in before:
-        given.failed(account, their_quota, their_error)  # type: ignore[arg-type]
+    for their_account, their_quota, their_error, seconds in before:
+        given.failed(their_account, their_quota, their_error)  # type: ignore[arg-type]
         clock.now += seconds
     known = [(view.state, view.states, view.cooling_until) for view in given.snapshot()]
 
-    for account in ACCOUNTS:
-        given.failed(account, quota, error)
+    for mine in ACCOUNTS:
+        given.failed(mine, quota, error)
 
     assert [(view.state, view.states, view.cooling_until) for view in given.snapshot()] == known
 
@@ -160,8 +162,8 @@ def test_a_success_after_the_cooldown_forgets_all_strikes(
 ) -> None:
     clock = Clock()
     given = pool(*ACCOUNTS, clock=clock)
-    for account, quota, error, seconds in before:
-        given.failed(account, quota, error)  # type: ignore[arg-type]
+    for mine, quota, error, seconds in before:
+        given.failed(mine, quota, error)  # type: ignore[arg-type]
         clock.now += seconds
     clock.now += 90_000
 
@@ -169,7 +171,7 @@ def test_a_success_after_the_cooldown_forgets_all_strikes(
     given.succeeded(A, "text")
     given.failed(A, "text", QuotaExhausted("empty"))
 
-    assert given.recovery_s("text", wanted="a") == 60
+    assert given.recovery_s("text", wanted=A.seat) == 60
 
 
 @given(st.lists(errors, min_size=40, max_size=40), st.integers(1, 5), st.integers(1, 3))

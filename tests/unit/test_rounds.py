@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from gbproxy.accounts import Pool, Standing
 from gbproxy.domain.session import Session
@@ -18,6 +19,7 @@ from gbproxy.errors import QuotaExhausted, StorageUnavailable, UpstreamTimeout
 from gbproxy.storage.offices import Offices, Workers
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.states import StateRows
+from gbproxy.storage.tables import offices
 from gbproxy.sweeper import Crew, Deletions, Office, Stock, Sweeper
 from tests.pools import pool, until
 from tests.storage.clock import Clock
@@ -29,14 +31,14 @@ from tests.unit.sweeping import (
     FragileDatabase,
     Hands,
     Upstream,
-    account_of,
+    accounts,
     doomed,
     kept,
     logged,
     session_rows,
 )
 
-UNRECORDED = Session("no-row", "one", "s/1", "")
+UNRECORDED = Session("no-row", ONE.seat, "s/1", "")
 
 
 class House:
@@ -64,7 +66,7 @@ class House:
         self.workers = Workers(database, clock, lambda: US)
         self.offices = Offices(database, clock, lambda: US)
         self.others = session_rows(database, clock, THEM)
-        deletions = Deletions(self.rows, self.upstream.delete_session, account_of, self.hands, clock=clock)
+        deletions = Deletions(self.rows, self.upstream.delete_session, accounts, self.hands, clock=clock)
         self.stock = Stock(self.rows, self.upstream.open_session, self.crew.put, deletions.discard, clock=clock)
         office = Office(
             self.offices,
@@ -73,7 +75,7 @@ class House:
             self.pool,
             deletions,
             self.crew,
-            refresh_token=lambda account, age_s: None,
+            refresh_token=lambda account, age_s: False,
             probe=lambda account: None,
             clock=clock,
             monotonic=clock,
@@ -213,7 +215,7 @@ def test_what_was_discarded_and_what_is_doomed_is_deleted(house: House) -> None:
 
 def test_what_this_worker_holds_and_does_not_know_of_is_deleted(house: House) -> None:
     """As after a request that was ended while its session was being recorded."""
-    session_rows(house.database, house.clock).add("one", "s/1", stock=False)
+    session_rows(house.database, house.clock).add(ONE.seat, "s/1", stock=False)
 
     house.clock.now += 61
     house.round()
@@ -453,7 +455,7 @@ def filled(house: House) -> House:
     doomed(house.rows, "s/doomed")
     house.workers.touch()
     Workers(house.database, house.clock, lambda: THEM).touch()
-    house.others.add("two", "s/theirs", stock=True)
+    house.others.add(TWO.seat, "s/theirs", stock=True)
     return house
 
 
@@ -473,14 +475,14 @@ def test_at_the_end_for_good_every_session_is_deleted(house: House) -> None:
 
 def test_at_the_end_the_office_and_what_this_worker_holds_are_free_for_others(house: House) -> None:
     filled(house)
-    running = house.rows.add("one", "s/running", stock=False)
+    running = house.rows.add(ONE.seat, "s/running", stock=False)
 
     house.sweeper.close()
 
-    assert house.offices.holder("sweeper") is None
+    assert house.database.fetch(select(offices)) == []
     assert house.workers.all().keys() == {THEM}
     house.others.orphans({US})
-    assert running.id in {session.id for session in house.others.doomed(10)}
+    assert running.id in {session.id for session in house.others.doomed(10, [ONE.seat, TWO.seat])}
 
 
 class StoicHands(Hands):
@@ -596,7 +598,7 @@ def test_slow_deletions_keep_no_stock_from_being_made(houses: Callable[..., Hous
     house.upstream.slow = True
     house.upstream.go_on.clear()
     for number in range(40):
-        house.sweeper.discard(Session(f"no-row-{number}", "one", f"s/{number}", ""))
+        house.sweeper.discard(Session(f"no-row-{number}", ONE.seat, f"s/{number}", ""))
     assert house.upstream.wait_for(lambda upstream: len(upstream.tried) >= 8)
 
     house.sweeper.take(ONE)
@@ -611,7 +613,7 @@ def test_who_does_not_end_last_hands_its_stock_on_to_who_does(house: House) -> N
     filled(house).sweeper.close(hands_on=True)
 
     assert house.upstream.deleted == []
-    assert {session.name for session in house.others.doomed(10)} == {"one/1", "one/2", "s/doomed"}
+    assert {session.name for session in house.others.doomed(10, [ONE.seat, TWO.seat])} == {"one/1", "one/2", "s/doomed"}
     assert "s/kept" in house.recorded
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from gbproxy import __version__
-from gbproxy.settings import DO_NOTHING, NOT_YET, Settings, SettingsError, documented, load, status_line
+from gbproxy.settings import DO_NOTHING, NOT_YET, Rate, Settings, SettingsError, documented, load, status_line
 from gbproxy.settings.sources import ALIASES, IN_FILES, SECRETS
 
 KEY = "k7Jq2mZ0vT9xWc4LbN8r"
@@ -115,6 +115,7 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
         **ACCOUNT,
         "API_KEYS": KEY,
         "ADMIN_KEY": f"admin-{KEY}",
+        "METRICS_KEY": f"metrics-{KEY}",
         "SECRET_KEY": f"sign-{KEY}",
         "DATABASE_URL": "postgresql://u:dbpass-77@h/d",
         "PROXY": "http://u:proxypass-88@h:1",
@@ -218,18 +219,76 @@ def test_settings_without_an_account_are_accepted() -> None:
     assert load(block("B"), KNOWN).accounts == ()
 
 
-@pytest.mark.parametrize("variable", sorted((DO_NOTHING | NOT_YET) - {"ADMIN_KEY"}))
+@pytest.mark.parametrize("variable", sorted(DO_NOTHING | NOT_YET))
 def test_a_variable_without_effect_is_named_when_it_is_set(variable: str) -> None:
     assert load({variable: "1"}).ignored == (variable,)
     assert load({variable: " "}).ignored == ()
 
 
-def test_a_secret_without_effect_is_named_by_its_file_too(tmp_path: Path) -> None:
-    file = tmp_path / "secret"
-    file.write_text("redis://localhost")
+# Limits
 
-    assert load({"REDIS_URL_FILE": str(file)}).ignored == ("REDIS_URL_FILE",)
-    assert problem_of({"METRICS_KEY_FILE": str(tmp_path / "missing")}).startswith("METRICS_KEY_FILE: ")
+
+@pytest.mark.parametrize(
+    ("text", "amount", "per_s", "written"),
+    [
+        ("60/hour", 60, 3600, "60/hour"),
+        ("10/second", 10, 1, "10/second"),
+        ("100/15 minutes", 100, 900, "100/15 minutes"),
+        ("100 / 15minutes", 100, 900, "100/15 minutes"),
+        ("5 per Day", 5, 86_400, "5/day"),
+        ("1 per 90 seconds", 1, 90, "1/90 seconds"),
+        ("7/24 hours", 7, 86_400, "7/day"),
+    ],
+)
+def test_a_rate_is_read_and_written(text: str, amount: int, per_s: int, written: str) -> None:
+    rate = load({"RATE_LIMIT": text}).rate_limit
+
+    assert rate == Rate(amount, per_s)
+    assert str(rate) == written
+    assert load({"RATE_LIMIT": written}).rate_limit == rate
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["60", "60/", "/hour", "0/hour", "60/week", "60/hour;5/second", "-1/hour", "1.5/hour", "100001/hour", "9/99 days"],
+)
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    assert problem_of({"RATE_LIMIT": text}).startswith("RATE_LIMIT: must ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://localhost", "redis://localhost:6379/0", "rediss://user:p%40ss@redis.example:6380/1", "redis://[::1]:1"],
+)
+def test_an_address_of_redis_is_taken(url: str) -> None:
+    found = load({"REDIS_URL": url}).redis_url
+
+    assert found is not None
+    assert found.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:6379", "http://localhost", "redis://", "redis://h:99999", "redis://h/db", "redis://h?db=1"]
+)
+def test_what_is_no_address_of_redis_is_refused(url: str) -> None:
+    assert problem_of({"REDIS_URL": url}).startswith("REDIS_URL: must look like redis://:password@")
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [{"RATE_LIMIT": "60/hour"}, {"MODEL_INTERVAL_S": "0.5"}, {"RATE_LIMIT": "60/hour", "MODEL_INTERVAL_S": "1"}],
+)
+def test_several_workers_count_together_or_not_at_all(limit: dict[str, str]) -> None:
+    several = {"WEB_CONCURRENCY": "2", **limit}
+
+    with pytest.raises(SettingsError) as caught:
+        load(several)
+
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == list(limit)
+    assert all("REDIS_URL" in problem for problem in caught.value.problems)
+    assert load({**several, "REDIS_URL": "redis://localhost"}).can_limit_keys
+    assert load(limit).can_limit_keys
+    assert not load({"WEB_CONCURRENCY": "2", "MODEL_INTERVAL_S": "0"}).can_limit_keys
 
 
 # Aliases
@@ -636,7 +695,7 @@ PLACEHOLDERS = [
 ]
 
 
-@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "METRICS_KEY", "SECRET_KEY"])
 @pytest.mark.parametrize("key", PLACEHOLDERS)
 def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
     assert problem_of({variable: key}) == (
@@ -644,7 +703,7 @@ def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
     )
 
 
-@pytest.mark.parametrize("variable", ["API_KEYS", "ADMIN_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize("variable", ["API_KEYS", "ADMIN_KEY", "METRICS_KEY", "SECRET_KEY"])
 def test_a_short_key_is_refused(variable: str) -> None:
     problem = problem_of({variable: "q7Jv2mZ0vT9xWc4"})
 
@@ -656,6 +715,12 @@ def test_a_short_key_is_refused(variable: str) -> None:
 )
 def test_a_key_of_ones_own_is_accepted(key: str) -> None:
     assert plain(load({"API_KEYS": key}).api_keys) == [key]
+
+
+def test_a_client_s_key_is_not_the_admin_key() -> None:
+    problem = problem_of({"HOST": "127.0.0.1", "API_KEYS": f"{KEY},other", "ADMIN_KEY": KEY})
+
+    assert problem == "ADMIN_KEY: is also one of API_KEYS; whoever may ask must not administer"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost", "LocalHost"])
@@ -1073,7 +1138,7 @@ def test_every_field_is_documented_with_its_default_and_its_names() -> None:
     assert set(by_name) >= {name.upper() for name in Settings.model_fields} - {"SECRET_KEYS", *NO_VARIABLES}
     assert set(by_name) >= {*ACCOUNT, "SECRET_KEY"}
     assert all(item.description and item.default for item in by_name.values())
-    assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY", "REDIS_URL", "METRICS_KEY"}
+    assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY"}
     assert {name: item.aliases for name, item in by_name.items() if item.aliases} == {
         name: tuple(aliases) for name, aliases in ALIASES.items()
     }

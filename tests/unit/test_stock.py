@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import replace
 from traceback import walk_stack
+from types import FrameType
 
 import pytest
 
@@ -37,7 +38,7 @@ class House:
             self.upstream.open_session,
             self.hands.put,
             self.discarded.append,
-            on_failure=lambda account, error: self.failures.append((account.id, error)),
+            on_failure=lambda account, error, took_s: self.failures.append((account.id, error)),
             clock=clock,
         )
 
@@ -56,7 +57,7 @@ class House:
 
     @property
     def doomed(self) -> list[str]:
-        return [session.name for session in self.rows.doomed(100)]
+        return [session.name for session in self.rows.doomed(100, [ONE.seat, TWO.seat])]
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_not_all_stock_grows_old_at_once(house: House) -> None:
     house.clock.now += 790
     house.stock.tend(accounts)
 
-    assert 2 < len(house.doomed) < 38
+    assert 2 < len(house.rows.doomed(100, [account.seat for account in accounts])) < 38
 
 
 def test_dropped_stock_is_doomed_and_not_used(house: House) -> None:
@@ -269,7 +270,7 @@ def test_while_storage_is_away_what_was_made_is_discarded_and_no_more_made(house
     house.fill(ONE)
     house.fill(ONE)
 
-    assert [(session.account_id, session.name) for session in house.discarded] == [("one", "one/1"), ("one", "one/2")]
+    assert [(session.seat, session.name) for session in house.discarded] == [(ONE.seat, "one/1"), (ONE.seat, "one/2")]
     assert house.take() is None
     assert house.upstream.opened == 2
     assert house.failures == []  # the account is not to blame
@@ -365,7 +366,51 @@ def test_a_session_whose_request_has_left_meanwhile_goes_into_the_stock_or_is_de
         assert house.recorded == ["one/1"]
 
 
+def test_without_a_size_nothing_is_made_ahead(house: House) -> None:
+    stock = Stock(house.rows, house.upstream.open_session, house.hands.put, house.discarded.append, size=0)
+
+    stock.tend([ONE])
+    taken = stock.take(ONE)
+
+    assert (taken, len(house.hands.waiting), stock.open(ONE)) == (None, 0, "one/1")
+
+
+def test_a_session_whose_request_has_left_while_its_thread_began_is_not_lost(house: House) -> None:
+    def leave(frame: FrameType, event: str, argument: object) -> None:
+        if event == "return" and frame.f_code is threading.Thread.start.__code__:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(leave)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            house.stock.open(ONE)
+    finally:
+        sys.setprofile(None)
+
+    until(lambda: house.take() == "one/1")
+
+
 # The end
+
+
+def test_the_end_waits_for_a_session_that_is_being_made(house: House) -> None:
+    """As after Ctrl-C, when the process ends next."""
+    end_begins = threading.Event()
+
+    def interrupt(session: str, nth: int) -> None:
+        until(lambda: in_the_main_thread("result"))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert end_begins.wait(10)
+        until(lambda: in_the_main_thread("join"))
+
+    house.upstream.fails = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        house.stock.open(ONE)
+    end_begins.set()
+    house.stock.close(within_s=10)
+
+    assert [session.name for session in house.discarded] == ["one/1"]
 
 
 def test_at_the_end_all_stock_is_handed_out_and_no_more_made(house: House) -> None:
@@ -398,7 +443,7 @@ def test_a_killed_workers_stock_is_in_the_records(house: House) -> None:
     others = session_rows(house.database, house.clock, "worker-2")
     others.orphans(dead={US})
 
-    assert sorted(session.name for session in others.doomed(10)) == ["one/1", "one/2"]
+    assert sorted(session.name for session in others.doomed(10, [ONE.seat, TWO.seat])) == ["one/1", "one/2"]
 
 
 def test_the_stock_is_filled_by_a_real_crew(database: FragileDatabase, clock: Clock) -> None:

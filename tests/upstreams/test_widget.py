@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -29,7 +29,7 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnclear,
 )
-from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.outbound import Outbound, Reply, Timeouts
 from gbproxy.simulator import (
     Action,
     End,
@@ -63,7 +63,7 @@ from gbproxy.simulator import (
     u_token_only,
 )
 from gbproxy.upstreams.widget import Widget, WidgetSettings
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.upstreams.widget_auth import Token, WidgetAuth
 
 AUTO = Model("gemini-auto", None)
 FLASH = Model("gemini-2.5-flash", "gemini-2.5-flash")
@@ -467,6 +467,41 @@ def test_a_token_that_was_refused_when_fresh_is_not_used_again(upstream: Simulat
 
     bearers = [call.headers["Authorization"] for call in upstream.calls("widgetCreateSession")]
     assert len(set(bearers)) == len(bearers) == 3
+
+
+@pytest.mark.parametrize(("began", "asked", "good"), [(4.0, ["t1", "t2", "t3"], True), (6.0, ["t1", "t2"], False)])
+def test_a_token_whose_sign_in_began_before_the_refusal_says_nothing_of_the_account(
+    account: Account, began: float, asked: list[str], good: bool
+) -> None:
+    shown: list[str] = []
+
+    class Signed(WidgetAuth):
+        """Gives tokens of three sign-ins; the first is refused at 5.0."""
+
+        given: ClassVar = [Token("t1", 0.0, 0.0), Token("t2", began, began), Token("t3", 6.0, 6.0)]
+
+        def __init__(self) -> None:
+            self.left = list(self.given)
+
+        def token(self, account: Account, after: float = -math.inf) -> Token:
+            return self.left.pop(0)
+
+        def discard(self, account: Account, bearer: str) -> float:
+            return 5.0
+
+    class Door(Outbound):
+        def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
+            shown.append(headers["Authorization"].removeprefix("Bearer "))
+            return Reply(200 if shown[-1] == "t3" else 401, {}, (), b"{}")
+
+    client = Widget(Door(), Signed(), WidgetSettings("https://api.example", "https://business.example"))
+    if good:
+        client.probe(account)
+    else:
+        with pytest.raises(CredentialRefused):
+            client.probe(account)
+
+    assert shown == asked
 
 
 def test_a_token_refused_after_text_is_no_reason_to_ask_again(upstream: Simulator, account: Account) -> None:

@@ -200,7 +200,7 @@ def test_a_token_grows_no_younger_by_being_read_again(workers: Workers) -> None:
         workers.time.passes(1)
         workers.time.wall.now -= 1
         workers.tell(second)
-    workers.tokens.drop(ACCOUNT.id, NOW)
+    workers.tokens.drop(ACCOUNT.seat, NOW)
 
     second.bearer(ACCOUNT)
 
@@ -238,9 +238,9 @@ def test_what_stands_under_another_account_s_id_is_not_used(workers: Workers) ->
     their_cookies = RenewedCookies(other.credential(), "CSE.theirs", None, NOW)
     first, door = workers.worker()
 
-    first.take_over((ACCOUNT,), {ACCOUNT.id: theirs}, {ACCOUNT.id: their_cookies})
-    workers.tokens.keep(ACCOUNT.id, theirs)
-    workers.cookies.keep(ACCOUNT.id, their_cookies)
+    first.take_over((ACCOUNT,), {ACCOUNT.seat: theirs}, {ACCOUNT.seat: their_cookies})
+    workers.tokens.keep(ACCOUNT.seat, theirs)
+    workers.cookies.keep(ACCOUNT.seat, their_cookies)
     bearer = first.bearer(ACCOUNT)
 
     assert bearer != theirs.bearer
@@ -276,7 +276,7 @@ def test_a_refused_token_that_could_not_be_dropped_does_not_come_back(workers: W
 def test_a_refused_token_takes_no_newer_one_with_it(workers: Workers) -> None:
     (first, _), (second, _) = workers.worker(), workers.worker()
     refused = second.bearer(ACCOUNT)
-    workers.tokens.drop(ACCOUNT.id, NOW)
+    workers.tokens.drop(ACCOUNT.seat, NOW)
     workers.time.passes(10)
     newer = first.bearer(ACCOUNT)
 
@@ -358,6 +358,35 @@ def test_a_request_without_a_token_waits_for_the_one_that_is_being_made(workers:
     assert len(got) == len(door.urls) == 1
 
 
+def test_after_a_refusal_no_sign_in_is_joined_that_began_before_it(workers: Workers) -> None:
+    gate = Gate(key_reply("early"))
+    first, door = workers.worker(key_reply("refused"), gate)
+    refused = first.bearer(ACCOUNT)
+    ahead = threading.Thread(target=first.refresh_ahead, args=(ACCOUNT, 0))
+    ahead.start()
+    assert gate.reached.wait(10)
+    workers.time.passes(1)
+
+    refused_at = first.discard(ACCOUNT, refused)
+    mine = first.token(ACCOUNT, refused_at)
+    gate.open.set()
+    ahead.join(10)
+
+    assert len(door.urls) == 3
+    assert first.token(ACCOUNT, refused_at) == first.token(ACCOUNT) == mine
+
+
+def test_who_is_refused_the_same_token_later_takes_the_one_that_was_made_since(workers: Workers) -> None:
+    first, door = workers.worker()
+    refused = first.bearer(ACCOUNT)
+    workers.time.passes(1)
+    made = first.token(ACCOUNT, first.discard(ACCOUNT, refused))
+    workers.time.passes(1)
+
+    assert first.token(ACCOUNT, first.discard(ACCOUNT, refused)) == made
+    assert len(door.urls) == 2
+
+
 @pytest.mark.parametrize("answer", [reply(401), reply(503), UpstreamBroken("EOF")], ids=["401", "503", "eof"])
 def test_a_failure_is_told_to_the_background_and_the_old_token_stays(
     workers: Workers, answer: Reply | BaseException
@@ -429,7 +458,7 @@ def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(workers: Workers,
     workers.time.passes(240)
     workers.go_away()
 
-    first.take_over((ACCOUNT,), {}, {ACCOUNT.id: others})
+    first.take_over((ACCOUNT,), {}, {ACCOUNT.seat: others})
     first.bearer(ACCOUNT)
 
     assert door.cookies[-1] == NEW_COOKIES
@@ -441,7 +470,7 @@ def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(work
     changed = replace(ACCOUNT, secure_c_ses="CSE.user")
     workers.go_away()
 
-    first.take_over((changed,), {}, {changed.id: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)})
+    first.take_over((changed,), {}, {changed.seat: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)})
     first.bearer(changed)
 
     assert door.cookies[-1] == "__Secure-C_SES=CSE.theirs"
@@ -580,7 +609,7 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(worke
     first.take_over((ACCOUNT,), {}, {})
 
     assert workers.cookies.calls == []
-    assert workers.cookies.read() == {ACCOUNT.id: RenewedCookies(ACCOUNT.credential(), "CSE.new", "COS.old", NOW)}
+    assert workers.cookies.read() == {ACCOUNT.seat: RenewedCookies(ACCOUNT.credential(), "CSE.new", "COS.old", NOW)}
 
 
 # Clocks

@@ -4,8 +4,9 @@ A token is signed for 300 s and used for 240. It is cached per account; one refr
 Source: docs/upstream.md, credentials and token.
 """
 
+from gbproxy.upstreams.widget_auth.ages import Token
 from gbproxy.upstreams.widget_auth.auth import WidgetAuth
 from gbproxy.upstreams.widget_auth.records import CookieRecords, TokenRecords
 from gbproxy.upstreams.widget_auth.signing import XsrfKey, sign
 
-__all__ = ["CookieRecords", "TokenRecords", "WidgetAuth", "XsrfKey", "sign"]
+__all__ = ["CookieRecords", "Token", "TokenRecords", "WidgetAuth", "XsrfKey", "sign"]

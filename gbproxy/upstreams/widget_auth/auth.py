@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, UpstreamError
 from gbproxy.observability import trace
+from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import Outbound
 from gbproxy.storage.renewals import RenewedCookies, StoredToken
 from gbproxy.upstreams.widget_auth.ages import Ages, Token
@@ -28,7 +31,7 @@ _LAST_USE_S = 290  # while a new one is being made, or cannot be had
 class WidgetAuth:
     """Bearer tokens for accounts; safe for use by many threads at once.
 
-    In the records a token stands under the account's id, with the digest of the credential *as it was given*, also when
+    In the records a token stands under the account's seat, with the digest of the credential *as it was given*, also when
     renewed cookies have bought it: who configures another credential gets none of its tokens, and a worker that does not know
     of the renewal yet still does.
     """
@@ -43,52 +46,65 @@ class WidgetAuth:
         cookies: CookieRecords | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        meter: Meter = SILENT,
     ) -> None:
         self._clock = clock
+        self._meter = meter
         self._monotonic = monotonic
         self._records = Records(tokens or NoTokens(), cookies or NoCookies())
         self._jar = CookieJar(self._records, clock)
-        self._sign_in = SignIn(outbound, base_url, headers, self._jar, clock)
+        self._sign_in = SignIn(outbound, base_url, headers, self._jar, clock, meter)
         self._ages = Ages(clock, monotonic)
         self._lock = threading.Lock()
         self._tokens: dict[Account, Token] = {}  # by the account as it is: one that was changed signs in anew
-        self._refreshing: dict[Account, Future[Token]] = {}
-        self._refused: dict[str, float] = {}  # bearers, and when; the records may still hold them
+        self._refreshing: dict[Account, _Refreshing] = {}
+        self._refused: dict[str, float] = {}  # bearers, and when first; the records may still hold them
 
     def bearer(self, account: Account) -> str:
-        """A token that the upstream will take. Raises CredentialRefused, UpstreamTimeout or UpstreamError."""
+        """As `token`: what the upstream is shown."""
+        return self.token(account).bearer
+
+    def token(self, account: Account, after: float = -math.inf) -> Token:
+        """A token that the upstream will take, by a sign-in that began `after` then (as `discard` tells it).
+
+        Raises CredentialRefused, UpstreamTimeout or UpstreamError.
+        """
         while True:
             with self._lock:
                 token = self._tokens.get(account)
                 usable_s = _LAST_USE_S if account in self._refreshing else TOKEN_USE_S
-                if token is not None and token.age_s(self._monotonic()) < usable_s:
-                    return token.bearer
-                future, mine = self._join(account)
+                if token is not None and token.born_at >= after and token.age_s(self._monotonic()) < usable_s:
+                    return token
+                refreshing, mine = self._join(account, after)
             try:
-                return (self._refresh(account, future, TOKEN_USE_S) if mine else _awaited(future)).bearer
+                token = self._refresh(account, refreshing, TOKEN_USE_S, after) if mine else _awaited(refreshing.future)
+                if token.born_at >= after:
+                    return token
             except _Abandoned:
                 continue
             except UpstreamError as error:
                 old = self._tokens.get(account)
-                if isinstance(error, CredentialRefused) or old is None or old.age_s(self._monotonic()) > _LAST_USE_S:
+                if isinstance(error, CredentialRefused) or old is None or old.born_at < after:
                     raise
-                return old.bearer  # a passing fault, and the old one still holds
+                if old.age_s(self._monotonic()) > _LAST_USE_S:
+                    raise
+                return old  # a passing fault, and the old one still holds
 
     def refresh_ahead(self, account: Account, older_than_s: float) -> bool:
         """Replace the token in use, if there is none or it is older; requests use it meanwhile, and none of them waits.
 
-        Returns whether there is a new one. Raises what `bearer` raises; then the old one stays as long as it holds.
+        Returns whether there is a new one. Raises what `token` raises; then the old one stays as long as it holds.
         """
         with self._lock:
             token = self._tokens.get(account)
             if token is not None and token.age_s(self._monotonic()) < older_than_s:
                 return False
-            future, mine = self._join(account)
+            refreshing, mine = self._join(account)
         if mine:
-            self._refresh(account, future, older_than_s)
+            self._refresh(account, refreshing, older_than_s)
             return True
         try:
-            future.result()
+            refreshing.future.result()
         except _Abandoned:
             return False
         return True
@@ -99,12 +115,12 @@ class WidgetAuth:
         tokens: Mapping[str, StoredToken],
         cookies: Mapping[str, RenewedCookies],
     ) -> None:
-        """Use what other workers have got for these accounts, as far as it is newer than ours; both by account id.
+        """Use what other workers have got for these accounts, as far as it is newer than ours; both by seat.
 
         Also keeps renewed cookies that could not be kept when they came. Never raises for a database that is away.
         """
         for account in accounts:
-            renewed, stored = cookies.get(account.id), tokens.get(account.id)
+            renewed, stored = cookies.get(account.seat), tokens.get(account.seat)
             if renewed is not None:
                 self._jar.take_over(account, renewed)
             theirs = self._usable(account, stored) if stored is not None else None
@@ -117,64 +133,73 @@ class WidgetAuth:
                     self._tokens[account] = theirs
         self._jar.save()
 
-    def discard(self, account: Account, bearer: str) -> None:
-        """The upstream has refused this token: the next `bearer` makes a new one. A newer token stays."""
+    def discard(self, account: Account, bearer: str) -> float:
+        """The upstream has refused this token: the next `token` makes a new one. A newer token stays.
+
+        Returns when it was first refused: a sign-in that began before may have been given no better one.
+        """
         now = self._monotonic()
         with self._lock:
             self._refused = {known: at for known, at in self._refused.items() if now - at < TOKEN_LIFE_S}
-            self._refused[bearer] = now
+            refused_at = self._refused.setdefault(bearer, now)
             token = self._tokens.get(account)
             if token is None or token.bearer != bearer:
-                return
+                return refused_at
             del self._tokens[account]
-        self._records.drop_token(account.id, token.signed_at)
+        self._records.drop_token(account.seat, token.signed_at)
+        return refused_at
 
-    def _join(self, account: Account) -> tuple[Future[Token], bool]:
+    def _join(self, account: Account, after: float = -math.inf) -> tuple[_Refreshing, bool]:
         """What all wait for who want a new token, and whether it is the caller's to make. The lock is held."""
-        future = self._refreshing.get(account)
-        if future is not None:
-            return future, False
-        future = self._refreshing[account] = Future()
-        return future, True
+        running = self._refreshing.get(account)
+        if running is not None and running.begun_at >= after:
+            return running, False
+        mine = self._refreshing[account] = _Refreshing(self._monotonic())
+        return mine, True
 
-    def _refresh(self, account: Account, future: Future[Token], max_age_s: float) -> Token:
-        """Get a token for all who wait on `future`; who was interrupted leaves the work to one of them."""
+    def _refresh(self, account: Account, refreshing: _Refreshing, max_age_s: float, after: float = -math.inf) -> Token:
+        """Get a token for all who wait for it; who was interrupted leaves the work to one of them."""
         try:
-            token = self._recorded(account, max_age_s)
+            token = self._recorded(account, max_age_s, after)
             is_ours = token is None
             token = token or self._signed(account)
         except UpstreamError as error:
-            self._settle(account, future, error=error)
+            self._meter.token_refreshed(error.code)
+            self._settle(account, refreshing, error=error)
             raise
         except BaseException:
-            self._settle(account, future, error=_Abandoned())
+            self._settle(account, refreshing, error=_Abandoned())
             raise
-        self._settle(account, future, token=token)
+        self._settle(account, refreshing, token=token)
         if is_ours:
             stored = StoredToken(account.credential(), token.bearer, token.signed_at)
-            self._records.keep_token(account.id, stored)
+            self._records.keep_token(account.seat, stored)
         return token
 
     def _settle(
-        self, account: Account, future: Future[Token], *, token: Token | None = None, error: Exception | None = None
+        self, account: Account, settled: _Refreshing, *, token: Token | None = None, error: Exception | None = None
     ) -> None:
         now = self._monotonic()
         with self._lock:
             if token is not None:
                 for gone in [known for known, old in self._tokens.items() if old.age_s(now) > TOKEN_LIFE_S]:
                     del self._tokens[gone]
-                self._tokens[account] = token
-            self._refreshing.pop(account, None)
+                known = self._tokens.get(account)
+                if known is None or known.born_at <= token.born_at:
+                    self._tokens[account] = token
+            if self._refreshing.get(account) is settled:
+                del self._refreshing[account]
         if token is not None:
-            future.set_result(token)
+            settled.future.set_result(token)
         else:
-            future.set_exception(error)
+            settled.future.set_exception(error)
 
-    def _recorded(self, account: Account, max_age_s: float) -> Token | None:
+    def _recorded(self, account: Account, max_age_s: float, after: float) -> Token | None:
         """A token younger than that, which another worker has made, or this one before it was started again."""
-        stored = self._records.token(account.id, self._clock() - TOKEN_LIFE_S)
+        stored = self._records.token(account.seat, self._clock() - TOKEN_LIFE_S)
         token = self._usable(account, stored) if stored is not None else None
-        return token if token is not None and token.age_s(self._monotonic()) < max_age_s else None
+        is_fresh = token is not None and token.age_s(self._monotonic()) < max_age_s and token.born_at >= after
+        return token if is_fresh else None
 
     def _usable(self, account: Account, stored: StoredToken) -> Token | None:
         if stored.credential != account.credential() or stored.bearer in self._refused:
@@ -190,6 +215,7 @@ class WidgetAuth:
         if upstream_time is not None:
             self._ages.heard(upstream_time)
         issued = wall if upstream_time is None else upstream_time
+        self._meter.token_refreshed("ok")
         log.info(
             "token.refreshed",
             extra={
@@ -198,7 +224,16 @@ class WidgetAuth:
                 "elapsed_ms": round((now - started) * 1000),
             },
         )
-        return Token(sign(key, account.csesidx, int(issued)), now, wall)
+        # As old as its sign-in: what was refused meanwhile may be refused of this one too.
+        return Token(sign(key, account.csesidx, int(issued)), started, wall)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refreshing:
+    """A sign-in on its way; `begun_at` is on the monotonic clock."""
+
+    begun_at: float
+    future: Future[Token] = field(default_factory=Future)
 
 
 class _Abandoned(Exception):

@@ -31,20 +31,20 @@ class CookieJar:
         self._records = records
         self._clock = clock
         self._lock = threading.Lock()
-        self._renewed: dict[str, RenewedCookies] = {}  # by account id
+        self._renewed: dict[str, RenewedCookies] = {}  # by seat
         self._unsaved: set[str] = set()
 
     def current(self, given: Account) -> Account:
         """The account with the cookies that are in use."""
-        return _with(given, self._renewed.get(given.id))
+        return _with(given, self._renewed.get(given.seat))
 
     def recorded(self, given: Account) -> Account:
         """The account with the cookies that stand in the records, older ones than ours too, or as it is given."""
-        return _with(given, self._records.cookies(given.id))
+        return _with(given, self._records.cookies(given.seat))
 
     def look(self, given: Account) -> Account:
         """As `current`, after a look at what other workers have renewed."""
-        theirs = self._records.cookies(given.id)
+        theirs = self._records.cookies(given.seat)
         if theirs is not None:
             self.take_over(given, theirs)
         return self.current(given)
@@ -54,30 +54,30 @@ class CookieJar:
         if theirs.replaces != given.credential():
             return
         with self._lock:
-            ours = self._renewed.get(given.id)
+            ours = self._renewed.get(given.seat)
             if ours is None or ours.replaces != theirs.replaces or ours.renewed_at < theirs.renewed_at:
-                self._renewed[given.id] = theirs
-                self._unsaved.discard(given.id)
+                self._renewed[given.seat] = theirs
+                self._unsaved.discard(given.seat)
 
     def put(self, given: Account, changed: Account) -> None:
         """From now on the cookies of `changed` are in use, here and, as soon as can be, in all workers."""
         with self._lock:
-            ours = self._renewed.get(given.id)
+            ours = self._renewed.get(given.seat)
             after_ours = ours.renewed_at + _TICK_S if ours else 0.0  # also when the clock was set back
-            self._renewed[given.id] = RenewedCookies(
+            self._renewed[given.seat] = RenewedCookies(
                 given.credential(), changed.secure_c_ses, changed.host_c_oses, max(self._clock(), after_ours)
             )
-            self._unsaved.add(given.id)
+            self._unsaved.add(given.seat)
         self.save()
 
     def save(self) -> None:
         """Keep what could not be kept before: with the old cookies nobody else could sign in, nor we after a restart."""
-        for account_id in tuple(self._unsaved):
-            renewed = self._renewed[account_id]
-            if self._records.keep_cookies(account_id, renewed):
+        for seat in tuple(self._unsaved):
+            renewed = self._renewed[seat]
+            if self._records.keep_cookies(seat, renewed):
                 with self._lock:
-                    if self._renewed[account_id] is renewed:
-                        self._unsaved.discard(account_id)
+                    if self._renewed[seat] is renewed:
+                        self._unsaved.discard(seat)
 
 
 def header(account: Account) -> str:

@@ -18,37 +18,37 @@ T = TypeVar("T")
 
 
 class TokenRecords(Protocol):
-    """Bearer tokens by account id, in gbproxy/storage/renewals.py. All may raise StorageUnavailable."""
+    """Bearer tokens by seat, in gbproxy/storage/renewals.py. All may raise StorageUnavailable."""
 
-    def keep(self, account_id: str, token: StoredToken) -> bool: ...
+    def keep(self, seat: str, token: StoredToken) -> bool: ...
     def read(self, since: float = 0.0) -> Mapping[str, StoredToken]: ...
-    def drop(self, account_id: str, signed_at: float) -> None: ...
+    def drop(self, seat: str, signed_at: float) -> None: ...
 
 
 class CookieRecords(Protocol):
-    """Renewed cookies by account id, in gbproxy/storage/renewals.py. All may raise StorageUnavailable."""
+    """Renewed cookies by seat, in gbproxy/storage/renewals.py. All may raise StorageUnavailable."""
 
-    def keep(self, account_id: str, renewed: RenewedCookies) -> bool: ...
+    def keep(self, seat: str, renewed: RenewedCookies) -> bool: ...
     def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]: ...
 
 
 class NoTokens:
     """Nothing is shared."""
 
-    def keep(self, account_id: str, token: StoredToken) -> bool:
+    def keep(self, seat: str, token: StoredToken) -> bool:
         return True
 
     def read(self, since: float = 0.0) -> Mapping[str, StoredToken]:
         return {}
 
-    def drop(self, account_id: str, signed_at: float) -> None:
+    def drop(self, seat: str, signed_at: float) -> None:
         return None
 
 
 class NoCookies:
     """Nothing is shared."""
 
-    def keep(self, account_id: str, renewed: RenewedCookies) -> bool:
+    def keep(self, seat: str, renewed: RenewedCookies) -> bool:
         return True
 
     def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]:
@@ -63,23 +63,23 @@ class Records:
         self._cookies = cookies
         self._is_away = False
 
-    def token(self, account_id: str, since: float) -> StoredToken | None:
-        return self._try(lambda: self._tokens.read(since).get(account_id), None)
+    def token(self, seat: str, since: float) -> StoredToken | None:
+        return self._try(lambda: self._tokens.read(since).get(seat), None)
 
-    def keep_token(self, account_id: str, token: StoredToken) -> None:
-        self._try(lambda: self._tokens.keep(account_id, token), False)
+    def keep_token(self, seat: str, token: StoredToken) -> None:
+        self._try(lambda: self._tokens.keep(seat, token), False)
 
-    def drop_token(self, account_id: str, signed_at: float) -> None:
-        self._try(lambda: self._tokens.drop(account_id, signed_at), None)
+    def drop_token(self, seat: str, signed_at: float) -> None:
+        self._try(lambda: self._tokens.drop(seat, signed_at), None)
 
-    def cookies(self, account_id: str) -> RenewedCookies | None:
-        return self._try(lambda: self._cookies.read().get(account_id), None)
+    def cookies(self, seat: str) -> RenewedCookies | None:
+        return self._try(lambda: self._cookies.read().get(seat), None)
 
-    def keep_cookies(self, account_id: str, renewed: RenewedCookies) -> bool:
+    def keep_cookies(self, seat: str, renewed: RenewedCookies) -> bool:
         """Whether these, or newer ones, are there now."""
 
         def keep() -> bool:
-            self._cookies.keep(account_id, renewed)
+            self._cookies.keep(seat, renewed)
             return True
 
         return self._try(keep, False)

@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused
+from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams.widget_auth import cookies
 from gbproxy.upstreams.widget_auth.cookies import CookieJar
@@ -27,13 +28,20 @@ class SignIn:
     """Buys keys; whatever cookies come with an answer that is good are in use from then on."""
 
     def __init__(
-        self, outbound: Outbound, base_url: str, headers: dict[str, str], jar: CookieJar, clock: Callable[[], float]
+        self,
+        outbound: Outbound,
+        base_url: str,
+        headers: dict[str, str],
+        jar: CookieJar,
+        clock: Callable[[], float],
+        meter: Meter = SILENT,
     ) -> None:
         self._outbound = outbound
         self._base_url = base_url
         self._headers = headers
         self._jar = jar
         self._clock = clock
+        self._meter = meter
 
     def buy_key(self, given: Account) -> tuple[XsrfKey, float | None]:
         """A key, and the upstream's clock when it gave it. Raises CredentialRefused, UpstreamTimeout or UpstreamError."""
@@ -70,7 +78,7 @@ class SignIn:
 
     def _renew(self, given: Account, account: Account, url: str, redirect: Reply) -> Account:
         """Follow the redirect once, with the cookies, and take over what it sets."""
-        reply = self._get(url, account)
+        reply = self._get("refreshcookies", url, account)
         log.info("cookies.refreshed", extra={"account": account.id, "status": reply.status})
         renewed = self._merged(account, reply, (*redirect.set_cookies, *reply.set_cookies))
         if renewed != account:
@@ -86,9 +94,9 @@ class SignIn:
         return cookies.merged(account, set_cookies, self._clock() if now is None else now)
 
     def _get_key(self, account: Account) -> Reply:
-        return self._get(f"{self._base_url}/auth/getoxsrf?csesidx={account.csesidx}", account)
+        return self._get("getoxsrf", f"{self._base_url}/auth/getoxsrf?csesidx={account.csesidx}", account)
 
-    def _get(self, url: str, account: Account) -> Reply:
+    def _get(self, verb: str, url: str, account: Account) -> Reply:
         headers = {
             "Accept": "*/*",
             "Accept-Encoding": "gzip, deflate",
@@ -96,7 +104,11 @@ class SignIn:
             **self._headers,
             "Cookie": cookies.header(account),
         }
-        return self._outbound.call("GET", url, headers)
+        with UpstreamCall(self._meter, verb) as call:
+            reply = self._outbound.call("GET", url, headers)
+            if reply.status >= 300:
+                call.result = "redirected" if reply.status < 400 else "refused"
+            return reply
 
 
 def _refresh_url(reply: Reply, base_url: str) -> str | None:

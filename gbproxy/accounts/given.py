@@ -1,0 +1,70 @@
+"""What an administrator gives for an account -> its values, or what is wrong with each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from gbproxy.domain.account import Account
+from gbproxy.errors import BadRequest
+from gbproxy.settings import AccountSettings, problems
+from gbproxy.settings.fields import is_empty
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """`is_active` is None when nothing was said of it."""
+
+    values: AccountSettings
+    is_active: bool | None
+
+    def account(self, account_id: str) -> Account:
+        other = self.values.host_c_oses
+        return Account(
+            id=account_id,
+            name=self.values.name,
+            csesidx=self.values.csesidx,
+            config_id=self.values.config_id,
+            secure_c_ses=self.values.secure_c_ses.get_secret_value(),
+            host_c_oses=other.get_secret_value() if other else None,
+        )
+
+
+def read(given: Mapping[str, object], known: Account | None = None) -> Given:
+    """The values of an account: as they are `known`, but for those that are given; unknown fields are passed over.
+
+    Raises BadRequest: its message says what is wrong with each field, and `param` names the first.
+    """
+    wrong = dict(_wrong_by_themselves(given))
+    try:
+        values = AccountSettings.model_validate({**_values(known), **_named(given)})
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_context=False, include_input=False):
+            name = str(fault["loc"][0])
+            wrong.setdefault(name, problems.line(name, (), fault))
+    if wrong:
+        raise BadRequest("; ".join(wrong.values()), param=next(iter(wrong)))
+    is_active = given.get("is_active")
+    return Given(values, is_active if isinstance(is_active, bool) else None)
+
+
+def _named(given: Mapping[str, object]) -> dict[str, object]:
+    """The fields of an account that are given, `team_id` as `config_id`."""
+    named = {name: given[name] for name in AccountSettings.model_fields if name in given}
+    if "team_id" in given and is_empty(given.get("config_id")):
+        named["config_id"] = given["team_id"]
+    return named
+
+
+def _values(known: Account | None) -> dict[str, object]:
+    return {name: getattr(known, name) for name in AccountSettings.model_fields} if known is not None else {}
+
+
+def _wrong_by_themselves(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    if "is_active" in given and not isinstance(given["is_active"], bool):
+        yield "is_active", "is_active: must be true or false"
+    ids = [given[name] for name in ("config_id", "team_id") if not is_empty(given.get(name))]
+    if len(ids) == 2 and ids[0] != ids[1]:
+        yield "team_id", "team_id: differs from config_id, which means the same; give one of the two"

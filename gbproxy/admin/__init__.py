@@ -1,0 +1,1 @@
+"""What administrators see, under `/api/`: behind the ADMIN_KEY, never open to web pages of other origins. Knows Flask."""

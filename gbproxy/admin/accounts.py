@@ -1,0 +1,65 @@
+"""/api/admin/accounts: the accounts and their states; cookies go in and never come out. Times are Unix seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+from flask.typing import ResponseReturnValue
+
+from gbproxy.accounts import AccountRecord, Roster
+from gbproxy.admin.cookies import entry as check_entry
+from gbproxy.web.body import json_body
+
+
+def blueprint(roster: Roster, check_key: Callable[[], None]) -> Blueprint:
+    bp = Blueprint("admin_accounts", __name__, url_prefix="/api/admin/accounts")
+    bp.before_request(check_key)
+
+    @bp.get("")
+    def list_all() -> Response:
+        return jsonify(accounts=[_entry(account) for account in roster.list()])
+
+    @bp.post("")
+    def add() -> ResponseReturnValue:
+        return jsonify(_entry(roster.add(json_body()))), 201
+
+    # The name of an account of the environment is its id, and may contain slashes.
+    @bp.get("/<path:account_id>")
+    def show(account_id: str) -> Response:
+        return jsonify(_entry(roster.get(account_id)))
+
+    @bp.put("/<path:account_id>")
+    def change(account_id: str) -> Response:
+        return jsonify(_entry(roster.change(account_id, json_body())))
+
+    @bp.delete("/<path:account_id>")
+    def remove(account_id: str) -> ResponseReturnValue:
+        roster.remove(account_id)
+        return "", 204
+
+    @bp.post("/<path:account_id>/check")
+    def check(account_id: str) -> Response:
+        return jsonify(check_entry(roster.check(account_id)))
+
+    @bp.post("/<path:account_id>/clear-cooldown")
+    def clear_cooldown(account_id: str) -> Response:
+        return jsonify(_entry(roster.clear_cooldown(account_id)))
+
+    return bp
+
+
+def _entry(account: AccountRecord) -> dict[str, Any]:
+    return {
+        **asdict(account),
+        "created_at": _whole(account.created_at),
+        "cooling_until": {quota: math.ceil(end) for quota, end in account.cooling_until.items()},
+        "last_used_at": _whole(account.last_used_at),
+    }
+
+
+def _whole(moment: float | None) -> int | None:
+    return None if moment is None else int(moment)

@@ -1,0 +1,75 @@
+"""POST /api/admin/accounts/import: whatever was copied out of a browser or another gateway becomes accounts.
+
+No secret is in the answer, only the names of the fields that were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gevent
+from flask import Blueprint, Response, jsonify
+
+from gbproxy.accounts import Import, Roster, bring_in
+from gbproxy.domain.pasted import OPTIONAL, WHERE, FoundAccount, Site, find
+from gbproxy.errors import BadRequest, GatewayError
+from gbproxy.web.body import json_body
+
+
+def blueprint(roster: Roster, site: Site, check_key: Callable[[], None]) -> Blueprint:
+    bp = Blueprint("admin_imports", __name__, url_prefix="/api/admin/accounts")
+    bp.before_request(check_key)
+
+    @bp.post("/import")
+    def import_() -> Response:
+        body = json_body()
+        text, url, dry_run = _text(body, "text"), _text(body, "url"), body.get("dry_run", False)
+        if not isinstance(dry_run, bool):
+            raise BadRequest("dry_run must be true or false", param="dry_run")
+        # Megabytes take a part of a second, in which everybody else would wait.
+        found = gevent.get_hub().threadpool.apply(_find, (text, url, site))
+        if isinstance(found, GatewayError):
+            raise found
+        return jsonify(_answer(bring_in(roster, found, dry_run=dry_run), dry_run))
+
+    return bp
+
+
+def _find(text: str, url: str, site: Site) -> Sequence[FoundAccount] | GatewayError:
+    """As `find`; an error is given back, because gevent prints what a thread of its pool raises."""
+    try:
+        return find(text, url, site)
+    except GatewayError as error:
+        return error
+
+
+def _text(body: dict[str, Any], field: str) -> str:
+    value = body.get(field) if body.get(field) is not None else ""
+    if not isinstance(value, str):
+        raise BadRequest(f"{field} must be a text", param=field)
+    return value
+
+
+def _answer(imports: Sequence[Import], dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "found": [
+            {
+                **asdict(each),
+                "missing": [_place(field) for field in each.missing],
+                "wrong": [{"field": field, "reason": reason} for field, reason in each.wrong.items()],
+            }
+            for each in imports
+        ],
+        "created": [each.name for each in imports if each.result == "created"],
+        "changed": [each.name for each in imports if each.result == "changed"],
+        "missing": [
+            {"name": each.name, "csesidx": each.csesidx, **_place(field)} for each in imports for field in each.missing
+        ],
+    }
+
+
+def _place(field: str) -> dict[str, Any]:
+    return {"field": field, "required": field not in OPTIONAL, "where": WHERE[field]}

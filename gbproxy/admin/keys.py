@@ -1,0 +1,50 @@
+"""/api/admin/keys: client keys; a key is shown in the answer to its creation, and never again. Times are Unix seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+from flask.typing import ResponseReturnValue
+
+from gbproxy.callers import KeyRegister
+from gbproxy.domain.principal import ApiKey
+from gbproxy.web.body import json_body
+
+
+def blueprint(register: KeyRegister, check_key: Callable[[], None]) -> Blueprint:
+    bp = Blueprint("admin_keys", __name__, url_prefix="/api/admin/keys")
+    bp.before_request(check_key)
+
+    @bp.get("")
+    def list_all() -> Response:
+        return jsonify(keys=[entry(key) for key in register.list()])
+
+    @bp.post("")
+    def create() -> ResponseReturnValue:
+        made, key = register.create(json_body())
+        return jsonify({**entry(made), "key": key}), 201
+
+    @bp.delete("/<key_id>")
+    def revoke(key_id: str) -> ResponseReturnValue:
+        register.revoke(key_id)
+        return "", 204
+
+    return bp
+
+
+def entry(key: ApiKey) -> dict[str, Any]:
+    allowed = key.allowance
+    return {
+        "id": key.id,
+        "name": key.name,
+        "fingerprint": key.fingerprint,
+        "created_at": int(key.created_at),
+        "expires_at": None if key.expires_at is None else math.ceil(key.expires_at),
+        "models": None if allowed.models is None else sorted(allowed.models),
+        "rate_limit": None if allowed.rate_limit is None else str(allowed.rate_limit),
+        "tokens_per_day": allowed.tokens_per_day,
+        "concurrent_streams": allowed.concurrent_streams,
+    }

@@ -1,0 +1,73 @@
+"""A caller's limits at the surface: requests are counted as they come in, and every answer says what is left.
+
+Source: https://platform.openai.com/docs/guides/rate-limits, headers
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from flask import Response, g
+
+from gbproxy.api import auth
+from gbproxy.domain.principal import Principal
+from gbproxy.limiting import Standing
+
+
+class Limits(Protocol):
+    def count(self, principal: Principal) -> Standing:
+        """How the caller stands, with a request counted that has just come in."""
+        ...
+
+
+def required(check_key: Callable[[], None], limits: Limits) -> Callable[[], None]:
+    """A `before_request` function for what goes to a model: needs a key, and counts. Raises RateLimitExceeded."""
+
+    def check() -> None:
+        check_key()
+        standing = limits.count(auth.principal())
+        g.limits_left = _headers(standing)
+        refusal = standing.refusal()
+        if refusal is not None:
+            raise refusal
+
+    return check
+
+
+def tell(response: Response) -> Response:
+    """An `after_request` function: what is left, on whatever the answer is."""
+    response.headers.update(g.get("limits_left", {}))
+    return response
+
+
+def _headers(standing: Standing) -> dict[str, str]:
+    """`x-ratelimit-*` as OpenAI sends them."""
+    found: dict[str, str] = {}
+    requests, tokens = standing.requests, standing.tokens
+    if requests is not None:
+        found |= _triple("requests", requests.rate.amount, requests.remaining, requests.reset_s)
+    if tokens is not None:
+        found |= _triple("tokens", tokens.limit, tokens.remaining, tokens.reset_s)
+    return found
+
+
+def _triple(what: str, limit: int, remaining: int, reset_s: float) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{what}": str(limit),
+        f"x-ratelimit-remaining-{what}": str(remaining),
+        f"x-ratelimit-reset-{what}": duration(reset_s),
+    }
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI writes it: `0s`, `20ms`, `1s`, `6m0s`, `1h30m0s`."""
+    milliseconds = math.ceil(seconds * 1000)
+    if 0 < milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

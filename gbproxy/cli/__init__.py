@@ -1,0 +1,79 @@
+"""The `gbproxy` command: one module for each command or family of commands, imported only when it is asked for.
+
+A command's module has `define(parser)`, which adds its options and sets `run`, a function of the parsed options that returns
+the exit status. What a user can mend is raised as CommandError, in one sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+from gbproxy import __version__
+from gbproxy.cli.terminal import CommandError, complain
+
+_COMMANDS: Mapping[str, str] = {
+    "serve": "run the gateway with the environment's settings",
+    "demo": "the gateway in front of the bundled simulator, and one streamed answer",
+    "simulate": "the simulator of the upstream alone (see simulate --help)",
+    "migrate": "prepare the database of DATABASE_URL for this version",
+    "doctor": "look at settings, database, network, clock and each account, and say what to do",
+    "chat": "ask one question and print the answer as it arrives",
+    "accounts": "the upstream accounts: list, add, import, check, enable, disable, remove",
+    "keys": "the client keys: list, create, revoke",
+}
+_EPILOG = """\
+Settings come from environment variables (README.md lists them); --env-file adds those of a file. Secrets are never taken
+from arguments: commands ask for them, or read them from standard input. The exit status is 0 when all is well, 1 when
+something went wrong, 2 when the settings or the arguments cannot be used, and 130 after Ctrl-C."""
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["simulate"]:  # has options of its own
+        from gbproxy.simulator.command import main as simulate
+
+        return simulate(arguments[1:])
+    options = _parser(next(iter(arguments), "")).parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an answer may hold what the terminal's encoding does not
+    try:
+        status = int(options.run(options))
+        sys.stdout.flush()
+    except CommandError as error:
+        complain(str(error))
+        return error.status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has left; what is still buffered must not fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    return status
+
+
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    """All commands with their descriptions, and the options of the one that is wanted."""
+    parser = argparse.ArgumentParser(
+        prog="gbproxy",
+        description="An OpenAI-compatible gateway to the models behind your own Gemini Business account.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gbproxy {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for name, described in _COMMANDS.items():
+        command = commands.add_parser(name, help=described, description=_sentence(described))
+        if name == wanted:
+            import_module(f"gbproxy.cli.{name}").define(command)
+    return parser
+
+
+def _sentence(described: str) -> str:
+    return f"{described[0].upper()}{described[1:]}."

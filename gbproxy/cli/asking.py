@@ -1,0 +1,50 @@
+"""What commands ask for: typed at a terminal, secrets unseen, or read from standard input."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from typing import Any
+
+from gbproxy.cli.terminal import CannotBegin, complain
+
+
+def is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def text() -> str:
+    """All of standard input. Raises CannotBegin when it is no text."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise CannotBegin("standard input is not text") from error
+
+
+def pasted(what: str) -> str:
+    """All of standard input; at a terminal it is said what is waited for, and how it ends."""
+    if is_terminal():
+        complain(f"{what}, and end it with Ctrl-D on a line of its own:")
+    return text()
+
+
+def json_object(example: str) -> dict[str, Any]:
+    """The JSON object on standard input. Raises CannotBegin, without a word of what stands there."""
+    try:
+        value = json.loads(text())
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise CannotBegin(f"standard input must be a JSON object such as {example}")
+    return value
+
+
+def line(prompt: str) -> str:
+    sys.stderr.write(f"{prompt}: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def secret(prompt: str) -> str:
+    return getpass.getpass(f"{prompt}: ").strip()

@@ -1,0 +1,133 @@
+"""`gbproxy chat`: one question, answered in the terminal as the answer arrives."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from gbproxy.cli import asking, environment
+from gbproxy.cli.terminal import CannotBegin, CommandError, harmless, without_log
+
+if TYPE_CHECKING:
+    from gbproxy.domain.chat import ChatRequest
+    from gbproxy.domain.events import ChatStream
+
+_NO_ACCOUNT = (
+    "there is no account to answer with: set SECURE_C_SES, CSESIDX and CONFIG_ID, or ACCOUNTS, or ask a running gateway "
+    "with --url"
+)
+
+
+class Source(Protocol):
+    """Who answers. Its streams raise CommandError."""
+
+    def stream(self, chat: ChatRequest) -> ChatStream: ...
+
+
+def define(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Ask one question and print the answer as it arrives: from the accounts of the environment (and of DATABASE_URL) in "
+        "this process, without a server; or, with --url and API_KEY in the environment, from a running gateway."
+    )
+    parser.add_argument("question", nargs="?", default="-", help="what to ask; - or nothing: read from standard input")
+    parser.add_argument("--model", metavar="NAME", help="a model's id or alias (default: DEFAULT_MODEL)")
+    parser.add_argument("--thoughts", action="store_true", help="show the model's thoughts too, on stderr")
+    parser.add_argument("--url", metavar="URL", help="a running gateway, such as http://127.0.0.1:8080")
+    environment.add_env_file(parser)
+    parser.set_defaults(run=_chat)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    given = environment.environ(options)
+    answering = _remote(options.url, given) if options.url else _own(given)
+    question = _question(options.question)
+    from gbproxy.domain.chat import ChatRequest, Message, TextPart
+
+    chat = ChatRequest((Message("user", (TextPart(question),)),), options.model, show_thoughts=options.thoughts)
+    with without_log(), _ended_by_signals(), answering as source, closing(source.stream(chat)) as events:
+        return _show(events)
+
+
+def _question(text: str) -> str:
+    if text == "-":
+        text = asking.pasted("Ask your question")
+    if not text.strip():
+        raise CannotBegin("there is no question: give it as the argument or on standard input")
+    return text
+
+
+def _remote(url: str, given: Mapping[str, str]) -> AbstractContextManager[Source]:
+    from gbproxy.cli import remote
+
+    key = environment.variable(given, "API_KEYS").partition(",")[0].strip()
+    if not key:
+        raise CannotBegin("API_KEY is not set: with --url it must be a key that the gateway takes")
+    return remote.connected(remote.address(url), key)
+
+
+def _own(given: Mapping[str, str]) -> AbstractContextManager[Source]:
+    settings = environment.settings(given)
+    if not settings.accounts and not environment.lasting_database(given):
+        raise CannotBegin(_NO_ACCOUNT)
+    from gbproxy.cli import embedded
+
+    return embedded.answering(settings)
+
+
+def _show(events: ChatStream) -> int:
+    """Print an answer; what is broken off ends its line first."""
+    from gbproxy.domain.events import Done, Refusal, TextDelta, ThoughtDelta
+
+    answer, thoughts = _Flow(sys.stdout), _Flow(sys.stderr)
+    blocked = False
+    try:
+        for event in events:
+            match event:
+                case TextDelta(text) | Refusal(text):
+                    thoughts.end()
+                    answer.write(text)
+                case ThoughtDelta(text):
+                    thoughts.write(text)
+                case Done("content_filter"):
+                    blocked = True
+                case _:
+                    pass
+    finally:
+        thoughts.end()
+        answer.end()
+    if blocked:
+        raise CommandError("the upstream's policy has blocked the answer")
+    return 0
+
+
+class _Flow:
+    """A text that is written as it comes, and ends with its line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._line_is_open = False
+
+    def write(self, text: str) -> None:
+        self._stream.write(harmless(text, self._stream))
+        self._stream.flush()
+        self._line_is_open = not text.endswith("\n")
+
+    def end(self) -> None:
+        if self._line_is_open:
+            self.write("\n")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a closed terminal and SIGTERM end the answer as Ctrl-C does: in order, and nothing is left upstream."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

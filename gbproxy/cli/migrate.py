@@ -1,0 +1,37 @@
+"""`gbproxy migrate`: what a start would do to the database, without the start."""
+
+from __future__ import annotations
+
+import argparse
+
+from gbproxy.cli import environment
+from gbproxy.cli.terminal import CannotBegin, CommandError, say, say_json, without_log
+
+
+def define(parser: argparse.ArgumentParser) -> None:
+    environment.add_env_file(parser)
+    parser.add_argument("--json", action="store_true", help="say it in JSON")
+    parser.set_defaults(run=_migrate)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    given = environment.environ(options)
+    if not environment.lasting_database(given):
+        raise CannotBegin("DATABASE_URL names no database that outlives the process, so there is nothing to prepare")
+    settings = environment.settings(given)
+    from gbproxy.storage import preparation
+    from gbproxy.storage.tables import REVISION
+
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    try:
+        with without_log():
+            before = preparation.prepare(url, [key.get_secret_value() for key in settings.secret_keys])
+    except preparation.CannotBeUsed as error:
+        raise CommandError(str(error)) from error
+    if options.json:
+        say_json({"before": before, "revision": REVISION})
+    elif before == REVISION:
+        say(f"The database is at revision {REVISION} already.")
+    else:
+        say(f"The database is at revision {REVISION} now; before it {f'was at {before}' if before else 'was empty'}.")
+    return 0

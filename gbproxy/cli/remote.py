@@ -1,0 +1,119 @@
+"""A running gateway, asked over HTTP with a key: its admin API and its chat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+from gbproxy import __version__
+from gbproxy.cli.answers import failure, object_of
+from gbproxy.cli.terminal import CannotBegin, CommandError
+from gbproxy.domain.chat import ChatRequest, TextPart
+from gbproxy.domain.events import ChatEvent, ChatStream, Done, FinishReason, TextDelta, ThoughtDelta
+from gbproxy.errors import UpstreamError, UpstreamProtocolError
+from gbproxy.outbound import Outbound, StreamedReply, Timeouts
+from gbproxy.settings import rules
+from gbproxy.upstreams.eventstream import EventReader
+
+_COLLECTIONS = ("/api/admin/accounts", "/api/admin/keys")
+_TIMEOUTS = Timeouts(connect_s=10, read_s=150, request_s=3600)
+
+
+def address(text: str) -> str:
+    """A gateway's address as it was given, with or without the /v1 that chat programs want. Raises CannotBegin."""
+    try:
+        return rules.base_url(text.strip()).removesuffix("/v1")
+    except ValueError as error:
+        raise CannotBegin(f"--url {error}") from error
+
+
+@contextmanager
+def connected(url: str, key: str) -> Iterator[Remote]:
+    """The gateway at what `address` gives, until the end of the block."""
+    with closing(Outbound(_TIMEOUTS, pool_size=1)) as outbound:
+        yield Remote(url, key, outbound)
+
+
+class Remote:
+    """All calls raise CommandError, in the gateway's own words where it has said something."""
+
+    def __init__(self, url: str, key: str, outbound: Outbound) -> None:
+        self._url = url
+        self._outbound = outbound
+        self._headers = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/json",
+            "User-Agent": f"gbproxy/{__version__}",
+            "Accept-Encoding": "gzip, deflate",
+        }
+
+    def ask(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
+        """One call; the JSON object of its answer."""
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            reply = self._outbound.call(method, f"{self._url}{path}", self._headers, data)
+        except UpstreamError as error:
+            raise self._unreachable(error) from error
+        if reply.status == 404 and path in _COLLECTIONS:
+            raise CommandError(
+                f"{self._url} offers no {path}: it runs without ADMIN_KEY, or is another version or program"
+            )
+        return object_of(reply.status, reply.body, self._url)
+
+    def stream(self, chat: ChatRequest) -> ChatStream:
+        """An answer as it arrives, in the events that the gateway's own `stream` gives."""
+        try:
+            with self._outbound.stream("POST", f"{self._url}/v1/chat/completions", self._headers, _body(chat)) as reply:
+                if reply.status != 200:
+                    raise failure(reply.status, reply.read_body(), self._url)
+                yield from self._events(reply)
+        except UpstreamProtocolError as error:
+            raise self._cut_off() from error
+        except UpstreamError as error:
+            raise self._unreachable(error) from error
+
+    def _events(self, reply: StreamedReply) -> Iterator[ChatEvent]:
+        reader = EventReader()
+        ended: Done | None = None
+        for data in reply.reads():
+            for chunk in reader.feed(data):
+                if "error" in chunk:
+                    raise failure(200, json.dumps(chunk).encode(), self._url)
+                for event in _events_of(chunk):
+                    if isinstance(event, Done):
+                        ended = event
+                    else:
+                        yield event
+        if ended is None:
+            raise self._cut_off()
+        yield ended
+
+    def _unreachable(self, error: UpstreamError) -> CommandError:
+        # Outbound's messages speak of whoever is asked as the upstream.
+        return CommandError(f"{self._url} cannot be asked: {error.message.replace('upstream', 'gateway')}")
+
+    def _cut_off(self) -> CommandError:
+        return CommandError("the connection to the gateway ended before the answer was whole")
+
+
+def _body(chat: ChatRequest) -> bytes:
+    messages = [
+        {"role": message.role, "content": "\n".join(part.text for part in message.parts if isinstance(part, TextPart))}
+        for message in chat.messages
+    ]
+    body = {"stream": True, "messages": messages, "include_reasoning": chat.show_thoughts}
+    return json.dumps({**body, **({"model": chat.model} if chat.model else {})}).encode()
+
+
+def _events_of(chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        if thought := delta.get("reasoning_content"):
+            yield ThoughtDelta(thought)
+        if text := delta.get("content"):
+            yield TextDelta(text)
+        if reason := choice.get("finish_reason"):
+            filtered: FinishReason = "content_filter"
+            yield Done(filtered if reason == filtered else "stop")

@@ -1,0 +1,54 @@
+"""What people paste out of their browser or another gateway, to the values of accounts.
+
+    for account in find(text, "https://business.gemini.google/home/cid/…?csesidx=…"):
+        account.values, account.missing, account.wrong
+
+A text may hold several pieces, one after another: accounts as JSON, `curl` and PowerShell commands, a HAR file, exported
+cookies, header lines, the page's address. Nothing is run, fetched or kept.
+"""
+
+from __future__ import annotations
+
+from gbproxy.domain.pasted.budget import Budget
+from gbproxy.domain.pasted.clues import Clue, from_address
+from gbproxy.domain.pasted.combining import OPTIONAL, WHERE, FoundAccount, accounts
+from gbproxy.domain.pasted.site import BUSINESS_HOST, Site
+from gbproxy.domain.pasted.splitting import clues
+from gbproxy.errors import BadRequest, RequestTooLarge
+
+__all__ = ["MAX_CHARS", "OPTIONAL", "WHERE", "FoundAccount", "Site", "find"]
+
+MAX_CHARS = 8 * 1024 * 1024
+"""The longest text. A HAR of the few requests that matter has some hundred thousand characters."""
+
+
+def find(text: str, url: str | None = None, site: Site | None = None) -> list[FoundAccount]:
+    """The accounts that a paste tells of, whole or in part; `url`: the page's address, if it was given apart.
+
+    Raises RequestTooLarge beyond `MAX_CHARS`, and BadRequest when nothing of an account is in it or it is too much to
+    read. No message quotes anything.
+    """
+    site = site or Site()
+    if len(text) > MAX_CHARS:
+        raise RequestTooLarge(
+            f"the text is longer than {MAX_CHARS} characters: paste only the requests of the Gemini Business page",
+            param="text",
+        )
+    address = _address(url, site) if url is not None and url.strip() else Clue()
+    found = accounts([*clues(text, site, Budget(len(text))), address])
+    if not found:
+        raise BadRequest(
+            "nothing of a Gemini Business account was found in it: paste an account as JSON, a request of the page as cURL "
+            "or PowerShell, a HAR file, exported cookies, a Cookie header, or the page's address",
+            param="text",
+        )
+    return found
+
+
+def _address(url: str, site: Site) -> Clue:
+    clue = from_address(url.strip(), site)
+    if not clue.given():
+        raise BadRequest(
+            f"must be the page's address, https://{BUSINESS_HOST}/home/cid/<config_id>?csesidx=<csesidx>", param="url"
+        )
+    return clue

@@ -1,0 +1,113 @@
+"""`Invoke-WebRequest` commands as browsers copy them ("Copy as PowerShell"), read without a shell.
+
+A session with its cookies comes first, then the request; strings stand in `"…"`, where a backtick protects the next sign
+and `$([char]233)` is a character. Source: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_quoting_rules
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from gbproxy.domain.pasted.bash import WORD_CHARS
+from gbproxy.domain.pasted.budget import Budget
+from gbproxy.domain.pasted.clues import Clue, Request, from_cookies, from_request
+from gbproxy.domain.pasted.site import Site
+
+START = re.compile(r"[\s;]*+(?P<word>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])", re.IGNORECASE)
+"""The beginning of such a command, after blanks and ends of others."""
+
+# Each quote may lack its end: a search for it that fails would be repeated from the next quote on.
+_TOKEN = re.compile(
+    r"""(?P<string>"[^"`]*+(?:(?:`.|"")[^"`]*+)*+"?+|'[^']*+(?:''[^']*+)*+'?+)
+    |(?P<break>`\r?\n|[ \t]++)|(?P<end>[;\r\n]++)|(?P<open>[({])|(?P<close>[)}])
+    |(?P<word>[-$\[\]:.\w]++)|(?P<other>[^\s"'`;({})\w$\[\]:.-]++|.)""",
+    re.DOTALL | re.VERBOSE,
+)
+_IN_DOUBLE = re.compile(r"`(.)|\$\(\[char\]([0-9]{1,5})\)|\"\"|\"", re.DOTALL)
+_SIGNS = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+_COOKIE = "system.net.cookie"
+
+
+@dataclass(slots=True)
+class _Statement:
+    """The words of one statement, in lower case, and its strings by the word that each came after."""
+
+    words: list[str] = field(default_factory=list)
+    strings: list[tuple[str, str]] = field(default_factory=list)
+
+    def after(self, word: str) -> list[str]:
+        return [text for before, text in self.strings if before == word]
+
+
+def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], int]:
+    """What the commands say that follow each other from `at` on, and where they end."""
+    found: list[Clue] = []
+    jar: list[tuple[str, str]] = []  # the session's cookies for the page's host
+    while start := START.match(text, at):
+        statement, at = _statement(text, start.start("word"), budget)
+        if start["word"].startswith("$"):
+            jar = _kept(statement, jar, site)
+        else:
+            found += _asked(statement, jar, site)
+    return found or [from_cookies(jar)], at
+
+
+def _kept(statement: _Statement, jar: list[tuple[str, str]], site: Site) -> list[tuple[str, str]]:
+    """The session's cookies after a statement: a new session has none, of an added cookie the domain decides."""
+    match statement.after(_COOKIE):
+        case [name, value, _, domain, *_] if site.sends_cookies_of(domain):
+            return [*jar, (name, value)]
+        case _:
+            return [] if statement.words[1:2] == ["new-object"] else jar
+
+
+def _asked(statement: _Statement, jar: list[tuple[str, str]], site: Site) -> list[Clue]:
+    headers = statement.after("-headers")
+    pairs = list(zip(headers[::2], headers[1::2], strict=False))
+    body = "".join(statement.after("-body"))
+    cookies = jar if "-websession" in statement.words else []
+    clues = [
+        from_request(Request(url, pairs, cookies, body), site)
+        for url in (statement.after("-uri") or statement.after(statement.words[0]))[:1]
+    ]
+    return [clue for clue in clues if clue is not None]
+
+
+def _statement(text: str, at: int, budget: Budget) -> tuple[_Statement, int]:
+    """The statement that begins at `at`, and where it ends."""
+    statement = _Statement()
+    before, depth = "", 0
+    for token in _TOKEN.finditer(text, at):
+        budget.spend()
+        match token.lastgroup:
+            case "string":
+                statement.strings.append((before, _decoded(token[0][:WORD_CHARS])))
+            case "word":
+                word = token[0].lower()
+                statement.words.append(word)
+                before = before if word in _PASSING else word
+            case "open":
+                depth += 1
+            case "close":
+                depth -= 1
+            case "end" if depth <= 0:
+                return statement, token.start()
+    return statement, len(text)
+
+
+_PASSING = frozenset({"[system.text.encoding]::utf8.getbytes"})  # stands between `-Body` and its text
+
+
+def _decoded(string: str) -> str:
+    if string[0] == "'":
+        return string[1:].removesuffix("'").replace("''", "'")
+    return _IN_DOUBLE.sub(_sign, string[1:])
+
+
+def _sign(matched: re.Match[str]) -> str:
+    if protected := matched[1]:
+        return _SIGNS.get(protected, protected)
+    if code := matched[2]:
+        return chr(int(code))
+    return '"' if matched[0] == '""' else ""

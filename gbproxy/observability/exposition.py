@@ -1,0 +1,85 @@
+"""What has been counted, as the page that Prometheus reads.
+
+Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from gbproxy import __version__
+from gbproxy.observability import families as f
+from gbproxy.observability import worker_files
+
+STATES = ("ready", "cooling", "refused", "disabled")
+ACCOUNTS_SHOWN = 1000  # one by one; of more, those that are not ready come first
+
+
+class AccountView(Protocol):
+    """What is told of one account; times are Unix seconds."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def cooling_until(self) -> Mapping[Any, float]: ...
+
+
+def of_all(folder: Path) -> Iterable[Metric]:
+    """What all processes have counted together."""
+    with worker_files.readable(folder) as files:
+        counted: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+    return counted
+
+
+def page(accounts: Sequence[AccountView], database_is_up: bool, counted: Iterable[Metric]) -> bytes:
+    """By name; of accounts that are gone nothing is left."""
+    shown = accounts
+    if len(accounts) > ACCOUNTS_SHOWN:
+        shown = sorted(accounts, key=lambda account: account.state == "ready")[:ACCOUNTS_SHOWN]
+    ids = {account.id for account in shown}
+    told = [*_about_accounts(accounts, shown), *_about_the_server(database_is_up), *counted]
+    for metric in told:
+        if metric.name == f.ACCOUNT_ANSWERS.name:
+            metric.samples = [sample for sample in metric.samples if sample.labels["account"] in ids]
+    return generate_latest(_Told(sorted(told, key=lambda metric: metric.name)))
+
+
+class _Told(Collector):
+    """What is on one page."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def _about_accounts(accounts: Sequence[AccountView], shown: Sequence[AccountView]) -> Iterator[Metric]:
+    count = Counter(account.state for account in accounts)
+    yield _told(f.ACCOUNTS, [((state,), count[state]) for state in STATES])
+    yield _told(f.ACCOUNT_STATE, [((a.id, state), a.state == state) for a in shown for state in STATES])
+    ends = [((a.id, quota), end) for a in shown for quota, end in a.cooling_until.items()]
+    yield _told(f.ACCOUNT_COOLING, ends)
+
+
+def _about_the_server(database_is_up: bool) -> Iterator[Metric]:
+    yield _told(f.DATABASE_UP, [((), database_is_up)])
+    yield _told(f.BUILD, [((__version__, platform.python_version()), 1)])
+
+
+def _told(family: f.Family, values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    metric = Metric(family.name, family.help, family.kind)
+    for labels, value in values:
+        metric.add_sample(family.name, dict(zip(family.labels, labels, strict=True)), float(value))
+    return metric

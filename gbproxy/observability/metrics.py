@@ -1,0 +1,213 @@
+"""Counts what the rooms report, and tells it to Prometheus.
+
+With several workers each counts in files of its own (worker_files.py), and whichever is asked tells the sum of all. Which it is,
+files or plain memory, prometheus_client decides at its import, by an environment variable.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gbproxy.observability import exposition, worker_files
+from gbproxy.observability import families as f
+from gbproxy.observability.exposition import AccountView
+from gbproxy.observability.meter import AnswerKind, Meter, Outcome
+from gbproxy.observability.trace import Phase, Trace
+
+_OPERATION = ("chat", "gcp.gen_ai")
+_FROM_THE_START = (  # told as 0 before anything has happened: then the first time is a change too
+    *((f.CLIENTS_GONE, phase.value) for phase in Phase),
+    *((f.CONVERSATIONS, outcome) for outcome in get_args(Outcome)),
+    *((f.ANSWERS, kind) for kind in get_args(AnswerKind)),
+)
+
+
+class Metrics(Meter):
+    """All figures of one server. In a process of several it sees what the others have counted, by its environment."""
+
+    def __init__(
+        self,
+        models: Iterable[str],
+        *,
+        accounts: Callable[[], Sequence[AccountView]] = lambda: (),
+        database_is_up: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`models`: the ids of the catalogue; every other name counts as "other"."""
+        folder = os.environ.get(worker_files.VARIABLE)
+        self._folder = Path(folder) if folder else None
+        if self._folder is not None:
+            worker_files.reserve(self._folder)
+        self._models = frozenset(models)
+        self._accounts = accounts
+        self._database_is_up = database_is_up
+        self._registry = CollectorRegistry()
+        self._metrics = {family.name: _made(family, self._registry) for family in f.COUNTED}
+        self._children: dict[tuple[str, ...], Any] = {}
+        self._requests: dict[tuple[str, str, int, str], _Request] = {}
+        for family, label in _FROM_THE_START:
+            self._child(family, label)
+
+    def _child(self, family: f.Family, *labels: str) -> Any:
+        """The counter, gauge or histogram with these labels; kept, as `labels` takes longer than what follows it."""
+        key = (family.name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            metric = self._metrics[family.name]
+            child = self._children[key] = metric.labels(*labels) if labels else metric
+        return child
+
+    # Counting
+
+    def request_done(self, measured: Trace, surface: str, status: int) -> None:
+        facts = measured.facts
+        is_gone = "client_gone" in facts
+        code = facts.get("code") or ("client_gone" if is_gone else "")
+        request = self._request(surface, self._model(facts.get("model")), status, code)
+        request.total.inc()
+        if is_gone:
+            self._child(f.CLIENTS_GONE, measured.phase.value).inc()
+        if measured.queued_s:
+            self._child(f.ACCOUNT_WAIT).observe(measured.queued_s)
+        if measured.attempts:
+            self._count_tries(measured, is_gone=is_gone)
+            self._child(f.OVERHEAD, surface).observe(measured.overhead_ms() / 1000)
+        if request.answer is not None:
+            request.answer.observe(measured, succeeded=not code)
+
+    def _count_tries(self, measured: Trace, *, is_gone: bool) -> None:
+        for code in measured.failures:
+            self._child(f.ATTEMPTS, code).inc()
+        if measured.attempts > len(measured.failures):
+            self._child(f.ATTEMPTS, "abandoned" if is_gone else "ok").inc()
+        if measured.accounts > 1:
+            self._child(f.FAILOVERS).inc(measured.accounts - 1)
+
+    def _request(self, surface: str, model: str, status: int, code: str) -> _Request:
+        """What is counted of all requests that end alike."""
+        key = (surface, model, status, code)
+        found = self._requests.get(key)
+        if found is None:
+            total = self._child(f.REQUESTS, surface, model, str(status), code)
+            answer = self._answer(model, code) if model else None
+            found = self._requests[key] = _Request(total, answer)
+        return found
+
+    def _answer(self, model: str, code: str) -> _Answer:
+        operation = (*_OPERATION, model)
+        return _Answer(
+            self._child(f.DURATION, *operation, code),
+            self._child(f.FIRST_TOKEN, *operation),
+            self._child(f.EACH_TOKEN, *operation),
+            self._child(f.TOKENS, *operation, "input"),
+            self._child(f.TOKENS, *operation, "output"),
+        )
+
+    def _model(self, name: str | None) -> str:
+        if name is None:
+            return ""
+        return name if name in self._models else "other"
+
+    def answer_begun(self, kind: AnswerKind) -> None:
+        self._child(f.ANSWERS, kind).inc()
+
+    def answer_ended(self, kind: AnswerKind) -> None:
+        self._child(f.ANSWERS, kind).dec()
+
+    def account_lent(self, account_id: str) -> None:
+        self._child(f.ACCOUNT_ANSWERS, account_id).inc()
+
+    def account_returned(self, account_id: str) -> None:
+        self._child(f.ACCOUNT_ANSWERS, account_id).dec()
+
+    def account_changed(self, state: str, quota: str, cause: str) -> None:
+        self._child(f.ACCOUNT_CHANGES, state, quota, cause).inc()
+
+    def upstream_called(self, verb: str, result: str) -> None:
+        self._child(f.UPSTREAM_CALLS, verb, result).inc()
+
+    def token_refreshed(self, result: str) -> None:
+        self._child(f.TOKEN_REFRESHES, result).inc()
+
+    def conversation(self, outcome: Outcome) -> None:
+        self._child(f.CONVERSATIONS, outcome).inc()
+
+    def database_failed(self) -> None:
+        self._child(f.DATABASE_FAILURES).inc()
+
+    def limited(self, kind: str) -> None:
+        self._child(f.LIMITED, kind).inc()
+
+    # Workers
+
+    def worker_started(self) -> None:
+        if self._folder is not None:
+            worker_files.reserve(self._folder)
+        self._child(f.WORKER_STARTS).inc()
+
+    def worker_ended(self, pid: int) -> None:
+        if self._folder is None:
+            return
+        worker_files.forget_gauges(self._folder, pid)
+        worker_files.add_up(self._folder, worker_files.ended(self._folder))
+
+    # Telling
+
+    def collect(self) -> Callable[[], bytes]:
+        """Take what only this thread may look at; what comes back makes the page of it, and may be called in another."""
+        accounts, database_is_up = self._accounts(), self._database_is_up()
+        here = list(self._registry.collect()) if self._folder is None else []
+        return lambda: exposition.page(
+            accounts, database_is_up, here if self._folder is None else exposition.of_all(self._folder)
+        )
+
+
+def _made(family: f.Family, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    match family.kind:
+        case "counter":
+            return Counter(family.name, family.help, family.labels, registry=registry)
+        case "gauge":
+            return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode="livesum")
+        case "histogram":
+            return Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
+
+
+class _Answer:
+    """How answers of one model, with one kind of end, are measured."""
+
+    __slots__ = ("_duration", "_each", "_first", "_input", "_output")
+
+    def __init__(
+        self, duration: Histogram, first: Histogram, each: Histogram, given: Histogram, said: Histogram
+    ) -> None:
+        self._duration = duration
+        self._first = first
+        self._each = each
+        self._input = given
+        self._output = said
+
+    def observe(self, measured: Trace, *, succeeded: bool) -> None:
+        elapsed_s = measured.elapsed_ms() / 1000
+        self._duration.observe(elapsed_s)
+        if not succeeded or measured.ttft_ms is None:
+            return
+        first_s, tokens = measured.ttft_ms / 1000, measured.facts.get("output_tokens", 0)
+        self._first.observe(first_s)
+        if tokens > 1:
+            self._each.observe((elapsed_s - first_s) / (tokens - 1))
+        self._input.observe(measured.facts.get("input_tokens", 0))
+        self._output.observe(tokens)
+
+
+class _Request:
+    """What is counted of requests that end alike; without a model there is no `answer`."""
+
+    __slots__ = ("answer", "total")
+
+    def __init__(self, total: Counter, answer: _Answer | None) -> None:
+        self.total = total
+        self.answer = answer

@@ -1,0 +1,135 @@
+"""The files in which the processes of one server keep their counts, so that each of them can tell the sum.
+
+prometheus_client writes one file of each kind for each process, named by its process id, and reads them all. Added here: where
+they are, room that is reserved (a write into a file that the disk has no room for would kill the process), and what
+remains of processes that have ended: their counts are added up into the files of process 0, which there is not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it, once, when it is imported
+
+_MEMORY = Path("/dev/shm")  # noqa: S108  each server makes a directory of its own in it
+_ROOM_BYTES = {"counter": 128 * 1024, "histogram": 512 * 1024, "gauge_livesum": 256 * 1024}
+_KEPT = ("counter", "histogram")
+_ENDED = 0
+_IN_USE = "in-use"
+
+
+def make(parent: Path | None = None) -> Path:
+    """A directory for the files of this process and of those that it will fork; in memory, where the system has that.
+
+    Also removes what servers have left there that were killed.
+    """
+    in_memory = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK | os.X_OK)
+    parent = parent or (_MEMORY if in_memory else Path(tempfile.gettempdir()))
+    for other in parent.glob("gbproxy-metrics-*"):
+        if _is_abandoned(other):
+            shutil.rmtree(other, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"gbproxy-metrics-{os.getpid()}-", dir=parent))
+    in_use = os.open(folder / _IN_USE, os.O_CREAT | os.O_RDWR)  # open, and so locked, until the last process ends
+    fcntl.flock(in_use, fcntl.LOCK_EX)
+    return folder
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        with (folder / _IN_USE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # locked, somebody else's, or just being made
+        return False
+    return True
+
+
+def is_own(folder: Path) -> bool:
+    """Whether this very process has made it, and not one that has passed on its environment."""
+    return folder.name.startswith(f"gbproxy-metrics-{os.getpid()}-") and folder.is_dir()
+
+
+def remove(folder: Path, made_by: int) -> None:
+    """Remove the directory, in the process that has made it."""
+    if os.getpid() == made_by:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def reserve(folder: Path) -> None:
+    """Make this process' files before their first use, with all the room that they will need."""
+    for kind, size in _ROOM_BYTES.items():
+        with suppress(OSError), _file(folder, kind, os.getpid()).open("xb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[list[str]]:
+    """The files as they are to be read; meanwhile none of them is added up. Waits for the system, not for the event loop."""
+    with (folder / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield [str(file) for file in sorted(folder.glob("*.db")) if file.stat().st_size]
+
+
+def ended(folder: Path) -> set[int]:
+    """The processes that have left counts and are no more: also those that could not be seen to when they ended."""
+    pids = {int(file.stem.rpartition("_")[2]) for kind in _KEPT for file in folder.glob(f"{kind}_*.db")}
+    return {pid for pid in pids - {_ENDED} if not _is_alive(pid)}
+
+
+def add_up(folder: Path, ended: Collection[int]) -> bool:
+    """Keep what these processes have counted, without their files. False: somebody is reading; try again later."""
+    with (folder / "lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        for kind in _KEPT:
+            _add_up(_file(folder, kind, _ENDED), [_file(folder, kind, pid) for pid in ended])
+    return True
+
+
+def _add_up(total: Path, ended: Collection[Path]) -> None:
+    from prometheus_client import mmap_dict  # not before VARIABLE is set
+
+    counts: Any = mmap_dict.MmapedDict
+    left = [file for file in ended if file.exists()]
+    values: Counter[str] = Counter()
+    for file in (total, *left):
+        if file.exists() and file.stat().st_size:
+            for key, value, _, _ in counts.read_all_values_from_file(str(file)):
+                values[key] += value
+    new = total.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    written = counts(str(new))
+    for key, value in values.items():
+        written.write_value(key, value, 0.0)
+    written.close()
+    new.replace(total)
+    for file in left:
+        file.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, who has got the same number
+        return True
+    return True
+
+
+def forget_gauges(folder: Path, pid: int) -> None:
+    """What a process held is free once it has ended."""
+    _file(folder, "gauge_livesum", pid).unlink(missing_ok=True)
+
+
+def _file(folder: Path, kind: str, pid: int) -> Path:
+    return folder / f"{kind}_{pid}.db"

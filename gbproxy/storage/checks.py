@@ -1,0 +1,55 @@
+"""What was last seen of each account's credential: by a look at it, or because the upstream has signed it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import select
+
+from gbproxy.storage.database import Database
+from gbproxy.storage.tables import account_checks as checks
+from gbproxy.storage.tables import tokens
+from gbproxy.storage.upsert import upsert
+
+Status = Literal["valid", "refused", "unknown"]
+
+_READ = select(checks)
+_SIGNED_IN = select(tokens.c.account_id, tokens.c.credential, tokens.c.signed_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`credential` is the digest of what was looked at; `detail`, without a secret, says why; `at`: Unix seconds."""
+
+    credential: str
+    status: Status
+    detail: str
+    at: float
+
+
+class Checks:
+    """`clock`: Unix seconds. Calls raise StorageUnavailable."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+        self._put = upsert(database, checks, "credential", "status", "detail", "checked_at")
+
+    def note(self, account_id: str, credential: str, status: Status, detail: str = "") -> Seen:
+        """What a look has just shown, in the place of what an earlier one has."""
+        seen = Seen(credential, status, detail, self._clock())
+        values = {"credential": credential, "status": status, "detail": detail, "checked_at": seen.at}
+        self._database.change(self._put, {"account_id": account_id, **values})
+        return seen
+
+    def read(self) -> dict[str, Seen]:
+        """By account id, what the last look has shown."""
+        rows = self._database.fetch(_READ)
+        return {row.account_id: Seen(row.credential, row.status, row.detail, row.checked_at) for row in rows}
+
+    def sign_ins(self) -> dict[str, Seen]:
+        """By seat, when the upstream has last taken its credential."""
+        rows = self._database.fetch(_SIGNED_IN)
+        return {row.account_id: Seen(row.credential, "valid", "", row.signed_at) for row in rows}

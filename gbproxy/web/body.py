@@ -1,0 +1,76 @@
+"""The body of a request, within limits of size and time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from json import JSONDecodeError
+from typing import Any
+
+import gevent
+from flask import request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected
+
+from gbproxy.domain import jsontext
+from gbproxy.errors import BadRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
+from gbproxy.observability import trace
+
+BODY_S = 10.0  # for a body to arrive, and one more second for
+BODY_BYTES_A_SECOND = 256 * 1024  # each so many that have come
+_BODY_READ = 64 * 1024
+
+
+def json_body() -> dict[str, Any]:
+    """The request's body as a JSON object. Raises BadRequest, RequestTooLarge or UnsupportedMediaType."""
+    if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+        raise UnsupportedMediaType("compressed bodies are not taken: send the body without Content-Encoding")
+    if not (request.mimetype in ("", "application/json") or request.mimetype.endswith("+json")):
+        raise UnsupportedMediaType(f"the body must be application/json, not {request.mimetype[:80]}")
+    try:
+        body = jsontext.decode(_raw_body().decode().strip(" \t\r\n"))
+    except UnicodeDecodeError as error:
+        raise BadRequest("the body is not UTF-8") from error
+    except ValueError as error:
+        raise BadRequest(f"the body {error}{_position(error)}") from error
+    if not isinstance(body, dict):
+        raise BadRequest("the body must be a JSON object")
+    return body
+
+
+def too_large() -> RequestTooLarge:
+    """The refusal of what is larger than MAX_BODY_MB."""
+    return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
+
+
+def _position(error: ValueError) -> str:
+    cause = error.__cause__
+    return f" (line {cause.lineno}, column {cause.colno})" if isinstance(cause, JSONDecodeError) else ""
+
+
+def _raw_body() -> bytes:
+    try:
+        body = b"".join(_body_in_time())
+        if len(body) < (request.content_length or 0):
+            raise ClientDisconnected
+    except (ClientDisconnected, OSError, ParseException) as error:  # a bad chunk, or the end before its time
+        raise BadRequest("the body could not be read to its end") from error
+    if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
+        raise too_large()  # chunks are cut at the limit without a word
+    trace.current().facts["request_bytes"] = len(body)
+    return body
+
+
+def _body_in_time() -> Iterator[bytes]:
+    """Read the body in pieces; what counts is what has come, not what was promised. Raises RequestTimeout."""
+    deadline = time.monotonic() + BODY_S
+    size = 0
+    while size != request.content_length:
+        left_s = max(0.001, deadline + size / BODY_BYTES_A_SECOND - time.monotonic())
+        with gevent.Timeout(left_s, RequestTimeout("the body did not arrive in time")):
+            piece = request.stream.read(_BODY_READ)
+        if not piece:
+            return
+        size += len(piece)
+        yield piece

@@ -1,0 +1,118 @@
+"""An app that is administered, in front of an upstream without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gbproxy.app import EXTENSION, Parts
+from gbproxy.domain.account import Account
+from gbproxy.errors import GatewayError
+from gbproxy.storage.preparation import prepare
+from tests.api.fake import FakeUpstream
+from tests.serving import InProcess, Reply, in_process
+
+ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
+SECRET_KEY = "a-secret-key-for-tests-1"
+COOKIE, OTHER_COOKIE = "CSE.the-secret-cookie", "COS.the-other-cookie"
+ANNA = {"name": "anna", "secure_c_ses": COOKIE, "host_c_oses": OTHER_COOKIE, "csesidx": "123", "config_id": "c-1"}
+BEN = {"name": "ben", "secure_c_ses": "CSE.of-ben", "csesidx": "456", "config_id": "c-2"}
+ENVIRONMENT = {"name": "home", "secure_c_ses": "CSE.of-home", "csesidx": "789", "config_id": "c-3"}
+
+
+class Probed(FakeUpstream):
+    """Answers `Hello`, and probes as it is told: with an error, or as if all were well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.probed: list[str] = []
+        self.trouble: GatewayError | None = None
+
+    def probe(self, account: Account) -> None:
+        self.probed.append(account.name)
+        if self.trouble is not None:
+            raise self.trouble
+
+
+@dataclass
+class Office:
+    """An administrator at one worker."""
+
+    app: InProcess
+    upstream: Probed
+
+    @property
+    def parts(self) -> Parts:
+        parts: Parts = self.app.app.extensions[EXTENSION]
+        return parts
+
+    def call(self, method: str, path: str, body: object = None, key: str | None = ADMIN_KEY, **headers: str) -> Reply:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            given["Authorization"] = f"Bearer {key}"
+        if body is not None:
+            given["Content-Type"] = "application/json"
+        return self.app.request(method, path, None if body is None else json.dumps(body), given)
+
+    def accounts(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.call("GET", "/api/admin/accounts").json()["accounts"]
+        return found
+
+    def add(self, account: Mapping[str, object] = ANNA) -> dict[str, Any]:
+        reply = self.call("POST", "/api/admin/accounts", account)
+        assert reply.status == 201, reply.body
+        added: dict[str, Any] = reply.json()
+        return added
+
+    def change(self, id_: str, **fields: object) -> Reply:
+        return self.call("PUT", f"/api/admin/accounts/{id_}", fields)
+
+    def names(self) -> list[str]:
+        return [account["name"] for account in self.accounts()]
+
+    def lent(self) -> list[str]:
+        """The names of the accounts that requests may be lent now, as far as this worker knows."""
+        pool = self.parts.pool
+        return [account.name for account in pool.accounts() if pool.is_ready(account.id)]
+
+
+Opened = Callable[..., Office]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Makes apps with these settings; they end with the test."""
+    with ExitStack() as stack:
+
+        def open_(**settings: str) -> Office:
+            upstream = Probed()
+            app = stack.enter_context(in_process({"ADMIN_KEY": ADMIN_KEY}, upstream=upstream, **settings))
+            return Office(app, upstream)
+
+        yield open_
+
+
+@pytest.fixture
+def office(opened: Opened) -> Office:
+    """A gateway without any account."""
+    return opened()
+
+
+@pytest.fixture
+def at_home(opened: Opened) -> Office:
+    """A gateway with one account, `home`, of the environment."""
+    return opened(ACCOUNTS=json.dumps([ENVIRONMENT]))
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> dict[str, str]:
+    """The settings of gateways that share one database."""
+    url = f"sqlite:///{tmp_path}/gbproxy.db"
+    prepare(url, [SECRET_KEY])
+    return {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY}

@@ -1,0 +1,278 @@
+"""Every route below /api is for administrators alone, however it is asked for. New routes are found in the app's own map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from werkzeug.routing import Rule
+
+from gbproxy.admin.auth import Guesses
+from gbproxy.errors import RateLimitExceeded
+from tests.admin.conftest import ADMIN_KEY, ANNA, Office, Opened
+from tests.serving import KEY, InProcess, Reply, in_process
+from tests.storage.clock import Clock
+
+WRONG = "ak-test-another-0a1b2c3d4e"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+# What has opened such doors elsewhere: headers that name another path, host, method or client.
+HEADERS = [
+    {"X-Forwarded-For": "127.0.0.1"},
+    {"X-Real-IP": "127.0.0.1"},
+    {"X-Forwarded-Host": "localhost", "X-Forwarded-Proto": "https"},
+    {"X-Forwarded-Prefix": "/v1", "X-Script-Name": "/v1", "SCRIPT_NAME": "/v1"},
+    {"X-Original-URL": "/health", "X-Rewrite-URL": "/health"},
+    {"X-HTTP-Method-Override": "OPTIONS"},
+    {"Host": "localhost/health?"},
+    {"Host": "127.0.0.1"},
+    {"Origin": "http://127.0.0.1", "Referer": "http://127.0.0.1/admin", "Cookie": f"admin={ADMIN_KEY}"},
+]
+# Keys that are none: a client's, or the right one in a place where it does not count.
+KEYS = [
+    {"Authorization": f"Bearer {KEY}"},
+    {"x-api-key": KEY},
+    {"x-api-key": ADMIN_KEY},
+    {"x-goog-api-key": ADMIN_KEY},
+    {"Authorization": ADMIN_KEY},
+    {"Authorization": f"Basic {ADMIN_KEY}"},
+    {"Authorization": f"Bearer {ADMIN_KEY}x"},
+    {"Authorization": f"Bearer {ADMIN_KEY[:-1]}"},
+    {"Authorization": "Bearer"},
+    {"Authorization": "Bearer ' OR 1=1 --%00"},
+    {"Authorization": f"Bearer {'a' * 8000}"},
+]
+
+
+@pytest.fixture(scope="module")
+def routes() -> list[tuple[str, str]]:
+    """Method and path of each route below /api, with something in the place of its variables."""
+    return [(method, path) for rule in _rules() for method, path in _calls(rule)]
+
+
+def _rules() -> list[Rule]:
+    with in_process({"ADMIN_KEY": ADMIN_KEY}) as made:
+        rules = list(made.app.url_map.iter_rules())
+    return [rule for rule in rules if rule.rule.startswith("/api")]
+
+
+def _calls(rule: Rule) -> Iterator[tuple[str, str]]:
+    _, path = rule.build(dict.fromkeys(rule.arguments, "some-id")) or ("", "")
+    yield from ((method, path) for method in sorted((rule.methods or set()) - {"OPTIONS"}))
+
+
+def _ask(app: InProcess, method: str, path: str, headers: dict[str, str] | None = None) -> Reply:
+    # The client takes what stands between `//` and `/` for a host, twice.
+    url = f"http://localhost//{path}" if path.startswith("//") else path
+    return app.request(method, url, b"{}", {"Content-Type": "application/json", **(headers or {})})
+
+
+def _spellings(path: str) -> list[str]:
+    first, rest = path[1:].split("/", 1)
+    return [
+        path,
+        f"/{path}",
+        f"{path}/",
+        f"{path}//",
+        path.replace("/", "//"),
+        f"/{first}%2f{rest}",
+        f"/{first}%2F{rest.replace('/', '%2F')}",
+        f"/v1/..{path}",
+        f"/health/..{path}",
+        f"/./{path[1:]}",
+        f"{path};/health",
+        f"{path}/../../../health",
+        f"{path}%00",
+        f"{path}.",
+        f"{path}?key={ADMIN_KEY}",
+        f"{path}?key={KEY}",
+        path.upper(),
+        path.replace("a", "%61"),
+        f"/v1{path}",
+        f"/gemini{path}",
+    ]
+
+
+def test_there_are_routes_to_try(routes: list[tuple[str, str]]) -> None:
+    assert {
+        ("GET", "/api/admin/accounts"), ("POST", "/api/admin/accounts/some-id/check"), ("GET", "/api/cookies/status"),
+    } <= set(routes)  # fmt: skip
+
+
+def test_without_the_key_every_route_is_closed_however_it_is_spelled(
+    office: Office, routes: list[tuple[str, str]]
+) -> None:
+    for _, path in routes:
+        for spelling in _spellings(path):
+            for method in METHODS:
+                reply = _ask(office.app, method, spelling)
+                assert reply.status in (401, 404), (method, spelling)
+                assert b"accounts" not in reply.body.replace(b"/accounts", b"").replace(b"/ACCOUNTS", b""), spelling
+    assert office.accounts() == []
+
+
+def test_each_route_says_that_the_key_is_missing(office: Office, routes: list[tuple[str, str]]) -> None:
+    for method, path in routes:
+        reply = _ask(office.app, method, path)
+        assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, "Bearer"), (method, path)
+        assert method == "HEAD" or reply.error["code"] == "invalid_api_key"
+
+
+def test_no_header_takes_the_place_of_the_key(office: Office, routes: list[tuple[str, str]]) -> None:
+    for headers in HEADERS:
+        assert {_ask(office.app, method, path, headers).status for method, path in routes} == {401}, headers
+
+
+def test_no_other_key_opens_a_route(opened: Opened, routes: list[tuple[str, str]]) -> None:
+    for number, headers in enumerate(KEYS):
+        if number % 2 == 0:
+            office = opened()  # too many guesses would be refused for another reason
+        for method, path in (routes[number % len(routes)], ("GET", "/api/admin/accounts")):
+            assert _ask(office.app, method, path, headers).status == 401
+
+
+def test_every_route_refuses_a_client_s_key(opened: Opened, routes: list[tuple[str, str]]) -> None:
+    office = opened()
+    answers = []
+    for number, (method, path) in enumerate(routes):
+        if number % 4 == 0:
+            office = opened()
+        answers.append(_ask(office.app, method, path, {"Authorization": f"Bearer {KEY}"}).status)
+
+    assert answers == [401] * len(routes)
+
+
+def test_the_admin_key_is_no_client_s_key(office: Office) -> None:
+    reply = office.app.request("GET", "/v1/models", headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+
+    assert reply.status == 401
+
+
+def test_what_is_not_there_looks_like_all_else_without_the_key(office: Office) -> None:
+    asked = [("GET", "/api"), ("GET", "/api/nothing"), ("PATCH", "/api/admin/accounts"), ("HEAD", "/api/admin/x")]
+
+    closed = [_ask(office.app, method, path).status for method, path in asked]
+    open_ = [office.call(method, path).status for method, path in asked]
+
+    assert (closed, open_) == ([401] * 4, [404, 404, 405, 404])
+
+
+def test_without_an_admin_key_there_is_nothing(opened: Opened, routes: list[tuple[str, str]]) -> None:
+    office = opened(ADMIN_KEY="")
+
+    answers = {
+        _ask(office.app, method, path, headers).status
+        for _, path in routes
+        for method in METHODS
+        for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {KEY}"})
+    }
+
+    assert answers == {404}
+
+
+def test_no_page_of_another_origin_may_administer(office: Office, routes: list[tuple[str, str]]) -> None:
+    page = {"Origin": "https://chat.example.com", "Access-Control-Request-Method": "PUT"}
+    for method, path in routes:
+        for reply in (
+            _ask(office.app, "OPTIONS", path, page),
+            _ask(office.app, "OPTIONS", f"/{path}/", page),
+            _ask(office.app, method, path, page),
+            _ask(office.app, method, path, {**page, "Authorization": f"Bearer {ADMIN_KEY}"}),
+        ):
+            allowing = [name for name in reply.headers if name.lower().startswith("access-control-")]
+            assert allowing == [], (method, path)
+    assert _ask(office.app, "OPTIONS", "/v1/models", page).headers["Access-Control-Allow-Origin"] == "*"
+
+
+# Guessing
+
+
+def test_after_five_wrong_keys_not_even_the_right_one_is_looked_at(office: Office) -> None:
+    wrong = [office.call("GET", "/api/admin/accounts", key=WRONG) for _ in range(5)]
+    after = office.call("GET", "/api/cookies/status")
+
+    assert [reply.status for reply in wrong] == [401] * 5
+    assert (after.status, after.error["code"]) == (429, "rate_limit_exceeded")
+    assert 0 < int(after.headers["Retry-After"]) <= 60
+    assert office.app.ask("Hi").error["code"] == "no_account_available"  # clients are not concerned
+
+
+def test_requests_without_a_key_are_no_guesses(office: Office) -> None:
+    for _ in range(10):
+        office.call("GET", "/api/admin/accounts", key=None)
+
+    assert office.call("GET", "/api/admin/accounts").status == 200
+
+
+def test_who_is_slowed_is_not_told_by_a_header_of_his_own(office: Office) -> None:
+    replies = [
+        office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"192.0.2.{i}").status for i in range(6)
+    ]
+
+    assert replies == [401] * 5 + [429]
+
+
+def test_behind_a_proxy_that_is_trusted_each_client_is_slowed_for_itself(opened: Opened) -> None:
+    office = opened(TRUSTED_PROXIES="1")
+    for _ in range(5):
+        office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For="192.0.2.1")
+
+    told = [
+        office.call("GET", "/api/admin/accounts", X_Forwarded_For=f"203.0.113.9, {address}").status
+        for address in ("192.0.2.1", "192.0.2.2")
+    ]
+
+    assert told == [429, 200]
+
+
+def test_a_minute_later_a_guess_is_forgotten(clock: Clock) -> None:
+    guesses = Guesses(clock)
+    for _ in range(5):
+        guesses.note("192.0.2.1")
+        clock.now += 10
+
+    with pytest.raises(RateLimitExceeded) as refused:
+        guesses.check("192.0.2.1")
+    guesses.check("192.0.2.2")
+    clock.now += 10
+
+    assert refused.value.retry_after == 10
+    guesses.check("192.0.2.1")
+
+
+def test_all_addresses_of_one_network_are_one_guesser(clock: Clock) -> None:
+    guesses = Guesses(clock)
+    for number in range(5):
+        guesses.note(f"2001:db8::{number}")
+
+    with pytest.raises(RateLimitExceeded):
+        guesses.check("2001:db8::ffff:1")
+    guesses.check("2001:db8:0:1::1")
+
+
+def test_many_guessers_take_no_more_than_their_place(clock: Clock) -> None:
+    guesses = Guesses(clock)
+    for number in range(10_100):
+        guesses.note(f"10.0.{number // 256}.{number % 256}")
+
+    assert len(guesses._seen) == 10_000
+
+
+def test_a_wrong_key_is_logged_without_it(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    office.call("GET", "/api/admin/accounts", key=WRONG)
+
+    told = [record for record in caplog.records if record.getMessage() == "admin.refused"]
+    assert [record.address for record in told] == ["127.0.0.1"]
+    assert WRONG not in str([vars(record) for record in caplog.records])
+
+
+def test_nothing_is_read_before_the_key(office: Office) -> None:
+    replies = [office.app.request("POST", "/api/admin/accounts", body) for body in (b"{", json.dumps(ANNA).encode())]
+
+    assert ([reply.status for reply in replies], office.accounts()) == ([401, 401], [])
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

@@ -1,0 +1,135 @@
+"""`gbproxy keys`, on a database directly; tests/cli/test_running_gateway.py has it through a gateway."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gbproxy.cli.keys import _instant
+from tests.cli.conftest import Command, Ended
+
+SECRETS = {"API_KEYS": "sk-9f2c41d07ab84e5e11", "SECRET_KEY": "k7Jq2mZ0vT9xWc4LbN8r"}
+ALL_OPTIONS = (
+    "--expires", "2096-01-31", "--models", "gemini-2.5-pro, gemini-auto", "--rate-limit", "60/hour",
+    "--tokens-per-day", "5000", "--streams", "2",
+)  # fmt: skip
+
+Keys = Callable[..., Ended]
+
+
+@pytest.fixture
+def keys(gbproxy: Command, tmp_path: Path) -> Keys:
+    """`gbproxy keys …` on a database of its own."""
+
+    def run(*arguments: str, **variables: str) -> Ended:
+        given = {**SECRETS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db", **variables}
+        return gbproxy("keys", *arguments, environment=given)
+
+    return run
+
+
+def test_a_key_is_shown_once_alone_on_stdout(keys: Keys) -> None:
+    created = keys("create", "--name", "anna")
+    listed = keys("list")
+
+    key = created.out.strip()
+    assert (created.status, created.err) == (0, "The key, which is shown only now:\n")
+    assert key.startswith("sk-")
+    assert "anna" in listed.out
+    assert key not in listed.out + keys("list", "--json").out
+
+
+def test_a_key_has_the_limits_that_it_was_given(keys: Keys) -> None:
+    keys("create", "--name", "anna", *ALL_OPTIONS)
+
+    (key,) = json.loads(keys("list", "--json").out)["keys"]
+    row = keys("list").out.splitlines()[1]
+
+    assert {name: key[name] for name in ("expires_at", "models", "tokens_per_day", "concurrent_streams")} == {
+        "expires_at": int(datetime(2096, 1, 31, tzinfo=UTC).timestamp()),
+        "models": ["gemini-2.5-pro", "gemini-auto"],
+        "tokens_per_day": 5000,
+        "concurrent_streams": 2,
+    }
+    assert [text in row for text in ("2096-01-31 00:00:00Z", "gemini-2.5-pro, gemini-auto", "60/hour", "5000")]
+
+
+def test_keys_are_revoked_by_name_or_id(keys: Keys) -> None:
+    ids = [json.loads(keys("create", "--json", "--name", name).out)["id"] for name in ("anna", "ben", "ben")]
+
+    two_of_a_name = keys("revoke", "anna", "ben")
+    revoked = keys("revoke", "anna", ids[1])
+
+    assert (two_of_a_name.status, two_of_a_name.err) == (1, "Several keys are called ben: give the id.\n")
+    assert revoked.out == "Revoked anna, ben.\n"
+    assert [key["id"] for key in json.loads(keys("list", "--json").out)["keys"]] == [ids[2]]
+
+
+def test_without_keys_it_says_so(keys: Keys) -> None:
+    assert keys("list").out == "There is no key yet.\n"
+
+
+def test_a_limit_that_nobody_could_count_is_refused(keys: Keys) -> None:
+    ended = keys("create", "--name", "anna", "--rate-limit", "60/hour", WEB_CONCURRENCY="2")
+
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert "REDIS_URL" in ended.err
+
+
+def test_doctor_finds_limits_that_nobody_could_count(keys: Keys, gbproxy: Command, tmp_path: Path) -> None:
+    keys("create", "--name", "anna", "--rate-limit", "60/hour")
+    given = {**SECRETS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db", "PROXY": "http://127.0.0.1:1"}
+
+    one, two = (gbproxy("doctor", environment={**given, "WEB_CONCURRENCY": count}) for count in ("1", "2"))
+
+    assert "REDIS_URL" not in one.out
+    assert "these client keys have limits, which 2 workers cannot count: anna" in two.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--rate-limit", "often"),
+        ("--models", "none-such"),
+        ("--streams", "0"),
+        ("--expires", "2001-01-01"),
+        ("--name", "", "--tokens-per-day", "-1"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_sentence(keys: Keys, options: tuple[str, ...]) -> None:
+    ended = keys("create", "--name", "anna", *options)
+
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert keys("list").out == "There is no key yet.\n"
+
+
+@pytest.mark.parametrize("options", [("--expires", "soon"), ("--streams", "many"), ()])
+def test_arguments_that_are_none_end_with_2(keys: Keys, options: tuple[str, ...]) -> None:
+    assert keys("create", *options, *(("--name", "anna") if options else ())).status == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("2031-02-28", "2031-02-28T00:00:00Z"),
+        ("2031-02-28T12:00:00+02:00", "2031-02-28T10:00:00Z"),
+        ("2031-02-28T12:00:00Z", "2031-02-28T12:00:00Z"),
+    ],
+)
+def test_an_expiry_is_told_with_its_zone(given: str, told: str) -> None:
+    assert _instant(given) == told
+
+
+def test_an_expiry_may_be_a_time_from_now() -> None:
+    spans = {"12h": timedelta(hours=12), "30d": timedelta(days=30), "4w": timedelta(weeks=4)}
+
+    for text, span in spans.items():
+        assert abs(datetime.fromisoformat(_instant(text)) - datetime.now(UTC) - span) < timedelta(minutes=1)
+    for text in ("0d", "d", "-1d", "1y", "999999d"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            _instant(text)

@@ -1,0 +1,174 @@
+"""Faults of the machine that the gateway runs on: a full disk, a killed worker, a clock that jumps."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gbproxy.simulator import Stall, Text, answer, overloaded
+from tests.flow.chats import Chat, accounts, asked, csesidx, killed_in_the_end, topic, until
+from tests.serving import DONE, Served, SharedUpstream
+
+COMMAND = (sys.executable, "-m", "gunicorn", "-c", "tests/jumping.conf.py", "gbproxy.app:create_app()")
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A gateway for two accounts with a SQLite file, whose clock and disk a test has in its hands."""
+
+    gateway: Served
+    upstream: SharedUpstream
+    clock: Path
+
+    def set_clock(self, ahead_s: float) -> None:
+        """So far ahead of the real time, or behind it."""
+        with self.clock.open("r+b") as file:  # never shorter than it is: the gateway has it in its memory
+            file.write(struct.pack("d", ahead_s))
+
+    def asked_next(self) -> str:
+        """The account that a new question goes to: the first, unless it rests or is set aside."""
+        assert self.gateway.ask(topic()).succeeded
+        return asked(self.upstream)[-1]
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """No file of the workers' grows any more: their own limit, as filling a disk would need one of its own."""
+        limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in self.gateway.worker_pids()}
+        for pid, (_, hard) in limits.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+        try:
+            yield
+        finally:
+            for pid, before in limits.items():
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    folder = tmp_path_factory.mktemp("machine")
+    clock = folder / "clock"
+    clock.write_bytes(bytes(8))
+    with ExitStack() as stack:
+        upstream = stack.enter_context(SharedUpstream())
+        settings = accounts(upstream, 2) | {
+            "ACCOUNT_ORDER": "first",
+            "CLOCK_FILE": str(clock),
+            "DATABASE_URL": f"sqlite:///{folder}/gateway.db",
+            "SECRET_KEY": "a-secret-key-for-tests-1",
+        }
+        yield Machine(stack.enter_context(killed_in_the_end(settings, command=COMMAND)), upstream, clock)
+
+
+@pytest.fixture
+def machine(made: Machine) -> Iterator[Machine]:
+    made.upstream.reset()
+    yield made
+    made.set_clock(0)
+
+
+def test_a_full_disk_costs_no_answer_and_its_end_is_noticed(machine: Machine) -> None:
+    gateway, upstream = machine.gateway, machine.upstream
+    before, during, idle = Chat(gateway), Chat(gateway), Chat(gateway)
+    before.say(topic())
+    idle.say(topic())
+    upstream.script(Text("Slowly "), *answer("and on.", first_byte_s=0.5))
+
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(Chat(gateway).say, topic(), stream=True)
+        assert upstream.wait_for(lambda: upstream.open_streams == 1)
+        with machine.full_disk():
+            finished = running.result()
+            answers = [before.say("Go on."), during.say(topic()), during.say("Go on.", stream=True)]
+            by_id = gateway.ask("Go on.", headers={"X-Conversation-Id": str(idle.conversation)})
+
+    assert finished.text == "Slowly and on."
+    assert all(reply.succeeded for reply in [finished, *answers])
+    assert (by_id.status, by_id.error["code"], by_id.headers["Retry-After"]) == (503, "storage_unavailable", "2")
+    assert set(asked(upstream)) == {"first"}  # the accounts have nothing to do with it
+    assert gateway.events("database.unavailable")
+    until(lambda: Chat(gateway).say(topic()).succeeded and gateway.events("database.available"))
+    for chat in (before, during):
+        assert chat.say("Still there?").succeeded
+        questions = len(upstream.questions())
+        assert chat.say("And now?").succeeded
+        assert upstream.questions()[questions:] == ["And now?"]  # continued again: the history was not sent
+    assert gateway.events("request.crashed") == []
+
+
+def test_a_killed_worker_breaks_its_answers_visibly_and_another_takes_its_place(machine: Machine) -> None:
+    gateway, upstream = machine.gateway, machine.upstream
+    chat = Chat(gateway)
+    chat.say(topic())
+    upstream.script(Text("Half "), Stall())
+    (worker,) = gateway.worker_pids()
+
+    with gateway.call() as call:
+        call.ask([*chat.messages, {"role": "user", "content": "Go on."}])
+        got = call.read_until(b"Half ")
+        os.kill(worker, signal.SIGKILL)
+        with suppress(ConnectionResetError):
+            while more := call.read():
+                got += more
+
+    assert not got.endswith(b"0\r\n\r\n")  # the end of a chunked body: every client sees that it is missing
+    assert DONE.encode() not in got
+    assert b'"finish_reason":"stop"' not in got
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
+    until(lambda: worker not in gateway.worker_pids() and gateway.worker_pids())
+    assert chat.say("Once more.").succeeded
+    assert machine.asked_next() == "first"
+
+
+@pytest.mark.parametrize("jump_s", [24 * HOUR_S, -24 * HOUR_S], ids=["forward", "back"])
+def test_a_clock_that_jumps_costs_no_answer(machine: Machine, jump_s: float) -> None:
+    gateway, upstream = machine.gateway, machine.upstream
+    chat, idle = Chat(gateway), Chat(gateway)
+    for each in (chat, idle):
+        each.say(topic())
+    upstream.script(Text("Slowly "), *answer("and on.", first_byte_s=0.4))
+
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(Chat(gateway).say, topic(), stream=True)
+        assert upstream.wait_for(lambda: upstream.open_streams == 1)
+        machine.set_clock(jump_s)
+        finished = running.result()
+    by_id = gateway.ask("Go on.", headers={"X-Conversation-Id": str(idle.conversation)})
+    answers = [chat.say("Go on."), chat.say("And on.", stream=True)]
+
+    assert by_id.status == (404 if jump_s > 0 else 200)  # a day is longer than SESSION_TIMEOUT
+    assert finished.text == "Slowly and on."
+    assert all(reply.succeeded for reply in [finished, *answers])
+    assert upstream.questions()[-1] == "And on."  # continued, be it in the session from before or in a new one
+    assert {call.csesidx for call in upstream.calls("widgetStreamAssist")} == {csesidx(upstream, "first")}
+    assert machine.asked_next() == "first"
+    # And back to the right time.
+    machine.set_clock(0)
+    assert chat.say("Still there?").succeeded
+    assert machine.asked_next() == "first"
+    assert gateway.events("request.crashed") == gateway.events("sweeper.failed") == []
+
+
+@pytest.mark.parametrize("jump_s", [24 * HOUR_S, -24 * HOUR_S], ids=["forward", "back"])
+def test_an_account_that_rests_while_the_clock_jumps_comes_back(machine: Machine, jump_s: float) -> None:
+    gateway, upstream = machine.gateway, machine.upstream
+    machine.set_clock(max(0.0, -jump_s))  # to where it is set back from
+    upstream.script(*overloaded(HOUR_S), csesidx=csesidx(upstream, "first"))
+    assert gateway.ask().succeeded
+    assert machine.asked_next() == "second"
+
+    machine.set_clock(max(0.0, -jump_s) + jump_s)
+    time.sleep(1.1)  # twice the time in which workers take over what others have learnt
+
+    assert machine.asked_next() == "first"

@@ -1,0 +1,63 @@
+"""Client keys in either database."""
+
+from __future__ import annotations
+
+import pytest
+
+from gbproxy.domain.principal import Allowance, ApiKey, digest
+from gbproxy.settings import Rate
+from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.database import Conflict, Database
+from tests.storage.clock import Clock
+
+NOW = Clock().now
+FULL = ApiKey(
+    "2", "full", digest("full"), NOW + 0.25, NOW + 5, Allowance(frozenset({"b", "a"}), Rate(100, 900), 10**12, 3)
+)
+PLAIN = ApiKey("1", "plain", digest("plain"), NOW)
+LIMITED = [
+    ApiKey("3", "rate", digest("3"), NOW, None, Allowance(rate_limit=Rate(1, 1))),
+    ApiKey("4", "tokens", digest("4"), NOW, None, Allowance(tokens_per_day=1)),
+    ApiKey("5", "streams", digest("5"), NOW, None, Allowance(concurrent_streams=1)),
+    ApiKey("6", "models", digest("6"), NOW, NOW + 1, Allowance(models=frozenset({"a"}))),
+]
+
+
+def test_a_key_comes_back_as_it_was_stored(database: Database) -> None:
+    rows = ApiKeyRows(database)
+    for key in (FULL, PLAIN):
+        rows.add(key)
+
+    assert rows.all() == [PLAIN, FULL]
+
+
+def test_every_change_is_told(database: Database) -> None:
+    rows, other = ApiKeyRows(database), ApiKeyRows(database)
+    versions = [other.version()]
+    rows.add(PLAIN)
+    versions.append(other.version())
+    assert rows.remove(PLAIN.id)
+    versions.append(other.version())
+
+    assert len(set(versions)) == 3
+    assert not rows.remove(PLAIN.id)
+    assert other.version() == versions[-1]
+
+
+def test_two_keys_cannot_have_the_same_digest(database: Database) -> None:
+    rows = ApiKeyRows(database)
+    rows.add(PLAIN)
+    version = rows.version()
+
+    with pytest.raises(Conflict):
+        rows.add(ApiKey("9", "again", PLAIN.digest, NOW))
+
+    assert rows.version() == version
+
+
+def test_the_limited_ones_are_those_with_something_to_count(database: Database) -> None:
+    rows = ApiKeyRows(database)
+    for key in (PLAIN, *LIMITED):
+        rows.add(key)
+
+    assert rows.limited() == ["rate", "streams", "tokens"]
