@@ -109,14 +109,15 @@ def until(true: Callable[[], object], timeout_s: float = 10.0, every_s: float = 
 def killed_in_the_end(
     environment: Mapping[str, str], *, command: Sequence[str] = GUNICORN, **overrides: str
 ) -> Iterator[Served]:
-    """A gateway with a database of its own, for tests in which nothing hangs on how it ends: that costs it a second."""
+    """A gateway for tests in which nothing hangs on how it ends: one with a temporary database removes that first."""
     with serving(environment, command=command, **overrides) as gateway:
         gateway.key = KEY
         try:
             yield gateway
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(gateway.pid, signal.SIGKILL)
+            if "DATABASE_URL" in {**environment, **overrides}:
+                with suppress(ProcessLookupError):
+                    os.killpg(gateway.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ Only hosts, ports, credentials and what stands for a value are replaced by the t
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from collections.abc import Iterator, Mapping
@@ -83,12 +82,11 @@ def beside(given: Mapping[str, str], port: str, upstream: SharedUpstream) -> dic
 
 @contextmanager
 def started(environment: Mapping[str, str], port: str) -> Iterator[Served]:
-    with process(GUNICORN, environment) as running:
+    with process(GUNICORN, environment, ended_by=signal.SIGQUIT) as running:
         gateway = Served(running, f"http://127.0.0.1:{port}", environment.get("API_KEY", ""))
         gateway.wait_until_ready()
         gateway.key = gateway.key or made_key(gateway)
         yield gateway
-        os.killpg(running.pid, signal.SIGKILL)  # nothing hangs on how it ends
 
 
 def made_key(gateway: Served) -> str:
