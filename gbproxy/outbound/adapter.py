@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,8 +13,12 @@ import certifi
 import requests
 import requests.adapters
 from requests.cookies import RequestsCookieJar
+from urllib3.connection import HTTPConnection
 
 from gbproxy.outbound.warming import POOLS, SOCKS_POOLS
+
+# Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of them.
+_SOCKET_OPTIONS = (*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024))
 
 
 class Adapter(requests.adapters.HTTPAdapter):
@@ -24,14 +29,14 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        super().init_poolmanager(*args, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         is_socks = proxy.lower().startswith("socks")
         if not is_socks:
             kwargs["proxy_ssl_context"] = self._context
-        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = SOCKS_POOLS if is_socks else POOLS
         return manager
 

@@ -221,7 +221,7 @@ def test_a_client_that_reads_nothing_holds_the_upstream_back(
         record_property(
             "measured", f"slow reader: {settled * PIECE / 1e6:.0f} of 30 MB taken, RSS +{grown / 1e6:.1f} MB"
         )
-        assert 0 < settled < PIECES * 0.7
+        assert 0 < settled < PIECES * 0.5
         assert upstream.open_streams == 1
         assert grown < 10_000_000
         assert gateway.request("GET", "/health", timeout_s=1.0).status == 200

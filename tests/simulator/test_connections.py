@@ -206,6 +206,7 @@ CONTROL = "/_simulator"
 def test_the_control_endpoint_tells_the_state(upstream: Simulator, client: Client) -> None:
     client.ask("2+2")
 
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)  # the client may know of the end a moment before
     state = client.get(f"{CONTROL}/state").json()
 
     assert state["requests"] == {"getoxsrf": 1, "widgetCreateSession": 1, "widgetStreamAssist": 1}

@@ -17,9 +17,7 @@ from tests.databases import ROOT
 
 HEAD, CALLER = b"\x01" * 32, b"\xaa" * 32
 SESSIONS, WORKERS, GREENLETS = 150, 3, 30
-LATE_MS = (
-    300  # how late a heartbeat may be meanwhile, on a machine with few cores; waiting inside of SQLite costs seconds
-)
+LATE_MS = 1500  # how late a heartbeat may be meanwhile, on a busy machine; waiting inside of SQLite costs more
 
 
 def test_of_all_who_claim_at_once_each_session_goes_to_one(
