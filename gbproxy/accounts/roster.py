@@ -167,7 +167,10 @@ class Roster:
         else:
             self._pool.accepted(account)
             log.info("account.probed", extra={"account": account_id, "code": None})
-        return next(check for check in self.checks() if check.id == account_id)
+        found = next((check for check in self.checks() if check.id == account_id), None)
+        if found is None:  # it was removed meanwhile
+            raise _unknown()
+        return found
 
     def probe(self, account: Account) -> None:
         """Ask the upstream whether the credential is good, and note what it says. Raises as the port `Upstream`."""

@@ -33,9 +33,11 @@ class Probed(FakeUpstream):
         super().__init__()
         self.probed: list[str] = []
         self.trouble: GatewayError | None = None
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def probe(self, account: Account) -> None:
         self.probed.append(account.name)
+        self.meanwhile()
         if self.trouble is not None:
             raise self.trouble
 
