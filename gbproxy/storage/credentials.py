@@ -146,6 +146,8 @@ class StoredAccounts:
 
     def remove(self, account_id: str) -> bool:
         """With all that is known of it; False when there is no such account."""
+        if not account_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
+            return False
 
         def remove(connection: Connection) -> bool:
             removed = connection.execute(_REMOVE, {"wanted": account_id}).rowcount == 1

@@ -73,6 +73,14 @@ def test_what_does_not_exist_is_not_changed(accounts: StoredAccounts, changes: C
     assert (accounts.list(), changes.version("accounts")) == ([], version)
 
 
+@pytest.mark.parametrize("account_id", ["nobody", "", "a\0b", "' OR 1=1 --", "%"])
+def test_what_is_no_id_removes_nothing(accounts: StoredAccounts, account_id: str) -> None:
+    stored = added(accounts)
+
+    assert not accounts.remove(account_id)
+    assert accounts.list() == [stored]
+
+
 def test_a_name_is_given_once(accounts: StoredAccounts) -> None:
     added(accounts)
     ben = added(accounts, "ben")
