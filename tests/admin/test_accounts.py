@@ -11,6 +11,7 @@ import pytest
 
 from gbproxy.errors import CredentialRefused, QuotaExhausted, UpstreamUnreachable
 from tests.admin.conftest import ADMIN_KEY, ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office, Opened
+from tests.pools import until
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",
@@ -179,6 +180,16 @@ def test_an_account_is_removed(office: Office) -> None:
 
     assert (reply.status, reply.body, office.accounts(), office.lent()) == (204, b"", [], [])
     assert office.call("GET", f"/api/admin/accounts/{id_}").error["code"] == "not_found"
+
+
+def test_the_sessions_of_a_removed_account_are_deleted_upstream(office: Office) -> None:
+    id_ = office.add()["id"]
+    assert office.app.ask("Hi").status == 200
+
+    office.call("DELETE", f"/api/admin/accounts/{id_}")
+
+    until(lambda: len(office.upstream.deleted) == 1)
+    assert [cookie for cookie, _ in office.upstream.deleted] == [COOKIE]
 
 
 @pytest.mark.parametrize(
