@@ -30,6 +30,7 @@ forwarded_allow_ips = ""  # no header of a client's changes what the app sees
 
 
 def on_starting(arbiter):
+    startup.check_workers(settings, arbiter.cfg.workers)
     startup.announce(settings)
     server.allow_many_files()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flask import Flask
@@ -26,6 +26,7 @@ from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.domain.pasted import Site
+from gbproxy.domain.session import Session
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.limiting import Limiter, Rules
@@ -113,7 +114,16 @@ def create_app(
     worker_id = WorkerId()
     rows = SessionRows(database, time.time, worker_id)
     workers = Workers(database, time.time, worker_id)
-    roster = _roster(settings, database, cipher, board, workers, pool, upstream)
+    roster = _roster(
+        settings,
+        database,
+        cipher,
+        board,
+        workers,
+        pool,
+        upstream,
+        part=lambda account, sessions: sweeper.part(account, sessions),
+    )
     credentials = SharedCredentials(sign_in, tokens, cookies, pool.accounts)
     api_keys = ApiKeyRows(database)
     keyring = Keyring((key.get_secret_value() for key in settings.api_keys), api_keys)
@@ -234,6 +244,7 @@ def _roster(
     workers: Workers,
     pool: Pool,
     upstream: Upstream,
+    part: Callable[[Account, Sequence[Session]], None],
 ) -> Roster:
     rows = Rows(
         StoredAccounts(database, cipher, time.time),
@@ -243,7 +254,7 @@ def _roster(
         board,
         workers,
     )
-    return Roster(_accounts(settings), pool, rows, upstream.probe)
+    return Roster(_accounts(settings), pool, rows, upstream.probe, part)
 
 
 def _sweeper(

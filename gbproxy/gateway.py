@@ -118,7 +118,7 @@ class Gateway:
                 trace.current().conversation = turn.conversation
                 if not turn.continues:
                     self._check_length(ask.prompt_chars)
-                attempts = self._attempts(ask.model)
+                attempts = self._attempts(ask.model, chat.principal)
                 while True:
                     wanted = None if turn.may_start_afresh else turn.wanted
                     with attempts.lease(wanted=wanted, preferred=turn.wanted) as account:
@@ -206,13 +206,14 @@ class Gateway:
                 param="messages",
             )
 
-    def _attempts(self, model: Model) -> Attempts:
+    def _attempts(self, model: Model, principal: Principal) -> Attempts:
         return Attempts(
             self._pool,
             model,
             self._catalogue,
             limit=self._max_attempts,
-            model_for=lambda account: self._successors.current(account, model),
+            model_for=lambda account: self._successors.current(account, model, principal),
+            may_use=principal.may_use,
             pause=self._pause,
         )
 
@@ -275,10 +276,10 @@ class _Successors:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _known: dict[tuple[str, str], tuple[Model, float]] = field(default_factory=dict)
 
-    def current(self, account: Account, model: Model) -> Model:
+    def current(self, account: Account, model: Model, principal: Principal) -> Model:
         with self._lock:
             used, until = self._known.get((account.id, model.id), (model, 0.0))
-        if used is model or until <= self._clock():
+        if used is model or until <= self._clock() or not principal.may_use(used.id):
             return model
         _log_mapped(model, used, account)
         return used

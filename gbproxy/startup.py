@@ -68,6 +68,17 @@ def _load(environ: MutableMapping[str, str] | None) -> Settings:
     return settings
 
 
+def check_workers(settings: Settings, workers: int) -> None:
+    """Other workers than the settings know of would each count limits alone: such a start ends with status 2."""
+    if workers != settings.web_concurrency:
+        print(  # noqa: T201  it is for whoever starts us
+            f"WEB_CONCURRENCY: is {settings.web_concurrency}, but gunicorn was told to start {workers} workers: "
+            "set it, and leave out --workers",
+            file=sys.stderr,
+        )
+        raise SystemExit(_EXIT_BAD_SETTINGS)
+
+
 def announce(settings: Settings) -> None:
     """Say once per start what an operator should know."""
     if settings.ignored:

@@ -38,7 +38,8 @@ class Next(Enum):
 class Attempts:
     """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after content.
 
-    `catalogue` knows the successors of retired models; `model_for` says which model an account is asked for first.
+    `catalogue` knows the successors of retired models, of which only those that `may_use` allows are asked for;
+    `model_for` says which model an account is asked for first.
     """
 
     pool: Pool
@@ -46,6 +47,7 @@ class Attempts:
     catalogue: Catalogue
     limit: int = 3
     model_for: Callable[[Account], Model] | None = None
+    may_use: Callable[[str], bool] = lambda model_id: True
     pause: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = jitter.uniform
     _tried: dict[str, None] = field(default_factory=dict)  # ids, in order
@@ -123,7 +125,7 @@ class Attempts:
             successor = self.catalogue.successor(self.model)
             if self._refusal is not None:
                 raise self._refusal
-            if successor is not None:
+            if successor is not None and self.may_use(successor.id):
                 self._refusal, self._model = _bare(error), successor
                 return Next.SAME
         rule = self._learn(error, continued=continued)

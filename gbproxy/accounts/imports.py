@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -41,7 +42,11 @@ def bring_in(roster: Roster, found: Iterable[FoundAccount], *, dry_run: bool = F
     stored, and the answer is the same. Raises StorageUnavailable.
     """
     importer = _Importer(roster, dry_run)
-    return [importer.bring_in(account) for account in found]
+    imports = []
+    for account in found:
+        time.sleep(0)  # many of them are much to look up: let those go on who wait meanwhile
+        imports.append(importer.bring_in(account))
+    return imports
 
 
 class _Importer:

@@ -13,6 +13,7 @@ from gbproxy.accounts.pool import Pool
 from gbproxy.accounts.records import AccountRecord, Check, Entry, record
 from gbproxy.accounts.states import Standing
 from gbproxy.domain.account import Account
+from gbproxy.domain.session import Session
 from gbproxy.errors import Conflict, CredentialRefused, GatewayError, NotFound, StorageUnavailable
 from gbproxy.storage.changes import Changes
 from gbproxy.storage.checks import Checks, Seen, Status
@@ -39,13 +40,22 @@ class Roster:
     """Safe for use by many threads at once. All calls raise StorageUnavailable while the database is away."""
 
     def __init__(
-        self, environment: Iterable[Account], pool: Pool, rows: Rows, probe: Callable[[Account], None]
+        self,
+        environment: Iterable[Account],
+        pool: Pool,
+        rows: Rows,
+        probe: Callable[[Account], None],
+        part: Callable[[Account, Sequence[Session]], None],
     ) -> None:
-        """`environment`: the accounts that settings name; `probe` as in the port `Upstream`."""
+        """`environment`: the accounts that settings name; `probe` as in the port `Upstream`.
+
+        `part` has the sessions of an account that was removed deleted upstream, soon.
+        """
         self._environment = {account.id: account for account in environment}
         self._pool = pool
         self._rows = rows
         self._ask = probe
+        self._part = part
         self._version: int | None = None
         self._lock = threading.Lock()
 
@@ -137,9 +147,13 @@ class Roster:
         """With all that is stored of it; what runs on it goes on. Raises NotFound; Conflict for one of the environment."""
         if account_id in self._environment:
             raise Conflict("this account stands in the environment: take it out there; here it can only be disabled")
-        if not self._rows.stored.remove(account_id):
+        entry = self._entries().get(account_id)
+        sessions = self._rows.stored.remove(account_id)
+        if sessions is None:
             raise _unknown()
         log.info("account.changed", extra={"account": account_id, "action": "removed"})
+        if entry is not None:
+            self._part(entry.account, [session for session in sessions if session.seat == entry.account.seat])
         self.take_over()
 
     def clear_cooldown(self, account_id: str) -> AccountRecord:
@@ -167,7 +181,10 @@ class Roster:
         else:
             self._pool.accepted(account)
             log.info("account.probed", extra={"account": account_id, "code": None})
-        return next(check for check in self.checks() if check.id == account_id)
+        found = next((check for check in self.checks() if check.id == account_id), None)
+        if found is None:  # it was removed meanwhile
+            raise _unknown()
+        return found
 
     def probe(self, account: Account) -> None:
         """Ask the upstream whether the credential is good, and note what it says. Raises as the port `Upstream`."""

@@ -160,11 +160,11 @@ def _up_to(most: int) -> Callable[[object], int]:
 
 def _instant(value: object) -> float:
     allowed = "must be a time such as 2030-12-31T00:00:00Z, with its zone, or Unix seconds"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
         moment = datetime.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for an integer that no float can hold
         raise ValueError(allowed) from None
     if moment.tzinfo is None:
         raise ValueError(allowed)

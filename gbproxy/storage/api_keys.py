@@ -49,6 +49,8 @@ class ApiKeyRows:
 
     def remove(self, key_id: str) -> bool:
         """Whether it was there."""
+        if not key_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
+            return False
 
         def delete_and_tell(connection: Connection) -> bool:
             removed = connection.execute(_REMOVE, {"wanted": key_id}).rowcount == 1

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.session import Session
 from gbproxy.storage.changes import Changes
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.renewals import decrypted
 from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.sessions import RUNNING
 from gbproxy.storage.tables import (
     account_checks,
     account_states,
@@ -66,9 +68,14 @@ _OF_ACCOUNT = [
     ),
     *(
         delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
-        for table in (cookies, tokens, account_states, sessions)
+        for table in (cookies, tokens, account_states)
     ),
 ]
+_SESSIONS_OF_ACCOUNT = (
+    delete(sessions)
+    .where(has_id(sessions.c.account_id, bindparam("wanted")))
+    .returning(sessions.c.id, sessions.c.account_id, sessions.c.name, sessions.c.conversation, sessions.c.state)
+)
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
 _DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
 
@@ -144,16 +151,22 @@ class StoredAccounts:
 
         return self._transact(change)
 
-    def remove(self, account_id: str) -> bool:
-        """With all that is known of it; False when there is no such account."""
+    def remove(self, account_id: str) -> Sequence[Session] | None:
+        """With all that is known of it; None when there is no such account.
 
-        def remove(connection: Connection) -> bool:
-            removed = connection.execute(_REMOVE, {"wanted": account_id}).rowcount == 1
-            if removed:
-                for statement in _OF_ACCOUNT:
-                    connection.execute(statement, {"wanted": account_id})
-                self._changes.bump(connection, "accounts")
-            return removed
+        What comes back are the upstream sessions that were known and have no request in them.
+        """
+        if not account_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
+            return None
+
+        def remove(connection: Connection) -> Sequence[Session] | None:
+            if connection.execute(_REMOVE, {"wanted": account_id}).rowcount != 1:
+                return None
+            for statement in _OF_ACCOUNT:
+                connection.execute(statement, {"wanted": account_id})
+            known = connection.execute(_SESSIONS_OF_ACCOUNT, {"wanted": account_id}).all()
+            self._changes.bump(connection, "accounts")
+            return [Session(*session) for *session, state in known if state != RUNNING]
 
         return self._database.transact(remove)
 

@@ -1,7 +1,7 @@
 """What is counted for callers, by all workers of all gateways on one Redis.
 
-Whatever goes wrong is StorageUnavailable. After a failure calls fail at once for a second, then one of them tries: so an
-outage delays nobody for long, and it is logged once.
+Whatever goes wrong is StorageUnavailable, within a second. After a failure calls fail at once for a while, then one of
+them tries: so an outage delays nobody for long, and it is logged once.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REST_S = 1.0  # after a failure: calls fail at once for so long
+REST_S = 1.0  # after a refusal, which costs the one who tries nothing: calls fail at once for so long
+SILENT_REST_S = 5.0  # the same after silence, for which the one who tries has waited
 
-_TIMEOUT_S = 1.0  # to connect, and for each answer; the library's own five seconds and ten tries are for other uses
-_TRIES_AGAIN = 1  # a connection that has ended since its last use is made anew
+_TIMEOUT_S = 0.9  # to connect, and for each answer; the library's own five seconds and ten tries are for other uses
+_TRIES_AGAIN = 1  # a connection that has ended since its last use is made anew; silence is not waited for twice
 _PREFIX = "gbproxy"
 
 # By Redis' own clock: those of the workers' machines need not agree. KEYS: the name. ARGV: the member, how long (ms), how many.
@@ -119,7 +120,8 @@ class RedisCounters:
             return True
 
     def _failed(self, error: Exception) -> StorageUnavailable:
-        self._rests_until = self._clock() + REST_S
+        is_silent = isinstance(error, self._connected.silence)
+        self._rests_until = self._clock() + (SILENT_REST_S if is_silent else REST_S)
         if self._away_since is None:
             self._away_since = self._clock()
             log.error("redis.unavailable", extra={"reason": type(error).__name__})  # its words may name what is secret
@@ -144,7 +146,7 @@ class RedisCounters:
             self._url,
             socket_connect_timeout=_TIMEOUT_S,
             socket_timeout=_TIMEOUT_S,
-            retry=Retry(NoBackoff(), _TRIES_AGAIN),
+            retry=Retry(NoBackoff(), _TRIES_AGAIN, supported_errors=(redis.ConnectionError,)),
             protocol=2,  # which every server speaks, without a word about it first
         )
         storage = RedisStorage(self._url, connection_pool=client.connection_pool, key_prefix=_PREFIX)
@@ -154,6 +156,7 @@ class RedisCounters:
             enter=client.register_script(_ENTER),
             renew=client.register_script(_RENEW),
             error=redis.RedisError,
+            silence=redis.TimeoutError,
         )
 
 
@@ -164,6 +167,7 @@ class _Connected:
     enter: Any
     renew: Any
     error: type[Exception]
+    silence: type[Exception]
 
 
 def _key(kind: str, name: str) -> str:

@@ -27,6 +27,7 @@ _NOBODY_S = 900.0  # while its account cannot be used
 _GIVEN_UP_S = 7 * 86_400.0  # for so long an account may be away
 _OWN_PAUSES_S = (1.0, 5.0, 25.0)  # between the tries for a session that is recorded nowhere
 _HANDS_AT_THE_END = 64
+_PARTING_S = 3600.0  # so long what a removed account's last answers leave behind can be deleted
 
 
 class Rows(Protocol):
@@ -60,6 +61,7 @@ class Deletions:
         self._is_refused = is_refused
         self._later: list[tuple[float, Session, int]] = []
         self._in_hand: set[str] = set()
+        self._parting: dict[str, tuple[Account, float]] = {}  # by seat, with when they are forgotten
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -77,6 +79,13 @@ class Deletions:
     def discard(self, session: Session) -> None:
         """Have a session deleted whose record cannot say so, or that has none."""
         self._put(session, partial(self._delete_unrecorded, session), is_recorded=False)
+
+    def part(self, account: Account, sessions: Iterable[Session]) -> None:
+        """Have the sessions of an account deleted that was removed, and later those of the answers that run on it still."""
+        with self._lock:
+            self._parting[account.seat] = (account, self._clock() + _PARTING_S)
+        for session in sessions:
+            self.discard(session)
 
     def finish(self, sessions: Collection[Session], within_s: float) -> None:
         """Delete these now, together with whatever the crew still has to do; what is not done in time is left upstream."""
@@ -120,6 +129,7 @@ class Deletions:
         with self._lock:
             due = [(session, tries) for at, session, tries in self._later if at <= now]
             self._later = [later for later in self._later if later[0] > now]
+            self._parting = {seat: parting for seat, parting in self._parting.items() if parting[1] > now}
         for session, tries in due:
             self._put(session, partial(self._delete_unrecorded, session, tries), is_recorded=False)
 
@@ -158,7 +168,10 @@ class Deletions:
                 self._rows.deleted(session)
 
     def _account(self, seat: str) -> Account | None:
-        return next((account for account in self._accounts() if account.seat == seat), None)
+        known = next((account for account in self._accounts() if account.seat == seat), None)
+        if known is None and seat in self._parting:
+            return self._parting[seat][0]
+        return known
 
     def _try(self, session: Session) -> str | None:
         """Delete upstream; why that failed, or None."""

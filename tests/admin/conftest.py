@@ -32,10 +32,16 @@ class Probed(FakeUpstream):
     def __init__(self) -> None:
         super().__init__()
         self.probed: list[str] = []
+        self.deleted: list[tuple[str | None, str]] = []  # cookie and session
         self.trouble: GatewayError | None = None
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def delete_session(self, account: Account, session: str) -> None:
+        self.deleted.append((account.secure_c_ses, session))
 
     def probe(self, account: Account) -> None:
         self.probed.append(account.name)
+        self.meanwhile()
         if self.trouble is not None:
             raise self.trouble
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.domain.pasted import MAX_CHARS
+from gbproxy.domain.pasted import MAX_ACCOUNTS, MAX_CHARS
 from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, Office
 from tests.serving import KEY, Reply
 from tests.unit.pasted import browsers, captures
@@ -185,6 +185,16 @@ def test_a_paste_beyond_its_cap_is_too_large(office: Office) -> None:
     reply = sent(office, " " * (MAX_CHARS + 1))
 
     assert (reply.status, reply.error["code"], reply.error["param"]) == (413, "request_too_large", "text")
+
+
+def test_a_paste_of_more_accounts_than_its_cap_is_refused_as_a_whole(office: Office) -> None:
+    each = [{"csesidx": str(number), "config_id": "c", "secure_c_ses": "CSE.x"} for number in range(MAX_ACCOUNTS + 1)]
+
+    reply = sent(office, json.dumps(each))
+
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "invalid_request_error", "text")
+    assert str(MAX_ACCOUNTS) in reply.error["message"]
+    assert office.accounts() == []
 
 
 @pytest.mark.parametrize("key", [None, "ak-wrong-0123456789abcd", KEY])

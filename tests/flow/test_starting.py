@@ -108,6 +108,17 @@ def test_all_mistakes_in_the_settings_are_told_at_once() -> None:
     assert "sk-123456" not in stderr
 
 
+def test_workers_that_only_gunicorn_was_told_of_do_not_start() -> None:
+    """Each would count RATE_LIMIT for itself."""
+    settings = {**ACCOUNT, "RATE_LIMIT": "1/hour", "API_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(free_port())}
+
+    status, _, stderr = ended((*GUNICORN, "--workers", "2"), settings)
+
+    assert status == 2
+    assert "Traceback" not in stderr
+    assert "WEB_CONCURRENCY: is 1, but gunicorn was told to start 2 workers" in stderr
+
+
 def test_serve_tells_the_same_mistakes() -> None:
     status, _, stderr = ended(SERVE, {**ACCOUNT, "PORT": "http", "WEB_CONCURRENCY": "two", "LOG_LEVEL": "loud"})
 

@@ -44,6 +44,15 @@ def test_every_change_is_told(database: Database) -> None:
     assert other.version() == versions[-1]
 
 
+@pytest.mark.parametrize("key_id", ["nobody", "", "a\0b", "' OR 1=1 --", "%"])
+def test_what_is_no_id_removes_nothing(database: Database, key_id: str) -> None:
+    rows = ApiKeyRows(database)
+    rows.add(PLAIN)
+
+    assert not rows.remove(key_id)
+    assert rows.all() == [PLAIN]
+
+
 def test_two_keys_cannot_have_the_same_digest(database: Database) -> None:
     rows = ApiKeyRows(database)
     rows.add(PLAIN)

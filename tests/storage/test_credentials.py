@@ -73,6 +73,14 @@ def test_what_does_not_exist_is_not_changed(accounts: StoredAccounts, changes: C
     assert (accounts.list(), changes.version("accounts")) == ([], version)
 
 
+@pytest.mark.parametrize("account_id", ["nobody", "", "a\0b", "' OR 1=1 --", "%"])
+def test_what_is_no_id_removes_nothing(accounts: StoredAccounts, account_id: str) -> None:
+    stored = added(accounts)
+
+    assert accounts.remove(account_id) is None
+    assert accounts.list() == [stored]
+
+
 def test_a_name_is_given_once(accounts: StoredAccounts) -> None:
     added(accounts)
     ben = added(accounts, "ben")
@@ -124,13 +132,15 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     states = StateRows(database, clock, Standing)
     states.publish(Standing(account.seat, "text", "cooling", clock() + 60, changed_at=clock()))
     states.used([account.id], clock())
-    SessionRows(database, clock, lambda: "worker").add(account.seat, "sessions/1", stock=True)
+    sessions = SessionRows(database, clock, lambda: "worker")
+    unused = sessions.add(account.seat, "sessions/1", stock=True)
+    sessions.add(account.seat, "sessions/2", stock=False)
 
-    assert accounts.remove(account.id)
+    assert accounts.remove(account.id) == [unused]  # in the other one an answer runs
 
     assert (cookies.read(), tokens.read(), switches.disabled()) == ({}, {}, frozenset())
     assert (checks.read(), checks.sign_ins(), states.read(), states.uses()) == ({}, {}, [], {})
-    assert SessionRows(database, clock, lambda: "worker").all_sessions(10) == []
+    assert sessions.all_sessions(10) == []
 
 
 def test_what_was_last_seen_of_a_credential_is_remembered(database: Database, cipher: Cipher, clock: Clock) -> None:

@@ -421,3 +421,32 @@ def test_no_log_line_names_a_session_or_a_cookie(house: House, caplog: pytest.Lo
     lines = [str(vars(record)) for record in caplog.records if record.name.startswith("gbproxy")]
     assert lines
     assert not any(word in line for line in lines for word in ("s/123", "s/456", "CSE."))
+
+
+# Of accounts that are removed
+
+
+GONE = Account(id="gone", name="gone", csesidx="2", config_id="c", secure_c_ses="CSE.secret")
+
+
+def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answers_leave(house: House) -> None:
+    used: list[tuple[Account, str]] = []
+    deletions = Deletions(house.rows, lambda *call: used.append(call), accounts, house.hands, clock=house.clock)  # type: ignore[arg-type]
+
+    deletions.part(GONE, [Session("1", GONE.seat, "s/1", ""), Session("2", GONE.seat, "s/2", "")])
+    deletions.discard(Session("3", GONE.seat, "s/3", ""))
+    house.hands.work()
+
+    assert used == [(GONE, "s/1"), (GONE, "s/2"), (GONE, "s/3")]
+
+
+def test_the_credential_of_a_removed_account_is_forgotten_after_an_hour(house: House, clock: Clock) -> None:
+    house.deletions.part(GONE, [])
+    clock.now += 3600
+    house.round()
+
+    house.deletions.discard(Session("3", GONE.seat, "s/3", ""))
+    house.hands.work()
+
+    assert house.upstream.tried == []
+    assert house.deletions._parting == {}

@@ -1801,3 +1801,24 @@ def test_a_model_that_a_key_may_not_use_does_not_exist_for_it() -> None:
         next(house.gateway.stream(ChatRequest((_message("Hi"),), "gemini-auto", principal=principal)))
 
     assert house.upstream.asked == []
+
+
+@pytest.mark.parametrize("refused", [(RequestRefused("no"),), (SessionGone("gone"),)], ids=["400", "404"])
+def test_a_key_for_a_retired_model_gets_no_successor_that_it_may_not_use(refused: Script) -> None:
+    house = House(Upstream(refused))
+    principal = Principal(KEY, "key", Allowance(models=frozenset({RETIRED})))
+
+    with pytest.raises(GatewayError):
+        list(house.gateway.stream(ChatRequest((_message("Hi"),), RETIRED, principal=principal)))
+
+    assert set(house.upstream.models) == {RETIRED}
+
+
+def test_what_others_have_learnt_of_a_successor_opens_it_to_nobody() -> None:
+    house = House(Upstream((RequestRefused("no"),), HELLO))
+    principal = Principal(KEY, "key", Allowance(models=frozenset({RETIRED})))
+    house.answer(model=RETIRED)
+
+    list(house.gateway.stream(ChatRequest((_message("Hi"),), RETIRED, principal=principal)))
+
+    assert house.upstream.models == [RETIRED, SUCCESSOR, RETIRED]

@@ -16,17 +16,20 @@ from gbproxy.domain.pasted.site import BUSINESS_HOST, Site
 from gbproxy.domain.pasted.splitting import clues
 from gbproxy.errors import BadRequest, RequestTooLarge
 
-__all__ = ["MAX_CHARS", "OPTIONAL", "WHERE", "FoundAccount", "Site", "find"]
+__all__ = ["MAX_ACCOUNTS", "MAX_CHARS", "OPTIONAL", "WHERE", "FoundAccount", "Site", "find"]
 
 MAX_CHARS = 8 * 1024 * 1024
 """The longest text. A HAR of the few requests that matter has some hundred thousand characters."""
+
+MAX_ACCOUNTS = 100
+"""The most accounts of one text: each is looked for among all that are known, and stored by itself."""
 
 
 def find(text: str, url: str | None = None, site: Site | None = None) -> list[FoundAccount]:
     """The accounts that a paste tells of, whole or in part; `url`: the page's address, if it was given apart.
 
-    Raises RequestTooLarge beyond `MAX_CHARS`, and BadRequest when nothing of an account is in it or it is too much to
-    read. No message quotes anything.
+    Raises RequestTooLarge beyond `MAX_CHARS`, and BadRequest when nothing of an account is in it, more than `MAX_ACCOUNTS`
+    are, or it is too much to read. No message quotes anything.
     """
     site = site or Site()
     if len(text) > MAX_CHARS:
@@ -42,6 +45,8 @@ def find(text: str, url: str | None = None, site: Site | None = None) -> list[Fo
             "or PowerShell, a HAR file, exported cookies, a Cookie header, or the page's address",
             param="text",
         )
+    if len(found) > MAX_ACCOUNTS:
+        raise BadRequest(f"the text holds more than {MAX_ACCOUNTS} accounts: paste them in parts", param="text")
     return found
 
 
