@@ -124,7 +124,8 @@ class Turn:
         """Take up a session that was just made upstream, and record it. Without storage it serves this request only."""
         held = self._records.add(seat, name, self._matter.conversation)
         if not held.recorded:
-            self._matter = replace(self._matter, conversation=None)  # nobody could go on in it
+            self._matter = replace(self._matter, conversation=None)  # nobody can go on in it, nor wait for it
+            self._end()
         self._take_up(held)
         return held.session
 
