@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, not_, or_, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, not_, or_, select, update
 
+from gbproxy.domain.account import OWNER_CHARS, owner_of
 from gbproxy.domain.claim import Claim, Claimed, NoClaim
 from gbproxy.domain.conversation_id import half_of, random_half
 from gbproxy.domain.session import Session
@@ -89,7 +90,8 @@ _EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindpara
 _ORPHANS = update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(_TO_DOOM)
 _HOLDERS = select(rows.c.holder).where(_HELD).distinct()
 _HELD_LONG = select(rows.c.id).where(rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before"))
-_THEIRS = rows.c.account_id.in_(bindparam("seats", expanding=True))
+# Whoever has the same seat upstream can delete them, also under another name or when it was removed and added again.
+_THEIRS = func.substr(rows.c.account_id, 1, OWNER_CHARS).in_(bindparam("owners", expanding=True))
 _DOOMED = (
     select(*_SESSION, rows.c.tries)
     .where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("now"), _THEIRS)
@@ -212,13 +214,13 @@ class SessionRows:
         return sum(self._database.change(_DOOM, value) for value in values)
 
     def doomed(self, limit: int, seats: Collection[str]) -> list[Doomed]:
-        """What of these seats is to be deleted upstream now, the longest due first."""
-        values = {"now": self._clock(), "most": limit, "seats": list(seats)}
+        """What of these seats' owners is to be deleted upstream now, the longest due first."""
+        values = {"now": self._clock(), "most": limit, "owners": _owners(seats)}
         return [Doomed(*row) for row in self._database.fetch(_DOOMED, values)]
 
     def give_up(self, seats: Collection[str], after_s: float) -> int:
         """Forget what was to be deleted so long ago, of all but these seats: nobody can any more. How many that were."""
-        return self._database.change(_GIVEN_UP, {"before": self._clock() - after_s, "seats": list(seats)})
+        return self._database.change(_GIVEN_UP, {"before": self._clock() - after_s, "owners": _owners(seats)})
 
     def deleted(self, session: Session) -> None:
         """The upstream has deleted it."""
@@ -244,3 +246,7 @@ class SessionRows:
         claimed = Claimed(Session(*session), head)
         self._known.add(claimed.session.id)
         return claimed
+
+
+def _owners(seats: Collection[str]) -> list[str]:
+    return sorted({owner_of(seat) for seat in seats})

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account, id_of
+from gbproxy.domain.account import Account, id_of, owner_of
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.storage.sessions import Doomed
@@ -158,7 +158,9 @@ class Deletions:
                 self._rows.deleted(session)
 
     def _account(self, seat: str) -> Account | None:
-        return next((account for account in self._accounts() if account.seat == seat), None)
+        """Who can delete what was made under this seat: that account, or the one that has come into its place."""
+        owner = owner_of(seat)
+        return next((account for account in self._accounts() if owner_of(account.seat) == owner), None)
 
     def _try(self, session: Session) -> str | None:
         """Delete upstream; why that failed, or None."""

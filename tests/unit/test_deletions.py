@@ -166,6 +166,17 @@ def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_tr
     assert [session.tries for session in house.rows.doomed(10, [ONE.seat, gone.seat])] == [0]
 
 
+def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id(house: House) -> None:
+    before, other = replace(ONE, id="before"), replace(ONE, id="other", csesidx="2")
+    for session, account in (("s/1", before), ("s/2", other)):
+        doomed(house.rows, session, account)
+    house.deletions.discard(Session("no-row", before.seat, "s/3", ""))
+
+    house.round()
+
+    assert (sorted(house.upstream.deleted), house.left) == (["s/1", "s/3"], ["s/2"])
+
+
 def test_the_sessions_of_an_account_that_is_accepted_again_are_deleted(house: House) -> None:
     doomed(house.rows, "s/1")
     house.refused = {"one"}
