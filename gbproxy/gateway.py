@@ -160,6 +160,8 @@ class Gateway:
                         yield shaper.usage(ask.weight)
                     if shown is not None:
                         yield shown
+                    if isinstance(shown, Done):
+                        turn.delivered()
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
             measured.failures.append(error.code)

@@ -171,6 +171,10 @@ class Turn:
             self._kept = None
         return kept
 
+    def delivered(self) -> None:
+        """The last frame was written: whatever ends the rest of the request takes nothing back."""
+        self._kept = None
+
     def withdraw(self) -> None:
         """The last frame could not be written: what was kept is deleted, unless a request has gone on from it."""
         if self._kept is not None:

@@ -1262,6 +1262,26 @@ def test_an_answer_whose_last_frame_could_not_be_written_is_not_continued(last: 
     assert (house.upstream.closed, house.pool.in_flight()) == (["s/1"], 0)
 
 
+def test_what_ends_a_request_behind_its_last_frame_takes_the_answer_not_back() -> None:
+    class LeftError(BaseException):
+        pass
+
+    class Slow(Upstream):
+        def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+            yield from super().stream(prompt, model, account, session)
+            raise LeftError  # the client hangs up while things are put away
+
+    house = House(Slow())
+    stream = house.stream(caller=KEY)
+    while next(stream) != Done():
+        pass
+
+    with pytest.raises(LeftError):
+        next(stream)
+
+    assert house.states == {"s/1": "idle"}
+
+
 def test_what_another_request_has_gone_on_from_is_not_withdrawn() -> None:
     house = House(Upstream())
     stream = house.stream(caller=KEY)
