@@ -14,6 +14,7 @@ from gbproxy.storage.changes import Changes
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.renewals import decrypted
 from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.sessions import IDLE, TO_DOOM
 from gbproxy.storage.tables import (
     account_checks,
     account_states,
@@ -66,8 +67,12 @@ _OF_ACCOUNT = [
     ),
     *(
         delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
-        for table in (cookies, tokens, account_states, sessions)
+        for table in (cookies, tokens, account_states)
     ),
+    # Nobody can delete them upstream unless the account comes back; until then it is known what there is.
+    update(sessions)
+    .where(has_id(sessions.c.account_id, bindparam("wanted")), sessions.c.state == IDLE)
+    .values(TO_DOOM),
 ]
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
 _DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
@@ -145,13 +150,14 @@ class StoredAccounts:
         return self._transact(change)
 
     def remove(self, account_id: str) -> bool:
-        """With all that is known of it; False when there is no such account."""
+        """With all that is known of it, but for its sessions, which are to be deleted; False when there is no such account."""
 
         def remove(connection: Connection) -> bool:
             removed = connection.execute(_REMOVE, {"wanted": account_id}).rowcount == 1
             if removed:
+                values = {"wanted": account_id, "from_when": self._clock()}
                 for statement in _OF_ACCOUNT:
-                    connection.execute(statement, {"wanted": account_id})
+                    connection.execute(statement, values)
                 self._changes.bump(connection, "accounts")
             return removed
 

@@ -35,7 +35,7 @@ _SESSION = (rows.c.id, rows.c.account_id, rows.c.name, rows.c.conversation)
 _HELD = rows.c.state.in_((STOCK, RUNNING))
 _OURS = and_(rows.c.id == bindparam("session_id"), rows.c.holder == bindparam("worker"), _HELD)
 _FREE = and_(rows.c.state == IDLE, rows.c.expires_at > bindparam("now"))
-_TO_DOOM: dict[str, Any] = {"state": DOOMED, "holder": None, "not_before": bindparam("from_when")}
+TO_DOOM: dict[str, Any] = {"state": DOOMED, "holder": None, "not_before": bindparam("from_when")}
 
 
 def _claim(condition: Any) -> Any:
@@ -83,11 +83,11 @@ _RELEASE = update(rows).where(_OURS, rows.c.head.is_not(None)).values(state=IDLE
 _WITHDRAW = (
     update(rows)
     .where(rows.c.id == bindparam("session_id"), rows.c.state == IDLE, rows.c.head == bindparam("wanted"))
-    .values(_TO_DOOM)
+    .values(TO_DOOM)
 )
-_DOOM = update(rows).where(_OURS).values(_TO_DOOM)
-_EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(_TO_DOOM)
-_ORPHANS = update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(_TO_DOOM)
+_DOOM = update(rows).where(_OURS).values(TO_DOOM)
+_EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(TO_DOOM)
+_ORPHANS = update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(TO_DOOM)
 _HOLDERS = select(rows.c.holder).where(_HELD).distinct()
 _HELD_LONG = select(rows.c.id).where(rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before"))
 # Whoever has the same seat upstream can delete them, also under another name or when it was removed and added again.
