@@ -38,9 +38,9 @@ _FREE = and_(rows.c.state == IDLE, rows.c.expires_at > bindparam("now"))
 TO_DOOM: dict[str, Any] = {"state": DOOMED, "holder": None, "not_before": bindparam("from_when")}
 
 
-def _claim(condition: Any) -> Any:
+def _claim(condition: Any, *first: Any) -> Any:
     """Take the one of all free sessions whose turn is the latest; of those who try at once each gets another."""
-    one = select(rows.c.id).where(condition, _FREE).order_by(rows.c.last_turn_at.desc()).limit(1)
+    one = select(rows.c.id).where(condition, _FREE).order_by(*first, rows.c.last_turn_at.desc()).limit(1)
     return (
         update(rows)
         .where(rows.c.id == one.with_for_update(skip_locked=True).scalar_subquery(), rows.c.state == IDLE)
@@ -60,7 +60,8 @@ _IN_USE = or_(
     and_(_CONVERSATION, _FREE),  # it has just become free, or somebody looks at it
 )
 _ADD = insert(rows)
-_CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"))
+_IS_AVOIDED = rows.c.account_id.in_(bindparam("avoided", expanding=True))
+_CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"), _IS_AVOIDED)
 _CLAIM_HEAD_IN = _claim(and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation")))
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
 _FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
@@ -139,14 +140,14 @@ class SessionRows:
         self._known.add(session.id)
         return session
 
-    def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
+    def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
         """One free session that holds exactly this history, of this conversation where one is named; None: there is none.
 
-        It is this worker's from now on.
+        It is this worker's from now on. Of several, one of a seat that is not `avoided` comes first.
         """
         values = {"wanted": head, "now": self._clock(), "worker": self._worker_id()}
         if conversation is None:
-            found = self._database.fetch(_CLAIM_HEAD, values)
+            found = self._database.fetch(_CLAIM_HEAD, {**values, "avoided": list(avoided)})
         else:
             found = self._database.fetch(_CLAIM_HEAD_IN, {**values, "in_conversation": conversation})
         return self._claimed(found[0]).session if found else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 
 import pytest
@@ -1129,6 +1129,22 @@ def test_nobody_in_particular_continues_nothing() -> None:
     assert house.answer()[0] == Started("gemini-auto", None)
     assert trace.current().conversation is None
     assert house.states == {"s/1": "doomed"}
+
+
+@pytest.mark.parametrize("why", ["disabled", "busy"])
+def test_of_several_sessions_that_hold_the_same_one_is_taken_whose_account_can_answer(why: str) -> None:
+    house = House(Upstream(), ONE, TWO, concurrency=1)
+    house.begun()
+    with house.pool.lease(wanted=ONE.seat):
+        house.begun()
+    if why == "disabled":
+        house.pool.disable("one")
+
+    with house.pool.lease(wanted=ONE.seat) if why == "busy" else nullcontext():
+        house.answer(*HISTORY, caller=KEY)
+
+    assert (house.upstream.accounts, house.upstream.prompts[2]) == (["one", "two", "two"], "Why?")
+    assert house.states == {"s/1": "idle", "s/2": "idle"}
 
 
 def test_in_a_continued_conversation_only_what_is_new_is_sent_into_its_session() -> None:
