@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Flask
@@ -26,7 +26,6 @@ from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.domain.pasted import Site
-from gbproxy.domain.session import Session
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.limiting import Limiter, Rules
@@ -122,7 +121,7 @@ def create_app(
         workers,
         pool,
         upstream,
-        part=lambda account, sessions: sweeper.part(account, sessions),
+        part=lambda account: sweeper.part(account),
     )
     credentials = SharedCredentials(sign_in, tokens, cookies, pool.accounts)
     api_keys = ApiKeyRows(database)
@@ -244,7 +243,7 @@ def _roster(
     workers: Workers,
     pool: Pool,
     upstream: Upstream,
-    part: Callable[[Account, Sequence[Session]], None],
+    part: Callable[[Account], None],
 ) -> Roster:
     rows = Rows(
         StoredAccounts(database, cipher, time.time),

@@ -114,7 +114,7 @@ class Gateway:
         self._ahead.note_use()
         use = self._limits.begin(chat.principal, ask.model.id, is_streamed=chat.is_streamed)
         try:
-            with self._conversations.begin(chat.caller, ask.model.id, chat.messages, chat.conversation) as turn:
+            with self._begin(chat, ask.model) as turn:
                 trace.current().conversation = turn.conversation
                 if not turn.continues:
                     self._check_length(ask.prompt_chars)
@@ -131,6 +131,15 @@ class Gateway:
         finally:
             use.end(ask.tokens())
             _note_end(ask)
+
+    def _begin(self, chat: ChatRequest, model: Model) -> Turn:
+        return self._conversations.begin(
+            chat.caller,
+            model.id,
+            chat.messages,
+            chat.conversation,
+            avoided=lambda: self._pool.without_place(model.quota),
+        )
 
     def _attempt(
         self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account, use: Use
@@ -160,6 +169,8 @@ class Gateway:
                         yield shaper.usage(ask.weight)
                     if shown is not None:
                         yield shown
+                    if isinstance(shown, Done):
+                        turn.delivered()
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
             measured.failures.append(error.code)

@@ -335,7 +335,8 @@ class ConversationMachine(RuleBasedStateMachine):
     def _send(self, request: Request) -> None:
         turn = request.turn
         if turn.session is None:
-            request.recorded = not self.rows[request.worker].away
+            # One session without a record, and nothing of this turn is kept: nobody could have found it meanwhile.
+            request.recorded = request.recorded and not self.rows[request.worker].away
             turn.record("account", f"s/{len(self.sessions)}")
             assert turn.session is not None
             self.sessions[turn.session.name] = Upstream(request.chat.caller)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -38,9 +38,9 @@ class MemoryRows:
             self.rows[session.id] = Row(session, "stock" if stock else "running")
             return session
 
-    def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
+    def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
         with self._called("claim_head"):
-            for row in self.rows.values():
+            for row in sorted(self.rows.values(), key=lambda row: row.session.seat in avoided):
                 if self._is_free(row) and row.head == head and conversation in (None, row.session.conversation):
                     return self._set(row, state="running").session
             return None

@@ -431,6 +431,12 @@ class Pool:
             member = self._members.get(account_id)
             return member is not None and member.in_flight < self._concurrency
 
+    def without_place(self, quota: QuotaClass = "text") -> Sequence[str]:
+        """The seats that a request would not get at once: not to be asked at the moment, or busy."""
+        with self._lock:
+            now = self._clock()
+            return [m.account.seat for m in self._members.values() if not self._is_free(m, quota, now)]
+
     def recovery_s(self, quota: QuotaClass = "text", *, wanted: str | None = None) -> float | None:
         """Seconds until an account may be asked (again), at least one; None when time alone brings none back."""
         with self._lock:

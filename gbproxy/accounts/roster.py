@@ -13,7 +13,6 @@ from gbproxy.accounts.pool import Pool
 from gbproxy.accounts.records import AccountRecord, Check, Entry, record
 from gbproxy.accounts.states import Standing
 from gbproxy.domain.account import Account
-from gbproxy.domain.session import Session
 from gbproxy.errors import Conflict, CredentialRefused, GatewayError, NotFound, StorageUnavailable
 from gbproxy.storage.changes import Changes
 from gbproxy.storage.checks import Checks, Seen, Status
@@ -45,7 +44,7 @@ class Roster:
         pool: Pool,
         rows: Rows,
         probe: Callable[[Account], None],
-        part: Callable[[Account, Sequence[Session]], None],
+        part: Callable[[Account], None],
     ) -> None:
         """`environment`: the accounts that settings name; `probe` as in the port `Upstream`.
 
@@ -148,12 +147,11 @@ class Roster:
         if account_id in self._environment:
             raise Conflict("this account stands in the environment: take it out there; here it can only be disabled")
         entry = self._entries().get(account_id)
-        sessions = self._rows.stored.remove(account_id)
-        if sessions is None:
+        if not self._rows.stored.remove(account_id):
             raise _unknown()
         log.info("account.changed", extra={"account": account_id, "action": "removed"})
         if entry is not None:
-            self._part(entry.account, [session for session in sessions if session.seat == entry.account.seat])
+            self._part(entry.account)
         self.take_over()
 
     def clear_cooldown(self, account_id: str) -> AccountRecord:

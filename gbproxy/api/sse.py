@@ -152,6 +152,10 @@ def _delivered(text: bytes, running: _Running) -> Pieces:
     try:
         yield text
         running.pump.take()
+    except ClientGone:
+        trace.current().facts["client_gone"] = True
+    except GatewayError as error:  # all is written: nobody can be told any more
+        trace.current().facts["code"] = error.code
     finally:
         trace.current().facts["response_bytes"] = len(text)
         running.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gbproxy.conversations.records import Counts, Records, Rows
 from gbproxy.conversations.turn import Matter, Turn
@@ -43,8 +43,18 @@ class Conversations:
         """Do what had to wait for the storage. Raises StorageUnavailable."""
         self._records.settle()
 
-    def begin(self, caller: bytes, model_id: str, messages: Sequence[Message], conversation: str | None = None) -> Turn:
+    def begin(
+        self,
+        caller: bytes,
+        model_id: str,
+        messages: Sequence[Message],
+        conversation: str | None = None,
+        *,
+        avoided: Callable[[], Collection[str]] = tuple,
+    ) -> Turn:
         """Begin one request's turn; `conversation` is the id that the client sent, `caller` b"" nobody in particular.
+
+        `avoided` are seats that cannot answer at the moment: of several sessions that hold the same, another's is taken.
 
         With a history in `messages`, the session must hold it, and be of that conversation if one is named; else a fresh
         one gets it, and a new id, as the named conversation may be going on elsewhere. Without a history the named
@@ -55,7 +65,8 @@ class Conversations:
             return self._named(caller, tuple(messages), parts, conversation)
         keeps = self._keeps(caller)
         before = history.digest(caller, model_id, parts.system, parts.past) if keeps else b""
-        session = self._claim(caller, before, conversation) if keeps and parts.past and parts.turns else None
+        continues = keeps and parts.past and parts.turns
+        session = self._claim(caller, before, conversation, avoided()) if continues else None
         own = session.conversation if session else public_id(caller, random_half())
         self.counts.add("continued" if session else "fresh")
         if parts.past and not session:
@@ -76,10 +87,10 @@ class Conversations:
     def _keeps(self, caller: bytes) -> bool:
         return bool(caller) and self._session_timeout_s > 0
 
-    def _claim(self, caller: bytes, head: bytes, conversation: str | None) -> Session | None:
+    def _claim(self, caller: bytes, head: bytes, conversation: str | None, avoided: Collection[str]) -> Session | None:
         if conversation is not None and not belongs_to(caller, conversation):
             return None
-        return self._records.claim_head(head, conversation)
+        return self._records.claim_head(head, conversation, avoided)
 
     def _named(self, caller: bytes, messages: tuple[Message, ...], parts: history.History, conversation: str) -> Turn:
         claimed = self._claim_named(caller, conversation)

@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,8 +27,11 @@ class Rows(Protocol):
         """Record a session that was just made; it is this worker's. Without `conversation` it gets half an id."""
         ...
 
-    def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
-        """Take one free session with this head, of this conversation where one is named, for this worker alone."""
+    def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
+        """Take one free session with this head, of this conversation where one is named, for this worker alone.
+
+        Of several, one of a seat that is not `avoided` comes first.
+        """
         ...
 
     def is_taken(self, head: bytes) -> bool:
@@ -113,9 +116,9 @@ class Records:
             self._discard(unrecorded)
             raise
 
-    def claim_head(self, head: bytes, conversation: str | None) -> Session | None:
+    def claim_head(self, head: bytes, conversation: str | None, avoided: Collection[str]) -> Session | None:
         try:
-            session = self._rows.claim_head(head, conversation)
+            session = self._rows.claim_head(head, conversation, avoided)
             if session is None and self._rows.is_taken(head):
                 self._counts.add("taken")
         except StorageUnavailable:

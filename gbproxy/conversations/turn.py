@@ -124,7 +124,8 @@ class Turn:
         """Take up a session that was just made upstream, and record it. Without storage it serves this request only."""
         held = self._records.add(seat, name, self._matter.conversation)
         if not held.recorded:
-            self._matter = replace(self._matter, conversation=None)  # nobody could go on in it
+            self._matter = replace(self._matter, conversation=None)  # nobody can go on in it, nor wait for it
+            self._end()
         self._take_up(held)
         return held.session
 
@@ -169,6 +170,10 @@ class Turn:
         if not kept:
             self._kept = None
         return kept
+
+    def delivered(self) -> None:
+        """The last frame was written: whatever ends the rest of the request takes nothing back."""
+        self._kept = None
 
     def withdraw(self) -> None:
         """The last frame could not be written: what was kept is deleted, unless a request has gone on from it."""

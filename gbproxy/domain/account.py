@@ -14,7 +14,8 @@ AccountState = Literal["ready", "cooling", "refused", "disabled"]
 
 QUOTA_CLASSES: tuple[QuotaClass, ...] = ("text", "images", "videos")
 
-_DIGEST_CHARS = 16
+OWNER_CHARS = 16
+"""How much of a seat tells whose it is upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +38,25 @@ class Account:
 
         So another one that is configured under the same name inherits nothing; new cookies of the same one change nothing.
         """
-        return f"{_digest(self.csesidx, self.config_id)[:_DIGEST_CHARS]}:{self.id}"
+        return f"{_digest(self.csesidx, self.config_id)[:OWNER_CHARS]}:{self.id}"
 
     def credential(self) -> str:
         """What tells one set of credentials from another without showing any: a SHA-256 digest in hex."""
         return _digest(self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
 
 
-ID_IN_SEAT = _DIGEST_CHARS + 1
+ID_IN_SEAT = OWNER_CHARS + 1
 """Where in a seat the account's id begins."""
 
 
 def id_of(seat: str) -> str:
     """The account's id, as logs and administrators know it."""
     return seat[ID_IN_SEAT:]
+
+
+def owner_of(seat: str) -> str:
+    """Whose seat that is upstream: the same when it is configured again under another id."""
+    return seat[:OWNER_CHARS]
 
 
 def _digest(*parts: str) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.session import Session
 from gbproxy.storage.changes import Changes
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.renewals import decrypted
 from gbproxy.storage.secrets import Cipher
-from gbproxy.storage.sessions import RUNNING
+from gbproxy.storage.sessions import IDLE, TO_DOOM
 from gbproxy.storage.tables import (
     account_checks,
     account_states,
@@ -70,12 +69,11 @@ _OF_ACCOUNT = [
         delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
         for table in (cookies, tokens, account_states)
     ),
+    # Until they are deleted upstream, by whom the account has left or when it comes back, it is known what there is.
+    update(sessions)
+    .where(has_id(sessions.c.account_id, bindparam("wanted")), sessions.c.state == IDLE)
+    .values(TO_DOOM),
 ]
-_SESSIONS_OF_ACCOUNT = (
-    delete(sessions)
-    .where(has_id(sessions.c.account_id, bindparam("wanted")))
-    .returning(sessions.c.id, sessions.c.account_id, sessions.c.name, sessions.c.conversation, sessions.c.state)
-)
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
 _DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
 
@@ -151,22 +149,19 @@ class StoredAccounts:
 
         return self._transact(change)
 
-    def remove(self, account_id: str) -> Sequence[Session] | None:
-        """With all that is known of it; None when there is no such account.
-
-        What comes back are the upstream sessions that were known and have no request in them.
-        """
+    def remove(self, account_id: str) -> bool:
+        """With all that is known of it, but for its sessions, which are to be deleted; False when there is no such account."""
         if not account_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
-            return None
+            return False
 
-        def remove(connection: Connection) -> Sequence[Session] | None:
-            if connection.execute(_REMOVE, {"wanted": account_id}).rowcount != 1:
-                return None
-            for statement in _OF_ACCOUNT:
-                connection.execute(statement, {"wanted": account_id})
-            known = connection.execute(_SESSIONS_OF_ACCOUNT, {"wanted": account_id}).all()
-            self._changes.bump(connection, "accounts")
-            return [Session(*session) for *session, state in known if state != RUNNING]
+        def remove(connection: Connection) -> bool:
+            removed = connection.execute(_REMOVE, {"wanted": account_id}).rowcount == 1
+            if removed:
+                values = {"wanted": account_id, "from_when": self._clock()}
+                for statement in _OF_ACCOUNT:
+                    connection.execute(statement, values)
+                self._changes.bump(connection, "accounts")
+            return removed
 
         return self._database.transact(remove)
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, not_, or_, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, not_, or_, select, update
 
+from gbproxy.domain.account import OWNER_CHARS, owner_of
 from gbproxy.domain.claim import Claim, Claimed, NoClaim
 from gbproxy.domain.conversation_id import half_of, random_half
 from gbproxy.domain.session import Session
@@ -34,12 +35,12 @@ _SESSION = (rows.c.id, rows.c.account_id, rows.c.name, rows.c.conversation)
 _HELD = rows.c.state.in_((STOCK, RUNNING))
 _OURS = and_(rows.c.id == bindparam("session_id"), rows.c.holder == bindparam("worker"), _HELD)
 _FREE = and_(rows.c.state == IDLE, rows.c.expires_at > bindparam("now"))
-_TO_DOOM: dict[str, Any] = {"state": DOOMED, "holder": None, "not_before": bindparam("from_when")}
+TO_DOOM: dict[str, Any] = {"state": DOOMED, "holder": None, "not_before": bindparam("from_when")}
 
 
-def _claim(condition: Any) -> Any:
+def _claim(condition: Any, *first: Any) -> Any:
     """Take the one of all free sessions whose turn is the latest; of those who try at once each gets another."""
-    one = select(rows.c.id).where(condition, _FREE).order_by(rows.c.last_turn_at.desc()).limit(1)
+    one = select(rows.c.id).where(condition, _FREE).order_by(*first, rows.c.last_turn_at.desc()).limit(1)
     return (
         update(rows)
         .where(rows.c.id == one.with_for_update(skip_locked=True).scalar_subquery(), rows.c.state == IDLE)
@@ -59,7 +60,8 @@ _IN_USE = or_(
     and_(_CONVERSATION, _FREE),  # it has just become free, or somebody looks at it
 )
 _ADD = insert(rows)
-_CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"))
+_IS_AVOIDED = rows.c.account_id.in_(bindparam("avoided", expanding=True))
+_CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"), _IS_AVOIDED)
 _CLAIM_HEAD_IN = _claim(and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation")))
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
 _FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
@@ -82,14 +84,15 @@ _RELEASE = update(rows).where(_OURS, rows.c.head.is_not(None)).values(state=IDLE
 _WITHDRAW = (
     update(rows)
     .where(rows.c.id == bindparam("session_id"), rows.c.state == IDLE, rows.c.head == bindparam("wanted"))
-    .values(_TO_DOOM)
+    .values(TO_DOOM)
 )
-_DOOM = update(rows).where(_OURS).values(_TO_DOOM)
-_EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(_TO_DOOM)
-_ORPHANS = update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(_TO_DOOM)
+_DOOM = update(rows).where(_OURS).values(TO_DOOM)
+_EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(TO_DOOM)
+_ORPHANS = update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(TO_DOOM)
 _HOLDERS = select(rows.c.holder).where(_HELD).distinct()
 _HELD_LONG = select(rows.c.id).where(rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before"))
-_THEIRS = rows.c.account_id.in_(bindparam("seats", expanding=True))
+# Whoever has the same seat upstream can delete them, also under another name or when it was removed and added again.
+_THEIRS = func.substr(rows.c.account_id, 1, OWNER_CHARS).in_(bindparam("owners", expanding=True))
 _DOOMED = (
     select(*_SESSION, rows.c.tries)
     .where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("now"), _THEIRS)
@@ -137,14 +140,14 @@ class SessionRows:
         self._known.add(session.id)
         return session
 
-    def claim_head(self, head: bytes, conversation: str | None = None) -> Session | None:
+    def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
         """One free session that holds exactly this history, of this conversation where one is named; None: there is none.
 
-        It is this worker's from now on.
+        It is this worker's from now on. Of several, one of a seat that is not `avoided` comes first.
         """
         values = {"wanted": head, "now": self._clock(), "worker": self._worker_id()}
         if conversation is None:
-            found = self._database.fetch(_CLAIM_HEAD, values)
+            found = self._database.fetch(_CLAIM_HEAD, {**values, "avoided": list(avoided)})
         else:
             found = self._database.fetch(_CLAIM_HEAD_IN, {**values, "in_conversation": conversation})
         return self._claimed(found[0]).session if found else None
@@ -212,13 +215,13 @@ class SessionRows:
         return sum(self._database.change(_DOOM, value) for value in values)
 
     def doomed(self, limit: int, seats: Collection[str]) -> list[Doomed]:
-        """What of these seats is to be deleted upstream now, the longest due first."""
-        values = {"now": self._clock(), "most": limit, "seats": list(seats)}
+        """What of these seats' owners is to be deleted upstream now, the longest due first."""
+        values = {"now": self._clock(), "most": limit, "owners": _owners(seats)}
         return [Doomed(*row) for row in self._database.fetch(_DOOMED, values)]
 
     def give_up(self, seats: Collection[str], after_s: float) -> int:
         """Forget what was to be deleted so long ago, of all but these seats: nobody can any more. How many that were."""
-        return self._database.change(_GIVEN_UP, {"before": self._clock() - after_s, "seats": list(seats)})
+        return self._database.change(_GIVEN_UP, {"before": self._clock() - after_s, "owners": _owners(seats)})
 
     def deleted(self, session: Session) -> None:
         """The upstream has deleted it."""
@@ -244,3 +247,7 @@ class SessionRows:
         claimed = Claimed(Session(*session), head)
         self._known.add(claimed.session.id)
         return claimed
+
+
+def _owners(seats: Collection[str]) -> list[str]:
+    return sorted({owner_of(seat) for seat in seats})

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account, id_of
+from gbproxy.domain.account import Account, id_of, owner_of
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.storage.sessions import Doomed
@@ -80,12 +80,10 @@ class Deletions:
         """Have a session deleted whose record cannot say so, or that has none."""
         self._put(session, partial(self._delete_unrecorded, session), is_recorded=False)
 
-    def part(self, account: Account, sessions: Iterable[Session]) -> None:
-        """Have the sessions of an account deleted that was removed, and later those of the answers that run on it still."""
+    def part(self, account: Account) -> None:
+        """An account was removed: have its sessions deleted, also those that its last answers leave behind."""
         with self._lock:
             self._parting[account.seat] = (account, self._clock() + _PARTING_S)
-        for session in sessions:
-            self.discard(session)
 
     def finish(self, sessions: Collection[Session], within_s: float) -> None:
         """Delete these now, together with whatever the crew still has to do; what is not done in time is left upstream."""
@@ -124,7 +122,10 @@ class Deletions:
         return True
 
     def go_on(self) -> None:
-        """Try again what is due, of those that are recorded nowhere."""
+        """Try again what is due of those that are recorded nowhere, and what those who have left us leave behind.
+
+        Raises StorageUnavailable.
+        """
         now = self._clock()
         with self._lock:
             due = [(session, tries) for at, session, tries in self._later if at <= now]
@@ -132,6 +133,8 @@ class Deletions:
             self._parting = {seat: parting for seat, parting in self._parting.items() if parting[1] > now}
         for session, tries in due:
             self._put(session, partial(self._delete_unrecorded, session, tries), is_recorded=False)
+        for doomed in self._rows.doomed(_AT_ONCE, list(self._parting)) if self._parting else ():
+            self._put(doomed, partial(self._delete_doomed, doomed))
 
     def _delete_doomed(self, session: Doomed) -> None:
         account = self._account(session.seat)
@@ -168,10 +171,10 @@ class Deletions:
                 self._rows.deleted(session)
 
     def _account(self, seat: str) -> Account | None:
-        known = next((account for account in self._accounts() if account.seat == seat), None)
-        if known is None and seat in self._parting:
-            return self._parting[seat][0]
-        return known
+        """Who can delete what was made under this seat: that account, or the one that has come into its place."""
+        owner = owner_of(seat)
+        present = (account for account in self._accounts() if owner_of(account.seat) == owner)
+        return next(present, self._parting.get(seat, (None,))[0])
 
     def _try(self, session: Session) -> str | None:
         """Delete upstream; why that failed, or None."""

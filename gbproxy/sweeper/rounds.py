@@ -120,9 +120,9 @@ class Sweeper:
         """Have a session deleted whose record cannot say so."""
         self._deletions.discard(session)
 
-    def part(self, account: Account, sessions: Iterable[Session]) -> None:
+    def part(self, account: Account) -> None:
         """Have deleted what an account that was removed still has upstream."""
-        self._deletions.part(account, sessions)
+        self._deletions.part(account)
 
     def round(self) -> None:
         """What is to be done now. What cannot be reached is left for the next round."""

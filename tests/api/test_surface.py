@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from gbproxy.domain.events import FLUSH, Done, TextDelta
-from gbproxy.errors import QuotaExhausted
+from gbproxy.errors import ClientGone, QuotaExhausted
 from tests.api.fake import FakeUpstream, api
 from tests.serving import InProcess, Reply, Served, serving
 
@@ -357,3 +357,10 @@ def test_nothing_from_a_client_changes_what_the_app_believes(gateway: Served) ->
 
     assert reply.status in (200, 400)
     assert b"evil" not in reply.body
+
+
+def test_who_hangs_up_once_the_whole_answer_is_written_crashes_nothing() -> None:
+    with api(TextDelta("Hello"), FLUSH, Done(), ClientGone("the client has left")) as (app, _):
+        reply = app.ask("Hi")
+
+    assert (reply.status, reply.text) == (200, "Hello")

@@ -133,6 +133,15 @@ def test_a_conversation_with_a_running_request_is_busy_for_its_caller_and_unknow
     assert others.claim_conversation(session.conversation, BOB) is NoClaim.UNKNOWN
 
 
+def test_of_several_sessions_that_of_an_account_that_can_answer_is_claimed(rows: SessionRows, clock: Clock) -> None:
+    ready = kept(rows, clock)
+    clock.now += 1
+    avoided = rows.add("ben", "sessions/2", stock=False)
+    keep(rows, clock, avoided, HEAD)
+
+    assert [rows.claim_head(HEAD, avoided=["ben", "gone"]) for _ in range(2)] == [ready, avoided]
+
+
 @pytest.mark.parametrize("stock", [False, True])
 def test_a_conversation_is_busy_while_its_first_answer_runs(
     rows: SessionRows, others: SessionRows, stock: bool

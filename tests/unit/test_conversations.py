@@ -582,6 +582,28 @@ def test_a_session_whose_row_was_never_written_is_not_kept_when_storage_is_back(
     assert "keep" not in house.rows.calls
 
 
+def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to_wait_for_it(house: House) -> None:
+    conversation = begun(house)
+    with house.begin(HI, HELLO, WHY) as turn:
+        turn.discard()
+        house.rows.away = True
+        house.open(turn)
+        turn.send()
+
+        with pytest.raises(StorageUnavailable):
+            house.begin(AND, conversation=conversation)
+        house.rows.away = False
+        with pytest.raises(ConversationNotFound):
+            house.begin(AND, conversation=conversation)
+
+        turn.discard()
+        house.open(turn)
+        turn.send()
+        assert not turn.keep("So.")
+
+    assert [house.rows.state("s/1"), house.discarded, house.rows.state("s/3")] == ["doomed", ["s/2"], "doomed"]
+
+
 @pytest.mark.parametrize("sends", [True, False])
 def test_a_claimed_session_that_cannot_be_let_go_is_deleted(house: House, sends: bool) -> None:
     begun(house)

@@ -166,6 +166,17 @@ def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_tr
     assert [session.tries for session in house.rows.doomed(10, [ONE.seat, gone.seat])] == [0]
 
 
+def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id(house: House) -> None:
+    before, other = replace(ONE, id="before"), replace(ONE, id="other", csesidx="2")
+    for session, account in (("s/1", before), ("s/2", other)):
+        doomed(house.rows, session, account)
+    house.deletions.discard(Session("no-row", before.seat, "s/3", ""))
+
+    house.round()
+
+    assert (sorted(house.upstream.deleted), house.left) == (["s/1", "s/3"], ["s/2"])
+
+
 def test_the_sessions_of_an_account_that_is_accepted_again_are_deleted(house: House) -> None:
     doomed(house.rows, "s/1")
     house.refused = {"one"}
@@ -432,21 +443,30 @@ GONE = Account(id="gone", name="gone", csesidx="2", config_id="c", secure_c_ses=
 def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answers_leave(house: House) -> None:
     used: list[tuple[Account, str]] = []
     deletions = Deletions(house.rows, lambda *call: used.append(call), accounts, house.hands, clock=house.clock)  # type: ignore[arg-type]
+    doomed(house.rows, "s/1", GONE)
+    running = house.rows.add(GONE.seat, "s/2", stock=False)
 
-    deletions.part(GONE, [Session("1", GONE.seat, "s/1", ""), Session("2", GONE.seat, "s/2", "")])
+    deletions.part(GONE)
+    deletions.go_on()
+    house.hands.work()
+    before = list(used)
+    house.rows.doom(running)
+    deletions.go_on()
     deletions.discard(Session("3", GONE.seat, "s/3", ""))
     house.hands.work()
 
+    assert before == [(GONE, "s/1")]
     assert used == [(GONE, "s/1"), (GONE, "s/2"), (GONE, "s/3")]
+    assert house.left == []
 
 
 def test_the_credential_of_a_removed_account_is_forgotten_after_an_hour(house: House, clock: Clock) -> None:
-    house.deletions.part(GONE, [])
+    doomed(house.rows, "s/1", GONE)
+
+    house.deletions.part(GONE)
     clock.now += 3600
     house.round()
 
-    house.deletions.discard(Session("3", GONE.seat, "s/3", ""))
-    house.hands.work()
-
     assert house.upstream.tried == []
+    assert house.left == ["s/1"]
     assert house.deletions._parting == {}

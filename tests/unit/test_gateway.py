@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 
 import pytest
@@ -1131,6 +1131,22 @@ def test_nobody_in_particular_continues_nothing() -> None:
     assert house.states == {"s/1": "doomed"}
 
 
+@pytest.mark.parametrize("why", ["disabled", "busy"])
+def test_of_several_sessions_that_hold_the_same_one_is_taken_whose_account_can_answer(why: str) -> None:
+    house = House(Upstream(), ONE, TWO, concurrency=1)
+    house.begun()
+    with house.pool.lease(wanted=ONE.seat):
+        house.begun()
+    if why == "disabled":
+        house.pool.disable("one")
+
+    with house.pool.lease(wanted=ONE.seat) if why == "busy" else nullcontext():
+        house.answer(*HISTORY, caller=KEY)
+
+    assert (house.upstream.accounts, house.upstream.prompts[2]) == (["one", "two", "two"], "Why?")
+    assert house.states == {"s/1": "idle", "s/2": "idle"}
+
+
 def test_in_a_continued_conversation_only_what_is_new_is_sent_into_its_session() -> None:
     house = House(Upstream(), ONE, TWO)
     conversation = house.begun(SYSTEM, "Hi")
@@ -1260,6 +1276,26 @@ def test_an_answer_whose_last_frame_could_not_be_written_is_not_continued(last: 
 
     assert house.states == {"s/1": "doomed"}
     assert (house.upstream.closed, house.pool.in_flight()) == (["s/1"], 0)
+
+
+def test_what_ends_a_request_behind_its_last_frame_takes_the_answer_not_back() -> None:
+    class LeftError(BaseException):
+        pass
+
+    class Slow(Upstream):
+        def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+            yield from super().stream(prompt, model, account, session)
+            raise LeftError  # the client hangs up while things are put away
+
+    house = House(Slow())
+    stream = house.stream(caller=KEY)
+    while next(stream) != Done():
+        pass
+
+    with pytest.raises(LeftError):
+        next(stream)
+
+    assert house.states == {"s/1": "idle"}
 
 
 def test_what_another_request_has_gone_on_from_is_not_withdrawn() -> None:
