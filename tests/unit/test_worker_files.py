@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +112,31 @@ def test_a_directory_is_its_makers_own(folder: Path, tmp_path: Path) -> None:
     worker_files.remove(folder, os.getpid())
     assert not folder.exists()
     assert not worker_files.is_own(folder)
+
+
+def test_what_a_killed_server_has_left_is_removed_and_what_serves_is_not(tmp_path: Path) -> None:
+    killed, serving, foreign = (tmp_path / f"gbproxy-metrics-{name}" for name in ("1-a", "1-b", "1-c"))
+    for made in (killed, serving, foreign):
+        made.mkdir()
+    (killed / "alive").touch()
+    with (serving / "alive").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+
+        worker_files.sweep(tmp_path)  # all are younger than a minute: their locks may still be on the way
+        young = set(tmp_path.iterdir())
+        worker_files.sweep(tmp_path, clock=lambda: time.time() + 3600)
+
+    assert young == {killed, serving, foreign}
+    assert set(tmp_path.iterdir()) == {serving, foreign}
+
+
+def test_a_directory_is_held_as_long_as_a_process_that_uses_it_lives(tmp_path: Path) -> None:
+    own = worker_files.make(tmp_path)
+    making = "import pathlib, sys; from gbproxy.observability import worker_files; worker_files.make(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", making, str(tmp_path)], check=True)
+    before = len(list(tmp_path.iterdir()))
+
+    worker_files.sweep(tmp_path, clock=lambda: time.time() + 3600)
+
+    assert before == 2
+    assert list(tmp_path.iterdir()) == [own]
