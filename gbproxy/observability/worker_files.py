@@ -11,8 +11,9 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,40 +21,45 @@ from typing import Any
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it, once, when it is imported
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  each server makes a directory of its own in it
+_PREFIX = "gbproxy-metrics-"
+_ALIVE = "alive"
+_YOUNG_S = 60.0  # that between a directory and its lock a moment passes does no harm then
 _ROOM_BYTES = {"counter": 128 * 1024, "histogram": 512 * 1024, "gauge_livesum": 256 * 1024}
 _KEPT = ("counter", "histogram")
 _ENDED = 0
-_IN_USE = "in-use"
 
 
-def make(parent: Path | None = None) -> Path:
-    """A directory for the files of this process and of those that it will fork; in memory, where the system has that.
-
-    Also removes what servers have left there that were killed.
-    """
-    in_memory = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK | os.X_OK)
-    parent = parent or (_MEMORY if in_memory else Path(tempfile.gettempdir()))
-    for other in parent.glob("gbproxy-metrics-*"):
-        if _is_abandoned(other):
-            shutil.rmtree(other, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"gbproxy-metrics-{os.getpid()}-", dir=parent))
-    in_use = os.open(folder / _IN_USE, os.O_CREAT | os.O_RDWR)  # open, and so locked, until the last process ends
-    fcntl.flock(in_use, fcntl.LOCK_EX)
+def make(memory: Path = _MEMORY) -> Path:
+    """A directory for the files of this process and of those that it will fork; in memory, where the system has that."""
+    in_memory = memory.is_dir() and os.access(memory, os.W_OK | os.X_OK)
+    parent = memory if in_memory else Path(tempfile.gettempdir())
+    sweep(parent)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+    # Never closed: the system lets go of it when the last process that has inherited it is no more, however that ended.
+    fcntl.flock(os.open(folder / _ALIVE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), fcntl.LOCK_SH)
     return folder
 
 
-def _is_abandoned(folder: Path) -> bool:
-    try:
-        with (folder / _IN_USE).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # locked, somebody else's, or just being made
-        return False
+def sweep(parent: Path, clock: Callable[[], float] = time.time) -> None:
+    """Remove what servers have left that were killed. By a lock, as a process id means nothing in another container."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # somebody else's, or just being removed
+            if clock() - folder.stat().st_mtime > _YOUNG_S and _is_left(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left(folder: Path) -> bool:
+    with (folder / _ALIVE).open("rb") as alive:
+        try:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
     return True
 
 
 def is_own(folder: Path) -> bool:
     """Whether this very process has made it, and not one that has passed on its environment."""
-    return folder.name.startswith(f"gbproxy-metrics-{os.getpid()}-") and folder.is_dir()
+    return folder.name.startswith(f"{_PREFIX}{os.getpid()}-") and folder.is_dir()
 
 
 def remove(folder: Path, made_by: int) -> None:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -95,6 +96,30 @@ def test_a_key_that_everybody_knows_serves_this_machine_only() -> None:
     assert all(service["ports"][0].startswith("127.0.0.1:") for service in with_keys)
 
 
+def test_what_it_sets_wins_over_the_file_of_settings(tmp_path: Path) -> None:
+    """Also over the same setting by another name, of which an older program's file has some."""
+    of_file = {
+        "HOST": "127.0.0.1", "SERVER_ADDRESS": "127.0.0.1", "PORT": "9000", "SERVER_PORT": "9000",
+        "DATABASE_URL": "sqlite:////data/gbproxy.db", "SECRET_KEY": "another-secret-key-1",
+        "REDIS_URL": "redis://elsewhere:6379/0", "REDIS_URL_FILE": str(tmp_path / "redis_url"),
+    }  # fmt: skip
+    (tmp_path / "database_url").write_text("postgresql://gbproxy:word@postgresql:5432/gbproxy")
+    (tmp_path / "secret_key").write_text("the-secret-key-of-the-file")
+    (tmp_path / "redis_url").write_text("redis://third:6379/0")
+    own = {
+        name: value.replace("/run/secrets", str(tmp_path)) for name, value in SERVICES["gateway"]["environment"].items()
+    }
+
+    loaded = settings.load({"API_KEYS": "sk-9f2c41d07ab84e5e11", **of_file, **own}, built_in_names())
+
+    assert (loaded.host, loaded.port) == ("0.0.0.0", 8080)
+    assert loaded.database_url is not None
+    assert loaded.database_url.get_secret_value().startswith("postgresql://")
+    assert [key.get_secret_value() for key in loaded.secret_keys] == ["the-secret-key-of-the-file"]
+    assert loaded.redis_url is not None
+    assert loaded.redis_url.get_secret_value() == "redis://redis:6379/0"
+
+
 @each_gateway
 def test_the_health_check_is_that_of_the_dockerfile(service: Mapping[str, Any]) -> None:
     options, _, command = last("HEALTHCHECK").partition("CMD ")
@@ -133,7 +158,7 @@ def test_everything_that_is_declared_is_used() -> None:
         value.removeprefix("/run/secrets/")
         for service in SERVICES.values()
         for name, value in service.get("environment", {}).items()
-        if name.endswith("_FILE")
+        if name.endswith("_FILE") and value
     ]
 
     assert volumes == COMPOSE["volumes"].keys()

@@ -80,3 +80,10 @@ def test_what_an_alert_names_of_the_log_and_the_settings_is_there() -> None:
     events = re.findall(r"\b[a-z]+\.[a-z_]+\b(?! )|\b[a-z]+\.[a-z_]+(?= in the log)", told)
     assert [name for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", told) if f"`{name}`" not in readme] == []
     assert [name for name in events if f"`{name}`" not in readme] == []
+
+
+def test_the_first_of_its_kind_is_noticed_where_one_is_enough() -> None:
+    """A series that begins with 1 has not grown, as `increase` sees it; and these have labels that nobody can foresee."""
+    for alert in ALERTS:
+        for metric in re.findall(r"increase\((\w+\{[^}]*\})\[\d+m\]\)\) > 0", alert["expr"]):
+            assert f"{metric} unless {metric} offset " in alert["expr"], alert["alert"]

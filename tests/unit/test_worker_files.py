@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,24 +102,6 @@ def test_the_room_for_this_process_is_reserved_and_empty(folder: Path) -> None:
     assert total(folder) == 0
 
 
-def test_what_a_killed_server_has_left_is_removed_and_nothing_that_is_in_use(tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom gbproxy.observability import worker_files\n"
-        "print(worker_files.make(Path(sys.argv[1])), flush=True)\nsys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        left = Path(process.stdout.readline().strip())
-        own = worker_files.make(tmp_path)
-        during = left.exists()
-        process.kill()
-
-    other = worker_files.make(tmp_path)
-
-    assert (during, left.exists(), own.exists(), other.exists()) == (True, False, True, True)
-
-
 def test_a_directory_is_its_makers_own(folder: Path, tmp_path: Path) -> None:
     assert worker_files.is_own(folder)
     assert not worker_files.is_own(tmp_path)
@@ -128,3 +112,31 @@ def test_a_directory_is_its_makers_own(folder: Path, tmp_path: Path) -> None:
     worker_files.remove(folder, os.getpid())
     assert not folder.exists()
     assert not worker_files.is_own(folder)
+
+
+def test_what_a_killed_server_has_left_is_removed_and_what_serves_is_not(tmp_path: Path) -> None:
+    killed, serving, foreign = (tmp_path / f"gbproxy-metrics-{name}" for name in ("1-a", "1-b", "1-c"))
+    for made in (killed, serving, foreign):
+        made.mkdir()
+    (killed / "alive").touch()
+    with (serving / "alive").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+
+        worker_files.sweep(tmp_path)  # all are younger than a minute: their locks may still be on the way
+        young = set(tmp_path.iterdir())
+        worker_files.sweep(tmp_path, clock=lambda: time.time() + 3600)
+
+    assert young == {killed, serving, foreign}
+    assert set(tmp_path.iterdir()) == {serving, foreign}
+
+
+def test_a_directory_is_held_as_long_as_a_process_that_uses_it_lives(tmp_path: Path) -> None:
+    own = worker_files.make(tmp_path)
+    making = "import pathlib, sys; from gbproxy.observability import worker_files; worker_files.make(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", making, str(tmp_path)], check=True)
+    before = len(list(tmp_path.iterdir()))
+
+    worker_files.sweep(tmp_path, clock=lambda: time.time() + 3600)
+
+    assert before == 2
+    assert list(tmp_path.iterdir()) == [own]
