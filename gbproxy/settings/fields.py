@@ -284,6 +284,11 @@ class Settings(BaseSettings):
         """Whether what is limited is counted in one place."""
         return self.web_concurrency == 1 or self.redis_url is not None
 
+    @property
+    def metrics_keys(self) -> tuple[str, ...]:
+        """What opens `/metrics`."""
+        return tuple(key.get_secret_value() for key in (self.metrics_key, self.admin_key) if key is not None)
+
     @field_validator("default_model")
     @classmethod
     def _name_of_older_programs(cls, name: str, info: ValidationInfo) -> str:
