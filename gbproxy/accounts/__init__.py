@@ -7,6 +7,7 @@ from gbproxy.accounts.pool import Pool
 from gbproxy.accounts.records import AccountRecord, Check
 from gbproxy.accounts.roster import Roster, Rows
 from gbproxy.accounts.states import AccountView, Alone, Board, Scope, Standing
+from gbproxy.accounts.successors import Successors
 
 __all__ = [
     "AccountRecord",
@@ -23,5 +24,6 @@ __all__ = [
     "Rows",
     "Scope",
     "Standing",
+    "Successors",
     "bring_in",
 ]
