@@ -55,12 +55,12 @@ def on_reload(arbiter):
 
 def post_worker_init(worker):
     parts = parts_of(worker.app)
-    parts.meter.worker_started()
-    parts.sweeper.start()
+    parts.engine.meter.worker_started()
+    parts.engine.sweeper.start()
 
 
 def child_exit(arbiter, worker):
-    parts_of(arbiter.app).meter.worker_ended(worker.pid)
+    parts_of(arbiter.app).engine.meter.worker_ended(worker.pid)
 
 
 def worker_exit(arbiter, worker):
@@ -72,7 +72,7 @@ def worker_exit(arbiter, worker):
 def on_exit(arbiter):
     """All workers have ended: with a temporary database, what is left upstream ends too."""
     parts = parts_of(arbiter.app)
-    if parts.database.temporary:
+    if parts.engine.database.temporary:
         parts.close(for_good=True)
     gc.freeze()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from gbproxy.accounts import Attempts, Next, Pool
+from gbproxy.accounts import Attempts, Next, Pool, Successors
 from gbproxy.conversations import Conversations, Turn
 from gbproxy.domain import prompt as prompts
 from gbproxy.domain import usage
@@ -35,8 +34,6 @@ from gbproxy.observability.trace import Phase
 from gbproxy.upstreams.base import Upstream
 
 log = logging.getLogger(__name__)
-
-_SUCCESSOR_S = 3600.0  # how long an account's refusal of a retired model is remembered
 
 
 class Ahead(Protocol):
@@ -103,7 +100,7 @@ class Gateway:
         self._prompt_max_chars = prompt_max_chars
         self._max_attempts = max_attempts
         self._pause = pause
-        self._successors = _Successors(catalogue, clock)
+        self._successors = Successors(clock)
 
     def stream(self, chat: ChatRequest) -> ChatStream:
         """Answer one request: `Started`, then content, then `Usage` and `Done`. Nothing happens before the first `next`.
@@ -278,29 +275,6 @@ class _Ask:
         return counted.input_tokens + counted.output_tokens if counted.output_tokens else 0
 
 
-@dataclass(slots=True)
-class _Successors:
-    """Which retired models an account has refused of late, and what answers in their place."""
-
-    _catalogue: Catalogue
-    _clock: Callable[[], float]
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _known: dict[tuple[str, str], tuple[Model, float]] = field(default_factory=dict)
-
-    def current(self, account: Account, model: Model, principal: Principal) -> Model:
-        with self._lock:
-            used, until = self._known.get((account.id, model.id), (model, 0.0))
-        if used is model or until <= self._clock() or not principal.may_use(used.id):
-            return model
-        _log_mapped(model, used, account)
-        return used
-
-    def remember(self, account: Account, model: Model, used: Model) -> None:
-        with self._lock:
-            self._known[account.id, model.id] = (used, self._clock() + _SUCCESSOR_S)
-        _log_mapped(model, used, account)
-
-
 def _after(error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, continued: bool) -> Next:
     """How it goes on after a failure. Raises what the client is to see when it does not."""
     try:
@@ -334,7 +308,3 @@ def _log_failure(error: GatewayError, account: Account) -> None:
         "attempt.failed",
         extra={"account": account.id, "code": error.code, "reason": reason, "retry_after_s": error.retry_after},
     )
-
-
-def _log_mapped(model: Model, used: Model, account: Account) -> None:
-    log.info("model.mapped", extra={"asked": model.id, "used": used.id, "reason": "retired", "account": account.id})

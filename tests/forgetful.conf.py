@@ -12,7 +12,7 @@ _begin = post_worker_init  # noqa: F821
 
 def post_worker_init(worker):
     _begin(worker)
-    gevent.spawn(_serve, parts_of(worker.app).pool)  # noqa: F821
+    gevent.spawn(_serve, parts_of(worker.app).engine.pool)  # noqa: F821
 
 
 def _serve(pool):

@@ -2,10 +2,12 @@
 
 from gbproxy.accounts.attempts import Attempts, Next
 from gbproxy.accounts.imports import Import, bring_in
-from gbproxy.accounts.pool import Order, Pool
+from gbproxy.accounts.lending import Order
+from gbproxy.accounts.pool import Pool
 from gbproxy.accounts.records import AccountRecord, Check
 from gbproxy.accounts.roster import Roster, Rows
 from gbproxy.accounts.states import AccountView, Alone, Board, Scope, Standing
+from gbproxy.accounts.successors import Successors
 
 __all__ = [
     "AccountRecord",
@@ -22,5 +24,6 @@ __all__ = [
     "Rows",
     "Scope",
     "Standing",
+    "Successors",
     "bring_in",
 ]

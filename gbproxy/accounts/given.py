@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gbproxy.domain.account import Account
 from gbproxy.errors import BadRequest
 from gbproxy.settings import AccountSettings, problems
-from gbproxy.settings.fields import is_empty
+from gbproxy.settings.entries import is_empty
 
 
 @dataclass(frozen=True, slots=True)

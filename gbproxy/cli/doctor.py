@@ -67,16 +67,14 @@ def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _credentials(settings: Settings) -> list[Finding]:
-    from gbproxy.app import EXTENSION, Parts
     from gbproxy.cli import checks, embedded
     from gbproxy.errors import StorageUnavailable
 
     settings = settings.model_copy(update={"read_timeout_s": min(settings.read_timeout_s, _READ_S)})
     try:
-        with embedded.opened(settings) as app:
-            parts: Parts = app.extensions[EXTENSION]
-            parts.roster.take_over()  # with the stored accounts
-            return checks.credentials(tuple(parts.pool.accounts()), parts.upstream.probe)
+        with embedded.opened(settings) as engine:
+            engine.roster.take_over()  # with the stored accounts
+            return checks.credentials(tuple(engine.pool.accounts()), engine.upstream.probe)
     except (CommandError, StorageUnavailable) as error:
         return [Finding("fail", "database", str(error), "Look at the database's own log.")]
 

@@ -6,22 +6,23 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
 from pydantic import SecretStr
-from werkzeug.test import Client
 
-from gbproxy.app import EXTENSION, Parts, create_app
 from gbproxy.cli.answers import object_of
 from gbproxy.cli.terminal import CommandError
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream
+from gbproxy.engine import Engine, build
 from gbproxy.errors import GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.settings import Settings
 from gbproxy.settings.rules import outlives_the_process
 from gbproxy.storage import preparation
+
+if TYPE_CHECKING:
+    from werkzeug.test import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,12 @@ def answering(settings: Settings) -> Iterator[Answering]:
 
     Raises CommandError when the database cannot be used.
     """
-    with opened(settings) as app:
-        parts: Parts = app.extensions[EXTENSION]
-        parts.sweeper.start()
+    with opened(settings) as engine:
+        engine.sweeper.start()
         try:
-            yield Answering(parts.gateway)
+            yield Answering(engine.gateway)
         finally:
-            parts.sweeper.round()  # where the database stays, nobody may be left to delete the session later
+            engine.sweeper.round()  # where the database stays, nobody may be left to delete the session later
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,18 @@ class Administering:
 @contextmanager
 def administering(settings: Settings) -> Iterator[Administering]:
     """The admin API on the database of the settings, with a key for this once. Raises CommandError."""
+    from werkzeug.test import Client
+
+    from gbproxy.app import over
+
     key = secrets.token_urlsafe(32)
-    with opened(settings.model_copy(update={"admin_key": SecretStr(key)})) as app:
-        yield Administering(Client(app), key)
+    with opened(settings.model_copy(update={"admin_key": SecretStr(key)})) as engine:
+        yield Administering(Client(over(engine)), key)
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Flask]:
-    """The app, on the database of the settings or a private one. It makes no sessions ahead. Raises CommandError."""
+def opened(settings: Settings) -> Iterator[Engine]:
+    """An engine, on the database of the settings or a private one. It makes no sessions ahead. Raises CommandError."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     if outlives_the_process(url):
         try:
@@ -84,6 +88,5 @@ def opened(settings: Settings) -> Iterator[Flask]:
             raise CommandError(str(error)) from error
     else:
         settings = settings.model_copy(update={"database_url": None})
-    app = create_app(settings, stock_size=0)
-    with closing(app.extensions[EXTENSION]):
-        yield app
+    with closing(build(settings, stock_size=0)) as engine:
+        yield engine

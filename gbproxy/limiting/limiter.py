@@ -19,7 +19,7 @@ from gbproxy.limiting.standing import Standing, Tokens
 from gbproxy.limiting.use import Use
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.settings import Rate
-from gbproxy.storage.shared import Counters, Window
+from gbproxy.storage.counting import Counters, Window
 
 _DAY_S = 86_400
 _SLOT_RETRY_S = 1.0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from gbproxy.errors import StorageUnavailable
-from gbproxy.storage.shared import Counters
+from gbproxy.storage.counting import Counters
 
 LEASE_S = 10.0
 RENEW_S = 3.0

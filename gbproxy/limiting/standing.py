@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gbproxy.errors import RateLimitExceeded
-from gbproxy.storage.shared import Window
+from gbproxy.storage.counting import Window
 
 
 @dataclass(frozen=True, slots=True)

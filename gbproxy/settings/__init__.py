@@ -4,15 +4,9 @@
 """
 
 from gbproxy.settings.documentation import Documented, documented
-from gbproxy.settings.fields import (
-    DO_NOTHING,
-    NOT_YET,
-    STATUS_LINES,
-    AccountSettings,
-    ModelSettings,
-    Settings,
-    status_line,
-)
+from gbproxy.settings.entries import AccountSettings, ModelSettings
+from gbproxy.settings.fields import DO_NOTHING, NOT_YET, Settings
+from gbproxy.settings.kinds import STATUS_LINES, status_line
 from gbproxy.settings.loading import load
 from gbproxy.settings.problems import SettingsError
 from gbproxy.settings.rates import Rate

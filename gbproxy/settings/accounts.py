@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gbproxy.settings import problems, rules
-from gbproxy.settings.fields import ACCOUNT_VARIABLES, AccountSettings, is_empty
+from gbproxy.settings.entries import AccountSettings, is_empty
+from gbproxy.settings.fields import ACCOUNT_VARIABLES
 from gbproxy.settings.sources import Found, Reader
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gbproxy.settings.fields import ACCOUNT_VARIABLES, STATUS_LINES, VARIABLES, AccountSettings, Settings
+from gbproxy.settings.entries import AccountSettings
+from gbproxy.settings.fields import ACCOUNT_VARIABLES, VARIABLES, Settings
+from gbproxy.settings.kinds import STATUS_LINES
 from gbproxy.settings.sources import ALIASES, SECRETS
 
 

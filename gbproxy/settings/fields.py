@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gbproxy.settings import rates, rules
+from gbproxy.settings.entries import AccountSettings, ModelSettings, distinct
+from gbproxy.settings.kinds import (
+    ANY_CASE,
+    JSON_ARRAY,
+    STATUS_LINES,
+    Amount,
+    AmountOrZero,
+    BaseUrl,
+    Count,
+    CountOrZero,
+    Keys,
+    LanguageCode,
+    ModelId,
+    Port,
+    headlines,
+    reads,
+    status_line,
+)
 
 # Variables of older programs that are accepted and have no meaning here.
 DO_NOTHING = frozenset({
@@ -33,133 +38,6 @@ DO_NOTHING = frozenset({
 NOT_YET = frozenset({
     "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S",
 })  # fmt: skip
-
-STATUS_LINES = (
-    "Assessing the Request",
-    "Generating Response",
-    "Analyzing the Request",
-    "Formulating the Response",
-    "Refining the Response",
-)
-
-
-def status_line(text: str) -> str:
-    """A headline as `STATUS_LINES` compares it: case, surrounding `**` and white space do not count."""
-    return " ".join(text.split()).strip("* ").casefold()
-
-
-def _text(rule: Callable[[str], Any]) -> BeforeValidator:
-    """Read a field's text by a rule of `rules`; a value that is no text is left to pydantic."""
-
-    def read(value: object) -> object:
-        bare = value.get_secret_value() if isinstance(value, SecretStr) else value
-        return rule(bare) if isinstance(bare, str) else value
-
-    return BeforeValidator(read)
-
-
-def _matching(pattern: str, allowed: str) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"must be {allowed}")
-        return text
-
-    return check
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable() or len(text) > 128:
-        raise ValueError("must be at most 128 printable characters")
-    return text.strip()
-
-
-def _status_lines(text: str) -> frozenset[str]:
-    if text.casefold() == "off":
-        return frozenset()
-    return frozenset(filter(None, map(status_line, text.split(","))))
-
-
-_ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
-_JSON_ARRAY = _text(partial(rules.json_value, kind=list))
-
-Count = Annotated[int, _text(partial(rules.whole_number, least=1, most=rules.LARGEST))]
-CountOrZero = Annotated[int, _text(partial(rules.whole_number, least=0, most=100))]
-Port = Annotated[int, _text(partial(rules.whole_number, least=1, most=65535))]
-Amount = Annotated[float, _text(rules.number)]
-AmountOrZero = Annotated[float, _text(partial(rules.number, zero_allowed=True))]
-Keys = Annotated[tuple[SecretStr, ...], _text(rules.comma_separated)]
-BaseUrl = Annotated[str, _text(rules.base_url)]
-ModelId = Annotated[
-    str, AfterValidator(_matching(r"[A-Za-z0-9._:/-]{1,128}", "1 to 128 characters of A-Z a-z 0-9 . _ : / -"))
-]
-Digits = Annotated[str, AfterValidator(_matching(r"[0-9]{1,64}", "decimal digits"))]
-ConfigId = Annotated[
-    str, AfterValidator(_matching(r"[!-~]{1,256}", "1 to 256 printable ASCII characters without spaces"))
-]
-LanguageCode = Annotated[
-    str, AfterValidator(_matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", "a language tag such as en-US"))
-]
-
-
-class AccountSettings(BaseModel):
-    """One upstream account."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    name: Annotated[str, AfterValidator(_printable)] = Field(description="what logs and the console call the account")
-    secure_c_ses: Annotated[SecretStr, _text(partial(rules.cookie, name="__Secure-C_SES"))] = Field(
-        description="the account's cookie __Secure-C_SES"
-    )
-    host_c_oses: Annotated[SecretStr, _text(partial(rules.cookie, name="__Host-C_OSES"))] | None = Field(
-        None, description="the account's cookie __Host-C_OSES, where there is one"
-    )
-    csesidx: Digits = Field(description="the number `csesidx` in the address of the account's page")
-    config_id: ConfigId = Field(description="the id after `/cid/` in the address of the account's page")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_and_given(cls, given: Any) -> Any:
-        """Drop foreign and empty fields; take `team_id` for `config_id` and a number for `csesidx`."""
-        if not isinstance(given, Mapping):
-            return given
-        values = {name: given.get(name) for name in cls.model_fields}
-        if is_empty(values["config_id"]):
-            values["config_id"] = given.get("team_id")
-        if type(values["csesidx"]) is int:
-            values["csesidx"] = str(values["csesidx"])
-        return {name: value for name, value in values.items() if not is_empty(value)}
-
-
-def is_empty(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-class ModelSettings(BaseModel):
-    """One entry of `MODELS`: what it does not give stays as the built-in catalogue has it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    id: ModelId
-    upstream: ModelId | None = None
-    tools: (
-        tuple[Literal["webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec"], ...] | None
-    ) = None
-    quota: Literal["text", "images", "videos"] | None = None
-    aliases: tuple[ModelId, ...] | None = None
-    successor: ModelId | None = None
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset((self.id, *(self.aliases or ())))
-
-
-def _distinct(models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
-    taken: dict[str, int] = {}
-    for index, model in enumerate(models):
-        for name in sorted(model.names):
-            if taken.setdefault(name, index) != index:
-                raise ValueError(f"entries {taken[name]} and {index} have the same id or alias, {name}")
-    return models
 
 
 def _user_agent() -> str:
@@ -173,7 +51,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, validate_default=False, hide_input_in_errors=True)
 
-    host: Annotated[str, _text(rules.host)] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
+    host: Annotated[str, reads(rules.host)] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
     port: Port = Field(8080, description="port to listen on")
     web_concurrency: Count = Field(1, description="gunicorn workers")
     worker_connections: Count = Field(1000, description="connections at once in each worker")
@@ -181,10 +59,10 @@ class Settings(BaseSettings):
     drain_delay_s: AmountOrZero = Field(
         1.0, description="seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], _ANY_CASE] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], ANY_CASE] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
     )
-    log_format: Annotated[Literal["json", "text"], _ANY_CASE] = Field(
+    log_format: Annotated[Literal["json", "text"], ANY_CASE] = Field(
         "json", description="`json` or `text`, both to stdout"
     )
     api_keys: Keys = Field(
@@ -205,24 +83,24 @@ class Settings(BaseSettings):
         '`{"name", "secure_c_ses", "host_c_oses", "csesidx", "config_id"}`; `team_id` is read as `config_id`, '
         "unknown fields are ignored",
     )
-    database_url: Annotated[SecretStr, _text(rules.database_url)] | None = Field(
+    database_url: Annotated[SecretStr, reads(rules.database_url)] | None = Field(
         None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
     )
-    redis_url: Annotated[SecretStr, _text(rules.redis_url)] | None = Field(
+    redis_url: Annotated[SecretStr, reads(rules.redis_url)] | None = Field(
         None, description="`redis://…` or `rediss://…`: where several workers count together what is limited"
     )
     gemini_business_url: BaseUrl = Field("https://business.gemini.google", description="where `/auth/getoxsrf` lives")
     api_base_url: BaseUrl = Field("https://biz-discoveryengine.googleapis.com/v1alpha", description="the widget API")
-    proxy: Annotated[SecretStr, _text(rules.proxy_url)] | None = Field(
+    proxy: Annotated[SecretStr, reads(rules.proxy_url)] | None = Field(
         None, description="proxy for the upstream: `http://`, `https://`, `socks5://` or `socks5h://`"
     )
-    user_agent: Annotated[str, _text(rules.user_agent)] = Field(
+    user_agent: Annotated[str, reads(rules.user_agent)] = Field(
         default_factory=_user_agent, description="what the upstream is told we are"
     )
-    upstream_headers: Annotated[dict[str, SecretStr], _text(rules.headers)] = Field(
+    upstream_headers: Annotated[dict[str, SecretStr], reads(rules.headers)] = Field(
         {}, description="a JSON object of further request headers for the upstream"
     )
-    upstream_stream: Annotated[Literal["json", "sse"], _ANY_CASE] = Field(
+    upstream_stream: Annotated[Literal["json", "sse"], ANY_CASE] = Field(
         "json", description="`json` (array framing) or `sse` (adds `alt=sse`)"
     )
     connect_timeout_s: Amount = Field(10.0, description="seconds to connect to the upstream")
@@ -235,7 +113,7 @@ class Settings(BaseSettings):
     account_concurrency: Count = Field(
         8, description="answers at once on one account, in each worker; more wait in order"
     )
-    account_order: Annotated[Literal["least-busy", "first"], _ANY_CASE] = Field(
+    account_order: Annotated[Literal["least-busy", "first"], ANY_CASE] = Field(
         "least-busy", description="`least-busy`, or `first`: the first usable one, in order"
     )
     session_timeout: AmountOrZero = Field(
@@ -244,26 +122,26 @@ class Settings(BaseSettings):
         "deleted then; 0: a fresh session for each request",
     )
     prompt_max_chars: Count = Field(400_000, description="longer prompts: 400 `context_length_exceeded`")
-    ca_bundle: Annotated[Path, _text(rules.readable_path)] | None = Field(
+    ca_bundle: Annotated[Path, reads(rules.readable_path)] | None = Field(
         None, description="certificates that the upstream's and proxy's TLS is verified with"
     )
-    models: Annotated[tuple[ModelSettings, ...], _JSON_ARRAY, AfterValidator(_distinct)] = Field(
+    models: Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(distinct)] = Field(
         (), description="a JSON array that is merged into the built-in catalogue by `id`"
     )
     default_model: ModelId = Field(
         "gemini-auto", description="for requests without a model and for foreign names such as `gpt-*`"
     )
-    thoughts: Annotated[Literal["hide", "show"], _ANY_CASE] = Field("hide", description="`hide` or `show`")
-    status_lines: Annotated[frozenset[str], _text(_status_lines)] = Field(
+    thoughts: Annotated[Literal["hide", "show"], ANY_CASE] = Field("hide", description="`hide` or `show`")
+    status_lines: Annotated[frozenset[str], reads(headlines)] = Field(
         frozenset(map(status_line, STATUS_LINES)),
         description="comma-separated headlines that are hidden before any answer text; `off`: none",
     )
     language_code: LanguageCode = Field("en-US", description="sent upstream")
-    time_zone: Annotated[str, _text(rules.time_zone)] = Field("UTC", description="sent upstream")
-    rate_limit: Annotated[rates.Rate, _text(rates.parse)] | None = Field(
+    time_zone: Annotated[str, reads(rules.time_zone)] = Field("UTC", description="sent upstream")
+    rate_limit: Annotated[rates.Rate, reads(rates.parse)] | None = Field(
         None, description="requests of one caller in any such time: `60/hour`, `10/second`, `100/15 minutes`"
     )
-    rate_limit_by: Annotated[Literal["key", "ip"], _ANY_CASE] = Field(
+    rate_limit_by: Annotated[Literal["key", "ip"], ANY_CASE] = Field(
         "key", description="what a caller is: `key` or `ip`, its address"
     )
     model_interval_s: AmountOrZero = Field(
@@ -272,7 +150,7 @@ class Settings(BaseSettings):
     trusted_proxies: CountOrZero = Field(
         0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
     )
-    cors_origins: Annotated[tuple[str, ...], _text(rules.origins)] = Field(
+    cors_origins: Annotated[tuple[str, ...], reads(rules.origins)] = Field(
         ("*",), description="comma-separated origins of the web pages that may use the API; `*`: all"
     )
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
@@ -283,6 +161,11 @@ class Settings(BaseSettings):
     def can_limit_keys(self) -> bool:
         """Whether what is limited is counted in one place."""
         return self.web_concurrency == 1 or self.redis_url is not None
+
+    @property
+    def metrics_keys(self) -> tuple[str, ...]:
+        """What opens `/metrics`."""
+        return tuple(key.get_secret_value() for key in (self.metrics_key, self.admin_key) if key is not None)
 
     @field_validator("default_model")
     @classmethod

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gbproxy.settings import accounts as account_settings
-from gbproxy.settings import rules
+from gbproxy.settings import key_rules, rules
 from gbproxy.settings.fields import DO_NOTHING, NOT_YET, VARIABLES, Settings
 from gbproxy.settings.problems import SettingsError, line
 from gbproxy.settings.sources import Found, Reader
@@ -62,7 +62,7 @@ def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
         ("secret_keys", settings.secret_keys),
     ):
         for position, key in enumerate(keys, start=1):
-            if fault := rules.key_fault(key.get_secret_value(), strong=strong):
+            if fault := key_rules.key_fault(key.get_secret_value(), strong=strong):
                 which = f"key {position} " if len(keys) > 1 else ""
                 yield f"{found[name].name}: {which}{fault}"
 

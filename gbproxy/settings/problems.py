@@ -6,7 +6,7 @@ import re
 
 from pydantic_core import ErrorDetails
 
-from gbproxy.settings.fields import ModelSettings
+from gbproxy.settings.entries import ModelSettings
 
 
 class SettingsError(ValueError):

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gbproxy.simulator.failures import Script, html_reply, json_reply
+from gbproxy.simulator.script import Action
 from gbproxy.simulator.script_json import script_from_json
 from gbproxy.simulator.wire import Request
 
-if TYPE_CHECKING:
-    from gbproxy.simulator.simulator import Simulator
+
+class Governed(Protocol):
+    """What is governed of a simulator."""
+
+    def set(self, **changes: object) -> None: ...
+    def script(self, *actions: Action, path: str = ..., times: float = ..., csesidx: str | None = ...) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def session_states(self) -> list[dict[str, Any]]: ...
 
 
-def answer(simulator: Simulator, request: Request, peer_host: str) -> Script:
+def answer(simulator: Governed, request: Request, peer_host: str) -> Script:
     """Answer `GET /_simulator/state` and `/_simulator/sessions`, `POST /_simulator/switches` and `POST /_simulator/script`."""
     if not ipaddress.ip_address(peer_host.partition("%")[0]).is_loopback:
         return html_reply(403, "Loopback only")
@@ -35,7 +42,7 @@ def answer(simulator: Simulator, request: Request, peer_host: str) -> Script:
         return json_reply(400, {"error": {"message": str(error)}})
 
 
-def _queue(simulator: Simulator, request: Request) -> Script:
+def _queue(simulator: Governed, request: Request) -> Script:
     """A list of answers; or an object with `script` (one answer), `path`, `times`, `csesidx`."""
     value = _json(request, dict | list)
     entries = value if isinstance(value, list) else [value]
@@ -43,7 +50,7 @@ def _queue(simulator: Simulator, request: Request) -> Script:
     return json_reply(200, {"queued": len(entries)})
 
 
-def queue_all(simulator: Simulator, entries: list[Any]) -> None:
+def queue_all(simulator: Governed, entries: list[Any]) -> None:
     """Queue answers in their JSON form. Raises ValueError before any of them is queued."""
     read = []
     for entry in entries:

@@ -1,4 +1,4 @@
-"""The fake upstream as a whole: what is in force, what happened, and the answering of requests."""
+"""The fake upstream as a whole: what is in force, and what has happened."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from gbproxy.simulator import control, files
+from gbproxy.simulator import control
 from gbproxy.simulator.accounts import Account
+from gbproxy.simulator.answering import Answering
 from gbproxy.simulator.auth import Keys
 from gbproxy.simulator.backend import STREAM, Backend, Reply
-from gbproxy.simulator.elements import ElementBuilder
-from gbproxy.simulator.observation import RecordedRequest, Records
-from gbproxy.simulator.player import Player
+from gbproxy.simulator.observation import RecordedRequest
 from gbproxy.simulator.script import Action, Element, ElementAction
 from gbproxy.simulator.server import Server
-from gbproxy.simulator.sessions import Session, Sessions, Turn
+from gbproxy.simulator.sessions import Session, Sessions
 from gbproxy.simulator.speech import Speech
 from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.wire import Connection, Request
@@ -49,8 +47,7 @@ class Simulator:
         self._rng = random.Random(seed)  # noqa: S311  ids and cuts, not secrets
         self._backend = Backend(self.now, Sessions(self._rng, self.now))
         self._backend.verbs.transient_failures = self._switches.create_session_transient
-        self._records = Records()
-        self._open_streams = 0
+        self._answering = Answering(self._backend, self._condition, self._rng)
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         context = None
         if tls:
@@ -201,7 +198,7 @@ class Simulator:
     def requests(self) -> list[RecordedRequest]:
         """The requests so far, in the order of arrival; of very many, the latest."""
         with self._condition:
-            return list(self._records.latest)
+            return list(self._answering.records.latest)
 
     def calls(self, name: str) -> list[RecordedRequest]:
         """The requests of that name: a verb, getoxsrf, refreshcookies or downloadFile."""
@@ -223,7 +220,7 @@ class Simulator:
     def open_streams(self) -> int:
         """Answers of widgetStreamAssist under way whose peer is still there."""
         with self._condition:
-            return self._open_streams
+            return self._answering.open_streams
 
     @property
     def open_connections(self) -> int:
@@ -239,10 +236,10 @@ class Simulator:
         with self._condition:
             alive = len(self._backend.sessions.alive())
             return {
-                "open_streams": self._open_streams,
+                "open_streams": self._answering.open_streams,
                 "open_connections": self.open_connections,
                 "connections": self._server.accepted,
-                "requests": dict(self._records.counts),
+                "requests": dict(self._answering.records.counts),
                 "sessions": {"alive": alive, "deleted": len(self._backend.sessions.by_id) - alive},
                 "tokens": len(self.keys.by_id),
                 "scripts": len(self._backend.scripts),
@@ -262,78 +259,13 @@ class Simulator:
                 for session in self._backend.sessions.by_id.values()
             ]
 
-    # Answering
+    # How
 
     def _respond(self, connection: Connection, request: Request) -> bool:
         if request.path.startswith("/_simulator/"):
             script = control.answer(self, request, connection.peer_host)
-            return self._perform(connection, request, Reply(script), Switches())
-        switches = self._switches
-        with self._condition:
-            caller = self._backend.identify(request, switches)
-            self._records.add(caller.name, request, connection.number, caller.csesidx)
-            self._condition.notify_all()
-            reply = self._backend.reply(request, caller, switches)
-        if reply.turn is None:
-            return self._perform(connection, request, reply, switches)
-        with self._streaming(reply.session) as completed:
-            return self._perform(connection, request, reply, switches, completed)
-
-    def _perform(
-        self,
-        connection: Connection,
-        request: Request,
-        reply: Reply,
-        switches: Switches,
-        completed: Callable[[], None] = lambda: None,
-    ) -> bool:
-        session, sessions = reply.session, self._backend.sessions
-        builder = ElementBuilder(
-            switches=switches,
-            now=self.now,
-            new_id=sessions.new_id,
-            session=session,
-            turn=reply.turn or Turn(""),
-            store=lambda wanted: files.generate(sessions, session, wanted) if session else None,
-            completed=completed,
-        )
-        player = Player(
-            connection=connection,
-            request=request,
-            switches=switches,
-            layout=reply.layout,
-            builder=builder,
-            now=self.now,
-            rng=random.Random(self._rng.random()),  # noqa: S311  where to cut
-        )
-        return player.perform(reply.script)
-
-    @contextmanager
-    def _streaming(self, session: Session | None) -> Iterator[Callable[[], None]]:
-        """Count an answer that is under way; what it gives is called when the answer is complete, before that is sent.
-
-        A quick client asks again as soon as it has seen the end.
-        """
-        running = [session] if session is not None else []
-        with self._condition:
-            self._open_streams += 1
-            for each in running:
-                each.running += 1
-                each.most_at_once = max(each.most_at_once, each.running)
-            self._condition.notify_all()
-
-        def completed() -> None:
-            with self._condition:
-                while running:
-                    running.pop().running -= 1
-
-        try:
-            yield completed
-        finally:
-            completed()
-            with self._condition:
-                self._open_streams -= 1
-                self._condition.notify_all()
+            return self._answering.perform(connection, request, Reply(script), Switches())
+        return self._answering.respond(connection, request, self._switches)
 
     def _notify(self) -> None:
         with self._condition:

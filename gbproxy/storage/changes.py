@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gbproxy.storage.database import Database
 from gbproxy.storage.tables import changes
+from gbproxy.storage.upsert import insert
 
 Topic = Literal["accounts", "keys"]
 
@@ -20,7 +20,7 @@ class Changes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        new = (sqlite if database.kind == "sqlite" else postgresql).insert(changes)
+        new = insert(database, changes)
         self._bump = new.on_conflict_do_update(
             index_elements=[changes.c.topic], set_={"version": changes.c.version + 1}
         )

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gbproxy.settings import Rate
-from gbproxy.storage.shared import Window
+from gbproxy.storage.counting import Window
 
 if TYPE_CHECKING:
     from gbproxy.storage.windows import Windows

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.settings import Rate
-from gbproxy.storage.shared import Window
+from gbproxy.storage.counting import Window
 
 if TYPE_CHECKING:
     import redis

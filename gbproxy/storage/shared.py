@@ -1,53 +1,10 @@
-"""What is counted for callers, by all workers together: in this process' memory when it is the only one, else in Redis."""
+"""Where all workers count together: in this process' memory when it is the only one, else in Redis."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Protocol
 
-from gbproxy.settings import Rate
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """How it stands with a rate. `reset_s`: seconds until one more comes free; 0.0 when all are."""
-
-    rate: Rate
-    is_taken: bool
-    remaining: int
-    reset_s: float
-
-
-class Counters(Protocol):
-    """Each call is one step that nothing comes between, over all workers. It may raise StorageUnavailable, soon."""
-
-    def hit(self, name: str, rate: Rate) -> Window:
-        """Take one of the rate, if one is left in the time that ends now. `remaining` knows of those who came right behind."""
-        ...
-
-    def reserve(self, name: str, for_s: float) -> float:
-        """Have `name` for so long; 0.0 when it was free, else the seconds until it is."""
-        ...
-
-    def add(self, name: str, amount: int, keep_s: int) -> None:
-        """Count up; what was counted is forgotten so long after the first of it."""
-        ...
-
-    def read(self, name: str) -> int:
-        """What was counted."""
-        ...
-
-    def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
-        """Become one of at most so many members of `name`, for so long unless it is renewed or left before."""
-        ...
-
-    def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
-        """Stay for so long from now: (name, member) of each."""
-        ...
-
-    def leave(self, name: str, member: str) -> None: ...
+from gbproxy.storage.counting import Counters
 
 
 def counters(redis_url: str | None) -> Counters:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, bindparam, or_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gbproxy.storage.database import Database
 
@@ -28,12 +27,23 @@ def at(noted_at: Column[float], time: float) -> dict[str, float]:
     return {noted_at.name: time, "set_back": time + _SET_BACK_S}
 
 
+def insert(database: Database, table: Table) -> Any:
+    """The kind of INSERT that goes on with `on_conflict_do_update`."""
+    if database.kind == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # loads asyncio's drivers too
+
+    return postgresql.insert(table)
+
+
 def upsert(database: Database, table: Table, *columns: str, when: Condition | None = None) -> Any:
     """Put a row in, or replace `columns` of the one that is there: always, or if `when` (given the new row) holds.
 
     It changes one row, or none.
     """
-    statement = (sqlite if database.kind == "sqlite" else postgresql).insert(table)
+    statement = insert(database, table)
     upserting = statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
         set_={name: statement.excluded[name] for name in columns},

@@ -13,7 +13,7 @@ from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import MovingWindowRateLimiter
 
 from gbproxy.settings import Rate
-from gbproxy.storage.shared import Window
+from gbproxy.storage.counting import Window
 
 _TIDY_EVERY = 1024  # entries
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from gbproxy.app import EXTENSION, Parts
+from gbproxy.app import EXTENSION
 from gbproxy.domain.account import Account
+from gbproxy.engine import Engine
 from gbproxy.errors import GatewayError
 from gbproxy.storage.preparation import prepare
 from tests.api.fake import FakeUpstream
@@ -54,8 +55,8 @@ class Office:
     upstream: Probed
 
     @property
-    def parts(self) -> Parts:
-        parts: Parts = self.app.app.extensions[EXTENSION]
+    def parts(self) -> Engine:
+        parts: Engine = self.app.app.extensions[EXTENSION].engine
         return parts
 
     def call(self, method: str, path: str, body: object = None, key: str | None = ADMIN_KEY, **headers: str) -> Reply:

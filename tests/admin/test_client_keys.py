@@ -112,7 +112,7 @@ def test_another_worker_knows_a_new_key_at_once_and_a_revoked_one_after_its_roun
 def test_the_key_itself_is_nowhere_in_the_database(opened: Opened, stored: dict[str, str]) -> None:
     office = opened(**ACCOUNT, **stored)
     key = create(office)["key"]
-    with closing(office.app.app.extensions[EXTENSION].database):
+    with closing(office.app.app.extensions[EXTENSION].engine.database):
         pass
     path = Path(stored["DATABASE_URL"].removeprefix("sqlite:///"))
 

@@ -259,7 +259,7 @@ UNDER_GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import http.client, json, time, socket
 from gbproxy.simulator import Simulator, Text, Pause
-from tests_client import Client, read_until
+from tests.simulator.client import Client, read_until
 for tls in (False, True):
     with Simulator(tls=tls) as upstream:
         client = Client(upstream)
@@ -283,9 +283,13 @@ print("done")
 
 
 def test_it_works_under_gevents_patching_too() -> None:
-    code = UNDER_GEVENT.replace("tests_client", "tests.simulator.client")
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False, env=_environment()
+        [sys.executable, "-c", UNDER_GEVENT],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        env=_environment(),
     )
 
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr

@@ -11,9 +11,9 @@ import pytest
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.settings import Rate
+from gbproxy.storage.counting import Counters
 from gbproxy.storage.memory_counters import MemoryCounters
 from gbproxy.storage.redis_counters import RedisCounters
-from gbproxy.storage.shared import Counters
 from tests.redis_server import Redis, redis_server
 from tests.serving import free_port
 from tests.storage.clock import Clock

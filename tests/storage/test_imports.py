@@ -1,4 +1,4 @@
-"""Nothing is imported that is not used: drivers and alembic cost start-up time and memory."""
+"""Nothing is imported that is not used: it would cost start-up time and memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import sys
 from gbproxy import startup
 from gbproxy.app import create_app
 app = create_app(startup.load({environment!r}))
-app.extensions["gbproxy"].database.fetch(__import__("sqlalchemy").text("SELECT 1"))
+app.extensions["gbproxy"].engine.database.fetch(__import__("sqlalchemy").text("SELECT 1"))
 """
 
 
@@ -35,6 +35,12 @@ def test_the_simulator_loads_no_sql() -> None:
 @pytest.mark.parametrize("module", ["gbproxy", "gbproxy.cli", "gbproxy.settings"])
 def test_the_command_loads_no_sql_before_it_serves(module: str) -> None:
     assert not {"sqlalchemy", "alembic", "psycopg"} & _loaded(f"import {module}")
+
+
+def test_a_question_in_the_terminal_needs_no_web_framework() -> None:
+    build = "import gbproxy.cli.embedded as it; from gbproxy.settings import Settings; it.build(Settings()).close()"
+
+    assert not {"flask", "werkzeug", "gevent", "prometheus_client"} & _loaded(build)
 
 
 def test_a_temporary_database_needs_neither_alembic_nor_a_server_s_driver() -> None:

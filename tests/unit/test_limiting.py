@@ -16,8 +16,8 @@ from gbproxy.limiting import Limiter, Rules, Standing
 from gbproxy.limiting.slots import LEASE_S, RENEW_S, Slots
 from gbproxy.observability.meter import Meter
 from gbproxy.settings import Rate
+from gbproxy.storage.counting import Window
 from gbproxy.storage.memory_counters import MemoryCounters
-from gbproxy.storage.shared import Window
 from tests.storage.clock import Clock
 
 EVENING = datetime(2026, 3, 1, 23, 0, tzinfo=UTC).timestamp()

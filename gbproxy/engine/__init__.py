@@ -1,0 +1,5 @@
+"""All that answers, put together without a surface: this room, with app.py over it, is where concrete classes are named."""
+
+from gbproxy.engine.building import Engine, build
+
+__all__ = ["Engine", "build"]

@@ -1,0 +1,147 @@
+"""From settings to the parts that answer, each given what it needs; nothing runs yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gbproxy.accounts import AccountView, Pool, Roster
+from gbproxy.callers import KeyRegister, Keyring
+from gbproxy.conversations import Conversations
+from gbproxy.domain.account import Account
+from gbproxy.domain.models import Catalogue
+from gbproxy.engine import calling, sweeping
+from gbproxy.engine.storing import Storage
+from gbproxy.gateway import Gateway
+from gbproxy.limiting import Limiter, Rules
+from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.outbound import Outbound
+from gbproxy.settings import Settings
+from gbproxy.storage.database import Database
+from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.shared import counters
+from gbproxy.sweeper import STOCK_SIZE, Sweeper
+from gbproxy.upstreams.base import Upstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What answers, and what it is made of."""
+
+    settings: Settings
+    catalogue: Catalogue
+    pool: Pool
+    roster: Roster
+    keyring: Keyring
+    register: KeyRegister
+    limiter: Limiter
+    conversations: Conversations
+    upstream: Upstream
+    gateway: Gateway
+    sweeper: Sweeper
+    outbound: Outbound
+    database: Database
+    cipher: Cipher
+    meter: Meter
+
+    def close(self, *, for_good: bool | None = None) -> None:
+        """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
+        is_last = self.database.temporary if for_good is None else for_good
+        self.sweeper.close(for_good=is_last, hands_on=self.database.temporary and not is_last)
+        self.outbound.close()
+        self.database.close()
+
+
+def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE) -> Engine:
+    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead for each account in use."""
+    catalogue = Catalogue(settings.default_model, settings.models)
+    meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
+    storage = Storage.of(settings, meter)
+    outbound = calling.outbound(settings)
+    sign_in = calling.sign_in(settings, outbound, storage, meter)
+    upstream = upstream or calling.widget(settings, outbound, sign_in, meter)
+    accounts = _accounts(settings)
+    pool = Pool(
+        accounts,
+        concurrency=settings.account_concurrency,
+        wait_s=settings.read_timeout_s,
+        order=settings.account_order,
+        board=storage.accounts.states,
+        meter=meter,
+    )
+    roster = Roster(accounts, pool, storage.accounts, upstream.probe, part=lambda account: sweeper.part(account))
+    keyring = Keyring((key.get_secret_value() for key in settings.api_keys), storage.api_keys)
+    sweeper = sweeping.sweeper(
+        storage, pool, upstream, sign_in, roster, keyring, lambda: conversations.settle(), stock_size
+    )
+    conversations = Conversations(
+        storage.sessions, session_timeout_s=settings.session_timeout, discard=sweeper.discard, meter=meter
+    )
+    register = KeyRegister(
+        storage.api_keys,
+        lambda name: catalogue.get(name).id,
+        can_limit=settings.can_limit_keys,
+        on_change=keyring.refresh,
+    )
+    limiter = _limiter(settings, meter)
+    gateway = Gateway(
+        catalogue,
+        pool,
+        upstream,
+        conversations,
+        sweeper,
+        limiter,
+        show_thoughts=settings.thoughts == "show",
+        prompt_max_chars=settings.prompt_max_chars,
+        max_attempts=settings.max_attempts,
+    )
+    return Engine(
+        settings=settings,
+        catalogue=catalogue,
+        pool=pool,
+        roster=roster,
+        keyring=keyring,
+        register=register,
+        limiter=limiter,
+        conversations=conversations,
+        upstream=upstream,
+        gateway=gateway,
+        sweeper=sweeper,
+        outbound=outbound,
+        database=storage.database,
+        cipher=storage.cipher,
+        meter=meter,
+    )
+
+
+def _meter(
+    settings: Settings,
+    catalogue: Catalogue,
+    accounts: Callable[[], Sequence[AccountView]],
+    database_is_up: Callable[[], bool],
+) -> Meter:
+    if not settings.metrics_keys:  # nobody may read them
+        return SILENT
+    from gbproxy.observability.metrics import Metrics
+
+    return Metrics([model.id for model in catalogue.all()], accounts=accounts, database_is_up=database_is_up)
+
+
+def _accounts(settings: Settings) -> list[Account]:
+    return [
+        Account(
+            id=account.name,
+            name=account.name,
+            csesidx=account.csesidx,
+            config_id=account.config_id,
+            secure_c_ses=account.secure_c_ses.get_secret_value(),
+            host_c_oses=account.host_c_oses.get_secret_value() if account.host_c_oses else None,
+        )
+        for account in settings.accounts
+    ]
+
+
+def _limiter(settings: Settings, meter: Meter) -> Limiter:
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    rules = Rules(settings.rate_limit, settings.rate_limit_by, settings.model_interval_s)
+    return Limiter(counters(redis_url), rules, meter=meter)

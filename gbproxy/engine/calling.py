@@ -1,0 +1,50 @@
+"""What speaks to the upstream."""
+
+from __future__ import annotations
+
+from gbproxy.engine.storing import Storage
+from gbproxy.observability.meter import Meter
+from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.settings import Settings
+from gbproxy.upstreams.widget import Widget, WidgetSettings
+from gbproxy.upstreams.widget_auth import WidgetAuth
+
+
+def outbound(settings: Settings) -> Outbound:
+    return Outbound(
+        Timeouts(settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s),
+        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        ca_bundle=settings.ca_bundle,
+        pool_size=settings.worker_connections,
+    )
+
+
+def sign_in(settings: Settings, door: Outbound, storage: Storage, meter: Meter) -> WidgetAuth:
+    return WidgetAuth(
+        door,
+        settings.gemini_business_url,
+        _headers(settings),
+        tokens=storage.tokens,
+        cookies=storage.cookies,
+        meter=meter,
+    )
+
+
+def widget(settings: Settings, door: Outbound, auth: WidgetAuth, meter: Meter) -> Widget:
+    told = WidgetSettings(
+        api_base_url=settings.api_base_url,
+        business_url=settings.gemini_business_url,
+        headers=_headers(settings),
+        framing=settings.upstream_stream,
+        language_code=settings.language_code,
+        time_zone=settings.time_zone,
+        server_timeout_s=round(settings.request_timeout_s),
+        status_lines=settings.status_lines,
+    )
+    return Widget(door, auth, told, meter)
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    """What the upstream is told with the API's calls and the sign-in alike."""
+    further = {name: value.get_secret_value() for name, value in settings.upstream_headers.items()}
+    return {"User-Agent": settings.user_agent, **further}

@@ -1,0 +1,67 @@
+"""What outlives a request: the database, and what is kept in it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from gbproxy.accounts import Rows, Standing
+from gbproxy.observability.meter import Meter
+from gbproxy.settings import Settings
+from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.changes import Changes
+from gbproxy.storage.checks import Checks
+from gbproxy.storage.credentials import StoredAccounts, Switches
+from gbproxy.storage.database import Database
+from gbproxy.storage.offices import Offices, WorkerId, Workers
+from gbproxy.storage.preparation import private_database
+from gbproxy.storage.renewals import CookieRows, TokenRows
+from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.states import StateRows
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    database: Database
+    cipher: Cipher
+    accounts: Rows
+    tokens: TokenRows
+    cookies: CookieRows
+    sessions: SessionRows
+    offices: Offices
+    api_keys: ApiKeyRows
+
+    @classmethod
+    def of(cls, settings: Settings, meter: Meter) -> Self:
+        database, cipher, worker_id = _database(settings, meter), _cipher(settings), WorkerId()
+        accounts = Rows(
+            StoredAccounts(database, cipher, time.time),
+            Switches(database),
+            Changes(database),
+            Checks(database, time.time),
+            StateRows(database, time.time, Standing),
+            Workers(database, time.time, worker_id),
+        )
+        return cls(
+            database,
+            cipher,
+            accounts,
+            TokenRows(database, cipher),
+            CookieRows(database, cipher),
+            SessionRows(database, time.time, worker_id),
+            Offices(database, time.time, worker_id),
+            ApiKeyRows(database),
+        )
+
+
+def _database(settings: Settings, meter: Meter) -> Database:
+    if settings.database_url is None:
+        return private_database(meter)
+    return Database(settings.database_url.get_secret_value(), temporary=settings.database_is_temporary, meter=meter)
+
+
+def _cipher(settings: Settings) -> Cipher:
+    return Cipher([key.get_secret_value() for key in settings.secret_keys] or [secrets.token_urlsafe(32)])

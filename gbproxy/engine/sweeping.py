@@ -1,0 +1,71 @@
+"""What works between requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gbproxy.accounts import Pool, Roster
+from gbproxy.callers import Keyring
+from gbproxy.domain.account import Account
+from gbproxy.engine.storing import Storage
+from gbproxy.errors import CredentialRefused, GatewayError
+from gbproxy.sweeper import Crew, Deletions, Office, SharedCredentials, Stock, Sweeper
+from gbproxy.upstreams.base import Upstream
+from gbproxy.upstreams.widget_auth import WidgetAuth
+
+_DELETIONS_AT_ONCE = 32
+
+
+def sweeper(
+    storage: Storage,
+    pool: Pool,
+    upstream: Upstream,
+    sign_in: WidgetAuth,
+    roster: Roster,
+    keyring: Keyring,
+    settle: Callable[[], None],
+    stock_size: int,
+) -> Sweeper:
+    sessions, states, workers = storage.sessions, storage.accounts.states, storage.accounts.workers
+    crew = Crew()
+    hands = Crew(width=_DELETIONS_AT_ONCE)  # many or slow ones must not hold up what requests wait for
+    deletions = Deletions(
+        sessions, upstream.delete_session, pool.accounts, hands, is_refused=lambda account: account in pool.refused()
+    )
+
+    def set_aside(account: Account, error: GatewayError, took_s: float) -> None:
+        if isinstance(error, CredentialRefused):  # other failures teach nothing when no request has met them
+            pool.failed(account, "text", error, took_s=took_s)
+
+    stock = Stock(sessions, upstream.open_session, crew.put, deletions.discard, size=stock_size, on_failure=set_aside)
+    office = Office(
+        storage.offices,
+        workers,
+        sessions,
+        pool,
+        deletions,
+        crew,
+        refresh_token=upstream.sign_in_ahead,
+        probe=roster.probe,
+    )
+    credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
+    return Sweeper(
+        sessions,
+        workers,
+        states,
+        pool,
+        stock,
+        deletions,
+        office,
+        crew,
+        take_over=[
+            roster.take_over,
+            keyring.take_over,
+            lambda: pool.refresh(states.read()),
+            pool.share_again,
+            credentials.take_over,
+            settle,
+        ],
+        warm=upstream.warm,
+        patiently=storage.database.patiently,
+    )

@@ -1,0 +1,79 @@
+"""The settings that are lists: what one account and one model of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from gbproxy.settings import rules
+from gbproxy.settings.kinds import ConfigId, Digits, ModelId, reads
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or len(text) > 128:
+        raise ValueError("must be at most 128 printable characters")
+    return text.strip()
+
+
+class AccountSettings(BaseModel):
+    """One upstream account."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    name: Annotated[str, AfterValidator(_printable)] = Field(description="what logs and the console call the account")
+    secure_c_ses: Annotated[SecretStr, reads(partial(rules.cookie, name="__Secure-C_SES"))] = Field(
+        description="the account's cookie __Secure-C_SES"
+    )
+    host_c_oses: Annotated[SecretStr, reads(partial(rules.cookie, name="__Host-C_OSES"))] | None = Field(
+        None, description="the account's cookie __Host-C_OSES, where there is one"
+    )
+    csesidx: Digits = Field(description="the number `csesidx` in the address of the account's page")
+    config_id: ConfigId = Field(description="the id after `/cid/` in the address of the account's page")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_and_given(cls, given: Any) -> Any:
+        """Drop foreign and empty fields; take `team_id` for `config_id` and a number for `csesidx`."""
+        if not isinstance(given, Mapping):
+            return given
+        values = {name: given.get(name) for name in cls.model_fields}
+        if is_empty(values["config_id"]):
+            values["config_id"] = given.get("team_id")
+        if type(values["csesidx"]) is int:
+            values["csesidx"] = str(values["csesidx"])
+        return {name: value for name, value in values.items() if not is_empty(value)}
+
+
+def is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+class ModelSettings(BaseModel):
+    """One entry of `MODELS`: what it does not give stays as the built-in catalogue has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    id: ModelId
+    upstream: ModelId | None = None
+    tools: (
+        tuple[Literal["webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec"], ...] | None
+    ) = None
+    quota: Literal["text", "images", "videos"] | None = None
+    aliases: tuple[ModelId, ...] | None = None
+    successor: ModelId | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset((self.id, *(self.aliases or ())))
+
+
+def distinct(models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+    taken: dict[str, int] = {}
+    for index, model in enumerate(models):
+        for name in sorted(model.names):
+            if taken.setdefault(name, index) != index:
+                raise ValueError(f"entries {taken[name]} and {index} have the same id or alias, {name}")
+    return models
