@@ -106,6 +106,7 @@ def gbproxy(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
         HOST="127.0.0.1",
         PORT=str(port),
         API_KEYS=KEY,
+        METRICS_KEY=KEY,
         SECURE_C_SES="CSE.bench",
         HOST_C_OSES="COS.bench",
         CSESIDX="123456789",
