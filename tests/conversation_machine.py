@@ -121,6 +121,7 @@ class Request:
     by_id: bool
     head: Head | None
     sent: bool = False
+    has_row: bool = True  # its session of now; `recorded`: each that it has had
     recorded: bool = True
 
 
@@ -342,7 +343,9 @@ class ConversationMachine(RuleBasedStateMachine):
         turn = request.turn
         if turn.session is None:
             # One session without a record, and nothing of this turn is kept: nobody could have found it meanwhile.
-            request.recorded = request.recorded and not self.rows[request.worker].away
+            away = self._note_stuck(request)
+            request.has_row = not away
+            request.recorded = request.recorded and request.has_row
             turn.record("account", f"s/{len(self.sessions)}")
             assert turn.session is not None
             self.sessions[turn.session.name] = Upstream(request.chat.caller)
@@ -373,7 +376,7 @@ class ConversationMachine(RuleBasedStateMachine):
 
         self._end(request, "gone")
         assert kept == (request.recorded and not away)
-        assert kept != session.deleted
+        assert session.deleted == (away or not request.has_row)  # or its row tells that it is to be
         if kept:
             self._keep(request, name, answer)
 
