@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -27,6 +28,9 @@ from gbproxy.domain.conversation_id import belongs_to
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
 from tests.memory_rows import MemoryRows
+
+# Making a failing example small takes minutes, in which pytest-timeout would end the whole process and nothing be told.
+REPORTED_IN_TIME = settings(phases=[phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)])
 
 TIMEOUT_S = 1800.0
 KEYS = (b"1" * 32, b"2" * 32)
@@ -89,7 +93,7 @@ class Upstream:
 
 @dataclass
 class Head:
-    """What the model knows of a session that may be continued; `stuck`: its row could not be let go, nobody gets it."""
+    """What the model knows of a session that may be continued."""
 
     name: str
     caller: bytes
@@ -100,7 +104,7 @@ class Head:
     conversation: str
     expires_at: float
     kept_by: Request
-    state: Literal["free", "taken", "stuck", "gone"] = "free"
+    state: Literal["free", "taken", "gone"] = "free"
 
 
 @dataclass(eq=False)
@@ -117,6 +121,7 @@ class Request:
     by_id: bool
     head: Head | None
     sent: bool = False
+    has_row: bool = True  # its session of now; `recorded`: each that it has had
     recorded: bool = True
 
 
@@ -141,6 +146,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self.requests: list[Request] = []
         self.done: list[Request] = []
         self.heads: list[Head] = []
+        self.stuck: set[tuple[bytes, str | None]] = set()  # conversations with a row that could not be let go
         self.sessions: dict[str, Upstream] = {}
         self.meant: dict[Message, Said] = {}
 
@@ -261,16 +267,16 @@ class ConversationMachine(RuleBasedStateMachine):
     def break_off(self, data: st.DataObject, upstream_refused: bool, again: bool) -> None:
         """The client leaves, the answer is cut or filtered; or the upstream refused it, and the session has nothing."""
         request = data.draw(st.sampled_from(self.requests))
-        away = self.rows[request.worker].away
         intact = not request.sent or upstream_refused
         if request.sent:
             self._leave_session(request, intact)
+        is_stuck = self._note_stuck(request)
 
         with request.turn as turn:
             if intact:
                 turn.release()
 
-        self._end(request, "stuck" if away else "free" if intact else "gone")
+        self._end(request, "free" if intact and not is_stuck else "gone")
         if again and not request.by_id:
             self._ask(data, request.chat, request.worker, with_id=False)
 
@@ -280,7 +286,8 @@ class ConversationMachine(RuleBasedStateMachine):
         request = data.draw(st.sampled_from(self.requests))
         if request.sent:
             self._leave_session(request, intact=False)
-        self._free_head(request, "stuck" if self.rows[request.worker].away else "gone")
+        self._note_stuck(request)
+        self._free_head(request, "gone")
         request.sent = False
 
         request.turn.discard()
@@ -336,7 +343,9 @@ class ConversationMachine(RuleBasedStateMachine):
         turn = request.turn
         if turn.session is None:
             # One session without a record, and nothing of this turn is kept: nobody could have found it meanwhile.
-            request.recorded = request.recorded and not self.rows[request.worker].away
+            away = self._note_stuck(request)
+            request.has_row = not away
+            request.recorded = request.recorded and request.has_row
             turn.record("account", f"s/{len(self.sessions)}")
             assert turn.session is not None
             self.sessions[turn.session.name] = Upstream(request.chat.caller)
@@ -360,14 +369,14 @@ class ConversationMachine(RuleBasedStateMachine):
         session = self.sessions[name]
         session.heard.append(("assistant", answer))
         session.running = None
-        away = self.rows[request.worker].away
+        away = self._note_stuck(request)
 
         with request.turn as turn:
             kept = turn.keep(raw.format(answer))
 
-        self._end(request, "gone" if kept or not away else "stuck")
+        self._end(request, "gone")
         assert kept == (request.recorded and not away)
-        assert kept != session.deleted
+        assert session.deleted == (away or not request.has_row)  # or its row tells that it is to be
         if kept:
             self._keep(request, name, answer)
 
@@ -418,13 +427,10 @@ class ConversationMachine(RuleBasedStateMachine):
         own = [head for head in self.heads if (head.caller, head.conversation) == (caller, wanted)]
         if any(self._is_free(head) for head in own):
             return {"continued"}
-        expected: set[Outcome] = {ConversationNotFound}
-        if any(head.state == "stuck" for head in own):
-            expected.add(ConversationBusy)
-        in_fresh_session = any(request.sent and request.recorded for request in running)
-        if in_fresh_session or any(head.state == "taken" for head in own):
-            expected = {ConversationBusy}
-        return expected
+        if any(request.turn.continues or not request.by_id for request in running):
+            return {ConversationBusy}
+        # Of a row that could not be let go nobody else can tell that its request is over.
+        return {ConversationNotFound, *([ConversationBusy] if (caller, wanted) in self.stuck else [])}
 
     def _begin_by_id(
         self, worker: int, caller: bytes, model: str, messages: list[Message], wanted: str
@@ -491,12 +497,19 @@ class ConversationMachine(RuleBasedStateMachine):
         else:
             session.heard.append(("assistant", "cut"))
 
-    def _free_head(self, request: Request, state: Literal["free", "stuck", "gone"]) -> None:
+    def _note_stuck(self, request: Request) -> bool:
+        """A row is about to be let go: whether it cannot be, as the storage is away."""
+        away = self.rows[request.worker].away
+        if away:
+            self.stuck.add((request.chat.caller, request.turn.conversation))
+        return away
+
+    def _free_head(self, request: Request, state: Literal["free", "gone"]) -> None:
         if request.head is not None:
             request.head.state = state
             request.head = None
 
-    def _end(self, request: Request, state: Literal["free", "stuck", "gone"]) -> None:
+    def _end(self, request: Request, state: Literal["free", "gone"]) -> None:
         self._free_head(request, state)
         self.requests.remove(request)
 

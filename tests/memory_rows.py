@@ -51,19 +51,12 @@ class MemoryRows:
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         with self._called("claim_conversation"):
-            for row in self.rows.values():
-                if (
-                    row.session.conversation == conversation
-                    and row.caller is None
-                    and row.state in ("stock", "running")
-                ):
-                    return NoClaim.BUSY
-                if row.session.conversation != conversation or row.caller != caller or row.head is None:
-                    continue
-                if row.state == "running":
-                    return NoClaim.BUSY
-                if self._is_free(row):
+            named = [row for row in self.rows.values() if row.session.conversation == conversation]
+            for row in named:
+                if row.caller == caller and row.head is not None and self._is_free(row):
                     return Claimed(self._set(row, state="running").session, row.head)
+            if any(row.caller in (None, caller) and row.state in ("stock", "running") for row in named):
+                return NoClaim.BUSY
             return NoClaim.UNKNOWN
 
     def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:

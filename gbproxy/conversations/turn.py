@@ -50,6 +50,7 @@ class Turn:
     ) -> None:
         self._matter = matter
         self._held = Held(claimed) if claimed else None
+        self._left: Held | None = None  # discarded, and recorded as in use until another is
         self._claimed = claimed is not None
         self._sent = self._released = False
         self._kept: tuple[Session, bytes] | None = None
@@ -69,6 +70,7 @@ class Turn:
             self.discard()
         else:
             self.release()
+        self._doom_left()
         if error is not None:
             self.withdraw()
         self._end()
@@ -194,21 +196,29 @@ class Turn:
     def discard(self) -> None:
         """Have the session deleted: it is gone, or may hold what the conversation does not. A fresh one may follow.
 
-        The conversation keeps its id in that fresh session.
+        The conversation keeps its id in that fresh session. Until that is recorded, or the turn ends, the record of this
+        one tells other workers that a request is running in the conversation.
         """
         if self._held is None:
             return
-        held = self._held
+        self._left = self._held
         if self._claimed:
             self._counts.add("lost")
         self._let_go()
-        self._records.doom(held)
+        if self._matter.whole is None or self._matter.conversation is None:  # it is over, or nobody knows of it
+            self._doom_left()
 
     def _take_up(self, held: Held) -> None:
         if self._held is not None or self._released:  # two sessions of one conversation would not hold the same
             raise ValueError("the turn has, or left behind, a session: discard it first")
         self._held = held
+        self._doom_left()
         trace.current().facts["continued"] = False
+
+    def _doom_left(self) -> None:
+        if self._left is not None:
+            left, self._left = self._left, None
+            self._records.doom(left)
 
     def _let_go(self) -> None:
         self._held, self._claimed, self._sent = None, False, False

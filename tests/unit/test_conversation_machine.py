@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-from tests.conversation_machine import ConversationMachine
+from tests.conversation_machine import REPORTED_IN_TIME, ConversationMachine
 
 TestConversations = ConversationMachine.TestCase
-TestConversations.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
+TestConversations.settings = settings(REPORTED_IN_TIME, max_examples=120, stateful_step_count=50, deadline=None)

@@ -368,6 +368,26 @@ def test_a_conversation_that_is_known_keeps_its_id_in_a_fresh_session(house: Hou
     assert turn.conversation == conversation
 
 
+def test_a_conversation_on_its_way_into_another_session_is_busy_for_other_workers(house: House) -> None:
+    conversation = begun(house)
+    other = Conversations(house.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=house.clock)
+    with house.begin(HI, HELLO, WHY) as turn:
+        for old, new in [("s/1", "s/2"), ("s/2", "s/3")]:
+            turn.send()
+            turn.discard()
+            with pytest.raises(ConversationBusy):
+                other.begin(KEY, MODEL, [AND], conversation)
+            house.open(turn)
+            with pytest.raises(ConversationBusy):
+                other.begin(KEY, MODEL, [AND], conversation)
+            assert [house.rows.state(name) for name in (old, new)] == ["doomed", "running"]
+        turn.discard()
+
+    assert house.rows.state("s/3") == "doomed"
+    with pytest.raises(ConversationNotFound):
+        other.begin(KEY, MODEL, [AND], conversation)
+
+
 def test_a_session_that_is_gone_takes_the_conversation_with_it(house: House) -> None:
     conversation = begun(house)
 
@@ -585,6 +605,8 @@ def test_a_session_whose_row_was_never_written_is_not_kept_when_storage_is_back(
 def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to_wait_for_it(house: House) -> None:
     conversation = begun(house)
     with house.begin(HI, HELLO, WHY) as turn:
+        lost = turn.session
+        assert lost is not None
         turn.discard()
         house.rows.away = True
         house.open(turn)
@@ -593,6 +615,7 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
         with pytest.raises(StorageUnavailable):
             house.begin(AND, conversation=conversation)
         house.rows.away = False
+        house.rows.doom(lost)  # as the sweeper does with what could not be let go
         with pytest.raises(ConversationNotFound):
             house.begin(AND, conversation=conversation)
 
@@ -601,7 +624,7 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
         turn.send()
         assert not turn.keep("So.")
 
-    assert [house.rows.state("s/1"), house.discarded, house.rows.state("s/3")] == ["doomed", ["s/2"], "doomed"]
+    assert [house.rows.state("s/1"), house.discarded, house.rows.state("s/3")] == ["doomed", ["s/1", "s/2"], "doomed"]
 
 
 @pytest.mark.parametrize("sends", [True, False])
