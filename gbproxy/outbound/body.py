@@ -7,21 +7,29 @@ part of a public interface: where it is not found as expected, the body is read 
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from urllib3.exceptions import DecodeError, IncompleteRead, ProtocolError
+
+if TYPE_CHECKING:
+    from gbproxy.outbound.wire import Wire
 
 READ_SIZE = 64 * 1024  # at most
 _FIRST_READ_SIZE = 2 * 1024  # also the least: each answer that waits holds as much
 _MAX_SIZE_LINE = 1024
+_SIZE_LINE = re.compile(rb"[ \t]*+([0-9a-fA-F]{1,16})[ \t]*+(?:;[^\n]*+)?\r?\n")
 
 
 class Body(Protocol):
     """`read` waits for what arrives next, and gives b"" at the end. Raises what urllib3 raises."""
 
     def read(self) -> bytes: ...
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        ...
 
 
 def body_of(raw: Any) -> Body:
@@ -38,7 +46,7 @@ def body_of(raw: Any) -> Body:
     )
     if not fits or file is None:
         return _ThroughUrllib3(raw)
-    chunks = _Chunked(raw, response, file.read1)
+    chunks = _Chunked(raw, response, file)
     return chunks if encoding in ("identity", "") else _Inflated(chunks, deflate=encoding == "deflate")
 
 
@@ -50,14 +58,19 @@ class _ThroughUrllib3:
         data: bytes = self._raw.read1(READ_SIZE, decode_content=True)
         return data
 
+    def close(self) -> None:
+        pass
+
 
 class _Chunked:
     """Takes the chunks of the transfer coding apart (RFC 9112, 7.1)."""
 
-    def __init__(self, raw: Any, response: Any, read1: Callable[[int], bytes]) -> None:
+    def __init__(self, raw: Any, response: Any, file: Any) -> None:
         self._raw = raw
         self._response = response
-        self._read1 = read1
+        self._file = file
+        self._read1 = file.read1
+        self._wire: Wire | None = None
         self._rest = b""  # bytes that are not a whole size line yet
         self._left = 0  # bytes of the running chunk that are still to come, with its line end
         self._ended = False
@@ -71,6 +84,8 @@ class _Chunked:
             data = self._read1(self._read_size)
             if not data:
                 raise IncompleteRead(0, 1)
+            if self._file is not None and len(data) < self._read_size:
+                self._leave_file()
             # Room for what comes next: large pieces in few reads, and no large buffer for each small piece.
             self._read_size = min(max(_FIRST_READ_SIZE, 4 * len(data)), READ_SIZE)
             pieces: list[bytes] = []
@@ -82,6 +97,17 @@ class _Chunked:
                 return b"".join(pieces)
         return b""
 
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+    def _leave_file(self) -> None:
+        """It has given less than it was asked for, so its buffer is empty: what comes now can be read below it."""
+        self._wire = _wire_below(self._file)
+        self._file = None
+        if self._wire is not None:
+            self._read1 = self._wire.read1
+
     def _split(self, data: bytes, pieces: list[bytes]) -> None:
         """Append the content of the chunks in `data`, which begins where the last one ended."""
         data = self._rest + data if self._rest else data
@@ -91,14 +117,14 @@ class _Chunked:
             if self._left:
                 position = self._take(data, position, pieces)
                 continue
-            line_end = data.find(b"\n", position)
-            if line_end < 0:
+            line = _SIZE_LINE.match(data, position)
+            if line is None:
                 self._rest = data[position:]
-                if len(self._rest) > _MAX_SIZE_LINE:
-                    raise ProtocolError("a chunk's size line is too long")
+                if b"\n" in self._rest or len(self._rest) > _MAX_SIZE_LINE:
+                    raise ProtocolError("a chunk's size is not a number, or its line is too long")
                 break
-            length = _size(data[position:line_end])
-            position = line_end + 1
+            length = int(line[1], 16)
+            position = line.end()
             if length == 0:
                 self._end(data[position:])
                 break
@@ -147,6 +173,9 @@ class _Inflated:
             raise DecodeError("the compressed body is cut off")
         return b""
 
+    def close(self) -> None:
+        self._chunks.close()
+
     def _inflate(self, data: bytes) -> bytes:
         if self._inflater is None:
             self._head += data
@@ -158,16 +187,19 @@ class _Inflated:
         return self._inflater.decompress(data)
 
 
+def _wire_below(file: Any) -> Wire | None:
+    """The connection that a file reads from, where it is one of gevent's; nobody else is to load gevent for it."""
+    sock = getattr(getattr(file, "raw", None), "_sock", None)
+    if not type(sock).__module__.startswith("gevent."):
+        return None
+    from gbproxy.outbound.wire import Wire
+
+    return Wire(sock)
+
+
 def _end_of_trailers(behind: bytes) -> int | None:
     """Where the body ends, in the bytes behind the last chunk's size; None while that is not in."""
     if behind.startswith(b"\r\n"):
         return 2
     end = behind.find(b"\r\n\r\n")
     return end + 4 if end >= 0 else None
-
-
-def _size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
-    if not digits or not all(digit in b"0123456789abcdefABCDEF" for digit in digits) or len(digits) > 16:
-        raise ProtocolError("a chunk's size is not a number")
-    return int(digits, 16)

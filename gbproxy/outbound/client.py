@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
@@ -77,10 +77,8 @@ class Outbound:
                 raise
         finally:
             measured.wait_ends()
-        try:
-            yield StreamedReply(response, timeouts, started)
-        finally:
-            response.close()
+        with closing(StreamedReply(response, timeouts, started)) as reply:
+            yield reply
 
     def warm(self, url: str) -> None:
         """See to it that a connection to the host of `url` stands ready, without a request; nothing when one does.

@@ -34,6 +34,7 @@ class StreamedReply:
     def __init__(self, response: requests.Response, timeouts: Timeouts, started: float) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
+        self._response = response
         self._raw = response.raw
         self._body = body_of(response.raw)
         self._timeouts = timeouts
@@ -92,6 +93,11 @@ class StreamedReply:
                 pass
         except (urllib3.exceptions.HTTPError, OSError):
             self._raw.close()
+
+    def close(self) -> None:
+        """Let go of the answer; of a connection whose answer was not read to its end, too."""
+        self._body.close()
+        self._response.close()
 
     def _set_timeout(self, seconds: float) -> None:
         sock = getattr(self._raw.connection, "sock", None)

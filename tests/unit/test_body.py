@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import gevent
+import gevent.socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,3 +193,48 @@ def test_what_is_not_known_is_read_through_urllib3() -> None:
 
     assert body_of(brotli).read() == b"through urllib3"
     assert body_of(not_chunked).read() == b"through urllib3"
+
+
+def test_a_connection_of_gevent_s_is_read_below_its_file_and_nothing_is_lost_on_the_way() -> None:
+    ours, theirs = gevent.socket.socketpair()
+    ours.settimeout(5)
+    file = ours.makefile("rb")
+    wire = b"HTTP/1.1 200 OK\r\n\r\n" + chunked(TEXT, TEXT * 200, b"x", end=b"0\r\n\r\n")
+
+    def send() -> None:
+        for at in range(0, len(wire), 1500):
+            theirs.sendall(wire[at : at + 1500])
+            gevent.sleep(0)
+
+    sending = gevent.spawn(send)
+    assert [file.readline(), file.readline()] == [
+        b"HTTP/1.1 200 OK\r\n",
+        b"\r\n",
+    ]  # some of the body is now in its buffer
+    raw = Raw()
+    raw._fp.fp = file
+    body = body_of(raw)
+
+    pieces = list(iter(body.read, b""))
+
+    assert b"".join(pieces) == TEXT * 201 + b"x"
+    assert raw.ended == "released"
+    assert getattr(body, "_wire", None) is not None
+    sending.get(timeout=5)
+    body.close()
+    for end in (file, ours, theirs):
+        end.close()
+
+
+def test_any_other_connection_is_read_through_its_file() -> None:
+    ours, theirs = socket.socketpair()
+    raw = Raw()
+    with ours, theirs, ours.makefile("rb") as file:
+        theirs.sendall(chunked(b"one", end=b""))
+        raw._fp.fp = file
+        body = body_of(raw)
+        first = body.read()
+        theirs.sendall(chunked(b"two"))
+
+        assert (first, body.read(), body.read()) == (b"one", b"two", b"")
+        body.close()
