@@ -15,9 +15,10 @@ class Shaper:
     """Shapes one answer. Counts in quarter tokens (domain/usage.py), and its text in characters."""
 
     shows_thoughts: bool = True
-    text_weight: int = 0
-    thought_weight: int = 0
     characters: int = 0
+    thought_weight: int = 0
+    _text_weight: int = 0
+    _weighed: int = 0  # so many of the texts are in it
     _texts: list[str] = field(default_factory=list)
     _line_is_open: bool = False
 
@@ -46,12 +47,13 @@ class Shaper:
                 return event if self.shows_thoughts else None
             case _:
                 return event
-        self.text_weight += usage.weight(text)
         self.characters += len(text)
         self._texts.append(text)
         return event
 
     def usage(self, input_weight: int) -> Usage:
         """The token counts of a prompt of that weight, and of this answer."""
+        self._text_weight += usage.weight("".join(self._texts[self._weighed :]))
+        self._weighed = len(self._texts)
         reasoning = usage.tokens(self.thought_weight)
-        return Usage(usage.tokens(input_weight), usage.tokens(self.text_weight) + reasoning, reasoning)
+        return Usage(usage.tokens(input_weight), usage.tokens(self._text_weight) + reasoning, reasoning)
