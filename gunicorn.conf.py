@@ -20,6 +20,7 @@ bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{sett
 workers = settings.web_concurrency
 worker_class = server.Worker
 worker_connections = settings.worker_connections + server.SPARE_CONNECTIONS
+backlog = server.BACKLOG
 graceful_timeout = math.ceil(settings.graceful_timeout_s) + server.STOP_MARGIN_S
 timeout = 120  # a worker whose hub stands still for so long is replaced
 keepalive = 10  # seconds until an idle connection, or one with half a head, is closed

@@ -1,42 +1,38 @@
-"""What gunicorn needs of us: its worker, its log, and how it stops. Used by gunicorn.conf.py.
-
-At SIGTERM the master first lets readiness fail for DRAIN_DELAY_S, so that whoever spreads the load looks elsewhere; then
-the workers take nothing new and let running answers finish; what is left when GRACEFUL_TIMEOUT_S is over is ended by us,
-with an error that says why, before gunicorn would cut it.
-"""
+"""The worker: gunicorn's for gevent, with our own refusals, our own stop, and room for probes in a rush."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
-import resource
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import gevent
 import gevent.socket
-from gunicorn.glogging import Logger
+from gevent.server import StreamServer
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
 from gbproxy.api import openai_errors
 from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.observability import trace
+from gbproxy.server.connection import Connection
+from gbproxy.server.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 
-SPARE_CONNECTIONS = 10_000  # beyond the answers that are admitted: to refuse more, and to answer health, at once
 STOP_MARGIN_S = 3  # gunicorn's own timer, behind ours
 
-_FILES = 65_536
+# Connections taken in at once: one that waits unseen behind others may be a probe; several workers are to share them.
+_ACCEPTED_ALONE = 100
+_ACCEPTED_TOGETHER = 50
+
 _IDLE_S = 0.5
-_STALLED_S = 120.0  # a client that has read nothing for so long is taken for gone
 _LINGER_S = 0.5
 _LINGER_BYTES = 1024 * 1024
 _STATUSES: dict[type[Exception], int] = {
@@ -56,12 +52,23 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.server_class = self._reception
         self._idle_since: dict[socket.socket, float] = {}  # connections that wait for a request
+
+    def run(self) -> None:
+        self._turnstile = Turnstile()  # now that there is the event loop of this process
+        super().run()
+
+    def _reception(self, listener: Any, *, spawn: Any, **_: Any) -> StreamServer:
+        """gunicorn's own takes in one connection in each round of the loop where there are several workers."""
+        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn)
+        server.max_accept = _ACCEPTED_ALONE if self.cfg.workers == 1 else _ACCEPTED_TOGETHER
+        return server
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         if type(client) is gevent.socket.socket:
-            client = _Connection(fileno=client.detach())
-        self._idle_since[client] = time.monotonic()
+            client = Connection(fileno=client.detach())
+        self._expect_request(client)
         try:
             super().handle(listener, client, addr)
         finally:
@@ -72,7 +79,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
         try:
             return super().handle_request(listener_name, req, sock, addr)
         finally:
-            self._idle_since[sock] = time.monotonic()
+            self._expect_request(sock)
+
+    def _expect_request(self, client: socket.socket) -> None:
+        self._idle_since[client] = time.monotonic()
+        if isinstance(client, Connection):
+            client.expect_request(self._turnstile)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: gunicorn stops to accept; we see to what is already there."""
@@ -111,71 +123,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
         with contextlib.suppress(OSError):
             client.sendall(_response(status, error, measured.request_id))
             _linger(client)
-
-
-class _Connection(gevent.socket.socket):  # type: ignore[misc]
-    """A client's connection: sends at once what fits, as nearly all does, and ends when nothing is taken for long.
-
-    gevent's own asks for the size of the system's buffer before each write, and waits for ever.
-    """
-
-    _held = b""  # the rest of what was inserted
-
-    def sendall(self, data: bytes, flags: int = 0) -> None:
-        if self._held:
-            data, self._held = self._held + data, b""
-        sent = self._send_now(data)
-        if sent == len(data):
-            return
-        view = memoryview(data)[sent:]
-        while view:
-            try:
-                view = view[self.send(view, flags, timeout=_STALLED_S) :]
-            except TimeoutError:
-                raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from None
-
-    def insert(self, data: bytes) -> None:
-        """Send something short between two calls of `sendall`, without waiting; nothing when the client is not reading."""
-        if not self._held:
-            sent = self._send_now(data)
-            self._held = data[sent:] if sent else b""
-
-    def _send_now(self, data: bytes) -> int:
-        try:
-            return int(self._sock.send(data))
-        except BlockingIOError:
-            return 0
-
-
-class Log(Logger):  # type: ignore[misc]
-    """gunicorn's log through ours; access lines are written by the app itself."""
-
-    def setup(self, cfg: Any) -> None:
-        self.cfg = cfg
-        self._access_log_enabled = False
-        self.error_log.propagate = True
-        self.error_log.setLevel(logging.WARNING)
-
-
-def allow_many_files() -> None:
-    """Each answer holds two connections: use what the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def drain_first(arbiter: Any, delay_s: float, begin: Callable[[], None]) -> None:
-    """At SIGTERM let `begin` make readiness fail, and stop only after `delay_s`."""
-    stop = arbiter.handle_term
-
-    def handle_term() -> None:
-        begin()
-        log.info("server.draining", extra={"delay_s": delay_s})
-        time.sleep(delay_s)
-        stop()
-
-    arbiter.handle_term = handle_term
 
 
 def _response(status: int, error: GatewayError, request_id: str) -> bytes:

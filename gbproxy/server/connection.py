@@ -1,0 +1,61 @@
+"""A client's connection, as the worker wants it."""
+
+from __future__ import annotations
+
+import errno
+
+import gevent.socket
+
+from gbproxy.server.turnstile import Turnstile
+
+_STALLED_S = 120.0  # a client that has read nothing for so long is taken for gone
+_PROBES = tuple(
+    f"{method} /{page}".encode() for method in ("GET", "HEAD") for page in ("health", "livez", "readyz", "metrics")
+)
+
+
+class Connection(gevent.socket.socket):  # type: ignore[misc]
+    """A client's connection: sends at once what fits, as nearly all does, and ends when nothing is taken for long.
+
+    gevent's own asks for the size of the system's buffer before each write, and waits for ever. A request passes the
+    turnstile with its first bytes; a probe does not.
+    """
+
+    _held = b""  # the rest of what was inserted
+    _turnstile: Turnstile | None = None  # before the next bytes are handed out
+
+    def expect_request(self, turnstile: Turnstile) -> None:
+        """What arrives next begins a request."""
+        self._turnstile = turnstile
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        data: bytes = super().recv(size, flags)
+        turnstile, self._turnstile = self._turnstile, None
+        if turnstile is not None and data and not data.startswith(_PROBES):
+            turnstile.pass_through()
+        return data
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        if self._held:
+            data, self._held = self._held + data, b""
+        sent = self._send_now(data)
+        if sent == len(data):
+            return
+        view = memoryview(data)[sent:]
+        while view:
+            try:
+                view = view[self.send(view, flags, timeout=_STALLED_S) :]
+            except TimeoutError:
+                raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from None
+
+    def insert(self, data: bytes) -> None:
+        """Send something short between two calls of `sendall`, without waiting; nothing when the client is not reading."""
+        if not self._held:
+            sent = self._send_now(data)
+            self._held = data[sent:] if sent else b""
+
+    def _send_now(self, data: bytes) -> int:
+        try:
+            return int(self._sock.send(data))
+        except BlockingIOError:
+            return 0

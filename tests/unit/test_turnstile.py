@@ -1,0 +1,141 @@
+"""The turnstile that a worker's requests pass (gbproxy/server/turnstile.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from gbproxy.server.connection import Connection
+from gbproxy.server.turnstile import Turnstile
+
+AT_ONCE = 2
+
+
+class Rounds:
+    """Counts the rounds of the event loop: a timer of no duration runs once in each."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._timer = gevent.get_hub().loop.timer(0, 0.000_001)
+        self._timer.start(self._next)
+
+    def close(self) -> None:
+        self._timer.close()
+
+    def _next(self) -> None:
+        self.now += 1
+
+
+def rush(count: int, turnstile: Turnstile, work: Callable[[int], None]) -> list[gevent.Greenlet]:
+    def one(number: int) -> None:
+        turnstile.pass_through()
+        work(number)
+
+    return [gevent.spawn(one, number) for number in range(count)]
+
+
+def test_without_a_rush_nobody_waits() -> None:
+    turnstile = Turnstile(AT_ONCE)
+    rounds = Rounds()
+
+    for _ in range(AT_ONCE):
+        turnstile.pass_through()
+
+    assert rounds.now == 0
+    rounds.close()
+
+
+def test_a_rush_passes_in_order_and_a_few_in_each_round() -> None:
+    turnstile = Turnstile(AT_ONCE)
+    rounds = Rounds()
+    passed: list[tuple[int, int]] = []
+
+    gevent.joinall(rush(20, turnstile, lambda number: passed.append((number, rounds.now))), timeout=5)
+
+    assert [number for number, _ in passed] == list(range(20))
+    in_round = [[now for _, now in passed].count(now) for now in range(rounds.now + 1)]
+    assert max(in_round) <= 2 * AT_ONCE  # two of the turnstile's rounds may fall into one of ours
+    assert sum(count > 0 for count in in_round) >= 20 / (2 * AT_ONCE)
+    rounds.close()
+
+
+def test_other_work_goes_on_between_the_rounds() -> None:
+    turnstile = Turnstile(AT_ONCE)
+    passed: list[int] = []
+    rush(40, turnstile, passed.append)
+    gevent.sleep(0)
+
+    gevent.sleep(0.000_001)
+
+    assert 0 < len(passed) < 40
+    while len(passed) < 40:
+        gevent.sleep(0.001)
+
+
+def test_who_is_called_away_takes_nobody_s_turn() -> None:
+    turnstile = Turnstile(AT_ONCE)
+    passed: list[int] = []
+    greenlets = rush(10, turnstile, passed.append)
+    gevent.sleep(0)
+
+    gevent.killall(greenlets[4:8])
+    gevent.joinall(greenlets, timeout=5)
+
+    assert passed == [0, 1, 2, 3, 8, 9]
+
+
+def test_after_a_rush_there_is_none() -> None:
+    turnstile = Turnstile(AT_ONCE)
+    gevent.joinall(rush(10, turnstile, lambda _: None), timeout=5)
+    gevent.sleep(0.01)
+    rounds = Rounds()
+
+    for _ in range(AT_ONCE):
+        turnstile.pass_through()
+
+    assert rounds.now == 0
+    rounds.close()
+
+
+@pytest.fixture
+def full() -> Turnstile:
+    """One that lets nobody through in this round."""
+    turnstile = Turnstile(AT_ONCE)
+    for _ in range(AT_ONCE):
+        turnstile.pass_through()
+    return turnstile
+
+
+@pytest.mark.parametrize(
+    ("head", "waits"),
+    [
+        (b"GET /health HTTP/1.1\r\n", False),
+        (b"GET /readyz HTTP/1.1\r\n", False),
+        (b"HEAD /livez HTTP/1.1\r\n", False),
+        (b"GET /metrics HTTP/1.1\r\n", False),
+        (b"GET /v1/models HTTP/1.1\r\n", True),
+        (b"POST /v1/chat/completions HTTP/1.1\r\n", True),
+        (b"G", True),
+    ],
+)
+def test_a_request_passes_with_its_first_bytes_and_a_probe_does_not(full: Turnstile, head: bytes, waits: bool) -> None:
+    ours, theirs = gevent.socket.socketpair()
+    connection = Connection(fileno=ours.detach())
+    connection.expect_request(full)
+    rounds = Rounds()
+    theirs.sendall(head)
+
+    first = connection.recv(8192)
+    waited = rounds.now > 0
+    theirs.sendall(b"the rest")
+    before = rounds.now
+    rest = connection.recv(8192)
+
+    assert (first, rest) == (head, b"the rest")
+    assert waited == waits
+    assert rounds.now == before  # only with the first
+    rounds.close()
+    connection.close()
+    theirs.close()
