@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 QuotaClass = Literal["text", "images", "videos"]
@@ -38,7 +39,7 @@ class Account:
 
         So another one that is configured under the same name inherits nothing; new cookies of the same one change nothing.
         """
-        return f"{_digest(self.csesidx, self.config_id)[:OWNER_CHARS]}:{self.id}"
+        return _seat(self.id, self.csesidx, self.config_id)
 
     def credential(self) -> str:
         """What tells one set of credentials from another without showing any: a SHA-256 digest in hex."""
@@ -57,6 +58,11 @@ def id_of(seat: str) -> str:
 def owner_of(seat: str) -> str:
     """Whose seat that is upstream: the same when it is configured again under another id."""
     return seat[:OWNER_CHARS]
+
+
+@lru_cache(maxsize=4096)  # asked for several times for each request
+def _seat(id_: str, csesidx: str, config_id: str) -> str:
+    return f"{_digest(csesidx, config_id)[:OWNER_CHARS]}:{id_}"
 
 
 def _digest(*parts: str) -> str:

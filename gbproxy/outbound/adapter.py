@@ -19,13 +19,18 @@ from gbproxy.outbound.warming import POOLS, SOCKS_POOLS
 
 # Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of them.
 _SOCKET_OPTIONS = (*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024))
+_KNOWN_URLS = 1024
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """An HTTPAdapter with one TLS context for all its connections: reading the CA bundle costs 10 ms each time."""
+    """An HTTPAdapter with one TLS context for all its connections: reading the CA bundle costs 10 ms each time.
+
+    For one proxy, or none. It looks for no cookies in what comes back: whoever wants them reads the header.
+    """
 
     def __init__(self, ca_bundle: Path | None, pool_size: int) -> None:
         self._context = _tls_context(ca_bundle)
+        self._pools: dict[str | None, Any] = {}  # by address: to find one takes a tenth of what sending a request takes
         super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -39,6 +44,26 @@ class Adapter(requests.adapters.HTTPAdapter):
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = SOCKS_POOLS if is_socks else POOLS
         return manager
+
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        pool = self._pools.get(request.url)
+        if pool is None or pool.pool is None:  # None: it was closed
+            pool = super().get_connection_with_tls_context(request, *args, **kwargs)
+            if len(self._pools) >= _KNOWN_URLS:
+                self._pools.clear()
+            self._pools[request.url] = pool
+        return pool
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        response = requests.Response()
+        response.status_code = resp.status
+        response.headers = resp.headers  # in any case, too
+        response.raw = resp
+        response.reason = resp.reason
+        response.url = req.url or ""
+        response.request = req
+        response.connection = self
+        return response
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave trust to the context, which requires a valid certificate and the right host name."""
