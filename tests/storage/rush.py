@@ -12,13 +12,20 @@ monkey.patch_all()
 import json  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from functools import partial  # noqa: E402
+from typing import TypeVar  # noqa: E402
 
 import gevent  # noqa: E402
 
+from gbproxy.errors import StorageUnavailable  # noqa: E402
 from gbproxy.storage.database import Database  # noqa: E402
 from gbproxy.storage.sessions import SessionRows  # noqa: E402
 
 _BEAT_S = 0.002
+_PAUSE_S = 0.1
+
+T = TypeVar("T")
 
 
 class Heart:
@@ -38,6 +45,15 @@ class Heart:
         self._beating.kill()
 
 
+def persistently(call: Callable[[], T]) -> T:
+    """A request would do without the database when that has no time for it; here nobody gives up."""
+    while True:
+        try:
+            return call()
+        except StorageUnavailable:
+            gevent.sleep(_PAUSE_S)
+
+
 def main(url: str, worker: str, greenlets: int, head: bytes) -> None:
     database = Database(url)
     rows = SessionRows(database, time.time, lambda: worker)
@@ -48,10 +64,11 @@ def main(url: str, worker: str, greenlets: int, head: bytes) -> None:
     claimed: list[str] = []
 
     def claim() -> None:
-        while (session := rows.claim_head(head)) is not None:
+        while (session := persistently(lambda: rows.claim_head(head))) is not None:
             claimed.append(session.name)
             # What a request does at its end: one more write, in competition with all others.
-            rows.keep(session, head=b"\x02" * 32, caller=b"\xaa" * 32, conversation="c", expires_at=time.time() + 60)
+            kept = {"head": b"\x02" * 32, "caller": b"\xaa" * 32, "conversation": "c", "expires_at": time.time() + 60}
+            persistently(partial(rows.keep, session, **kept))
 
     gevent.joinall([gevent.spawn(claim) for _ in range(greenlets)], raise_error=True)
     heart.stop()
