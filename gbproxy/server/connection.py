@@ -6,34 +6,16 @@ import errno
 
 import gevent.socket
 
-from gbproxy.server.turnstile import Turnstile
-
 _STALLED_S = 120.0  # a client that has read nothing for so long is taken for gone
-_PROBES = tuple(
-    f"{method} /{page}".encode() for method in ("GET", "HEAD") for page in ("health", "livez", "readyz", "metrics")
-)
 
 
 class Connection(gevent.socket.socket):  # type: ignore[misc]
     """A client's connection: sends at once what fits, as nearly all does, and ends when nothing is taken for long.
 
-    gevent's own asks for the size of the system's buffer before each write, and waits for ever. A request passes the
-    turnstile with its first bytes; a probe does not.
+    gevent's own asks for the size of the system's buffer before each write, and waits for ever.
     """
 
     _held = b""  # the rest of what was inserted
-    _turnstile: Turnstile | None = None  # before the next bytes are handed out
-
-    def expect_request(self, turnstile: Turnstile) -> None:
-        """What arrives next begins a request."""
-        self._turnstile = turnstile
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        data: bytes = super().recv(size, flags)
-        turnstile, self._turnstile = self._turnstile, None
-        if turnstile is not None and data and not data.startswith(_PROBES):
-            turnstile.pass_through()
-        return data
 
     def sendall(self, data: bytes, flags: int = 0) -> None:
         if self._held:

@@ -34,9 +34,9 @@ class Turnstile:
         self._waiting.append(turn)
         try:
             turn.get()
-        finally:
-            if turn in self._waiting:  # who was waiting has been called away
-                self._waiting.remove(turn)
+        except BaseException:  # who was waiting has been called away
+            self._waiting.remove(turn)
+            raise
 
     def _next_round(self) -> None:
         self._round.stop()

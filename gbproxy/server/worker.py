@@ -32,6 +32,7 @@ STOP_MARGIN_S = 3  # gunicorn's own timer, behind ours
 _ACCEPTED_ALONE = 100
 _ACCEPTED_TOGETHER = 50
 
+_PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 _IDLE_S = 0.5
 _LINGER_S = 0.5
 _LINGER_BYTES = 1024 * 1024
@@ -68,23 +69,21 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         if type(client) is gevent.socket.socket:
             client = Connection(fileno=client.detach())
-        self._expect_request(client)
+        self._idle_since[client] = time.monotonic()
         try:
             super().handle(listener, client, addr)
         finally:
             self._idle_since.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
+        """With its head a request is taken in: from here on neither gunicorn's time for a head nor our stop ends its wait."""
         self._idle_since.pop(sock, None)
         try:
+            if not (req.method in ("GET", "HEAD") and req.path in _PROBES):
+                self._turnstile.pass_through()
             return super().handle_request(listener_name, req, sock, addr)
         finally:
-            self._expect_request(sock)
-
-    def _expect_request(self, client: socket.socket) -> None:
-        self._idle_since[client] = time.monotonic()
-        if isinstance(client, Connection):
-            client.expect_request(self._turnstile)
+            self._idle_since[sock] = time.monotonic()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: gunicorn stops to accept; we see to what is already there."""

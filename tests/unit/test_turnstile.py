@@ -1,13 +1,11 @@
-"""The turnstile that a worker's requests pass (gbproxy/server/turnstile.py)."""
+"""The turnstile (gbproxy/server/turnstile.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import gevent
-import pytest
 
-from gbproxy.server.connection import Connection
 from gbproxy.server.turnstile import Turnstile
 
 AT_ONCE = 2
@@ -97,45 +95,3 @@ def test_after_a_rush_there_is_none() -> None:
 
     assert rounds.now == 0
     rounds.close()
-
-
-@pytest.fixture
-def full() -> Turnstile:
-    """One that lets nobody through in this round."""
-    turnstile = Turnstile(AT_ONCE)
-    for _ in range(AT_ONCE):
-        turnstile.pass_through()
-    return turnstile
-
-
-@pytest.mark.parametrize(
-    ("head", "waits"),
-    [
-        (b"GET /health HTTP/1.1\r\n", False),
-        (b"GET /readyz HTTP/1.1\r\n", False),
-        (b"HEAD /livez HTTP/1.1\r\n", False),
-        (b"GET /metrics HTTP/1.1\r\n", False),
-        (b"GET /v1/models HTTP/1.1\r\n", True),
-        (b"POST /v1/chat/completions HTTP/1.1\r\n", True),
-        (b"G", True),
-    ],
-)
-def test_a_request_passes_with_its_first_bytes_and_a_probe_does_not(full: Turnstile, head: bytes, waits: bool) -> None:
-    ours, theirs = gevent.socket.socketpair()
-    connection = Connection(fileno=ours.detach())
-    connection.expect_request(full)
-    rounds = Rounds()
-    theirs.sendall(head)
-
-    first = connection.recv(8192)
-    waited = rounds.now > 0
-    theirs.sendall(b"the rest")
-    before = rounds.now
-    rest = connection.recv(8192)
-
-    assert (first, rest) == (head, b"the rest")
-    assert waited == waits
-    assert rounds.now == before  # only with the first
-    rounds.close()
-    connection.close()
-    theirs.close()

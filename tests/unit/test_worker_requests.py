@@ -1,0 +1,146 @@
+"""How a worker takes requests in (gbproxy/server/worker.py)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import gevent
+import gevent.event
+import gevent.socket
+import pytest
+from gunicorn.config import Config
+
+from gbproxy.server import Log, Worker
+
+HEAD_S = 1  # for a head to arrive
+
+
+class Closed:
+    """A turnstile that lets nobody through before it is opened."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._open = gevent.event.Event()
+
+    def pass_through(self) -> None:
+        self.waiting += 1
+        self._open.wait()
+        self.waiting -= 1
+
+    def open(self) -> None:
+        self._open.set()
+
+
+class Client:
+    """Somebody who is connected to a worker."""
+
+    def __init__(self, worker: Worker, listener: Any) -> None:
+        ours, self.socket = gevent.socket.socketpair()
+        self.socket.settimeout(10)
+        self._handling = gevent.spawn(worker.handle, listener, ours, ("127.0.0.1", 1))
+
+    def send(self, *requests: str) -> None:
+        self.socket.sendall("".join(f"{request} HTTP/1.1\r\nHost: gateway\r\n\r\n" for request in requests).encode())
+
+    def read_until(self, mark: bytes) -> bytes:
+        data = b""
+        while mark not in data and (more := self.socket.recv(65536)):
+            data += more
+        return data
+
+    def close(self) -> None:
+        self.socket.close()
+        self._handling.get(timeout=5)
+
+
+@pytest.fixture
+def turnstile() -> Closed:
+    return Closed()
+
+
+@pytest.fixture
+def worker(turnstile: Closed) -> Iterator[Worker]:
+    """One that answers with the path and the body."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["PATH_INFO"].encode() + b" " + environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    config = Config()
+    config.set("keepalive", HEAD_S)
+    worker = Worker(0, os.getpid(), [], None, 30, config, Log(config))
+    worker.wsgi = application
+    worker._turnstile = turnstile  # type: ignore[assignment]
+    yield worker
+    worker.tmp.close()
+
+
+@pytest.fixture
+def client(worker: Worker, turnstile: Closed) -> Iterator[Client]:
+    with gevent.socket.socket() as listener:
+        client = Client(worker, listener)
+        yield client
+        turnstile.open()
+        client.close()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    with gevent.Timeout(5):
+        while not holds():
+            gevent.sleep(0.01)
+
+
+def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(client: Client, turnstile: Closed) -> None:
+    client.send("GET /v1/models")
+    until(lambda: turnstile.waiting == 1)
+
+    gevent.sleep(HEAD_S + 0.2)
+    turnstile.open()
+
+    assert client.read_until(b"/v1/models").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("probe", ["GET /health", "GET /readyz", "HEAD /livez", "GET /metrics", "GET /health?from=lb"])
+def test_a_probe_waits_for_nobody(client: Client, turnstile: Closed, probe: str) -> None:
+    client.send(probe)
+
+    assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("request_line", ["POST /health", "GET /healthy", "GET /v1/models", "HEAD /"])
+def test_what_is_no_probe_waits(client: Client, turnstile: Closed, request_line: str) -> None:
+    client.send(request_line)
+
+    until(lambda: turnstile.waiting == 1)
+
+
+def test_half_a_head_takes_nobody_s_turn(client: Client, turnstile: Closed) -> None:
+    client.socket.sendall(b"GET /v1/models HTTP/1.1\r\nHost: ")
+    gevent.sleep(0.1)
+
+    assert turnstile.waiting == 0
+
+
+def test_each_of_several_requests_on_a_connection_waits_for_its_turn(client: Client, turnstile: Closed) -> None:
+    client.send("GET /health", "GET /v1/models")
+
+    assert client.read_until(b"/health ").endswith(b"/health ")
+    until(lambda: turnstile.waiting == 1)
+
+
+def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
+    client: Client, turnstile: Closed, worker: Worker
+) -> None:
+    client.socket.sendall(b"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nContent-Length: 4\r\n\r\n")
+    until(lambda: turnstile.waiting == 1)
+    ending = gevent.spawn(worker._end_idle)
+    gevent.sleep(1.2)
+    ending.kill()
+
+    client.socket.sendall(b"body")
+    turnstile.open()
+
+    assert client.read_until(b"body").endswith(b"/v1/files body")
