@@ -33,6 +33,7 @@ _ACCEPTED_ALONE = 100
 _ACCEPTED_TOGETHER = 50
 
 _PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
+_PROBES_AT_ONCE = 10  # more than anybody needs; somebody who asks for nothing else is to leave room for requests
 _IDLE_S = 0.5
 _LINGER_S = 0.5
 _LINGER_BYTES = 1024 * 1024
@@ -58,6 +59,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         self._turnstile = Turnstile()  # now that there is the event loop of this process
+        self._probes_turnstile = Turnstile(_PROBES_AT_ONCE)
         super().run()
 
     def _reception(self, listener: Any, *, spawn: Any, **_: Any) -> StreamServer:
@@ -79,8 +81,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """With its head a request is taken in: from here on neither gunicorn's time for a head nor our stop ends its wait."""
         self._idle_since.pop(sock, None)
         try:
-            if not (req.method in ("GET", "HEAD") and req.path in _PROBES):
-                self._turnstile.pass_through()
+            is_probe = req.method in ("GET", "HEAD") and req.path in _PROBES
+            (self._probes_turnstile if is_probe else self._turnstile).pass_through()
             return super().handle_request(listener_name, req, sock, addr)
         finally:
             self._idle_since[sock] = time.monotonic()

@@ -13,6 +13,7 @@ import pytest
 from gunicorn.config import Config
 
 from gbproxy.server import Log, Worker
+from gbproxy.server.turnstile import Turnstile
 
 HEAD_S = 1  # for a head to arrive
 
@@ -74,6 +75,7 @@ def worker(turnstile: Closed) -> Iterator[Worker]:
     worker = Worker(0, os.getpid(), [], None, 30, config, Log(config))
     worker.wsgi = application
     worker._turnstile = turnstile  # type: ignore[assignment]
+    worker._probes_turnstile = Turnstile()
     yield worker
     worker.tmp.close()
 
@@ -104,7 +106,7 @@ def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(client
 
 
 @pytest.mark.parametrize("probe", ["GET /health", "GET /readyz", "HEAD /livez", "GET /metrics", "GET /health?from=lb"])
-def test_a_probe_waits_for_nobody(client: Client, turnstile: Closed, probe: str) -> None:
+def test_a_probe_waits_for_no_request(client: Client, turnstile: Closed, probe: str) -> None:
     client.send(probe)
 
     assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
