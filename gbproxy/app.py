@@ -63,7 +63,7 @@ def over(engine: Engine) -> Flask:
         max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
         cors=Cors(settings.cors_origins),
         trusted_proxies=settings.trusted_proxies,
-        is_full=responder.is_full,
+        refusal=responder.refusal,
         meter=meter,
     )
     app.after_request(limits.tell)

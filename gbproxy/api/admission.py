@@ -15,16 +15,27 @@ class Admission:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._running = 0
+        self._closed = False
 
     def enter(self) -> Callable[[], None]:
         """Take a place; what comes back gives it back, once however often it is called. Raises Overloaded."""
-        if self.is_full():
-            raise full()
+        refusal = self.refusal()
+        if refusal is not None:
+            raise refusal
         self._running += 1
         return self._leave_once()
 
-    def is_full(self) -> bool:
-        return self._running >= self._limit
+    def refusal(self) -> Overloaded | None:
+        """What is said to a request for which there is no place; None while there is one."""
+        if self._closed:
+            return stopping()
+        if self._running >= self._limit:
+            return Overloaded("the gateway has as many answers running as it may", retry_after=_RETRY_S)
+        return None
+
+    def close(self) -> None:
+        """From now on there is no place."""
+        self._closed = True
 
     def _leave_once(self) -> Callable[[], None]:
         left = False
@@ -38,6 +49,6 @@ class Admission:
         return leave
 
 
-def full() -> Overloaded:
-    """What is said to a request for which there is no place."""
-    return Overloaded("the gateway has as many answers running as it may", retry_after=_RETRY_S)
+def stopping() -> Overloaded:
+    """What is said when the time to stop has come."""
+    return Overloaded("the gateway is stopping", retry_after=1)

@@ -16,7 +16,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gbproxy.api import openai_errors
-from gbproxy.api.admission import full
 from gbproxy.api.cors import Cors
 from gbproxy.errors import (
     BadRequest,
@@ -47,18 +46,18 @@ def install(
     max_body_bytes: int,
     cors: Cors,
     trusted_proxies: int = 0,
-    is_full: Callable[[], bool] = lambda: False,
+    refusal: Callable[[], GatewayError | None] = lambda: None,
     meter: Meter = SILENT,
 ) -> None:
     """Give the app its outer layer.
 
-    `trusted_proxies`: how many in front of it set `X-Forwarded-*`. While it `is_full`, a request that would take a place is
-    refused before anything is made of it: thousands at once must not keep a probe waiting.
+    `trusted_proxies`: how many in front of it set `X-Forwarded-*`. While there is a `refusal`, a request that would take a
+    place gets it before anything is made of it: thousands at once must not keep a probe waiting.
     """
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # they would be redirects, which lose a POST's body
-    app.wsgi_app = _Entry(app.wsgi_app, cors, is_full, meter)  # type: ignore[method-assign]
+    app.wsgi_app = _Entry(app.wsgi_app, cors, refusal, meter)  # type: ignore[method-assign]
     if trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=trusted_proxies, x_proto=trusted_proxies, x_host=trusted_proxies
@@ -72,10 +71,12 @@ def install(
 class _Entry:
     """The outermost WSGI layer: starts the trace, takes `//` and a trailing `/` for what was meant, answers OPTIONS."""
 
-    def __init__(self, inner: WSGIApplication, cors: Cors, is_full: Callable[[], bool], meter: Meter) -> None:
+    def __init__(
+        self, inner: WSGIApplication, cors: Cors, refusal: Callable[[], GatewayError | None], meter: Meter
+    ) -> None:
         self._inner = inner
         self._cors = cors
-        self._is_full = is_full
+        self._refusal = refusal
         self._meter = meter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -89,14 +90,15 @@ class _Entry:
             )
             start_response("204 No Content", [*headers.items(), ("x-request-id", measured.request_id)])
             return []
-        if environ["REQUEST_METHOD"] == "POST" and self._is_full() and not self._cors.is_private(environ["PATH_INFO"]):
-            return self._refuse(environ, start_response, measured)
+        if environ["REQUEST_METHOD"] == "POST" and not self._cors.is_private(environ["PATH_INFO"]):
+            error = self._refusal()
+            if error is not None:
+                return self._refuse(environ, start_response, measured, error)
         return self._inner(environ, start_response)
 
     def _refuse(
-        self, environ: WSGIEnvironment, start_response: StartResponse, measured: trace.Trace
+        self, environ: WSGIEnvironment, start_response: StartResponse, measured: trace.Trace, error: GatewayError
     ) -> Iterable[bytes]:
-        error = full()
         body = json.dumps(openai_errors.body(error)).encode()
         headers = {
             "Content-Type": "application/json",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 
 from flask import Response, request
 
-from gbproxy.api.admission import Admission
+from gbproxy.api.admission import Admission, stopping
 from gbproxy.api.heartbeat import Heartbeat
 from gbproxy.api.pump import Pump, Silence
 from gbproxy.domain import jsontext
@@ -82,15 +82,19 @@ class Responder:
 
         return _Running(pieces, end, self._running)
 
-    def is_full(self) -> bool:
-        """Whether a further answer would be refused."""
-        return self._admission.is_full()
+    def refusal(self) -> Overloaded | None:
+        """With what a further answer would be refused, if so."""
+        return self._admission.refusal()
 
     def expire(self) -> int:
-        """The time to stop has come: end every answer that still runs with an error. Returns how many those are."""
+        """The time to stop has come: end every answer that still runs with an error, and refuse any other.
+
+        Returns how many those are that ran.
+        """
+        self._admission.close()
         left = list(self._running)
         for running in left:
-            running.pump.fail(Overloaded("the gateway is stopping", retry_after=1))
+            running.pump.fail(stopping())
         return len(left)
 
     def _body(

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from gbproxy.app import EXTENSION
 from gbproxy.simulator import Pause, Simulator, Stall, Text, answer
-from tests.serving import DONE, Reply, Served, SharedUpstream, serving
+from tests.serving import DONE, Reply, Served, SharedUpstream, in_process, serving
 
 STREAMS = 200
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc")
@@ -265,3 +266,15 @@ def test_a_reload_with_settings_that_cannot_be_read_changes_nothing(tmp_path: Pa
         assert refused["level"] == "error"
         gateway.process.wait_for(lambda: "UPSTREAM_HEADERS_FILE" in gateway.stderr or None)
         assert gateway.ask().succeeded
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_begins_when_the_grace_is_over_is_told_so(stream: bool) -> None:
+    with SharedUpstream() as upstream, in_process(upstream.environment()) as gateway:
+        gateway.app.extensions[EXTENSION].responder.expire()
+
+        reply = gateway.ask(stream=stream)
+
+    assert (reply.status, reply.error["code"], reply.headers["Retry-After"]) == (503, "overloaded", "1")
+    assert "stopping" in reply.error["message"]
+    assert not upstream.calls("widgetStreamAssist")
