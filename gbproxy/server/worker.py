@@ -84,6 +84,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
             is_probe = req.method in ("GET", "HEAD") and req.path in _PROBES
             (self._probes_turnstile if is_probe else self._turnstile).pass_through()
             return super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:  # the connection ends with this answer
+            if _is_unread(req.body.reader):
+                with contextlib.suppress(OSError):
+                    _linger(sock)
+            raise
         finally:
             self._idle_since[sock] = time.monotonic()
 
@@ -133,6 +138,11 @@ def _response(status: int, error: GatewayError, request_id: str) -> bytes:
         f"x-request-id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _is_unread(body: Any) -> bool:
+    """Whether something of a request's body may still come: with a length something is left, of chunks the end was not seen."""
+    return getattr(body, "length", 0) > 0 or getattr(body, "parser", None) is not None
 
 
 def _linger(client: socket.socket) -> None:

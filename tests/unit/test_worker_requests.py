@@ -40,7 +40,7 @@ class Client:
     def __init__(self, worker: Worker, listener: Any) -> None:
         ours, self.socket = gevent.socket.socketpair()
         self.socket.settimeout(10)
-        self._handling = gevent.spawn(worker.handle, listener, ours, ("127.0.0.1", 1))
+        self.handling = gevent.spawn(worker.handle, listener, ours, ("127.0.0.1", 1))
 
     def send(self, *requests: str) -> None:
         self.socket.sendall("".join(f"{request} HTTP/1.1\r\nHost: gateway\r\n\r\n" for request in requests).encode())
@@ -53,7 +53,7 @@ class Client:
 
     def close(self) -> None:
         self.socket.close()
-        self._handling.get(timeout=5)
+        self.handling.get(timeout=5)
 
 
 @pytest.fixture
@@ -63,10 +63,12 @@ def turnstile() -> Closed:
 
 @pytest.fixture
 def worker(turnstile: Closed) -> Iterator[Worker]:
-    """One that answers with the path and the body."""
+    """One that answers with the path and the body, but reads no body on /refused."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        body = environ["PATH_INFO"].encode() + b" " + environ["wsgi.input"].read()
+        body = environ["PATH_INFO"].encode() + b" "
+        if environ["PATH_INFO"] != "/refused":
+            body += environ["wsgi.input"].read()
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
@@ -146,3 +148,30 @@ def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
     turnstile.open()
 
     assert client.read_until(b"body").endswith(b"/v1/files body")
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 50005", "Transfer-Encoding: chunked"])
+def test_who_is_refused_while_sending_can_read_the_answer(client: Client, turnstile: Closed, length: str) -> None:
+    turnstile.open()
+    client.socket.sendall(f"POST /refused HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{length}\r\n\r\n".encode())
+    client.socket.sendall(b"1000\r\n" + b"x" * 20_000)
+    gevent.sleep(0.1)  # until the answer is out
+    client.socket.sendall(b"x" * 20_000)
+
+    assert client.read_until(b"nothing but the end").endswith(b"/refused ")
+
+
+@pytest.mark.parametrize(
+    ("length", "body"),
+    [("Content-Length: 4", b"body"), ("Transfer-Encoding: chunked", b"4\r\nbody\r\n0\r\n\r\n")],
+)
+def test_a_connection_whose_request_was_read_ends_at_once(
+    client: Client, turnstile: Closed, length: str, body: bytes
+) -> None:
+    turnstile.open()
+    head = f"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{length}\r\n\r\n"
+
+    client.socket.sendall(head.encode() + body)
+
+    assert client.read_until(b"nothing but the end").endswith(b"/v1/files body")
+    client.handling.get(timeout=0.3)
