@@ -21,11 +21,16 @@ _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 def watch(environ: Mapping[str, Any], on_gone: Callable[[], None]) -> Callable[[], None]:
-    """Call `on_gone` once, from the event loop, when the client of a WSGI request has left. Returns what ends the watch."""
+    """Call `on_gone` once, from the event loop, when the client of a WSGI request has left; at once when it is gone already.
+
+    Returns what ends the watch.
+    """
     connection = environ.get("gunicorn.socket")
     if connection is None:  # another server, or a test client
         return lambda: None
-    return _Watch(connection, on_gone).stop
+    watching = _Watch(connection, on_gone)
+    watching.begin()
+    return watching.stop
 
 
 class _Watch:
@@ -37,7 +42,12 @@ class _Watch:
         loop = gevent.get_hub().loop
         self._readable = loop.io(connection.fileno(), 1)
         self._timer = loop.timer(_POLL_S, _POLL_S)
-        self._readable.start(self._look)
+
+    def begin(self) -> None:
+        if is_gone(self._connection):  # it has left while its request waited
+            self._on_gone()
+        else:
+            self._readable.start(self._look)
 
     def stop(self) -> None:
         self._readable.stop()
