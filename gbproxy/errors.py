@@ -27,6 +27,7 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
     - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was cut off
     - UpstreamTimeout            504  upstream_timeout
       . UpstreamUnreachable      504  upstream_timeout        no connection in time
+      . UpstreamGaveUp           504  upstream_timeout        by its own word: one of its own limits
     - UpstreamUnclear            502  upstream_error          no answer, and no word whose fault it is: FAILED, empty
     - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
     - QuotaExhausted             429  insufficient_quota      this account's quota
@@ -158,7 +159,11 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamTimeout):
-    pass
+    retryable = True
+
+
+class UpstreamGaveUp(UpstreamTimeout):
+    retryable = True
 
 
 class UpstreamUnclear(UpstreamError):

@@ -24,6 +24,7 @@ from gbproxy.errors import (
     TokenRefused,
     UpstreamBroken,
     UpstreamError,
+    UpstreamGaveUp,
     UpstreamOverloaded,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -86,6 +87,7 @@ RULES: Mapping[type[GatewayError], Rule] = {
     UpstreamProtocolError: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamTimeout: Rule(Then.ELSEWHERE),
     UpstreamUnreachable: Rule(Then.ELSEWHERE, once_more=True),
+    UpstreamGaveUp: Rule(Then.ELSEWHERE, once_more=True),
     SessionGone: Rule(Then.UNCLEAR),  # in a session made a moment ago
     UpstreamError: Rule(Then.UNCLEAR),
 }

@@ -24,8 +24,8 @@ from gbproxy.errors import (
     TokenRefused,
     UpstreamBroken,
     UpstreamError,
+    UpstreamGaveUp,
     UpstreamOverloaded,
-    UpstreamTimeout,
     UpstreamUnclear,
 )
 
@@ -94,7 +94,7 @@ def from_error(
             return RequestRefused(message, param="model")
         return SessionGone("the upstream session does not exist (any more)")
     if code == 504 or word == "DEADLINE_EXCEEDED":
-        return UpstreamTimeout("the upstream ran out of time")
+        return UpstreamGaveUp("the upstream ran out of time")
     if word == "FAILED_PRECONDITION":
         return UpstreamUnclear("the upstream could not answer (FAILED_PRECONDITION)")
     if code in (400, 413) or word in ("INVALID_ARGUMENT", "OUT_OF_RANGE"):

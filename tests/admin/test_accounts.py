@@ -379,14 +379,19 @@ def test_a_running_answer_on_an_account_that_is_removed_ends_normally(office: Of
     assert (still, office.accounts(), office.parts.pool.in_flight()) == (COOKIE, [], 0)
 
 
-def test_no_secret_is_answered_logged_or_written(
+def test_no_secret_is_answered_logged_counted_or_written(
     opened: Opened, stored: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         office = opened(**stored)
         id_ = office.add()["id"]
+        key = office.call("POST", "/api/admin/keys", {"name": "laptop"}).json()["key"]
+        question = {"messages": [{"role": "user", "content": "Hi"}]}
+        asked = office.call("POST", "/v1/chat/completions", question, key)
         office.upstream.trouble = CredentialRefused("Renew it.")
         replies = [
+            asked,
+            office.call("GET", "/api/admin/keys"),
             office.call("GET", "/api/admin/accounts"),
             office.change(id_, **ANNA),
             office.change(id_, secure_c_ses=f"{COOKIE};x", host_c_oses=f"{OTHER_COOKIE}\n1"),
@@ -394,13 +399,16 @@ def test_no_secret_is_answered_logged_or_written(
             office.call("POST", "/api/admin/accounts", {**ANNA, "name": None}),
             office.call("POST", f"/api/admin/accounts/{id_}/check"),
             office.call("GET", "/api/cookies/status"),
+            office.call("GET", "/metrics"),
         ]
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     shown = b"".join(reply.body for reply in replies) + "".join(str(vars(r)) for r in caplog.records).encode()
 
     assert b"anna" in written
     assert b"account.changed" in shown
-    for secret in (COOKIE, OTHER_COOKIE, ADMIN_KEY):
+    assert asked.succeeded
+    assert f'gbproxy_account_in_flight{{account="{id_}"}}'.encode() in shown
+    for secret in (COOKIE, OTHER_COOKIE, ADMIN_KEY, key):
         assert secret.encode() not in written + shown
 
 

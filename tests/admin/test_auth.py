@@ -132,13 +132,14 @@ def test_no_other_key_opens_a_route(opened: Opened, routes: list[tuple[str, str]
             assert _ask(office.app, method, path, headers).status == 401
 
 
-def test_every_route_refuses_a_client_s_key(opened: Opened, routes: list[tuple[str, str]]) -> None:
+@pytest.mark.parametrize("key", [WRONG, KEY], ids=["wrong", "a client's"])
+def test_every_route_refuses_another_key(opened: Opened, routes: list[tuple[str, str]], key: str) -> None:
     office = opened()
     answers = []
     for number, (method, path) in enumerate(routes):
         if number % 4 == 0:
             office = opened()
-        answers.append(_ask(office.app, method, path, {"Authorization": f"Bearer {KEY}"}).status)
+        answers.append(_ask(office.app, method, path, {"Authorization": f"Bearer {key}"}).status)
 
     assert answers == [401] * len(routes)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
 
 from gbproxy.simulator import Stall, Text
-from tests.serving import SharedUpstream, serving
+from tests.serving import Served, SharedUpstream, resident_bytes, serving
 
 PLACES = 150
 BEYOND = 450
@@ -14,6 +20,13 @@ WITHIN_S = 0.5  # 0.02 on a machine that does nothing else
 ANSWERS = 10
 PROBES = 500
 PROBERS = 20
+
+HELD = 1000
+MORE = 4000
+HELD_MB = 85
+OPEN_FILES = HELD * 2 + MORE + 500  # of this process, which plays clients and upstream
+
+Record = Callable[[str, object], None]
 
 
 def test_health_answers_at_once_while_hundreds_of_requests_arrive_together() -> None:
@@ -54,3 +67,77 @@ def test_a_request_is_answered_while_somebody_asks_for_health_without_end() -> N
     assert reply.succeeded
     assert statuses == {200}
     assert took_s < all_s / 3
+
+
+@contextmanager
+def many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
+        pytest.skip(f"the system lets a process open no more than {hard} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, OPEN_FILES), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Probe:
+    """Asks for health again and again, on a new connection each time."""
+
+    def __init__(self, gateway: Served) -> None:
+        self.took_s: list[float] = []
+        self.statuses: set[int] = set()
+        self._gateway = gateway
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Probe:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._stopped.wait(0.01):
+            began = time.monotonic()
+            self.statuses.add(self._gateway.request("GET", "/health").status)
+            self.took_s.append(time.monotonic() - began)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_thousand_answers_are_held_and_thousands_more_refused_while_health_answers(record_property: Record) -> None:
+    settings = {"WORKER_CONNECTIONS": str(HELD), "ACCOUNT_CONCURRENCY": str(HELD)}
+    with (
+        many_files(),
+        SharedUpstream() as upstream,
+        serving(upstream.environment() | settings) as gateway,
+        ExitStack() as stack,
+    ):
+        gateway.ask()
+        (worker,) = gateway.worker_pids()
+        idle = resident_bytes(worker)
+        upstream.script(Text("Half "), Stall(), times=HELD)
+        with Probe(gateway) as probe:
+            for _ in range(HELD):
+                stack.enter_context(gateway.call()).ask()
+            assert upstream.wait_for(lambda: upstream.open_streams == HELD, 30)
+            held_mb = (resident_bytes(worker) - idle) / 1e6
+            calls = [stack.enter_context(gateway.call()) for _ in range(MORE)]
+            for call in calls:
+                call.ask()
+            heads = {call.read_until(b"\r\n") for call in calls}
+        still = upstream.open_streams
+
+    took_ms = sorted(1000 * seconds for seconds in probe.took_s)
+    record_property(
+        "measured",
+        f"{HELD} answers held (+{held_mb:.0f} MB) and {MORE} more refused: health after "
+        f"{took_ms[len(took_ms) // 2]:.0f} ms at the median, {took_ms[-1]:.0f} ms at most",
+    )
+    assert heads == {b"HTTP/1.1 503 Service Unavailable\r\n"}
+    assert still == HELD
+    assert probe.statuses == {200}
+    assert max(probe.took_s) < 2 * WITHIN_S
+    assert held_mb < HELD_MB

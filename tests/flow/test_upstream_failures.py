@@ -108,7 +108,6 @@ BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
     "quota, for so long": (quota(retry_delay_s=7.2), Told(429, "insufficient_quota", exactly(8), "false")),
     "quota, in an array": (array_wrapped_error(), QUOTA),
     "quota, in the stream": (in_stream_error(), QUOTA),
-    "out of time": (http_error(504, "DEADLINE_EXCEEDED"), TIMEOUT),
     "malformed": (http_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
     "malformed, in the stream": (in_stream_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
     "malformed, as a bare message": (message_only_error(message="Invalid value at 'query'."), REFUSED),
@@ -126,6 +125,8 @@ BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
 PASSING: dict[str, tuple[tuple[Action, ...], Told]] = {
     "internal error": (http_error(500, "INTERNAL"), ERROR),
     "internal error, says a page": (html_error(500), ERROR),
+    "out of time": (http_error(504, "DEADLINE_EXCEEDED"), TIMEOUT),
+    "out of time, says a page": (html_error(504), TIMEOUT),
     "a page with 200": (html_reply(200, "Sign in"), ERROR),
     "empty body": (empty_body(), ERROR),
     "half a head": (half_head(), ERROR),
@@ -266,6 +267,7 @@ SIGN_IN, OPENING = "getoxsrf", "widgetCreateSession"
     [
         pytest.param(OPENING, http_error(400, "INVALID_ARGUMENT"), id="400 for the session"),
         pytest.param(OPENING, http_error(500, "INTERNAL"), id="500 for the session"),
+        pytest.param(OPENING, http_error(504, "DEADLINE_EXCEEDED"), id="504 for the session"),
         pytest.param(OPENING, (Rst(),), id="reset for the session"),
         pytest.param(SIGN_IN, (Rst(),), id="reset for the sign-in"),
         pytest.param(SIGN_IN, html_error(502), id="502 for the sign-in"),
@@ -524,6 +526,7 @@ def test_an_upstream_that_takes_no_connection_is_a_timeout() -> None:
 
     assert_told(reply, TIMEOUT)
     assert "no connection" in reply.error["message"]
+    assert reply.headers["x-gbproxy-attempts"] == "2"
 
 
 def test_an_upstream_that_is_not_there_is_an_upstream_error() -> None:

@@ -25,10 +25,12 @@ from gbproxy.errors import (
     TokenRefused,
     UpstreamBroken,
     UpstreamError,
+    UpstreamGaveUp,
     UpstreamOverloaded,
     UpstreamProtocolError,
     UpstreamTimeout,
     UpstreamUnclear,
+    UpstreamUnreachable,
 )
 from tests.pools import LOS_ANGELES, MIDNIGHT, NOON, A, Clock, pool
 
@@ -48,6 +50,8 @@ TABLE: list[tuple[str, GatewayError, Then, AccountState]] = [
     ("the connection broke", UpstreamBroken("reset"), ELSEWHERE, "ready"),
     ("the answer was cut off", UpstreamProtocolError("cut"), ELSEWHERE, "ready"),
     ("silence", UpstreamTimeout("silent"), ELSEWHERE, "ready"),
+    ("no connection in time", UpstreamUnreachable("no connection"), ELSEWHERE, "ready"),
+    ("504", UpstreamGaveUp("out of time"), ELSEWHERE, "ready"),
     ("FAILED, or nothing at all", UpstreamUnclear("empty"), UNCLEAR, "ready"),
     ("a failure of no known kind", UpstreamError("hm"), UNCLEAR, "ready"),
     ("a fresh session is gone", SessionGone("gone"), UNCLEAR, "ready"),

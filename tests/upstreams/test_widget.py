@@ -24,6 +24,7 @@ from gbproxy.errors import (
     SessionGone,
     UpstreamBroken,
     UpstreamError,
+    UpstreamGaveUp,
     UpstreamOverloaded,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -365,16 +366,25 @@ def test_a_refusal_to_open_a_session_is_not_the_client_s_fault(
     assert (type(caught.value), caught.value.status) == (UpstreamBroken, 502)
 
 
-@pytest.mark.parametrize("reply", [http_error(400, "INVALID_ARGUMENT"), html_error(500), (Fin(),), (Rst(),)])
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (http_error(400, "INVALID_ARGUMENT"), UpstreamBroken),
+        (html_error(500), UpstreamBroken),
+        (http_error(504, "DEADLINE_EXCEEDED"), UpstreamGaveUp),
+        ((Fin(),), UpstreamBroken),
+        ((Rst(),), UpstreamBroken),
+    ],
+)
 def test_a_passing_failure_to_open_a_session_may_be_tried_again_by_who_asked(
-    upstream: Simulator, account: Account, reply: tuple[Action, ...]
+    upstream: Simulator, account: Account, reply: tuple[Action, ...], error: type[GatewayError]
 ) -> None:
     upstream.script(*reply, path="widgetCreateSession")
 
     with pytest.raises(UpstreamError) as caught:
         widget(upstream).open_session(account)
 
-    assert type(caught.value) is UpstreamBroken
+    assert type(caught.value) is error
     assert caught.value.retryable
     assert len(upstream.calls("widgetCreateSession")) == 1
 
@@ -385,7 +395,6 @@ def test_a_passing_failure_to_open_a_session_may_be_tried_again_by_who_asked(
         (quota(), QuotaExhausted),
         (overloaded(), UpstreamOverloaded),
         (http_error(403, "PERMISSION_DENIED"), ConfigRefused),
-        (http_error(504, "DEADLINE_EXCEEDED"), UpstreamTimeout),
         (json_reply(200, {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}), QuotaExhausted),
     ],
 )

@@ -1,0 +1,162 @@
+"""What conversations cost a request: how often it speaks to the database, for how long, and that it holds no connection."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool
+
+from gbproxy.domain.account import Account
+from gbproxy.domain.events import ChatStream
+from gbproxy.domain.models import Model
+from gbproxy.storage.database import Database
+from gbproxy.storage.sessions import STOCK
+from gbproxy.storage.tables import sessions
+from tests.api.fake import ACCOUNT, FakeUpstream
+from tests.serving import InProcess, in_process
+
+SECRET = "a-secret-key-for-tests-1"
+MEDIAN_S = {"sqlite": 0.001, "postgresql": 0.003}  # of a machine that does nothing else
+BUSY = 5  # times as long, where many tests run at once
+REQUESTS = 40
+
+Record = Callable[[str, object], None]
+
+
+class Watch(FakeUpstream):
+    """What one thread has of the database: all others work between requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+        self.statements: list[str] = []
+        self.held: set[int] = set()
+        self.held_while_streaming: list[int] = []
+
+    @property
+    def is_ours(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    @property
+    def verbs(self) -> list[str]:
+        return [statement.split()[0] for statement in self.statements]
+
+    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+        for each in super().stream(prompt, model, account, session):
+            self.held_while_streaming.append(len(self.held))
+            yield each
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        def executed(_: Any, __: Any, statement: str, *___: Any) -> None:
+            if self.is_ours:
+                self.statements.append(statement)
+
+        def taken(_: Any, record: Any, __: Any) -> None:
+            if self.is_ours:
+                self.held.add(id(record))
+
+        def returned(_: Any, record: Any) -> None:
+            self.held.discard(id(record))
+
+        listeners = (
+            (Engine, "after_cursor_execute", executed),
+            (Pool, "checkout", taken),
+            (Pool, "checkin", returned),
+        )
+        for listener in listeners:
+            event.listen(*listener)
+        try:
+            yield
+        finally:
+            for listener in listeners:
+                event.remove(*listener)
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    made = Watch()
+    with made.watching():
+        yield made
+
+
+@pytest.fixture
+def app(database: Database, url: str, watch: Watch) -> Iterator[InProcess]:
+    """A gateway on that database, with sessions in stock."""
+    with in_process(ACCOUNT, upstream=watch, DATABASE_URL=url, SECRET_KEY=SECRET) as made:
+        made.ask("Hi")
+        wait_for_stock(database)
+        yield made
+
+
+def wait_for_stock(database: Database) -> None:
+    deadline = time.monotonic() + 10
+    while len(database.fetch(select(sessions.c.id).where(sessions.c.state == STOCK))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.1)  # they are recorded first, then put where requests find them
+
+
+def history(turns: int) -> list[dict[str, str]]:
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    return [*said * turns, {"role": "user", "content": "Hi"}]
+
+
+def test_a_request_without_an_assistant_s_turn_reads_nothing_and_writes_once(app: InProcess, watch: Watch) -> None:
+    watch.statements.clear()
+
+    assert app.ask("Hi").succeeded
+
+    assert watch.verbs == ["UPDATE"]
+
+
+def test_one_that_goes_on_claims_and_keeps(app: InProcess, watch: Watch) -> None:
+    watch.statements.clear()
+
+    assert app.ask(history(1)).succeeded
+
+    assert watch.verbs == ["UPDATE", "UPDATE"]
+    assert watch.prompts[-1] == "Hi"
+
+
+def test_no_connection_is_held_while_an_answer_streams(app: InProcess, watch: Watch) -> None:
+    for turns in (0, 1, 2):
+        assert app.ask(history(turns)).succeeded
+
+    assert len(watch.held_while_streaming) > 3
+    assert set(watch.held_while_streaming) == {0}
+
+
+def test_going_on_takes_the_database_little_time(
+    app: InProcess, watch: Watch, kind: str, record_property: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent_s = 0.0
+    run = Database._run
+
+    def timed(self: Database, action: Callable[[Any], Any]) -> Any:
+        nonlocal spent_s
+        began = time.perf_counter()
+        try:
+            return run(self, action)
+        finally:
+            spent_s += (time.perf_counter() - began) * watch.is_ours
+
+    monkeypatch.setattr(Database, "_run", timed)
+    each: list[float] = []
+    for turns in range(1, REQUESTS + 1):
+        spent_s = 0.0
+        assert app.ask(history(turns)).succeeded
+        each.append(spent_s)
+
+    median_s = statistics.median(each)
+    assert set(watch.prompts) == {"Hi"}  # all went on
+    record_property("measured", f"a continued request, {kind}: {median_s * 1000:.2f} ms for the database, median")
+    assert median_s <= BUSY * MEDIAN_S[kind]
