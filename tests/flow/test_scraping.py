@@ -89,6 +89,7 @@ def test_every_worker_tells_what_all_have_counted(gateway: Served) -> None:
 def test_what_runs_in_one_worker_is_told_by_the_other_until_it_is_killed(
     gateway: Served, upstream: SharedUpstream
 ) -> None:
+    gateway.log_of(gateway.ask())
     upstream.script(Text("Moon"), Stall())
     held_by, other = sorted(gateway.worker_pids())
     with ExitStack() as stack:
