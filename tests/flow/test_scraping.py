@@ -107,7 +107,8 @@ def test_what_runs_in_one_worker_is_told_by_the_other_until_it_is_killed(
     assert before.by("gbproxy_account_in_flight", "account") == {"default": 1}
     assert after.by("gbproxy_answers_in_flight", "kind") == after.by("gbproxy_account_in_flight", "account") == {}
     assert answered(after) == answered(before) > 0
-    assert [file for file in files(gateway) if f"_{held_by}." in file.name] == []
+    # What it had counted may still stand in its own files: whoever looks at them keeps them from being added up.
+    assert f"gauge_livesum_{held_by}.db" not in {file.name for file in files(gateway)}
 
 
 def test_the_counts_go_on_over_a_reload(gateway: Served) -> None:
