@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_QUIET = frozenset({"/health", "/livez", "/readyz", "/metrics"})  # probes come every few seconds
+PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})  # asked for every few seconds
 _NO_SURFACE = "none"
 
 
@@ -140,7 +140,7 @@ def _access_line(measured: trace.Trace, status: int, meter: Meter) -> Callable[[
     method = request.method if request.method.isalpha() and len(request.method) < 20 else "-"
 
     def done() -> None:
-        level = logging.DEBUG if route in _QUIET and status < 400 else logging.INFO
+        level = logging.DEBUG if route in PROBES and status < 400 else logging.INFO
         facts = {
             "method": method,
             "route": route,

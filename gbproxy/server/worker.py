@@ -19,6 +19,7 @@ from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
 from gbproxy.api import openai_errors
+from gbproxy.api.lifecycle import PROBES
 from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.observability import trace
 from gbproxy.server.connection import Connection
@@ -32,7 +33,6 @@ STOP_MARGIN_S = 3  # gunicorn's own timer, behind ours
 _ACCEPTED_ALONE = 100
 _ACCEPTED_TOGETHER = 50
 
-_PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 _PROBES_AT_ONCE = 10  # more than anybody needs; somebody who asks for nothing else is to leave room for requests
 _IDLE_S = 0.5
 _LINGER_S = 0.5
@@ -62,9 +62,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._probes_turnstile = Turnstile(_PROBES_AT_ONCE)
         super().run()
 
-    def _reception(self, listener: Any, *, spawn: Any, **_: Any) -> StreamServer:
+    def _reception(self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
         """gunicorn's own takes in one connection in each round of the loop where there are several workers."""
-        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn)
+        tls = {} if ssl_context is None else {"ssl_context": ssl_context}
+        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
         server.max_accept = _ACCEPTED_ALONE if self.cfg.workers == 1 else _ACCEPTED_TOGETHER
         return server
 
@@ -81,7 +82,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """With its head a request is taken in: from here on neither gunicorn's time for a head nor our stop ends its wait."""
         self._idle_since.pop(sock, None)
         try:
-            is_probe = req.method in ("GET", "HEAD") and req.path in _PROBES
+            is_probe = req.method in ("GET", "HEAD") and req.path in PROBES
             (self._probes_turnstile if is_probe else self._turnstile).pass_through()
             return super().handle_request(listener_name, req, sock, addr)
         except StopIteration:  # the connection ends with this answer

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import gevent
 import gevent.event
 import gevent.socket
+import gevent.ssl
 import pytest
 from gunicorn.config import Config
 
@@ -175,3 +177,12 @@ def test_a_connection_whose_request_was_read_ends_at_once(
 
     assert client.read_until(b"nothing but the end").endswith(b"/v1/files body")
     client.handling.get(timeout=0.3)
+
+
+def test_a_certificate_that_gunicorn_was_given_is_used(worker: Worker) -> None:
+    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with gevent.socket.socket() as listener:
+        plain = worker.server_class(listener, spawn="default", log=None)
+        secured = worker.server_class(listener, spawn="default", log=None, ssl_context=context)
+
+    assert (plain.ssl_enabled, secured.ssl_enabled) == (False, True)
