@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from gbproxy.domain.edition import EditionName, Location
+
 QuotaClass = Literal["text", "images", "videos"]
 """What the upstream counts apart, for each account."""
 
@@ -23,7 +25,8 @@ OWNER_CHARS = 16
 class Account:
     """The values that a signed-in browser shows (docs/upstream.md, credentials).
 
-    `id` and `name` may be logged; the cookies never leave `upstreams/`, and `repr` does not show them.
+    `id` and `name` may be logged; the secrets never leave `upstreams/`, and `repr` does not show them. `cookies` are further
+    cookies of the account's page, as a Cookie header; `server_token` and `user_agent` are what its browser sends along.
     """
 
     id: str
@@ -32,6 +35,11 @@ class Account:
     config_id: str
     secure_c_ses: str = field(repr=False)
     host_c_oses: str | None = field(default=None, repr=False)
+    edition: EditionName = "business"
+    location: Location = "global"
+    cookies: str | None = field(default=None, repr=False)
+    server_token: str | None = field(default=None, repr=False)
+    user_agent: str | None = None
 
     @property
     def seat(self) -> str:
@@ -43,7 +51,16 @@ class Account:
 
     def credential(self) -> str:
         """What tells one set of credentials from another without showing any: a SHA-256 digest in hex."""
-        return _digest(self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
+        needed = (self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
+        further = {
+            "edition": "" if self.edition == "business" else self.edition,
+            "location": "" if self.location == "global" else self.location,
+            "cookies": self.cookies,
+            "server_token": self.server_token,
+            "user_agent": self.user_agent,
+        }
+        # Only what is given: an account without any of it keeps the digest under which its tokens and cookies are stored.
+        return _digest(*needed, *(f"{name}={value}" for name, value in further.items() if value))
 
 
 ID_IN_SEAT = OWNER_CHARS + 1

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -266,3 +267,19 @@ def interrupted_after(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_each_further_value_makes_another_credential_and_none_keeps_the_one_that_is_stored() -> None:
+    plain = Account("a", "a", "1", "c", "ses", "oses")
+    further = [
+        replace(plain, edition="enterprise"),
+        replace(plain, location="eu"),
+        replace(plain, cookies="NID=1"),
+        replace(plain, server_token="CAMS1"),
+        replace(plain, user_agent="NID=1"),
+    ]
+
+    digests = {account.credential() for account in (plain, *further)}
+
+    assert len(digests) == 6
+    assert plain.credential() == "586e1ef2bf6259c76dd06abcbfd36bf1bc6efde9cb151192bbf205c983e456cf"
