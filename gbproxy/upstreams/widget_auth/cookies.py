@@ -16,7 +16,7 @@ from gbproxy.domain.account import Account
 from gbproxy.storage.renewals import RenewedCookies
 from gbproxy.upstreams.widget_auth.records import Records
 
-_FIELDS = {"__Secure-C_SES": "secure_c_ses", "__Host-C_OSES": "host_c_oses"}
+_SESSION, _HOST = "__Secure-C_SES", "__Host-C_OSES"
 _SECONDS = re.compile(r"-?[0-9]+")
 _TICK_S = 0.001  # what tells later cookies from earlier ones when the clock does not
 
@@ -94,10 +94,14 @@ def merged(account: Account, set_cookies: Iterable[str], now: float) -> Account:
     for line in set_cookies:
         pair, *attributes = line.split(";")
         name, _, value = pair.partition("=")
-        field, value = _FIELDS.get(name.strip()), value.strip().strip('"')
-        if field and value and not _is_expired(attributes, now):
-            renewed[field] = value
-    return replace(account, **renewed) if renewed else account
+        name, value = name.strip(), value.strip().strip('"')
+        if name in (_SESSION, _HOST) and value and not _is_expired(attributes, now):
+            renewed[name] = value
+    return replace(
+        account,
+        secure_c_ses=renewed.get(_SESSION, account.secure_c_ses),
+        host_c_oses=renewed.get(_HOST, account.host_c_oses),
+    )
 
 
 def _is_expired(attributes: Iterable[str], now: float) -> bool:
