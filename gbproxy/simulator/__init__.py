@@ -12,7 +12,9 @@ from gbproxy.simulator.accounts import Account
 from gbproxy.simulator.failures import (
     array_wrapped_error,
     banned_phrase,
+    blocked,
     broken_chunk,
+    connector_errors,
     cut_after,
     cut_bytes,
     denied,
@@ -32,7 +34,9 @@ from gbproxy.simulator.failures import (
     not_seeking_assistance,
     overloaded,
     policy_violation,
+    prompt_too_large,
     quota,
+    quota_exceeded,
     session_not_found,
     thoughts_only,
     u_token_only,
@@ -46,6 +50,7 @@ from gbproxy.simulator.script import (
     End,
     ErrorElement,
     Failed,
+    Fields,
     FileReply,
     Fin,
     Final,
@@ -65,10 +70,12 @@ from gbproxy.simulator.script_json import script_from_json
 from gbproxy.simulator.sessions import Session, StoredFile, Turn
 from gbproxy.simulator.simulator import Simulator
 from gbproxy.simulator.speech import Speech
-from gbproxy.simulator.switches import MAIN_FLOW_VALUES, SWITCH_VALUES, Switches
+from gbproxy.simulator.switches import LIVING_MODELS, MAIN_FLOW_VALUES, RETIRED_MODELS, SWITCH_VALUES, Switches
 
 __all__ = [
+    "LIVING_MODELS",
     "MAIN_FLOW_VALUES",
+    "RETIRED_MODELS",
     "SWITCH_VALUES",
     "Account",
     "Action",
@@ -77,6 +84,7 @@ __all__ = [
     "End",
     "ErrorElement",
     "Failed",
+    "Fields",
     "FileReply",
     "Fin",
     "Final",
@@ -100,7 +108,9 @@ __all__ = [
     "answer",
     "array_wrapped_error",
     "banned_phrase",
+    "blocked",
     "broken_chunk",
+    "connector_errors",
     "cut_after",
     "cut_bytes",
     "denied",
@@ -120,7 +130,9 @@ __all__ = [
     "not_seeking_assistance",
     "overloaded",
     "policy_violation",
+    "prompt_too_large",
     "quota",
+    "quota_exceeded",
     "script_from_json",
     "session_not_found",
     "thoughts_only",

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gbproxy.simulator.failures import Script
+from gbproxy.simulator.configuration import is_served
+from gbproxy.simulator.failures import (
+    INVALID,
+    PROMPT_TOO_LARGE,
+    Script,
+    not_seeking_assistance,
+    prompt_too_large,
+)
 from gbproxy.simulator.script import (
     Action,
     End,
@@ -21,7 +28,7 @@ from gbproxy.simulator.script import (
     Text,
     Thought,
 )
-from gbproxy.simulator.sessions import RefusedError, invalid
+from gbproxy.simulator.sessions import RefusedError, invalid, permission_denied
 from gbproxy.simulator.speech import Speech, words
 from gbproxy.simulator.switches import Switches
 
@@ -30,18 +37,19 @@ _GREETING = re.compile(
     r"\W*(hi|hey|hello|good (morning|evening|day)|thanks|thank you|test|你好|您好|嗨)( there)?\W*",
     re.IGNORECASE,
 )
+_TOOLS = {"image": "imageGenerationSpec", "video": "videoGenerationSpec", "web": "webGroundingSpec"}
 
 
 @dataclass(frozen=True)
 class Question:
-    """What an accepted request asks; `skip` when it would not be taken for a question."""
+    """What an accepted request asks; `instead` when no model answers it."""
 
     session: str
     text: str
     model_id: str | None
     file_ids: tuple[str, ...]
     tools: frozenset[str]
-    skip: bool
+    instead: Script | None = None
 
 
 def read_question(wanted: JsonObject, switches: Switches) -> Question:
@@ -50,19 +58,16 @@ def read_question(wanted: JsonObject, switches: Switches) -> Question:
     if "session" not in wanted:
         raise invalid("stream_assist_request.session is required.")
     text = _query_text(wanted.get("query"))
-    if switches.max_prompt_chars and len(text) > switches.max_prompt_chars:
-        raise invalid("The input token count exceeds the maximum number of tokens allowed.")
     model_id = wanted.get("assistGenerationConfig", {}).get("modelId")
-    if model_id and model_id not in switches.known_models:
+    if model_id and not is_served(model_id, switches):
         _refuse_model(model_id, switches.unknown_model)
-    asks = wanted.get("assistSkippingMode") == "REQUEST_ASSIST"
     return Question(
         session=wanted["session"],
         text=text,
         model_id=model_id,
         file_ids=tuple(wanted.get("fileIds", ())),
         tools=frozenset(wanted.get("toolsSpec", {})),
-        skip=switches.greeting_skipped and not asks and bool(_GREETING.fullmatch(text)),
+        instead=_too_large(text, switches) or _tool_off(wanted, switches) or _skipped(wanted, text, switches),
     )
 
 
@@ -97,6 +102,33 @@ def _thought(headline: str, prose: str, switches: Switches) -> list[Action]:
         case _:
             fragments: list[Action] = [Thought(word) for word in words(title + text)]
             return [*fragments, *pause]
+
+
+def _too_large(text: str, switches: Switches) -> Script | None:
+    """Refuse too long a prompt, at once or inside the stream. Raises RefusedError."""
+    if not switches.max_prompt_chars or len(text) <= switches.max_prompt_chars:
+        return None
+    if switches.prompt_too_large == "in_stream":
+        return prompt_too_large(in_stream=True)
+    if switches.prompt_too_large == "reason":
+        raise RefusedError(400, "INVALID_ARGUMENT", INVALID, PROMPT_TOO_LARGE)
+    raise invalid("The input token count exceeds the maximum number of tokens allowed.")
+
+
+def _tool_off(wanted: JsonObject, switches: Switches) -> Script | None:
+    """Refuse to use a tool that the configuration switches off, or say nothing at all. Raises RefusedError."""
+    off = [spec for tool in switches.tools_off if (spec := _TOOLS[tool]) in wanted.get("toolsSpec", {})]
+    if not off or switches.tools_off_answer == "silence":
+        return (Final(), End()) if off else None
+    if switches.tools_off_answer == "403":
+        raise permission_denied()
+    raise invalid(f"Invalid value at 'stream_assist_request.tools_spec': {off[0]} is not enabled.")
+
+
+def _skipped(wanted: JsonObject, text: str, switches: Switches) -> Script | None:
+    asks = wanted.get("assistSkippingMode") == "REQUEST_ASSIST"
+    skips = switches.greeting_skipped and not asks and bool(_GREETING.fullmatch(text))
+    return not_seeking_assistance() if skips else None
 
 
 def _refuse_model(model_id: str, how: str) -> None:

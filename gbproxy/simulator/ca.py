@@ -1,4 +1,4 @@
-"""A certificate authority for one run: it signs a certificate for the loopback names.
+"""A certificate authority for one run: it signs a certificate for the loopback names and the upstream's own.
 
 The only module that needs `cryptography`, and only when TLS is asked for.
 """
@@ -9,6 +9,8 @@ import datetime
 import ipaddress
 import ssl
 from pathlib import Path
+
+from gbproxy.simulator.editions import HOSTS
 
 
 def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
@@ -45,7 +47,7 @@ def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
         )
         .sign(ca_key, hashes.SHA256())
     )
-    names: list[x509.GeneralName] = [x509.DNSName("localhost")]
+    names: list[x509.GeneralName] = [x509.DNSName(host) for host in ("localhost", *HOSTS)]
     names += [x509.IPAddress(ipaddress.ip_address(host)) for host in ("127.0.0.1", "::1")]
     leaf = (
         x509.CertificateBuilder(ca_name, leaf_name, leaf_key.public_key())

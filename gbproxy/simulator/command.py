@@ -23,7 +23,17 @@ from gbproxy.simulator.switches import Switches
 
 DEMO_WORD_DELAY_S = 0.03
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_ACCOUNT_FIELDS = ("csesidx", "secure_c_ses", "host_c_oses", "config_id", "project_number", "getoxsrf")
+_ACCOUNT_FIELDS = (
+    "csesidx",
+    "secure_c_ses",
+    "host_c_oses",
+    "config_id",
+    "project_number",
+    "getoxsrf",
+    "edition",
+    "location",
+    "server_token",
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -98,7 +108,7 @@ def _ready(simulator: Simulator) -> dict[str, Any]:
 
 def _shown(account: Account) -> dict[str, Any]:
     values = dataclasses.asdict(account)
-    return {name: values[name] for name in _ACCOUNT_FIELDS if name != "getoxsrf"}
+    return {name: values[name] for name in _ACCOUNT_FIELDS if values[name] is not None}
 
 
 @contextmanager

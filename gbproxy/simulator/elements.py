@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from gbproxy.simulator.script import (
     ElementAction,
     ErrorElement,
     Failed,
+    Fields,
     FileReply,
     Final,
     Skipped,
@@ -27,6 +28,7 @@ from gbproxy.simulator.script import (
 from gbproxy.simulator.sessions import Session, StoredFile, Turn, rfc3339
 from gbproxy.simulator.switches import Switches
 
+_NONE: Mapping[str, Any] = {}
 _SUGGESTIONS = ("What else can you do?", "Why is that so?", "Can you give an example?")
 
 
@@ -61,6 +63,8 @@ class ElementBuilder:
                 self._say(text)
                 yield self._reply({"role": "model", "text": text})
                 yield from self._sprinkle()
+            case Fields(response, fields):
+                yield self._in_progress([], fields, response)
             case Thought(text, flagged):
                 flag = {"thought": True} if flagged else {}
                 yield self._reply({"role": "model", "text": text, **flag})
@@ -89,13 +93,15 @@ class ElementBuilder:
             reply["groundedContent"]["contentMetadata"] = {"contentId": "c1"}
         return self._in_progress([reply])
 
-    def _in_progress(self, replies: list[JsonObject]) -> JsonObject:
-        answer: JsonObject = {"replies": replies}
+    def _in_progress(
+        self, replies: list[JsonObject], fields: Mapping[str, Any] = _NONE, response: Mapping[str, Any] = _NONE
+    ) -> JsonObject:
+        answer: JsonObject = {"replies": replies, **fields}
         if self.switches.state == "present":
             answer = {"state": "IN_PROGRESS", **answer}
         if self.switches.extra_fields:
             answer["adkAuthor"] = "root_agent"
-        return self._wrap({"answer": answer, **self._session_info()})
+        return self._wrap({"answer": answer, **self._session_info(), **response})
 
     def _wrap(self, response: JsonObject) -> JsonObject:
         response["assistToken"] = self._assist_token
@@ -116,7 +122,7 @@ class ElementBuilder:
             if self.session is None:
                 return {}
             name = self.session.short_name
-            if self.switches.session_name == "full":
+            if "full" in (self.switches.session_name, self.switches.session_info_name):
                 name = self.session.full_name
             turn_number = str(len(self.session.turns))
             info = {"session": name, "queryId": f"7{turn_number:0>18}", "turnId": turn_number}
@@ -150,6 +156,9 @@ class ElementBuilder:
             data = base64.b64encode(json.dumps(value).encode()).decode()
             suggestions = {"mimeType": "application/json+suggestions", "data": data}
             yield self._reply({"role": "model", "inlineData": suggestions})
+        if self.switches.connector_errors:
+            error = {"dataConnector": "projects/1/locations/global/dataConnector", "errorMessage": "Not signed in."}
+            yield self._in_progress([], response={"connectorAuthErrors": [error]})
         self._say(final.text)
         self.turn.complete = True
         self.completed()
@@ -168,6 +177,8 @@ class ElementBuilder:
         }
         if not final.state:
             del answer["state"]
+        if self.switches.verdict != "none":
+            answer["customerPolicyEnforcementResult"] = {"verdict": self.switches.verdict}
         if self.switches.final != "without_diagnostics":
             answer["diagnosticInfo"] = self._diagnostics()
         return answer
@@ -218,7 +229,9 @@ def _skipped(action: Skipped) -> JsonObject:
         phrases = {"bannedPhrases": list(action.banned_phrases)}
         policy_results.append({"bannedPhraseEnforcementResult": phrases})
     if policy_results:
-        result = {"verdict": "BLOCK", "policyResults": policy_results}
+        result: JsonObject = {"verdict": action.verdict, "policyResults": policy_results}
+        if action.source:
+            result["violationSource"] = action.source
         answer["customerPolicyEnforcementResult"] = result
     return answer
 

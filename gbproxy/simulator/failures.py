@@ -16,9 +16,11 @@ from gbproxy.simulator.script import (
     End,
     ErrorElement,
     Failed,
+    Fields,
     FileReply,
     Fin,
     Final,
+    Head,
     HoldHeaders,
     Raw,
     Rst,
@@ -35,10 +37,12 @@ Script = tuple[Action, ...]
 JSON_TYPE = "application/json; charset=UTF-8"
 DOMAIN = "discoveryengine.googleapis.com"
 EXHAUSTED = "Resource has been exhausted (e.g. check quota)."
+INVALID = "Request contains an invalid argument."
+PROMPT_TOO_LARGE = "PROMPT_TOO_LARGE"
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 _QUOTA_FAILURE = "type.googleapis.com/google.rpc.QuotaFailure"
-_ELEMENTS = (Element, Text, Thought, FileReply, Skipped, Failed, ErrorElement, Final)
+_ELEMENTS = (Element, Fields, Text, Thought, FileReply, Skipped, Failed, ErrorElement, Final)
 
 
 def error_details(reason: str = "", retry_delay_s: float | None = None) -> list[dict[str, Any]]:
@@ -63,6 +67,11 @@ def json_reply(status: int, value: object, headers: Mapping[str, str | Sequence[
     """An answer that is one JSON value."""
     body = json.dumps(value, ensure_ascii=False, indent=2).encode()
     return (http_head(status, JSON_TYPE, headers), Write(body), End())
+
+
+def redirect(location: str, headers: Mapping[str, str | Sequence[str]] | None = None) -> Script:
+    """302 to another address."""
+    return (Head(302, {"Location": location, **(headers or {})}), End())
 
 
 def html_reply(status: int, title: str) -> Script:
@@ -137,6 +146,20 @@ def failed_alone(*texts: str) -> Script:
     return (*map(Text, texts), Failed(), End())
 
 
+def quota_exceeded(status: int = 403, google_status: str = "PERMISSION_DENIED", *, in_stream: bool = False) -> Script:
+    """The quota is spent, which the reason says, and neither the status nor its word."""
+    if in_stream:
+        return in_stream_error(status, google_status, "Quota exceeded.", reason="QUOTA_EXCEEDED")
+    return http_error(status, google_status, "Quota exceeded.", reason="QUOTA_EXCEEDED")
+
+
+def prompt_too_large(*, in_stream: bool = False) -> Script:
+    """400 with reason PROMPT_TOO_LARGE, or the same as the only element of a stream."""
+    if in_stream:
+        return in_stream_error(400, "INVALID_ARGUMENT", INVALID, reason=PROMPT_TOO_LARGE)
+    return http_error(400, "INVALID_ARGUMENT", INVALID, reason=PROMPT_TOO_LARGE)
+
+
 def in_stream_error(
     code: int = 429,
     status: str = "RESOURCE_EXHAUSTED",
@@ -156,9 +179,24 @@ def failed_precondition(*texts: str) -> Script:
     return (*map(Text, texts), Failed(), error, End())
 
 
-def policy_violation(*, violation: str = "Prompt injection and jailbreak detected.") -> Script:
-    """SKIPPED because of the customer's policy (Model Armor)."""
-    return (Skipped("CUSTOMER_POLICY_VIOLATION", violation=violation), End())
+def policy_violation(
+    *, violation: str = "Prompt injection and jailbreak detected.", source: str = "", verdict: str = "BLOCK"
+) -> Script:
+    """SKIPPED because of the customer's policy (Model Armor); `source` is SYSTEM, PROMPT or ATTACHMENT."""
+    return (Skipped("CUSTOMER_POLICY_VIOLATION", violation=violation, source=source, verdict=verdict), End())
+
+
+def blocked(*texts: str, source: str = "PROMPT", verdict: str = "BLOCK") -> Script:
+    """A verdict under SUCCEEDED; one other than BLOCK, known or not, refuses nothing."""
+    result = {"verdict": verdict, "violationSource": source}
+    return (*map(Text, texts), Fields(answer={"customerPolicyEnforcementResult": result}), Final(), End())
+
+
+def connector_errors(*texts: str, message: str = "The connector could not sign in.") -> Script:
+    """Connectors that could not sign in; then the answer, or without texts nothing more than FAILED."""
+    error = {"dataConnector": "projects/123456789012/locations/global/dataConnector", "errorMessage": message}
+    end = (Final(),) if texts else (Failed(),)
+    return (Fields({"connectorAuthErrors": [error]}), *map(Text, texts), *end, End())
 
 
 def banned_phrase(*phrases: str) -> Script:

@@ -26,9 +26,11 @@ from gbproxy.simulator.sessions import (
 from gbproxy.simulator.switches import Switches
 
 QUOTA_TOKENS = 800_000
+_USERS = "USER_PROVIDED"
+_MB = 1024 * 1024
 _READABLE = re.compile(
     r"image/(png|jpeg|webp|gif|bmp|tiff|svg\+xml|heic|heif|avif)|application/(pdf|json|xml|rtf|msword)"
-    r"|application/vnd\.(openxmlformats|ms-|oasis).*|text/.*|audio/.*|video/.*"
+    r"|application/vnd\.(openxmlformats|ms-|oasis).*|text/.*|audio/(?!x-wav).*|video/.*"
 )
 _ORIGIN_FILTER = re.compile(r'\s*file_origin_type\s*=\s*"?(\w+)"?\s*')
 
@@ -44,29 +46,31 @@ def upload(sessions: Sessions, session: Session, wanted: Mapping[str, Any], swit
         content = _contents(wanted)
     if not isinstance(mime_type, str) or not _READABLE.fullmatch(mime_type):
         raise invalid(f"Unsupported file type: {mime_type}")
+    if len(content) > switches.max_file_mb * _MB * (4 if mime_type == "audio/mpeg" else 1):
+        raise invalid(f"File size exceeds the limit of {switches.max_file_mb} MB.")
     if switches.model_armor:
         message = "The file was blocked by Model Armor."
         raise RefusedError(400, "INVALID_ARGUMENT", message, reason="MODEL_ARMOR_VIOLATION")
     name = str(wanted.get("fileName") or "file")
-    stored = sessions.add_file(session, name, mime_type, content, "USER_UPLOADED")
-    answer = {
-        "session": session.full_name,
-        "fileId": stored.file_id,
-        "tokenCount": str(stored.token_count),
-    }
+    stored = sessions.add_file(session, name, mime_type, content, _USERS)
+    answer: dict[str, Any] = {"session": session.full_name, "tokenCount": str(stored.token_count)}
+    if switches.added_file == "context_file":
+        answer["contextFile"] = {"fileId": stored.file_id}
+    else:
+        answer["fileId"] = stored.file_id
     return json_reply(200, {"addContextFileResponse": answer})
 
 
-def listing(session: Session, origin_filter: str) -> Script:
+def listing(session: Session, origin_filter: str, switches: Switches) -> Script:
     """Answer widgetListSessionFileMetadata. Raises RefusedError for a filter that it cannot read."""
     files = list(session.files.values())
     if origin_filter.strip():
         match = _ORIGIN_FILTER.fullmatch(origin_filter)
         if match is None:
             raise invalid(f"Invalid filter: {origin_filter}")
-        files = [file for file in files if file.origin == match[1]]
+        files = [file for file in files if _origin(file, switches) == match[1]]
     answer = {
-        "fileMetadata": [_metadata(session, file) for file in files],
+        "fileMetadata": [_metadata(session, file, switches) for file in files],
         "totalQuotaPercentage": sum(f.token_count for f in files) * 100 / QUOTA_TOKENS,
     }
     return json_reply(200, {"listSessionFileMetadataResponse": answer})
@@ -124,7 +128,11 @@ def _contents(wanted: Mapping[str, Any]) -> bytes:
         raise invalid("Invalid value at 'file_contents' (TYPE_BYTES), Base64 decoding.") from error
 
 
-def _metadata(session: Session, file: StoredFile) -> dict[str, Any]:
+def _origin(file: StoredFile, switches: Switches) -> str:
+    return switches.user_file_origin if file.origin == _USERS else file.origin
+
+
+def _metadata(session: Session, file: StoredFile, switches: Switches) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "fileId": file.file_id,
         "name": file.name,
@@ -135,7 +143,7 @@ def _metadata(session: Session, file: StoredFile) -> dict[str, Any]:
         "downloadUri": f"https://discoveryengine.googleapis.com/v1/{session.full_name}"
         f":downloadFile?file_id={file.file_id}",
         "uploadTime": rfc3339(file.uploaded_at),
-        "fileOriginType": file.origin,
+        "fileOriginType": _origin(file, switches),
         "session": session.full_name,
         "selected": True,
     }

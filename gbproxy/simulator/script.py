@@ -44,6 +44,14 @@ class Element:
 
 
 @dataclass(frozen=True)
+class Fields:
+    """An element whose response, and whose unfinished answer, have these fields besides the usual ones."""
+
+    response: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Text:
     """An element with a fragment of the answer."""
 
@@ -79,6 +87,8 @@ class Skipped:
     reason: str = "CUSTOMER_POLICY_VIOLATION"
     violation: str = ""
     banned_phrases: tuple[str, ...] = ()
+    source: str = ""
+    verdict: str = "BLOCK"
 
 
 @dataclass(frozen=True)
@@ -148,7 +158,7 @@ class End:
     close_array: bool = True
 
 
-ElementAction = Text | Thought | FileReply | Skipped | Failed | ErrorElement | Final
+ElementAction = Fields | Text | Thought | FileReply | Skipped | Failed | ErrorElement | Final
 Action = Head | Write | Raw | Element | ElementAction | Pause | HoldHeaders | Stall | CutBytes | Fin | Rst | End
 
 

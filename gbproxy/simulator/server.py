@@ -13,6 +13,7 @@ from gbproxy.simulator.wire import BadRequestError, Connection, PeerLeftError, R
 _BACKLOG = 1024
 _JOIN_S = 5.0
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class Server:
@@ -68,6 +69,15 @@ class Server:
         for thread in remaining.values():
             thread.join(_JOIN_S)
 
+    def _secure(self, connection: Connection, tls: ssl.SSLContext) -> None:
+        """Begin TLS at once, or after a CONNECT: so the upstream can be reached by its own names, with this as the proxy."""
+        if not connection.begins_tls():
+            request = connection.read_request()
+            if request is None or request.method != "CONNECT":
+                raise BadRequestError("plain HTTP where TLS is spoken")
+            connection.send(_CONNECTED)
+        connection.handshake(tls)
+
     def _accept(self) -> None:
         while True:
             try:
@@ -99,7 +109,7 @@ class Server:
     def _serve(self, connection: Connection) -> None:
         try:
             if self._tls is not None:
-                connection.handshake(self._tls)
+                self._secure(connection, self._tls)
             while (request := connection.read_request()) is not None:
                 if not self._respond(connection, request):
                     break

@@ -8,10 +8,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gbproxy.simulator.accounts import Account
 from gbproxy.simulator.failures import Script, error_details, error_object, json_reply
 
 ENGINE = "collections/default_collection/engines/agentspace-engine"
-_NAME = re.compile(rf"(?:projects/(\d+)/locations/global/)?{ENGINE}/sessions/(\d+|-)")
+_NAME = re.compile(rf"(?:projects/(\d+)/locations/(global|us|eu)/)?{ENGINE}/sessions/(-|[a-z0-9][a-z0-9-]{{0,62}})")
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class RefusedError(Exception):
@@ -77,6 +79,7 @@ class Session:
     project_number: str
     display_name: str
     created_at: float
+    location: str = "global"
     turns: list[Turn] = field(default_factory=list)
     files: dict[str, StoredFile] = field(default_factory=dict)
     deleted: bool = False
@@ -95,7 +98,7 @@ class Session:
 
     @property
     def full_name(self) -> str:
-        return f"projects/{self.project_number}/locations/global/{self.short_name}"
+        return f"projects/{self.project_number}/locations/{self.location}/{self.short_name}"
 
 
 class Sessions:
@@ -106,24 +109,28 @@ class Sessions:
         self._rng = rng
         self._clock = clock
 
-    def create(self, owner: str, project_number: str, display_name: str = "") -> Session:
-        session = Session(self.new_id(), owner, project_number, display_name, self._clock())
+    def create(self, account: Account, location: str, *, session_id: str = "", display_name: str = "") -> Session:
+        """A new session; without `session_id` under an id of the server's."""
+        made = session_id or self.new_id()
+        session = Session(made, account.csesidx, account.project_number, display_name, self._clock(), location)
         self.by_id[session.id] = session
         return session
 
     def find(self, name: object, csesidx: str, *, project_required: bool = False) -> Session:
         """The living session of that name. Raises RefusedError: 400, 404, or 403 for another's."""
         match = _NAME.fullmatch(name) if isinstance(name, str) else None
-        if match is None or match[2] == "-" or (project_required and not match[1]):
+        if match is None or match[3] == "-" or (project_required and not match[1]):
             raise invalid(f"Invalid resource name: {name!r}.")
-        session = self.find_by_id(match[2], csesidx)
+        session = self.find_by_id(match[3], csesidx)
+        if match[2] and match[2] != session.location:
+            raise RefusedError(404, "NOT_FOUND", f"Session {name} not found.")
         if match[1] and match[1] != session.project_number:
             raise permission_denied()
         return session
 
     def find_by_id(self, session_id: object, csesidx: str) -> Session:
         """As `find`, by the number alone."""
-        if not isinstance(session_id, str) or not session_id.isdecimal():
+        if not isinstance(session_id, str) or not _ID.fullmatch(session_id):
             raise invalid(f"Invalid session id: {session_id!r}.")
         session = self.by_id.get(session_id)
         if session is None or session.deleted:
@@ -150,7 +157,14 @@ class Sessions:
 def is_dash(name: object) -> bool:
     """Whether this name asks for a new session."""
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
-    return match is not None and match[2] == "-"
+    return match is not None and match[3] == "-"
+
+
+def own_id(name: object) -> str:
+    """The id in a session's name, if it is one of the client's own making; the server's are all digits. Else ""."""
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    chosen = match[3] if match else "-"
+    return "" if chosen == "-" or chosen.isdecimal() else chosen
 
 
 def rfc3339(timestamp: float) -> str:

@@ -13,8 +13,10 @@ from typing import Any, Self
 from gbproxy.simulator import control
 from gbproxy.simulator.accounts import Account
 from gbproxy.simulator.answering import Answering
-from gbproxy.simulator.auth import Keys
 from gbproxy.simulator.backend import STREAM, Backend, Reply
+from gbproxy.simulator.editions import EDITIONS, LOCATIONS, edition_of, location_of
+from gbproxy.simulator.gates import BROWSER
+from gbproxy.simulator.keys import Keys
 from gbproxy.simulator.observation import RecordedRequest
 from gbproxy.simulator.script import Action, Element, ElementAction
 from gbproxy.simulator.server import Server
@@ -143,6 +145,8 @@ class Simulator:
                 }
                 values = {**made_up, **values}
             account = Account(**values)
+            if account.edition not in (None, *EDITIONS) or account.location not in (None, *LOCATIONS):
+                raise ValueError(f"no such edition or location: {account.edition}, {account.location}")
             self.accounts[account.csesidx] = account
             return account
 
@@ -191,6 +195,28 @@ class Simulator:
             "CONFIG_ID": account.config_id,
         }
         return values | ({"CA_BUNDLE": str(self.ca_file)} if self.ca_file else {})
+
+    def environment_by_name(self, account: Account | None = None) -> dict[str, str]:
+        """As `environment`, but for the upstream's own host names, with this simulator (which must speak TLS) as the proxy."""
+        if self.ca_file is None:
+            raise ValueError("the upstream's own names need TLS")
+        ours = {name: value for name, value in self.environment(account).items() if not name.endswith("_URL")}
+        return ours | {"PROXY": self.url.replace("https:", "http:", 1)}
+
+    def described(self, account: Account | None = None) -> dict[str, str]:
+        """The account as `ACCOUNTS` takes it, with its edition and location and what its gates may want."""
+        account = account or self.account
+        return {
+            "secure_c_ses": account.secure_c_ses,
+            "host_c_oses": account.host_c_oses,
+            "csesidx": account.csesidx,
+            "config_id": account.config_id,
+            "edition": edition_of(account, self._switches).name,
+            "location": location_of(account, self._switches),
+            "cookies": "; ".join(f"{name}={value}" for name, value in account.cookies.items()),
+            "server_token": account.server_token,
+            "user_agent": BROWSER,
+        }
 
     # What happened
 

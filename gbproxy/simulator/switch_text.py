@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from gbproxy.simulator.switches import SPECS
+from gbproxy.simulator.switches import GROUPS, SPECS
+
+# The first switch of each group -> the group's heading.
+_HEADINGS = {dataclasses.fields(group)[0].name: str(group.__doc__) for group in GROUPS}
 
 
 def parse_setting(setting: str) -> tuple[str, object]:
@@ -24,9 +28,11 @@ def parse_setting(setting: str) -> tuple[str, object]:
 
 
 def describe() -> str:
-    """One paragraph per switch: its values, the default, the fact and how sure it is."""
-    lines = []
+    """One paragraph per switch, under the heading of its group: its values, the default, the fact and how sure it is."""
+    lines: list[str] = []
     for name, spec in SPECS.items():
+        if name in _HEADINGS:
+            lines.append(f"\n# {_HEADINGS[name]}\n" if lines else f"# {_HEADINGS[name]}\n")
         values = "any, e.g. " if spec.metadata["open_ended"] else ""
         values += " | ".join(_shown(value) for value in spec.metadata["values"])
         lines.append(f"{name} = {_shown(spec.default)}\n    values: {values}")

@@ -11,7 +11,8 @@ from typing import Any
 
 from gbproxy.simulator import files
 from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.failures import Script, http_error, json_reply
+from gbproxy.simulator.editions import location_of
+from gbproxy.simulator.failures import INVALID, Script, http_error, json_reply
 from gbproxy.simulator.sessions import (
     RefusedError,
     Session,
@@ -34,6 +35,12 @@ REQUEST_KEYS: Mapping[str, str] = {
     "widgetListSessionFileMetadata": "listSessionFileMetadataRequest",
     "widgetStreamAssist": "streamAssistRequest",
 }
+_ENVELOPE = ("configId", "additionalParams", "experimentIdsForLogging", "location")
+_CREATE_REFUSALS: Mapping[str, Callable[[], RefusedError]] = {
+    "400": lambda: invalid(INVALID),
+    "403": permission_denied,
+    "404": lambda: RefusedError(404, "NOT_FOUND", "Requested entity was not found."),
+}
 _MAX_PAGE = 200
 
 
@@ -42,7 +49,7 @@ def read_envelope(verb: str, body: bytes, account: Account, switches: Switches) 
     value = _json_object(body)
     key = REQUEST_KEYS[verb]
     for name in value:
-        if name not in ("configId", "additionalParams", "experimentIdsForLogging", key):
+        if name not in (*_ENVELOPE, key):
             raise invalid(f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
     if not isinstance(value.get("configId"), str):
         raise invalid("config_id is required.")
@@ -50,6 +57,8 @@ def read_envelope(verb: str, body: bytes, account: Account, switches: Switches) 
         raise invalid("additional_params is required.")
     if not isinstance(value.get(key), dict):
         raise invalid(f"{key} is required.")
+    if value.get("location", location_of(account, switches)) != location_of(account, switches):
+        raise invalid("Invalid value at 'location'.")
     if value["configId"] != account.config_id:
         if verb == "widgetCreateSession" and switches.unknown_config == 401:
             raise RefusedError(401, "UNAUTHENTICATED", "Widget config could not be authenticated.")
@@ -82,14 +91,17 @@ class ControlVerbs:
             self.transient_failures -= 1
             if switches.create_session_transient_status == 500:
                 return http_error(500, "INTERNAL", "Internal error encountered.")
-            raise invalid("Request contains an invalid argument.")
+            raise invalid(INVALID)
+        if switches.create_session != "ok":
+            raise _CREATE_REFUSALS[switches.create_session]()
         described = wanted.get("session", {})
         if not isinstance(described, dict):
             raise invalid("Invalid value at 'create_session_request.session'.")
         for name in ("name", "displayName"):
             if not isinstance(described.get(name, ""), str):
                 raise invalid(f"Invalid value at 'create_session_request.session.{name}'.")
-        session = self._sessions.create(account.csesidx, account.project_number, described.get("displayName", ""))
+        title = described.get("displayName", "")
+        session = self._sessions.create(account, location_of(account, switches), display_name=title)
         return _reply({"session": _described(session, switches)}, switches)
 
     def _delete(self, wanted: JsonObject, account: Account, switches: Switches) -> Script:
@@ -125,9 +137,8 @@ class ControlVerbs:
         return files.upload(self._sessions, session, wanted, switches)
 
     def _list_files(self, wanted: JsonObject, account: Account, switches: Switches) -> Script:
-        del switches
         session = self._sessions.find(wanted.get("name"), account.csesidx)
-        return files.listing(session, str(wanted.get("filter", "")))
+        return files.listing(session, str(wanted.get("filter", "")), switches)
 
 
 def _json_object(body: bytes) -> JsonObject:

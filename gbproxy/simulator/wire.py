@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 HEAD_LIMIT_BYTES = 65_536
 BODY_LIMIT_BYTES = 256 * 1024 * 1024
 _LONGEST_WAIT_S = 3600.0
+_TLS_HANDSHAKE = b"\x16"
 
 
 class PeerLeftError(Exception):
@@ -93,6 +94,14 @@ class Connection:
             assert isinstance(self._socket, ssl.SSLSocket)  # noqa: S101  for the type checker
             self._socket.do_handshake()
         except (OSError, ValueError) as error:
+            raise PeerLeftError from error
+
+    def begins_tls(self, timeout_s: float = 10.0) -> bool:
+        """Whether the first byte that comes, and is left where it is, opens TLS."""
+        try:
+            self._socket.settimeout(timeout_s)
+            return self._socket.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE
+        except OSError as error:
             raise PeerLeftError from error
 
     def read_request(self) -> Request | None:

@@ -11,10 +11,13 @@ import requests
 
 from gbproxy.simulator import Account, Simulator
 
-CLAIMS = {
-    "iss": "https://business.gemini.google",
-    "aud": "https://biz-discoveryengine.googleapis.com",
+HOSTS = {
+    "business": ("https://business.gemini.google", "https://biz-discoveryengine.googleapis.com"),
+    "enterprise": ("https://vertexaisearch.cloud.google", "https://content-discoveryengine.googleapis.com"),
 }
+BROWSER = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 Safari/537.36"
+)
 
 
 def b64(data: bytes) -> str:
@@ -71,16 +74,31 @@ def states_of(elements: list[dict[str, Any]]) -> list[str | None]:
 
 
 class Client:
-    """One account's calls, each over a connection of its own."""
+    """One account's calls, each over a connection of its own. `headers` go with every call of the API, over the usual ones."""
 
     def __init__(self, upstream: Simulator, account: Account | None = None) -> None:
         self.upstream = upstream
         self.account = account or upstream.account
         self.verify: Any = str(upstream.ca_file) if upstream.ca_file else True
+        self.headers: dict[str, str] = {}
         self._token = ""
+
+    @property
+    def edition(self) -> str:
+        return self.account.edition or self.upstream.switches.edition
+
+    @property
+    def location(self) -> str:
+        return self.account.location or self.upstream.switches.location
 
     def cookies(self) -> str:
         return f"__Secure-C_SES={self.account.secure_c_ses}; __Host-C_OSES={self.account.host_c_oses}"
+
+    def pass_all_gates(self) -> None:
+        """Send what any gate may want."""
+        page, _ = HOSTS[self.edition]
+        sent = {"Origin": page, "Referer": f"{page}/", "User-Agent": BROWSER}
+        self.headers = {**sent, "X-Server-Token": self.account.server_token}
 
     def get(self, path: str, **headers: str) -> requests.Response:
         url = self.upstream.url + path
@@ -88,22 +106,25 @@ class Client:
 
     def getoxsrf(self, cookies: str | None = None) -> requests.Response:
         path = f"/auth/getoxsrf?csesidx={self.account.csesidx}"
-        return self.get(path, Cookie=self.cookies() if cookies is None else cookies)
+        more = {name: value for name, value in self.headers.items() if name != "X-Server-Token"}
+        return self.get(path, Cookie=self.cookies() if cookies is None else cookies, **more)
 
-    def key(self) -> tuple[str, bytes]:
-        text = self.getoxsrf().text.strip().removeprefix(")]}'").strip()
+    def key(self, cookies: str | None = None) -> tuple[str, bytes]:
+        text = self.getoxsrf(cookies).text.strip().removeprefix(")]}'").strip()
         value = json.loads(text)
         return value["keyId"], base64.urlsafe_b64decode(value["xsrfToken"] + "==")
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         now = int(self.upstream.now())
         sub = f"csesidx/{self.account.csesidx}"
-        claims = {**CLAIMS, "sub": sub, "iat": now, "exp": now + 300, "nbf": now, **changes}
+        iss, aud = HOSTS[self.edition]
+        claims = {"iss": iss, "aud": aud, "sub": sub, "iat": now, "exp": now + 300, "nbf": now, **changes}
         return {name: value for name, value in claims.items() if value is not None}
 
     def token(self) -> str:
         if not self._token:
-            key_id, key = self.key()
+            further = (f"{name}={value}" for name, value in self.account.cookies.items())
+            key_id, key = self.key("; ".join((self.cookies(), *further)))
             self._token = sign(key, {"alg": "HS256", "typ": "JWT", "kid": key_id}, self.claims())
         return self._token
 
@@ -111,9 +132,15 @@ class Client:
         bare = verb.partition("?")[0].removeprefix("widget")
         key = f"{bare[0].lower()}{bare[1:]}Request"
         body = {"configId": self.account.config_id, "additionalParams": {"token": "-"}, key: request, **envelope}
-        url = f"{self.upstream.url}/v1alpha/locations/global/{verb}"
-        headers = {"Authorization": f"Bearer {token or self.token()}"}
+        return self.post(verb, body, token)
+
+    def post(self, verb: str, body: Any, token: str | None = None, location: str = "") -> requests.Response:
+        url = f"{self.upstream.url}/v1alpha/locations/{location or self.location}/{verb}"
+        headers = {"Authorization": f"Bearer {token or self.token()}", **self.headers}
         return requests.post(url, json=body, headers=headers, timeout=5, verify=self.verify)
+
+    def configuration(self, **fields: Any) -> requests.Response:
+        return self.post("lookupWidgetConfig", {"widgetConfigId": self.account.config_id, **fields})
 
     def create_session(self) -> str:
         response = self.call("widgetCreateSession", {"session": {"name": "", "displayName": ""}})

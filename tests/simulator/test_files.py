@@ -97,7 +97,7 @@ def test_the_listing_filters_by_origin_and_tells_the_full_name(client: Client) -
     client.ask("draw a fox", session)
 
     made = listed(client, session, filter="file_origin_type = AI_GENERATED")
-    sent = listed(client, session, filter="file_origin_type = USER_UPLOADED")
+    sent = listed(client, session, filter="file_origin_type = USER_PROVIDED")
 
     assert [file["fileId"] for file in sent] == [added["fileId"]]
     assert sent[0]["byteSize"] == "14"

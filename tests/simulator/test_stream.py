@@ -10,6 +10,7 @@ from gbproxy.simulator import MAIN_FLOW_VALUES, SWITCH_VALUES, Simulator, Switch
 
 from .client import Client, contents, fragments_of, inner, parse_stream, states_of, text_of
 
+DASH = "collections/default_collection/engines/agentspace-engine/sessions/-"
 QUESTION = '请说明 naïve quoting \\ " and 📊 in one line'
 
 
@@ -83,14 +84,12 @@ def test_a_prompt_can_be_too_long(upstream: Simulator, client: Client) -> None:
 
 
 def test_a_dash_makes_a_session_whose_name_comes_at_the_end(upstream: Simulator, client: Client) -> None:
-    dash = "collections/default_collection/engines/agentspace-engine/sessions/-"
-
-    elements = client.ask("2+2", dash).json()
+    elements = client.ask("2+2", DASH).json()
 
     name = inner(elements[-1])["sessionInfo"]["session"]
     assert upstream.sessions[name.rpartition("/")[2]].turns[0].answer == "2+2 = **4**"
     upstream.set(dash_session="refused")
-    assert client.ask("2+2", dash).status_code == 400
+    assert client.ask("2+2", DASH).status_code == 400
 
 
 def test_a_session_remembers_its_turns(upstream: Simulator, client: Client) -> None:
@@ -145,12 +144,15 @@ def test_the_main_flow_reads_the_same_under_every_value_of_every_switch(name: st
     with Simulator(switches=Switches().changed(**{name: value}), seed=3) as upstream:
         upstream.script(*answer("**Bold** ", "𝄞📊 é 中", "文.\u2028", thoughts=("**Thinking**\n\nHm.\n\n\n",)))
         client = Client(upstream)
+        client.pass_all_gates()
         if name == "getoxsrf" and value == "refreshcookies":
             client.get("/auth/refreshcookies?continue=/", Cookie=client.cookies())
         if name == "create_session_transient" and value:
             client.call("widgetCreateSession", {})
 
-        elements = parse_stream(client.ask(QUESTION, sse=sse))
+        session = DASH if name == "create_session" else None
+        fields = {"toolsSpec": {"toolRegistry": "default_tool_registry"}} if name == "tools_off" else {}
+        elements = parse_stream(client.ask(QUESTION, session, sse=sse, **fields))
 
         expected = "**Bold** 𝄞📊 é 中文.\u2028"
         fragments = fragments_of(elements)
@@ -159,9 +161,9 @@ def test_the_main_flow_reads_the_same_under_every_value_of_every_switch(name: st
         else:
             assert fragments == ["**Bold** ", "𝄞📊 é 中", "文.\u2028"]
         assert states_of(elements)[-1] == "SUCCEEDED"
-        (session,) = upstream.sessions.values()
-        assert session.turns[0].answer == expected
-        assert session.turns[0].query == QUESTION
+        (made,) = upstream.sessions.values()
+        assert made.turns[0].answer == expected
+        assert made.turns[0].query == QUESTION
 
 
 def body(upstream: Simulator, client: Client, *, sse: bool = False, **switches: object) -> bytes:
