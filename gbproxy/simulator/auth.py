@@ -11,24 +11,19 @@ from collections.abc import Mapping
 
 from gbproxy.simulator import renewal
 from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.editions import edition_of, is_of_another_page
-from gbproxy.simulator.failures import Script, html_reply, http_error, redirect
+from gbproxy.simulator.editions import edition_of, host_of, is_of_another_page
+from gbproxy.simulator.failures import UNAUTHENTICATED, Script, html_reply, http_error, redirect
 from gbproxy.simulator.keys import Key, Keys
 from gbproxy.simulator.script import Action, End, Fin, Write, http_head
 from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.wire import Request
 
-BAD_CREDENTIALS = (
-    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie "
-    "or other valid authentication credential. "
-    "See https://developers.google.com/identity/sign-in/web/devconsole-project."
-)
 _PREFIXES = {"newline": ")]}'\n", "bare": ")]}'", "none": "", "spaces": " )]}' \r\n\t "}
 
 
 def unauthenticated() -> Script:
     """401 as Google words it."""
-    return http_error(401, "UNAUTHENTICATED", BAD_CREDENTIALS)
+    return http_error(401, "UNAUTHENTICATED", UNAUTHENTICATED)
 
 
 def getoxsrf(
@@ -56,8 +51,10 @@ def getoxsrf(
 
 def _knows(request: Request, account: Account, switches: Switches) -> bool:
     """Whether this page knows the cookies as this account's, be they stale."""
-    cookies = request.cookies
-    if is_of_another_page(request, edition_of(account, switches)) or not account.owns(cookies.get("__Secure-C_SES")):
+    cookies, edition = request.cookies, edition_of(account, switches)
+    if host_of(request) not in ("", edition.page_host) or is_of_another_page(request, edition):
+        return False
+    if not account.owns(cookies.get("__Secure-C_SES")):
         return False
     if switches.host_c_oses == "required" and cookies.get("__Host-C_OSES") != account.host_c_oses:
         return False
@@ -93,7 +90,7 @@ def _b64_text(data: bytes) -> str:
 _REFUSALS: Mapping[str, Script] = {
     "login": redirect("/login"),
     "account_chooser": redirect("https://auth.business.gemini.google/account-chooser"),
-    "401": http_error(401, "UNAUTHENTICATED", BAD_CREDENTIALS),
+    "401": http_error(401, "UNAUTHENTICATED", UNAUTHENTICATED),
     "403": html_reply(403, "Access Restricted"),
     "html": html_reply(200, "Sign in"),
     "missing_fields": _json_reply(b')]}\'\n{"xsrfToken":"AAECAwQFBgc"}'),

@@ -90,7 +90,7 @@ class Backend:
             return Caller(name, None, refused=True)
         account = self.accounts.get(key.csesidx)
         if account is None or edition_of(account, switches) is not key.edition:
-            return Caller(name, key.csesidx, refused=True)
+            return Caller(name, None, refused=True)
         return Caller(name, key.csesidx, account)
 
     def reply(self, request: Request, caller: Caller, switches: Switches) -> Reply:

@@ -37,6 +37,11 @@ Script = tuple[Action, ...]
 JSON_TYPE = "application/json; charset=UTF-8"
 DOMAIN = "discoveryengine.googleapis.com"
 EXHAUSTED = "Resource has been exhausted (e.g. check quota)."
+UNAUTHENTICATED = (
+    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie "
+    "or other valid authentication credential. "
+    "See https://developers.google.com/identity/sign-in/web/devconsole-project."
+)
 INVALID = "Request contains an invalid argument."
 PROMPT_TOO_LARGE = "PROMPT_TOO_LARGE"
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"

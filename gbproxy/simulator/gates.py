@@ -9,7 +9,7 @@ import re
 
 from gbproxy.simulator.accounts import Account
 from gbproxy.simulator.editions import EDITIONS, SIGN_IN_HOST, edition_of, host_of, is_of_another_page, location_of
-from gbproxy.simulator.failures import INVALID, Script, denied, html_reply
+from gbproxy.simulator.failures import INVALID, UNAUTHENTICATED, Script, denied, html_reply
 from gbproxy.simulator.sessions import RefusedError, invalid, permission_denied
 from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.wire import Request
@@ -51,7 +51,10 @@ def check(request: Request, location: str, account: Account, switches: Switches)
 
     `location` is the one in the path, or "" where none is.
     """
-    if is_of_another_page(request, edition_of(account, switches)):
+    edition = edition_of(account, switches)
+    if host_of(request) not in ("", edition.api_host):
+        raise RefusedError(401, _GOOGLE_WORDS[401], UNAUTHENTICATED)
+    if is_of_another_page(request, edition):
         raise permission_denied()
     if location not in ("", location_of(account, switches)):
         status = int(switches.wrong_location)
@@ -74,4 +77,4 @@ def _check_server_token(sent: str, account: Account, switches: Switches) -> None
             raise permission_denied()
         if status == 400:
             raise invalid(INVALID)
-        raise RefusedError(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
+        raise RefusedError(401, _GOOGLE_WORDS[401], UNAUTHENTICATED)

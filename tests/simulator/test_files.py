@@ -2,12 +2,13 @@
 
 import base64
 import re
+from typing import Any
 
 import pytest
 
-from gbproxy.simulator import Simulator, image_reply, video_reply
+from gbproxy.simulator import SWITCH_VALUES, Simulator, image_reply, video_reply
 
-from .client import Client, contents
+from .client import Client, contents, inner
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -106,6 +107,66 @@ def test_the_listing_filters_by_origin_and_tells_the_full_name(client: Client) -
     assert len(listed(client, session)) == 2
     bad = client.call("widgetListSessionFileMetadata", {"name": session, "filter": "size > 3"})
     assert bad.status_code == 400
+
+
+def test_uploads_may_be_listed_by_their_older_origin(upstream: Simulator, client: Client) -> None:
+    session = client.create_session()
+    upload(client, session)
+    assert [file["fileOriginType"] for file in listed(client, session)] == ["USER_PROVIDED"]
+
+    upstream.set(user_file_origin="USER_UPLOADED")
+
+    assert [file["fileOriginType"] for file in listed(client, session)] == ["USER_UPLOADED"]
+    assert len(listed(client, session, filter="file_origin_type = USER_UPLOADED")) == 1
+    assert listed(client, session, filter="file_origin_type = USER_PROVIDED") == []
+
+
+def test_the_id_of_an_upload_may_stand_in_an_object(upstream: Simulator, client: Client) -> None:
+    upstream.set(added_file="context_file")
+
+    added: dict[str, Any] = dict(upload(client, client.create_session()))
+
+    assert re.fullmatch(r"\d{20}", added["contextFile"]["fileId"])
+    assert "fileId" not in added
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "size_mb", "status"),
+    [
+        ("text/plain", 1, 200),
+        ("text/plain", 1.1, 400),
+        ("audio/mpeg", 3, 200),
+        ("audio/mpeg", 4.1, 400),
+        ("audio/x-wav", 0.1, 400),
+    ],
+)
+def test_files_are_refused_by_size_and_kind(
+    upstream: Simulator, client: Client, mime_type: str, size_mb: float, status: int
+) -> None:
+    assert SWITCH_VALUES["max_file_mb"][0] == 50
+    upstream.set(max_file_mb=1)
+    contents = base64.b64encode(b"x" * int(size_mb * 2**20)).decode()
+    request = {"name": client.create_session(), "mimeType": mime_type, "fileContents": contents}
+
+    response = client.call("widgetAddContextFile", request)
+
+    assert response.status_code == status
+    if mime_type == "audio/x-wav":
+        assert "Unsupported file type: audio/x-wav" in response.json()["error"]["message"]
+
+
+def test_a_file_is_fetched_by_the_name_that_the_answer_itself_told(upstream: Simulator, client: Client) -> None:
+    upstream.set(session_info_name="full")
+    session = client.create_session()
+    elements = client.ask("Please draw a red fox", session).json()
+    file = next(content["file"] for content in contents(elements) if "file" in content)
+    told = inner(elements[-1])["sessionInfo"]["session"]
+
+    path = f"/download/v1alpha/{told}:downloadFile?fileId={file['fileId']}&alt=media"
+    response = client.get(path, Authorization=f"Bearer {client.token()}")
+
+    assert told == f"projects/{client.account.project_number}/locations/global/{session}"
+    assert response.content.startswith(PNG)
 
 
 def generated(client: Client) -> tuple[str, str]:

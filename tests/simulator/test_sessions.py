@@ -160,6 +160,49 @@ def test_the_environment_names_all_that_a_gateway_needs(upstream: Simulator) -> 
     assert upstream.environment()["CSESIDX"] == Account().csesidx
 
 
+# Without a session that was opened before
+
+OWN = "collections/default_collection/engines/agentspace-engine/sessions/a1b2c3-mine"
+
+
+def test_a_session_of_the_clients_own_making_begins_with_its_first_question(
+    upstream: Simulator, client: Client, other: Client
+) -> None:
+    assert client.call("widgetDeleteSession", {"name": OWN}).status_code == 404
+
+    statuses = [client.ask(text, OWN).status_code for text in ("first", "second")]
+
+    assert statuses == [200, 200]
+    assert upstream.sessions["a1b2c3-mine"].queries == ["first", "second"]
+    assert other.ask("third", OWN).status_code == 403
+    assert client.call("widgetGetSession", {"name": "a1b2c3-mine"}).status_code == 200
+    assert client.call("widgetDeleteSession", {"name": OWN}).status_code == 200
+    assert client.ask("fourth", OWN).status_code == 404
+
+
+def test_an_unknown_number_is_no_session_of_ones_own(client: Client) -> None:
+    assert client.ask("first", f"{OWN.rpartition('/')[0]}/12345678901234567890").status_code == 404
+
+
+@pytest.mark.parametrize("status", ["400", "404"])
+def test_a_session_of_ones_own_may_be_refused(upstream: Simulator, client: Client, status: str) -> None:
+    upstream.set(own_session=status)
+
+    assert client.ask("first", OWN).status_code == int(status)
+    assert upstream.sessions == {}
+
+
+@pytest.mark.parametrize("status", ["400", "403", "404"])
+def test_opening_a_session_may_be_refused_where_other_ways_are_open(
+    upstream: Simulator, client: Client, status: str
+) -> None:
+    upstream.set(create_session=status)
+
+    assert client.call("widgetCreateSession", {}).status_code == int(status)
+    assert client.ask("first", f"{OWN.rpartition('/')[0]}/-").status_code == 200
+    assert client.ask("first", OWN).status_code == 200
+
+
 # What a test can see and change
 
 
