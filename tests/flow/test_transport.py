@@ -64,6 +64,18 @@ def test_a_certificate_for_another_name_is_refused() -> None:
     assert reply.status == 502
 
 
+@streamed_or_not
+def test_the_upstream_is_reached_by_its_own_names_through_a_proxy(stream: bool) -> None:
+    with Simulator(tls=True) as upstream:
+        with in_process(upstream.environment_by_name()) as gateway:
+            reply = gateway.ask("2+2", stream=stream)
+
+        hosts = {request.name: request.headers["Host"] for request in upstream.requests}
+    assert reply.text == "2+2 = **4**"
+    assert hosts["getoxsrf"] == "business.gemini.google"
+    assert hosts["widgetStreamAssist"] == "biz-discoveryengine.googleapis.com"
+
+
 def test_connections_are_used_again(gateway: Served, upstream: SharedUpstream) -> None:
     for _ in range(8):
         assert gateway.ask().status == 200

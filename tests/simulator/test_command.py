@@ -15,6 +15,7 @@ import requests
 
 from gbproxy.simulator import SWITCH_VALUES
 from gbproxy.simulator.command import main
+from gbproxy.simulator.switches import GROUPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +67,17 @@ def test_every_switch_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
     listed = capsys.readouterr().out
     assert all(f"{name} = " in listed for name in SWITCH_VALUES)
+    assert listed.count("\n# ") + listed.startswith("# ") == len(GROUPS)
     assert "whether one key may sign several tokens (unknown)" in listed
+
+
+def test_an_account_may_be_of_another_edition() -> None:
+    with running("--account", "csesidx=42,edition=enterprise,location=eu,server_token=CAMSabc") as (_, ready):
+        account = ready["account"]
+        page = f"{ready['url']}/eu/home/cid/{account['config_id']}?csesidx=42"
+
+        assert (account["edition"], account["location"], account["server_token"]) == ("enterprise", "eu", "CAMSabc")
+        assert "Gemini Enterprise" in requests.get(page, timeout=5).text
 
 
 @pytest.mark.parametrize(
@@ -77,6 +88,8 @@ def test_every_switch_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ["--set", "gzip=perhaps"],
         ["--set", "control_delay_s=soon"],
         ["--account", "csesidx=1,password=x"],
+        ["--account", "csesidx=1,edition=starter"],
+        ["--set", "tools_off=canvas"],
         ["--script", "/nowhere/at/all.json"],
     ],
 )

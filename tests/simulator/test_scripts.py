@@ -374,6 +374,11 @@ def test_an_empty_body_is_empty(upstream: Simulator, client: Client) -> None:
         (sim.policy_violation(), ["SKIPPED"], ""),
         (sim.banned_phrase("foo"), ["SKIPPED"], ""),
         (sim.thoughts_only(), ["IN_PROGRESS", "SUCCEEDED"], ""),
+        (sim.prompt_too_large(in_stream=True), [None], ""),
+        (sim.quota_exceeded(in_stream=True), [None], ""),
+        (sim.blocked("So ", verdict="REVIEW"), ["IN_PROGRESS", "IN_PROGRESS", "SUCCEEDED"], "So "),
+        (sim.connector_errors("So "), ["IN_PROGRESS", "IN_PROGRESS", "SUCCEEDED"], "So "),
+        (sim.connector_errors(), ["IN_PROGRESS", "FAILED"], ""),
         (
             (Thought("**X**\n", flagged=False), Text("y"), sim.Final(state=""), End()),
             [*["IN_PROGRESS"] * 2, None],
@@ -403,6 +408,50 @@ def test_in_stream_errors_carry_googles_object(upstream: Simulator, client: Clie
     assert error["details"][0]["reason"] == "LLM_OVERLOADED"
 
 
+@pytest.mark.parametrize(
+    ("script", "status", "word", "reason"),
+    [
+        (sim.prompt_too_large(), 400, "INVALID_ARGUMENT", "PROMPT_TOO_LARGE"),
+        (sim.quota_exceeded(), 403, "PERMISSION_DENIED", "QUOTA_EXCEEDED"),
+        (sim.quota_exceeded(400, "FAILED_PRECONDITION"), 400, "FAILED_PRECONDITION", "QUOTA_EXCEEDED"),
+    ],
+)
+def test_a_reason_may_say_what_neither_status_nor_message_does(
+    upstream: Simulator, client: Client, script: Any, status: int, word: str, reason: str
+) -> None:
+    upstream.script(*script)
+
+    response = client.ask("x")
+
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["status"]) == (status, status, word)
+    assert [detail["reason"] for detail in error["details"]] == [reason]
+
+
+def test_a_verdict_says_where_the_violation_stood(upstream: Simulator, client: Client) -> None:
+    upstream.set(suggestions=False)
+    upstream.script(*sim.policy_violation(source="ATTACHMENT", verdict="QUARANTINE"))
+    upstream.script(*sim.blocked("x", source="SYSTEM"))
+
+    skipped, blocked = (
+        [inner(element)["answer"].get("customerPolicyEnforcementResult", {}) for element in client.ask("x").json()]
+        for _ in range(2)
+    )
+
+    assert [(each["verdict"], each["violationSource"]) for each in skipped] == [("QUARANTINE", "ATTACHMENT")]
+    assert [each for each in blocked if each] == [{"verdict": "BLOCK", "violationSource": "SYSTEM"}]
+
+
+def test_every_answer_may_tell_a_verdict_and_connectors_that_failed(upstream: Simulator, client: Client) -> None:
+    upstream.set(verdict="WATCH_CLOSELY", connector_errors=True)
+
+    elements = [inner(element) for element in client.ask("2+2").json()]
+
+    assert elements[-1]["answer"]["customerPolicyEnforcementResult"] == {"verdict": "WATCH_CLOSELY"}
+    (errors,) = [element["connectorAuthErrors"] for element in elements if "connectorAuthErrors" in element]
+    assert set(errors[0]) == {"dataConnector", "errorMessage"}
+
+
 def test_a_violation_says_what_was_violated(upstream: Simulator, client: Client) -> None:
     upstream.script(*sim.policy_violation(violation="Jailbreak."))
     upstream.script(*sim.banned_phrase("foo", "bar"))
@@ -428,6 +477,8 @@ def test_a_violation_says_what_was_violated(upstream: Simulator, client: Client)
         ([{"action": "overloaded"}], sim.overloaded()),
         ([{"action": "cut_after", "count": 1, "script": [{"action": "text", "text": "a"}]}], (Text("a"), Fin())),
         ([{"action": "banned_phrase", "phrases": ["x"]}], sim.banned_phrase("x")),
+        ([{"action": "fields", "response": {"a": 1}}], (sim.Fields({"a": 1}),)),
+        ([{"action": "connector_errors", "texts": ["x"]}], sim.connector_errors("x")),
         ([{"action": "skipped", "banned_phrases": ["x"]}], (sim.Skipped(banned_phrases=("x",)),)),
     ],
 )
