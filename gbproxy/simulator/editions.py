@@ -1,6 +1,6 @@
 """The two editions: their pages, where they sign in, and their APIs; and which of them a request speaks of.
 
-Source: docs/upstream.md, editions and locations. A request is made "by name" when its Host is one of Google's, as it is
+Source: docs/upstream.md, editions and hosts. A request is made "by name" when its Host is one of Google's, as it is
 through this simulator's own proxy; under the simulator's own address all hosts are one.
 """
 

@@ -1,6 +1,6 @@
 """What a call must bring beside its token: the user agent, the page it came from, the location, the server token.
 
-Source: docs/upstream.md, editions and locations; gates.
+Source: docs/upstream.md, editions and hosts; gates.
 """
 
 from __future__ import annotations

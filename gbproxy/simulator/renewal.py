@@ -4,7 +4,7 @@ One hop is refreshcookies alone, which renews all. Of several, refreshcookies re
 leads on (and wants its own cookie back from hop to hop, as from a browser), and the last is /auth/setocookie of the page's
 host: the only place that can set `__Host-C_OSES`.
 
-Source: docs/upstream.md, renewal over several hops.
+Source: docs/upstream.md, token (renewal).
 """
 
 from __future__ import annotations
