@@ -28,6 +28,7 @@ _BEGINNING = re.compile(
 )
 _LINE = re.compile(r"[^\r\n]*+")
 _END = re.compile(r"\r?\n|\r|\Z")
+_WORDS_OF_A_HEADER = 4
 _SET = "set-cookie"
 _OF_REQUESTS = frozenset({
     ":authority", ":method", ":path", "host", "accept", "authorization", "cookie", "referer", "user-agent",
@@ -89,7 +90,7 @@ def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], in
 def _headers(text: str, at: int, budget: Budget) -> Iterator[tuple[str, str, int]]:
     """Name in lower case, value and end of each header from `at` on; the name is empty for a request's line."""
     while at < len(text):
-        budget.spend(2)
+        budget.spend(_WORDS_OF_A_HEADER)
         line_end = _matched(_LINE, text, at)
         if request := _REQUEST_LINE.match(text, at):
             yield "", request[1], line_end

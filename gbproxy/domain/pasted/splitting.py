@@ -24,7 +24,7 @@ _OPENING = re.compile(
 )
 _JSON = re.compile(r"\{\s*+[\"}]|\[\s*+[{\]]")
 _OBJECT = re.compile(
-    r"[\[\s]*+\{\s*+(?:'[^'\r\n]{1,64}+'|[\w$]{1,64}+)\s*+:"
+    r"[\[\s]{0,64}+\{\s*+(?:'[^'\r\n]{1,64}+'|[\w$]{1,64}+)\s*+:"
 )  # JavaScript's or Python's, which JSON is not
 _WORDS_OF_A_PIECE = 8
 _DEPTH = 100  # a HAR file has ten
@@ -49,6 +49,7 @@ class _Paste:
         self._broken: list[Doubt] = []
         self._broken_to = 0  # what lies before is within broken JSON
         self._counted = (0, 1)  # a place, and its line
+        self._line_end = -1  # of the line that is read: several pieces may stand in it
 
     def clues(self) -> Iterator[Clue]:
         run: list[Clue] = []
@@ -80,12 +81,15 @@ class _Paste:
             found, end = headers.read(self._text, at, self._site, self._budget)
             if end > at:
                 return found, end
-        line_end = self._end(_LINE, at)
+        if at >= self._line_end:
+            self._line_end = self._end(_LINE, at)
+        line_end = self._line_end
         opening = _OPENING.search(self._text, at, line_end)
         while opening is not None:
             piece = self._behind(opening)
             if piece is not None:
                 return piece
+            self._budget.spend(1 if opening["bracket"] else _WORDS_OF_A_PIECE)
             opening = _OPENING.search(self._text, opening.end(), line_end)
         return [lines.read(self._text[at:line_end], self._site)], line_end
 
