@@ -28,7 +28,7 @@ _JARS = ("cookies", "cookie", "Cookie", "Request Cookies")
 _KEYS = frozenset(
     {"url", *_JARS, *cookies.NAMES.split("|"), *(key for spellings in _SPELLINGS.values() for key in spellings)}
 )
-_WORDS_OF_AN_ACCOUNT = 10
+_WORDS_OF_AN_ACCOUNT = 30
 _DEPTH = 4  # how deep accounts and cookies lie in other objects
 
 
