@@ -24,7 +24,7 @@ def is_doubtful(answer: Mapping[str, Any]) -> bool:
 def warnings(answer: Mapping[str, Any]) -> Iterator[str]:
     """What was to be expected in the paste and is not among what was found."""
     for warning in answer.get("warnings") or ():
-        yield f"Warning: {sentence(cell(warning))}"
+        yield f"Warning: {cell(warning)}"
 
 
 def lines(found: Mapping[str, Any], *, dry_run: bool) -> Iterator[str]:
