@@ -169,15 +169,15 @@ def test_cookies_of_two_requests_are_never_put_together(office: Office) -> None:
 WITHOUT_COOKIES = {
     "copy as fetch": (
         'fetch("https://business.gemini.google/auth/getoxsrf?csesidx=123", {\n  "credentials": "include"\n});',
-        "line 1: there stand neither",
+        "line 1: no __Secure-C_SES stands there",
     ),
-    "sanitized har": (captures.text("chrome-sanitized.har").replace("548217093", "123"), "line 1: there stand neither"),
-    "no cookie of the page": (renewal(123, "x").replace("__Secure-C_SES", "NID"), "line 1: there stand neither"),
+    "sanitized har": (captures.text("chrome-sanitized.har").replace("548217093", "123"), "line 1: no __Secure-C_SES stands there"),
+    "no cookie of the page": (renewal(123, "x").replace("__Secure-C_SES", "NID"), "line 1: no __Secure-C_SES stands there"),
     "blacked out": (renewal(123, "[redacted]"), "line 1: a value there is none"),
     "cut off": ("https://business.gemini.google/home/cid/c-1?csesidx=123\n\nCookie: __Secure-C_SES=", "line 3: a value"),
     "other cookies": (
         '{"csesidx": 123, "cookies": [{"name": "NID", "value": "1", "domain": ".google.com"}]}',
-        "line 1: there stand neither",
+        "line 1: no __Secure-C_SES stands there",
     ),
     "a form that nobody knows": (
         "__Secure-C_SES is CSE_new\nhttps://business.gemini.google/home/cid/c-1?csesidx=123", "line 1: the name of",
@@ -231,7 +231,7 @@ def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(off
         ('[{"secure_c_ses": "CSE.a", "csesidx": "1", "config_id": "c"},\n]', "begins in line 1 is broken in line 2"),
         ('x\n{"secure_c_ses": "CSE.a" "csesidx": "1"}', "begins in line 2 is broken in line 2"),
         ('{"cookies": [\n{"name": "NID",', "begins in line 1 is broken in line 2"),
-        ("Cookie: NID=1", "line 1: there stand neither"),
+        ("Cookie: NID=1", "line 1: no __Secure-C_SES stands there"),
     ],
 )
 def test_json_that_is_broken_is_called_broken_with_its_line(office: Office, text: str, said: str) -> None:

@@ -227,7 +227,7 @@ def test_a_paste_whose_cookies_could_not_be_read_is_no_success(accounts: Account
     beside = accounts("import", stdin=f'{whole.replace("548217093", "77")}\n[{{"broken": 1}},\n{{')
 
     assert told.status == 1
-    assert told.out.startswith("team@example.com: as it was\nWarning: line 1: there stand neither __Secure-C_SES nor")
+    assert told.out.startswith("team@example.com: as it was\nWarning: line 1: no __Secure-C_SES stands there")
     assert [warning[:6] for warning in json.loads(as_json.out)["warnings"]] == ["line 1"]
     assert (beside.status, beside.out.splitlines()[0]) == (0, "team@example.com: renewed")
     assert "the JSON that begins in line" in beside.out

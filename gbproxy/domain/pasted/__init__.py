@@ -22,6 +22,9 @@ MAX_CHARS = 8 * 1024 * 1024
 """The longest text. A HAR of the few requests that matter has some hundred thousand characters."""
 
 
+_LOOKED_AT = 1024
+
+
 def find(text: str, url: str | None = None, site: Site | None = None) -> Found:
     """The accounts that a paste tells of, whole or in part; `url`: the page's address, if it was given apart.
 
@@ -34,6 +37,8 @@ def find(text: str, url: str | None = None, site: Site | None = None) -> Found:
             f"the text is longer than {MAX_CHARS} characters: paste only the requests of the Gemini Business page",
             param="text",
         )
+    if text.count("\0", 0, _LOOKED_AT) > min(len(text), _LOOKED_AT) // 4:
+        raise BadRequest("the text is UTF-16 that was read as something else: save it as UTF-8", param="text")
     address = _address(url, site) if url is not None and url.strip() else Clue()
     found = accounts([*clues(text, site, Budget(len(text))), address])
     if not found:

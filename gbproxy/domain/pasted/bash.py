@@ -20,6 +20,7 @@ _PIECES = rf"{_ANSI_C}|{_SINGLE}|{_DOUBLE}|\\\r\n|\\.|[^\s'\"\\;&|$]++|\$|\\"
 _WORD = re.compile(rf"(?:{_PIECES})++", re.DOTALL)
 _PIECE = re.compile(_PIECES, re.DOTALL)
 _LINE = re.compile(r"[^\r\n]*+")
+_CUT_COOKIE = re.compile(r"[^;=\s]++=[^;]*+\Z")  # the last value of a cut header is cut too
 _BETWEEN = re.compile(r"(?:[ \t]++|\\\r?\n)*+")
 _IN_DOUBLE = re.compile(r'\\([\\"$`])|\\\r?\n|"')  # the last is the end of the quote
 _IN_ANSI_C = re.compile(
@@ -40,10 +41,11 @@ def words(text: str, at: int, budget: Budget) -> tuple[list[str], int]:
         if word is None:
             return found, at
         budget.spend()
-        found.append(_decoded(text[at : min(word.end(), at + WORD_CHARS)]))
+        decoded = _decoded(text[at : min(word.end(), at + WORD_CHARS)])
         if word.end() == len(text) and not _is_closed(word[0]):
             budget.waste(len(text) - at)
-            return found, _end(_LINE, text, at)
+            return [*found, _CUT_COOKIE.sub("", decoded)], _end(_LINE, text, at)
+        found.append(decoded)
         at = word.end()
 
 

@@ -105,7 +105,7 @@ def _from_jar(request: Request, headers: Iterable[tuple[str, str]]) -> Clue:
         if name in ("cookie", "set-cookie"):
             pairs += cookies.split(value)
     clue = from_cookies(pairs)
-    return clue if clue.cookies or clue.doubt else clue.doubted("bare")
+    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
 
 
 def from_address(url: str, site: Site) -> Clue:
@@ -134,7 +134,7 @@ def from_authorization(value: str) -> Clue:
 def from_cookie_header(value: str) -> Clue:
     """The account's cookies of a `Cookie` header's value; a doubt when there are none."""
     clue = from_cookies(cookies.split(value))
-    return clue if clue.cookies or clue.doubt else clue.doubted("bare")
+    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
 
 
 def from_cookies(pairs: Iterable[tuple[str, str]]) -> Clue:

@@ -10,8 +10,8 @@ Kind = Literal["bare", "damaged", "unread", "mixed", "json"]
 of one in a text that is no known form; those of several jars in one list; JSON that is broken."""
 
 _SAID = {
-    "bare": "there stand neither __Secure-C_SES nor __Host-C_OSES, where they were to be expected: the browser's Copy as "
-    "fetch and a sanitized HAR leave them out; copy the request as cURL",
+    "bare": "no __Secure-C_SES stands there, where it was to be expected: the browser's Copy as fetch and a sanitized HAR "
+    "leave the cookies out; copy the request as cURL",
     "damaged": "a value there is none that __Secure-C_SES or __Host-C_OSES can have: it is cut off, blacked out or damaged",
     "unread": "the name of a cookie stands there, but its value could not be read: paste it as name=value, or copy the "
     "request as cURL",

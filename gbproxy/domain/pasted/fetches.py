@@ -37,6 +37,8 @@ def read(text: str, at: int, budget: Budget) -> tuple[Request | None, int]:
         end = token.end()
         match token.lastgroup:
             case "string" | "word":
+                if token.lastgroup == "string" and not _is_closed(token[0]):
+                    break  # cut off, and so is the value
                 last = _decoded(token[0][:WORD_CHARS]) if token.lastgroup == "string" else token[0]
                 if url is None:
                     url = last
@@ -46,8 +48,6 @@ def read(text: str, at: int, budget: Budget) -> tuple[Request | None, int]:
                     body += f'"configId":"{last}"'
                 elif name:
                     headers.append((_HEADERS.get(name, name), last))
-                if token.lastgroup == "string" and not _is_closed(token[0]):
-                    break
             case "colon":
                 name = last.lower()
             case "comma":

@@ -24,7 +24,9 @@ def of(clues: Sequence[Clue], drafts: Sequence[Clue]) -> Iterator[str]:
     yield from islice(dict.fromkeys(_doubts(clues, drafts)), _MOST)
     taken = {draft.cookies.secure_c_ses for draft in drafts}
     loose = [clue.cookies for clue in clues if clue.csesidx is None and clue.cookies.secure_c_ses]
-    if loose and loose[-1].secure_c_ses not in taken:
+    left_out = [jar for jar in loose if jar.secure_c_ses not in taken]
+    # Of those of one account the last count.
+    if left_out and (loose[-1] in left_out or not any(draft.csesidx for draft in drafts)):
         yield _SEVERAL_JARS
     if _lacks_a_second(clues, drafts):
         yield _LONE_SECOND
