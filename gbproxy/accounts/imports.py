@@ -21,7 +21,8 @@ class Import:
     """What became of an account that was found. No secret is in it.
 
     `id`: None where there is none (yet). `found`: the fields with a value. `missing`: those that nobody has a value for.
-    `wrong`: why a value cannot be, by field. `reason`: why nothing was done, where the fields do not say it.
+    `wrong`: why a value cannot be, by field. `reason`: why nothing was done, where the fields do not say it. `warning`: what
+    was not taken, or was taken away, though it was done.
     """
 
     result: Result
@@ -33,11 +34,13 @@ class Import:
     missing: tuple[str, ...]
     wrong: dict[str, str]
     reason: str | None = None
+    warning: str | None = None
 
 
 def bring_in(roster: Roster, found: Iterable[FoundAccount], *, dry_run: bool = False) -> Sequence[Import]:
     """Store what is whole and new, and renew what is known; of a known account, what was not found is kept.
 
+    Its two cookies are a pair: a new first one is never kept with the old second. What was written down as disabled is so here.
     An account is known by csesidx and config id, by a csesidx that only one has, or by its name. `dry_run`: nothing is
     stored, and the answer is the same. Raises StorageUnavailable.
     """
@@ -81,8 +84,8 @@ class _Importer:
 
     def _created(self, account: FoundAccount) -> Import:
         name = self._free_name(account.name or f"account-{account.values['csesidx']}")
-        given = {**account.values, "name": name}
-        credential = (given["csesidx"], given["secure_c_ses"])
+        given = {**account.values, "name": name, "is_active": not account.is_disabled}
+        credential = (account.values["csesidx"], account.values["secure_c_ses"])
         if credential in self._credentials:
             raise Conflict("this account is in the text twice")
         if self._dry_run:
@@ -95,11 +98,26 @@ class _Importer:
         return _told("created", account, None, name=name, id_=created)
 
     def _renewed(self, record: AccountRecord, account: FoundAccount) -> Import:
-        if not self._roster.try_change(record.id, account.values):
-            return _told("unchanged", account, record)
+        values, warning = self._with_the_pair(record, account.values)
+        is_to_end = account.is_disabled and record.is_active
+        if not self._roster.try_change(record.id, values) and not is_to_end:
+            return _told("unchanged", account, record, warning=warning)
         if not self._dry_run:
-            self._roster.change(record.id, account.values)
-        return _told("changed", account, record)
+            self._roster.change(record.id, {**values, "is_active": False} if is_to_end else values)
+        return _told("changed", account, record, warning=warning)
+
+    def _with_the_pair(self, record: AccountRecord, values: dict[str, str]) -> tuple[dict[str, object], str | None]:
+        """What is to be changed, and what is to be said of a cookie that was found without the other."""
+        is_first, is_second = "secure_c_ses" in values, "host_c_oses" in values
+        if is_second and not is_first:
+            return {name: value for name, value in values.items() if name != "host_c_oses"}, _told_of(
+                record, _LONE_SECOND
+            )
+        if is_first and not is_second and self._roster.try_change(record.id, {"secure_c_ses": values["secure_c_ses"]}):
+            # Whether the account had one is not for this room to know: nothing is changed where it had none.
+            had_second = self._roster.try_change(record.id, {"host_c_oses": ""})
+            return {**values, "host_c_oses": ""}, _told_of(record, _SECOND_TAKEN_AWAY) if had_second else None
+        return dict(values), None
 
     def _free_name(self, name: str) -> str:
         names = (name if number == 1 else f"{name[:120]}-{number}" for number in count(1))
@@ -114,6 +132,7 @@ def _told(
     name: str | None = None,
     id_: str | None = None,
     reason: str | None = None,
+    warning: str | None = None,
 ) -> Import:
     return Import(
         result=result,
@@ -125,4 +144,16 @@ def _told(
         missing=account.missing if record is None else (),
         wrong=account.wrong,
         reason=reason,
+        warning=warning,
     )
+
+
+_SECOND_TAKEN_AWAY = (
+    "has the new __Secure-C_SES without a __Host-C_OSES, as none was found with it and the old one belongs to the old cookie: "
+    "if the browser has one, copy both"
+)
+_LONE_SECOND = "keeps its cookies: a __Host-C_OSES was found without the __Secure-C_SES that it belongs to; copy both"
+
+
+def _told_of(record: AccountRecord, said: str) -> str:
+    return f"{record.name} {said}"

@@ -13,7 +13,7 @@ import gevent
 from flask import Blueprint, Response, jsonify
 
 from gbproxy.accounts import Import, Roster, bring_in
-from gbproxy.domain.pasted import OPTIONAL, WHERE, FoundAccount, Site, find
+from gbproxy.domain.pasted import OPTIONAL, WHERE, Found, Site, find
 from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.web.body import json_body
 
@@ -32,12 +32,12 @@ def blueprint(roster: Roster, site: Site, check_key: Callable[[], None]) -> Blue
         found = gevent.get_hub().threadpool.apply(_find, (text, url, site))
         if isinstance(found, GatewayError):
             raise found
-        return jsonify(_answer(bring_in(roster, found, dry_run=dry_run), dry_run))
+        return jsonify(_answer(bring_in(roster, found, dry_run=dry_run), found.warnings, dry_run))
 
     return bp
 
 
-def _find(text: str, url: str, site: Site) -> Sequence[FoundAccount] | GatewayError:
+def _find(text: str, url: str, site: Site) -> Found | GatewayError:
     """As `find`; an error is given back, because gevent prints what a thread of its pool raises."""
     try:
         return find(text, url, site)
@@ -52,23 +52,27 @@ def _text(body: dict[str, Any], field: str) -> str:
     return value
 
 
-def _answer(imports: Sequence[Import], dry_run: bool) -> dict[str, Any]:
+def _answer(imports: Sequence[Import], warnings: Sequence[str], dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
-        "found": [
-            {
-                **asdict(each),
-                "missing": [_place(field) for field in each.missing],
-                "wrong": [{"field": field, "reason": reason} for field, reason in each.wrong.items()],
-            }
-            for each in imports
-        ],
+        "found": [_entry(each) for each in imports],
         "created": [each.name for each in imports if each.result == "created"],
         "changed": [each.name for each in imports if each.result == "changed"],
         "missing": [
             {"name": each.name, "csesidx": each.csesidx, **_place(field)} for each in imports for field in each.missing
         ],
+        "warnings": [*warnings, *(each.warning for each in imports if each.warning)],
     }
+
+
+def _entry(each: Import) -> dict[str, Any]:
+    told = {
+        **asdict(each),
+        "missing": [_place(field) for field in each.missing],
+        "wrong": [{"field": field, "reason": reason} for field, reason in each.wrong.items()],
+    }
+    del told["warning"]  # stands with those about the whole text
+    return told
 
 
 def _place(field: str) -> dict[str, Any]:

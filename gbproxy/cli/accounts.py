@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -96,16 +97,24 @@ def _import(admin: Admin, options: argparse.Namespace) -> int:
     if not shown(answer, options):
         for account in found:
             say("\n".join(imported.lines(account, dry_run=options.dry_run)))
-    return 0 if found and all(map(imported.is_good, found)) else 1
+        for warning in imported.warnings(answer):
+            say(warning)
+    return 0 if found and all(map(imported.is_good, found)) and not imported.is_doubtful(answer) else 1
 
 
 def _to_import(files: list[Path]) -> str:
     if not files:
         return asking.pasted("Paste what the browser gave")
     try:
-        return "\n".join(path.read_text("utf-8-sig") for path in files)
+        return "\n".join(_decoded(path.read_bytes()) for path in files)
     except (OSError, ValueError) as error:
         raise CannotBegin(f"a file cannot be read: {error}") from error
+
+
+def _decoded(content: bytes) -> str:
+    """A file's text: UTF-8, or the UTF-16 that Windows' programs write, which its first two bytes tell."""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return content.decode(encoding)
 
 
 def _check(admin: Admin, options: argparse.Namespace) -> int:

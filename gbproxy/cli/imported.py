@@ -16,6 +16,17 @@ def is_good(found: Mapping[str, Any]) -> bool:
     return found.get("result") in _GOOD
 
 
+def is_doubtful(answer: Mapping[str, Any]) -> bool:
+    """Whether nothing has come of a paste in which something was to be expected."""
+    return bool(answer.get("warnings")) and not (answer.get("created") or answer.get("changed"))
+
+
+def warnings(answer: Mapping[str, Any]) -> Iterator[str]:
+    """What was to be expected in the paste and is not among what was found."""
+    for warning in answer.get("warnings") or ():
+        yield f"Warning: {cell(warning)}"
+
+
 def lines(found: Mapping[str, Any], *, dry_run: bool) -> Iterator[str]:
     """About one account."""
     result = cell(found.get("result"))

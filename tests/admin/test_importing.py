@@ -12,6 +12,8 @@ from gbproxy.domain.pasted import MAX_ACCOUNTS, MAX_CHARS
 from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, Office
 from tests.serving import KEY, Reply
 from tests.unit.pasted import browsers, captures
+from tests.unit.pasted.forms import ANNA as PERSON
+from tests.unit.pasted.forms import FORMS
 
 PATH = "/api/admin/accounts/import"
 OXSRF = "https://business.gemini.google/auth/getoxsrf?csesidx="
@@ -65,6 +67,7 @@ def test_a_paste_that_has_all_becomes_an_account(office: Office, name: str) -> N
         "created": ["account-548217093"],
         "changed": [],
         "missing": [],
+        "warnings": [],
     }
     assert held(office, "account-548217093") == {**captures.COOKIES, "config_id": captures.IDS["config_id"]}
 
@@ -99,14 +102,166 @@ def test_a_dry_run_says_the_same_and_stores_nothing(office: Office) -> None:
     assert office.names() == ["anna", "team@example.com"]
 
 
+def pair(office: Office, name: str) -> tuple[str | None, str | None]:
+    account = held(office, name)
+    return account["secure_c_ses"], account["host_c_oses"]
+
+
 def test_new_cookies_renew_the_account_of_their_sign_in_and_keep_the_rest(office: Office) -> None:
     office.add(ANNA)
     office.add(BEN)
 
-    answer = imported(office, renewal(ANNA["csesidx"], "CSE.new"))
+    answer = imported(office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"))
 
-    assert (answer["changed"], answer["missing"]) == (["anna"], [])
-    assert held(office, "anna") == {"secure_c_ses": "CSE.new", "host_c_oses": ANNA["host_c_oses"], "config_id": "c-1"}
+    assert (answer["changed"], answer["missing"], answer["warnings"]) == (["anna"], [], [])
+    assert held(office, "anna") == {"secure_c_ses": "CSE.new", "host_c_oses": "COS.new", "config_id": "c-1"}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_new_first_cookie_is_never_kept_with_the_old_second(office: Office, dry_run: bool) -> None:
+    office.add(ANNA)
+
+    answer = imported(office, renewal(ANNA["csesidx"], "CSE.new"), dry_run=dry_run)
+
+    assert answer["changed"] == ["anna"]
+    assert ["anna has the new __Secure-C_SES without a __Host-C_OSES" in each for each in answer["warnings"]] == [True]
+    assert pair(office, "anna") == ((COOKIE, ANNA["host_c_oses"]) if dry_run else ("CSE.new", None))
+
+
+def test_the_same_first_cookie_keeps_its_second(office: Office) -> None:
+    office.add(ANNA)
+
+    answer = imported(office, renewal(ANNA["csesidx"], COOKIE))
+
+    assert [each["result"] for each in answer["found"]] == ["unchanged"]
+    assert (answer["warnings"], pair(office, "anna")) == ([], (COOKIE, ANNA["host_c_oses"]))
+
+
+def test_an_account_without_a_second_cookie_is_renewed_without_a_warning(office: Office) -> None:
+    office.add(BEN)
+
+    answer = imported(office, renewal(BEN["csesidx"], "CSE.new"))
+
+    assert (answer["changed"], answer["warnings"], pair(office, "ben")) == (["ben"], [], ("CSE.new", None))
+
+
+def test_a_second_cookie_alone_renews_nothing_and_is_told(office: Office) -> None:
+    office.add(ANNA)
+    text = json.dumps({"csesidx": ANNA["csesidx"], "host_c_oses": "COS.new"})
+
+    answer = imported(office, text)
+
+    assert [each["result"] for each in answer["found"]] == ["unchanged"]
+    assert ["anna keeps its cookies" in each for each in answer["warnings"]] == [True]
+    assert pair(office, "anna") == (COOKIE, ANNA["host_c_oses"])
+
+
+def test_cookies_of_two_requests_are_never_put_together(office: Office) -> None:
+    older = renewal(77, "CSE.old; __Host-C_OSES=COS.old")
+
+    answer = imported(office, f"{older}\n{renewal(77, 'CSE.new')}\n{json.dumps({'csesidx': 77, 'config_id': 'c-7'})}")
+
+    assert answer["created"] == ["account-77"]
+    assert pair(office, "account-77") == ("CSE.new", None)
+    assert ["a __Host-C_OSES was left out" in each for each in answer["warnings"]] == [True]
+
+
+WITHOUT_COOKIES = {
+    "copy as fetch": (
+        'fetch("https://business.gemini.google/auth/getoxsrf?csesidx=123", {\n  "credentials": "include"\n});',
+        "line 1: no __Secure-C_SES stands there",
+    ),
+    "sanitized har": (captures.text("chrome-sanitized.har").replace("548217093", "123"), "line 1: no __Secure-C_SES stands there"),
+    "no cookie of the page": (renewal(123, "x").replace("__Secure-C_SES", "NID"), "line 1: no __Secure-C_SES stands there"),
+    "blacked out": (renewal(123, "[redacted]"), "line 1: a value there is none"),
+    "cut off": ("https://business.gemini.google/home/cid/c-1?csesidx=123\n\nCookie: __Secure-C_SES=", "line 3: a value"),
+    "other cookies": (
+        '{"csesidx": 123, "cookies": [{"name": "NID", "value": "1", "domain": ".google.com"}]}',
+        "line 1: no __Secure-C_SES stands there",
+    ),
+    "a form that nobody knows": (
+        "__Secure-C_SES is CSE_new\nhttps://business.gemini.google/home/cid/c-1?csesidx=123", "line 1: the name of",
+    ),
+    "a name in words": (
+        "https://business.gemini.google/home/cid/c-1?csesidx=123\nmy __Secure-C_SES -> CSE.x", "line 2: the name of a cookie",
+    ),
+    "broken json": (
+        '{"csesidx": 123}\n[\n {"secure_c_ses": "CSE.new",\n  "csesidx": 123\n  "config_id": "c-1"}\n]',
+        "the JSON that begins in line 2 is broken in line 5",
+    ),
+    "an object of javascript": (
+        "{ secure_c_ses: 'CSE.new' }\nhttps://business.gemini.google/home/cid/c-1?csesidx=123",
+        "the JSON that begins in line 1 is broken in line 1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WITHOUT_COOKIES)
+def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: str) -> None:
+    office.add({**ANNA, "config_id": captures.IDS["config_id"] if kind == "sanitized har" else "c-1"})
+    text, said = WITHOUT_COOKIES[kind]
+
+    for line_end in ("\n", "\r\n"):
+        answer = imported(office, text.replace("\r\n", "\n").replace("\n", line_end))
+
+        assert [each["result"] for each in answer["found"]] == ["unchanged"]
+        assert said in "\n".join(answer["warnings"])
+        assert "CSE" not in "".join(answer["warnings"]).replace("C_SES", "")
+
+
+def test_a_warning_about_one_account_stands_beside_what_was_found_of_another(office: Office) -> None:
+    bare = 'fetch("https://business.gemini.google/home/cid/c-5?csesidx=5", {"credentials": "include"});'
+
+    answer = imported(office, f"{json.dumps(ANNA)}\n{bare}")
+
+    assert answer["created"] == ["anna"]
+    assert [(each["csesidx"], each["result"]) for each in answer["found"]] == [("123", "created"), ("5", "incomplete")]
+    assert [each.partition(":")[0] for each in answer["warnings"]] == ["line 2"]
+
+
+def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(office: Office) -> None:
+    bare = 'fetch("https://business.gemini.google/home/cid/c-1?csesidx=123", {"credentials": "include"});'
+
+    assert imported(office, f"{bare}\n{json.dumps(ANNA)}")["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"secure_c_ses": "CSE.a", "csesidx": "1", "config_id": "c"},\n]', "begins in line 1 is broken in line 2"),
+        ('x\n{"secure_c_ses": "CSE.a" "csesidx": "1"}', "begins in line 2 is broken in line 2"),
+        ('{"cookies": [\n{"name": "NID",', "begins in line 1 is broken in line 2"),
+        ("Cookie: NID=1", "line 1: no __Secure-C_SES stands there"),
+    ],
+)
+def test_json_that_is_broken_is_called_broken_with_its_line(office: Office, text: str, said: str) -> None:
+    reply = sent(office, text)
+
+    told = "".join(reply.json()["warnings"]) if reply.status == 200 else reply.error["message"]
+    assert said in told
+    assert "CSE.a" not in told
+    assert (reply.status == 400) == ("[{" not in text)
+
+
+@pytest.mark.parametrize("field", [{"disabled": True}, {"is_active": False}])
+def test_an_account_that_was_written_down_as_disabled_stays_so(office: Office, field: dict[str, bool]) -> None:
+    office.add(ANNA)
+
+    imported(office, json.dumps([{**ANNA, **field}, {**BEN, **field}]))
+    again = imported(office, json.dumps([{**ANNA, **field}, {**BEN, "disabled": False}]))
+
+    assert [(each["name"], each["is_active"]) for each in office.accounts()] == [("anna", False), ("ben", False)]
+    assert [each["result"] for each in again["found"]] == ["unchanged", "unchanged"]
+
+
+def test_each_form_becomes_an_account(office: Office) -> None:
+    for form, written in FORMS.items():
+        answer = imported(office, written(PERSON), url=PERSON.page, dry_run=True)
+
+        missing = ["secure_c_ses", "host_c_oses"] if form == "address" else []
+        assert [place["field"] for place in answer["missing"]] == missing, form
+        assert [each["result"] for each in answer["found"]] == ["incomplete" if missing else "created"], form
+        assert answer["warnings"] == [], form
 
 
 def test_an_account_is_known_by_its_name_when_its_sign_in_is_new(office: Office) -> None:

@@ -207,3 +207,36 @@ def test_nothing_to_import_is_told(accounts: Accounts, arguments: tuple[str, ...
 
     assert (ended.status, ended.out, ended.err.count("\n")) == (1 if len(arguments) == 1 else 2, "", 1)
     assert "secret-cookie" not in ended.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_file_is_read_in_the_encodings_that_programs_write(accounts: Accounts, tmp_path: Path, encoding: str) -> None:
+    content = ("\ufeff" if encoding == "utf-16-le" else "") + captures.text("account.json")
+    (tmp_path / "a.txt").write_bytes(content.encode(encoding))
+
+    assert accounts("import", str(tmp_path / "a.txt")).out == "team@example.com: added\n"
+
+
+def test_a_paste_whose_cookies_could_not_be_read_is_no_success(accounts: Accounts) -> None:
+    whole = captures.text("account.json")
+    bare = f'fetch("{captures.PAGE}", {{"credentials": "include"}});'
+    accounts("import", stdin=whole)
+
+    told = accounts("import", stdin=bare)
+    as_json = accounts("import", "--json", stdin=bare)
+    beside = accounts("import", stdin=f'{whole.replace("548217093", "77")}\n[{{"broken": 1}},\n{{')
+
+    assert told.status == 1
+    assert told.out.startswith("team@example.com: as it was\nWarning: line 1: no __Secure-C_SES stands there")
+    assert [warning[:6] for warning in json.loads(as_json.out)["warnings"]] == ["line 1"]
+    assert (beside.status, beside.out.splitlines()[0]) == (0, "team@example.com: renewed")
+    assert "the JSON that begins in line" in beside.out
+
+
+def test_a_new_first_cookie_without_its_second_is_told(accounts: Accounts) -> None:
+    accounts("import", stdin=captures.text("account.json"))
+
+    ended = accounts("import", stdin=f"__Secure-C_SES=CSE.new\n{captures.PAGE}")
+
+    assert (ended.status, ended.out.splitlines()[0]) == (0, "team@example.com: renewed")
+    assert "Warning: team@example.com has the new __Secure-C_SES without a __Host-C_OSES" in ended.out

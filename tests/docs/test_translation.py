@@ -41,6 +41,7 @@ WORDS = {
     "the page's address": "页面的地址",
     "a request of the page, such as `getoxsrf?csesidx=…`": "页面的一个请求，例如 `getoxsrf?csesidx=…`",
     "a request `widget…`": "一个 `widget…` 请求",
+    "its headers": "它的请求头",
     "many requests": "许多请求",
     "cookies": "cookie",
     "accounts": "账号",

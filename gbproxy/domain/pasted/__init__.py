@@ -3,29 +3,29 @@
     for account in find(text, "https://business.gemini.google/home/cid/…?csesidx=…"):
         account.values, account.missing, account.wrong
 
-A text may hold several pieces, one after another: accounts as JSON, `curl` and PowerShell commands, a HAR file, exported
-cookies, header lines, the page's address. Nothing is run, fetched or kept.
+A text may hold several pieces, one after another: accounts as JSON, `curl` and PowerShell commands, `fetch` calls, a HAR file,
+exported cookies, headers, the page's address. Nothing is run, fetched or kept.
 """
 
 from __future__ import annotations
 
 from gbproxy.domain.pasted.budget import Budget
 from gbproxy.domain.pasted.clues import Clue, from_address
-from gbproxy.domain.pasted.combining import OPTIONAL, WHERE, FoundAccount, accounts
+from gbproxy.domain.pasted.combining import MAX_ACCOUNTS, OPTIONAL, WHERE, Found, FoundAccount, accounts
 from gbproxy.domain.pasted.site import BUSINESS_HOST, Site
 from gbproxy.domain.pasted.splitting import clues
 from gbproxy.errors import BadRequest, RequestTooLarge
 
-__all__ = ["MAX_ACCOUNTS", "MAX_CHARS", "OPTIONAL", "WHERE", "FoundAccount", "Site", "find"]
+__all__ = ["MAX_ACCOUNTS", "MAX_CHARS", "OPTIONAL", "WHERE", "Found", "FoundAccount", "Site", "find"]
 
 MAX_CHARS = 8 * 1024 * 1024
 """The longest text. A HAR of the few requests that matter has some hundred thousand characters."""
 
-MAX_ACCOUNTS = 100
-"""The most accounts of one text: each is looked for among all that are known, and stored by itself."""
+
+_LOOKED_AT = 1024
 
 
-def find(text: str, url: str | None = None, site: Site | None = None) -> list[FoundAccount]:
+def find(text: str, url: str | None = None, site: Site | None = None) -> Found:
     """The accounts that a paste tells of, whole or in part; `url`: the page's address, if it was given apart.
 
     Raises RequestTooLarge beyond `MAX_CHARS`, and BadRequest when nothing of an account is in it, more than `MAX_ACCOUNTS`
@@ -37,12 +37,15 @@ def find(text: str, url: str | None = None, site: Site | None = None) -> list[Fo
             f"the text is longer than {MAX_CHARS} characters: paste only the requests of the Gemini Business page",
             param="text",
         )
+    if text.count("\0", 0, _LOOKED_AT) > min(len(text), _LOOKED_AT) // 4:
+        raise BadRequest("the text is UTF-16 that was read as something else: save it as UTF-8", param="text")
     address = _address(url, site) if url is not None and url.strip() else Clue()
     found = accounts([*clues(text, site, Budget(len(text))), address])
     if not found:
+        reasons = "".join(f"; {warning}" for warning in found.warnings)
         raise BadRequest(
-            "nothing of a Gemini Business account was found in it: paste an account as JSON, a request of the page as cURL "
-            "or PowerShell, a HAR file, exported cookies, a Cookie header, or the page's address",
+            "nothing of a Gemini Business account was found in it: paste an account as JSON, a request of the page as cURL, "
+            f"PowerShell or fetch, a HAR file, exported cookies, its headers, or the page's address{reasons}",
             param="text",
         )
     if len(found) > MAX_ACCOUNTS:

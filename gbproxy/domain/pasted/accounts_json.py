@@ -1,26 +1,35 @@
-"""JSON that holds accounts as gateways write them down, and cookies as browser extensions export them.
+"""JSON that holds accounts as gateways write them down, and cookies as browsers and their extensions export them.
 
-Accounts: one object, an array of them, or `{"accounts": [...]}`, in each gateway's spelling of the fields. Cookies: an array of
-`{"domain", "name", "value", ...}` (Cookie-Editor, EditThisCookie), or under `cookies`. HAR files are read by `har`.
+Accounts: one object, an array of them, or `{"accounts": [...]}`, in each gateway's spelling of the fields; cookies may stand
+beside the ids. Cookies: an array of `{"domain", "name", "value", ...}` (Cookie-Editor, EditThisCookie), also under `cookies`, one
+such object, an object of names and values, a `Cookie` header's text. HAR files are read by `har`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from gbproxy.domain.pasted import har
+from gbproxy.domain.pasted import cookies, har, rows
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, from_address, from_cookies
-from gbproxy.domain.pasted.site import Site
+from gbproxy.domain.pasted.clues import Clue, from_address, from_cookie_header, from_cookies
+from gbproxy.domain.pasted.cookies import Cookies
+from gbproxy.domain.pasted.site import Site, host_of
 
 _SPELLINGS = {
-    "secure_c_ses": ("secure_c_ses", "__Secure-C_SES"),
-    "host_c_oses": ("host_c_oses", "__Host-C_OSES"),
-    "csesidx": ("csesidx",),
-    "config_id": ("config_id", "team_id", "configId", "group_id"),
+    "secure_c_ses": ("secure_c_ses", "SECURE_C_SES"),
+    "host_c_oses": ("host_c_oses", "HOST_C_OSES"),
+    "csesidx": ("csesidx", "CSESIDX"),
+    "config_id": ("config_id", "team_id", "configId", "group_id", "CONFIG_ID"),
 }
 _NAMES = ("name", "id")
+_JARS = ("cookies", "cookie", "Cookie", "Request Cookies")
+_KEYS = frozenset(
+    {"url", *_JARS, *cookies.NAMES.split("|"), *(key for spellings in _SPELLINGS.values() for key in spellings)}
+)
+_WORDS_OF_AN_ACCOUNT = 30
+_DEPTH = 4  # how deep accounts and cookies lie in other objects
 
 
 def read(value: Any, site: Site, budget: Budget) -> Iterator[Clue]:
@@ -30,39 +39,123 @@ def read(value: Any, site: Site, budget: Budget) -> Iterator[Clue]:
             yield from har.read(log, site, budget)
         case {"request": {"url": str()}}:  # an entry of a HAR file that was cut
             yield from har.read({"entries": [value]}, site, budget)
-        case {"accounts": list(items)} | list(items):
-            yield from _listed(items, site, budget)
-        case {"cookies": list(items)}:
-            yield from_address(_text(value.get("url")) or "", site)
-            yield _exported(items, site, budget)
+        case _:
+            yield from _within(value, site, budget, _DEPTH)
+
+
+def _within(value: Any, site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
+    match value:
+        case list():
+            yield from _listed(value, site, budget, depth)
+        case dict() if _is_cookie(value):
+            yield replace(_cookie(value, site, None), is_row=True)
         case dict():
-            yield _account(value)
+            yield from _object(value, site, budget, depth)
         case _:
             pass
 
 
-def _listed(items: list[Any], site: Site, budget: Budget) -> Iterator[Clue]:
-    yield _exported(items, site, budget)
-    for item in items:
-        budget.spend()
-        if isinstance(item, dict) and not _is_cookie(item):
-            yield _account(item)
-
-
-def _exported(items: list[Any], site: Site, budget: Budget) -> Clue:
+def _listed(items: list[Any], site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
     budget.spend(len(items))
-    cookies = [item for item in items if isinstance(item, dict) and _is_cookie(item)]
-    return from_cookies((item["name"], item["value"]) for item in cookies if site.sends_cookies_of(item["domain"]))
+    yield from _exported(items, site, None)
+    if depth:
+        for item in items:
+            if isinstance(item, dict | list) and not _is_cookie(item):
+                yield from _within(item, site, budget, depth - 1)
 
 
-def _is_cookie(item: dict[str, Any]) -> bool:
-    return all(isinstance(item.get(key), str) for key in ("name", "value", "domain"))
+def _object(item: dict[str, Any], site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
+    """An account, the cookies beside it, or what lies deeper."""
+    if not _KEYS.isdisjoint(item):
+        budget.spend(_WORDS_OF_AN_ACCOUNT)
+        yield from _told(item, site, budget)
+    if depth:
+        for key, inner in item.items():
+            if isinstance(inner, dict | list) and key not in _JARS:
+                budget.spend()
+                yield from _within(inner, site, budget, depth - 1)
+
+
+def _told(item: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
+    address = _text(item.get("url")) or ""
+    account = from_address(address, site).overlaid(_account(item))
+    by_name = {name: value for name, value in item.items() if name.lower() in cookies.FIELDS}
+    jars = [clue for jar in (by_name, *map(item.get, _JARS)) for clue in _jar(jar, address, site, budget)]
+    if len([jar for jar in jars if jar.cookies]) <= 1:
+        yield _with_jar(account, rows.merged(jars))
+    else:
+        yield account
+        yield from jars
+
+
+def _with_jar(account: Clue, jar: Clue) -> Clue:
+    """The account with the cookies that stand beside it; its own fields win, but for a second one without its first."""
+    is_account = account.is_account or bool(jar.cookies and account.given())
+    clue = replace(account, cookies=jar.cookies.followed_by(account.cookies), is_account=is_account)
+    return clue if clue.cookies.secure_c_ses else replace(clue, doubt=account.doubt or jar.doubt)
+
+
+def _jar(value: object, address: str, site: Site, budget: Budget) -> Iterator[Clue]:
+    """The cookies of one jar, whatever it was written as."""
+    match value:
+        case str() if value.strip():
+            yield from_cookie_header(value)
+        case list():
+            budget.spend(len(value))
+            host = host_of(address)
+            yield from _exported(value, site, host)
+        case dict() if value:
+            budget.spend(len(value))
+            yield from_cookies((name, _value(inner)) for name, inner in value.items())
+        case _:
+            pass
+
+
+def _exported(items: list[Any], site: Site, host: str | None) -> Iterator[Clue]:
+    """Cookies of an array, those of each of the browser's stores by themselves; a doubt when there are others only."""
+    exported = [item for item in items if isinstance(item, dict) and _is_cookie(item)]
+    stores: dict[str, list[Clue]] = {}
+    for item in exported:
+        clue = _cookie(item, site, host)
+        if clue.given() or clue.doubt:
+            stores.setdefault(str(item.get("storeId")), []).append(clue)
+    for store in stores.values():
+        yield from rows.combined(store)
+    if exported and not stores:
+        yield Clue().doubted("bare")
+
+
+def _is_cookie(item: object) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("name"), str) and isinstance(item.get("value"), str)
+
+
+def _cookie(item: dict[str, Any], site: Site, host: str | None) -> Clue:
+    """One exported cookie: its domain decides, or that of the page which it was exported from, where there is one."""
+    if item["name"].lower() in ("cookie", "set-cookie"):  # a list of headers, as Firefox copies them
+        return from_cookies(cookies.split(item["value"]))
+    domain = _text(item.get("domain")) or _text(item.get("host")) or host
+    is_own = domain is None or site.sends_cookies_of(domain)
+    return from_cookies([(item["name"], item["value"])]) if is_own else Clue()
 
 
 def _account(item: dict[str, Any]) -> Clue:
     values = {field: _first(item, spellings) for field, spellings in _SPELLINGS.items()}
     is_account = any(values[field] for field in ("secure_c_ses", "host_c_oses", "csesidx"))
-    return Clue(**values, name=_first(item, _NAMES) if is_account else None, is_account=is_account)
+    clue = Clue(
+        csesidx=values["csesidx"],
+        config_id=values["config_id"],
+        cookies=Cookies(values["secure_c_ses"], values["host_c_oses"]),
+        name=_first(item, _NAMES) if is_account else None,
+        is_account=is_account,
+        is_disabled=is_account and (item.get("disabled") is True or item.get("is_active") is False),
+    )
+    lacks = values["secure_c_ses"] is None and any(key in item for key in (*_SPELLINGS["secure_c_ses"], *_JARS))
+    return clue.doubted("bare") if lacks else clue
+
+
+def _value(value: object) -> str:
+    """A cookie's value, also of Firefox's `{"name": {"value": …}}`."""
+    return str(value.get("value", "")) if isinstance(value, dict) else str(value)
 
 
 def _first(item: dict[str, Any], keys: tuple[str, ...]) -> str | None:

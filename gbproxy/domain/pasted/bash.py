@@ -19,6 +19,8 @@ _ANSI_C = r"\$'[^'\\]*+(?:\\.[^'\\]*+)*+'?+"
 _PIECES = rf"{_ANSI_C}|{_SINGLE}|{_DOUBLE}|\\\r\n|\\.|[^\s'\"\\;&|$]++|\$|\\"
 _WORD = re.compile(rf"(?:{_PIECES})++", re.DOTALL)
 _PIECE = re.compile(_PIECES, re.DOTALL)
+_LINE = re.compile(r"[^\r\n]*+")
+_CUT_COOKIE = re.compile(r"[^;=\s]++=[^;]*+\Z")  # the last value of a cut header is cut too
 _BETWEEN = re.compile(r"(?:[ \t]++|\\\r?\n)*+")
 _IN_DOUBLE = re.compile(r'\\([\\"$`])|\\\r?\n|"')  # the last is the end of the quote
 _IN_ANSI_C = re.compile(
@@ -28,7 +30,10 @@ _SIGNS = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", 
 
 
 def words(text: str, at: int, budget: Budget) -> tuple[list[str], int]:
-    """The words of the command that begins at `at`, and where it ends: at a line's end, `;`, `&` or `|`."""
+    """The words of the command that begins at `at`, and where it ends: at a line's end, `;`, `&` or `|`.
+
+    A quote without an end was cut off: then the command ends with the line in which it begins.
+    """
     found: list[str] = []
     while True:
         at = _end(_BETWEEN, text, at)
@@ -36,13 +41,26 @@ def words(text: str, at: int, budget: Budget) -> tuple[list[str], int]:
         if word is None:
             return found, at
         budget.spend()
-        found.append(_decoded(text[at : min(word.end(), at + WORD_CHARS)]))
+        decoded = _decoded(text[at : min(word.end(), at + WORD_CHARS)])
+        if word.end() == len(text) and not _is_closed(word[0]):
+            budget.waste(len(text) - at)
+            return [*found, _CUT_COOKIE.sub("", decoded)], _end(_LINE, text, at)
+        found.append(decoded)
         at = word.end()
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     matched = pattern.match(text, at)
     return matched.end() if matched else at
+
+
+def _is_closed(word: str) -> bool:
+    """Whether the last quote of the last word has its end."""
+    last = ""
+    for piece in _PIECE.finditer(word):
+        last = piece[0]
+    quoted = last.removeprefix("$")
+    return quoted[:1] not in ("'", '"') or (len(quoted) > 1 and quoted[-1] == quoted[0])
 
 
 def _decoded(word: str) -> str:

@@ -9,16 +9,14 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from gbproxy.domain import jsontext
+from gbproxy.domain.pasted import cookies
+from gbproxy.domain.pasted.cookies import Cookies
+from gbproxy.domain.pasted.doubts import Doubt, Kind
 from gbproxy.domain.pasted.site import Site, host_of
 
-COOKIES = {"__secure-c_ses": "secure_c_ses", "__host-c_oses": "host_c_oses"}
-"""The two cookies, in lower case, and what the gateway calls them. Their case is not the user's fault."""
-
-_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,16384}")  # RFC 6265, cookie-octet
-_REDACTED = re.compile(r"redacted|removed|\*{3}", re.IGNORECASE)  # what cleaned captures hold in place of a value
 _CONFIG_ID_IN_PATH = re.compile(r"[^?#]{0,2048}?/cid/([A-Za-z0-9._~-]{1,256}+)(?=[/?#]|$)")
 _CSESIDX_IN_QUERY = re.compile(r"[?&]csesidx=([0-9]{1,64}+)(?=[&#]|$)")
 _WIDGET_CALL = re.compile(r"[^?#]{0,2048}/widget\w{1,64}+(?=[?#]|$)")
@@ -29,23 +27,44 @@ _SUBJECT = re.compile(r"csesidx/([0-9]{1,64})")
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """Values that were seen together. `is_account`: somebody wrote them down as one account."""
+    """Values that were seen together.
+
+    `is_account`: somebody wrote them down as one account; `is_disabled`: as one that is not to be used. `is_row`: one of
+    several rows, what stands directly beside it belongs to it. `doubt`: what was to be expected there and could not be read.
+    """
 
     csesidx: str | None = None
     config_id: str | None = None
-    secure_c_ses: str | None = field(default=None, repr=False)
-    host_c_oses: str | None = field(default=None, repr=False)
+    cookies: Cookies = cookies.NONE
     name: str | None = None
     is_account: bool = False
+    is_disabled: bool = False
+    is_row: bool = False
+    doubt: Doubt | None = None
 
     def given(self) -> dict[str, str]:
-        values = {name: getattr(self, name) for name in FIELDS}
+        values = {
+            "secure_c_ses": self.cookies.secure_c_ses,
+            "host_c_oses": self.cookies.host_c_oses,
+            "csesidx": self.csesidx,
+            "config_id": self.config_id,
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     def overlaid(self, later: Clue) -> Clue:
         """The same with what a later piece says."""
-        name = later.name if later.name is not None else self.name
-        return replace(self, **later.given(), name=name, is_account=self.is_account or later.is_account)
+        return Clue(
+            csesidx=later.csesidx or self.csesidx,
+            config_id=later.config_id or self.config_id,
+            cookies=self.cookies.followed_by(later.cookies),
+            name=later.name or self.name,
+            is_account=self.is_account or later.is_account,
+            is_disabled=self.is_disabled or later.is_disabled,
+            doubt=self.doubt or later.doubt,
+        )
+
+    def doubted(self, kind: Kind) -> Clue:
+        return replace(self, doubt=Doubt(kind))
 
 
 FIELDS = ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
@@ -76,12 +95,17 @@ def from_request(request: Request, site: Site) -> Clue | None:
         elif name == "authorization":
             clue = clue.overlaid(from_authorization(value))
     clue = clue.overlaid(from_address(request.url, site))
-    if site.is_business(host):
-        clue = clue.overlaid(from_cookies(request.cookies))
-        for name, value in headers:
-            if name in ("cookie", "set-cookie"):
-                clue = clue.overlaid(from_cookie_header(value))
-    return clue
+    return clue.overlaid(_from_jar(request, headers)) if site.is_business(host) else clue
+
+
+def _from_jar(request: Request, headers: Iterable[tuple[str, str]]) -> Clue:
+    """The cookies that were sent, each replaced by what the answer has set: after it the browser's jar is that."""
+    pairs = list(request.cookies)
+    for name, value in headers:
+        if name in ("cookie", "set-cookie"):
+            pairs += cookies.split(value)
+    clue = from_cookies(pairs)
+    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
 
 
 def from_address(url: str, site: Site) -> Clue:
@@ -108,20 +132,12 @@ def from_authorization(value: str) -> Clue:
 
 
 def from_cookie_header(value: str) -> Clue:
-    """The account's cookies of a `Cookie` header's value, or of `Set-Cookie`'s."""
-    pairs = (part.partition("=") for part in value.split(";"))
-    return from_cookies((name, content) for name, is_pair, content in pairs if is_pair)
+    """The account's cookies of a `Cookie` header's value; a doubt when there are none."""
+    clue = from_cookies(cookies.split(value))
+    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
 
 
 def from_cookies(pairs: Iterable[tuple[str, str]]) -> Clue:
-    """The account's cookies of pairs of name and value; a value that no cookie can have counts as none."""
-    values: dict[str, str] = {}
-    for name, value in pairs:
-        known = COOKIES.get(name.strip(_AROUND).lower())
-        bare = value.strip(_AROUND) if known else ""
-        if known and _COOKIE_VALUE.fullmatch(bare) and not _REDACTED.search(bare):
-            values[known] = bare
-    return Clue(secure_c_ses=values.get("secure_c_ses"), host_c_oses=values.get("host_c_oses"))
-
-
-_AROUND = " \t\r\n\"',"
+    """The account's cookies of one jar."""
+    found = cookies.from_pairs(pairs)
+    return Clue(cookies=found, doubt=Doubt("damaged") if found.is_damaged else None)

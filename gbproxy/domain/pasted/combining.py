@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from pydantic import SecretStr, ValidationError
 
+from gbproxy.domain.pasted import warnings
 from gbproxy.domain.pasted.clues import FIELDS, Clue
+from gbproxy.domain.pasted.cookies import NONE, Cookies
+from gbproxy.domain.pasted.rows import merged
 from gbproxy.settings import AccountSettings
 
 _PAGE = "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>"
@@ -24,81 +27,105 @@ WHERE = {
 
 OPTIONAL = frozenset({"host_c_oses"})
 
+MAX_ACCOUNTS = 100
+"""The most accounts of one text: each is looked for among all that are known, and stored by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundAccount:
     """An account as far as a paste tells it.
 
     `values`: what was found, by field, as the gateway keeps it. `missing`: the fields without a value. `wrong`: why a
-    value cannot be, by field, in words that do not quote it.
+    value cannot be, by field, in words that do not quote it. `is_disabled`: it was written down as one not to be used.
     """
 
     name: str | None
     values: dict[str, str] = field(repr=False)
     missing: tuple[str, ...]
     wrong: dict[str, str]
+    is_disabled: bool = False
 
     @property
     def is_complete(self) -> bool:
         return not self.wrong and OPTIONAL.issuperset(self.missing)
 
 
-def accounts(clues: Sequence[Clue]) -> list[FoundAccount]:
-    """The accounts that clues speak of, in the order in which they first do."""
-    said = [clue for clue in clues if clue.given()]
-    return [_checked(clue) for clue in _combined(said)]
+class Found(list[FoundAccount]):
+    """The accounts of a paste. `warnings`: what was to be expected in it and could not be read, or was left out."""
+
+    warnings: tuple[str, ...] = ()
 
 
-def _combined(clues: list[Clue]) -> list[Clue]:
-    sign_ins = _distinct(clue.csesidx for clue in clues)
-    nameless = [clue for clue in clues if clue.is_account and clue.csesidx is None]
-    loose = [clue for clue in clues if not clue.is_account and clue.csesidx is None]
-    places = _distinct(clue.config_id for clue in clues)
-    is_one = len(sign_ins) <= 1 and len(places) <= 1 and len(nameless) <= 1
-    if is_one or not (sign_ins or nameless):
-        return [_merged(clues)] if clues else []
-    drafts = [draft for csesidx in sign_ins for draft in _of_sign_in(clues, csesidx)]
-    drafts += nameless
-    return list(_filled(drafts, loose))
+def accounts(clues: Sequence[Clue]) -> Found:
+    """The accounts that clues speak of, in the order in which they first do; of more than `MAX_ACCOUNTS` only one more."""
+    drafts = list(islice(_combined([clue for clue in clues if clue.given()]), MAX_ACCOUNTS + 1))
+    found = Found(map(_checked, drafts))
+    found.warnings = tuple(warnings.of(clues, drafts))
+    return found
 
 
-def _of_sign_in(clues: list[Clue], csesidx: str) -> Iterator[Clue]:
+def _combined(clues: list[Clue]) -> Iterator[Clue]:
+    own: dict[str, list[Clue]] = {}
+    for clue in clues:
+        if clue.csesidx is not None:
+            own.setdefault(clue.csesidx, []).append(clue)
+    drafts = [draft for parts in islice(own.values(), MAX_ACCOUNTS + 1) for draft in _of_sign_in(parts)]
+    drafts += [clue for clue in clues if clue.is_account and clue.csesidx is None]
+    loose = _Loose([clue for clue in clues if not clue.is_account and clue.csesidx is None])
+    if len(drafts) > 1 and _is_one(drafts, {clue.config_id for clue in clues} - {None}):
+        drafts = [merged(drafts)]
+    if drafts:
+        yield from loose.filled(drafts)
+    elif clues:
+        yield merged(clues)
+
+
+def _of_sign_in(own: list[Clue]) -> Iterator[Clue]:
     """The account of one sign-in; several only where somebody wrote them down with different config ids."""
-    own = [clue for clue in clues if clue.csesidx == csesidx]
-    written = _distinct(clue.config_id for clue in own if clue.is_account)
+    written = dict.fromkeys(clue.config_id for clue in own if clue.is_account and clue.config_id is not None)
     if len(written) <= 1:
-        yield _merged(own)
+        yield merged(own)
         return
-    for config_id in written:
-        yield _merged(clue for clue in own if clue.config_id in (config_id, None))
+    parts: dict[str | None, list[Clue]] = {}
+    for clue in own:
+        parts.setdefault(clue.config_id, []).append(clue)
+    for config_id in islice(written, MAX_ACCOUNTS + 1):
+        yield merged([*parts.get(None, ()), *parts[config_id]])
 
 
-def _filled(drafts: list[Clue], loose: list[Clue]) -> Iterator[Clue]:
-    """The drafts with what stands alone in the paste, where it can be meant for them only."""
-    lacking = [draft for draft in drafts if draft.config_id is None]
-    config_ids = _distinct(clue.config_id for clue in loose)
-    is_one_jar = len(_distinct(clue.secure_c_ses for clue in loose)) <= 1
-    jar = _merged(loose) if loose and is_one_jar else Clue()
-    for draft in drafts:
-        filled = _with_cookies(draft, jar)
-        if draft.config_id is None and len(lacking) == 1 and len(config_ids) == 1:
-            filled = Clue(config_id=config_ids[0]).overlaid(filled)
-        yield filled
+def _is_one(drafts: list[Clue], places: set[str | None]) -> bool:
+    """Whether a sign-in, and an account that was written down without one, are the same: nothing speaks against it."""
+    firsts = {draft.cookies.secure_c_ses for draft in drafts if draft.cookies}
+    return len(drafts) == 2 and drafts[0].csesidx != drafts[1].csesidx is None and len(places) <= 1 and len(firsts) <= 1
 
 
-def _with_cookies(draft: Clue, jar: Clue) -> Clue:
-    """The draft, with the cookies of its browser if it has none: the two belong together."""
-    if draft.secure_c_ses not in (None, jar.secure_c_ses):
-        return draft
-    return Clue(secure_c_ses=jar.secure_c_ses, host_c_oses=jar.host_c_oses).overlaid(draft)
+class _Loose:
+    """What stands in the paste without a csesidx: it is given to whom it can be meant for only."""
 
+    def __init__(self, clues: list[Clue]) -> None:
+        self._config_ids = list(dict.fromkeys(clue.config_id for clue in clues if clue.config_id is not None))
+        jars: dict[str | None, list[Clue]] = {}
+        for clue in clues:
+            if clue.cookies:
+                jars.setdefault(clue.config_id, []).append(clue)
+        self._jars = {config_id: merged(parts).cookies for config_id, parts in jars.items()}
+        self._are_several = len({clue.cookies.secure_c_ses for clue in clues if clue.cookies}) > 1
 
-def _merged(clues: Iterable[Clue]) -> Clue:
-    return reduce(Clue.overlaid, clues, Clue())
+    def filled(self, drafts: list[Clue]) -> Iterator[Clue]:
+        lacking = [draft for draft in drafts if draft.config_id is None]
+        for draft in drafts:
+            if draft.config_id is None and len(lacking) == 1 and len(self._config_ids) == 1:
+                draft = replace(draft, config_id=self._config_ids[0])
+            yield replace(draft, cookies=self._with_cookies(draft, is_alone=len(drafts) == 1))
 
-
-def _distinct(values: Iterable[str | None]) -> list[str]:
-    return list(dict.fromkeys(value for value in values if value is not None))
+    def _with_cookies(self, draft: Clue, *, is_alone: bool) -> Cookies:
+        """Those that were seen with the account's ids; or else those of its browser, both of them."""
+        # The later ones count where all is one account's; elsewhere nobody can tell two jars apart.
+        if self._are_several and not is_alone:
+            return draft.cookies
+        jar = self._jars.get(None, NONE).followed_by(self._jars.get(draft.config_id, NONE))
+        own = draft.cookies
+        return own.followed_by(jar) if own.secure_c_ses in (None, jar.secure_c_ses) else own
 
 
 # Stands where nothing was found, so that what was found can be read by the rules for a whole account.
@@ -120,6 +147,7 @@ def _checked(clue: Clue) -> FoundAccount:
         values={name: _bare(getattr(account, name)) for name in FIELDS if name in good},
         missing=tuple(name for name in FIELDS if name not in given),
         wrong=wrong,
+        is_disabled=clue.is_disabled,
     )
 
 

@@ -62,7 +62,8 @@ def _request(words: list[str]) -> Request | None:
             url = value
         elif url is None and _ADDRESS.match(word):
             url = word
-    return Request(url, headers, body=body) if url else None
+    is_command = url is not None or any(len(word) > 1 and word[0] == "-" for word in words)  # and no word of a sentence
+    return Request(url or "", headers, body=body) if is_command else None
 
 
 def _option(word: str) -> tuple[str, str | None]:

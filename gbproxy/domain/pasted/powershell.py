@@ -14,8 +14,11 @@ from gbproxy.domain.pasted.budget import Budget
 from gbproxy.domain.pasted.clues import Clue, Request, from_cookies, from_request
 from gbproxy.domain.pasted.site import Site
 
-START = re.compile(r"[\s;]*+(?P<word>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])", re.IGNORECASE)
-"""The beginning of such a command, after blanks and ends of others."""
+_PROMPT = r"(?:PS(?:[ ][^\r\n>]{0,260}+)?>++|>>)"
+START = re.compile(
+    rf"(?:[\s;]|{_PROMPT})*+(?P<word>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])", re.IGNORECASE
+)
+"""The beginning of such a command, after blanks, prompts and ends of others."""
 
 # Each quote may lack its end: a search for it that fails would be repeated from the next quote on.
 _TOKEN = re.compile(

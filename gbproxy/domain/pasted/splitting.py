@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gbproxy.domain import jsontext
-from gbproxy.domain.pasted import accounts_json, curl, lines, powershell
+from gbproxy.domain.pasted import accounts_json, curl, fetches, headers, lines, powershell, rows
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, from_request
+from gbproxy.domain.pasted.clues import Clue, Request, from_request
+from gbproxy.domain.pasted.doubts import Doubt
 from gbproxy.domain.pasted.site import Site
 
 _BLANKS = re.compile(r"[\s;&,\ufeff]*+")
-_BRACKET = re.compile(r"[\[{]")
+# Behind a prompt, a list's sign, the name of a variable or any other words of its line. The look ahead makes it quick.
+_OPENING = re.compile(
+    r"(?=[cf$i\[{])(?:(?<![\w.-])(?P<curl>curl(?:\.exe)?+(?=[ \t\\^]))|(?<![\w$-])(?P<fetch>fetch\s*+(?=\())"
+    r"|(?<![\w.-])(?P<powershell>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])|(?P<bracket>[\[{]))",
+    re.IGNORECASE,
+)
 _JSON = re.compile(r"\{\s*+[\"}]|\[\s*+[{\]]")
-_BEFORE_BRACKET = re.compile(r"[\[{][^\r\n\[{]*+(?=[\[{])")
+_OBJECT = re.compile(
+    r"[\[\s]{0,64}+\{\s*+(?:'[^'\r\n]{1,64}+'|[\w$]{1,64}+)\s*+:"
+)  # JavaScript's or Python's, which JSON is not
 _WORDS_OF_A_PIECE = 8
 _DEPTH = 100  # a HAR file has ten
+_BROKEN_TOLD = 10
 # A string ends with its line, if it has no end: the text is no JSON then.
 _IN_JSON = re.compile(r'"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+("?)|[\[{]|([\]}])', re.DOTALL)
-_CURL = re.compile(r"curl(?:\.exe)?+(?=[ \t\\^])", re.IGNORECASE)
 _LINE = re.compile(r"[^\r\n]*+")
+_DECODER = json.JSONDecoder()
 
 
 def clues(text: str, site: Site, budget: Budget) -> Iterator[Clue]:
-    """What each piece of a text says, in its order; what nobody can read is passed over."""
+    """What each piece of a text says, in its order; what could not be read, though it was to be expected, is a doubt."""
     return _Paste(text, site, budget).clues()
 
 
@@ -35,38 +46,88 @@ class _Paste:
         self._site = site
         self._budget = budget
         self._never_closed: set[int] = set()  # places of brackets
+        self._broken: list[Doubt] = []
+        self._broken_to = 0  # what lies before is within broken JSON
+        self._counted = (0, 1)  # a place, and its line
+        self._line_end = -1  # of the line that is read: several pieces may stand in it
 
     def clues(self) -> Iterator[Clue]:
+        run: list[Clue] = []
+        for clue in self._located():
+            if clue.is_row:
+                run.append(clue)
+                continue
+            yield from rows.combined(run)
+            run.clear()
+            yield clue
+        yield from rows.combined(run)
+        yield from (Clue(doubt=doubt) for doubt in self._broken)
+
+    def _located(self) -> Iterator[Clue]:
+        """The clues of each piece, at least one, with the line of what is in doubt."""
         at = self._end(_BLANKS, 0)
+        is_line = True
         while at < len(self._text):
             self._budget.spend(_WORDS_OF_A_PIECE)
-            found, end = self._piece(at)
-            yield from found
-            at = self._end(_BLANKS, max(end, at + 1))
+            found, end = self._piece(at, is_line=is_line)
+            for clue in found or [Clue()]:
+                yield replace(clue, doubt=replace(clue.doubt, line=self._line(at))) if clue.doubt else clue
+            end = max(end, at + 1)
+            at = self._end(_BLANKS, end)
+            is_line = at > end and ("\n" in self._text[end:at] or "\r" in self._text[end:at])
 
-    def _piece(self, at: int) -> tuple[list[Clue], int]:
-        if _BRACKET.match(self._text, at):
-            return self._json(at)
-        if _CURL.match(self._text, at):
-            requests, end = curl.read(self._text, at, self._budget)
-            return [clue for request in requests if (clue := from_request(request, self._site))], end
-        if powershell.START.match(self._text, at):
-            return powershell.read(self._text, at, self._site, self._budget)
-        end = self._end(_LINE, at)
-        return [lines.read(self._text[at:end], self._site)], end
+    def _piece(self, at: int, *, is_line: bool) -> tuple[list[Clue], int]:
+        if is_line and headers.begins(self._text, at):
+            found, end = headers.read(self._text, at, self._site, self._budget)
+            if end > at:
+                return found, end
+        if at >= self._line_end:
+            self._line_end = self._end(_LINE, at)
+        line_end = self._line_end
+        opening = _OPENING.search(self._text, at, line_end)
+        while opening is not None:
+            piece = self._behind(opening)
+            if piece is not None:
+                return piece
+            self._budget.spend(1 if opening["bracket"] else _WORDS_OF_A_PIECE)
+            opening = _OPENING.search(self._text, opening.end(), line_end)
+        return [lines.read(self._text[at:line_end], self._site)], line_end
 
-    def _json(self, at: int) -> tuple[list[Clue], int]:
-        """What the JSON that begins at `at` says; if it is none, what is within it may be."""
-        if _JSON.match(self._text, at) and at not in self._never_closed:
-            value, end = self._decoded(at)
-            if value is not None:
-                return list(accounts_json.read(value, self._site, self._budget)), end
+    def _behind(self, opening: re.Match[str]) -> tuple[list[Clue], int] | None:
+        """What the command or the JSON says that begins there, and where it ends; None if it is neither."""
+        at = opening.start()
+        match opening.lastgroup:
+            case "curl":
+                requests, end = curl.read(self._text, at, self._budget)
+                return self._asked(requests, at, end)
+            case "fetch":
+                request, end = fetches.read(self._text, opening.end(), self._budget)
+                return self._asked([request] if request else [], at, end)
+            case "powershell":
+                return powershell.read(self._text, at, self._site, self._budget)
+            case _:
+                return self._json(at)
+
+    def _asked(self, requests: list[Request], at: int, end: int) -> tuple[list[Clue], int] | None:
+        if not requests:  # the word for it in a sentence
             self._budget.waste(end - at)
-        inner = _BEFORE_BRACKET.match(self._text, at)
-        if inner is not None:
-            return [], inner.end()
-        end = self._end(_LINE, at)
-        return [lines.read(self._text[at:end], self._site)], end
+            return None
+        return [clue for request in requests if (clue := from_request(request, self._site))], end
+
+    def _json(self, at: int) -> tuple[list[Clue], int] | None:
+        """What the JSON that begins at `at` says; if it is broken, what is within it is read for itself."""
+        if not _JSON.match(self._text, at):
+            if _OBJECT.match(self._text, at):
+                self._tell_broken(at, at)
+            return None
+        if at in self._never_closed:
+            return None
+        value, end = self._decoded(at)
+        if value is not None:
+            return list(accounts_json.read(value, self._site, self._budget)), end
+        self._budget.waste(end - at)
+        self._tell_broken(at, end)
+        return None
 
     def _decoded(self, at: int) -> tuple[Any, int]:
         """The value of the JSON that begins at `at`, and where it ends; None and how far was read when it is none."""
@@ -90,6 +151,28 @@ class _Paste:
             return jsontext.decode(self._text[at:end])
         except ValueError:
             return None
+
+    def _tell_broken(self, at: int, end: int) -> None:
+        """Once for what is broken as a whole."""
+        if at < self._broken_to or len(self._broken) >= _BROKEN_TOLD:
+            return
+        self._broken_to = max(end, at + 1)
+        line = self._line(at)
+        broken_at = line
+        try:
+            _DECODER.raw_decode(self._text, at)
+        except json.JSONDecodeError as error:
+            broken_at = line + self._text.count("\n", at, error.pos)
+        except (ValueError, RecursionError):  # thousands of digits or brackets
+            pass
+        self._broken.append(Doubt("json", line, broken_at))
+
+    def _line(self, at: int) -> int:
+        """The line that a place is in; places are asked for in their order, or nearly so."""
+        counted, line = self._counted
+        between = self._text.count("\n", min(counted, at), max(counted, at))
+        self._counted = (at, line + (between if at > counted else -between))
+        return self._counted[1]
 
     def _end(self, pattern: re.Pattern[str], at: int) -> int:
         matched = pattern.match(self._text, at)

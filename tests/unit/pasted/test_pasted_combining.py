@@ -199,3 +199,55 @@ def test_a_text_beyond_the_cap_is_too_large() -> None:
 def test_what_is_found_says_whether_it_is_whole() -> None:
     assert FoundAccount(None, {}, ("host_c_oses",), {}).is_complete
     assert not FoundAccount(None, {}, (), {"csesidx": "must be decimal digits"}).is_complete
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        f"curl '{PAGE}' -b '_ga=1; __Secure-C_SES=CSE.cu",
+        f"curl '{PAGE}' \\\n -H 'cookie: __Host-C_OSES=COS.x; __Secure-C_SES=CSE.cu",
+        f'fetch("{PAGE}", {{"headers": {{"cookie": "__Secure-C_SES=CSE.cu',
+    ],
+)
+def test_a_cookie_that_was_cut_off_is_none_and_what_follows_is_read(cut: str) -> None:
+    other = {**SECOND, "secure_c_ses": "CSE.b"}
+
+    found = find(f"{cut}\n{json.dumps(other)}")
+
+    assert "secure_c_ses" not in find(cut)[0].values
+    assert other in [account.values for account in found]
+    assert all("CSE.cu" not in account.values.values() for account in found)
+    assert found.warnings
+
+
+def test_a_word_for_a_command_in_a_sentence_swallows_nothing() -> None:
+    assert values(f"I don't know curl, and curl doesn't know me: here's the rest\n{JAR}\n{PAGE}") == [
+        {"secure_c_ses": "CSE.one", "host_c_oses": "COS.one", **IDS}
+    ]
+
+
+def test_headers_of_another_host_are_not_looked_into() -> None:
+    text = f":authority\nevil.example\n:path\n/\ncookie\n__Secure-C_SES={FOREIGN}"
+
+    assert values(f"{text}\n\n{PAGE}") == [IDS]
+
+
+def test_two_jars_of_which_nobody_knows_the_sign_in_are_told() -> None:
+    found = find(f"{JAR}\n{JAR.replace('one', 'two')}")
+
+    assert [account.values["secure_c_ses"] for account in found] == ["CSE.two"]
+    assert ["nobody can say whose they are" in warning for warning in found.warnings] == [True]
+
+
+def test_cookies_of_two_of_a_browsers_stores_are_not_mixed() -> None:
+    rows = [
+        {"name": "__Secure-C_SES", "value": "CSE.a", "domain": ".business.gemini.google", "storeId": "0"},
+        {"name": "__Host-C_OSES", "value": "COS.b", "domain": "business.gemini.google", "storeId": "1"},
+    ]
+
+    assert values(f"{json.dumps(rows)}\n{PAGE}") == [{"secure_c_ses": "CSE.a", **IDS}]
+
+
+def test_a_text_that_was_read_in_the_wrong_encoding_is_named_as_such() -> None:
+    with pytest.raises(BadRequest, match="UTF-16"):
+        find("".join(f"{sign}\0" for sign in JAR))
