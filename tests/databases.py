@@ -20,12 +20,21 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from gbproxy.storage.database import Database
 
 Open = Callable[..., Database]  # makes one that is closed at the end of the test
 ROOT = Path(__file__).resolve().parent.parent
+
+# Whatever a session of the server may keep from one of its users to the next. The pooler itself tells it each one's name.
+LEFT_BEHIND = text(
+    "SELECT name || ' = ' || setting FROM pg_settings WHERE source = 'session' AND name <> 'application_name'"
+    " UNION ALL SELECT 'prepared: ' || statement FROM pg_prepared_statements"
+    " UNION ALL SELECT 'lock: ' || objid FROM pg_locks WHERE locktype = 'advisory'"
+    " UNION ALL SELECT 'listens: ' || pg_listening_channels()"
+    " UNION ALL SELECT 'table: ' || relname FROM pg_class WHERE relpersistence = 't'"
+)
 
 _START_S = 30.0
 _STOP_S = 10.0

@@ -16,17 +16,9 @@ from gbproxy.storage.database import REST_S, Database
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.offices import Offices
 from gbproxy.storage.sessions import SessionRows
-from tests.databases import Open, PgBouncer, PostgreSQL, pgbouncer
+from tests.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
 from tests.storage.clock import Clock
 
-# Whatever a session of the server may keep from one of its users to the next. The pooler itself tells it each one's name.
-LEFT_BEHIND = text(
-    "SELECT name || ' = ' || setting FROM pg_settings WHERE source = 'session' AND name <> 'application_name'"
-    " UNION ALL SELECT 'prepared: ' || statement FROM pg_prepared_statements"
-    " UNION ALL SELECT 'lock: ' || objid FROM pg_locks WHERE locktype = 'advisory'"
-    " UNION ALL SELECT 'listens: ' || pg_listening_channels()"
-    " UNION ALL SELECT 'table: ' || relname FROM pg_class WHERE relpersistence = 't'"
-)
 BACKEND = text("SELECT pg_backend_pid()")
 SLEEPING = text("SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(%'")
 
