@@ -94,6 +94,18 @@ class PostgreSQL:
     def resume(self) -> None:
         self._signal_all(signal.SIGCONT)
 
+    def refuse_writes(self) -> None:
+        """Answer what is read only, on all connections, as a primary that has become a standby."""
+        self.tell("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+
+    def take_writes(self) -> None:
+        self.tell("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+
+    def tell(self, *statements: str) -> None:
+        """Have its administrator say something."""
+        options = (part for statement in statements for part in ("-c", statement))
+        self._check("psql", "-qX", "-h", str(self._folder), "-U", "gbproxy", "-d", "postgres", *options)
+
     def new_database(self) -> str:
         """The URL of an empty database: a schema, where its user finds everything.
 
@@ -103,7 +115,7 @@ class PostgreSQL:
         name = f"test_{self._databases}"
         making = f"CREATE ROLE {name} LOGIN SUPERUSER; ALTER ROLE {name} SET search_path = {name};"
         making += f"CREATE SCHEMA AUTHORIZATION {name}"
-        self._check("psql", "-qX", "-h", str(self._folder), "-U", "gbproxy", "-d", "postgres", "-c", making)
+        self.tell(making)
         return f"postgresql://{name}@/postgres?host={self._folder}"
 
     @property
