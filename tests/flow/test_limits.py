@@ -175,6 +175,27 @@ def test_two_workers_count_as_one(two_workers: Served) -> None:
     assert second == [429, 429]
 
 
+def test_many_at_once_cannot_overrun_a_days_tokens(upstream: SharedUpstream, gateway: Served) -> None:
+    key = create(gateway, tokens_per_day=100)["key"]
+    question = "What is the moon made of? " * 8  # some fifty tokens
+    ready = Barrier(30)
+
+    def one(number: int) -> Reply:
+        ready.wait(10)
+        return gateway.ask(question, stream=number % 2 == 0, headers={"Authorization": f"Bearer {key}"})
+
+    upstream.set(first_byte_delay_s=0.5)  # none has ended when the last one comes
+    with ThreadPoolExecutor(30) as threads:
+        replies = list(threads.map(one, range(30)))
+    upstream.set(first_byte_delay_s=0)
+
+    refused = [reply for reply in replies if reply.status == 429]
+    assert sorted(reply.status for reply in replies) == [200] * 2 + [429] * 28
+    assert {reply.error["code"] for reply in refused} == {"rate_limit_exceeded"}
+    assert all("00:00 UTC" in reply.error["message"] for reply in refused)
+    assert ask(gateway, key).headers["x-ratelimit-remaining-tokens"] == "0"
+
+
 def test_a_place_is_free_again_when_its_client_has_left(upstream: SharedUpstream, gateway: Served) -> None:
     key = create(gateway, concurrent_streams=1)["key"]
     caller = Served(gateway.process, gateway.url, key)
