@@ -9,6 +9,8 @@ import gc  # noqa: E402
 gc.disable()  # what is loaded before the fork is never garbage: looking for some in it takes a tenth of the start
 
 import math  # noqa: E402
+import secrets  # noqa: E402
+from collections import deque  # noqa: E402
 
 from gbproxy import server, startup  # noqa: E402
 
@@ -36,6 +38,13 @@ def on_starting(arbiter):
     server.allow_many_files()
 
 
+dead = deque(maxlen=64)  # workers of ours that have ended, however: whoever is forked next inherits the list, and clears up
+
+
+def pre_fork(arbiter, worker):
+    worker.id = secrets.token_hex(16)
+
+
 def post_fork(arbiter, worker):
     gc.freeze()
     gc.enable()
@@ -57,10 +66,13 @@ def on_reload(arbiter):
 def post_worker_init(worker):
     parts = parts_of(worker.app)
     parts.engine.meter.worker_started()
+    parts.engine.worker_id.take(worker.id)
+    parts.engine.sweeper.note_dead(dead)
     parts.engine.sweeper.start()
 
 
 def child_exit(arbiter, worker):
+    dead.append(worker.id)
     parts_of(arbiter.app).engine.meter.worker_ended(worker.pid)
 
 

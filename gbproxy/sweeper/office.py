@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -87,11 +87,16 @@ class Office:
         silent = dict.fromkeys(self._rows.holders(), 0.0)
         dead = self._watch.dead(silent | self._workers.all())
         if dead:
-            self._rows.orphans(dead)
-            self._workers.forget(dead)
+            self.reclaim(dead)
         self._deletions.begin()
         self._tend_tokens(uses, now)
         self._tend_refused(uses, now)
+
+    def reclaim(self, dead: Collection[str]) -> None:
+        """Free what workers held that have died; their sessions are to be deleted. Raises StorageUnavailable."""
+        self._rows.orphans(dead)
+        self._offices.vacate(dead)
+        self._workers.forget(dead)
 
     def leave(self) -> None:
         if self._name:
