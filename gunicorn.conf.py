@@ -38,7 +38,11 @@ def on_starting(arbiter):
     server.allow_many_files()
 
 
-dead = deque(maxlen=64)  # workers of ours that have ended, however: whoever is forked next inherits the list, and clears up
+may_change_workers = settings.redis_url is not None or workers > 1  # else the only one counts limits, in its memory
+
+dead = deque(
+    maxlen=64
+)  # workers of ours that have ended, however: whoever is forked next inherits the list, and clears up
 
 
 def pre_fork(arbiter, worker):
@@ -54,12 +58,14 @@ def post_fork(arbiter, worker):
 def when_ready(arbiter):
     gc.enable()
     server.drain_first(arbiter, settings.drain_delay_s, lambda: parts_of(arbiter.app).drain.begin())
+    server.bind_worker_count(arbiter, may_change=may_change_workers)
 
 
 def on_reload(arbiter):
     """Make the app anew, in the master: settings may have come from files that have changed."""
     arbiter.app.callable = None
     arbiter.app.wsgi()
+    server.bind_worker_count(arbiter, may_change=may_change_workers)
     gc.enable()
 
 

@@ -232,6 +232,20 @@ def test_the_place_of_a_worker_that_was_killed_gets_free(
     assert ask(two_workers, made["key"], stream=True).status == 200
 
 
+def test_workers_that_would_each_count_alone_are_not_added_at_run_time(one_worker: Served, two_workers: Served) -> None:
+    os.kill(one_worker.pid, signal.SIGTTIN)
+    os.kill(one_worker.pid, signal.SIGTTOU)
+    until(lambda: len(one_worker.events("workers.unchanged")) == 2)
+    os.kill(two_workers.pid, signal.SIGTTIN)
+    workers(two_workers, 3)
+    os.kill(two_workers.pid, signal.SIGTTOU)
+    workers(two_workers, 2)
+
+    assert len(workers(one_worker, 1)) == 1
+    assert {line["workers"] for line in one_worker.events("workers.unchanged")} == {1}
+    assert two_workers.events("workers.unchanged") == []
+
+
 def test_without_redis_everybody_is_answered_and_the_log_says_so(two_workers: Served, redis: Redis) -> None:
     redis.stop()
     try:
