@@ -8,8 +8,10 @@ What refuses writes is no server to stay with: another may have taken its place.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import URL, Engine, ExceptionContext, NullPool, QueuePool, create_engine, event, make_url
@@ -67,6 +69,12 @@ def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:
     # Not to wait inside of SQLite: that would hold up the whole worker (Database waits).
     connecting = {"timeout": 0, "check_same_thread": False}
     engine = _engine(url, connecting, options)
+
+    @event.listens_for(engine, "do_connect")
+    def make(dialect: object, record: object, arguments: Any, keywords: Any) -> None:
+        # Readable by its owner alone, whatever the umask; SQLite gives the files beside it the same mode.
+        with suppress(OSError):  # it is there, and must not be opened beside SQLite; or SQLite says what is wrong
+            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
