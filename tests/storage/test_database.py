@@ -19,10 +19,12 @@ from sqlalchemy import Connection, insert, select, text
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.database import HASTE_S, REST_S, TENDED_S, TOLD_S, Conflict, Database
 from gbproxy.storage.migrate import create, migrate
-from gbproxy.storage.tables import facts
+from gbproxy.storage.preparation import prepare
+from gbproxy.storage.tables import REVISION, facts
 from tests.databases import Open, PostgreSQL, postgresql
 from tests.storage.clock import Clock
 
+SECRET = "a-secret-key-for-tests-1"
 ADD = insert(facts)
 NAMES = select(facts.c.name).order_by(facts.c.name)
 
@@ -419,6 +421,15 @@ def test_what_can_still_be_read_does_not_end_it(
 
     assert names(database) == ["after", "before"]
     assert caplog.messages == ["database.unavailable", "database.available"]
+
+
+def test_a_gateway_starts_on_a_server_that_takes_no_writes_for_now(own_server: PostgreSQL) -> None:
+    url = own_server.new_database()
+    prepare(url, [SECRET])
+
+    own_server.refuse_writes()
+
+    assert prepare(url, [SECRET]) == REVISION
 
 
 def test_a_defect_that_is_met_again_and_again_is_told_once_a_minute(
