@@ -82,10 +82,10 @@ docker-run: ## the container, with .env's settings, on PORT (DOCKER_ARGS="-e NAM
 docker-check: ## the image, built and tried with buildah alone: no engine, no registry (apt: buildah runc debootstrap)
 	@$(PYTHON) tests/container/docker_check.py
 
-ci-deps: ## what tests need from beyond pip, by apt: curl, nginx
-	@command -v curl >/dev/null && { command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || { \
+ci-deps: ## what tests need from beyond pip, by apt: curl, nginx, pgbouncer
+	@(PATH="$$PATH:/usr/sbin"; for name in curl nginx pgbouncer; do command -v $$name || exit 1; done) >/dev/null || { \
 		sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends curl nginx-light; }
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends curl nginx-light pgbouncer; }
 
 clean: ## forget the virtual environment and every cache
 	rm -rf $(VENV) $(BENCH) bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

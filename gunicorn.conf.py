@@ -9,6 +9,8 @@ import gc  # noqa: E402
 gc.disable()  # what is loaded before the fork is never garbage: looking for some in it takes a tenth of the start
 
 import math  # noqa: E402
+import secrets  # noqa: E402
+from collections import deque  # noqa: E402
 
 from gbproxy import server, startup  # noqa: E402
 
@@ -36,6 +38,17 @@ def on_starting(arbiter):
     server.allow_many_files()
 
 
+may_change_workers = settings.redis_url is not None or workers > 1  # else the only one counts limits, in its memory
+
+dead = deque(
+    maxlen=64
+)  # workers of ours that have ended, however: whoever is forked next inherits the list, and clears up
+
+
+def pre_fork(arbiter, worker):
+    worker.id = secrets.token_hex(16)
+
+
 def post_fork(arbiter, worker):
     gc.freeze()
     gc.enable()
@@ -45,22 +58,27 @@ def post_fork(arbiter, worker):
 def when_ready(arbiter):
     gc.enable()
     server.drain_first(arbiter, settings.drain_delay_s, lambda: parts_of(arbiter.app).drain.begin())
+    server.bind_worker_count(arbiter, may_change=may_change_workers)
 
 
 def on_reload(arbiter):
     """Make the app anew, in the master: settings may have come from files that have changed."""
     arbiter.app.callable = None
     arbiter.app.wsgi()
+    server.bind_worker_count(arbiter, may_change=may_change_workers)
     gc.enable()
 
 
 def post_worker_init(worker):
     parts = parts_of(worker.app)
     parts.engine.meter.worker_started()
+    parts.engine.worker_id.take(worker.id)
+    parts.engine.sweeper.note_dead(dead)
     parts.engine.sweeper.start()
 
 
 def child_exit(arbiter, worker):
+    dead.append(worker.id)
     parts_of(arbiter.app).engine.meter.worker_ended(worker.pid)
 
 

@@ -67,7 +67,7 @@ class Use(Protocol):
 class Limits(Protocol):
     """How much a caller may have at once, and how often."""
 
-    def begin(self, principal: Principal, model_id: str, *, is_streamed: bool) -> Use:
+    def begin(self, principal: Principal, model_id: str, *, is_streamed: bool, prompt_tokens: int) -> Use:
         """An answer is about to be made. Raises RateLimitExceeded."""
         ...
 
@@ -109,7 +109,9 @@ class Gateway:
         """
         ask = self._read(chat)
         self._ahead.note_use()
-        use = self._limits.begin(chat.principal, ask.model.id, is_streamed=chat.is_streamed)
+        use = self._limits.begin(
+            chat.principal, ask.model.id, is_streamed=chat.is_streamed, prompt_tokens=usage.tokens(ask.weight)
+        )
         try:
             with self._begin(chat, ask.model) as turn:
                 trace.current().conversation = turn.conversation

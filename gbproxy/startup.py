@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gevent import monkey
 
+from gbproxy.domain.account import owner
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
 from gbproxy.observability import worker_files
@@ -62,7 +63,7 @@ def _load(environ: MutableMapping[str, str] | None) -> Settings:
     settings = read(environ)
     settings = settings.model_copy(update={"database_is_temporary": _TEMPORARY in environ})
     url = settings.database_url.get_secret_value() if settings.database_url else ""
-    _prepare_database(url, [key.get_secret_value() for key in settings.secret_keys], settings.database_is_temporary)
+    _prepare_database(url, [key.get_secret_value() for key in settings.secret_keys], settings)
     if not settings.can_limit_keys:
         _refuse_limited_keys(url, settings.web_concurrency)
     return settings
@@ -141,11 +142,11 @@ def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bo
 
 
 def _make_database(settings: Settings, environ: MutableMapping[str, str]) -> None:
-    from gbproxy.storage import preparation
+    from gbproxy.storage import temporary
 
-    folder = preparation.new_folder()
-    atexit.register(preparation.remove, folder, os.getpid())
-    environ["DATABASE_URL"] = preparation.url_in(folder)
+    folder = temporary.new_folder()
+    atexit.register(temporary.remove, folder, os.getpid())
+    environ["DATABASE_URL"] = temporary.url_in(folder)
     environ[_TEMPORARY] = f"{os.getpid()} {folder}"
     environ.pop("DATABASE_URL_FILE", None)
     if not settings.secret_keys:
@@ -156,17 +157,19 @@ def _make_database(settings: Settings, environ: MutableMapping[str, str]) -> Non
 _prepared: set[tuple[str, ...]] = set()  # addresses and keys; a reload finds the same tables
 
 
-def _prepare_database(url: str, secret_keys: Sequence[str], temporary: bool) -> None:
-    """What cannot be used ends the process with status 2."""
+def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) -> None:
+    """What cannot be used ends the process with status 2. What killed servers have left is taken over into it."""
     from gbproxy.storage import preparation
 
     if (url, *secret_keys) in _prepared:
         return
     try:
-        preparation.prepare(url, secret_keys, temporary=temporary)
+        preparation.prepare(url, secret_keys, temporary=settings.database_is_temporary)
     except preparation.CannotBeUsed as error:
         print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
         raise SystemExit(_EXIT_BAD_SETTINGS) from None
+    owners = [owner(account.csesidx, account.config_id) for account in settings.accounts]
+    preparation.clear_left(url, owners, temporary=settings.database_is_temporary)
     _prepared.add((url, *secret_keys))
 
 

@@ -72,6 +72,11 @@ def id_of(seat: str) -> str:
     return seat[ID_IN_SEAT:]
 
 
+def owner(csesidx: str, config_id: str) -> str:
+    """Whose seat upstream such an account's is."""
+    return _digest(csesidx, config_id)[:OWNER_CHARS]
+
+
 def owner_of(seat: str) -> str:
     """Whose seat that is upstream: the same when it is configured again under another id."""
     return seat[:OWNER_CHARS]
@@ -79,7 +84,7 @@ def owner_of(seat: str) -> str:
 
 @lru_cache(maxsize=4096)  # asked for several times for each request
 def _seat(id_: str, csesidx: str, config_id: str) -> str:
-    return f"{_digest(csesidx, config_id)[:OWNER_CHARS]}:{id_}"
+    return f"{owner(csesidx, config_id)}:{id_}"
 
 
 def _digest(*parts: str) -> str:

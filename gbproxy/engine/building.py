@@ -18,6 +18,7 @@ from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import Outbound
 from gbproxy.settings import Settings
 from gbproxy.storage.database import Database
+from gbproxy.storage.offices import WorkerId
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.shared import counters
 from gbproxy.sweeper import STOCK_SIZE, Sweeper
@@ -43,6 +44,7 @@ class Engine:
     database: Database
     cipher: Cipher
     meter: Meter
+    worker_id: WorkerId
 
     def close(self, *, for_good: bool | None = None) -> None:
         """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
@@ -111,6 +113,7 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         database=storage.database,
         cipher=storage.cipher,
         meter=meter,
+        worker_id=storage.worker_id,
     )
 
 

@@ -33,6 +33,7 @@ class Storage:
     sessions: SessionRows
     offices: Offices
     api_keys: ApiKeyRows
+    worker_id: WorkerId
 
     @classmethod
     def of(cls, settings: Settings, meter: Meter) -> Self:
@@ -54,6 +55,7 @@ class Storage:
             SessionRows(database, time.time, worker_id),
             Offices(database, time.time, worker_id),
             ApiKeyRows(database),
+            worker_id,
         )
 
 

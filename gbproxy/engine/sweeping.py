@@ -9,6 +9,7 @@ from gbproxy.callers import Keyring
 from gbproxy.domain.account import Account
 from gbproxy.engine.storing import Storage
 from gbproxy.errors import CredentialRefused, GatewayError
+from gbproxy.storage import temporary
 from gbproxy.sweeper import Crew, Deletions, Office, SharedCredentials, Stock, Sweeper
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget_auth import WidgetAuth
@@ -47,6 +48,7 @@ def sweeper(
         crew,
         refresh_token=upstream.sign_in_ahead,
         probe=roster.probe,
+        take_over_left=lambda owners: temporary.take_over_left(storage.database, sessions, owners),
     )
     credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
     return Sweeper(

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from gbproxy.domain.principal import Principal
@@ -59,15 +61,19 @@ class Limiter:
             self._meter.limited(standing.exhausted)
         return standing
 
-    def begin(self, principal: Principal, model_id: str, *, is_streamed: bool) -> Use:
-        """An answer is about to be made. Raises RateLimitExceeded; else what comes back is to be ended with it."""
-        leave = self._enter(principal) if is_streamed else _nothing
-        try:
+    def begin(self, principal: Principal, model_id: str, *, is_streamed: bool, prompt_tokens: int = 0) -> Use:
+        """An answer is about to be made. Raises RateLimitExceeded; else what comes back is to be ended with it.
+
+        The prompt's tokens count from now on, so that many at once cannot each find the same ones left.
+        """
+        with ExitStack() as undo:
+            charge = self._reserve_tokens(principal, prompt_tokens)
+            undo.callback(charge, 0)
+            leave = self._enter(principal) if is_streamed else _nothing
+            undo.callback(leave)
             self._reserve(principal, model_id)
-        except BaseException:
-            leave()
-            raise
-        return Use(leave, lambda tokens: self._charge(principal, tokens))
+            undo.pop_all()
+        return Use(leave, charge)
 
     def _requests(self, principal: Principal) -> Window | None:
         """The narrowest of what holds: a key's own rate stands in the place of that which holds for every key."""
@@ -84,13 +90,29 @@ class Limiter:
         if limit is None:
             return None
         now = self._clock()
-        return Tokens(limit, self._counters.read(_day(principal, now)), _DAY_S - now % _DAY_S)
+        return Tokens(limit, self._counters.read(_day(principal, now)), _left_of_day_s(now))
 
-    def _charge(self, principal: Principal, tokens: int) -> None:
-        if principal.allowance.tokens_per_day is None:
+    def _reserve_tokens(self, principal: Principal, amount: int) -> Callable[[int], None]:
+        """What charges the rest once it is known, or gives back what is too much. Raises RateLimitExceeded."""
+        limit = principal.allowance.tokens_per_day
+        if limit is None:
+            return _charge_nothing
+        now = self._clock()
+        day = _day(principal, now)  # also of what ends after midnight
+        try:
+            is_left = self._counters.add_below(day, amount, limit, 2 * _DAY_S)
+        except StorageUnavailable:
+            return partial(self._charge, day, 0)
+        if not is_left:
+            self._meter.limited("tokens")
+            raise Tokens(limit, limit, _left_of_day_s(now)).refusal()
+        return partial(self._charge, day, amount)
+
+    def _charge(self, day: str, reserved: int, tokens: int) -> None:
+        if tokens == reserved:
             return
         try:
-            self._counters.add(_day(principal, self._clock()), tokens, 2 * _DAY_S)
+            self._counters.add(day, tokens - reserved, 2 * _DAY_S)
         except StorageUnavailable:
             return
 
@@ -126,9 +148,17 @@ def _nothing() -> None:
     """There is no place to give back."""
 
 
+def _charge_nothing(tokens: int) -> None:
+    """Nobody counts them."""
+
+
 def _key(principal: Principal) -> str:
     return f"key:{principal.key_id or principal.caller.hex()}"
 
 
 def _day(principal: Principal, now: float) -> str:
     return f"tokens:{_key(principal)}:{datetime.fromtimestamp(math.floor(now), UTC):%Y-%m-%d}"
+
+
+def _left_of_day_s(now: float) -> float:
+    return _DAY_S - now % _DAY_S

@@ -22,6 +22,12 @@ class Tokens:
     def remaining(self) -> int:
         return max(0, self.limit - self.used)
 
+    def refusal(self) -> RateLimitExceeded:
+        """The error of a request for which nothing is left."""
+        return RateLimitExceeded(
+            f"the {self.limit} tokens of this day are used up; the next begins at 00:00 UTC", retry_after=self.reset_s
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -40,10 +46,7 @@ class Standing:
     def refusal(self) -> RateLimitExceeded | None:
         """What stands against the request, as its error."""
         if self.tokens is not None and self.exhausted == "tokens":
-            return RateLimitExceeded(
-                f"the {self.tokens.limit} tokens of this day are used up; the next begins at 00:00 UTC",
-                retry_after=self.tokens.reset_s,
-            )
+            return self.tokens.refusal()
         if self.requests is not None and self.exhausted == "requests":
             return RateLimitExceeded(
                 f"more requests than {self.requests.rate}; the next may come in {math.ceil(self.requests.reset_s)} s",

@@ -1,4 +1,4 @@
-"""One answer that is counted while it runs, and charged when it is over."""
+"""One answer that is counted while it runs, and charged in full when it is over."""
 
 from __future__ import annotations
 
@@ -18,5 +18,4 @@ class Use:
         if not self._is_over:
             self._is_over = True
             self._leave()
-            if tokens:
-                self._charge(tokens)
+            self._charge(tokens)

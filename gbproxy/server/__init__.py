@@ -5,7 +5,16 @@ the workers take nothing new and let running answers finish; what is left when G
 with an error that says why, before gunicorn would cut it.
 """
 
-from gbproxy.server.master import BACKLOG, SPARE_CONNECTIONS, Log, allow_many_files, drain_first
+from gbproxy.server.master import BACKLOG, SPARE_CONNECTIONS, Log, allow_many_files, bind_worker_count, drain_first
 from gbproxy.server.worker import STOP_MARGIN_S, Worker
 
-__all__ = ["BACKLOG", "SPARE_CONNECTIONS", "STOP_MARGIN_S", "Log", "Worker", "allow_many_files", "drain_first"]
+__all__ = [
+    "BACKLOG",
+    "SPARE_CONNECTIONS",
+    "STOP_MARGIN_S",
+    "Log",
+    "Worker",
+    "allow_many_files",
+    "bind_worker_count",
+    "drain_first",
+]

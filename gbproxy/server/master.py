@@ -47,3 +47,17 @@ def drain_first(arbiter: Any, delay_s: float, begin: Callable[[], None]) -> None
         stop()
 
     arbiter.handle_term = handle_term
+
+
+def bind_worker_count(arbiter: Any, *, may_change: bool) -> None:
+    """What SIGTTIN and SIGTTOU do: gunicorn's own, one worker more or less, or nothing but a line in the log."""
+
+    def refuse() -> None:
+        reason = "limits are counted in the memory of the only worker: set REDIS_URL, or WEB_CONCURRENCY"
+        log.warning("workers.unchanged", extra={"workers": arbiter.num_workers, "reason": reason})
+
+    for handler in ("handle_ttin", "handle_ttou"):
+        if may_change:
+            vars(arbiter).pop(handler, None)
+        else:
+            setattr(arbiter, handler, refuse)

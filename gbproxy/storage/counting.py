@@ -31,7 +31,11 @@ class Counters(Protocol):
         ...
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
-        """Count up; what was counted is forgotten so long after the first of it."""
+        """Count up, or down by a negative amount; what was counted is forgotten so long after the first of it."""
+        ...
+
+    def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
+        """Count up, if less than `limit` was counted before."""
         ...
 
     def read(self, name: str) -> int:

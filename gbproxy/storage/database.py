@@ -3,6 +3,7 @@
 A connection is never held while anything else is waited for. Whatever goes wrong is StorageUnavailable, within a second:
 after a failure calls fail at once. Whether the database is back is found out by those who wait `patiently`, or where
 there are none, by one call a second; so an outage delays no request for long, nor does it last longer for us than it does.
+A database that refuses writes is away too, until it takes one: that it still answers what is read proves nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ HASTE_S = 1.0  # what a call waits, at most; so a request goes on without the da
 PATIENCE_S = 5.0  # what a patient one waits
 REST_S = 1.0  # after a failure: calls fail at once for so long
 TENDED_S = 10.0  # so long after a patient call the others rely on there being another
+TOLD_S = 60.0  # for so long a defect of one kind is not told again: who meets it tries on
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05
@@ -75,7 +77,9 @@ class Database:
         self._inherited: list[Engine] = []  # a parent's: to drop them would close its connections
         self._away_since: float | None = None
         self._rests_until = 0.0
+        self._refuses_writes = False
         self._trying = False
+        self._told: dict[str, float] = {}  # by kind, when a defect was last told
 
     @property
     def kind(self) -> Literal["sqlite", "postgresql"]:
@@ -88,6 +92,9 @@ class Database:
 
     def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
         """The rows of one statement, which is a transaction by itself."""
+        if statement.is_select and self._refuses_writes:
+            self._count_failure()
+            raise _unavailable()
         return self._run(lambda connection: connection.execute(statement, values).all())
 
     def change(self, statement: Executable, values: Values = None) -> int:
@@ -151,7 +158,7 @@ class Database:
         finally:
             if trying:
                 self._trying = False
-        if self._away_since is not None:
+        if trying:  # what had begun before the outage proves nothing
             self._recovered()
         return result
 
@@ -184,17 +191,26 @@ class Database:
 
     def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
         self._count_failure()
-        if not _is_outage(error):  # a statement that this database does not take: a defect, or a foreign schema
-            log.error("database.failed", exc_info=error)
+        if not is_outage(error):  # a statement that this database does not take: a defect, or a foreign schema
+            self._tell(error)
             return _unavailable()
         self._rests_until = self._clock() + REST_S
+        self._refuses_writes = isinstance(error, exc.DBAPIError) and engines.refuses_writes(error.orig)
         if self._away_since is None:
             self._away_since = self._clock()
             log.error("database.unavailable", extra={"reason": reason(error)})
         return _unavailable()
 
+    def _tell(self, error: exc.SQLAlchemyError) -> None:
+        kind = type(error.orig if isinstance(error, exc.DBAPIError) else error).__name__
+        now = self._clock()
+        if now - self._told.get(kind, -math.inf) >= TOLD_S:
+            self._told[kind] = now
+            log.error("database.failed", exc_info=error)
+
     def _recovered(self) -> None:
         away_since, self._away_since = self._away_since, None
+        self._refuses_writes = False
         if away_since is not None:
             log.info("database.available", extra={"away_s": round(self._clock() - away_since, 1)})
 
@@ -227,10 +243,12 @@ def _unavailable() -> StorageUnavailable:
     return StorageUnavailable("the gateway's database cannot be used at the moment", retry_after=_RETRY_AFTER_S)
 
 
-def _is_outage(error: exc.SQLAlchemyError) -> bool:
+def is_outage(error: exc.SQLAlchemyError) -> bool:
     """Whether the database itself is away, rather than one statement wrong."""
-    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError) or (
-        isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    return (
+        isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError)
+        or type(error) is exc.DatabaseError  # what is none of its kinds: a file that is damaged
+        or (isinstance(error, exc.DBAPIError) and error.connection_invalidated)
     )
 
 

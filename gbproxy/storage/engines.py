@@ -2,18 +2,27 @@
 
 Everything runs in autocommit: one statement is one transaction, and one round trip; longer ones say BEGIN themselves.
 A driver is imported when an engine of its kind is made.
+
+What refuses writes is no server to stay with: another may have taken its place. So all connections are made anew then.
 """
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import URL, Engine, NullPool, QueuePool, create_engine, event, make_url
+from sqlalchemy import URL, Engine, ExceptionContext, NullPool, QueuePool, create_engine, event, make_url
 
 _CONNECT_S = 3
 _FREE_S = 0.5  # to wait for a connection of the pool
 _CONNECTIONS = 5  # of one worker: none is held for longer than a statement takes
+
+# Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_REFUSING_STATES = frozenset({"25006", "42501", "53100"})  # read-only, as after a failover; no right to it; disk full
+_REFUSING_CODES = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
 def parse(url: str) -> URL:
@@ -49,10 +58,23 @@ def patient(url: URL) -> Engine:
     return _postgresql(url, None, poolclass=NullPool)
 
 
+def refuses_writes(error: BaseException | None) -> bool:
+    """Whether a driver's error says that the database takes no writes now, though it may go on answering."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSING_CODES
+    return getattr(error, "sqlstate", None) in _REFUSING_STATES
+
+
 def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:
     # Not to wait inside of SQLite: that would hold up the whole worker (Database waits).
     connecting = {"timeout": 0, "check_same_thread": False}
     engine = _engine(url, connecting, options)
+
+    @event.listens_for(engine, "do_connect")
+    def make(dialect: object, record: object, arguments: Any, keywords: Any) -> None:
+        # Readable by its owner alone, whatever the umask; SQLite gives the files beside it the same mode.
+        with suppress(OSError):  # it is there, and must not be opened beside SQLite; or SQLite says what is wrong
+            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
@@ -80,7 +102,7 @@ def _postgresql(url: URL, left_s: Callable[[], float] | None, **options: Any) ->
 
 
 def _engine(url: URL, connecting: dict[str, Any], options: dict[str, Any]) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
@@ -88,3 +110,10 @@ def _engine(url: URL, connecting: dict[str, Any], options: dict[str, Any]) -> En
         connect_args=connecting,
         **options,
     )
+
+    @event.listens_for(engine, "handle_error")
+    def renew(context: ExceptionContext) -> None:
+        if refuses_writes(context.original_exception):
+            context.is_disconnect = True  # of all that are in the pool
+
+    return engine

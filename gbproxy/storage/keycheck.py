@@ -14,6 +14,7 @@ from gbproxy.storage.tables import accounts, cookies, facts, tokens
 log = logging.getLogger(__name__)
 
 _NAME = "secret_key"
+_KNOWN = select(facts.c.value).where(facts.c.name == _NAME)
 _ENCRYPTED = (accounts.c.credentials, cookies.c.cookies, tokens.c.bearer)
 
 
@@ -30,12 +31,15 @@ class WrongSecretKey(Exception):
 
 def check(database: Database, cipher: Cipher) -> None:
     """Raises WrongSecretKey. Of a new database, or with a new first key, this key is noted as the one in use."""
+    known = database.fetch(_KNOWN)
+    if known and cipher.is_by_first_key(known[0].value):
+        return  # as nearly always; what follows needs a server that takes writes
     database.transact(lambda connection: _check(connection, cipher))
 
 
 def fits(connection: Connection, cipher: Cipher) -> bool | None:
     """Whether one of the keys is this database's, without changing anything; None: no key was ever used with it."""
-    known = connection.execute(select(facts.c.value).where(facts.c.name == _NAME)).scalar_one_or_none()
+    known = connection.execute(_KNOWN).scalar_one_or_none()
     if known is None:
         return None
     try:
@@ -48,7 +52,7 @@ def fits(connection: Connection, cipher: Cipher) -> bool | None:
 def _check(connection: Connection, cipher: Cipher) -> None:
     if connection.dialect.name == "postgresql":  # on SQLite a transaction is alone anyway
         connection.exec_driver_sql("LOCK TABLE facts IN EXCLUSIVE MODE")
-    known = connection.execute(select(facts.c.value).where(facts.c.name == _NAME)).scalar_one_or_none()
+    known = connection.execute(_KNOWN).scalar_one_or_none()
     if known is None:
         connection.execute(insert(facts), {"name": _NAME, "value": cipher.encrypt(_NAME)})
         return

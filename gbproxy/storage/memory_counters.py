@@ -44,6 +44,13 @@ class MemoryCounters:
         with self._lock:
             self._windows.add(name, amount, keep_s)
 
+    def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
+        with self._lock:
+            is_below = self._windows.read(name) < limit
+            if is_below:
+                self._windows.add(name, amount, keep_s)
+            return is_below
+
     def read(self, name: str) -> int:
         with self._lock:
             return self._windows.read(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, exc, inspect, text
 
 from gbproxy.storage import engines
-from gbproxy.storage.database import Database, is_locked, reason
+from gbproxy.storage.database import Database, is_locked, is_outage, reason
 from gbproxy.storage.tables import REVISION, metadata
 
 log = logging.getLogger(__name__)
@@ -49,19 +49,18 @@ def migrate(
     while True:
         try:
             return _migrate(database, clock, sleep)
-        except (exc.OperationalError, exc.InterfaceError) as error:
+        except exc.SQLAlchemyError as error:
             if clock() >= deadline or not _may_pass(database, error):
                 raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
             if clock() >= say_at:
                 log.warning("database.awaited", extra={"reason": reason(error), "left_s": round(deadline - clock())})
                 say_at = clock() + _SAY_EVERY_S
-        except exc.SQLAlchemyError as error:
-            raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
         sleep(_PAUSE_S)
 
 
-def _may_pass(database: Database, error: exc.DBAPIError) -> bool:
-    return database.kind == "postgresql" or is_locked(error)
+def _may_pass(database: Database, error: exc.SQLAlchemyError) -> bool:
+    """Also a server that takes no writes yet may be about to, after a failover; a file will not change by itself."""
+    return is_locked(error) or (database.kind == "postgresql" and is_outage(error))
 
 
 def _migrate(database: Database, clock: Callable[[], float], sleep: Callable[[float], None]) -> str | None:

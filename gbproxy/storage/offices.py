@@ -26,14 +26,19 @@ _IN_FLIGHT = select(workers.c.in_flight).where(
 _SEEN_LATELY_S = 5.0  # whose last report is older may have died, and its answers with it
 _LEAVE = delete(workers).where(workers.c.id == bindparam("worker"))
 _FORGET = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
+_VACATE = delete(offices).where(offices.c.holder.in_(bindparam("gone", expanding=True)))
 _TERMS = 2  # an end that lies further ahead was set by a clock that has been set back since
 
 
 class WorkerId:
-    """This process' random name, made at its first use: each process that forks has its own."""
+    """This process' name: the one that it was given, or a random one, so that each process that forks has its own."""
 
     def __init__(self) -> None:
         self._made = (0, "")
+
+    def take(self, name: str) -> None:
+        """Go by this name from now on, in this process; before its first use."""
+        self._made = (os.getpid(), name)
 
     def __call__(self) -> str:
         if self._made[0] != os.getpid():
@@ -70,6 +75,10 @@ class Offices:
     def give_up(self, office: str) -> None:
         """Let another worker take it at once."""
         self._database.change(_GIVE_UP, {"office": office, "worker": self._worker_id()})
+
+    def vacate(self, gone: Collection[str]) -> None:
+        """Let others take at once what workers held that have died."""
+        self._database.change(_VACATE, {"gone": list(gone)})
 
     def holder(self, office: str) -> str | None:
         """The worker that holds it now."""

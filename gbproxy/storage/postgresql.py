@@ -1,32 +1,63 @@
-"""psycopg's connection with a limit in time: a server that says nothing must not hold requests for ever."""
+"""psycopg's connection with a limit in time: a server that says nothing must not hold requests for ever.
+
+The limit is kept here, and nothing is set in the server's session: a pooler in between gives that to others.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-_STATEMENT_S = 5.0  # the server's own limit, for what nobody waits for any more
+_CANCEL_S = 3.0
 
 
 class Bounded(psycopg.Connection[Any]):
-    """Ends itself when a statement is not answered within `left_s()` seconds; None: waits."""
+    """Ends itself when a statement is not answered within `left_s()` seconds; None: waits.
+
+    With it ends what the server is still doing for it, and might do for long: waiting for a lock, for instance.
+    """
 
     left_s: Callable[[], float] | None = None
+    _is_given_up = False
+
+    @property
+    def broken(self) -> bool:
+        return self._is_given_up or super().broken
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        if timeout is None and self.left_s is not None:
+        if timeout is None and self.left_s is not None and not self._is_given_up:
             timeout = self.left_s()
         try:
             return super().wait(gen, interval, timeout)
         except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()  # its answer may still come, and would be taken for another's
+            if self._is_active:
+                self.close()  # the answer may still come, and would be taken for another's
             raise
+
+    def close(self) -> None:
+        if self._is_given_up:
+            return
+        if self._is_active:
+            self._is_given_up = True
+            threading.Thread(target=self._cancel_and_close, name="cancelling", daemon=True).start()
+        else:
+            super().close()
+
+    @property
+    def _is_active(self) -> bool:
+        return self.pgconn.transaction_status == TransactionStatus.ACTIVE
+
+    def _cancel_and_close(self) -> None:
+        """In this order: a pooler finds what is to be cancelled by the connection that has asked for it."""
+        with suppress(psycopg.Error):
+            self.cancel_safe(timeout=_CANCEL_S)
+        super().close()
 
 
 def connect(left_s: Callable[[], float] | None, *arguments: Any, **keywords: Any) -> Bounded:
@@ -35,7 +66,6 @@ def connect(left_s: Callable[[], float] | None, *arguments: Any, **keywords: Any
         return Bounded.connect(*arguments, autocommit=True, **keywords)
     connection = _connected(left_s(), arguments, keywords)
     connection.left_s = left_s
-    connection.execute(f"SET statement_timeout = {round(_STATEMENT_S * 1000)}".encode())
     return connection
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,8 @@ from gbproxy.storage.database import Database, reason
 from gbproxy.storage.keycheck import WrongSecretKey
 from gbproxy.storage.migrate import CannotMigrate
 from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.temporary import new_folder, remove, take_over_left, url_in
 
 
 class CannotBeUsed(Exception):
@@ -93,13 +95,14 @@ def limited_keys(url: str) -> Sequence[str]:
         database.close()
 
 
-def new_folder() -> Path:
-    """A directory for a temporary database, closed to other users."""
-    return Path(tempfile.mkdtemp(prefix="gbproxy-database-"))
-
-
-def url_in(folder: Path) -> str:
-    return f"sqlite:///{folder}/gbproxy.db"
+def clear_left(url: str, owners: Collection[str], *, temporary: bool = False) -> None:
+    """See to what killed servers have left on this machine; what cannot be done now is left for another time."""
+    database = Database(url, temporary=temporary)
+    try:
+        with suppress(StorageUnavailable):
+            take_over_left(database, SessionRows(database, time.time, lambda: ""), owners)
+    finally:
+        database.close()
 
 
 def private_database(meter: Meter = SILENT) -> Database:
@@ -110,9 +113,3 @@ def private_database(meter: Meter = SILENT) -> Database:
     migrate.create(database)
     database.close()
     return database
-
-
-def remove(folder: Path, made_by: int) -> None:
-    """Remove a temporary database's directory, in the process that has made it; not in those that it has forked."""
-    if os.getpid() == made_by:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
 """What is counted for callers, by all workers of all gateways on one Redis.
 
 Whatever goes wrong is StorageUnavailable, within a second. After a failure calls fail at once for a while, then one of
-them tries: so an outage delays nobody for long, and it is logged once.
+them tries: so an outage delays nobody for long, and it is logged once. A Redis that refuses to count (a replica after a
+failover, or one without memory) is away too, until it counts.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ return 1
 """
 _ENTER = f"{_TIDY} if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end {_STAY}"
 _RENEW = f"{_TIDY} {_STAY}"
+# KEYS: a sum of the library's. ARGV: how much, up to what, and for how long (s).
+_ADD_BELOW = """
+if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
+if redis.call('INCRBY', KEYS[1], ARGV[1]) == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+return 1
+"""
 
 T = TypeVar("T")
 
@@ -59,6 +66,7 @@ class RedisCounters:
         self._lock = threading.Lock()
         self._away_since: float | None = None
         self._rests_until = 0.0
+        self._refuses_writes = False
         self._is_trying = False
 
     def hit(self, name: str, rate: Rate) -> Window:
@@ -77,7 +85,13 @@ class RedisCounters:
     def add(self, name: str, amount: int, keep_s: int) -> None:
         self._run(lambda redis: redis.windows.add(name, amount, keep_s))
 
+    def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
+        arguments = [amount, limit, keep_s]
+        return self._run(lambda redis: bool(redis.add_below(keys=[f"{_PREFIX}:{name}"], args=arguments)))
+
     def read(self, name: str) -> int:
+        if self._refuses_writes:  # that it still answers proves nothing
+            raise _unavailable()
         return self._run(lambda redis: redis.windows.read(name))
 
     def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
@@ -105,7 +119,7 @@ class RedisCounters:
         finally:
             if trying:
                 self._is_trying = False
-        if self._away_since is not None:
+        if trying:  # what had begun before the outage proves nothing
             self._recovered()
         return result
 
@@ -122,6 +136,9 @@ class RedisCounters:
     def _failed(self, error: Exception) -> StorageUnavailable:
         is_silent = isinstance(error, self._connected.silence)
         self._rests_until = self._clock() + (SILENT_REST_S if is_silent else REST_S)
+        self._refuses_writes = isinstance(error, self._connected.refusal)
+        if self._refuses_writes:  # another may have taken its place
+            self._connected.client.connection_pool.disconnect(inuse_connections=False)
         if self._away_since is None:
             self._away_since = self._clock()
             log.error("redis.unavailable", extra={"reason": type(error).__name__})  # its words may name what is secret
@@ -129,6 +146,7 @@ class RedisCounters:
 
     def _recovered(self) -> None:
         away_since, self._away_since = self._away_since, None
+        self._refuses_writes = False
         if away_since is not None:
             log.warning("redis.available", extra={"away_s": round(self._clock() - away_since, 1)})
 
@@ -155,7 +173,9 @@ class RedisCounters:
             windows=Windows(storage, time.time),
             enter=client.register_script(_ENTER),
             renew=client.register_script(_RENEW),
+            add_below=client.register_script(_ADD_BELOW),
             error=redis.RedisError,
+            refusal=redis.ResponseError,
             silence=redis.TimeoutError,
         )
 
@@ -166,7 +186,9 @@ class _Connected:
     windows: Windows
     enter: Any
     renew: Any
+    add_below: Any
     error: type[Exception]
+    refusal: type[Exception]
     silence: type[Exception]
 
 

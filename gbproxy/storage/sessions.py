@@ -140,6 +140,15 @@ class SessionRows:
         self._known.add(session.id)
         return session
 
+    def add_doomed(self, found: Collection[tuple[str, str]]) -> None:
+        """Note sessions that are to be deleted upstream: seat and name of each."""
+        if not found:
+            return
+        now = self._clock()
+        fixed = {"state": DOOMED, "tries": 0, "not_before": now, "made_at": now, "conversation": ""}
+        values = [{"id": uuid.uuid4().hex, "account_id": seat, "name": name, **fixed} for seat, name in found]
+        self._database.transact(lambda connection: connection.execute(_ADD, values))
+
     def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
         """One free session that holds exactly this history, of this conversation where one is named; None: there is none.
 

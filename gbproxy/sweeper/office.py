@@ -6,12 +6,12 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account, QuotaClass
+from gbproxy.domain.account import Account, QuotaClass, owner_of
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.storage.offices import Offices, Workers
 from gbproxy.storage.sessions import SessionRows
@@ -30,6 +30,7 @@ _TERM_S = 5.0
 _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; they hold for 240
 _SIGN_IN_RESTS_S = 15.0
 _PROBE_S = (150.0, 240.0)
+_LEFT_S = 10.0  # between looks for what killed servers have left
 
 
 class Pool(Protocol):
@@ -56,10 +57,14 @@ class Office:
         *,
         refresh_token: Callable[[Account, float], bool],
         probe: Callable[[Account], None],
+        take_over_left: Callable[[Collection[str]], None] = lambda owners: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`refresh_token` signs an account in anew if its token is older than so many seconds, and says whether it has."""
+        """`refresh_token` signs an account in anew if its token is older than so many seconds, and says whether it has.
+
+        `take_over_left` has deleted what killed servers on this machine have left of these owners.
+        """
         self._offices = offices
         self._workers = workers
         self._rows = rows
@@ -68,7 +73,10 @@ class Office:
         self._crew = crew
         self._refresh_token = refresh_token
         self._probe = probe
+        self._take_over_left = take_over_left
         self._clock = clock
+        self._monotonic = monotonic
+        self._look_at = monotonic() + _LEFT_S  # the start has looked
         self._watch = Watch(monotonic)
         self._next_probe: dict[Account, float] = {}
         self._token_ages: dict[str, float] = {}  # by seat: at which its token is refreshed, drawn once for each
@@ -87,11 +95,17 @@ class Office:
         silent = dict.fromkeys(self._rows.holders(), 0.0)
         dead = self._watch.dead(silent | self._workers.all())
         if dead:
-            self._rows.orphans(dead)
-            self._workers.forget(dead)
+            self.reclaim(dead)
+        self._tend_left()
         self._deletions.begin()
         self._tend_tokens(uses, now)
         self._tend_refused(uses, now)
+
+    def reclaim(self, dead: Collection[str]) -> None:
+        """Free what workers held that have died; their sessions are to be deleted. Raises StorageUnavailable."""
+        self._rows.orphans(dead)
+        self._offices.vacate(dead)
+        self._workers.forget(dead)
 
     def leave(self) -> None:
         if self._name:
@@ -104,6 +118,12 @@ class Office:
         if name != self._name:
             self.leave()
             self._name = name
+
+    def _tend_left(self) -> None:
+        """Workers live on for a while when their master is killed: what they leave was not there yet at our start."""
+        if self._monotonic() >= self._look_at:
+            self._look_at = self._monotonic() + _LEFT_S
+            self._take_over_left({owner_of(account.seat) for account in self._pool.accounts()})
 
     def _tend_tokens(self, uses: Mapping[str, Use], now: float) -> None:
         refused = {account.id for account in self._pool.refused()}

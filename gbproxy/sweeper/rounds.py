@@ -79,6 +79,7 @@ class Sweeper:
         self._is_warming = False
         self._clock = clock
         self._used: set[str] = set()  # since the last round
+        self._dead: set[str] = set()  # workers of which the others are still to be told
         self._last_uses: Mapping[str, Use] = {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -94,9 +95,13 @@ class Sweeper:
             if self._process == os.getpid() or self._stopping.is_set():
                 return
             self._process = os.getpid()
-            self._do(self._report, *self._take_over)
+            self._do(self._report, self._reclaim, *self._take_over)
             self._thread = threading.Thread(target=self._go_round, name="sweeper", daemon=True)
             self._thread.start()
+
+    def note_dead(self, workers: Collection[str]) -> None:
+        """These have died for sure: nobody waits until their silence tells. To be called before `start`."""
+        self._dead |= set(workers)
 
     def note_use(self, account_id: str = ANYBODY) -> None:
         """An account was lent to a request, or a request has arrived."""
@@ -127,7 +132,14 @@ class Sweeper:
     def round(self) -> None:
         """What is to be done now. What cannot be reached is left for the next round."""
         with self._patiently():
-            self._do(self._report, *self._take_over, self._deletions.go_on, self._tend_stock, self._tend_office)
+            self._do(
+                self._report,
+                self._reclaim,
+                *self._take_over,
+                self._deletions.go_on,
+                self._tend_stock,
+                self._tend_office,
+            )
 
     def _do(self, *chores: Callable[[], None]) -> None:
         for chore in chores:
@@ -169,6 +181,11 @@ class Sweeper:
         except StorageUnavailable:
             self._used |= used
             raise
+
+    def _reclaim(self) -> None:
+        if self._dead:
+            self._office.reclaim(self._dead)
+            self._dead.clear()
 
     def _tend_stock(self) -> None:
         now = self._clock()

@@ -23,9 +23,10 @@ from tests.flow.chats import (
     one_at_a_time,
     texts_by_session,
     topic,
+    until,
     used_sessions,
 )
-from tests.serving import SharedUpstream
+from tests.serving import Reply, SharedUpstream
 
 SECRET = "a-secret-key-for-tests-1"
 STORED_KEY, UNKNOWN_KEY = "sk-test-stored-0a1b2c3d", "sk-test-unknown-0a1b2c3d"
@@ -121,3 +122,33 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
         assert new == 1
         assert sorted(map(len, texts_by_session(upstream)[: len(without)])) == [1] * (len(without) - 2) + [2, 2]
         assert upstream.wait_for(lambda: all(session.deleted for session in without if len(session.queries) == 1), 10)
+
+
+def test_a_database_that_takes_no_writes_is_away_until_it_does(
+    server: PostgreSQL, upstream: SharedUpstream, environment: dict[str, str]
+) -> None:
+    with killed_in_the_end(environment, WEB_CONCURRENCY="2") as gateway, ThreadPoolExecutor(8) as threads:
+        chats = [Chat(gateway) for _ in range(8)]
+        assert all(reply.succeeded for reply in threads.map(lambda chat: chat.say(topic()), chats))
+
+        server.refuse_writes()
+        try:
+            meanwhile: list[Reply] = []
+            until(lambda: len(gateway.events("database.unavailable")) == 2)
+            for _ in range(10):
+                meanwhile += threads.map(lambda chat: chat.fork().say("And the sun?"), chats)
+            by_id = gateway.ask("Go on.", headers={"X-Conversation-Id": str(chats[0].conversation)})
+        finally:
+            server.take_writes()
+        until(lambda: len(gateway.events("database.available")) == 2)
+        before = len(used_sessions(upstream))
+        after = list(threads.map(lambda chat: chat.say("And the stars?"), chats))
+        lines = gateway.log_lines()
+
+    assert all(reply.succeeded for reply in [*meanwhile, *after])
+    assert (by_id.status, by_id.error["code"]) == (503, "storage_unavailable")
+    assert len(used_sessions(upstream)) == before  # all go on from before
+    told = [line for line in lines if line["event"].startswith("database.") and line["event"] != "database.migrated"]
+    assert [line["event"] for line in told] == ["database.unavailable"] * 2 + ["database.available"] * 2
+    assert all("read-only" in line["reason"] for line in told[:2])
+    assert not any("exc_info" in line for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import stat
@@ -14,7 +15,9 @@ import pytest
 from sqlalchemy import text
 
 from gbproxy.storage.database import Database
+from gbproxy.sweeper import STOCK_SIZE
 from tests.databases import PostgreSQL
+from tests.flow.chats import until
 from tests.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process, serving
 
 SECRET, OTHER_SECRET = "a-secret-key-for-tests-1", "a-secret-key-for-tests-2"
@@ -86,6 +89,32 @@ def test_an_interrupted_gateway_leaves_no_database_behind(folder: Path) -> None:
     assert databases(folder) == []
 
 
+def test_what_a_killed_gateway_has_left_goes_with_the_next_start_and_its_sessions_are_deleted(folder: Path) -> None:
+    with SharedUpstream() as upstream:
+        with serving(upstream.environment(), WEB_CONCURRENCY="2") as gateway:
+            assert gateway.ask().succeeded
+            (left,) = databases(folder)
+            with closing(
+                Database(f"sqlite:///{left}/gbproxy.db")
+            ) as database:  # the asked one, and each worker's stock
+                until(lambda: len(database.fetch(text("SELECT id FROM sessions"))) == 1 + 2 * STOCK_SIZE)
+            os.killpg(gateway.pid, signal.SIGKILL)
+            gateway.process.wait()
+        assert databases(folder) == [left]
+        known = list(upstream.sessions.values())
+
+        with serving(upstream.environment()) as gateway:
+            told = gateway.wait_for_event("database.left")
+            assert left not in databases(folder)
+            assert upstream.wait_for(lambda: all(session.deleted for session in known), 15)
+
+            assert (told["sessions"], told["others"]) == (len(known), 0)
+            assert gateway.ask().succeeded
+            assert gateway.stop() == 0
+        assert [session for session in upstream.sessions.values() if not session.deleted] == []
+    assert databases(folder) == []
+
+
 def test_a_database_of_ones_own_stays_and_is_used_again(tmp_path: Path, folder: Path) -> None:
     url = f"sqlite:///{tmp_path}/own.db"
 
@@ -97,6 +126,7 @@ def test_a_database_of_ones_own_stays_and_is_used_again(tmp_path: Path, folder: 
 
     with closing(Database(url)) as database:
         assert database.fetch(text("SELECT name FROM facts")) == [("secret_key",)]
+    assert stat.S_IMODE((tmp_path / "own.db").stat().st_mode) == 0o600
     assert databases(folder) == []
 
 

@@ -175,6 +175,27 @@ def test_two_workers_count_as_one(two_workers: Served) -> None:
     assert second == [429, 429]
 
 
+def test_many_at_once_cannot_overrun_a_days_tokens(upstream: SharedUpstream, gateway: Served) -> None:
+    key = create(gateway, tokens_per_day=100)["key"]
+    question = "What is the moon made of? " * 8  # some fifty tokens
+    ready = Barrier(30)
+
+    def one(number: int) -> Reply:
+        ready.wait(10)
+        return gateway.ask(question, stream=number % 2 == 0, headers={"Authorization": f"Bearer {key}"})
+
+    upstream.set(first_byte_delay_s=0.5)  # none has ended when the last one comes
+    with ThreadPoolExecutor(30) as threads:
+        replies = list(threads.map(one, range(30)))
+    upstream.set(first_byte_delay_s=0)
+
+    refused = [reply for reply in replies if reply.status == 429]
+    assert sorted(reply.status for reply in replies) == [200] * 2 + [429] * 28
+    assert {reply.error["code"] for reply in refused} == {"rate_limit_exceeded"}
+    assert all("00:00 UTC" in reply.error["message"] for reply in refused)
+    assert ask(gateway, key).headers["x-ratelimit-remaining-tokens"] == "0"
+
+
 def test_a_place_is_free_again_when_its_client_has_left(upstream: SharedUpstream, gateway: Served) -> None:
     key = create(gateway, concurrent_streams=1)["key"]
     caller = Served(gateway.process, gateway.url, key)
@@ -211,6 +232,20 @@ def test_the_place_of_a_worker_that_was_killed_gets_free(
     assert ask(two_workers, made["key"], stream=True).status == 200
 
 
+def test_workers_that_would_each_count_alone_are_not_added_at_run_time(one_worker: Served, two_workers: Served) -> None:
+    os.kill(one_worker.pid, signal.SIGTTIN)
+    os.kill(one_worker.pid, signal.SIGTTOU)
+    until(lambda: len(one_worker.events("workers.unchanged")) == 2)
+    os.kill(two_workers.pid, signal.SIGTTIN)
+    workers(two_workers, 3)
+    os.kill(two_workers.pid, signal.SIGTTOU)
+    workers(two_workers, 2)
+
+    assert len(workers(one_worker, 1)) == 1
+    assert {line["workers"] for line in one_worker.events("workers.unchanged")} == {1}
+    assert two_workers.events("workers.unchanged") == []
+
+
 def test_without_redis_everybody_is_answered_and_the_log_says_so(two_workers: Served, redis: Redis) -> None:
     redis.stop()
     try:
@@ -218,13 +253,19 @@ def test_without_redis_everybody_is_answered_and_the_log_says_so(two_workers: Se
         told = two_workers.wait_for_event("redis.unavailable")
     finally:
         redis.start()
-    until(lambda: 429 in [reply.status for reply in burst(two_workers, 30)[0]])
+    # Whoever has noticed that it is away notices its return by a request of its own.
+    until(
+        lambda: (
+            429 in [reply.status for reply in burst(two_workers, 30)[0]]
+            and len(two_workers.events("redis.available")) == len(two_workers.events("redis.unavailable"))
+        ),
+        timeout_s=20,
+    )
 
     assert [reply.status for reply in replies] == [200] * 30
     assert took_s < 5
     assert told["level"] == "error"
     assert len(two_workers.events("redis.unavailable")) <= 2  # each worker once
-    two_workers.wait_for_event("redis.available")
 
 
 def test_workers_that_cannot_count_together_do_not_start_with_a_limited_key(

@@ -62,6 +62,7 @@ from tests.serving import KEY, Reply, Served, SharedUpstream, serving
 
 OTHER_KEY = "sk-test-another-0a1b2c3d4e"
 SECRET = "a-secret-key-for-tests-1"
+FREE_S = 2.0
 KNOWN_S = 1.0
 LAST_DELETIONS_S = 2.0
 
@@ -458,34 +459,47 @@ def doomed(gateway: Served, upstream: SharedUpstream, threads: ThreadPoolExecuto
     return Casualty(upstream, gateway, chat, frozenset(s.short_name for s in [*stock(upstream), running]))
 
 
-@pytest.mark.waits
-def test_who_is_killed_leaves_nothing_claimed_and_nothing_upstream(
-    tmp_path: Path, server: PostgreSQL, record_property: Record
+@either_database
+def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds(
+    upstream: SharedUpstream, url: str, record_property: Record, kind: str
 ) -> None:
-    """On SQLite the worker that cares for all, beside another gateway; on PostgreSQL all that there is, and then comes more."""
-    on_file, on_server = f"sqlite:///{tmp_path}/gateway.db", server.new_database()
-    with ExitStack() as stack:
-        threads = stack.enter_context(ThreadPoolExecutor(2))
-        upstreams = [stack.enter_context(SharedUpstream()) for _ in range(2)]
-        killed = [
-            doomed(stack.enter_context(killed_in_the_end(on(url, upstream))), upstream, threads)
-            for upstream, url in zip(upstreams, (on_file, on_server), strict=True)
-        ]
-        (worker,) = killed[0].gateway.worker_pids()
-        heir_on_file = stack.enter_context(killed_in_the_end(on(on_file, upstreams[0])))
-        os.kill(worker, signal.SIGKILL)
-        os.killpg(killed[1].gateway.pid, signal.SIGKILL)
-        killed_at = time.monotonic()
-        heirs = heir_on_file, stack.enter_context(killed_in_the_end(on(on_server, upstreams[1])))
+    """Also where another worker goes on, which does not know of it."""
+    with ThreadPoolExecutor(1) as threads, killed_in_the_end(on(url, upstream), WEB_CONCURRENCY="2") as gateway:
+        victim, _ = workers(gateway, 2)
+        with only(gateway, victim):
+            casualty = doomed(gateway, upstream, threads)
+        busy = casualty.continued_by_id(gateway)
 
-        for casualty, heir in zip(killed, heirs, strict=True):
-            assert casualty.continued_by_id(heir).status == 409
-            afresh = Chat(heir, *casualty.chat.messages)
-            assert afresh.say("At once").succeeded
-            assert afresh.say("And then").succeeded
-            assert texts_by_session(casualty.upstream)[1][1:] == ["And then"]
-        for casualty, heir, what in zip(killed, heirs, ("worker, SQLite", "gateway, PostgreSQL"), strict=True):
-            assert casualty.upstream.wait_for(lambda each=casualty: each.is_cleared_away, 40)  # type: ignore[misc]
-            took_s = time.monotonic() - killed_at
-            record_property("measured", f"killed ({what}): nothing of it left upstream after {took_s:.1f} s")
-            assert casualty.continued_by_id(heir).status == 404
+        os.kill(victim, signal.SIGKILL)
+        free_s = until(lambda: casualty.continued_by_id(gateway).status != 409, every_s=0.05)
+
+        assert busy.status == 409
+        assert casualty.continued_by_id(gateway).status == 404  # of its last turn nobody knows what the session holds
+        assert Chat(gateway, *casualty.chat.messages).say("And then?").succeeded
+        assert upstream.wait_for(lambda: casualty.is_cleared_away)
+    record_property("measured", f"killed in mid-answer, {kind}: its conversation is free after {free_s:.2f} s")
+    assert free_s < FREE_S
+
+
+@pytest.mark.waits
+def test_a_gateway_that_is_killed_leaves_nothing_claimed_and_nothing_upstream(
+    server: PostgreSQL, upstream: SharedUpstream, record_property: Record
+) -> None:
+    """Another one finds out by its silence."""
+    url = server.new_database()
+    with ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(1))
+        casualty = doomed(stack.enter_context(killed_in_the_end(on(url, upstream))), upstream, threads)
+        os.killpg(casualty.gateway.pid, signal.SIGKILL)
+        killed_at = time.monotonic()
+        heir = stack.enter_context(killed_in_the_end(on(url, upstream)))
+
+        assert casualty.continued_by_id(heir).status == 409
+        afresh = Chat(heir, *casualty.chat.messages)
+        assert afresh.say("At once").succeeded
+        assert afresh.say("And then").succeeded
+        assert texts_by_session(upstream)[1][1:] == ["And then"]
+        assert upstream.wait_for(lambda: casualty.is_cleared_away, 40)
+        took_s = time.monotonic() - killed_at
+        record_property("measured", f"gateway killed: nothing of it left upstream after {took_s:.1f} s")
+        assert casualty.continued_by_id(heir).status == 404

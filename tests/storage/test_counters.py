@@ -13,7 +13,7 @@ from gbproxy.errors import StorageUnavailable
 from gbproxy.settings import Rate
 from gbproxy.storage.counting import Counters
 from gbproxy.storage.memory_counters import MemoryCounters
-from gbproxy.storage.redis_counters import RedisCounters
+from gbproxy.storage.redis_counters import REST_S, RedisCounters
 from tests.redis_server import Redis, redis_server
 from tests.serving import free_port
 from tests.storage.clock import Clock
@@ -62,6 +62,18 @@ def test_sums_are_those_of_all(workers: tuple[Counters, Counters]) -> None:
 
     assert [each.read("tokens") for each in workers] == [42, 42]
     assert workers[0].read("others") == 0
+
+
+def test_a_sum_is_never_added_to_once_it_has_reached_its_limit(workers: tuple[Counters, Counters]) -> None:
+    with ThreadPoolExecutor(20) as callers:
+        added = list(callers.map(lambda n: workers[n % 2].add_below("day", 30, 100, 60), range(50)))
+    first = workers[0].read("day")
+    workers[1].add("day", -30, 60)
+
+    assert added.count(True) == 4
+    assert (first, workers[0].read("day")) == (120, 90)
+    assert workers[0].add_below("day", 1000, 100, 60)
+    assert not workers[1].add_below("day", 1, 100, 60)
 
 
 def test_what_is_reserved_is_nobody_elses_for_that_time(workers: tuple[Counters, Counters]) -> None:
@@ -156,6 +168,27 @@ def test_the_end_of_an_outage_is_noticed(clock: Clock, caplog: pytest.LogCapture
     assert window.remaining == 9
     [told] = [record for record in caplog.records if record.getMessage() == "redis.available"]
     assert told.away_s == 1.5  # type: ignore[attr-defined]
+
+
+def test_a_redis_that_refuses_to_count_is_away_until_it_counts(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """As after a failover: it is a replica now, and still answers what is read."""
+    with redis_server() as server:
+        counters = RedisCounters(server.url, clock)
+        assert counters.add_below("day", 1, 10, 60)
+        server.ask("REPLICAOF", "127.0.0.1", str(free_port()))
+
+        with caplog.at_level(logging.INFO):
+            for _ in range(5):
+                clock.now += REST_S
+                for call in (lambda: counters.add_below("day", 1, 10, 60), lambda: counters.read("day")):
+                    with pytest.raises(StorageUnavailable):
+                        call()
+            server.ask("REPLICAOF", "NO", "ONE")
+            clock.now += REST_S
+            assert counters.add_below("day", 1, 10, 60)
+
+        assert counters.read("day") == 2
+    assert caplog.messages == ["redis.unavailable", "redis.available"]
 
 
 @pytest.mark.parametrize("is_connected", [True, False])

@@ -17,12 +17,14 @@ import pytest
 from sqlalchemy import Connection, insert, select, text
 
 from gbproxy.errors import StorageUnavailable
-from gbproxy.storage.database import HASTE_S, REST_S, TENDED_S, Conflict, Database
+from gbproxy.storage.database import HASTE_S, REST_S, TENDED_S, TOLD_S, Conflict, Database
 from gbproxy.storage.migrate import create, migrate
-from gbproxy.storage.tables import facts
+from gbproxy.storage.preparation import prepare
+from gbproxy.storage.tables import REVISION, facts
 from tests.databases import Open, PostgreSQL, postgresql
 from tests.storage.clock import Clock
 
+SECRET = "a-secret-key-for-tests-1"
 ADD = insert(facts)
 NAMES = select(facts.c.name).order_by(facts.c.name)
 
@@ -364,3 +366,92 @@ def test_the_address_may_say_more(opened: Open, server: PostgreSQL) -> None:
     database = opened(f"{server.new_database()}&application_name=mine")
 
     assert database.fetch(text("SELECT current_setting('application_name')"))[0][0] == "mine"
+
+
+# A database that refuses writes
+
+
+READ_ONLY = {"sqlite": "PRAGMA query_only = on", "postgresql": "SET default_transaction_read_only = on"}
+
+
+def test_a_connection_that_takes_no_writes_is_made_anew_and_told_in_one_line(
+    opened: Open, database: Database, url: str, kind: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a failover: the server that we are connected to is no primary any more."""
+    demoted = opened(url, clock=clock)
+    demoted.change(text(READ_ONLY[kind]))
+
+    with caplog.at_level(logging.INFO):
+        for write in (
+            lambda: demoted.change(ADD, fact("one")),
+            lambda: demoted.transact(lambda connection: connection.execute(ADD, fact("one"))),
+            lambda: names(demoted),
+        ):
+            with pytest.raises(StorageUnavailable):
+                write()
+        clock.now += REST_S
+        demoted.change(ADD, fact("two"))
+
+    assert caplog.messages == ["database.unavailable", "database.available"]
+    assert "read" in caplog.records[0].reason
+    assert caplog.records[0].exc_info is None
+    assert names(demoted) == names(database) == ["two"]
+
+
+def test_what_can_still_be_read_does_not_end_it(
+    opened: Open, own_server: PostgreSQL, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = own_server.new_database()
+    migrate(opened(url))
+    database = opened(url, clock=clock)
+    database.change(ADD, fact("before"))
+
+    own_server.refuse_writes()
+    with caplog.at_level(logging.INFO):
+        for _ in range(5):
+            clock.now += REST_S
+            with pytest.raises(StorageUnavailable):
+                database.change(ADD, fact("meanwhile"))
+            clock.now += REST_S
+            with pytest.raises(StorageUnavailable):
+                names(database)
+        own_server.take_writes()
+        clock.now += REST_S
+        database.change(ADD, fact("after"))
+
+    assert names(database) == ["after", "before"]
+    assert caplog.messages == ["database.unavailable", "database.available"]
+
+
+def test_a_gateway_starts_on_a_server_that_takes_no_writes_for_now(own_server: PostgreSQL) -> None:
+    url = own_server.new_database()
+    prepare(url, [SECRET])
+
+    own_server.refuse_writes()
+
+    assert prepare(url, [SECRET]) == REVISION
+
+
+def test_a_defect_that_is_met_again_and_again_is_told_once_a_minute(
+    opened: Open, server: PostgreSQL, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = opened(server.new_database(), clock=clock)
+
+    for _ in range(3):
+        for _ in range(20):
+            with pytest.raises(StorageUnavailable):
+                database.fetch(NAMES)
+        clock.now += TOLD_S
+
+    assert caplog.messages == ["database.failed"] * 3
+
+
+def test_a_damaged_file_is_an_outage(opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "damaged.db").write_bytes(b"nothing that a database is made of" * 100)
+    database = opened(f"sqlite:///{tmp_path}/damaged.db")
+
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            names(database)
+
+    assert caplog.messages == ["database.unavailable"]

@@ -127,6 +127,61 @@ def test_an_answer_is_charged_once(clock: Clock) -> None:
     assert standing.tokens.used == 10
 
 
+def used(limiter: Limiter, caller: Principal) -> int:
+    tokens = limiter.count(caller).tokens
+    assert tokens is not None
+    return tokens.used
+
+
+def test_of_many_at_once_no_more_begin_than_the_days_tokens_have_room_for(clock: Clock) -> None:
+    clock.now = EVENING
+    limiter = limited(clock)
+    caller = stored(tokens_per_day=100)
+
+    begun, refused = [], []
+    for _ in range(50):
+        try:
+            begun.append(limiter.begin(caller, "m", is_streamed=False, prompt_tokens=30))
+        except RateLimitExceeded as error:
+            refused.append(error)
+    reserved = used(limiter, caller)
+    for use in begun:
+        use.end(31)
+
+    assert len(begun) == 4
+    assert {error.retry_after for error in refused} == {3600}
+    assert (reserved, used(limiter, caller)) == (120, 124)
+
+
+def test_what_was_reserved_for_nothing_is_given_back(clock: Clock) -> None:
+    clock.now = EVENING
+    limiter = limited(clock, model_interval_s=5.0)
+    caller = stored(tokens_per_day=100, concurrent_streams=1)
+
+    limiter.begin(caller, "one", is_streamed=False, prompt_tokens=30).end(0)
+    nothing_answered = used(limiter, caller)
+    running = limiter.begin(caller, "two", is_streamed=True, prompt_tokens=30)
+    for model, is_streamed in (("one", False), ("three", True)):  # too soon, and one stream too many
+        with pytest.raises(RateLimitExceeded):
+            limiter.begin(caller, model, is_streamed=is_streamed, prompt_tokens=30)
+
+    assert (nothing_answered, used(limiter, caller)) == (0, 30)
+    running.end(20)
+    assert used(limiter, caller) == 20
+
+
+def test_what_ends_after_midnight_belongs_to_the_day_on_which_it_began(clock: Clock) -> None:
+    clock.now = EVENING
+    limiter = limited(clock)
+    caller = stored(tokens_per_day=100)
+    before = limiter.begin(caller, "m", is_streamed=False, prompt_tokens=30)
+    clock.now += 3600
+
+    before.end(0)
+
+    assert used(limiter, caller) == 0
+
+
 def test_an_interval_is_each_models_and_each_callers_own(clock: Clock) -> None:
     limiter = limited(clock, model_interval_s=0.5)
 
@@ -192,6 +247,9 @@ class Away:
         raise StorageUnavailable("away")
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
+        raise StorageUnavailable("away")
+
+    def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
         raise StorageUnavailable("away")
 
     def read(self, name: str) -> int:

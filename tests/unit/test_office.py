@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, owner_of
 from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken, UpstreamError
 from gbproxy.storage.offices import Offices, Workers
 from gbproxy.storage.sessions import SessionRows
@@ -44,6 +44,7 @@ class Worker:
         self.refreshed: list[tuple[str, float]] = []
         self.signs_in = False
         self.probed: list[str] = []
+        self.looked_for: list[list[str]] = []  # owners of whom something may have been left
         self.refusing: dict[str, UpstreamError] = {}  # what signing in or a probe meets
         self.pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
         self.rows: SessionRows = session_rows(database, clock, name)
@@ -65,6 +66,7 @@ class Worker:
             self.hands,  # type: ignore[arg-type]
             refresh_token=self._refresh,
             probe=self._probe,
+            take_over_left=lambda owners: self.looked_for.append(sorted(owners)),
             clock=clock,
             monotonic=clock,
         )
@@ -186,6 +188,18 @@ def test_without_storage_nobody_serves(ours: Worker, database: FragileDatabase) 
 
 
 # Sessions
+
+
+def test_whoever_holds_the_office_looks_from_time_to_time_for_what_killed_servers_have_left(
+    ours: Worker, theirs: Worker, clock: Clock
+) -> None:
+    for _ in range(50):
+        ours.round()
+        theirs.round()
+        clock.now += ROUND_S
+
+    assert ours.looked_for == [[owner_of(ONE.seat)]] * 2  # both accounts are of one owner
+    assert theirs.looked_for == []
 
 
 def test_sessions_that_nobody_may_continue_any_more_are_deleted(ours: Worker, clock: Clock) -> None:

@@ -223,6 +223,24 @@ def test_what_this_worker_holds_and_does_not_know_of_is_deleted(house: House) ->
     assert house.upstream.deleted == ["s/1"]
 
 
+def test_what_a_worker_held_that_is_known_to_have_died_is_free_as_soon_as_the_database_can_be_told(
+    house: House, database: FragileDatabase, clock: Clock
+) -> None:
+    Workers(database, clock, lambda: THEM).touch()
+    assert Offices(database, clock, lambda: THEM).take("office", 60.0)
+    house.others.add(ONE.seat, "s/1", stock=False)
+    house.sweeper.note_dead([THEM])
+
+    database.away = True
+    house.round()
+    database.away = False
+    house.round()
+
+    assert house.upstream.deleted == ["s/1"]
+    assert list(house.workers.all()) == [US]
+    assert house.offices.take("office", 60.0)
+
+
 def test_what_others_have_learnt_is_taken_over_in_each_round(database: FragileDatabase, clock: Clock) -> None:
     taken: list[str] = []
     house = House(database, clock, take_over=[lambda: taken.append("states"), lambda: taken.append("tokens")])

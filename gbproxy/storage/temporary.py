@@ -1,0 +1,103 @@
+"""Databases that last as long as the processes that use them, and what is left of those whose processes were killed."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy import exc, select
+
+from gbproxy.domain.account import owner, owner_of
+from gbproxy.storage import engines
+from gbproxy.storage.database import Database
+from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.tables import accounts, sessions
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "gbproxy-database-"
+_FILE = "gbproxy.db"
+_ALIVE = "alive"
+_STORED = select(accounts.c.csesidx, accounts.c.config_id)
+_LEFT = select(sessions.c.account_id, sessions.c.name)
+
+_locks: dict[Path, int] = {}  # by directory; the system lets go of one when the last process that has it is no more
+
+
+def new_folder() -> Path:
+    """A directory for a temporary database, closed to other users, and held by this process and those that it forks."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    making = folder / f"{_ALIVE}.new"
+    _locks[folder] = os.open(making, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(_locks[folder], fcntl.LOCK_SH)
+    making.rename(folder / _ALIVE)  # so that it is never there without being held
+    return folder
+
+
+def url_in(folder: Path) -> str:
+    return f"sqlite:///{folder}/{_FILE}"
+
+
+def remove(folder: Path, made_by: int) -> None:
+    """Remove a temporary database's directory, in the process that has made it; not in those that it has forked."""
+    if os.getpid() == made_by:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder in _locks:
+            os.close(_locks.pop(folder))
+
+
+def take_over_left(database: Database, rows: SessionRows, owners: Collection[str]) -> None:
+    """Remove the temporary databases that no process uses any more, and have deleted what they knew to be upstream.
+
+    `owners`: whose sessions can be deleted, beside those of the accounts in `database`; of others nothing is known after
+    it. Raises StorageUnavailable: then they stay for another time.
+    """
+    for folder in _left():
+        known = {*owners, *(owner(*row) for row in database.fetch(_STORED))}
+        found = _sessions(folder)
+        ours = [(seat, name) for seat, name in found if owner_of(seat) in known]
+        rows.add_doomed(ours)
+        shutil.rmtree(folder, ignore_errors=True)
+        log.warning("database.left", extra={"sessions": len(ours), "others": len(found) - len(ours)})
+
+
+def _left() -> Iterator[Path]:
+    """Directories of ours that no process holds; each is held while it is looked at, so that only one takes it over."""
+    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):
+        lock = _seized(folder)
+        if lock is not None:
+            try:
+                yield folder
+            finally:
+                os.close(lock)
+
+
+def _seized(folder: Path) -> int | None:
+    with suppress(OSError):  # somebody else's, just being made, or just being removed
+        if folder.lstat().st_uid != os.geteuid():
+            return None
+        lock = os.open(folder / _ALIVE, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return None
+        return lock
+    return None
+
+
+def _sessions(folder: Path) -> Sequence[tuple[str, str]]:
+    """Seat and name of each; none of a file that cannot be read, or that its server had not come to fill."""
+    if not (folder / _FILE).exists():
+        return []
+    try:
+        with engines.patient(engines.parse(url_in(folder))).connect() as connection:
+            return [(seat, name) for seat, name in connection.execute(_LEFT)]
+    except exc.SQLAlchemyError:
+        return []

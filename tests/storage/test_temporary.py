@@ -1,0 +1,172 @@
+"""Temporary databases: closed to others, held by those who use them, and cleared away when nobody does any more."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gbproxy.domain.account import owner_of
+from gbproxy.errors import StorageUnavailable
+from gbproxy.storage import temporary
+from gbproxy.storage.database import Database
+from gbproxy.storage.migrate import create
+from tests.databases import Open
+from tests.storage.clock import Clock
+from tests.unit.sweeping import ONE, FragileDatabase, session_rows
+
+FOREIGN = "0123456789abcdef:somebody"
+OWNERS = [owner_of(ONE.seat)]
+
+# A server that makes a temporary database with these sessions in it, says where, and ends without a word.
+SERVER = """
+import os, sys
+from gbproxy.storage import temporary
+from gbproxy.storage.database import Database
+from gbproxy.storage.migrate import create
+from gbproxy.storage.sessions import SessionRows
+folder = temporary.new_folder()
+database = Database(temporary.url_in(folder), temporary=True)
+create(database)
+for seat, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    SessionRows(database, lambda: 0.0, lambda: "worker").add(seat, name, stock=True)
+print(folder, flush=True)
+sys.stdin.read()
+os._exit(9)
+"""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files are made."""
+    made = tmp_path / "temporary"
+    made.mkdir()
+    monkeypatch.setenv("TMPDIR", str(made))
+    monkeypatch.setattr("tempfile.tempdir", str(made))
+    return made
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Iterator[FragileDatabase]:
+    database = FragileDatabase(f"sqlite:///{tmp_path}/ours.db")
+    create(database)
+    yield database
+    database.close()
+
+
+def killed(*sessions: str) -> Path:
+    """What a server has left that was killed with these (seat and name of each)."""
+    command = [sys.executable, "-c", SERVER, *sessions]
+    done = subprocess.run(command, input="", stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 9
+    return Path(done.stdout.strip())
+
+
+def take_over(database: Database, clock: Clock) -> list[tuple[str, str]]:
+    """Seat and name of what is to be deleted after it."""
+    rows = session_rows(database, clock)
+    temporary.take_over_left(database, rows, OWNERS)
+    return [(session.seat, session.name) for session in rows.doomed(100, [ONE.seat, FOREIGN])]
+
+
+def test_what_a_killed_server_has_left_goes_and_its_sessions_are_to_be_deleted(
+    ours: FragileDatabase, clock: Clock, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = killed(ONE.seat, "s/1", ONE.seat, "s/2", FOREIGN, "s/3")
+    assert list(place.iterdir()) == [folder]
+
+    found = take_over(ours, clock)
+
+    assert found == [(ONE.seat, "s/1"), (ONE.seat, "s/2")]
+    assert list(place.iterdir()) == []
+    assert [(record.sessions, record.others) for record in caplog.records] == [(2, 1)]
+    assert take_over(ours, clock) == found
+
+
+def test_what_a_process_still_uses_stays(ours: FragileDatabase, clock: Clock, place: Path) -> None:
+    own = temporary.new_folder()
+    with ExitStack() as stack:
+        serving = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", SERVER, ONE.seat, "s/1"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        assert serving.stdout is not None
+        folder = Path(serving.stdout.readline().strip())
+
+        meanwhile = take_over(ours, clock)
+        there = set(place.iterdir())
+        serving.communicate("")
+
+    assert (meanwhile, there) == ([], {own, folder})
+    assert take_over(ours, clock) == [(ONE.seat, "s/1")]
+    assert list(place.iterdir()) == [own]
+    temporary.remove(own, os.getpid())
+
+
+def test_what_cannot_be_taken_over_now_is_left_for_another_time(
+    ours: FragileDatabase, clock: Clock, place: Path
+) -> None:
+    folder = killed(ONE.seat, "s/1")
+
+    ours.away = True
+    with pytest.raises(StorageUnavailable):
+        take_over(ours, clock)
+    still = list(place.iterdir())
+    ours.away = False
+
+    assert still == [folder]
+    assert take_over(ours, clock) == [(ONE.seat, "s/1")]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nothing that a database is made of"])
+def test_what_cannot_be_read_goes_too(
+    ours: FragileDatabase, clock: Clock, place: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = killed(ONE.seat, "s/1")
+    for file in folder.glob("gbproxy.db*"):
+        file.unlink()
+    if content is not None:
+        (folder / "gbproxy.db").write_bytes(content)
+
+    assert take_over(ours, clock) == []
+    assert list(place.iterdir()) == []
+
+
+def test_what_is_none_of_ours_or_is_just_being_made_stays(ours: FragileDatabase, clock: Clock, place: Path) -> None:
+    for name in ("gbproxy-database-new", "another"):
+        (place / name).mkdir()
+    (place / "gbproxy-database-link").symlink_to(place / "another")
+
+    assert take_over(ours, clock) == []
+    assert len(list(place.iterdir())) == 3
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_files_can_be_read_by_their_owner_alone(opened: Open, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        folder = temporary.new_folder()
+        kept, passing = opened(f"sqlite:///{tmp_path}/kept.db"), opened(temporary.url_in(folder), temporary=True)
+        for database in (kept, passing):
+            create(database)
+            session_rows(database, Clock()).add(ONE.seat, "s/1", stock=True)
+
+        files = [*tmp_path.glob("kept.db*"), *folder.iterdir()]
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in files}
+    finally:
+        os.umask(before)
+
+    assert {"kept.db", "kept.db-wal", "kept.db-shm", "gbproxy.db", "gbproxy.db-wal", "gbproxy.db-shm"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    temporary.remove(folder, os.getpid())
