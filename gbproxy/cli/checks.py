@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gbproxy.cli.finding import Finding
 from gbproxy.domain.account import Account
+from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.models import built_in_names
 from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 from gbproxy.outbound import Outbound, Timeouts
@@ -118,17 +119,22 @@ def network(found: Settings, clock: Callable[[], float] = time.time) -> list[Fin
     proxy = found.proxy.get_secret_value() if found.proxy else None
     outbound = Outbound(_PATIENCE, proxy=proxy, ca_bundle=found.ca_bundle, pool_size=2)
     try:
-        reached = [
-            _reach(outbound, name, url, clock, by_proxy=proxy is not None)
-            for name, url in (
-                ("GEMINI_BUSINESS_URL", f"{found.gemini_business_url}/"),
-                ("API_BASE_URL", f"{found.api_base_url}/"),
-            )
-        ]
+        reached = [_reach(outbound, name, url, clock, by_proxy=proxy is not None) for name, url in _hosts(found)]
     finally:
         outbound.close()
     offsets = [offset_s for _, offset_s in reached if offset_s is not None]
     return [*(finding for finding, _ in reached), *(_clock(offset_s) for offset_s in offsets[:1])]
+
+
+def _hosts(found: Settings) -> list[tuple[str, str]]:
+    """Each address by the setting that replaces it: else that of the edition."""
+    editions = [EDITIONS["business"]]
+    pages = [found.gemini_business_url] if found.gemini_business_url else [edition.page_url for edition in editions]
+    apis = [found.api_base_url] if found.api_base_url else [edition.api_base_url for edition in editions]
+    return [
+        *(("GEMINI_BUSINESS_URL", f"{url}/") for url in pages),
+        *(("API_BASE_URL", f"{url}/") for url in apis),
+    ]
 
 
 def _reach(

@@ -60,8 +60,9 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
     meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
     storage = Storage.of(settings, meter)
     outbound = calling.outbound(settings)
-    sign_in = calling.sign_in(settings, outbound, storage, meter)
-    upstream = upstream or calling.widget(settings, outbound, sign_in, meter)
+    endpoints = calling.endpoints(settings)
+    sign_in = calling.sign_in(outbound, endpoints, storage, meter)
+    upstream = upstream or calling.widget(settings, outbound, sign_in, endpoints, meter)
     accounts = _accounts(settings)
     pool = Pool(
         accounts,

@@ -6,6 +6,7 @@ from gbproxy.engine.storing import Storage
 from gbproxy.observability.meter import Meter
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
+from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget import Widget, WidgetSettings
 from gbproxy.upstreams.widget_auth import WidgetAuth
 
@@ -19,32 +20,31 @@ def outbound(settings: Settings) -> Outbound:
     )
 
 
-def sign_in(settings: Settings, door: Outbound, storage: Storage, meter: Meter) -> WidgetAuth:
+def endpoints(settings: Settings) -> EndpointMap:
+    further = {name: value.get_secret_value() for name, value in settings.upstream_headers.items()}
+    return EndpointMap(
+        page_url=settings.gemini_business_url,
+        api_base_url=settings.api_base_url,
+        headers={"User-Agent": settings.user_agent, **further},
+        server_timeout_s=round(settings.request_timeout_s),
+    )
+
+
+def sign_in(door: Outbound, known: EndpointMap, storage: Storage, meter: Meter) -> WidgetAuth:
     return WidgetAuth(
         door,
-        settings.gemini_business_url,
-        _headers(settings),
+        known,
         tokens=storage.tokens,
         cookies=storage.cookies,
         meter=meter,
     )
 
 
-def widget(settings: Settings, door: Outbound, auth: WidgetAuth, meter: Meter) -> Widget:
+def widget(settings: Settings, door: Outbound, auth: WidgetAuth, known: EndpointMap, meter: Meter) -> Widget:
     told = WidgetSettings(
-        api_base_url=settings.api_base_url,
-        business_url=settings.gemini_business_url,
-        headers=_headers(settings),
         framing=settings.upstream_stream,
         language_code=settings.language_code,
         time_zone=settings.time_zone,
-        server_timeout_s=round(settings.request_timeout_s),
         status_lines=settings.status_lines,
     )
-    return Widget(door, auth, told, meter)
-
-
-def _headers(settings: Settings) -> dict[str, str]:
-    """What the upstream is told with the API's calls and the sign-in alike."""
-    further = {name: value.get_secret_value() for name, value in settings.upstream_headers.items()}
-    return {"User-Agent": settings.user_agent, **further}
+    return Widget(door, auth, known, told, meter)

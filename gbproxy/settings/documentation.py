@@ -28,6 +28,8 @@ _DEFAULTS = {
     "API_KEYS": "made at start",
     "SECRET_KEY": "random per start",
     "DATABASE_URL": "a private temporary SQLite file",
+    "GEMINI_BUSINESS_URL": "the edition's",
+    "API_BASE_URL": "the edition's",
     "USER_AGENT": "gbproxy/<version>",
     "CA_BUNDLE": "the system's",
     "MODELS": "built-in catalogue",

@@ -89,8 +89,12 @@ class Settings(BaseSettings):
     redis_url: Annotated[SecretStr, reads(rules.redis_url)] | None = Field(
         None, description="`redis://…` or `rediss://…`: where several workers count together what is limited"
     )
-    gemini_business_url: BaseUrl = Field("https://business.gemini.google", description="where `/auth/getoxsrf` lives")
-    api_base_url: BaseUrl = Field("https://biz-discoveryengine.googleapis.com/v1alpha", description="the widget API")
+    gemini_business_url: BaseUrl | None = Field(
+        None, description="where the cookies are shown for a token, in place of the page of every account's edition"
+    )
+    api_base_url: BaseUrl | None = Field(
+        None, description="the widget API, in place of that of every account's edition"
+    )
     proxy: Annotated[SecretStr, reads(rules.proxy_url)] | None = Field(
         None, description="proxy for the upstream: `http://`, `https://`, `socks5://` or `socks5h://`"
     )

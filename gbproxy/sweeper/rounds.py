@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import Protocol
 
 from gbproxy.domain.account import Account
@@ -57,7 +58,7 @@ class Sweeper:
         crew: Crew,
         *,
         take_over: Iterable[Callable[[], None]],
-        warm: Callable[[], None],
+        warm: Callable[[Collection[Account]], None],
         patiently: Callable[[], AbstractContextManager[None]] = nullcontext,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -193,13 +194,13 @@ class Sweeper:
         self._stock.tend([account for account in in_use if self._pool.is_ready(account.id)])
         if in_use and not self._is_warming:  # aside: connecting may take its time
             self._is_warming = True
-            if not self._crew.put(self._keep_warm):
+            if not self._crew.put(partial(self._keep_warm, in_use)):
                 self._is_warming = False
         self._rows.doom_lost()
 
-    def _keep_warm(self) -> None:
+    def _keep_warm(self, accounts: Collection[Account]) -> None:
         try:
-            self._warm()
+            self._warm(accounts)
         finally:
             self._is_warming = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from gbproxy.domain.account import Account
@@ -38,6 +39,6 @@ class Upstream(Protocol):
         """
         ...
 
-    def warm(self) -> None:
-        """See to it that a connection stands ready for the next request. Raises nothing for faults of the network."""
+    def warm(self, accounts: Iterable[Account]) -> None:
+        """See to it that a connection stands ready for the next request on each. Raises nothing for faults of the network."""
         ...

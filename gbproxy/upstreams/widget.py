@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.events import FLUSH, ChatStream
@@ -35,6 +34,7 @@ from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams import failures
+from gbproxy.upstreams.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.reading import AnswerReading
 from gbproxy.upstreams.widget_auth import Token, WidgetAuth
 
@@ -54,27 +54,30 @@ _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  #
 
 @dataclass(frozen=True, slots=True)
 class WidgetSettings:
-    """What every call says beside its own request. `headers` go with the API's calls and the sign-in alike."""
+    """What every question says beside its text, and how its answer is read."""
 
-    api_base_url: str
-    business_url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     framing: Literal["json", "sse"] = "json"
     language_code: str = "en-US"
     time_zone: str = "UTC"
-    server_timeout_s: int = 1800
     status_lines: frozenset[str] = frozenset()
 
 
 class Widget:
     """The port `Upstream`, filled by the widget API."""
 
-    def __init__(self, outbound: Outbound, auth: WidgetAuth, settings: WidgetSettings, meter: Meter = SILENT) -> None:
+    def __init__(
+        self,
+        outbound: Outbound,
+        auth: WidgetAuth,
+        endpoints: EndpointMap,
+        settings: WidgetSettings | None = None,
+        meter: Meter = SILENT,
+    ) -> None:
         self._outbound = outbound
         self._meter = meter
         self._auth = auth
-        self._settings = settings
-        self._fixed_headers = _fixed_headers(settings)
+        self._endpoints = endpoints
+        self._settings = settings or WidgetSettings()
 
     def open_session(self, account: Account) -> str:
         request = {"createSessionRequest": {"session": {"name": "", "displayName": ""}}}
@@ -99,8 +102,9 @@ class Widget:
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return self._auth.refresh_ahead(account, older_than_s)
 
-    def warm(self) -> None:
-        self._outbound.warm(self._settings.api_base_url)
+    def warm(self, accounts: Iterable[Account]) -> None:
+        for url in {self._endpoints.of(account).api_url for account in accounts}:
+            self._outbound.warm(url)
 
     def delete_session(self, account: Account, session: str) -> None:
         try:
@@ -111,7 +115,8 @@ class Widget:
     def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
         """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said."""
         body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
-        url = self._url("widgetStreamAssist") + ("?alt=sse" if self._settings.framing == "sse" else "")
+        endpoints = self._endpoints.of(account)
+        url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
         tokens = _Tokens(self._auth, account)
         while True:
             bearer = _not_taken(tokens.next)
@@ -120,7 +125,7 @@ class Widget:
             try:
                 with (
                     UpstreamCall(self._meter, "streamAssist"),
-                    self._outbound.stream("POST", url, self._headers(bearer), body) as reply,
+                    self._outbound.stream("POST", url, _headers(endpoints, bearer), body) as reply,
                 ):
                     if reply.status != 200:
                         error = failures.from_reply(reply.status, reply.headers, reply.read_body())
@@ -145,15 +150,15 @@ class Widget:
         tokens = _Tokens(self._auth, account)
         while True:
             try:
-                return self._post(tokens.next(), verb, body)
+                return self._post(self._endpoints.of(account), tokens.next(), verb, body)
             except TokenRefused as error:
                 if not tokens.may_try_another():
                     raise _refused(error) from error
 
-    def _post(self, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
+    def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
         denied = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
         with UpstreamCall(self._meter, _WORDS[verb]):
-            reply = self._outbound.call("POST", self._url(verb), self._headers(bearer), body)
+            reply = self._outbound.call("POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body)
             if reply.status != 200:
                 raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
             return _object(reply, denied)
@@ -177,12 +182,6 @@ class Widget:
     def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
         envelope = {"configId": account.config_id, "additionalParams": {"token": "-"}, **request}
         return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
-
-    def _url(self, verb: str) -> str:
-        return f"{self._settings.api_base_url}/locations/global/{verb}"
-
-    def _headers(self, bearer: str) -> dict[str, str]:
-        return {**self._fixed_headers, "Authorization": f"Bearer {bearer}"}
 
 
 @dataclass(slots=True)
@@ -223,17 +222,8 @@ def _not_taken(sign_in: Callable[[], str]) -> str:
         raise
 
 
-def _fixed_headers(settings: WidgetSettings) -> Mapping[str, str]:
-    page = urlsplit(settings.business_url)
-    return {
-        "Accept": "*/*",
-        "Accept-Encoding": "gzip, deflate",
-        "Content-Type": "application/json",
-        "Origin": f"{page.scheme}://{page.netloc}",
-        "Referer": f"{page.scheme}://{page.netloc}/",
-        "X-Server-Timeout": str(settings.server_timeout_s),
-        **settings.headers,
-    }
+def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
+    return {**endpoints.api_headers, "Authorization": f"Bearer {bearer}"}
 
 
 def _refused(error: GatewayError) -> CredentialRefused:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from gbproxy.domain.account import Account
@@ -41,7 +41,7 @@ class FakeUpstream:
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return False
 
-    def warm(self) -> None:
+    def warm(self, accounts: Iterable[Account]) -> None:
         pass
 
 

@@ -31,6 +31,7 @@ WORDS = {
     "a private temporary SQLite file": "私有的临时 SQLite 文件",
     "random per start": "每次启动随机生成",
     "the system's": "系统自带",
+    "the edition's": "版本自带",
     "the request is at fault": "请求有错",
     "it is overloaded": "过载",
     "the quota is used up": "配额用完",

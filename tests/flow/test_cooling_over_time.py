@@ -21,7 +21,8 @@ from gbproxy.limiting import Limiter, Rules
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.simulator import Action, Simulator, answer, denied, html_error, overloaded, quota
 from gbproxy.storage.memory_counters import MemoryCounters
-from gbproxy.upstreams.widget import Widget, WidgetSettings
+from gbproxy.upstreams.endpoints import EndpointMap
+from gbproxy.upstreams.widget import Widget
 from gbproxy.upstreams.widget_auth import WidgetAuth
 from tests.flow.chats import NAMES, asked, csesidx
 from tests.memory_rows import MemoryRows
@@ -68,8 +69,8 @@ class House:
         self.pools = self._workers.pools
         self.outbound = Outbound(Timeouts(5, 5, 30))
         headers = {"User-Agent": "gbproxy/test"}
-        settings = WidgetSettings(f"{upstream.url}/v1alpha", upstream.url, headers)
-        widget = Widget(self.outbound, WidgetAuth(self.outbound, upstream.url, headers), settings)
+        endpoints = EndpointMap(page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", headers=headers)
+        widget = Widget(self.outbound, WidgetAuth(self.outbound, endpoints), endpoints)
         rows = MemoryRows(self.clock)
         self.gateways = [
             Gateway(

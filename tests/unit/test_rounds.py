@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from gbproxy.accounts import Pool, Standing
+from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import QuotaExhausted, StorageUnavailable, UpstreamTimeout
 from gbproxy.storage.offices import Offices, Workers
@@ -90,7 +91,7 @@ class House:
             office,
             self.crew,
             clock=clock,
-            **{"take_over": (), "warm": lambda: None, **options},
+            **{"take_over": (), "warm": lambda accounts: None, **options},
         )
         if not by_itself:
             self.sweeper._stopping.set()  # no thread of its own: it would go round in between
@@ -319,7 +320,8 @@ class Warmed:
     def __init__(self) -> None:
         self.times = 0
 
-    def __call__(self) -> None:
+    def __call__(self, accounts: Collection[Account]) -> None:
+        assert [account.id for account in accounts] == ["one"]
         self.times += 1
 
 
@@ -368,7 +370,7 @@ def test_connections_are_looked_after_again_whatever_came_of_it(
     database: FragileDatabase, clock: Clock, room: int
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, warm=lambda: (warm(), fails_with(RuntimeError("a bug"))()))
+    house = House(database, clock, warm=lambda accounts: (warm(accounts), fails_with(RuntimeError("a bug"))()))
     house.sweeper.note_use("one")
     house.crew.room = room
     with suppress(RuntimeError):

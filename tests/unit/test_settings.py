@@ -63,8 +63,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert (settings.graceful_timeout_s, settings.max_body_mb) == (120, 32)
     assert (settings.log_level, settings.log_format) == ("info", "json")
     assert (settings.api_keys, settings.accounts, settings.models, settings.ignored) == ((), (), (), ())
-    assert settings.gemini_business_url == "https://business.gemini.google"
-    assert settings.api_base_url == "https://biz-discoveryengine.googleapis.com/v1alpha"
+    assert (settings.gemini_business_url, settings.api_base_url) == (None, None)
     assert (settings.proxy, settings.ca_bundle, settings.upstream_headers) == (None, None, {})
     assert settings.user_agent == f"gbproxy/{__version__}"
     assert (settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s) == (10, 120, 1800)
@@ -195,8 +194,8 @@ def test_the_settings_of_older_programs_work_when_pasted(letter: str) -> None:
 
     assert [account.config_id for account in settings.accounts] == ["11111111-2222-4333-8444-555555555555"]
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)
-    assert settings.gemini_business_url == "https://business.gemini.google"
-    assert settings.api_base_url == "https://biz-discoveryengine.googleapis.com/v1alpha"
+    assert settings.gemini_business_url in (None, "https://business.gemini.google")
+    assert settings.api_base_url in (None, "https://biz-discoveryengine.googleapis.com/v1alpha")
     assert settings.default_model == "gemini-auto"
 
 
@@ -1147,7 +1146,7 @@ def test_every_field_is_documented_with_its_default_and_its_names() -> None:
     assert (by_name["PROMPT_MAX_CHARS"].default, by_name["ACCOUNTS"].default) == ("400000", "unset")
 
 
-_IN_WORDS = {"unset", "the system's", "built-in catalogue", "gbproxy/<version>"}
+_IN_WORDS = {"unset", "the edition's", "the system's", "built-in catalogue", "gbproxy/<version>"}
 
 
 @pytest.mark.parametrize(

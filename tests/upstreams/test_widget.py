@@ -63,6 +63,7 @@ from gbproxy.simulator import (
     thoughts_only,
     u_token_only,
 )
+from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget import Widget, WidgetSettings
 from gbproxy.upstreams.widget_auth import Token, WidgetAuth
 
@@ -88,10 +89,10 @@ def account(upstream: Simulator) -> Account:
 
 def widget(upstream: Simulator, timeouts: Timeouts = PATIENT, **settings: Any) -> Widget:
     outbound = Outbound(timeouts, ca_bundle=upstream.ca_file)
-    headers = {"User-Agent": "gbproxy/test"}
-    values = {"headers": headers, **settings}
-    widget_settings = WidgetSettings(f"{upstream.url}/v1alpha", upstream.url, **values)
-    return Widget(outbound, WidgetAuth(outbound, upstream.url, headers), widget_settings)
+    given = {name: settings.pop(name) for name in ("headers", "server_timeout_s") if name in settings}
+    options = {"headers": {"User-Agent": "gbproxy/test"}, **given}
+    endpoints = EndpointMap(page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", **options)
+    return Widget(outbound, WidgetAuth(outbound, endpoints), endpoints, WidgetSettings(**settings))
 
 
 def asked(client: Widget, account: Account, prompt: str = "Hello", model: Model = AUTO) -> list[ChatEvent]:
@@ -503,7 +504,7 @@ def test_a_token_whose_sign_in_began_before_the_refusal_says_nothing_of_the_acco
             shown.append(headers["Authorization"].removeprefix("Bearer "))
             return Reply(200 if shown[-1] == "t3" else 401, {}, (), b"{}")
 
-    client = Widget(Door(), Signed(), WidgetSettings("https://api.example", "https://business.example"))
+    client = Widget(Door(), Signed(), EndpointMap())
     if good:
         client.probe(account)
     else:

@@ -23,6 +23,7 @@ from gbproxy.errors import (
 )
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.simulator import Simulator
+from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth import WidgetAuth, XsrfKey, sign
 from tests.upstreams.business_host import ACCOUNT, BASE, KEY_TEXT, NOW, Clock, Door, Gate, key_reply, reply
 
@@ -36,8 +37,7 @@ TOKEN = (
 def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = None) -> WidgetAuth:
     return WidgetAuth(
         door,  # type: ignore[arg-type]
-        BASE,
-        {"User-Agent": "gbproxy/test", "X-More": "1"},
+        EndpointMap(headers={"User-Agent": "gbproxy/test", "X-More": "1"}),
         clock=clock or Clock(NOW),
         monotonic=monotonic or Clock(),
     )
@@ -52,7 +52,13 @@ def part(token: str, index: int) -> Any:
 
 
 def test_the_published_test_vector_comes_out_to_the_letter() -> None:
-    token = sign(XsrfKey(bytes(range(32)), "test-key-1"), "123456789", NOW)
+    token = sign(
+        XsrfKey(bytes(range(32)), "test-key-1"),
+        "123456789",
+        NOW,
+        issuer="https://business.gemini.google",
+        audience="https://biz-discoveryengine.googleapis.com",
+    )
 
     assert token == TOKEN
 
@@ -222,7 +228,7 @@ class SharedRefresh:
         self._now = 0.0
         gate = Gate(answers[0])
         self.door = Door(key_reply("expired"), gate, *answers[1:])
-        tokens = WidgetAuth(self.door, BASE, {}, clock=Clock(NOW), monotonic=self._monotonic)  # type: ignore[arg-type]
+        tokens = WidgetAuth(self.door, EndpointMap(), clock=Clock(NOW), monotonic=self._monotonic)  # type: ignore[arg-type]
         tokens.bearer(ACCOUNT)
         self._now = 400.0
         self._asked.clear()
@@ -575,7 +581,7 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
     with Simulator() as upstream:
         upstream.set(**switches)
 
-        token = WidgetAuth(Outbound(), upstream.url, {}).bearer(simulated(upstream))
+        token = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
 
         key = upstream.keys.verify(token, upstream.now())
         assert key.csesidx == upstream.account.csesidx
@@ -604,7 +610,7 @@ def test_every_way_to_be_refused_has_its_error(mode: str, error: type[GatewayErr
         upstream.set(getoxsrf=mode)
 
         with pytest.raises(GatewayError) as caught:
-            WidgetAuth(Outbound(), upstream.url, {}).bearer(simulated(upstream))
+            WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
 
         assert type(caught.value) is error
 
@@ -614,6 +620,6 @@ def test_the_cookies_are_never_taken_to_another_host() -> None:
         upstream.set(getoxsrf="refreshcookies_elsewhere", elsewhere_url=f"{elsewhere.url}/auth/refreshcookies")
 
         with pytest.raises(CredentialRefused):
-            WidgetAuth(Outbound(), upstream.url, {}).bearer(simulated(upstream))
+            WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
 
         assert elsewhere.requests == []

@@ -20,7 +20,7 @@ delays = st.floats(0, 2)  # how long an answer is under way, with the upstream's
 
 def signed(at: float, upstream: float, wall: float, delay: float = 0.0) -> StoredToken:
     """A token of the true moment `at`, where the upstream's and the signer's wall clock are so far off."""
-    return StoredToken("d" * 64, sign(KEY, "1", math.floor(at - delay + upstream)), at + wall)
+    return StoredToken("d" * 64, sign(KEY, "1", math.floor(at - delay + upstream), issuer="i", audience="a"), at + wall)
 
 
 def aged(ages: Ages, stored: StoredToken, monotonic: Clock) -> float | None:

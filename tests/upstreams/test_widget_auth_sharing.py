@@ -20,6 +20,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.renewals import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.storage.secrets import Cipher
+from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth import WidgetAuth
 from tests.upstreams.business_host import ACCOUNT, BASE, NOW, Clock, Door, Gate, key_reply, reply
 
@@ -97,8 +98,7 @@ class Workers:
     def asking(self, outbound: Any, wall: Clock | None = None, url: str = BASE) -> WidgetAuth:
         return WidgetAuth(
             outbound,
-            url,
-            {},
+            EndpointMap(page_url=url),
             tokens=self.tokens,
             cookies=self.cookies,
             clock=wall or self.time.wall,

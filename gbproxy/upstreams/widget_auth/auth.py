@@ -16,6 +16,7 @@ from gbproxy.observability import trace
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import Outbound
 from gbproxy.storage.renewals import RenewedCookies, StoredToken
+from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth.ages import Ages, Token
 from gbproxy.upstreams.widget_auth.cookies import CookieJar
 from gbproxy.upstreams.widget_auth.records import CookieRecords, NoCookies, NoTokens, Records, TokenRecords
@@ -39,8 +40,7 @@ class WidgetAuth:
     def __init__(
         self,
         outbound: Outbound,
-        base_url: str,
-        headers: dict[str, str],
+        endpoints: EndpointMap,
         *,
         tokens: TokenRecords | None = None,
         cookies: CookieRecords | None = None,
@@ -53,7 +53,8 @@ class WidgetAuth:
         self._monotonic = monotonic
         self._records = Records(tokens or NoTokens(), cookies or NoCookies())
         self._jar = CookieJar(self._records, clock)
-        self._sign_in = SignIn(outbound, base_url, headers, self._jar, clock, meter)
+        self._sign_in = SignIn(outbound, endpoints, self._jar, clock, meter)
+        self._endpoints = endpoints
         self._ages = Ages(clock, monotonic)
         self._lock = threading.Lock()
         self._tokens: dict[Account, Token] = {}  # by the account as it is: one that was changed signs in anew
@@ -225,7 +226,9 @@ class WidgetAuth:
             },
         )
         # As old as its sign-in: what was refused meanwhile may be refused of this one too.
-        return Token(sign(key, account.csesidx, int(issued)), started, wall)
+        names = self._endpoints.of(account)
+        bearer = sign(key, account.csesidx, int(issued), issuer=names.issuer, audience=names.audience)
+        return Token(bearer, started, wall)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

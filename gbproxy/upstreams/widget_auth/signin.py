@@ -1,4 +1,4 @@
-"""The calls to the business host: cookies buy a signing key, and are renewed when the upstream asks for it.
+"""The calls to the page's host: cookies buy a signing key, and are renewed when the upstream asks for it.
 
 Source: docs/upstream.md, token.
 """
@@ -14,6 +14,7 @@ from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.outbound import Outbound, Reply
+from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth import cookies
 from gbproxy.upstreams.widget_auth.cookies import CookieJar
 from gbproxy.upstreams.widget_auth.signing import XsrfKey, read_key, server_time
@@ -30,15 +31,13 @@ class SignIn:
     def __init__(
         self,
         outbound: Outbound,
-        base_url: str,
-        headers: dict[str, str],
+        endpoints: EndpointMap,
         jar: CookieJar,
         clock: Callable[[], float],
         meter: Meter = SILENT,
     ) -> None:
         self._outbound = outbound
-        self._base_url = base_url
-        self._headers = headers
+        self._endpoints = endpoints
         self._jar = jar
         self._clock = clock
         self._meter = meter
@@ -67,12 +66,12 @@ class SignIn:
     def _ask(self, given: Account, account: Account, tried: list[Account]) -> tuple[XsrfKey, float | None]:
         tried.append(account)
         reply = self._get_key(account)
-        refresh_url = _refresh_url(reply, self._base_url)
+        refresh_url = _refresh_url(reply, self._endpoints.of(given).page_url)
         if refresh_url is not None:
             account = self._renew(given, account, refresh_url, reply)
             tried.append(account)
             reply = self._get_key(account)
-        key = read_key(reply)
+        key = read_key(reply, urlsplit(self._endpoints.of(given).issuer).netloc)
         self._use(given, self._merged(account, reply, reply.set_cookies))
         return key, server_time(reply)
 
@@ -94,16 +93,11 @@ class SignIn:
         return cookies.merged(account, set_cookies, self._clock() if now is None else now)
 
     def _get_key(self, account: Account) -> Reply:
-        return self._get("getoxsrf", f"{self._base_url}/auth/getoxsrf?csesidx={account.csesidx}", account)
+        page_url = self._endpoints.of(account).page_url
+        return self._get("getoxsrf", f"{page_url}/auth/getoxsrf?csesidx={account.csesidx}", account)
 
     def _get(self, verb: str, url: str, account: Account) -> Reply:
-        headers = {
-            "Accept": "*/*",
-            "Accept-Encoding": "gzip, deflate",
-            "Referer": f"{self._base_url}/",
-            **self._headers,
-            "Cookie": cookies.header(account),
-        }
+        headers = {**self._endpoints.of(account).page_headers, "Cookie": cookies.header(account)}
         with UpstreamCall(self._meter, verb) as call:
             reply = self._outbound.call("GET", url, headers)
             if reply.status >= 300:

@@ -20,11 +20,7 @@ from gbproxy.outbound import Reply
 
 TOKEN_LIFE_S = 300
 
-_ISSUER = "https://business.gemini.google"
-_AUDIENCE = "https://biz-discoveryengine.googleapis.com"
-_ADVICE = (
-    "Sign in to business.gemini.google again and renew SECURE_C_SES, HOST_C_OSES, CSESIDX and CONFIG_ID of this account"
-)
+_ADVICE = "Sign in to {page} again and renew SECURE_C_SES, HOST_C_OSES, CSESIDX and CONFIG_ID of this account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +29,12 @@ class XsrfKey:
     key_id: str
 
 
-def sign(key: XsrfKey, csesidx: str, issued_at: int) -> str:
+def sign(key: XsrfKey, csesidx: str, issued_at: int, *, issuer: str, audience: str) -> str:
     """The HS256 token for a session index, valid from `issued_at` (Unix seconds) for TOKEN_LIFE_S."""
     header = {"alg": "HS256", "typ": "JWT", "kid": key.key_id}
     payload = {
-        "iss": _ISSUER,
-        "aud": _AUDIENCE,
+        "iss": issuer,
+        "aud": audience,
         "sub": f"csesidx/{csesidx}",
         "iat": issued_at,
         "exp": issued_at + TOKEN_LIFE_S,
@@ -58,17 +54,21 @@ def issued_at(bearer: str) -> int | None:
     return issued if type(issued) is int else None
 
 
-def read_key(reply: Reply) -> XsrfKey:
-    """The key of a getoxsrf answer: optional `)]}'`, any white space, JSON. Raises CredentialRefused or UpstreamError."""
+def read_key(reply: Reply, page: str) -> XsrfKey:
+    """The key of a getoxsrf answer: optional `)]}'`, any white space, JSON. Raises CredentialRefused or UpstreamError.
+
+    `page`: the host where the account signs in, as it is told to people.
+    """
+    advice = _ADVICE.format(page=page)
     if reply.status >= 500 or reply.status == 429:
         raise UpstreamBroken(f"the sign-in service answered {reply.status}")
     if reply.status == 403:
         raise AccountRestricted(
-            "the account's cookies were refused (status 403): open business.gemini.google with this account to see "
-            f"whether it is restricted. If not: {_ADVICE}"
+            "the account's cookies were refused (status 403): open {page} with this account to see "
+            f"whether it is restricted. If not: {advice}"
         )
     if reply.status != 200:
-        raise CredentialRefused(f"the account's cookies were refused ({_refusal(reply)}). {_ADVICE}")
+        raise CredentialRefused(f"the account's cookies were refused ({_refusal(reply)}). {advice}")
     if not reply.body:
         raise UpstreamBroken("the sign-in service sent an empty answer")
     text = reply.body.decode("utf-8", "replace").strip().removeprefix(")]}'")
@@ -79,7 +79,7 @@ def read_key(reply: Reply) -> XsrfKey:
             raise ValueError("no key id")
         return XsrfKey(_unb64url(key), key_id)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CredentialRefused(f"the sign-in service gave a page in place of a key. {_ADVICE}") from error
+        raise CredentialRefused(f"the sign-in service gave a page in place of a key. {advice}") from error
 
 
 def server_time(reply: Reply) -> float | None:
