@@ -8,10 +8,10 @@ from gbproxy.domain.principal import digest as digest  # for who imports it from
 
 # A word alone in Authorization is a key that was sent without a scheme, unless it is the name of one.
 # Source: https://www.iana.org/assignments/http-authschemes
-_SCHEMES = frozenset(
-    "basic bearer concealed digest dpop gnap hoba mutual negotiate ntlm oauth privatetoken "
-    "scram-sha-1 scram-sha-256 vapid".split()
-)
+_SCHEMES = frozenset({
+    "basic", "bearer", "concealed", "digest", "dpop", "gnap", "hoba", "mutual", "negotiate", "ntlm", "oauth",
+    "privatetoken", "scram-sha-1", "scram-sha-256", "vapid",
+})  # fmt: skip
 
 
 def presented_key() -> str | None:
