@@ -53,6 +53,14 @@ def decode_bytes_quickly(data: bytes) -> Any:
         return decode_bytes_plainly(data)
 
 
+def encode(value: Any) -> str:
+    """A decoded value as JSON. Raises ValueError for too deep nesting; its message completes "the text …"."""
+    try:
+        return _encode(value)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+
+
 def encode_string_plainly(text: str) -> bytes:
     """A text as a JSON string in UTF-8; nothing is escaped that need not be."""
     return _encode(text).encode("utf-8", "surrogatepass")
