@@ -380,7 +380,7 @@ def test_a_call_may_hold_any_json(app: InProcess, value: Any) -> None:
 def test_arguments_that_are_nested_too_deeply_are_a_bad_request(app: InProcess) -> None:
     places = (
         ('{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":', "}}]}"),
-        ('{"role":"user","content":[{"type":"tool_result","content":', "}]}"),
+        ('{"role":"user","content":[{"type":"tool_result","content":{"a":', "}}]}"),
     )
     for (head, tail), depth in product(places, (900, 970, 980, 990, 1000, 1010, 1020)):
         body = f'{{"messages":[{head}{"[" * depth}{"]" * depth}{tail}]}}'
