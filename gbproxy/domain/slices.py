@@ -13,11 +13,12 @@ from types import TracebackType
 
 SLICE_S = 0.005
 
-_TURN = threading.RLock()
-
 
 class Work:
-    """One computation, as a `with` block: `rest` stands between its steps."""
+    """One computation, as a `with` block: `rest` stands between its steps. Who has rested waits for all who came before."""
+
+    _turn = threading.RLock()
+    _free_at = 0.0  # when all have rested from what was done last, by time.perf_counter
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
@@ -30,23 +31,36 @@ class Work:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._has_turn:
-            try:
-                self.rest()
-            finally:
-                _TURN.release()
+            self._leave()
 
     def begin(self) -> None:
         """Wait for the turn: the next step may be long, and cannot be cut."""
         if not self._has_turn:
-            _TURN.acquire()
-            self._has_turn = True
-            self._since = time.perf_counter()
+            self._enter()
 
     def rest(self) -> None:
         """Let others have as long as was worked since the last rest, when that is a slice or more."""
-        worked_s = time.perf_counter() - self._since
-        if worked_s < SLICE_S:
+        if time.perf_counter() - self._since < SLICE_S:
             return
-        self.begin()
-        time.sleep(worked_s)  # in an event loop this lets it go on; else other threads
+        if self._has_turn:
+            self._leave()
+            time.sleep(0)  # to the end of the queue
+        self._enter()
+
+    def _enter(self) -> None:
+        Work._turn.acquire()
+        try:
+            time.sleep(
+                max(0.0, Work._free_at - time.perf_counter())
+            )  # an event loop goes on meanwhile, or other threads
+        except BaseException:
+            Work._turn.release()
+            raise
+        self._has_turn = True
         self._since = time.perf_counter()
+
+    def _leave(self) -> None:
+        now = time.perf_counter()
+        Work._free_at = now + now - self._since
+        self._has_turn = False
+        Work._turn.release()
