@@ -56,7 +56,7 @@ def extended(head: bytes, turns: Iterable[Message]) -> bytes:
     mark = head[:_SYSTEM_BYTES]
     with Work() as work:
         for turn in turns:
-            head = mark + _hashed(head, _fields(turn), work)[:_CHAIN_BYTES]
+            head = mark + _hashed(head, _fields(turn))[:_CHAIN_BYTES]
             work.rest()
     return head
 
@@ -141,15 +141,14 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _hashed(head: bytes, fields: Iterable[bytes], work: Work | None = None) -> bytes:
+def _hashed(head: bytes, fields: Iterable[bytes]) -> bytes:
     """The digest of a head and the fields behind it, each written with its length."""
-    if work is None:
-        with Work() as work:
-            return _hashed(head, fields, work)
-    digest = sha256(head)
-    for field in fields:
-        digest.update(b"%d:" % len(field))
-        for start in range(0, len(field), _PIECE):
-            digest.update(memoryview(field)[start : start + _PIECE])
+    written = head + b"".join(b"%d:%b" % (len(field), field) for field in fields)
+    if len(written) <= _PIECE:
+        return sha256(written).digest()
+    digest = sha256()
+    with Work() as work, memoryview(written) as view:
+        for start in range(0, len(view), _PIECE):
+            digest.update(view[start : start + _PIECE])
             work.rest()
     return digest.digest()

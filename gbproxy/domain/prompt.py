@@ -26,7 +26,7 @@ _CONTINUATION = (
     "are any, and write only the assistant's next reply, in the language of the conversation, without such a line."
 )
 
-_ANY_MARK = "==00000000=="  # as long and as heavy as each
+_MARK = "==00000000=="  # stands for the mark: as long and as heavy as each
 _PIECE = 256 * 1024  # characters
 
 
@@ -52,7 +52,7 @@ def measured(messages: Sequence[Message]) -> Size:
     """The size of what `flatten` gives, without making it: of a text that is too long nothing else is needed."""
     chars = weight = 0
     with Work() as work:
-        for piece in _pieces(_fragments(messages, _INTRODUCTION, _ANY_MARK)):
+        for piece in _pieces(_fragments(messages, _INTRODUCTION)):
             chars += len(piece)
             weight += usage.weight(piece)
             work.rest()
@@ -60,36 +60,42 @@ def measured(messages: Sequence[Message]) -> Size:
 
 
 def _laid_out(messages: Sequence[Message], introduction: str) -> str:
-    if _is_alone(messages):
-        return "".join(_fragments(messages, introduction, ""))
     with Work() as work:
-        unmarked = "".join(_fragments(messages, introduction, ""))
+        fragments = list(_fragments(messages, introduction))
+        text = "".join(fragments)
         work.rest()
-        mark = _mark(unmarked)
+        if _is_alone(messages):
+            return text
+        mark = _mark(text)
         work.rest()
-        return "".join(_fragments(messages, introduction, mark))
+        return "".join([mark if fragment is _MARK else fragment for fragment in fragments])
 
 
 def _is_alone(messages: Sequence[Message]) -> bool:
     return len(messages) == 1 and messages[0].role == "user"
 
 
-def _fragments(messages: Sequence[Message], introduction: str, mark: str) -> Iterator[str]:
+def _fragments(messages: Sequence[Message], introduction: str) -> Iterator[str]:
+    """A prompt piece by piece, with _MARK in the place of its mark, and by its identity alone."""
     if _is_alone(messages):
         yield from _texts(messages[0].parts)
         return
-    yield introduction.format(mark=mark)
-    opening = f"\n\n{mark} instructions\n"
-    for message in messages:
-        if message.role == "system":
-            yield opening
-            yield from _texts(message.parts)
-            opening = "\n\n"
+    before, _, after = introduction.partition("{mark}")
+    yield from (before, _MARK, after, "\n\n")
+    instructions = [message for message in messages if message.role == "system"]
+    for i, message in enumerate(instructions):
+        yield from ("\n\n",) if i else (_MARK, " instructions\n")
+        yield from _texts(message.parts)
+    if instructions:
+        yield "\n\n"
     for message in messages:
         if message.role != "system":
-            yield f"\n\n{mark} {_title(message)}\n"
+            yield _MARK
+            yield f" {_title(message)}\n"
             yield from _texts(message.parts)
-    yield f"\n\n{mark} assistant\n"
+            yield "\n\n"
+    yield _MARK
+    yield " assistant\n"
 
 
 def _pieces(fragments: Iterable[str]) -> Iterator[str]:
