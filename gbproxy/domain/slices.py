@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from types import TracebackType
 
 SLICE_S = 0.005
 
@@ -27,9 +26,7 @@ class Work:
     def __enter__(self) -> Work:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._has_turn:
             self._leave()
 
@@ -50,9 +47,8 @@ class Work:
     def _enter(self) -> None:
         Work._turn.acquire()
         try:
-            time.sleep(
-                max(0.0, Work._free_at - time.perf_counter())
-            )  # an event loop goes on meanwhile, or other threads
+            # Meanwhile the event loop goes on, or other threads.
+            time.sleep(max(0.0, Work._free_at - time.perf_counter()))
         except BaseException:
             Work._turn.release()
             raise

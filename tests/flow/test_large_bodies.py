@@ -18,7 +18,7 @@ Record = Callable[[str, object], None]
 SIZE = 30_000_000
 HEAD = b'{"model": "gemini-auto", "messages": ['
 USUAL_S = 0.3  # for a probe; a busy machine may have longer, but no single step of a body's
-LONGEST_S = 2.0
+LONGEST_S = 3.0
 
 
 def filled(head: bytes, item: bytes, tail: bytes, size: int = SIZE) -> bytes:
