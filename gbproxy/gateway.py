@@ -193,10 +193,10 @@ class Gateway:
             raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:
             log.info("model.mapped", extra={"asked": chat.model[:100], "used": model.id, "reason": "name"})
-        prompt = prompts.flatten(chat.messages)
-        trace.current().facts |= {"model": model.id, "prompt_chars": len(prompt)}
+        size = prompts.measured(chat.messages)
+        trace.current().facts |= {"model": model.id, "prompt_chars": size.chars}
         shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
-        return _Ask(model, len(prompt), usage.weight(prompt), shows, Shaper(shows))
+        return _Ask(model, size.chars, size.weight, shows, Shaper(shows))
 
     def _prompt(self, turn: Turn) -> str:
         prompt = turn.send()

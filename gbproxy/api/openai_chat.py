@@ -30,7 +30,7 @@ from gbproxy.domain.events import (
 )
 from gbproxy.gateway import Gateway
 from gbproxy.observability import trace
-from gbproxy.web.body import json_body
+from gbproxy.web.body import read_json
 
 
 def blueprint(gateway: Gateway, responder: sse.Responder, check_caller: Callable[[], None]) -> Blueprint:
@@ -40,7 +40,8 @@ def blueprint(gateway: Gateway, responder: sse.Responder, check_caller: Callable
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")
     def create() -> Response:
-        call = parse(json_body(), auth.principal(), request.headers.get("X-Conversation-Id") or None)
+        conversation = request.headers.get("X-Conversation-Id") or None
+        call = read_json(lambda body: parse(body, auth.principal(), conversation))
         facts = trace.current().facts
         facts |= {"stream": call.chat.is_streamed}
         if call.ignored:

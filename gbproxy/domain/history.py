@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.slices import Work
 
 _FORM = "gbproxy history 1"  # a change of what is digested, or how, is a change of this
 _SYSTEM_BYTES = 8
 _CHAIN_BYTES = 24
+_PIECE = 4 * 1024 * 1024  # bytes that are hashed in one step
 
-_OPENING = re.compile(r"\s*<(think|thinking|details)(?:\s[^>]*)?>", re.IGNORECASE)
+_OPENING = re.compile(r"\s*+<(think|thinking|details)(?:\s[^>]*)?>", re.IGNORECASE)
 _CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("think", "thinking", "details")}
 
 
@@ -46,14 +48,16 @@ def split(messages: Sequence[Message]) -> History:
 def start(caller: bytes, model_id: str, system: Sequence[str]) -> bytes:
     """The head of a conversation that has no turn yet."""
     fields = (_bytes(_FORM), caller, _bytes(model_id), *map(_bytes, system))
-    return _system_mark(caller, system) + sha256(_written(fields)).digest()[:_CHAIN_BYTES]
+    return _system_mark(caller, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
 
 
 def extended(head: bytes, turns: Iterable[Message]) -> bytes:
     """The head after these turns."""
     mark = head[:_SYSTEM_BYTES]
-    for turn in turns:
-        head = mark + sha256(head + _written(_fields(turn))).digest()[:_CHAIN_BYTES]
+    with Work() as work:
+        for turn in turns:
+            head = mark + _hashed(head, _fields(turn))[:_CHAIN_BYTES]
+            work.rest()
     return head
 
 
@@ -75,11 +79,11 @@ def has_instructions(head: bytes, caller: bytes, system: Sequence[str]) -> bool:
 def instructed(head: bytes, caller: bytes, system: Sequence[str]) -> bytes:
     """The head after further system texts in the middle of a conversation."""
     fields = (b"system", *map(_bytes, system))
-    return _system_mark(caller, system) + sha256(head + _written(fields)).digest()[:_CHAIN_BYTES]
+    return _system_mark(caller, system) + _hashed(head, fields)[:_CHAIN_BYTES]
 
 
 def _system_mark(caller: bytes, system: Sequence[str]) -> bytes:
-    return sha256(_written((caller, *map(_bytes, system)))).digest()[:_SYSTEM_BYTES]
+    return _hashed(b"", (caller, *map(_bytes, system)))[:_SYSTEM_BYTES]
 
 
 def _fields(turn: Message) -> Iterator[bytes]:
@@ -137,5 +141,14 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _written(fields: Iterable[bytes]) -> bytes:
-    return b"".join(b"%d:%b" % (len(field), field) for field in fields)
+def _hashed(head: bytes, fields: Iterable[bytes]) -> bytes:
+    """The digest of a head and the fields behind it, each written with its length."""
+    written = head + b"".join(b"%d:%b" % (len(field), field) for field in fields)
+    if len(written) <= _PIECE:
+        return sha256(written).digest()
+    digest = sha256()
+    with Work() as work, memoryview(written) as view:
+        for start in range(0, len(view), _PIECE):
+            digest.update(view[start : start + _PIECE])
+            work.rest()
+    return digest.digest()
