@@ -34,8 +34,9 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
     - CredentialRefused          502  upstream_auth_failed    the user must renew the account's cookies
       . AccountRestricted        502  upstream_auth_failed    403 at the sign-in
       . ConfigRefused            502  upstream_auth_failed    403 for a call that names no session: CONFIG_ID
-      . SessionDenied            502  upstream_auth_failed    403 in a session: another sign-in's, else as above
     - TokenRefused               502  upstream_auth_failed    the bearer, not yet the credential: a fresh one is tried
+    - AccountSuspected           502  upstream_auth_failed    a question was refused as if the account were at fault
+      . SessionDenied            502  upstream_auth_failed    403 in a session: another sign-in's, else as above
     - SessionGone                502  upstream_error          the upstream session does not exist (any more)
     - RequestRefused             400  invalid_request_error   the request's own fault, by the upstream's word
 """
@@ -210,12 +211,18 @@ class ConfigRefused(CredentialRefused):
     pass
 
 
-class SessionDenied(CredentialRefused):
-    """In a session that was continued, a fresh one is tried first; in a fresh one, it is the account."""
-
-
 class TokenRefused(UpstreamError):
     code = "upstream_auth_failed"
+
+
+class AccountSuspected(UpstreamError):
+    """One call about one question says so, which may be the account or the question: a probe of the account decides."""
+
+    code = "upstream_auth_failed"
+
+
+class SessionDenied(AccountSuspected):
+    """In a session that was continued, a fresh one is tried first."""
 
 
 class SessionGone(UpstreamError):

@@ -39,7 +39,7 @@ class Attempts:
     """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after content.
 
     `catalogue` knows the successors of retired models, of which only those that `may_use` allows are asked for;
-    `model_for` says which model an account is asked for first.
+    `model_for` says which model an account is asked for first. `suspect` has an account looked at, and does not wait for it.
     """
 
     pool: Pool
@@ -48,13 +48,14 @@ class Attempts:
     limit: int = 3
     model_for: Callable[[Account], Model] | None = None
     may_use: Callable[[str], bool] = lambda model_id: True
+    suspect: Callable[[Account], object] = lambda account: None
     pause: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = jitter.uniform
     _tried: dict[str, None] = field(default_factory=dict)  # ids, in order
     _met: list[GatewayError] = field(default_factory=list)
     _may_ask_again: str | None = None  # the seat whose failure may have passed
     _asked_again: bool = False
-    _unclear_on: str | None = None
+    _unclear_on: dict[bool, str] = field(default_factory=dict)  # ids, by whether the account was suspected
     _account: Account | None = None
     _model: Model | None = None
     _refusal: GatewayError | None = None
@@ -139,16 +140,17 @@ class Attempts:
         return is_lost and not self._lost_session
 
     def _learn(self, error: GatewayError, *, continued: bool) -> Rule:
-        about_session = continued and isinstance(error, SessionDenied | SessionGone)
+        rule = rule_for(error)
+        about_session = continued and not self._lost_session and isinstance(error, SessionDenied | SessionGone)
         if self._account is not None and not about_session:
             self.pool.failed(self._account, self.asked.quota, error)
-        return rule_for(error)
+            if rule.suspects:
+                self.suspect(self._account)
+        return rule
 
     def _goes_on(self, error: GatewayError, rule: Rule, account: Account) -> Next:
-        if rule.then is Then.UNCLEAR:
-            if self._unclear_on not in (None, account.id):
-                raise UpstreamUnclear(f"{error.message}; two accounts failed alike, so it is put down to the request")
-            self._unclear_on = account.id
+        if rule.then is Then.UNCLEAR and self._unclear_on.setdefault(rule.suspects, account.id) != account.id:
+            raise UpstreamUnclear(f"{error.message}; two accounts failed alike, so it is put down to the request")
         self._met.append(_bare(error))
         if rule.once_more:
             self._may_ask_again = account.seat

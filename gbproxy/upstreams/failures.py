@@ -15,7 +15,6 @@ from typing import Any
 from gbproxy.errors import (
     ConfigRefused,
     ContextLengthExceeded,
-    CredentialRefused,
     GatewayError,
     QuotaExhausted,
     RequestRefused,
@@ -42,16 +41,17 @@ _DAILY = re.compile(r"per[ _-]?day|(?<![a-z])daily|\b1/d\b", re.IGNORECASE)
 _SHORTER = re.compile(r"per[ _-]?(second|minute|hour)|\b1/(s|min|h)\b", re.IGNORECASE)
 
 # A 403 does not say which of its meanings it has; the call that it answers does (docs/upstream.md, errors).
-_DENIED: Mapping[type[CredentialRefused], str] = {
-    SessionDenied: "the upstream denies this account access to its session: open business.gemini.google with this account, "
-    "which may be restricted, and check that CSESIDX and the cookies come from the same sign-in",
+_DENIED: Mapping[type[UpstreamError], str] = {
+    SessionDenied: "the upstream denies this account access to its session, or refuses this question. If it denies others "
+    "too: open business.gemini.google with this account, which may be restricted, and check that CSESIDX and the cookies "
+    "come from the same sign-in",
     ConfigRefused: "the upstream denies this account access: CONFIG_ID may be another account's, compare it with the "
     "address bar of business.gemini.google; or the account is restricted",
 }
 
 
 def from_reply(
-    status: int, headers: Mapping[str, str], body: bytes, *, denied: type[CredentialRefused] = SessionDenied
+    status: int, headers: Mapping[str, str], body: bytes, *, denied: type[UpstreamError] = SessionDenied
 ) -> GatewayError:
     """The error of an answer whose HTTP status is not 200; the body may be JSON, wrapped in an array, or a web page.
 
@@ -68,7 +68,7 @@ def from_error(
     *,
     status: int | None = None,
     retry_after: float | None = None,
-    denied: type[CredentialRefused] = SessionDenied,
+    denied: type[UpstreamError] = SessionDenied,
 ) -> GatewayError:
     """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing."""
     code = _code(error, status)

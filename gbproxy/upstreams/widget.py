@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.events import FLUSH, ChatStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
+    AccountSuspected,
     ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
@@ -43,12 +45,14 @@ log = logging.getLogger(__name__)
 # When a session is to be opened.
 _MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
 _NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused at the door
+_NO_CURE_S = 15.0  # for so long no question renews an account's token, after one was refused a fresh one too
 _WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions")
 _WORDS = {  # what metrics call a verb
     "widgetCreateSession": "createSession",
     "widgetListSessions": "listSessions",
     "widgetDeleteSession": "deleteSession",
 }
+_ADVICE = "CONFIG_ID may belong to another account, or the account must be signed in again and its cookies renewed"
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
 
@@ -72,12 +76,16 @@ class Widget:
         endpoints: EndpointMap,
         settings: WidgetSettings | None = None,
         meter: Meter = SILENT,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbound = outbound
         self._meter = meter
         self._auth = auth
         self._endpoints = endpoints
         self._settings = settings or WidgetSettings()
+        self._monotonic = monotonic
+        self._no_cure: dict[Account, float] = {}  # until when a fresh token is not tried for another question
 
     def open_session(self, account: Account) -> str:
         request = {"createSessionRequest": {"session": {"name": "", "displayName": ""}}}
@@ -113,11 +121,14 @@ class Widget:
             return
 
     def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
-        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said."""
+        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said.
+
+        Raises AccountSuspected where the refusal may be the account's fault or the question's; what the sign-in says is proof.
+        """
         body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
         endpoints = self._endpoints.of(account)
         url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
-        tokens = _Tokens(self._auth, account)
+        tokens = _Tokens(self._auth, account, keeps_fresh=True)
         while True:
             bearer = _not_taken(tokens.next)
             said = False
@@ -141,8 +152,22 @@ class Widget:
                 return
             except TokenRefused as error:
                 trace.current().phase = Phase.CONNECTING  # signing in again
-                if not tokens.may_try_another() or said:
-                    raise _refused(error) from error
+                if said or not self._may_renew(account, tokens):
+                    raise _suspected(error) from error
+
+    def _may_renew(self, account: Account, tokens: _Tokens) -> bool:
+        """Whether a fresh token may cure the refusal that a question has met.
+
+        Of many poisoned questions not each is to cost a sign-in: the probe that each leads to renews what is stale.
+        """
+        now = self._monotonic()
+        self._no_cure = {known: until for known, until in self._no_cure.items() if until > now}
+        if account in self._no_cure:
+            return False
+        if tokens.may_try_another():
+            return True
+        self._no_cure[account] = now + _NO_CURE_S
+        return False
 
     def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
@@ -153,10 +178,10 @@ class Widget:
                 return self._post(self._endpoints.of(account), tokens.next(), verb, body)
             except TokenRefused as error:
                 if not tokens.may_try_another():
-                    raise _refused(error) from error
+                    raise CredentialRefused(f"{error.message}, also a fresh one: {_ADVICE}") from error
 
     def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
-        denied = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
+        denied: type[UpstreamError] = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
         with UpstreamCall(self._meter, _WORDS[verb]):
             reply = self._outbound.call("POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body)
             if reply.status != 200:
@@ -189,10 +214,12 @@ class _Tokens:
     """The tokens that one call tries: until one is refused whose sign-in began after the first refusal.
 
     That says something about the account; what was signed before may have been as bad as the one that was refused.
+    `keeps_fresh`: that last one stays in use, as the refusal proves nothing.
     """
 
     _auth: WidgetAuth
     _account: Account
+    keeps_fresh: bool = False
     _token: Token | None = None
     _refused_at: float | None = None
     _after: float = -math.inf
@@ -205,12 +232,20 @@ class _Tokens:
         """The last one was refused."""
         if self._token is None:
             return True
+        if self.keeps_fresh and self._refused_at is not None and self._token.born_at >= self._refused_at:
+            return False
         refused_at = self._auth.discard(self._account, self._token.bearer)
         if self._refused_at is None:
             self._refused_at = refused_at
             return True
         self._after = self._refused_at
         return self._token.born_at < self._refused_at
+
+
+def _suspected(error: TokenRefused) -> AccountSuspected:
+    suspected = AccountSuspected(f"{error.message} for this question. If also for others: {_ADVICE}")
+    suspected.was_taken = error.was_taken
+    return suspected
 
 
 def _not_taken(sign_in: Callable[[], str]) -> str:
@@ -226,14 +261,7 @@ def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
     return {**endpoints.api_headers, "Authorization": f"Bearer {bearer}"}
 
 
-def _refused(error: GatewayError) -> CredentialRefused:
-    return CredentialRefused(
-        f"{error.message}, also a fresh one: CONFIG_ID may belong to another account, "
-        "or the account must be signed in again and its cookies renewed"
-    )
-
-
-def _object(reply: Reply, denied: type[CredentialRefused]) -> Mapping[str, Any]:
+def _object(reply: Reply, denied: type[UpstreamError]) -> Mapping[str, Any]:
     try:
         answer = json.loads(reply.body or b"{}")
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from gbproxy.accounts import Attempts, Next, Pool
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.errors import (
+    AccountSuspected,
     ContextLengthExceeded,
     CredentialRefused,
     GatewayError,
@@ -308,11 +309,83 @@ def test_a_denial_in_a_continued_session_is_about_the_session_first() -> None:
         step_then = request.failed(SessionDenied("no"))
 
     assert (step, state) == (Next.SAME, "ready")
-    assert (step_then, accounts.snapshot()[0].state) == (Next.OTHER, "refused")
+    assert (step_then, accounts.snapshot()[0].state) == (Next.OTHER, "ready")
 
 
-def test_a_denial_in_a_fresh_session_is_about_the_account() -> None:
-    assert journey(pool(A, B), SessionDenied("no")).states == ["refused", "ready"]
+# Suspicions
+
+DENIED, TOKEN = SessionDenied("denied"), AccountSuspected("refused")
+
+
+def suspecting(accounts: Pool) -> tuple[Attempts, list[str]]:
+    request, suspected = attempts(accounts), []
+    request.suspect = lambda mine: suspected.append(mine.id)
+    return request, suspected
+
+
+@pytest.mark.parametrize("error", [DENIED, TOKEN], ids=["403", "401"])
+def test_what_one_question_says_of_an_account_has_it_looked_at_and_costs_it_nothing(error: GatewayError) -> None:
+    accounts = pool(A, B)
+    request, suspected = suspecting(accounts)
+
+    found = Journey(accounts, [fresh(error)], request).run()
+
+    assert found.error is None
+    assert (found.tried, found.states, suspected) == (["a", "b"], ["ready", "ready"], ["a"])
+
+
+def test_a_second_account_that_says_the_same_puts_it_down_to_the_request() -> None:
+    accounts = pool(A, B, C)
+    request, suspected = suspecting(accounts)
+
+    found = Journey(accounts, [fresh(DENIED), fresh(TOKEN)], request).run()
+
+    assert isinstance(found.error, UpstreamUnclear)
+    assert "put down to the request" in found.error.message
+    assert (found.tried, found.states) == (["a", "b"], ["ready"] * 3)
+    assert suspected == ["a", "b"]
+
+
+@pytest.mark.parametrize(("first", "second"), [(DENIED, UNCLEAR), (UNCLEAR, DENIED)])
+def test_a_suspicion_and_a_failure_without_a_word_are_not_the_same(first: GatewayError, second: GatewayError) -> None:
+    found = journey(pool(A, B, C), first, second)
+
+    assert found.error is None
+    assert (found.tried, found.states) == (["a", "b", "c"], ["ready"] * 3)
+
+
+def test_with_one_account_the_suspicion_is_what_is_heard() -> None:
+    found = journey(pool(A), DENIED)
+
+    assert isinstance(found.error, SessionDenied)
+    assert (found.tried, found.states) == (["a"], ["ready"])
+
+
+def test_what_the_sign_in_says_counts_as_ever() -> None:
+    accounts = pool(A, B)
+    request, suspected = suspecting(accounts)
+
+    found = Journey(accounts, [fresh(DEAD)], request).run()
+
+    assert (found.states, suspected) == (["refused", "ready"], [])
+
+
+def test_a_denial_in_a_second_session_is_a_suspicion_also_if_that_was_made_ahead() -> None:
+    request, suspected = suspecting(pool(A, B))
+
+    with request.lease():
+        steps = [request.failed(fresh(DENIED), continued=True) for _ in range(2)]
+
+    assert (steps, suspected) == ([Next.SAME, Next.OTHER], ["a"])
+
+
+def test_a_denial_in_a_session_that_cannot_be_begun_anew_is_about_that_session() -> None:
+    request, suspected = suspecting(pool(A))
+
+    with request.lease(), pytest.raises(SessionDenied):
+        request.failed(fresh(DENIED), continued=True, afresh=False)
+
+    assert suspected == []
 
 
 # Retired models
