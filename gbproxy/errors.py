@@ -43,7 +43,7 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class GatewayError(Exception):
@@ -186,17 +186,30 @@ class UpstreamOverloaded(_Pausing):
     usual_s = 10.0
 
 
+Media = Literal["images", "videos"]
+
+
 class QuotaExhausted(_Pausing):
-    """`is_daily`: the upstream has named a quota of the day; otherwise which one it is, nobody knows."""
+    """`is_daily`: the upstream has named a quota of the day; otherwise which one it is, nobody knows.
+
+    `media`: it has named the quota of these, whatever was asked for; none: that of the kind of request which met it.
+    """
 
     status, code = 429, "insufficient_quota"
     usual_s = 60.0
 
     def __init__(
-        self, message: str, *, param: str | None = None, retry_after: float | None = None, is_daily: bool = False
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        is_daily: bool = False,
+        media: tuple[Media, ...] = (),
     ) -> None:
         super().__init__(message, param=param, retry_after=retry_after)
         self.is_daily = is_daily
+        self.media = media
 
 
 class CredentialRefused(UpstreamError):

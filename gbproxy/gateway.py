@@ -180,7 +180,7 @@ class Gateway:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
         if attempts.is_successor:
-            self._successors.remember(account, ask.model, model)
+            self._successors.remember(account, ask.model, self._catalogue.get(model.id))  # with all of its tools
         return None
 
     def _finish(self, turn: Turn, shaper: Shaper, done: Done) -> None:

@@ -37,6 +37,7 @@ from gbproxy.simulator import (
     html_reply,
     http_error,
     in_stream_error,
+    json_reply,
     not_seeking_assistance,
     overloaded,
     policy_violation,
@@ -45,6 +46,7 @@ from gbproxy.simulator import (
     thoughts_only,
     u_token_only,
 )
+from gbproxy.simulator.failures import error_object
 from gbproxy.sweeper.looks import REST_S
 from tests.flow.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
 from tests.serving import FORGETFUL, Front, LogLine, Reply, Served, SharedUpstream, in_process, serving
@@ -599,6 +601,52 @@ def test_a_quota_of_one_kind_of_request_is_no_quota_of_another(front: Front) -> 
 
     assert all(reply.succeeded for reply in (picture, text, another))
     assert asked(front.upstream) == ["first", "second", "first", "second"]
+
+
+NO_PICTURES: dict[str, Script] = {
+    "in the message": http_error(429, "RESOURCE_EXHAUSTED", "Quota exceeded for image generation requests."),
+    "of the day": http_error(429, "RESOURCE_EXHAUSTED", "Daily limit of generated images reached."),
+    "in details": json_reply(
+        429,
+        error_object(
+            429, "RESOURCE_EXHAUSTED", "No.", [{"@type": "QuotaFailure", "violations": [{"quotaId": "ImagesPerDay"}]}]
+        ),
+    ),
+    "in the stream": in_stream_error(message="Image quota per day used up."),
+}
+
+
+@streamed_or_not
+@pytest.mark.parametrize("what", NO_PICTURES)
+def test_a_used_up_quota_of_pictures_parks_no_text(front: Front, what: str, stream: bool) -> None:
+    fail(front.upstream, "first", NO_PICTURES[what], times=1)
+
+    drawn = front.gateway.ask("Draw the moon", stream=stream)
+    text, picture = front.gateway.ask("Hello"), front.gateway.ask("Draw the sun", model="pictures")
+
+    assert all(reply.succeeded for reply in (drawn, text, picture))
+    assert asked(front.upstream) == ["first", "second", "first", "second"]
+    (cooling,) = told_of(front.gateway, drawn)
+    assert (cooling["event"], cooling["account"], cooling["quota"]) == ("account.cooling", "first", "images")
+    with_pictures = ["imageGenerationSpec" in tools for tools in tools_sent(front.upstream)]
+    assert with_pictures == [True, True, False, True]
+
+
+def test_where_no_account_has_pictures_left_text_is_answered_without_their_tool(front: Front) -> None:
+    front.upstream.script(*NO_PICTURES["of the day"], times=3)
+
+    drawn = front.gateway.ask("Draw the moon")
+    text, picture = front.gateway.ask("Hello"), front.gateway.ask("Draw the sun", model="pictures")
+
+    assert drawn.succeeded
+    assert text.succeeded
+    assert (picture.status, picture.error["code"]) == (429, "insufficient_quota")
+    assert asked(front.upstream) == [*NAMES, "third", "first"]
+    assert ["imageGenerationSpec" in tools for tools in tools_sent(front.upstream)] == [True] * 3 + [False] * 2
+
+
+def tools_sent(upstream: SharedUpstream) -> list[list[str]]:
+    return [list(call.body["streamAssistRequest"]["toolsSpec"]) for call in upstream.calls(STREAM)]
 
 
 # Many of them

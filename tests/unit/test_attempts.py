@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -90,7 +90,8 @@ def fresh(error: GatewayError) -> GatewayError:
     if isinstance(error, UpstreamOverloaded):
         return UpstreamOverloaded(error.message, retry_after=error.named_s)
     if isinstance(error, QuotaExhausted):
-        return QuotaExhausted(error.message, retry_after=error.named_s, is_daily=error.is_daily)
+        named = error.named_s, error.is_daily, error.media
+        return QuotaExhausted(error.message, retry_after=named[0], is_daily=named[1], media=named[2])
     return type(error)(error.message)
 
 
@@ -386,6 +387,63 @@ def test_a_denial_in_a_session_that_cannot_be_begun_anew_is_about_that_session()
         request.failed(fresh(DENIED), continued=True, afresh=False)
 
     assert suspected == []
+
+
+# The quota of a tool
+
+PICTURES = QuotaExhausted("no pictures left", is_daily=True, media=("images",))
+WITHOUT_PICTURES = ("webGroundingSpec", "toolRegistry", "videoGenerationSpec")
+
+
+def test_a_question_that_meets_the_quota_of_pictures_goes_to_an_account_that_has_some_left() -> None:
+    found = journey(pool(A, B), PICTURES)
+
+    assert found.error is None
+    assert (found.tried, found.attempts.model.tools) == (["a", "b"], PLAIN.tools)
+    states = [view.states for view in found.pool.snapshot()]
+    assert states[0] == {"text": "ready", "images": "cooling", "videos": "ready"}
+    assert set(states[1].values()) == {"ready"}
+
+
+@pytest.mark.parametrize(("count", "tried"), [(1, ["a", "a"]), (2, ["a", "b", "b"])])
+def test_where_no_account_has_pictures_left_it_does_without_the_tool(count: int, tried: list[str]) -> None:
+    found = journey(pool(*[A, B][:count]), *[PICTURES] * count)
+
+    assert found.error is None
+    assert (found.tried, found.attempts.model.tools) == (tried, WITHOUT_PICTURES)
+    assert found.attempts.model.id == PLAIN.id
+
+
+def test_while_pictures_rest_text_is_asked_without_the_tool_from_the_start() -> None:
+    accounts = pool(A)
+    accounts.failed(A, "text", fresh(PICTURES))
+
+    found = journey(accounts)
+
+    assert (found.error, found.tried, found.attempts.model.tools) == (None, ["a"], WITHOUT_PICTURES)
+
+
+def test_who_says_so_without_the_tool_too_is_not_asked_again_and_no_quota_of_text_is_blamed() -> None:
+    both = QuotaExhausted("no pictures left", is_daily=True, media=("images",))
+
+    found = journey(pool(A), PICTURES, both, UNCLEAR)
+    mixed = journey(pool(A, B), PICTURES, SILENT)
+
+    assert isinstance(found.error, QuotaExhausted)
+    assert (found.tried, found.error.message) == (["a", "a"], "no pictures left")
+    assert found.error.retry_after == MIDNIGHT - NOON
+    assert found.pool.is_ready("a", "text")
+    assert isinstance(mixed.error, UpstreamTimeout)
+
+
+def test_a_request_for_pictures_that_meets_their_quota_goes_on_as_with_any_quota() -> None:
+    drawing = replace(PLAIN, quota="images", tools=("imageGenerationSpec",))
+    accounts = pool(A, B)
+
+    found = Journey(accounts, [fresh(PICTURES), fresh(PICTURES)], attempts(accounts, model=drawing)).run()
+
+    assert isinstance(found.error, QuotaExhausted)
+    assert (found.tried, found.error.retry_after) == (["a", "b"], MIDNIGHT - NOON)
 
 
 # Retired models
