@@ -28,7 +28,7 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.upstreams import fields, wording
-from gbproxy.upstreams.objects import decode_json
+from gbproxy.upstreams.objects import decode_body
 
 _MAX_MESSAGE_CHARS = 500
 
@@ -69,9 +69,9 @@ def from_error(
     """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing."""
     code = _code(error, status)
     word = _word(error.get("status"))
-    message = fields.line(error.get("message"), _MAX_MESSAGE_CHARS)
-    details = [detail for detail in fields.items(error.get("details")) if isinstance(detail, dict)]
-    reasons = {fields.text(detail.get("reason")) for detail in details}
+    message = fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)
+    details = [detail for detail in fields.as_list(error.get("details")) if isinstance(detail, dict)]
+    reasons = {fields.as_text(detail.get("reason")) for detail in details}
     retry_after = retry_after or _retry_info(details)
 
     if _TOO_LARGE in reasons:
@@ -107,7 +107,7 @@ def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The error object that an element of the stream is, or None: `{"error": …}`, or `message`/`details` without an answer."""
     error = element.get("error")
     if error:
-        return error if isinstance(error, dict) else {"message": fields.text(error)}
+        return error if isinstance(error, dict) else {"message": fields.as_text(error)}
     if (
         "streamAssistResponse" not in element
         and "answer" not in element
@@ -119,7 +119,7 @@ def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _error_object(body: bytes) -> Mapping[str, Any]:
     try:
-        value = decode_json(body)
+        value = decode_body(body)
     except UpstreamProtocolError:
         return {}
     if isinstance(value, list):
@@ -154,14 +154,14 @@ def _word(status: object) -> str:
 
 def _quota_texts(detail: Mapping[str, Any]) -> list[str]:
     """Where a detail may name a quota: violations of a QuotaFailure, reason and metadata of an ErrorInfo, a message."""
-    found = [*fields.items(detail.get("violations")), detail.get("metadata")]
-    named = (" ".join(map(fields.text, each.values())) for each in found if isinstance(each, dict))
-    return [*(fields.text(detail.get(name)) for name in ("reason", "message", "description")), *named]
+    found = [*fields.as_list(detail.get("violations")), detail.get("metadata")]
+    named = (" ".join(map(fields.as_text, each.values())) for each in found if isinstance(each, dict))
+    return [*(fields.as_text(detail.get(name)) for name in ("reason", "message", "description")), *named]
 
 
 def _retry_info(details: list[dict[str, Any]]) -> float | None:
     for detail in details:
-        delay = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)s", fields.text(detail.get("retryDelay")))
+        delay = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)s", fields.as_text(detail.get("retryDelay")))
         if delay:
             return float(delay[1]) or None
     return None

@@ -10,18 +10,18 @@ from typing import Any
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def as_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def items(value: object) -> list[Any]:
+def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def text(value: object) -> str:
+def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def line(value: object, max_chars: int) -> str:
+def as_line(value: object, max_chars: int) -> str:
     """The text, without control characters, and cut."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text(value)[:max_chars])
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", as_text(value)[:max_chars])
