@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.endpoints import EndpointMap, Endpoints
+from gbproxy.upstreams.fields import as_mapping, as_text
+from gbproxy.upstreams.objects import decode_body
 from gbproxy.upstreams.reading import AnswerReading
 from gbproxy.upstreams.widget_auth import Token, WidgetAuth
 
@@ -52,6 +55,7 @@ _WORDS = {  # what metrics call a verb
     "widgetListSessions": "listSessions",
     "widgetDeleteSession": "deleteSession",
 }
+_SESSION_NAME = re.compile(r"[!-~]{1,1000}")  # one that can be sent and stored
 _ADVICE = "CONFIG_ID may belong to another account, or the account must be signed in again and its cookies renewed"
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
@@ -96,9 +100,9 @@ class Widget:
                 raise
             # Nothing of the client's request is in it, so this is not the client's fault; it may pass (docs/upstream.md).
             raise UpstreamBroken(f"the upstream would not open a session ({error.message})") from error
-        session = answer.get("session") or _dict(answer.get("createSessionResponse")).get("session")
-        name = _dict(session).get("name")
-        if not isinstance(name, str) or not name:
+        session = answer.get("session") or as_mapping(answer.get("createSessionResponse")).get("session")
+        name = as_text(as_mapping(session).get("name"))
+        if not _SESSION_NAME.fullmatch(name):
             raise UpstreamProtocolError("the upstream opened a session without a name")
         return name
 
@@ -262,17 +266,10 @@ def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
 
 
 def _object(reply: Reply, denied: type[UpstreamError]) -> Mapping[str, Any]:
-    try:
-        answer = json.loads(reply.body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise UpstreamProtocolError("the upstream's answer is not JSON") from error
+    answer = decode_body(reply.body or b"{}")
     if isinstance(answer, dict):
         error_object = failures.in_stream(answer)
         if error_object is not None:
             raise failures.from_error(error_object, denied=denied)
         return answer
     raise UpstreamProtocolError("the upstream's answer is not an object")
-
-
-def _dict(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -54,6 +54,26 @@ def fields(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 # JSON
 
 
+@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize(
+    "value",
+    ["half \ud83d", "\udfff", "\x00\x1b[31m\u2028", b"\xff", {1, 2}, {"a": "\ud800"}, 10**400, object()],
+    ids=repr,
+)
+def test_no_value_costs_a_line(capfdbinary: pytest.CaptureFixture[bytes], value: object, log_format: str) -> None:
+    json_logging.configure(log_format=log_format)
+
+    log.info("attempt.failed", extra={"reason": value, "account": "one"})
+    sys.stdout.flush()
+
+    out, err = capfdbinary.readouterr()
+    [line] = out.decode("utf-8").splitlines() if log_format == "text" else out.decode("utf-8").strip().split("\n")
+    assert err == b""
+    assert "attempt.failed" in line
+    if log_format == "json":
+        assert json.loads(line)["account"] == "one"
+
+
 def test_a_line_is_an_object_with_these_fields_and_the_event_s_own(capsys: pytest.CaptureFixture[str]) -> None:
     json_logging.configure()
 
