@@ -34,7 +34,7 @@ _MAX_MESSAGE_CHARS = 500
 
 _OVERLOADED = "LLM_OVERLOADED"
 _TOO_LARGE = "PROMPT_TOO_LARGE"
-_QUOTA = {"QUOTA_EXCEEDED", "RATE_LIMIT_EXCEEDED"}  # also where the status is another
+_QUOTA = ("QUOTA_EXCEEDED", "RATE_LIMIT_EXCEEDED")  # how a reason ends, also where the status is another
 
 # A 403 does not say which of its meanings it has; the call that it answers does (docs/upstream.md, errors).
 _DENIED: Mapping[type[UpstreamError], str] = {
@@ -78,7 +78,7 @@ def from_error(
         return _too_long(message)
     if _OVERLOADED in reasons or _OVERLOADED in message or code == 503 or word == "UNAVAILABLE":
         return UpstreamOverloaded("the upstream is overloaded", retry_after=retry_after)
-    if code == 429 or word == "RESOURCE_EXHAUSTED" or not _QUOTA.isdisjoint(reasons):
+    if code == 429 or word == "RESOURCE_EXHAUSTED" or any(reason.endswith(_QUOTA) for reason in reasons):
         if wording.is_message_too_large(message):
             return _too_long(message)
         return _quota([message, *(text for detail in details for text in _quota_texts(detail))], retry_after)

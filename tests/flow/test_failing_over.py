@@ -41,7 +41,9 @@ from gbproxy.simulator import (
     not_seeking_assistance,
     overloaded,
     policy_violation,
+    prompt_too_large,
     quota,
+    quota_exceeded,
     session_not_found,
     thoughts_only,
     u_token_only,
@@ -147,6 +149,8 @@ COOLING: dict[str, tuple[Script, Cools]] = {
     "429 without a cause": (quota(), QUOTA),
     "429 without a cause, in the stream": (in_stream_error(), QUOTA),
     "429 of a quota of the minute": (quota(per_minute=True), QUOTA),
+    "403 of a quota, by its reason": (quota_exceeded(), QUOTA),
+    "403 of a quota, by its reason, in the stream": (quota_exceeded(in_stream=True), QUOTA),
     "429, for so long": (quota(retry_delay_s=7.2), Cools("quota", 6, 7.2)),
     "429 of a quota of the day": (quota(daily=True), Cools("quota", 1, DAY_S + 3600)),
 }
@@ -386,6 +390,18 @@ OWN_FAULTS: dict[str, tuple[Script, int, str | None]] = {
     ),
     "too long": (
         http_error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed."),
+        400,
+        "context_length_exceeded",
+    ),
+    "too long, by its reason": (prompt_too_large(), 400, "context_length_exceeded"),
+    "too long, by its reason, in the stream": (prompt_too_large(in_stream=True), 400, "context_length_exceeded"),
+    "too long, in other words": (
+        http_error(400, "INVALID_ARGUMENT", "The query exceeded the maximum length"),
+        400,
+        "context_length_exceeded",
+    ),
+    "too long, in other words in the stream": (
+        in_stream_error(400, "INVALID_ARGUMENT", "Request payload size exceeds the limit."),
         400,
         "context_length_exceeded",
     ),

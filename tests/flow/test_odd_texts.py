@@ -65,7 +65,9 @@ ODD: dict[str, Odd] = {
     "an error in the stream": Odd(200, b"[" + error(400, "INVALID_ARGUMENT") + b"]", 400),
     "an error of another kind in the stream": Odd(200, b'[{"error":[%s]}]' % DEEP),
     "a text": Odd(200, says(b'{"text":"x \\ud83d y"}'), None),
-    "a thought": Odd(200, says(b'{"text":"\\ud83d","thought":true}}},{"groundedContent":{"content":{"text":"x"}'), None),
+    "a thought": Odd(
+        200, says(b'{"text":"\\ud83d","thought":true}}},{"groundedContent":{"content":{"text":"x"}'), None
+    ),
     "a source": Odd(200, says(b'{"text":"x"}', SOURCE), None),
     "sources of another kind": Odd(200, says(b'{"text":"x"}', SOURCE.replace(b'"\\udc00"', DEEP)), None),
     "a file": Odd(
