@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -41,14 +40,14 @@ from gbproxy.upstreams.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.fields import as_mapping, as_text
 from gbproxy.upstreams.objects import decode_body
 from gbproxy.upstreams.reading import AnswerReading
-from gbproxy.upstreams.widget_auth import Token, WidgetAuth
+from gbproxy.upstreams.tokens import Tokens, VainRenewals
+from gbproxy.upstreams.widget_auth import WidgetAuth
 
 log = logging.getLogger(__name__)
 
 # When a session is to be opened.
 _MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
 _NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused at the door
-_NO_CURE_S = 15.0  # for so long no question renews an account's token, after one was refused a fresh one too
 _WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions")
 _WORDS = {  # what metrics call a verb
     "widgetCreateSession": "createSession",
@@ -88,8 +87,7 @@ class Widget:
         self._auth = auth
         self._endpoints = endpoints
         self._settings = settings or WidgetSettings()
-        self._monotonic = monotonic
-        self._no_cure: dict[Account, float] = {}  # until when a fresh token is not tried for another question
+        self._in_vain = VainRenewals(monotonic)
 
     def open_session(self, account: Account) -> str:
         request = {"createSessionRequest": {"session": {"name": "", "displayName": ""}}}
@@ -132,7 +130,7 @@ class Widget:
         body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
         endpoints = self._endpoints.of(account)
         url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
-        tokens = _Tokens(self._auth, account, keeps_fresh=True)
+        tokens, asked = Tokens(self._auth, account), 0
         while True:
             bearer = _not_taken(tokens.next)
             said = False
@@ -156,27 +154,26 @@ class Widget:
                 return
             except TokenRefused as error:
                 trace.current().phase = Phase.CONNECTING  # signing in again
-                if said or not self._may_renew(account, tokens):
+                asked += 1
+                if said or not self._may_ask_again(account, tokens, asked):
                     raise _suspected(error) from error
 
-    def _may_renew(self, account: Account, tokens: _Tokens) -> bool:
-        """Whether a fresh token may cure the refusal that a question has met.
+    def _may_ask_again(self, account: Account, tokens: Tokens, asked: int) -> bool:
+        """Whether a question whose token was refused so many times is asked once more, with a fresh one as a rule.
 
         Of many poisoned questions not each is to cost a sign-in: the probe that each leads to renews what is stale.
         """
-        now = self._monotonic()
-        self._no_cure = {known: until for known, until in self._no_cure.items() if until > now}
-        if account in self._no_cure:
+        if self._in_vain.are_many(account):
+            return asked == 1
+        if tokens.may_keep_it():
+            self._in_vain.note(account)
             return False
-        if tokens.may_try_another():
-            return True
-        self._no_cure[account] = now + _NO_CURE_S
-        return False
+        return tokens.may_try_another()
 
     def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
         body = self._body(account, request)
-        tokens = _Tokens(self._auth, account)
+        tokens = Tokens(self._auth, account)
         while True:
             try:
                 return self._post(self._endpoints.of(account), tokens.next(), verb, body)
@@ -211,39 +208,6 @@ class Widget:
     def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
         envelope = {"configId": account.config_id, "additionalParams": {"token": "-"}, **request}
         return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-@dataclass(slots=True)
-class _Tokens:
-    """The tokens that one call tries: until one is refused whose sign-in began after the first refusal.
-
-    That says something about the account; what was signed before may have been as bad as the one that was refused.
-    `keeps_fresh`: that last one stays in use, as the refusal proves nothing.
-    """
-
-    _auth: WidgetAuth
-    _account: Account
-    keeps_fresh: bool = False
-    _token: Token | None = None
-    _refused_at: float | None = None
-    _after: float = -math.inf
-
-    def next(self) -> str:
-        self._token = self._auth.token(self._account, self._after)
-        return self._token.bearer
-
-    def may_try_another(self) -> bool:
-        """The last one was refused."""
-        if self._token is None:
-            return True
-        if self.keeps_fresh and self._refused_at is not None and self._token.born_at >= self._refused_at:
-            return False
-        refused_at = self._auth.discard(self._account, self._token.bearer)
-        if self._refused_at is None:
-            self._refused_at = refused_at
-            return True
-        self._after = self._refused_at
-        return self._token.born_at < self._refused_at
 
 
 def _suspected(error: TokenRefused) -> AccountSuspected:

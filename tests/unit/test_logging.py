@@ -58,8 +58,8 @@ def fields(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize(
     "value",
-    ["half \ud83d", "\udfff", "\x00\x1b[31m\u2028", b"\xff", {1, 2}, {"a": "\ud800"}, 10**400, object()],
-    ids=repr,
+    ["half \ud83d", "\udfff", "\x00\x1b[31m\u2028", b"\xff", {1, 2}, {"a": "\ud800"}, 10**400, NotImplemented],
+    ids=lambda value: type(value).__name__,
 )
 def test_no_value_costs_a_line(monkeypatch: pytest.MonkeyPatch, value: object, log_format: str) -> None:
     written = io.BytesIO()
