@@ -34,15 +34,16 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
     - CredentialRefused          502  upstream_auth_failed    the user must renew the account's cookies
       . AccountRestricted        502  upstream_auth_failed    403 at the sign-in
       . ConfigRefused            502  upstream_auth_failed    403 for a call that names no session: CONFIG_ID
-      . SessionDenied            502  upstream_auth_failed    403 in a session: another sign-in's, else as above
     - TokenRefused               502  upstream_auth_failed    the bearer, not yet the credential: a fresh one is tried
+    - AccountSuspected           502  upstream_auth_failed    a question was refused as if the account were at fault
+      . SessionDenied            502  upstream_auth_failed    403 in a session: another sign-in's, else as above
     - SessionGone                502  upstream_error          the upstream session does not exist (any more)
     - RequestRefused             400  invalid_request_error   the request's own fault, by the upstream's word
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class GatewayError(Exception):
@@ -185,17 +186,30 @@ class UpstreamOverloaded(_Pausing):
     usual_s = 10.0
 
 
+Media = Literal["images", "videos"]
+
+
 class QuotaExhausted(_Pausing):
-    """`is_daily`: the upstream has named a quota of the day; otherwise which one it is, nobody knows."""
+    """`is_daily`: the upstream has named a quota of the day; otherwise which one it is, nobody knows.
+
+    `media`: it has named the quota of these, whatever was asked for; none: that of the kind of request which met it.
+    """
 
     status, code = 429, "insufficient_quota"
     usual_s = 60.0
 
     def __init__(
-        self, message: str, *, param: str | None = None, retry_after: float | None = None, is_daily: bool = False
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        is_daily: bool = False,
+        media: tuple[Media, ...] = (),
     ) -> None:
         super().__init__(message, param=param, retry_after=retry_after)
         self.is_daily = is_daily
+        self.media = media
 
 
 class CredentialRefused(UpstreamError):
@@ -210,12 +224,18 @@ class ConfigRefused(CredentialRefused):
     pass
 
 
-class SessionDenied(CredentialRefused):
-    """In a session that was continued, a fresh one is tried first; in a fresh one, it is the account."""
-
-
 class TokenRefused(UpstreamError):
     code = "upstream_auth_failed"
+
+
+class AccountSuspected(UpstreamError):
+    """One call about one question says so, which may be the account or the question: a probe of the account decides."""
+
+    code = "upstream_auth_failed"
+
+
+class SessionDenied(AccountSuspected):
+    """In a session that was continued, a fresh one is tried first."""
 
 
 class SessionGone(UpstreamError):

@@ -87,9 +87,11 @@ class Gateway:
         show_thoughts: bool = False,
         prompt_max_chars: int = 400_000,
         max_attempts: int = 3,
+        suspect: Callable[[Account], object] = lambda account: None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`suspect` has an account looked at that a question was refused on, and does not wait for it."""
         self._catalogue = catalogue
         self._pool = pool
         self._upstream = upstream
@@ -99,6 +101,7 @@ class Gateway:
         self._show_thoughts = show_thoughts
         self._prompt_max_chars = prompt_max_chars
         self._max_attempts = max_attempts
+        self._suspect = suspect
         self._pause = pause
         self._successors = Successors(clock)
 
@@ -177,7 +180,7 @@ class Gateway:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
         if attempts.is_successor:
-            self._successors.remember(account, ask.model, model)
+            self._successors.remember(account, ask.model, self._catalogue.get(model.id))  # with all of its tools
         return None
 
     def _finish(self, turn: Turn, shaper: Shaper, done: Done) -> None:
@@ -224,6 +227,7 @@ class Gateway:
             limit=self._max_attempts,
             model_for=lambda account: self._successors.current(account, model, principal),
             may_use=principal.may_use,
+            suspect=self._suspect,
             pause=self._pause,
         )
 

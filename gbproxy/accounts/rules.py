@@ -15,6 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from gbproxy.errors import (
+    AccountSuspected,
     BadRequest,
     CredentialRefused,
     GatewayError,
@@ -68,11 +69,15 @@ QUOTA = Cooldown("quota", least_s=60, most_s=60, factor=4, longest_s=math.inf, h
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`refuses`: the credential is set aside; `once_more`: the same account may do better, where no other is left."""
+    """`refuses`: the credential is set aside; `suspects`: a probe shall tell whether it is to be.
+
+    `once_more`: the same account may do better, where no other is left.
+    """
 
     then: Then
     cooldown: Cooldown | None = None
     refuses: bool = False
+    suspects: bool = False
     once_more: bool = False
 
 
@@ -82,6 +87,7 @@ RULES: Mapping[type[GatewayError], Rule] = {
     UpstreamOverloaded: Rule(Then.ELSEWHERE, cooldown=OVERLOAD),
     QuotaExhausted: Rule(Then.ELSEWHERE, cooldown=QUOTA),
     CredentialRefused: Rule(Then.ELSEWHERE, refuses=True),
+    AccountSuspected: Rule(Then.UNCLEAR, suspects=True),
     TokenRefused: Rule(Then.ELSEWHERE),
     UpstreamBroken: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamProtocolError: Rule(Then.ELSEWHERE, once_more=True),

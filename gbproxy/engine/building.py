@@ -21,7 +21,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.offices import WorkerId
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.shared import counters
-from gbproxy.sweeper import STOCK_SIZE, Sweeper
+from gbproxy.sweeper import STOCK_SIZE, Looks, Sweeper
 from gbproxy.upstreams.base import Upstream
 
 
@@ -40,6 +40,7 @@ class Engine:
     upstream: Upstream
     gateway: Gateway
     sweeper: Sweeper
+    looks: Looks
     outbound: Outbound
     database: Database
     cipher: Cipher
@@ -49,6 +50,7 @@ class Engine:
     def close(self, *, for_good: bool | None = None) -> None:
         """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
         is_last = self.database.temporary if for_good is None else for_good
+        self.looks.close()
         self.sweeper.close(for_good=is_last, hands_on=self.database.temporary and not is_last)
         self.outbound.close()
         self.database.close()
@@ -87,6 +89,7 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         on_change=keyring.refresh,
     )
     limiter = _limiter(settings, meter)
+    looks = Looks(pool, roster.probe)
     gateway = Gateway(
         catalogue,
         pool,
@@ -97,6 +100,7 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         show_thoughts=settings.thoughts == "show",
         prompt_max_chars=settings.prompt_max_chars,
         max_attempts=settings.max_attempts,
+        suspect=looks.look,
     )
     return Engine(
         settings=settings,
@@ -110,6 +114,7 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         upstream=upstream,
         gateway=gateway,
         sweeper=sweeper,
+        looks=looks,
         outbound=outbound,
         database=storage.database,
         cipher=storage.cipher,

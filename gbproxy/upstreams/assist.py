@@ -14,12 +14,16 @@ from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelt
 from gbproxy.errors import TokenRefused, UpstreamProtocolError, UpstreamUnclear
 from gbproxy.settings import status_line
 from gbproxy.upstreams import failures
+from gbproxy.upstreams.fields import as_list, as_mapping, as_text
 from gbproxy.upstreams.grounding import citations
 
 _WHOLE = ("SUCCEEDED", "SKIPPED")
 _MEDIA_FIELDS = frozenset({"file", "inlineData", "generatedImages", "attachments"})
 _MEDIA = ("image/", "video/", "audio/")
 _REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
+_SENTENCE_CHARS = 6  # unless it is a sentence that has come in pieces
+_SENTENCE_ENDS = tuple(".!?…。！？")
+_LETTERS = 4  # that differ: digits and syllables repeat
 
 _BLOCKED = "The answer was blocked by the policy in force for this Gemini Business account."
 _IGNORED = "The upstream took the message for no question and did not answer it."
@@ -50,12 +54,12 @@ class AssistReader:
             error = failures.in_stream(element)
             if error is not None:
                 raise failures.from_error(error)
-        response = _dict(element.get("streamAssistResponse")) or (element if _is_response(element) else {})
+        response = as_mapping(element.get("streamAssistResponse")) or (element if _is_response(element) else {})
         if not response:
             self._tokens_only = self._tokens_only or "uToken" in element
             return []
         self._responses += 1
-        return [] if self.complete else self._answer(_dict(response.get("answer")))
+        return [] if self.complete else self._answer(as_mapping(response.get("answer")))
 
     def finish(self, *, closed: bool) -> list[ChatEvent]:
         """The answer's last events, once the stream has ended. Raises when it ended too early or said nothing.
@@ -81,7 +85,7 @@ class AssistReader:
         is_blocked = _is_blocked(answer)
         if state == "CANCELLED" and not is_blocked:
             raise UpstreamUnclear("the upstream cancelled the answer")
-        replies = [_dict(reply) for reply in _list(answer.get("replies"))]
+        replies = [as_mapping(reply) for reply in as_list(answer.get("replies"))]
         is_repeat = state in _WHOLE and self._repeats(replies, answer)
         events: list[ChatEvent] = []
         for reply in replies:
@@ -90,14 +94,14 @@ class AssistReader:
             self._state = state  # only now: an element that cannot be read makes no answer whole
         if self._state == "SKIPPED" or is_blocked:
             self._refused = True
-            ignored = "NON_ASSIST_SEEKING_QUERY_IGNORED" in _list(answer.get("assistSkippedReasons"))
+            ignored = "NON_ASSIST_SEEKING_QUERY_IGNORED" in as_list(answer.get("assistSkippedReasons"))
             events.append(Refusal(_IGNORED if ignored and not is_blocked else _BLOCKED))
         return events
 
     def _reply(self, reply: Mapping[str, Any], events: list[ChatEvent], *, is_repeat: bool) -> None:
         """Add the events of one reply. A repeat adds no text; files and sources that come with it count."""
-        grounded = _dict(reply.get("groundedContent"))
-        content = _dict(grounded.get("content"))
+        grounded = as_mapping(reply.get("groundedContent"))
+        content = as_mapping(grounded.get("content"))
         text = content.get("text")
         is_thought = content.get("thought") is True
         fragments = len(self._texts)
@@ -129,9 +133,9 @@ class AssistReader:
     def _media(
         self, reply: Mapping[str, Any], grounded: Mapping[str, Any], content: Mapping[str, Any]
     ) -> Iterator[FileOutput]:
-        images = [_dict(_dict(image).get("image")) for image in _list(reply.get("generatedImages"))]
-        attachments = [_dict(item) for item in _list(grounded.get("attachments"))]
-        for found in (_dict(content.get("file")), _dict(content.get("inlineData")), *images, *attachments):
+        images = [as_mapping(as_mapping(image).get("image")) for image in as_list(reply.get("generatedImages"))]
+        attachments = [as_mapping(item) for item in as_list(grounded.get("attachments"))]
+        for found in (as_mapping(content.get("file")), as_mapping(content.get("inlineData")), *images, *attachments):
             file = _file(found)
             if file is None:
                 continue
@@ -141,21 +145,36 @@ class AssistReader:
                 yield file
 
     def _repeats(self, replies: list[Mapping[str, Any]], answer: Mapping[str, Any]) -> bool:
-        """Whether the last element says the whole answer once more. "Ha" behind "Ha" may be either: see what was planned."""
-        contents = [_dict(_dict(reply.get("groundedContent")).get("content")) for reply in replies]
-        last = "".join(str(c.get("text") or "") for c in contents if c.get("thought") is not True).strip()
-        if not last or last != "".join(self._texts).strip():
+        """Whether the last element says the whole answer once more, which cannot be chance; see what was planned first."""
+        contents = [as_mapping(as_mapping(reply.get("groundedContent")).get("content")) for reply in replies]
+        last = "".join(as_text(content.get("text")) for content in contents if content.get("thought") is not True)
+        said = "".join(self._texts)
+        if not last.strip() or last.strip() != said.strip():
             return False
-        return len(last) >= _REPEATED_CHARS or len(self._texts) > 1 or _planned(answer).strip() == last
+        planned = _planned(answer).strip()
+        if planned in (said.strip(), (said + last).strip()):
+            return planned == said.strip()
+        return _cannot_be_chance(last.strip(), is_whole=last == said, pieces=len(self._texts))
+
+
+def _cannot_be_chance(said: str, *, is_whole: bool, pieces: int) -> bool:
+    """Whether nobody would say this twice, one right behind the other. A repeat costs less than a text that is lost."""
+    letters = "".join(filter(str.isalpha, said)).casefold()
+    if len(set(letters)) < _LETTERS or letters in (letters + letters)[1:-1]:  # the latter repeats something itself
+        return False
+    if len(said) >= _REPEATED_CHARS:
+        return True
+    return is_whole and pieces > 1 and len(said) >= _SENTENCE_CHARS and said.endswith(_SENTENCE_ENDS)
 
 
 def _planned(answer: Mapping[str, Any]) -> str:
     """The last text of the model's plan steps: never part of the answer, but it tells what the answer is."""
     steps = [
-        _dict(_dict(step).get("planStep")) for step in _list(_dict(answer.get("diagnosticInfo")).get("plannerSteps"))
+        as_mapping(as_mapping(step).get("planStep"))
+        for step in as_list(as_mapping(answer.get("diagnosticInfo")).get("plannerSteps"))
     ]
-    texts = ["".join(str(_dict(part).get("text") or "") for part in _list(step.get("parts"))) for step in steps]
-    return next((text for text in reversed(texts) if text), "")
+    texts = ["".join(as_text(as_mapping(part).get("text")) for part in as_list(step.get("parts"))) for step in steps]
+    return next(filter(None, reversed(texts)), "")
 
 
 def _is_response(element: Mapping[str, Any]) -> bool:
@@ -164,12 +183,12 @@ def _is_response(element: Mapping[str, Any]) -> bool:
 
 
 def _is_blocked(answer: Mapping[str, Any]) -> bool:
-    return _dict(answer.get("customerPolicyEnforcementResult")).get("verdict") == "BLOCK"
+    return as_mapping(answer.get("customerPolicyEnforcementResult")).get("verdict") == "BLOCK"
 
 
 def _file(found: Mapping[str, Any]) -> FileOutput | None:
     """A file kept upstream, or image, video or audio data sent along; other inline data (suggestions) is none."""
-    mime_type = str(found.get("mimeType") or "")
+    mime_type = as_text(found.get("mimeType"))
     file_id = found.get("fileId")
     name = found.get("name")
     if isinstance(file_id, str) and file_id:
@@ -181,11 +200,3 @@ def _file(found: Mapping[str, Any]) -> FileOutput | None:
         return FileOutput(mime_type, data=base64.b64decode(data))
     except (binascii.Error, ValueError):
         raise UpstreamProtocolError("the upstream sent a file that cannot be decoded") from None
-
-
-def _dict(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

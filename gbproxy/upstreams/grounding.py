@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gbproxy.domain.events import Citation
+from gbproxy.upstreams.fields import as_list, as_mapping, as_text
 
 
 def citations(metadata: Mapping[str, Any], *, fragment: str, texts: Sequence[str]) -> list[Citation]:
@@ -14,15 +15,17 @@ def citations(metadata: Mapping[str, Any], *, fragment: str, texts: Sequence[str
     A segment counts from the beginning of its own fragment; where it reaches beyond it, from the beginning of the answer.
     Source: docs/upstream.md, elements.
     """
-    references = [_source(reference) for reference in _list(metadata.get("references")) if isinstance(reference, dict)]
+    references = [
+        _source(reference) for reference in as_list(metadata.get("references")) if isinstance(reference, dict)
+    ]
     answer = "".join(texts)
     found: list[Citation] = []
     named: set[int] = set()
-    for segment in _list(metadata.get("segments")):
+    for segment in as_list(metadata.get("segments")):
         if not isinstance(segment, dict):
             continue
         start, end = _span(segment, fragment, answer)
-        for index in _list(segment.get("referenceIndices")):
+        for index in as_list(segment.get("referenceIndices")):
             number = _int(index)
             if number is not None and number < len(references):
                 named.add(number)
@@ -44,9 +47,8 @@ def _characters(text: bytes, size: int) -> int:
 
 
 def _source(reference: Mapping[str, Any]) -> tuple[str, str, str]:
-    document = reference.get("documentMetadata")
-    document = document if isinstance(document, dict) else {}
-    return str(document.get("uri") or ""), str(document.get("title") or ""), str(document.get("domain") or "")
+    document = as_mapping(reference.get("documentMetadata"))
+    return as_text(document.get("uri")), as_text(document.get("title")), as_text(document.get("domain"))
 
 
 def _int(value: object) -> int | None:
@@ -54,7 +56,3 @@ def _int(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value >= 0 else None
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else None
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -12,6 +12,7 @@ from gbproxy.domain import jsontext
 from gbproxy.errors import UpstreamProtocolError
 
 MAX_ELEMENT_BYTES = 64 * 1024 * 1024
+_WHITE_SPACE = b" \t\r\n"
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -91,10 +92,18 @@ class ObjectReader(ABC):
 
 
 def decode_json(data: bytes) -> Any:
-    """Decode one JSON text without white space around it; every way to fail is an UpstreamProtocolError."""
+    """Decode one JSON text without white space around it; every way to fail is an UpstreamProtocolError.
+
+    Nothing in the result is half of a surrogate pair, which could be neither sent on nor logged.
+    """
     try:
         return jsontext.decode_bytes(data)
     except UnicodeDecodeError as error:
         raise UpstreamProtocolError("an element of the upstream's answer is not UTF-8") from error
     except ValueError as error:
         raise UpstreamProtocolError(f"an element of the upstream's answer {error}") from error
+
+
+def decode_body(data: bytes) -> Any:
+    """As `decode_json`, for a whole body: with white space around, or behind a byte order mark."""
+    return decode_json(data.removeprefix(_UTF8_BOM).strip(_WHITE_SPACE))

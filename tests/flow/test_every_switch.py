@@ -52,8 +52,8 @@ NOT_YET: list[tuple[dict[str, Any], str, str]] = [
     ({"tools_off": ("image", "video", "web")}, "invalid_request_error", "imageGenerationSpec is not enabled"),
     ({"tools_off": ("image",), "tools_off_answer": "403"}, "upstream_auth_failed", "denies this account access"),
     ({"tools_off": ("image",), "tools_off_answer": "silence"}, "upstream_error", "an empty answer"),
-    ({"max_prompt_chars": 3, "prompt_too_large": "reason"}, "invalid_request_error", "invalid argument"),
-    ({"max_prompt_chars": 3, "prompt_too_large": "in_stream"}, "invalid_request_error", "invalid argument"),
+    ({"max_prompt_chars": 3, "prompt_too_large": "reason"}, "context_length_exceeded", "invalid argument"),
+    ({"max_prompt_chars": 3, "prompt_too_large": "in_stream"}, "context_length_exceeded", "invalid argument"),
 ]
 LACKING = {list(switches.items())[-1] for switches, _code, _words in NOT_YET}
 
@@ -199,7 +199,7 @@ def test_what_cannot_be_answered_yet_is_told(
 
     reply = gateway.ask(QUESTION)
 
-    assert reply.status == (400 if code == "invalid_request_error" else 502)
+    assert reply.status == (400 if code in ("invalid_request_error", "context_length_exceeded") else 502)
     assert reply.error["code"] == code
     assert words in reply.error["message"]
 

@@ -681,7 +681,7 @@ ELSEWHERE: list[tuple[GatewayError, str]] = [
     (UpstreamOverloaded("busy"), "cooling"),
     (QuotaExhausted("empty"), "cooling"),
     (CredentialRefused("no"), "refused"),
-    (SessionDenied("no"), "refused"),
+    (SessionDenied("no"), "ready"),
     (UpstreamTimeout("silent"), "ready"),
     (TokenRefused("no"), "ready"),
     (UpstreamBroken("reset"), "ready"),

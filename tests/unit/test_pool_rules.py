@@ -13,6 +13,7 @@ from gbproxy.accounts.rules import OVERLOAD, QUOTA, Then, cooldown_ends, next_mi
 from gbproxy.domain.account import AccountState
 from gbproxy.errors import (
     AccountRestricted,
+    AccountSuspected,
     ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
@@ -45,7 +46,8 @@ TABLE: list[tuple[str, GatewayError, Then, AccountState]] = [
     ("the cookies are dead", CredentialRefused("no"), ELSEWHERE, "refused"),
     ("403 at the sign-in", AccountRestricted("no"), ELSEWHERE, "refused"),
     ("403 for a new session", ConfigRefused("no"), ELSEWHERE, "refused"),
-    ("403 in a fresh session", SessionDenied("no"), ELSEWHERE, "refused"),
+    ("403 in a fresh session", SessionDenied("no"), UNCLEAR, "ready"),
+    ("401 for a question, also with a fresh token", AccountSuspected("no"), UNCLEAR, "ready"),
     ("a token alone is refused", TokenRefused("no"), ELSEWHERE, "ready"),
     ("the connection broke", UpstreamBroken("reset"), ELSEWHERE, "ready"),
     ("the answer was cut off", UpstreamProtocolError("cut"), ELSEWHERE, "ready"),
