@@ -46,7 +46,9 @@ class Wire:
 
     def read1(self, size: int) -> bytes:
         """Wait for bytes and return at most `size` of them; b"" at the end. Raises TimeoutError and OSError."""
-        if not self._may_have_more:
+        if self._may_have_more:
+            give_way()
+        else:
             self._await()
         data: bytes = self._sock.recv(size)
         # Behind a full read and inside a TLS record there may be more that no poll of the socket tells.
