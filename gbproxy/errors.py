@@ -28,6 +28,7 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
     - UpstreamTimeout            504  upstream_timeout
       . UpstreamUnreachable      504  upstream_timeout        no connection in time
       . UpstreamGaveUp           504  upstream_timeout        by its own word: one of its own limits
+    - AnswerTooLarge             502  upstream_error          it sent more than MAX_ANSWER_MB, or than makes sense
     - UpstreamUnclear            502  upstream_error          no answer, and no word whose fault it is: FAILED, empty
     - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
     - QuotaExhausted             429  insufficient_quota      this account's quota
@@ -164,6 +165,10 @@ class UpstreamUnreachable(UpstreamTimeout):
 
 class UpstreamGaveUp(UpstreamTimeout):
     retryable = True
+
+
+class AnswerTooLarge(UpstreamError):
+    """More than is taken of one answer: asking anybody once more would only bring it once more."""
 
 
 class UpstreamUnclear(UpstreamError):

@@ -15,6 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from gbproxy.errors import (
+    AnswerTooLarge,
     BadRequest,
     CredentialRefused,
     GatewayError,
@@ -79,6 +80,7 @@ class Rule:
 RULES: Mapping[type[GatewayError], Rule] = {
     BadRequest: Rule(Then.ENDS),
     RequestRefused: Rule(Then.ENDS),
+    AnswerTooLarge: Rule(Then.ENDS),
     UpstreamOverloaded: Rule(Then.ELSEWHERE, cooldown=OVERLOAD),
     QuotaExhausted: Rule(Then.ELSEWHERE, cooldown=QUOTA),
     CredentialRefused: Rule(Then.ELSEWHERE, refuses=True),

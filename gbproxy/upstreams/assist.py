@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
-from gbproxy.errors import TokenRefused, UpstreamProtocolError, UpstreamUnclear
+from gbproxy.errors import AnswerTooLarge, TokenRefused, UpstreamProtocolError, UpstreamUnclear
 from gbproxy.settings import status_line
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.grounding import citations
+from gbproxy.upstreams.said import Said
 
 _WHOLE = ("SUCCEEDED", "SKIPPED")
 _MEDIA_FIELDS = frozenset({"file", "inlineData", "generatedImages", "attachments"})
 _MEDIA = ("image/", "video/", "audio/")
+_MAX_FILES = 1000
+_MAX_SOURCES = 1000
+_HELD_CHARS = 64 * 1024  # of white space before any text; what is more is dropped
 _REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
 
 _BLOCKED = "The answer was blocked by the policy in force for this Gemini Business account."
@@ -28,10 +33,13 @@ _IGNORED = "The upstream took the message for no question and did not answer it.
 class AssistReader:
     """Reads the elements of one answer, in order."""
 
-    def __init__(self, status_lines: frozenset[str] = frozenset()) -> None:
+    def __init__(self, status_lines: frozenset[str] = frozenset(), max_bytes: float = math.inf) -> None:
         self._status_lines = status_lines
-        self._texts: list[str] = []
+        self._bytes_left = max_bytes  # of text, hidden or shown
+        self._sources_left = _MAX_SOURCES
+        self._said = Said()
         self._held: list[str] = []  # white space before any text: part of the answer, or of a status line
+        self._held_chars = 0
         self._files: set[str | int] = set()  # ids of kept ones, hashes of what was sent along
         self._thoughts = False
         self._responses = 0
@@ -70,7 +78,7 @@ class AssistReader:
             raise TokenRefused("the upstream sent a token in place of an answer")
         if not self.complete and (self._state is not None or not closed):
             raise UpstreamProtocolError("the upstream's answer was cut off before its end")
-        if not self._texts and not self._files:
+        if not self._said and not self._files:
             raise UpstreamUnclear(
                 "the model thought, but gave no answer" if self._thoughts else "the upstream sent an empty answer"
             )
@@ -100,7 +108,7 @@ class AssistReader:
         content = _dict(grounded.get("content"))
         text = content.get("text")
         is_thought = content.get("thought") is True
-        fragments = len(self._texts)
+        fragments = self._said.fragments
         if isinstance(text, str) and text and (is_thought or not is_repeat):
             self._text(text, events, is_thought=is_thought)
         if not (
@@ -109,20 +117,28 @@ class AssistReader:
             events += self._media(reply, grounded, content)
         metadata = grounded.get("textGroundingMetadata")
         if isinstance(metadata, dict) and not is_thought:
-            fragment = self._texts[-1] if len(self._texts) > fragments else ""
-            events += citations(metadata, fragment=fragment, texts=self._texts)
+            fragment = str(text) if self._said.fragments > fragments else ""
+            sources = citations(metadata, fragment=fragment, said=self._said, at_most=self._sources_left)
+            self._sources_left -= len(sources)
+            events += sources
 
     def _text(self, text: str, events: list[ChatEvent], *, is_thought: bool) -> None:
-        if is_thought or (not self._texts and status_line(text) in self._status_lines):
+        self._bytes_left -= len(text) if text.isascii() else len(text.encode())
+        if self._bytes_left < 0:
+            raise AnswerTooLarge("the upstream's answer has more text than MAX_ANSWER_MB allows")
+        if is_thought or (not self._said and status_line(text) in self._status_lines):
             self._thoughts = True
             self._held.clear()
+            self._held_chars = 0
             events.append(ThoughtDelta(text))
             return
-        if not self._texts and not text.strip():
-            self._held.append(text)
+        if not self._said and not text.strip():
+            if self._held_chars < _HELD_CHARS:
+                self._held.append(text)
+                self._held_chars += len(text)
             return
         for part in (*self._held, text) if self._held else (text,):
-            self._texts.append(part)
+            self._said.add(part)
             events.append(TextDelta(part))
         self._held.clear()
 
@@ -137,6 +153,8 @@ class AssistReader:
                 continue
             known_as = file.file_id or hash(file.data)
             if known_as not in self._files:
+                if len(self._files) >= _MAX_FILES:
+                    raise AnswerTooLarge(f"the upstream's answer has more than {_MAX_FILES} files")
                 self._files.add(known_as)
                 yield file
 
@@ -144,9 +162,9 @@ class AssistReader:
         """Whether the last element says the whole answer once more. "Ha" behind "Ha" may be either: see what was planned."""
         contents = [_dict(_dict(reply.get("groundedContent")).get("content")) for reply in replies]
         last = "".join(str(c.get("text") or "") for c in contents if c.get("thought") is not True).strip()
-        if not last or last != "".join(self._texts).strip():
+        if not last or not self._said.is_again(last):
             return False
-        return len(last) >= _REPEATED_CHARS or len(self._texts) > 1 or _planned(answer).strip() == last
+        return len(last) >= _REPEATED_CHARS or self._said.fragments > 1 or _planned(answer).strip() == last
 
 
 def _planned(answer: Mapping[str, Any]) -> str:

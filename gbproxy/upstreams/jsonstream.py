@@ -65,7 +65,7 @@ class ArrayReader(ObjectReader):
         """Whether the closing bracket, or the whole of a bare object, is in and nothing was wrong."""
         return self._expects is _Expects.NOTHING and self._failure is None
 
-    def _read(self, known: int, objects: list[dict[str, Any]]) -> None:
+    def _read(self, known: int, objects: list[dict[str, Any]], at_most: float) -> None:
         buffer = self._buffer
         position = 0
         while True:
@@ -80,6 +80,9 @@ class ArrayReader(ObjectReader):
             element, position = taken
             objects.append(element)
             self._expects = _Expects.SEPARATOR if self._expects is _Expects.INSIDE_ELEMENT else _Expects.NOTHING
+            if len(objects) >= at_most:
+                self.has_more = True
+                break
         del buffer[:position]
 
     def _check_end(self) -> None:

@@ -5,13 +5,18 @@ Readers do no I/O: they are fed bytes cut anywhere and give back objects. Source
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
 from gbproxy.domain import jsontext
 from gbproxy.errors import UpstreamProtocolError
 
-MAX_ELEMENT_BYTES = 64 * 1024 * 1024
+MAX_ELEMENT_BYTES = 32 * 1024 * 1024  # a file of 20 MB in base64 has room
+
+# A large element is a text or a file; one that is made of very many parts takes seconds to decode, and gigabytes.
+_LARGE_BYTES = 128 * 1024
+_MOST_PARTS = 100_000
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -28,11 +33,13 @@ class ObjectReader(ABC):
         self._buffer = bytearray()  # from the first byte that is not used up
         self._begun = False
         self._failure: str | None = None
+        self.has_more = False  # than the last call was to return: the next may be made at once, with no bytes
 
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Take the next bytes, return every object that they complete. Raises UpstreamProtocolError."""
+    def feed(self, data: bytes, at_most: float = math.inf) -> list[dict[str, Any]]:
+        """Take the next bytes, return every object that they complete, or about so many. Raises UpstreamProtocolError."""
         self._raise_failure()
-        known = len(self._buffer)
+        known = 0 if self.has_more else len(self._buffer)
+        self.has_more = False
         self._buffer += data
         if not self._begun:
             known = 0
@@ -40,7 +47,7 @@ class ObjectReader(ABC):
                 return []
         objects: list[dict[str, Any]] = []
         try:
-            self._read(known, objects)
+            self._read(known, objects, at_most)
         except UpstreamProtocolError as error:
             self._fail(error)
             if not objects:
@@ -71,8 +78,11 @@ class ObjectReader(ABC):
         return False
 
     @abstractmethod
-    def _read(self, known: int, objects: list[dict[str, Any]]) -> None:
-        """Append to `objects` what the buffer completes, and drop it there. Its first `known` bytes are not new."""
+    def _read(self, known: int, objects: list[dict[str, Any]], at_most: float) -> None:
+        """Append to `objects` what the buffer completes, and drop it there. Its first `known` bytes are not new.
+
+        With `at_most` of them it stops, and says that it `has_more`.
+        """
 
     @abstractmethod
     def _check_end(self) -> None: ...
@@ -92,6 +102,8 @@ class ObjectReader(ABC):
 
 def decode_json(data: bytes) -> Any:
     """Decode one JSON text without white space around it; every way to fail is an UpstreamProtocolError."""
+    if len(data) > _LARGE_BYTES and sum(map(data.count, (b",", b"{", b"["))) > _MOST_PARTS:
+        raise UpstreamProtocolError(f"an element of the upstream's answer has over {_MOST_PARTS} parts")
     try:
         return jsontext.decode_bytes(data)
     except UnicodeDecodeError as error:
