@@ -25,10 +25,10 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
   + UpstreamError                502  upstream_error          the upstream broke, or said nothing of use
     - UpstreamBroken             502  upstream_error          the connection broke, or a passing fault was met
     - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was cut off
+      . AnswerTooLarge           502  upstream_error          it sent more than MAX_ANSWER_MB, or than makes sense
     - UpstreamTimeout            504  upstream_timeout
       . UpstreamUnreachable      504  upstream_timeout        no connection in time
       . UpstreamGaveUp           504  upstream_timeout        by its own word: one of its own limits
-    - AnswerTooLarge             502  upstream_error          it sent more than MAX_ANSWER_MB, or than makes sense
     - UpstreamUnclear            502  upstream_error          no answer, and no word whose fault it is: FAILED, empty
     - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
     - QuotaExhausted             429  insufficient_quota      this account's quota
@@ -155,6 +155,12 @@ class UpstreamProtocolError(UpstreamError):
     retryable = True  # cut off, as far as anyone can tell
 
 
+class AnswerTooLarge(UpstreamProtocolError):
+    """More than is taken of one answer: asking once more would only bring it once more."""
+
+    retryable = False
+
+
 class UpstreamTimeout(UpstreamError):
     status, code = 504, "upstream_timeout"
 
@@ -165,10 +171,6 @@ class UpstreamUnreachable(UpstreamTimeout):
 
 class UpstreamGaveUp(UpstreamTimeout):
     retryable = True
-
-
-class AnswerTooLarge(UpstreamError):
-    """More than is taken of one answer: asking anybody once more would only bring it once more."""
 
 
 class UpstreamUnclear(UpstreamError):

@@ -22,7 +22,7 @@ from gbproxy.api import openai_errors
 from gbproxy.api.lifecycle import PROBES
 from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.observability import trace
-from gbproxy.server.connection import Connection
+from gbproxy.server.connection import Connection, allow_little_unsent
 from gbproxy.server.incoming import Incoming, is_unread
 from gbproxy.server.turnstile import Turnstile
 
@@ -65,6 +65,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _reception(self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
         """gunicorn's own takes in one connection in each round of the loop where there are several workers."""
         tls = {} if ssl_context is None else {"ssl_context": ssl_context}
+        allow_little_unsent(listener)
         server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
         server.max_accept = _ACCEPTED_ALONE if self.cfg.workers == 1 else _ACCEPTED_TOGETHER
         return server

@@ -21,8 +21,7 @@ from gbproxy.upstreams.said import Said
 _WHOLE = ("SUCCEEDED", "SKIPPED")
 _MEDIA_FIELDS = frozenset({"file", "inlineData", "generatedImages", "attachments"})
 _MEDIA = ("image/", "video/", "audio/")
-_MAX_FILES = 1000
-_MAX_SOURCES = 1000
+_MOST = 1000  # files, sources, and whatever an element may list
 _HELD_CHARS = 64 * 1024  # of white space before any text; what is more is dropped
 _REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
 
@@ -36,12 +35,13 @@ class AssistReader:
     def __init__(self, status_lines: frozenset[str] = frozenset(), max_bytes: float = math.inf) -> None:
         self._status_lines = status_lines
         self._bytes_left = max_bytes  # of text, hidden or shown
-        self._sources_left = _MAX_SOURCES
+        self._sources_left = _MOST
         self._said = Said()
         self._held: list[str] = []  # white space before any text: part of the answer, or of a status line
         self._held_chars = 0
         self._files: set[str | int] = set()  # ids of kept ones, hashes of what was sent along
         self._thoughts = False
+        self.replies = 0
         self._responses = 0
         self._tokens_only = False
         self._state: str | None = None
@@ -92,6 +92,7 @@ class AssistReader:
         replies = [_dict(reply) for reply in _list(answer.get("replies"))]
         is_repeat = state in _WHOLE and self._repeats(replies, answer)
         events: list[ChatEvent] = []
+        self.replies += len(replies)
         for reply in replies:
             self._reply(reply, events, is_repeat=is_repeat)
         if isinstance(state, str) and state:
@@ -153,8 +154,8 @@ class AssistReader:
                 continue
             known_as = file.file_id or hash(file.data)
             if known_as not in self._files:
-                if len(self._files) >= _MAX_FILES:
-                    raise AnswerTooLarge(f"the upstream's answer has more than {_MAX_FILES} files")
+                if len(self._files) >= _MOST:
+                    raise AnswerTooLarge(f"the upstream's answer has more than {_MOST} files")
                 self._files.add(known_as)
                 yield file
 
@@ -206,4 +207,9 @@ def _dict(value: object) -> Mapping[str, Any]:
 
 
 def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+    """Raises AnswerTooLarge when it is a list of more than any element has use for."""
+    if not isinstance(value, list):
+        return []
+    if len(value) > _MOST:
+        raise AnswerTooLarge(f"an element of the upstream's answer lists more than {_MOST}")
+    return value

@@ -57,6 +57,7 @@ class EventReader(ObjectReader):
         taken = 0
         while self._events and taken < at_most:
             taken += 1
+            self.seen += 1
             event = self._events.pop()
             self._check_size(len(event) + 1)  # with its last line's end, which counts too while it is unfinished
             for data in _data_of(event):

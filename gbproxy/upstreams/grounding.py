@@ -10,6 +10,7 @@ from typing import Any
 from gbproxy.domain.events import Citation
 from gbproxy.upstreams.said import Said
 
+_MOST_REFERENCES = 1000
 _STEP_BYTES = 4096
 _BEGINNINGS = bytes(byte for byte in range(256) if byte & 0xC0 != 0x80)  # all but those that continue a character
 
@@ -20,7 +21,8 @@ def citations(metadata: Mapping[str, Any], *, fragment: str, said: Said, at_most
     A segment counts from the beginning of its own fragment; where it reaches beyond it, from the beginning of the answer.
     Source: docs/upstream.md, elements.
     """
-    references = [_source(reference) for reference in _list(metadata.get("references")) if isinstance(reference, dict)]
+    listed = _list(metadata.get("references"))[:_MOST_REFERENCES]
+    references = [_source(reference) for reference in listed if isinstance(reference, dict)]
     length = said.characters
     places = _Places(fragment, said)
     found: list[Citation] = []

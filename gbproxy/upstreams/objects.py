@@ -10,13 +10,13 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from gbproxy.domain import jsontext
-from gbproxy.errors import UpstreamProtocolError
+from gbproxy.errors import AnswerTooLarge, UpstreamProtocolError
 
 MAX_ELEMENT_BYTES = 32 * 1024 * 1024  # a file of 20 MB in base64 has room
 
 # A large element is a text or a file; one that is made of very many parts takes seconds to decode, and gigabytes.
 _LARGE_BYTES = 128 * 1024
-_MOST_PARTS = 100_000
+MOST_PARTS = 100_000
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -32,7 +32,8 @@ class ObjectReader(ABC):
         self._max_element_bytes = max_element_bytes
         self._buffer = bytearray()  # from the first byte that is not used up
         self._begun = False
-        self._failure: str | None = None
+        self._failure: UpstreamProtocolError | None = None
+        self.seen = 0  # objects, and what was in their place
         self.has_more = False  # than the last call was to return: the next may be made at once, with no bytes
 
     def feed(self, data: bytes, at_most: float = math.inf) -> list[dict[str, Any]]:
@@ -89,21 +90,25 @@ class ObjectReader(ABC):
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._max_element_bytes:
-            raise UpstreamProtocolError(f"an element of the upstream's answer is over {self._max_element_bytes} bytes")
+            raise AnswerTooLarge(f"an element of the upstream's answer is over {self._max_element_bytes} bytes")
 
     def _fail(self, error: UpstreamProtocolError) -> None:
-        self._failure = error.message  # not the error: its traceback would keep everything alive
+        self._failure = type(error)(error.message)  # not the error: its traceback would keep everything alive
         self._buffer.clear()  # in place: the traceback's frames know this buffer too
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise UpstreamProtocolError(self._failure)
+            raise type(self._failure)(self._failure.message)
+
+
+def too_many_parts() -> AnswerTooLarge:
+    return AnswerTooLarge(f"an element of the upstream's answer has over {MOST_PARTS} parts")
 
 
 def decode_json(data: bytes) -> Any:
     """Decode one JSON text without white space around it; every way to fail is an UpstreamProtocolError."""
-    if len(data) > _LARGE_BYTES and sum(map(data.count, (b",", b"{", b"["))) > _MOST_PARTS:
-        raise UpstreamProtocolError(f"an element of the upstream's answer has over {_MOST_PARTS} parts")
+    if len(data) > _LARGE_BYTES and sum(map(data.count, (b",", b"{", b"["))) > MOST_PARTS:
+        raise too_many_parts()
     try:
         return jsontext.decode_bytes(data)
     except UnicodeDecodeError as error:

@@ -19,7 +19,8 @@ _AT_ONCE = 256  # elements between two turns of the others: of the smallest, wha
 # For an answer to arrive: text is a small part of what its elements say, and files come beside it.
 _BYTES_FOR_EACH_OF_TEXT = 8
 _BYTES_FOR_FILES = 64 * 1024 * 1024
-_MAX_ELEMENTS = 1_000_000
+_FEWEST_BYTES_OF_TEXT = 64  # in an element, on the whole
+_ELEMENTS_WITHOUT = 100_000
 
 
 class Body(Protocol):
@@ -40,7 +41,7 @@ class AnswerReading:
         self._reply = reply
         self._assist = AssistReader(status_lines, max_bytes)
         self._bytes_left = _BYTES_FOR_FILES + _BYTES_FOR_EACH_OF_TEXT * max_bytes
-        self._elements_left = _MAX_ELEMENTS
+        self._max_elements = _ELEMENTS_WITHOUT + max_bytes // _FEWEST_BYTES_OF_TEXT
         self._reader: ObjectReader | None = None
         self._failure: GatewayError | None = None
         self.ended = False  # the events that `read` returned last were the last ones
@@ -81,11 +82,9 @@ class AnswerReading:
             self._reader = _reader(self._reply.headers.get("Content-Type", ""), data)
         assist = self._assist
         was_complete = assist.complete
-        elements = self._reader.feed(data, _AT_ONCE)
-        self._elements_left -= len(elements)
-        for element in elements:
+        for element in self._reader.feed(data, _AT_ONCE):
             events += assist.read(element)
-        if self._bytes_left < 0 or self._elements_left < 0:
+        if self._bytes_left < 0 or self._reader.seen + assist.replies > self._max_elements:
             raise AnswerTooLarge("the upstream sent far more than an answer that MAX_ANSWER_MB allows can need")
         if assist.complete and not was_complete:
             self._reply.limit_silence(_END_S)
