@@ -171,7 +171,9 @@ def test_an_index_of_no_source_is_passed_over(index: object) -> None:
 def test_junk_names_no_source(junk: object) -> None:
     everywhere = [
         citations({"segments": junk, "references": [EXAMPLE]}, fragment="Hello", said=said("Hello"), at_most=9),
-        citations({"segments": [{"referenceIndices": junk}], "references": []}, fragment="", said=said("Hello"), at_most=9),
+        citations(
+            {"segments": [{"referenceIndices": junk}], "references": []}, fragment="", said=said("Hello"), at_most=9
+        ),
     ]
 
     assert [places(found) for found in everywhere] == [[(5, 5)], []]
