@@ -25,6 +25,7 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
   + UpstreamError                502  upstream_error          the upstream broke, or said nothing of use
     - UpstreamBroken             502  upstream_error          the connection broke, or a passing fault was met
     - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was cut off
+      . AnswerTooLarge           502  upstream_error          it sent more than MAX_ANSWER_MB, or than makes sense
     - UpstreamTimeout            504  upstream_timeout
       . UpstreamUnreachable      504  upstream_timeout        no connection in time
       . UpstreamGaveUp           504  upstream_timeout        by its own word: one of its own limits
@@ -153,6 +154,12 @@ class UpstreamBroken(UpstreamError):
 
 class UpstreamProtocolError(UpstreamError):
     retryable = True  # cut off, as far as anyone can tell
+
+
+class AnswerTooLarge(UpstreamProtocolError):
+    """More than is taken of one answer: asking once more would only bring it once more."""
+
+    retryable = False
 
 
 class UpstreamTimeout(UpstreamError):

@@ -185,7 +185,7 @@ class Gateway:
 
     def _finish(self, turn: Turn, shaper: Shaper, done: Done) -> None:
         """Let the conversation go on from here, if it can; before the last frame: a quick client's next request must find it."""
-        kept = done.finish_reason == "stop" and turn.keep(shaper.text)
+        kept = done.finish_reason == "stop" and turn.keep(shaper.answer)
         measured = trace.current()
         if not kept and not measured.has_told_conversation:
             measured.conversation = None

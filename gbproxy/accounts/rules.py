@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from gbproxy.errors import (
     AccountSuspected,
+    AnswerTooLarge,
     BadRequest,
     CredentialRefused,
     GatewayError,
@@ -84,6 +85,7 @@ class Rule:
 RULES: Mapping[type[GatewayError], Rule] = {
     BadRequest: Rule(Then.ENDS),
     RequestRefused: Rule(Then.ENDS),
+    AnswerTooLarge: Rule(Then.ENDS),
     UpstreamOverloaded: Rule(Then.ELSEWHERE, cooldown=OVERLOAD),
     QuotaExhausted: Rule(Then.ELSEWHERE, cooldown=QUOTA),
     CredentialRefused: Rule(Then.ELSEWHERE, refuses=True),

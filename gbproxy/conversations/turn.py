@@ -152,7 +152,7 @@ class Turn:
         self._sent = True
         return text
 
-    def keep(self, answer: str) -> bool:
+    def keep(self, answer: str | history.LongText) -> bool:
         """The answer is whole: let the session be continued from here. To be called before the last frame goes out.
 
         `answer` is the text as the client was shown it. One that was cut, filtered or shortened is never kept: leave the

@@ -70,26 +70,26 @@ def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
 def encode(value: Any) -> str:
     """A decoded value as JSON. Raises ValueError for too deep nesting; its message completes "the text …"."""
     try:
-        return _encode(value)
+        return _ENCODER.encode(value)
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
 
 
-def encode_string_plainly(text: str) -> bytes:
-    """A text as a JSON string in UTF-8; nothing is escaped that need not be."""
-    return _encode(text).encode("utf-8", "surrogatepass")
+def encode_bytes_plainly(value: object) -> bytes:
+    """A text, or what is made of texts, as JSON in UTF-8; nothing is escaped that need not be."""
+    return _encode_compactly(value).encode("utf-8", "surrogatepass")
 
 
-def encode_string_quickly(text: str) -> bytes:
+def encode_bytes_quickly(value: object) -> bytes:
     """The same with orjson."""
     try:
-        return orjson.dumps(text)
+        return orjson.dumps(value)
     except TypeError:  # half of a surrogate pair
-        return encode_string_plainly(text)
+        return encode_bytes_plainly(value)
 
 
 decode_bytes = decode_bytes_quickly if orjson else decode_bytes_plainly
-encode_string: Callable[[str], bytes] = encode_string_quickly if orjson else encode_string_plainly
+encode_bytes: Callable[[object], bytes] = encode_bytes_quickly if orjson else encode_bytes_plainly
 
 
 def _mended(data: bytes, rest: Callable[[], None]) -> bytes:
@@ -118,5 +118,7 @@ def _finite(digits: str) -> float:
     return number
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each text
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+# json.dumps would make an encoder for each text
+_encode_compactly = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

@@ -46,5 +46,6 @@ def widget(settings: Settings, door: Outbound, auth: WidgetAuth, known: Endpoint
         language_code=settings.language_code,
         time_zone=settings.time_zone,
         status_lines=settings.status_lines,
+        max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
     )
     return Widget(door, auth, known, told, meter)

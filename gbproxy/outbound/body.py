@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from urllib3.exceptions import DecodeError, IncompleteRead, ProtocolError
@@ -23,7 +24,10 @@ _SIZE_LINE = re.compile(rb"[ \t]*+([0-9a-fA-F]{1,16})[ \t]*+(?:;[^\n]*+)?\r?\n")
 
 
 class Body(Protocol):
-    """`read` waits for what arrives next, and gives b"" at the end. Raises what urllib3 raises."""
+    """`read` waits for what arrives next, at most READ_SIZE, and gives b"" at the end. Raises what urllib3 raises."""
+
+    give_way: Callable[[], None]
+    """Lets others have their turn when that is due, where one reader does not hold up all."""
 
     def read(self) -> bytes: ...
 
@@ -45,16 +49,18 @@ def body_of(raw: Any) -> Body:
         and encoding in ("identity", "", "gzip", "x-gzip", "deflate")
     )
     if not fits or file is None:
-        return _ThroughUrllib3(raw)
+        return _ThroughUrllib3(raw, file)
     chunks = _Chunked(raw, response, file)
     return chunks if encoding in ("identity", "") else _Inflated(chunks, deflate=encoding == "deflate")
 
 
 class _ThroughUrllib3:
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, file: Any) -> None:
         self._raw = raw
+        self.give_way = _how_to_give_way(file)
 
     def read(self) -> bytes:
+        self.give_way()
         data: bytes = self._raw.read1(READ_SIZE, decode_content=True)
         return data
 
@@ -70,6 +76,8 @@ class _Chunked:
         self._response = response
         self._file = file
         self._read1 = file.read1
+        self.give_way = _how_to_give_way(file)
+        self._was_full = False  # the last read has brought all that it could, so that the next may not wait
         self._wire: Wire | None = None
         self._rest = b""  # bytes that are not a whole size line yet
         self._left = 0  # bytes of the running chunk that are still to come, with its line end
@@ -81,10 +89,13 @@ class _Chunked:
         while not self._ended:
             if self._fault is not None:
                 raise self._fault
+            if self._was_full and self._file is not None:  # the wire sees to it itself
+                self.give_way()
             data = self._read1(self._read_size)
             if not data:
                 raise IncompleteRead(0, 1)
-            if self._file is not None and len(data) < self._read_size:
+            self._was_full = len(data) == self._read_size
+            if self._file is not None and not self._was_full:
                 self._leave_file()
             # Room for what comes next: large pieces in few reads, and no large buffer for each small piece.
             self._read_size = min(max(_FIRST_READ_SIZE, 4 * len(data)), READ_SIZE)
@@ -154,19 +165,25 @@ class _Chunked:
 
 
 class _Inflated:
-    """Unpacks gzip and deflate; deflate also without its head, as some servers send it."""
+    """Unpacks gzip and deflate, a step at a time; deflate also without its head, as some servers send it."""
 
     def __init__(self, chunks: _Chunked, *, deflate: bool) -> None:
         self._chunks = chunks
+        self.give_way = chunks.give_way
         self._head = b""
         self._inflater = None if deflate else zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._was_full = False  # there is more in what has come than one step may unpack
 
     def read(self) -> bytes:
-        while data := self._chunks.read():
+        while True:
+            data = self._rest() if self._was_full else self._chunks.read()
+            if not data and not self._was_full:
+                break
             try:
                 plain = self._inflate(data)
             except zlib.error as error:
                 raise DecodeError(str(error)) from error
+            self._was_full = len(plain) == READ_SIZE
             if plain:
                 return plain
         if self._inflater is None or not self._inflater.eof:
@@ -176,6 +193,11 @@ class _Inflated:
     def close(self) -> None:
         self._chunks.close()
 
+    def _rest(self) -> bytes:
+        """What the last step has left; nothing may also be the rest: zlib keeps some itself."""
+        self.give_way()
+        return self._inflater.unconsumed_tail if self._inflater is not None else b""
+
     def _inflate(self, data: bytes) -> bytes:
         if self._inflater is None:
             self._head += data
@@ -184,17 +206,39 @@ class _Inflated:
             data = self._head
             has_head = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:2], "big") % 31 == 0
             self._inflater = zlib.decompressobj(zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS)
-        return self._inflater.decompress(data)
+        if self._inflater.eof:  # it would keep what follows
+            return b""
+        return self._inflater.decompress(data, READ_SIZE)
+
+
+def _how_to_give_way(file: Any) -> Callable[[], None]:
+    if not _is_of_gevent(_socket_below(file)):
+        return _stay
+    from gbproxy.outbound.wire import give_way
+
+    return give_way
+
+
+def _stay() -> None:
+    """Whoever reads from a socket of the system's holds up nobody."""
 
 
 def _wire_below(file: Any) -> Wire | None:
     """The connection that a file reads from, where it is one of gevent's; nobody else is to load gevent for it."""
-    sock = getattr(getattr(file, "raw", None), "_sock", None)
-    if not type(sock).__module__.startswith("gevent."):
+    sock = _socket_below(file)
+    if not _is_of_gevent(sock):
         return None
     from gbproxy.outbound.wire import Wire
 
     return Wire(sock)
+
+
+def _socket_below(file: Any) -> Any:
+    return getattr(getattr(file, "raw", None), "_sock", None)
+
+
+def _is_of_gevent(sock: Any) -> bool:
+    return type(sock).__module__.startswith("gevent.")
 
 
 def _end_of_trailers(behind: bytes) -> int | None:

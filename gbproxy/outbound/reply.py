@@ -69,6 +69,10 @@ class StreamedReply:
         while data := self.read():
             yield data
 
+    def give_way(self) -> None:
+        """Let others have their turn when that is due: for whoever works for long on what one `read` gave."""
+        self._body.give_way()
+
     def read_body(self, limit: int = MAX_BODY_BYTES) -> bytes:
         """Read what is left. Raises UpstreamProtocolError beyond `limit` bytes."""
         pieces: list[bytes] = []

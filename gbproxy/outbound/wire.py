@@ -12,6 +12,18 @@ from typing import Any
 import gevent
 
 _READ = 1  # libev's word
+_ROUND_S = 0.005
+
+
+def give_way() -> None:
+    """Let others of this event loop have their turn, if this round of it has lasted for long; to be called between steps.
+
+    What never waits, as the other side is quicker than we are, would be alone for as long as that holds.
+    """
+    hub = gevent.get_hub()
+    if time.time() - hub.loop.now() > _ROUND_S:  # the loop's time is that at which its round began
+        # Not sleep(0): of that, gevent runs fifty in one round.
+        hub.wait(hub.loop.timer(0))
 
 
 class Wire:
@@ -34,7 +46,9 @@ class Wire:
 
     def read1(self, size: int) -> bytes:
         """Wait for bytes and return at most `size` of them; b"" at the end. Raises TimeoutError and OSError."""
-        if not self._may_have_more:
+        if self._may_have_more:
+            give_way()
+        else:
             self._await()
         data: bytes = self._sock.recv(size)
         # Behind a full read and inside a TLS record there may be more that no poll of the socket tells.

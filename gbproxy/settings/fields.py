@@ -158,6 +158,9 @@ class Settings(BaseSettings):
         ("*",), description="comma-separated origins of the web pages that may use the API; `*`: all"
     )
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
+    max_answer_mb: Amount = Field(
+        64.0, description="an upstream's answer with more text, thoughts included, ends with an error"
+    )
     ignored: tuple[str, ...] = Field((), description="no variable: names of variables that are set and have no effect")
     database_is_temporary: bool = Field(False, description="no variable: the database was made for this start alone")
 

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
-from gbproxy.errors import TokenRefused, UpstreamProtocolError, UpstreamUnclear
+from gbproxy.errors import AnswerTooLarge, TokenRefused, UpstreamProtocolError, UpstreamUnclear
 from gbproxy.settings import status_line
 from gbproxy.upstreams import failures
 from gbproxy.upstreams.fields import as_list, as_mapping, as_text
 from gbproxy.upstreams.grounding import citations
+from gbproxy.upstreams.said import Said
 
 _WHOLE = ("SUCCEEDED", "SKIPPED")
 _MEDIA_FIELDS = frozenset({"file", "inlineData", "generatedImages", "attachments"})
 _MEDIA = ("image/", "video/", "audio/")
+_MOST = 1000  # files, sources, and whatever an element may list
+_HELD_CHARS = 64 * 1024  # of white space before any text; what is more is dropped
 _REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
 _SENTENCE_CHARS = 6  # unless it is a sentence that has come in pieces
 _SENTENCE_ENDS = tuple(".!?…。！？")
@@ -32,12 +36,16 @@ _IGNORED = "The upstream took the message for no question and did not answer it.
 class AssistReader:
     """Reads the elements of one answer, in order."""
 
-    def __init__(self, status_lines: frozenset[str] = frozenset()) -> None:
+    def __init__(self, status_lines: frozenset[str] = frozenset(), max_bytes: float = math.inf) -> None:
         self._status_lines = status_lines
-        self._texts: list[str] = []
+        self._bytes_left = max_bytes  # of text, hidden or shown
+        self._sources_left = _MOST
+        self._said = Said()
         self._held: list[str] = []  # white space before any text: part of the answer, or of a status line
+        self._held_chars = 0
         self._files: set[str | int] = set()  # ids of kept ones, hashes of what was sent along
         self._thoughts = False
+        self.replies = 0
         self._responses = 0
         self._tokens_only = False
         self._state: str | None = None
@@ -74,7 +82,7 @@ class AssistReader:
             raise TokenRefused("the upstream sent a token in place of an answer")
         if not self.complete and (self._state is not None or not closed):
             raise UpstreamProtocolError("the upstream's answer was cut off before its end")
-        if not self._texts and not self._files:
+        if not self._said and not self._files:
             raise UpstreamUnclear(
                 "the model thought, but gave no answer" if self._thoughts else "the upstream sent an empty answer"
             )
@@ -85,16 +93,17 @@ class AssistReader:
         is_blocked = _is_blocked(answer)
         if state == "CANCELLED" and not is_blocked:
             raise UpstreamUnclear("the upstream cancelled the answer")
-        replies = [as_mapping(reply) for reply in as_list(answer.get("replies"))]
+        replies = [as_mapping(reply) for reply in _listed(answer.get("replies"))]
         is_repeat = state in _WHOLE and self._repeats(replies, answer)
         events: list[ChatEvent] = []
+        self.replies += len(replies)
         for reply in replies:
             self._reply(reply, events, is_repeat=is_repeat)
         if isinstance(state, str) and state:
             self._state = state  # only now: an element that cannot be read makes no answer whole
         if self._state == "SKIPPED" or is_blocked:
             self._refused = True
-            ignored = "NON_ASSIST_SEEKING_QUERY_IGNORED" in as_list(answer.get("assistSkippedReasons"))
+            ignored = "NON_ASSIST_SEEKING_QUERY_IGNORED" in _listed(answer.get("assistSkippedReasons"))
             events.append(Refusal(_IGNORED if ignored and not is_blocked else _BLOCKED))
         return events
 
@@ -104,7 +113,7 @@ class AssistReader:
         content = as_mapping(grounded.get("content"))
         text = content.get("text")
         is_thought = content.get("thought") is True
-        fragments = len(self._texts)
+        fragments = self._said.fragments
         if isinstance(text, str) and text and (is_thought or not is_repeat):
             self._text(text, events, is_thought=is_thought)
         if not (
@@ -113,34 +122,44 @@ class AssistReader:
             events += self._media(reply, grounded, content)
         metadata = grounded.get("textGroundingMetadata")
         if isinstance(metadata, dict) and not is_thought:
-            fragment = self._texts[-1] if len(self._texts) > fragments else ""
-            events += citations(metadata, fragment=fragment, texts=self._texts)
+            fragment = str(text) if self._said.fragments > fragments else ""
+            sources = citations(metadata, fragment=fragment, said=self._said, at_most=self._sources_left)
+            self._sources_left -= len(sources)
+            events += sources
 
     def _text(self, text: str, events: list[ChatEvent], *, is_thought: bool) -> None:
-        if is_thought or (not self._texts and status_line(text) in self._status_lines):
+        self._bytes_left -= len(text) if text.isascii() else len(text.encode())
+        if self._bytes_left < 0:
+            raise AnswerTooLarge("the upstream's answer has more text than MAX_ANSWER_MB allows")
+        if is_thought or (not self._said and status_line(text) in self._status_lines):
             self._thoughts = True
             self._held.clear()
+            self._held_chars = 0
             events.append(ThoughtDelta(text))
             return
-        if not self._texts and not text.strip():
-            self._held.append(text)
+        if not self._said and not text.strip():
+            if self._held_chars < _HELD_CHARS:
+                self._held.append(text)
+                self._held_chars += len(text)
             return
         for part in (*self._held, text) if self._held else (text,):
-            self._texts.append(part)
+            self._said.add(part)
             events.append(TextDelta(part))
         self._held.clear()
 
     def _media(
         self, reply: Mapping[str, Any], grounded: Mapping[str, Any], content: Mapping[str, Any]
     ) -> Iterator[FileOutput]:
-        images = [as_mapping(as_mapping(image).get("image")) for image in as_list(reply.get("generatedImages"))]
-        attachments = [as_mapping(item) for item in as_list(grounded.get("attachments"))]
+        images = [as_mapping(as_mapping(image).get("image")) for image in _listed(reply.get("generatedImages"))]
+        attachments = [as_mapping(item) for item in _listed(grounded.get("attachments"))]
         for found in (as_mapping(content.get("file")), as_mapping(content.get("inlineData")), *images, *attachments):
             file = _file(found)
             if file is None:
                 continue
             known_as = file.file_id or hash(file.data)
             if known_as not in self._files:
+                if len(self._files) >= _MOST:
+                    raise AnswerTooLarge(f"the upstream's answer has more than {_MOST} files")
                 self._files.add(known_as)
                 yield file
 
@@ -148,13 +167,15 @@ class AssistReader:
         """Whether the last element says the whole answer once more, which cannot be chance; see what was planned first."""
         contents = [as_mapping(as_mapping(reply.get("groundedContent")).get("content")) for reply in replies]
         last = "".join(as_text(content.get("text")) for content in contents if content.get("thought") is not True)
-        said = "".join(self._texts)
-        if not last.strip() or last.strip() != said.strip():
+        if not last.strip() or not self._said.is_again(last):
             return False
+        said = self._said.whole
+        if said is None:  # nobody says so much twice by chance
+            return True
         planned = _planned(answer).strip()
         if planned in (said.strip(), (said + last).strip()):
             return planned == said.strip()
-        return _cannot_be_chance(last.strip(), is_whole=last == said, pieces=len(self._texts))
+        return _cannot_be_chance(last.strip(), is_whole=last == said, pieces=self._said.fragments)
 
 
 def _cannot_be_chance(said: str, *, is_whole: bool, pieces: int) -> bool:
@@ -171,9 +192,9 @@ def _planned(answer: Mapping[str, Any]) -> str:
     """The last text of the model's plan steps: never part of the answer, but it tells what the answer is."""
     steps = [
         as_mapping(as_mapping(step).get("planStep"))
-        for step in as_list(as_mapping(answer.get("diagnosticInfo")).get("plannerSteps"))
+        for step in _listed(as_mapping(answer.get("diagnosticInfo")).get("plannerSteps"))
     ]
-    texts = ["".join(as_text(as_mapping(part).get("text")) for part in as_list(step.get("parts"))) for step in steps]
+    texts = ["".join(as_text(as_mapping(part).get("text")) for part in _listed(step.get("parts"))) for step in steps]
     return next(filter(None, reversed(texts)), "")
 
 
@@ -200,3 +221,11 @@ def _file(found: Mapping[str, Any]) -> FileOutput | None:
         return FileOutput(mime_type, data=base64.b64decode(data))
     except (binascii.Error, ValueError):
         raise UpstreamProtocolError("the upstream sent a file that cannot be decoded") from None
+
+
+def _listed(value: object) -> list[Any]:
+    """Raises AnswerTooLarge when it is a list of more than any element has use for."""
+    listed = as_list(value)
+    if len(listed) > _MOST:
+        raise AnswerTooLarge(f"an element of the upstream's answer lists more than {_MOST}")
+    return listed

@@ -39,7 +39,7 @@ from gbproxy.upstreams import failures
 from gbproxy.upstreams.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.fields import as_mapping, as_text
 from gbproxy.upstreams.objects import decode_body
-from gbproxy.upstreams.reading import AnswerReading
+from gbproxy.upstreams.reading import MAX_ANSWER_BYTES, AnswerReading
 from gbproxy.upstreams.tokens import Tokens, VainRenewals
 from gbproxy.upstreams.widget_auth import WidgetAuth
 
@@ -67,6 +67,7 @@ class WidgetSettings:
     language_code: str = "en-US"
     time_zone: str = "UTC"
     status_lines: frozenset[str] = frozenset()
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
 
 class Widget:
@@ -144,7 +145,7 @@ class Widget:
                         error = failures.from_reply(reply.status, reply.headers, reply.read_body())
                         error.was_taken = reply.status not in _NOT_TAKEN
                         raise error
-                    answer = AnswerReading(reply, self._settings.status_lines)
+                    answer = AnswerReading(reply, self._settings.status_lines, self._settings.max_answer_bytes)
                     while (events := answer.read()) is not None:
                         for event in events:
                             said = True

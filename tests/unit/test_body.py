@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import DecodeError, HTTPError, IncompleteRead, ProtocolError
 
-from gbproxy.outbound.body import body_of
+from gbproxy.outbound.body import READ_SIZE, body_of
 
 TEXT = "Hello, 世界 👨‍👩‍👧! ".encode() * 3
 
@@ -176,6 +177,39 @@ def test_what_a_compressor_flushed_is_given_at_once() -> None:
     rest = packer.compress(b"second") + packer.flush()
 
     assert pieces_of(Raw(chunked(first, end=b""), chunked(rest), encoding="gzip")) == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_what_is_packed_is_unpacked_in_steps(pack: Any) -> None:
+    encoding = "gzip" if pack is gzip.compress else "deflate"
+    plain = bytes(5_000_000) + TEXT
+
+    pieces = pieces_of(Raw(chunked(pack(plain)), encoding=encoding))
+
+    assert b"".join(pieces) == plain
+    assert max(map(len, pieces)) <= READ_SIZE
+
+
+@pytest.mark.parametrize("size", [READ_SIZE - 1, READ_SIZE, READ_SIZE + 1, 2 * READ_SIZE])
+def test_what_fills_a_step_exactly_ends(size: int) -> None:
+    plain = bytes(size)
+
+    assert b"".join(pieces_of(Raw(chunked(gzip.compress(plain)), encoding="gzip"))) == plain
+
+
+def test_nothing_is_kept_of_what_follows_a_packed_body() -> None:
+    more = [chunked(bytes(60_000), end=b"")] * 100
+    raw = Raw(chunked(gzip.compress(TEXT), end=b""), *more, chunked(), encoding="gzip")
+    body = body_of(raw)
+    first = body.read()
+
+    tracemalloc.start()
+    assert body.read() == b""
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert first == TEXT
+    assert most < 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -145,11 +145,11 @@ def test_a_text_of_many_halves_is_mended_in_steps() -> None:
 
 @given(st.text())
 def test_a_text_is_encoded_alike_with_and_without_orjson(text: str) -> None:
-    quoted = jsontext.encode_string_quickly(text)
+    quoted = jsontext.encode_bytes_quickly(text)
 
     assert json.loads(quoted) == text
-    assert json.loads(jsontext.encode_string_plainly(text)) == text
+    assert json.loads(jsontext.encode_bytes_plainly(text)) == text
 
 
 def test_half_a_surrogate_pair_is_encoded_all_the_same() -> None:
-    assert jsontext.encode_string_quickly("a\ud83d") == jsontext.encode_string_plainly("a\ud83d")
+    assert jsontext.encode_bytes_quickly("a\ud83d") == jsontext.encode_bytes_plainly("a\ud83d")
