@@ -47,7 +47,7 @@ def matching(pattern: str, allowed: str) -> Callable[[str], str]:
 def headlines(text: str) -> frozenset[str]:
     if text.casefold() == "off":
         return frozenset()
-    return frozenset(filter(None, map(status_line, text.split(","))))
+    return frozenset(filter(None, map(status_line, rules.comma_separated(text))))
 
 
 ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
@@ -62,10 +62,6 @@ Keys = Annotated[tuple[SecretStr, ...], reads(rules.comma_separated)]
 BaseUrl = Annotated[str, reads(rules.base_url)]
 ModelId = Annotated[
     str, AfterValidator(matching(r"[A-Za-z0-9._:/-]{1,128}", "1 to 128 characters of A-Z a-z 0-9 . _ : / -"))
-]
-Digits = Annotated[str, AfterValidator(matching(r"[0-9]{1,64}", "decimal digits"))]
-ConfigId = Annotated[
-    str, AfterValidator(matching(r"[!-~]{1,256}", "1 to 256 printable ASCII characters without spaces"))
 ]
 LanguageCode = Annotated[
     str, AfterValidator(matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", "a language tag such as en-US"))

@@ -45,6 +45,8 @@ def json_value(text: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
 
 def comma_separated(text: str) -> tuple[str, ...]:
     """The items in their order, without blanks and repetitions."""
+    if re.fullmatch(r"\[.*\]|\{(?!\{).*\}", text.strip(), re.DOTALL):
+        raise ValueError("must be values separated by commas, and not JSON")
     return tuple(dict.fromkeys(item for item in map(str.strip, text.split(",")) if item))
 
 
@@ -169,19 +171,6 @@ def _server(text: str) -> None:
 def outlives_the_process(url: str) -> bool:
     """Whether a database keeps what is in it; none given ("") and SQLite in memory do not."""
     return url not in ("", "sqlite:///", "sqlite:///:memory:")
-
-
-def cookie(text: str, name: str) -> str:
-    """A cookie's bare value, also of a pasted `name=value;`."""
-    value = text.strip(_PASTED).removeprefix(f"{name}=").strip(_PASTED)
-    if not value:
-        raise ValueError(f"is empty; it must be the value of the cookie {name}")
-    if ";" in value:
-        raise ValueError(f"contains `;`; it must be the value of the one cookie {name}")
-    return header_value(value)
-
-
-_PASTED = " \t\r\n;\"'"
 
 
 def header_value(text: str) -> str:

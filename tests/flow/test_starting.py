@@ -17,7 +17,11 @@ from gbproxy.simulator import answer
 from tests.serving import GUNICORN, KEY, ROOT, Process, Served, SharedUpstream, free_port, in_process, process, serving
 
 SERVE = (sys.executable, "-m", "gbproxy", "serve")
-ACCOUNT = {"SECURE_C_SES": "CSE.Ad0123456789", "CSESIDX": "1234567890", "CONFIG_ID": "11111111-2222"}
+ACCOUNT = {
+    "SECURE_C_SES": "CSE.Ad0123456789",
+    "CSESIDX": "1234567890",
+    "CONFIG_ID": "11111111-2222-4333-8444-555555555555",
+}
 
 
 def ended(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
@@ -175,7 +179,9 @@ def test_serve_reads_an_environment_file_by_the_rules_of_docker(tmp_path: Path) 
 
 def test_the_environment_counts_more_than_the_file(tmp_path: Path) -> None:
     path = tmp_path / "my.env"
-    path.write_text("PORT=http\nLOG_LEVEL=loud\nSECURE_C_SES=CSE.A\nCSESIDX=1\nCONFIG_ID=c\n")
+    path.write_text(
+        "PORT=http\nLOG_LEVEL=loud\nSECURE_C_SES=CSE.A\nCSESIDX=1\nCONFIG_ID=11111111-2222-4333-8444-555555555555\n"
+    )
 
     _, _, stderr = ended((*SERVE, "--env-file", str(path)), {"LOG_LEVEL": "info"})
 
