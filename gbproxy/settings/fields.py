@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         "deleted then; 0: a fresh session for each request",
     )
     prompt_max_chars: Count = Field(400_000, description="longer prompts: 400 `context_length_exceeded`")
-    ca_bundle: Annotated[Path, reads(rules.readable_path)] | None = Field(
+    ca_bundle: Annotated[Path, reads(rules.certificates)] | None = Field(
         None, description="certificates that the upstream's and proxy's TLS is verified with"
     )
     models: Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(distinct)] = Field(

@@ -10,6 +10,7 @@ import zoneinfo
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -611,6 +612,10 @@ def test_a_bad_value_is_refused_with_what_is_allowed(variable: str, value: str, 
         "https://x.example?q=1",
         "https://x.example#f",
         "https://x.example:99999",
+        "https://x..example",
+        "https://.example",
+        "https://x-.example",
+        "https://" + "x" * 64 + ".example",
         "https://[::1",
         "https://x .example",
         "https://x\n.example",
@@ -649,10 +654,32 @@ def test_a_bad_proxy_is_refused_and_not_shown(value: str) -> None:
 
 def test_a_certificate_file_or_directory_is_accepted(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
-    bundle.write_text("-")
+    bundle.write_bytes(Path(certifi.where()).read_bytes())
 
     assert load({"CA_BUNDLE": str(bundle)}).ca_bundle == bundle
     assert load({"CA_BUNDLE": str(tmp_path)}).ca_bundle == tmp_path
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"-",
+        b"hunter2" * 1000,
+        b"-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n",
+        Path(certifi.where()).read_text().encode("utf-16"),
+        b"\x30\x82\x01\x0a\0\0",
+    ],
+)
+def test_a_certificate_bundle_without_a_certificate_is_refused(tmp_path: Path, content: bytes) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(content)
+
+    problem = problem_of({"CA_BUNDLE": str(bundle)})
+
+    assert problem.startswith("CA_BUNDLE: must be the path of a file with certificates in PEM form")
+    assert "hunter2" not in problem
 
 
 def test_a_certificate_bundle_that_is_neither_file_nor_directory_is_refused(tmp_path: Path) -> None:
