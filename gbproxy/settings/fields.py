@@ -155,7 +155,9 @@ class Settings(BaseSettings):
         0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
     )
     cors_origins: Annotated[tuple[str, ...], reads(rules.origins)] = Field(
-        ("*",), description="comma-separated origins of the web pages that may use the API; `*`: all"
+        ("*",),
+        description="comma-separated origins of the web pages that may use the API; `*`: all. `*` may stand for a port, "
+        "`http://localhost:*`, or for the first labels of a host, `https://*.example.com`",
     )
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
     ignored: tuple[str, ...] = Field((), description="no variable: names of variables that are set and have no effect")

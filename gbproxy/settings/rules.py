@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
+from gbproxy.settings.origins import normalized
 from gbproxy.settings.proxy_address import ProxyAddress
 
 LARGEST = 1_000_000_000  # for every number: more would overflow a timer
@@ -54,12 +55,18 @@ def comma_separated(text: str) -> tuple[str, ...]:
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Origins as browsers send them, `scheme://host[:port]`, or `*`."""
+    """Origins as browsers send them, `scheme://host[:port]`, patterns of such, or `*`."""
     found = comma_separated(text)
+    wrong: list[str] = []
+    result: list[str] = []
     for position, origin in enumerate(found, start=1):
-        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin, re.IGNORECASE):
-            raise ValueError(f"origin {position} must be * or look like https://chat.example.com")
-    return found
+        try:
+            result.append(normalized(origin))
+        except ValueError as error:
+            wrong.append(f"origin {position} {error}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return tuple(dict.fromkeys(result))
 
 
 def host(text: str) -> str:

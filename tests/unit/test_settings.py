@@ -783,6 +783,37 @@ def test_a_missing_secret_key_is_told_beside_a_wrong_address(url: str) -> None:
     assert problems[2].startswith("DATABASE_URL: needs SECRET_KEY")
 
 
+# Origins
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("*", ("*",)),
+        ("https://Chat.Example.com/, https://chat.example.com:443", ("https://chat.example.com",)),
+        ("http://localhost:*,http://localhost:080", ("http://localhost:*", "http://localhost")),
+        ("https://*.Mañana.example:8443", ("https://*.xn--maana-pta.example:8443",)),
+        ("http://[::0001]:3000", ("http://[::1]:3000",)),
+        ("capacitor://localhost, app://obsidian.md", ("capacitor://localhost", "app://obsidian.md")),
+    ],
+)
+def test_origins_are_read_as_browsers_write_them(value: str, read: tuple[str, ...]) -> None:
+    assert load({"CORS_ORIGINS": value}).cors_origins == read
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["example.com", "*.example.com", "https://*", "https://*:3000", "https://a*.example.com", "https://a.*.com", "https://*example.com",
+     "*://example.com", "https://*.*.example.com", "http://localhost:30*", "http://localhost:0", "http://localhost:65536",
+     "http://[1", "http://[::g]", "https://u@h", "https://h/path", "https://h?x", "null", "https://", "https://-ü.example",
+     '["https://h"]', "http://localhost:**"],
+)  # fmt: skip
+def test_what_no_browser_sends_is_refused(value: str) -> None:
+    assert problem_of({"CORS_ORIGINS": f"https://fine.example,{value}" if value[0] != "[" else value}).startswith(
+        "CORS_ORIGINS: "
+    )
+
+
 # Keys
 
 
