@@ -37,7 +37,7 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
         problems += _unknown_default_model(settings, found, known_models)
         problems += _wrong_names_in_models(settings, found, known_models)
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(problems, settings)
     return settings.model_copy(update={"accounts": accounts, "ignored": _ignored(environ)})
 
 
