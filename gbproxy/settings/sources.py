@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gbproxy.settings import account_values, quotes
+from gbproxy.settings import account_values, quotes, texts
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -118,7 +118,7 @@ def read_secret(path: str) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise ValueError("the file is larger than 1 MB; it may hold one secret")
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError("the file is not UTF-8 text") from None
+        text = texts.decoded(content)
+    except ValueError as error:
+        raise ValueError(f"the file {error}") from None
     return text.removesuffix("\n").removesuffix("\r")

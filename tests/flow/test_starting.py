@@ -257,6 +257,31 @@ def test_the_environment_counts_more_than_the_file(tmp_path: Path) -> None:
     assert "LOG_LEVEL" not in stderr
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_an_environment_file_may_come_from_an_editor_of_windows(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "my.env"
+    path.write_bytes(
+        "# Schlüssel\r\nPORT='http'\r\nLOG_LEVEL=\"info\"\r\nSECURE_C_SES=CSE.Ad01\r\nCSESIDX=1\r\n".encode(encoding)
+    )
+
+    status, _, stderr = ended((*SERVE, "--env-file", str(path)), {"LOG_LEVEL": '""'})
+
+    assert status == 2
+    assert [line.partition(":")[0] for line in stderr.splitlines()[1:]] == ["CONFIG_ID", "PORT"]
+
+
+@pytest.mark.parametrize("content", [b"PORT=\xff\n", b"PORT=8\0\n", b"\xff\xfeP\0\xd8"])
+def test_an_environment_file_that_is_no_text_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "my.env"
+    path.write_bytes(content)
+
+    status, _, stderr = ended((*SERVE, "--env-file", str(path)), {})
+
+    assert status == 2
+    (said,) = stderr.splitlines()
+    assert re.match(rf"The environment file cannot be read: {path} (is not UTF-(8|16) text|holds NUL)", said)
+
+
 @pytest.mark.skipif(not Path("/usr/bin/make").exists(), reason="make is not installed")
 def test_make_run_without_an_account_says_what_to_set(tmp_path: Path) -> None:
     """With the interpreter of these tests in place of a fresh one, and in a directory without `.env`."""

@@ -399,13 +399,27 @@ def test_a_mistake_in_a_file_names_the_file_variable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "what"), [(b"\xff\xfe", "not UTF-8"), (b"k" * (1024 * 1024 + 1), "larger than 1 MB")]
+    ("content", "what"),
+    [
+        (b"\xff", "not UTF-8"),
+        (b"\xff\xfe\0", "not UTF-16"),
+        (b"kkk\0", "holds NUL"),
+        (b"k" * (1024 * 1024 + 1), "larger than 1 MB"),
+    ],
 )
 def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
     file = tmp_path / "key"
     file.write_bytes(content)
 
     assert what in problem_of({"API_KEYS_FILE": str(file)})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_may_come_from_an_editor_of_windows(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(f"{KEY}\r\n".encode(encoding))
+
+    assert plain(load({"API_KEYS_FILE": str(file)}).api_keys) == [KEY]
 
 
 def test_a_path_that_cannot_be_one_is_refused() -> None:
