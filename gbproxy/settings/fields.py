@@ -17,12 +17,14 @@ from gbproxy.settings.kinds import (
     Amount,
     AmountOrZero,
     BaseUrl,
+    Connections,
     Count,
     CountOrZero,
     Keys,
     LanguageCode,
     ModelId,
     Port,
+    Workers,
     headlines,
     reads,
     status_line,
@@ -53,8 +55,8 @@ class Settings(BaseSettings):
 
     host: Annotated[str, reads(rules.host)] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
     port: Port = Field(8080, description="port to listen on")
-    web_concurrency: Count = Field(1, description="gunicorn workers")
-    worker_connections: Count = Field(1000, description="connections at once in each worker")
+    web_concurrency: Workers = Field(1, description="gunicorn workers")
+    worker_connections: Connections = Field(1000, description="connections at once in each worker")
     graceful_timeout_s: AmountOrZero = Field(120.0, description="seconds that running answers may take after SIGTERM")
     drain_delay_s: AmountOrZero = Field(
         1.0, description="seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"

@@ -54,6 +54,9 @@ ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str)
 JSON_ARRAY = reads(partial(rules.json_value, kind=list))
 
 Count = Annotated[int, reads(partial(rules.whole_number, least=1, most=rules.LARGEST))]
+Workers = Annotated[int, reads(partial(rules.whole_number, least=1, most=1000))]
+# Each has its place in the list of upstream connections from the start: far more would only fill memory.
+Connections = Annotated[int, reads(partial(rules.whole_number, least=1, most=100_000))]
 CountOrZero = Annotated[int, reads(partial(rules.whole_number, least=0, most=100))]
 Port = Annotated[int, reads(partial(rules.whole_number, least=1, most=65535))]
 Amount = Annotated[float, reads(rules.number)]

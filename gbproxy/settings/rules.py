@@ -108,7 +108,9 @@ def base_url(text: str) -> str:
 def proxy_url(text: str) -> str:
     """A proxy's address; user and password may be any, and come back as ASCII."""
     given, at, host = text.rpartition("@")
-    parts = _url(re.sub(r"[^\x00-\x7f]+", _percent_encoded, given) + at + host, ("http", "https", "socks5", "socks5h"))
+    parts = _url(
+        re.sub(r"[^\x00-\x7f]+|[][\\]+", _percent_encoded, given) + at + host, ("http", "https", "socks5", "socks5h")
+    )
     if parts.path not in ("", "/"):
         raise ValueError("must end after the host and port; a `/` in a password is written %2F")
     url = f"{parts.scheme}://{parts.netloc}"
