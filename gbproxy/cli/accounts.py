@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -105,16 +104,12 @@ def _import(admin: Admin, options: argparse.Namespace) -> int:
 def _to_import(files: list[Path]) -> str:
     if not files:
         return asking.pasted("Paste what the browser gave")
+    from gbproxy.settings.texts import decoded
+
     try:
-        return "\n".join(_decoded(path.read_bytes()) for path in files)
+        return "\n".join(decoded(path.read_bytes()) for path in files)
     except (OSError, ValueError) as error:
         raise CannotBegin(f"a file cannot be read: {error}") from error
-
-
-def _decoded(content: bytes) -> str:
-    """A file's text: UTF-8, or the UTF-16 that Windows' programs write, which its first two bytes tell."""
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    return content.decode(encoding)
 
 
 def _check(admin: Admin, options: argparse.Namespace) -> int:

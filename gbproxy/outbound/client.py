@@ -18,6 +18,7 @@ from gbproxy.outbound import warming
 from gbproxy.outbound.adapter import Adapter, prepared
 from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts, never_left, reraise
 from gbproxy.outbound.reply import Reply, StreamedReply
+from gbproxy.settings.proxy_address import ProxyAddress
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,9 @@ class Outbound:
         pool_size: int = 1000,
     ) -> None:
         self._timeouts = timeouts
-        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
-        self._adapter = Adapter(ca_bundle, pool_size)
+        address = ProxyAddress.parse(proxy) if proxy else None
+        self._proxies = {"http": address.url, "https": address.url} if address else {}
+        self._adapter = Adapter(ca_bundle, pool_size, address)
 
     def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
         """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are answers like any other.

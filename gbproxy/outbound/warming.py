@@ -11,15 +11,11 @@ from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.contrib.socks import (
-    SOCKSConnection,
-    SOCKSHTTPConnectionPool,
-    SOCKSHTTPSConnection,
-    SOCKSHTTPSConnectionPool,
-)
+from urllib3.contrib.socks import SOCKSHTTPConnectionPool, SOCKSHTTPSConnectionPool
 from urllib3.util.wait import wait_for_read
 
 from gbproxy.observability import trace
+from gbproxy.outbound import socks5
 
 _POOL_PARTS = ("_get_conn", "_put_conn", "_prepare_proxy", "proxy", "scheme")
 
@@ -40,11 +36,11 @@ class _OutlivesTickets(_Tells, HTTPSConnection):
         return super().is_connected or (self.sock is not None and _has_tickets_only(self.sock))
 
 
-class _Socks(_OutlivesTickets, SOCKSHTTPSConnection):
+class _Socks(_OutlivesTickets, socks5.SecureConnection):
     pass
 
 
-class _PlainSocks(_Tells, SOCKSConnection):
+class _PlainSocks(_Tells, socks5.Connection):
     pass
 
 

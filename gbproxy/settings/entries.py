@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from gbproxy.settings import rules
-from gbproxy.settings.kinds import ConfigId, Digits, ModelId, reads
+from gbproxy.settings import account_values
+from gbproxy.settings.kinds import ModelId, reads
 
 
 def _printable(text: str) -> str:
@@ -24,14 +24,18 @@ class AccountSettings(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     name: Annotated[str, AfterValidator(_printable)] = Field(description="what logs and the console call the account")
-    secure_c_ses: Annotated[SecretStr, reads(partial(rules.cookie, name="__Secure-C_SES"))] = Field(
+    secure_c_ses: Annotated[SecretStr, reads(partial(account_values.cookie, name="__Secure-C_SES"))] = Field(
         description="the account's cookie __Secure-C_SES"
     )
-    host_c_oses: Annotated[SecretStr, reads(partial(rules.cookie, name="__Host-C_OSES"))] | None = Field(
+    host_c_oses: Annotated[SecretStr, reads(partial(account_values.cookie, name="__Host-C_OSES"))] | None = Field(
         None, description="the account's cookie __Host-C_OSES, where there is one"
     )
-    csesidx: Digits = Field(description="the number `csesidx` in the address of the account's page")
-    config_id: ConfigId = Field(description="the id after `/cid/` in the address of the account's page")
+    csesidx: Annotated[str, reads(account_values.csesidx)] = Field(
+        description="the number `csesidx` in the address of the account's page; the whole address will do"
+    )
+    config_id: Annotated[str, reads(account_values.config_id)] = Field(
+        description="the id after `/cid/` in the address of the account's page; the whole address will do"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -45,6 +49,21 @@ class AccountSettings(BaseModel):
         if type(values["csesidx"]) is int:
             values["csesidx"] = str(values["csesidx"])
         return {name: value for name, value in values.items() if not is_empty(value)}
+
+
+STAND_INS = {
+    "name": "imported",
+    "secure_c_ses": "x",
+    "csesidx": "0",
+    "config_id": "00000000-0000-4000-8000-000000000000",
+}
+"""Stand where nothing is given, so that what is given can be read by the rules for a whole account."""
+
+
+def names_two_config_ids(given: Mapping[str, object]) -> bool:
+    """Whether `config_id` and `team_id`, which mean the same, are both given and differ."""
+    one, other = given.get("config_id"), given.get("team_id")
+    return not (is_empty(one) or is_empty(other) or account_values.is_same_config_id(one, other))
 
 
 def is_empty(value: object) -> bool:

@@ -17,12 +17,14 @@ from gbproxy.settings.kinds import (
     Amount,
     AmountOrZero,
     BaseUrl,
+    Connections,
     Count,
     CountOrZero,
     Keys,
     LanguageCode,
     ModelId,
     Port,
+    Workers,
     headlines,
     reads,
     status_line,
@@ -53,8 +55,8 @@ class Settings(BaseSettings):
 
     host: Annotated[str, reads(rules.host)] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
     port: Port = Field(8080, description="port to listen on")
-    web_concurrency: Count = Field(1, description="gunicorn workers")
-    worker_connections: Count = Field(1000, description="connections at once in each worker")
+    web_concurrency: Workers = Field(1, description="gunicorn workers")
+    worker_connections: Connections = Field(1000, description="connections at once in each worker")
     graceful_timeout_s: AmountOrZero = Field(120.0, description="seconds that running answers may take after SIGTERM")
     drain_delay_s: AmountOrZero = Field(
         1.0, description="seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"
@@ -126,7 +128,7 @@ class Settings(BaseSettings):
         "deleted then; 0: a fresh session for each request",
     )
     prompt_max_chars: Count = Field(400_000, description="longer prompts: 400 `context_length_exceeded`")
-    ca_bundle: Annotated[Path, reads(rules.readable_path)] | None = Field(
+    ca_bundle: Annotated[Path, reads(rules.certificates)] | None = Field(
         None, description="certificates that the upstream's and proxy's TLS is verified with"
     )
     models: Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(distinct)] = Field(
@@ -155,7 +157,9 @@ class Settings(BaseSettings):
         0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
     )
     cors_origins: Annotated[tuple[str, ...], reads(rules.origins)] = Field(
-        ("*",), description="comma-separated origins of the web pages that may use the API; `*`: all"
+        ("*",),
+        description="comma-separated origins of the web pages that may use the API; `*`: all. `*` may stand for a port, "
+        "`http://localhost:*`, or for the first labels of a host, `https://*.example.com`",
     )
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
     max_answer_mb: Amount = Field(

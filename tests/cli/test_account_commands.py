@@ -26,7 +26,7 @@ def accounts(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> Accounts:
     """`gbproxy accounts …` on a database of its own, beside one account of the environment."""
     given = {**upstream.environment(), **SECRETS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
 
-    def run(*arguments: str, stdin: str = "") -> Ended:
+    def run(*arguments: str, stdin: str | bytes = "") -> Ended:
         return gbproxy("accounts", *arguments, environment=given, stdin=stdin)
 
     return run
@@ -189,6 +189,16 @@ def test_a_paste_is_imported_from_standard_input_or_files(accounts: Accounts, tm
     assert (tried.out, before) == (f"{name}: would be added\n", {"default": "ready"})
     assert (pasted.out, again.out) == (f"{name}: added\n", f"{name}: as it was\n")
     assert names(accounts("list")) == {"default": "ready", name: "ready"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_paste_may_come_from_an_editor_of_windows(accounts: Accounts, tmp_path: Path, encoding: str) -> None:
+    content = captures.text("chrome-bash-all.txt").encode(encoding)
+    (tmp_path / "a.txt").write_bytes(content)
+
+    tried = [accounts("import", "--dry-run", stdin=content), accounts("import", "--dry-run", str(tmp_path / "a.txt"))]
+
+    assert [ended.out for ended in tried] == [f"account-{captures.IDS['csesidx']}: would be added\n"] * 2
 
 
 def test_what_is_missing_is_told_with_where_it_is_found(accounts: Accounts) -> None:
