@@ -67,7 +67,7 @@ class Looks:
         finally:
             if not put:  # or the request was interrupted
                 with self._lock:
-                    del self._suspected_again[account]
+                    self._suspected_again.pop(account, None)
 
     def _look(self, account: Account) -> None:
         begun_at, code = self._clock(), None
@@ -83,11 +83,9 @@ class Looks:
 
     def _rested(self, account: Account) -> None:
         with self._lock:
-            again = self._suspected_again[account]
+            again = self._suspected_again.pop(account, False)
             if again:
                 self._suspected_again[account] = False
-            else:
-                del self._suspected_again[account]
         if again:
             self._begin(account)
 
