@@ -26,5 +26,5 @@ def _serve(pool, looks):
                 for account in pool.accounts():
                     pool.clear_cooldown(account.id)
                     pool.accepted(account)
-                looks._suspected_again.clear()
+                looks._looks.clear()
                 client.sendall(b"forgotten")

@@ -294,7 +294,7 @@ def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(fro
     seconds = time.monotonic() - started
 
     assert statuses == {502}
-    most = 2 * (seconds / REST_S + 3)  # two accounts, and rests of the test before that end meanwhile
+    most = 2 * (seconds / REST_S + 3)  # two accounts, and what the test before has put down
     until(lambda: front.upstream.calls(LIST))
     assert len(front.upstream.calls(LIST)) <= most
     assert len(front.upstream.calls("getoxsrf")) <= 2 * (MOST_IN_VAIN * (seconds / WITHIN_S + 1) + 8)  # 8 at once
