@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -23,6 +24,13 @@ class Pool(Protocol):
     """Where a refusal is learnt."""
 
     def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Look:
+    """At one account: a probe, and the rest after it."""
+
+    is_wanted_again: bool = False  # the account was suspected meanwhile
 
 
 class Looks:
@@ -44,32 +52,32 @@ class Looks:
         self._put = put or self._crew.put
         self._later = later or _later
         self._clock = clock
-        self._suspected_again: dict[Account, bool] = {}  # of those that are being probed, or rest since
+        self._looks: dict[Account, _Look] = {}  # at those that are being probed, or rest since
         self._lock = threading.Lock()
 
     def look(self, account: Account) -> None:
         """Have this account probed now, or at the end of its rest. Waits for nothing."""
         with self._lock:
-            if account in self._suspected_again:
-                self._suspected_again[account] = True
+            known = self._looks.get(account)
+            if known is not None:
+                known.is_wanted_again = True
                 return
-            self._suspected_again[account] = False
-        self._begin(account)
+            look = self._looks[account] = _Look()
+        self._begin(account, look)
 
     def close(self, within_s: float = 0.5) -> None:
         """Begin no more, and wait so long for those that run."""
         self._crew.end(within_s)
 
-    def _begin(self, account: Account) -> None:
+    def _begin(self, account: Account, look: _Look) -> None:
         put = False
         try:
-            put = self._put(partial(self._look, account))
+            put = self._put(partial(self._run, account, look))
         finally:
             if not put:  # or the request was interrupted
-                with self._lock:
-                    del self._suspected_again[account]
+                self._forget(account, look)
 
-    def _look(self, account: Account) -> None:
+    def _run(self, account: Account, look: _Look) -> None:
         begun_at, code = self._clock(), None
         try:
             self._probe(account)
@@ -78,18 +86,18 @@ class Looks:
             if isinstance(error, CredentialRefused):  # any other says nothing about the account, which goes on
                 self._pool.failed(account, "text", error, took_s=self._clock() - begun_at)
         finally:
-            self._later(REST_S, partial(self._rested, account))
+            self._later(REST_S, partial(self._end, account, look))
         log.info("account.probed", extra={"account": account.id, "code": code})
 
-    def _rested(self, account: Account) -> None:
+    def _end(self, account: Account, look: _Look) -> None:
+        self._forget(account, look)
+        if look.is_wanted_again:
+            self.look(account)
+
+    def _forget(self, account: Account, look: _Look) -> None:
         with self._lock:
-            again = self._suspected_again[account]
-            if again:
-                self._suspected_again[account] = False
-            else:
-                del self._suspected_again[account]
-        if again:
-            self._begin(account)
+            if self._looks.get(account) is look:
+                del self._looks[account]
 
 
 def _later(seconds: float, job: Job) -> None:

@@ -220,12 +220,12 @@ def test_an_account_that_a_question_makes_suspect_is_looked_at_at_once_and_set_a
     fail(front.upstream, "first", SUSPECT[what])
     fail(front.upstream, "first", http_error(403, "PERMISSION_DENIED"), path=LIST)
     fail(front.upstream, "second", answer(WELL))
-    before = len(front.gateway.events("account.refused"))
+    before = len(front.gateway.events("account.probed"))
 
     reply = front.gateway.ask()
 
     assert_answered_by_the_second(front, reply, what)
-    waited_s = until(lambda: len(front.gateway.events("account.refused")) > before)
+    waited_s = until(lambda: len(front.gateway.events("account.probed")) > before)
     assert front.gateway.events("account.refused")[-1]["account"] == "first"
     assert front.gateway.events("account.probed")[-1]["code"] == "upstream_auth_failed"
     assert waited_s < 5
@@ -294,7 +294,7 @@ def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(fro
     seconds = time.monotonic() - started
 
     assert statuses == {502}
-    most = 2 * (seconds / REST_S + 2)  # two accounts
+    most = 2 * (seconds / REST_S + 3)  # two accounts, and what the test before has put down
     until(lambda: front.upstream.calls(LIST))
     assert len(front.upstream.calls(LIST)) <= most
     assert len(front.upstream.calls("getoxsrf")) <= 2 * (MOST_IN_VAIN * (seconds / WITHIN_S + 1) + 8)  # 8 at once
