@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ class Trace:
     `upstream_s` is the time spent waiting on the upstream, `queued_s` on a free account: what remains of the elapsed time
     is the gateway's own. `conversation` is the id under which the answer's conversation can be continued. `accounts` counts
     those that were lent, `failures` are the codes of attempts that failed. `facts` become fields of the `request.done` event.
+    `until` is the request's deadline on the monotonic clock.
     """
 
     request_id: str = "-"
@@ -42,6 +44,7 @@ class Trace:
     conversation: str | None = None
     has_told_conversation: bool = False  # the response headers are out
     facts: dict[str, Any] = field(default_factory=dict)
+    until: float = math.inf
     _waiting_since: float | None = None
     _asks: bool = False
 
