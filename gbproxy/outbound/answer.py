@@ -30,6 +30,7 @@ class Answer(http.client.HTTPResponse):
         self._file = AnswerFile(self.fp.detach(), self.reader)
         self._file.most_bytes = _MAX_HEAD_BYTES
         self.fp = io.BufferedReader(self._file)
+        self._is_plain = False  # in where its body ends
         self.ended_exactly = False
 
     def begin(self) -> None:
