@@ -326,4 +326,4 @@ def _interim(chance: random.Random) -> bytes:
 
 if __name__ == "__main__":
     outcome = run(int(sys.argv[1]), int(sys.argv[2]), tls="--tls" in sys.argv)
-    print(json.dumps(vars(outcome)))
+    sys.stdout.write(json.dumps(vars(outcome)))

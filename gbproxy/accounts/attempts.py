@@ -170,13 +170,14 @@ class Attempts:
         self._met.append(_bare(error))
         if rule.once_more:
             self._may_ask_again = account.seat
-            if not self._asked_again and not self._may_go_elsewhere():
+            if not self._asked_again and not self.may_go_elsewhere():
                 self._asked_again = True
                 self.pause(self.uniform(*_RETRY_S))
                 return Next.SAME
         return Next.OTHER
 
-    def _may_go_elsewhere(self) -> bool:
+    def may_go_elsewhere(self) -> bool:
+        """Whether some account beside those that were tried may still be asked."""
         return len(self._tried) < self.limit and self.pool.may_ask(self.asked.quota, excluded=self._tried)
 
     def _verdict(self) -> GatewayError:

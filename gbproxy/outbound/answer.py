@@ -26,6 +26,7 @@ class Answer(http.client.HTTPResponse):
 
     def __init__(self, sock: Any, debuglevel: int = 0, method: str | None = None, *, until: float) -> None:
         super().__init__(sock, debuglevel, method)
+        self._is_to_head = method == "HEAD"
         self.reader = reader_of(sock, until)
         self._file = AnswerFile(self.fp.detach(), self.reader)
         self._file.most_bytes = _MAX_HEAD_BYTES
@@ -62,15 +63,17 @@ class Answer(http.client.HTTPResponse):
             raise http.client.HTTPException("the answer's length cannot be told")
         is_chunked = codings == "chunked"
         self._is_plain = not (is_chunked and lengths)  # both: somebody before us may have taken it otherwise
-        if self.status in _BODILESS or self._method == "HEAD":
+        if self.status in _BODILESS or self._is_to_head:
             self.chunked = False
-        elif is_chunked != self.chunked or (lengths and self.length is None and not is_chunked):  # said oddly, or twice alike
+        elif is_chunked != self.chunked or (
+            lengths and self.length is None and not is_chunked
+        ):  # said oddly, or twice alike
             self.chunked, self.chunk_left = is_chunked, None
             self.length = None if is_chunked else int(lengths.pop())
             self.will_close = self._check_close()  # type: ignore[attr-defined]
 
     def _close_conn(self) -> None:
-        is_kept = self.version == 11 and self._method != "HEAD" and self.status not in _BODILESS
+        is_kept = self.version == 11 and not self._is_to_head and self.status not in _BODILESS
         has_ended = is_kept and self._is_plain and not self.length
         self.ended_exactly = has_ended and not self._file.has_left(self.fp)
         super()._close_conn()  # type: ignore[misc]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from urllib3.exceptions import DecodeError, IncompleteRead, ProtocolError
@@ -57,7 +58,7 @@ class _Chunked:
     def __init__(self, raw: Any, answer: Answer) -> None:
         self._raw = raw
         self._answer = answer
-        self._read1 = answer.fp.read1
+        self._read1: Callable[[int], bytes] = answer.fp.read1
         self._rest = b""  # bytes that are not a whole size line yet
         self._left = 0  # bytes of the running chunk that are still to come, with its line end
         self._ended = False

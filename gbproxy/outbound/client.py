@@ -70,7 +70,7 @@ class Outbound:
             response = self._adapter.send(
                 prepared(method, url, headers, body),
                 stream=True,
-                timeout=limits,
+                timeout=limits,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
                 proxies=self._proxies,
             )
         except Exception as error:  # noqa: BLE001  raised again, in our words

@@ -82,7 +82,9 @@ class _Connection(HTTPConnection):
         if connecting is not None:
             connecting.close()
 
-    def response_class(self, sock: Any, debuglevel: int = 0, method: str | None = None) -> Answer:
+    def response_class(  # type: ignore[override]
+        self, sock: Any, debuglevel: int = 0, method: str | None = None
+    ) -> Answer:
         until = math.inf if self.timeout is None else time.monotonic() + self.timeout
         self._answer = Answer(sock, debuglevel, method, until=until)
         return self._answer
@@ -118,7 +120,7 @@ class _SecureSocksConnection(_SecureConnection, socks5.SecureConnection):
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls: type[Any] = _Connection
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
@@ -127,7 +129,7 @@ class _Pool(urllib3.HTTPConnectionPool):
 
 
 class _SecurePool(_Pool, urllib3.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls: type[Any] = _SecureConnection
 
 
 class _SocksPool(_Pool, SOCKSHTTPConnectionPool):

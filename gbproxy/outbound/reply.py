@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 import urllib3.exceptions
@@ -37,9 +38,9 @@ class StreamedReply:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._response = response
-        self._raw = response.raw
+        self._raw: Any = response.raw
         self._body = body_of(response.raw)
-        self._reader: SocketReader = response.raw._fp.reader  # of our own class (connections.py)
+        self._reader: SocketReader = response.raw._fp.reader  # type: ignore[union-attr]  # our own class (connections.py)
         self._limits = limits
         self._until = limits.until
 

@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,12 +17,14 @@ import pytest
 from gbproxy.domain.account import Account
 from gbproxy.errors import (
     AccountRestricted,
+    AccountStalled,
     CredentialRefused,
     GatewayError,
     UpstreamBroken,
     UpstreamError,
     UpstreamTimeout,
 )
+from gbproxy.observability import trace
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.upstreams.endpoints import EndpointMap
@@ -41,6 +45,16 @@ def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = Non
         clock=clock or Clock(NOW),
         monotonic=monotonic or Clock(),
     )
+
+
+@contextmanager
+def for_a_request(*, elsewhere: Callable[[], bool] = lambda: False, left_s: float = 60.0) -> Iterator[None]:
+    measured = trace.begin("req-1")
+    measured.has_elsewhere, measured.until = elsewhere, time.monotonic() + left_s
+    try:
+        yield
+    finally:
+        trace.begin("-")
 
 
 def part(token: str, index: int) -> Any:
@@ -237,7 +251,8 @@ class SharedRefresh:
         waiting = Callers(tokens, self.WAITING).start()
         with self._condition:
             # Asked for the age of the old token, a caller holds the lock under which it takes its place in the queue.
-            assert self._condition.wait_for(lambda: len(self._asked) == 1 + self.WAITING, 10)
+            # The sign-in has a thread of its own, and asks too.
+            assert self._condition.wait_for(lambda: len(self._asked) == 2 + self.WAITING, 10)
         gate.open.set()
         [self.first] = refreshing.join()
         self.others = waiting.join()
@@ -266,13 +281,51 @@ def test_a_failed_refresh_fails_for_all_who_waited(answer: Reply | BaseException
     assert shared.refreshes == 1
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), GeneratorExit(), RuntimeError("a bug")], ids=repr)
-def test_when_the_one_who_refreshes_is_interrupted_another_takes_over(interruption: BaseException) -> None:
-    shared = SharedRefresh(interruption, key_reply())
+def test_a_bug_in_a_refresh_holds_up_nobody() -> None:
+    shared = SharedRefresh(bug := RuntimeError("a bug"), key_reply())
 
-    assert shared.first is interruption
-    assert shared.others == [TOKEN] * 5
-    assert shared.refreshes == 2
+    assert [shared.first, *shared.others] == [bug] * 6
+
+
+def test_who_stops_waiting_leaves_the_refresh_to_the_others() -> None:
+    gate = Gate(key_reply())
+    tokens = WidgetAuth(Door(gate), BASE, {}, clock=Clock(NOW), patience_s=0.05)  # type: ignore[arg-type]
+
+    with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
+        tokens.bearer(ACCOUNT)
+    patient = Callers(tokens, 2).start()
+    gate.open.set()
+
+    assert not caught.value.was_taken
+    assert patient.join() == [TOKEN] * 2
+
+
+def test_without_another_account_a_refresh_is_waited_for() -> None:
+    gate = Gate(key_reply())
+    tokens = WidgetAuth(Door(gate), BASE, {}, clock=Clock(NOW), patience_s=0.01)  # type: ignore[arg-type]
+    asked = threading.Event()
+
+    def open_late() -> None:
+        asked.wait(10)
+        gate.open.set()
+
+    def nowhere() -> bool:
+        asked.set()
+        return False
+
+    threading.Thread(target=open_late).start()
+
+    with for_a_request(elsewhere=nowhere):
+        assert tokens.bearer(ACCOUNT) == TOKEN
+
+
+def test_nobody_waits_for_a_refresh_beyond_the_end_of_its_request() -> None:
+    gate = Gate(key_reply())
+    tokens = auth(Door(gate))
+
+    with for_a_request(left_s=0.05), pytest.raises(UpstreamTimeout):
+        tokens.bearer(ACCOUNT)
+    gate.open.set()
 
 
 def test_after_a_failed_refresh_the_next_caller_tries_again() -> None:

@@ -14,6 +14,7 @@ from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, UpstreamError
 from gbproxy.observability import trace
 from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.observability.waiting import result_in_time
 from gbproxy.outbound import Outbound
 from gbproxy.storage.renewals import RenewedCookies, StoredToken
 from gbproxy.upstreams.endpoints import EndpointMap
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 TOKEN_USE_S = 240
 _LAST_USE_S = 290  # while a new one is being made, or cannot be had
+_SIGN_IN_S = 30.0  # with all its calls
 
 
 class WidgetAuth:
@@ -47,7 +49,10 @@ class WidgetAuth:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         meter: Meter = SILENT,
+        patience_s: float = 5.0,
     ) -> None:
+        """`patience_s`: for so long a request that another account may serve waits for a sign-in."""
+        self._patience_s = patience_s
         self._clock = clock
         self._meter = meter
         self._monotonic = monotonic
@@ -68,7 +73,7 @@ class WidgetAuth:
     def token(self, account: Account, after: float = -math.inf) -> Token:
         """A token that the upstream will take, by a sign-in that began `after` then (as `discard` tells it).
 
-        Raises CredentialRefused, UpstreamTimeout or UpstreamError.
+        Raises CredentialRefused, UpstreamTimeout or UpstreamError; AccountStalled when another account may serve the request.
         """
         while True:
             with self._lock:
@@ -77,12 +82,12 @@ class WidgetAuth:
                 if token is not None and token.born_at >= after and token.age_s(self._monotonic()) < usable_s:
                     return token
                 refreshing, mine = self._join(account, after)
+            if mine:
+                self._begin(account, refreshing, TOKEN_USE_S, after)
             try:
-                token = self._refresh(account, refreshing, TOKEN_USE_S, after) if mine else _awaited(refreshing.future)
+                token = self._awaited(refreshing.recorded if mine else refreshing.token)
                 if token.born_at >= after:
                     return token
-            except _Abandoned:
-                continue
             except UpstreamError as error:
                 old = self._tokens.get(account)
                 if isinstance(error, CredentialRefused) or old is None or old.born_at < after:
@@ -102,12 +107,8 @@ class WidgetAuth:
                 return False
             refreshing, mine = self._join(account)
         if mine:
-            self._refresh(account, refreshing, older_than_s)
-            return True
-        try:
-            refreshing.future.result()
-        except _Abandoned:
-            return False
+            self._begin(account, refreshing, older_than_s)
+        refreshing.recorded.result()
         return True
 
     def take_over(
@@ -158,18 +159,32 @@ class WidgetAuth:
         mine = self._refreshing[account] = _Refreshing(self._monotonic())
         return mine, True
 
-    def _refresh(self, account: Account, refreshing: _Refreshing, max_age_s: float, after: float = -math.inf) -> Token:
-        """Get a token for all who wait for it; who was interrupted leaves the work to one of them."""
+    def _begin(self, account: Account, refreshing: _Refreshing, max_age_s: float, after: float = -math.inf) -> None:
+        """Get a token for all who wait for it, by nobody's greenlet: whoever stops waiting interrupts nothing."""
+        asking = trace.current()
+
+        def work() -> None:
+            own = trace.begin(asking.request_id, asking.context)  # it may outlast the request
+            own.until = time.monotonic() + _SIGN_IN_S
+            try:
+                token = self._refresh(account, refreshing, max_age_s, after)
+            except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
+                self._settle(account, refreshing, error=error)
+            else:
+                refreshing.recorded.set_result(token)
+
+        try:
+            threading.Thread(target=work, name="sign-in", daemon=True).start()
+        except RuntimeError as error:  # there are too many threads
+            self._settle(account, refreshing, error=error)
+
+    def _refresh(self, account: Account, refreshing: _Refreshing, max_age_s: float, after: float) -> Token:
         try:
             token = self._recorded(account, max_age_s, after)
             is_ours = token is None
             token = token or self._signed(account)
         except UpstreamError as error:
             self._meter.token_refreshed(error.code)
-            self._settle(account, refreshing, error=error)
-            raise
-        except BaseException:
-            self._settle(account, refreshing, error=_Abandoned())
             raise
         self._settle(account, refreshing, token=token)
         if is_ours:
@@ -177,8 +192,15 @@ class WidgetAuth:
             self._records.keep_token(account.seat, stored)
         return token
 
+    def _awaited(self, token: Future[Token]) -> Token:
+        trace.current().wait_begins()
+        try:
+            return result_in_time(token, "the account's sign-in", self._patience_s)
+        finally:
+            trace.current().wait_ends()
+
     def _settle(
-        self, account: Account, settled: _Refreshing, *, token: Token | None = None, error: Exception | None = None
+        self, account: Account, settled: _Refreshing, *, token: Token | None = None, error: BaseException | None = None
     ) -> None:
         now = self._monotonic()
         with self._lock:
@@ -191,9 +213,11 @@ class WidgetAuth:
             if self._refreshing.get(account) is settled:
                 del self._refreshing[account]
         if token is not None:
-            settled.future.set_result(token)
-        else:
-            settled.future.set_exception(error)
+            settled.token.set_result(token)
+            return
+        for waited_for in (settled.token, settled.recorded):
+            if not waited_for.done():
+                waited_for.set_exception(error)
 
     def _recorded(self, account: Account, max_age_s: float, after: float) -> Token | None:
         """A token younger than that, which another worker has made, or this one before it was started again."""
@@ -233,19 +257,11 @@ class WidgetAuth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Refreshing:
-    """A sign-in on its way; `begun_at` is on the monotonic clock."""
+    """A sign-in on its way; `begun_at` is on the monotonic clock.
+
+    Whoever has begun it waits until its token is `recorded`, too: then other workers find it.
+    """
 
     begun_at: float
-    future: Future[Token] = field(default_factory=Future)
-
-
-class _Abandoned(Exception):
-    """Whoever refreshed for all was interrupted."""
-
-
-def _awaited(future: Future[Token]) -> Token:
-    trace.current().wait_begins()
-    try:
-        return future.result()
-    finally:
-        trace.current().wait_ends()
+    token: Future[Token] = field(default_factory=Future)
+    recorded: Future[Token] = field(default_factory=Future)
