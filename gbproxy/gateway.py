@@ -193,7 +193,7 @@ class Gateway:
             measured.failures.append(error.code)
             if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
                 self._ahead.distrust(account)
-            return _after(error, turn, attempts, said=said or measured.is_over(), continued=not made_now)
+            return _after(error, turn, attempts, said=said, continued=not made_now)
         if attempts.is_successor:
             self._successors.remember(account, ask.model, self._catalogue.get(model.id))  # with all of its tools
         return None
@@ -299,7 +299,8 @@ class _Ask:
 def _after(error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, continued: bool) -> Next:
     """How it goes on after a failure. Raises what the client is to see when it does not."""
     try:
-        after = attempts.failed(error, said=said, continued=continued, afresh=turn.may_start_afresh)
+        is_last = said or trace.current().is_over()
+        after = attempts.failed(error, said=is_last, continued=continued, afresh=turn.may_start_afresh)
     except GatewayError:
         if turn.may_start_afresh or said:
             raise
