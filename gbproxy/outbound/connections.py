@@ -16,7 +16,8 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.contrib.socks import SOCKSHTTPConnectionPool, SOCKSHTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 from gbproxy.observability import trace
 from gbproxy.outbound import socks5
@@ -62,12 +63,36 @@ class _Connection(HTTPConnection):
         self._forget_connecting()
 
     def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
+        sock = self._connect_to_one_of(self._addresses())
         if self._is_given_up:
             sock.close()
             raise TimeoutError("nobody waits for this connection any more")
         self._connecting = socket.socket(fileno=os.dup(sock.fileno()))
         return sock
+
+    def _addresses(self) -> list[str]:
+        """Where to connect to, in the order to try: the host's addresses, or the host itself, to hear what is wrong with it."""
+        try:
+            found = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return [self._dns_host]
+        return list(dict.fromkeys(str(address[0]) for *_, address in found)) or [self._dns_host]
+
+    def _connect_to_one_of(self, addresses: list[str]) -> socket.socket:
+        """Try each for its share of the time that is left: one that does not answer must not use up all of it."""
+        host, timeout_s = self._dns_host, self.timeout
+        started = time.monotonic()
+        try:
+            for left in range(len(addresses), 1, -1):
+                self._dns_host = addresses[-left]
+                if timeout_s is not None:
+                    self.timeout = max(0.001, started + timeout_s - time.monotonic()) / left
+                with contextlib.suppress(ConnectTimeoutError, NewConnectionError):
+                    return super()._new_conn()
+            self._dns_host, self.timeout = addresses[-1], timeout_s
+            return super()._new_conn()
+        finally:
+            self._dns_host, self.timeout = host, timeout_s
 
     def _give_up(self) -> None:
         """End what is still done to connect."""
@@ -112,11 +137,13 @@ class _SecureConnection(_Connection, HTTPSConnection):
 
 
 class _SocksConnection(_Connection, socks5.Connection):
-    pass
+    def _addresses(self) -> list[str]:
+        return [self._dns_host]  # which is the proxy's to look up, or the connection's own
 
 
 class _SecureSocksConnection(_SecureConnection, socks5.SecureConnection):
-    pass
+    def _addresses(self) -> list[str]:
+        return [self._dns_host]
 
 
 class _Pool(urllib3.HTTPConnectionPool):

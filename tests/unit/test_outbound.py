@@ -294,6 +294,25 @@ def test_no_connection_in_time_is_a_timeout_that_says_so() -> None:
     assert not error.was_taken
 
 
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    upstream: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where IPv6 leads nowhere."""
+    resolve = socket.getaddrinfo
+    here = resolve("127.0.0.1", upstream.port, type=socket.SOCK_STREAM)
+    nowhere = resolve("192.0.2.1", upstream.port, type=socket.SOCK_STREAM)  # set aside for documents: RFC 5737
+
+    def both(host: str, *rest: object, **more: object) -> object:
+        return nowhere + here if host == "upstream.example" else resolve(host, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+
+    with door(Timeouts(connect_s=2)) as outbound:
+        reply = outbound.call("GET", f"http://upstream.example:{upstream.port}/login", {})
+
+    assert reply.status == 200
+
+
 @pytest.mark.parametrize(
     "script",
     [
