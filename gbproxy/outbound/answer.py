@@ -55,8 +55,12 @@ class Answer(http.client.HTTPResponse):
 
     def _read_framing(self) -> None:
         """See where the body ends as the standard sees it. Raises HTTPException where it cannot be told."""
-        codings = ", ".join(self.headers.get_all("Transfer-Encoding", ())).strip().lower()
-        lengths = {each.strip() for line in self.headers.get_all("Content-Length", ()) for each in line.split(",")}
+        values: dict[str, list[str]] = {"transfer-encoding": [], "content-length": []}
+        for name, value in self.headers.items():
+            if (known := values.get(name.lower())) is not None:
+                known.append(value)
+        codings = ", ".join(values["transfer-encoding"]).strip().lower()
+        lengths = {length.strip() for value in values["content-length"] for length in value.split(",")}
         if codings not in ("", "identity", "chunked"):
             raise http.client.HTTPException("the answer's transfer coding is not known")
         if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):

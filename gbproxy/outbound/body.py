@@ -113,15 +113,25 @@ class _Chunked:
 
     def _take(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         """Take over what there is of the running chunk; its last two bytes are the line end."""
-        before = self._left
-        end = min(position + before, len(data))
-        content_end = max(position, min(end, position + before - 2))
+        left = self._left
+        end = min(position + left, len(data))
+        content_end = min(end, position + left - 2)
         if content_end > position:
             pieces.append(data[position:content_end])
-        self._left = before - (end - position)
-        if data[content_end:end] != _LINE_END[max(0, 2 - before) : max(0, 2 - self._left)]:
+        self._left = left - (end - position)
+        is_ended = (
+            data.startswith(_LINE_END, content_end)
+            if left > 1 and not self._left
+            else self._may_end(data[position:end], left)
+        )
+        if not is_ended:
             raise ProtocolError("a chunk is longer than its size")
         return end
+
+    def _may_end(self, data: bytes, left: int) -> bool:
+        """Whether what has come of a line end, behind a chunk's content, is one; both of its bytes need not come together."""
+        behind = data[max(0, left - 2) :]
+        return behind == _LINE_END[max(0, 2 - left) :][: len(behind)]
 
     def _end(self, behind: bytes) -> None:
         """The last chunk is in: read the trailers, and give the connection back."""

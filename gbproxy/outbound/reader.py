@@ -6,6 +6,7 @@ import io
 import math
 import ssl
 import time
+from functools import cache
 from http.client import HTTPException
 from typing import Any
 
@@ -97,11 +98,16 @@ class AnswerFile(io.RawIOBase):
 
 def reader_of(sock: Any, until: float) -> SocketReader:
     """The cheapest reader for this socket; nobody but gevent's own sockets loads gevent for it."""
-    if any(kind.__module__.startswith("gevent.") for kind in type(sock).__mro__):
+    return _kind_for(type(sock))(sock, until)
+
+
+@cache
+def _kind_for(sock: type) -> type[SocketReader]:
+    if any(kind.__module__.startswith("gevent.") for kind in sock.__mro__):
         from gbproxy.outbound.wire import Wire
 
-        return Wire(sock, until)
-    return SocketReader(sock, until)
+        return Wire
+    return SocketReader
 
 
 def has_buffered(sock: Any) -> bool:
