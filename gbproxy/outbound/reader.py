@@ -98,12 +98,12 @@ class AnswerFile(io.RawIOBase):
 
 def reader_of(sock: Any, until: float) -> SocketReader:
     """The cheapest reader for this socket; nobody but gevent's own sockets loads gevent for it."""
-    return _kind_for(type(sock))(sock, until)
+    return _kind_for(type(sock).__mro__)(sock, until)
 
 
 @cache
-def _kind_for(sock: type) -> type[SocketReader]:
-    if any(kind.__module__.startswith("gevent.") for kind in sock.__mro__):
+def _kind_for(kinds: tuple[type, ...]) -> type[SocketReader]:
+    if any(kind.__module__.startswith("gevent.") for kind in kinds):
         from gbproxy.outbound.wire import Wire
 
         return Wire
