@@ -118,8 +118,8 @@ class Attempts:
     def failed(self, error: GatewayError, *, said: bool = False, continued: bool = False, afresh: bool = True) -> Next:
         """Learn from a failure on the account that is lent, and decide. Raises what the client gets when it is over.
 
-        `said`: content has gone out, or there is no time for more. `continued`: the session was not made by this request. `afresh`: the request may be
-        asked again in a fresh session, as it brings its whole history.
+        `said`: content has gone out, or there is no time for more. `continued`: the session was not made by this request.
+        `afresh`: the request may be asked again in a fresh session, as it brings its whole history.
         """
         if afresh and not said and self._is_cured_by_a_fresh_session(error, continued=continued):
             self._lost_session = True

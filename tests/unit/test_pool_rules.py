@@ -13,8 +13,8 @@ from gbproxy.accounts.rules import OVERLOAD, QUOTA, Then, cooldown_ends, next_mi
 from gbproxy.domain.account import AccountState
 from gbproxy.errors import (
     AccountRestricted,
-    AccountSuspected,
     AccountStalled,
+    AccountSuspected,
     ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
