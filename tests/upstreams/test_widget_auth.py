@@ -289,7 +289,7 @@ def test_a_bug_in_a_refresh_holds_up_nobody() -> None:
 
 def test_who_stops_waiting_leaves_the_refresh_to_the_others() -> None:
     gate = Gate(key_reply())
-    tokens = WidgetAuth(Door(gate), BASE, {}, clock=Clock(NOW), patience_s=0.05)  # type: ignore[arg-type]
+    tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.05)  # type: ignore[arg-type]
 
     with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
         tokens.bearer(ACCOUNT)
@@ -302,7 +302,7 @@ def test_who_stops_waiting_leaves_the_refresh_to_the_others() -> None:
 
 def test_without_another_account_a_refresh_is_waited_for() -> None:
     gate = Gate(key_reply())
-    tokens = WidgetAuth(Door(gate), BASE, {}, clock=Clock(NOW), patience_s=0.01)  # type: ignore[arg-type]
+    tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.01)  # type: ignore[arg-type]
     asked = threading.Event()
 
     def open_late() -> None:
