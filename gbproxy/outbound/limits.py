@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import urllib3
@@ -27,6 +31,18 @@ class Timeouts:
 
 DEFAULT_TIMEOUTS = Timeouts()
 
+_end: ContextVar[float] = ContextVar("gbproxy_calls_end", default=math.inf)
+
+
+@contextmanager
+def calls_end_at(moment: float) -> Iterator[None]:
+    """All calls that are made inside are over then, together, on the monotonic clock."""
+    token = _end.set(min(_end.get(), moment))
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
 
 class Limits(urllib3.Timeout):
     """One call's timeouts, and its deadline on the monotonic clock. urllib3 is told what is left at the moment it asks."""
@@ -35,7 +51,7 @@ class Limits(urllib3.Timeout):
         """`latest`: when whoever makes the call has to be done with everything."""
         super().__init__()
         self.timeouts = timeouts
-        self.until = min(time.monotonic() + timeouts.request_s, latest)
+        self.until = min(time.monotonic() + timeouts.request_s, latest, _end.get())
 
     def clone(self) -> Limits:
         return self

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +28,7 @@ from gbproxy.errors import (
 )
 from gbproxy.observability import trace
 from gbproxy.outbound import Outbound, Reply
-from gbproxy.simulator import Simulator
+from gbproxy.simulator import HoldHeaders, Simulator
 from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth import WidgetAuth, XsrfKey, sign
 from tests.upstreams.business_host import ACCOUNT, BASE, KEY_TEXT, NOW, Clock, Door, Gate, key_reply, reply
@@ -251,8 +253,7 @@ class SharedRefresh:
         waiting = Callers(tokens, self.WAITING).start()
         with self._condition:
             # Asked for the age of the old token, a caller holds the lock under which it takes its place in the queue.
-            # The sign-in has a thread of its own, and asks too.
-            assert self._condition.wait_for(lambda: len(self._asked) == 2 + self.WAITING, 10)
+            assert self._condition.wait_for(lambda: len(self._asked) == 1 + self.WAITING, 10)
         gate.open.set()
         [self.first] = refreshing.join()
         self.others = waiting.join()
@@ -281,51 +282,88 @@ def test_a_failed_refresh_fails_for_all_who_waited(answer: Reply | BaseException
     assert shared.refreshes == 1
 
 
-def test_a_bug_in_a_refresh_holds_up_nobody() -> None:
-    shared = SharedRefresh(bug := RuntimeError("a bug"), key_reply())
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), GeneratorExit(), RuntimeError("a bug")], ids=repr)
+def test_when_the_one_who_refreshes_is_interrupted_another_takes_over(interruption: BaseException) -> None:
+    shared = SharedRefresh(interruption, key_reply())
 
-    assert [shared.first, *shared.others] == [bug] * 6
+    assert shared.first is interruption
+    assert shared.others == [TOKEN] * 5
+    assert shared.refreshes == 2
 
 
-def test_who_stops_waiting_leaves_the_refresh_to_the_others() -> None:
+def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
     gate = Gate(key_reply())
     tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.05)  # type: ignore[arg-type]
+    patient = Callers(tokens, 1).start()
+    assert gate.reached.wait(10)
 
     with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
         tokens.bearer(ACCOUNT)
-    patient = Callers(tokens, 2).start()
     gate.open.set()
 
     assert not caught.value.was_taken
-    assert patient.join() == [TOKEN] * 2
+    assert patient.join() == [TOKEN]
 
 
-def test_without_another_account_a_refresh_is_waited_for() -> None:
+def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
     gate = Gate(key_reply())
     tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.01)  # type: ignore[arg-type]
-    asked = threading.Event()
-
-    def open_late() -> None:
-        asked.wait(10)
-        gate.open.set()
+    patient = Callers(tokens, 1).start()
+    assert gate.reached.wait(10)
 
     def nowhere() -> bool:
-        asked.set()
+        gate.open.set()
         return False
-
-    threading.Thread(target=open_late).start()
 
     with for_a_request(elsewhere=nowhere):
         assert tokens.bearer(ACCOUNT) == TOKEN
+    assert patient.join() == [TOKEN]
+
+
+def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_take_it_over() -> None:
+    with Simulator() as upstream:
+        upstream.script(HoldHeaders(), path="getoxsrf")
+        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.2)
+        account = simulated(upstream)
+
+        with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
+            tokens.bearer(account)
+
+        assert "took longer than 0.2 s" in caught.value.message
+        assert tokens.bearer(account)
+        assert len(upstream.calls("getoxsrf")) == 2
+
+
+def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
+    with Simulator() as upstream:
+        upstream.script(HoldHeaders(), path="getoxsrf", times=math.inf)
+        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        account = simulated(upstream)
+        started = time.monotonic()
+
+        def ask() -> str:
+            with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
+                tokens.bearer(account)
+            return "elsewhere"
+
+        with ThreadPoolExecutor(4) as threads:
+            went = [asking.result() for asking in [threads.submit(ask) for _ in range(4)]]
+
+    assert went == ["elsewhere"] * 4
+    assert time.monotonic() - started < 1.9  # all together, not one after the other
 
 
 def test_nobody_waits_for_a_refresh_beyond_the_end_of_its_request() -> None:
     gate = Gate(key_reply())
     tokens = auth(Door(gate))
+    patient = Callers(tokens, 1).start()
+    assert gate.reached.wait(10)
 
     with for_a_request(left_s=0.05), pytest.raises(UpstreamTimeout):
         tokens.bearer(ACCOUNT)
     gate.open.set()
+
+    assert patient.join() == [TOKEN]
 
 
 def test_after_a_failed_refresh_the_next_caller_tries_again() -> None:

@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import CredentialRefused, UpstreamError
+from gbproxy.errors import AccountStalled, CredentialRefused, UpstreamError, UpstreamTimeout
 from gbproxy.observability import trace
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.observability.waiting import result_in_time
-from gbproxy.outbound import Outbound
+from gbproxy.outbound import Outbound, calls_end_at
 from gbproxy.storage.renewals import RenewedCookies, StoredToken
 from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth.ages import Ages, Token
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 TOKEN_USE_S = 240
 _LAST_USE_S = 290  # while a new one is being made, or cannot be had
 _SIGN_IN_S = 30.0  # with all its calls
+_WHAT = "the account's sign-in"
 
 
 class WidgetAuth:
@@ -75,6 +76,7 @@ class WidgetAuth:
 
         Raises CredentialRefused, UpstreamTimeout or UpstreamError; AccountStalled when another account may serve the request.
         """
+        patient_until = time.monotonic() + self._patience_s
         while True:
             with self._lock:
                 token = self._tokens.get(account)
@@ -82,12 +84,15 @@ class WidgetAuth:
                 if token is not None and token.born_at >= after and token.age_s(self._monotonic()) < usable_s:
                     return token
                 refreshing, mine = self._join(account, after)
-            if mine:
-                self._begin(account, refreshing, TOKEN_USE_S, after)
             try:
-                token = self._awaited(refreshing.recorded if mine else refreshing.token)
+                if mine:
+                    token = self._refresh(account, refreshing, TOKEN_USE_S, after, patient_until)
+                else:
+                    token = self._awaited(refreshing.future, patient_until)
                 if token.born_at >= after:
                     return token
+            except _Abandoned:
+                continue
             except UpstreamError as error:
                 old = self._tokens.get(account)
                 if isinstance(error, CredentialRefused) or old is None or old.born_at < after:
@@ -107,8 +112,12 @@ class WidgetAuth:
                 return False
             refreshing, mine = self._join(account)
         if mine:
-            self._begin(account, refreshing, older_than_s)
-        refreshing.recorded.result()
+            self._refresh(account, refreshing, older_than_s)
+            return True
+        try:
+            refreshing.future.result()
+        except _Abandoned:
+            return False
         return True
 
     def take_over(
@@ -159,32 +168,26 @@ class WidgetAuth:
         mine = self._refreshing[account] = _Refreshing(self._monotonic())
         return mine, True
 
-    def _begin(self, account: Account, refreshing: _Refreshing, max_age_s: float, after: float = -math.inf) -> None:
-        """Get a token for all who wait for it, by nobody's greenlet: whoever stops waiting interrupts nothing."""
-        asking = trace.current()
-
-        def work() -> None:
-            own = trace.begin(asking.request_id, asking.context)  # it may outlast the request
-            own.until = time.monotonic() + _SIGN_IN_S
-            try:
-                token = self._refresh(account, refreshing, max_age_s, after)
-            except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
-                self._settle(account, refreshing, error=error)
-            else:
-                refreshing.recorded.set_result(token)
-
-        try:
-            threading.Thread(target=work, name="sign-in", daemon=True).start()
-        except RuntimeError as error:  # there are too many threads
-            self._settle(account, refreshing, error=error)
-
-    def _refresh(self, account: Account, refreshing: _Refreshing, max_age_s: float, after: float) -> Token:
+    def _refresh(
+        self,
+        account: Account,
+        refreshing: _Refreshing,
+        max_age_s: float,
+        after: float = -math.inf,
+        patient_until: float = math.inf,
+    ) -> Token:
+        """Get a token for all who wait for it; who was interrupted leaves the work to one of them."""
         try:
             token = self._recorded(account, max_age_s, after)
             is_ours = token is None
-            token = token or self._signed(account)
+            token = token or self._signed_in_time(account, patient_until)
         except UpstreamError as error:
             self._meter.token_refreshed(error.code)
+            has_left = isinstance(error, AccountStalled) or trace.current().is_over()  # others may have more time
+            self._settle(account, refreshing, error=_Abandoned() if has_left else error)
+            raise
+        except BaseException:
+            self._settle(account, refreshing, error=_Abandoned())
             raise
         self._settle(account, refreshing, token=token)
         if is_ours:
@@ -192,15 +195,15 @@ class WidgetAuth:
             self._records.keep_token(account.seat, stored)
         return token
 
-    def _awaited(self, token: Future[Token]) -> Token:
+    def _awaited(self, token: Future[Token], patient_until: float) -> Token:
         trace.current().wait_begins()
         try:
-            return result_in_time(token, "the account's sign-in", self._patience_s)
+            return result_in_time(token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic())
         finally:
             trace.current().wait_ends()
 
     def _settle(
-        self, account: Account, settled: _Refreshing, *, token: Token | None = None, error: BaseException | None = None
+        self, account: Account, settled: _Refreshing, *, token: Token | None = None, error: Exception | None = None
     ) -> None:
         now = self._monotonic()
         with self._lock:
@@ -213,11 +216,9 @@ class WidgetAuth:
             if self._refreshing.get(account) is settled:
                 del self._refreshing[account]
         if token is not None:
-            settled.token.set_result(token)
-            return
-        for waited_for in (settled.token, settled.recorded):
-            if not waited_for.done():
-                waited_for.set_exception(error)
+            settled.future.set_result(token)
+        else:
+            settled.future.set_exception(error)
 
     def _recorded(self, account: Account, max_age_s: float, after: float) -> Token | None:
         """A token younger than that, which another worker has made, or this one before it was started again."""
@@ -231,6 +232,18 @@ class WidgetAuth:
             return None
         token = self._ages.token(stored)
         return token if token is not None and token.age_s(self._monotonic()) < TOKEN_USE_S else None
+
+    def _signed_in_time(self, account: Account, patient_until: float) -> Token:
+        """As `_signed`, with all its calls. Raises AccountStalled too."""
+        measured = trace.current()
+        is_patient = not measured.has_elsewhere()
+        try:
+            with calls_end_at(time.monotonic() + _SIGN_IN_S if is_patient else patient_until):
+                return self._signed(account)
+        except UpstreamTimeout as error:
+            if is_patient or time.monotonic() < patient_until or measured.is_over():
+                raise
+            raise AccountStalled(f"{_WHAT} took longer than {self._patience_s:g} s") from error
 
     def _signed(self, account: Account) -> Token:
         """Sign in, and sign a token by the upstream's clock: a host whose clock is off gets valid ones too."""
@@ -257,11 +270,11 @@ class WidgetAuth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Refreshing:
-    """A sign-in on its way; `begun_at` is on the monotonic clock.
-
-    Whoever has begun it waits until its token is `recorded`, too: then other workers find it.
-    """
+    """A sign-in on its way; `begun_at` is on the monotonic clock."""
 
     begun_at: float
-    token: Future[Token] = field(default_factory=Future)
-    recorded: Future[Token] = field(default_factory=Future)
+    future: Future[Token] = field(default_factory=Future)
+
+
+class _Abandoned(Exception):
+    """Whoever refreshed for all was interrupted."""
