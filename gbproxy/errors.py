@@ -29,6 +29,7 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
     - UpstreamTimeout            504  upstream_timeout
       . UpstreamUnreachable      504  upstream_timeout        no connection in time
       . UpstreamGaveUp           504  upstream_timeout        by its own word: one of its own limits
+      . AccountStalled           504  upstream_timeout        signing in or opening a session; others may not
     - UpstreamUnclear            502  upstream_error          no answer, and no word whose fault it is: FAILED, empty
     - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
     - QuotaExhausted             429  insufficient_quota      this account's quota
@@ -172,6 +173,10 @@ class UpstreamUnreachable(UpstreamTimeout):
 
 class UpstreamGaveUp(UpstreamTimeout):
     retryable = True
+
+
+class AccountStalled(UpstreamTimeout):
+    pass
 
 
 class UpstreamUnclear(UpstreamError):

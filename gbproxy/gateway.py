@@ -24,10 +24,13 @@ from gbproxy.errors import (
     ContextLengthExceeded,
     ConversationNotFound,
     GatewayError,
+    NoAccountAvailable,
+    Overloaded,
     RequestRefused,
     SessionDenied,
     SessionGone,
     UpstreamError,
+    UpstreamTimeout,
 )
 from gbproxy.observability import trace
 from gbproxy.observability.trace import Phase
@@ -87,11 +90,15 @@ class Gateway:
         show_thoughts: bool = False,
         prompt_max_chars: int = 400_000,
         max_attempts: int = 3,
+        request_timeout_s: float = 1800,
         suspect: Callable[[Account], object] = lambda account: None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`suspect` has an account looked at that a question was refused on, and does not wait for it."""
+        """`request_timeout_s` bounds one request over all its waits and tries.
+
+        `suspect` has an account looked at that a question was refused on, and does not wait for it.
+        """
         self._catalogue = catalogue
         self._pool = pool
         self._upstream = upstream
@@ -102,6 +109,7 @@ class Gateway:
         self._prompt_max_chars = prompt_max_chars
         self._max_attempts = max_attempts
         self._suspect = suspect
+        self._request_timeout_s = request_timeout_s
         self._pause = pause
         self._successors = Successors(clock)
 
@@ -110,6 +118,8 @@ class Gateway:
 
         Whoever takes `Done` and asks for no more has not delivered it: then the conversation does not go on from this answer.
         """
+        measured = trace.current()
+        measured.until = time.monotonic() + self._request_timeout_s
         ask = self._read(chat)
         self._ahead.note_use()
         use = self._limits.begin(
@@ -117,7 +127,7 @@ class Gateway:
         )
         try:
             with self._begin(chat, ask.model) as turn:
-                trace.current().conversation = turn.conversation
+                measured.conversation = turn.conversation
                 if not turn.continues:
                     self._check_length(ask.prompt_chars)
                 attempts = self._attempts(ask.model, chat.principal)
@@ -130,6 +140,10 @@ class Gateway:
                             after = yield from self._attempt(ask, turn, attempts, account, use)
                     if after is None:
                         return
+        except (UpstreamError, NoAccountAvailable, Overloaded) as error:
+            if measured.is_over():
+                raise UpstreamTimeout(f"the answer took longer than {self._request_timeout_s:g} s") from error
+            raise
         finally:
             use.end(ask.tokens())
             _note_end(ask)
@@ -150,6 +164,7 @@ class Gateway:
         measured = trace.current()
         measured.attempts += 1
         measured.phase = Phase.CONNECTING
+        measured.has_elsewhere = attempts.may_go_elsewhere if turn.may_start_afresh else lambda: False
         ask.shaper = shaper = Shaper(ask.shows_thoughts)
         model, made_now, said = attempts.model, False, False
         try:
@@ -284,7 +299,8 @@ class _Ask:
 def _after(error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, continued: bool) -> Next:
     """How it goes on after a failure. Raises what the client is to see when it does not."""
     try:
-        after = attempts.failed(error, said=said, continued=continued, afresh=turn.may_start_afresh)
+        is_last = said or trace.current().is_over()
+        after = attempts.failed(error, said=is_last, continued=continued, afresh=turn.may_start_afresh)
     except GatewayError:
         if turn.may_start_afresh or said:
             raise

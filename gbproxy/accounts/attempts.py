@@ -118,8 +118,8 @@ class Attempts:
     def failed(self, error: GatewayError, *, said: bool = False, continued: bool = False, afresh: bool = True) -> Next:
         """Learn from a failure on the account that is lent, and decide. Raises what the client gets when it is over.
 
-        `said`: content has gone out. `continued`: the session was not made by this request. `afresh`: the request may be
-        asked again in a fresh session, as it brings its whole history.
+        `said`: content has gone out, or there is no time for more. `continued`: the session was not made by this request.
+        `afresh`: the request may be asked again in a fresh session, as it brings its whole history.
         """
         if afresh and not said and self._is_cured_by_a_fresh_session(error, continued=continued):
             self._lost_session = True
@@ -170,13 +170,14 @@ class Attempts:
         self._met.append(_bare(error))
         if rule.once_more:
             self._may_ask_again = account.seat
-            if not self._asked_again and not self._may_go_elsewhere():
+            if not self._asked_again and not self.may_go_elsewhere():
                 self._asked_again = True
                 self.pause(self.uniform(*_RETRY_S))
                 return Next.SAME
         return Next.OTHER
 
-    def _may_go_elsewhere(self) -> bool:
+    def may_go_elsewhere(self) -> bool:
+        """Whether some account beside those that were tried may still be asked."""
         return len(self._tried) < self.limit and self.pool.may_ask(self.asked.quota, excluded=self._tried)
 
     def _verdict(self) -> GatewayError:

@@ -15,6 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from gbproxy.errors import (
+    AccountStalled,
     AccountSuspected,
     AnswerTooLarge,
     BadRequest,
@@ -65,6 +66,7 @@ class Cooldown:
 
 
 OVERLOAD = Cooldown("overload", least_s=5, most_s=15, factor=1, longest_s=3600, has_trial=False)
+STALL = Cooldown("overload", least_s=15, most_s=30, factor=2, longest_s=300, has_trial=True)
 QUOTA = Cooldown("quota", least_s=60, most_s=60, factor=4, longest_s=math.inf, has_trial=True)
 
 
@@ -94,6 +96,7 @@ RULES: Mapping[type[GatewayError], Rule] = {
     UpstreamBroken: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamProtocolError: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamTimeout: Rule(Then.ELSEWHERE),
+    AccountStalled: Rule(Then.ELSEWHERE, cooldown=STALL),  # it is known that another may serve
     UpstreamUnreachable: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamGaveUp: Rule(Then.ELSEWHERE, once_more=True),
     SessionGone: Rule(Then.UNCLEAR),  # in a session made a moment ago

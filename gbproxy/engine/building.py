@@ -101,6 +101,7 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         prompt_max_chars=settings.prompt_max_chars,
         max_attempts=settings.max_attempts,
         suspect=looks.look,
+        request_timeout_s=settings.request_timeout_s,
     )
     return Engine(
         settings=settings,

@@ -15,7 +15,7 @@ import requests.adapters
 from requests.cookies import RequestsCookieJar
 from urllib3.connection import HTTPConnection
 
-from gbproxy.outbound.warming import POOLS, SOCKS_POOLS
+from gbproxy.outbound.connections import POOLS, SOCKS_POOLS
 from gbproxy.settings.proxy_address import ProxyAddress
 
 # Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of them.

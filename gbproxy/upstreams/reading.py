@@ -13,7 +13,7 @@ from gbproxy.upstreams.jsonstream import ArrayReader
 from gbproxy.upstreams.objects import ObjectReader
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of text
-_END_S = 2.0  # an answer that is whole waits no longer for what may follow it
+_END_S = 2.0  # an answer that is whole waits no longer for all that may follow it
 _AT_ONCE = 256  # elements between two turns of the others: of the smallest, what 3 ms are enough for
 
 # For an answer to arrive: text is a small part of what its elements say, and files come beside it.
@@ -30,7 +30,7 @@ class Body(Protocol):
 
     def read(self) -> bytes: ...
     def give_way(self) -> None: ...
-    def limit_silence(self, seconds: float) -> None: ...
+    def limit_rest(self, seconds: float) -> None: ...
     def finish(self) -> None: ...
 
 
@@ -87,7 +87,7 @@ class AnswerReading:
         if self._bytes_left < 0 or self._reader.seen + assist.replies > self._max_elements:
             raise AnswerTooLarge("the upstream sent far more than an answer that MAX_ANSWER_MB allows can need")
         if assist.complete and not was_complete:
-            self._reply.limit_silence(_END_S)
+            self._reply.limit_rest(_END_S)
         return not self._reader.complete
 
     def _add_end(self, events: list[ChatEvent], *, is_closed: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
@@ -170,6 +171,7 @@ class House:
         concurrency: int = 8,
         rows: SessionRows | None = None,
         model_interval_s: float = 0.0,
+        request_timeout_s: float = 1800.0,
     ) -> None:
         self.upstream = upstream
         self.clock = Clock()
@@ -197,6 +199,7 @@ class House:
             show_thoughts=show_thoughts,
             prompt_max_chars=prompt_max_chars,
             max_attempts=max_attempts,
+            request_timeout_s=request_timeout_s,
             clock=self.clock,
             pause=self.pauses.append,
         )
@@ -1858,3 +1861,92 @@ def test_what_others_have_learnt_of_a_successor_opens_it_to_nobody() -> None:
     list(house.gateway.stream(ChatRequest((_message("Hi"),), RETIRED, principal=principal)))
 
     assert house.upstream.models == [RETIRED, SUCCESSOR, RETIRED]
+
+
+# The time that one request may take
+
+
+def over() -> None:
+    """Let all of the time be over at this moment."""
+    trace.current().until = time.monotonic()
+
+
+def test_a_request_has_its_deadline_from_its_beginning() -> None:
+    house = House(Upstream(HELLO), request_timeout_s=60)
+    left_s: list[float] = []
+    house.upstream.on_ask = lambda: left_s.append(trace.current().until - time.monotonic())
+
+    house.answer("Hi")
+
+    assert 0 < left_s[0] <= 60
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UpstreamTimeout("silent"), UpstreamBroken("reset"), SessionGone("gone"), QuotaExhausted("empty")],
+    ids=repr,
+)
+def test_when_the_time_is_over_nothing_more_is_tried_and_that_is_told(error: GatewayError) -> None:
+    house = House(Upstream((error,), HELLO), ONE, TWO, request_timeout_s=60)
+    house.upstream.on_ask = over
+
+    told, said = house.failure("Hi")
+
+    assert (type(told), told.message, said) == (UpstreamTimeout, "the answer took longer than 60 s", [])
+    assert (house.upstream.accounts, house.pauses) == (["one"], [])
+
+
+def test_when_the_time_is_over_in_a_stream_its_error_says_so() -> None:
+    house = House(Upstream((TextDelta("Half"), UpstreamTimeout("silent"))), request_timeout_s=60)
+    house.upstream.on_ask = over
+
+    told, said = house.failure("Hi")
+
+    assert told.message == "the answer took longer than 60 s"
+    assert said[-1] == TextDelta("Half")
+
+
+def test_the_request_s_own_fault_is_told_also_when_the_time_is_over() -> None:
+    house = House(Upstream((ContextLengthExceeded("long"),)), request_timeout_s=60)
+    house.upstream.on_ask = over
+
+    told, _ = house.failure("Hi")
+
+    assert type(told) is ContextLengthExceeded
+
+
+def test_nobody_waits_in_line_beyond_the_end_of_the_request() -> None:
+    house = House(Upstream(HELLO), concurrency=1, request_timeout_s=0.02)
+
+    with house.pool.lease():
+        told, _ = house.failure("Hi")
+
+    assert (type(told), told.message) == (UpstreamTimeout, "the answer took longer than 0.02 s")
+
+
+def test_a_conversation_of_which_the_upstream_took_nothing_goes_on_after_the_time_was_over() -> None:
+    untaken = UpstreamTimeout("the sign-in took longer")
+    untaken.was_taken = False
+    house = House(Upstream(HELLO, (untaken,), HELLO))
+    conversation = house.begun("Hi")
+    house.upstream.on_ask = over
+    house.failure("More", caller=KEY, conversation=conversation)
+    house.upstream.on_ask = lambda: None
+
+    house.answer("More", caller=KEY, conversation=conversation)
+
+    assert len(set(house.upstream.sessions)) == 1
+
+
+def test_only_a_request_that_another_account_may_serve_has_somewhere_to_go() -> None:
+    house = House(Upstream(HELLO), ONE, TWO)
+    has_elsewhere: list[bool] = []
+    house.upstream.on_ask = lambda: has_elsewhere.append(trace.current().has_elsewhere())
+
+    house.answer("Hi")
+    conversation = house.begun("Hi")
+    house.answer("More", caller=KEY, conversation=conversation)
+    house.pool.disable("two")
+    house.answer("Hi")
+
+    assert has_elsewhere == [True, True, False, False]
