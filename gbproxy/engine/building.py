@@ -57,7 +57,11 @@ class Engine:
 
 
 def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE) -> Engine:
-    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead for each account in use."""
+    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead for each account in use.
+
+    None are where a session comes to be with its first question: there is nothing to save then.
+    """
+    stock_size = stock_size if settings.upstream_session == "create" else 0
     catalogue = Catalogue(settings.default_model, settings.models)
     meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
     storage = Storage.of(settings, meter)

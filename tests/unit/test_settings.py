@@ -704,6 +704,31 @@ def test_a_certificate_bundle_that_is_neither_file_nor_directory_is_refused(tmp_
         assert problem_of({"CA_BUNDLE": path}).startswith("CA_BUNDLE: ")
 
 
+def test_further_fields_of_the_body_are_read_as_they_are_written() -> None:
+    body = load({"UPSTREAM_BODY": '{"a": {"b": [1, null, "ü"]}, "configId": "x"}'}).upstream_body
+
+    assert body == {"a": {"b": [1, None, "ü"]}, "configId": "x"}
+
+
+@pytest.mark.parametrize(
+    "value", ["[1]", '"hunter2"', '{"hunter2": NaN}', '{"a": Infinity}', '{"hunter2": "\\ud800"}', "{hunter2}"]
+)
+def test_a_body_that_could_not_be_sent_is_refused_and_not_shown(value: str) -> None:
+    problem = problem_of({"UPSTREAM_BODY": value})
+
+    assert problem.startswith("UPSTREAM_BODY: ")
+    assert "hunter2" not in problem
+
+
+def test_further_fields_of_the_body_are_not_shown_with_the_settings() -> None:
+    assert "hunter2" not in repr(load({"UPSTREAM_BODY": '{"additionalParams": {"token": "hunter2"}}'}))
+
+
+def test_how_a_session_comes_to_be_is_one_of_three() -> None:
+    assert load({"UPSTREAM_SESSION": "Dash"}).upstream_session == "dash"
+    assert problem_of({"UPSTREAM_SESSION": "new"}).startswith("UPSTREAM_SESSION: ")
+
+
 @pytest.mark.parametrize("value", ["Mars/Olympus", "../etc/passwd", "/UTC", "Europe/", "America", "a b"])
 def test_an_unknown_time_zone_is_refused(value: str) -> None:
     assert problem_of({"TIME_ZONE": value}).startswith("TIME_ZONE: must be a time zone's name")
