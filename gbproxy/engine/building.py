@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gbproxy.accounts import AccountView, Pool, Roster
+from gbproxy.accounts.given import account_of
 from gbproxy.callers import KeyRegister, Keyring
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
@@ -141,17 +142,7 @@ def _meter(
 
 
 def _accounts(settings: Settings) -> list[Account]:
-    return [
-        Account(
-            id=account.name,
-            name=account.name,
-            csesidx=account.csesidx,
-            config_id=account.config_id,
-            secure_c_ses=account.secure_c_ses.get_secret_value(),
-            host_c_oses=account.host_c_oses.get_secret_value() if account.host_c_oses else None,
-        )
-        for account in settings.accounts
-    ]
+    return [account_of(account, account.name) for account in settings.accounts]
 
 
 def _limiter(settings: Settings, meter: Meter) -> Limiter:

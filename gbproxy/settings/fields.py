@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     accounts: tuple[AccountSettings, ...] = Field(
         (),
         description="several accounts: a JSON array of "
-        '`{"name", "secure_c_ses", "host_c_oses", "csesidx", "config_id"}`; `team_id` is read as `config_id`, '
-        "unknown fields are ignored",
+        '`{"name", "secure_c_ses", "host_c_oses", "csesidx", "config_id"}` and, optional, `edition`, `location`, '
+        "`cookies`, `server_token`, `user_agent`; `team_id` is read as `config_id`, unknown fields are ignored",
     )
     database_url: Annotated[SecretStr, reads(rules.database_url)] | None = Field(
         None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
