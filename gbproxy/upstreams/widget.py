@@ -162,7 +162,7 @@ class Widget:
                     answer = AnswerReading(reply, self._settings.status_lines, self._settings.max_answer_bytes)
                     try:
                         while (events := answer.read()) is not None:
-                            if not is_named and answer.session:
+                            if not is_named and _SESSION_NAME.fullmatch(answer.session):
                                 is_named = True
                                 yield SessionNamed(answer.session)
                             for event in events:
