@@ -15,7 +15,7 @@ from gbproxy.domain import prompt as prompts
 from gbproxy.domain import usage
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
-from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, Started
+from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, SessionNamed, Started
 from gbproxy.domain.models import Catalogue, Model, no_such
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
@@ -172,6 +172,9 @@ class Gateway:
             session, made_now = self._session(turn, account)
             with closing(self._upstream.stream(prompt, model, account, session.name)) as events:
                 for event in events:
+                    if isinstance(event, SessionNamed):
+                        turn.name(event.name)
+                        continue
                     shown = shaper.shape(event)
                     if not said:
                         # Until there is something to show, a failure is still a plain error, and may be got over.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gbproxy.accounts import AccountView, Pool, Roster
+from gbproxy.accounts.given import account_of
 from gbproxy.callers import KeyRegister, Keyring
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
@@ -57,7 +58,11 @@ class Engine:
 
 
 def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE) -> Engine:
-    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead for each account in use."""
+    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead for each account in use.
+
+    None are where a session comes to be with its first question: there is nothing to save then.
+    """
+    stock_size = stock_size if settings.upstream_session == "create" else 0
     catalogue = Catalogue(settings.default_model, settings.models)
     meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
     storage = Storage.of(settings, meter)
@@ -138,17 +143,7 @@ def _meter(
 
 
 def _accounts(settings: Settings) -> list[Account]:
-    return [
-        Account(
-            id=account.name,
-            name=account.name,
-            csesidx=account.csesidx,
-            config_id=account.config_id,
-            secure_c_ses=account.secure_c_ses.get_secret_value(),
-            host_c_oses=account.host_c_oses.get_secret_value() if account.host_c_oses else None,
-        )
-        for account in settings.accounts
-    ]
+    return [account_of(account, account.name) for account in settings.accounts]
 
 
 def _limiter(settings: Settings, meter: Meter) -> Limiter:

@@ -15,6 +15,8 @@ _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,16384}")  # RFC 6265, cookie-o
 # What cleaned captures and examples hold in place of a value.
 _NO_COOKIE = re.compile(r"redacted|removed|\*{3}|^(?:your[_-]\w{3}|<[\w-]{3,}>$|\$?\{+\w{3,}\}+$)", re.IGNORECASE)
 _COOKIE_NAMES = ("__Secure-C_SES", "__Host-C_OSES")
+_COOKIE_PAIR = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}=[!-:<-~]*")
+_MOST_COOKIES_CHARS = 16_384
 _AROUND_COOKIE = " \t\r\n;\"'"
 
 _WHERE = "the page's address, https://business.gemini.google/home/cid/<config id>?csesidx=<digits>"
@@ -51,6 +53,36 @@ def csesidx(text: str) -> str:
     if not re.fullmatch(r"[0-9]{1,64}", digits):
         raise ValueError("must be decimal digits")
     return digits
+
+
+def further_cookies(text: str) -> str:
+    """A Cookie header's `name=value; …`, also with its name in front, without the two cookies that have fields of their own."""
+    bare = re.sub(r"^\s*cookie\s*:", "", text, flags=re.IGNORECASE).strip(_AROUND_COOKIE)
+    pairs = [pair.strip() for pair in bare.split(";") if pair.strip()]
+    if not all(map(_COOKIE_PAIR.fullmatch, pairs)) or len(bare) > _MOST_COOKIES_CHARS:
+        raise ValueError("must look like a Cookie header: name=value; name=value")
+    own = {name.casefold() for name in _COOKIE_NAMES}
+    further = [pair for pair in pairs if pair.partition("=")[0].casefold() not in own]
+    if not further:
+        raise ValueError(f"has no cookie beside {' and '.join(_COOKIE_NAMES)}, which are given apart: leave it out")
+    return "; ".join(further)
+
+
+def server_token(text: str) -> str:
+    """The value of the header x-server-token, also with its name in front."""
+    return _header_of_browser(text, "x-server-token", r"[!-~]{1,1024}", "printable ASCII without spaces")
+
+
+def user_agent(text: str) -> str:
+    """The value of the header user-agent, also with its name in front."""
+    return _header_of_browser(text, "user-agent", r"[ -~]{1,1024}", "printable ASCII")
+
+
+def _header_of_browser(text: str, name: str, pattern: str, allowed: str) -> str:
+    value = re.sub(rf"^\s*{name}\s*:", "", text, flags=re.IGNORECASE).strip()
+    if not re.fullmatch(pattern, value):
+        raise ValueError(f"must be the value of the header {name}, {allowed}")
+    return value
 
 
 def cookie(text: str, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     accounts: tuple[AccountSettings, ...] = Field(
         (),
         description="several accounts: a JSON array of "
-        '`{"name", "secure_c_ses", "host_c_oses", "csesidx", "config_id"}`; `team_id` is read as `config_id`, '
-        "unknown fields are ignored",
+        '`{"name", "secure_c_ses", "host_c_oses", "csesidx", "config_id"}` and, optional, `edition`, `location`, '
+        "`cookies`, `server_token`, `user_agent`; `team_id` is read as `config_id`, unknown fields are ignored",
     )
     database_url: Annotated[SecretStr, reads(rules.database_url)] | None = Field(
         None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
@@ -105,6 +105,14 @@ class Settings(BaseSettings):
     )
     upstream_headers: Annotated[dict[str, SecretStr], reads(rules.headers)] = Field(
         {}, description="a JSON object of further request headers for the upstream"
+    )
+    upstream_body: Annotated[dict[str, Any], reads(rules.json_object)] = Field(
+        {}, description="a JSON object that is merged into the body of each call", repr=False
+    )
+    upstream_session: Annotated[Literal["create", "dash", "own"], ANY_CASE] = Field(
+        "create",
+        description="how a session comes to be: `create`, by a call of its own; `dash` and `own`, with its first question, "
+        "named by the upstream or by us",
     )
     upstream_stream: Annotated[Literal["json", "sse"], ANY_CASE] = Field(
         "json", description="`json` (array framing) or `sse` (adds `alt=sse`)"

@@ -47,6 +47,18 @@ def json_value(text: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
     return value
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object that can be sent on: no NaN, and text that is text."""
+    value: dict[str, Any] = json_value(text, dict)
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError(
+            "must be a JSON object without NaN, infinity, halves of characters or endless nesting"
+        ) from None
+    return value
+
+
 def comma_separated(text: str) -> tuple[str, ...]:
     """The items in their order, without blanks and repetitions."""
     if re.fullmatch(r"\[.*\]|\{(?!\{).*\}", text.strip(), re.DOTALL):

@@ -14,7 +14,7 @@ MAX_FILE_BYTES = 1024 * 1024
 
 SECRETS = frozenset({
     "API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY", "SECURE_C_SES", "HOST_C_OSES", "ACCOUNTS", "DATABASE_URL",
-    "REDIS_URL", "PROXY", "UPSTREAM_HEADERS", "METRICS_KEY",
+    "REDIS_URL", "PROXY", "UPSTREAM_BODY", "UPSTREAM_HEADERS", "METRICS_KEY",
 })  # fmt: skip
 # Variables that may also be given as a path, NAME_FILE: every secret, and what stands beside the cookies.
 IN_FILES = SECRETS | {"CSESIDX", "CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID"}

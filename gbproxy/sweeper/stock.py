@@ -110,7 +110,7 @@ class Stock:
             raise
 
     def _inherit(self, account: Account, opened: Future[str]) -> None:
-        if opened.exception() is None:
+        if opened.exception() is None and opened.result():  # a session without a name was not made yet
             with self._lock:
                 shelf = self._shelves.setdefault(account, _Shelf())
                 shelf.making += 1

@@ -50,6 +50,7 @@ class AssistReader:
         self._tokens_only = False
         self._state: str | None = None
         self._refused = False
+        self.session = ""  # as the upstream calls it, once it has told
 
     @property
     def complete(self) -> bool:
@@ -67,6 +68,7 @@ class AssistReader:
             self._tokens_only = self._tokens_only or "uToken" in element
             return []
         self._responses += 1
+        self.session = as_text(as_mapping(response.get("sessionInfo")).get("session")) or self.session
         return [] if self.complete else self._answer(as_mapping(response.get("answer")))
 
     def finish(self, *, closed: bool) -> list[ChatEvent]:

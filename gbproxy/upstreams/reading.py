@@ -46,6 +46,11 @@ class AnswerReading:
         self._failure: GatewayError | None = None
         self.ended = False  # the events that `read` returned last were the last ones
 
+    @property
+    def session(self) -> str:
+        """The session's name, or "" as long as the upstream has not told it; the last one told counts."""
+        return self._assist.session
+
     def read(self) -> list[ChatEvent] | None:
         """Wait for bytes and return the events that they complete, perhaps none; None behind the last.
 

@@ -10,11 +10,11 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.events import FLUSH, ChatStream
+from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
     AccountSuspected,
@@ -35,11 +35,12 @@ from gbproxy.observability import trace
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
-from gbproxy.upstreams import failures
+from gbproxy.upstreams import failures, session_names
 from gbproxy.upstreams.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.fields import as_mapping, as_text
 from gbproxy.upstreams.objects import decode_body
 from gbproxy.upstreams.reading import MAX_ANSWER_BYTES, AnswerReading
+from gbproxy.upstreams.session_names import UNNAMED, SessionForm
 from gbproxy.upstreams.tokens import Tokens, VainRenewals
 from gbproxy.upstreams.widget_auth import WidgetAuth
 
@@ -64,6 +65,8 @@ class WidgetSettings:
     """What every question says beside its text, and how its answer is read."""
 
     framing: Literal["json", "sse"] = "json"
+    session: SessionForm = "create"
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)  # further fields of each call's
     language_code: str = "en-US"
     time_zone: str = "UTC"
     status_lines: frozenset[str] = frozenset()
@@ -91,6 +94,15 @@ class Widget:
         self._in_vain = VainRenewals(monotonic)
 
     def open_session(self, account: Account) -> str:
+        match self._settings.session:
+            case "dash":
+                return UNNAMED
+            case "own":
+                return session_names.own()
+            case "create":
+                return self._create_session(account)
+
+    def _create_session(self, account: Account) -> str:
         request = {"createSessionRequest": {"session": {"name": "", "displayName": ""}}}
         try:
             answer = self._call(account, "widgetCreateSession", request)
@@ -123,15 +135,17 @@ class Widget:
         except (SessionGone, UpstreamProtocolError):  # the body of a 200 has no meaning here, so it may be anything
             return
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+    def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
         """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said.
 
         Raises AccountSuspected where the refusal may be the account's fault or the question's; what the sign-in says is proof.
         """
-        body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
+        request = self._assist_request(prompt, model, session_names.sent_as(session))
+        body = self._body(account, {"streamAssistRequest": request})
         endpoints = self._endpoints.of(account)
         url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
         tokens, asked = Tokens(self._auth, account), 0
+        is_named = session != UNNAMED
         while True:
             bearer = _not_taken(tokens.next)
             said = False
@@ -144,14 +158,22 @@ class Widget:
                     if reply.status != 200:
                         error = failures.from_reply(reply.status, reply.headers, reply.read_body())
                         error.was_taken = reply.status not in _NOT_TAKEN
-                        raise error
+                        raise session_names.blamed(error, session, self._settings.session)
                     answer = AnswerReading(reply, self._settings.status_lines, self._settings.max_answer_bytes)
-                    while (events := answer.read()) is not None:
-                        for event in events:
-                            said = True
-                            yield event
-                        if not answer.ended:
-                            yield FLUSH
+                    try:
+                        while (events := answer.read()) is not None:
+                            if not is_named and _SESSION_NAME.fullmatch(answer.session):
+                                is_named = True
+                                yield SessionNamed(answer.session)
+                            for event in events:
+                                said = True
+                                yield event
+                            if not answer.ended:
+                                yield FLUSH
+                    finally:
+                        if not is_named:  # nobody can delete it
+                            reason = "the upstream did not tell its name"
+                            log.warning("session.left", extra={"account": account.id, "reason": reason})
                 return
             except TokenRefused as error:
                 trace.current().phase = Phase.CONNECTING  # signing in again
@@ -208,6 +230,8 @@ class Widget:
 
     def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
         envelope = {"configId": account.config_id, "additionalParams": {"token": "-"}, **request}
+        if self._settings.body:
+            envelope = _merged(envelope, _meant_for(request, self._settings.body))
         return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -224,6 +248,20 @@ def _not_taken(sign_in: Callable[[], str]) -> str:
     except GatewayError as error:
         error.was_taken = False
         raise
+
+
+def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The further fields of one call's body: what stands under a call's own name, `streamAssistRequest`, is for that alone."""
+    return {name: value for name, value in further.items() if name in request or not name.endswith("Request")}
+
+
+def _merged(body: Mapping[str, object], further: Mapping[str, object]) -> dict[str, object]:
+    """Objects are merged, however deep; any other value replaces what stands there."""
+    merged = dict(body)
+    for name, value in further.items():
+        known = merged.get(name)
+        merged[name] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:

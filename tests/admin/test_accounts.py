@@ -16,7 +16,7 @@ from tests.pools import until
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",
-    "last_used_at", "last_error",
+    "last_used_at", "last_error", "edition", "location", "user_agent",
 }  # fmt: skip
 OTHER_ID = "c0000000-0000-4000-8000-000000000009"
 
@@ -45,6 +45,7 @@ def test_an_added_account_is_shown_without_its_secrets(office: Office) -> None:
         "source": "db",
         "state": "ready",
     }
+    assert (added["edition"], added["location"], added["user_agent"]) == ("business", "global", None)
     assert (added["cooling_until"], added["in_flight"], added["last_used_at"], added["last_error"]) == (
         {},
         0,
@@ -74,6 +75,12 @@ def test_an_account_may_be_added_disabled(office: Office) -> None:
         ({"secure_c_ses": ["a"]}, "secure_c_ses", ["secure_c_ses: "]),
         ({"config_id": "a b"}, "config_id", ["config_id: must be the UUID after /cid/"]),
         ({"team_id": "other"}, "team_id", ["team_id: differs from config_id"]),
+        ({"edition": "starter"}, "edition", ["edition: must be 'business' or 'enterprise'"]),
+        ({"location": "mars"}, "location", ["location: must be 'global', 'us' or 'eu'"]),
+        ({"cookies": "hunter2"}, "cookies", ["cookies: must look like a Cookie header"]),
+        ({"cookies": "__Secure-C_SES=x"}, "cookies", ["cookies: has no cookie beside"]),
+        ({"server_token": "a b"}, "server_token", ["server_token: must be the value of the header x-server-token"]),
+        ({"user_agent": "é"}, "user_agent", ["user_agent: must be the value of the header user-agent"]),
         ({"is_active": 1}, "is_active", ["is_active: must be true or false"]),
         (dict.fromkeys(ANNA), "name", ["name: is", "secure_c_ses: is", "csesidx: is", "config_id: is missing"]),
     ],
@@ -100,6 +107,63 @@ def test_both_spellings_and_pasted_values_are_taken(office: Office) -> None:
 
     assert (added["name"], added["csesidx"], added["config_id"]) == ("anna", "123", ANNA["config_id"])
     assert office.parts.pool.accounts()[0].secure_c_ses == COOKIE
+
+
+FURTHER = {
+    "edition": "Enterprise",
+    "location": "EU",
+    "cookies": f"Cookie: __Secure-C_SES={COOKIE}; __Secure-C_AUX=aux-secret; NID=5=a",
+    "server_token": "x-server-token: CAMSsecret==",
+    "user_agent": "User-Agent: Mozilla/5.0 (X)",
+}
+
+
+def test_what_an_account_s_browser_sends_is_kept_and_the_secret_part_never_shown(office: Office) -> None:
+    added = office.call("POST", "/api/admin/accounts", {**ANNA, **FURTHER})
+
+    shown = added.json()
+    [account] = office.parts.pool.accounts()
+    assert [shown[name] for name in ("edition", "location", "user_agent")] == ["enterprise", "eu", "Mozilla/5.0 (X)"]
+    assert (account.edition, account.location, account.user_agent) == ("enterprise", "eu", "Mozilla/5.0 (X)")
+    assert (account.cookies, account.server_token) == ("__Secure-C_AUX=aux-secret; NID=5=a", "CAMSsecret==")
+    assert [secret for secret in (b"aux-secret", b"CAMSsecret", COOKIE.encode()) if secret in added.body] == []
+
+
+def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(office: Office) -> None:
+    added = office.add({**ANNA, **FURTHER})
+    path = f"/api/admin/accounts/{added['id']}"
+
+    office.call("PUT", path, {"name": "anna 2", "server_token": ""})
+    office.call("PUT", path, {**office.call("GET", path).json(), "cookies": None})
+
+    [account] = office.parts.pool.accounts()
+    assert (account.name, account.edition, account.location) == ("anna 2", "enterprise", "eu")
+    assert (account.cookies, account.server_token, account.user_agent) == (None, None, "Mozilla/5.0 (X)")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("enterprise", "us", "77")),
+        ({"csesidx": "78", "location": "eu"}, ("enterprise", "eu", "78")),
+        ({"edition": "business"}, ("business", "us", "77")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_page_s_address_tells_what_is_not_given_beside_it(
+    office: Office, given: dict[str, str], expected: tuple[str, str, str], method: str
+) -> None:
+    page = f"https://vertexaisearch.cloud.google/us/home/cid/{OTHER_ID}?csesidx=77"
+    path = f"/api/admin/accounts/{office.add()['id']}" if method == "PUT" else "/api/admin/accounts"
+    body = {"config_id": page, **given}
+    if method == "POST":
+        body |= {"name": "anna", "secure_c_ses": COOKIE}
+
+    changed = office.call(method, path, body).json()
+
+    assert (changed["edition"], changed["location"], changed["csesidx"]) == expected
+    assert changed["config_id"] == OTHER_ID
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"text"', b"\xff"])

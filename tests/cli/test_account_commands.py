@@ -107,6 +107,27 @@ def test_what_is_typed_at_a_terminal_makes_an_account_and_secrets_are_not_echoed
     assert written.err == "name: csesidx (in the page's address): "
 
 
+def test_the_page_s_address_tells_the_rest_and_further_secrets_are_asked_for(
+    accounts: Accounts, upstream: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts("list")  # makes the environment
+    account = upstream.add_account()
+    page = f"https://vertexaisearch.cloud.google/eu/home/cid/{account.config_id}?csesidx={account.csesidx}"
+    monkeypatch.setattr(sys, "stdin", _Terminal(f"{page}\n"))
+    unseen = iter([account.secure_c_ses, "", "__Secure-C_AUX=aux-secret", "CAMSsecret"])
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: next(unseen))
+
+    status = main(["accounts", "add", "--name", "anna", "--user-agent", "Mozilla/5.0 (X)", "--further", "--json"])
+
+    written = capsys.readouterr()
+    added = json.loads(written.out)
+    told = [added[name] for name in ("csesidx", "edition", "location", "user_agent")]
+    assert (status, told) == (0, [account.csesidx, "enterprise", "eu", "Mozilla/5.0 (X)"])
+    assert written.err == "config id (after /cid/), or the page's address: "
+    assert next(unseen, None) is None
+    assert [secret for secret in ("aux-secret", "CAMSsecret") if secret in written.out + written.err] == []
+
+
 def test_what_is_wrong_with_an_account_is_told_by_field_in_one_sentence(accounts: Accounts) -> None:
     ended = accounts("add", "--name", "ben", stdin='{"secure_c_ses": "CSE.hunter2;x", "csesidx": "no"}')
 

@@ -15,7 +15,7 @@ from gbproxy.accounts import Pool
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
-from gbproxy.domain.claim import Claimed
+from gbproxy.domain.claim import Claimed, NoClaim
 from gbproxy.domain.events import (
     FLUSH,
     ChatEvent,
@@ -25,9 +25,11 @@ from gbproxy.domain.events import (
     FileOutput,
     Flush,
     Refusal,
+    SessionNamed,
     Started,
     TextDelta,
     ThoughtDelta,
+    UpstreamStream,
     Usage,
 )
 from gbproxy.domain.models import Catalogue, Model
@@ -73,7 +75,7 @@ KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 TIMEOUT_S = 1800.0
 RETIRED, SUCCESSOR = "gemini-3-pro-preview", "gemini-3.1-pro-preview"
 HELLO: tuple[ChatEvent, ...] = (TextDelta("Hel"), TextDelta("lo"), FLUSH, Done())
-Script = tuple[ChatEvent | Exception, ...]
+Script = tuple[ChatEvent | SessionNamed | Exception, ...]
 
 
 class Clock:
@@ -87,7 +89,7 @@ class Clock:
 class Upstream:
     """Plays one script for each stream, the last one again and again; an exception in a script is raised there."""
 
-    def __init__(self, *scripts: Script, opening: Exception | None = None) -> None:
+    def __init__(self, *scripts: Script, opening: Exception | None = None, names: bool = True) -> None:
         self.prompts: list[str] = []
         self.asked: list[tuple[str, str, str]] = []  # account, model, session
         self.closed: list[str] = []
@@ -95,14 +97,17 @@ class Upstream:
         self.on_ask: Callable[[], None] = lambda: None
         self._scripts = list(scripts or [HELLO])
         self._opening = opening
+        self._names = names
 
     def open_session(self, account: Account) -> str:
         if self._opening is not None:
             raise self._opening
+        if not self._names:
+            return ""
         self.opened += 1
         return f"s/{self.opened}"
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+    def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
         self.on_ask()
         self.prompts.append(prompt)
         self.asked.append((account.id, model.id, session))
@@ -502,6 +507,76 @@ def test_what_was_said_before_a_failure_is_noted_too() -> None:
     house.failure()
 
     assert trace.current().facts["answer_chars"] == 3
+
+
+# Sessions that the upstream makes and names while it answers
+
+
+@pytest.mark.parametrize(
+    "script",
+    [(SessionNamed("s/theirs"), *HELLO), (*HELLO[:-1], SessionNamed("s/theirs"), Done())],
+    ids=["first", "last"],
+)
+def test_a_session_is_continued_under_the_name_that_the_upstream_gives_it(script: Script) -> None:
+    house = House(Upstream(script, HELLO, names=False))
+
+    conversation = house.begun("Hi")
+    house.answer("More", caller=KEY, conversation=conversation)
+
+    assert house.upstream.asked == [("one", "gemini-auto", ""), ("one", "gemini-auto", "s/theirs")]
+    assert house.upstream.prompts == ["Hi", "More"]
+    assert house.states == {"s/theirs": "idle"}
+
+
+def test_what_names_a_session_is_not_said_to_the_client() -> None:
+    house = House(Upstream((SessionNamed("s/theirs"), *HELLO), names=False))
+
+    events = house.answer("Hi", caller=KEY)
+
+    assert [type(event) for event in events] == [Started, TextDelta, TextDelta, Usage, Done]
+
+
+def test_a_session_whose_name_is_never_told_is_not_continued() -> None:
+    house = House(Upstream(HELLO, names=False))
+
+    events = house.answer("Hi", caller=KEY)
+
+    assert text_of(events) == "Hello"
+    assert trace.current().conversation is None
+    assert house.states == {"": "doomed"}
+
+
+def test_a_session_that_was_named_before_the_answer_broke_is_deleted() -> None:
+    house = House(Upstream((SessionNamed("s/theirs"), TextDelta("Hel"), UpstreamError("broken")), names=False))
+
+    house.failure("Hi", caller=KEY)
+
+    assert house.doomed == [("one", "s/theirs")]
+
+
+def test_a_session_whose_name_cannot_be_recorded_is_discarded_by_its_name() -> None:
+    house = House(Upstream((TextDelta("Hello"), SessionNamed("s/theirs"), Done()), names=False))
+    events = house.stream("Hi", caller=KEY)
+    next(events)
+    house.rows.away = True
+
+    rest = list(events)
+
+    assert rest[-1] == Done()
+    assert house.discarded == ["s/theirs"]
+
+
+def test_while_a_session_has_no_name_others_see_that_its_conversation_is_in_use() -> None:
+    house = House(Upstream((TextDelta("Hello"), SessionNamed("s/theirs"), Done()), names=False))
+    events = house.stream("Hi", caller=KEY)
+    started = next(events)
+    assert isinstance(started, Started)
+    assert started.conversation is not None
+
+    claim = house.rows.claim_conversation(started.conversation, KEY)
+
+    assert claim is NoClaim.BUSY
+    events.close()
 
 
 # Lost sessions

@@ -17,7 +17,18 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from gbproxy import __version__
-from gbproxy.settings import DO_NOTHING, NOT_YET, Rate, Settings, SettingsError, documented, load, status_line
+from gbproxy.domain.edition import EDITIONS
+from gbproxy.settings import (
+    DO_NOTHING,
+    NOT_YET,
+    Rate,
+    Settings,
+    SettingsError,
+    documented,
+    load,
+    page_address,
+    status_line,
+)
 from gbproxy.settings.sources import ALIASES, IN_FILES, SECRETS
 
 KEY = "k7Jq2mZ0vT9xWc4LbN8r"
@@ -702,6 +713,121 @@ def test_a_certificate_bundle_that_is_neither_file_nor_directory_is_refused(tmp_
         listener.bind(path)
 
         assert problem_of({"CA_BUNDLE": path}).startswith("CA_BUNDLE: ")
+
+
+def test_an_account_of_several_may_say_where_it_lives_and_what_its_browser_sends() -> None:
+    further = {
+        "edition": "enterprise",
+        "location": "eu",
+        "cookies": "__Secure-C_AUX=a; B=c",
+        "server_token": "CAMSx==",
+        "user_agent": "Mozilla/5.0 (X)",
+    }
+
+    plain, rich = load(accounts(entry(), entry(name="rich", csesidx="5", **further))).accounts
+
+    assert (plain.edition, plain.location, plain.cookies, plain.server_token, plain.user_agent) == (
+        "business",
+        "global",
+        None,
+        None,
+        None,
+    )
+    assert (rich.edition, rich.location, rich.user_agent) == ("enterprise", "eu", "Mozilla/5.0 (X)")
+    assert rich.cookies is not None
+    assert rich.server_token is not None
+    assert [rich.cookies.get_secret_value(), rich.server_token.get_secret_value()] == [
+        "__Secure-C_AUX=a; B=c",
+        "CAMSx==",
+    ]
+    assert "CAMSx" not in repr(rich)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("edition", "starter"),
+        ("edition", 5),
+        ("location", "mars"),
+        ("cookies", "hunter2"),
+        ("cookies", "a=hunter2\nb=c"),
+        ("server_token", "hunter2 hunter2"),
+        ("user_agent", "hunter2\x7f"),
+        ("user_agent", ["hunter2"]),
+    ],
+)
+def test_what_an_account_cannot_have_is_named_and_not_shown(name: str, value: object) -> None:
+    problem = problem_of(accounts(entry(), entry(name="other", csesidx="5", **{name: value})))
+
+    assert problem.startswith(f"ACCOUNTS[1].{name}: ")
+    assert "hunter2" not in problem
+
+
+_ID = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (f"https://business.gemini.google/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+        (f"https://business.gemini.google/eu/home/cid/{_ID}?hl=de&csesidx=7#x", ("business", "eu", "7")),
+        (f"https://vertexaisearch.cloud.google/home/cid/{_ID}?csesidx=7", ("enterprise", "global", "7")),
+        (f"https://vertexaisearch.cloud.google/us/home/cid/{_ID}/r/session/9?csesidx=7", ("enterprise", "us", "7")),
+        (f"vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7", ("enterprise", "eu", "7")),
+        (f"HTTPS://VertexAISearch.cloud.google/EU/home/cid/{_ID}?csesidx=7", ("enterprise", "eu", "7")),
+        (f"/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+        (f"https://evil.example/vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+        (f"https://vertexaisearch.cloud.google.evil.example/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+    ],
+)
+def test_the_page_s_address_in_place_of_its_id_tells_the_rest(address: str, expected: tuple[str, str, str]) -> None:
+    one = load({"SECURE_C_SES": "CSE.x", "CONFIG_ID": address}).accounts[0]
+    other = load({"SECURE_C_SES": "CSE.x", "CSESIDX": address}).accounts[0]
+    several = load({"ACCOUNTS": json.dumps([{"secure_c_ses": "CSE.x", "team_id": address}])}).accounts[0]
+
+    for account in (one, other, several):
+        assert (account.edition, account.location, account.csesidx) == expected
+        assert account.config_id == _ID
+
+
+def test_what_is_given_goes_before_what_the_page_s_address_tells() -> None:
+    page = f"https://vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7"
+
+    account = load(accounts(entry(config_id=page, csesidx="8", location="us"))).accounts[0]
+
+    assert (account.csesidx, account.edition, account.location) == ("8", "enterprise", "us")
+
+
+def test_the_pages_whose_addresses_are_known_are_those_of_the_editions() -> None:
+    for edition in EDITIONS.values():
+        told = page_address.told(f"{edition.page_url}/home/cid/{_ID}")
+
+        assert told["edition"] == edition.name
+
+
+def test_further_fields_of_the_body_are_read_as_they_are_written() -> None:
+    body = load({"UPSTREAM_BODY": '{"a": {"b": [1, null, "ü"]}, "configId": "x"}'}).upstream_body
+
+    assert body == {"a": {"b": [1, None, "ü"]}, "configId": "x"}
+
+
+@pytest.mark.parametrize(
+    "value", ["[1]", '"hunter2"', '{"hunter2": NaN}', '{"a": Infinity}', '{"hunter2": "\\ud800"}', "{hunter2}"]
+)
+def test_a_body_that_could_not_be_sent_is_refused_and_not_shown(value: str) -> None:
+    problem = problem_of({"UPSTREAM_BODY": value})
+
+    assert problem.startswith("UPSTREAM_BODY: ")
+    assert "hunter2" not in problem
+
+
+def test_further_fields_of_the_body_are_not_shown_with_the_settings() -> None:
+    assert "hunter2" not in repr(load({"UPSTREAM_BODY": '{"additionalParams": {"token": "hunter2"}}'}))
+
+
+def test_how_a_session_comes_to_be_is_one_of_three() -> None:
+    assert load({"UPSTREAM_SESSION": "Dash"}).upstream_session == "dash"
+    assert problem_of({"UPSTREAM_SESSION": "new"}).startswith("UPSTREAM_SESSION: ")
 
 
 @pytest.mark.parametrize("value", ["Mars/Olympus", "../etc/passwd", "/UTC", "Europe/", "America", "a b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.events import FLUSH, ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
+from gbproxy.domain.events import FLUSH, ChatEvent, Done, FileOutput, Refusal, SessionNamed, TextDelta, ThoughtDelta
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
     AccountRestricted,
@@ -904,3 +905,123 @@ def test_all_of_it_over_tls() -> None:
         events = asked(widget(upstream), account)
 
         assert events == [*map(TextDelta, SPOKEN), Done()]
+
+
+# How a session comes to be
+
+
+def named(events: list[ChatEvent | SessionNamed]) -> list[str]:
+    return [event.name for event in events if isinstance(event, SessionNamed)]
+
+
+@pytest.mark.parametrize("session_info", ["end", "everywhere", "empty_then_full"])
+def test_a_session_by_dash_is_made_and_named_with_the_answer(
+    upstream: Simulator, account: Account, session_info: str
+) -> None:
+    upstream.set(create_session="400", session_info=session_info)
+    client = widget(upstream, session="dash")
+
+    session = client.open_session(account)
+    first = list(client.stream("Hello", AUTO, account, session))
+    [name] = named(first)
+    second = list(client.stream("And?", AUTO, account, name))
+    client.delete_session(account, name)
+
+    assert session == ""
+    assert upstream.calls("widgetCreateSession") == []
+    assert named(second) == []
+    [made] = upstream.sessions.values()
+    assert (made.queries, made.deleted) == (["Hello", "And?"], True)
+
+
+def test_a_session_of_our_own_making_is_asked_continued_and_deleted(upstream: Simulator, account: Account) -> None:
+    upstream.set(create_session="404")
+    client = widget(upstream, session="own")
+
+    session = client.open_session(account)
+    asked_before = list(upstream.requests)
+    for question in ("Hello", "And?"):
+        assert not named(list(client.stream(question, AUTO, account, session)))
+    client.delete_session(account, session)
+
+    assert asked_before == []  # it costs no call
+    [made] = upstream.sessions.values()
+    assert (made.queries, made.deleted) == (["Hello", "And?"], True)
+    assert re.fullmatch(r"[a-z][a-z0-9]+-[a-z0-9]+", session.rpartition("/")[2])
+    assert client.open_session(account) != session
+
+
+@pytest.mark.parametrize(
+    ("form", "switches"),
+    [("dash", {"dash_session": "refused"}), ("own", {"own_session": "400"})],
+)
+def test_a_form_of_session_that_the_upstream_refuses_is_no_fault_of_the_request(
+    upstream: Simulator, account: Account, form: str, switches: dict[str, str]
+) -> None:
+    upstream.set(**switches)
+
+    error = failure_of(widget(upstream, session=form), account)
+
+    assert type(error) is UpstreamError
+    assert f"UPSTREAM_SESSION={form}: set it to create" in error.message
+    assert not error.was_taken
+
+
+def test_a_session_of_our_own_that_is_not_found_says_that_none_may_be_made(
+    upstream: Simulator, account: Account
+) -> None:
+    upstream.set(own_session="404")
+
+    error = failure_of(widget(upstream, session="own"), account)
+
+    assert isinstance(error, SessionGone)
+    assert "UPSTREAM_SESSION=own" in error.message
+
+
+def test_a_session_that_nobody_can_delete_is_told_in_the_log(
+    upstream: Simulator, account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = widget(upstream, session="dash")
+
+    stream = client.stream("Hello", AUTO, account, client.open_session(account))
+    next(stream)
+    with caplog.at_level("WARNING", "gbproxy"):
+        stream.close()
+
+    [line] = [record for record in caplog.records if record.message == "session.left"]
+    assert (line.account, line.reason) == ("one", "the upstream did not tell its name")
+
+
+# Further fields of the body
+
+
+def test_further_fields_are_merged_into_each_body_and_win(upstream: Simulator, account: Account) -> None:
+    further = {
+        "location": "global",
+        "additionalParams": {"origin": "ORIGIN_UNSPECIFIED", "token": "t"},
+        "streamAssistRequest": {"toolsSpec": {"toolRegistry": "mine"}, "filter": "f", "languageCode": "de"},
+    }
+    client = widget(upstream, body=further)
+
+    client.open_session(account)
+    [created] = upstream.calls("widgetCreateSession")
+    session = client.open_session(account)
+    asked_for = list(client.stream("Hello", AUTO, account, session))
+
+    [call] = upstream.calls(STREAM)
+    assert asked_for
+    for body in (created.body, call.body):
+        assert body["configId"] == account.config_id
+        assert body["location"] == "global"
+        assert body["additionalParams"] == {"token": "t", "origin": "ORIGIN_UNSPECIFIED"}
+    assert created.body["createSessionRequest"] == {"session": {"name": "", "displayName": ""}}
+    assert "streamAssistRequest" not in created.body
+    request = call.body["streamAssistRequest"]
+    assert request["toolsSpec"] == {
+        "webGroundingSpec": {},
+        "toolRegistry": "mine",
+        "imageGenerationSpec": {},
+        "videoGenerationSpec": {},
+    }
+    assert (request["filter"], request["languageCode"]) == ("f", "de")
+    assert request["query"] == {"parts": [{"text": "Hello"}]}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -471,6 +472,36 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     tokens.bearer(changed)
 
     assert door.cookies[3] == "__Secure-C_SES=CSE.user"
+
+
+def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_cookies() -> None:
+    door = Door(reply(302, b"", location=REFRESH), reply(200, b"", "__Secure-C_SES=CSE.new"), key_reply())
+    tokens = auth(door)
+    tokens.bearer(ACCOUNT)
+
+    tokens.bearer(replace(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
+
+    assert door.cookies[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+    assert door.headers[-1]["User-Agent"] == "Mozilla/5.0 (X)"
+
+
+def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
+    door = Door(key_reply())
+
+    token = auth(door).bearer(replace(ACCOUNT, edition="enterprise", location="eu"))
+
+    claims = part(token, 1)
+    assert door.urls == ["https://vertexaisearch.cloud.google/auth/getoxsrf?csesidx=123456789"]
+    assert door.headers[0]["Referer"] == "https://vertexaisearch.cloud.google/"
+    assert (claims["iss"], claims["aud"]) == (
+        "https://vertexaisearch.cloud.google",
+        "https://content-discoveryengine.googleapis.com",
+    )
+
+
+def test_a_refusal_names_the_page_of_the_account_s_edition() -> None:
+    with pytest.raises(CredentialRefused, match=r"Sign in to vertexaisearch\.cloud\.google again"):
+        auth(Door(reply(401))).bearer(replace(ACCOUNT, edition="enterprise"))
 
 
 def test_a_second_refresh_redirect_is_refused() -> None:
