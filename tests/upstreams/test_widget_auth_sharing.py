@@ -477,7 +477,7 @@ def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(work
 
 
 def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -> None:
-    first, _ = workers.worker(workers.key(RENEWED), workers.key("__Secure-C_SES=CSE.newest"))
+    first, _ = workers.worker(workers.key(RENEWED), workers.key("__Secure-C_SES=CSE.newest; Secure"))
     second, door = workers.worker()
     first.bearer(ACCOUNT)
     workers.tell(second)
@@ -501,7 +501,7 @@ def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -
         ([f"{RENEWED}; Expires=Fri, 01 Jan 2100 00:00:00 GMT"], NEW_COOKIES),
         ([f"{RENEWED}; Max-Age=soon; Expires=never"], NEW_COOKIES),
         ([RENEWED, "__Secure-C_SES=; Max-Age=0"], NEW_COOKIES),
-        (["__Host-C_OSES=COS.new; Path=/"], "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.new"),
+        (["__Host-C_OSES=COS.new; Path=/; Secure"], "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.new"),
         (["__Secure-C_SES="], OLD_COOKIES),
         (['__Secure-C_SES=""; Path=/'], OLD_COOKIES),
         (["__Secure-C_SES=EXPIRED; Max-Age=0"], OLD_COOKIES),
@@ -509,6 +509,10 @@ def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -
         (["__Secure-C_SES=EXPIRED; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], OLD_COOKIES),
         (["__Secure-C_SES=EXPIRED; expires=Mon, 01-Jan-1990 00:00:00 GMT"], OLD_COOKIES),
         (["__Secure-C_SES=EXPIRED; Max-Age=0; Expires=Fri, 01 Jan 2100 00:00:00 GMT"], OLD_COOKIES),
+        (["__Secure-C_SES=CSE.insecure; Path=/"], OLD_COOKIES),
+        (["__Host-C_OSES=COS.wide; Path=/; Secure; Domain=business.gemini.google"], OLD_COOKIES),
+        (["__Secure-C_SES=CSE.foreign; Path=/; Secure; Domain=google.com"], OLD_COOKIES),
+        ([f"{RENEWED}; Domain=.gemini.google"], NEW_COOKIES),
         (["__secure-c_ses=CSE.lower", "NID=525=x", "SID=y"], OLD_COOKIES),
     ],
     ids=str,
