@@ -572,6 +572,46 @@ def test_renewed_cookies_that_are_refused_at_once_are_not_tried_again(workers: W
     assert door.cookies == [OLD_COOKIES, OLD_COOKIES, NEW_COOKIES]
 
 
+# Further cookies
+
+
+def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_after_a_restart(workers: Workers) -> None:
+    account = replace(ACCOUNT, cookies="__Secure-C_AUX=1")
+    (first, _), (second, door), (third, third_door) = workers.worker(LOGIN), workers.worker(), workers.worker()
+
+    first.bearer(account)
+    workers.tell(second, account)
+    workers.time.passes(241)
+    second.bearer(account)
+    workers.time.passes(241)
+    third.bearer(account)
+
+    assert [*door.cookies, *third_door.cookies] == [f"{OLD_COOKIES}; __Secure-C_AUX=1"] * 2
+
+
+def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_again(workers: Workers) -> None:
+    first, door = workers.worker(LOGIN)
+    first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=1"))
+
+    first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=2"))
+
+    assert door.cookies[2:] == [OLD_COOKIES]
+
+
+def test_with_renewed_cookies_that_are_refused_and_with_the_account_s_own_further_ones_are_tried(
+    workers: Workers,
+) -> None:
+    account = replace(ACCOUNT, cookies="a=1")
+    first, door = workers.worker(workers.key(RENEWED), LOGIN, LOGIN, LOGIN, LOGIN)
+    first.bearer(account)
+    workers.time.passes(240)
+
+    with pytest.raises(CredentialRefused):
+        first.bearer(account)
+
+    assert door.cookies[1:] == [NEW_COOKIES, OLD_COOKIES, f"{NEW_COOKIES}; a=1", f"{OLD_COOKIES}; a=1"]
+
+
 # The database is away
 
 

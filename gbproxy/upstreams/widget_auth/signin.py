@@ -88,8 +88,15 @@ class SignIn:
             renewed = renewal.account
             if renewed != before:
                 self._use(given, renewed)
-        facts = {"account": given.id, "status": renewal.status, "hops": renewal.hops, "reason": renewal.fault}
-        log.info("cookies.refreshed", extra={name: value for name, value in facts.items() if value is not None})
+        log.info(
+            "cookies.refreshed",
+            extra={
+                "account": given.id,
+                "status": renewal.status,
+                "hops": renewal.hops,
+                "reason": renewal.fault,
+            },
+        )
         return renewed
 
     def _bought(self, given: Account, account: Account, reply: Reply) -> tuple[XsrfKey, float | None]:
