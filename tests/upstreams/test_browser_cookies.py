@@ -50,7 +50,7 @@ def test_a_host_gets_its_own_cookies_back_and_no_other_does() -> None:
     assert cookies.header(GOOGLE) == "__Host-GAPS=1; a=b; NID=525=x"
     assert cookies.header("https://mail.google.com/") == "NID=525=x"
     assert (cookies.header(PAGE), cookies.header(AUTH)) == (BOTH, SESSION)
-    assert cookies.account() == ACCOUNT
+    assert cookies.account == ACCOUNT
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_account_has_what_its_page_would_be_shown(url: str, line: str, sessi
 
     cookies.take(url, [line])
 
-    assert cookies.account() == replace(ACCOUNT, secure_c_ses=session)
+    assert cookies.account == replace(ACCOUNT, secure_c_ses=session)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_second_cookie_can_be_set_by_the_page_alone(url: str, line: str, sec
 
     cookies.take(url, [line])
 
-    assert cookies.account().host_c_oses == second
+    assert cookies.account.host_c_oses == second
 
 
 def test_a_renewed_cookie_is_sent_alone_whatever_its_domain() -> None:
@@ -114,7 +114,16 @@ def test_a_cookie_that_was_deleted_on_the_way_is_not_sent_and_its_last_value_is_
     cookies.take(AUTH, ["__Secure-C_SES=; Max-Age=0; Secure; Domain=business.gemini.google; Path=/"])
 
     assert cookies.header(PAGE) == "__Host-C_OSES=COS.old"
-    assert cookies.account() == ACCOUNT
+    assert cookies.account == ACCOUNT
+
+
+def test_the_last_value_is_the_renewed_one() -> None:
+    cookies = BrowserCookies(PAGE, ACCOUNT)
+
+    cookies.take(PAGE, ["__Secure-C_SES=CSE.new; Path=/; Secure"])
+    cookies.take(PAGE, ["__Secure-C_SES=; Path=/; Secure; Max-Age=0"])
+
+    assert cookies.account.secure_c_ses == "CSE.new"
 
 
 def test_further_cookies_are_renewed_and_none_is_added() -> None:
@@ -122,7 +131,7 @@ def test_further_cookies_are_renewed_and_none_is_added() -> None:
 
     cookies.take(PAGE, ["__Secure-C_AUX=new; Path=/; Secure", "c=3"])
 
-    assert cookies.account().cookies == "__Secure-C_AUX=new; b=2"
+    assert cookies.account.cookies == "__Secure-C_AUX=new; b=2"
 
 
 @pytest.mark.parametrize(

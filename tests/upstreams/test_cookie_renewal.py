@@ -163,6 +163,19 @@ def test_a_page_at_another_address_has_the_cookies_of_the_page() -> None:
     ]  # fmt: skip
 
 
+def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> None:
+    page = "https://vertexaisearch.cloud.google"
+    door = Door(replace(key_reply(), set_cookies=("__Secure-C_SES=CSE.new; Secure; Domain=cloud.google",)), key_reply())
+    monotonic = Clock()
+    tokens = WidgetAuth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
+    tokens.bearer(ACCOUNT)
+    monotonic.now = 250.0
+
+    tokens.bearer(ACCOUNT)
+
+    assert door.cookies[1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+
+
 # Further cookies
 
 FURTHER = replace(ACCOUNT, cookies=f"{OLD}; NID=525=x; __Secure-C_AUX=1")
@@ -270,11 +283,13 @@ def test_by_name_a_chain_that_leads_astray_is_refused(chain: dict[str, Any]) -> 
         assert len(upstream.requests) <= 7
 
 
-def test_by_name_further_cookies_open_the_way_to_the_renewal() -> None:
+def test_by_name_further_cookies_open_the_way_to_the_renewal(caplog: pytest.LogCaptureFixture) -> None:
     with Simulator(tls=True) as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=3, further_cookies=("__Secure-C_AUX",))
         account = simulated(upstream, upstream.described()["cookies"])
 
-        token = by_name(upstream).bearer(account)
+        with caplog.at_level(logging.INFO):
+            token = by_name(upstream).bearer(account)
 
         assert upstream.keys.verify(token, upstream.now()).csesidx == account.csesidx
+        assert [line.message for line in caplog.records].count("cookies.further_needed") == 1

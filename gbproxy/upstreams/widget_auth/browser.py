@@ -36,7 +36,8 @@ class BrowserCookies:
         """`page`: address of the page's host."""
         self._page = page
         self._page_host = urlsplit(page).hostname or ""
-        self._account = account
+        self.account = account
+        """With its cookies as they are now at its page; one that is gone, or empty, keeps its last value."""
         self._jar = CookieJar(_Policy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain))
         for name, value in cookies.pairs(account):
             # The sign-in host `auth.<page host>` renews the session by its cookie; one of `__Host-` stays at its host.
@@ -56,13 +57,10 @@ class BrowserCookies:
         for cookie in [each for each in self._jar if _is_given(each) and each.name in renewed]:
             # Whether it was set for one host or for its neighbours too, nobody knows: it must not be sent beside its heir.
             self._jar.clear(cookie.domain, cookie.path, cookie.name)
-
-    def account(self) -> Account:
-        """The account with its cookies as they are now at its page; one that is gone, or empty, keeps its last value."""
         now: dict[str, str] = {}
         for name, value in cookies.parsed(self.header(self._page)):
             now.setdefault(name, value.strip('"'))
-        return cookies.renewed(self._account, now)
+        self.account = cookies.renewed(self.account, now)
 
     def _set(self, url: str, set_cookies: Iterable[str]) -> None:
         answer = Message()

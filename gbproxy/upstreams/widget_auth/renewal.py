@@ -30,8 +30,9 @@ class Renewal:
 
     def __init__(self, endpoints: Endpoints, account: Account, ask: Ask) -> None:
         self._hosts = _Hosts(endpoints)
-        self._url = f"{endpoints.page_url}/auth/getoxsrf"
-        self._cookies = BrowserCookies(self._hosts.by_name(self._url), account)
+        self._url = f"{endpoints.page_url}/auth/getoxsrf"  # from where the next hop is looked at
+        self._page = self._hosts.by_name(self._url)
+        self._cookies = BrowserCookies(self._page, account)
         self._ask = ask
         self.hops = 0
         self.status: int | None = None
@@ -42,7 +43,7 @@ class Renewal:
     @property
     def account(self) -> Account:
         """With its cookies as they are now."""
-        return self._cookies.account()
+        return self._cookies.account
 
     def is_wanted(self, reply: Reply) -> bool:
         """Whether this answer of getoxsrf leads to refreshcookies, at a host that may be asked."""
@@ -60,6 +61,10 @@ class Renewal:
             reply = self._ask(_verb(target), target, self._cookies.header(self._hosts.by_name(target)))
             self.hops += 1
             self.status = reply.status
+
+    def take(self, key: Reply) -> None:
+        """A good answer of getoxsrf may renew cookies too."""
+        self._cookies.take(self._page, key.set_cookies)
 
     def explained(self, refusal: CredentialRefused) -> UpstreamError:
         """The error when the cookies were refused after this renewal, too."""

@@ -17,7 +17,6 @@ from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth import cookies
-from gbproxy.upstreams.widget_auth.browser import BrowserCookies
 from gbproxy.upstreams.widget_auth.cookies import CookieJar
 from gbproxy.upstreams.widget_auth.renewal import Renewal
 from gbproxy.upstreams.widget_auth.signing import XsrfKey, read_key, server_time
@@ -44,12 +43,17 @@ class SignIn:
         """A key, and the upstream's clock when it gave it. Raises CredentialRefused, UpstreamTimeout or UpstreamError."""
         tried: list[Account] = []
         refusals: list[CredentialRefused] = []
+        were_alone = self._jar.current(given).cookies is None
         for account in self._candidates(given):
             if account not in tried:
                 try:
-                    return self._ask(given, account, tried)
+                    bought = self._ask(given, account, tried)
                 except CredentialRefused as error:
                     refusals.append(error)
+                else:
+                    if refusals and were_alone and account.cookies is not None:
+                        log.info("cookies.further_needed", extra={"account": given.id})
+                    return bought
         raise refusals[0]
 
     def _candidates(self, given: Account) -> Iterator[Account]:
@@ -71,13 +75,13 @@ class SignIn:
         reply = self._get_key(account)
         renewal = Renewal(self._endpoints.of(given), account, partial(self._get_hop, account))
         if not renewal.is_wanted(reply):
-            return self._bought(given, account, reply)
+            return self._bought(given, renewal, reply)
         renewed = self._renew(given, renewal, reply)
         tried.append(renewed)
         try:
-            return self._bought(given, renewed, self._get_key(renewed))
+            return self._bought(given, renewal, self._get_key(renewed))
         except CredentialRefused as error:
-            raise renewal.explained(error) from error
+            raise renewal.explained(error) from None
 
     def _renew(self, given: Account, renewal: Renewal, reply: Reply) -> Account:
         """The account with what the renewal has set; in use from then on, also when a hop fails: the old ones may be dead."""
@@ -99,15 +103,11 @@ class SignIn:
         )
         return renewed
 
-    def _bought(self, given: Account, account: Account, reply: Reply) -> tuple[XsrfKey, float | None]:
+    def _bought(self, given: Account, renewal: Renewal, reply: Reply) -> tuple[XsrfKey, float | None]:
         """The key of an answer, whose cookies are taken over if it is good."""
-        endpoints = self._endpoints.of(given)
-        key = read_key(reply, urlsplit(endpoints.issuer).netloc)
-        if account.cookies is not None and self._jar.current(given).cookies is None:
-            log.info("cookies.further_needed", extra={"account": given.id})
-        kept = BrowserCookies(f"{endpoints.issuer}/auth/getoxsrf", account)
-        kept.take(f"{endpoints.issuer}/auth/getoxsrf", reply.set_cookies)
-        self._use(given, kept.account())
+        key = read_key(reply, urlsplit(self._endpoints.of(given).issuer).netloc)
+        renewal.take(reply)
+        self._use(given, renewal.account)
         return key, server_time(reply)
 
     def _use(self, given: Account, account: Account) -> None:
