@@ -30,6 +30,8 @@ class RenewedCookies:
     renewed_at: float
     cookies: str | None = field(default=None, repr=False)
     """Further cookies of the page that are in use, as a Cookie header; None as long as the two alone are taken."""
+    cookies_given: str | None = field(default=None, repr=False)
+    """Those of the account that they replace, or are: with others, it begins again with the two alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class CookieRows:
         """In place of earlier ones; False when newer ones are there already."""
         secrets = {"secure_c_ses": renewed.secure_c_ses, "host_c_oses": renewed.host_c_oses}
         if renewed.cookies is not None:
-            secrets["cookies"] = renewed.cookies
+            secrets |= {"cookies": renewed.cookies, "cookies_given": renewed.cookies_given}
         values = {
             "account_id": seat,
             "replaces": renewed.replaces,

@@ -220,7 +220,7 @@ def test_further_cookies_are_kept_encrypted_and_rows_without_them_are_read(
 ) -> None:
     cookies = CookieRows(database, cipher)
     without, with_further = (
-        RenewedCookies(DIGEST, COOKIE, None, clock(), further) for further in (None, "__Secure-C_AUX=secret-1")
+        RenewedCookies(DIGEST, COOKIE, None, clock(), further, further) for further in (None, "__Secure-C_AUX=secret-1")
     )
 
     cookies.keep("anna", without)

@@ -67,6 +67,7 @@ class CookieJar:
                 changed.host_c_oses,
                 max(self._clock(), after_ours),
                 changed.cookies,
+                further(given) if changed.cookies is not None else None,
             )
             self._unsaved.add(given.seat)
         self.save()
@@ -125,4 +126,9 @@ def _written(named: Iterable[tuple[str, str]]) -> str:
 def _with(given: Account, renewed: RenewedCookies | None) -> Account:
     if renewed is None or renewed.replaces != given.sign_in():
         return replace(given, cookies=None)
-    return replace(given, secure_c_ses=renewed.secure_c_ses, host_c_oses=renewed.host_c_oses, cookies=renewed.cookies)
+    return replace(
+        given,
+        secure_c_ses=renewed.secure_c_ses,
+        host_c_oses=renewed.host_c_oses,
+        cookies=renewed.cookies if renewed.cookies_given == further(given) else None,
+    )

@@ -66,8 +66,7 @@ class SignIn:
         yield replace(given, cookies=None)
         further = cookies.further(given)
         if further is not None:
-            current = self._jar.current(given)
-            yield replace(current, cookies=current.cookies or further)
+            yield replace(self._jar.current(given), cookies=further)
             yield replace(given, cookies=further)
 
     def _ask(self, given: Account, account: Account, tried: list[Account]) -> tuple[XsrfKey, float | None]:
