@@ -335,6 +335,24 @@ def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_tak
         assert len(upstream.calls("getoxsrf")) == 2
 
 
+def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_they_set_is_kept() -> None:
+    with Simulator() as upstream:
+        upstream.set(getoxsrf="refreshcookies", refresh_hops=5)
+        upstream.script(HoldHeaders(), path="setocookie")
+        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        account = simulated(upstream)
+        started = time.monotonic()
+
+        with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
+            tokens.bearer(account)
+
+        assert 0.5 <= time.monotonic() - started < 2.0
+        assert tokens.bearer(account)
+        before, after = (call.headers["Cookie"] for call in upstream.calls("getoxsrf")[:2])
+        assert account.secure_c_ses in before
+        assert account.secure_c_ses not in after
+
+
 def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf", times=math.inf)
