@@ -17,7 +17,6 @@ from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_mis
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
 from gbproxy.api.sse import Responder
-from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.pasted import Site
 from gbproxy.engine import Engine, build
 from gbproxy.settings import Settings
@@ -89,6 +88,5 @@ def _administer(app: Flask, engine: Engine) -> None:
     app.register_blueprint(admin_accounts.blueprint(engine.roster, check))
     app.register_blueprint(admin_cookies.blueprint(engine.roster, check))
     app.register_blueprint(admin_keys.blueprint(engine.register, check))
-    usual = EDITIONS["business"]
-    site = Site.of(settings.gemini_business_url or usual.page_url, settings.api_base_url or usual.api_base_url)
+    site = Site.of(settings.gemini_business_url, settings.api_base_url)
     app.register_blueprint(admin_imports.blueprint(engine.roster, site, check))

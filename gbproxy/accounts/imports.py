@@ -40,7 +40,8 @@ class Import:
 def bring_in(roster: Roster, found: Iterable[FoundAccount], *, dry_run: bool = False) -> Sequence[Import]:
     """Store what is whole and new, and renew what is known; of a known account, what was not found is kept.
 
-    Its two cookies are a pair: a new first one is never kept with the old second. What was written down as disabled is so here.
+    Its two cookies are a pair: a new first one is never kept with the old second, nor with the further cookies of the old
+    sign-in. What was written down as disabled is so here.
     An account is known by csesidx and config id, by a csesidx that only one has, or by its name. `dry_run`: nothing is
     stored, and the answer is the same. Raises StorageUnavailable.
     """
@@ -98,7 +99,9 @@ class _Importer:
         return _told("created", account, None, name=name, id_=created)
 
     def _renewed(self, record: AccountRecord, account: FoundAccount) -> Import:
-        values, warning = self._with_the_pair(record, account.values)
+        values, warning = self._with_its_jar(record, account.values)
+        if values.get("config_id", record.config_id) != record.config_id:
+            values = {"server_token": "", **values}  # the old one belongs to another app
         is_to_end = account.is_disabled and record.is_active
         if not self._roster.try_change(record.id, values) and not is_to_end:
             return _told("unchanged", account, record, warning=warning)
@@ -106,18 +109,17 @@ class _Importer:
             self._roster.change(record.id, {**values, "is_active": False} if is_to_end else values)
         return _told("changed", account, record, warning=warning)
 
-    def _with_the_pair(self, record: AccountRecord, values: dict[str, str]) -> tuple[dict[str, object], str | None]:
-        """What is to be changed, and what is to be said of a cookie that was found without the other."""
-        is_first, is_second = "secure_c_ses" in values, "host_c_oses" in values
-        if is_second and not is_first:
-            return {name: value for name, value in values.items() if name != "host_c_oses"}, _told_of(
-                record, _LONE_SECOND
-            )
-        if is_first and not is_second and self._roster.try_change(record.id, {"secure_c_ses": values["secure_c_ses"]}):
-            # Whether the account had one is not for this room to know: nothing is changed where it had none.
-            had_second = self._roster.try_change(record.id, {"host_c_oses": ""})
-            return {**values, "host_c_oses": ""}, _told_of(record, _SECOND_TAKEN_AWAY) if had_second else None
-        return dict(values), None
+    def _with_its_jar(self, record: AccountRecord, values: dict[str, str]) -> tuple[dict[str, object], str | None]:
+        """What is to be changed: no cookie is kept with those of another sign-in; and what is to be said of it."""
+        if "secure_c_ses" not in values:
+            rest = {name: value for name, value in values.items() if name != "host_c_oses"}
+            return dict(rest), _told_of(record, _LONE_SECOND) if rest != values else None
+        if not self._roster.try_change(record.id, {"secure_c_ses": values["secure_c_ses"]}):
+            return dict(values), None
+        # Whether the account had them is not for this room to know: nothing is changed where it had none.
+        lacking = [field for field in _TAKEN_AWAY if field not in values]
+        had = [_TAKEN_AWAY[field] for field in lacking if self._roster.try_change(record.id, {field: ""})]
+        return {**values, **dict.fromkeys(lacking, "")}, _told_of(record, "; it ".join(had)) if had else None
 
     def _free_name(self, name: str) -> str:
         names = (name if number == 1 else f"{name[:120]}-{number}" for number in count(1))
@@ -148,10 +150,12 @@ def _told(
     )
 
 
-_SECOND_TAKEN_AWAY = (
-    "has the new __Secure-C_SES without a __Host-C_OSES, as none was found with it and the old one belongs to the old cookie: "
-    "if the browser has one, copy both"
-)
+_TAKEN_AWAY = {
+    "host_c_oses": "has the new __Secure-C_SES without a __Host-C_OSES, as none was found with it and the old one belongs to "
+    "the old cookie: if the browser has one, copy both",
+    "cookies": "has the new __Secure-C_SES without the further cookies of the old sign-in, which belong to the old cookie: "
+    "copy a whole request of the page to have the new ones",
+}
 _LONE_SECOND = "keeps its cookies: a __Host-C_OSES was found without the __Secure-C_SES that it belongs to; copy both"
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from gbproxy.settings import consumer
+
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # The id alone, or the page's address: all of it, or any end or beginning of it in which the id still stands.
 _CONFIG_ID = re.compile(rf"(?:{_UUID}|(?:\S*/)?cid/{_UUID})(?=[/?#&]\S*|$)")
@@ -94,6 +96,8 @@ def cookie(text: str, name: str) -> str:
     for other in _COOKIE_NAMES:
         if value.casefold().startswith(other.casefold()):
             raise ValueError(f"is the cookie {other}; it must be the value of {name}")
+    if consumer.is_pasted_as_value(value):
+        raise ValueError(f"is {consumer.WRONG_SERVICE}")
     if ";" in value:
         raise ValueError(f"contains `;`; it must be the value of the one cookie {name}")
     if re.search(r"\s", value):

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from gbproxy.domain.pasted import MAX_ACCOUNTS, MAX_CHARS
-from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, Office
+from gbproxy.domain.pasted.clues import FURTHER_FIELDS
+from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office
 from tests.serving import KEY, Reply
 from tests.unit.pasted import browsers, captures
 from tests.unit.pasted.forms import ANNA as PERSON
-from tests.unit.pasted.forms import FORMS
+from tests.unit.pasted.forms import BEN as OTHER_EDITIONS
+from tests.unit.pasted.forms import CALLS, FORMS, Person
 
 PATH = "/api/admin/accounts/import"
 OXSRF = "https://business.gemini.google/auth/getoxsrf?csesidx="
@@ -58,7 +60,7 @@ def test_a_paste_that_has_all_becomes_an_account(office: Office, name: str) -> N
                 "id": account["id"],
                 "name": "account-548217093",
                 **captures.IDS,
-                "found": ["secure_c_ses", "host_c_oses", "csesidx", "config_id"],
+                "found": [*captures.WHOLE, "edition", "location", "cookies", "user_agent"],
                 "missing": [],
                 "wrong": [],
                 "reason": None,
@@ -180,6 +182,89 @@ def test_cookies_of_two_requests_are_never_put_together(office: Office) -> None:
     assert ["a __Host-C_OSES was left out" in each for each in answer["warnings"]] == [True]
 
 
+def carried(office: Office, name: str) -> dict[str, object]:
+    """What requests would go upstream with beside ids and the two cookies."""
+    (account,) = (account for account in office.parts.pool.accounts() if account.name == name)
+    return {field: getattr(account, field) for field in FURTHER_FIELDS}
+
+
+@pytest.mark.parametrize("person", [PERSON, OTHER_EDITIONS], ids=["business", "enterprise"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_request_and_a_call_give_an_account_with_what_its_gates_want(
+    office: Office, person: Person, call: str
+) -> None:
+    answer = imported(office, f"{FORMS['curl'](person)}\n{CALLS[call](person)}")
+
+    assert (answer["created"], answer["warnings"]) == ([f"account-{person.csesidx}"], [])
+    assert carried(office, f"account-{person.csesidx}") == person.carried
+    shown = json.dumps([answer, office.accounts()])
+    assert not any(secret in shown for secret in (person.others, person.server_token, person.first))
+
+
+def test_a_call_adds_to_a_known_account_and_leaves_the_rest(office: Office) -> None:
+    office.add({"name": "anna", **PERSON.whole, "cookies": PERSON.others})
+
+    answer = imported(office, CALLS["call as curl"](PERSON))
+
+    assert answer["changed"] == ["anna"]
+    assert carried(office, "anna") == PERSON.carried
+    assert pair(office, "anna") == (PERSON.first, PERSON.second)
+
+
+def test_a_server_token_is_not_kept_for_another_app(office: Office) -> None:
+    office.add({"name": "anna", **PERSON.whole, "server_token": PERSON.server_token})
+
+    answer = imported(office, PERSON.page.replace(PERSON.config_id, OTHER_EDITIONS.config_id))
+
+    assert answer["changed"] == ["anna"]
+    assert carried(office, "anna")["server_token"] is None
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_further_cookies_of_a_former_sign_in_are_not_kept_with_the_new(office: Office, dry_run: bool) -> None:
+    office.add({**ANNA, "cookies": "a=old", "user_agent": PERSON.user_agent})
+
+    answer = imported(office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"), dry_run=dry_run)
+
+    assert (answer["changed"], len(answer["warnings"])) == (["anna"], 1)
+    assert "without the further cookies" in answer["warnings"][0]
+    assert carried(office, "anna")["cookies"] == ("a=old" if dry_run else None)
+    assert carried(office, "anna")["user_agent"] == PERSON.user_agent
+
+
+def test_further_cookies_are_kept_with_the_same_sign_in_and_replaced_with_those_of_a_new_one(office: Office) -> None:
+    office.add({**ANNA, "cookies": "a=old"})
+
+    same = imported(office, renewal(ANNA["csesidx"], f"{COOKIE}; __Host-C_OSES={OTHER_COOKIE}"))
+    kept = carried(office, "anna")["cookies"]
+    new = imported(office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new; a=new; NID=1"))
+
+    assert (same["warnings"], kept) == ([], "a=old")
+    assert (new["warnings"], carried(office, "anna")["cookies"]) == ([], "a=new")
+
+
+def test_a_page_and_a_host_that_disagree_are_told(office: Office) -> None:
+    answer = imported(
+        office, f"{CALLS['call as har'](OTHER_EDITIONS)}\n{PERSON.page.replace(PERSON.csesidx, OTHER_EDITIONS.csesidx)}"
+    )
+
+    assert ["more than one edition" in each or "more than one location" in each for each in answer["warnings"]] == [
+        True
+    ] * 2
+
+
+def test_cookies_of_the_consumer_app_are_an_error_alone_and_a_warning_beside_an_account(office: Office) -> None:
+    psid = "__Secure-1PSID=g.a000-secret; __Secure-1PSIDTS=sidts-secret; SID=g.a000-secret; SAPISID=secret"
+
+    alone, beside = sent(office, f"Cookie: {psid}"), sent(office, f"Cookie: {psid}\n\n{json.dumps(ANNA)}")
+
+    assert (alone.status, alone.error["code"], alone.error["param"]) == (400, "invalid_request_error", "text")
+    assert "consumer Gemini app (gemini.google.com), which is another service" in alone.error["message"]
+    assert beside.json()["created"] == ["anna"]
+    assert ["consumer Gemini app" in each for each in beside.json()["warnings"]] == [True]
+    assert b"secret" not in alone.body + beside.body.replace(b"CSE.the-secret-cookie", b"")
+
+
 WITHOUT_COOKIES = {
     "copy as fetch": (
         'fetch("https://business.gemini.google/auth/getoxsrf?csesidx=123", {\n  "credentials": "include"\n});',
@@ -225,7 +310,8 @@ def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: s
     for line_end in ("\n", "\r\n"):
         answer = imported(office, text.replace("\r\n", "\n").replace("\n", line_end))
 
-        assert [each["result"] for each in answer["found"]] == ["unchanged"]
+        news = ["changed"] if kind == "sanitized har" and line_end == "\n" else ["unchanged"]  # its browser's name
+        assert [each["result"] for each in answer["found"]] == news
         assert said in "\n".join(answer["warnings"])
         assert "CSE" not in "".join(answer["warnings"]).replace("C_SES", "")
 

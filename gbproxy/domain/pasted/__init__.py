@@ -9,12 +9,16 @@ exported cookies, headers, the page's address. Nothing is run, fetched or kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gbproxy.domain.pasted.budget import Budget
 from gbproxy.domain.pasted.clues import Clue, from_address
-from gbproxy.domain.pasted.combining import MAX_ACCOUNTS, OPTIONAL, WHERE, Found, FoundAccount, accounts
-from gbproxy.domain.pasted.site import BUSINESS_HOST, Site
+from gbproxy.domain.pasted.combining import MAX_ACCOUNTS, OPTIONAL, PAGE, WHERE, Found, FoundAccount, accounts
+from gbproxy.domain.pasted.doubts import WRONG_SERVICE
+from gbproxy.domain.pasted.site import Site
 from gbproxy.domain.pasted.splitting import clues
 from gbproxy.errors import BadRequest, RequestTooLarge
+from gbproxy.settings import consumer
 
 __all__ = ["MAX_ACCOUNTS", "MAX_CHARS", "OPTIONAL", "WHERE", "Found", "FoundAccount", "Site", "find"]
 
@@ -40,23 +44,29 @@ def find(text: str, url: str | None = None, site: Site | None = None) -> Found:
     if text.count("\0", 0, _LOOKED_AT) > min(len(text), _LOOKED_AT) // 4:
         raise BadRequest("the text is UTF-16 that was read as something else: save it as UTF-8", param="text")
     address = _address(url, site) if url is not None and url.strip() else Clue()
-    found = accounts([*clues(text, site, Budget(len(text))), address])
+    told = [*clues(text, site, Budget(len(text))), address]
+    found = accounts(told)
     if not found:
-        reasons = "".join(f"; {warning}" for warning in found.warnings)
-        raise BadRequest(
-            "nothing of a Gemini Business account was found in it: paste an account as JSON, a request of the page as cURL, "
-            f"PowerShell or fetch, a HAR file, exported cookies, its headers, or the page's address{reasons}",
-            param="text",
-        )
+        raise _nothing_found(told, found.warnings)
     if len(found) > MAX_ACCOUNTS:
         raise BadRequest(f"the text holds more than {MAX_ACCOUNTS} accounts: paste them in parts", param="text")
     return found
 
 
+def _nothing_found(told: Iterable[Clue], warnings: Iterable[str]) -> BadRequest:
+    if any(clue.doubt and clue.doubt.kind in WRONG_SERVICE for clue in told):
+        advice = f"what is in it is {consumer.WRONG_SERVICE}"
+    else:
+        reasons = "".join(f"; {warning}" for warning in warnings)
+        advice = (
+            "paste an account as JSON, a request of the page as cURL, PowerShell or fetch, a HAR file, exported cookies, "
+            f"its headers, or the page's address{reasons}"
+        )
+    return BadRequest(f"nothing of a Gemini Business account was found in it: {advice}", param="text")
+
+
 def _address(url: str, site: Site) -> Clue:
     clue = from_address(url.strip(), site)
     if not clue.given():
-        raise BadRequest(
-            f"must be the page's address, https://{BUSINESS_HOST}/home/cid/<config_id>?csesidx=<csesidx>", param="url"
-        )
+        raise BadRequest(f"must be the page's address, {PAGE}", param="url")
     return clue

@@ -11,23 +11,35 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gbproxy.domain.pasted import cookies, har, rows
+from gbproxy.domain.pasted import cookies, further, har, headers, rows
 from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.clues import Clue, from_address, from_cookie_header, from_cookies
+from gbproxy.domain.pasted.clues import (
+    FIELDS,
+    Clue,
+    at_page,
+    from_address,
+    from_config_id,
+    from_cookie_header,
+    from_cookies,
+)
 from gbproxy.domain.pasted.cookies import Cookies
 from gbproxy.domain.pasted.site import Site, host_of
+from gbproxy.settings import consumer
 
 _SPELLINGS = {
     "secure_c_ses": ("secure_c_ses", "SECURE_C_SES"),
     "host_c_oses": ("host_c_oses", "HOST_C_OSES"),
     "csesidx": ("csesidx", "CSESIDX"),
     "config_id": ("config_id", "team_id", "configId", "group_id", "CONFIG_ID"),
+    "edition": ("edition",),
+    "location": ("location",),
+    "server_token": ("server_token",),
+    "user_agent": ("user_agent",),
 }
 _NAMES = ("name", "id")
+_OF_HEADERS = ("cookie", "set-cookie")  # a list of headers, as Firefox copies them
 _JARS = ("cookies", "cookie", "Cookie", "Request Cookies")
-_KEYS = frozenset(
-    {"url", *_JARS, *cookies.NAMES.split("|"), *(key for spellings in _SPELLINGS.values() for key in spellings)}
-)
+_KEYS = frozenset({"url", *_JARS, *cookies.NAMES.split("|"), *(key for field in FIELDS for key in _SPELLINGS[field])})
 _WORDS_OF_AN_ACCOUNT = 30
 _DEPTH = 4  # how deep accounts and cookies lie in other objects
 
@@ -66,7 +78,7 @@ def _listed(items: list[Any], site: Site, budget: Budget, depth: int) -> Iterato
 
 def _object(item: dict[str, Any], site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
     """An account, the cookies beside it, or what lies deeper."""
-    if not _KEYS.isdisjoint(item):
+    if not _KEYS.isdisjoint(item) or any(map(consumer.is_name, item)):
         budget.spend(_WORDS_OF_AN_ACCOUNT)
         yield from _told(item, site, budget)
     if depth:
@@ -78,8 +90,8 @@ def _object(item: dict[str, Any], site: Site, budget: Budget, depth: int) -> Ite
 
 def _told(item: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
     address = _text(item.get("url")) or ""
-    account = from_address(address, site).overlaid(_account(item))
-    by_name = {name: value for name, value in item.items() if name.lower() in cookies.FIELDS}
+    account = from_address(address, site).overlaid(_account(item, site))
+    by_name = {name: item[name] for name in item if name.lower() in cookies.FIELDS or consumer.is_name(name)}
     jars = [clue for jar in (by_name, *map(item.get, _JARS)) for clue in _jar(jar, address, site, budget)]
     if len([jar for jar in jars if jar.cookies]) <= 1:
         yield _with_jar(account, rows.merged(jars))
@@ -91,8 +103,15 @@ def _told(item: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
 def _with_jar(account: Clue, jar: Clue) -> Clue:
     """The account with the cookies that stand beside it; its own fields win, but for a second one without its first."""
     is_account = account.is_account or bool(jar.cookies and account.given())
-    clue = replace(account, cookies=jar.cookies.followed_by(account.cookies), is_account=is_account)
-    return clue if clue.cookies.secure_c_ses else replace(clue, doubt=account.doubt or jar.doubt)
+    pair = jar.cookies.followed_by(account.cookies)
+    is_beside = bool(pair) and not jar.cookies  # a jar without the pair, which stands beside it
+    clue = replace(
+        account,
+        cookies=pair.with_others_of(jar.cookies) if is_beside else pair,
+        further=jar.further.followed_by(account.further),
+        is_account=is_account,
+    )
+    return replace(clue, doubt=None if clue.cookies.secure_c_ses else jar.doubt or account.doubt)
 
 
 def _jar(value: object, address: str, site: Site, budget: Budget) -> Iterator[Clue]:
@@ -114,14 +133,17 @@ def _jar(value: object, address: str, site: Site, budget: Budget) -> Iterator[Cl
 def _exported(items: list[Any], site: Site, host: str | None) -> Iterator[Clue]:
     """Cookies of an array, those of each of the browser's stores by themselves; a doubt when there are others only."""
     exported = [item for item in items if isinstance(item, dict) and _is_cookie(item)]
+    if any(item["name"].lower() in _OF_HEADERS for item in exported):
+        yield headers.of_pairs(((item["name"], item["value"]) for item in exported), site) or Clue()
+        return
     stores: dict[str, list[Clue]] = {}
     for item in exported:
         clue = _cookie(item, site, host)
-        if clue.given() or clue.doubt:
+        if clue.given() or clue.cookies.others or clue.doubt:
             stores.setdefault(str(item.get("storeId")), []).append(clue)
     for store in stores.values():
         yield from rows.combined(store)
-    if exported and not stores:
+    if exported and not any(clue.given() or clue.doubt for store in stores.values() for clue in store):
         yield Clue().doubted("bare")
 
 
@@ -131,19 +153,23 @@ def _is_cookie(item: object) -> bool:
 
 def _cookie(item: dict[str, Any], site: Site, host: str | None) -> Clue:
     """One exported cookie: its domain decides, or that of the page which it was exported from, where there is one."""
-    if item["name"].lower() in ("cookie", "set-cookie"):  # a list of headers, as Firefox copies them
-        return from_cookies(cookies.split(item["value"]))
     domain = _text(item.get("domain")) or _text(item.get("host")) or host
-    is_own = domain is None or site.sends_cookies_of(domain)
-    return from_cookies([(item["name"], item["value"])]) if is_own else Clue()
+    is_one_of_two = item["name"].lower() in cookies.FIELDS
+    is_own = site.page_gets(domain) if domain else is_one_of_two
+    is_near = is_one_of_two and domain is not None and site.sends_cookies_of(domain)
+    is_told = is_own or is_near or consumer.is_cookie(item["name"], item["value"])
+    return at_page(from_cookies([(item["name"], item["value"])]), domain or "") if is_told else Clue()
 
 
-def _account(item: dict[str, Any]) -> Clue:
+def _account(item: dict[str, Any], site: Site) -> Clue:
     values = {field: _first(item, spellings) for field, spellings in _SPELLINGS.items()}
+    app = from_config_id(values["config_id"], site) if values["config_id"] else Clue()
+    told = {field: value for field, value in values.items() if value is not None}
     is_account = any(values[field] for field in ("secure_c_ses", "host_c_oses", "csesidx"))
     clue = Clue(
         csesidx=values["csesidx"],
-        config_id=values["config_id"],
+        config_id=app.config_id,
+        further=app.further.followed_by(further.of(told)),
         cookies=Cookies(values["secure_c_ses"], values["host_c_oses"]),
         name=_first(item, _NAMES) if is_account else None,
         is_account=is_account,

@@ -8,20 +8,27 @@ from itertools import islice
 
 from pydantic import SecretStr, ValidationError
 
+from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.pasted import warnings
-from gbproxy.domain.pasted.clues import FIELDS, Clue
-from gbproxy.domain.pasted.cookies import NONE, Cookies
+from gbproxy.domain.pasted.clues import FIELDS, FURTHER_FIELDS, Clue
+from gbproxy.domain.pasted.cookies import Cookies
 from gbproxy.domain.pasted.rows import merged
 from gbproxy.settings import AccountSettings
 from gbproxy.settings.entries import STAND_INS
 
-_PAGE = "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>"
-_COOKIES = "the browser's developer tools, Application (Firefox: Storage), Cookies, https://business.gemini.google: "
+PAGE = (
+    "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>, or of the Enterprise edition "
+    "https://vertexaisearch.cloud.google/home/cid/<config_id>?csesidx=<csesidx>"
+)
+_COOKIES = (
+    "the browser's developer tools, Application (Firefox: Storage), Cookies, https://business.gemini.google or "
+    "https://vertexaisearch.cloud.google: "
+)
 WHERE = {
     "secure_c_ses": f"{_COOKIES}the value of __Secure-C_SES",
     "host_c_oses": f"{_COOKIES}the value of __Host-C_OSES; not every account has it",
-    "csesidx": f"the digits after csesidx= in the page's address, {_PAGE}; or developer tools, Network, getoxsrf?csesidx=",
-    "config_id": f"the part after /cid/ of the page's address, {_PAGE}; or developer tools, Network, "
+    "csesidx": f"the digits after csesidx= in the page's address, {PAGE}; or developer tools, Network, getoxsrf?csesidx=",
+    "config_id": f"the part after /cid/ of the page's address, {PAGE}; or developer tools, Network, "
     "`configId` in what any request sends whose name begins with widget",
 }
 """Where a user finds each field."""
@@ -59,7 +66,8 @@ class Found(list[FoundAccount]):
 
 def accounts(clues: Sequence[Clue]) -> Found:
     """The accounts that clues speak of, in the order in which they first do; of more than `MAX_ACCOUNTS` only one more."""
-    drafts = list(islice(_combined([clue for clue in clues if clue.given()]), MAX_ACCOUNTS + 1))
+    telling = [clue for clue in clues if clue.given() or clue.further.given()]
+    drafts = [draft for draft in islice(_combined(telling), MAX_ACCOUNTS + 1) if draft.given()]
     found = Found(map(_checked, drafts))
     found.warnings = tuple(warnings.of(clues, drafts))
     return found
@@ -72,13 +80,13 @@ def _combined(clues: list[Clue]) -> Iterator[Clue]:
             own.setdefault(clue.csesidx, []).append(clue)
     drafts = [draft for parts in islice(own.values(), MAX_ACCOUNTS + 1) for draft in _of_sign_in(parts)]
     drafts += [clue for clue in clues if clue.is_account and clue.csesidx is None]
-    loose = _Loose([clue for clue in clues if not clue.is_account and clue.csesidx is None])
+    loose = [clue for clue in clues if not clue.is_account and clue.csesidx is None]
     if len(drafts) > 1 and _is_one(drafts, {clue.config_id for clue in clues} - {None}):
         drafts = [merged(drafts)]
     if drafts:
-        yield from loose.filled(drafts)
-    elif clues:
-        yield merged(clues)
+        yield from _filled(drafts, loose)
+    else:  # one account, whose sign-in nobody has named
+        yield from _filled([merged([clue for clue in loose if not clue.cookies])], loose)
 
 
 def _of_sign_in(own: list[Clue]) -> Iterator[Clue]:
@@ -100,37 +108,59 @@ def _is_one(drafts: list[Clue], places: set[str | None]) -> bool:
     return len(drafts) == 2 and drafts[0].csesidx != drafts[1].csesidx is None and len(places) <= 1 and len(firsts) <= 1
 
 
+def _filled(drafts: list[Clue], loose: list[Clue]) -> Iterator[Clue]:
+    """The accounts with what stands in the paste without a csesidx: it is given to whom it can be meant for only."""
+    config_ids = {clue.config_id for clue in loose} - {None, *(draft.config_id for draft in drafts)}
+    lacking = [draft for draft in drafts if draft.config_id is None]
+    by_edition: dict[str | None, _Loose] = {}
+    for draft in drafts:
+        if draft.config_id is None and len(lacking) == 1 and len(config_ids) == 1:
+            draft = replace(draft, config_id=next(iter(config_ids)))
+        named = draft.further.given().get("edition")
+        edition = named if named in EDITIONS else None  # so that there are few
+        if edition not in by_edition:
+            by_edition[edition] = _Loose([clue for clue in loose if not _has_cookies_of_another(clue, edition)])
+        yield by_edition[edition].added_to(draft, is_alone=len(drafts) == 1)
+
+
+def _has_cookies_of_another(clue: Clue, edition: str | None) -> bool:
+    return bool(clue.cookies) and edition is not None and clue.further.given().get("edition", edition) != edition
+
+
 class _Loose:
-    """What stands in the paste without a csesidx: it is given to whom it can be meant for only."""
+    """What was seen without a csesidx, and may be that of an account of one edition."""
 
     def __init__(self, clues: list[Clue]) -> None:
-        self._config_ids = list(dict.fromkeys(clue.config_id for clue in clues if clue.config_id is not None))
-        jars: dict[str | None, list[Clue]] = {}
+        parts: dict[str | None, list[Clue]] = {}
         for clue in clues:
-            if clue.cookies:
-                jars.setdefault(clue.config_id, []).append(clue)
-        self._jars = {config_id: merged(parts).cookies for config_id, parts in jars.items()}
+            parts.setdefault(clue.config_id, []).append(clue)
+        self._parts = {config_id: merged(several) for config_id, several in parts.items()}
         self._are_several = len({clue.cookies.secure_c_ses for clue in clues if clue.cookies}) > 1
 
-    def filled(self, drafts: list[Clue]) -> Iterator[Clue]:
-        lacking = [draft for draft in drafts if draft.config_id is None]
-        for draft in drafts:
-            if draft.config_id is None and len(lacking) == 1 and len(self._config_ids) == 1:
-                draft = replace(draft, config_id=self._config_ids[0])
-            yield replace(draft, cookies=self._with_cookies(draft, is_alone=len(drafts) == 1))
+    def added_to(self, draft: Clue, *, is_alone: bool) -> Clue:
+        nobodys = self._parts.get(None, _NOTHING)
+        of_app = self._parts.get(draft.config_id, _NOTHING) if draft.config_id else _NOTHING
+        further = of_app.further.followed_by(draft.further)
+        return replace(
+            draft,
+            cookies=self._cookies(draft.cookies, nobodys, of_app, is_alone=is_alone),
+            further=nobodys.further.followed_by(further) if is_alone else further,
+        )
 
-    def _with_cookies(self, draft: Clue, *, is_alone: bool) -> Cookies:
+    def _cookies(self, own: Cookies, nobodys: Clue, of_app: Clue, *, is_alone: bool) -> Cookies:
         """Those that were seen with the account's ids; or else those of its browser, both of them."""
         # The later ones count where all is one account's; elsewhere nobody can tell two jars apart.
         if self._are_several and not is_alone:
-            return draft.cookies
-        jar = self._jars.get(None, NONE).followed_by(self._jars.get(draft.config_id, NONE))
-        own = draft.cookies
+            return own
+        jar = nobodys.cookies.followed_by(of_app.cookies)
         return own.followed_by(jar) if own.secure_c_ses in (None, jar.secure_c_ses) else own
 
 
+_NOTHING = Clue()
+
+
 def _checked(clue: Clue) -> FoundAccount:
-    given = clue.given() | ({"name": clue.name} if clue.name is not None else {})
+    given = clue.given() | clue.carried() | ({"name": clue.name} if clue.name is not None else {})
     wrong: dict[str, str] = {}
     try:
         AccountSettings.model_validate(STAND_INS | given)
@@ -141,7 +171,7 @@ def _checked(clue: Clue) -> FoundAccount:
     account = AccountSettings.model_validate(STAND_INS | good)
     return FoundAccount(
         name=account.name if "name" in good else None,
-        values={name: _bare(getattr(account, name)) for name in FIELDS if name in good},
+        values={name: _bare(getattr(account, name)) for name in (*FIELDS, *FURTHER_FIELDS) if name in good},
         missing=tuple(name for name in FIELDS if name not in given),
         wrong=wrong,
         is_disabled=clue.is_disabled,

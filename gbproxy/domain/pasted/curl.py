@@ -12,8 +12,9 @@ _HEADER = frozenset({"-H", "--header"})
 _COOKIE = frozenset({"-b", "--cookie"})
 _BODY = frozenset({"-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--json"})
 _REFERER = frozenset({"-e", "--referer"})
+_USER_AGENT = frozenset({"-A", "--user-agent"})
 _URL = frozenset({"--url"})
-_VALUED = _HEADER | _COOKIE | _BODY | _REFERER | _URL | {"-X", "--request", "-A", "--user-agent", "-o", "-x", "--proxy"}
+_VALUED = _HEADER | _COOKIE | _BODY | _REFERER | _USER_AGENT | _URL | {"-X", "--request", "-o", "-x", "--proxy"}
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _FIRST_QUOTE = re.compile(r"[^\r\n'\"^\\]*+(\^?)(['\"])")
 _SHOWS_CMD = re.compile(r"\^|\"\"")
@@ -56,6 +57,8 @@ def _request(words: list[str]) -> Request | None:
             headers.append(("cookie", value or ""))
         elif option in _REFERER:
             headers.append(("referer", value or ""))
+        elif option in _USER_AGENT:
+            headers.append(("user-agent", value or ""))
         elif option in _BODY:
             body += value or ""
         elif option in _URL:

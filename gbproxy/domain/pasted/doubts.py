@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["bare", "damaged", "unread", "mixed", "json"]
+from gbproxy.settings import consumer
+
+Kind = Literal["bare", "damaged", "unread", "mixed", "json", "consumer", "app"]
 """A request of the page, or a list of cookies, without the account's own; one of these with a value that cannot be; the name
-of one in a text that is no known form; those of several jars in one list; JSON that is broken."""
+of one in a text that is no known form; those of several jars in one list; JSON that is broken; cookies of the consumer app;
+a request or address of it."""
+
+WRONG_SERVICE = frozenset({"consumer", "app"})
 
 _SAID = {
     "bare": "no __Secure-C_SES stands there, where it was to be expected: the browser's Copy as fetch and a sanitized HAR "
@@ -17,6 +22,8 @@ _SAID = {
     "request as cURL",
     "mixed": "the cookies of several sign-ins are mixed there, and no __Host-C_OSES was taken, as nobody can say to which it "
     "belongs: paste one sign-in's after the other",
+    "consumer": f"the cookies there (__Secure-1PSID, SID and the like) are {consumer.WRONG_SERVICE}",
+    "app": f"what stands there is {consumer.WRONG_SERVICE}",
 }
 
 

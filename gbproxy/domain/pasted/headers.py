@@ -7,14 +7,14 @@ line of its own, with a colon or without, and the value on the next (Chromium's 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gbproxy.domain.pasted.budget import Budget
 from gbproxy.domain.pasted.clues import Clue, Request, from_request
 from gbproxy.domain.pasted.site import BUSINESS_HOST, Site
 
-_TOLD = "cookie|set-cookie|authorization|referer|host|:authority|:path"
+_TOLD = "cookie|set-cookie|authorization|referer|host|:authority|:path|x-server-token"
 _OTHERS = (
     r":method|:scheme|:status|:protocol|accept(?:-[a-z]++)*|alt-svc|cache-control|connection|content-[a-z-]++|date|dnt|etag|"
     r"expires|if-[a-z-]++|origin|pragma|priority|range|sec-[a-z-]++|server|te|upgrade(?:-[a-z]++)*|user-agent|vary|via|x-[\w-]++"
@@ -55,10 +55,11 @@ class _Block:
 
     def clue(self, site: Site) -> Clue | None:
         told = dict(self.headers)
-        host = told.get(":authority") or told.get("host") or BUSINESS_HOST
+        named = told.get(":authority") or told.get("host")
         path = told.get(":path") or self.url or "/"
-        url = path if path.lower().startswith(("http://", "https://")) else f"https://{host}{path}"
-        clue = from_request(Request(url, self.headers), site)
+        is_address = path.lower().startswith(("http://", "https://"))
+        url = path if is_address else f"https://{named or BUSINESS_HOST}{path}"
+        clue = from_request(Request(url, self.headers, is_guessed=not (named or is_address)), site)
         # What was selected may well be a part of the headers, without a cookie: an address beside them has none either.
         is_whole = "cookie" in told or "accept" in self.names
         return (
@@ -66,6 +67,13 @@ class _Block:
             if clue is None or is_whole or clue.doubt is None or clue.doubt.kind != "bare"
             else replace(clue, doubt=None)
         )
+
+
+def of_pairs(pairs: Iterable[tuple[str, str]], site: Site) -> Clue | None:
+    """What the headers of one request, or of its answer, say: names and values in their order."""
+    block = _Block(headers=[(name.lower(), value) for name, value in pairs])
+    block.names.update(name for name, _ in block.headers)
+    return block.clue(site)
 
 
 def begins(text: str, at: int) -> bool:

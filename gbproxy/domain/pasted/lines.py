@@ -10,8 +10,9 @@ from dataclasses import replace
 from itertools import islice
 
 from gbproxy.domain.pasted import cookies
-from gbproxy.domain.pasted.clues import Clue, from_address, from_cookie_header, from_cookies
-from gbproxy.domain.pasted.site import Site
+from gbproxy.domain.pasted.clues import Clue, at_page, from_address, from_config_id, from_cookie_header, from_cookies
+from gbproxy.domain.pasted.site import Site, host_of, is_consumers
+from gbproxy.settings import consumer
 
 _COOKIE = re.compile(rf"[\s\"']*+({cookies.NAMES})[\"']?+(\s*+=|\s++|\s*+:)", re.IGNORECASE)
 # As a gateway's environment and configuration spell them. Between quotes it is a part of JSON, and that is broken.
@@ -23,6 +24,7 @@ _FIELDS = {"team_id": "config_id", "configid": "config_id"}
 _COOKIES_BY_FIELD = {field: name for name, field in cookies.FIELDS.items()}
 # A caret and a backslash are some shell's: what they protect is not read by guess.
 _ANYWHERE = re.compile(rf"(?<![\w-])({cookies.NAMES})=\"?+([^\s;,\"'\\^]++)(?=[\s;,\"']|$)", re.IGNORECASE)
+_COOKIE_STRING = re.compile(r"[\"']?(?:[^\s=;\"']{1,256}+=[^\s;\"']*+(?:;[ ]*+|[\"']?$))++[\"']?")
 _MENTION = re.compile(rf"{cookies.NAMES}|secure_c_ses|host_c_oses", re.IGNORECASE)
 _OTHER_COOKIE = re.compile(r"[\w.$-]{1,256}+=[^\s;]*+;?+\s*+")
 _ADDRESS = re.compile(r"https?://[^\s\"'<>`^\\]++", re.IGNORECASE)
@@ -41,13 +43,19 @@ def read(line: str, site: Site) -> Clue:
     if named := _COOKIE.match(line):
         return _named(named[1], named[2], line[named.end() :], site)
     if value := _VALUE.match(line):
-        return _value(value[1].lower(), value[2])
+        return _value(value[1].lower(), value[2], site)
     is_mentioned = any(
         mark in line.lower() for mark in ("c_ses", "c_oses")
     )  # a search by pattern takes ten times as long
+    if is_mentioned and _COOKIE_STRING.fullmatch(line.strip()):
+        return from_cookie_header(line)
     if is_mentioned and (found := _ANYWHERE.findall(line)):
         return from_cookies(found)
-    if _OTHER_COOKIE.fullmatch(line) or (len(columns) > 2 and "\t" in line and _DOMAIN_COLUMN.fullmatch(columns[2])):
+    if consumer.is_written_in(line):
+        return _ROW.doubted("consumer")
+    if len(columns) > 2 and "\t" in line and _DOMAIN_COLUMN.fullmatch(columns[2]):
+        return _of_domain(columns[0], columns[1], columns[2], site)
+    if _OTHER_COOKIE.fullmatch(line):
         return _ROW
     clue = _addresses(line, site)
     return clue.doubted("unread") if is_mentioned and _MENTION.search(line) else clue
@@ -55,7 +63,7 @@ def read(line: str, site: Site) -> Clue:
 
 def _netscape(columns: list[str], site: Site) -> Clue:
     """A row of domain, for subdomains too, path, only by TLS, expiry, name and value."""
-    return _row(columns[5], columns[6]) if site.sends_cookies_of(columns[0]) else _ROW
+    return _of_domain(columns[5], columns[6], columns[0], site)
 
 
 def _named(name: str, divider: str, rest: str, site: Site) -> Clue:
@@ -65,21 +73,29 @@ def _named(name: str, divider: str, rest: str, site: Site) -> Clue:
         return from_cookie_header(f"{name}={rest}") if others.strip("\"' \t") else _row(name, value)
     columns = rest.split(None, 2)
     domain = columns[1] if len(columns) > 1 and _DOMAIN_COLUMN.fullmatch(columns[1]) else None
-    if domain is not None and not site.sends_cookies_of(domain):
-        return _ROW
-    if domain is None and len(columns) > 1 and set(divider) == {" "}:  # a sentence
+    if domain is not None:
+        return _of_domain(name, columns[0], domain, site)
+    if len(columns) > 1 and set(divider) == {" "}:  # a sentence
         return Clue().doubted("unread")
     return _row(name, columns[0] if columns else "")
 
 
-def _value(name: str, value: str) -> Clue:
+def _of_domain(name: str, value: str, domain: str, site: Site) -> Clue:
+    """A cookie of a list in which each has its domain."""
+    if consumer.is_cookie(name, value):
+        return _ROW.doubted("consumer")
+    is_own = site.page_gets(domain) or (name.lower() in cookies.FIELDS and site.sends_cookies_of(domain))
+    return at_page(_row(name, value), domain) if is_own else _ROW
+
+
+def _value(name: str, value: str, site: Site) -> Clue:
     """An account's value by the gateway's own name for it."""
     field, bare = _FIELDS.get(name, name), value.strip(" \t\"',;")
     match field:
         case "csesidx":
             return Clue(csesidx=bare or None, is_row=True)
         case "config_id":
-            return Clue(config_id=bare or None, is_row=True)
+            return replace(from_config_id(bare, site), is_row=True) if bare else _ROW
         case _:
             cookie = _COOKIES_BY_FIELD[field]
             return _row(cookie, re.sub(f"^{cookie}=", "", bare, flags=re.IGNORECASE)) if bare else _ROW
@@ -94,4 +110,6 @@ def _addresses(line: str, site: Site) -> Clue:
     clue = Clue()
     for address in islice(_ADDRESS.finditer(line), _ADDRESSES_OF_A_LINE):
         clue = clue.overlaid(from_address(address[0], site))
+        if is_consumers(host_of(address[0])):
+            clue = clue.overlaid(Clue().doubted("app"))
     return clue

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from gbproxy.domain.pasted.bash import WORD_CHARS
 from gbproxy.domain.pasted.budget import Budget
 from gbproxy.domain.pasted.clues import Clue, Request, from_cookies, from_request
+from gbproxy.domain.pasted.cookies import FIELDS
 from gbproxy.domain.pasted.site import Site
 
 _PROMPT = r"(?:PS(?:[ ][^\r\n>]{0,260}+)?>++|>>)"
@@ -43,33 +44,48 @@ class _Statement:
         return [text for before, text in self.strings if before == word]
 
 
+@dataclass(slots=True)
+class _Session:
+    """What PowerShell keeps between requests: cookies for the page, and what it calls itself."""
+
+    jar: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
 def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], int]:
     """What the commands say that follow each other from `at` on, and where they end."""
     found: list[Clue] = []
-    jar: list[tuple[str, str]] = []  # the session's cookies for the page's host
+    session = _Session()
     while start := START.match(text, at):
         statement, at = _statement(text, start.start("word"), budget)
         if start["word"].startswith("$"):
-            jar = _kept(statement, jar, site)
+            session = _after(statement, session, site)
         else:
-            found += _asked(statement, jar, site)
-    return found or [from_cookies(jar)], at
+            found += _asked(statement, session, site)
+    return found or [from_cookies(session.jar)], at
 
 
-def _kept(statement: _Statement, jar: list[tuple[str, str]], site: Site) -> list[tuple[str, str]]:
-    """The session's cookies after a statement: a new session has none, of an added cookie the domain decides."""
-    match statement.after(_COOKIE):
-        case [name, value, _, domain, *_] if site.sends_cookies_of(domain):
-            return [*jar, (name, value)]
-        case _:
-            return [] if statement.words[1:2] == ["new-object"] else jar
+def _after(statement: _Statement, session: _Session, site: Site) -> _Session:
+    """The session after a statement: a new one is empty, of an added cookie the domain decides."""
+    match statement.after(_COOKIE), statement.after("$session.useragent"):
+        case [name, value, _, domain, *_], _ if site.page_gets(domain) or (
+            name.lower() in FIELDS and site.sends_cookies_of(domain)
+        ):
+            session.jar.append((name, value))
+        case _, [user_agent, *_]:
+            session.headers = [("user-agent", user_agent)]
+        case _ if statement.words[:2] == ["$session", "new-object"]:
+            return _Session()
+    return session
 
 
-def _asked(statement: _Statement, jar: list[tuple[str, str]], site: Site) -> list[Clue]:
+def _asked(statement: _Statement, session: _Session, site: Site) -> list[Clue]:
     headers = statement.after("-headers")
     pairs = list(zip(headers[::2], headers[1::2], strict=False))
     body = "".join(statement.after("-body"))
-    cookies = jar if "-websession" in statement.words else []
+    cookies: list[tuple[str, str]] = []
+    if "-websession" in statement.words:
+        cookies, pairs = session.jar, [*session.headers, *pairs]
     clues = [
         from_request(Request(url, pairs, cookies, body), site)
         for url in (statement.after("-uri") or statement.after(statement.words[0]))[:1]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import reduce
 
+from gbproxy.domain.pasted import further
 from gbproxy.domain.pasted.clues import Clue
-from gbproxy.domain.pasted.cookies import Cookies
+from gbproxy.domain.pasted.cookies import MAX_OTHERS, Cookies
 from gbproxy.domain.pasted.doubts import Doubt
 
 
@@ -16,18 +18,36 @@ def combined(rows: Sequence[Clue]) -> Iterator[Clue]:
     Where a value stands there twice and differs, they are several jars': one after another if each has the same rows in the
     same order. Otherwise a second cookie might be put to another's first, and is left out.
     """
-    doubts = [Clue(doubt=row.doubt) for row in rows if row.doubt]
-    told = [(name, value) for row in rows for name, value in row.given().items()]
+    told = [(name, value) for row in rows for name, value in (row.given() | row.further.given()).items()]
     names = [name for name, _ in told]
     if len(set(told)) == len(set(names)):
-        yield _one(dict(told))
+        yield _one(dict(told), _others(rows))
     elif length := _period(names):
         for at in range(0, len(told), length):
             yield _one(dict(told[at : at + length]))
     else:
-        yield from (_one({name: value}) for name, value in told if name != "host_c_oses")
+        yield from (_one({name: value}) for name, value in told if name in _ALONE)
         yield Clue(doubt=Doubt("mixed"))
-    yield from doubts
+    yield from _doubts(rows, has_first="secure_c_ses" in names)
+
+
+_ALONE = frozenset({"secure_c_ses", "csesidx", "config_id"})  # what says something where nobody knows what is beside it
+
+
+def _others(rows: Sequence[Clue]) -> tuple[tuple[str, str], ...]:
+    """The further cookies of one jar, but those that stand there with two values."""
+    pairs = dict.fromkeys(pair for row in rows for pair in row.cookies.others)
+    times = Counter(name for name, _ in pairs)
+    return tuple(pair for pair in pairs if times[pair[0]] == 1)[:MAX_OTHERS]
+
+
+def _doubts(rows: Sequence[Clue], *, has_first: bool) -> Iterator[Clue]:
+    """What is in doubt; that cookies are the consumer app's is told once, and not of a browser that has both."""
+    is_told = has_first
+    for row in rows:
+        if row.doubt is not None and not (is_told and row.doubt.kind == "consumer"):
+            is_told = is_told or row.doubt.kind == "consumer"
+            yield Clue(doubt=row.doubt)
 
 
 def _period(names: list[str]) -> int:
@@ -37,9 +57,11 @@ def _period(names: list[str]) -> int:
     return length if not rest and names == names[:length] * repeats else 0
 
 
-def _one(values: dict[str, str]) -> Clue:
-    cookies = Cookies(values.get("secure_c_ses"), values.get("host_c_oses"))
-    return Clue(csesidx=values.get("csesidx"), config_id=values.get("config_id"), cookies=cookies)
+def _one(values: dict[str, str], others: tuple[tuple[str, str], ...] = ()) -> Clue:
+    cookies = Cookies(values.get("secure_c_ses"), values.get("host_c_oses"), others)
+    return Clue(
+        csesidx=values.get("csesidx"), config_id=values.get("config_id"), cookies=cookies, further=further.of(values)
+    )
 
 
 def merged(clues: Sequence[Clue]) -> Clue:

@@ -88,11 +88,16 @@ def curl(
 
 
 def invoke(
-    url: str, headers: Mapping[str, str], cookies: Mapping[str, tuple[str, str]], body: str | None = None
+    url: str,
+    headers: Mapping[str, str],
+    cookies: Mapping[str, tuple[str, str]],
+    body: str | None = None,
+    *,
+    user_agent: str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64)",
 ) -> str:
     """Chromium's "Copy as PowerShell"; cookies are name -> (value, domain)."""
     lines = ["$session = New-Object Microsoft.PowerShell.Commands.WebRequestSession"]
-    lines.append(f"$session.UserAgent = {powershell('Mozilla/5.0 (Windows NT 10.0; Win64; x64)')}")
+    lines.append(f"$session.UserAgent = {powershell(user_agent)}")
     for name, (value, domain) in cookies.items():
         cookie = ", ".join((powershell(name), powershell(value), '"/"', powershell(domain)))
         lines.append(f"$session.Cookies.Add((New-Object System.Net.Cookie({cookie})))")

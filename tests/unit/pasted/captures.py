@@ -20,6 +20,11 @@ _ONLY_COOKIES = ("cookie-editor.json", "cookie-header.txt", "cookie-table.txt", 
 _ONLY_IDS = ("address.txt", "chrome-sanitized.har")
 
 
+def core(values: dict[str, str]) -> dict[str, str]:
+    """The ids and the two cookies among the values of an account."""
+    return {name: value for name, value in values.items() if name in WHOLE}
+
+
 def text(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 

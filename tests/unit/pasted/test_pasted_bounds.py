@@ -110,6 +110,17 @@ CRAFTED = {
     "names of cookies": ("", "__Secure-C_SES "),
     "accounts": ("[", '{"csesidx":"1"},'),
     "nested": ("", '{"cookies":[{"a":'),
+    "further cookies": ("Cookie: __Secure-C_SES=a;", "b=c;"),
+    "named further cookies": ("Cookie: __Secure-C_SES=a;", "__Secure-C_AUX=" + "x" * 40 + ";"),
+    "cookie strings": ("", "a=b; __Secure-C_SES=c;d"),
+    "one cookie string": ("__Secure-C_SES=c; ", "a=b; "),
+    "rows of further cookies": ("", ".business.gemini.google\tTRUE\t/\tTRUE\t1\ta\tb\n"),
+    "further cookies in json": ("[", '{"name":"a","value":"b"},'),
+    "cookies of the consumer app": ("", "__Secure-1PSID=g.a000\n"),
+    "names of the consumer app": ("", "SID "),
+    "names without values": ("", "__Secure-1PSID  "),
+    "editions": ("[", '{"csesidx":"1","edition":"x"},'),
+    "server tokens": ("", "x-server-token: CAMS\n"),
     "paths": ("https://business.gemini.google", "/cid/"),
 }
 
