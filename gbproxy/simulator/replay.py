@@ -115,7 +115,7 @@ def _take(exchanges: dict[int, _Exchange], entry: dict[str, Any]) -> None:
     elif "piece_base64" in entry:
         exchange.pieces.append((at_ms, base64.b64decode(entry["piece_base64"], validate=True)))
     else:
-        exchange.is_complete = entry["end"] == "complete"
+        exchange.is_complete = entry["end"] in ("complete", "left")  # left: whole, but for its formal end
 
 
 def _name(path: str) -> str:
