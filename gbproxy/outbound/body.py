@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from urllib3.exceptions import DecodeError, IncompleteRead, ProtocolError
@@ -48,6 +49,22 @@ def body_of(raw: Any) -> Body:
         return _ThroughUrllib3(raw)
     chunks = _Chunked(raw, response, file)
     return chunks if encoding in ("identity", "") else _Inflated(chunks, deflate=encoding == "deflate")
+
+
+class ObservedBody:
+    """Tells each piece of another body, and its end, to somebody else too."""
+
+    def __init__(self, body: Body, note: Callable[[bytes], None]) -> None:
+        self._body = body
+        self._note = note
+
+    def read(self) -> bytes:
+        data = self._body.read()
+        self._note(data)
+        return data
+
+    def close(self) -> None:
+        self._body.close()
 
 
 class _ThroughUrllib3:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gbproxy.errors import GatewayError
 from gbproxy.outbound.client import Outbound
-from gbproxy.outbound.faults import Timeouts
+from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts
 from gbproxy.outbound.reply import StreamedReply
 
 
@@ -51,8 +51,8 @@ class Exchange:
 class RecordingOutbound(Outbound):
     """An `Outbound` that keeps every exchange, in the order in which they began."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, timeouts: Timeouts = DEFAULT_TIMEOUTS, **options: Any) -> None:
+        super().__init__(timeouts, **options)
         self.exchanges: list[Exchange] = []
 
     @contextmanager

@@ -29,6 +29,7 @@ _NOT_PLAYED = frozenset(("connection", "content-encoding", "content-length", "da
 @dataclass
 class _Exchange:
     name: str
+    host: str
     sent_ms: float
     head_ms: float = 0.0
     status: int = 0
@@ -48,14 +49,16 @@ class Replay:
         """Raises ValueError, which names the line, when it is no capture."""
         self._speed = speed
         self._exchanges: dict[str, list[_Exchange]] = defaultdict(list)
+        self._hosts: set[str] = set()
         for exchange in _read(lines):
             self._exchanges[exchange.name].append(exchange)
+            self._hosts.add(exchange.host)
         self._played: dict[str, int] = defaultdict(int)
 
     def answer(self, request: Request, origin: str) -> Script:
         """The next answer of this call, the last one again when there are no more; 404 for a call that was not captured.
 
-        Redirects lead to `origin`, where this is played.
+        Redirects that were followed lead to `origin`, where this is played, others nowhere: never to the real service.
         """
         name = _name(request.path)
         known = self._exchanges.get(name)
@@ -71,7 +74,7 @@ class Replay:
             yield Fin()
             return
         yield from self._silence(exchange.head_ms - last_ms, HoldHeaders)
-        yield Head(exchange.status, _played_headers(exchange.headers, origin), exchange.reason)
+        yield Head(exchange.status, self._played_headers(exchange.headers, origin), exchange.reason)
         last_ms = exchange.head_ms
         for at_ms, data in exchange.pieces:
             yield from self._silence(at_ms - last_ms, Pause)
@@ -82,6 +85,21 @@ class Replay:
     def _silence(self, milliseconds: float, kind: type[Pause] | type[HoldHeaders]) -> Iterable[Action]:
         if self._speed and milliseconds > 0:
             yield kind(milliseconds / 1000 / self._speed)
+
+    def _played_headers(self, headers: Iterable[tuple[str, str]], origin: str) -> dict[str, list[str]]:
+        played: dict[str, list[str]] = defaultdict(list)
+        for name, value in headers:
+            if name.lower() not in _NOT_PLAYED:
+                played[name].append(self._redirected(value, origin) if name.lower() == "location" else value)
+        return dict(played)
+
+    def _redirected(self, url: str, origin: str) -> str:
+        target, own = urlsplit(url), urlsplit(origin)
+        if not target.netloc:
+            return url
+        if target.netloc not in self._hosts:
+            return urlunsplit((target.scheme, f"{target.hostname}.invalid", target.path, target.query, ""))
+        return urlunsplit((own.scheme, own.netloc, target.path, target.query, ""))
 
 
 def _read(lines: Iterable[str]) -> list[_Exchange]:
@@ -104,7 +122,8 @@ def _read(lines: Iterable[str]) -> list[_Exchange]:
 def _take(exchanges: dict[int, _Exchange], entry: dict[str, Any]) -> None:
     index, at_ms = int(entry["exchange"]), float(entry["t_ms"])
     if "request" in entry:
-        exchanges[index] = _Exchange(_name(str(entry["request"]["path"]).partition("?")[0]), at_ms)
+        path, host = str(entry["request"]["path"]), str(entry["request"].get("host", ""))
+        exchanges[index] = _Exchange(_name(path.partition("?")[0]), host, at_ms)
         return
     exchange = exchanges[index]
     if "status" in entry:
@@ -122,19 +141,3 @@ def _name(path: str) -> str:
     """The verb at a path's end: `widgetStreamAssist`, `getoxsrf`, `downloadFile` …"""
     found = _NAME.search(path)
     return found[0] if found else ""
-
-
-def _played_headers(headers: Iterable[tuple[str, str]], origin: str) -> dict[str, list[str]]:
-    played: dict[str, list[str]] = defaultdict(list)
-    for name, value in headers:
-        if name.lower() == "location":
-            value = _at(origin, value)
-        if name.lower() not in _NOT_PLAYED:
-            played[name].append(value)
-    return dict(played)
-
-
-def _at(origin: str, url: str) -> str:
-    """The same address at another origin: a replay leads nobody to the real service."""
-    target, own = urlsplit(url), urlsplit(origin)
-    return urlunsplit((own.scheme, own.netloc, target.path, target.query, "")) if target.netloc else url

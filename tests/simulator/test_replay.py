@@ -23,12 +23,18 @@ def capture(*entries: dict[str, Any]) -> list[str]:
 
 
 def exchange(
-    number: int, path: str, *pieces: bytes, status: int = 200, end: str = "complete", **headers: str
+    number: int,
+    path: str,
+    *pieces: bytes,
+    host: str = "business.gemini.google",
+    status: int = 200,
+    end: str = "complete",
+    **headers: str,
 ) -> list[Any]:
     """What a capture says of one exchange; its pieces come 100 ms apart."""
     begun = 1000 * number
     entries: list[dict[str, Any]] = [
-        {"exchange": number, "t_ms": begun, "request": {"method": "POST", "path": path}},
+        {"exchange": number, "t_ms": begun, "request": {"method": "POST", "host": host, "path": path}},
         {"exchange": number, "t_ms": begun + 50, "status": status, "headers": list(headers.items())},
     ]
     for index, piece in enumerate(pieces):
@@ -93,7 +99,7 @@ def test_a_redirect_leads_back_to_the_replay() -> None:
     target = "https://auth.business.gemini.google/refreshcookies?csesidx=1"
     lines = capture(
         *exchange(1, "/auth/getoxsrf?csesidx=1", status=302, Location=target),
-        *exchange(2, "/refreshcookies", b"renewed", **{"Set-Cookie": "a=1"}),
+        *exchange(2, "/refreshcookies", b"renewed", host="auth.business.gemini.google", **{"Set-Cookie": "a=1"}),
     )
 
     with played(lines) as upstream:
@@ -101,6 +107,15 @@ def test_a_redirect_leads_back_to_the_replay() -> None:
 
         assert answer.url == f"{upstream.url}/refreshcookies?csesidx=1"
         assert answer.text == "renewed"
+
+
+def test_a_redirect_that_was_not_followed_leads_nowhere() -> None:
+    lines = capture(*exchange(1, "/auth/getoxsrf", status=302, Location="https://accounts.google.com/login?x=1"))
+
+    with played(lines) as upstream:
+        answer = requests.get(f"{upstream.url}/auth/getoxsrf", allow_redirects=False, timeout=5)
+
+    assert answer.headers["Location"] == "https://accounts.google.com.invalid/login?x=1"
 
 
 @pytest.mark.parametrize(
