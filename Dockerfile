@@ -47,7 +47,7 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-I", "-c", "import http.client, os, sys; port = os.environ.get('PORT') or os.environ.get('SERVER_PORT') or '8080'; probe = http.client.HTTPConnection('127.0.0.1', int(port), timeout=3); probe.request('GET', '/livez'); sys.exit(probe.getresponse().status != 200)"]
+    CMD ["python", "-I", "-c", "import http.client, os, sys; port = (os.environ.get('PORT') or os.environ.get('SERVER_PORT') or '').strip(chr(34) + chr(39) + ' ') or '8080'; probe = http.client.HTTPConnection('127.0.0.1', int(port), timeout=3); probe.request('GET', '/livez'); sys.exit(probe.getresponse().status != 200)"]
 
 # Without a shell between: process 1 becomes gunicorn's master, and SIGTERM reaches it. `docker run IMAGE simulate --help`
 # and the other commands work as well.

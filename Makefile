@@ -65,8 +65,8 @@ IMAGE ?= gbproxy
 FIND_ENGINE = engine=$${ENGINE:-$$(for name in docker podman; do $$name info >/dev/null 2>&1 && { echo $$name; break; }; done)}; \
 	test -n "$$engine" || { echo 'No container engine answers here: neither docker nor podman.' >&2; exit 1; }
 # .env's port, and .env's time for answers to finish (or the defaults) with some seconds to spare
-PUBLISHED = $(or $(PORT),$(shell awk -F= '$$1 == "PORT" && $$2 {p = $$2} END {print p}' p=8080 $(wildcard .env) /dev/null))
-STOP_TIMEOUT = $(shell awk -F= '$$1 == "GRACEFUL_TIMEOUT_S" && $$2 != "" {g = $$2} $$1 == "DRAIN_DELAY_S" && $$2 != "" {d = $$2} \
+PUBLISHED = $(or $(PORT),$(shell awk -F '[="\047\r]+' '$$1 == "PORT" && $$2 {p = $$2} END {print p}' p=8080 $(wildcard .env) /dev/null))
+STOP_TIMEOUT = $(shell awk -F '[="\047\r]+' '$$1 == "GRACEFUL_TIMEOUT_S" && $$2 != "" {g = $$2} $$1 == "DRAIN_DELAY_S" && $$2 != "" {d = $$2} \
 	END {print int(g + d + 15)}' g=120 d=1 $(wildcard .env) /dev/null)
 
 docker-build: ## the container image (IMAGE=gbproxy)

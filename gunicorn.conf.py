@@ -10,11 +10,12 @@ gc.disable()  # what is loaded before the fork is never garbage: looking for som
 
 import math  # noqa: E402
 import secrets  # noqa: E402
+import sys  # noqa: E402
 from collections import deque  # noqa: E402
 
 from gbproxy import server, startup  # noqa: E402
 
-settings = startup.load()
+settings = startup.load(arguments=sys.argv[1:])
 
 from gbproxy.app import EXTENSION  # noqa: E402  with it comes prometheus_client, which by then must know where to count
 

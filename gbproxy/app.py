@@ -74,7 +74,7 @@ def over(engine: Engine) -> Flask:
     app.register_blueprint(openai_chat.blueprint(engine.gateway, responder, check_limits))
     app.register_blueprint(openai_models.blueprint(engine.catalogue, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
-    app.register_blueprint(metrics_page.blueprint(meter, settings.metrics_keys))
+    app.register_blueprint(metrics_page.blueprint(meter, settings.metrics_keys, engine.keyring.find))
     _administer(app, engine)
     return app
 
@@ -84,7 +84,7 @@ def _administer(app: Flask, engine: Engine) -> None:
     settings = engine.settings
     if settings.admin_key is None:
         return
-    check = admin_auth.required(settings.admin_key.get_secret_value())
+    check = admin_auth.required([settings.admin_key.get_secret_value()], engine.keyring.find)
     admin_auth.guard(app, check)
     app.register_blueprint(admin_accounts.blueprint(engine.roster, check))
     app.register_blueprint(admin_cookies.blueprint(engine.roster, check))

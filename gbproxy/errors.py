@@ -25,24 +25,27 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
   + UpstreamError                502  upstream_error          the upstream broke, or said nothing of use
     - UpstreamBroken             502  upstream_error          the connection broke, or a passing fault was met
     - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was cut off
+      . AnswerTooLarge           502  upstream_error          it sent more than MAX_ANSWER_MB, or than makes sense
     - UpstreamTimeout            504  upstream_timeout
       . UpstreamUnreachable      504  upstream_timeout        no connection in time
       . UpstreamGaveUp           504  upstream_timeout        by its own word: one of its own limits
+      . AccountStalled           504  upstream_timeout        signing in or opening a session; others may not
     - UpstreamUnclear            502  upstream_error          no answer, and no word whose fault it is: FAILED, empty
     - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
     - QuotaExhausted             429  insufficient_quota      this account's quota
     - CredentialRefused          502  upstream_auth_failed    the user must renew the account's cookies
       . AccountRestricted        502  upstream_auth_failed    403 at the sign-in
       . ConfigRefused            502  upstream_auth_failed    403 for a call that names no session: CONFIG_ID
-      . SessionDenied            502  upstream_auth_failed    403 in a session: another sign-in's, else as above
     - TokenRefused               502  upstream_auth_failed    the bearer, not yet the credential: a fresh one is tried
+    - AccountSuspected           502  upstream_auth_failed    a question was refused as if the account were at fault
+      . SessionDenied            502  upstream_auth_failed    403 in a session: another sign-in's, else as above
     - SessionGone                502  upstream_error          the upstream session does not exist (any more)
     - RequestRefused             400  invalid_request_error   the request's own fault, by the upstream's word
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class GatewayError(Exception):
@@ -154,6 +157,12 @@ class UpstreamProtocolError(UpstreamError):
     retryable = True  # cut off, as far as anyone can tell
 
 
+class AnswerTooLarge(UpstreamProtocolError):
+    """More than is taken of one answer: asking once more would only bring it once more."""
+
+    retryable = False
+
+
 class UpstreamTimeout(UpstreamError):
     status, code = 504, "upstream_timeout"
 
@@ -164,6 +173,10 @@ class UpstreamUnreachable(UpstreamTimeout):
 
 class UpstreamGaveUp(UpstreamTimeout):
     retryable = True
+
+
+class AccountStalled(UpstreamTimeout):
+    pass
 
 
 class UpstreamUnclear(UpstreamError):
@@ -185,17 +198,30 @@ class UpstreamOverloaded(_Pausing):
     usual_s = 10.0
 
 
+Media = Literal["images", "videos"]
+
+
 class QuotaExhausted(_Pausing):
-    """`is_daily`: the upstream has named a quota of the day; otherwise which one it is, nobody knows."""
+    """`is_daily`: the upstream has named a quota of the day; otherwise which one it is, nobody knows.
+
+    `media`: it has named the quota of these, whatever was asked for; none: that of the kind of request which met it.
+    """
 
     status, code = 429, "insufficient_quota"
     usual_s = 60.0
 
     def __init__(
-        self, message: str, *, param: str | None = None, retry_after: float | None = None, is_daily: bool = False
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        is_daily: bool = False,
+        media: tuple[Media, ...] = (),
     ) -> None:
         super().__init__(message, param=param, retry_after=retry_after)
         self.is_daily = is_daily
+        self.media = media
 
 
 class CredentialRefused(UpstreamError):
@@ -210,12 +236,18 @@ class ConfigRefused(CredentialRefused):
     pass
 
 
-class SessionDenied(CredentialRefused):
-    """In a session that was continued, a fresh one is tried first; in a fresh one, it is the account."""
-
-
 class TokenRefused(UpstreamError):
     code = "upstream_auth_failed"
+
+
+class AccountSuspected(UpstreamError):
+    """One call about one question says so, which may be the account or the question: a probe of the account decides."""
+
+    code = "upstream_auth_failed"
+
+
+class SessionDenied(AccountSuspected):
+    """In a session that was continued, a fresh one is tried first."""
 
 
 class SessionGone(UpstreamError):

@@ -15,7 +15,7 @@ from gbproxy.domain import prompt as prompts
 from gbproxy.domain import usage
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
-from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, Started
+from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, SessionNamed, Started
 from gbproxy.domain.models import Catalogue, Model, no_such
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
@@ -24,10 +24,13 @@ from gbproxy.errors import (
     ContextLengthExceeded,
     ConversationNotFound,
     GatewayError,
+    NoAccountAvailable,
+    Overloaded,
     RequestRefused,
     SessionDenied,
     SessionGone,
     UpstreamError,
+    UpstreamTimeout,
 )
 from gbproxy.observability import trace
 from gbproxy.observability.trace import Phase
@@ -87,9 +90,15 @@ class Gateway:
         show_thoughts: bool = False,
         prompt_max_chars: int = 400_000,
         max_attempts: int = 3,
+        request_timeout_s: float = 1800,
+        suspect: Callable[[Account], object] = lambda account: None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`request_timeout_s` bounds one request over all its waits and tries.
+
+        `suspect` has an account looked at that a question was refused on, and does not wait for it.
+        """
         self._catalogue = catalogue
         self._pool = pool
         self._upstream = upstream
@@ -99,6 +108,8 @@ class Gateway:
         self._show_thoughts = show_thoughts
         self._prompt_max_chars = prompt_max_chars
         self._max_attempts = max_attempts
+        self._suspect = suspect
+        self._request_timeout_s = request_timeout_s
         self._pause = pause
         self._successors = Successors(clock)
 
@@ -107,6 +118,8 @@ class Gateway:
 
         Whoever takes `Done` and asks for no more has not delivered it: then the conversation does not go on from this answer.
         """
+        measured = trace.current()
+        measured.until = time.monotonic() + self._request_timeout_s
         ask = self._read(chat)
         self._ahead.note_use()
         use = self._limits.begin(
@@ -114,7 +127,7 @@ class Gateway:
         )
         try:
             with self._begin(chat, ask.model) as turn:
-                trace.current().conversation = turn.conversation
+                measured.conversation = turn.conversation
                 if not turn.continues:
                     self._check_length(ask.prompt_chars)
                 attempts = self._attempts(ask.model, chat.principal)
@@ -127,6 +140,10 @@ class Gateway:
                             after = yield from self._attempt(ask, turn, attempts, account, use)
                     if after is None:
                         return
+        except (UpstreamError, NoAccountAvailable, Overloaded) as error:
+            if measured.is_over():
+                raise UpstreamTimeout(f"the answer took longer than {self._request_timeout_s:g} s") from error
+            raise
         finally:
             use.end(ask.tokens())
             _note_end(ask)
@@ -147,6 +164,7 @@ class Gateway:
         measured = trace.current()
         measured.attempts += 1
         measured.phase = Phase.CONNECTING
+        measured.has_elsewhere = attempts.may_go_elsewhere if turn.may_start_afresh else lambda: False
         ask.shaper = shaper = Shaper(ask.shows_thoughts)
         model, made_now, said = attempts.model, False, False
         try:
@@ -154,6 +172,9 @@ class Gateway:
             session, made_now = self._session(turn, account)
             with closing(self._upstream.stream(prompt, model, account, session.name)) as events:
                 for event in events:
+                    if isinstance(event, SessionNamed):
+                        turn.name(event.name)
+                        continue
                     shown = shaper.shape(event)
                     if not said:
                         # Until there is something to show, a failure is still a plain error, and may be got over.
@@ -177,12 +198,12 @@ class Gateway:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
         if attempts.is_successor:
-            self._successors.remember(account, ask.model, model)
+            self._successors.remember(account, ask.model, self._catalogue.get(model.id))  # with all of its tools
         return None
 
     def _finish(self, turn: Turn, shaper: Shaper, done: Done) -> None:
         """Let the conversation go on from here, if it can; before the last frame: a quick client's next request must find it."""
-        kept = done.finish_reason == "stop" and turn.keep(shaper.text)
+        kept = done.finish_reason == "stop" and turn.keep(shaper.answer)
         measured = trace.current()
         if not kept and not measured.has_told_conversation:
             measured.conversation = None
@@ -193,10 +214,10 @@ class Gateway:
             raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:
             log.info("model.mapped", extra={"asked": chat.model[:100], "used": model.id, "reason": "name"})
-        prompt = prompts.flatten(chat.messages)
-        trace.current().facts |= {"model": model.id, "prompt_chars": len(prompt)}
+        size = prompts.measured(chat.messages)
+        trace.current().facts |= {"model": model.id, "prompt_chars": size.chars}
         shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
-        return _Ask(model, len(prompt), usage.weight(prompt), shows, Shaper(shows))
+        return _Ask(model, size.chars, size.weight, shows, Shaper(shows))
 
     def _prompt(self, turn: Turn) -> str:
         prompt = turn.send()
@@ -224,6 +245,7 @@ class Gateway:
             limit=self._max_attempts,
             model_for=lambda account: self._successors.current(account, model, principal),
             may_use=principal.may_use,
+            suspect=self._suspect,
             pause=self._pause,
         )
 
@@ -280,7 +302,8 @@ class _Ask:
 def _after(error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, continued: bool) -> Next:
     """How it goes on after a failure. Raises what the client is to see when it does not."""
     try:
-        after = attempts.failed(error, said=said, continued=continued, afresh=turn.may_start_afresh)
+        is_last = said or trace.current().is_over()
+        after = attempts.failed(error, said=is_last, continued=continued, afresh=turn.may_start_afresh)
     except GatewayError:
         if turn.may_start_afresh or said:
             raise

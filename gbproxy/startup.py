@@ -11,11 +11,13 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from gevent import monkey
 
+from gbproxy import preflight
 from gbproxy.domain.account import owner
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
@@ -35,32 +37,33 @@ _TEMPORARY = "GBPROXY_TEMPORARY_DATABASE"  # ours: "<process id> <its directory>
 _in_force: list[Settings] = []  # what the last start or reload of this process has read
 
 
-def load(environ: MutableMapping[str, str] | None = None) -> Settings:
+def load(environ: MutableMapping[str, str] | None = None, *, arguments: Sequence[str] | None = None) -> Settings:
     """The settings, with logging configured and at least one client key.
 
-    Mistakes end the process with status 2 at its start; at a reload they are logged and what was in force stays.
+    `arguments`: gunicorn's, when it starts with these settings, so that the address has to be free. Mistakes end the process with status 2 at its start; at a reload they are logged and what was in force stays.
     """
     if not _in_force:
-        _in_force.append(_load(environ))
+        check = _settings if arguments is None else partial(preflight.check, arguments=arguments)
+        _in_force.append(_load(environ, check))
         return _in_force[0]
     try:
-        _in_force[:] = [_load(environ)]
+        _in_force[:] = [_load(environ, _settings)]
     except SystemExit:
         log.error("settings.refused", extra={"reason": "see stderr; the settings before stay in force"})
     return _in_force[0]
 
 
-def _load(environ: MutableMapping[str, str] | None) -> Settings:
+def _load(environ: MutableMapping[str, str] | None, check: Callable[[Mapping[str, str]], Settings]) -> Settings:
     environ = os.environ if environ is None else environ
     _require_patching(environ)
-    settings = read(environ)
+    settings = _read(environ, check)
     json_logging.configure(settings.log_level, settings.log_format)
     _share_metrics(environ)
     if not settings.api_keys:
         _make_key(environ)
     if _needs_database(settings, environ):
         _make_database(settings, environ)
-    settings = read(environ)
+    settings = _read(environ)
     settings = settings.model_copy(update={"database_is_temporary": _TEMPORARY in environ})
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     _prepare_database(url, [key.get_secret_value() for key in settings.secret_keys], settings)
@@ -102,10 +105,14 @@ def _require_patching(environ: Mapping[str, str]) -> None:
         raise SystemExit(_EXIT_BAD_SETTINGS)
 
 
-def read(environ: Mapping[str, str]) -> Settings:
+def _settings(environ: Mapping[str, str]) -> Settings:
+    return load_settings(environ, built_in_names())
+
+
+def _read(environ: Mapping[str, str], check: Callable[[Mapping[str, str]], Settings] = _settings) -> Settings:
     """The settings as they stand. Mistakes are printed, all at once, and end the process with status 2."""
     try:
-        return load_settings(environ, built_in_names())
+        return check(environ)
     except SettingsError as error:
         print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  before there is a log
         raise SystemExit(_EXIT_BAD_SETTINGS) from None

@@ -12,10 +12,11 @@ _begin = post_worker_init  # noqa: F821
 
 def post_worker_init(worker):
     _begin(worker)
-    gevent.spawn(_serve, parts_of(worker.app).engine.pool)  # noqa: F821
+    engine = parts_of(worker.app).engine  # noqa: F821
+    gevent.spawn(_serve, engine.pool, engine.looks)
 
 
-def _serve(pool):
+def _serve(pool, looks):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.environ["FORGET_SOCKET"])
         listener.listen()
@@ -25,4 +26,5 @@ def _serve(pool):
                 for account in pool.accounts():
                     pool.clear_cooldown(account.id)
                     pool.accepted(account)
+                looks._looks.clear()
                 client.sendall(b"forgotten")

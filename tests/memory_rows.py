@@ -38,6 +38,14 @@ class MemoryRows:
             self.rows[session.id] = Row(session, "stock" if stock else "running")
             return session
 
+    def name(self, session: Session) -> bool:
+        with self._called("name"):
+            row = self.rows.get(session.id)
+            if row is None or row.state not in ("stock", "running"):
+                return False
+            self._set(row, session=session)
+            return True
+
     def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
         with self._called("claim_head"):
             for row in sorted(self.rows.values(), key=lambda row: row.session.seat in avoided):

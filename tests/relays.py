@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import socket
 import threading
@@ -95,19 +96,21 @@ class Relay:
 
 
 class Proxy(Relay):
-    """A proxy for tunnels: `http` by CONNECT, `socks5h` by RFC 1928 for names and IPv4 addresses, both without a password.
+    """A proxy for tunnels: `http` by CONNECT, `socks5h` by RFC 1928 for names and IPv4 addresses. It lets everybody in.
 
-    `asked`: where it was asked to lead to, `host:port`.
+    `asked`: where it was asked to lead to, `host:port`. `shown`: the user and password of each, `user:password`.
     """
 
     def __init__(self, scheme: str) -> None:
         self._scheme = scheme
         self.asked: list[str] = []
+        self.shown: list[bytes] = []
         super().__init__(("", 0))
         self.url = f"{scheme}://127.0.0.1:{self.port}"
 
     def _ask_target(self, peer: socket.socket) -> Address:
-        host, port = _asked_by_connect(peer) if self._scheme == "http" else _asked_by_socks(peer)
+        ask = _asked_by_connect if self._scheme == "http" else _asked_by_socks
+        host, port = ask(peer, self.shown)
         self.asked.append(f"{host}:{port}")
         return host, port
 
@@ -115,19 +118,26 @@ class Proxy(Relay):
         peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n" if self._scheme == "http" else b"\5\0\0\1" + bytes(6))
 
 
-def _asked_by_connect(peer: socket.socket) -> Address:
+def _asked_by_connect(peer: socket.socket, shown: list[bytes]) -> Address:
     head = b""
     while b"\r\n\r\n" not in head:
         head += _some(peer)
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"proxy-authorization: basic "):
+            shown.append(base64.b64decode(line.split()[2]))
     _, address, _ = head.split(b"\r\n", 1)[0].decode().split()
     host, _, port = address.rpartition(":")
     return host, int(port)
 
 
-def _asked_by_socks(peer: socket.socket) -> Address:
-    with peer.makefile("rb", buffering=0) as file:
-        file.read(file.read(2)[1])
-        peer.sendall(b"\5\0")
+def _asked_by_socks(peer: socket.socket, shown: list[bytes]) -> Address:
+    with peer.makefile("rb") as file:
+        by_password = 2 in file.read(file.read(2)[1])
+        peer.sendall(b"\5\2" if by_password else b"\5\0")
+        if by_password:  # RFC 1929
+            user, password = file.read(file.read(2)[1]), file.read(file.read(1)[0])
+            shown.append(user + b":" + password)
+            peer.sendall(b"\1\0")
         kind = file.read(4)[3]
         host = socket.inet_ntoa(file.read(4)) if kind == 1 else file.read(file.read(1)[0]).decode()
         return host, int.from_bytes(file.read(2))

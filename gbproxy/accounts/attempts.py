@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,7 +11,7 @@ from enum import Enum
 from gbproxy.accounts.pool import Pool
 from gbproxy.accounts.rules import Rule, Then, rule_for
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.domain.models import Catalogue, Model
 from gbproxy.errors import (
     CredentialRefused,
@@ -39,7 +39,7 @@ class Attempts:
     """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after content.
 
     `catalogue` knows the successors of retired models, of which only those that `may_use` allows are asked for;
-    `model_for` says which model an account is asked for first.
+    `model_for` says which model an account is asked for first. `suspect` has an account looked at, and does not wait for it.
     """
 
     pool: Pool
@@ -48,22 +48,24 @@ class Attempts:
     limit: int = 3
     model_for: Callable[[Account], Model] | None = None
     may_use: Callable[[str], bool] = lambda model_id: True
+    suspect: Callable[[Account], object] = lambda account: None
     pause: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = jitter.uniform
     _tried: dict[str, None] = field(default_factory=dict)  # ids, in order
     _met: list[GatewayError] = field(default_factory=list)
     _may_ask_again: str | None = None  # the seat whose failure may have passed
     _asked_again: bool = False
-    _unclear_on: str | None = None
+    _unclear_on: dict[bool, str] = field(default_factory=dict)  # ids, by whether the account was suspected
     _account: Account | None = None
     _model: Model | None = None
     _refusal: GatewayError | None = None
     _lost_session: bool = False
+    _resting: Collection[QuotaClass] = ()  # the kinds of request for which the account rests that is lent now
 
     @property
     def model(self) -> Model:
-        """What the account that is lent now is to be asked for."""
-        return self._model or self.asked
+        """What the account that is lent now is to be asked for: without tools whose quota is used up there."""
+        return (self._model or self.asked).without(self._resting)
 
     @property
     def is_successor(self) -> bool:
@@ -111,12 +113,13 @@ class Attempts:
         self._model = self.model_for(account) if self.model_for is not None else self.asked
         self._refusal = None
         self._lost_session = False
+        self._resting = self.pool.resting(account.id)
 
     def failed(self, error: GatewayError, *, said: bool = False, continued: bool = False, afresh: bool = True) -> Next:
         """Learn from a failure on the account that is lent, and decide. Raises what the client gets when it is over.
 
-        `said`: content has gone out. `continued`: the session was not made by this request. `afresh`: the request may be
-        asked again in a fresh session, as it brings its whole history.
+        `said`: content has gone out, or there is no time for more. `continued`: the session was not made by this request.
+        `afresh`: the request may be asked again in a fresh session, as it brings its whole history.
         """
         if afresh and not said and self._is_cured_by_a_fresh_session(error, continued=continued):
             self._lost_session = True
@@ -131,7 +134,21 @@ class Attempts:
         rule = self._learn(error, continued=continued)
         if said or not afresh or rule.then is Then.ENDS or self._account is None:
             raise error
+        if isinstance(error, QuotaExhausted) and self._can_do_without(error, self._account):
+            return Next.SAME
         return self._goes_on(error, rule, self._account)
+
+    def _can_do_without(self, error: QuotaExhausted, account: Account) -> bool:
+        """Whether the question goes to the same account again, without the tool whose quota it has just found used up.
+
+        Where another account may have that quota left, that one is asked, with the tool.
+        """
+        before, self._resting = self.model, self.pool.resting(account.id)
+        kinds = {self.asked.quota, *error.media}
+        may_go_elsewhere = len(self._tried) < self.limit and all(
+            self.pool.may_ask(kind, excluded=self._tried) for kind in kinds
+        )
+        return self.model != before and not may_go_elsewhere
 
     def _is_cured_by_a_fresh_session(self, error: GatewayError, *, continued: bool) -> bool:
         # 403 in a session that was continued: it may belong to another sign-in of this account (docs/upstream.md, errors)
@@ -139,38 +156,50 @@ class Attempts:
         return is_lost and not self._lost_session
 
     def _learn(self, error: GatewayError, *, continued: bool) -> Rule:
-        about_session = continued and isinstance(error, SessionDenied | SessionGone)
+        rule = rule_for(error)
+        about_session = continued and not self._lost_session and isinstance(error, SessionDenied | SessionGone)
         if self._account is not None and not about_session:
             self.pool.failed(self._account, self.asked.quota, error)
-        return rule_for(error)
+            if rule.suspects:
+                self.suspect(self._account)
+        return rule
 
     def _goes_on(self, error: GatewayError, rule: Rule, account: Account) -> Next:
-        if rule.then is Then.UNCLEAR:
-            if self._unclear_on not in (None, account.id):
-                raise UpstreamUnclear(f"{error.message}; two accounts failed alike, so it is put down to the request")
-            self._unclear_on = account.id
+        if rule.then is Then.UNCLEAR and self._unclear_on.setdefault(rule.suspects, account.id) != account.id:
+            raise UpstreamUnclear(f"{error.message}; two accounts failed alike, so it is put down to the request")
         self._met.append(_bare(error))
         if rule.once_more:
             self._may_ask_again = account.seat
-            if not self._asked_again and not self._may_go_elsewhere():
+            if not self._asked_again and not self.may_go_elsewhere():
                 self._asked_again = True
                 self.pause(self.uniform(*_RETRY_S))
                 return Next.SAME
         return Next.OTHER
 
-    def _may_go_elsewhere(self) -> bool:
+    def may_go_elsewhere(self) -> bool:
+        """Whether some account beside those that were tried may still be asked."""
         return len(self._tried) < self.limit and self.pool.may_ask(self.asked.quota, excluded=self._tried)
 
     def _verdict(self) -> GatewayError:
         """What the client hears after tries that all failed: the mildest that was met, else the last."""
         for kind in (UpstreamOverloaded, QuotaExhausted, CredentialRefused):
-            met = next((error for error in reversed(self._met) if isinstance(error, kind)), None)
+            met = next(
+                (error for error in reversed(self._met) if isinstance(error, kind) and not self._is_of_a_tool(error)),
+                None,
+            )
             if met is None:
                 continue
             if not isinstance(met, CredentialRefused):
                 met.retry_after = self.pool.recovery_s(self.asked.quota) or met.retry_after
             return met
-        return self._met[-1]
+        last = self._met[-1]
+        if isinstance(last, QuotaExhausted):  # that of a tool
+            last.retry_after = self.pool.recovery_s(last.media[0]) or last.retry_after
+        return last
+
+    def _is_of_a_tool(self, error: GatewayError) -> bool:
+        """Whether a quota is used up that this kind of request need not have."""
+        return isinstance(error, QuotaExhausted) and bool(error.media) and self.asked.quota not in error.media
 
 
 def _bare(error: GatewayError) -> GatewayError:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from gbproxy.domain.account import Account
 from gbproxy.errors import BadRequest
 from gbproxy.settings import AccountSettings, problems
-from gbproxy.settings.entries import is_empty
+from gbproxy.settings.entries import STAND_INS, is_empty, names_two_config_ids, told_by_addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,27 @@ class Given:
     is_active: bool | None
 
     def account(self, account_id: str) -> Account:
-        other = self.values.host_c_oses
-        return Account(
-            id=account_id,
-            name=self.values.name,
-            csesidx=self.values.csesidx,
-            config_id=self.values.config_id,
-            secure_c_ses=self.values.secure_c_ses.get_secret_value(),
-            host_c_oses=other.get_secret_value() if other else None,
-        )
+        return account_of(self.values, account_id)
+
+
+def account_of(values: AccountSettings, account_id: str) -> Account:
+    return Account(
+        id=account_id,
+        name=values.name,
+        csesidx=values.csesidx,
+        config_id=values.config_id,
+        secure_c_ses=values.secure_c_ses.get_secret_value(),
+        host_c_oses=_bare(values.host_c_oses),
+        edition=values.edition,
+        location=values.location,
+        cookies=_bare(values.cookies),
+        server_token=_bare(values.server_token),
+        user_agent=values.user_agent,
+    )
+
+
+def _bare(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
 
 
 def read(given: Mapping[str, object], known: Account | None = None) -> Given:
@@ -39,7 +51,7 @@ def read(given: Mapping[str, object], known: Account | None = None) -> Given:
     """
     wrong = dict(_wrong_by_themselves(given))
     try:
-        values = AccountSettings.model_validate({**_values(known), **_named(given)})
+        values = _validated(told_by_addresses(given) | _named(given), known)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_context=False, include_input=False):
             name = str(fault["loc"][0])
@@ -58,13 +70,29 @@ def _named(given: Mapping[str, object]) -> dict[str, object]:
     return named
 
 
-def _values(known: Account | None) -> dict[str, object]:
-    return {name: getattr(known, name) for name in AccountSettings.model_fields} if known is not None else {}
+def _validated(named: Mapping[str, object], known: Account | None) -> AccountSettings:
+    """Raises ValidationError, for what is given alone: what is stored may be older than today's rules."""
+    if known is None:
+        return AccountSettings.model_validate(named)
+    changed = {name: value for name, value in named.items() if value != getattr(known, name)}
+    checked = AccountSettings.model_validate({**STAND_INS, **changed})
+    kept = {
+        "name": known.name,
+        "secure_c_ses": SecretStr(known.secure_c_ses),
+        "host_c_oses": SecretStr(known.host_c_oses) if known.host_c_oses is not None else None,
+        "csesidx": known.csesidx,
+        "config_id": known.config_id,
+        "edition": known.edition,
+        "location": known.location,
+        "cookies": SecretStr(known.cookies) if known.cookies is not None else None,
+        "server_token": SecretStr(known.server_token) if known.server_token is not None else None,
+        "user_agent": known.user_agent,
+    }
+    return checked.model_copy(update={name: value for name, value in kept.items() if name not in changed})
 
 
 def _wrong_by_themselves(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if "is_active" in given and not isinstance(given["is_active"], bool):
         yield "is_active", "is_active: must be true or false"
-    ids = [given[name] for name in ("config_id", "team_id") if not is_empty(given.get(name))]
-    if len(ids) == 2 and ids[0] != ids[1]:
+    if names_two_config_ids(given):
         yield "team_id", "team_id: differs from config_id, which means the same; give one of the two"

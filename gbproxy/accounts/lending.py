@@ -17,7 +17,7 @@ from gbproxy.accounts.shortage import nothing_to_try
 from gbproxy.accounts.states import MAY_BE_ASKED, TRIAL_S, Board, Condition, Member, Standing
 from gbproxy.accounts.telling import Telling
 from gbproxy.domain.account import Account, QuotaClass
-from gbproxy.errors import GatewayError, Overloaded
+from gbproxy.errors import GatewayError, Overloaded, UpstreamTimeout
 from gbproxy.observability import trace
 from gbproxy.observability.meter import Meter
 from gbproxy.observability.trace import Phase
@@ -64,7 +64,8 @@ class Lending(Members):
 
         Only the seat `wanted` will do, when it is given; `preferred` is taken when it has a free place; `excluded` are ids.
         When nothing can be tried, or no longer while waiting, the error follows the states of what there is: raises
-        UpstreamOverloaded, QuotaExhausted, CredentialRefused or NoAccountAvailable; after waiting in vain Overloaded.
+        UpstreamOverloaded, QuotaExhausted, CredentialRefused or NoAccountAvailable; after waiting in vain Overloaded, or
+        UpstreamTimeout when the request's time is over.
         """
         lent = self._take(Wish(quota, wanted, preferred, frozenset(excluded)))
         try:
@@ -153,18 +154,22 @@ class Lending(Members):
 
     def _wait(self, waiter: Waiter) -> Lent:
         started = time.perf_counter()
-        trace.current().phase = Phase.WAITING
+        measured = trace.current()
+        measured.phase = Phase.WAITING
+        wait_s = min(self._wait_s, measured.until - time.monotonic())
         try:
             while not waiter.is_served:
-                left_s = started + self._wait_s - time.perf_counter()
+                left_s = started + wait_s - time.perf_counter()
                 waiter.called.wait(min(left_s, max(self._due - self._clock(), 0.01)))
                 with self._lock:
                     waiter.called.clear()
                     now = self._clock()
                     if now >= self._due:
                         self._serve(now)
-                    if not waiter.is_served and time.perf_counter() - started >= self._wait_s:
+                    if not waiter.is_served and time.perf_counter() - started >= wait_s:
                         self._waiting.remove(waiter)
+                        if wait_s < self._wait_s:
+                            raise UpstreamTimeout("every account was busy for all the time that the request may take")
                         raise Overloaded(
                             f"every account was busy for {self._wait_s:g} s (ACCOUNT_CONCURRENCY)", retry_after=_RETRY_S
                         )
@@ -173,7 +178,7 @@ class Lending(Members):
             self._withdraw(waiter)
             raise
         finally:
-            trace.current().queued_s += time.perf_counter() - started
+            measured.queued_s += time.perf_counter() - started
 
     def _withdraw(self, waiter: Waiter) -> None:
         """The client has left: its turn is the next one's."""

@@ -34,6 +34,15 @@ class Members:
             conditions = [member.condition(quota, now) for member in self._candidates(wish)]
         return any(condition in (*MAY_BE_ASKED, Condition.TRIED) for condition in conditions)
 
+    def resting(self, account_id: str) -> Collection[QuotaClass]:
+        """The kinds of request for which this account rests."""
+        with self._lock:
+            member = self._members.get(account_id)
+            if member is None or not member.standings:
+                return ()
+            now = self._clock()
+            return [quota for quota in QUOTA_CLASSES if member.standing(quota).cools_until(now) is not None]
+
     def has_place(self, account_id: str) -> bool:
         """Whether fewer answers run on this account than may."""
         with self._lock:

@@ -12,7 +12,7 @@ from gbproxy.accounts.rules import Then, rule_for
 from gbproxy.accounts.states import Alone, Board, Member, Standing
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, QuotaClass, id_of
-from gbproxy.errors import GatewayError
+from gbproxy.errors import GatewayError, QuotaExhausted
 from gbproxy.observability.meter import SILENT, Meter
 
 
@@ -44,7 +44,7 @@ class Pool(Lending):
     def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None:
         """Learn from a failure, by the rules: the account may cool down for this kind of request, or be set aside.
 
-        What has begun `took_s` seconds ago teaches nothing if the account was found, or declared, good since.
+        A quota that the upstream has named cools down what it is for, whatever kind of request has met it. What has begun `took_s` seconds ago teaches nothing if the account was found, or declared, good since.
         """
         rule = rule_for(error)
         if rule.then is Then.ENDS:
@@ -54,18 +54,21 @@ class Pool(Lending):
             if member is None:
                 return
             now = self._clock()
-            if any(member.is_cleared_since(scope, now - took_s) for scope in ("", quota)):
+            met = error.media if isinstance(error, QuotaExhausted) and error.media else (quota,)
+            if any(member.is_cleared_since(scope, now - took_s) for scope in ("", *met)):
                 return
             self._note_error(member, error.message, now)
-            change: Standing | None = None
+            changes: list[Standing | None] = []
             if rule.refuses and member.account.credential() == account.credential():
-                change = refused(member, error, now)
+                changes = [refused(member, error, now)]
             elif rule.cooldown is not None:
-                change = cooled(member.standing(quota), rule.cooldown, error, now, self._uniform)
-            if change is not None:
+                changes = [cooled(member.standing(each), rule.cooldown, error, now, self._uniform) for each in met]
+            news = [change for change in changes if change is not None]
+            for change in news:
                 member.standings[change.quota] = change
+            if news:
                 self._serve(now)
-        if change is not None:
+        for change in news:
             self._telling.tell(change, now)
 
     def succeeded(self, account: Account, quota: QuotaClass) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from gbproxy.accounts.states import AccountView
 from gbproxy.domain.account import Account, AccountState, QuotaClass
+from gbproxy.domain.edition import EditionName, Location
 from gbproxy.storage.checks import Status
 from gbproxy.storage.states import Use
 
@@ -35,6 +36,9 @@ class AccountRecord:
     name: str
     csesidx: str
     config_id: str
+    edition: EditionName
+    location: Location
+    user_agent: str | None
     is_active: bool
     source: Source
     created_at: float | None
@@ -64,6 +68,9 @@ def record(entry: Entry, view: AccountView | None, use: Use | None, elsewhere: i
         name=entry.account.name,
         csesidx=entry.account.csesidx,
         config_id=entry.account.config_id,
+        edition=entry.account.edition,
+        location=entry.account.location,
+        user_agent=entry.account.user_agent,
         is_active=entry.is_active,
         source=entry.source,
         created_at=entry.created_at,

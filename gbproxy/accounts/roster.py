@@ -92,16 +92,14 @@ class Roster:
     # Changing
 
     def add(self, given: Mapping[str, object]) -> AccountRecord:
-        """Store an account: name, secure_c_ses, csesidx, config_id (or team_id), host_c_oses and is_active where wanted.
+        """Store an account: name, secure_c_ses, csesidx, config_id (or team_id), and what else is wanted of an account's fields.
 
         Unknown fields are passed over. Raises BadRequest, whose `param` is the first field that is wrong and whose message
         says what is wrong with each; Conflict when the name, or the account itself, is there already.
         """
         read = self._addable(given)
-        account = read.account("")
-        values = {name: getattr(account, name) for name in type(read.values).model_fields}
         try:
-            stored = self._rows.stored.add(**values, is_active=read.is_active is not False)
+            stored = self._rows.stored.add(read.account(""), is_active=read.is_active is not False)
         except NameTaken:
             raise _taken() from None
         return self._done("added", stored.account.id)
@@ -124,7 +122,7 @@ class Roster:
         return True
 
     def change(self, account_id: str, given: Mapping[str, object]) -> AccountRecord:
-        """Change what is given and keep the rest; fields as for `add`. An empty host_c_oses takes it away.
+        """Change what is given and keep the rest; fields as for `add`. An empty optional one takes it away.
 
         Raises BadRequest, NotFound and Conflict, the last also for anything but `is_active` of an account of the environment.
         """

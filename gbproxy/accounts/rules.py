@@ -15,6 +15,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from gbproxy.errors import (
+    AccountStalled,
+    AccountSuspected,
+    AnswerTooLarge,
     BadRequest,
     CredentialRefused,
     GatewayError,
@@ -63,29 +66,37 @@ class Cooldown:
 
 
 OVERLOAD = Cooldown("overload", least_s=5, most_s=15, factor=1, longest_s=3600, has_trial=False)
+STALL = Cooldown("overload", least_s=15, most_s=30, factor=2, longest_s=300, has_trial=True)
 QUOTA = Cooldown("quota", least_s=60, most_s=60, factor=4, longest_s=math.inf, has_trial=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`refuses`: the credential is set aside; `once_more`: the same account may do better, where no other is left."""
+    """`refuses`: the credential is set aside; `suspects`: a probe shall tell whether it is to be.
+
+    `once_more`: the same account may do better, where no other is left.
+    """
 
     then: Then
     cooldown: Cooldown | None = None
     refuses: bool = False
+    suspects: bool = False
     once_more: bool = False
 
 
 RULES: Mapping[type[GatewayError], Rule] = {
     BadRequest: Rule(Then.ENDS),
     RequestRefused: Rule(Then.ENDS),
+    AnswerTooLarge: Rule(Then.ENDS),
     UpstreamOverloaded: Rule(Then.ELSEWHERE, cooldown=OVERLOAD),
     QuotaExhausted: Rule(Then.ELSEWHERE, cooldown=QUOTA),
     CredentialRefused: Rule(Then.ELSEWHERE, refuses=True),
+    AccountSuspected: Rule(Then.UNCLEAR, suspects=True),
     TokenRefused: Rule(Then.ELSEWHERE),
     UpstreamBroken: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamProtocolError: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamTimeout: Rule(Then.ELSEWHERE),
+    AccountStalled: Rule(Then.ELSEWHERE, cooldown=STALL),  # it is known that another may serve
     UpstreamUnreachable: Rule(Then.ELSEWHERE, once_more=True),
     UpstreamGaveUp: Rule(Then.ELSEWHERE, once_more=True),
     SessionGone: Rule(Then.UNCLEAR),  # in a session made a moment ago

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from gbproxy.settings.origins import pattern
+
 _METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _EXPOSED = (
     "Retry-After, X-Conversation-Id, x-request-id, x-should-retry, "
@@ -20,12 +22,15 @@ _DAY_S = "86400"
 
 
 class Cors:
-    """`origins` are those of CORS_ORIGINS; one `*` allows every page. What lies below a `private` path is for none."""
+    """`origins` are those of CORS_ORIGINS, as settings give them; one `*` allows every page.
+
+    What lies below a `private` path is for none.
+    """
 
     def __init__(self, origins: Collection[str], private: Collection[str] = ("/api", "/admin")) -> None:
         self._all = "*" in origins
         self._private = tuple(f"{path}/" for path in private)
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._origins = pattern(tuple(origins))
 
     def is_private(self, path: str) -> bool:
         """Whether no page of another origin is ever allowed there; `path` as routes see it."""
@@ -37,7 +42,7 @@ class Cors:
             return {}
         if self._all:
             return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": _EXPOSED}
-        if origin is None or origin.lower() not in self._origins:
+        if origin is None or not self._origins.fullmatch(origin.lower()):
             return {"Vary": "Origin"}
         return {
             "Access-Control-Allow-Origin": origin,

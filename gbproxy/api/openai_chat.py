@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from flask import Blueprint, Response, request
 
 from gbproxy.api import auth, openai_errors, sse
 from gbproxy.api.openai_request import parse
+from gbproxy.domain import jsontext
 from gbproxy.domain.events import (
     Answer,
     ChatStream,
@@ -30,7 +30,7 @@ from gbproxy.domain.events import (
 )
 from gbproxy.gateway import Gateway
 from gbproxy.observability import trace
-from gbproxy.web.body import json_body
+from gbproxy.web.body import read_json
 
 
 def blueprint(gateway: Gateway, responder: sse.Responder, check_caller: Callable[[], None]) -> Blueprint:
@@ -40,7 +40,8 @@ def blueprint(gateway: Gateway, responder: sse.Responder, check_caller: Callable
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")
     def create() -> Response:
-        call = parse(json_body(), auth.principal(), request.headers.get("X-Conversation-Id") or None)
+        conversation = request.headers.get("X-Conversation-Id") or None
+        call = read_json(lambda body: parse(body, auth.principal(), conversation))
         facts = trace.current().facts
         facts |= {"stream": call.chat.is_streamed}
         if call.ignored:
@@ -102,7 +103,7 @@ def render(events: ChatStream, identity: Identity, *, include_usage: bool) -> ss
 def _whole(events: ChatStream) -> sse.Pieces:
     """The whole answer as one piece; as in `render`, the events end behind it."""
     with closing(events):
-        yield _json(completion(collect(events), Identity()))
+        yield jsontext.encode_bytes(completion(collect(events), Identity()))
         next(events, None)
 
 
@@ -111,7 +112,7 @@ class _Chunks:
 
     def __init__(self, identity: Identity, model: str, *, include_usage: bool) -> None:
         head = {"id": identity.id, "object": "chat.completion.chunk", "created": identity.created, "model": model}
-        self._head = b"data: %b," % _json(head)[:-1]
+        self._head = b"data: %b," % jsontext.encode_bytes(head)[:-1]
         self._before = self._head + b'"choices":[{"index":0,"delta":'
         self._after = b"}]%b}\n\n" % (b',"usage":null' if include_usage else b"")
         self._content = self._before + b'{"content":', b'},"logprobs":null,"finish_reason":null' + self._after
@@ -121,10 +122,15 @@ class _Chunks:
         return before + sse.quote(text) + after
 
     def delta(self, delta: bytes, finish_reason: str | None = None) -> bytes:
-        return b'%b%b,"logprobs":null,"finish_reason":%b%b' % (self._before, delta, _json(finish_reason), self._after)
+        return b'%b%b,"logprobs":null,"finish_reason":%b%b' % (
+            self._before,
+            delta,
+            jsontext.encode_bytes(finish_reason),
+            self._after,
+        )
 
     def usage(self, usage: Usage) -> bytes:
-        return b'%b"choices":[],"usage":%b}\n\n' % (self._head, _json(_usage(usage)))
+        return b'%b"choices":[],"usage":%b}\n\n' % (self._head, jsontext.encode_bytes(_usage(usage)))
 
 
 def completion(answer: Answer, identity: Identity) -> dict[str, Any]:
@@ -151,7 +157,3 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "gbproxy_estimated": True,
     }
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -7,23 +7,16 @@ parameters that the upstream has no field for are checked for their type and nam
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gbproxy.domain.chat import ChatRequest, Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.api.openai_messages import MOST_MESSAGES, MessageBody, Reader
+from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import NOBODY, Principal
 from gbproxy.errors import BadRequest
 
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-    "function": "tool",
-}
-_FILE_PARTS = ("image_url", "input_image", "input_audio", "input_file", "file", "video_url")
+MOST_TOOLS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +34,15 @@ def parse(
     conversation: str | None = None,
 ) -> ChatCall:
     """`conversation` is the request's X-Conversation-Id. Raises BadRequest, whose `param` names the field that is wrong."""
+    _refuse_too_many(body)
     try:
         fields = _Body.model_validate(body)
     except ValidationError as error:
         raise _bad_request(error) from error
     _refuse_what_is_not_built(fields)
+    reader = Reader()
     chat = ChatRequest(
-        messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(fields.messages)),
+        messages=reader.read(fields.messages),
         model=fields.model,
         show_thoughts=_show_thoughts(fields),
         principal=principal,
@@ -57,7 +52,7 @@ def parse(
     return ChatCall(
         chat=chat,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
-        ignored=tuple(name for name in _Ignored.model_fields if getattr(fields, name) is not None),
+        ignored=_ignored(fields, has_passed_over=reader.has_passed_over),
     )
 
 
@@ -71,40 +66,43 @@ class _Strict(BaseModel):
 
 
 class _Ignored(_Strict):
-    """Parameters that are accepted and have no effect: the widget has no such fields (docs/upstream.md)."""
+    """Parameters that are accepted and have no effect: the widget has no such fields (docs/upstream.md).
 
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: float | None = None
-    min_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    repetition_penalty: float | None = None
-    seed: int | None = None
-    logit_bias: dict[str, Any] | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
+    What is `Any` is no reason to refuse a request, whatever it holds: clients send `metadata: []` and `user: 123`.
+    """
+
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    min_p: Any = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    repetition_penalty: Any = None
+    seed: Any = None
+    logit_bias: Any = None
+    logprobs: Any = None
+    top_logprobs: Any = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stop: str | _Texts | None = None
     tools: _Objects | None = None
     tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: Any = None
     functions: _Objects | None = None
     function_call: str | dict[str, Any] | None = None
-    reasoning_effort: str | None = None
-    verbosity: str | None = None
-    prediction: dict[str, Any] | None = None
-    audio: dict[str, Any] | None = None
-    web_search_options: dict[str, Any] | None = None
-    service_tier: str | None = None
-    store: bool | None = None
-    metadata: dict[str, Any] | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_options: dict[str, Any] | None = None
-    prompt_cache_retention: str | None = None
+    reasoning_effort: Any = None
+    verbosity: Any = None
+    prediction: Any = None
+    audio: Any = None
+    web_search_options: Any = None
+    service_tier: Any = None
+    store: Any = None
+    metadata: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
     moderation: Any = None
 
 
@@ -120,17 +118,8 @@ class _ResponseFormat(_Strict):
     type: str
 
 
-class _Message(_Strict):
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Any = None  # a text, parts, or null: read by _content
-    name: str | None = None
-    tool_calls: _Objects | None = None
-    function_call: dict[str, Any] | None = None
-    tool_call_id: str | None = None
-
-
 class _Body(_Ignored):
-    messages: list[_Message] = Field(min_length=1, fail_fast=True)
+    messages: list[MessageBody] = Field(min_length=1, fail_fast=True)
     model: str | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -139,6 +128,14 @@ class _Body(_Ignored):
     modalities: _Texts | None = None
     include_reasoning: bool | None = None
     reasoning: _Reasoning | None = None
+
+
+def _refuse_too_many(body: dict[str, Any]) -> None:
+    """Before anything is made of them: what is too much is to cost nobody but its sender."""
+    for name, most in (("messages", MOST_MESSAGES), ("tools", MOST_TOOLS), ("functions", MOST_TOOLS)):
+        items = body.get(name)
+        if isinstance(items, list) and len(items) > most:
+            raise BadRequest(f"{name}: at most {most} are taken, and these are {len(items)}", param=name)
 
 
 def _refuse_what_is_not_built(fields: _Body) -> None:
@@ -154,63 +151,17 @@ def _refuse_what_is_not_built(fields: _Body) -> None:
         raise BadRequest("only the modality text is offered", param="modalities")
 
 
+def _ignored(fields: _Body, *, has_passed_over: bool) -> tuple[str, ...]:
+    names = [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
+    return (*names, "messages.content") if has_passed_over else tuple(names)
+
+
 def _show_thoughts(fields: _Body) -> bool | None:
     if fields.include_reasoning is not None:
         return fields.include_reasoning
     if fields.reasoning is not None and fields.reasoning.exclude is not None:
         return not fields.reasoning.exclude
     return None
-
-
-def _message(message: _Message, place: str) -> Message:
-    parts = _content(message, place)
-    if message.role in ("tool", "function"):
-        text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
-        parts = [ToolResultPart(message.tool_call_id or message.name or "", text)]
-    calls = [_tool_call(call, f"{place}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls or ())]
-    if message.function_call is not None:
-        calls.append(_tool_call({"function": message.function_call}, f"{place}.function_call"))
-    return Message(_ROLES[message.role], (*parts, *calls), message.name)
-
-
-def _content(message: _Message, place: str) -> list[Part]:
-    content = message.content
-    if isinstance(content, str):
-        return [TextPart(content)]
-    if isinstance(content, list):
-        return [_part(part, f"{place}.content[{i}]") for i, part in enumerate(content)]
-    if content is None and message.role == "assistant":
-        return []
-    raise BadRequest(f"{place}.content must be a text or an array of parts", param=f"{place}.content")
-
-
-def _part(part: object, place: str) -> TextPart:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if not isinstance(part, dict) or not isinstance(kind, str):
-        raise BadRequest(f"{place} must be an object with a type", param=place)
-    if kind in _FILE_PARTS:
-        raise BadRequest(f"{place}: parts of the type {kind} are not taken yet, only text", param=place)
-    if kind not in ("text", "input_text", "output_text", "refusal"):
-        raise BadRequest(f"{place}.type is unknown: only text is taken", param=f"{place}.type")
-    field = "refusal" if kind == "refusal" else "text"
-    text = part.get(field)
-    if not isinstance(text, str):
-        raise BadRequest(f"{place}.{field} must be a text", param=f"{place}.{field}")
-    return TextPart(text)
-
-
-def _tool_call(call: dict[str, Any], place: str) -> ToolCallPart:
-    function = call.get("function") or call.get("custom")
-    name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(function, dict) or not isinstance(name, str):
-        raise BadRequest(f"{place}.function must be an object with a name", param=f"{place}.function")
-    arguments = function.get("arguments", function.get("input"))
-    if not isinstance(arguments, str | None):
-        raise BadRequest(f"{place}.function.arguments must be a text", param=f"{place}.function.arguments")
-    call_id = call.get("id")
-    if not isinstance(call_id, str | None):
-        raise BadRequest(f"{place}.id must be a text", param=f"{place}.id")
-    return ToolCallPart(call_id or "", name, arguments or "")
 
 
 def _bad_request(error: ValidationError) -> BadRequest:
@@ -224,5 +175,5 @@ def _bad_request(error: ValidationError) -> BadRequest:
 
 # Unions put the names of their branches into a location; these are the names of fields.
 _FIELD_NAMES = frozenset(
-    name for body in (_Body, _Message, _StreamOptions, _Reasoning, _ResponseFormat) for name in body.model_fields
+    name for body in (_Body, MessageBody, _StreamOptions, _Reasoning, _ResponseFormat) for name in body.model_fields
 )

@@ -167,7 +167,7 @@ def _delivered(text: bytes, running: _Running) -> Pieces:
 
 def quote(text: str) -> bytes:
     """A JSON string that no client splits: characters stay as they are but for those that somebody takes for a line end."""
-    quoted = jsontext.encode_string(text)
+    quoted = jsontext.encode_bytes(text)
     for end in _LINE_ENDS:
         if end in text:  # which takes a twentieth of the time that the same search in bytes takes
             quoted = quoted.replace(end.encode(), b"\\u%04x" % ord(end))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,8 +18,16 @@ _EXAMPLE = '{"name": "anna", "secure_c_ses": "CSE.…", "host_c_oses": "COS.…"
 _COLUMNS = (
     "name", "id", "source", "is_active", "state", "cooling_until", "in_flight", "last_used_at", "last_error",
 )  # fmt: skip
-_PLAIN_FIELDS = {"name": "name", "csesidx": "csesidx (in the page's address)", "config_id": "config id (after /cid/)"}
+_PLAIN_FIELDS = {
+    "name": "name",
+    "config_id": "config id (after /cid/), or the page's address",
+    "csesidx": "csesidx (in the page's address)",
+}
 _SECRET_FIELDS = {"secure_c_ses": "__Secure-C_SES", "host_c_oses": "__Host-C_OSES (empty if there is none)"}
+_FURTHER_FIELDS = {
+    "cookies": "cookies of the page beside these, as a Cookie header (empty: none)",
+    "server_token": "x-server-token (empty: none)",
+}
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +40,15 @@ def define(parser: argparse.ArgumentParser) -> None:
     adding = _command(commands, "add", "add one; its cookies are asked for, or stdin is a JSON object", _add)
     adding.add_argument("--name", help="what logs call it")
     adding.add_argument("--csesidx", help="the number after csesidx= in the page's address")
-    adding.add_argument("--config-id", metavar="ID", help="the id after /cid/ in the page's address")
+    adding.add_argument(
+        "--config-id", metavar="ID", help="the id after /cid/ in the page's address; the address tells the rest too"
+    )
+    adding.add_argument("--edition", help="business (without it) or enterprise")
+    adding.add_argument("--location", help="where its app lives: global (without it), us or eu")
+    adding.add_argument("--user-agent", metavar="TEXT", help="the user agent of its browser")
+    adding.add_argument(
+        "--further", action="store_true", help="ask for further cookies of the page and the server token too"
+    )
     importing = _command(
         commands, "import", "take accounts out of what a browser gives: cURL, HAR, cookies, JSON", _import
     )
@@ -71,20 +86,26 @@ def _list(admin: Admin, options: argparse.Namespace) -> int:
 
 
 def _add(admin: Admin, options: argparse.Namespace) -> int:
-    given = {"name": options.name, "csesidx": options.csesidx, "config_id": options.config_id}
-    given = {name: value for name, value in given.items() if value}
-    fields = _asked(given) if asking.is_terminal() else {**asking.json_object(_EXAMPLE), **given}
+    known = ("name", "csesidx", "config_id", "edition", "location", "user_agent")
+    given = {name: value for name in known if (value := getattr(options, name))}
+    secrets = _SECRET_FIELDS | (_FURTHER_FIELDS if options.further else {})
+    fields = _asked(given, secrets) if asking.is_terminal() else {**asking.json_object(_EXAMPLE), **given}
     added = admin.ask("POST", _PATH, fields)
     if not shown(added, options):
         say(f"Added {cell(added.get('name'))} with the id {cell(added.get('id'))}.")
     return 0
 
 
-def _asked(given: dict[str, Any]) -> dict[str, Any]:
+def _asked(given: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
     """Each field that is missing, typed in; what stays empty is left out."""
-    plain = {name: asking.line(prompt) for name, prompt in _PLAIN_FIELDS.items() if name not in given}
-    secret = {name: asking.secret(prompt) for name, prompt in _SECRET_FIELDS.items()}
-    return {**given, **{name: value for name, value in {**plain, **secret}.items() if value}}
+    from gbproxy.settings import page_address
+
+    fields = dict(given)
+    for name, prompt in _PLAIN_FIELDS.items():
+        if name not in fields and name not in page_address.told(fields.get("config_id", "")):
+            fields[name] = asking.line(prompt)
+    fields |= {name: asking.secret(prompt) for name, prompt in secrets.items()}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _import(admin: Admin, options: argparse.Namespace) -> int:
@@ -105,16 +126,12 @@ def _import(admin: Admin, options: argparse.Namespace) -> int:
 def _to_import(files: list[Path]) -> str:
     if not files:
         return asking.pasted("Paste what the browser gave")
+    from gbproxy.settings.texts import decoded
+
     try:
-        return "\n".join(_decoded(path.read_bytes()) for path in files)
+        return "\n".join(decoded(path.read_bytes()) for path in files)
     except (OSError, ValueError) as error:
         raise CannotBegin(f"a file cannot be read: {error}") from error
-
-
-def _decoded(content: bytes) -> str:
-    """A file's text: UTF-8, or the UTF-16 that Windows' programs write, which its first two bytes tell."""
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    return content.decode(encoding)
 
 
 def _check(admin: Admin, options: argparse.Namespace) -> int:

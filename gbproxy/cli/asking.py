@@ -15,11 +15,15 @@ def is_terminal() -> bool:
 
 
 def text() -> str:
-    """All of standard input. Raises CannotBegin when it is no text."""
+    """All of standard input: what is typed, or a file's text in UTF-8 or UTF-16. Raises CannotBegin when it is no text."""
+    from gbproxy.settings.texts import decoded
+
     try:
-        return sys.stdin.read()
+        return sys.stdin.read() if is_terminal() else decoded(sys.stdin.buffer.read())
     except UnicodeDecodeError as error:
         raise CannotBegin("standard input is not text") from error
+    except ValueError as error:
+        raise CannotBegin(f"standard input {error}") from error
 
 
 def pasted(what: str) -> str:

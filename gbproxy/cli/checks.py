@@ -127,8 +127,9 @@ def network(found: Settings, clock: Callable[[], float] = time.time) -> list[Fin
 
 
 def _hosts(found: Settings) -> list[tuple[str, str]]:
-    """Each address by the setting that replaces it: else that of the edition."""
-    editions = [EDITIONS["business"]]
+    """Each address by the setting that replaces it: else those of the editions that the environment's accounts have."""
+    names = {account.edition for account in found.accounts} or {"business"}
+    editions = [edition for name, edition in EDITIONS.items() if name in names]
     pages = [found.gemini_business_url] if found.gemini_business_url else [edition.page_url for edition in editions]
     apis = [found.api_base_url] if found.api_base_url else [edition.api_base_url for edition in editions]
     return [

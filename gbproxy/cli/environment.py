@@ -13,6 +13,8 @@ from gbproxy.cli.terminal import CannotBegin
 if TYPE_CHECKING:
     from gbproxy.settings import Settings
 
+_EMPTY = " \t\r\n\"'"
+
 
 def add_env_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -29,17 +31,23 @@ def environ(options: argparse.Namespace) -> dict[str, str]:
         added = read_env_file(options.env_file)
     except (OSError, ValueError) as error:
         raise CannotBegin(f"the environment file cannot be read: {error}") from error
-    # A variable that is empty in the environment counts as missing, as everywhere.
-    return {**values, **{name: value for name, value in added.items() if not values.get(name, "").strip()}}
+    # A variable that is empty in the environment, or has nothing in its quotes, counts as missing, as everywhere.
+    return {**values, **{name: value for name, value in added.items() if not values.get(name, "").strip(_EMPTY)}}
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """An environment file by Docker's rules: `NAME=value` as it stands, without quotes or expansion; `#` begins a comment.
+    """An environment file by Docker's rules: `NAME=value` as it stands, without expansion; `#` begins a comment.
 
-    A bare NAME passes on the environment's own value, which it has already.
+    A bare NAME passes on the environment's own value, which it has already. Raises OSError and ValueError.
     """
+    from gbproxy.settings.texts import decoded
+
+    try:
+        text = decoded(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
     values: dict[str, str] = {}
-    for line in path.read_text("utf-8-sig").split("\n"):  # reading has turned \r\n into \n
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         name, separator, value = line.lstrip().partition("=")
         if separator and name and not name.startswith("#"):
             values[name.strip()] = value

@@ -6,9 +6,13 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gbproxy.cli import environment
 from gbproxy.cli.terminal import CannotBegin
+
+if TYPE_CHECKING:
+    from gbproxy.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NOTHING_TO_SERVE = """\
@@ -26,10 +30,21 @@ def gunicorn_command() -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", str(_ROOT / "gunicorn.conf.py"), "gbproxy.app:create_app()"]
 
 
+def _checked() -> Settings:
+    """The settings. Raises CannotBegin with all that gunicorn would meet: it takes a number of workers before we read any."""
+    from gbproxy import preflight
+    from gbproxy.settings import SettingsError
+
+    try:
+        return preflight.check(os.environ)
+    except SettingsError as error:
+        raise CannotBegin(f"The settings cannot be used:\n{error}") from error
+
+
 def _serve(options: argparse.Namespace) -> int:
     """Comes back only with a status of failure."""
     os.environ.update(environment.environ(options))
-    settings = environment.settings(os.environ)
+    settings = _checked()
     if not settings.accounts and not (settings.database_url or settings.admin_key):
         raise CannotBegin(_NOTHING_TO_SERVE)
     # gunicorn reads this one by itself, before our configuration, and stumbles over an empty value.

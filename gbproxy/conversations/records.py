@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gbproxy.domain.claim import Claim, NoClaim
@@ -25,6 +25,10 @@ class Rows(Protocol):
 
     def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
         """Record a session that was just made; it is this worker's. Without `conversation` it gets half an id."""
+        ...
+
+    def name(self, session: Session) -> bool:
+        """Record the name of a session of ours that had none. False: it is not ours any more."""
         ...
 
     def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
@@ -115,6 +119,15 @@ class Records:
         except BaseException:  # the client has left
             self._discard(unrecorded)
             raise
+
+    def name(self, held: Held, name: str) -> Held:
+        """A session whose name is known now; one that cannot be recorded is not continued, but discarded."""
+        session = replace(held.session, name=name)
+        try:
+            return Held(session, recorded=held.recorded and self._rows.name(session))
+        except StorageUnavailable:
+            self.note_unavailable("record")
+            return Held(session, recorded=False)
 
     def claim_head(self, head: bytes, conversation: str | None, avoided: Collection[str]) -> Session | None:
         try:

@@ -131,6 +131,11 @@ class Turn:
         self._take_up(held)
         return held.session
 
+    def name(self, name: str) -> None:
+        """The upstream tells how it calls the session that it has made for what was sent."""
+        if self._held is not None:
+            self._held = self._records.name(self._held, name)
+
     @property
     def may_adopt_id(self) -> bool:
         """Whether the conversation is new, so that it may go by another id as long as nobody was told one."""
@@ -152,7 +157,7 @@ class Turn:
         self._sent = True
         return text
 
-    def keep(self, answer: str) -> bool:
+    def keep(self, answer: str | history.LongText) -> bool:
         """The answer is whole: let the session be continued from here. To be called before the last frame goes out.
 
         `answer` is the text as the client was shown it. One that was cut, filtered or shortened is never kept: leave the
@@ -161,7 +166,7 @@ class Turn:
         if self._held is None:
             raise ValueError("there is no session to keep")
         held, matter = self._held, self._matter
-        if matter.conversation is None:
+        if matter.conversation is None or not held.session.name:
             self.discard()
             return False
         head = history.answered(matter.before, matter.turns, answer)

@@ -51,7 +51,6 @@ class Account:
 
     def credential(self) -> str:
         """What tells one set of credentials from another without showing any: a SHA-256 digest in hex."""
-        needed = (self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
         further = {
             "edition": "" if self.edition == "business" else self.edition,
             "location": "" if self.location == "global" else self.location,
@@ -60,7 +59,14 @@ class Account:
             "user_agent": self.user_agent,
         }
         # Only what is given: an account without any of it keeps the digest under which its tokens and cookies are stored.
-        return _digest(*needed, *(f"{name}={value}" for name, value in further.items() if value))
+        return _digest(*self._sign_in(), *(f"{name}={value}" for name, value in further.items() if value))
+
+    def sign_in(self) -> str:
+        """As `credential`, of the ids and the two cookies alone: what cookies that the upstream has renewed stand in for."""
+        return _digest(*self._sign_in())
+
+    def _sign_in(self) -> tuple[str, ...]:
+        return (self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
 
 
 ID_IN_SEAT = OWNER_CHARS + 1

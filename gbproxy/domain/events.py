@@ -72,6 +72,13 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionNamed:
+    """How the upstream calls the session that it has made for this question; for the gateway alone."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """Everything that had arrived has been yielded: what was joined for one write goes out now."""
 
@@ -83,6 +90,7 @@ class Done:
 
 ChatEvent = Started | TextDelta | ThoughtDelta | Refusal | Citation | FileOutput | Usage | Flush | Done
 ChatStream = Generator[ChatEvent]
+UpstreamStream = Generator[ChatEvent | SessionNamed]
 
 FLUSH = Flush()
 

@@ -6,7 +6,8 @@ new turns is the same as that of the whole history when a client sends it in ful
 
 What clients do to text does not count: surrounding white space, the form of line ends, one string or several parts (the
 prompt joins them by a line end too), and before an assistant's words a block of reasoning, `<think>` or `<details>`.
-Everything else does. Every field is written with its length, so that no two histories look alike.
+Everything else does. Every field is written with its length, so that no two histories look alike. Of a very long text only
+the digest is written, so that nobody needs to keep all of an answer while it arrives.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.slices import Work
 
 _FORM = "gbproxy history 1"  # a change of what is digested, or how, is a change of this
+LONG_CHARS = 128 * 1024  # a longer text counts by its digest; reasoning is looked for in so much of it
 _SYSTEM_BYTES = 8
 _CHAIN_BYTES = 24
+_PIECE = 4 * 1024 * 1024  # bytes that are hashed in one step
 
-_OPENING = re.compile(r"\s*<(think|thinking|details)(?:\s[^>]*)?>", re.IGNORECASE)
+_OPENING = re.compile(r"\s*+<(think|thinking|details)(?:\s[^>]*)?>", re.IGNORECASE)
 _CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("think", "thinking", "details")}
 
 
@@ -46,15 +50,20 @@ def split(messages: Sequence[Message]) -> History:
 def start(caller: bytes, model_id: str, system: Sequence[str]) -> bytes:
     """The head of a conversation that has no turn yet."""
     fields = (_bytes(_FORM), caller, _bytes(model_id), *map(_bytes, system))
-    return _system_mark(caller, system) + sha256(_written(fields)).digest()[:_CHAIN_BYTES]
+    return _system_mark(caller, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
 
 
 def extended(head: bytes, turns: Iterable[Message]) -> bytes:
     """The head after these turns."""
-    mark = head[:_SYSTEM_BYTES]
-    for turn in turns:
-        head = mark + sha256(head + _written(_fields(turn))).digest()[:_CHAIN_BYTES]
+    with Work() as work:
+        for turn in turns:
+            head = _after(head, _fields(turn))
+            work.rest()
     return head
+
+
+def _after(head: bytes, fields: Iterable[bytes]) -> bytes:
+    return head[:_SYSTEM_BYTES] + _hashed(head, fields)[:_CHAIN_BYTES]
 
 
 def digest(caller: bytes, model_id: str, system: Sequence[str], turns: Iterable[Message]) -> bytes:
@@ -62,9 +71,61 @@ def digest(caller: bytes, model_id: str, system: Sequence[str], turns: Iterable[
     return extended(start(caller, model_id, system), turns)
 
 
-def answered(head: bytes, turns: Iterable[Message], answer: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class LongText:
+    """All that is known of an assistant's text that is longer than LONG_CHARS: the digest of what counts of it."""
+
+    digest: bytes
+
+
+class Telling:
+    """An assistant's text that arrives in pieces, of which little is kept: at the end as it was, or as a LongText."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []  # all, until they are long
+        self._characters = 0
+        self._digest = self._whole = sha256()  # of all; of what ends with something else than white space
+        self._is_long = self._has_begun = False
+        self._return = ""  # half a line end, perhaps
+
+    def add(self, piece: str) -> None:
+        if self._is_long:
+            self._take(piece)
+            return
+        self._pieces.append(piece)
+        self._characters += len(piece)
+        if self._characters > 2 * LONG_CHARS:
+            self._is_long = True
+            whole = "".join(self._pieces)
+            self._pieces.clear()
+            kept = whole.removesuffix("\r")
+            self._take(_without_reasoning(_plain_line_ends(kept).lstrip()))
+            self._return = whole[len(kept) :]
+
+    def told(self) -> str | LongText:
+        return LongText(self._whole.digest()) if self._is_long else "".join(self._pieces)
+
+    def _take(self, piece: str) -> None:
+        piece = self._return + piece
+        kept = piece.removesuffix("\r")
+        self._return = piece[len(kept) :]
+        text = _plain_line_ends(kept)
+        if not self._has_begun:
+            text = text.lstrip()
+            self._has_begun = bool(text)
+        solid = text.rstrip()
+        if solid:
+            self._digest.update(_bytes(solid))
+            self._whole = self._digest.copy()
+        self._digest.update(_bytes(text[len(solid) :]))
+
+
+def answered(head: bytes, turns: Iterable[Message], answer: str | LongText) -> bytes:
     """The head after these turns and the assistant's answer to them, as its client was shown it."""
-    return extended(head, (*turns, Message("assistant", (TextPart(answer),))))
+    if isinstance(answer, str):
+        return extended(head, (*turns, Message("assistant", (TextPart(answer),))))
+    fields = (b"assistant", b"", *_long_text(answer.digest))
+    return _after(extended(head, turns), fields)
 
 
 def has_instructions(head: bytes, caller: bytes, system: Sequence[str]) -> bool:
@@ -75,11 +136,11 @@ def has_instructions(head: bytes, caller: bytes, system: Sequence[str]) -> bool:
 def instructed(head: bytes, caller: bytes, system: Sequence[str]) -> bytes:
     """The head after further system texts in the middle of a conversation."""
     fields = (b"system", *map(_bytes, system))
-    return _system_mark(caller, system) + sha256(head + _written(fields)).digest()[:_CHAIN_BYTES]
+    return _system_mark(caller, system) + _hashed(head, fields)[:_CHAIN_BYTES]
 
 
 def _system_mark(caller: bytes, system: Sequence[str]) -> bytes:
-    return sha256(_written((caller, *map(_bytes, system)))).digest()[:_SYSTEM_BYTES]
+    return _hashed(b"", (caller, *map(_bytes, system)))[:_SYSTEM_BYTES]
 
 
 def _fields(turn: Message) -> Iterator[bytes]:
@@ -107,9 +168,15 @@ def _text_fields(turn: Message, texts: Sequence[str]) -> Iterator[bytes]:
     text = _normal("\n".join(texts))
     if turn.role == "assistant":
         text = _without_reasoning(text)
-    if text:  # clients send no text, an empty one or null for the same
+    if len(text) > LONG_CHARS:
+        yield from _long_text(sha256(_bytes(text)).digest())
+    elif text:  # clients send no text, an empty one or null for the same
         yield b"text"
         yield _bytes(text)
+
+
+def _long_text(digest: bytes) -> tuple[bytes, bytes]:
+    return b"long text", digest
 
 
 def _joined(parts: Iterable[Part]) -> str:
@@ -117,16 +184,18 @@ def _joined(parts: Iterable[Part]) -> str:
 
 
 def _normal(text: str) -> str:
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.strip()
+    return _plain_line_ends(text).strip()
+
+
+def _plain_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _without_reasoning(text: str) -> str:
     """Drop the blocks that a normal text begins with, up to the last that something follows. Linear in its length."""
     start = 0
-    while opening := _OPENING.match(text, start):
-        closing = _CLOSING[opening[1].lower()].search(text, opening.end())
+    while opening := _OPENING.match(text, start, LONG_CHARS):
+        closing = _CLOSING[opening[1].lower()].search(text, opening.end(), LONG_CHARS)
         if closing is None or closing.end() == len(text):  # with nothing behind it, it is the answer
             break
         start = closing.end()
@@ -137,5 +206,14 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _written(fields: Iterable[bytes]) -> bytes:
-    return b"".join(b"%d:%b" % (len(field), field) for field in fields)
+def _hashed(head: bytes, fields: Iterable[bytes]) -> bytes:
+    """The digest of a head and the fields behind it, each written with its length."""
+    written = head + b"".join(b"%d:%b" % (len(field), field) for field in fields)
+    if len(written) <= _PIECE:
+        return sha256(written).digest()
+    digest = sha256()
+    with Work() as work, memoryview(written) as view:
+        for start in range(0, len(view), _PIECE):
+            digest.update(view[start : start + _PIECE])
+            work.rest()
+    return digest.digest()

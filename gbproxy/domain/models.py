@@ -18,6 +18,8 @@ Tool = Literal["webGroundingSpec", "toolRegistry", "imageGenerationSpec", "video
 
 ALL_TOOLS: tuple[Tool, ...] = ("webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec")
 
+_DRAWS_ON: Mapping[Tool, QuotaClass] = {"imageGenerationSpec": "images", "videoGenerationSpec": "videos"}
+
 # Names of other vendors' models, which many clients are unable to change.
 _FOREIGN = re.compile(r"gpt-|o1|o3|o4|claude-")
 
@@ -32,6 +34,12 @@ class Model:
     quota: QuotaClass = "text"
     aliases: tuple[str, ...] = ()
     successor: str | None = None
+
+    def without(self, resting: Collection[QuotaClass]) -> Model:
+        """The same model without the tools that draw on one of these quotas; its own is what it is there for."""
+        spared = {quota for quota in resting if quota != self.quota}
+        tools = tuple(tool for tool in self.tools if _DRAWS_ON.get(tool) not in spared)
+        return self if tools == self.tools else replace(self, tools=tools)
 
 
 BUILT_IN: tuple[Model, ...] = (

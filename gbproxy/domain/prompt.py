@@ -8,9 +8,12 @@ stands nowhere in the texts themselves: whatever a user writes, it cannot open a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from gbproxy.domain import usage
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.slices import Work
 
 _INTRODUCTION = (
     "Below is a conversation in parts. Each part begins with a line that starts with {mark} and names whose words follow, "
@@ -23,6 +26,17 @@ _CONTINUATION = (
     "are any, and write only the assistant's next reply, in the language of the conversation, without such a line."
 )
 
+_MARK = "==00000000=="  # stands for the mark: as long and as heavy as each
+_PIECE = 256 * 1024  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a prompt: its characters, and its weight (gbproxy/domain/usage.py)."""
+
+    chars: int
+    weight: int
+
 
 def flatten(messages: Sequence[Message]) -> str:
     """A whole conversation: system texts first, then the turns in their order with their roles."""
@@ -34,16 +48,68 @@ def continued(messages: Sequence[Message]) -> str:
     return _laid_out(messages, _CONTINUATION)
 
 
+def measured(messages: Sequence[Message]) -> Size:
+    """The size of what `flatten` gives, without making it: of a text that is too long nothing else is needed."""
+    chars = weight = 0
+    with Work() as work:
+        for piece in _pieces(_fragments(messages, _INTRODUCTION)):
+            chars += len(piece)
+            weight += usage.weight(piece)
+            work.rest()
+    return Size(chars, weight)
+
+
 def _laid_out(messages: Sequence[Message], introduction: str) -> str:
-    if len(messages) == 1 and messages[0].role == "user":
-        return _text(messages[0].parts)
-    instructions = [m for m in messages if m.role == "system"]
-    turns = [m for m in messages if m.role != "system"]
-    parts = [("instructions", "\n\n".join(_text(m.parts) for m in instructions))] if instructions else []
-    parts += [(_title(m), _text(m.parts)) for m in turns]
-    mark = _mark(text for part in parts for text in part)
-    blocks = [f"{mark} {title}\n{text}" for title, text in parts]
-    return "\n\n".join([introduction.format(mark=mark), *blocks, f"{mark} assistant"]) + "\n"
+    with Work() as work:
+        fragments = list(_fragments(messages, introduction))
+        text = "".join(fragments)
+        work.rest()
+        if _is_alone(messages):
+            return text
+        mark = _mark(text)
+        work.rest()
+        return "".join([mark if fragment is _MARK else fragment for fragment in fragments])
+
+
+def _is_alone(messages: Sequence[Message]) -> bool:
+    return len(messages) == 1 and messages[0].role == "user"
+
+
+def _fragments(messages: Sequence[Message], introduction: str) -> Iterator[str]:
+    """A prompt piece by piece, with _MARK in the place of its mark, and by its identity alone."""
+    if _is_alone(messages):
+        yield from _texts(messages[0].parts)
+        return
+    before, _, after = introduction.partition("{mark}")
+    yield from (before, _MARK, after, "\n\n")
+    instructions = [message for message in messages if message.role == "system"]
+    for i, message in enumerate(instructions):
+        yield from ("\n\n",) if i else (_MARK, " instructions\n")
+        yield from _texts(message.parts)
+    if instructions:
+        yield "\n\n"
+    for message in messages:
+        if message.role != "system":
+            yield _MARK
+            yield f" {_title(message)}\n"
+            yield from _texts(message.parts)
+            yield "\n\n"
+    yield _MARK
+    yield " assistant\n"
+
+
+def _pieces(fragments: Iterable[str]) -> Iterator[str]:
+    """The same text in pieces that are neither many nor long."""
+    held: list[str] = []
+    size = 0
+    for fragment in fragments:
+        held.append(fragment)
+        size += len(fragment)
+        if size >= _PIECE:
+            text = "".join(held)
+            yield from (text[start : start + _PIECE] for start in range(0, size, _PIECE))
+            held, size = [], 0
+    yield "".join(held)
 
 
 def _title(message: Message) -> str:
@@ -52,8 +118,12 @@ def _title(message: Message) -> str:
     return f"{role} ({name})" if name else role
 
 
-def _text(parts: Iterable[Part]) -> str:
-    return "\n".join(_part(part) for part in parts)
+def _texts(parts: Iterable[Part]) -> Iterator[str]:
+    """Each part on lines of its own."""
+    for i, part in enumerate(parts):
+        if i:
+            yield "\n"
+        yield _part(part)
 
 
 def _part(part: Part) -> str:
@@ -66,12 +136,11 @@ def _part(part: Part) -> str:
             return f"[answer to {call_id}]\n{text}" if call_id else text
 
 
-def _mark(texts: Iterable[str]) -> str:
-    """A mark that none of the texts contains; the same for the same texts."""
-    everything = "\n".join(texts)
-    digest = hashlib.sha256(everything.encode("utf-8", "surrogatepass")).hexdigest()
+def _mark(text: str) -> str:
+    """A mark that the text does not contain; the same for the same text."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     for start in range(len(digest)):
         mark = f"=={digest[start : start + 8]}=="
-        if mark not in everything:
+        if mark not in text:
             return mark
     raise AssertionError("64 marks of a text's own digest cannot all stand in it")  # pragma: no cover

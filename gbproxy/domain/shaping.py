@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gbproxy.domain import usage
+from gbproxy.domain import history, usage
 from gbproxy.domain.events import ChatEvent, FileOutput, Refusal, TextDelta, ThoughtDelta, Usage
 
+_STEP_CHARS = 32 * 1024
 _NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on yet.]"
 
 
@@ -18,14 +19,16 @@ class Shaper:
     characters: int = 0
     thought_weight: int = 0
     _text_weight: int = 0
-    _weighed: int = 0  # so many of the texts are in it
+    _telling: history.Telling = field(default_factory=history.Telling)  # both hold all but the latest texts
     _texts: list[str] = field(default_factory=list)
+    _next_step: int = _STEP_CHARS
     _line_is_open: bool = False
 
     @property
-    def text(self) -> str:
-        """The answer as it was shown."""
-        return "".join(self._texts)
+    def answer(self) -> str | history.LongText:
+        """The answer as it was shown, as far as the conversation's history needs to know it."""
+        self._settle()
+        return self._telling.told()
 
     def shape(self, event: ChatEvent) -> ChatEvent | None:
         """The event as it is shown, or None when it is not: hidden thoughts.
@@ -49,11 +52,20 @@ class Shaper:
                 return event
         self.characters += len(text)
         self._texts.append(text)
+        if self.characters > self._next_step:
+            self._next_step = self.characters + _STEP_CHARS
+            self._settle()
         return event
 
     def usage(self, input_weight: int) -> Usage:
         """The token counts of a prompt of that weight, and of this answer."""
-        self._text_weight += usage.weight("".join(self._texts[self._weighed :]))
-        self._weighed = len(self._texts)
+        self._settle()
         reasoning = usage.tokens(self.thought_weight)
         return Usage(usage.tokens(input_weight), usage.tokens(self._text_weight) + reasoning, reasoning)
+
+    def _settle(self) -> None:
+        """Weigh and remember the latest texts: not each by itself, which would take longer."""
+        text = "".join(self._texts)
+        self._texts.clear()
+        self._text_weight += usage.weight(text)
+        self._telling.add(text)

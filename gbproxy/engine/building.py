@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gbproxy.accounts import AccountView, Pool, Roster
+from gbproxy.accounts.given import account_of
 from gbproxy.callers import KeyRegister, Keyring
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
@@ -21,7 +22,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.offices import WorkerId
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.shared import counters
-from gbproxy.sweeper import STOCK_SIZE, Sweeper
+from gbproxy.sweeper import STOCK_SIZE, Looks, Sweeper
 from gbproxy.upstreams.base import Upstream
 
 
@@ -40,6 +41,7 @@ class Engine:
     upstream: Upstream
     gateway: Gateway
     sweeper: Sweeper
+    looks: Looks
     outbound: Outbound
     database: Database
     cipher: Cipher
@@ -49,13 +51,18 @@ class Engine:
     def close(self, *, for_good: bool | None = None) -> None:
         """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
         is_last = self.database.temporary if for_good is None else for_good
+        self.looks.close()
         self.sweeper.close(for_good=is_last, hands_on=self.database.temporary and not is_last)
         self.outbound.close()
         self.database.close()
 
 
 def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE) -> Engine:
-    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead for each account in use."""
+    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead for each account in use.
+
+    None are where a session comes to be with its first question: there is nothing to save then.
+    """
+    stock_size = stock_size if settings.upstream_session == "create" else 0
     catalogue = Catalogue(settings.default_model, settings.models)
     meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
     storage = Storage.of(settings, meter)
@@ -87,6 +94,7 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         on_change=keyring.refresh,
     )
     limiter = _limiter(settings, meter)
+    looks = Looks(pool, roster.probe)
     gateway = Gateway(
         catalogue,
         pool,
@@ -97,6 +105,8 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         show_thoughts=settings.thoughts == "show",
         prompt_max_chars=settings.prompt_max_chars,
         max_attempts=settings.max_attempts,
+        suspect=looks.look,
+        request_timeout_s=settings.request_timeout_s,
     )
     return Engine(
         settings=settings,
@@ -110,6 +120,7 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         upstream=upstream,
         gateway=gateway,
         sweeper=sweeper,
+        looks=looks,
         outbound=outbound,
         database=storage.database,
         cipher=storage.cipher,
@@ -132,17 +143,7 @@ def _meter(
 
 
 def _accounts(settings: Settings) -> list[Account]:
-    return [
-        Account(
-            id=account.name,
-            name=account.name,
-            csesidx=account.csesidx,
-            config_id=account.config_id,
-            secure_c_ses=account.secure_c_ses.get_secret_value(),
-            host_c_oses=account.host_c_oses.get_secret_value() if account.host_c_oses else None,
-        )
-        for account in settings.accounts
-    ]
+    return [account_of(account, account.name) for account in settings.accounts]
 
 
 def _limiter(settings: Settings, meter: Meter) -> Limiter:

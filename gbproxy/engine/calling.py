@@ -59,8 +59,11 @@ def sign_in(door: Outbound, known: EndpointMap, storage: Storage, meter: Meter) 
 def widget(settings: Settings, door: Outbound, auth: WidgetAuth, known: EndpointMap, meter: Meter) -> Widget:
     told = WidgetSettings(
         framing=settings.upstream_stream,
+        session=settings.upstream_session,
+        body=settings.upstream_body,
         language_code=settings.language_code,
         time_zone=settings.time_zone,
         status_lines=settings.status_lines,
+        max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
     )
     return Widget(door, auth, known, told, meter)

@@ -46,6 +46,9 @@ class _Json(JsonFormatter):
     def __init__(self) -> None:
         super().__init__(["levelname", "message", "name", "request_id"], json_ensure_ascii=False)
 
+    def format(self, record: logging.LogRecord) -> str:
+        return _writable(super().format(record))
+
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         log_data["timestamp"] = _timestamp(record)
         log_data["level"] = record.levelname.lower()
@@ -65,7 +68,12 @@ class _Text(logging.Formatter):
         line = f"{_timestamp(record)} {record.levelname.lower():7} {record.getMessage()}"
         line += f" [{request_id}]" if request_id != "-" else ""
         line += f" {facts}" if facts else ""
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return _writable(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
+
+
+def _writable(line: str) -> str:
+    """The line with halves of surrogate pairs escaped (as JSON does, too), for which it would be lost."""
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _word(value: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
@@ -27,6 +29,8 @@ class Trace:
     `upstream_s` is the time spent waiting on the upstream, `queued_s` on a free account: what remains of the elapsed time
     is the gateway's own. `conversation` is the id under which the answer's conversation can be continued. `accounts` counts
     those that were lent, `failures` are the codes of attempts that failed. `facts` become fields of the `request.done` event.
+    `until` is the request's deadline on the monotonic clock; `has_elsewhere` says whether an account beside the one that is
+    lent may serve it.
     """
 
     request_id: str = "-"
@@ -42,6 +46,8 @@ class Trace:
     conversation: str | None = None
     has_told_conversation: bool = False  # the response headers are out
     facts: dict[str, Any] = field(default_factory=dict)
+    until: float = math.inf
+    has_elsewhere: Callable[[], bool] = lambda: False
     _waiting_since: float | None = None
     _asks: bool = False
 
@@ -62,6 +68,10 @@ class Trace:
         if self._waiting_since is not None:
             self.upstream_s += time.perf_counter() - self._waiting_since
             self._waiting_since = None
+
+    def is_over(self) -> bool:
+        """Whether the request has taken all the time that it may."""
+        return time.monotonic() >= self.until
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1000

@@ -5,7 +5,7 @@ another, follow redirects and read proxies and netrc from the environment. Here 
 """
 
 from gbproxy.outbound.client import Outbound
-from gbproxy.outbound.faults import Timeouts
+from gbproxy.outbound.limits import Timeouts, calls_end_at
 from gbproxy.outbound.reply import MAX_BODY_BYTES, Reply, StreamedReply
 
-__all__ = ["MAX_BODY_BYTES", "Outbound", "Reply", "StreamedReply", "Timeouts"]
+__all__ = ["MAX_BODY_BYTES", "Outbound", "Reply", "StreamedReply", "Timeouts", "calls_end_at"]

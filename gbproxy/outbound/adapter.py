@@ -15,7 +15,8 @@ import requests.adapters
 from requests.cookies import RequestsCookieJar
 from urllib3.connection import HTTPConnection
 
-from gbproxy.outbound.warming import POOLS, SOCKS_POOLS
+from gbproxy.outbound.connections import POOLS, SOCKS_POOLS
+from gbproxy.settings.proxy_address import ProxyAddress
 
 # Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of them.
 _SOCKET_OPTIONS = (*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024))
@@ -28,8 +29,9 @@ class Adapter(requests.adapters.HTTPAdapter):
     For one proxy, or none. It looks for no cookies in what comes back: whoever wants them reads the header.
     """
 
-    def __init__(self, ca_bundle: Path | None, pool_size: int) -> None:
+    def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
         self._context = _tls_context(ca_bundle)
+        self._proxy = proxy
         self._pools: dict[str | None, Any] = {}  # by address: to find one takes a tenth of what sending a request takes
         super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
@@ -43,7 +45,15 @@ class Adapter(requests.adapters.HTTPAdapter):
             kwargs["proxy_ssl_context"] = self._context
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = SOCKS_POOLS if is_socks else POOLS
+        if is_socks and self._proxy is not None:
+            known = manager.connection_pool_kw["_socks_options"]
+            known.update(username=self._proxy.user, password=self._proxy.password)
         return manager
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Show the proxy who we are, in UTF-8; requests would write Latin-1, and no user without a password."""
+        authorization = self._proxy.authorization if self._proxy is not None else None
+        return {"Proxy-Authorization": authorization} if authorization is not None else {}
 
     def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
         pool = self._pools.get(request.url)

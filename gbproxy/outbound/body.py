@@ -10,44 +10,35 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from urllib3.exceptions import DecodeError, IncompleteRead, ProtocolError
 
-if TYPE_CHECKING:
-    from gbproxy.outbound.wire import Wire
+from gbproxy.outbound.answer import Answer
 
 READ_SIZE = 64 * 1024  # at most
 _FIRST_READ_SIZE = 2 * 1024  # also the least: each answer that waits holds as much
 _MAX_SIZE_LINE = 1024
 _SIZE_LINE = re.compile(rb"[ \t]*+([0-9a-fA-F]{1,16})[ \t]*+(?:;[^\n]*+)?\r?\n")
+_TRAILERS = re.compile(rb"(?:(?!\r?\n)[^\n]*+\n)*+\r?\n")
+_LINE_END = b"\r\n"
+_GZIP_MAGIC = b"\x1f"  # its first byte: the second may still be on its way
 
 
 class Body(Protocol):
-    """`read` waits for what arrives next, and gives b"" at the end. Raises what urllib3 raises."""
+    """`read` waits for what arrives next, at most READ_SIZE, and gives b"" at the end. Raises what urllib3 raises."""
 
     def read(self) -> bytes: ...
-
-    def close(self) -> None:
-        """Nothing is read any more."""
-        ...
 
 
 def body_of(raw: Any) -> Body:
     """The body of a urllib3 response, by the quickest way that fits it."""
-    response = getattr(raw, "_fp", None)
-    file = getattr(response, "fp", None)
+    answer = getattr(raw, "_fp", None)
     encoding = raw.headers.get("Content-Encoding", "identity").strip().lower()
-    fits = (
-        getattr(response, "chunked", None) is True
-        and getattr(response, "chunk_left", "") is None
-        and hasattr(file, "read1")
-        and hasattr(response, "_close_conn")
-        and encoding in ("identity", "", "gzip", "x-gzip", "deflate")
-    )
-    if not fits or file is None:
+    fits = encoding in ("identity", "", "gzip", "x-gzip", "deflate")
+    if not isinstance(answer, Answer) or not answer.chunked or not fits:
         return _ThroughUrllib3(raw)
-    chunks = _Chunked(raw, response, file)
+    chunks = _Chunked(raw, answer)
     return chunks if encoding in ("identity", "") else _Inflated(chunks, deflate=encoding == "deflate")
 
 
@@ -63,31 +54,24 @@ class ObservedBody:
         self._note(data)
         return data
 
-    def close(self) -> None:
-        self._body.close()
-
 
 class _ThroughUrllib3:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
 
     def read(self) -> bytes:
+        self._raw._fp.reader.give_way()
         data: bytes = self._raw.read1(READ_SIZE, decode_content=True)
         return data
-
-    def close(self) -> None:
-        pass
 
 
 class _Chunked:
     """Takes the chunks of the transfer coding apart (RFC 9112, 7.1)."""
 
-    def __init__(self, raw: Any, response: Any, file: Any) -> None:
+    def __init__(self, raw: Any, answer: Answer) -> None:
         self._raw = raw
-        self._response = response
-        self._file = file
-        self._read1 = file.read1
-        self._wire: Wire | None = None
+        self._answer = answer
+        self._read1: Callable[[int], bytes] = answer.fp.read1
         self._rest = b""  # bytes that are not a whole size line yet
         self._left = 0  # bytes of the running chunk that are still to come, with its line end
         self._ended = False
@@ -101,8 +85,9 @@ class _Chunked:
             data = self._read1(self._read_size)
             if not data:
                 raise IncompleteRead(0, 1)
-            if self._file is not None and len(data) < self._read_size:
-                self._leave_file()
+            if len(data) < self._read_size:
+                # The file has given less than it was asked for, so its buffer is empty: what comes now can be read below it.
+                self._read1 = self._answer.reader.read1
             # Room for what comes next: large pieces in few reads, and no large buffer for each small piece.
             self._read_size = min(max(_FIRST_READ_SIZE, 4 * len(data)), READ_SIZE)
             pieces: list[bytes] = []
@@ -114,16 +99,8 @@ class _Chunked:
                 return b"".join(pieces)
         return b""
 
-    def close(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
-
-    def _leave_file(self) -> None:
-        """It has given less than it was asked for, so its buffer is empty: what comes now can be read below it."""
-        self._wire = _wire_below(self._file)
-        self._file = None
-        if self._wire is not None:
-            self._read1 = self._wire.read1
+    def give_way(self) -> None:
+        self._answer.reader.give_way()
 
     def _split(self, data: bytes, pieces: list[bytes]) -> None:
         """Append the content of the chunks in `data`, which begins where the last one ended."""
@@ -149,51 +126,73 @@ class _Chunked:
 
     def _take(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         """Take over what there is of the running chunk; its last two bytes are the line end."""
-        end = min(position + self._left, len(data))
-        content_end = min(end, position + self._left - 2)
+        left = self._left
+        end = min(position + left, len(data))
+        content_end = min(end, position + left - 2)
         if content_end > position:
             pieces.append(data[position:content_end])
-        self._left -= end - position
+        self._left = left - (end - position)
+        is_ended = (
+            data.startswith(_LINE_END, content_end)
+            if left > 1 and not self._left
+            else self._may_end(data[position:end], left)
+        )
+        if not is_ended:
+            raise ProtocolError("a chunk is longer than its size")
         return end
+
+    def _may_end(self, data: bytes, left: int) -> bool:
+        """Whether what has come of a line end, behind a chunk's content, is one; both of its bytes need not come together."""
+        behind = data[max(0, left - 2) :]
+        return behind == _LINE_END[max(0, 2 - left) :][: len(behind)]
 
     def _end(self, behind: bytes) -> None:
         """The last chunk is in: read the trailers, and give the connection back."""
-        while (end := _end_of_trailers(behind)) is None:
+        while (trailers := _TRAILERS.match(behind)) is None:
             if len(behind) > READ_SIZE or not (more := self._read1(READ_SIZE)):
                 raise IncompleteRead(0, 1)
             behind += more
         self._ended = True
-        if end == len(behind):
-            self._response._close_conn()
+        if trailers.end() == len(behind):
+            self._answer.end()
             self._raw.release_conn()
         else:  # bytes that belong to nothing: the connection cannot be used again
             self._raw.close()
 
 
 class _Inflated:
-    """Unpacks gzip and deflate; deflate also without its head, as some servers send it."""
+    """Unpacks gzip, of any number of members, and deflate, a step at a time; deflate also without its head, as some send it."""
 
     def __init__(self, chunks: _Chunked, *, deflate: bool) -> None:
         self._chunks = chunks
         self._head = b""
-        self._inflater = None if deflate else zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._packed = b""  # what the last step has left
+        self._was_full = False  # there may be more than one step may unpack: zlib keeps some itself
+        self._has_members = not deflate
+        self._inflater = None if deflate else _gzip_member()
 
     def read(self) -> bytes:
-        while data := self._chunks.read():
+        while True:
+            if self._was_full or self._packed:
+                self._chunks.give_way()
+            else:
+                self._packed = self._chunks.read()
+                if not self._packed:
+                    break
             try:
-                plain = self._inflate(data)
+                plain = self._step()
             except zlib.error as error:
                 raise DecodeError(str(error)) from error
+            self._was_full = len(plain) == READ_SIZE
             if plain:
                 return plain
         if self._inflater is None or not self._inflater.eof:
             raise DecodeError("the compressed body is cut off")
         return b""
 
-    def close(self) -> None:
-        self._chunks.close()
-
-    def _inflate(self, data: bytes) -> bytes:
+    def _step(self) -> bytes:
+        """Unpack some of what has come."""
+        data, self._packed = self._packed, b""
         if self._inflater is None:
             self._head += data
             if len(self._head) < 2:
@@ -201,22 +200,14 @@ class _Inflated:
             data = self._head
             has_head = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:2], "big") % 31 == 0
             self._inflater = zlib.decompressobj(zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS)
-        return self._inflater.decompress(data)
+        if self._inflater.eof:
+            if not (self._has_members and data.startswith(_GZIP_MAGIC)):
+                return b""  # padding, or what belongs to nothing
+            self._inflater = _gzip_member()
+        plain: bytes = self._inflater.decompress(data, READ_SIZE)
+        self._packed = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+        return plain
 
 
-def _wire_below(file: Any) -> Wire | None:
-    """The connection that a file reads from, where it is one of gevent's; nobody else is to load gevent for it."""
-    sock = getattr(getattr(file, "raw", None), "_sock", None)
-    if not type(sock).__module__.startswith("gevent."):
-        return None
-    from gbproxy.outbound.wire import Wire
-
-    return Wire(sock)
-
-
-def _end_of_trailers(behind: bytes) -> int | None:
-    """Where the body ends, in the bytes behind the last chunk's size; None while that is not in."""
-    if behind.startswith(b"\r\n"):
-        return 2
-    end = behind.find(b"\r\n\r\n")
-    return end + 4 if end >= 0 else None
+def _gzip_member() -> Any:
+    return zlib.decompressobj(16 + zlib.MAX_WBITS)

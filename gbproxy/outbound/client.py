@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPException
@@ -16,8 +15,10 @@ from gbproxy.errors import GatewayError
 from gbproxy.observability import trace
 from gbproxy.outbound import warming
 from gbproxy.outbound.adapter import Adapter, prepared
-from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts, never_left, reraise
+from gbproxy.outbound.faults import never_left, reraise
+from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Limits, Timeouts
 from gbproxy.outbound.reply import Reply, StreamedReply
+from gbproxy.settings.proxy_address import ProxyAddress
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,9 @@ class Outbound:
         pool_size: int = 1000,
     ) -> None:
         self._timeouts = timeouts
-        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
-        self._adapter = Adapter(ca_bundle, pool_size)
+        address = ProxyAddress.parse(proxy) if proxy else None
+        self._proxies = {"http": address.url, "https": address.url} if address else {}
+        self._adapter = Adapter(ca_bundle, pool_size, address)
 
     def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
         """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are answers like any other.
@@ -57,8 +59,10 @@ class Outbound:
     def _stream(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
     ) -> Iterator[StreamedReply]:
-        started = time.perf_counter()
         measured = trace.current()
+        limits = Limits(timeouts, measured.until)
+        if limits.is_over():
+            raise _not_taken(limits.overrun())
         measured.wait_begins()
         if measured.context is not None:
             headers = {**headers, "traceparent": measured.context.header}
@@ -66,18 +70,18 @@ class Outbound:
             response = self._adapter.send(
                 prepared(method, url, headers, body),
                 stream=True,
-                timeout=(timeouts.connect_s, min(timeouts.read_s, timeouts.request_s)),
+                timeout=limits,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
                 proxies=self._proxies,
             )
         except Exception as error:  # noqa: BLE001  raised again, in our words
             try:
-                reraise(error, timeouts, started)
+                reraise(error, limits)
             except GatewayError as ours:
                 ours.was_taken = not never_left(error)
                 raise
         finally:
             measured.wait_ends()
-        with closing(StreamedReply(response, timeouts, started)) as reply:
+        with closing(StreamedReply(response, limits)) as reply:
             yield reply
 
     def warm(self, url: str) -> None:
@@ -94,3 +98,8 @@ class Outbound:
 
     def close(self) -> None:
         self._adapter.close()
+
+
+def _not_taken(error: GatewayError) -> GatewayError:
+    error.was_taken = False
+    return error

@@ -10,7 +10,7 @@ from typing import Any
 
 from gbproxy.errors import GatewayError
 from gbproxy.outbound.client import Outbound
-from gbproxy.outbound.faults import DEFAULT_TIMEOUTS, Timeouts
+from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Timeouts
 from gbproxy.outbound.reply import StreamedReply
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 import urllib3.exceptions
 
-from gbproxy.errors import UpstreamProtocolError, UpstreamTimeout
+from gbproxy.errors import UpstreamProtocolError
 from gbproxy.observability import trace
 from gbproxy.outbound.body import Body, ObservedBody, body_of
-from gbproxy.outbound.faults import Timeouts, reraise, what_took_too_long
+from gbproxy.outbound.faults import reraise
+from gbproxy.outbound.limits import Limits
+from gbproxy.outbound.reader import SocketReader
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 _LINGER_S = 0.05  # how long the end of a body that is already whole may take
@@ -31,16 +34,16 @@ class Reply:
 class StreamedReply:
     """An answer whose body is still arriving."""
 
-    def __init__(self, response: requests.Response, timeouts: Timeouts, started: float) -> None:
+    def __init__(self, response: requests.Response, limits: Limits) -> None:
         self.status = response.status_code
         self.reason = response.reason or ""
         self.headers: Mapping[str, str] = response.headers
         self._response = response
-        self._raw = response.raw
+        self._raw: Any = response.raw
         self._body: Body = body_of(response.raw)
-        self._timeouts = timeouts
-        self._begun = started
-        self._silence_s = timeouts.read_s
+        self._reader: SocketReader = response.raw._fp.reader  # type: ignore[union-attr]  # our own class (connections.py)
+        self._limits = limits
+        self._until = limits.until
 
     def observe(self, note: Callable[[bytes], None]) -> None:
         """Have `note` called with each piece as it is read, with b"" at the end."""
@@ -58,19 +61,19 @@ class StreamedReply:
     def read(self) -> bytes:
         """Wait for the next piece of the decoded body, as it arrives; b"" at the end.
 
-        Raises UpstreamTimeout on silence or when the whole answer takes too long, UpstreamError when the connection breaks.
+        Raises UpstreamTimeout when nothing of the body came for too long, whatever else did, or when the whole answer takes
+        too long; UpstreamError when the connection breaks.
         """
         measured = trace.current()
-        left_s = self._begun + self._timeouts.request_s - time.perf_counter()
-        if left_s <= 0:
-            raise UpstreamTimeout(what_took_too_long(self._timeouts, self._timeouts.request_s))
-        if left_s < self._silence_s:
-            self._set_timeout(left_s)
+        now = time.monotonic()
+        if now >= self._until:
+            raise self._limits.overrun()
+        self._reader.until = min(now + self._limits.timeouts.read_s, self._until)
         measured.wait_begins()
         try:
             return self._body.read()
         except Exception as error:  # noqa: BLE001  raised again, in our words
-            reraise(error, self._timeouts, self._begun)
+            reraise(error, self._limits)
         finally:
             measured.wait_ends()
 
@@ -78,6 +81,10 @@ class StreamedReply:
         """What `read` gives, until the end."""
         while data := self.read():
             yield data
+
+    def give_way(self) -> None:
+        """Let others have their turn when that is due: for whoever works for long on what one `read` gave."""
+        self._reader.give_way()
 
     def read_body(self, limit: int = MAX_BODY_BYTES) -> bytes:
         """Read what is left. Raises UpstreamProtocolError beyond `limit` bytes."""
@@ -90,14 +97,13 @@ class StreamedReply:
             pieces.append(piece)
         return b"".join(pieces)
 
-    def limit_silence(self, seconds: float) -> None:
-        """From now on let the upstream be silent for so long only."""
-        self._silence_s = seconds
-        self._set_timeout(seconds)
+    def limit_rest(self, seconds: float) -> None:
+        """From now on all that is still to come may take so long only."""
+        self._until = min(self._until, time.monotonic() + seconds)
 
     def finish(self) -> None:
         """The body is known to be whole: read its formal end, so that the connection is kept, but hardly wait for it."""
-        self.limit_silence(_LINGER_S)
+        self._reader.until = time.monotonic() + _LINGER_S
         try:
             while self._body.read():
                 pass
@@ -106,13 +112,4 @@ class StreamedReply:
 
     def close(self) -> None:
         """Let go of the answer; of a connection whose answer was not read to its end, too."""
-        self._body.close()
         self._response.close()
-
-    def _set_timeout(self, seconds: float) -> None:
-        sock = getattr(self._raw.connection, "sock", None)
-        if sock is None:  # a connection that ends with its answer has left its socket to the file that reads it
-            sock = getattr(getattr(getattr(self._raw, "_fp", None), "fp", None), "raw", None)
-            sock = getattr(sock, "_sock", None)
-        if sock is not None:
-            sock.settimeout(seconds)

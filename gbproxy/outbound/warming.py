@@ -6,66 +6,12 @@ expected, nothing is opened ahead.
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.contrib.socks import (
-    SOCKSConnection,
-    SOCKSHTTPConnectionPool,
-    SOCKSHTTPSConnection,
-    SOCKSHTTPSConnectionPool,
-)
+from urllib3.connection import HTTPConnection
 from urllib3.util.wait import wait_for_read
 
-from gbproxy.observability import trace
-
 _POOL_PARTS = ("_get_conn", "_put_conn", "_prepare_proxy", "proxy", "scheme")
-
-
-class _Tells(HTTPConnection):
-    """Notes when a request has gone out as a whole: what is waited for from then on is the upstream's answer."""
-
-    def getresponse(self) -> Any:
-        trace.current().has_sent()
-        return super().getresponse()
-
-
-class _OutlivesTickets(_Tells, HTTPSConnection):
-    """With TLS 1.3 a server sends tickets after the handshake; urllib3 takes anything unread for the connection's end."""
-
-    @property
-    def is_connected(self) -> bool:
-        return super().is_connected or (self.sock is not None and _has_tickets_only(self.sock))
-
-
-class _Socks(_OutlivesTickets, SOCKSHTTPSConnection):
-    pass
-
-
-class _PlainSocks(_Tells, SOCKSConnection):
-    pass
-
-
-class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Tells
-
-
-class _Pool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _OutlivesTickets
-
-
-class _PlainSocksPool(SOCKSHTTPConnectionPool):
-    ConnectionCls = _PlainSocks
-
-
-class _SocksPool(SOCKSHTTPSConnectionPool):
-    ConnectionCls = _Socks
-
-
-POOLS = {"http": _PlainPool, "https": _Pool}
-SOCKS_POOLS = {"http": _PlainSocksPool, "https": _SocksPool}
 
 
 def warm(pool: Any, connect_s: float) -> None:
@@ -98,17 +44,3 @@ def _is_silent(connection: HTTPConnection) -> bool:
         return sock is not None and not wait_for_read(sock, timeout=0.0)
     except (OSError, ValueError):  # closed at this moment
         return False
-
-
-def _has_tickets_only(sock: Any) -> bool:
-    """Take in what has arrived: tickets leave nothing to be read. Anything else nobody has asked for, or it is the end."""
-    timeout = sock.gettimeout()
-    try:
-        sock.settimeout(0)
-        sock.recv(1)
-    except ssl.SSLWantReadError:
-        sock.settimeout(timeout)
-        return True
-    except (OSError, ValueError):
-        return False
-    return False

@@ -6,75 +6,74 @@ comes first, and one timer looks after all waits of an answer: half of what forw
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 import gevent
 
+from gbproxy.outbound.reader import SocketReader
+
 _READ = 1  # libev's word
+_ROUND_S = 0.005
 
 
-class Wire:
-    """The socket below a file, read directly from the moment at which the file's own buffer is empty.
+def give_way() -> None:
+    """Let others of this event loop have their turn, if this round of it has lasted for long; to be called between steps.
 
-    `sock.gettimeout()` holds for each wait, also when it is changed between two of them. For one reader at a time.
+    What never waits, as the other side is quicker than we are, would be alone for as long as that holds.
     """
+    hub = gevent.get_hub()
+    if time.time() - hub.loop.now() > _ROUND_S:  # the loop's time is that at which its round began
+        # Not sleep(0): of that, gevent runs fifty in one round.
+        hub.wait(hub.loop.timer(0))
 
-    def __init__(self, sock: Any) -> None:
+
+class Wire(SocketReader):
+    """`until` may be changed between two waits."""
+
+    def __init__(self, sock: Any, until: float = math.inf) -> None:
+        super().__init__(sock, until)
         hub = gevent.get_hub()
-        self._sock = sock
         self._loop = hub.loop
         self._wait = hub.wait
         self._readable = hub.loop.io(sock.fileno(), _READ)
         self._timer: Any = None
-        self._limit_s: float | None = None  # what the timer knows
+        self._looks_at = math.inf  # when the timer ends
         self._waiting: gevent.Greenlet | None = None
-        self._since = 0.0
-        self._may_have_more = False
 
-    def read1(self, size: int) -> bytes:
-        """Wait for bytes and return at most `size` of them; b"" at the end. Raises TimeoutError and OSError."""
-        if not self._may_have_more:
-            self._await()
-        data: bytes = self._sock.recv(size)
-        # Behind a full read and inside a TLS record there may be more that no poll of the socket tells.
-        pending = getattr(self._sock, "pending", None)
-        self._may_have_more = len(data) == size or bool(pending is not None and pending())
-        return data
+    def give_way(self) -> None:
+        give_way()
 
     def close(self) -> None:
-        """Nothing is read any more; the socket stays as it is."""
         self._readable.close()
         if self._timer is not None:
             self._timer.close()
+        super().close()
 
-    def _await(self) -> None:
-        limit_s = self._sock.timeout
-        if limit_s != self._limit_s:
-            self._limit_s = limit_s
-            self._look_in(limit_s)
-        self._since = time.monotonic()
+    def _wait_for_bytes(self) -> None:
+        if self.until < self._looks_at:
+            self._look_at(self.until)
         self._waiting = gevent.getcurrent()
         try:
             self._wait(self._readable)
         finally:
             self._waiting = None
 
-    def _look_in(self, seconds: float | None) -> None:
+    def _look_at(self, moment: float) -> None:
         if self._timer is not None:
             self._timer.close()
-            self._timer = None
-        if seconds is not None:
-            self._timer = self._loop.timer(seconds)
-            self._timer.start(self._look)
+        self._looks_at = moment
+        self._timer = self._loop.timer(max(0.0, moment - time.monotonic()))
+        self._timer.start(self._look)
 
     def _look(self) -> None:
         """From the event loop: has the present wait taken too long? Between two waits nobody needs a timer."""
-        limit_s, waiting = self._limit_s, self._waiting
-        if limit_s is None or waiting is None:
-            self._limit_s = None
+        self._looks_at = math.inf
+        waiting = self._waiting
+        if waiting is None or self.until == math.inf:
             return
-        left_s = self._since + limit_s - time.monotonic()
-        self._look_in(left_s if left_s > 0 else limit_s)
-        if left_s <= 0:
+        if self.until > time.monotonic():
+            self._look_at(self.until)
+        else:
             waiting.throw(TimeoutError("timed out"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import socket
+from contextlib import suppress
 
 import gevent.socket
 
+_UNSENT_BYTES = 128 * 1024
 _STALLED_S = 120.0  # a client that has read nothing for so long is taken for gone
 
 
@@ -41,3 +44,12 @@ class Connection(gevent.socket.socket):  # type: ignore[misc]
             return int(self._sock.send(data))
         except BlockingIOError:
             return 0
+
+
+def allow_little_unsent(listener: socket.socket) -> None:
+    """Let the system take in little of what the clients of this socket have not asked for yet.
+
+    Left to itself it takes megabytes for each that does not read, and as much more of the answer is made, and remembered.
+    """
+    with suppress(OSError, AttributeError):  # not every system has this
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)

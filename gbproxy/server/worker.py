@@ -22,7 +22,8 @@ from gbproxy.api import openai_errors
 from gbproxy.api.lifecycle import PROBES
 from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.observability import trace
-from gbproxy.server.connection import Connection
+from gbproxy.server.connection import Connection, allow_little_unsent
+from gbproxy.server.incoming import Incoming, is_unread
 from gbproxy.server.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,6 @@ _ACCEPTED_TOGETHER = 50
 
 _PROBES_AT_ONCE = 10  # more than anybody needs; somebody who asks for nothing else is to leave room for requests
 _IDLE_S = 0.5
-_LINGER_S = 0.5
-_LINGER_BYTES = 1024 * 1024
 _STATUSES: dict[type[Exception], int] = {
     errors.LimitRequestLine: 414,
     errors.LimitRequestHeaders: 431,
@@ -60,11 +59,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def run(self) -> None:
         self._turnstile = Turnstile()  # now that there is the event loop of this process
         self._probes_turnstile = Turnstile(_PROBES_AT_ONCE)
+        self._max_body_bytes = self.wsgi.config["MAX_CONTENT_LENGTH"]
         super().run()
 
     def _reception(self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
         """gunicorn's own takes in one connection in each round of the loop where there are several workers."""
         tls = {} if ssl_context is None else {"ssl_context": ssl_context}
+        allow_little_unsent(listener)
         server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
         server.max_accept = _ACCEPTED_ALONE if self.cfg.workers == 1 else _ACCEPTED_TOGETHER
         return server
@@ -81,16 +82,20 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
         """With its head a request is taken in: from here on neither gunicorn's time for a head nor our stop ends its wait."""
         self._idle_since.pop(sock, None)
+        incoming = Incoming(sock, self._max_body_bytes)
+        incoming.read_through(req)
         try:
             is_probe = req.method in ("GET", "HEAD") and req.path in PROBES
             (self._probes_turnstile if is_probe else self._turnstile).pass_through()
-            return super().handle_request(listener_name, req, sock, addr)
+            super().handle_request(listener_name, req, sock, addr)
+            if not incoming.discard(req.body):  # left to itself, gunicorn would read it to its end
+                raise StopIteration
         except StopIteration:  # the connection ends with this answer
-            if _is_unread(req.body.reader):
-                with contextlib.suppress(OSError):
-                    _linger(sock)
+            if is_unread(req.body):
+                incoming.linger()
             raise
         finally:
+            req.unreader.sock = sock
             self._idle_since[sock] = time.monotonic()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -129,7 +134,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             log.error("request.crashed", exc_info=exc)
         with contextlib.suppress(OSError):
             client.sendall(_response(status, error, measured.request_id))
-            _linger(client)
+            Incoming(client, 0).linger()
 
 
 def _response(status: int, error: GatewayError, request_id: str) -> bytes:
@@ -139,17 +144,3 @@ def _response(status: int, error: GatewayError, request_id: str) -> bytes:
         f"x-request-id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-def _is_unread(body: Any) -> bool:
-    """Whether something of a request's body may still come: with a length something is left, of chunks the end was not seen."""
-    return getattr(body, "length", 0) > 0 or getattr(body, "parser", None) is not None
-
-
-def _linger(client: socket.socket) -> None:
-    """Take in what the client is still sending, within limits: closing at once would reset what it is to read."""
-    client.shutdown(socket.SHUT_WR)
-    taken = 0
-    with gevent.Timeout(_LINGER_S, False):  # for all of it: one that drips must not hold its place
-        while taken < _LINGER_BYTES and (data := client.recv(64 * 1024)):
-            taken += len(data)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gbproxy.settings import problems, rules
-from gbproxy.settings.entries import AccountSettings, is_empty
+from gbproxy.settings.entries import AccountSettings, is_empty, names_two_config_ids
 from gbproxy.settings.fields import ACCOUNT_VARIABLES
 from gbproxy.settings.sources import Found, Reader
 
@@ -67,9 +67,7 @@ def _listed(variable: str, text: str) -> Iterator[_Candidate]:
 
 
 def _two_config_ids(candidate: _Candidate) -> Iterator[str]:
-    given = candidate.values if isinstance(candidate.values, dict) else {}
-    ids = [value for value in (given.get("config_id"), given.get("team_id")) if not is_empty(value)]
-    if len(ids) == 2 and ids[0] != ids[1]:
+    if isinstance(candidate.values, dict) and names_two_config_ids(candidate.values):
         yield f"{candidate.label}.team_id: differs from config_id, which means the same; give one of the two"
 
 

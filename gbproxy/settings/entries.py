@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from gbproxy.settings import rules
-from gbproxy.settings.kinds import ConfigId, Digits, ModelId, reads
+from gbproxy.settings import account_values, page_address
+from gbproxy.settings.kinds import ANY_CASE, ModelId, reads
 
 
 def _printable(text: str) -> str:
@@ -24,19 +24,38 @@ class AccountSettings(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     name: Annotated[str, AfterValidator(_printable)] = Field(description="what logs and the console call the account")
-    secure_c_ses: Annotated[SecretStr, reads(partial(rules.cookie, name="__Secure-C_SES"))] = Field(
+    secure_c_ses: Annotated[SecretStr, reads(partial(account_values.cookie, name="__Secure-C_SES"))] = Field(
         description="the account's cookie __Secure-C_SES"
     )
-    host_c_oses: Annotated[SecretStr, reads(partial(rules.cookie, name="__Host-C_OSES"))] | None = Field(
+    host_c_oses: Annotated[SecretStr, reads(partial(account_values.cookie, name="__Host-C_OSES"))] | None = Field(
         None, description="the account's cookie __Host-C_OSES, where there is one"
     )
-    csesidx: Digits = Field(description="the number `csesidx` in the address of the account's page")
-    config_id: ConfigId = Field(description="the id after `/cid/` in the address of the account's page")
+    csesidx: Annotated[str, reads(account_values.csesidx)] = Field(
+        description="the number `csesidx` in the address of the account's page; the whole address will do"
+    )
+    config_id: Annotated[str, reads(account_values.config_id)] = Field(
+        description="the id after `/cid/` in the address of the account's page; the whole address will do"
+    )
+    edition: Annotated[Literal["business", "enterprise"], ANY_CASE] = Field(
+        "business", description="whose page the account signs in to; the page's address tells it too"
+    )
+    location: Annotated[Literal["global", "us", "eu"], ANY_CASE] = Field(
+        "global", description="where the account's app lives; the page's address tells it too"
+    )
+    cookies: Annotated[SecretStr, reads(account_values.further_cookies)] | None = Field(
+        None, description="further cookies of the account's page, as a Cookie header"
+    )
+    server_token: Annotated[SecretStr, reads(account_values.server_token)] | None = Field(
+        None, description="what the account's browser sends as x-server-token"
+    )
+    user_agent: Annotated[str, reads(account_values.user_agent)] | None = Field(
+        None, description="what the account's browser sends as user-agent"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _known_and_given(cls, given: Any) -> Any:
-        """Drop foreign and empty fields; take `team_id` for `config_id` and a number for `csesidx`."""
+        """Drop foreign and empty fields; take `team_id` for `config_id`, a number for `csesidx`, and what an address tells."""
         if not isinstance(given, Mapping):
             return given
         values = {name: given.get(name) for name in cls.model_fields}
@@ -44,7 +63,28 @@ class AccountSettings(BaseModel):
             values["config_id"] = given.get("team_id")
         if type(values["csesidx"]) is int:
             values["csesidx"] = str(values["csesidx"])
-        return {name: value for name, value in values.items() if not is_empty(value)}
+        return told_by_addresses(given) | {name: value for name, value in values.items() if not is_empty(value)}
+
+
+STAND_INS = {
+    "name": "imported",
+    "secure_c_ses": "x",
+    "csesidx": "0",
+    "config_id": "00000000-0000-4000-8000-000000000000",
+}
+"""Stand where nothing is given, so that what is given can be read by the rules for a whole account."""
+
+
+def told_by_addresses(given: Mapping[str, object]) -> dict[str, str]:
+    """The fields that the page's address tells, where it is given in place of an id."""
+    texts = [text for name in ("csesidx", "team_id", "config_id") if isinstance(text := given.get(name), str)]
+    return {name: value for text in texts for name, value in page_address.told(text).items()}
+
+
+def names_two_config_ids(given: Mapping[str, object]) -> bool:
+    """Whether `config_id` and `team_id`, which mean the same, are both given and differ."""
+    one, other = given.get("config_id"), given.get("team_id")
+    return not (is_empty(one) or is_empty(other) or account_values.is_same_config_id(one, other))
 
 
 def is_empty(value: object) -> bool:

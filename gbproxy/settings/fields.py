@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -17,12 +17,14 @@ from gbproxy.settings.kinds import (
     Amount,
     AmountOrZero,
     BaseUrl,
+    Connections,
     Count,
     CountOrZero,
     Keys,
     LanguageCode,
     ModelId,
     Port,
+    Workers,
     headlines,
     reads,
     status_line,
@@ -53,8 +55,8 @@ class Settings(BaseSettings):
 
     host: Annotated[str, reads(rules.host)] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
     port: Port = Field(8080, description="port to listen on")
-    web_concurrency: Count = Field(1, description="gunicorn workers")
-    worker_connections: Count = Field(1000, description="connections at once in each worker")
+    web_concurrency: Workers = Field(1, description="gunicorn workers")
+    worker_connections: Connections = Field(1000, description="connections at once in each worker")
     graceful_timeout_s: AmountOrZero = Field(120.0, description="seconds that running answers may take after SIGTERM")
     drain_delay_s: AmountOrZero = Field(
         1.0, description="seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"
@@ -80,8 +82,8 @@ class Settings(BaseSettings):
     accounts: tuple[AccountSettings, ...] = Field(
         (),
         description="several accounts: a JSON array of "
-        '`{"name", "secure_c_ses", "host_c_oses", "csesidx", "config_id"}`; `team_id` is read as `config_id`, '
-        "unknown fields are ignored",
+        '`{"name", "secure_c_ses", "host_c_oses", "csesidx", "config_id"}` and, optional, `edition`, `location`, '
+        "`cookies`, `server_token`, `user_agent`; `team_id` is read as `config_id`, unknown fields are ignored",
     )
     database_url: Annotated[SecretStr, reads(rules.database_url)] | None = Field(
         None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
@@ -103,6 +105,14 @@ class Settings(BaseSettings):
     )
     upstream_headers: Annotated[dict[str, SecretStr], reads(rules.headers)] = Field(
         {}, description="a JSON object of further request headers for the upstream"
+    )
+    upstream_body: Annotated[dict[str, Any], reads(rules.json_object)] = Field(
+        {}, description="a JSON object that is merged into the body of each call", repr=False
+    )
+    upstream_session: Annotated[Literal["create", "dash", "own"], ANY_CASE] = Field(
+        "create",
+        description="how a session comes to be: `create`, by a call of its own; `dash` and `own`, with its first question, "
+        "named by the upstream or by us",
     )
     upstream_stream: Annotated[Literal["json", "sse"], ANY_CASE] = Field(
         "json", description="`json` (array framing) or `sse` (adds `alt=sse`)"
@@ -126,7 +136,7 @@ class Settings(BaseSettings):
         "deleted then; 0: a fresh session for each request",
     )
     prompt_max_chars: Count = Field(400_000, description="longer prompts: 400 `context_length_exceeded`")
-    ca_bundle: Annotated[Path, reads(rules.readable_path)] | None = Field(
+    ca_bundle: Annotated[Path, reads(rules.certificates)] | None = Field(
         None, description="certificates that the upstream's and proxy's TLS is verified with"
     )
     models: Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(distinct)] = Field(
@@ -155,9 +165,14 @@ class Settings(BaseSettings):
         0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
     )
     cors_origins: Annotated[tuple[str, ...], reads(rules.origins)] = Field(
-        ("*",), description="comma-separated origins of the web pages that may use the API; `*`: all"
+        ("*",),
+        description="comma-separated origins of the web pages that may use the API; `*`: all. `*` may stand for a port, "
+        "`http://localhost:*`, or for the first labels of a host, `https://*.example.com`",
     )
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
+    max_answer_mb: Amount = Field(
+        64.0, description="an upstream's answer with more text, thoughts included, ends with an error"
+    )
     ignored: tuple[str, ...] = Field((), description="no variable: names of variables that are set and have no effect")
     database_is_temporary: bool = Field(False, description="no variable: the database was made for this start alone")
 

@@ -21,10 +21,12 @@ PLACEHOLDER_PARTS = ("changeme", "change-me", "change_me", "change-this", "chang
 KEY_MIN_CHARS = 16
 
 
-def key_fault(key: str, *, strong: bool) -> str | None:
-    """What is wrong with a key that clients or administrators show; `strong`: it guards more than this machine."""
+def key_fault(key: str, *, strong: bool, shown: bool = True) -> str | None:
+    """What is wrong with a key; `strong`: it guards more than this machine; `shown`: clients or administrators send it."""
     if not re.fullmatch(r"[!-~]+", key) or "," in key:
         return "must be printable ASCII without spaces and commas"
+    if shown and re.match(r"[\"'\[]|\{(?!\{)", key):
+        return "must be the bare key, without quotes or JSON round it"
     if strong and is_placeholder(key):
         return "is a well-known placeholder; it must be a secret of your own unless HOST is loopback"
     if strong and len(key) < KEY_MIN_CHARS:

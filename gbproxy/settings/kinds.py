@@ -47,13 +47,16 @@ def matching(pattern: str, allowed: str) -> Callable[[str], str]:
 def headlines(text: str) -> frozenset[str]:
     if text.casefold() == "off":
         return frozenset()
-    return frozenset(filter(None, map(status_line, text.split(","))))
+    return frozenset(filter(None, map(status_line, rules.comma_separated(text))))
 
 
 ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 JSON_ARRAY = reads(partial(rules.json_value, kind=list))
 
 Count = Annotated[int, reads(partial(rules.whole_number, least=1, most=rules.LARGEST))]
+Workers = Annotated[int, reads(partial(rules.whole_number, least=1, most=1000))]
+# Each has its place in the list of upstream connections from the start: far more would only fill memory.
+Connections = Annotated[int, reads(partial(rules.whole_number, least=1, most=100_000))]
 CountOrZero = Annotated[int, reads(partial(rules.whole_number, least=0, most=100))]
 Port = Annotated[int, reads(partial(rules.whole_number, least=1, most=65535))]
 Amount = Annotated[float, reads(rules.number)]
@@ -62,10 +65,6 @@ Keys = Annotated[tuple[SecretStr, ...], reads(rules.comma_separated)]
 BaseUrl = Annotated[str, reads(rules.base_url)]
 ModelId = Annotated[
     str, AfterValidator(matching(r"[A-Za-z0-9._:/-]{1,128}", "1 to 128 characters of A-Z a-z 0-9 . _ : / -"))
-]
-Digits = Annotated[str, AfterValidator(matching(r"[0-9]{1,64}", "decimal digits"))]
-ConfigId = Annotated[
-    str, AfterValidator(matching(r"[!-~]{1,256}", "1 to 256 printable ASCII characters without spaces"))
 ]
 LanguageCode = Annotated[
     str, AfterValidator(matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", "a language tag such as en-US"))

@@ -30,14 +30,14 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
         *(line(found[str(fault["loc"][0])].name, fault["loc"][1:], fault) for fault in faults),
         *_weak_keys(settings, found),
         *_shared_keys(settings, found),
-        *_missing_secret_key(settings, found),
+        *_missing_secret_key(found),
         *_missing_redis(settings, found),
     ]
     if not {"models", "default_model"} & {fault["loc"][0] for fault in faults}:
         problems += _unknown_default_model(settings, found, known_models)
         problems += _wrong_names_in_models(settings, found, known_models)
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(problems, settings)
     return settings.model_copy(update={"accounts": accounts, "ignored": _ignored(environ)})
 
 
@@ -62,7 +62,7 @@ def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
         ("secret_keys", settings.secret_keys),
     ):
         for position, key in enumerate(keys, start=1):
-            if fault := key_rules.key_fault(key.get_secret_value(), strong=strong):
+            if fault := key_rules.key_fault(key.get_secret_value(), strong=strong, shown=name != "secret_keys"):
                 which = f"key {position} " if len(keys) > 1 else ""
                 yield f"{found[name].name}: {which}{fault}"
 
@@ -72,10 +72,11 @@ def _shared_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str
         yield f"{found['admin_key'].name}: is also one of API_KEYS; whoever may ask must not administer"
 
 
-def _missing_secret_key(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
-    unreadable = "secret_keys" in found and found["secret_keys"].text is None
-    if rules.outlives_the_process(url) and not settings.secret_keys and not unreadable:
+def _missing_secret_key(found: Mapping[str, Found]) -> Iterator[str]:
+    """Also beside an address that is wrong: all mistakes are told at once."""
+    url = found["database_url"].text if "database_url" in found else None
+    keys = found["secret_keys"].text if "secret_keys" in found else ""
+    if url and rules.outlives_the_process(url) and keys is not None and not keys.strip(", "):
         yield f"{found['database_url'].name}: needs SECRET_KEY beside it, which encrypts what the database keeps"
 
 
@@ -95,7 +96,7 @@ def _unknown_default_model(
 ) -> Iterator[str]:
     given = found.get("default_model")
     known = {"gemini-business", *known_models, *(name for model in settings.models for name in model.names)}
-    if given and known_models and given.text not in known:
+    if given and given.text is not None and known_models and given.text not in known:
         yield f"{given.name}: is no model of the catalogue; allowed: {', '.join(sorted(known))}"
 
 

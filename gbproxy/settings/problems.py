@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from pydantic_core import ErrorDetails
 
 from gbproxy.settings.entries import ModelSettings
 
+if TYPE_CHECKING:
+    from gbproxy.settings.fields import Settings
+
 
 class SettingsError(ValueError):
-    """All that is wrong with the environment: one line for each mistake, beginning with the variable's name."""
+    """All that is wrong with the environment: one line for each mistake, beginning with the variable's name.
 
-    def __init__(self, problems: list[str]) -> None:
+    `readable`: the settings, with defaults for what is wrong.
+    """
+
+    def __init__(self, problems: list[str], readable: Settings) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.readable = readable
 
 
 def line(name: str, path: tuple[int | str, ...], fault: ErrorDetails) -> str:

@@ -7,11 +7,15 @@ import json
 import math
 import os
 import re
+import ssl
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
+
+from gbproxy.settings.origins import normalized
+from gbproxy.settings.proxy_address import ProxyAddress
 
 LARGEST = 1_000_000_000  # for every number: more would overflow a timer
 
@@ -43,18 +47,38 @@ def json_value(text: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
     return value
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object that can be sent on: no NaN, and text that is text."""
+    value: dict[str, Any] = json_value(text, dict)
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError(
+            "must be a JSON object without NaN, infinity, halves of characters or endless nesting"
+        ) from None
+    return value
+
+
 def comma_separated(text: str) -> tuple[str, ...]:
     """The items in their order, without blanks and repetitions."""
+    if re.fullmatch(r"\[.*\]|\{(?!\{).*\}", text.strip(), re.DOTALL):
+        raise ValueError("must be values separated by commas, and not JSON")
     return tuple(dict.fromkeys(item for item in map(str.strip, text.split(",")) if item))
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Origins as browsers send them, `scheme://host[:port]`, or `*`."""
+    """Origins as browsers send them, `scheme://host[:port]`, patterns of such, or `*`."""
     found = comma_separated(text)
+    wrong: list[str] = []
+    result: list[str] = []
     for position, origin in enumerate(found, start=1):
-        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin, re.IGNORECASE):
-            raise ValueError(f"origin {position} must be * or look like https://chat.example.com")
-    return found
+        try:
+            result.append(normalized(origin))
+        except ValueError as error:
+            wrong.append(f"origin {position} {error}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return tuple(dict.fromkeys(result))
 
 
 def host(text: str) -> str:
@@ -72,7 +96,9 @@ def is_loopback(address: str) -> bool:
     return address.casefold() == "localhost"
 
 
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+# Labels as sockets take them: one that is empty or too long would fail at the first request.
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 
 
 def _is_address(text: str) -> bool:
@@ -92,10 +118,25 @@ def base_url(text: str) -> str:
 
 
 def proxy_url(text: str) -> str:
-    parts = _url(text, ("http", "https", "socks5", "socks5h"))
+    """A proxy's address; user and password may be any, and come back as ASCII."""
+    given, at, host = text.rpartition("@")
+    parts = _url(
+        re.sub(r"[^\x00-\x7f]+|[][\\]+", _percent_encoded, given) + at + host, ("http", "https", "socks5", "socks5h")
+    )
     if parts.path not in ("", "/"):
         raise ValueError("must end after the host and port; a `/` in a password is written %2F")
-    return f"{parts.scheme}://{parts.netloc}"
+    url = f"{parts.scheme}://{parts.netloc}"
+    address = ProxyAddress.parse(url)
+    if address.is_socks and any(len((part or "").encode()) > 255 for part in (address.user, address.password)):
+        raise ValueError("has a user or password of more than 255 bytes, which SOCKS5 cannot carry")
+    return url
+
+
+def _percent_encoded(found: re.Match[str]) -> str:
+    try:
+        return quote(found[0], errors="surrogateescape")  # bytes of an environment that are no UTF-8 stay as they are
+    except UnicodeEncodeError:
+        raise ValueError("has a user or password with characters that are none") from None
 
 
 def redis_url(text: str) -> str:
@@ -171,19 +212,6 @@ def outlives_the_process(url: str) -> bool:
     return url not in ("", "sqlite:///", "sqlite:///:memory:")
 
 
-def cookie(text: str, name: str) -> str:
-    """A cookie's bare value, also of a pasted `name=value;`."""
-    value = text.strip(_PASTED).removeprefix(f"{name}=").strip(_PASTED)
-    if not value:
-        raise ValueError(f"is empty; it must be the value of the cookie {name}")
-    if ";" in value:
-        raise ValueError(f"contains `;`; it must be the value of the one cookie {name}")
-    return header_value(value)
-
-
-_PASTED = " \t\r\n;\"'"
-
-
 def header_value(text: str) -> str:
     if re.search(r"[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]", text):
         raise ValueError(
@@ -241,11 +269,25 @@ def _header_text(value: object) -> str:
     return value
 
 
-def readable_path(text: str) -> Path:
+def certificates(text: str) -> Path:
+    """The path of a file of certificates in PEM form, or of a directory of such files."""
     # os.path and not Path: it also says no, instead of raising, where a path is too long or its directory closed to us.
     if not (os.path.isfile(text) or os.path.isdir(text)) or not os.access(text, os.R_OK):
         raise ValueError("must be the path of a file or directory that exists and can be read")
+    if os.path.isfile(text) and not _holds_certificates(text):
+        raise ValueError(
+            "must be the path of a file with certificates in PEM form, and this one holds none that can be read"
+        )
     return Path(text)
+
+
+def _holds_certificates(path: str) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(path)
+    except (OSError, ValueError):  # also OpenSSL's
+        return False
+    return context.cert_store_stats()["x509"] > 0
 
 
 def time_zone(text: str) -> str:

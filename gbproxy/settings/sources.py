@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gbproxy.settings import account_values, quotes, texts
+
 MAX_FILE_BYTES = 1024 * 1024
 
 SECRETS = frozenset({
     "API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY", "SECURE_C_SES", "HOST_C_OSES", "ACCOUNTS", "DATABASE_URL",
-    "REDIS_URL", "PROXY", "UPSTREAM_HEADERS", "METRICS_KEY",
+    "REDIS_URL", "PROXY", "UPSTREAM_BODY", "UPSTREAM_HEADERS", "METRICS_KEY",
 })  # fmt: skip
 # Variables that may also be given as a path, NAME_FILE: every secret, and what stands beside the cookies.
 IN_FILES = SECRETS | {"CSESIDX", "CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID"}
+
+_SEPARATED = frozenset({"API_KEYS", "API_KEY", "SECRET_KEY", "CORS_ORIGINS", "STATUS_LINES"})  # by commas
 
 
 def _with_version(origin: str) -> str:
@@ -40,7 +44,7 @@ ALIASES: Mapping[str, Mapping[str, Callable[[str], str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A setting's text, None when its file could not be read, and the variable's name as the user wrote it."""
+    """A setting's text, None when it could not be read, and the variable's name as the user wrote it."""
 
     name: str
     text: str | None
@@ -58,32 +62,48 @@ class Reader:
         spellings: dict[str, Callable[[str], str]] = {name: str, **ALIASES.get(name, {})}
         found = [given for spelling, convert in spellings.items() if (given := self._look_up(spelling, convert))]
         for other in found[1:]:
-            if _differ(found[0].text, other.text):
+            if _differ(name, found[0].text, other.text):
                 self.problems.append(
                     f"{found[0].name}: has another value than {other.name}, which means the same; set one of the two"
                 )
         return found[0] if found else None
 
     def _look_up(self, name: str, convert: Callable[[str], str]) -> Found | None:
-        text = self._environ.get(name, "").strip()
-        path = self._environ.get(f"{name}_FILE", "").strip() if name in IN_FILES else ""
-        if text and path:
-            self.problems.append(f"{name}_FILE: is set together with {name}; set one of the two")
-        if text:
-            return Found(name, convert(text))
-        return self._look_into(f"{name}_FILE", path, convert) if path else None
+        value = self._bare(name, name, self._environ.get(name, ""), convert)
+        file = f"{name}_FILE"
+        path = self._bare(file, file, self._environ.get(file, ""), str) if name in IN_FILES else None
+        if value and path:
+            self.problems.append(f"{file}: is set together with {name}; set one of the two")
+        if value or path is None or path.text is None:
+            return value or path
+        return self._look_into(file, path.text, name, convert)
 
-    def _look_into(self, name: str, path: str, convert: Callable[[str], str]) -> Found | None:
+    def _look_into(self, file: str, path: str, name: str, convert: Callable[[str], str]) -> Found | None:
         try:
             text = read_secret(path)
         except ValueError as error:
-            self.problems.append(f"{name}: {error}")
-            return Found(name, None)
-        return Found(name, convert(text)) if text.strip() else None
+            self.problems.append(f"{file}: {error}")
+            return Found(file, None)
+        return self._bare(file, name, text, convert)
+
+    def _bare(self, variable: str, name: str, text: str, convert: Callable[[str], str]) -> Found | None:
+        """A text without the quotes round it, as `variable` gives it for the setting `name`; None when it is empty."""
+        remove = quotes.unquoted_items if name in _SEPARATED else quotes.unquoted
+        try:
+            bare = remove(text)
+        except ValueError as error:
+            self.problems.append(f"{variable}: {error}")
+            return Found(variable, None)
+        return Found(variable, convert(bare)) if bare else None
 
 
-def _differ(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and one.rstrip("/") != other.rstrip("/")
+def _differ(name: str, one: str | None, other: str | None) -> bool:
+    if one is None or other is None:
+        return False
+    is_same = (
+        account_values.is_same_config_id(one, other) if name == "CONFIG_ID" else one.rstrip("/") == other.rstrip("/")
+    )
+    return not is_same
 
 
 def read_secret(path: str) -> str:
@@ -98,7 +118,7 @@ def read_secret(path: str) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise ValueError("the file is larger than 1 MB; it may hold one secret")
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError("the file is not UTF-8 text") from None
+        text = texts.decoded(content)
+    except ValueError as error:
+        raise ValueError(f"the file {error}") from None
     return text.removesuffix("\n").removesuffix("\r")

@@ -45,6 +45,8 @@ class NameTaken(Exception):
 
 T = TypeVar("T")
 
+_ENCRYPTED = ("secure_c_ses", "host_c_oses", "edition", "location", "cookies", "server_token", "user_agent")
+
 _LIST = select(accounts).order_by(accounts.c.created_at, accounts.c.name)
 _ONE = select(accounts).where(accounts.c.id == bindparam("account_id")).with_for_update()
 _ADD = insert(accounts)
@@ -91,24 +93,15 @@ class StoredAccounts:
         """All that can be read, the oldest first."""
         return [found for row in self._database.fetch(_LIST) if (found := self._read(row)) is not None]
 
-    def add(
-        self,
-        *,
-        name: str,
-        csesidx: str,
-        config_id: str,
-        secure_c_ses: str,
-        host_c_oses: str | None = None,
-        is_active: bool = True,
-    ) -> StoredAccount:
-        """A new account. Raises NameTaken."""
-        account = Account(uuid.uuid4().hex, name, csesidx, config_id, secure_c_ses, host_c_oses)
+    def add(self, given: Account, *, is_active: bool = True) -> StoredAccount:
+        """A new account with these values, under an id of its own. Raises NameTaken."""
+        account = replace(given, id=uuid.uuid4().hex)
         now = self._clock()
         values = {
             "id": account.id,
-            "name": name,
-            "csesidx": csesidx,
-            "config_id": config_id,
+            "name": account.name,
+            "csesidx": account.csesidx,
+            "config_id": account.config_id,
             "credentials": self._encrypted(account),
             "is_active": is_active,
             "created_at": now,
@@ -172,13 +165,15 @@ class StoredAccounts:
             raise NameTaken from None
 
     def _encrypted(self, account: Account) -> bytes:
-        return self._cipher.encrypt({"secure_c_ses": account.secure_c_ses, "host_c_oses": account.host_c_oses})
+        return self._cipher.encrypt({name: getattr(account, name) for name in _ENCRYPTED})
 
     def _read(self, row: AnyRow) -> StoredAccount | None:
         secrets = decrypted(self._cipher, row.credentials, "accounts", row.id)
         if secrets is None:
             return None
-        account = Account(row.id, row.name, row.csesidx, row.config_id, **secrets)
+        # Older rows have fewer fields, those of a newer version may have more.
+        known = {name: secrets[name] for name in _ENCRYPTED if name in secrets}
+        account = Account(row.id, row.name, row.csesidx, row.config_id, **known)
         return StoredAccount(account, row.is_active, row.created_at, row.updated_at)
 
 

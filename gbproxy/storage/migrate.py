@@ -23,6 +23,9 @@ _SAY_AFTER_S = 1.0
 _SAY_EVERY_S = 5.0
 
 
+NEWER = "the database was made by a newer version of gbproxy, or is none of gbproxy's"
+
+
 class CannotMigrate(Exception):
     """Why a database cannot be used, for the user; neither address nor password is in it."""
 
@@ -129,7 +132,7 @@ def _upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise CannotMigrate("the database was made by a newer version of gbproxy, or is none of gbproxy's") from error
+        raise CannotMigrate(NEWER) from error
 
 
 def _in_wal_mode(database: Database) -> None:

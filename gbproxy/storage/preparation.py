@@ -22,6 +22,7 @@ from gbproxy.storage.keycheck import WrongSecretKey
 from gbproxy.storage.migrate import CannotMigrate
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.tables import REVISION
 from gbproxy.storage.temporary import new_folder, remove, take_over_left, url_in
 
 
@@ -75,6 +76,17 @@ def look(url: str, secret_keys: Sequence[str]) -> Seen:
     except exc.SQLAlchemyError as error:
         raise CannotBeUsed(f"DATABASE_URL: the database cannot be used: {reason(error)}") from error
     return Seen(database.kind, revision, fits)
+
+
+def fault(url: str, secret_keys: Sequence[str]) -> str | None:
+    """What would end a start with a database, as `prepare` says it; None when nothing does. Nothing is changed in it."""
+    try:
+        seen = look(url, secret_keys)
+    except CannotBeUsed as error:
+        return str(error)
+    if seen.revision is not None and seen.revision > REVISION:
+        return f"DATABASE_URL: {migrate.NEWER}"
+    return str(WrongSecretKey()) if seen.key_fits is False else None
 
 
 def _database(url: str, *, temporary: bool = False) -> Database:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RenewedCookies:
-    """To be used as long as the account's credential, as given, has the digest `replaces`."""
+    """To be used as long as the account's ids and cookies, as given, have the digest `replaces` (Account.sign_in)."""
 
     replaces: str
     secure_c_ses: str = field(repr=False)

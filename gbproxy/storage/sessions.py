@@ -80,6 +80,7 @@ _KEEP = (
         expires_at=bindparam("until"),
     )
 )
+_NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
 _RELEASE = update(rows).where(_OURS, rows.c.head.is_not(None)).values(state=IDLE, holder=None, held_at=None)
 _WITHDRAW = (
     update(rows)
@@ -139,6 +140,10 @@ class SessionRows:
         )
         self._known.add(session.id)
         return session
+
+    def name(self, session: Session) -> bool:
+        """Note the name of a session of ours that was recorded before the upstream told it. False: it is not ours any more."""
+        return self._database.change(_NAME, {**self._ours(session), "new_name": session.name}) == 1
 
     def add_doomed(self, found: Collection[tuple[str, str]]) -> None:
         """Note sessions that are to be deleted upstream: seat and name of each."""

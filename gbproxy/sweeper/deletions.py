@@ -138,7 +138,9 @@ class Deletions:
 
     def _delete_doomed(self, session: Doomed) -> None:
         account = self._account(session.seat)
-        if account is None or self._is_refused(account):  # it may come back; that is no fault of the session's
+        if session.name and (
+            account is None or self._is_refused(account)
+        ):  # it may come back; that is no fault of the session's
             self._rows.postpone(session, self._clock() + _jittered(_NOBODY_S), failed=False)
             return
         error = self._try(session)
@@ -178,6 +180,8 @@ class Deletions:
 
     def _try(self, session: Session) -> str | None:
         """Delete upstream; why that failed, or None."""
+        if not session.name:  # it was never asked, or its name was never told: nobody can delete it
+            return None
         account = self._account(session.seat)
         if account is None:
             return "its account is gone"

@@ -17,6 +17,7 @@ from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
+from gbproxy.observability.waiting import result_in_time
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Stock:
         size: int = SIZE,
         on_failure: Callable[[Account, GatewayError, float], None] = lambda account, error, took_s: None,
         clock: Callable[[], float] = time.monotonic,
+        patience_s: float = 5.0,
     ) -> None:
         """`put` has a job done in the background; `discard` has a session deleted of which there is no record.
 
@@ -69,6 +71,7 @@ class Stock:
         self._size = size
         self._on_failure = on_failure
         self._clock = clock
+        self._patience_s = patience_s  # of a request that another account may serve
         self._shelves: dict[Account, _Shelf] = {}  # by the account as it is: of a changed one nothing is used
         self._lock = threading.Lock()
         self._openers: set[threading.Thread] = set()  # which make a session for a request
@@ -84,7 +87,8 @@ class Stock:
     def open(self, account: Account) -> str:
         """Make a session for one request, which waits for its name; if it stops waiting, the session goes into the stock.
 
-        Raises what the upstream raises.
+        Raises what the upstream raises; AccountStalled when it takes long and another account may serve the request;
+        UpstreamTimeout when the request's time is over.
         """
         opening: Future[str] = Future()
 
@@ -100,15 +104,13 @@ class Stock:
         opener = threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True)
         try:
             opener.start()
-            return opening.result()
-        except GatewayError:
-            raise
-        except BaseException:  # the client has left
+            return result_in_time(opening, "opening a session", self._patience_s)
+        except BaseException:  # the client has left, or the request goes elsewhere; or there will be no session
             opening.add_done_callback(lambda done: self._inherit(account, done))
             raise
 
     def _inherit(self, account: Account, opened: Future[str]) -> None:
-        if opened.exception() is None:
+        if opened.exception() is None and opened.result():  # a session without a name was not made yet
             with self._lock:
                 shelf = self._shelves.setdefault(account, _Shelf())
                 shelf.making += 1

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.events import ChatStream
+from gbproxy.domain.events import UpstreamStream
 from gbproxy.domain.models import Model
 
 
@@ -14,10 +14,13 @@ class Upstream(Protocol):
     """Answers prompts with one account's models. All calls raise GatewayErrors; `prompt` holds only what is to be sent."""
 
     def open_session(self, account: Account) -> str:
-        """Make an upstream session; its name is what `stream` and `delete_session` take."""
+        """Make an upstream session; its name is what `stream` and `delete_session` take.
+
+        An empty name: it is made by `stream`, which yields a `SessionNamed` as soon as the upstream tells its name.
+        """
         ...
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+    def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
         """Yield the answer as it arrives; closing the generator closes the connection."""
         ...
 

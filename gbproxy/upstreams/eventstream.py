@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,7 @@ _NOTHING_BEGUN = re.compile(rb"(?:[ \t]*+\n|:[^\n]*+\n)*+[ \t]*+")
 _DONE = b"[DONE]"
 _DATA = b"data:"
 _MANY_LINES = 64
+_MANY_OBJECTS = 64  # in one event: a server may wrap an error, but sends no answers so
 
 
 class EventReader(ObjectReader):
@@ -29,10 +31,11 @@ class EventReader(ObjectReader):
         super().__init__(max_element_bytes)
         self._after_carriage_return = False
         self._is_empty = True
+        self._events: list[bytes] = []  # whole ones that wait, the last first
 
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Take the next bytes, return every object that they complete. Raises UpstreamProtocolError."""
-        return super().feed(self._with_plain_line_ends(data))
+    def feed(self, data: bytes, at_most: float = math.inf) -> list[dict[str, Any]]:
+        """Take the next bytes, return every object that they complete, or about so many. Raises UpstreamProtocolError."""
+        return super().feed(self._with_plain_line_ends(data), at_most)
 
     def _with_plain_line_ends(self, data: bytes) -> bytes:
         """Each of CR LF, CR and LF as one LF. A CR at the end of the data ends the line; its LF may come later."""
@@ -44,17 +47,27 @@ class EventReader(ObjectReader):
         self._after_carriage_return = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _read(self, known: int, objects: list[dict[str, Any]]) -> None:
+    def _read(self, known: int, objects: list[dict[str, Any]], at_most: float) -> None:
         buffer = self._buffer
         end = buffer.rfind(_BLANK_LINE, max(known - 1, 0))
         if end >= 0:
             whole = bytes(buffer[:end])
             del buffer[: end + len(_BLANK_LINE)]
-            for event in whole.split(_BLANK_LINE):
-                self._check_size(len(event) + 1)  # with its last line's end, which counts too while it is unfinished
-                for data in _data_of(event):
-                    objects += self._objects_of(data.strip(b" \t\n"))
+            self._events[:0] = reversed(whole.split(_BLANK_LINE))
+        taken = 0
+        while self._events and taken < at_most:
+            taken += 1
+            self.seen += 1
+            event = self._events.pop()
+            self._check_size(len(event) + 1)  # with its last line's end, which counts too while it is unfinished
+            for data in _data_of(event):
+                objects += self._objects_of(data.strip(b" \t\n"))
+        self.has_more = bool(self._events)
         self._check_size(len(buffer))
+
+    def _fail(self, error: UpstreamProtocolError) -> None:
+        super()._fail(error)
+        self._events.clear()
 
     def _objects_of(self, data: bytes) -> list[dict[str, Any]]:
         if data in (b"", _DONE):
@@ -62,6 +75,8 @@ class EventReader(ObjectReader):
         value = decode_json(data)
         self._is_empty = False
         values = value if isinstance(value, list) else [value]
+        if len(values) > _MANY_OBJECTS:
+            raise UpstreamProtocolError(f"an event of the upstream's answer holds over {_MANY_OBJECTS} objects")
         if not all(isinstance(item, dict) for item in values):
             raise UpstreamProtocolError("an event of the upstream's answer holds something else than objects")
         return values

@@ -5,7 +5,6 @@ Source: docs/upstream.md, errors. The same shapes come with an HTTP status and i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from typing import Any
 from gbproxy.errors import (
     ConfigRefused,
     ContextLengthExceeded,
-    CredentialRefused,
     GatewayError,
     QuotaExhausted,
     RequestRefused,
@@ -26,32 +24,30 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamGaveUp,
     UpstreamOverloaded,
+    UpstreamProtocolError,
     UpstreamUnclear,
 )
+from gbproxy.upstreams import fields, wording
+from gbproxy.upstreams.objects import decode_body
 
 _MAX_MESSAGE_CHARS = 500
 
-_TOO_LONG = re.compile(
-    r"\b(prompt|input|context|tokens?)\b[^.]*(\btoo (long|large|many)\b|exceeds? (the )?(max|limit|model|context|size))"
-    r"|\bmaximum (context|number of (input )?tokens)",
-    re.IGNORECASE,
-)
 _OVERLOADED = "LLM_OVERLOADED"
-# As Google names quotas: `GenerateRequestsPerDayPerProject`, `requests_per_day`, unit `1/d/{project}`, "Daily limit".
-_DAILY = re.compile(r"per[ _-]?day|(?<![a-z])daily|\b1/d\b", re.IGNORECASE)
-_SHORTER = re.compile(r"per[ _-]?(second|minute|hour)|\b1/(s|min|h)\b", re.IGNORECASE)
+_TOO_LARGE = "PROMPT_TOO_LARGE"
+_QUOTA = ("QUOTA_EXCEEDED", "RATE_LIMIT_EXCEEDED")  # how a reason ends, also where the status is another
 
 # A 403 does not say which of its meanings it has; the call that it answers does (docs/upstream.md, errors).
-_DENIED: Mapping[type[CredentialRefused], str] = {
-    SessionDenied: "the upstream denies this account access to its session: open business.gemini.google with this account, "
-    "which may be restricted, and check that CSESIDX and the cookies come from the same sign-in",
+_DENIED: Mapping[type[UpstreamError], str] = {
+    SessionDenied: "the upstream denies this account access to its session, or refuses this question. If it denies others "
+    "too: open business.gemini.google with this account, which may be restricted, and check that CSESIDX and the cookies "
+    "come from the same sign-in",
     ConfigRefused: "the upstream denies this account access: CONFIG_ID may be another account's, compare it with the "
     "address bar of business.gemini.google; or the account is restricted",
 }
 
 
 def from_reply(
-    status: int, headers: Mapping[str, str], body: bytes, *, denied: type[CredentialRefused] = SessionDenied
+    status: int, headers: Mapping[str, str], body: bytes, *, denied: type[UpstreamError] = SessionDenied
 ) -> GatewayError:
     """The error of an answer whose HTTP status is not 200; the body may be JSON, wrapped in an array, or a web page.
 
@@ -68,23 +64,24 @@ def from_error(
     *,
     status: int | None = None,
     retry_after: float | None = None,
-    denied: type[CredentialRefused] = SessionDenied,
+    denied: type[UpstreamError] = SessionDenied,
 ) -> GatewayError:
     """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing."""
     code = _code(error, status)
     word = _word(error.get("status"))
-    message = str(error.get("message") or "")[:_MAX_MESSAGE_CHARS]
-    listed = error.get("details")
-    details = [d for d in listed if isinstance(d, dict)] if isinstance(listed, list) else []
-    reasons = {str(d.get("reason")) for d in details}
+    message = fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)
+    details = [detail for detail in fields.as_list(error.get("details")) if isinstance(detail, dict)]
+    reasons = {fields.as_text(detail.get("reason")) for detail in details}
     retry_after = retry_after or _retry_info(details)
 
+    if _TOO_LARGE in reasons:
+        return _too_long(message)
     if _OVERLOADED in reasons or _OVERLOADED in message or code == 503 or word == "UNAVAILABLE":
         return UpstreamOverloaded("the upstream is overloaded", retry_after=retry_after)
-    if code == 429 or word == "RESOURCE_EXHAUSTED":
-        is_daily = _names_a_daily_quota(message, details)
-        which = "quota of the day" if is_daily else "quota"
-        return QuotaExhausted(f"the account's {which} is used up", retry_after=retry_after, is_daily=is_daily)
+    if code == 429 or word == "RESOURCE_EXHAUSTED" or any(reason.endswith(_QUOTA) for reason in reasons):
+        if wording.is_message_too_large(message):
+            return _too_long(message)
+        return _quota([message, *(text for detail in details for text in _quota_texts(detail))], retry_after)
     if code == 401 or word == "UNAUTHENTICATED" or "SESSION_COOKIE_INVALID" in {*reasons, message}:
         return TokenRefused("the upstream refused the token")
     if code == 403 or word == "PERMISSION_DENIED":
@@ -95,11 +92,12 @@ def from_error(
         return SessionGone("the upstream session does not exist (any more)")
     if code == 504 or word == "DEADLINE_EXCEEDED":
         return UpstreamGaveUp("the upstream ran out of time")
+    is_about_request = code in (400, 413) or word in ("INVALID_ARGUMENT", "OUT_OF_RANGE")
+    if code == 413 or (is_about_request and wording.is_too_long(message)):
+        return _too_long(message)
     if word == "FAILED_PRECONDITION":
         return UpstreamUnclear("the upstream could not answer (FAILED_PRECONDITION)")
-    if code in (400, 413) or word in ("INVALID_ARGUMENT", "OUT_OF_RANGE"):
-        if code == 413 or _TOO_LONG.search(message):
-            return ContextLengthExceeded(message or "the prompt is too long for the upstream", param="messages")
+    if is_about_request:
         return RequestRefused(message or "the upstream refused the request as malformed")
     kind = UpstreamBroken if code is not None and code >= 500 else UpstreamUnclear
     return kind(f"the upstream failed ({word or code or 'without saying why'})")
@@ -109,7 +107,7 @@ def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The error object that an element of the stream is, or None: `{"error": …}`, or `message`/`details` without an answer."""
     error = element.get("error")
     if error:
-        return error if isinstance(error, dict) else {"message": str(error)}
+        return error if isinstance(error, dict) else {"message": fields.as_text(error)}
     if (
         "streamAssistResponse" not in element
         and "answer" not in element
@@ -121,18 +119,29 @@ def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _error_object(body: bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = decode_body(body)
+    except UpstreamProtocolError:
         return {}
     if isinstance(value, list):
         value = value[0] if value else {}
     return (in_stream(value) or {}) if isinstance(value, dict) else {}
 
 
+def _too_long(message: str) -> ContextLengthExceeded:
+    return ContextLengthExceeded(message or "the prompt is too long for the upstream", param="messages")
+
+
+def _quota(texts: list[str], retry_after: float | None) -> QuotaExhausted:
+    """The error of a used-up quota, of which so much is known as these texts name."""
+    is_daily, media = wording.names_daily_quota(texts), wording.named_media(texts)
+    which = ("quota of the day" if is_daily else "quota") + (f" of {' and '.join(media)}" if media else "")
+    return QuotaExhausted(f"the account's {which} is used up", retry_after=retry_after, is_daily=is_daily, media=media)
+
+
 def _code(error: Mapping[str, Any], status: int | None) -> int | None:
     """The error's own code, else the HTTP status (200 says nothing)."""
     code = error.get("code")
-    if isinstance(code, int) and not isinstance(code, bool):
+    if isinstance(code, int) and not isinstance(code, bool) and 0 < code < 1000:
         return code
     if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 5:
         return int(code)
@@ -143,27 +152,16 @@ def _word(status: object) -> str:
     return status if isinstance(status, str) and re.fullmatch("[A-Z_]{1,40}", status) else ""
 
 
-def _names_a_daily_quota(message: str, details: list[dict[str, Any]]) -> bool:
-    """Whether a quota of the day is named as the one that is used up.
-
-    Conservative, as an account is put aside until midnight for it: a text that names a shorter period too says nothing.
-    """
-    texts = [message, *(text for detail in details for text in _quota_texts(detail))]
-    return any(_DAILY.search(text) and not _SHORTER.search(text) for text in texts)
-
-
 def _quota_texts(detail: Mapping[str, Any]) -> list[str]:
-    """Where a detail may name a quota: each violation of a QuotaFailure, reason and metadata of an ErrorInfo."""
-    violations = detail.get("violations")
-    listed = [v for v in violations if isinstance(v, dict)] if isinstance(violations, list) else []
-    metadata = detail.get("metadata")
-    found = [*listed, metadata] if isinstance(metadata, dict) else listed
-    return [str(detail.get("reason") or ""), *(" ".join(map(str, values.values())) for values in found)]
+    """Where a detail may name a quota: violations of a QuotaFailure, reason and metadata of an ErrorInfo, a message."""
+    found = [*fields.as_list(detail.get("violations")), detail.get("metadata")]
+    named = (" ".join(map(fields.as_text, each.values())) for each in found if isinstance(each, dict))
+    return [*(fields.as_text(detail.get(name)) for name in ("reason", "message", "description")), *named]
 
 
 def _retry_info(details: list[dict[str, Any]]) -> float | None:
     for detail in details:
-        delay = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)s", str(detail.get("retryDelay") or ""))
+        delay = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)s", fields.as_text(detail.get("retryDelay")))
         if delay:
             return float(delay[1]) or None
     return None

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from gbproxy.errors import UpstreamProtocolError
-from gbproxy.upstreams.objects import MAX_ELEMENT_BYTES, ObjectReader, decode_json
+from gbproxy.upstreams.objects import MAX_ELEMENT_BYTES, MOST_PARTS, ObjectReader, decode_json, too_many_parts
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SEPARATOR = re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(?=\{)")
@@ -65,7 +65,7 @@ class ArrayReader(ObjectReader):
         """Whether the closing bracket, or the whole of a bare object, is in and nothing was wrong."""
         return self._expects is _Expects.NOTHING and self._failure is None
 
-    def _read(self, known: int, objects: list[dict[str, Any]]) -> None:
+    def _read(self, known: int, objects: list[dict[str, Any]], at_most: float) -> None:
         buffer = self._buffer
         position = 0
         while True:
@@ -79,7 +79,11 @@ class ArrayReader(ObjectReader):
                 break
             element, position = taken
             objects.append(element)
+            self.seen += 1
             self._expects = _Expects.SEPARATOR if self._expects is _Expects.INSIDE_ELEMENT else _Expects.NOTHING
+            if len(objects) >= at_most:
+                self.has_more = True
+                break
         del buffer[:position]
 
     def _check_end(self) -> None:
@@ -147,10 +151,14 @@ class _ObjectScanner:
     def reset(self) -> None:
         self._scanned = 0  # bytes from the object's start
         self._depth = 0
+        self._opened = 0
         self._in_string = False
 
     def end_of_object(self, buffer: bytearray, start: int) -> int | None:
-        """The position behind the object that begins at `start`; None while that is not in: call again with more."""
+        """The position behind the object that begins at `start`; None while that is not in: call again with more.
+
+        Raises AnswerTooLarge.
+        """
         position = start + self._scanned
         if self._in_string:
             position = _end_of(_REST_OF_STRING.match(buffer, position))
@@ -162,6 +170,7 @@ class _ObjectScanner:
         for mark in _TO_MARK.finditer(buffer, position):
             if mark.lastindex == _OPENING:
                 self._depth += 1
+                self._opened += 1
             elif mark.lastindex == _CLOSING:
                 self._depth -= 1
                 if not self._depth:
@@ -172,6 +181,8 @@ class _ObjectScanner:
                 self._scanned = _end_of(_REST_OF_STRING.match(buffer, mark.end())) - start
                 return None
         self._scanned = len(buffer) - start
+        if self._opened > MOST_PARTS:
+            raise too_many_parts()
         return None
 
 

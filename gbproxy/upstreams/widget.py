@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import logging
-import math
+import re
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.events import FLUSH, ChatStream
+from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
+    AccountSuspected,
     ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
@@ -33,10 +35,14 @@ from gbproxy.observability import trace
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
-from gbproxy.upstreams import failures
+from gbproxy.upstreams import failures, session_names
 from gbproxy.upstreams.endpoints import EndpointMap, Endpoints
-from gbproxy.upstreams.reading import AnswerReading
-from gbproxy.upstreams.widget_auth import Token, WidgetAuth
+from gbproxy.upstreams.fields import as_mapping, as_text
+from gbproxy.upstreams.objects import decode_body
+from gbproxy.upstreams.reading import MAX_ANSWER_BYTES, AnswerReading
+from gbproxy.upstreams.session_names import UNNAMED, SessionForm
+from gbproxy.upstreams.tokens import Tokens, VainRenewals
+from gbproxy.upstreams.widget_auth import WidgetAuth
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +55,8 @@ _WORDS = {  # what metrics call a verb
     "widgetListSessions": "listSessions",
     "widgetDeleteSession": "deleteSession",
 }
+_SESSION_NAME = re.compile(r"[!-~]{1,1000}")  # one that can be sent and stored
+_ADVICE = "CONFIG_ID may belong to another account, or the account must be signed in again and its cookies renewed"
 _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
 
 
@@ -57,9 +65,12 @@ class WidgetSettings:
     """What every question says beside its text, and how its answer is read."""
 
     framing: Literal["json", "sse"] = "json"
+    session: SessionForm = "create"
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)  # further fields of each call's
     language_code: str = "en-US"
     time_zone: str = "UTC"
     status_lines: frozenset[str] = frozenset()
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
 
 class Widget:
@@ -72,14 +83,26 @@ class Widget:
         endpoints: EndpointMap,
         settings: WidgetSettings | None = None,
         meter: Meter = SILENT,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbound = outbound
         self._meter = meter
         self._auth = auth
         self._endpoints = endpoints
         self._settings = settings or WidgetSettings()
+        self._in_vain = VainRenewals(monotonic)
 
     def open_session(self, account: Account) -> str:
+        match self._settings.session:
+            case "dash":
+                return UNNAMED
+            case "own":
+                return session_names.own()
+            case "create":
+                return self._create_session(account)
+
+    def _create_session(self, account: Account) -> str:
         request = {"createSessionRequest": {"session": {"name": "", "displayName": ""}}}
         try:
             answer = self._call(account, "widgetCreateSession", request)
@@ -88,9 +111,9 @@ class Widget:
                 raise
             # Nothing of the client's request is in it, so this is not the client's fault; it may pass (docs/upstream.md).
             raise UpstreamBroken(f"the upstream would not open a session ({error.message})") from error
-        session = answer.get("session") or _dict(answer.get("createSessionResponse")).get("session")
-        name = _dict(session).get("name")
-        if not isinstance(name, str) or not name:
+        session = answer.get("session") or as_mapping(answer.get("createSessionResponse")).get("session")
+        name = as_text(as_mapping(session).get("name"))
+        if not _SESSION_NAME.fullmatch(name):
             raise UpstreamProtocolError("the upstream opened a session without a name")
         return name
 
@@ -112,12 +135,17 @@ class Widget:
         except (SessionGone, UpstreamProtocolError):  # the body of a 200 has no meaning here, so it may be anything
             return
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
-        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said."""
-        body = self._body(account, {"streamAssistRequest": self._assist_request(prompt, model, session)})
+    def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
+        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said.
+
+        Raises AccountSuspected where the refusal may be the account's fault or the question's; what the sign-in says is proof.
+        """
+        request = self._assist_request(prompt, model, session_names.sent_as(session))
+        body = self._body(account, {"streamAssistRequest": request})
         endpoints = self._endpoints.of(account)
         url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
-        tokens = _Tokens(self._auth, account)
+        tokens, asked = Tokens(self._auth, account), 0
+        is_named = session != UNNAMED
         while True:
             bearer = _not_taken(tokens.next)
             said = False
@@ -130,33 +158,54 @@ class Widget:
                     if reply.status != 200:
                         error = failures.from_reply(reply.status, reply.headers, reply.read_body())
                         error.was_taken = reply.status not in _NOT_TAKEN
-                        raise error
-                    answer = AnswerReading(reply, self._settings.status_lines)
-                    while (events := answer.read()) is not None:
-                        for event in events:
-                            said = True
-                            yield event
-                        if not answer.ended:
-                            yield FLUSH
+                        raise session_names.blamed(error, session, self._settings.session)
+                    answer = AnswerReading(reply, self._settings.status_lines, self._settings.max_answer_bytes)
+                    try:
+                        while (events := answer.read()) is not None:
+                            if not is_named and _SESSION_NAME.fullmatch(answer.session):
+                                is_named = True
+                                yield SessionNamed(answer.session)
+                            for event in events:
+                                said = True
+                                yield event
+                            if not answer.ended:
+                                yield FLUSH
+                    finally:
+                        if not is_named:  # nobody can delete it
+                            reason = "the upstream did not tell its name"
+                            log.warning("session.left", extra={"account": account.id, "reason": reason})
                 return
             except TokenRefused as error:
                 trace.current().phase = Phase.CONNECTING  # signing in again
-                if not tokens.may_try_another() or said:
-                    raise _refused(error) from error
+                asked += 1
+                if said or not self._may_ask_again(account, tokens, asked):
+                    raise _suspected(error) from error
+
+    def _may_ask_again(self, account: Account, tokens: Tokens, asked: int) -> bool:
+        """Whether a question whose token was refused so many times is asked once more, with a fresh one as a rule.
+
+        Of many poisoned questions not each is to cost a sign-in: the probe that each leads to renews what is stale.
+        """
+        if self._in_vain.are_many(account):
+            return asked == 1
+        if tokens.may_keep_it():
+            self._in_vain.note(account)
+            return False
+        return tokens.may_try_another()
 
     def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
         body = self._body(account, request)
-        tokens = _Tokens(self._auth, account)
+        tokens = Tokens(self._auth, account)
         while True:
             try:
                 return self._post(self._endpoints.of(account), tokens.next(), verb, body)
             except TokenRefused as error:
                 if not tokens.may_try_another():
-                    raise _refused(error) from error
+                    raise CredentialRefused(f"{error.message}, also a fresh one: {_ADVICE}") from error
 
     def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
-        denied = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
+        denied: type[UpstreamError] = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
         with UpstreamCall(self._meter, _WORDS[verb]):
             reply = self._outbound.call("POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body)
             if reply.status != 200:
@@ -181,36 +230,15 @@ class Widget:
 
     def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
         envelope = {"configId": account.config_id, "additionalParams": {"token": "-"}, **request}
+        if self._settings.body:
+            envelope = _merged(envelope, _meant_for(request, self._settings.body))
         return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-@dataclass(slots=True)
-class _Tokens:
-    """The tokens that one call tries: until one is refused whose sign-in began after the first refusal.
-
-    That says something about the account; what was signed before may have been as bad as the one that was refused.
-    """
-
-    _auth: WidgetAuth
-    _account: Account
-    _token: Token | None = None
-    _refused_at: float | None = None
-    _after: float = -math.inf
-
-    def next(self) -> str:
-        self._token = self._auth.token(self._account, self._after)
-        return self._token.bearer
-
-    def may_try_another(self) -> bool:
-        """The last one was refused."""
-        if self._token is None:
-            return True
-        refused_at = self._auth.discard(self._account, self._token.bearer)
-        if self._refused_at is None:
-            self._refused_at = refused_at
-            return True
-        self._after = self._refused_at
-        return self._token.born_at < self._refused_at
+def _suspected(error: TokenRefused) -> AccountSuspected:
+    suspected = AccountSuspected(f"{error.message} for this question. If also for others: {_ADVICE}")
+    suspected.was_taken = error.was_taken
+    return suspected
 
 
 def _not_taken(sign_in: Callable[[], str]) -> str:
@@ -222,29 +250,29 @@ def _not_taken(sign_in: Callable[[], str]) -> str:
         raise
 
 
+def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The further fields of one call's body: what stands under a call's own name, `streamAssistRequest`, is for that alone."""
+    return {name: value for name, value in further.items() if name in request or not name.endswith("Request")}
+
+
+def _merged(body: Mapping[str, object], further: Mapping[str, object]) -> dict[str, object]:
+    """Objects are merged, however deep; any other value replaces what stands there."""
+    merged = dict(body)
+    for name, value in further.items():
+        known = merged.get(name)
+        merged[name] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
+
+
 def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
     return {**endpoints.api_headers, "Authorization": f"Bearer {bearer}"}
 
 
-def _refused(error: GatewayError) -> CredentialRefused:
-    return CredentialRefused(
-        f"{error.message}, also a fresh one: CONFIG_ID may belong to another account, "
-        "or the account must be signed in again and its cookies renewed"
-    )
-
-
-def _object(reply: Reply, denied: type[CredentialRefused]) -> Mapping[str, Any]:
-    try:
-        answer = json.loads(reply.body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise UpstreamProtocolError("the upstream's answer is not JSON") from error
+def _object(reply: Reply, denied: type[UpstreamError]) -> Mapping[str, Any]:
+    answer = decode_body(reply.body or b"{}")
     if isinstance(answer, dict):
         error_object = failures.in_stream(answer)
         if error_object is not None:
             raise failures.from_error(error_object, denied=denied)
         return answer
     raise UpstreamProtocolError("the upstream's answer is not an object")
-
-
-def _dict(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from json import JSONDecodeError
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 from flask import request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
-from gbproxy.domain import jsontext
+from gbproxy.domain import jsonsize, jsontext
+from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
 from gbproxy.observability import trace
 
@@ -21,15 +22,52 @@ BODY_S = 10.0  # for a body to arrive, and one more second for
 BODY_BYTES_A_SECOND = 256 * 1024  # each so many that have come
 _BODY_READ = 64 * 1024
 
+MOST_VALUES = 250_000  # that a body may hold: texts, numbers, objects, arrays
+_LARGE_BYTES = 256 * 1024  # from here on the work on it is long, or may be
+
+T = TypeVar("T")
+
 
 def json_body() -> dict[str, Any]:
     """The request's body as a JSON object. Raises BadRequest, RequestTooLarge or UnsupportedMediaType."""
+    return read_json(lambda body: body)
+
+
+def read_json(parse: Callable[[dict[str, Any]], T]) -> T:
+    """What `parse` makes of the request's body; one that is large has its turn, and lets others have theirs.
+
+    Raises what `json_body` and `parse` raise.
+    """
     if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
         raise UnsupportedMediaType("compressed bodies are not taken: send the body without Content-Encoding")
     if not (request.mimetype in ("", "application/json") or request.mimetype.endswith("+json")):
         raise UnsupportedMediaType(f"the body must be application/json, not {request.mimetype[:80]}")
+    data = _raw_body()
+    with Work() as work:
+        if len(data) >= _LARGE_BYTES:
+            work.begin()
+            _check_values(data, work)
+        body = _decoded(data, work)
+        work.rest()
+        return parse(body)
+
+
+def too_large() -> RequestTooLarge:
+    """The refusal of what is larger than MAX_BODY_MB."""
+    return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
+
+
+def _check_values(data: bytes, work: Work) -> None:
     try:
-        body = jsontext.decode(_raw_body().decode().strip(" \t\r\n"))
+        jsonsize.check(data, MOST_VALUES, work.rest)
+    except jsonsize.TooManyValues as error:
+        where = f"{error.place}: the body" if error.place else "the body"
+        raise BadRequest(f"{where} holds more than {MOST_VALUES} values", param=error.place or None) from error
+
+
+def _decoded(data: bytes, work: Work) -> dict[str, Any]:
+    try:
+        body = jsontext.decode_bytes(data.strip(b" \t\r\n"), work.rest)
     except UnicodeDecodeError as error:
         raise BadRequest("the body is not UTF-8") from error
     except ValueError as error:
@@ -37,11 +75,6 @@ def json_body() -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadRequest("the body must be a JSON object")
     return body
-
-
-def too_large() -> RequestTooLarge:
-    """The refusal of what is larger than MAX_BODY_MB."""
-    return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
 
 
 def _position(error: ValueError) -> str:
@@ -74,3 +107,7 @@ def _body_in_time() -> Iterator[bytes]:
             return
         size += len(piece)
         yield piece
+        if (
+            len(piece) == _BODY_READ
+        ):  # there is more: a sender that is quicker than we are is not to keep others waiting
+            gevent.sleep(0)

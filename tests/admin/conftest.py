@@ -22,9 +22,25 @@ from tests.serving import InProcess, Reply, in_process
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 SECRET_KEY = "a-secret-key-for-tests-1"
 COOKIE, OTHER_COOKIE = "CSE.the-secret-cookie", "COS.the-other-cookie"
-ANNA = {"name": "anna", "secure_c_ses": COOKIE, "host_c_oses": OTHER_COOKIE, "csesidx": "123", "config_id": "c-1"}
-BEN = {"name": "ben", "secure_c_ses": "CSE.of-ben", "csesidx": "456", "config_id": "c-2"}
-ENVIRONMENT = {"name": "home", "secure_c_ses": "CSE.of-home", "csesidx": "789", "config_id": "c-3"}
+ANNA = {
+    "name": "anna",
+    "secure_c_ses": COOKIE,
+    "host_c_oses": OTHER_COOKIE,
+    "csesidx": "123",
+    "config_id": "c0000000-0000-4000-8000-000000000001",
+}
+BEN = {
+    "name": "ben",
+    "secure_c_ses": "CSE.of-ben",
+    "csesidx": "456",
+    "config_id": "c0000000-0000-4000-8000-000000000002",
+}
+ENVIRONMENT = {
+    "name": "home",
+    "secure_c_ses": "CSE.of-home",
+    "csesidx": "789",
+    "config_id": "c0000000-0000-4000-8000-000000000003",
+}
 
 
 class Probed(FakeUpstream):

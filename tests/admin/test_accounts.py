@@ -16,8 +16,9 @@ from tests.pools import until
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",
-    "last_used_at", "last_error",
+    "last_used_at", "last_error", "edition", "location", "user_agent",
 }  # fmt: skip
+OTHER_ID = "c0000000-0000-4000-8000-000000000009"
 
 
 def test_a_gateway_without_an_account_answers_once_one_is_added(office: Office) -> None:
@@ -44,6 +45,7 @@ def test_an_added_account_is_shown_without_its_secrets(office: Office) -> None:
         "source": "db",
         "state": "ready",
     }
+    assert (added["edition"], added["location"], added["user_agent"]) == ("business", "global", None)
     assert (added["cooling_until"], added["in_flight"], added["last_used_at"], added["last_error"]) == (
         {},
         0,
@@ -71,8 +73,14 @@ def test_an_account_may_be_added_disabled(office: Office) -> None:
         ({"secure_c_ses": None}, "secure_c_ses", ["secure_c_ses: is missing"]),
         ({"secure_c_ses": "a;b"}, "secure_c_ses", ["secure_c_ses: contains `;`"]),
         ({"secure_c_ses": ["a"]}, "secure_c_ses", ["secure_c_ses: "]),
-        ({"config_id": "a b"}, "config_id", ["config_id: must be 1 to 256 printable"]),
+        ({"config_id": "a b"}, "config_id", ["config_id: must be the UUID after /cid/"]),
         ({"team_id": "other"}, "team_id", ["team_id: differs from config_id"]),
+        ({"edition": "starter"}, "edition", ["edition: must be 'business' or 'enterprise'"]),
+        ({"location": "mars"}, "location", ["location: must be 'global', 'us' or 'eu'"]),
+        ({"cookies": "hunter2"}, "cookies", ["cookies: must look like a Cookie header"]),
+        ({"cookies": "__Secure-C_SES=x"}, "cookies", ["cookies: has no cookie beside"]),
+        ({"server_token": "a b"}, "server_token", ["server_token: must be the value of the header x-server-token"]),
+        ({"user_agent": "é"}, "user_agent", ["user_agent: must be the value of the header user-agent"]),
         ({"is_active": 1}, "is_active", ["is_active: must be true or false"]),
         (dict.fromkeys(ANNA), "name", ["name: is", "secure_c_ses: is", "csesidx: is", "config_id: is missing"]),
     ],
@@ -91,14 +99,71 @@ def test_both_spellings_and_pasted_values_are_taken(office: Office) -> None:
         "name": " anna ",
         "secure_c_ses": f'__Secure-C_SES="{COOKIE}";',
         "csesidx": 123,
-        "team_id": "c-1",
+        "team_id": ANNA["config_id"],
         "more": 1,
     }
 
     added = office.add(given)
 
-    assert (added["name"], added["csesidx"], added["config_id"]) == ("anna", "123", "c-1")
+    assert (added["name"], added["csesidx"], added["config_id"]) == ("anna", "123", ANNA["config_id"])
     assert office.parts.pool.accounts()[0].secure_c_ses == COOKIE
+
+
+FURTHER = {
+    "edition": "Enterprise",
+    "location": "EU",
+    "cookies": f"Cookie: __Secure-C_SES={COOKIE}; __Secure-C_AUX=aux-secret; NID=5=a",
+    "server_token": "x-server-token: CAMSsecret==",
+    "user_agent": "User-Agent: Mozilla/5.0 (X)",
+}
+
+
+def test_what_an_account_s_browser_sends_is_kept_and_the_secret_part_never_shown(office: Office) -> None:
+    added = office.call("POST", "/api/admin/accounts", {**ANNA, **FURTHER})
+
+    shown = added.json()
+    [account] = office.parts.pool.accounts()
+    assert [shown[name] for name in ("edition", "location", "user_agent")] == ["enterprise", "eu", "Mozilla/5.0 (X)"]
+    assert (account.edition, account.location, account.user_agent) == ("enterprise", "eu", "Mozilla/5.0 (X)")
+    assert (account.cookies, account.server_token) == ("__Secure-C_AUX=aux-secret; NID=5=a", "CAMSsecret==")
+    assert [secret for secret in (b"aux-secret", b"CAMSsecret", COOKIE.encode()) if secret in added.body] == []
+
+
+def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(office: Office) -> None:
+    added = office.add({**ANNA, **FURTHER})
+    path = f"/api/admin/accounts/{added['id']}"
+
+    office.call("PUT", path, {"name": "anna 2", "server_token": ""})
+    office.call("PUT", path, {**office.call("GET", path).json(), "cookies": None})
+
+    [account] = office.parts.pool.accounts()
+    assert (account.name, account.edition, account.location) == ("anna 2", "enterprise", "eu")
+    assert (account.cookies, account.server_token, account.user_agent) == (None, None, "Mozilla/5.0 (X)")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("enterprise", "us", "77")),
+        ({"csesidx": "78", "location": "eu"}, ("enterprise", "eu", "78")),
+        ({"edition": "business"}, ("business", "us", "77")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_page_s_address_tells_what_is_not_given_beside_it(
+    office: Office, given: dict[str, str], expected: tuple[str, str, str], method: str
+) -> None:
+    page = f"https://vertexaisearch.cloud.google/us/home/cid/{OTHER_ID}?csesidx=77"
+    path = f"/api/admin/accounts/{office.add()['id']}" if method == "PUT" else "/api/admin/accounts"
+    body = {"config_id": page, **given}
+    if method == "POST":
+        body |= {"name": "anna", "secure_c_ses": COOKIE}
+
+    changed = office.call(method, path, body).json()
+
+    assert (changed["edition"], changed["location"], changed["csesidx"]) == expected
+    assert changed["config_id"] == OTHER_ID
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"text"', b"\xff"])
@@ -132,7 +197,7 @@ def test_what_is_not_sent_is_kept(office: Office) -> None:
     assert (reply.status, reply.json()["name"], reply.json()["is_active"]) == (200, "anna 2", True)
     assert (then.json()["name"], then.json()["state"]) == ("anna 2", "disabled")
     assert account is not None
-    assert (account.csesidx, account.config_id) == ("124", "c-1")
+    assert (account.csesidx, account.config_id) == ("124", ANNA["config_id"])
     assert (account.secure_c_ses, account.host_c_oses) == (COOKIE, OTHER_COOKIE)
 
 
@@ -146,11 +211,49 @@ def test_what_was_read_may_be_sent_back(at_home: Office) -> None:
 def test_cookies_are_replaced_and_an_empty_other_cookie_is_taken_away(office: Office) -> None:
     id_ = office.add()["id"]
 
-    assert office.change(id_, secure_c_ses="CSE.new", host_c_oses="", team_id="c-9").status == 200
+    assert office.change(id_, secure_c_ses="CSE.new", host_c_oses="", team_id=OTHER_ID).status == 200
 
     account = office.parts.pool.account(id_)
     assert account is not None
-    assert (account.secure_c_ses, account.host_c_oses, account.config_id) == ("CSE.new", None, "c-9")
+    assert (account.secure_c_ses, account.host_c_oses, account.config_id) == ("CSE.new", None, OTHER_ID)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("config_id", "your_config_id"),
+        ("config_id", "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
+        ("team_id", "<config-id>"),
+        ("csesidx", "your_csesidx"),
+        ("secure_c_ses", "CSE.new # from Monday"),
+        ("secure_c_ses", "CSE new"),
+        ("secure_c_ses", "__Host-C_OSES=COS.x"),
+        ("host_c_oses", "REDACTED"),
+    ],
+)
+def test_what_cannot_be_is_refused_when_added_and_when_changed(office: Office, field: str, value: str) -> None:
+    id_ = office.add()["id"]
+    name = "config_id" if field == "team_id" else field
+    before = office.accounts()
+
+    added = office.call("POST", "/api/admin/accounts", {**{n: v for n, v in BEN.items() if n != name}, field: value})
+    changed = office.change(id_, **{field: value})
+
+    assert [(reply.status, reply.error["param"]) for reply in (added, changed)] == [(400, name)] * 2
+    assert value not in added.error["message"]
+    assert office.accounts() == before
+
+
+def test_the_page_s_address_is_taken_for_its_ids(office: Office) -> None:
+    page = f"https://business.gemini.google/home/cid/{OTHER_ID}?csesidx=77&mods"
+    id_ = office.add()["id"]
+
+    changed = office.change(id_, config_id=page, csesidx=page, secure_c_ses="__Secure-C_SES: CSE.new")
+
+    assert (changed.json()["config_id"], changed.json()["csesidx"]) == (OTHER_ID, "77")
+    account = office.parts.pool.account(id_)
+    assert account is not None
+    assert account.secure_c_ses == "CSE.new"
 
 
 def test_a_change_that_is_wrong_changes_nothing(office: Office) -> None:

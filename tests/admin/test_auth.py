@@ -43,6 +43,11 @@ KEYS = [
     {"Authorization": "Bearer ' OR 1=1 --%00"},
     {"Authorization": f"Bearer {'a' * 8000}"},
 ]
+# Where chat programs look for servers of other kinds, and other paths that are none of ours.
+PROBED = (
+    "/api", "/api/tags", "/api/v1/models", "/api/version", "/api/show", "/api/ps", "/api/chat", "/api/generate",
+    "/api/v0/models", "/api/admin", "/api/admin/x", "/api/cookies", "/api/tags/",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -150,13 +155,26 @@ def test_the_admin_key_is_no_client_s_key(office: Office) -> None:
     assert reply.status == 401
 
 
-def test_what_is_not_there_looks_like_all_else_without_the_key(office: Office) -> None:
-    asked = [("GET", "/api"), ("GET", "/api/nothing"), ("PATCH", "/api/admin/accounts"), ("HEAD", "/api/admin/x")]
+@pytest.mark.parametrize("key", [None, WRONG, KEY, ADMIN_KEY], ids=["none", "wrong", "a client's", "right"])
+def test_a_path_that_is_no_admin_route_looks_at_no_key(office: Office, key: str | None) -> None:
+    for path in PROBED:
+        reply = office.call("GET", path, key=key)
+        assert (reply.status, reply.error["code"]) == (404, "not_found"), path
 
-    closed = [_ask(office.app, method, path).status for method, path in asked]
-    open_ = [office.call(method, path).status for method, path in asked]
+    assert office.call("GET", "/api/admin/accounts", key=WRONG).status == 401
 
-    assert (closed, open_) == ([401] * 4, [404, 404, 405, 404])
+
+def test_a_method_that_a_route_does_not_have_is_told_with_the_key_only(office: Office) -> None:
+    closed = _ask(office.app, "PATCH", "/api/admin/accounts")
+    open_ = office.call("PATCH", "/api/admin/accounts")
+
+    assert (closed.status, open_.status) == (401, 405)
+
+
+def test_a_method_that_a_route_does_not_have_lets_nobody_guess(office: Office) -> None:
+    wrong = [office.call("PATCH", "/api/admin/accounts", key=WRONG).status for _ in range(6)]
+
+    assert wrong == [401] * 5 + [429]
 
 
 def test_without_an_admin_key_there_is_nothing(opened: Opened, routes: list[tuple[str, str]]) -> None:
@@ -189,14 +207,49 @@ def test_no_page_of_another_origin_may_administer(office: Office, routes: list[t
 # Guessing
 
 
-def test_after_five_wrong_keys_not_even_the_right_one_is_looked_at(office: Office) -> None:
-    wrong = [office.call("GET", "/api/admin/accounts", key=WRONG) for _ in range(5)]
-    after = office.call("GET", "/api/cookies/status")
+def test_after_five_wrong_keys_further_ones_are_refused_and_the_right_one_is_not(office: Office) -> None:
+    wrong = [office.call("GET", "/api/admin/accounts", key=WRONG) for _ in range(7)]
+    right = office.call("GET", "/api/cookies/status")
+    after = office.call("GET", "/api/cookies/status", key=WRONG)
 
-    assert [reply.status for reply in wrong] == [401] * 5
-    assert (after.status, after.error["code"]) == (429, "rate_limit_exceeded")
-    assert 0 < int(after.headers["Retry-After"]) <= 60
+    assert [reply.status for reply in wrong] == [401] * 5 + [429] * 2
+    assert wrong[6].error["code"] == "rate_limit_exceeded"
+    assert 0 < int(wrong[6].headers["Retry-After"]) <= 60
+    assert (right.status, after.status) == (200, 429)
     assert office.app.ask("Hi").error["code"] == "no_account_available"  # clients are not concerned
+
+
+def test_a_client_s_key_is_no_guess(office: Office) -> None:
+    stored = office.call("POST", "/api/admin/keys", {"name": "stored"}).json()["key"]
+    clients = [office.call("GET", "/api/admin/accounts", key=key).status for key in (KEY, stored) * 6]
+    wrong = [office.call("GET", "/api/admin/accounts", key=WRONG).status for _ in range(6)]
+
+    assert clients == [401] * 12
+    assert wrong == [401] * 5 + [429]
+    assert office.call("GET", "/api/admin/accounts", key=stored).status == 401
+
+
+SCHEMES = ["Basic dXNlcjpwYXNz", "basic dXNlcjpwYXNz", 'Digest username="a", realm="b"', "Negotiate YII=", "Token abc"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_a_proxy_in_front_asks_for_is_no_guess_and_the_key_stands_in_another_header(
+    office: Office, scheme: str
+) -> None:
+    none = [_ask(office.app, "GET", "/api/admin/accounts", {"Authorization": scheme}).status for _ in range(6)]
+    key = {"Authorization": scheme, "x-api-key": ADMIN_KEY}
+    right = _ask(office.app, "GET", "/api/admin/accounts", key)
+    in_the_address = _ask(office.app, "GET", f"/api/admin/accounts?key={ADMIN_KEY}", {"Authorization": scheme})
+
+    assert none == [401] * 6
+    assert (right.status, in_the_address.status) == (200, 401)
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer", "Bearer wrong", ADMIN_KEY])
+def test_while_authorization_is_free_the_key_stands_nowhere_else(office: Office, scheme: str) -> None:
+    headers = {"Authorization": scheme, "x-api-key": ADMIN_KEY, "x-goog-api-key": ADMIN_KEY}
+
+    assert _ask(office.app, "GET", "/api/admin/accounts", headers).status == 401
 
 
 def test_requests_without_a_key_are_no_guesses(office: Office) -> None:
@@ -220,11 +273,11 @@ def test_behind_a_proxy_that_is_trusted_each_client_is_slowed_for_itself(opened:
         office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For="192.0.2.1")
 
     told = [
-        office.call("GET", "/api/admin/accounts", X_Forwarded_For=f"203.0.113.9, {address}").status
+        office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"203.0.113.9, {address}").status
         for address in ("192.0.2.1", "192.0.2.2")
     ]
 
-    assert told == [429, 200]
+    assert told == [429, 401]
 
 
 def test_a_minute_later_a_guess_is_forgotten(clock: Clock) -> None:

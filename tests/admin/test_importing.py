@@ -96,7 +96,14 @@ def test_a_dry_run_says_the_same_and_stores_nothing(office: Office) -> None:
     before = (office.names(), held(office, "anna"))
     done = imported(office, text)
 
-    assert before == (["anna"], {"secure_c_ses": COOKIE, "host_c_oses": ANNA["host_c_oses"], "config_id": "c-1"})
+    assert before == (
+        ["anna"],
+        {
+            "secure_c_ses": COOKIE,
+            "host_c_oses": ANNA["host_c_oses"],
+            "config_id": "c0000000-0000-4000-8000-000000000001",
+        },
+    )
     assert (tried["created"], tried["changed"]) == (["team@example.com"], ["anna"])
     assert [{**each, "id": None} for each in done["found"]] == [{**each, "id": None} for each in tried["found"]]
     assert office.names() == ["anna", "team@example.com"]
@@ -114,7 +121,11 @@ def test_new_cookies_renew_the_account_of_their_sign_in_and_keep_the_rest(office
     answer = imported(office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"))
 
     assert (answer["changed"], answer["missing"], answer["warnings"]) == (["anna"], [], [])
-    assert held(office, "anna") == {"secure_c_ses": "CSE.new", "host_c_oses": "COS.new", "config_id": "c-1"}
+    assert held(office, "anna") == {
+        "secure_c_ses": "CSE.new",
+        "host_c_oses": "COS.new",
+        "config_id": "c0000000-0000-4000-8000-000000000001",
+    }
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -159,7 +170,10 @@ def test_a_second_cookie_alone_renews_nothing_and_is_told(office: Office) -> Non
 def test_cookies_of_two_requests_are_never_put_together(office: Office) -> None:
     older = renewal(77, "CSE.old; __Host-C_OSES=COS.old")
 
-    answer = imported(office, f"{older}\n{renewal(77, 'CSE.new')}\n{json.dumps({'csesidx': 77, 'config_id': 'c-7'})}")
+    answer = imported(
+        office,
+        f"{older}\n{renewal(77, 'CSE.new')}\n{json.dumps({'csesidx': 77, 'config_id': 'c0000000-0000-4000-8000-000000000007'})}",
+    )
 
     assert answer["created"] == ["account-77"]
     assert pair(office, "account-77") == ("CSE.new", None)
@@ -174,23 +188,23 @@ WITHOUT_COOKIES = {
     "sanitized har": (captures.text("chrome-sanitized.har").replace("548217093", "123"), "line 1: no __Secure-C_SES stands there"),
     "no cookie of the page": (renewal(123, "x").replace("__Secure-C_SES", "NID"), "line 1: no __Secure-C_SES stands there"),
     "blacked out": (renewal(123, "[redacted]"), "line 1: a value there is none"),
-    "cut off": ("https://business.gemini.google/home/cid/c-1?csesidx=123\n\nCookie: __Secure-C_SES=", "line 3: a value"),
+    "cut off": ("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=123\n\nCookie: __Secure-C_SES=", "line 3: a value"),
     "other cookies": (
         '{"csesidx": 123, "cookies": [{"name": "NID", "value": "1", "domain": ".google.com"}]}',
         "line 1: no __Secure-C_SES stands there",
     ),
     "a form that nobody knows": (
-        "__Secure-C_SES is CSE_new\nhttps://business.gemini.google/home/cid/c-1?csesidx=123", "line 1: the name of",
+        "__Secure-C_SES is CSE_new\nhttps://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=123", "line 1: the name of",
     ),
     "a name in words": (
-        "https://business.gemini.google/home/cid/c-1?csesidx=123\nmy __Secure-C_SES -> CSE.x", "line 2: the name of a cookie",
+        "https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=123\nmy __Secure-C_SES -> CSE.x", "line 2: the name of a cookie",
     ),
     "broken json": (
-        '{"csesidx": 123}\n[\n {"secure_c_ses": "CSE.new",\n  "csesidx": 123\n  "config_id": "c-1"}\n]',
+        '{"csesidx": 123}\n[\n {"secure_c_ses": "CSE.new",\n  "csesidx": 123\n  "config_id": "c0000000-0000-4000-8000-000000000001"}\n]',
         "the JSON that begins in line 2 is broken in line 5",
     ),
     "an object of javascript": (
-        "{ secure_c_ses: 'CSE.new' }\nhttps://business.gemini.google/home/cid/c-1?csesidx=123",
+        "{ secure_c_ses: 'CSE.new' }\nhttps://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=123",
         "the JSON that begins in line 1 is broken in line 1",
     ),
 }  # fmt: skip
@@ -198,7 +212,14 @@ WITHOUT_COOKIES = {
 
 @pytest.mark.parametrize("kind", WITHOUT_COOKIES)
 def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: str) -> None:
-    office.add({**ANNA, "config_id": captures.IDS["config_id"] if kind == "sanitized har" else "c-1"})
+    office.add(
+        {
+            **ANNA,
+            "config_id": captures.IDS["config_id"]
+            if kind == "sanitized har"
+            else "c0000000-0000-4000-8000-000000000001",
+        }
+    )
     text, said = WITHOUT_COOKIES[kind]
 
     for line_end in ("\n", "\r\n"):
@@ -210,7 +231,7 @@ def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: s
 
 
 def test_a_warning_about_one_account_stands_beside_what_was_found_of_another(office: Office) -> None:
-    bare = 'fetch("https://business.gemini.google/home/cid/c-5?csesidx=5", {"credentials": "include"});'
+    bare = 'fetch("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000005?csesidx=5", {"credentials": "include"});'
 
     answer = imported(office, f"{json.dumps(ANNA)}\n{bare}")
 
@@ -220,7 +241,7 @@ def test_a_warning_about_one_account_stands_beside_what_was_found_of_another(off
 
 
 def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(office: Office) -> None:
-    bare = 'fetch("https://business.gemini.google/home/cid/c-1?csesidx=123", {"credentials": "include"});'
+    bare = 'fetch("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=123", {"credentials": "include"});'
 
     assert imported(office, f"{bare}\n{json.dumps(ANNA)}")["warnings"] == []
 
@@ -228,7 +249,10 @@ def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(off
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[{"secure_c_ses": "CSE.a", "csesidx": "1", "config_id": "c"},\n]', "begins in line 1 is broken in line 2"),
+        (
+            '[{"secure_c_ses": "CSE.a", "csesidx": "1", "config_id": "c0000000-0000-4000-8000-000000000001"},\n]',
+            "begins in line 1 is broken in line 2",
+        ),
         ('x\n{"secure_c_ses": "CSE.a" "csesidx": "1"}', "begins in line 2 is broken in line 2"),
         ('{"cookies": [\n{"name": "NID",', "begins in line 1 is broken in line 2"),
         ("Cookie: NID=1", "line 1: no __Secure-C_SES stands there"),
@@ -306,7 +330,7 @@ def test_what_is_wrong_is_told_by_field_and_the_others_are_taken(office: Office)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_name_that_is_taken_gets_a_number_and_an_account_comes_once(office: Office, dry_run: bool) -> None:
     office.add({**BEN, "name": "account-123"})
-    twin = {**ANNA, "config_id": "c-9", "name": "anna again"}
+    twin = {**ANNA, "config_id": "c0000000-0000-4000-8000-000000000009", "name": "anna again"}
 
     answer = imported(office, json.dumps([{**ANNA, "name": ""}, twin]), dry_run=dry_run)
 
@@ -343,7 +367,10 @@ def test_a_paste_beyond_its_cap_is_too_large(office: Office) -> None:
 
 
 def test_a_paste_of_more_accounts_than_its_cap_is_refused_as_a_whole(office: Office) -> None:
-    each = [{"csesidx": str(number), "config_id": "c", "secure_c_ses": "CSE.x"} for number in range(MAX_ACCOUNTS + 1)]
+    each = [
+        {"csesidx": str(number), "config_id": ANNA["config_id"], "secure_c_ses": "CSE.x"}
+        for number in range(MAX_ACCOUNTS + 1)
+    ]
 
     reply = sent(office, json.dumps(each))
 
@@ -375,6 +402,8 @@ def test_no_secret_is_in_any_answer_or_log_line(
 def test_the_simulators_own_address_counts_where_the_gateway_asks_it(opened: Any) -> None:
     office = opened(GEMINI_BUSINESS_URL="http://127.0.0.1:9100", API_BASE_URL="http://127.0.0.1:9100/v1alpha")
 
-    text = "__Secure-C_SES=CSE.simulated\nhttp://127.0.0.1:9100/home/cid/c-1?csesidx=77"
+    text = (
+        "__Secure-C_SES=CSE.simulated\nhttp://127.0.0.1:9100/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=77"
+    )
 
     assert imported(office, text)["created"] == ["account-77"]

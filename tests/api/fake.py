@@ -10,7 +10,7 @@ from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, TextDelta
 from gbproxy.domain.models import Model
 from tests.serving import InProcess, in_process
 
-ACCOUNT = {"SECURE_C_SES": "CSE.Ad0", "CSESIDX": "1", "CONFIG_ID": "c"}
+ACCOUNT = {"SECURE_C_SES": "CSE.Ad0", "CSESIDX": "1", "CONFIG_ID": "c0000000-0000-4000-8000-000000000001"}
 
 
 class FakeUpstream:

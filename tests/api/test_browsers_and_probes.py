@@ -115,6 +115,43 @@ def test_another_origin_is_not(listed: InProcess, origin: str) -> None:
         assert "Origin" in reply.headers["Vary"]
 
 
+PATTERNS = (
+    "http://localhost:*, https://*.example.com, https://Straße.example:443/, http://[0:0::1]:80, https://host.example:08443, "
+    "chrome-extension://abcdef, https://*.例え.jp:*"
+)
+
+
+@pytest.fixture(scope="module")
+def patterned() -> Iterator[InProcess]:
+    with api(CORS_ORIGINS=PATTERNS) as (made, _):
+        yield made
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://localhost", "http://localhost:5173", "http://LocalHost:3000", "https://a.example.com", "https://a.b.example.com",
+     "https://xn--strae-oqa.example", "http://[::1]", "https://host.example:8443", "chrome-extension://abcdef",
+     "https://a.xn--r8jz45g.jp", "https://a.xn--r8jz45g.jp:1"],
+)  # fmt: skip
+def test_an_origin_is_known_as_browsers_write_it(patterned: InProcess, origin: str) -> None:
+    for reply in (
+        preflight(patterned, "/v1/models", origin),
+        patterned.request("GET", "/health", headers={"Origin": origin}),
+    ):
+        assert reply.headers["Access-Control-Allow-Origin"] == origin
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://localhost", "http://localhost.evil.example", "http://localhost:", "http://localhost:1/", "http://evil.example",
+     "https://example.com", "https://a.example.com:444", "https://aexample.com", "https://evil.example/.example.com",
+     "https://evil.example:1.example.com", "http://a.example.com", "https://a.example.com.evil.example", "http://[::1]:81",
+     "https://.example.com", "https://xn--r8jz45g.jp", "null", "*", "https://*.example.com", "http://localhost:*"],
+)  # fmt: skip
+def test_an_origin_beside_a_pattern_is_not_known(patterned: InProcess, origin: str) -> None:
+    assert preflight(patterned, "/v1/models", origin).headers["Access-Control-Allow-Origin"] is None
+
+
 @pytest.mark.parametrize("kind", ["all", "listed"])
 def test_credentials_are_never_allowed(app: InProcess, listed: InProcess, kind: str) -> None:
     asked = app if kind == "all" else listed

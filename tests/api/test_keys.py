@@ -62,10 +62,42 @@ def test_the_first_place_that_holds_a_key_counts(app: InProcess, first: str, sec
     assert_unauthorized(wrong)
 
 
-def test_another_scheme_is_no_key(app: InProcess) -> None:
-    reply = app.request("GET", "/v1/models", headers={"Authorization": f"Basic {KEY}", "x-api-key": KEY})
+OTHER_SCHEMES = [
+    "Basic dXNlcjpwYXNz",
+    "basic dXNlcjpwYXNz",
+    "BASIC  dXNlcjpwYXNz",
+    'Digest username="a", realm="b", nonce="c"',
+    "Negotiate YIIB=",
+    "NTLM TlRM",
+    "Token abc",
+    "AWS4-HMAC-SHA256 Credential=a, Signature=b",
+    "Bearer",
+    "Bearer ",
+    "bearer\t",
+    "Basic",
+    "negotiate",
+]
+
+
+@pytest.mark.parametrize("place", ORDER[1:])
+@pytest.mark.parametrize("scheme", OTHER_SCHEMES)
+def test_what_a_proxy_in_front_asks_for_is_no_key_and_the_next_place_counts(
+    app: InProcess, scheme: str, place: str
+) -> None:
+    headers = {name: value.format(KEY) for name, value in PLACES[place][0].items()}
+    reply = app.request(
+        "GET", "/v1/models" + PLACES[place][1].format(KEY), headers={**headers, "Authorization": scheme}
+    )
+
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize("scheme", [*OTHER_SCHEMES, f"Basic {KEY}", f"Token {KEY}"])
+def test_another_scheme_alone_is_no_key(app: InProcess, scheme: str) -> None:
+    reply = app.request("GET", "/v1/models", headers={"Authorization": scheme})
 
     assert_unauthorized(reply)
+    assert "required" in reply.error["message"]
 
 
 @pytest.mark.parametrize(

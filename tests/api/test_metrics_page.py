@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.fake import FakeUpstream, api
 from tests.prometheus import scraped
-from tests.serving import KEY, InProcess
+from tests.serving import KEY, InProcess, Reply
 
 METRICS_KEY = "a-key-for-metrics-0123"
 ADMIN_KEY = "an-admin-key-of-tests-01"
@@ -56,15 +56,23 @@ def test_without_keys_there_is_nothing() -> None:
         assert (reply.status, reply.error["code"]) == (404, "not_found")
 
 
-def test_guesses_are_slowed_and_then_the_right_key_too(app: InProcess) -> None:
-    wrong = {"Authorization": "Bearer a-guess"}
-    statuses = [app.request("GET", "/metrics", headers=wrong).status for _ in range(6)]
+def test_guesses_are_slowed_and_neither_a_client_s_key_nor_the_right_one_is_one(app: InProcess) -> None:
+    def shown(key: str) -> Reply:
+        return app.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
 
-    right = app.request("GET", "/metrics", headers={"Authorization": f"Bearer {METRICS_KEY}"})
+    clients = [shown(KEY).status for _ in range(6)]
+    guesses = [shown("a-guess") for _ in range(7)]
 
-    assert statuses == [401] * 5 + [429]
-    assert right.status == 429
-    assert int(right.headers["Retry-After"]) > 0
+    assert clients == [401] * 6
+    assert [reply.status for reply in guesses] == [401] * 5 + [429] * 2
+    assert int(guesses[6].headers["Retry-After"]) > 0
+    assert [shown(key).status for key in (METRICS_KEY, ADMIN_KEY)] == [200, 200]
+
+
+def test_behind_a_proxy_with_a_password_of_its_own_the_key_stands_in_x_api_key(app: InProcess) -> None:
+    headers = {"Authorization": "Basic dXNlcjpwYXNz", "x-api-key": METRICS_KEY}
+
+    assert app.request("GET", "/metrics", headers=headers).status == 200
 
 
 def test_an_admin_key_alone_opens_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.api.fake import FakeUpstream, api
 from tests.serving import InProcess, Reply
 
 HI = {"role": "user", "content": "Hi"}
+TEXT = {"type": "text", "text": "Hi"}
 
 
 def assert_bad(reply: Reply, param: str | None = None) -> None:
@@ -86,9 +88,13 @@ MESSAGES: list[tuple[str, Any]] = [
     ("messages[0].tool_calls", [{"role": "assistant", "tool_calls": "x"}]),
     ("messages[0].tool_calls[0]", [{"role": "assistant", "tool_calls": ["x"]}]),
     ("messages[0].tool_calls[0].function", [{"role": "assistant", "tool_calls": [{"id": "a"}]}]),
+    ("messages[0].content[0]", [{"role": "assistant", "content": ["Hi"]}]),
+    ("messages[0].content[0].text", [{"role": "assistant", "content": [{"type": "text", "text": 1}]}]),
+    ("messages[0].content[0].type", [{"role": "user", "content": [{"type": "thinking", "thinking": "x"}]}]),
+    ("messages[0].content[0].type", [{"role": "tool", "content": [{"type": "tool_use", "name": "x"}]}]),
     (
-        "messages[0].tool_calls[0].function.arguments",
-        [{"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {}}}]}],
+        "messages[0].content[0].content[1]",
+        [{"role": "user", "content": [{"type": "tool_result", "content": [TEXT, {"type": "tool_result"}]}]}],
     ),
     ("messages[0].tool_calls[0].id", [{"role": "assistant", "tool_calls": [{"id": 5, "function": {"name": "f"}}]}]),
     ("messages[0].tool_call_id", [{"role": "tool", "content": "x", "tool_call_id": 1}]),
@@ -122,28 +128,14 @@ FIELDS: list[tuple[str, Any]] = [
     ("max_tokens", 1.5),
     ("max_tokens", "1"),
     ("max_completion_tokens", True),
-    ("temperature", "hot"),
-    ("temperature", True),
-    ("top_p", [1]),
-    ("frequency_penalty", "x"),
-    ("presence_penalty", {}),
-    ("seed", 1.5),
-    ("seed", "1"),
     ("stop", 1),
     ("stop", {"a": 1}),
     ("stop", ["a", 1]),
-    ("logit_bias", [1]),
-    ("logprobs", "yes"),
-    ("top_logprobs", "1"),
-    ("user", 1),
-    ("metadata", "x"),
-    ("store", "x"),
     ("tools", {}),
     ("tools[0]", ["x"]),
     ("tool_choice", 1),
     ("tool_choice", "required"),
     ("tool_choice", {"type": "function", "function": {"name": "look"}}),
-    ("parallel_tool_calls", "x"),
     ("function_call", {"name": "look"}),
     ("response_format", {"type": "json_object"}),
     ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}),
@@ -154,7 +146,6 @@ FIELDS: list[tuple[str, Any]] = [
     ("reasoning", "high"),
     ("reasoning.exclude", {"exclude": 1}),
     ("include_reasoning", "yes"),
-    ("reasoning_effort", 3),
 ]
 
 
@@ -198,6 +189,25 @@ def test_parameters_without_effect_are_named(app: InProcess, stream: bool) -> No
 
     assert reply.status == 200
     assert set(reply.headers["x-gbproxy-ignored"].split(", ")) == IGNORED.keys()
+
+
+ANY_VALUE: list[Any] = ["x", 1, 1.5, True, [], [None], {}, {"a": {"b": []}}, ""]
+OF_ANY_TYPE = (
+    "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed",
+    "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls", "reasoning_effort", "verbosity", "prediction", "audio",
+    "web_search_options", "service_tier", "store", "metadata", "user", "safety_identifier", "prompt_cache_key",
+    "prompt_cache_options", "prompt_cache_retention", "moderation",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ANY_VALUE, ids=repr)
+def test_a_field_without_effect_refuses_nothing_for_its_type(app: InProcess, value: Any) -> None:
+    together = app.post({"messages": [HI], **dict.fromkeys(OF_ANY_TYPE, value)})
+
+    assert together.status == 200
+    assert together.headers["x-gbproxy-ignored"].split(", ") == sorted(
+        OF_ANY_TYPE, key=together.headers["x-gbproxy-ignored"].index
+    )
 
 
 @pytest.mark.parametrize(
@@ -263,6 +273,149 @@ def test_old_functions_and_unfinished_calls_are_taken(app: InProcess, fake: Fake
 
     assert reply.status == 200
     assert all(text in fake.prompts[0] for text in ("look", "seen", "No.", "Go on"))
+
+
+def history(*turns: Any) -> dict[str, Any]:
+    return {"messages": [HI, *turns, {"role": "user", "content": "Go on"}]}
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
+CALLED = '[called the tool look as c1 with {"at": "sky"}]'
+USE = {"type": "tool_use", "id": "c1", "name": "look", "input": {"at": "sky"}}
+TURNS: dict[str, tuple[list[Any], str, str]] = {  # turns, what the upstream gets of them, what is named as left out
+    "a tool that said nothing": (
+        [{"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1"}],
+        f"assistant\n{CALLED}|tool result\n[answer to c1]\n", "",
+    ),
+    "a tool that said null": (
+        [{"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1", "content": None}],
+        f"assistant\n{CALLED}|tool result\n[answer to c1]\n", "",
+    ),
+    "a tool with a name, and parts": (
+        [{"role": "tool", "tool_call_id": "c1", "name": "look", "content": [TEXT, TEXT]}],
+        "tool result (look)\n[answer to c1]\nHi\nHi", "",
+    ),
+    "a function that said null": ([{"role": "function", "name": "look", "content": None}],
+        "tool result (look)\n[answer to look]\n", "",
+    ),
+    "arguments as an object": (
+        [{"role": "assistant", "content": "", "tool_calls": [{**CALL, "function": {"name": "look", "arguments": {"at": "sky"}}}]}],
+        f"assistant\n\n{CALLED}", "",
+    ),
+    "arguments of an old function as an object": (
+        [{"role": "assistant", "function_call": {"name": "look", "arguments": {"at": ["sky"]}}, "tool_calls": None}],
+        'assistant\n[called the tool look as  with {"at": ["sky"]}]', "",
+    ),
+    "no arguments": (
+        [{"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": "look", "arguments": None}}]}],
+        "assistant\n[called the tool look as c1 with {}]", "",
+    ),
+    "a custom tool": (
+        [{"role": "assistant", "tool_calls": [{"id": "c1", "type": "custom", "custom": {"name": "sh", "input": "ls"}}]}],
+        "assistant\n[called the tool sh as c1 with ls]", "",
+    ),
+    "thoughts before the words": (
+        [{"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "Hm.", "signature": "x"}, {"type": "redacted_thinking", "data": "x"},
+            {"type": "reasoning", "summary": []}, {"type": "output_text", "text": "Hello.", "annotations": []},
+        ]}],
+        "assistant\nHello.", "messages.content",
+    ),
+    "a call among the parts": (
+        [{"role": "assistant", "content": [TEXT, USE]},
+         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": [TEXT]}]}],
+        f"assistant\nHi\n{CALLED}|user\n[answer to c1]\nHi", "",
+    ),
+    "a result that is no text": (
+        [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": {"n": 1}}]}],
+        'user\n[answer to c1]\n{"n": 1}', "",
+    ),
+    "a call of another kind among the parts": (
+        [{"role": "assistant", "content": [
+            {"type": "tool-call", "toolCallId": "c1", "toolName": "look", "args": {"at": "sky"}}, {"type": "tool_use"},
+        ]}],
+        f"assistant\n{CALLED}", "messages.content",
+    ),
+    "the same call twice": (
+        [{"role": "assistant", "content": [TEXT, USE], "tool_calls": [CALL]}], f"assistant\nHi\n{CALLED}", "",
+    ),
+    "pictures that another model has made": (
+        [{"role": "assistant", "content": [TEXT, {"type": "image_url", "image_url": {"url": "https://x/y"}}],
+          "images": [1], "audio": {"id": "a"}, "reasoning_content": "Hm.", "annotations": {}}],
+        "assistant\nHi", "messages.content",
+    ),
+    "a text that is null": (
+        [{"role": "assistant", "content": [{"type": "text", "text": None}, TEXT]}], "assistant\nHi", "messages.content",
+    ),
+    "a refusal beside no content": (
+        [{"role": "assistant", "content": None, "refusal": "No."}], "assistant\nNo.", "",
+    ),
+    "a refusal that the content says too": (
+        [{"role": "assistant", "content": "No.", "refusal": "No."}], "assistant\nNo.", "",
+    ),
+    "nothing at all": ([{"role": "assistant", "content": []}, {"role": "assistant"}], "assistant\n|assistant\n", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("turns", "told", "left_out"), TURNS.values(), ids=TURNS.keys())
+def test_histories_of_agents_are_taken(
+    app: InProcess, fake: FakeUpstream, turns: list[Any], told: str, left_out: str
+) -> None:
+    reply = app.post(history(*turns))
+
+    assert reply.status == 200, reply.body
+    mark = fake.prompts[0].rpartition(" assistant\n")[0].rpartition("\n")[2]
+    _, _, *parts = fake.prompts[0].removesuffix(f"\n\n{mark} assistant\n").split(f"\n\n{mark} ")
+    assert parts == [*told.split("|"), "user\nGo on"]
+    assert (reply.headers["x-gbproxy-ignored"] or "") == left_out
+
+
+@pytest.mark.parametrize("value", [{}, {"a": 1}, [1], "x", None, 5])
+def test_a_call_may_hold_any_json(app: InProcess, value: Any) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": value}}
+
+    assert app.post(history({"role": "assistant", "tool_calls": [call]})).status == 200
+
+
+def test_arguments_that_are_nested_too_deeply_are_a_bad_request(app: InProcess) -> None:
+    places = (
+        ('{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":', "}}]}"),
+        ('{"role":"user","content":[{"type":"tool_result","content":{"a":', "}}]}"),
+    )
+    for (head, tail), depth in product(places, (900, 970, 980, 990, 1000, 1010, 1020)):
+        body = f'{{"messages":[{head}{"[" * depth}{"]" * depth}{tail}]}}'
+
+        reply = app.request("POST", "/v1/chat/completions", body, app.headers)
+
+        if reply.status != 200:
+            assert (reply.status, "nested too deeply" in reply.error["message"]) == (400, True), depth
+
+
+COUNTS: list[tuple[str, dict[str, Any]]] = [
+    ("messages", {"messages": [HI] * 10_001}),
+    ("messages[0].content", {"messages": [{"role": "user", "content": [TEXT] * 50_001}]}),
+    ("messages[2].content", {"messages": [{"role": "user", "content": [TEXT] * 20_000}] * 3}),
+    ("messages[0].tool_calls", {"messages": [{"role": "assistant", "tool_calls": [CALL] * 50_001}]}),
+    ("tools", {"messages": [HI], "tools": [{"type": "function", "function": {"name": "look"}}] * 2_001}),
+    ("functions", {"messages": [HI], "functions": [{"name": "look"}] * 2_001}),
+]
+
+
+@pytest.mark.parametrize(("param", "body"), COUNTS, ids=[param for param, _ in COUNTS])
+def test_what_is_too_many_is_refused_by_its_name(
+    app: InProcess, fake: FakeUpstream, param: str, body: dict[str, Any]
+) -> None:
+    reply = app.post(body)
+
+    assert_bad(reply, param)
+    assert fake.prompts == []
+
+
+def test_what_is_just_not_too_many_is_taken(app: InProcess) -> None:
+    tools = [{"type": "function", "function": {"name": "look"}}] * 2_000
+    parts = [{"type": "text", "text": ""}] * 5
+
+    assert app.post({"messages": [{"role": "user", "content": parts}] * 10_000, "tools": tools}).status == 200
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,15 @@ class Command:
         self._capsys = capsys
 
     def __call__(
-        self, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None, **variables: str
+        self, *arguments: str, stdin: str | bytes = "", environment: Mapping[str, str] | None = None, **variables: str
     ) -> Ended:
         for name in set(os.environ) - set(KEPT):
             self._monkeypatch.delenv(name)
         for name, value in {**(environment or {}), **variables}.items():
             self._monkeypatch.setenv(name, value)
-        self._monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        self._monkeypatch.setattr(
+            sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin))
+        )
         self._capsys.readouterr()
         try:
             status = main(arguments)

@@ -26,7 +26,7 @@ def accounts(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> Accounts:
     """`gbproxy accounts …` on a database of its own, beside one account of the environment."""
     given = {**upstream.environment(), **SECRETS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
 
-    def run(*arguments: str, stdin: str = "") -> Ended:
+    def run(*arguments: str, stdin: str | bytes = "") -> Ended:
         return gbproxy("accounts", *arguments, environment=given, stdin=stdin)
 
     return run
@@ -105,6 +105,27 @@ def test_what_is_typed_at_a_terminal_makes_an_account_and_secrets_are_not_echoed
     written = capsys.readouterr()
     assert (status, written.out.startswith("Added anna")) == (0, True)
     assert written.err == "name: csesidx (in the page's address): "
+
+
+def test_the_page_s_address_tells_the_rest_and_further_secrets_are_asked_for(
+    accounts: Accounts, upstream: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts("list")  # makes the environment
+    account = upstream.add_account()
+    page = f"https://vertexaisearch.cloud.google/eu/home/cid/{account.config_id}?csesidx={account.csesidx}"
+    monkeypatch.setattr(sys, "stdin", _Terminal(f"{page}\n"))
+    unseen = iter([account.secure_c_ses, "", "__Secure-C_AUX=aux-secret", "CAMSsecret"])
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: next(unseen))
+
+    status = main(["accounts", "add", "--name", "anna", "--user-agent", "Mozilla/5.0 (X)", "--further", "--json"])
+
+    written = capsys.readouterr()
+    added = json.loads(written.out)
+    told = [added[name] for name in ("csesidx", "edition", "location", "user_agent")]
+    assert (status, told) == (0, [account.csesidx, "enterprise", "eu", "Mozilla/5.0 (X)"])
+    assert written.err == "config id (after /cid/), or the page's address: "
+    assert next(unseen, None) is None
+    assert [secret for secret in ("aux-secret", "CAMSsecret") if secret in written.out + written.err] == []
 
 
 def test_what_is_wrong_with_an_account_is_told_by_field_in_one_sentence(accounts: Accounts) -> None:
@@ -189,6 +210,16 @@ def test_a_paste_is_imported_from_standard_input_or_files(accounts: Accounts, tm
     assert (tried.out, before) == (f"{name}: would be added\n", {"default": "ready"})
     assert (pasted.out, again.out) == (f"{name}: added\n", f"{name}: as it was\n")
     assert names(accounts("list")) == {"default": "ready", name: "ready"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_paste_may_come_from_an_editor_of_windows(accounts: Accounts, tmp_path: Path, encoding: str) -> None:
+    content = captures.text("chrome-bash-all.txt").encode(encoding)
+    (tmp_path / "a.txt").write_bytes(content)
+
+    tried = [accounts("import", "--dry-run", stdin=content), accounts("import", "--dry-run", str(tmp_path / "a.txt"))]
+
+    assert [ended.out for ended in tried] == [f"account-{captures.IDS['csesidx']}: would be added\n"] * 2
 
 
 def test_what_is_missing_is_told_with_where_it_is_found(accounts: Accounts) -> None:

@@ -52,7 +52,7 @@ def test_the_model_is_asked_for_by_name(gbproxy: Command, upstream: Simulator) -
 def test_another_account_answers_when_the_first_cannot(gbproxy: Command, upstream: Simulator) -> None:
     good = upstream.environment()
     accounts = (
-        '[{"name": "old", "secure_c_ses": "CSE.gone", "csesidx": "1", "config_id": "none"}, '
+        '[{"name": "old", "secure_c_ses": "CSE.gone", "csesidx": "1", "config_id": "c0000000-0000-4000-8000-000000000001"}, '
         f'{{"name": "new", "secure_c_ses": "{good["SECURE_C_SES"]}", "csesidx": "{good["CSESIDX"]}", '
         f'"config_id": "{good["CONFIG_ID"]}"}}]'
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gbproxy.cli import checks
+from gbproxy.domain.edition import EDITIONS
 from gbproxy.simulator import Simulator
 from gbproxy.storage.tables import REVISION
 from tests.cli.conftest import Command, Ended
@@ -38,6 +39,21 @@ def test_all_is_well_with_the_simulator(gbproxy: Command, upstream: Simulator) -
     assert levels(ended) == dict.fromkeys(
         ("settings", "database", "GEMINI_BUSINESS_URL", "API_BASE_URL", "clock", "account default"), "ok"
     )
+
+
+def test_the_hosts_of_each_edition_in_use_are_looked_at(gbproxy: Command) -> None:
+    with Simulator(tls=True) as upstream:
+        enterprise = upstream.add_account(edition="enterprise")
+        ours = {name: upstream.environment_by_name()[name] for name in ("CA_BUNDLE", "PROXY")}
+        accounts = [{"name": name, **upstream.described(account)} for name, account in (("b", None), ("e", enterprise))]
+
+        ended = gbproxy("doctor", environment=ours, **KEYS, ACCOUNTS=json.dumps(accounts))
+
+    assert (ended.status, ended.err) == (0, "")
+    assert levels(ended) | {"account b": "ok", "account e": "ok"} == levels(ended)
+    for edition in EDITIONS.values():
+        for host in (edition.page_url, edition.api_origin):
+            assert f"{host.removeprefix('https://')} answers over TLS, through PROXY" in ended.out
 
 
 def test_every_mistake_in_the_settings_is_told_and_what_depends_on_them_is_left(gbproxy: Command) -> None:

@@ -178,7 +178,7 @@ def test_the_container_gets_more_time_to_stop_than_answers_get_to_finish(tmp_pat
 
 
 def test_the_time_to_stop_follows_the_settings_of_the_env_file(tmp_path: Path) -> None:
-    command = docker_run(tmp_path, "# GRACEFUL_TIMEOUT_S=1\nGRACEFUL_TIMEOUT_S=600\nDRAIN_DELAY_S=5.5\n")
+    command = docker_run(tmp_path, "# GRACEFUL_TIMEOUT_S=1\nGRACEFUL_TIMEOUT_S='600'\nDRAIN_DELAY_S=5.5\r\n")
 
     assert int(value(command, "--stop-timeout")) > 605.5
     assert value(command, "--env-file") == ".env"
@@ -190,6 +190,7 @@ def test_the_time_to_stop_follows_the_settings_of_the_env_file(tmp_path: Path) -
         (None, {}, "8080:8080"),
         ("PORT=9000\nHOST=127.0.0.1\n", {}, "9000:8080"),
         ("PORT=9000\n", {"PORT": "9001"}, "9001:8080"),
+        ('PORT="9000"\r\n', {}, "9000:8080"),
     ],
 )
 def test_the_container_is_locked_up_and_reached_by_the_port_that_was_asked_for(

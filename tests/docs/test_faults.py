@@ -31,7 +31,8 @@ def test_each_row_says_what_comes_of_it_and_names_tests_that_exist(row: list[str
     assert lost
     assert tests
     for file, test in tests:
-        written = (ROOT / "tests/flow" / file).read_text("utf-8")
+        (path,) = [path for folder in ("flow", "unit") if (path := ROOT / "tests" / folder / file).exists()]
+        written = path.read_text("utf-8")
         assert re.search(rf"^def {test}\(", written, re.MULTILINE)
 
 

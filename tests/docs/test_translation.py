@@ -36,6 +36,7 @@ WORDS = {
     "it is overloaded": "过载",
     "the quota is used up": "配额用完",
     "the quota of the day is used up": "当天的配额用完",
+    "nothing for five seconds, while it is signed in to or a session is opened, and another account may serve": "登录或打开会话时五秒没有结果，而别的账号可以接手",
     "the credentials are refused": "凭证被拒绝",
     "nothing, or a 5xx": "什么都没说，或 5xx",
     "it failed, without a reason": "失败，没有理由",

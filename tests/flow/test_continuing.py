@@ -43,6 +43,7 @@ from tests.flow.chats import (
     system,
     texts_by_session,
     topic,
+    until,
     used_sessions,
     user,
 )
@@ -454,8 +455,12 @@ def test_an_id_whose_account_cannot_answer_gets_that_account_s_error(
     script, status, code = ACCOUNT_ERRORS[what]
     chat, another = begun(gateway), begun(gateway)
     upstream.script(*script, csesidx=csesidx(upstream, "first"), times=2)
+    if what == "refused":
+        upstream.script(*script, path="widgetListSessions", times=math.inf)
+    set_aside = len(gateway.events("account.refused")) + (what == "refused")
 
     hit = by_id(gateway, another.conversation, stream=stream)
+    until(lambda: len(gateway.events("account.refused")) == set_aside)
     upstream.clear_scripts()
     later = by_id(gateway, chat.conversation, stream=stream)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gbproxy.domain.edition import EDITIONS
 from gbproxy.simulator import MAIN_FLOW_VALUES, SWITCH_VALUES, Speech, answer
 from tests.flow.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
-from tests.serving import Front, Reply, Served, SharedUpstream, fronting
+from tests.serving import Front, Reply, Served, SharedUpstream, fronting, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 either_framing = pytest.mark.parametrize("framing", ["json", "sse"])
@@ -29,39 +33,86 @@ BROKEN = ("eof", "500", "503")
 # last switch of an entry is the one that is lacking. Who teaches the gateway to answer takes the entry out: from then on
 # the answer itself is asked for, under this value alone and in every mixture.
 NOT_YET: list[tuple[dict[str, Any], str, str]] = [
-    ({"edition": "enterprise"}, "upstream_auth_failed", "refused the token, also a fresh one"),
-    ({"location": "us"}, "upstream_error", "would not open a session"),
-    ({"location": "eu"}, "upstream_error", "would not open a session"),
-    ({"location": "eu", "wrong_location": "403"}, "upstream_auth_failed", "denies this account access"),
-    ({"location": "eu", "wrong_location": "400"}, "upstream_error", "Widget config was not found in location global"),
-    ({"server_token": "wanted"}, "upstream_auth_failed", "denies this account access"),
-    ({"server_token": "exact"}, "upstream_auth_failed", "denies this account access"),
-    ({"server_token": "wanted", "server_token_refusal": "400"}, "upstream_error", "would not open a session"),
-    ({"server_token": "wanted", "server_token_refusal": "401"}, "upstream_auth_failed", "refused the token"),
-    ({"user_agent": "browser"}, "upstream_auth_failed", "cookies were refused (status 403)"),
-    ({"user_agent": "browser", "user_agent_refusal": "html"}, "upstream_auth_failed", "a page in place of a key"),
     ({"further_cookies": ("__Secure-C_AUX",)}, "upstream_auth_failed", "redirected to a sign-in page"),
     ({"getoxsrf": "refreshcookies", "refresh_hops": 3}, "upstream_auth_failed", "redirected to a sign-in page"),
     ({"getoxsrf": "refreshcookies", "refresh_hops": 5}, "upstream_auth_failed", "redirected to a sign-in page"),
-    ({"create_session": "400"}, "upstream_error", "would not open a session"),
-    ({"create_session": "403"}, "upstream_auth_failed", "denies this account access"),
-    ({"create_session": "404"}, "upstream_error", "would not open a session"),
     ({"tools_off": ("image",)}, "invalid_request_error", "imageGenerationSpec is not enabled"),
     ({"tools_off": ("video",)}, "invalid_request_error", "videoGenerationSpec is not enabled"),
     ({"tools_off": ("web",)}, "invalid_request_error", "webGroundingSpec is not enabled"),
     ({"tools_off": ("image", "video", "web")}, "invalid_request_error", "imageGenerationSpec is not enabled"),
     ({"tools_off": ("image",), "tools_off_answer": "403"}, "upstream_auth_failed", "denies this account access"),
     ({"tools_off": ("image",), "tools_off_answer": "silence"}, "upstream_error", "an empty answer"),
-    ({"max_prompt_chars": 3, "prompt_too_large": "reason"}, "invalid_request_error", "invalid argument"),
-    ({"max_prompt_chars": 3, "prompt_too_large": "in_stream"}, "invalid_request_error", "invalid argument"),
+    ({"max_prompt_chars": 3, "prompt_too_large": "reason"}, "context_length_exceeded", "invalid argument"),
+    ({"max_prompt_chars": 3, "prompt_too_large": "in_stream"}, "context_length_exceeded", "invalid argument"),
 ]
-LACKING = {list(switches.items())[-1] for switches, _code, _words in NOT_YET}
+# Under what an account of three values and two cookies is refused, and with what error; and what it must have, or how its
+# sessions must come to be, for the answer to be there.
+GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
+    ({"edition": "enterprise"}, "upstream_auth_failed", "refused the token, also a fresh one", ("edition",), "create"),
+    ({"location": "us"}, "upstream_error", "would not open a session", ("location",), "create"),
+    ({"location": "eu"}, "upstream_error", "would not open a session", ("location",), "create"),
+    (
+        {"location": "eu", "wrong_location": "403"},
+        "upstream_auth_failed",
+        "denies this account access",
+        ("location",),
+        "create",
+    ),
+    (
+        {"location": "eu", "wrong_location": "400"},
+        "upstream_error",
+        "Widget config was not found in location global",
+        ("location",),
+        "create",
+    ),
+    ({"server_token": "wanted"}, "upstream_auth_failed", "denies this account access", ("server_token",), "create"),
+    ({"server_token": "exact"}, "upstream_auth_failed", "denies this account access", ("server_token",), "create"),
+    (
+        {"server_token": "wanted", "server_token_refusal": "400"},
+        "upstream_error",
+        "would not open a session",
+        ("server_token",),
+        "create",
+    ),
+    (
+        {"server_token": "wanted", "server_token_refusal": "401"},
+        "upstream_auth_failed",
+        "refused the token",
+        ("server_token",),
+        "create",
+    ),
+    # With a token at hand it is not the sign-in that is refused, but what comes after it.
+    (
+        {"user_agent": "browser"},
+        "upstream_auth_failed",
+        r"cookies were refused \(status 403\)|denies this account access",
+        ("user_agent",),
+        "create",
+    ),
+    (
+        {"user_agent": "browser", "user_agent_refusal": "html"},
+        "upstream_auth_failed|upstream_error",
+        "a page in place of a key|not valid JSON|not JSON",
+        ("user_agent",),
+        "create",
+    ),
+    ({"create_session": "400"}, "upstream_error", "would not open a session", (), "own"),
+    ({"create_session": "403"}, "upstream_auth_failed", "denies this account access", (), "dash"),
+    ({"create_session": "404"}, "upstream_error", "would not open a session", (), "own"),
+]
+REFUSALS = [*NOT_YET, *((switches, code, words) for switches, code, words, _fields, _form in GATES)]
+LACKING = {list(switches.items())[-1] for switches, _code, _words in REFUSALS}
+
+ALL_GATES = (
+    "edition", "location", "wrong_location", "server_token", "server_token_refusal", "user_agent", "user_agent_refusal",
+    "create_session", "session_info", "session_name",
+)  # fmt: skip
 
 SWITCHES = [
     ({name: value}, f"{name}={','.join(value) if isinstance(value, tuple) and len(value) < 4 else value}")
     for name, values in SWITCH_VALUES.items()
     for value in (values if name != "getoxsrf" else MAIN_FLOW_VALUES[name])
-    if {name: value} not in [switches for switches, _code, _words in NOT_YET]
+    if {name: value} not in [switches for switches, _code, _words in REFUSALS]
 ]
 # In either framing; to the client streamed in one of them, whole in the other, by turns.
 EVERY_SWITCH = [
@@ -189,9 +240,9 @@ def test_a_sign_in_that_cannot_succeed_is_told(
 
 @pytest.mark.parametrize("framing", ["json"])
 @pytest.mark.parametrize(
-    ("switches", "code", "words"), NOT_YET, ids=lambda value: value if type(value) is str else str(value)
+    ("switches", "code", "words"), REFUSALS, ids=lambda value: value if type(value) is str else str(value)
 )
-def test_what_cannot_be_answered_yet_is_told(
+def test_what_cannot_be_answered_is_told(
     gateway: Served, upstream: SharedUpstream, switches: dict[str, Any], code: str, words: str
 ) -> None:
     upstream.set(**switches)
@@ -199,9 +250,9 @@ def test_what_cannot_be_answered_yet_is_told(
 
     reply = gateway.ask(QUESTION)
 
-    assert reply.status == (400 if code == "invalid_request_error" else 502)
-    assert reply.error["code"] == code
-    assert words in reply.error["message"]
+    assert reply.status == (400 if code in ("invalid_request_error", "context_length_exceeded") else 502)
+    assert re.fullmatch(code, reply.error["code"])
+    assert re.search(words, reply.error["message"])
 
 
 @streamed_or_not
@@ -224,6 +275,84 @@ def test_a_renewal_that_leads_astray_is_told(
     assert all(
         call.csesidx is None for call in upstream.calls("widgetCreateSession")
     )  # with the token that was revoked
+
+
+@streamed_or_not
+@pytest.mark.parametrize(("switches", "fields", "form"), [(row[0], *row[3:]) for row in GATES], ids=str)
+def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
+    switches: dict[str, Any], fields: tuple[str, ...], form: str, stream: bool
+) -> None:
+    with SharedUpstream() as upstream:
+        upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+        upstream.set(**switches)
+
+        with in_process(with_fields(upstream, *fields), stock_size=0, UPSTREAM_SESSION=form) as gateway:
+            reply = gateway.ask(QUESTION, stream=stream)
+
+        assert_is_the_upstreams(reply)
+        assert upstream.questions() == [QUESTION]
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    switches=st.fixed_dictionaries({name: st.sampled_from(SWITCH_VALUES[name]) for name in ALL_GATES}),
+    form=st.sampled_from(["own", "dash"]),
+    stream=st.booleans(),
+)
+def test_an_account_that_has_all_that_any_gate_wants_passes_every_mixture_of_them(
+    switches: dict[str, Any], form: str, stream: bool
+) -> None:
+    with SharedUpstream() as upstream:
+        upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+        upstream.set(**switches)
+        everything = with_fields(upstream, "edition", "location", "server_token", "user_agent")
+
+        with in_process(everything, stock_size=0, UPSTREAM_SESSION=form) as gateway:
+            reply = gateway.ask(QUESTION, stream=stream)
+
+        assert_is_the_upstreams(reply)
+
+
+@pytest.fixture(scope="module")
+def by_name() -> Iterator[SharedUpstream]:
+    """An upstream that is reached by its own names alone: it is the proxy on the way there."""
+    with SharedUpstream(tls=True) as upstream:
+        yield upstream
+
+
+@streamed_or_not
+@pytest.mark.parametrize("location", ["global", "us", "eu"])
+@pytest.mark.parametrize("edition", ["business", "enterprise"])
+def test_either_edition_answers_under_its_own_names(
+    by_name: SharedUpstream, edition: str, location: str, stream: bool
+) -> None:
+    by_name.reset()
+    by_name.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+    by_name.set(
+        edition=edition, location=location, server_token="exact", user_agent="browser", getoxsrf="refreshcookies"
+    )
+    account = by_name.described()
+    page = f"{EDITIONS[edition].page_url}/{location}/home/cid/{account['config_id']}?csesidx={account['csesidx']}"
+    told = {name: account[name] for name in ("secure_c_ses", "host_c_oses", "server_token", "user_agent")}
+    environment = {name: by_name.environment_by_name()[name] for name in ("CA_BUNDLE", "PROXY")}
+
+    with in_process(environment, ACCOUNTS=json.dumps([{**told, "config_id": page}])) as gateway:
+        reply = gateway.ask(QUESTION, stream=stream)
+
+    assert_is_the_upstreams(reply)
+    api, page_host = (urlsplit(url).hostname for url in (EDITIONS[edition].api_origin, EDITIONS[edition].page_url))
+    hosts = {call.name: call.headers["host"].partition(":")[0] for call in by_name.requests}
+    assert hosts["getoxsrf"] == page_host
+    assert {hosts[name] for name in hosts if name.startswith("widget")} == {api}
+    assert all(f"/locations/{location}/" in call.path for call in by_name.requests if call.name.startswith("widget"))
+
+
+def with_fields(upstream: SharedUpstream, *fields: str) -> dict[str, str]:
+    """The environment of a gateway whose account has these fields beside its ids and cookies."""
+    described = upstream.described()
+    account = {n: described[n] for n in ("secure_c_ses", "host_c_oses", "csesidx", "config_id", *fields)}
+    addresses = {name: value for name, value in upstream.environment().items() if name.endswith("_URL")}
+    return addresses | {"ACCOUNTS": json.dumps([account])}
 
 
 def cookies_of(upstream: SharedUpstream, name: str) -> Counter[str]:

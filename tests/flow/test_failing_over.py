@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,14 +37,20 @@ from gbproxy.simulator import (
     html_reply,
     http_error,
     in_stream_error,
+    json_reply,
     not_seeking_assistance,
     overloaded,
     policy_violation,
+    prompt_too_large,
     quota,
+    quota_exceeded,
     session_not_found,
     thoughts_only,
     u_token_only,
 )
+from gbproxy.simulator.failures import error_object
+from gbproxy.sweeper.looks import REST_S
+from gbproxy.upstreams.tokens import MOST_IN_VAIN, WITHIN_S
 from tests.flow.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
 from tests.serving import FORGETFUL, Front, LogLine, Reply, Served, SharedUpstream, in_process, serving
 
@@ -51,7 +58,10 @@ Script = tuple[Action, ...]
 Record = Callable[[str, object], None]
 
 DAY_S = 86_400.0
+LIST = "widgetListSessions"
 WELL = "All is well."
+ADMIN = "an-admin-key-for-tests-0123456789"
+AS_ADMIN = {"Authorization": f"Bearer {ADMIN}"}
 PICTURES = [{"id": "pictures", "upstream": None, "tools": ["imageGenerationSpec"], "quota": "images"}]
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -62,7 +72,12 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """A gateway with three accounts, always asked in their order."""
     forget = str(tmp_path_factory.mktemp("forget") / "socket")
     with SharedUpstream() as upstream:
-        settings = {"ACCOUNT_ORDER": "first", "FORGET_SOCKET": forget, "MODELS": json.dumps(PICTURES)}
+        settings = {
+            "ACCOUNT_ORDER": "first",
+            "FORGET_SOCKET": forget,
+            "MODELS": json.dumps(PICTURES),
+            "ADMIN_KEY": ADMIN,
+        }
         with serving(accounts(upstream, 3) | settings, command=FORGETFUL) as gateway:
             yield Front(upstream, gateway, forget)
 
@@ -73,9 +88,17 @@ def front(three: Front) -> Front:
     return three
 
 
-def fail(upstream: SharedUpstream, name: str, script: Script, times: float = math.inf) -> None:
-    """From now on this account's stream calls are answered so."""
-    upstream.script(*script, csesidx=csesidx(upstream, name), times=times)
+def fail(upstream: SharedUpstream, name: str, script: Script, times: float = math.inf, *, path: str = STREAM) -> None:
+    """From now on this account's stream calls are answered so, or those of another verb."""
+    upstream.script(*script, path=path, csesidx=csesidx(upstream, name), times=times)
+
+
+def set_aside(front: Front, *names: str) -> None:
+    """Let the gateway learn that these accounts' credentials are refused."""
+    for name in names:
+        fail(front.upstream, name, denied(), path=LIST)
+        checked = front.gateway.request("POST", f"/api/admin/accounts/{name}/check", headers=AS_ADMIN)
+        assert checked.json()["status"] == "refused"
 
 
 def next_asked(gateway: Served, upstream: SharedUpstream) -> str:
@@ -127,13 +150,18 @@ COOLING: dict[str, tuple[Script, Cools]] = {
     "429 without a cause": (quota(), QUOTA),
     "429 without a cause, in the stream": (in_stream_error(), QUOTA),
     "429 of a quota of the minute": (quota(per_minute=True), QUOTA),
+    "403 of a quota, by its reason": (quota_exceeded(), QUOTA),
+    "403 of a quota, by its reason, in the stream": (quota_exceeded(in_stream=True), QUOTA),
     "429, for so long": (quota(retry_delay_s=7.2), Cools("quota", 6, 7.2)),
     "429 of a quota of the day": (quota(daily=True), Cools("quota", 1, DAY_S + 3600)),
 }
-REFUSED: dict[str, Script] = {
+SUSPECT: dict[str, Script] = {
     "401, also with a fresh token": http_error(401, "UNAUTHENTICATED"),
     "a token that is not one, also a fresh one": u_token_only(),
+    "401 in the stream": in_stream_error(401, "UNAUTHENTICATED", "No."),
     "403": denied(),
+    "403 in the stream": in_stream_error(403, "PERMISSION_DENIED", "No."),
+    "403 of a front end": html_reply(403, "No"),
 }
 UNHARMED: dict[str, Script] = {
     "500": http_error(500, "INTERNAL"),
@@ -153,12 +181,7 @@ UNHARMED: dict[str, Script] = {
 
 
 # Perhaps asked twice: with a fresh token, or in a fresh session, as one from the stock may be to blame.
-ASKED_AGAIN = {
-    "401, also with a fresh token",
-    "a token that is not one, also a fresh one",
-    "403",
-    "404 in fresh sessions",
-}
+ASKED_AGAIN = {*SUSPECT, "404 in fresh sessions"}
 
 
 def tried(upstream: SharedUpstream) -> list[str]:
@@ -190,18 +213,105 @@ def test_an_account_that_cannot_cools_down_and_the_next_one_answers(front: Front
     assert next_asked(front.gateway, front.upstream) == "second"
 
 
+@pytest.mark.parametrize("what", ["401, also with a fresh token", "a token that is not one, also a fresh one", "403"])
+def test_an_account_that_a_question_makes_suspect_is_looked_at_at_once_and_set_aside_if_it_is_refused(
+    front: Front, what: str
+) -> None:
+    fail(front.upstream, "first", SUSPECT[what])
+    fail(front.upstream, "first", http_error(403, "PERMISSION_DENIED"), path=LIST)
+    fail(front.upstream, "second", answer(WELL))
+    before = len(front.gateway.events("account.probed"))
+
+    reply = front.gateway.ask()
+
+    assert_answered_by_the_second(front, reply, what)
+    waited_s = until(lambda: len(front.gateway.events("account.probed")) > before)
+    assert front.gateway.events("account.refused")[-1]["account"] == "first"
+    assert front.gateway.events("account.probed")[-1]["code"] == "upstream_auth_failed"
+    assert waited_s < 5
+    assert next_asked(front.gateway, front.upstream) == "second"
+
+
 @streamed_or_not
-@pytest.mark.parametrize("what", REFUSED)
-def test_an_account_whose_credential_is_refused_is_set_aside(front: Front, what: str, stream: bool) -> None:
-    fail(front.upstream, "first", REFUSED[what])
+@pytest.mark.parametrize("what", SUSPECT)
+def test_a_question_that_one_account_is_refused_is_answered_by_another_and_costs_none(
+    front: Front, what: str, stream: bool
+) -> None:
+    fail(front.upstream, "first", SUSPECT[what])
     fail(front.upstream, "second", answer(WELL))
 
     reply = front.gateway.ask(stream=stream)
 
     assert_answered_by_the_second(front, reply, what)
-    (refused,) = told_of(front.gateway, reply)
-    assert (refused["event"], refused["account"]) == ("account.refused", "first")
-    assert next_asked(front.gateway, front.upstream) == "second"
+    assert front.gateway.log_of(reply, "attempt.failed")["code"] == "upstream_auth_failed"
+    assert next_asked(front.gateway, front.upstream) == "first"
+    assert told_of(front.gateway, reply) == []
+
+
+@streamed_or_not
+@pytest.mark.parametrize("what", SUSPECT)
+def test_a_question_that_two_accounts_are_refused_is_put_down_to_the_request(
+    front: Front, what: str, stream: bool
+) -> None:
+    front.upstream.script(*SUSPECT[what], times=math.inf)
+
+    replies = [front.gateway.ask(stream=stream) for _ in range(2)]
+
+    assert {(reply.status, reply.error["code"]) for reply in replies} == {(502, "upstream_error")}
+    assert "put down to the request" in replies[0].error["message"]
+    assert {*asked(front.upstream)} == {"first", "second"}
+    assert [line for reply in replies for line in told_of(front.gateway, reply)] == []
+    assert next_asked(front.gateway, front.upstream) == "first"
+
+
+def test_with_one_account_the_next_question_is_answered_at_once_and_nothing_flashes() -> None:
+    with Simulator() as upstream, in_process(accounts(upstream, 1), ADMIN_KEY=ADMIN) as gateway:
+        for script in SUSPECT.values():
+            upstream.clear_scripts()
+            upstream.script(*script, path=STREAM, times=math.inf)
+            poisoned = [gateway.ask() for _ in range(2)]
+            upstream.clear_scripts()
+            harmless = gateway.ask()
+            listed = gateway.request("GET", "/api/admin/accounts", headers=AS_ADMIN)
+
+            assert {(reply.status, reply.error["code"]) for reply in poisoned} == {(502, "upstream_auth_failed")}
+            assert harmless.succeeded
+            assert harmless.headers["x-gbproxy-attempts"] == "1"
+            assert [account["state"] for account in listed.json()["accounts"]] == ["ready"]
+
+
+@pytest.mark.parametrize("what", ["401, also with a fresh token", "403"])
+def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(front: Front, what: str) -> None:
+    front.upstream.script(*SUSPECT[what], path=STREAM, times=math.inf)
+    started = time.monotonic()
+
+    def ask_many(stream: bool) -> set[int]:
+        with front.gateway.call() as call:
+            return {call.ask(stream=stream).reply().status for _ in range(25)}
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = set().union(*threads.map(ask_many, [False, True] * 4))
+    seconds = time.monotonic() - started
+
+    assert statuses == {502}
+    most = 2 * (seconds / REST_S + 3)  # two accounts, and what the test before has put down
+    until(lambda: front.upstream.calls(LIST))
+    assert len(front.upstream.calls(LIST)) <= most
+    assert len(front.upstream.calls("getoxsrf")) <= 2 * (MOST_IN_VAIN * (seconds / WITHIN_S + 1) + 8)  # 8 at once
+    assert next_asked(front.gateway, front.upstream) == "first"
+
+
+def test_a_probe_that_cannot_be_made_decides_nothing(front: Front) -> None:
+    fail(front.upstream, "first", denied())
+    front.upstream.script(*http_error(500, "INTERNAL"), path=LIST, times=math.inf)
+    before = len(front.gateway.events("account.probed"))
+
+    reply = front.gateway.ask()
+
+    until(lambda: len(front.gateway.events("account.probed")) > before)
+    assert reply.succeeded
+    assert front.gateway.events("account.probed")[-1]["code"] == "upstream_error"
+    assert next_asked(front.gateway, front.upstream) == "first"
 
 
 @streamed_or_not
@@ -282,6 +392,18 @@ OWN_FAULTS: dict[str, tuple[Script, int, str | None]] = {
     ),
     "too long": (
         http_error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed."),
+        400,
+        "context_length_exceeded",
+    ),
+    "too long, by its reason": (prompt_too_large(), 400, "context_length_exceeded"),
+    "too long, by its reason, in the stream": (prompt_too_large(in_stream=True), 400, "context_length_exceeded"),
+    "too long, in other words": (
+        http_error(400, "INVALID_ARGUMENT", "The query exceeded the maximum length"),
+        400,
+        "context_length_exceeded",
+    ),
+    "too long, in other words in the stream": (
+        in_stream_error(400, "INVALID_ARGUMENT", "Request payload size exceeds the limit."),
         400,
         "context_length_exceeded",
     ),
@@ -380,6 +502,7 @@ class Told:
     should_retry: str | None = None
 
 
+REFUSED: Script = ()  # the account's credential is known to be refused
 DRY: dict[str, tuple[tuple[Script, Script, Script], Told]] = {
     "all busy": ((overloaded(40), overloaded(30), overloaded(50)), Told(503, "upstream_overloaded", (29, 30))),
     "all busy, without saying for how long": (
@@ -390,10 +513,10 @@ DRY: dict[str, tuple[tuple[Script, Script, Script], Told]] = {
         (quota(daily=True), quota(), quota(retry_delay_s=90)),
         Told(429, "insufficient_quota", (59, 60), "false"),
     ),
-    "all refused": ((denied(), denied(), denied()), Told(502, "upstream_auth_failed", None, "false")),
-    "one busy": ((denied(), quota(), overloaded(90)), Told(503, "upstream_overloaded", (59, 60))),
+    "all refused": ((REFUSED, REFUSED, REFUSED), Told(502, "upstream_auth_failed", None, "false")),
+    "one busy": ((REFUSED, quota(), overloaded(90)), Told(503, "upstream_overloaded", (59, 60))),
     "one out of quota": (
-        (denied(), quota(retry_delay_s=20), denied()),
+        (REFUSED, quota(retry_delay_s=20), REFUSED),
         Told(429, "insufficient_quota", (19, 20), "false"),
     ),
     "all broken": (
@@ -409,19 +532,26 @@ ONCE_MORE = {"all broken", "two out of quota, and one that does well the second 
 @pytest.mark.parametrize("what", DRY)
 def test_when_nobody_can_the_client_hears_what_is_true_of_all(front: Front, what: str, stream: bool) -> None:
     scripts, told = DRY[what]
-    for name, script in zip(NAMES, scripts, strict=True):
-        fail(front.upstream, name, script, times=1 if told.status == 200 else math.inf)
+    fail_all(front, scripts, times=1 if told.status == 200 else math.inf)
 
     reply = front.gateway.ask(stream=stream)
 
     assert reply.status == told.status
-    assert tried(front.upstream) == [*NAMES]
+    assert tried(front.upstream) == [name for name, script in zip(NAMES, scripts, strict=True) if script]
     if what in ONCE_MORE:
         assert asked(front.upstream)[3:] == ["third"]
     if told.status != 200:
         assert reply.error["code"] == told.code
         assert reply.headers["x-should-retry"] == told.should_retry
         assert_hint(reply, told.retry_after_s)
+
+
+def fail_all(front: Front, scripts: tuple[Script, Script, Script], times: float = math.inf) -> None:
+    for name, script in zip(NAMES, scripts, strict=True):
+        if script:
+            fail(front.upstream, name, script, times)
+        else:
+            set_aside(front, name)
 
 
 def assert_hint(reply: Reply, expected_s: tuple[float, float] | None) -> None:
@@ -435,8 +565,7 @@ def assert_hint(reply: Reply, expected_s: tuple[float, float] | None) -> None:
 @pytest.mark.parametrize("what", ["all busy", "all out of quota", "all refused", "one busy", "one out of quota"])
 def test_while_nobody_can_the_upstream_is_left_alone_and_clients_hear_the_same(front: Front, what: str) -> None:
     scripts, told = DRY[what]
-    for name, script in zip(NAMES, scripts, strict=True):
-        fail(front.upstream, name, script)
+    fail_all(front, scripts)
     front.gateway.ask()
     before = asked(front.upstream)
 
@@ -450,7 +579,7 @@ def test_while_nobody_can_the_upstream_is_left_alone_and_clients_hear_the_same(f
 
 def test_the_one_that_is_left_is_waited_for_when_others_are_out(front: Front) -> None:
     fail(front.upstream, "first", quota())
-    fail(front.upstream, "second", denied())
+    set_aside(front, "second")
     fail(front.upstream, "third", answer(WELL, first_byte_s=0.3))
 
     with ThreadPoolExecutor(12) as threads:
@@ -490,6 +619,52 @@ def test_a_quota_of_one_kind_of_request_is_no_quota_of_another(front: Front) -> 
 
     assert all(reply.succeeded for reply in (picture, text, another))
     assert asked(front.upstream) == ["first", "second", "first", "second"]
+
+
+NO_PICTURES: dict[str, Script] = {
+    "in the message": http_error(429, "RESOURCE_EXHAUSTED", "Quota exceeded for image generation requests."),
+    "of the day": http_error(429, "RESOURCE_EXHAUSTED", "Daily limit of generated images reached."),
+    "in details": json_reply(
+        429,
+        error_object(
+            429, "RESOURCE_EXHAUSTED", "No.", [{"@type": "QuotaFailure", "violations": [{"quotaId": "ImagesPerDay"}]}]
+        ),
+    ),
+    "in the stream": in_stream_error(message="Image quota per day used up."),
+}
+
+
+@streamed_or_not
+@pytest.mark.parametrize("what", NO_PICTURES)
+def test_a_used_up_quota_of_pictures_parks_no_text(front: Front, what: str, stream: bool) -> None:
+    fail(front.upstream, "first", NO_PICTURES[what], times=1)
+
+    drawn = front.gateway.ask("Draw the moon", stream=stream)
+    text, picture = front.gateway.ask("Hello"), front.gateway.ask("Draw the sun", model="pictures")
+
+    assert all(reply.succeeded for reply in (drawn, text, picture))
+    assert asked(front.upstream) == ["first", "second", "first", "second"]
+    (cooling,) = told_of(front.gateway, drawn)
+    assert (cooling["event"], cooling["account"], cooling["quota"]) == ("account.cooling", "first", "images")
+    with_pictures = ["imageGenerationSpec" in tools for tools in tools_sent(front.upstream)]
+    assert with_pictures == [True, True, False, True]
+
+
+def test_where_no_account_has_pictures_left_text_is_answered_without_their_tool(front: Front) -> None:
+    front.upstream.script(*NO_PICTURES["of the day"], times=3)
+
+    drawn = front.gateway.ask("Draw the moon")
+    text, picture = front.gateway.ask("Hello"), front.gateway.ask("Draw the sun", model="pictures")
+
+    assert drawn.succeeded
+    assert text.succeeded
+    assert (picture.status, picture.error["code"]) == (429, "insufficient_quota")
+    assert asked(front.upstream) == [*NAMES, "third", "first"]
+    assert ["imageGenerationSpec" in tools for tools in tools_sent(front.upstream)] == [True] * 3 + [False] * 2
+
+
+def tools_sent(upstream: SharedUpstream) -> list[list[str]]:
+    return [list(call.body["streamAssistRequest"]["toolsSpec"]) for call in upstream.calls(STREAM)]
 
 
 # Many of them

@@ -168,7 +168,8 @@ def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
         for gateway in (one, other):
             gateway.ask(topic())
         for name, script in causes.items():
-            upstream.script(*script, csesidx=csesidx(upstream, name))
+            upstream.script(*script, csesidx=csesidx(upstream, name), times=1 if name != "third" else math.inf)
+        upstream.script(*denied(), path="widgetListSessions", csesidx=csesidx(upstream, "third"), times=math.inf)
         upstream.set(first_byte_delay_s=0.02)
         assert one.ask(topic()).headers["x-gbproxy-attempts"] == "4"
         learnt_at = time.monotonic()
@@ -198,9 +199,10 @@ def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(upstream
     stale = {account.secure_c_ses for account in upstream.accounts.values()}
     upstream.set(getoxsrf="refreshcookies")
     with killed_in_the_end(environment) as gateway:
-        upstream.script(*denied(), csesidx=csesidx(upstream, "first"))
+        upstream.script(*denied(), path="widgetCreateSession", csesidx=csesidx(upstream, "first"), times=math.inf)
         refused, limited, ready = Chat(gateway), Chat(gateway), Chat(gateway)
         refused.say(topic())
+        upstream.clear_scripts()
         limited.say(topic())
         upstream.script(*quota(retry_delay_s=100), csesidx=csesidx(upstream, "second"))
         ready.say(topic())

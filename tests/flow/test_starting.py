@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,11 @@ from gbproxy.simulator import answer
 from tests.serving import GUNICORN, KEY, ROOT, Process, Served, SharedUpstream, free_port, in_process, process, serving
 
 SERVE = (sys.executable, "-m", "gbproxy", "serve")
-ACCOUNT = {"SECURE_C_SES": "CSE.Ad0123456789", "CSESIDX": "1234567890", "CONFIG_ID": "11111111-2222"}
+ACCOUNT = {
+    "SECURE_C_SES": "CSE.Ad0123456789",
+    "CSESIDX": "1234567890",
+    "CONFIG_ID": "11111111-2222-4333-8444-555555555555",
+}
 
 
 def ended(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
@@ -108,6 +113,73 @@ def test_all_mistakes_in_the_settings_are_told_at_once() -> None:
     assert "sk-123456" not in stderr
 
 
+@pytest.fixture
+def held() -> Iterator[int]:
+    """A port of this machine on which somebody listens already."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
+def test_a_port_in_use_is_told_in_one_sentence(held: int, command: Sequence[str]) -> None:
+    status, stdout, stderr = ended(command, {**ACCOUNT, "HOST": "127.0.0.1", "SERVER_PORT": str(held), "API_KEYS": KEY})
+
+    assert (status, stdout) == (2, "")
+    (said,) = stderr.splitlines()[1:]
+    assert said.startswith(f"SERVER_PORT: {held} is in use on 127.0.0.1; ")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_this_machine_s_is_told_in_one_sentence(host: str) -> None:
+    status, stdout, stderr = ended(GUNICORN, {**ACCOUNT, "HOST": host, "API_KEYS": "k7Jq2mZ0vT9xWc4LbN8r"})
+
+    assert (status, stdout) == (2, "")
+    (said,) = stderr.splitlines()[1:]
+    assert said.startswith(f"HOST: {host} cannot be listened on (")
+
+
+@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
+def test_what_is_wrong_with_settings_address_and_database_is_told_at_once(
+    held: int, command: Sequence[str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"no database at all" * 1000)
+    address = {"HOST": "127.0.0.1", "PORT": str(held), "API_KEYS": KEY}
+    database = {"DATABASE_URL": f"sqlite:///{broken}", "SECRET_KEY": "a-secret-key-for-tests-1"}
+    bundle = {"CA_BUNDLE": str(broken), "READ_TIMEOUT_S": "soon"}
+
+    status, stdout, stderr = ended(command, {**ACCOUNT, **address, **database, **bundle})
+
+    assert (status, stdout) == (2, "")
+    assert "Traceback" not in stderr
+    assert [line.partition(":")[0] for line in stderr.splitlines()[1:]] == [
+        "READ_TIMEOUT_S",
+        "CA_BUNDLE",
+        "PORT",
+        "DATABASE_URL",
+    ]
+
+
+def test_a_missing_key_and_a_missing_directory_are_told_at_once() -> None:
+    status, _, stderr = ended(
+        GUNICORN, {**ACCOUNT, "HOST": "127.0.0.1", "DATABASE_URL": "sqlite:////nowhere/gbproxy.db"}
+    )
+
+    assert status == 2
+    missing, unkept = stderr.splitlines()[1:]
+    assert missing == "DATABASE_URL: the directory of its file does not exist"
+    assert unkept.startswith("DATABASE_URL: needs SECRET_KEY")
+
+
+def test_an_address_that_only_gunicorn_was_told_of_is_its_own(held: int) -> None:
+    """HOST and PORT are not listened on then, and may be in use."""
+    elsewhere = free_port()
+    command = (*GUNICORN, "--bind", f"127.0.0.1:{elsewhere}")
+
+    with process(command, {"HOST": "127.0.0.1", "PORT": str(held), "API_KEYS": KEY}) as running:
+        Served(running, f"http://127.0.0.1:{elsewhere}", KEY).wait_until_ready()
+
+
 def test_workers_that_only_gunicorn_was_told_of_do_not_start() -> None:
     """Each would count RATE_LIMIT for itself."""
     settings = {**ACCOUNT, "RATE_LIMIT": "1/hour", "API_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(free_port())}
@@ -175,12 +247,39 @@ def test_serve_reads_an_environment_file_by_the_rules_of_docker(tmp_path: Path) 
 
 def test_the_environment_counts_more_than_the_file(tmp_path: Path) -> None:
     path = tmp_path / "my.env"
-    path.write_text("PORT=http\nLOG_LEVEL=loud\nSECURE_C_SES=CSE.A\nCSESIDX=1\nCONFIG_ID=c\n")
+    path.write_text(
+        "PORT=http\nLOG_LEVEL=loud\nSECURE_C_SES=CSE.A\nCSESIDX=1\nCONFIG_ID=11111111-2222-4333-8444-555555555555\n"
+    )
 
     _, _, stderr = ended((*SERVE, "--env-file", str(path)), {"LOG_LEVEL": "info"})
 
     assert "PORT" in stderr
     assert "LOG_LEVEL" not in stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_an_environment_file_may_come_from_an_editor_of_windows(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "my.env"
+    path.write_bytes(
+        "# Schlüssel\r\nPORT='http'\r\nLOG_LEVEL=\"info\"\r\nSECURE_C_SES=CSE.Ad01\r\nCSESIDX=1\r\n".encode(encoding)
+    )
+
+    status, _, stderr = ended((*SERVE, "--env-file", str(path)), {"LOG_LEVEL": '""'})
+
+    assert status == 2
+    assert [line.partition(":")[0] for line in stderr.splitlines()[1:]] == ["CONFIG_ID", "PORT"]
+
+
+@pytest.mark.parametrize("content", [b"PORT=\xff\n", b"PORT=8\0\n", b"\xff\xfeP\0\xd8"])
+def test_an_environment_file_that_is_no_text_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "my.env"
+    path.write_bytes(content)
+
+    status, _, stderr = ended((*SERVE, "--env-file", str(path)), {})
+
+    assert status == 2
+    (said,) = stderr.splitlines()
+    assert re.match(rf"The environment file cannot be read: {path} (is not UTF-(8|16) text|holds NUL)", said)
 
 
 @pytest.mark.skipif(not Path("/usr/bin/make").exists(), reason="make is not installed")

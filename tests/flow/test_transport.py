@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gbproxy.simulator import End, Fin, Head, Simulator, Speech, Text, answer
+from gbproxy.simulator import End, Fin, Final, Head, Pause, Raw, Simulator, Speech, Text, answer
 from tests.flow.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
 from tests.serving import Front, Served, SharedUpstream, fronting, in_process
 
@@ -85,6 +85,20 @@ def test_connections_are_used_again(gateway: Served, upstream: SharedUpstream) -
     streams = upstream.calls("widgetStreamAssist")
     assert len(streams) == 8
     assert len({request.connection for request in streams}) <= 3
+
+
+@streamed_or_not
+def test_an_interim_answer_is_read_over_and_the_next_request_gets_its_own(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
+    early = Raw(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+    upstream.script(early, Pause(0.3), Head(200, {"Content-Type": "application/json"}), Text("First."), Final(), End())
+    upstream.script(*answer("Second."))
+
+    replies = [gateway.ask(stream=stream) for _ in range(2)]
+
+    assert [reply.text for reply in replies] == ["First.", "Second."]
+    assert [reply.headers["x-gbproxy-attempts"] for reply in replies] == ["1", "1"]
 
 
 @pytest.mark.parametrize("path", ["widgetCreateSession", "widgetStreamAssist"])

@@ -542,7 +542,10 @@ def test_an_upstream_that_is_not_there_is_an_upstream_error() -> None:
 
 @pytest.mark.parametrize("unknown_config", [401, 403])
 def test_a_config_of_another_account_is_a_refused_credential(unknown_config: int) -> None:
-    with Simulator() as upstream, in_process(upstream.environment(), CONFIG_ID="another") as gateway:
+    with (
+        Simulator() as upstream,
+        in_process(upstream.environment(), CONFIG_ID="a0000000-0000-4000-8000-000000000001") as gateway,
+    ):
         upstream.set(unknown_config=unknown_config)
 
         reply = gateway.ask()

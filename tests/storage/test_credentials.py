@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from gbproxy.accounts import Standing
+from gbproxy.domain.account import Account
 from gbproxy.domain.claim import NoClaim
 from gbproxy.errors import BadRequest
+from gbproxy.storage import tables
 from gbproxy.storage.changes import Changes
 from gbproxy.storage.checks import Checks, Seen
 from gbproxy.storage.credentials import NameTaken, StoredAccount, StoredAccounts, Switches
@@ -39,18 +42,48 @@ def changes(database: Database) -> Changes:
 
 
 def added(accounts: StoredAccounts, name: str = "anna") -> StoredAccount:
-    return accounts.add(name=name, csesidx="123", config_id="c-1", secure_c_ses=COOKIE, host_c_oses=OTHER_COOKIE)
+    return accounts.add(Account("", name, "123", "c-1", COOKIE, OTHER_COOKIE))
 
 
 def test_an_account_comes_back_as_it_was_given(accounts: StoredAccounts, clock: Clock) -> None:
     first = added(accounts)
     clock.now += 1
-    second = accounts.add(name="ben", csesidx="1", config_id="c", secure_c_ses=COOKIE)
+    second = accounts.add(Account("", "ben", "1", "c", COOKIE))
 
     assert accounts.list() == [first, second]
     assert (first.account.secure_c_ses, first.account.host_c_oses) == (COOKIE, OTHER_COOKIE)
     assert (first.is_active, first.created_at, second.account.host_c_oses) == (True, clock() - 1, None)
     assert first.account.id != second.account.id
+
+
+def test_all_that_an_account_s_browser_sends_comes_back_and_can_be_changed(accounts: StoredAccounts) -> None:
+    given = Account(
+        "", "anna", "1", "c", COOKIE, None, "enterprise", "eu", "__Secure-C_AUX=aux", "CAMStoken", "Mozilla/5.0 (X)"
+    )
+    stored = accounts.add(given)
+
+    [read] = accounts.list()
+    accounts.change(
+        stored.account.id,
+        lambda known: replace(known, account=replace(known.account, edition="business", server_token=None)),
+    )
+    [changed] = accounts.list()
+
+    assert replace(read.account, id="") == given
+    assert changed.account == replace(stored.account, edition="business", server_token=None)
+
+
+@pytest.mark.parametrize("more", [{}, {"of_a_newer_version": 1}], ids=["older", "newer"])
+def test_an_account_that_another_version_stored_is_read(
+    accounts: StoredAccounts, database: Database, cipher: Cipher, more: dict[str, object]
+) -> None:
+    stored = added(accounts)
+    kept = cipher.encrypt({"secure_c_ses": COOKIE, "host_c_oses": None, **more})
+    database.change(update(tables.accounts).values(credentials=kept))
+
+    [read] = accounts.list()
+
+    assert read.account == replace(stored.account, host_c_oses=None)
 
 
 def test_an_account_is_changed(accounts: StoredAccounts, clock: Clock) -> None:

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from gbproxy.domain.account import Account
 from gbproxy.storage import keycheck
 from gbproxy.storage.credentials import StoredAccounts
 from gbproxy.storage.database import Database
@@ -60,7 +61,7 @@ def test_a_new_first_key_encrypts_everything_anew_so_that_the_old_one_can_go(
 ) -> None:
     old = Cipher([OLD])
     keycheck.check(database, old)
-    stored = StoredAccounts(database, old, clock).add(name="a", csesidx="1", config_id="c", secure_c_ses="CSE.1")
+    stored = StoredAccounts(database, old, clock).add(Account("", "a", "1", "c", "CSE.1"))
     cookies, token = RenewedCookies("d", "CSE.2", None, clock()), StoredToken("d", "eyJ", clock())
     CookieRows(database, old).keep("a", cookies)
     TokenRows(database, old).keep("a", token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -338,3 +339,28 @@ def test_a_claim_looks_at_its_own_sessions_only(database: Database, column: str)
     )
 
     assert f"ix_sessions_{column}_state_expires_at" in str(plan)
+
+
+# Names that come late
+
+
+def test_a_name_that_the_upstream_tells_late_is_recorded_for_all(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    session = rows.add("anna", "", stock=False)
+    named = replace(session, name="sessions/9")
+
+    assert rows.name(named)
+    assert keep(rows, clock, named, HEAD)
+
+    claimed = others.claim_head(HEAD)
+    assert claimed is not None
+    assert claimed.name == "sessions/9"
+
+
+def test_who_has_lost_a_session_cannot_name_it(rows: SessionRows, others: SessionRows) -> None:
+    session = rows.add("anna", "", stock=False)
+    others.orphans(["worker-1"])
+
+    assert not rows.name(replace(session, name="sessions/9"))
+    assert [doomed.name for doomed in others.doomed(10, ["anna"])] == [""]

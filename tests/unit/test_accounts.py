@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.accounts import Pool
+from gbproxy.accounts import Pool, given
 from gbproxy.domain.account import Account
-from gbproxy.errors import NoAccountAvailable, Overloaded
+from gbproxy.errors import BadRequest, NoAccountAvailable, Overloaded
 from gbproxy.observability import trace
 
 
@@ -283,3 +283,13 @@ def test_each_further_value_makes_another_credential_and_none_keeps_the_one_that
 
     assert len(digests) == 6
     assert plain.credential() == "586e1ef2bf6259c76dd06abcbfd36bf1bc6efde9cb151192bbf205c983e456cf"
+
+
+def test_an_account_that_older_rules_let_in_can_still_be_changed() -> None:
+    old = Account(id="old", name="old", csesidx="1", config_id="c-1", secure_c_ses="CSE.old value")
+
+    renamed = given.read({"name": "new", "config_id": "c-1", "csesidx": "1"}, old).account("old")
+
+    assert renamed == replace(old, name="new")
+    with pytest.raises(BadRequest, match="config_id: must be"):
+        given.read({"config_id": "c-2"}, old)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -12,6 +12,7 @@ from gbproxy.accounts import Attempts, Next, Pool
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.errors import (
+    AccountSuspected,
     ContextLengthExceeded,
     CredentialRefused,
     GatewayError,
@@ -89,7 +90,8 @@ def fresh(error: GatewayError) -> GatewayError:
     if isinstance(error, UpstreamOverloaded):
         return UpstreamOverloaded(error.message, retry_after=error.named_s)
     if isinstance(error, QuotaExhausted):
-        return QuotaExhausted(error.message, retry_after=error.named_s, is_daily=error.is_daily)
+        named = error.named_s, error.is_daily, error.media
+        return QuotaExhausted(error.message, retry_after=named[0], is_daily=named[1], media=named[2])
     return type(error)(error.message)
 
 
@@ -308,11 +310,140 @@ def test_a_denial_in_a_continued_session_is_about_the_session_first() -> None:
         step_then = request.failed(SessionDenied("no"))
 
     assert (step, state) == (Next.SAME, "ready")
-    assert (step_then, accounts.snapshot()[0].state) == (Next.OTHER, "refused")
+    assert (step_then, accounts.snapshot()[0].state) == (Next.OTHER, "ready")
 
 
-def test_a_denial_in_a_fresh_session_is_about_the_account() -> None:
-    assert journey(pool(A, B), SessionDenied("no")).states == ["refused", "ready"]
+# Suspicions
+
+DENIED, TOKEN = SessionDenied("denied"), AccountSuspected("refused")
+
+
+def suspecting(accounts: Pool) -> tuple[Attempts, list[str]]:
+    request, suspected = attempts(accounts), []
+    request.suspect = lambda mine: suspected.append(mine.id)
+    return request, suspected
+
+
+@pytest.mark.parametrize("error", [DENIED, TOKEN], ids=["403", "401"])
+def test_what_one_question_says_of_an_account_has_it_looked_at_and_costs_it_nothing(error: GatewayError) -> None:
+    accounts = pool(A, B)
+    request, suspected = suspecting(accounts)
+
+    found = Journey(accounts, [fresh(error)], request).run()
+
+    assert found.error is None
+    assert (found.tried, found.states, suspected) == (["a", "b"], ["ready", "ready"], ["a"])
+
+
+def test_a_second_account_that_says_the_same_puts_it_down_to_the_request() -> None:
+    accounts = pool(A, B, C)
+    request, suspected = suspecting(accounts)
+
+    found = Journey(accounts, [fresh(DENIED), fresh(TOKEN)], request).run()
+
+    assert isinstance(found.error, UpstreamUnclear)
+    assert "put down to the request" in found.error.message
+    assert (found.tried, found.states) == (["a", "b"], ["ready"] * 3)
+    assert suspected == ["a", "b"]
+
+
+@pytest.mark.parametrize(("first", "second"), [(DENIED, UNCLEAR), (UNCLEAR, DENIED)])
+def test_a_suspicion_and_a_failure_without_a_word_are_not_the_same(first: GatewayError, second: GatewayError) -> None:
+    found = journey(pool(A, B, C), first, second)
+
+    assert found.error is None
+    assert (found.tried, found.states) == (["a", "b", "c"], ["ready"] * 3)
+
+
+def test_with_one_account_the_suspicion_is_what_is_heard() -> None:
+    found = journey(pool(A), DENIED)
+
+    assert isinstance(found.error, SessionDenied)
+    assert (found.tried, found.states) == (["a"], ["ready"])
+
+
+def test_what_the_sign_in_says_counts_as_ever() -> None:
+    accounts = pool(A, B)
+    request, suspected = suspecting(accounts)
+
+    found = Journey(accounts, [fresh(DEAD)], request).run()
+
+    assert (found.states, suspected) == (["refused", "ready"], [])
+
+
+def test_a_denial_in_a_second_session_is_a_suspicion_also_if_that_was_made_ahead() -> None:
+    request, suspected = suspecting(pool(A, B))
+
+    with request.lease():
+        steps = [request.failed(fresh(DENIED), continued=True) for _ in range(2)]
+
+    assert (steps, suspected) == ([Next.SAME, Next.OTHER], ["a"])
+
+
+def test_a_denial_in_a_session_that_cannot_be_begun_anew_is_about_that_session() -> None:
+    request, suspected = suspecting(pool(A))
+
+    with request.lease(), pytest.raises(SessionDenied):
+        request.failed(fresh(DENIED), continued=True, afresh=False)
+
+    assert suspected == []
+
+
+# The quota of a tool
+
+PICTURES = QuotaExhausted("no pictures left", is_daily=True, media=("images",))
+WITHOUT_PICTURES = ("webGroundingSpec", "toolRegistry", "videoGenerationSpec")
+
+
+def test_a_question_that_meets_the_quota_of_pictures_goes_to_an_account_that_has_some_left() -> None:
+    found = journey(pool(A, B), PICTURES)
+
+    assert found.error is None
+    assert (found.tried, found.attempts.model.tools) == (["a", "b"], PLAIN.tools)
+    states = [view.states for view in found.pool.snapshot()]
+    assert states[0] == {"text": "ready", "images": "cooling", "videos": "ready"}
+    assert set(states[1].values()) == {"ready"}
+
+
+@pytest.mark.parametrize(("count", "tried"), [(1, ["a", "a"]), (2, ["a", "b", "b"])])
+def test_where_no_account_has_pictures_left_it_does_without_the_tool(count: int, tried: list[str]) -> None:
+    found = journey(pool(*[A, B][:count]), *[PICTURES] * count)
+
+    assert found.error is None
+    assert (found.tried, found.attempts.model.tools) == (tried, WITHOUT_PICTURES)
+    assert found.attempts.model.id == PLAIN.id
+
+
+def test_while_pictures_rest_text_is_asked_without_the_tool_from_the_start() -> None:
+    accounts = pool(A)
+    accounts.failed(A, "text", fresh(PICTURES))
+
+    found = journey(accounts)
+
+    assert (found.error, found.tried, found.attempts.model.tools) == (None, ["a"], WITHOUT_PICTURES)
+
+
+def test_who_says_so_without_the_tool_too_is_not_asked_again_and_no_quota_of_text_is_blamed() -> None:
+    both = QuotaExhausted("no pictures left", is_daily=True, media=("images",))
+
+    found = journey(pool(A), PICTURES, both, UNCLEAR)
+    mixed = journey(pool(A, B), PICTURES, SILENT)
+
+    assert isinstance(found.error, QuotaExhausted)
+    assert (found.tried, found.error.message) == (["a", "a"], "no pictures left")
+    assert found.error.retry_after == MIDNIGHT - NOON
+    assert found.pool.is_ready("a", "text")
+    assert isinstance(mixed.error, UpstreamTimeout)
+
+
+def test_a_request_for_pictures_that_meets_their_quota_goes_on_as_with_any_quota() -> None:
+    drawing = replace(PLAIN, quota="images", tools=("imageGenerationSpec",))
+    accounts = pool(A, B)
+
+    found = Journey(accounts, [fresh(PICTURES), fresh(PICTURES)], attempts(accounts, model=drawing)).run()
+
+    assert isinstance(found.error, QuotaExhausted)
+    assert (found.tried, found.error.retry_after) == (["a", "b"], MIDNIGHT - NOON)
 
 
 # Retired models

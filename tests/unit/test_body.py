@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import socket
+import time
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import DecodeError, HTTPError, IncompleteRead, ProtocolError
 
-from gbproxy.outbound.body import body_of
+from gbproxy.outbound.answer import Answer
+from gbproxy.outbound.body import READ_SIZE, body_of
 
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 TEXT = "Hello, 世界 👨‍👩‍👧! ".encode() * 3
 
 
@@ -34,16 +38,19 @@ class File:
             self._pieces.insert(0, piece[size:])
         return piece[:size]
 
+    def give_way(self) -> None:
+        """There are no others."""
 
-class Response:
-    """http.client's side of a urllib3 response."""
+
+class Response(Answer):
+    """An answer whose head has been read."""
 
     def __init__(self, file: File) -> None:
-        self.fp: File | None = file
+        self.fp: Any = file
+        self.reader: Any = file
         self.chunked = True
-        self.chunk_left = None
 
-    def _close_conn(self) -> None:
+    def end(self) -> None:
         self.fp = None
 
 
@@ -51,7 +58,7 @@ class Raw:
     """A urllib3 response, as far as a body needs it; `ended` tells how its connection was given back."""
 
     def __init__(self, *pieces: bytes, encoding: str | None = None) -> None:
-        self._fp = Response(File(*pieces))
+        self._fp: Answer = Response(File(*pieces))
         self.headers = {} if encoding is None else {"Content-Encoding": encoding}
         self.ended: str | None = None
 
@@ -178,6 +185,39 @@ def test_what_a_compressor_flushed_is_given_at_once() -> None:
     assert pieces_of(Raw(chunked(first, end=b""), chunked(rest), encoding="gzip")) == [b"first", b"second"]
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_what_is_packed_is_unpacked_in_steps(pack: Any) -> None:
+    encoding = "gzip" if pack is gzip.compress else "deflate"
+    plain = bytes(5_000_000) + TEXT
+
+    pieces = pieces_of(Raw(chunked(pack(plain)), encoding=encoding))
+
+    assert b"".join(pieces) == plain
+    assert max(map(len, pieces)) <= READ_SIZE
+
+
+@pytest.mark.parametrize("size", [READ_SIZE - 1, READ_SIZE, READ_SIZE + 1, 2 * READ_SIZE])
+def test_what_fills_a_step_exactly_ends(size: int) -> None:
+    plain = bytes(size)
+
+    assert b"".join(pieces_of(Raw(chunked(gzip.compress(plain)), encoding="gzip"))) == plain
+
+
+def test_nothing_is_kept_of_what_follows_a_packed_body() -> None:
+    more = [chunked(bytes(60_000), end=b"")] * 100
+    raw = Raw(chunked(gzip.compress(TEXT), end=b""), *more, chunked(), encoding="gzip")
+    body = body_of(raw)
+    first = body.read()
+
+    tracemalloc.start()
+    assert body.read() == b""
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert first == TEXT
+    assert most < 1_000_000
+
+
 @pytest.mark.parametrize(
     "packed", [gzip.compress(TEXT)[:-9], b"\x1f\x8bnonsense", b"plain text"], ids=["cut", "broken", "plain"]
 )
@@ -195,11 +235,9 @@ def test_what_is_not_known_is_read_through_urllib3() -> None:
     assert body_of(not_chunked).read() == b"through urllib3"
 
 
-def test_a_connection_of_gevent_s_is_read_below_its_file_and_nothing_is_lost_on_the_way() -> None:
+def test_a_connection_is_read_below_its_file_and_nothing_is_lost_on_the_way() -> None:
     ours, theirs = gevent.socket.socketpair()
-    ours.settimeout(5)
-    file = ours.makefile("rb")
-    wire = b"HTTP/1.1 200 OK\r\n\r\n" + chunked(TEXT, TEXT * 200, b"x", end=b"0\r\n\r\n")
+    wire = CHUNKED_HEAD + chunked(TEXT, TEXT * 200, b"x", end=b"0\r\n\r\n")
 
     def send() -> None:
         for at in range(0, len(wire), 1500):
@@ -207,34 +245,76 @@ def test_a_connection_of_gevent_s_is_read_below_its_file_and_nothing_is_lost_on_
             gevent.sleep(0)
 
     sending = gevent.spawn(send)
-    assert [file.readline(), file.readline()] == [
-        b"HTTP/1.1 200 OK\r\n",
-        b"\r\n",
-    ]  # some of the body is now in its buffer
     raw = Raw()
-    raw._fp.fp = file
-    body = body_of(raw)
+    raw._fp = answer = Answer(ours, until=time.monotonic() + 5)
+    answer.begin()  # some of the body is now in the file's buffer
 
-    pieces = list(iter(body.read, b""))
-
-    assert b"".join(pieces) == TEXT * 201 + b"x"
+    assert b"".join(pieces_of(raw)) == TEXT * 201 + b"x"
     assert raw.ended == "released"
-    assert getattr(body, "_wire", None) is not None
+    assert answer.ended_exactly
     sending.get(timeout=5)
-    body.close()
-    for end in (file, ours, theirs):
+    for end in (ours, theirs):
         end.close()
 
 
-def test_any_other_connection_is_read_through_its_file() -> None:
+def test_a_connection_of_a_program_with_threads_is_read_as_it_brings_the_bytes() -> None:
     ours, theirs = socket.socketpair()
     raw = Raw()
-    with ours, theirs, ours.makefile("rb") as file:
-        theirs.sendall(chunked(b"one", end=b""))
-        raw._fp.fp = file
+    with ours, theirs:
+        theirs.sendall(CHUNKED_HEAD + chunked(b"one", end=b""))
+        raw._fp = answer = Answer(ours, until=time.monotonic() + 5)
+        answer.begin()
         body = body_of(raw)
         first = body.read()
         theirs.sendall(chunked(b"two"))
 
         assert (first, body.read(), body.read()) == (b"one", b"two", b"")
-        body.close()
+        assert answer.ended_exactly
+        assert ours.gettimeout() is None  # as it was
+
+
+@pytest.mark.parametrize("length", [3, 4000, 9000])
+def test_what_is_left_in_the_file_s_buffer_spoils_the_connection(length: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(CHUNKED_HEAD + chunked(b"one") + b"x" * length)
+        answer = Answer(ours, until=time.monotonic() + 5)
+        answer.begin()
+        raw = Raw()
+        raw._fp = answer
+
+        assert pieces_of(raw) == [b"one"]
+        assert raw.ended == "closed" or not answer.ended_exactly
+        answer.close()
+
+
+@pytest.mark.parametrize("line", [b"3\r\nabcd\r\n", b"3\r\nabc0\r\n\r\n", b"3\r\nabc\n0\r\n"])
+def test_a_chunk_that_is_not_as_long_as_it_says_is_an_error(line: bytes) -> None:
+    for first, second in cuts(line + b"0\r\n\r\n"):
+        with pytest.raises(ProtocolError):
+            pieces_of(Raw(first, second))
+
+
+@pytest.mark.parametrize("end", [b"0\r\n\r\n", b"0\n\n", b"0\r\nA: b\nC: d\r\n\n", b"0\nA: b\n\r\n"])
+def test_the_end_is_seen_whatever_ends_its_lines(end: bytes) -> None:
+    for first, second in cuts(chunked(b"abc", end=end)):
+        raw = Raw(first, second)
+        assert b"".join(pieces_of(raw)) == b"abc"
+        assert raw.ended == "released"
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0" * 20, b"nothing of use"])
+@pytest.mark.parametrize("members", [2, 5])
+def test_gzip_of_several_members_is_unpacked_wherever_it_was_cut(members: int, padding: bytes) -> None:
+    packed = b"".join(gzip.compress(TEXT[part::members], mtime=0) for part in range(members)) + padding
+    text = b"".join(TEXT[part::members] for part in range(members))
+
+    for first, second in cuts(packed):
+        assert b"".join(pieces_of(Raw(chunked(first, second), encoding="gzip"))) == text
+
+
+def test_a_second_member_that_is_cut_off_is_an_error() -> None:
+    packed = gzip.compress(b"first") + gzip.compress(b"second")[:-3]
+
+    with pytest.raises(DecodeError):
+        pieces_of(Raw(chunked(packed), encoding="gzip"))

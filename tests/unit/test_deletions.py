@@ -470,3 +470,25 @@ def test_the_credential_of_a_removed_account_is_forgotten_after_an_hour(house: H
     assert house.upstream.tried == []
     assert house.left == ["s/1"]
     assert house.deletions._parting == {}
+
+
+# Sessions whose name nobody knows
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_session_without_a_name_is_forgotten_without_a_call(house: House, refused: bool) -> None:
+    house.refused = {ONE.id} if refused else set()
+    doomed(house.rows, "")
+
+    house.round()
+
+    assert (house.upstream.tried, house.left) == ([], [])
+
+
+def test_at_the_end_a_session_without_a_name_holds_nothing_up(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    session = house.rows.add(ONE.seat, "", stock=False)
+
+    house.deletions.finish([session], 1)
+    house.hands.work()
+
+    assert house.upstream.tried == []

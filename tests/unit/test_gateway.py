@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from gbproxy.accounts import Pool
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
-from gbproxy.domain.claim import Claimed
+from gbproxy.domain.claim import Claimed, NoClaim
 from gbproxy.domain.events import (
     FLUSH,
     ChatEvent,
@@ -24,9 +25,11 @@ from gbproxy.domain.events import (
     FileOutput,
     Flush,
     Refusal,
+    SessionNamed,
     Started,
     TextDelta,
     ThoughtDelta,
+    UpstreamStream,
     Usage,
 )
 from gbproxy.domain.models import Catalogue, Model
@@ -72,7 +75,7 @@ KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 TIMEOUT_S = 1800.0
 RETIRED, SUCCESSOR = "gemini-3-pro-preview", "gemini-3.1-pro-preview"
 HELLO: tuple[ChatEvent, ...] = (TextDelta("Hel"), TextDelta("lo"), FLUSH, Done())
-Script = tuple[ChatEvent | Exception, ...]
+Script = tuple[ChatEvent | SessionNamed | Exception, ...]
 
 
 class Clock:
@@ -86,7 +89,7 @@ class Clock:
 class Upstream:
     """Plays one script for each stream, the last one again and again; an exception in a script is raised there."""
 
-    def __init__(self, *scripts: Script, opening: Exception | None = None) -> None:
+    def __init__(self, *scripts: Script, opening: Exception | None = None, names: bool = True) -> None:
         self.prompts: list[str] = []
         self.asked: list[tuple[str, str, str]] = []  # account, model, session
         self.closed: list[str] = []
@@ -94,14 +97,17 @@ class Upstream:
         self.on_ask: Callable[[], None] = lambda: None
         self._scripts = list(scripts or [HELLO])
         self._opening = opening
+        self._names = names
 
     def open_session(self, account: Account) -> str:
         if self._opening is not None:
             raise self._opening
+        if not self._names:
+            return ""
         self.opened += 1
         return f"s/{self.opened}"
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
+    def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
         self.on_ask()
         self.prompts.append(prompt)
         self.asked.append((account.id, model.id, session))
@@ -170,6 +176,7 @@ class House:
         concurrency: int = 8,
         rows: SessionRows | None = None,
         model_interval_s: float = 0.0,
+        request_timeout_s: float = 1800.0,
     ) -> None:
         self.upstream = upstream
         self.clock = Clock()
@@ -197,6 +204,7 @@ class House:
             show_thoughts=show_thoughts,
             prompt_max_chars=prompt_max_chars,
             max_attempts=max_attempts,
+            request_timeout_s=request_timeout_s,
             clock=self.clock,
             pause=self.pauses.append,
         )
@@ -501,6 +509,76 @@ def test_what_was_said_before_a_failure_is_noted_too() -> None:
     assert trace.current().facts["answer_chars"] == 3
 
 
+# Sessions that the upstream makes and names while it answers
+
+
+@pytest.mark.parametrize(
+    "script",
+    [(SessionNamed("s/theirs"), *HELLO), (*HELLO[:-1], SessionNamed("s/theirs"), Done())],
+    ids=["first", "last"],
+)
+def test_a_session_is_continued_under_the_name_that_the_upstream_gives_it(script: Script) -> None:
+    house = House(Upstream(script, HELLO, names=False))
+
+    conversation = house.begun("Hi")
+    house.answer("More", caller=KEY, conversation=conversation)
+
+    assert house.upstream.asked == [("one", "gemini-auto", ""), ("one", "gemini-auto", "s/theirs")]
+    assert house.upstream.prompts == ["Hi", "More"]
+    assert house.states == {"s/theirs": "idle"}
+
+
+def test_what_names_a_session_is_not_said_to_the_client() -> None:
+    house = House(Upstream((SessionNamed("s/theirs"), *HELLO), names=False))
+
+    events = house.answer("Hi", caller=KEY)
+
+    assert [type(event) for event in events] == [Started, TextDelta, TextDelta, Usage, Done]
+
+
+def test_a_session_whose_name_is_never_told_is_not_continued() -> None:
+    house = House(Upstream(HELLO, names=False))
+
+    events = house.answer("Hi", caller=KEY)
+
+    assert text_of(events) == "Hello"
+    assert trace.current().conversation is None
+    assert house.states == {"": "doomed"}
+
+
+def test_a_session_that_was_named_before_the_answer_broke_is_deleted() -> None:
+    house = House(Upstream((SessionNamed("s/theirs"), TextDelta("Hel"), UpstreamError("broken")), names=False))
+
+    house.failure("Hi", caller=KEY)
+
+    assert house.doomed == [("one", "s/theirs")]
+
+
+def test_a_session_whose_name_cannot_be_recorded_is_discarded_by_its_name() -> None:
+    house = House(Upstream((TextDelta("Hello"), SessionNamed("s/theirs"), Done()), names=False))
+    events = house.stream("Hi", caller=KEY)
+    next(events)
+    house.rows.away = True
+
+    rest = list(events)
+
+    assert rest[-1] == Done()
+    assert house.discarded == ["s/theirs"]
+
+
+def test_while_a_session_has_no_name_others_see_that_its_conversation_is_in_use() -> None:
+    house = House(Upstream((TextDelta("Hello"), SessionNamed("s/theirs"), Done()), names=False))
+    events = house.stream("Hi", caller=KEY)
+    started = next(events)
+    assert isinstance(started, Started)
+    assert started.conversation is not None
+
+    claim = house.rows.claim_conversation(started.conversation, KEY)
+
+    assert claim is NoClaim.BUSY
+    events.close()
+
+
 # Lost sessions
 
 
@@ -681,7 +759,7 @@ ELSEWHERE: list[tuple[GatewayError, str]] = [
     (UpstreamOverloaded("busy"), "cooling"),
     (QuotaExhausted("empty"), "cooling"),
     (CredentialRefused("no"), "refused"),
-    (SessionDenied("no"), "refused"),
+    (SessionDenied("no"), "ready"),
     (UpstreamTimeout("silent"), "ready"),
     (TokenRefused("no"), "ready"),
     (UpstreamBroken("reset"), "ready"),
@@ -1858,3 +1936,92 @@ def test_what_others_have_learnt_of_a_successor_opens_it_to_nobody() -> None:
     list(house.gateway.stream(ChatRequest((_message("Hi"),), RETIRED, principal=principal)))
 
     assert house.upstream.models == [RETIRED, SUCCESSOR, RETIRED]
+
+
+# The time that one request may take
+
+
+def over() -> None:
+    """Let all of the time be over at this moment."""
+    trace.current().until = time.monotonic()
+
+
+def test_a_request_has_its_deadline_from_its_beginning() -> None:
+    house = House(Upstream(HELLO), request_timeout_s=60)
+    left_s: list[float] = []
+    house.upstream.on_ask = lambda: left_s.append(trace.current().until - time.monotonic())
+
+    house.answer("Hi")
+
+    assert 0 < left_s[0] <= 60
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UpstreamTimeout("silent"), UpstreamBroken("reset"), SessionGone("gone"), QuotaExhausted("empty")],
+    ids=repr,
+)
+def test_when_the_time_is_over_nothing_more_is_tried_and_that_is_told(error: GatewayError) -> None:
+    house = House(Upstream((error,), HELLO), ONE, TWO, request_timeout_s=60)
+    house.upstream.on_ask = over
+
+    told, said = house.failure("Hi")
+
+    assert (type(told), told.message, said) == (UpstreamTimeout, "the answer took longer than 60 s", [])
+    assert (house.upstream.accounts, house.pauses) == (["one"], [])
+
+
+def test_when_the_time_is_over_in_a_stream_its_error_says_so() -> None:
+    house = House(Upstream((TextDelta("Half"), UpstreamTimeout("silent"))), request_timeout_s=60)
+    house.upstream.on_ask = over
+
+    told, said = house.failure("Hi")
+
+    assert told.message == "the answer took longer than 60 s"
+    assert said[-1] == TextDelta("Half")
+
+
+def test_the_request_s_own_fault_is_told_also_when_the_time_is_over() -> None:
+    house = House(Upstream((ContextLengthExceeded("long"),)), request_timeout_s=60)
+    house.upstream.on_ask = over
+
+    told, _ = house.failure("Hi")
+
+    assert type(told) is ContextLengthExceeded
+
+
+def test_nobody_waits_in_line_beyond_the_end_of_the_request() -> None:
+    house = House(Upstream(HELLO), concurrency=1, request_timeout_s=0.02)
+
+    with house.pool.lease():
+        told, _ = house.failure("Hi")
+
+    assert (type(told), told.message) == (UpstreamTimeout, "the answer took longer than 0.02 s")
+
+
+def test_a_conversation_of_which_the_upstream_took_nothing_goes_on_after_the_time_was_over() -> None:
+    untaken = UpstreamTimeout("the sign-in took longer")
+    untaken.was_taken = False
+    house = House(Upstream(HELLO, (untaken,), HELLO))
+    conversation = house.begun("Hi")
+    house.upstream.on_ask = over
+    house.failure("More", caller=KEY, conversation=conversation)
+    house.upstream.on_ask = lambda: None
+
+    house.answer("More", caller=KEY, conversation=conversation)
+
+    assert len(set(house.upstream.sessions)) == 1
+
+
+def test_only_a_request_that_another_account_may_serve_has_somewhere_to_go() -> None:
+    house = House(Upstream(HELLO), ONE, TWO)
+    has_elsewhere: list[bool] = []
+    house.upstream.on_ask = lambda: has_elsewhere.append(trace.current().has_elsewhere())
+
+    house.answer("Hi")
+    conversation = house.begun("Hi")
+    house.answer("More", caller=KEY, conversation=conversation)
+    house.pool.disable("two")
+    house.answer("Hi")
+
+    assert has_elsewhere == [True, True, False, False]

@@ -121,13 +121,35 @@ def test_what_is_not_json_is_refused(decode_bytes: Any, data: bytes) -> None:
         decode_bytes(data)
 
 
+@pytest.mark.parametrize("decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly])
+@given(text=st.text(alphabet='\\\\ud83deE0é"{}[]:,a', max_size=30))
+def test_bytes_are_mended_as_texts_are(decode_bytes: Any, text: str) -> None:
+    try:
+        expected = decode(f'"{text}"')
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011
+            decode_bytes(f'"{text}"'.encode())
+        return
+
+    assert decode_bytes(f'"{text}"'.encode()) == expected
+
+
+def test_a_text_of_many_halves_is_mended_in_steps() -> None:
+    rests: list[None] = []
+
+    value = jsontext.decode_bytes(b'"' + rb"\ud83d\n" * 5_000 + b'"', lambda: rests.append(None))
+
+    assert value == "\ufffd\n" * 5_000
+    assert len(rests) > 5
+
+
 @given(st.text())
 def test_a_text_is_encoded_alike_with_and_without_orjson(text: str) -> None:
-    quoted = jsontext.encode_string_quickly(text)
+    quoted = jsontext.encode_bytes_quickly(text)
 
     assert json.loads(quoted) == text
-    assert json.loads(jsontext.encode_string_plainly(text)) == text
+    assert json.loads(jsontext.encode_bytes_plainly(text)) == text
 
 
 def test_half_a_surrogate_pair_is_encoded_all_the_same() -> None:
-    assert jsontext.encode_string_quickly("a\ud83d") == jsontext.encode_string_plainly("a\ud83d")
+    assert jsontext.encode_bytes_quickly("a\ud83d") == jsontext.encode_bytes_plainly("a\ud83d")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -52,6 +53,26 @@ def fields(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 # JSON
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize(
+    "value",
+    ["half \ud83d", "\udfff", "\x00\x1b[31m\u2028", b"\xff", {1, 2}, {"a": "\ud800"}, 10**400, NotImplemented],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_value_costs_a_line(monkeypatch: pytest.MonkeyPatch, value: object, log_format: str) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8", write_through=True))  # as a process has it
+    json_logging.configure(log_format=log_format)
+
+    log.info("attempt.failed", extra={"reason": value, "account": "one"})
+
+    line, end, rest = written.getvalue().decode().partition("\n")
+    assert "attempt.failed" in line
+    assert (end, rest) == ("\n", "")
+    if log_format == "json":
+        assert json.loads(line)["account"] == "one"
 
 
 def test_a_line_is_an_object_with_these_fields_and_the_event_s_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gbproxy.domain.account import QuotaClass
 from gbproxy.domain.models import ALL_TOOLS, BUILT_IN, Catalogue, Model, built_in_names
 from gbproxy.errors import ModelNotFound
 from gbproxy.settings import ModelSettings
@@ -196,3 +198,28 @@ def test_an_id_wins_over_an_alias_of_the_same_name() -> None:
 def test_the_default_may_be_an_alias_or_a_new_model() -> None:
     assert catalogue(default="gemini-business").resolve(None).id == "gemini-auto"
     assert catalogue({"id": "mine"}, default="mine").resolve("gpt-4o").id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("resting", "tools"),
+    [
+        ((), ALL_TOOLS),
+        (("text",), ALL_TOOLS),
+        (("images",), ("webGroundingSpec", "toolRegistry", "videoGenerationSpec")),
+        (("videos", "images", "text"), ("webGroundingSpec", "toolRegistry")),
+    ],
+)
+def test_a_model_may_do_without_the_tools_whose_quota_rests(
+    resting: tuple[QuotaClass, ...], tools: tuple[str, ...]
+) -> None:
+    model = catalogue().resolve("gemini-2.5-pro")
+
+    found = model.without(resting)
+
+    assert (found.tools, replace(found, tools=model.tools)) == (tools, model)
+
+
+def test_a_model_for_pictures_keeps_its_tool() -> None:
+    model = Model("pictures", None, ("imageGenerationSpec",), "images")
+
+    assert model.without(["images", "videos"]) == model

@@ -245,7 +245,7 @@ def test_silence_may_not_outlast_the_time_for_a_whole_answer(
 
 
 @pytest.mark.parametrize("transfer", ["chunked", "content_length", "close"])
-def test_silence_can_be_limited_further_while_an_answer_arrives(upstream: Simulator, transfer: str) -> None:
+def test_the_rest_of_an_answer_can_be_given_less_time_while_it_arrives(upstream: Simulator, transfer: str) -> None:
     upstream.set(transfer=transfer)
     upstream.script(Head(200, TYPE), Write(b"x"), Stall(), path="getoxsrf")
     started = time.monotonic()
@@ -253,7 +253,7 @@ def test_silence_can_be_limited_further_while_an_answer_arrives(upstream: Simula
     with door(Timeouts(2, 8, 8)) as outbound, outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply:
         reads = reply.reads()
         assert next(reads) == b"x"
-        reply.limit_silence(0.1)
+        reply.limit_rest(0.1)
         with pytest.raises(UpstreamTimeout):
             next(reads)
 
@@ -292,6 +292,25 @@ def test_no_connection_in_time_is_a_timeout_that_says_so() -> None:
             sock.close()
     assert (type(error), error.message) == (UpstreamUnreachable, "no connection to the upstream within 0.3 s")
     assert not error.was_taken
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    upstream: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where IPv6 leads nowhere."""
+    resolve = socket.getaddrinfo
+    here = resolve("127.0.0.1", upstream.port, type=socket.SOCK_STREAM)
+    nowhere = resolve("192.0.2.1", upstream.port, type=socket.SOCK_STREAM)  # set aside for documents: RFC 5737
+
+    def both(host: str, *rest: object, **more: object) -> object:
+        return nowhere + here if host == "upstream.example" else resolve(host, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+
+    with door(Timeouts(connect_s=2)) as outbound:
+        reply = outbound.call("GET", f"http://upstream.example:{upstream.port}/login", {})
+
+    assert reply.status == 200
 
 
 @pytest.mark.parametrize(
@@ -406,7 +425,8 @@ def test_plain_http_behind_an_https_address_is_a_handshake_that_failed() -> None
 def test_a_handshake_that_is_not_answered_is_no_connection_in_time(upstream: Simulator) -> None:
     error = failure(upstream.url.replace("http:", "https:"), Timeouts(connect_s=0.3, read_s=5, request_s=10))
 
-    assert (type(error), error.message) == (UpstreamTimeout, "no connection to the upstream within 0.3 s")
+    assert (type(error), error.message) == (UpstreamUnreachable, "no connection to the upstream within 0.3 s")
+    assert not error.was_taken
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])

@@ -17,6 +17,7 @@ import pytest
 
 from gbproxy.outbound import Outbound, Timeouts, warming
 from gbproxy.outbound.adapter import prepared
+from gbproxy.outbound.connections import has_tickets_only
 from gbproxy.simulator import Simulator
 from gbproxy.simulator.ca import make_certificates
 
@@ -146,7 +147,7 @@ def test_a_tls_connection_that_the_server_ends_is_seen_to_be_over() -> None:
         upstream.close()
         assert select.select([sock], [], [], WITHIN_S)[0]
 
-        assert not warming._has_tickets_only(sock)
+        assert not has_tickets_only(sock)
         sock.close()
 
 

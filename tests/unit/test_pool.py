@@ -16,6 +16,7 @@ from gbproxy.domain.account import QUOTA_CLASSES, QuotaClass
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
+    Media,
     NoAccountAvailable,
     QuotaExhausted,
     RequestRefused,
@@ -917,3 +918,15 @@ def test_where_answers_run_is_told_by_account() -> None:
     with accounts.lease(wanted=A.seat), accounts.lease(wanted=A.seat):
         assert accounts.running() == {"a": 2}
     assert accounts.running() == {}
+
+
+@pytest.mark.parametrize("media", [("images",), ("videos",), ("images", "videos")])
+def test_a_quota_that_is_named_cools_its_kind_whatever_was_asked_for(media: tuple[Media, ...]) -> None:
+    accounts = pool(A)
+
+    accounts.failed(A, "text", QuotaExhausted("used up", is_daily=True, media=media))
+
+    cooling = accounts.snapshot()[0].cooling_until
+    assert cooling == dict.fromkeys(media, MIDNIGHT)
+    assert sorted(accounts.resting("a")) == sorted(media)
+    assert lent(accounts) == ["a"]

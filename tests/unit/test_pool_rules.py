@@ -13,6 +13,8 @@ from gbproxy.accounts.rules import OVERLOAD, QUOTA, Then, cooldown_ends, next_mi
 from gbproxy.domain.account import AccountState
 from gbproxy.errors import (
     AccountRestricted,
+    AccountStalled,
+    AccountSuspected,
     ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
@@ -45,11 +47,13 @@ TABLE: list[tuple[str, GatewayError, Then, AccountState]] = [
     ("the cookies are dead", CredentialRefused("no"), ELSEWHERE, "refused"),
     ("403 at the sign-in", AccountRestricted("no"), ELSEWHERE, "refused"),
     ("403 for a new session", ConfigRefused("no"), ELSEWHERE, "refused"),
-    ("403 in a fresh session", SessionDenied("no"), ELSEWHERE, "refused"),
+    ("403 in a fresh session", SessionDenied("no"), UNCLEAR, "ready"),
+    ("401 for a question, also with a fresh token", AccountSuspected("no"), UNCLEAR, "ready"),
     ("a token alone is refused", TokenRefused("no"), ELSEWHERE, "ready"),
     ("the connection broke", UpstreamBroken("reset"), ELSEWHERE, "ready"),
     ("the answer was cut off", UpstreamProtocolError("cut"), ELSEWHERE, "ready"),
     ("silence", UpstreamTimeout("silent"), ELSEWHERE, "ready"),
+    ("a sign-in that takes long", AccountStalled("slow"), ELSEWHERE, "cooling"),
     ("no connection in time", UpstreamUnreachable("no connection"), ELSEWHERE, "ready"),
     ("504", UpstreamGaveUp("out of time"), ELSEWHERE, "ready"),
     ("FAILED, or nothing at all", UpstreamUnclear("empty"), UNCLEAR, "ready"),
@@ -101,6 +105,15 @@ def test_overload_without_a_time_is_seconds_and_varies() -> None:
 
     assert all(5 <= seconds <= 15 for seconds in found)
     assert len(found) > 40
+
+
+@pytest.mark.parametrize(("repeats", "least_s", "most_s"), [(0, 15, 30), (1, 30, 60), (9, 300, 300)])
+def test_an_account_that_stalls_rests_for_a_while_and_longer_on_each_repeat(
+    repeats: int, least_s: float, most_s: float
+) -> None:
+    found = {cooled_s(AccountStalled("slow"), repeats, seed=seed) for seed in range(50)}
+
+    assert all(least_s <= seconds <= most_s for seconds in found)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.domain.chat import Message, Role, TextPart, ToolCallPart, ToolResultPart
-from gbproxy.domain.prompt import continued, flatten
+from gbproxy.domain.prompt import Size, continued, flatten, measured
+from gbproxy.domain.usage import weight
 
 texts = st.text(alphabet=st.one_of(st.characters(), st.sampled_from("=0123456789abcdef\n")), max_size=60)
 roles: st.SearchStrategy[Role] = st.sampled_from(["system", "user", "assistant", "tool"])
@@ -223,3 +224,29 @@ def test_the_same_texts_give_the_same_prompt(said: list[tuple[Role, str]]) -> No
     second = flatten([says(*message) for message in said])
 
     assert first == second
+
+
+# Its size
+
+
+parts = (
+    st.builds(TextPart, texts) | st.builds(ToolCallPart, texts, texts, texts) | st.builds(ToolResultPart, texts, texts)
+)
+
+
+@given(
+    st.lists(
+        st.builds(Message, roles, st.lists(parts, max_size=3).map(tuple), st.none() | texts), min_size=1, max_size=5
+    )
+)
+def test_a_prompt_is_measured_as_it_would_be_made(messages: list[Message]) -> None:
+    prompt = flatten(messages)
+
+    assert measured(messages) == Size(len(prompt), weight(prompt))
+
+
+def test_a_long_prompt_is_measured_piece_by_piece() -> None:
+    messages = [says("system", "é" * 700_000), *[says("user", "{}")] * 20_000, says("assistant", "😀" * 300_000)]
+    prompt = flatten(messages)
+
+    assert measured(messages) == Size(len(prompt), weight(prompt))

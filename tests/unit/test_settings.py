@@ -10,22 +10,36 @@ import zoneinfo
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from gbproxy import __version__
-from gbproxy.settings import DO_NOTHING, NOT_YET, Rate, Settings, SettingsError, documented, load, status_line
+from gbproxy.domain.edition import EDITIONS
+from gbproxy.settings import (
+    DO_NOTHING,
+    NOT_YET,
+    Rate,
+    Settings,
+    SettingsError,
+    documented,
+    load,
+    page_address,
+    status_line,
+)
 from gbproxy.settings.sources import ALIASES, IN_FILES, SECRETS
 
 KEY = "k7Jq2mZ0vT9xWc4LbN8r"
 KNOWN = frozenset({"gemini-auto", "gemini-business", "gemini-2.5-pro"})
-ACCOUNT = {"SECURE_C_SES": "CSE.AdwtfQ==", "HOST_C_OSES": "COS.Bcvkk", "CSESIDX": "123456789", "CONFIG_ID": "1111-2222"}
+IDS = [f"11111111-2222-4333-8444-{number:012}" for number in range(5)]
+PAGE = f"https://business.gemini.google/home/cid/{IDS[1]}?csesidx=17&mods"
+ACCOUNT = {"SECURE_C_SES": "CSE.AdwtfQ==", "HOST_C_OSES": "COS.Bcvkk", "CSESIDX": "123456789", "CONFIG_ID": IDS[0]}
 
 
 def entry(**changes: object) -> dict[str, object]:
-    return {"name": "one", "secure_c_ses": "CSE.one", "csesidx": "1", "config_id": "c-1", **changes}
+    return {"name": "one", "secure_c_ses": "CSE.one", "csesidx": "1", "config_id": IDS[1], **changes}
 
 
 def accounts(*entries: object) -> dict[str, str]:
@@ -322,7 +336,7 @@ def test_an_alias_sets_the_same_setting(name: str, alias: str, given: str, attri
         ("HOST", "SERVER_ADDRESS", "127.0.0.1", "127.0.0.2"),
         ("PORT", "SERVER_PORT", "8080", "8081"),
         ("API_KEYS", "API_KEY", KEY, KEY + "x"),
-        ("CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID", "one-1", "two-2"),
+        ("CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID", IDS[1], IDS[2]),
         ("API_BASE_URL", "GEMINI_API_BASE", "https://x.example/v2", "https://x.example"),
         ("GEMINI_BUSINESS_URL", "BUSINESS_DOMAIN", "https://x.example", "y.example"),
     ],
@@ -396,13 +410,27 @@ def test_a_mistake_in_a_file_names_the_file_variable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "what"), [(b"\xff\xfe", "not UTF-8"), (b"k" * (1024 * 1024 + 1), "larger than 1 MB")]
+    ("content", "what"),
+    [
+        (b"\xff", "not UTF-8"),
+        (b"\xff\xfe\0", "not UTF-16"),
+        (b"kkk\0", "holds NUL"),
+        (b"k" * (1024 * 1024 + 1), "larger than 1 MB"),
+    ],
 )
 def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
     file = tmp_path / "key"
     file.write_bytes(content)
 
     assert what in problem_of({"API_KEYS_FILE": str(file)})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_may_come_from_an_editor_of_windows(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(f"{KEY}\r\n".encode(encoding))
+
+    assert plain(load({"API_KEYS_FILE": str(file)}).api_keys) == [KEY]
 
 
 def test_a_path_that_cannot_be_one_is_refused() -> None:
@@ -423,6 +451,102 @@ def test_a_value_and_its_file_together_are_a_mistake(tmp_path: Path) -> None:
     assert problem_of({"API_KEYS": KEY, "API_KEYS_FILE": str(file)}) == (
         "API_KEYS_FILE: is set together with API_KEYS; set one of the two"
     )
+
+
+# Quotes
+
+UNQUOTED = {
+    "PORT": "8081",
+    "LOG_LEVEL": "debug",
+    "HOST": "127.0.0.1",
+    "API_KEYS": KEY,
+    "ADMIN_KEY": f"a{KEY}",
+    "METRICS_KEY": f"m{KEY}",
+    "SECRET_KEY": f"s{KEY}",
+    **ACCOUNT,
+    "ACCOUNTS": json.dumps([entry()]),
+    "MODELS": '[{"id": "mine"}]',
+    "DEFAULT_MODEL": "mine",
+    "UPSTREAM_HEADERS": '{"X-A": "it\'s"}',
+    "DATABASE_URL": "sqlite:///:memory:",
+    "PROXY": "http://u:p@h:1",
+    "USER_AGENT": "Mozilla/5.0 (X11)",
+    "READ_TIMEOUT_S": "5",
+    "STATUS_LINES": "One, Two",
+    "CORS_ORIGINS": "https://a.example, https://b.example",
+    "RATE_LIMIT": "60/hour",
+    "GEMINI_BUSINESS_URL": "https://x.example",
+    "TIME_ZONE": "Europe/Madrid",
+}
+
+
+@pytest.mark.parametrize("quoted", ['"{}"', "'{}'", " '{}' ", "' {} '"])
+def test_quotes_round_a_value_are_taken_away_for_every_setting_alike(quoted: str) -> None:
+    assert load({name: quoted.format(value) for name, value in UNQUOTED.items()}, KNOWN) == load(UNQUOTED, KNOWN)
+
+
+@pytest.mark.parametrize("variable", [item.name for item in documented()])
+@pytest.mark.parametrize("empty", ['""', "''", '" "'])
+def test_nothing_in_quotes_means_unset(variable: str, empty: str) -> None:
+    assert load({variable: empty}, KNOWN) == load({})
+
+
+@pytest.mark.parametrize("variable", UNQUOTED)
+@pytest.mark.parametrize("form", ['"{}', "'{}", '{}"', "{}'", "\"{}'", '"'])
+def test_a_quote_that_stands_alone_is_refused_by_name(variable: str, form: str) -> None:
+    value = form.format("hunter2") if "{}" in form else form
+    environ = {name: text for name, text in UNQUOTED.items() if variable in ACCOUNT and name in ACCOUNT}
+
+    problem = problem_of({**environ, variable: value})
+
+    assert problem.startswith(f"{variable}: ")
+    assert "a quote that has no partner" in problem
+    assert "hunter2" not in problem
+
+
+def test_quotes_in_a_file_are_taken_away_too(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f'"{KEY}"\n')
+
+    assert plain(load({"API_KEYS_FILE": f"'{file}'"}).api_keys) == [KEY]
+
+    file.write_text(f'"{KEY}\n')
+    assert problem_of({"API_KEYS_FILE": str(file)}).startswith("API_KEYS_FILE: begins with a quote")
+
+
+@pytest.mark.parametrize("form", ['"{0}","{0}2"', "'{0}', \"{0}2\"", '"{0},{0}2"', '{0},"{0}2"', '"{0}" , {0}2,'])
+def test_quotes_round_the_items_of_a_list_are_taken_away(form: str) -> None:
+    assert plain(load({"API_KEYS": form.format(KEY)}).api_keys) == [KEY, f"{KEY}2"]
+
+
+def test_a_lone_quote_at_an_item_of_a_list_is_refused() -> None:
+    assert problem_of({"API_KEYS": f'{KEY},"{KEY}2'}).startswith("API_KEYS: one of its 2 values begins with a quote")
+
+
+def test_json_in_double_quotes_may_have_its_own_escaped() -> None:
+    text = json.dumps([entry(name='a "b"')])
+
+    assert load({"ACCOUNTS": json.dumps(text)}).accounts == load({"ACCOUNTS": text}).accounts
+
+
+def test_quotes_that_belong_to_a_value_are_put_into_others() -> None:
+    given = {"SECRET_KEY": f"""'"{KEY}"'""", "STATUS_LINES": "Reading \"x\", 'The users''", "USER_AGENT": 'a "b"'}
+
+    settings = load(given)
+
+    assert plain(settings.secret_keys) == [f'"{KEY}"']
+    assert settings.status_lines == {'reading "x"', "the users'"}
+    assert settings.user_agent == 'a "b"'
+
+
+@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "METRICS_KEY"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+@pytest.mark.parametrize("form", ["'\"{}\"'", "['{}']", '["{}"]', "'[\"{}\"]'", '["{0}", "{0}2"]', '{{"{}": "ben"}}'])
+def test_a_key_with_quotes_or_in_json_is_refused(variable: str, host: str, form: str) -> None:
+    problem = problem_of({variable: form.format(KEY), "HOST": host})
+
+    assert problem.startswith(f"{variable}: ")
+    assert KEY not in problem
 
 
 # Numbers, words and addresses
@@ -513,6 +637,10 @@ def test_a_bad_value_is_refused_with_what_is_allowed(variable: str, value: str, 
         "https://x.example?q=1",
         "https://x.example#f",
         "https://x.example:99999",
+        "https://x..example",
+        "https://.example",
+        "https://x-.example",
+        "https://" + "x" * 64 + ".example",
         "https://[::1",
         "https://x .example",
         "https://x\n.example",
@@ -551,10 +679,32 @@ def test_a_bad_proxy_is_refused_and_not_shown(value: str) -> None:
 
 def test_a_certificate_file_or_directory_is_accepted(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
-    bundle.write_text("-")
+    bundle.write_bytes(Path(certifi.where()).read_bytes())
 
     assert load({"CA_BUNDLE": str(bundle)}).ca_bundle == bundle
     assert load({"CA_BUNDLE": str(tmp_path)}).ca_bundle == tmp_path
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"-",
+        b"hunter2" * 1000,
+        b"-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n",
+        Path(certifi.where()).read_text().encode("utf-16"),
+        b"\x30\x82\x01\x0a\0\0",
+    ],
+)
+def test_a_certificate_bundle_without_a_certificate_is_refused(tmp_path: Path, content: bytes) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(content)
+
+    problem = problem_of({"CA_BUNDLE": str(bundle)})
+
+    assert problem.startswith("CA_BUNDLE: must be the path of a file with certificates in PEM form")
+    assert "hunter2" not in problem
 
 
 def test_a_certificate_bundle_that_is_neither_file_nor_directory_is_refused(tmp_path: Path) -> None:
@@ -563,6 +713,121 @@ def test_a_certificate_bundle_that_is_neither_file_nor_directory_is_refused(tmp_
         listener.bind(path)
 
         assert problem_of({"CA_BUNDLE": path}).startswith("CA_BUNDLE: ")
+
+
+def test_an_account_of_several_may_say_where_it_lives_and_what_its_browser_sends() -> None:
+    further = {
+        "edition": "enterprise",
+        "location": "eu",
+        "cookies": "__Secure-C_AUX=a; B=c",
+        "server_token": "CAMSx==",
+        "user_agent": "Mozilla/5.0 (X)",
+    }
+
+    plain, rich = load(accounts(entry(), entry(name="rich", csesidx="5", **further))).accounts
+
+    assert (plain.edition, plain.location, plain.cookies, plain.server_token, plain.user_agent) == (
+        "business",
+        "global",
+        None,
+        None,
+        None,
+    )
+    assert (rich.edition, rich.location, rich.user_agent) == ("enterprise", "eu", "Mozilla/5.0 (X)")
+    assert rich.cookies is not None
+    assert rich.server_token is not None
+    assert [rich.cookies.get_secret_value(), rich.server_token.get_secret_value()] == [
+        "__Secure-C_AUX=a; B=c",
+        "CAMSx==",
+    ]
+    assert "CAMSx" not in repr(rich)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("edition", "starter"),
+        ("edition", 5),
+        ("location", "mars"),
+        ("cookies", "hunter2"),
+        ("cookies", "a=hunter2\nb=c"),
+        ("server_token", "hunter2 hunter2"),
+        ("user_agent", "hunter2\x7f"),
+        ("user_agent", ["hunter2"]),
+    ],
+)
+def test_what_an_account_cannot_have_is_named_and_not_shown(name: str, value: object) -> None:
+    problem = problem_of(accounts(entry(), entry(name="other", csesidx="5", **{name: value})))
+
+    assert problem.startswith(f"ACCOUNTS[1].{name}: ")
+    assert "hunter2" not in problem
+
+
+_ID = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (f"https://business.gemini.google/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+        (f"https://business.gemini.google/eu/home/cid/{_ID}?hl=de&csesidx=7#x", ("business", "eu", "7")),
+        (f"https://vertexaisearch.cloud.google/home/cid/{_ID}?csesidx=7", ("enterprise", "global", "7")),
+        (f"https://vertexaisearch.cloud.google/us/home/cid/{_ID}/r/session/9?csesidx=7", ("enterprise", "us", "7")),
+        (f"vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7", ("enterprise", "eu", "7")),
+        (f"HTTPS://VertexAISearch.cloud.google/EU/home/cid/{_ID}?csesidx=7", ("enterprise", "eu", "7")),
+        (f"/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+        (f"https://evil.example/vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+        (f"https://vertexaisearch.cloud.google.evil.example/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+    ],
+)
+def test_the_page_s_address_in_place_of_its_id_tells_the_rest(address: str, expected: tuple[str, str, str]) -> None:
+    one = load({"SECURE_C_SES": "CSE.x", "CONFIG_ID": address}).accounts[0]
+    other = load({"SECURE_C_SES": "CSE.x", "CSESIDX": address}).accounts[0]
+    several = load({"ACCOUNTS": json.dumps([{"secure_c_ses": "CSE.x", "team_id": address}])}).accounts[0]
+
+    for account in (one, other, several):
+        assert (account.edition, account.location, account.csesidx) == expected
+        assert account.config_id == _ID
+
+
+def test_what_is_given_goes_before_what_the_page_s_address_tells() -> None:
+    page = f"https://vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7"
+
+    account = load(accounts(entry(config_id=page, csesidx="8", location="us"))).accounts[0]
+
+    assert (account.csesidx, account.edition, account.location) == ("8", "enterprise", "us")
+
+
+def test_the_pages_whose_addresses_are_known_are_those_of_the_editions() -> None:
+    for edition in EDITIONS.values():
+        told = page_address.told(f"{edition.page_url}/home/cid/{_ID}")
+
+        assert told["edition"] == edition.name
+
+
+def test_further_fields_of_the_body_are_read_as_they_are_written() -> None:
+    body = load({"UPSTREAM_BODY": '{"a": {"b": [1, null, "ü"]}, "configId": "x"}'}).upstream_body
+
+    assert body == {"a": {"b": [1, None, "ü"]}, "configId": "x"}
+
+
+@pytest.mark.parametrize(
+    "value", ["[1]", '"hunter2"', '{"hunter2": NaN}', '{"a": Infinity}', '{"hunter2": "\\ud800"}', "{hunter2}"]
+)
+def test_a_body_that_could_not_be_sent_is_refused_and_not_shown(value: str) -> None:
+    problem = problem_of({"UPSTREAM_BODY": value})
+
+    assert problem.startswith("UPSTREAM_BODY: ")
+    assert "hunter2" not in problem
+
+
+def test_further_fields_of_the_body_are_not_shown_with_the_settings() -> None:
+    assert "hunter2" not in repr(load({"UPSTREAM_BODY": '{"additionalParams": {"token": "hunter2"}}'}))
+
+
+def test_how_a_session_comes_to_be_is_one_of_three() -> None:
+    assert load({"UPSTREAM_SESSION": "Dash"}).upstream_session == "dash"
+    assert problem_of({"UPSTREAM_SESSION": "new"}).startswith("UPSTREAM_SESSION: ")
 
 
 @pytest.mark.parametrize("value", ["Mars/Olympus", "../etc/passwd", "/UTC", "Europe/", "America", "a b"])
@@ -648,6 +913,45 @@ def test_a_lasting_database_needs_a_secret_key(tmp_path: Path) -> None:
     assert problem_of(lasting).startswith("DATABASE_URL: needs SECRET_KEY")
     assert problem_of({**lasting, "SECRET_KEY_FILE": str(tmp_path / "no")}).startswith("SECRET_KEY_FILE: ")
     assert load({"DATABASE_URL": "sqlite:///:memory:"}).secret_keys == ()
+
+
+@pytest.mark.parametrize("url", ["sqlite:////does/not/exist/x.db", "postgresql://u:p@h:port/d", "mysql://h/d"])
+def test_a_missing_secret_key_is_told_beside_a_wrong_address(url: str) -> None:
+    problems = problems_of({"DATABASE_URL": url, "PORT": "x", "SECRET_KEY": ","})
+
+    assert [problem.partition(":")[0] for problem in problems] == ["PORT", "DATABASE_URL", "DATABASE_URL"]
+    assert problems[2].startswith("DATABASE_URL: needs SECRET_KEY")
+
+
+# Origins
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("*", ("*",)),
+        ("https://Chat.Example.com/, https://chat.example.com:443", ("https://chat.example.com",)),
+        ("http://localhost:*,http://localhost:080", ("http://localhost:*", "http://localhost")),
+        ("https://*.Mañana.example:8443", ("https://*.xn--maana-pta.example:8443",)),
+        ("http://[::0001]:3000", ("http://[::1]:3000",)),
+        ("capacitor://localhost, app://obsidian.md", ("capacitor://localhost", "app://obsidian.md")),
+    ],
+)
+def test_origins_are_read_as_browsers_write_them(value: str, read: tuple[str, ...]) -> None:
+    assert load({"CORS_ORIGINS": value}).cors_origins == read
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["example.com", "*.example.com", "https://*", "https://*:3000", "https://a*.example.com", "https://a.*.com", "https://*example.com",
+     "*://example.com", "https://*.*.example.com", "http://localhost:30*", "http://localhost:0", "http://localhost:65536",
+     "http://[1", "http://[::g]", "https://u@h", "https://h/path", "https://h?x", "null", "https://", "https://-ü.example",
+     '["https://h"]', "http://localhost:**"],
+)  # fmt: skip
+def test_what_no_browser_sends_is_refused(value: str) -> None:
+    assert problem_of({"CORS_ORIGINS": f"https://fine.example,{value}" if value[0] != "[" else value}).startswith(
+        "CORS_ORIGINS: "
+    )
 
 
 # Keys
@@ -763,7 +1067,7 @@ def test_the_single_account_is_called_default_and_stands_first() -> None:
     settings = load({**ACCOUNT, **accounts(entry())})
 
     first, second = settings.accounts
-    assert (first.name, first.csesidx, first.config_id) == ("default", "123456789", "1111-2222")
+    assert (first.name, first.csesidx, first.config_id) == ("default", "123456789", IDS[0])
     assert first.secure_c_ses.get_secret_value() == "CSE.AdwtfQ=="
     assert first.host_c_oses is not None
     assert first.host_c_oses.get_secret_value() == "COS.Bcvkk"
@@ -779,7 +1083,7 @@ def test_half_an_account_is_a_mistake_that_names_what_is_missing(missing: str) -
 def test_one_value_of_an_account_alone_is_a_mistake(alone: str) -> None:
     missing = [name for name in ("SECURE_C_SES", "CSESIDX", "CONFIG_ID") if name != alone]
 
-    assert [problem.partition(":")[0] for problem in problems_of({alone: "1"})] == missing
+    assert [problem.partition(":")[0] for problem in problems_of({alone: ACCOUNT[alone]})] == missing
 
 
 def test_the_second_cookie_is_optional() -> None:
@@ -795,6 +1099,9 @@ def test_the_second_cookie_is_optional() -> None:
         '"CSE.v="',
         "'__Secure-C_SES=CSE.v=';",
         '__Secure-C_SES="CSE.v=";',
+        "__Secure-C_SES: CSE.v=",
+        "__secure-c_ses\tCSE.v=",
+        '"__Secure-C_SES": "CSE.v=",'[:-1],
     ],
 )
 def test_a_pasted_cookie_is_reduced_to_its_value(pasted: str) -> None:
@@ -810,13 +1117,21 @@ def test_the_second_pasted_cookie_is_reduced_to_its_value() -> None:
 
 @pytest.mark.parametrize("variable", ["SECURE_C_SES", "HOST_C_OSES"])
 @pytest.mark.parametrize(
-    "value", ["hunter2; b=c", "hunter2\r\nX: y", "hunter2\x00", "hunter2€", "hunter2\x85a", "\ud800hunter2", ";"]
-)
-def test_a_cookie_that_no_header_carries_is_refused_and_not_shown(variable: str, value: str) -> None:
+    "value", ["hunter2; b=c", "hunter2\r\nX: y", "hunter2\x00", "hunter2€", "hunter2\x85a", "\ud800hunter2", ";",
+     "hunter2 # mine", "hunter2 hunter3", "hunter2,", 'hunter2"x', "hunter2\\", "hunter2-é", "REDACTED", "h***2",
+     "your_cookie_value", "<cookie>", "${COOKIE}", "h" * 16385]
+)  # fmt: skip
+def test_what_is_no_cookie_s_value_is_refused_and_not_shown(variable: str, value: str) -> None:
     problem = problem_of({**ACCOUNT, variable: value})
 
     assert problem.startswith(f"{variable}: ")
     assert "hunter2" not in problem
+
+
+def test_one_cookie_is_not_taken_for_the_other() -> None:
+    problem = problem_of({**ACCOUNT, "SECURE_C_SES": "__Host-C_OSES=COS.v"})
+
+    assert problem == "SECURE_C_SES: is the cookie __Host-C_OSES; it must be the value of __Secure-C_SES"
 
 
 @pytest.mark.parametrize(
@@ -827,18 +1142,69 @@ def test_a_bad_number_or_id_of_an_account_is_refused(variable: str, value: str) 
     assert problem_of({**ACCOUNT, variable: value}).startswith(f"{variable}: must be ")
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        IDS[1].upper(),
+        f"https://business.gemini.google/home/cid/{IDS[1]}",
+        f"https://business.gemini.google/home/cid/{IDS[1]}/r/session/99?csesidx=17#x",
+        f"https://vertexaisearch.cloud.google/us/home/cid/{IDS[1]}?csesidx=17",
+        f"business.gemini.google/home/cid/{IDS[1]}/",
+        f"/home/cid/{IDS[1]}",
+        f"cid/{IDS[1]}",
+        f"{IDS[1]}?csesidx=17&mods",
+        PAGE,
+    ],
+)
+def test_a_config_id_is_found_in_the_page_s_address(pasted: str) -> None:
+    (single,) = load({**ACCOUNT, "CONFIG_ID": pasted}).accounts
+    (listed,) = load(accounts({**entry(), "config_id": "", "team_id": pasted})).accounts
+
+    assert single.config_id == listed.config_id == IDS[1]
+    assert load({**ACCOUNT, "CONFIG_ID": pasted, "GEMINI_BUSINESS_CONFIG_ID": IDS[1]}).accounts == (single,)
+    assert load(accounts(entry(team_id=pasted))).accounts == (listed,)
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [PAGE, "csesidx=17", "?csesidx=17", "&csesidx=17&mods", f"{IDS[1]}?mods&csesidx=17#x", "csesidx: 17", " 17 "],
+)
+def test_a_csesidx_is_found_in_the_page_s_address(pasted: str) -> None:
+    (account,) = load({**ACCOUNT, "CSESIDX": pasted}).accounts
+
+    assert account.csesidx == "17"
+
+
+NO_CONFIG_IDS = [
+    "your_config_id", "your-config-id-here", "<config-id>", "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "${CONFIG_ID}",
+    "00000000-0000-0000-0000-000000000000", "1", "17", f"{IDS[1]} # mine", f"{IDS[1]},{IDS[2]}", f"'{IDS[1]}' ",
+    IDS[1][:-1], f"{IDS[1]}0", "csesidx=17", "https://business.gemini.google/home", f"https://x.example/{IDS[1]}",
+    "https://business.gemini.google/home/cid/your_config_id?csesidx=17", f"https://x.example/ cid/{IDS[1]}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NO_CONFIG_IDS)
+def test_what_is_no_config_id_is_refused(value: str) -> None:
+    assert problem_of(accounts(entry(config_id=value))).startswith("ACCOUNTS[0].config_id: ")
+
+
+@pytest.mark.parametrize("value", ["your_csesidx", "csesidx=", "csesidx=1a", "1 # mine", "17,18", IDS[1], "<digits>"])
+def test_what_is_no_csesidx_is_refused(value: str) -> None:
+    assert problem_of({**ACCOUNT, "CSESIDX": value}) == "CSESIDX: must be decimal digits"
+
+
 def test_accounts_are_read_from_a_json_array() -> None:
     given = [
         entry(csesidx=17, host_c_oses="", extra={"x": 1}),
-        {"secure_c_ses": "CSE.two", "csesidx": "2", "team_id": "team-2"},
-        entry(name="Zoë 3", csesidx="3", config_id="", team_id="team-3"),
+        {"secure_c_ses": "CSE.two", "csesidx": "2", "team_id": IDS[2]},
+        entry(name="Zoë 3", csesidx="3", config_id="", team_id=IDS[3]),
     ]
 
     settings = load(accounts(*given))
 
     assert [account.name for account in settings.accounts] == ["one", "account-2", "Zoë 3"]
     assert [account.csesidx for account in settings.accounts] == ["17", "2", "3"]
-    assert [account.config_id for account in settings.accounts] == ["c-1", "team-2", "team-3"]
+    assert [account.config_id for account in settings.accounts] == IDS[1:4]
     assert settings.accounts[0].host_c_oses is None
 
 

@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from dataclasses import replace
 from traceback import walk_stack
 from types import FrameType
@@ -14,7 +15,8 @@ import pytest
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
-from gbproxy.errors import CredentialRefused, GatewayError, UpstreamTimeout
+from gbproxy.errors import AccountStalled, CredentialRefused, GatewayError, UpstreamTimeout
+from gbproxy.observability import trace
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.sweeper import Crew, Stock
 from tests.pools import until
@@ -364,6 +366,49 @@ def test_a_session_whose_request_has_left_meanwhile_goes_into_the_stock_or_is_de
     else:
         until(lambda: house.take() == "one/1")
         assert house.recorded == ["one/1"]
+
+
+def holds(left: threading.Event) -> None:
+    assert left.wait(10)
+
+
+def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_stock(house: House) -> None:
+    left = threading.Event()
+    house.upstream.fails = lambda session, nth: holds(left)
+    stock = Stock(
+        house.rows,
+        house.upstream.open_session,
+        house.hands.put,
+        house.discarded.append,
+        clock=house.clock,
+        patience_s=0.02,
+    )
+    trace.begin("req-1").has_elsewhere = lambda: True
+
+    try:
+        with pytest.raises(AccountStalled) as caught:
+            stock.open(ONE)
+    finally:
+        trace.begin("-")
+    left.set()
+
+    assert not caught.value.was_taken
+    until(lambda: house.recorded == ["one/1"])
+
+
+def test_nobody_waits_for_a_session_beyond_the_end_of_the_request(house: House) -> None:
+    left = threading.Event()
+    house.upstream.fails = lambda session, nth: holds(left)
+    trace.begin("req-1").until = time.monotonic() + 0.02
+
+    try:
+        with pytest.raises(UpstreamTimeout):
+            house.stock.open(ONE)
+    finally:
+        trace.begin("-")
+    left.set()
+
+    until(lambda: house.recorded == ["one/1"])
 
 
 def test_without_a_size_nothing_is_made_ahead(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections.abc import Iterator
@@ -24,11 +25,15 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     ours, theirs = gevent.socket.socketpair()
     if request.param == "tls":
         ours, theirs = secured(ours, theirs, tmp_path)
-    wire = Wire(ours)
+    wire = Wire(ours, soon())
     yield wire, ours, theirs
     wire.close()
     for end in (ours, theirs):
         end.close()
+
+
+def soon(seconds: float = 5.0) -> float:
+    return time.monotonic() + seconds
 
 
 def secured(ours: Any, theirs: Any, folder: Path) -> tuple[Any, Any]:
@@ -48,8 +53,7 @@ def everything(wire: Wire, size: int) -> Iterator[bytes]:
 
 
 def test_it_gives_what_comes_when_it_comes(pair: Pair) -> None:
-    wire, ours, theirs = pair
-    ours.settimeout(5)
+    wire, _, theirs = pair
     gevent.spawn_later(0.05, theirs.sendall, b"first")
 
     first = wire.read1(100)
@@ -59,16 +63,14 @@ def test_it_gives_what_comes_when_it_comes(pair: Pair) -> None:
 
 
 def test_what_does_not_fit_is_given_next_without_a_wait(pair: Pair) -> None:
-    wire, ours, theirs = pair
-    ours.settimeout(5)
+    wire, _, theirs = pair
     theirs.sendall(b"abcdefg")
 
     assert [wire.read1(3) for _ in range(3)] == [b"abc", b"def", b"g"]
 
 
 def test_all_of_a_long_text_arrives(pair: Pair) -> None:
-    wire, ours, theirs = pair
-    ours.settimeout(5)
+    wire, _, theirs = pair
     text = bytes(range(256)) * 4000
 
     def send() -> None:
@@ -81,10 +83,10 @@ def test_all_of_a_long_text_arrives(pair: Pair) -> None:
     sending.get(timeout=5)
 
 
-def test_silence_is_a_timeout(pair: Pair) -> None:
-    wire, ours, _ = pair
-    ours.settimeout(0.1)
+def test_silence_up_to_the_deadline_is_a_timeout(pair: Pair) -> None:
+    wire, _, _ = pair
     started = time.monotonic()
+    wire.until = started + 0.1
 
     with pytest.raises(TimeoutError):
         wire.read1(100)
@@ -92,32 +94,66 @@ def test_silence_is_a_timeout(pair: Pair) -> None:
     assert 0.09 <= time.monotonic() - started < 2
 
 
-def test_each_wait_has_the_whole_time(pair: Pair) -> None:
-    wire, ours, theirs = pair
-    ours.settimeout(0.3)
+def test_what_trickles_in_does_not_put_the_deadline_off(pair: Pair) -> None:
+    wire, _, theirs = pair
+    wire.until = soon(0.4)
 
     def drip() -> None:
-        for _ in range(4):
-            gevent.sleep(0.15)
+        for _ in range(20):
+            gevent.sleep(0.05)
             theirs.sendall(b"x")
 
     dripping = gevent.spawn(drip)
 
-    assert [wire.read1(100) for _ in range(4)] == [b"x"] * 4
-    dripping.get(timeout=5)
     with pytest.raises(TimeoutError):
-        wire.read1(100)
+        b"".join(everything(wire, 100))
+    assert not dripping.ready()
+    dripping.get(timeout=5)
 
 
-@pytest.mark.parametrize("times_s", [(5.0, 0.1), (None, 0.1), (0.05, 0.3)])
-def test_the_time_may_be_changed_between_two_waits(pair: Pair, times_s: tuple[float | None, float]) -> None:
-    wire, ours, theirs = pair
+def test_a_part_of_a_tls_record_is_no_news(tmp_path: Path) -> None:
+    ours, theirs = gevent.socket.socketpair()
+    relayed, far = gevent.socket.socketpair()
+    passing = [gevent.spawn(drip_records, theirs, relayed, 64), gevent.spawn(pass_on, relayed, theirs)]
+    ours, far = secured(ours, far, tmp_path)
+    wire = Wire(ours, soon(0.5))
+    started = time.monotonic()
+    gevent.spawn(far.sendall, bytes(16_000))  # one record: 250 pieces
+
+    with pytest.raises(TimeoutError):
+        wire.read1(100_000)
+
+    assert time.monotonic() - started < 3
+    wire.close()
+    gevent.killall(passing)
+    for end in (ours, theirs, relayed, far):
+        end.close()
+
+
+def drip_records(out: Any, source: Any, size: int) -> None:
+    """Pass on what comes, the long records in small pieces."""
+    while data := source.recv(65536):
+        pieces = [data] if len(data) < 8000 else [data[at : at + size] for at in range(0, len(data), size)]
+        for piece in pieces:
+            out.sendall(piece)
+            if len(pieces) > 1:
+                gevent.sleep(0.05)
+
+
+def pass_on(out: Any, source: Any) -> None:
+    while data := source.recv(65536):
+        out.sendall(data)
+
+
+@pytest.mark.parametrize("times_s", [(5.0, 0.1), (math.inf, 0.1), (0.05, 0.3)])
+def test_the_deadline_may_be_changed_between_two_waits(pair: Pair, times_s: tuple[float, float]) -> None:
+    wire, _, theirs = pair
     first_s, then_s = times_s
-    ours.settimeout(first_s)
+    wire.until = soon(first_s)
     theirs.sendall(b"x")
     wire.read1(100)
-    ours.settimeout(then_s)
     started = time.monotonic()
+    wire.until = started + then_s
 
     with pytest.raises(TimeoutError):
         wire.read1(100)
@@ -126,18 +162,18 @@ def test_the_time_may_be_changed_between_two_waits(pair: Pair, times_s: tuple[fl
 
 
 def test_it_can_be_read_again_after_a_timeout(pair: Pair) -> None:
-    wire, ours, theirs = pair
-    ours.settimeout(0.05)
+    wire, _, theirs = pair
+    wire.until = soon(0.05)
     with pytest.raises(TimeoutError):
         wire.read1(100)
     theirs.sendall(b"late")
+    wire.until = soon()
 
     assert wire.read1(100) == b"late"
 
 
 def test_who_reads_can_be_called_away(pair: Pair) -> None:
-    wire, ours, theirs = pair
-    ours.settimeout(5)
+    wire, _, theirs = pair
     reading = gevent.spawn(wire.read1, 100)
     gevent.sleep(0.02)
 
@@ -148,8 +184,8 @@ def test_who_reads_can_be_called_away(pair: Pair) -> None:
 
 
 def test_between_two_waits_no_timer_runs(pair: Pair) -> None:
-    wire, ours, theirs = pair
-    ours.settimeout(0.05)
+    wire, _, theirs = pair
+    wire.until = soon(0.05)
     theirs.sendall(b"x")
     wire.read1(100)
 

@@ -18,6 +18,7 @@ from gbproxy.server import Log, Worker
 from gbproxy.server.turnstile import Turnstile
 
 HEAD_S = 1  # for a head to arrive
+MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 class Closed:
@@ -80,6 +81,7 @@ def worker(turnstile: Closed) -> Iterator[Worker]:
     worker.wsgi = application
     worker._turnstile = turnstile  # type: ignore[assignment]
     worker._probes_turnstile = Turnstile()
+    worker._max_body_bytes = MAX_BODY_BYTES
     yield worker
     worker.tmp.close()
 

@@ -385,6 +385,53 @@ def test_a_short_text_that_is_really_doubled_stays() -> None:
     assert text_of(says("ha"), says("ha", "SUCCEEDED")) == "haha"
 
 
+DOUBLED = {
+    "digits": ["1", "9", "19"],
+    "more digits": ["142", "857", "142857"],
+    "many digits": ["05882352", "94117647", "0588235294117647"],
+    "syllables": ["na", "na", "nana"],
+    "words": ["left, ", "right, ", "left, right, "],
+    "words of one kind": ["ha ", "ha ", "ha ha "],
+    "a name": ["Mama ", "Mia ", "Mama Mia"],
+    "Chinese": ["再", "见", "再见"],
+    "a line": ["--------", "--------", "----------------"],
+    "many syllables": ["hahaha", "hahaha", "hahahahahaha"],
+    "much laughter": ["ha ha ha ha ha ha ", "ha ha ha ha ha ha"],
+    "bases": ["ACGTACGTACGTACGT", "ACGTACGTACGTACGT"],
+    "an exclamation": ["Hurra!", "Hurra!"],
+    "a version": ["10.", "12.", "10.12."],
+}
+
+
+@pytest.mark.parametrize("what", DOUBLED)
+def test_fragments_that_happen_to_repeat_are_text(what: str) -> None:
+    *pieces, last = DOUBLED[what]
+
+    assert text_of(*map(says, pieces), says(last, "SUCCEEDED")) == "".join(DOUBLED[what])
+
+
+@given(
+    st.lists(st.text(alphabet="019 ab.-哈", min_size=1, max_size=2), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_no_short_text_is_lost_because_it_says_the_same_twice(pieces: list[str], in_pieces: bool) -> None:
+    said = "".join(["1", *pieces])
+    begun = map(says, ["1", *pieces]) if in_pieces else [says(said)]
+
+    assert text_of(*begun, says(said, "SUCCEEDED")) == said * 2
+
+
+@given(
+    st.lists(st.text(alphabet="acdefghiklmnoprstuvw ,", min_size=1, max_size=9), min_size=4, max_size=20),
+    st.booleans(),
+)
+def test_a_whole_answer_that_comes_once_more_is_said_once(pieces: list[str], in_pieces: bool) -> None:
+    said = "The moon is made of rock and dust. " + "".join(pieces) + "."
+    begun = map(says, ["The moon is made ", "of rock and dust. ", *pieces, "."]) if in_pieces else [says(said)]
+
+    assert text_of(*begun, says(said, "SUCCEEDED")) == said
+
+
 @pytest.mark.parametrize(("planned", "expected"), [("ha", "ha"), ("haha", "haha")])
 def test_whether_a_short_text_is_repeated_stands_in_the_plan(planned: str, expected: str) -> None:
     last = says("ha", "SUCCEEDED")

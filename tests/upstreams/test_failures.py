@@ -83,6 +83,46 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
         429,
         "insufficient_quota",
     ),
+    (
+        "a quota by its reason alone",
+        403,
+        google(403, "PERMISSION_DENIED", "No.", reason("QUOTA_EXCEEDED")),
+        QuotaExhausted,
+        429,
+        "insufficient_quota",
+    ),
+    (
+        "a call that is too large, which gRPC calls a used-up resource",
+        429,
+        google(429, "RESOURCE_EXHAUSTED", "Received message larger than max (5000000 vs. 4194304)"),
+        ContextLengthExceeded,
+        400,
+        "context_length_exceeded",
+    ),
+    (
+        "too long by its reason alone",
+        400,
+        google(400, "INVALID_ARGUMENT", "Request contains an invalid argument.", reason("PROMPT_TOO_LARGE")),
+        ContextLengthExceeded,
+        400,
+        "context_length_exceeded",
+    ),
+    (
+        "too long as a failed precondition",
+        400,
+        google(400, "FAILED_PRECONDITION", "The query exceeded the maximum length"),
+        ContextLengthExceeded,
+        400,
+        "context_length_exceeded",
+    ),
+    (
+        "too many files",
+        400,
+        google(400, "INVALID_ARGUMENT", "The number of files exceeds the maximum"),
+        RequestRefused,
+        400,
+        "invalid_request_error",
+    ),
     ("401", 401, google(401, "UNAUTHENTICATED"), TokenRefused, 502, "upstream_auth_failed"),
     ("401 with a page", 401, PAGE, TokenRefused, 502, "upstream_auth_failed"),
     (
@@ -437,3 +477,29 @@ def test_any_body_is_an_error_of_ours(status: int, body: bytes, headers: dict[st
 
     assert isinstance(found, GatewayError)
     assert found.retry_after is None or found.retry_after > 0
+
+
+IMAGES, VIDEOS = ("images",), ("videos",)
+NAMED = [
+    ("in the message", "Daily limit of image generations reached.", [], IMAGES, True),
+    ("in the message, without a day", "Quota exceeded for image generation.", [], IMAGES, False),
+    ("by its reason", "No.", [{"reason": "VIDEO_QUOTA_EXCEEDED"}], VIDEOS, False),
+    ("by its metadata", "No.", [{"metadata": {"quota_limit": "ImagesPerDayPerUser"}}], IMAGES, True),
+    ("by a violation", "No.", [{"violations": [{"quotaId": "VideosPerDay"}]}], VIDEOS, True),
+    ("by a violation's description", "No.", [{"violations": [{"description": "No pictures left"}]}], IMAGES, False),
+    ("in a message for the user", "No.", [{"locale": "en", "message": "No videos left for today"}], VIDEOS, False),
+    ("not at all", "Daily limit reached.", [{"metadata": {"service": "assist"}}], (), True),
+]
+
+
+@pytest.mark.parametrize(("message", "details", "media", "is_daily"), [r[1:] for r in NAMED], ids=[r[0] for r in NAMED])
+@pytest.mark.parametrize("where", ["http", "stream"])
+def test_a_quota_of_pictures_or_videos_is_named_as_such(
+    where: str, message: str, details: list[dict[str, object]], media: tuple[str, ...], is_daily: bool
+) -> None:
+    error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": message, "details": details}
+    found = replied(429, {"error": error}) if where == "http" else from_error(error)
+
+    assert isinstance(found, QuotaExhausted)
+    assert (found.media, found.is_daily) == (media, is_daily)
+    assert all(kind in found.message for kind in media)

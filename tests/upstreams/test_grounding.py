@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from gbproxy.domain.events import Citation
 from gbproxy.upstreams.grounding import citations
+from gbproxy.upstreams.said import Said
 
 EXAMPLE = {"documentMetadata": {"uri": "https://example.com/r", "title": "Example", "domain": "example.com"}}
 OTHER = {"documentMetadata": {"uri": "https://other.org/r"}}
@@ -22,7 +24,14 @@ def segment(start: object, end: object, *references: object) -> dict[str, Any]:
 
 def cite(fragment: str, *segments: dict[str, Any], before: str = "", references: object = ONE) -> list[Citation]:
     metadata = {"segments": list(segments), "references": references}
-    return citations(metadata, fragment=fragment, texts=[before, fragment])
+    return citations(metadata, fragment=fragment, said=said(before, fragment), at_most=1000)
+
+
+def said(*fragments: str) -> Said:
+    made = Said()
+    for fragment in fragments:
+        made.add(fragment)
+    return made
 
 
 def places(found: list[Citation]) -> list[tuple[int, int]]:
@@ -161,8 +170,10 @@ def test_an_index_of_no_source_is_passed_over(index: object) -> None:
 @pytest.mark.parametrize("junk", [None, True, 7, 1.5, "x", [], {}, [None], [7], ["x"], [[]], {"a": 1}])
 def test_junk_names_no_source(junk: object) -> None:
     everywhere = [
-        citations({"segments": junk, "references": [EXAMPLE]}, fragment="Hello", texts=["Hello"]),
-        citations({"segments": [{"referenceIndices": junk}], "references": []}, fragment="", texts=["Hello"]),
+        citations({"segments": junk, "references": [EXAMPLE]}, fragment="Hello", said=said("Hello"), at_most=9),
+        citations(
+            {"segments": [{"referenceIndices": junk}], "references": []}, fragment="", said=said("Hello"), at_most=9
+        ),
     ]
 
     assert [places(found) for found in everywhere] == [[(5, 5)], []]
@@ -171,3 +182,40 @@ def test_junk_names_no_source(junk: object) -> None:
 @pytest.mark.parametrize("junk", [None, True, 7, 1.5, "x", [], {}, [None], [7], ["x"], [[]], {"a": 1}])
 def test_references_that_are_none_are_passed_over(junk: object) -> None:
     assert cite("Hello", segment("0", "5", 0), references=junk) == []
+
+
+@given(st.text(max_size=60), st.text(max_size=30), st.integers(0, 300), st.integers(0, 300))
+def test_a_place_is_where_it_is_when_all_is_looked_through(before: str, fragment: str, start: int, end: int) -> None:
+    before, fragment = before * 50, fragment * 3
+    data, offset = fragment.encode(), len(before)
+    if end > len(data):
+        data, offset = (before + fragment).encode(), 0
+        start, end = start * 30, end * 30
+    if end <= len(fragment.encode()):
+        return
+
+    [found] = cite(fragment, segment(start, end, 0), before=before)
+
+    expected = [offset + len(data[:size].decode("utf-8", "ignore")) for size in (start, max(start, end))]
+    assert [found.start, found.end] == expected
+
+
+def test_very_many_segments_cost_little_and_are_not_all_taken() -> None:
+    text = "茶" * 100_000
+    segments = [segment(number, 250_000 + number, *[0] * 10) for number in range(10_000)]
+    metadata = {"segments": segments, "references": ONE * 10}
+
+    started = time.process_time()
+    found = citations(metadata, fragment="", said=said(text), at_most=1000)
+
+    assert len(found) == 1000
+    assert time.process_time() - started < 1
+
+
+def test_where_the_beginning_of_a_long_answer_is_gone_a_source_is_named_at_its_end() -> None:
+    long = said("x" * 1_000_000, "Tea is old.")
+    metadata = {"segments": [segment(0, 3, 0), segment(7, 900, 0)], "references": ONE}
+
+    found = citations(metadata, fragment="Tea is old.", said=long, at_most=9)
+
+    assert places(found) == [(1_000_000, 1_000_003), (1_000_011, 1_000_011)]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.events import FLUSH, ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
+from gbproxy.domain.events import FLUSH, ChatEvent, Done, FileOutput, Refusal, SessionNamed, TextDelta, ThoughtDelta
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
     AccountRestricted,
+    AccountSuspected,
     ConfigRefused,
     CredentialRefused,
     GatewayError,
@@ -64,8 +67,10 @@ from gbproxy.simulator import (
     u_token_only,
 )
 from gbproxy.upstreams.endpoints import EndpointMap
+from gbproxy.upstreams.tokens import MOST_IN_VAIN
 from gbproxy.upstreams.widget import Widget, WidgetSettings
 from gbproxy.upstreams.widget_auth import Token, WidgetAuth
+from tests.storage.clock import Clock
 
 AUTO = Model("gemini-auto", None)
 FLASH = Model("gemini-2.5-flash", "gemini-2.5-flash")
@@ -87,12 +92,17 @@ def account(upstream: Simulator) -> Account:
     return Account("one", "one", given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses)
 
 
-def widget(upstream: Simulator, timeouts: Timeouts = PATIENT, **settings: Any) -> Widget:
+def widget(
+    upstream: Simulator,
+    timeouts: Timeouts = PATIENT,
+    monotonic: Callable[[], float] = time.monotonic,
+    **settings: Any,
+) -> Widget:
     outbound = Outbound(timeouts, ca_bundle=upstream.ca_file)
     given = {name: settings.pop(name) for name in ("headers", "server_timeout_s") if name in settings}
     options = {"headers": {"User-Agent": "gbproxy/test"}, **given}
     endpoints = EndpointMap(page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", **options)
-    return Widget(outbound, WidgetAuth(outbound, endpoints), endpoints, WidgetSettings(**settings))
+    return Widget(outbound, WidgetAuth(outbound, endpoints), endpoints, WidgetSettings(**settings), monotonic=monotonic)
 
 
 def asked(client: Widget, account: Account, prompt: str = "Hello", model: Model = AUTO) -> list[ChatEvent]:
@@ -445,7 +455,7 @@ def test_an_answer_of_a_token_alone_is_a_refused_token(upstream: Simulator, acco
 
 
 @pytest.mark.parametrize("reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"])
-def test_a_fresh_token_that_is_refused_too_is_the_credential(
+def test_a_question_for_which_a_fresh_token_is_refused_too_makes_the_account_suspect(
     upstream: Simulator, account: Account, reply: tuple[Action, ...]
 ) -> None:
     client = widget(upstream)
@@ -453,12 +463,75 @@ def test_a_fresh_token_that_is_refused_too_is_the_credential(
 
     error = failure_of(client, account)
 
-    assert type(error) is CredentialRefused
+    assert type(error) is AccountSuspected
     assert "CONFIG_ID" in error.message
     assert len(upstream.calls(STREAM)) == 2
 
 
-def test_the_same_on_opening_a_session(upstream: Simulator, account: Account) -> None:
+@pytest.mark.parametrize("reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"])
+def test_many_questions_for_which_any_token_is_refused_cost_few_sign_ins(
+    upstream: Simulator, account: Account, reply: tuple[Action, ...]
+) -> None:
+    clock = Clock()
+    client = widget(upstream, monotonic=clock)
+    upstream.script(*reply, times=math.inf)
+
+    kinds = [type(failure_of(client, account)) for _ in range(30)]
+    signed_in = len(upstream.calls("getoxsrf"))
+    clock.now += 60
+    kinds.append(type(failure_of(client, account)))
+
+    assert set(kinds) == {AccountSuspected}
+    assert signed_in == 1 + MOST_IN_VAIN
+    assert len(upstream.calls("getoxsrf")) == signed_in + 1
+
+
+@pytest.mark.parametrize("reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"])
+def test_after_many_poisoned_questions_one_that_is_refused_once_is_still_answered(
+    upstream: Simulator, account: Account, reply: tuple[Action, ...]
+) -> None:
+    client = widget(upstream)
+    upstream.script(*reply, times=30)
+    for _ in range(15):
+        failure_of(client, account)
+    upstream.script(*reply)
+    upstream.script(*HELLO)
+
+    assert text_of(asked(client, account)) == "".join(SPOKEN)
+
+
+def test_a_token_that_goes_stale_among_poisoned_questions_is_renewed_by_the_probe(
+    upstream: Simulator, account: Account
+) -> None:
+    client = widget(upstream)
+    session = client.open_session(account)
+    upstream.script(*http_error(401, "UNAUTHENTICATED"), times=2 * MOST_IN_VAIN)
+    for _ in range(MOST_IN_VAIN):
+        failure_of(client, account)
+    upstream.revoke_tokens()
+
+    with pytest.raises(AccountSuspected):
+        list(client.stream("17*23", AUTO, account, session))
+    client.probe(account)
+
+    assert text_of(list(client.stream("17*23", AUTO, account, session))).startswith("17")
+
+
+def test_a_sign_in_that_is_refused_when_a_question_asks_for_a_fresh_token_is_the_credential(
+    upstream: Simulator, account: Account
+) -> None:
+    client = widget(upstream)
+    session = client.open_session(account)
+    upstream.script(*http_error(401, "UNAUTHENTICATED"))
+    upstream.script(*html_reply(401, "No"), path="getoxsrf", times=math.inf)
+
+    with pytest.raises(CredentialRefused):
+        list(client.stream("17*23", AUTO, account, session))
+
+
+def test_a_fresh_token_that_is_refused_too_is_the_credential_on_opening_a_session(
+    upstream: Simulator, account: Account
+) -> None:
     upstream.script(*http_error(401, "UNAUTHENTICATED"), path="widgetCreateSession", times=2)
 
     with pytest.raises(CredentialRefused):
@@ -520,8 +593,8 @@ def test_a_token_refused_after_text_is_no_reason_to_ask_again(upstream: Simulato
 
     error = failure_of(client, account)
 
-    assert isinstance(error, CredentialRefused)
-    assert len(upstream.calls(STREAM)) == 1
+    assert isinstance(error, AccountSuspected)
+    assert (len(upstream.calls(STREAM)), len(upstream.calls("getoxsrf"))) == (1, 1)
 
 
 # Redirects
@@ -832,3 +905,123 @@ def test_all_of_it_over_tls() -> None:
         events = asked(widget(upstream), account)
 
         assert events == [*map(TextDelta, SPOKEN), Done()]
+
+
+# How a session comes to be
+
+
+def named(events: list[ChatEvent | SessionNamed]) -> list[str]:
+    return [event.name for event in events if isinstance(event, SessionNamed)]
+
+
+@pytest.mark.parametrize("session_info", ["end", "everywhere", "empty_then_full"])
+def test_a_session_by_dash_is_made_and_named_with_the_answer(
+    upstream: Simulator, account: Account, session_info: str
+) -> None:
+    upstream.set(create_session="400", session_info=session_info)
+    client = widget(upstream, session="dash")
+
+    session = client.open_session(account)
+    first = list(client.stream("Hello", AUTO, account, session))
+    [name] = named(first)
+    second = list(client.stream("And?", AUTO, account, name))
+    client.delete_session(account, name)
+
+    assert session == ""
+    assert upstream.calls("widgetCreateSession") == []
+    assert named(second) == []
+    [made] = upstream.sessions.values()
+    assert (made.queries, made.deleted) == (["Hello", "And?"], True)
+
+
+def test_a_session_of_our_own_making_is_asked_continued_and_deleted(upstream: Simulator, account: Account) -> None:
+    upstream.set(create_session="404")
+    client = widget(upstream, session="own")
+
+    session = client.open_session(account)
+    asked_before = list(upstream.requests)
+    for question in ("Hello", "And?"):
+        assert not named(list(client.stream(question, AUTO, account, session)))
+    client.delete_session(account, session)
+
+    assert asked_before == []  # it costs no call
+    [made] = upstream.sessions.values()
+    assert (made.queries, made.deleted) == (["Hello", "And?"], True)
+    assert re.fullmatch(r"[a-z][a-z0-9]+-[a-z0-9]+", session.rpartition("/")[2])
+    assert client.open_session(account) != session
+
+
+@pytest.mark.parametrize(
+    ("form", "switches"),
+    [("dash", {"dash_session": "refused"}), ("own", {"own_session": "400"})],
+)
+def test_a_form_of_session_that_the_upstream_refuses_is_no_fault_of_the_request(
+    upstream: Simulator, account: Account, form: str, switches: dict[str, str]
+) -> None:
+    upstream.set(**switches)
+
+    error = failure_of(widget(upstream, session=form), account)
+
+    assert type(error) is UpstreamError
+    assert f"UPSTREAM_SESSION={form}: set it to create" in error.message
+    assert not error.was_taken
+
+
+def test_a_session_of_our_own_that_is_not_found_says_that_none_may_be_made(
+    upstream: Simulator, account: Account
+) -> None:
+    upstream.set(own_session="404")
+
+    error = failure_of(widget(upstream, session="own"), account)
+
+    assert isinstance(error, SessionGone)
+    assert "UPSTREAM_SESSION=own" in error.message
+
+
+def test_a_session_that_nobody_can_delete_is_told_in_the_log(
+    upstream: Simulator, account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = widget(upstream, session="dash")
+
+    stream = client.stream("Hello", AUTO, account, client.open_session(account))
+    next(stream)
+    with caplog.at_level("WARNING", "gbproxy"):
+        stream.close()
+
+    [line] = [record for record in caplog.records if record.message == "session.left"]
+    assert (line.account, line.reason) == ("one", "the upstream did not tell its name")
+
+
+# Further fields of the body
+
+
+def test_further_fields_are_merged_into_each_body_and_win(upstream: Simulator, account: Account) -> None:
+    further = {
+        "location": "global",
+        "additionalParams": {"origin": "ORIGIN_UNSPECIFIED", "token": "t"},
+        "streamAssistRequest": {"toolsSpec": {"toolRegistry": "mine"}, "filter": "f", "languageCode": "de"},
+    }
+    client = widget(upstream, body=further)
+
+    client.open_session(account)
+    [created] = upstream.calls("widgetCreateSession")
+    session = client.open_session(account)
+    asked_for = list(client.stream("Hello", AUTO, account, session))
+
+    [call] = upstream.calls(STREAM)
+    assert asked_for
+    for body in (created.body, call.body):
+        assert body["configId"] == account.config_id
+        assert body["location"] == "global"
+        assert body["additionalParams"] == {"token": "t", "origin": "ORIGIN_UNSPECIFIED"}
+    assert created.body["createSessionRequest"] == {"session": {"name": "", "displayName": ""}}
+    assert "streamAssistRequest" not in created.body
+    request = call.body["streamAssistRequest"]
+    assert request["toolsSpec"] == {
+        "webGroundingSpec": {},
+        "toolRegistry": "mine",
+        "imageGenerationSpec": {},
+        "videoGenerationSpec": {},
+    }
+    assert (request["filter"], request["languageCode"]) == ("f", "de")
+    assert request["query"] == {"parts": [{"text": "Hello"}]}

@@ -6,8 +6,13 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,14 +20,16 @@ import pytest
 from gbproxy.domain.account import Account
 from gbproxy.errors import (
     AccountRestricted,
+    AccountStalled,
     CredentialRefused,
     GatewayError,
     UpstreamBroken,
     UpstreamError,
     UpstreamTimeout,
 )
+from gbproxy.observability import trace
 from gbproxy.outbound import Outbound, Reply
-from gbproxy.simulator import Simulator
+from gbproxy.simulator import HoldHeaders, Simulator
 from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth import WidgetAuth, XsrfKey, sign
 from tests.upstreams.business_host import ACCOUNT, BASE, KEY_TEXT, NOW, Clock, Door, Gate, key_reply, reply
@@ -41,6 +48,16 @@ def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = Non
         clock=clock or Clock(NOW),
         monotonic=monotonic or Clock(),
     )
+
+
+@contextmanager
+def for_a_request(*, elsewhere: Callable[[], bool] = lambda: False, left_s: float = 60.0) -> Iterator[None]:
+    measured = trace.begin("req-1")
+    measured.has_elsewhere, measured.until = elsewhere, time.monotonic() + left_s
+    try:
+        yield
+    finally:
+        trace.begin("-")
 
 
 def part(token: str, index: int) -> Any:
@@ -275,6 +292,81 @@ def test_when_the_one_who_refreshes_is_interrupted_another_takes_over(interrupti
     assert shared.refreshes == 2
 
 
+def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
+    gate = Gate(key_reply())
+    tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.05)  # type: ignore[arg-type]
+    patient = Callers(tokens, 1).start()
+    assert gate.reached.wait(10)
+
+    with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
+        tokens.bearer(ACCOUNT)
+    gate.open.set()
+
+    assert not caught.value.was_taken
+    assert patient.join() == [TOKEN]
+
+
+def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
+    gate = Gate(key_reply())
+    tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.01)  # type: ignore[arg-type]
+    patient = Callers(tokens, 1).start()
+    assert gate.reached.wait(10)
+
+    def nowhere() -> bool:
+        gate.open.set()
+        return False
+
+    with for_a_request(elsewhere=nowhere):
+        assert tokens.bearer(ACCOUNT) == TOKEN
+    assert patient.join() == [TOKEN]
+
+
+def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_take_it_over() -> None:
+    with Simulator() as upstream:
+        upstream.script(HoldHeaders(), path="getoxsrf")
+        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.2)
+        account = simulated(upstream)
+
+        with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
+            tokens.bearer(account)
+
+        assert "took longer than 0.2 s" in caught.value.message
+        assert tokens.bearer(account)
+        assert len(upstream.calls("getoxsrf")) == 2
+
+
+def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
+    with Simulator() as upstream:
+        upstream.script(HoldHeaders(), path="getoxsrf", times=math.inf)
+        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        account = simulated(upstream)
+        started = time.monotonic()
+
+        def ask() -> str:
+            with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
+                tokens.bearer(account)
+            return "elsewhere"
+
+        with ThreadPoolExecutor(4) as threads:
+            went = [asking.result() for asking in [threads.submit(ask) for _ in range(4)]]
+
+    assert went == ["elsewhere"] * 4
+    assert time.monotonic() - started < 1.9  # all together, not one after the other
+
+
+def test_nobody_waits_for_a_refresh_beyond_the_end_of_its_request() -> None:
+    gate = Gate(key_reply())
+    tokens = auth(Door(gate))
+    patient = Callers(tokens, 1).start()
+    assert gate.reached.wait(10)
+
+    with for_a_request(left_s=0.05), pytest.raises(UpstreamTimeout):
+        tokens.bearer(ACCOUNT)
+    gate.open.set()
+
+    assert patient.join() == [TOKEN]
+
+
 def test_after_a_failed_refresh_the_next_caller_tries_again() -> None:
     door = Door(UpstreamError("broken"), key_reply())
     tokens = auth(door)
@@ -380,6 +472,36 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     tokens.bearer(changed)
 
     assert door.cookies[3] == "__Secure-C_SES=CSE.user"
+
+
+def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_cookies() -> None:
+    door = Door(reply(302, b"", location=REFRESH), reply(200, b"", "__Secure-C_SES=CSE.new"), key_reply())
+    tokens = auth(door)
+    tokens.bearer(ACCOUNT)
+
+    tokens.bearer(replace(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
+
+    assert door.cookies[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+    assert door.headers[-1]["User-Agent"] == "Mozilla/5.0 (X)"
+
+
+def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
+    door = Door(key_reply())
+
+    token = auth(door).bearer(replace(ACCOUNT, edition="enterprise", location="eu"))
+
+    claims = part(token, 1)
+    assert door.urls == ["https://vertexaisearch.cloud.google/auth/getoxsrf?csesidx=123456789"]
+    assert door.headers[0]["Referer"] == "https://vertexaisearch.cloud.google/"
+    assert (claims["iss"], claims["aud"]) == (
+        "https://vertexaisearch.cloud.google",
+        "https://content-discoveryengine.googleapis.com",
+    )
+
+
+def test_a_refusal_names_the_page_of_the_account_s_edition() -> None:
+    with pytest.raises(CredentialRefused, match=r"Sign in to vertexaisearch\.cloud\.google again"):
+        auth(Door(reply(401))).bearer(replace(ACCOUNT, edition="enterprise"))
 
 
 def test_a_second_refresh_redirect_is_refused() -> None:

@@ -13,6 +13,7 @@ from gbproxy.domain.pasted.clues import FIELDS, Clue
 from gbproxy.domain.pasted.cookies import NONE, Cookies
 from gbproxy.domain.pasted.rows import merged
 from gbproxy.settings import AccountSettings
+from gbproxy.settings.entries import STAND_INS
 
 _PAGE = "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>"
 _COOKIES = "the browser's developer tools, Application (Firefox: Storage), Cookies, https://business.gemini.google: "
@@ -128,20 +129,16 @@ class _Loose:
         return own.followed_by(jar) if own.secure_c_ses in (None, jar.secure_c_ses) else own
 
 
-# Stands where nothing was found, so that what was found can be read by the rules for a whole account.
-_STAND_IN = {"name": "imported", "secure_c_ses": "x", "csesidx": "0", "config_id": "x"}
-
-
 def _checked(clue: Clue) -> FoundAccount:
     given = clue.given() | ({"name": clue.name} if clue.name is not None else {})
     wrong: dict[str, str] = {}
     try:
-        AccountSettings.model_validate(_STAND_IN | given)
+        AccountSettings.model_validate(STAND_INS | given)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         wrong = {str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in faults}
     good = {name: value for name, value in given.items() if name not in wrong}
-    account = AccountSettings.model_validate(_STAND_IN | good)
+    account = AccountSettings.model_validate(STAND_INS | good)
     return FoundAccount(
         name=account.name if "name" in good else None,
         values={name: _bare(getattr(account, name)) for name in FIELDS if name in good},

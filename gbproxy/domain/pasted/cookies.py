@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from gbproxy.settings.account_values import is_cookie_value
 
 FIELDS = {"__secure-c_ses": "secure_c_ses", "__host-c_oses": "host_c_oses"}
 """The two cookies, in lower case, and what the gateway calls them. Their case is not the user's fault."""
@@ -13,8 +14,6 @@ NAMES = "__Secure-C_SES|__Host-C_OSES"
 """The same for regular expressions."""
 
 _AROUND = " \t\r\n\"',"
-_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,16384}")  # RFC 6265, cookie-octet
-_REDACTED = re.compile(r"redacted|removed|\*{3}", re.IGNORECASE)  # what cleaned captures hold in place of a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def from_pairs(pairs: Iterable[tuple[str, str]]) -> Cookies:
     for name, value in pairs:
         known = FIELDS.get(name.strip(_AROUND).lower())
         bare = value.strip(_AROUND) if known else ""
-        if known and _VALUE.fullmatch(bare) and not _REDACTED.search(bare):
+        if known and is_cookie_value(bare):
             values[known] = bare
         elif known:
             is_damaged = True

@@ -11,10 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import CredentialRefused, UpstreamError
+from gbproxy.errors import AccountStalled, CredentialRefused, UpstreamError, UpstreamTimeout
 from gbproxy.observability import trace
 from gbproxy.observability.meter import SILENT, Meter
-from gbproxy.outbound import Outbound
+from gbproxy.observability.waiting import result_in_time
+from gbproxy.outbound import Outbound, calls_end_at
 from gbproxy.storage.renewals import RenewedCookies, StoredToken
 from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth.ages import Ages, Token
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_USE_S = 240
 _LAST_USE_S = 290  # while a new one is being made, or cannot be had
+_SIGN_IN_S = 30.0  # with all its calls
+_WHAT = "the account's sign-in"
 
 
 class WidgetAuth:
@@ -47,7 +50,10 @@ class WidgetAuth:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         meter: Meter = SILENT,
+        patience_s: float = 5.0,
     ) -> None:
+        """`patience_s`: for so long a request that another account may serve waits for a sign-in."""
+        self._patience_s = patience_s
         self._clock = clock
         self._meter = meter
         self._monotonic = monotonic
@@ -68,8 +74,9 @@ class WidgetAuth:
     def token(self, account: Account, after: float = -math.inf) -> Token:
         """A token that the upstream will take, by a sign-in that began `after` then (as `discard` tells it).
 
-        Raises CredentialRefused, UpstreamTimeout or UpstreamError.
+        Raises CredentialRefused, UpstreamTimeout or UpstreamError; AccountStalled when another account may serve the request.
         """
+        patient_until = time.monotonic() + self._patience_s
         while True:
             with self._lock:
                 token = self._tokens.get(account)
@@ -78,7 +85,10 @@ class WidgetAuth:
                     return token
                 refreshing, mine = self._join(account, after)
             try:
-                token = self._refresh(account, refreshing, TOKEN_USE_S, after) if mine else _awaited(refreshing.future)
+                if mine:
+                    token = self._refresh(account, refreshing, TOKEN_USE_S, after, patient_until)
+                else:
+                    token = self._awaited(refreshing.future, patient_until)
                 if token.born_at >= after:
                     return token
             except _Abandoned:
@@ -158,15 +168,23 @@ class WidgetAuth:
         mine = self._refreshing[account] = _Refreshing(self._monotonic())
         return mine, True
 
-    def _refresh(self, account: Account, refreshing: _Refreshing, max_age_s: float, after: float = -math.inf) -> Token:
+    def _refresh(
+        self,
+        account: Account,
+        refreshing: _Refreshing,
+        max_age_s: float,
+        after: float = -math.inf,
+        patient_until: float = math.inf,
+    ) -> Token:
         """Get a token for all who wait for it; who was interrupted leaves the work to one of them."""
         try:
             token = self._recorded(account, max_age_s, after)
             is_ours = token is None
-            token = token or self._signed(account)
+            token = token or self._signed_in_time(account, patient_until)
         except UpstreamError as error:
             self._meter.token_refreshed(error.code)
-            self._settle(account, refreshing, error=error)
+            has_left = isinstance(error, AccountStalled) or trace.current().is_over()  # others may have more time
+            self._settle(account, refreshing, error=_Abandoned() if has_left else error)
             raise
         except BaseException:
             self._settle(account, refreshing, error=_Abandoned())
@@ -176,6 +194,13 @@ class WidgetAuth:
             stored = StoredToken(account.credential(), token.bearer, token.signed_at)
             self._records.keep_token(account.seat, stored)
         return token
+
+    def _awaited(self, token: Future[Token], patient_until: float) -> Token:
+        trace.current().wait_begins()
+        try:
+            return result_in_time(token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic())
+        finally:
+            trace.current().wait_ends()
 
     def _settle(
         self, account: Account, settled: _Refreshing, *, token: Token | None = None, error: Exception | None = None
@@ -207,6 +232,18 @@ class WidgetAuth:
             return None
         token = self._ages.token(stored)
         return token if token is not None and token.age_s(self._monotonic()) < TOKEN_USE_S else None
+
+    def _signed_in_time(self, account: Account, patient_until: float) -> Token:
+        """As `_signed`, with all its calls. Raises AccountStalled too."""
+        measured = trace.current()
+        is_patient = not measured.has_elsewhere()
+        try:
+            with calls_end_at(time.monotonic() + _SIGN_IN_S if is_patient else patient_until):
+                return self._signed(account)
+        except UpstreamTimeout as error:
+            if is_patient or time.monotonic() < patient_until or measured.is_over():
+                raise
+            raise AccountStalled(f"{_WHAT} took longer than {self._patience_s:g} s") from error
 
     def _signed(self, account: Account) -> Token:
         """Sign in, and sign a token by the upstream's clock: a host whose clock is off gets valid ones too."""
@@ -241,11 +278,3 @@ class _Refreshing:
 
 class _Abandoned(Exception):
     """Whoever refreshed for all was interrupted."""
-
-
-def _awaited(future: Future[Token]) -> Token:
-    trace.current().wait_begins()
-    try:
-        return future.result()
-    finally:
-        trace.current().wait_ends()

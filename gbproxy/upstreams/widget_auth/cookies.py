@@ -24,7 +24,7 @@ _TICK_S = 0.001  # what tells later cookies from earlier ones when the clock doe
 class CookieJar:
     """Which cookies each account uses: those that the upstream gave in place of the ones that are configured.
 
-    They count for as long as the account's credential, as given, is the one that they replace.
+    They count for as long as the account's two cookies, as given, are those that they replace; what else it has may change.
     """
 
     def __init__(self, records: Records, clock: Callable[[], float]) -> None:
@@ -51,7 +51,7 @@ class CookieJar:
 
     def take_over(self, given: Account, theirs: RenewedCookies) -> None:
         """What another worker has got, if it is for this credential and newer than ours."""
-        if theirs.replaces != given.credential():
+        if theirs.replaces != given.sign_in():
             return
         with self._lock:
             ours = self._renewed.get(given.seat)
@@ -65,7 +65,7 @@ class CookieJar:
             ours = self._renewed.get(given.seat)
             after_ours = ours.renewed_at + _TICK_S if ours else 0.0  # also when the clock was set back
             self._renewed[given.seat] = RenewedCookies(
-                given.credential(), changed.secure_c_ses, changed.host_c_oses, max(self._clock(), after_ours)
+                given.sign_in(), changed.secure_c_ses, changed.host_c_oses, max(self._clock(), after_ours)
             )
             self._unsaved.add(given.seat)
         self.save()
@@ -119,6 +119,6 @@ def _is_expired(attributes: Iterable[str], now: float) -> bool:
 
 
 def _with(given: Account, renewed: RenewedCookies | None) -> Account:
-    if renewed is None or renewed.replaces != given.credential():
+    if renewed is None or renewed.replaces != given.sign_in():
         return given
     return replace(given, secure_c_ses=renewed.secure_c_ses, host_c_oses=renewed.host_c_oses)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from gbproxy.domain import jsontext
 from gbproxy.errors import AccountRestricted, CredentialRefused, UpstreamBroken
 from gbproxy.outbound import Reply
 
@@ -73,7 +74,7 @@ def read_key(reply: Reply, page: str) -> XsrfKey:
         raise UpstreamBroken("the sign-in service sent an empty answer")
     text = reply.body.decode("utf-8", "replace").strip().removeprefix(")]}'")
     try:
-        answer = json.loads(text)
+        answer = jsontext.decode(text.strip())
         key, key_id = answer["xsrfToken"], answer["keyId"]
         if not isinstance(key_id, str) or not key_id:
             raise ValueError("no key id")

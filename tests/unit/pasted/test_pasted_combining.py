@@ -12,7 +12,9 @@ from tests.unit.pasted import browsers, captures
 from tests.unit.pasted.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE
 
 HOME = "https://business.gemini.google/home/cid"
-FIRST, SECOND = {"csesidx": "111", "config_id": "aaaa-1"}, {"csesidx": "222", "config_id": "bbbb-2"}
+FIRST = {"csesidx": "111", "config_id": "a0000000-0000-4000-8000-000000000001"}
+SECOND = {"csesidx": "222", "config_id": "b0000000-0000-4000-8000-000000000002"}
+THIRD_ID = "c0000000-0000-4000-8000-000000000003"
 JAR = "Cookie: __Secure-C_SES=CSE.one; __Host-C_OSES=COS.one"
 
 
@@ -58,7 +60,7 @@ def test_accounts_that_lack_their_csesidx_stay_apart() -> None:
 
 
 def test_the_latest_widget_of_a_sign_in_counts() -> None:
-    here, there = FIRST, {**FIRST, "config_id": "cccc-3"}
+    here, there = FIRST, {**FIRST, "config_id": THIRD_ID}
 
     assert values(f"{browsers.curl(browsers.posix, address(here), {'cookie': JAR[8:]})}\n{address(there)}") == [
         {"secure_c_ses": "CSE.one", "host_c_oses": "COS.one", **there},
@@ -66,7 +68,7 @@ def test_the_latest_widget_of_a_sign_in_counts() -> None:
 
 
 def test_accounts_written_down_with_one_csesidx_stay_apart_by_their_config_ids() -> None:
-    accounts = [{**FIRST, "secure_c_ses": "CSE.a"}, {**FIRST, "config_id": "cccc-3", "secure_c_ses": "CSE.b"}]
+    accounts = [{**FIRST, "secure_c_ses": "CSE.a"}, {**FIRST, "config_id": THIRD_ID, "secure_c_ses": "CSE.b"}]
 
     assert values(json.dumps(accounts)) == accounts
 
@@ -147,15 +149,17 @@ def test_requests_to_other_hosts_are_not_looked_into(url: str) -> None:
 def test_cookies_are_not_taken_from_calls_of_the_api() -> None:
     url = "https://biz-discoveryengine.googleapis.com/v1alpha/locations/global/widgetStreamAssist"
 
-    assert values(browsers.curl(browsers.posix, url, {"cookie": JAR[8:]}, '{"configId":"x"}')) == [{"config_id": "x"}]
+    assert values(browsers.curl(browsers.posix, url, {"cookie": JAR[8:]}, f'{{"configId":"{THIRD_ID}"}}')) == [
+        {"config_id": THIRD_ID}
+    ]
 
 
 def test_another_site_can_be_named() -> None:
     site = Site.of("http://127.0.0.1:9000", "http://127.0.0.1:9000/v1alpha")
 
-    (account,) = find("http://127.0.0.1:9000/home/cid/c-1?csesidx=5", site=site)
+    (account,) = find(f"http://127.0.0.1:9000/home/cid/{THIRD_ID}?csesidx=5", site=site)
 
-    assert account.values == {"csesidx": "5", "config_id": "c-1"}
+    assert account.values == {"csesidx": "5", "config_id": THIRD_ID}
 
 
 def test_cookies_set_by_an_answer_are_newer_than_those_of_its_request() -> None:

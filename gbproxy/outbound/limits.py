@@ -1,0 +1,81 @@
+"""How long a call may take, in its parts and as a whole."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+import urllib3
+
+from gbproxy.errors import UpstreamTimeout
+
+_LEAST_S = 0.001  # 0 means other things to sockets
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to connect; of silence between bytes; for a whole answer; for a small one, which nobody has to think about."""
+
+    connect_s: float = 10
+    read_s: float = 120
+    request_s: float = 1800
+    call_s: float = 30
+
+    def of_call(self) -> Timeouts:
+        return replace(self, read_s=min(self.read_s, self.call_s), request_s=min(self.request_s, self.call_s))
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+_end: ContextVar[float] = ContextVar("gbproxy_calls_end", default=math.inf)
+
+
+@contextmanager
+def calls_end_at(moment: float) -> Iterator[None]:
+    """All calls that are made inside are over then, together, on the monotonic clock."""
+    token = _end.set(min(_end.get(), moment))
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
+class Limits(urllib3.Timeout):
+    """One call's timeouts, and its deadline on the monotonic clock. urllib3 is told what is left at the moment it asks."""
+
+    def __init__(self, timeouts: Timeouts, latest: float) -> None:
+        """`latest`: when whoever makes the call has to be done with everything."""
+        super().__init__()
+        self.timeouts = timeouts
+        self.until = min(time.monotonic() + timeouts.request_s, latest, _end.get())
+
+    def clone(self) -> Limits:
+        return self
+
+    def start_connect(self) -> float:
+        return time.monotonic()
+
+    @property
+    def connect_timeout(self) -> float:
+        return self._at_most(self.timeouts.connect_s)
+
+    @property
+    def read_timeout(self) -> float:
+        """For all of the head, from the moment at which the request is out."""
+        return self._at_most(self.timeouts.read_s)
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.until
+
+    def overrun(self) -> UpstreamTimeout:
+        """The error for a wait that has reached its deadline."""
+        if self.is_over():
+            return UpstreamTimeout(f"the answer took longer than {self.timeouts.request_s:g} s")
+        return UpstreamTimeout(f"the upstream was silent for {self.timeouts.read_s:g} s")
+
+    def _at_most(self, seconds: float) -> float:
+        return max(_LEAST_S, min(seconds, self.until - time.monotonic()))

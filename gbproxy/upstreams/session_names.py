@@ -1,0 +1,46 @@
+"""The names of sessions that were not opened by a call of their own: the upstream makes them when they are first asked.
+
+Source: docs/upstream.md, sessions, forms of a name.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Literal
+
+from gbproxy.errors import GatewayError, RequestRefused, SessionGone, UpstreamError
+
+SessionForm = Literal["create", "dash", "own"]
+
+UNNAMED = ""
+"""A session that the upstream is to make and to name with the next answer."""
+
+_SESSIONS = "collections/default_collection/engines/agentspace-engine/sessions"
+_MAKE_ONE = f"{_SESSIONS}/-"
+
+
+def own() -> str:
+    """A name of our own making: random, and begun with a letter, as those of the upstream's are digits alone."""
+    return f"{_SESSIONS}/s{secrets.token_hex(8)}-{secrets.token_hex(4)}"
+
+
+def sent_as(session: str) -> str:
+    return _MAKE_ONE if session == UNNAMED else session
+
+
+def blamed(error: GatewayError, session: str, form: SessionForm) -> GatewayError:
+    """What a refused question's error says where the form of its session's name may be the reason; else the error itself.
+
+    Nothing of that form is the client's: a refusal of it is the upstream's error.
+    """
+    if form == "create":
+        return error
+    id_ = sent_as(session).rpartition("/")[2]
+    names_it = isinstance(error, RequestRefused) and f"sessions/{id_}" in error.message
+    if names_it or (isinstance(error, SessionGone) and session == UNNAMED):
+        refusal = UpstreamError(f"the upstream makes no session by UPSTREAM_SESSION={form}: set it to create")
+        refusal.was_taken = error.was_taken
+        return refusal
+    if isinstance(error, SessionGone):  # it may be one that was asked before
+        error.message += f", or the upstream makes none by UPSTREAM_SESSION={form}: then set it to create"
+    return error

@@ -1,0 +1,159 @@
+"""What Google says in free text only, and what only sounds alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from gbproxy.upstreams import wording
+
+TOO_LONG = [
+    "The query exceeded the maximum length",
+    "The query exceeded the maximum length.",
+    "longer than the model's context length",
+    "The input is longer than the model's context length",
+    "Your prompt exceeded the token limit",
+    "payload size exceeds the limit",
+    "Request payload size exceeds the limit: 20971520 bytes.",
+    "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).",
+    "The input token count exceeds the maximum number of tokens allowed.",
+    "Unable to submit request because the input token count is 1800000 but model only supports up to 1048576. "
+    "Reduce the input token count and try again. You can also use the CountTokens API to calculate prompt token count.",
+    "The prompt is too long",
+    "prompt is too long: 210000 tokens > 200000 maximum",
+    "Input is too long for requested model.",
+    "This model's maximum context length is 32768 tokens. However, your messages resulted in 40000 tokens.",
+    "Please reduce the length of the messages or completion.",
+    "The number of tokens in the request is over the limit of 32000",
+    "Number of input tokens exceeds the limit",
+    "Too many tokens in the request",
+    "Total tokens exceed the model limit",
+    "Token limit exceeded",
+    "The context window was exceeded",
+    "Context size exceeded",
+    "Prompt too large",
+    "Query text is too long",
+    "The text of the query exceeds the limit of 100000 characters",
+    "Query length exceeds 8192 characters",
+    "Field query is too long",
+    "User input exceeds the maximum allowed size",
+    "Input text is longer than 500000 bytes",
+    "The request is too large",
+    "Request size exceeds the maximum",
+    "Message too long",
+    "The conversation has become too long, start a new one",
+    "Conversation history exceeds the maximum length",
+    "Invalid argument: content exceeds maximum length of 2000000 characters",
+    "Your question must be at most 4096 characters long",
+    "The query must not exceed 4096 characters",
+    "The query must be shorter than 4096 characters",
+    "Please shorten your question",
+    "Exceeded max context",
+    "Input has 50000 tokens but the maximum is 40000",
+    "Token limit reached",
+    "Input length 5000 exceeds maximum length 4000",
+    "The total size of the request is too big",
+    "The message exceeds the allowed number of characters",
+    "Request Entity Too Large",
+    "EXCEEDED: THE PROMPT EXCEEDS THE MAXIMUM LENGTH",
+    "Something is wrong. The prompt is too long! Try another.",
+]
+
+OTHER = [
+    "",
+    "Invalid value.",
+    "Request contains an invalid argument.",
+    "The file name is too long",
+    "Filename too long",
+    "The maximum number of files exceeds 10",
+    "The number of files in the request exceeds the limit of 10",
+    "The display name exceeds 128 characters",
+    "Session display name exceeds the maximum length",
+    "Invalid value at 'session.displayName': exceeds the maximum length",
+    "invalid token",
+    "The token is invalid or has expired",
+    "Invalid page token: too long",
+    "page_token exceeds the maximum length",
+    "The filter in the request is too long",
+    "max_output_tokens exceeds the maximum of 65535",
+    "The value of maxOutputTokens is larger than the limit",
+    "The number of output tokens exceeds the maximum",
+    "Unsupported file type: text/x-long",
+    "The attached file is too large, the limit is 100 MB",
+    "The size of the image in the request exceeds the limit of 7 MB",
+    "The document title exceeds the maximum length",
+    "Too many tools in the request: exceeds the limit of 128",
+    "The function description in the request is too long",
+    "Request exceeds the maximum number of data stores",
+    "The request took too long",
+    "The request exceeded its deadline",
+    "Too many requests",
+    "The request exceeds the rate of 5 requests per minute",
+    "Quota exceeded for input tokens per minute",
+    "The URL in the message is too long",
+    "The language code in the request is too long",
+    "Invalid session id in the request: longer than 64 characters",
+    "temperature in the request exceeds the maximum of 2",
+    "The prompt was blocked.",
+    "The token count must exceed zero.",
+    "The query must be longer than 1 character",
+    "The security token in the request is too long",
+    "Token age exceeds the maximum",
+    "The thinking budget exceeds the maximum number of tokens",
+    "The prompt must not be empty.",
+    "Too many candidates in the request",
+    "The image in the query is larger than 4096 pixels",
+    "Model gemini-9 does not support this context",
+    "The query is required.",
+    "The schema of the request exceeds the maximum depth",
+    "user email exceeds 320 characters",
+]
+
+
+@pytest.mark.parametrize("message", TOO_LONG)
+def test_a_prompt_that_is_too_long_is_said_in_many_ways(message: str) -> None:
+    assert wording.is_too_long(message)
+
+
+@pytest.mark.parametrize("message", OTHER)
+def test_what_is_about_something_else_is_no_prompt_that_is_too_long(message: str) -> None:
+    assert not wording.is_too_long(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "large"),
+    [
+        ("Received message larger than max (5000000 vs. 4194304)", True),
+        ("Sent message larger than max (5000000 vs. 4194304)", True),
+        ("Request payload is too large", True),
+        ("Resource has been exhausted (e.g. check quota).", False),
+        ("Too many tokens, please wait before trying again.", False),
+    ],
+)
+def test_one_call_that_was_too_large_is_no_quota(message: str, large: bool) -> None:
+    assert wording.is_message_too_large(message) is large
+
+
+@pytest.mark.parametrize(
+    ("text", "media"),
+    [
+        ("Quota exceeded for image generation", ("images",)),
+        ("Image quota per day used up", ("images",)),
+        ("GenerateImagesPerDayPerProject", ("images",)),
+        ("discoveryengine.googleapis.com/imagen_requests", ("images",)),
+        ("You have no pictures left today", ("images",)),
+        ("Nano Banana 2 requests per day", ("images",)),
+        ("nano-banana-pro", ("images",)),
+        ("VideosPerDay", ("videos",)),
+        ("video_generation_requests_per_day", ("videos",)),
+        ("VeoRequestsPerDay", ("videos",)),
+        ("GenerateVeoPerDay", ("videos",)),
+        ("veo-3.1 requests", ("videos",)),
+        ("The limit of images and videos is used up", ("images", "videos")),
+        ("Resource has been exhausted (e.g. check quota).", ()),
+        ("AssistRequestsPerDayPerProjectPerUser", ()),
+        ("Imagine: no quota", ()),
+        ("surveyor", ()),
+    ],
+)
+def test_a_quota_of_pictures_or_videos_is_known_by_its_name(text: str, media: tuple[str, ...]) -> None:
+    assert wording.named_media([text]) == media
