@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.events import TextDelta
+from gbproxy.domain.events import SessionNamed, TextDelta
 from gbproxy.domain.models import Model
 from gbproxy.engine.recording import RecordedUpstream
 from gbproxy.errors import GatewayError
 from gbproxy.outbound.recording import Exchange
 
-StepName = Literal["sign in", "session", "question", "list", "delete"]
+StepName = Literal["sign in", "configuration", "session", "question", "list", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,11 @@ class Steps:
         self._question = question
         self._session: str | None = None
 
-    def run(self) -> Iterator[Step]:
-        """Each step as soon as it is over. Without a sign-in or a session nothing that needs it is tried."""
+    def run(self, until: StepName = "delete") -> Iterator[Step]:
+        """Each step as soon as it is over. Without a sign-in or a session nothing that needs it is tried.
+
+        With `until="question"` the list is not asked for; a session that was opened is deleted all the same.
+        """
         signed_in = self._step("sign in", self._sign_in)
         yield signed_in
         if signed_in.error is not None:
@@ -45,7 +48,8 @@ class Steps:
         yield self._step("session", self._open)
         if self._session is not None:
             yield self._step("question", self._ask)
-        yield self._step("list", self._list)
+        if until == "delete":
+            yield self._step("list", self._list)
         if self._session is not None:
             yield self._step("delete", self._delete)
 
@@ -66,8 +70,13 @@ class Steps:
 
     def _ask(self) -> None:
         for event in self._upstream.widget.stream(self._question, self._model, self._account, self._session or ""):
-            if isinstance(event, TextDelta):
-                self.answer += event.text
+            match event:
+                case TextDelta(text):
+                    self.answer += text
+                case SessionNamed(name):
+                    self._session = name
+                case _:
+                    pass
 
     def _list(self) -> None:
         self._upstream.widget.probe(self._account)

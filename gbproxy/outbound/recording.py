@@ -43,6 +43,10 @@ class Exchange:
         else:
             self.ended_at, self.is_complete = now, True
 
+    def header(self, name: str) -> str:
+        """Of the answer, whatever its case; "" for none."""
+        return next((value for known, value in self.reply_headers if known.lower() == name.lower()), "")
+
     @property
     def reply_body(self) -> bytes:
         return b"".join(piece for _, piece in self.pieces)
