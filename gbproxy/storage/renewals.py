@@ -28,6 +28,10 @@ class RenewedCookies:
     secure_c_ses: str = field(repr=False)
     host_c_oses: str | None = field(repr=False)
     renewed_at: float
+    cookies: str | None = field(default=None, repr=False)
+    """Further cookies of the page that are in use, as a Cookie header; None as long as the two alone are taken."""
+    cookies_given: str | None = field(default=None, repr=False)
+    """Those of the account that they replace, or are: with others, it begins again with the two alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,13 @@ class CookieRows:
 
     def keep(self, seat: str, renewed: RenewedCookies) -> bool:
         """In place of earlier ones; False when newer ones are there already."""
+        secrets = {"secure_c_ses": renewed.secure_c_ses, "host_c_oses": renewed.host_c_oses}
+        if renewed.cookies is not None:
+            secrets |= {"cookies": renewed.cookies, "cookies_given": renewed.cookies_given}
         values = {
             "account_id": seat,
             "replaces": renewed.replaces,
-            "cookies": self._cipher.encrypt({"secure_c_ses": renewed.secure_c_ses, "host_c_oses": renewed.host_c_oses}),
+            "cookies": self._cipher.encrypt(secrets),
             **at(cookies.c.renewed_at, renewed.renewed_at),
         }
         return self._database.change(self._put, values) == 1

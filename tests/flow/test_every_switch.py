@@ -33,9 +33,6 @@ BROKEN = ("eof", "500", "503")
 # last switch of an entry is the one that is lacking. Who teaches the gateway to answer takes the entry out: from then on
 # the answer itself is asked for, under this value alone and in every mixture.
 NOT_YET: list[tuple[dict[str, Any], str, str]] = [
-    ({"further_cookies": ("__Secure-C_AUX",)}, "upstream_auth_failed", "redirected to a sign-in page"),
-    ({"getoxsrf": "refreshcookies", "refresh_hops": 3}, "upstream_auth_failed", "redirected to a sign-in page"),
-    ({"getoxsrf": "refreshcookies", "refresh_hops": 5}, "upstream_auth_failed", "redirected to a sign-in page"),
     ({"tools_off": ("image",)}, "invalid_request_error", "imageGenerationSpec is not enabled"),
     ({"tools_off": ("video",)}, "invalid_request_error", "videoGenerationSpec is not enabled"),
     ({"tools_off": ("web",)}, "invalid_request_error", "webGroundingSpec is not enabled"),
@@ -96,6 +93,7 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
         ("user_agent",),
         "create",
     ),
+    ({"further_cookies": ("__Secure-C_AUX",)}, "upstream_auth_failed", "to a sign-in page", ("cookies",), "create"),
     ({"create_session": "400"}, "upstream_error", "would not open a session", (), "own"),
     ({"create_session": "403"}, "upstream_auth_failed", "denies this account access", (), "dash"),
     ({"create_session": "404"}, "upstream_error", "would not open a session", (), "own"),
@@ -105,7 +103,7 @@ LACKING = {list(switches.items())[-1] for switches, _code, _words in REFUSALS}
 
 ALL_GATES = (
     "edition", "location", "wrong_location", "server_token", "server_token_refusal", "user_agent", "user_agent_refusal",
-    "create_session", "session_info", "session_name",
+    "further_cookies", "create_session", "session_info", "session_name",
 )  # fmt: skip
 
 SWITCHES = [
@@ -124,6 +122,8 @@ TOGETHER: list[dict[str, Any]] = [
     {"create_session_transient": 1, "create_session_transient_status": 500},
     {"getoxsrf": "refreshcookies", "refreshcookies_answer": "page"},
     {"getoxsrf": "refreshcookies", "nid_triggers_refresh": False},
+    {"getoxsrf": "refreshcookies", "refresh_hops": 3},
+    {"getoxsrf": "refreshcookies", "refresh_hops": 5, "host_c_oses": "required", "refreshcookies_answer": "page"},
     {"final": "repeats_text", "citations": True, "metadata_only": True},
     {"final": "carries_last_text", "state": "absent", "u_token": "every", "wrapper": "bare"},
     {"gzip": True, "cuts": "1", "transfer": "content_length"},
@@ -305,7 +305,7 @@ def test_an_account_that_has_all_that_any_gate_wants_passes_every_mixture_of_the
     with SharedUpstream() as upstream:
         upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
         upstream.set(**switches)
-        everything = with_fields(upstream, "edition", "location", "server_token", "user_agent")
+        everything = with_fields(upstream, "edition", "location", "cookies", "server_token", "user_agent")
 
         with in_process(everything, stock_size=0, UPSTREAM_SESSION=form) as gateway:
             reply = gateway.ask(QUESTION, stream=stream)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from gbproxy.accounts import Standing
 from gbproxy.domain.account import Account
@@ -213,6 +213,23 @@ def test_renewed_cookies_replace_older_ones(database: Database, cipher: Cipher, 
     assert kept == [True, True, False]
     assert cookies.read() == {"anna": new}
     assert cookies.read(since=clock() + 2) == {}
+
+
+def test_further_cookies_are_kept_encrypted_and_rows_without_them_are_read(
+    database: Database, cipher: Cipher, clock: Clock
+) -> None:
+    cookies = CookieRows(database, cipher)
+    without, with_further = (
+        RenewedCookies(DIGEST, COOKIE, None, clock(), further, further) for further in (None, "__Secure-C_AUX=secret-1")
+    )
+
+    cookies.keep("anna", without)
+    cookies.keep("otto", with_further)
+
+    assert cookies.read() == {"anna": without, "otto": with_further}
+    stored = {row.account_id: row.cookies for row in database.fetch(select(tables.cookies))}
+    assert b"secret-1" not in stored["otto"]
+    assert cipher.decrypt(stored["anna"]) == {"secure_c_ses": COOKIE, "host_c_oses": None}  # as ever
 
 
 def test_a_token_replaces_an_older_one_or_that_of_another_credential(

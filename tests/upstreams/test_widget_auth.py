@@ -335,6 +335,24 @@ def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_tak
         assert len(upstream.calls("getoxsrf")) == 2
 
 
+def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_they_set_is_kept() -> None:
+    with Simulator() as upstream:
+        upstream.set(getoxsrf="refreshcookies", refresh_hops=5)
+        upstream.script(HoldHeaders(), path="setocookie")
+        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        account = simulated(upstream)
+        started = time.monotonic()
+
+        with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
+            tokens.bearer(account)
+
+        assert 0.5 <= time.monotonic() - started < 2.0
+        assert tokens.bearer(account)
+        before, after = (call.headers["Cookie"] for call in upstream.calls("getoxsrf")[:2])
+        assert account.secure_c_ses in before
+        assert account.secure_c_ses not in after
+
+
 def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf", times=math.inf)
@@ -393,6 +411,7 @@ def test_a_refresh_of_one_account_does_not_hold_up_another() -> None:
 # Renewal of the cookies
 
 REFRESH = "/auth/refreshcookies?continue=x"
+KEY_URL = f"{BASE}/auth/getoxsrf?csesidx=123456789"
 
 
 def test_a_refresh_redirect_is_followed_once_and_its_cookies_are_used() -> None:
@@ -400,7 +419,7 @@ def test_a_refresh_redirect_is_followed_once_and_its_cookies_are_used() -> None:
         302,
         b"",
         "__Secure-C_SES=CSE.new; Path=/; Secure; HttpOnly",
-        '__Host-C_OSES="COS.new"; Path=/',
+        '__Host-C_OSES="COS.new"; Path=/; Secure',
         "NID=525=abc; Domain=.google.com",
         location="/",
     )
@@ -410,16 +429,16 @@ def test_a_refresh_redirect_is_followed_once_and_its_cookies_are_used() -> None:
 
     assert token == TOKEN
     assert door.urls == [
-        f"{BASE}/auth/getoxsrf?csesidx=123456789",
+        KEY_URL,
         f"{BASE}{REFRESH}",
-        f"{BASE}/auth/getoxsrf?csesidx=123456789",
+        KEY_URL,
     ]
     old = "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.old"
     assert door.cookies == [old, old, "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.new"]
 
 
 def test_cookies_that_the_redirect_itself_sets_count_too() -> None:
-    door = Door(reply(302, b"", "__Secure-C_SES=CSE.new; Path=/", location=REFRESH), reply(200), key_reply())
+    door = Door(reply(302, b"", "__Secure-C_SES=CSE.new; Path=/; Secure", location=REFRESH), reply(200), key_reply())
 
     auth(door).bearer(ACCOUNT)
 
@@ -437,7 +456,7 @@ def test_a_cookie_that_is_deleted_or_malformed_keeps_its_old_value() -> None:
 
 def test_renewed_cookies_are_used_for_the_next_token_too() -> None:
     monotonic = Clock()
-    renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/")
+    renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
     tokens.bearer(ACCOUNT)
@@ -449,7 +468,7 @@ def test_renewed_cookies_are_used_for_the_next_token_too() -> None:
 
 
 def test_renewed_cookies_stay_in_use_when_the_key_is_not_given_at_once() -> None:
-    renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/")
+    renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, reply(503), key_reply())
     tokens = auth(door)
     with pytest.raises(UpstreamError):
@@ -462,7 +481,7 @@ def test_renewed_cookies_stay_in_use_when_the_key_is_not_given_at_once() -> None
 
 def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     monotonic = Clock()
-    renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/")
+    renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
     tokens.bearer(ACCOUNT)
@@ -475,7 +494,7 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
 
 
 def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_cookies() -> None:
-    door = Door(reply(302, b"", location=REFRESH), reply(200, b"", "__Secure-C_SES=CSE.new"), key_reply())
+    door = Door(reply(302, b"", location=REFRESH), reply(200, b"", "__Secure-C_SES=CSE.new; Secure"), key_reply())
     tokens = auth(door)
     tokens.bearer(ACCOUNT)
 
@@ -504,13 +523,14 @@ def test_a_refusal_names_the_page_of_the_account_s_edition() -> None:
         auth(Door(reply(401))).bearer(replace(ACCOUNT, edition="enterprise"))
 
 
-def test_a_second_refresh_redirect_is_refused() -> None:
+def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
     door = Door(reply(302, location=REFRESH))
 
-    with pytest.raises(CredentialRefused):
+    with pytest.raises(CredentialRefused) as caught:
         auth(door).bearer(ACCOUNT)
 
-    assert len(door.urls) == 3
+    assert door.urls == [KEY_URL, *([f"{BASE}{REFRESH}"] * 5), KEY_URL]
+    assert "led on after 5 hops" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -524,7 +544,7 @@ def test_a_second_refresh_redirect_is_refused() -> None:
         "//auth.business.gemini.google/refreshcookies",
     ],
 )
-def test_the_same_origin_and_google_over_https_are_followed(location: str) -> None:
+def test_the_page_and_the_hosts_of_its_sign_in_are_followed_over_https(location: str) -> None:
     door = Door(reply(302, location=location), reply(200), key_reply())
 
     assert auth(door).bearer(ACCOUNT) == TOKEN
@@ -536,6 +556,9 @@ def test_the_same_origin_and_google_over_https_are_followed(location: str) -> No
         "http://business.gemini.google/auth/refreshcookies",
         "http://accounts.google.com/refreshcookies",
         "https://evil.invalid/refreshcookies",
+        "https://mail.google.com/refreshcookies",
+        "https://auth.evil.google/refreshcookies",
+        "https://accounts.google.com:8443/refreshcookies",
         "https://evilgoogle.com/refreshcookies",
         "https://google.com.evil.invalid/refreshcookies",
         "https://google/refreshcookies",
@@ -607,6 +630,13 @@ def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(answer: Rep
     assert "Sign in to business.gemini.google again" in caught.value.message
     assert "SECURE_C_SES" in caught.value.message
     assert len(door.urls) == 1
+
+
+def test_a_restricted_account_is_told_which_page_to_open() -> None:
+    with pytest.raises(AccountRestricted) as caught:
+        auth(Door(reply(403))).bearer(replace(ACCOUNT, edition="enterprise"))
+
+    assert "open vertexaisearch.cloud.google with this account" in caught.value.message
 
 
 def test_no_error_tells_a_cookie() -> None:

@@ -477,7 +477,7 @@ def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(work
 
 
 def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -> None:
-    first, _ = workers.worker(workers.key(RENEWED), workers.key("__Secure-C_SES=CSE.newest"))
+    first, _ = workers.worker(workers.key(RENEWED), workers.key("__Secure-C_SES=CSE.newest; Secure"))
     second, door = workers.worker()
     first.bearer(ACCOUNT)
     workers.tell(second)
@@ -501,7 +501,7 @@ def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -
         ([f"{RENEWED}; Expires=Fri, 01 Jan 2100 00:00:00 GMT"], NEW_COOKIES),
         ([f"{RENEWED}; Max-Age=soon; Expires=never"], NEW_COOKIES),
         ([RENEWED, "__Secure-C_SES=; Max-Age=0"], NEW_COOKIES),
-        (["__Host-C_OSES=COS.new; Path=/"], "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.new"),
+        (["__Host-C_OSES=COS.new; Path=/; Secure"], "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.new"),
         (["__Secure-C_SES="], OLD_COOKIES),
         (['__Secure-C_SES=""; Path=/'], OLD_COOKIES),
         (["__Secure-C_SES=EXPIRED; Max-Age=0"], OLD_COOKIES),
@@ -509,6 +509,10 @@ def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -
         (["__Secure-C_SES=EXPIRED; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], OLD_COOKIES),
         (["__Secure-C_SES=EXPIRED; expires=Mon, 01-Jan-1990 00:00:00 GMT"], OLD_COOKIES),
         (["__Secure-C_SES=EXPIRED; Max-Age=0; Expires=Fri, 01 Jan 2100 00:00:00 GMT"], OLD_COOKIES),
+        (["__Secure-C_SES=CSE.insecure; Path=/"], OLD_COOKIES),
+        (["__Host-C_OSES=COS.wide; Path=/; Secure; Domain=business.gemini.google"], OLD_COOKIES),
+        (["__Secure-C_SES=CSE.foreign; Path=/; Secure; Domain=google.com"], OLD_COOKIES),
+        ([f"{RENEWED}; Domain=.gemini.google"], NEW_COOKIES),
         (["__secure-c_ses=CSE.lower", "NID=525=x", "SID=y"], OLD_COOKIES),
     ],
     ids=str,
@@ -566,6 +570,46 @@ def test_renewed_cookies_that_are_refused_at_once_are_not_tried_again(workers: W
         first.bearer(ACCOUNT)
 
     assert door.cookies == [OLD_COOKIES, OLD_COOKIES, NEW_COOKIES]
+
+
+# Further cookies
+
+
+def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_after_a_restart(workers: Workers) -> None:
+    account = replace(ACCOUNT, cookies="__Secure-C_AUX=1")
+    (first, _), (second, door), (third, third_door) = workers.worker(LOGIN), workers.worker(), workers.worker()
+
+    first.bearer(account)
+    workers.tell(second, account)
+    workers.time.passes(241)
+    second.bearer(account)
+    workers.time.passes(241)
+    third.bearer(account)
+
+    assert [*door.cookies, *third_door.cookies] == [f"{OLD_COOKIES}; __Secure-C_AUX=1"] * 2
+
+
+def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_again(workers: Workers) -> None:
+    first, door = workers.worker(LOGIN)
+    first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=1"))
+
+    first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=2"))
+
+    assert door.cookies[2:] == [OLD_COOKIES]
+
+
+def test_with_renewed_cookies_that_are_refused_and_with_the_account_s_own_further_ones_are_tried(
+    workers: Workers,
+) -> None:
+    account = replace(ACCOUNT, cookies="a=1")
+    first, door = workers.worker(workers.key(RENEWED), LOGIN, LOGIN, LOGIN, LOGIN)
+    first.bearer(account)
+    workers.time.passes(240)
+
+    with pytest.raises(CredentialRefused):
+        first.bearer(account)
+
+    assert door.cookies[1:] == [NEW_COOKIES, OLD_COOKIES, f"{NEW_COOKIES}; a=1", f"{OLD_COOKIES}; a=1"]
 
 
 # The database is away

@@ -59,7 +59,7 @@ class WidgetAuth:
         self._monotonic = monotonic
         self._records = Records(tokens or NoTokens(), cookies or NoCookies())
         self._jar = CookieJar(self._records, clock)
-        self._sign_in = SignIn(outbound, endpoints, self._jar, clock, meter)
+        self._sign_in = SignIn(outbound, endpoints, self._jar, meter)
         self._endpoints = endpoints
         self._ages = Ages(clock, monotonic)
         self._lock = threading.Lock()

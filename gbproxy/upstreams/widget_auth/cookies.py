@@ -1,30 +1,27 @@
-"""An account's two cookies: as a header, as the upstream renews them, and which ones are in use.
+"""An account's cookies: as a header, and which ones are in use.
 
-Source: docs/upstream.md, credentials and token; RFC 6265 for Set-Cookie.
+Source: docs/upstream.md, credentials and token.
 """
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from gbproxy.domain.account import Account
 from gbproxy.storage.renewals import RenewedCookies
 from gbproxy.upstreams.widget_auth.records import Records
 
 _SESSION, _HOST = "__Secure-C_SES", "__Host-C_OSES"
-_SECONDS = re.compile(r"-?[0-9]+")
 _TICK_S = 0.001  # what tells later cookies from earlier ones when the clock does not
 
 
 class CookieJar:
     """Which cookies each account uses: those that the upstream gave in place of the ones that are configured.
 
-    They count for as long as the account's two cookies, as given, are those that they replace; what else it has may change.
+    They count for as long as the account's two cookies, as given, are those that they replace; what else it has may change. An
+    account that comes from here has the further cookies that are in use: none until its two alone were refused.
     """
 
     def __init__(self, records: Records, clock: Callable[[], float]) -> None:
@@ -65,7 +62,12 @@ class CookieJar:
             ours = self._renewed.get(given.seat)
             after_ours = ours.renewed_at + _TICK_S if ours else 0.0  # also when the clock was set back
             self._renewed[given.seat] = RenewedCookies(
-                given.sign_in(), changed.secure_c_ses, changed.host_c_oses, max(self._clock(), after_ours)
+                given.sign_in(),
+                changed.secure_c_ses,
+                changed.host_c_oses,
+                max(self._clock(), after_ours),
+                changed.cookies,
+                further(given) if changed.cookies is not None else None,
             )
             self._unsaved.add(given.seat)
         self.save()
@@ -80,45 +82,53 @@ class CookieJar:
                         self._unsaved.discard(seat)
 
 
+def pairs(account: Account) -> list[tuple[str, str]]:
+    """Names and values of what is sent for an account; its further cookies are those in use."""
+    second = [(_HOST, account.host_c_oses)] if account.host_c_oses else []
+    return [(_SESSION, account.secure_c_ses), *second, *parsed(account.cookies or "")]
+
+
 def header(account: Account) -> str:
-    cookies = f"__Secure-C_SES={account.secure_c_ses}"
-    return f"{cookies}; __Host-C_OSES={account.host_c_oses}" if account.host_c_oses else cookies
+    return _written(pairs(account))
 
 
-def merged(account: Account, set_cookies: Iterable[str], now: float) -> Account:
-    """Take over renewed session cookies; one that is deleted, empty or expired at `now` (Unix seconds) changes nothing.
+def parsed(text: str) -> list[tuple[str, str]]:
+    """The cookies of a Cookie header that have a name and a value."""
+    split = (pair.partition("=") for pair in text.split(";"))
+    return [(name.strip(), value.strip()) for name, _, value in split if name.strip() and value.strip()]
 
-    Others (NID and the like) can make the sign-in ask for a refresh again.
+
+def further(account: Account) -> str | None:
+    """The further cookies that are given with an account, as they are sent; None if there are none.
+
+    A whole header may be given. The two cookies are in it as they were then; NID, a cookie of google.com's, which no browser
+    brings here, makes the sign-in ask for a renewal again.
     """
-    renewed: dict[str, str] = {}
-    for line in set_cookies:
-        pair, *attributes = line.split(";")
-        name, _, value = pair.partition("=")
-        name, value = name.strip(), value.strip().strip('"')
-        if name in (_SESSION, _HOST) and value and not _is_expired(attributes, now):
-            renewed[name] = value
+    kept = {name: value for name, value in parsed(account.cookies or "") if name not in (_SESSION, _HOST, "NID")}
+    return _written(kept.items()) or None
+
+
+def renewed(account: Account, values: Mapping[str, str]) -> Account:
+    """The account with these values of its cookies, as far as it has such cookies; an empty one changes nothing."""
+    new = [(name, values.get(name) or value) for name, value in parsed(account.cookies or "")]
     return replace(
         account,
-        secure_c_ses=renewed.get(_SESSION, account.secure_c_ses),
-        host_c_oses=renewed.get(_HOST, account.host_c_oses),
+        secure_c_ses=values.get(_SESSION) or account.secure_c_ses,
+        host_c_oses=values.get(_HOST) or account.host_c_oses,
+        cookies=_written(new) or None,
     )
 
 
-def _is_expired(attributes: Iterable[str], now: float) -> bool:
-    """Max-Age counts before Expires; what cannot be read does not count (RFC 6265, 5.2)."""
-    pairs = [attribute.partition("=") for attribute in attributes]
-    given = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    max_age = given.get("max-age", "")
-    if _SECONDS.fullmatch(max_age):
-        return max_age.startswith("-") or not max_age.strip("0")
-    try:
-        expires = parsedate_to_datetime(given.get("expires", ""))
-        return expires.replace(tzinfo=expires.tzinfo or UTC).timestamp() <= now
-    except (ValueError, TypeError, OverflowError):
-        return False
+def _written(named: Iterable[tuple[str, str]]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in named)
 
 
 def _with(given: Account, renewed: RenewedCookies | None) -> Account:
     if renewed is None or renewed.replaces != given.sign_in():
-        return given
-    return replace(given, secure_c_ses=renewed.secure_c_ses, host_c_oses=renewed.host_c_oses)
+        return replace(given, cookies=None)
+    return replace(
+        given,
+        secure_c_ses=renewed.secure_c_ses,
+        host_c_oses=renewed.host_c_oses,
+        cookies=renewed.cookies if renewed.cookies_given == further(given) else None,
+    )

@@ -65,7 +65,7 @@ def read_key(reply: Reply, page: str) -> XsrfKey:
         raise UpstreamBroken(f"the sign-in service answered {reply.status}")
     if reply.status == 403:
         raise AccountRestricted(
-            "the account's cookies were refused (status 403): open {page} with this account to see "
+            f"the account's cookies were refused (status 403): open {page} with this account to see "
             f"whether it is restricted. If not: {advice}"
         )
     if reply.status != 200:
