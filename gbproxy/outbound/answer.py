@@ -55,12 +55,13 @@ class Answer(http.client.HTTPResponse):
 
     def _read_framing(self) -> None:
         """See where the body ends as the standard sees it. Raises HTTPException where it cannot be told."""
-        values: dict[str, list[str]] = {"transfer-encoding": [], "content-length": []}
-        for name, value in self.headers.items():
-            if (known := values.get(name.lower())) is not None:
-                known.append(value)
-        codings = ", ".join(values["transfer-encoding"]).strip().lower()
-        lengths = {length.strip() for value in values["content-length"] for length in value.split(",")}
+        names = {name.lower() for name in self.headers.keys()}  # noqa: SIM118  without what reading the values costs
+        codings, lengths = "", set[str]()
+        if "transfer-encoding" in names:
+            codings = ", ".join(self.headers.get_all("Transfer-Encoding", ())).strip().lower()
+        if "content-length" in names:
+            values = self.headers.get_all("Content-Length", ())
+            lengths = {length.strip() for value in values for length in value.split(",")}
         if codings not in ("", "identity", "chunked"):
             raise http.client.HTTPException("the answer's transfer coding is not known")
         if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):

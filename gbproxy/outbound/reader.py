@@ -6,10 +6,12 @@ import io
 import math
 import ssl
 import time
+from collections.abc import Callable
 from functools import cache
 from http.client import HTTPException
 from typing import Any
 
+from urllib3.util.ssltransport import SSLTransport
 from urllib3.util.wait import wait_for_read
 
 
@@ -25,7 +27,8 @@ class SocketReader:
         self._sock = sock
         self._timeout_s = sock.gettimeout()
         sock.settimeout(0)
-        self._may_have_more = has_buffered(sock)
+        self._has_buffered = _look_into(type(sock).__mro__)
+        self._may_have_more = self._has_buffered(sock)
 
     def read1(self, size: int) -> bytes:
         """Wait for bytes and return at most `size` of them; b"" at the end. Raises TimeoutError and OSError."""
@@ -42,7 +45,7 @@ class SocketReader:
                 self._may_have_more = False
                 continue
             # Behind a full read and inside a TLS record there may be more that no poll of the socket tells.
-            self._may_have_more = len(data) == size or has_buffered(self._sock)
+            self._may_have_more = len(data) == size or self._has_buffered(self._sock)
             return data
 
     def give_way(self) -> None:
@@ -112,8 +115,24 @@ def _kind_for(kinds: tuple[type, ...]) -> type[SocketReader]:
 
 def has_buffered(sock: Any) -> bool:
     """Whether TLS has taken in bytes that were not read yet, which no poll of the socket tells."""
-    pending = getattr(sock, "pending", None)
-    if pending is not None:
-        return bool(pending())
-    incoming = getattr(sock, "incoming", None)  # urllib3's TLS inside TLS
-    return incoming is not None and bool(incoming.pending or sock.sslobj.pending() or has_buffered(sock.socket))
+    return _look_into(type(sock).__mro__)(sock)
+
+
+@cache
+def _look_into(kinds: tuple[type, ...]) -> Callable[[Any], bool]:
+    """By the socket's kind: to look for an attribute that is not there costs as much as a small read."""
+    if SSLTransport in kinds:
+        return _has_transport_buffered
+    return _has_pending if any("pending" in vars(kind) for kind in kinds) else _has_nothing
+
+
+def _has_pending(sock: Any) -> bool:
+    return sock.pending() > 0  # type: ignore[no-any-return]
+
+
+def _has_transport_buffered(sock: Any) -> bool:
+    return bool(sock.incoming.pending or sock.sslobj.pending()) or has_buffered(sock.socket)
+
+
+def _has_nothing(sock: Any) -> bool:
+    return False
