@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gbproxy.domain.redaction import Redactor, word
@@ -54,6 +54,7 @@ def skeleton(value: Any) -> Any:
     return type(value).__name__
 
 
+@example(document={"replyId": "000\r"}, ascii_only=False, indent=None, with_text=False)
 @given(document=documents(), ascii_only=st.booleans(), indent=st.sampled_from((None, 2)), with_text=st.booleans())
 def test_nothing_secret_stays_and_everything_keeps_its_place(
     document: Any, ascii_only: bool, indent: int | None, with_text: bool
