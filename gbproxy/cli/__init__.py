@@ -22,6 +22,7 @@ _COMMANDS: Mapping[str, str] = {
     "simulate": "the simulator of the upstream alone (see simulate --help)",
     "migrate": "prepare the database of DATABASE_URL for this version",
     "doctor": "look at settings, database, network, clock and each account, and say what to do",
+    "capture": "write down what the upstream says to one account, without its secrets, to hand on or to replay",
     "chat": "ask one question and print the answer as it arrives",
     "accounts": "the upstream accounts: list, add, import, check, enable, disable, remove",
     "keys": "the client keys: list, create, revoke",

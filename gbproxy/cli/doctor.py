@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gbproxy.settings import Settings
 
 _NAMES_WIDTH = 20
+_FAILED = 2
 _READ_S = 20.0  # for the probes: a person waits for them
 
 
@@ -23,6 +24,15 @@ def define(parser: argparse.ArgumentParser) -> None:
         "Look at the settings, the database, Redis, the way to the upstream, the clock and each account (by a live call), and "
         "say what to do. The exit status is 0 when all is well, 1 with warnings only, 2 with failures."
     )
+    parser.add_argument(
+        "--deep",
+        nargs="?",
+        const="",
+        metavar="ACCOUNT",
+        help="sign in, open a session, ask one question, list and delete on this account (default: the first one), show "
+        "each call, and where one fails, try other ways and name the causes. It costs one question of the day's quota, and "
+        "where a step fails up to one more for each way that passes",
+    )
     parser.add_argument("--json", action="store_true", help="say it in JSON, once all is known")
     environment.add_env_file(parser)
     parser.set_defaults(run=_doctor)
@@ -30,6 +40,8 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def _doctor(options: argparse.Namespace) -> int:
     given = environment.environ(options)
+    if options.deep is not None:
+        return _deep(options.deep, given, as_json=options.json)
     findings = []
     with without_log():
         for finding in _findings(given):
@@ -40,6 +52,25 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.json:
         say_json({"status": level, "checks": [asdict(finding) for finding in findings]})
     return LEVELS.index(level)
+
+
+def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
+    from gbproxy.cli import capture, deep, embedded, reports
+
+    settings = environment.settings(given)
+    met = []
+    with without_log(), embedded.opened(settings) as engine:
+        engine.roster.take_over()  # with the stored accounts
+        account = capture.chosen(tuple(engine.pool.accounts()), wanted or None)
+        if not as_json:
+            say(f"One question of the day's quota is asked on the account {printable(account.name)}.")
+        for report in deep.examine(engine, account):
+            met.append(report)
+            if not as_json:
+                reports.show(report)
+    if as_json:
+        say_json({"steps": [reports.as_json(report) for report in met]})
+    return 0 if all(report.ok for report in met) else _FAILED
 
 
 def _findings(given: Mapping[str, str]) -> Iterator[Finding]:

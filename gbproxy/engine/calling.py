@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TypedDict
+
 from gbproxy.engine.storing import Storage
 from gbproxy.observability.meter import Meter
 from gbproxy.outbound import Outbound, Timeouts
@@ -11,13 +14,26 @@ from gbproxy.upstreams.widget import Widget, WidgetSettings
 from gbproxy.upstreams.widget_auth import WidgetAuth
 
 
+class OutboundOptions(TypedDict):
+    """As `Outbound` takes them."""
+
+    timeouts: Timeouts
+    proxy: str | None
+    ca_bundle: Path | None
+    pool_size: int
+
+
 def outbound(settings: Settings) -> Outbound:
-    return Outbound(
-        Timeouts(settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s),
-        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
-        ca_bundle=settings.ca_bundle,
-        pool_size=settings.worker_connections,
-    )
+    return Outbound(**outbound_options(settings))
+
+
+def outbound_options(settings: Settings) -> OutboundOptions:
+    return {
+        "timeouts": Timeouts(settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s),
+        "proxy": settings.proxy.get_secret_value() if settings.proxy else None,
+        "ca_bundle": settings.ca_bundle,
+        "pool_size": settings.worker_connections,
+    }
 
 
 def endpoints(settings: Settings) -> EndpointMap:

@@ -42,6 +42,19 @@ def body_of(raw: Any) -> Body:
     return chunks if encoding in ("identity", "") else _Inflated(chunks, deflate=encoding == "deflate")
 
 
+class ObservedBody:
+    """Tells each piece of another body, and its end, to somebody else too."""
+
+    def __init__(self, body: Body, note: Callable[[bytes], None]) -> None:
+        self._body = body
+        self._note = note
+
+    def read(self) -> bytes:
+        data = self._body.read()
+        self._note(data)
+        return data
+
+
 class _ThroughUrllib3:
     def __init__(self, raw: Any) -> None:
         self._raw = raw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import urllib3.exceptions
 
 from gbproxy.errors import UpstreamProtocolError
 from gbproxy.observability import trace
-from gbproxy.outbound.body import body_of
+from gbproxy.outbound.body import Body, ObservedBody, body_of
 from gbproxy.outbound.faults import reraise
 from gbproxy.outbound.limits import Limits
 from gbproxy.outbound.reader import SocketReader
@@ -36,13 +36,23 @@ class StreamedReply:
 
     def __init__(self, response: requests.Response, limits: Limits) -> None:
         self.status = response.status_code
+        self.reason = response.reason or ""
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._raw: Any = response.raw
-        self._body = body_of(response.raw)
+        self._body: Body = body_of(response.raw)
         self._reader: SocketReader = response.raw._fp.reader  # type: ignore[union-attr]  # our own class (connections.py)
         self._limits = limits
         self._until = limits.until
+
+    def observe(self, note: Callable[[bytes], None]) -> None:
+        """Have `note` called with each piece as it is read, with b"" at the end."""
+        self._body = ObservedBody(self._body, note)
+
+    @property
+    def header_pairs(self) -> tuple[tuple[str, str], ...]:
+        """As they came, those of one name one by one."""
+        return tuple(self._raw.headers.iteritems())
 
     @property
     def set_cookies(self) -> tuple[str, ...]:

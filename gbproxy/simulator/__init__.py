@@ -43,6 +43,7 @@ from gbproxy.simulator.failures import (
     video_reply,
 )
 from gbproxy.simulator.observation import RecordedRequest
+from gbproxy.simulator.replay import Replay
 from gbproxy.simulator.script import (
     Action,
     CutBytes,
@@ -93,6 +94,7 @@ __all__ = [
     "Pause",
     "Raw",
     "RecordedRequest",
+    "Replay",
     "Rst",
     "Session",
     "Simulator",

@@ -12,6 +12,7 @@ from gbproxy.simulator.backend import Backend, Reply
 from gbproxy.simulator.elements import ElementBuilder
 from gbproxy.simulator.observation import Records
 from gbproxy.simulator.player import Player
+from gbproxy.simulator.replay import Replay
 from gbproxy.simulator.sessions import Session, Turn
 from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.wire import Connection, Request
@@ -38,6 +39,14 @@ class Answering:
             return self.perform(connection, request, reply, switches)
         with self._streaming(reply.session) as completed:
             return self.perform(connection, request, reply, switches, completed)
+
+    def replay(self, connection: Connection, request: Request, replay: Replay) -> bool:
+        """Answer a call as a capture has it; whether the connection may go on."""
+        with self._condition:
+            self.records.add(request.path.rpartition("/")[2], request, connection.number, None)
+            self._condition.notify_all()
+            script = replay.answer(request, self._backend.origin)
+        return self.perform(connection, request, Reply(script), Switches())
 
     def perform(
         self,

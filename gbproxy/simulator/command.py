@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 from gbproxy.simulator.accounts import Account
 from gbproxy.simulator.control import queue_all
+from gbproxy.simulator.replay import Replay
 from gbproxy.simulator.simulator import Simulator
 from gbproxy.simulator.switch_text import describe, parse_setting
 from gbproxy.simulator.switches import Switches
@@ -62,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, told in the first line")
     parser.add_argument("--tls", action="store_true", help="serve HTTPS with a certificate of its own authority")
     parser.add_argument("--script", metavar="FILE.json", help="answers to give first, in order")
+    parser.add_argument("--replay", metavar="FILE", help="answer as a file of `gbproxy capture` has it")
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, help="of a replay: 2 is twice as fast, 0 without any silence"
+    )
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a switch")
     parser.add_argument("--seed", type=int, help="makes ids and random cuts repeatable")
     parser.add_argument(
@@ -75,8 +81,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 <= speed < math.inf:
+        raise ValueError("a speed is 0 or more")
+    return speed
+
+
 def _simulator(options: argparse.Namespace, switches: Switches) -> Simulator:
-    return Simulator(switches=switches, host=options.host, port=options.port, tls=options.tls, seed=options.seed)
+    replay = None
+    if options.replay:
+        with Path(options.replay).open(encoding="utf-8") as lines:
+            replay = Replay(lines, options.speed)
+    return Simulator(
+        switches=switches, host=options.host, port=options.port, tls=options.tls, seed=options.seed, replay=replay
+    )
 
 
 def _configure(simulator: Simulator, accounts: list[dict[str, str]], answers: Any) -> None:

@@ -18,6 +18,7 @@ from gbproxy.simulator.editions import EDITIONS, LOCATIONS, edition_of, location
 from gbproxy.simulator.gates import BROWSER
 from gbproxy.simulator.keys import Keys
 from gbproxy.simulator.observation import RecordedRequest
+from gbproxy.simulator.replay import Replay
 from gbproxy.simulator.script import Action, Element, ElementAction
 from gbproxy.simulator.server import Server
 from gbproxy.simulator.sessions import Session, Sessions
@@ -29,7 +30,8 @@ from gbproxy.simulator.wire import Connection, Request
 class Simulator:
     """A fake of the upstream on its own port; a context manager that leaves nothing behind.
 
-    `clock` is the server's wall clock. `speech` may be replaced: prompt in, answer out.
+    `clock` is the server's wall clock. `speech` may be replaced: prompt in, answer out. With a `replay`, every call is
+    answered as that has it, whoever asks.
     """
 
     def __init__(
@@ -41,8 +43,10 @@ class Simulator:
         tls: bool = False,
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
+        replay: Replay | None = None,
     ) -> None:
         self.clock = clock
+        self._replay = replay
         self.ca_file: Path | None = None
         self._switches = switches or Switches()
         self._condition = threading.Condition(threading.RLock())
@@ -291,6 +295,8 @@ class Simulator:
         if request.path.startswith("/_simulator/"):
             script = control.answer(self, request, connection.peer_host)
             return self._answering.perform(connection, request, Reply(script), Switches())
+        if self._replay is not None:
+            return self._answering.replay(connection, request, self._replay)
         return self._answering.respond(connection, request, self._switches)
 
     def _notify(self) -> None:

@@ -1,0 +1,51 @@
+"""How the steps of `gbproxy doctor --deep` are shown, to people and to programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from gbproxy.cli.deep import Call, Report
+from gbproxy.cli.terminal import printable, say
+
+_STEP_WIDTH = 14
+_INDENT = " " * (6 + _STEP_WIDTH)
+_CLOCK_S = 5  # Date has whole seconds, and the answer was on its way
+
+
+def show(report: Report) -> None:
+    """Print one step: its calls, and where it failed what was said, what else was tried, and the causes in order."""
+    level = "ok" if report.ok else "fail"
+    lines = [line for call in report.calls for line in _lines(call)] or ["no call was made"]
+    say(f"{level:<6}{report.step:<{_STEP_WIDTH}}{lines[0]}")
+    for line in lines[1:]:
+        say(_INDENT + line)
+    if report.ok:
+        return
+    say(f"{_INDENT}{printable(report.error)}")
+    if report.passed:
+        say(f"{_INDENT}passes with: {', '.join(report.passed)}")
+    if report.failed:
+        say(f"{_INDENT}fails as well with: {', '.join(report.failed)}")
+    for number, cause in enumerate(report.causes, 1):
+        say(f"{_INDENT}{number}. {cause.meaning[0].upper()}{cause.meaning[1:]}.")
+        say(f"{_INDENT}   → {cause.advice}")
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The same as a JSON object."""
+    causes = [
+        {"cause": cause.name.lower(), "meaning": cause.meaning, "advice": cause.advice} for cause in report.causes
+    ]
+    return {**asdict(report), "causes": causes}
+
+
+def _lines(call: Call) -> list[str]:
+    facts = [call.content_type, *([f"→ {call.redirects_to}"] if call.redirects_to else [])]
+    if call.skew_s is not None and abs(call.skew_s) > _CLOCK_S:
+        facts.append(f"its clock is {abs(call.skew_s)} s {'ahead of' if call.skew_s > 0 else 'behind'} ours")
+    told = ", ".join(filter(None, facts))
+    shown = [f"{call.method} {call.address}: {call.answer}{f' ({told})' if told else ''}"]
+    if call.body:
+        shown.append(f"  {call.body}")
+    return [printable(line) for line in shown]

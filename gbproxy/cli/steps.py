@@ -1,0 +1,85 @@
+"""The calls of a first question on one account, one after the other, each with all that went over the wire for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gbproxy.domain.account import Account
+from gbproxy.domain.events import SessionNamed, TextDelta
+from gbproxy.domain.models import Model
+from gbproxy.engine.recording import RecordedUpstream
+from gbproxy.errors import GatewayError
+from gbproxy.outbound.recording import Exchange
+
+StepName = Literal["sign in", "configuration", "session", "question", "list", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step has sent and met; `error` is None when it succeeded."""
+
+    name: StepName
+    exchanges: tuple[Exchange, ...] = field(repr=False)
+    error: GatewayError | None = None
+
+
+class Steps:
+    """Runs the steps of one account; `answer` is what the model has said so far."""
+
+    def __init__(self, upstream: RecordedUpstream, account: Account, model: Model, question: str) -> None:
+        self.answer = ""
+        self._upstream = upstream
+        self._account = account
+        self._model = model
+        self._question = question
+        self._session: str | None = None
+
+    def run(self, until: StepName = "delete") -> Iterator[Step]:
+        """Each step as soon as it is over. Without a sign-in or a session nothing that needs it is tried.
+
+        With `until="question"` the list is not asked for; a session that was opened is deleted all the same.
+        """
+        signed_in = self._step("sign in", self._sign_in)
+        yield signed_in
+        if signed_in.error is not None:
+            return
+        yield self._step("session", self._open)
+        if self._session is not None:
+            yield self._step("question", self._ask)
+        if until == "delete":
+            yield self._step("list", self._list)
+        if self._session is not None:
+            yield self._step("delete", self._delete)
+
+    def _step(self, name: StepName, call: Callable[[], None]) -> Step:
+        recorded = self._upstream.outbound.exchanges
+        before, failure = len(recorded), None
+        try:
+            call()
+        except GatewayError as error:
+            failure = error
+        return Step(name, tuple(recorded[before:]), failure)
+
+    def _sign_in(self) -> None:
+        self._upstream.auth.token(self._account)
+
+    def _open(self) -> None:
+        self._session = self._upstream.widget.open_session(self._account)
+
+    def _ask(self) -> None:
+        for event in self._upstream.widget.stream(self._question, self._model, self._account, self._session or ""):
+            match event:
+                case TextDelta(text):
+                    self.answer += text
+                case SessionNamed(name):
+                    self._session = name
+                case _:
+                    pass
+
+    def _list(self) -> None:
+        self._upstream.widget.probe(self._account)
+
+    def _delete(self) -> None:
+        self._upstream.widget.delete_session(self._account, self._session or "")

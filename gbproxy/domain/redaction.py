@@ -1,0 +1,245 @@
+"""What was sent and received, with nothing in it that is secret, personal or somebody's words.
+
+Every replacement has as many bytes as what it stands for: a body keeps its framing, its pieces stay cut where they were, and
+byte positions inside it keep their meaning. Equal values get equal placeholders, different ones different placeholders where
+their length leaves room. What is replaced: docs/upstream.md, captures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from gbproxy.domain import json_layout
+
+_LEAST_SECRET_CHARS = 4  # a shorter one would be found in words
+_SHORT_ID_CHARS = 4  # as good as no id: it names nothing outside its own answer
+_LONG_DIGITS = 6
+
+# In this order, where several fit at one place. None looks further back or ahead than a bounded part of the text.
+_RULES: tuple[tuple[str, str], ...] = (
+    ("time", r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?"),
+    ("email", r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+"),
+    ("jwt", r"eyJ[\w-]++\.[\w-]++(?:\.[\w-]*+)?"),
+    ("cookie", r"\b(?:CSE|COS)\.[\w.~+/=-]{4,}"),
+    ("token", r"\b(?:CAMS|ya29\.|AIza|1//)[\w.~+/=-]{8,}"),
+    ("uuid", r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"),
+    ("project", r"(?<=\bprojects/)[^/\s\"'?#]+"),
+    ("run", r"[A-Za-z0-9_+=-]{20,}+"),
+    ("number", r"\d{6,}"),
+)
+_ONE_PASS = re.compile("|".join(f"(?P<{kind}>{rule})" for kind, rule in _RULES))
+_LONG_NUMBER = re.compile(r"\d{6,}")
+_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*|[^<]+|<")
+
+_WORD = re.compile(r"[A-Z][A-Z0-9_]{0,63}")  # as Google writes the members of an enum
+_NAME = re.compile(r"[A-Za-z@][A-Za-z._/@:-]{0,119}")  # a name without digits, such as those of quotas
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Strings that say how the service works, whoever uses it.
+_PLAIN_KEYS = _words(
+    "@type answerGenerationMode assistSkippingMode autoModelId contentKind defaultModelId fileOriginType filter language "
+    "languageCode location mimeType model modelId orderBy outcome quota_limit quota_location quota_metric quota_unit "
+    "quotaId quotaLimit quotaMetric quotaUnit reason regionCode retryDelay role service state status timeZone toolRegistry "
+    "verdict violationSource"
+)
+_MESSAGE_KEYS = frozenset(("message", "description", "detail", "errorMessage"))  # the service's own sentences
+_TEXT_KEYS = _words("code content displayName name output query questions snippet text title uri url")
+_DATA_KEYS = frozenset(("bytesBase64Encoded", "data", "fileContents"))  # media: never shown
+_KEY = re.compile(r"[A-Za-z_@][A-Za-z_@.-]{0,63}")
+_NAME_WORDS = _words(
+    "agentspace-engine assistAnswers assistants collections dataStores default_assistant default_collection documents "
+    "engines eu files global locations operations projects sessions us -"
+)
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_SHAPES = {
+    **dict.fromkeys(range(ord("a"), ord("z") + 1), "x"),
+    **dict.fromkeys(range(ord("A"), ord("Z") + 1), "X"),
+    **dict.fromkeys(range(ord("0"), ord("9") + 1), "0"),
+}
+_IS_ID = re.compile(r"(?:^|[a-z])(?:Id|Ids|Token|Tokens)$|^(?:id|ids|token|xsrfToken|keyId)$")
+_IS_PATH = re.compile(r"[\w.~-]+(?:/[\w.~-]+)+", re.ASCII)
+
+_SECRET_HEADERS = frozenset(("authorization", "cookie", "set-cookie", "x-server-token", "proxy-authorization"))
+_PLAIN_HEADERS = _words(
+    "accept accept-encoding accept-language alt-svc cache-control connection content-encoding content-length content-type "
+    "date expires host origin pragma referer retry-after server transfer-encoding user-agent vary via x-content-type-options "
+    "x-frame-options x-goog-safety-content-type x-goog-safety-encoding x-server-timeout x-xss-protection"
+)
+
+
+class Redactor:
+    """Replaces what must not be shown; what it has replaced once it replaces alike from then on.
+
+    `secrets` are replaced wherever they stand. `with_text` keeps prompts, answers and titles; `phrases` are kept always.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), *, with_text: bool = False, phrases: Iterable[str] = ()) -> None:
+        found = sorted({secret for secret in secrets if len(secret) >= _LEAST_SECRET_CHARS}, key=len, reverse=True)
+        self._secrets = re.compile(f"({'|'.join(map(re.escape, found))})") if found else None
+        self._with_text = with_text
+        self._phrases = frozenset(phrases)
+        self._known: dict[str, dict[str, str]] = defaultdict(dict)  # by kind
+
+    # What a capture and the doctor show
+
+    def body(self, data: bytes) -> bytes:
+        """A request's or an answer's body, JSON or not, of as many bytes; one that was cut off stays cut off."""
+        text = data.decode("utf-8", "surrogateescape")
+        if json_layout.looks_like_json(text):
+            text = json_layout.replaced(text, self._name, self._string, self.number)
+        else:
+            text = self._page(text)
+        return text.encode("utf-8", "surrogateescape")
+
+    def header(self, name: str, value: str) -> str:
+        """A header's value: names of cookies and their attributes are kept, addresses as `address` does."""
+        lower = name.lower()
+        if lower in ("cookie", "set-cookie"):
+            return self._cookies(value, has_attributes=lower == "set-cookie")
+        if lower in _SECRET_HEADERS:
+            scheme, space, rest = value.partition(" ")
+            return f"{scheme} {self._placeholder('token', rest)}" if space else self._placeholder("token", value)
+        if lower == "location":
+            return self.address(value)
+        return self.message(value) if lower in _PLAIN_HEADERS else shape(value)
+
+    def address(self, url: str) -> str:
+        """A URL or path; values of its query are replaced, names and the path's own words are kept."""
+        address, mark, query = url.partition("?")
+        pairs = [pair.partition("=") for pair in query.split("&")] if mark else []
+        shown = [f"{name}{equals}{self._query_value(value)}" for name, equals, value in pairs]
+        return self.message(address) + mark + "&".join(shown)
+
+    # What is fit for a log, too
+
+    def message(self, text: str) -> str:
+        """A sentence of the service's own: secrets, e-mail addresses, ids and numbers are replaced, words are kept."""
+        parts = [text] if self._secrets is None else self._secrets.split(text)  # every second one is a secret
+        return "".join(
+            self._secret(part) if index % 2 else _ONE_PASS.sub(self._found, part) for index, part in enumerate(parts)
+        )
+
+    def number(self, digits: str) -> str:
+        """A number; a long whole one may name a project or an account."""
+        bare = digits.lstrip("-")
+        is_secret = self._secrets is not None and self._secrets.fullmatch(bare) is not None
+        if not bare.isdecimal() or not (is_secret or len(bare) >= _LONG_DIGITS):
+            return digits
+        return digits[: len(digits) - len(bare)] + self._placeholder("number", bare)
+
+    # How
+
+    def _secret(self, value: str) -> str:
+        return self._placeholder("number" if value.isdecimal() else "secret", value)
+
+    def _found(self, found: re.Match[str]) -> str:
+        kind, value = found.lastgroup or "", found[0]
+        if kind == "time":
+            return value
+        if kind == "run":  # words joined by underscores are names; with digits among them, hardly ever
+            is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+            return self._placeholder("id", value) if is_mixed else _LONG_NUMBER.sub(self._long_number, value)
+        if kind == "project":
+            return self._id(value)
+        return self._placeholder(kind, value)
+
+    def _long_number(self, found: re.Match[str]) -> str:
+        return self._placeholder("number", found[0])
+
+    def _name(self, key: str) -> str:
+        return key if _KEY.fullmatch(key) else self.message(key)
+
+    def _string(self, key: str, value: str) -> str:
+        """The string that stands under `key`, "" for none."""
+        if key in _DATA_KEYS:
+            return shape(value)
+        if value.strip(" *\n") in self._phrases:
+            return value
+        if key in _MESSAGE_KEYS or key in _PLAIN_KEYS or (key == "domain" and value.endswith(".googleapis.com")):
+            return self.message(value)
+        if _IS_PATH.fullmatch(value) and key not in _TEXT_KEYS - {"name"}:
+            return "/".join(part if part in _NAME_WORDS else self._id(part) for part in value.split("/"))
+        if _IS_ID.search(key):
+            return self._id(value)
+        if key not in _TEXT_KEYS and _WORD.fullmatch(value):
+            return value
+        return self.message(value) if self._with_text else shape(value)
+
+    def _id(self, value: str) -> str:
+        if len(value) < _SHORT_ID_CHARS:
+            return value
+        return self._placeholder("number" if value.isdecimal() else "id", value)
+
+    def _query_value(self, value: str) -> str:
+        is_plain = value in ("json", "sse", "media", "true", "false") or len(value) < _SHORT_ID_CHARS
+        return value if is_plain else self._id(value)
+
+    def _cookies(self, header: str, *, has_attributes: bool) -> str:
+        pairs = header.split(";")
+        shown = []
+        for index, pair in enumerate(pairs):
+            name, equals, value = pair.partition("=")
+            is_attribute = has_attributes and index > 0
+            shown.append(pair if is_attribute else f"{name}{equals}{self._placeholder('cookie', value)}")
+        return ";".join(shown)
+
+    def _page(self, text: str) -> str:
+        """What is no JSON: of a web page the tags' names are kept, of anything else the shape."""
+        if self._with_text:
+            return self.message(text)
+        return _TAG.sub(lambda part: part[0] if part[0].startswith("<") else shape(part[0]), text)
+
+    def _placeholder(self, kind: str, value: str) -> str:
+        known = self._known[kind]
+        if value not in known:
+            known[value] = fitted(_MAKERS.get(kind, _word_placeholder)(kind, len(known) + 1, value), value)
+        return known[value]
+
+
+def word(value: object) -> str:
+    """What an enum's member or a quota's name may be, fit for any log; "" for anything else."""
+    return value if isinstance(value, str) and (_WORD.fullmatch(value) or _NAME.fullmatch(value)) else ""
+
+
+def shape(text: str) -> str:
+    """Letters and digits become x, X and 0, others one of as many bytes; white space and signs are kept."""
+    return _NOT_ASCII.sub(_as_wide, text.translate(_SHAPES))
+
+
+def _as_wide(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xD800 <= code < 0xE000:  # half of a pair, or a byte that is no UTF-8: kept as what it is
+        return found[0]
+    return "é" if code < 0x800 else "字" if code < 0x10000 else "😀"
+
+
+def fitted(placeholder: str, value: str) -> str:
+    """The placeholder with as many bytes as `value`, character for character."""
+    pairs = zip(placeholder.ljust(len(value), "x"), value, strict=False)
+    return "".join(new if old.isascii() else shape(old) for new, old in pairs)
+
+
+def _word_placeholder(kind: str, index: int, value: str) -> str:
+    return f"{kind}-{index}-".ljust(len(value), "x")
+
+
+def _digits(_kind: str, index: int, value: str) -> str:
+    return f"1{index:0{max(len(value) - 1, 1)}d}"
+
+
+def _uuid(_kind: str, index: int, _value: str) -> str:
+    return f"00000000-0000-4000-8000-{index:012d}"
+
+
+def _email(_kind: str, index: int, value: str) -> str:
+    name, _, domain = value.partition("@")
+    return f"{f'u{index}'.ljust(len(name), 'x')[: len(name)]}@{''.join(c if c == '.' else 'x' for c in domain)}"
+
+
+_MAKERS: dict[str, Callable[[str, int, str], str]] = {"number": _digits, "uuid": _uuid, "email": _email}

@@ -1,0 +1,38 @@
+"""The upstream's calls for one account, apart from all others, over a connection that keeps what it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gbproxy.engine import calling
+from gbproxy.engine.building import Engine
+from gbproxy.observability.meter import SILENT
+from gbproxy.outbound.recording import RecordingOutbound
+from gbproxy.settings import Settings
+from gbproxy.storage.renewals import CookieRows
+from gbproxy.upstreams.widget import Widget
+from gbproxy.upstreams.widget_auth import WidgetAuth
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedUpstream:
+    """It signs in anew, whatever tokens are stored; cookies that are renewed on the way are kept for all."""
+
+    auth: WidgetAuth
+    widget: Widget
+    outbound: RecordingOutbound
+
+
+@contextmanager
+def recorded(engine: Engine, settings: Settings | None = None) -> Iterator[RecordedUpstream]:
+    """`settings`: in place of the engine's, to try something else."""
+    settings = settings or engine.settings
+    outbound = RecordingOutbound(**calling.outbound_options(settings))
+    try:
+        endpoints = calling.endpoints(settings)
+        auth = WidgetAuth(outbound, endpoints, cookies=CookieRows(engine.database, engine.cipher))
+        yield RecordedUpstream(auth, calling.widget(settings, outbound, auth, endpoints, SILENT), outbound)
+    finally:
+        outbound.close()

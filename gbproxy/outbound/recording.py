@@ -1,0 +1,80 @@
+"""Keeps what goes over an `Outbound`, to the byte and with its times: what a capture is made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from gbproxy.errors import GatewayError
+from gbproxy.outbound.client import Outbound
+from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Timeouts
+from gbproxy.outbound.reply import StreamedReply
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and what came back. Times are on the monotonic clock, in seconds; pieces are of the decoded body.
+
+    `status` is None when no answer came, and `error` says why; `is_complete` when the body was read to its end.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    sent_at: float
+    answered_at: float = 0.0
+    status: int | None = None
+    reason: str = ""
+    reply_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    pieces: list[tuple[float, bytes]] = field(default_factory=list, repr=False)
+    ended_at: float = 0.0
+    is_complete: bool = False
+    error: str = ""
+
+    def note(self, piece: bytes) -> None:
+        """A piece was read; b"" is the end."""
+        now = time.monotonic()
+        if piece:
+            self.pieces.append((now, piece))
+        else:
+            self.ended_at, self.is_complete = now, True
+
+    def header(self, name: str) -> str:
+        """Of the answer, whatever its case; "" for none."""
+        return next((value for known, value in self.reply_headers if known.lower() == name.lower()), "")
+
+    @property
+    def reply_body(self) -> bytes:
+        return b"".join(piece for _, piece in self.pieces)
+
+
+class RecordingOutbound(Outbound):
+    """An `Outbound` that keeps every exchange, in the order in which they began."""
+
+    def __init__(self, timeouts: Timeouts = DEFAULT_TIMEOUTS, **options: Any) -> None:
+        super().__init__(timeouts, **options)
+        self.exchanges: list[Exchange] = []
+
+    @contextmanager
+    def _stream(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Iterator[StreamedReply]:
+        exchange = Exchange(method, url, dict(headers), body or b"", time.monotonic())
+        self.exchanges.append(exchange)
+        try:
+            with super()._stream(method, url, headers, body, timeouts) as reply:
+                exchange.answered_at = time.monotonic()
+                exchange.status, exchange.reason = reply.status, reply.reason
+                exchange.reply_headers = reply.header_pairs
+                reply.observe(exchange.note)
+                yield reply
+        except GatewayError as error:
+            if exchange.status is None or not exchange.is_complete:
+                exchange.error = error.message
+            raise
+        finally:
+            exchange.ended_at = exchange.ended_at or time.monotonic()
