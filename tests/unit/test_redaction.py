@@ -35,7 +35,15 @@ KEYS = st.sampled_from(
 def documents() -> st.SearchStrategy[Any]:
     personal = st.sampled_from(PERSONAL)
     mixed = st.builds(lambda before, secret, after: f"{before} {secret} {after}", PROSE, personal, PROSE)
-    leaves = st.one_of(st.none(), st.booleans(), st.floats(allow_nan=False), st.integers(), personal, mixed, PROSE)
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.integers(),
+        personal,
+        mixed,
+        PROSE,
+    )
     return st.recursive(
         leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
     )
