@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -104,7 +105,7 @@ def test_a_failure_is_shown_with_what_was_said_and_what_to_do(gbproxy: Command, 
     ended = gbproxy("doctor", "--deep", "default", environment=upstream.environment())
 
     assert ended.status == 2
-    assert "its clock is 3600 s ahead of ours" in ended.out
+    assert re.search("its clock is (3599|3600) s ahead of ours", ended.out)  # Date has whole seconds
     assert '"status":"PERMISSION_DENIED"' in ended.out.replace(" ", "")
     assert "passes with: a server token" in ended.out
     assert "1. The service wants the header x-server-token" in ended.out
