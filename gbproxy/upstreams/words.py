@@ -42,14 +42,19 @@ class Heard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if not isinstance(error, GatewayError):
             return
-        known = error.said or UpstreamWords()
-        error.said = replace(
-            known,
-            verb=self._verb,
-            http_status=self._reply.status,
-            content_type=_word(self._reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()),
-            body=known.body or self._body[:_BODY_BYTES],
-        )
+        error.said = of_reply(self._verb, self._reply, self._body, error.said)
+
+
+def of_reply(verb: str, reply: Reply, body: bytes = b"", known: UpstreamWords | None = None) -> UpstreamWords:
+    """What an answer to this verb says before its body is read; `known` is what the body has said."""
+    known = known or UpstreamWords()
+    return replace(
+        known,
+        verb=verb,
+        http_status=reply.status,
+        content_type=_word(reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()),
+        body=known.body or body[:_BODY_BYTES],
+    )
 
 
 def of_error(error: Mapping[str, Any], body: bytes = b"") -> UpstreamWords:
