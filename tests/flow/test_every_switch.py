@@ -58,7 +58,7 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
     (
         {"location": "eu", "wrong_location": "400"},
         "upstream_error",
-        "would not open a session (INVALID_ARGUMENT)",
+        "would not open a session .INVALID_ARGUMENT.",
         ("location",),
         "create",
     ),
