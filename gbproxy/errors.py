@@ -45,7 +45,9 @@ and `should_retry` tell the client's SDK. Messages are for the client: no secret
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+from gbproxy.upstream_words import UpstreamWords
 
 
 class GatewayError(Exception):
@@ -61,6 +63,27 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.was_taken = True  # False: the upstream surely took nothing of the request
+        self._said: UpstreamWords | None = None
+
+    @property
+    def said(self) -> UpstreamWords | None:
+        """What the upstream said, where a reply of its led to this error, or to the one that this was raised from."""
+        cause = self.__cause__
+        return self._said or (cause.said if isinstance(cause, GatewayError) else None)
+
+    @said.setter
+    def said(self, words: UpstreamWords) -> None:
+        self._said = words
+
+    @property
+    def safe_words(self) -> dict[str, Any] | None:
+        """As `UpstreamWords.safe`, for logs and administrators; None when no reply led to this error."""
+        return self.said.safe() if self.said is not None else None
+
+    @property
+    def own_words(self) -> str:
+        """The message as long as it is ours: what the upstream's may quote is for the client alone."""
+        return self.message
 
 
 class BadRequest(GatewayError):
@@ -255,4 +278,10 @@ class SessionGone(UpstreamError):
 
 
 class RequestRefused(UpstreamError):
+    """Its message is the upstream's."""
+
     status, code, should_retry = 400, "invalid_request_error", None
+
+    @property
+    def own_words(self) -> str:
+        return "the upstream refused the request as malformed"

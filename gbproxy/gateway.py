@@ -193,7 +193,7 @@ class Gateway:
                         turn.delivered()
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
-            measured.failures.append(error.code)
+            measured.failures.append((error.code, error.said.status if error.said is not None else ""))
             if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
@@ -329,7 +329,11 @@ def _note_end(ask: _Ask) -> None:
 def _log_failure(error: GatewayError, account: Account) -> None:
     # A refusal of the request itself is told in the upstream's words, which may quote the prompt.
     reason = None if isinstance(error, RequestRefused | ContextLengthExceeded) else error.message
-    log.warning(
-        "attempt.failed",
-        extra={"account": account.id, "code": error.code, "reason": reason, "retry_after_s": error.retry_after},
-    )
+    facts = {
+        "account": account.id,
+        "code": error.code,
+        "reason": reason,
+        "retry_after_s": error.retry_after,
+        "said": error.safe_words,
+    }
+    log.warning("attempt.failed", extra=facts)

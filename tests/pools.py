@@ -42,6 +42,7 @@ class MemoryBoard:
         self.rows: dict[tuple[str, Scope], Standing] = {}
         self.published: list[Standing] = []
         self.errors: dict[str, tuple[str | None, float]] = {}
+        self.said: dict[str, dict[str, Any] | None] = {}
         self.is_away = False
         self._clock = clock
 
@@ -50,8 +51,9 @@ class MemoryBoard:
         self.published.append(change)
         self.rows[change.account_id, change.quota] = change
 
-    def failed(self, account_id: str, error: str | None, at: float) -> None:
+    def failed(self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None) -> None:
         self._check()
+        self.said[account_id] = said
         self.errors[account_id] = (error, at)
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:

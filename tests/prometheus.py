@@ -21,8 +21,13 @@ class Page:
         return sum(sample.value for sample in self.samples(name) if labels.items() <= sample.labels.items())
 
     def by(self, name: str, label: str) -> Mapping[str, float]:
-        """The samples that are not 0, by one of their labels."""
-        return {sample.labels.get(label, ""): sample.value for sample in self.samples(name) if sample.value}
+        """The samples that are not 0, by one of their labels; those that it does not tell apart are added up."""
+        found: dict[str, float] = {}
+        for sample in self.samples(name):
+            if sample.value:
+                value = sample.labels.get(label, "")
+                found[value] = found.get(value, 0) + sample.value
+        return found
 
     def samples(self, name: str = "") -> list[Sample]:
         families = text_string_to_metric_families(self.text)

@@ -57,7 +57,7 @@ class Pool(Lending):
             met = error.media if isinstance(error, QuotaExhausted) and error.media else (quota,)
             if any(member.is_cleared_since(scope, now - took_s) for scope in ("", *met)):
                 return
-            self._note_error(member, error.message, now)
+            self._note_error(member, error, now)
             changes: list[Standing | None] = []
             if rule.refuses and member.account.credential() == account.credential():
                 changes = [refused(member, error, now)]
@@ -69,7 +69,7 @@ class Pool(Lending):
             if news:
                 self._serve(now)
         for change in news:
-            self._telling.tell(change, now)
+            self._telling.tell(change, now, error.safe_words)
 
     def succeeded(self, account: Account, quota: QuotaClass) -> None:
         """The upstream has begun to answer: a cooldown that is over, and the strikes before it, are forgotten."""
@@ -179,6 +179,7 @@ class Pool(Lending):
         member.standings[news.quota] = news
         return True
 
-    def _note_error(self, member: Member, error: str | None, now: float) -> None:
-        member.last_error = error
-        self._telling.note_error(member.account.id, error, now)
+    def _note_error(self, member: Member, error: GatewayError | None, now: float) -> None:
+        member.last_error = error.own_words if error is not None else None
+        member.last_error_said = error.safe_words if error is not None else None
+        self._telling.note_error(member.account.id, member.last_error, now, member.last_error_said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gbproxy.accounts.states import AccountView
 from gbproxy.domain.account import Account, AccountState, QuotaClass
@@ -47,22 +47,29 @@ class AccountRecord:
     in_flight: int
     last_used_at: float | None
     last_error: str | None
+    last_error_said: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What is known of an account's credential. `checked_at` is None before any look; `detail` says why, or is empty."""
+    """What is known of an account's credential. `checked_at` is None before any look; `detail` says why, or is empty.
+
+    `said`: what the upstream said (`UpstreamWords.safe`), where it did.
+    """
 
     id: str
     name: str
     status: Status
     checked_at: float | None
     detail: str
+    said: Mapping[str, Any] | None = None
 
 
 def record(entry: Entry, view: AccountView | None, use: Use | None, elsewhere: int) -> AccountRecord:
     """`view`: what the pool of this worker knows; `elsewhere`: the answers that run in the others."""
     uses = [known.last_used_at for known in (view, use) if known is not None and known.last_used_at is not None]
+    is_told = use is not None and use.last_error_at is not None
+    last = use if is_told else view
     return AccountRecord(
         id=entry.account.id,
         name=entry.account.name,
@@ -78,11 +85,6 @@ def record(entry: Entry, view: AccountView | None, use: Use | None, elsewhere: i
         cooling_until=view.cooling_until if view is not None else {},
         in_flight=(view.in_flight if view is not None else 0) + elsewhere,
         last_used_at=max(uses, default=None),
-        last_error=_last_error(view, use),
+        last_error=last.last_error if last is not None else None,
+        last_error_said=last.last_error_said if last is not None else None,
     )
-
-
-def _last_error(view: AccountView | None, use: Use | None) -> str | None:
-    if use is not None and use.last_error_at is not None:
-        return use.last_error
-    return view.last_error if view is not None else None  # not told yet

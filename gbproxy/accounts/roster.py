@@ -18,7 +18,7 @@ from gbproxy.storage.changes import Changes
 from gbproxy.storage.checks import Checks, Seen, Status
 from gbproxy.storage.credentials import NameTaken, StoredAccount, StoredAccounts, Switches
 from gbproxy.storage.offices import Workers
-from gbproxy.storage.states import StateRows
+from gbproxy.storage.states import StateRows, Use
 
 log = logging.getLogger(__name__)
 
@@ -173,10 +173,11 @@ class Roster:
         except GatewayError as error:
             if isinstance(error, CredentialRefused):
                 self._pool.failed(account, "text", error)
-            log.info("account.probed", extra={"account": account_id, "code": error.code})
+            facts = {"account": account_id, "code": error.code, "said": error.safe_words}
+            log.info("account.probed", extra=facts)
         else:
             self._pool.accepted(account)
-            log.info("account.probed", extra={"account": account_id, "code": None})
+            log.info("account.probed", extra={"account": account_id, "code": None, "said": None})
         found = next((check for check in self.checks() if check.id == account_id), None)
         if found is None:  # it was removed meanwhile
             raise _unknown()
@@ -193,10 +194,15 @@ class Roster:
 
     def checks(self) -> Sequence[Check]:
         """What is known of each account's credential, in the order of `list`: by checks, requests and sign-ins."""
-        looks, sign_ins = self._rows.checks.read(), self._rows.checks.sign_ins()
+        looks, sign_ins, uses = self._rows.checks.read(), self._rows.checks.sign_ins(), self._rows.states.uses()
         refusals = {known.account_id: known for known in self._rows.states.read() if known.state == "refused"}
         return [
-            _check(account, refusals.get(account.seat), [looks.get(account.id), sign_ins.get(account.seat)])
+            _check(
+                account,
+                refusals.get(account.seat),
+                [looks.get(account.id), sign_ins.get(account.seat)],
+                uses.get(account.id),
+            )
             for account in (entry.account for entry in self._entries().values())
         ]
 
@@ -264,19 +270,24 @@ class Roster:
         refused = isinstance(error, CredentialRefused)
         status: Status = "valid" if error is None else "refused" if refused else "unknown"
         with suppress(StorageUnavailable):  # what it says counts all the same
-            self._rows.checks.note(account.id, account.credential(), status, error.message if error else "")
+            detail, said = (error.own_words, error.safe_words) if error else ("", None)
+            self._rows.checks.note(account.id, account.credential(), status, detail, said)
 
 
-def _check(account: Account, refusal: Standing | None, seen: Iterable[Seen | None]) -> Check:
+def _check(account: Account, refusal: Standing | None, seen: Iterable[Seen | None], use: Use | None) -> Check:
     """The latest word about the credential that the account has now; while it is set aside, no other counts."""
     known = [each for each in seen if each is not None and each.credential == account.credential()]
     if refusal is not None and refusal.credential == account.credential():
         refused_at = [each.at for each in known if each.status == "refused"]
-        return Check(account.id, account.name, "refused", max([refusal.changed_at, *refused_at]), refusal.cause)
+        # A request has met it, or a look, which may be one that this refusal was not learnt from.
+        told = [(each.detail, each.said) for each in known] + ([(use.last_error, use.last_error_said)] if use else [])
+        said = next((words for sentence, words in told if sentence == refusal.cause), None)
+        at = max([refusal.changed_at, *refused_at])
+        return Check(account.id, account.name, "refused", at, refusal.cause, said)
     last = max(known, key=lambda each: each.at, default=None)
     if last is None:
         return Check(account.id, account.name, "unknown", None, "")
-    return Check(account.id, account.name, last.status, last.at, last.detail)
+    return Check(account.id, account.name, last.status, last.at, last.detail, last.said)
 
 
 def _unknown() -> NotFound:

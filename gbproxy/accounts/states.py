@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, QuotaClass
 
@@ -61,8 +61,11 @@ class Board(Protocol):
         """Put it in the place of what was known of this account and scope; an older one than that is dropped."""
         ...
 
-    def failed(self, account_id: str, error: str | None, at: float) -> object:
-        """Tell what the account has met last, None when it has recovered since; nothing older replaces what is known."""
+    def failed(self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None) -> object:
+        """Tell what the account has met last, None when it has recovered since; nothing older replaces what is known.
+
+        `said`: what the upstream said, as `UpstreamWords.safe` has it.
+        """
         ...
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
@@ -83,8 +86,8 @@ class Alone:
     def publish(self, change: Standing) -> None:
         del change
 
-    def failed(self, account_id: str, error: str | None, at: float) -> None:
-        del account_id, error, at
+    def failed(self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None) -> None:
+        del account_id, error, at, said
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
         del account_id, quota, until
@@ -118,6 +121,7 @@ class Member:
     standings: dict[Scope, Standing] = field(default_factory=dict)
     last_used_at: float | None = None
     last_error: str | None = None
+    last_error_said: dict[str, Any] | None = None  # UpstreamWords.safe
 
     def condition(self, quota: QuotaClass, now: float) -> Condition:
         if not self.is_active:
@@ -164,6 +168,7 @@ class Member:
             in_flight=self.in_flight,
             last_used_at=self.last_used_at,
             last_error=self.last_error,
+            last_error_said=self.last_error_said,
         )
 
 
@@ -179,6 +184,7 @@ class AccountView:
     in_flight: int
     last_used_at: float | None
     last_error: str | None
+    last_error_said: Mapping[str, Any] | None
 
 
 def _state(condition: Condition) -> AccountState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from gbproxy.accounts.states import Board, Standing
 from gbproxy.domain.account import id_of
@@ -20,11 +21,14 @@ class Telling:
         self._board = board
         self._meter = meter
         self._untold: dict[tuple[str, str], Standing] = {}
-        self._untold_errors: dict[str, tuple[str | None, float]] = {}
+        self._untold_errors: dict[str, tuple[str | None, float, dict[str, Any] | None]] = {}
 
-    def tell(self, change: Standing, now: float) -> None:
-        """Everybody who is to know: those who read the log or the figures, and the other workers."""
-        _log(change, now)
+    def tell(self, change: Standing, now: float, said: dict[str, Any] | None = None) -> None:
+        """Everybody who is to know: those who read the log or the figures, and the other workers.
+
+        `said`: the safe words of the upstream that led to it.
+        """
+        _log(change, now, said)
         cause = change.cause if change.state == "cooling" else ""
         self._meter.account_changed(change.state, change.quota, cause)
         self.share(change)
@@ -37,9 +41,9 @@ class Telling:
             self._untold[change.account_id, change.quota] = change
             log.warning("pool.unshared", extra={"account": id_of(change.account_id), "reason": error.code})
 
-    def note_error(self, account_id: str, error: str | None, now: float) -> None:
+    def note_error(self, account_id: str, error: str | None, now: float, said: dict[str, Any] | None) -> None:
         """What an account has met last is told by `share_again`: no request waits for it."""
-        self._untold_errors[account_id] = (error, now)
+        self._untold_errors[account_id] = (error, now, said)
 
     def share_again(self, is_member: Callable[[str], bool]) -> None:
         """Tell the others what they were not told yet, or could not be. Raises the GatewayError of the board."""
@@ -56,7 +60,7 @@ class Telling:
                 del self._untold_errors[account_id]
 
 
-def _log(change: Standing, now: float) -> None:
+def _log(change: Standing, now: float, said: dict[str, Any] | None) -> None:
     account, quota = id_of(change.account_id), change.quota or None
     match change.state:
         case "cooling":
@@ -67,9 +71,10 @@ def _log(change: Standing, now: float) -> None:
                 "cause": change.cause,
                 "seconds": seconds,
                 "strikes": change.strikes,
+                "said": said,
             }
             log.warning("account.cooling", extra=facts)
         case "refused":
-            log.warning("account.refused", extra={"account": account, "reason": change.cause})
+            log.warning("account.refused", extra={"account": account, "reason": change.cause, "said": said})
         case "ready":
             log.info("account.ready", extra={"account": account, "quota": quota})

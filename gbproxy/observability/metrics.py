@@ -19,6 +19,12 @@ from gbproxy.observability.exposition import AccountView
 from gbproxy.observability.meter import AnswerKind, Meter, Outcome
 from gbproxy.observability.trace import Phase, Trace
 
+# Google's canonical codes. Whatever else the upstream may call its status is no label. Source: google/rpc/code.proto
+_STATUS_WORDS = frozenset((
+    "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+    "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
+    "UNAVAILABLE", "DATA_LOSS",
+))  # fmt: skip
 _OPERATION = ("chat", "gcp.gen_ai")
 _FROM_THE_START = (  # told as 0 before anything has happened: then the first time is a change too
     *((f.CLIENTS_GONE, phase.value) for phase in Phase),
@@ -80,10 +86,10 @@ class Metrics(Meter):
             request.answer.observe(measured, succeeded=not code)
 
     def _count_tries(self, measured: Trace, *, is_gone: bool) -> None:
-        for code in measured.failures:
-            self._child(f.ATTEMPTS, code).inc()
+        for code, word in measured.failures:
+            self._child(f.ATTEMPTS, code, word if not word or word in _STATUS_WORDS else "other").inc()
         if measured.attempts > len(measured.failures):
-            self._child(f.ATTEMPTS, "abandoned" if is_gone else "ok").inc()
+            self._child(f.ATTEMPTS, "abandoned" if is_gone else "ok", "").inc()
         if measured.accounts > 1:
             self._child(f.FAILOVERS).inc(measured.accounts - 1)
 

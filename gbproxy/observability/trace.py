@@ -28,7 +28,8 @@ class Trace:
 
     `upstream_s` is the time spent waiting on the upstream, `queued_s` on a free account: what remains of the elapsed time
     is the gateway's own. `conversation` is the id under which the answer's conversation can be continued. `accounts` counts
-    those that were lent, `failures` are the codes of attempts that failed. `facts` become fields of the `request.done` event.
+    those that were lent, `failures` are the codes of attempts that failed, each with Google's status word, "" where it
+    said none. `facts` become fields of the `request.done` event.
     `until` is the request's deadline on the monotonic clock; `has_elsewhere` says whether an account beside the one that is
     lent may serve it.
     """
@@ -41,7 +42,7 @@ class Trace:
     phase: Phase = Phase.WAITING
     attempts: int = 0
     accounts: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
     ttft_ms: float | None = None
     conversation: str | None = None
     has_told_conversation: bool = False  # the response headers are out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import select
 
@@ -21,12 +21,16 @@ _SIGNED_IN = select(tokens.c.account_id, tokens.c.credential, tokens.c.signed_at
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`credential` is the digest of what was looked at; `detail`, without a secret, says why; `at`: Unix seconds."""
+    """`credential` is the digest of what was looked at; `detail`, without a secret, says why; `at`: Unix seconds.
+
+    `said`: what the upstream said, as `UpstreamWords.safe` has it; None when no reply of its led to this.
+    """
 
     credential: str
     status: Status
     detail: str
     at: float
+    said: dict[str, Any] | None = None
 
 
 class Checks:
@@ -35,19 +39,26 @@ class Checks:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
-        self._put = upsert(database, checks, "credential", "status", "detail", "checked_at")
+        self._put = upsert(database, checks, "credential", "status", "detail", "checked_at", "said")
 
-    def note(self, account_id: str, credential: str, status: Status, detail: str = "") -> Seen:
+    def note(
+        self,
+        account_id: str,
+        credential: str,
+        status: Status,
+        detail: str = "",
+        said: dict[str, Any] | None = None,
+    ) -> Seen:
         """What a look has just shown, in the place of what an earlier one has."""
-        seen = Seen(credential, status, detail, self._clock())
-        values = {"credential": credential, "status": status, "detail": detail, "checked_at": seen.at}
+        seen = Seen(credential, status, detail, self._clock(), said)
+        values = {"credential": credential, "status": status, "detail": detail, "checked_at": seen.at, "said": said}
         self._database.change(self._put, {"account_id": account_id, **values})
         return seen
 
     def read(self) -> dict[str, Seen]:
         """By account id, what the last look has shown."""
         rows = self._database.fetch(_READ)
-        return {row.account_id: Seen(row.credential, row.status, row.detail, row.checked_at) for row in rows}
+        return {row.account_id: Seen(row.credential, row.status, row.detail, row.checked_at, row.said) for row in rows}
 
     def sign_ins(self) -> dict[str, Seen]:
         """By seat, when the upstream has last taken its credential."""

@@ -46,11 +46,12 @@ class Use:
     last_used_at: float | None
     last_error: str | None
     last_error_at: float | None
+    last_error_said: dict[str, Any] | None = None
 
 
 _SET_BACK_S = 60.0  # what was noted later than that from now was noted before the clock was set back
 _READ = select(states)
-_USES = select(uses.c.account_id, uses.c.last_used_at, uses.c.last_error, uses.c.last_error_at)
+_USES = select(uses.c.account_id, uses.c.last_used_at, uses.c.last_error, uses.c.last_error_at, uses.c.last_error_said)
 
 
 class StateRows(Generic[S]):
@@ -70,7 +71,12 @@ class StateRows(Generic[S]):
         self._try = upsert(database, states, "trial_until", when=_may_be_tried)
         self._used = upsert(database, uses, "last_used_at", when=lambda new: _is_newer(new, "last_used_at"))
         self._failed = upsert(
-            database, uses, "last_error", "last_error_at", when=lambda new: _is_newer(new, "last_error_at")
+            database,
+            uses,
+            "last_error",
+            "last_error_at",
+            "last_error_said",
+            when=lambda new: _is_newer(new, "last_error_at"),
         )
 
     def publish(self, change: S) -> None:
@@ -108,9 +114,13 @@ class StateRows(Generic[S]):
             rows = [{"account_id": account_id, "last_used_at": at} for account_id in sorted(account_ids)]
             self._database.transact(lambda connection: connection.execute(self._used, rows))
 
-    def failed(self, account_id: str, error: str | None, at: float) -> None:
-        """`error` is shown to administrators: a sentence without a secret; None: it has recovered since."""
-        self._database.change(self._failed, {"account_id": account_id, "last_error": error, "last_error_at": at})
+    def failed(self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None) -> None:
+        """`error` is shown to administrators: a sentence without a secret; None: it has recovered since.
+
+        `said`: what the upstream said, as `UpstreamWords.safe` has it.
+        """
+        values = {"account_id": account_id, "last_error": error, "last_error_at": at, "last_error_said": said}
+        self._database.change(self._failed, values)
 
     def uses(self) -> dict[str, Use]:
         """By account id."""

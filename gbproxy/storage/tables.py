@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     BindParameter,
     Boolean,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 
 from gbproxy.domain.account import ID_IN_SEAT
 
-REVISION = "0003"  # the newest migration: what these tables are
+REVISION = "0004"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -134,6 +135,7 @@ account_uses = Table(
     Column("last_used_at", Instant),
     Column("last_error", String),
     Column("last_error_at", Instant),
+    Column("last_error_said", JSON(none_as_null=True)),  # UpstreamWords.safe
 )
 
 # What the last look at each account's credential has shown.
@@ -145,6 +147,7 @@ account_checks = Table(
     Column("status", String, nullable=False),  # valid, refused, unknown
     Column("detail", String, nullable=False),
     Column("checked_at", Instant, nullable=False),
+    Column("said", JSON(none_as_null=True)),  # UpstreamWords.safe
 )
 
 sessions = Table(

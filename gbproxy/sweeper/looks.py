@@ -78,16 +78,16 @@ class Looks:
                 self._forget(account, look)
 
     def _run(self, account: Account, look: _Look) -> None:
-        begun_at, code = self._clock(), None
+        begun_at, code, said = self._clock(), None, None
         try:
             self._probe(account)
         except GatewayError as error:
-            code = error.code
+            code, said = error.code, error.safe_words
             if isinstance(error, CredentialRefused):  # any other says nothing about the account, which goes on
                 self._pool.failed(account, "text", error, took_s=self._clock() - begun_at)
         finally:
             self._later(REST_S, partial(self._end, account, look))
-        log.info("account.probed", extra={"account": account.id, "code": code})
+        log.info("account.probed", extra={"account": account.id, "code": code, "said": said})
 
     def _end(self, account: Account, look: _Look) -> None:
         self._forget(account, look)

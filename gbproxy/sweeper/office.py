@@ -142,7 +142,8 @@ class Office:
             self._pool.failed(account, "text", error, took_s=self._clock() - begun_at)
         except GatewayError as error:
             self._sign_in_rests[account.id] = self._clock() + _SIGN_IN_RESTS_S
-            log.warning("token.not_refreshed", extra={"account": account.id, "code": error.code})
+            facts = {"account": account.id, "code": error.code, "said": error.safe_words}
+            log.warning("token.not_refreshed", extra=facts)
 
     def _tend_refused(self, uses: Mapping[str, Use], now: float) -> None:
         refused = list(self._pool.refused())
@@ -159,9 +160,10 @@ class Office:
         try:
             self._probe(account)
         except GatewayError as error:
-            log.info("account.probed", extra={"account": account.id, "code": error.code})
+            facts = {"account": account.id, "code": error.code, "said": error.safe_words}
+            log.info("account.probed", extra=facts)
         else:
-            log.info("account.probed", extra={"account": account.id, "code": None})
+            log.info("account.probed", extra={"account": account.id, "code": None, "said": None})
             self._pool.accepted(account)
 
     def _put(self, account: Account, work: Callable[[], None]) -> None:

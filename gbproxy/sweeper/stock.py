@@ -174,7 +174,8 @@ class Stock:
             if not self._closed:
                 name = self._open_session(account)
         except GatewayError as error:
-            log.info("stock.failed", extra={"account": account.id, "code": error.code})
+            facts = {"account": account.id, "code": error.code, "said": error.safe_words}
+            log.info("stock.failed", extra=facts)
             self._on_failure(account, error, self._clock() - begun_at)
         finally:
             if name is None:

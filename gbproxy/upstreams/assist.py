@@ -15,8 +15,10 @@ from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelt
 from gbproxy.errors import AnswerTooLarge, TokenRefused, UpstreamProtocolError, UpstreamUnclear
 from gbproxy.settings import status_line
 from gbproxy.upstreams import failures
+from gbproxy.upstreams.connectors import Connectors
 from gbproxy.upstreams.fields import as_list, as_mapping, as_text
 from gbproxy.upstreams.grounding import citations
+from gbproxy.upstreams.policy import Policy
 from gbproxy.upstreams.said import Said
 
 _WHOLE = ("SUCCEEDED", "SKIPPED")
@@ -28,9 +30,6 @@ _REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
 _SENTENCE_CHARS = 6  # unless it is a sentence that has come in pieces
 _SENTENCE_ENDS = tuple(".!?…。！？")
 _LETTERS = 4  # that differ: digits and syllables repeat
-
-_BLOCKED = "The answer was blocked by the policy in force for this Gemini Business account."
-_IGNORED = "The upstream took the message for no question and did not answer it."
 
 
 class AssistReader:
@@ -51,6 +50,8 @@ class AssistReader:
         self._state: str | None = None
         self._refused = False
         self.session = ""  # as the upstream calls it, once it has told
+        self._policy = Policy()
+        self._connectors = Connectors()
 
     @property
     def complete(self) -> bool:
@@ -69,6 +70,7 @@ class AssistReader:
             return []
         self._responses += 1
         self.session = as_text(as_mapping(response.get("sessionInfo")).get("session")) or self.session
+        self._connectors.read(response)
         return [] if self.complete else self._answer(as_mapping(response.get("answer")))
 
     def finish(self, *, closed: bool) -> list[ChatEvent]:
@@ -79,22 +81,28 @@ class AssistReader:
         if self._refused:
             return [Done("content_filter")]
         if self._state == "FAILED":
-            raise UpstreamUnclear("the upstream failed to answer")
+            raise self._unclear("the upstream failed to answer")
         if self._tokens_only and not self._responses:
             raise TokenRefused("the upstream sent a token in place of an answer")
         if not self.complete and (self._state is not None or not closed):
             raise UpstreamProtocolError("the upstream's answer was cut off before its end")
         if not self._said and not self._files:
-            raise UpstreamUnclear(
-                "the model thought, but gave no answer" if self._thoughts else "the upstream sent an empty answer"
+            thought = self._thoughts
+            raise self._unclear(
+                "the model thought, but gave no answer" if thought else "the upstream sent an empty answer"
             )
         return [Done("stop")]
 
+    def _unclear(self, what: str) -> UpstreamUnclear:
+        """With what the answer itself told of its circumstances: whether that is the cause, it does not say."""
+        return UpstreamUnclear("; ".join([what, *self._policy.doubts(), *self._connectors.doubts()]))
+
     def _answer(self, answer: Mapping[str, Any]) -> list[ChatEvent]:
         state = answer.get("state")
-        is_blocked = _is_blocked(answer)
+        self._policy.read(answer)
+        is_blocked = self._policy.blocks
         if state == "CANCELLED" and not is_blocked:
-            raise UpstreamUnclear("the upstream cancelled the answer")
+            raise self._unclear("the upstream cancelled the answer")
         replies = [as_mapping(reply) for reply in _listed(answer.get("replies"))]
         is_repeat = state in _WHOLE and self._repeats(replies, answer)
         events: list[ChatEvent] = []
@@ -105,8 +113,7 @@ class AssistReader:
             self._state = state  # only now: an element that cannot be read makes no answer whole
         if self._state == "SKIPPED" or is_blocked:
             self._refused = True
-            ignored = "NON_ASSIST_SEEKING_QUERY_IGNORED" in _listed(answer.get("assistSkippedReasons"))
-            events.append(Refusal(_IGNORED if ignored and not is_blocked else _BLOCKED))
+            events.append(Refusal(self._policy.refusal(_listed(answer.get("assistSkippedReasons")))))
         return events
 
     def _reply(self, reply: Mapping[str, Any], events: list[ChatEvent], *, is_repeat: bool) -> None:
@@ -202,11 +209,7 @@ def _planned(answer: Mapping[str, Any]) -> str:
 
 def _is_response(element: Mapping[str, Any]) -> bool:
     """The official API sends the response without the widget's wrapper."""
-    return any(key in element for key in ("answer", "sessionInfo", "assistToken"))
-
-
-def _is_blocked(answer: Mapping[str, Any]) -> bool:
-    return as_mapping(answer.get("customerPolicyEnforcementResult")).get("verdict") == "BLOCK"
+    return any(key in element for key in ("answer", "sessionInfo", "assistToken", "connectorAuthErrors"))
 
 
 def _file(found: Mapping[str, Any]) -> FileOutput | None:

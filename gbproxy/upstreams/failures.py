@@ -27,7 +27,7 @@ from gbproxy.errors import (
     UpstreamProtocolError,
     UpstreamUnclear,
 )
-from gbproxy.upstreams import fields, wording
+from gbproxy.upstreams import fields, wording, words
 from gbproxy.upstreams.objects import decode_body
 
 _MAX_MESSAGE_CHARS = 500
@@ -56,7 +56,7 @@ def from_reply(
     retry_after = _retry_after(headers.get("Retry-After"))
     if 300 <= status < 400:
         return UpstreamError("the upstream redirected the request elsewhere, where it is not sent")
-    return from_error(_error_object(body), status=status, retry_after=retry_after, denied=denied)
+    return from_error(_error_object(body), status=status, retry_after=retry_after, denied=denied, body=body)
 
 
 def from_error(
@@ -65,8 +65,20 @@ def from_error(
     status: int | None = None,
     retry_after: float | None = None,
     denied: type[UpstreamError] = SessionDenied,
+    body: bytes = b"",
 ) -> GatewayError:
-    """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing."""
+    """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing; with what it says.
+
+    `body`: the reply that it came in, for the doctor.
+    """
+    found = _classified(error, status, retry_after, denied)
+    found.said = words.of_error(error, body)
+    return found
+
+
+def _classified(
+    error: Mapping[str, Any], status: int | None, retry_after: float | None, denied: type[UpstreamError]
+) -> GatewayError:
     code = _code(error, status)
     word = _word(error.get("status"))
     message = fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)
@@ -75,12 +87,14 @@ def from_error(
     retry_after = retry_after or _retry_info(details)
 
     if _TOO_LARGE in reasons:
-        return _too_long(message)
-    if _OVERLOADED in reasons or _OVERLOADED in message or code == 503 or word == "UNAVAILABLE":
+        return _too_long()
+    is_quota = any(reason.endswith(_QUOTA) for reason in reasons)  # whatever the status is
+    is_unavailable = code == 503 or word == "UNAVAILABLE"
+    if _OVERLOADED in reasons or _OVERLOADED in message or (is_unavailable and not is_quota):
         return UpstreamOverloaded("the upstream is overloaded", retry_after=retry_after)
-    if code == 429 or word == "RESOURCE_EXHAUSTED" or any(reason.endswith(_QUOTA) for reason in reasons):
+    if is_quota or code == 429 or word == "RESOURCE_EXHAUSTED":
         if wording.is_message_too_large(message):
-            return _too_long(message)
+            return _too_long()
         return _quota([message, *(text for detail in details for text in _quota_texts(detail))], retry_after)
     if code == 401 or word == "UNAUTHENTICATED" or "SESSION_COOKIE_INVALID" in {*reasons, message}:
         return TokenRefused("the upstream refused the token")
@@ -94,7 +108,7 @@ def from_error(
         return UpstreamGaveUp("the upstream ran out of time")
     is_about_request = code in (400, 413) or word in ("INVALID_ARGUMENT", "OUT_OF_RANGE")
     if code == 413 or (is_about_request and wording.is_too_long(message)):
-        return _too_long(message)
+        return _too_long()
     if word == "FAILED_PRECONDITION":
         return UpstreamUnclear("the upstream could not answer (FAILED_PRECONDITION)")
     if is_about_request:
@@ -127,8 +141,11 @@ def _error_object(body: bytes) -> Mapping[str, Any]:
     return (in_stream(value) or {}) if isinstance(value, dict) else {}
 
 
-def _too_long(message: str) -> ContextLengthExceeded:
-    return ContextLengthExceeded(message or "the prompt is too long for the upstream", param="messages")
+def _too_long() -> ContextLengthExceeded:
+    # in the words that clients look for
+    return ContextLengthExceeded(
+        "The prompt is too long: it exceeds this model's maximum context length", param="messages"
+    )
 
 
 def _quota(texts: list[str], retry_after: float | None) -> QuotaExhausted:

@@ -40,6 +40,8 @@ def blamed(error: GatewayError, session: str, form: SessionForm) -> GatewayError
     if names_it or (isinstance(error, SessionGone) and session == UNNAMED):
         refusal = UpstreamError(f"the upstream makes no session by UPSTREAM_SESSION={form}: set it to create")
         refusal.was_taken = error.was_taken
+        if error.said is not None:
+            refusal.said = error.said
         return refusal
     if isinstance(error, SessionGone):  # it may be one that was asked before
         error.message += f", or the upstream makes none by UPSTREAM_SESSION={form}: then set it to create"

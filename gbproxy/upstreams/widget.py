@@ -43,6 +43,7 @@ from gbproxy.upstreams.reading import MAX_ANSWER_BYTES, AnswerReading
 from gbproxy.upstreams.session_names import UNNAMED, SessionForm
 from gbproxy.upstreams.tokens import Tokens, VainRenewals
 from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.upstreams.words import Heard
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,9 @@ class Widget:
             if type(error) not in _MAY_PASS:
                 raise
             # Nothing of the client's request is in it, so this is not the client's fault; it may pass (docs/upstream.md).
-            raise UpstreamBroken(f"the upstream would not open a session ({error.message})") from error
+            # The upstream's message may quote anything; its words do not.
+            said = error.said.status if error.said is not None else ""
+            raise UpstreamBroken(f"the upstream would not open a session ({said or error.own_words})") from error
         session = answer.get("session") or as_mapping(answer.get("createSessionResponse")).get("session")
         name = as_text(as_mapping(session).get("name"))
         if not _SESSION_NAME.fullmatch(name):
@@ -154,6 +157,7 @@ class Widget:
                 with (
                     UpstreamCall(self._meter, "streamAssist"),
                     self._outbound.stream("POST", url, _headers(endpoints, bearer), body) as reply,
+                    Heard("streamAssist", reply),
                 ):
                     if reply.status != 200:
                         error = failures.from_reply(reply.status, reply.headers, reply.read_body())
@@ -208,9 +212,10 @@ class Widget:
         denied: type[UpstreamError] = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
         with UpstreamCall(self._meter, _WORDS[verb]):
             reply = self._outbound.call("POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body)
-            if reply.status != 200:
-                raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
-            return _object(reply, denied)
+            with Heard(_WORDS[verb], reply, reply.body):
+                if reply.status != 200:
+                    raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
+                return _object(reply, denied)
 
     def _assist_request(self, prompt: str, model: Model, session: str) -> dict[str, object]:
         request: dict[str, object] = {

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from gbproxy.accounts.rules import next_midnight
-from gbproxy.errors import CredentialRefused, QuotaExhausted, UpstreamUnreachable
+from gbproxy.errors import CredentialRefused, QuotaExhausted, RequestRefused, UpstreamUnreachable
+from gbproxy.upstream_words import UpstreamWords
 from tests.admin.conftest import ADMIN_KEY, ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office, Opened
 from tests.pools import until
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",
-    "last_used_at", "last_error", "edition", "location", "user_agent",
+    "last_used_at", "last_error", "last_error_said", "edition", "location", "user_agent",
 }  # fmt: skip
 OTHER_ID = "c0000000-0000-4000-8000-000000000009"
 
@@ -357,6 +358,22 @@ def test_answers_in_flight_and_the_last_use_are_told(office: Office) -> None:
     assert isinstance(during["last_used_at"], int)
 
 
+def test_what_the_upstream_said_stands_beside_the_last_error(office: Office) -> None:
+    office.add()
+    account = office.parts.pool.accounts()[0]
+    refusal = CredentialRefused("Renew it.")
+    refusal.said = UpstreamWords("getoxsrf", 403, status="PERMISSION_DENIED", message="MARK", body=b"MARK")
+    office.parts.pool.failed(account, "text", refusal)
+
+    told = office.accounts()[0]
+    checks = office.call("GET", "/api/cookies/status")
+
+    words = {"verb": "getoxsrf", "http_status": 403, "status": "PERMISSION_DENIED"}
+    assert (told["last_error"], told["last_error_said"]) == ("Renew it.", words)
+    assert checks.json()["accounts"][0]["said"] == words
+    assert b"MARK" not in checks.body
+
+
 # Checks
 
 
@@ -366,7 +383,7 @@ def test_a_check_asks_the_upstream_and_is_remembered(office: Office) -> None:
 
     checked = office.call("POST", f"/api/admin/accounts/{id_}/check").json()
 
-    assert before == [{"id": id_, "name": "anna", "status": "unknown", "checked_at": None, "detail": ""}]
+    assert before == [{"id": id_, "name": "anna", "status": "unknown", "checked_at": None, "detail": "", "said": None}]
     assert checked | {"checked_at": None} == before[0] | {"status": "valid"}
     assert 0 <= time.time() - checked["checked_at"] < 60
     assert office.call("GET", "/api/cookies/status").json() == {"accounts": [checked]}
@@ -394,6 +411,18 @@ def test_an_account_that_is_removed_while_it_is_checked_is_not_found(office: Off
 
     assert (reply.status, reply.error["code"]) == (404, "not_found")
     assert office.call("GET", "/api/cookies/status").json() == {"accounts": []}
+
+
+def test_a_check_that_is_refused_as_malformed_does_not_show_the_upstreams_sentence(office: Office) -> None:
+    id_ = office.add()["id"]
+    office.upstream.trouble = RequestRefused("MARK you wrote")
+    office.upstream.trouble.said = UpstreamWords("listSessions", 400, status="INVALID_ARGUMENT")
+
+    checked = office.call("POST", f"/api/admin/accounts/{id_}/check").json()
+
+    assert checked["detail"] == "the upstream refused the request as malformed"
+    assert checked["said"] == {"verb": "listSessions", "http_status": 400, "status": "INVALID_ARGUMENT"}
+    assert office.call("GET", "/api/cookies/status").json() == {"accounts": [checked]}
 
 
 def test_an_upstream_that_cannot_be_asked_says_nothing_of_the_credential(office: Office) -> None:

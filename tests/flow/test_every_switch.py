@@ -39,8 +39,8 @@ NOT_YET: list[tuple[dict[str, Any], str, str]] = [
     ({"tools_off": ("image", "video", "web")}, "invalid_request_error", "imageGenerationSpec is not enabled"),
     ({"tools_off": ("image",), "tools_off_answer": "403"}, "upstream_auth_failed", "denies this account access"),
     ({"tools_off": ("image",), "tools_off_answer": "silence"}, "upstream_error", "an empty answer"),
-    ({"max_prompt_chars": 3, "prompt_too_large": "reason"}, "context_length_exceeded", "invalid argument"),
-    ({"max_prompt_chars": 3, "prompt_too_large": "in_stream"}, "context_length_exceeded", "invalid argument"),
+    ({"max_prompt_chars": 3, "prompt_too_large": "reason"}, "context_length_exceeded", "maximum context length"),
+    ({"max_prompt_chars": 3, "prompt_too_large": "in_stream"}, "context_length_exceeded", "maximum context length"),
 ]
 # Under what an account of three values and two cookies is refused, and with what error; and what it must have, or how its
 # sessions must come to be, for the answer to be there.
@@ -58,7 +58,7 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
     (
         {"location": "eu", "wrong_location": "400"},
         "upstream_error",
-        "Widget config was not found in location global",
+        "would not open a session .INVALID_ARGUMENT.",
         ("location",),
         "create",
     ),

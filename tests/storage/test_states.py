@@ -134,6 +134,17 @@ def test_the_last_use_and_the_last_error_are_remembered(rows: Rows, clock: Clock
     }
 
 
+def test_what_the_upstream_said_stands_with_the_last_error_and_goes_with_it(rows: Rows, clock: Clock) -> None:
+    said = {"http_status": 403, "reasons": ["ACCESS_DENIED"]}
+
+    rows.failed("anna", "It was refused.", clock(), said)
+    before = rows.uses()
+    rows.failed("anna", None, clock() + 1)
+
+    assert before == {"anna": Use(None, "It was refused.", clock(), said)}
+    assert rows.uses()["anna"].last_error_said is None
+
+
 def test_a_recovery_takes_the_last_error_away(rows: Rows, clock: Clock) -> None:
     rows.failed("anna", "It broke.", clock())
 

@@ -91,15 +91,22 @@ def test_a_request_without_a_model_is_no_answer(metrics: Metrics) -> None:
 
 def test_tries_are_counted_by_their_results_and_further_accounts_apart(metrics: Metrics) -> None:
     measured = asked()
-    measured.attempts, measured.accounts = 4, 3
-    measured.failures = ["upstream_error", "upstream_error", "insufficient_quota"]
+    measured.attempts, measured.accounts = 5, 3
+    measured.failures = [
+        ("upstream_error", "INTERNAL"),
+        ("upstream_error", ""),
+        ("upstream_error", "MADE_UP"),
+        ("insufficient_quota", "RESOURCE_EXHAUSTED"),
+    ]
 
     metrics.request_done(measured, "openai_chat", 200)
     metrics.request_done(asked(client_gone=True), "openai_chat", 200)
 
     page = page_of(metrics)
-    told = {"upstream_error": 2, "insufficient_quota": 1, "ok": 1, "abandoned": 1}
+    told = {"upstream_error": 3, "insufficient_quota": 1, "ok": 1, "abandoned": 1}
     assert page.by("gbproxy_attempts_total", "result") == told
+    words = {"INTERNAL": 1, "other": 1, "RESOURCE_EXHAUSTED": 1, "": 3}
+    assert page.by("gbproxy_attempts_total", "upstream_status") == words
     assert page.value("gbproxy_failovers_total") == 2
 
 

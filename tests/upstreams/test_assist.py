@@ -597,6 +597,110 @@ def test_the_verdict_allow_changes_nothing() -> None:
     assert events == [TextDelta("Hello"), Done()]
 
 
+@pytest.mark.parametrize(
+    ("source", "beginning"),
+    [
+        ("PROMPT", "The prompt was blocked by the policy"),
+        ("ATTACHMENT", "An attachment of the prompt was blocked by the policy"),
+        ("SYSTEM", "The answer was blocked by the policy"),
+        ("my secret", "The answer was blocked by the policy"),
+        (None, "The answer was blocked by the policy"),
+    ],
+)
+@pytest.mark.parametrize("state", ["SKIPPED", "SUCCEEDED"])
+def test_a_refusal_says_what_was_blocked(state: str, source: str | None, beginning: str) -> None:
+    policy = {"verdict": "BLOCK", "violationSource": source}
+
+    events = read(response({"state": state, "customerPolicyEnforcementResult": policy}))
+
+    assert isinstance(events[0], Refusal)
+    assert events[0].text.startswith(beginning)
+    assert "secret" not in events[0].text
+
+
+def test_a_refusal_says_that_the_filter_itself_has_failed() -> None:
+    failed = {"modelArmorEnforcementResult": {"error": {"code": 14, "message": "MARK"}}}
+    policy = {"verdict": "BLOCK", "violationSource": "PROMPT", "policyResults": [failed]}
+
+    events = read(response({"state": "SKIPPED", "customerPolicyEnforcementResult": policy}))
+
+    assert isinstance(events[0], Refusal)
+    assert "filter (Model Armor) reported a failure of its own" in events[0].text
+    assert "MARK" not in events[0].text
+
+
+def test_a_reason_to_skip_that_is_not_known_is_named_not_guessed() -> None:
+    events = read(response({"state": "SKIPPED", "assistSkippedReasons": ["TOO_TIRED", "you wrote: MARK"]}))
+
+    assert events == [Refusal("The upstream skipped the message (TOO_TIRED)."), Done("content_filter")]
+
+
+@pytest.mark.parametrize("verdict", ["WATCH_CLOSELY", "ALLOW", "you wrote: MARK"])
+def test_a_verdict_that_is_not_known_blocks_no_answer(verdict: str) -> None:
+    policy = {"customerPolicyEnforcementResult": {"verdict": verdict}}
+
+    events = read(says("Hello"), response({"state": "SUCCEEDED", **policy}))
+
+    assert events == [TextDelta("Hello"), Done()]
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "CANCELLED"])
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"verdict": "WATCH_CLOSELY"}, "its policy verdict was WATCH_CLOSELY"),
+        ({"verdict": "you wrote: MARK"}, "its policy verdict was unreadable"),
+        ({"policyResults": [{"modelArmorEnforcementResult": {"error": {"code": 14}}}]}, "Model Armor"),
+    ],
+)
+def test_an_answer_without_content_names_what_was_said_of_the_policy(
+    state: str, policy: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UpstreamUnclear, match=words) as caught:
+        read(response({"state": state, "customerPolicyEnforcementResult": policy}))
+
+    assert "MARK" not in caught.value.message
+
+
+@pytest.mark.parametrize("policy", [{"verdict": "ALLOW"}, {"verdict": "VERDICT_UNSPECIFIED"}, {}, [], "x"])
+def test_an_answer_without_content_is_not_put_down_to_a_policy_that_allowed_it(policy: object) -> None:
+    with pytest.raises(UpstreamUnclear, match=r"an empty answer$"):
+        read(response({"state": "SUCCEEDED", "customerPolicyEnforcementResult": policy}))
+
+
+# Connectors
+
+JIRA = {
+    "dataConnector": "projects/123456/locations/eu/collections/jira_of_ada/dataConnector",
+    "errorMessage": "MARK ada@example.com is not signed in",
+}
+
+
+def test_connectors_that_could_not_sign_in_take_nothing_from_the_answer_and_are_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors = response(connectorAuthErrors=[JIRA, {"dataConnector": 7}])
+
+    events = read(says("Hello"), errors, errors, ends())
+
+    assert events == [TextDelta("Hello"), Done()]
+    [record] = [record for record in caplog.records if record.message == "connectors.refused"]
+    assert vars(record)["kinds"] == ["-", "collections/-/dataConnector"]
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+@pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED"])
+def test_an_answer_without_content_names_connectors_that_could_not_sign_in(wrapped: bool, state: str) -> None:
+    errors = response(connectorAuthErrors=[JIRA]) if wrapped else {"connectorAuthErrors": [JIRA]}
+
+    with pytest.raises(
+        UpstreamUnclear, match="data sources that are connected to the account could not sign in"
+    ) as caught:
+        read(errors, ends(state))
+
+    assert "MARK" not in caught.value.message
+
+
 # Failures
 
 

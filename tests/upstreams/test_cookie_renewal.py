@@ -124,6 +124,8 @@ def test_a_hop_that_is_out_of_order_does_not_make_the_credential_refused(fault: 
         auth(Door(to(AUTH), fault, LOGIN)).bearer(ACCOUNT)
 
     assert str(fault.status) in caught.value.message
+    assert (caught.value.safe_words or {})["http_status"] == fault.status
+    assert (caught.value.safe_words or {})["verb"] == "refreshcookies"
 
 
 def test_what_was_set_before_a_hop_failed_is_in_use() -> None:

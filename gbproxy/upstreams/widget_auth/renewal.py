@@ -13,8 +13,10 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EDITIONS
 from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError
 from gbproxy.outbound import Reply
+from gbproxy.upstream_words import UpstreamWords
 from gbproxy.upstreams.endpoints import Endpoints
 from gbproxy.upstreams.widget_auth.browser import BrowserCookies
+from gbproxy.upstreams.words import of_reply
 
 MAX_HOPS = 5
 _SIGN_IN_HOST = "accounts.google.com"
@@ -37,6 +39,7 @@ class Renewal:
         self.hops = 0
         self.status: int | None = None
         """The last hop's."""
+        self._said = UpstreamWords()
         self.fault: str | None = None
         """Why the walk did not end where it should."""
 
@@ -61,6 +64,7 @@ class Renewal:
             reply = self._ask(_verb(target), target, self._cookies.header(self._hosts.by_name(target)))
             self.hops += 1
             self.status = reply.status
+            self._said = of_reply(_verb(target), reply, reply.body)
 
     def take(self, key: Reply) -> None:
         """A good answer of getoxsrf may renew cookies too."""
@@ -71,7 +75,9 @@ class Renewal:
         if self.fault is None:
             return refusal
         if self.status is not None and _is_passing(self.status):
-            return UpstreamBroken(f"the renewal of the account's cookies failed: {self.fault}")
+            broken = UpstreamBroken(f"the renewal of the account's cookies failed: {self.fault}")
+            broken.said = self._said
+            return broken
         refusal.message = f"{refusal.message}. The renewal of its cookies did not end: {self.fault}"
         return refusal
 

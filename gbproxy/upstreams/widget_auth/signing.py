@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from gbproxy.domain import jsontext
 from gbproxy.errors import AccountRestricted, CredentialRefused, UpstreamBroken
 from gbproxy.outbound import Reply
+from gbproxy.upstreams.words import Heard
 
 TOKEN_LIFE_S = 300
 
@@ -60,6 +61,11 @@ def read_key(reply: Reply, page: str) -> XsrfKey:
 
     `page`: the host where the account signs in, as it is told to people.
     """
+    with Heard("getoxsrf", reply, reply.body):
+        return _key(reply, page)
+
+
+def _key(reply: Reply, page: str) -> XsrfKey:
     advice = _ADVICE.format(page=page)
     if reply.status >= 500 or reply.status == 429:
         raise UpstreamBroken(f"the sign-in service answered {reply.status}")
