@@ -67,6 +67,14 @@ def from_error(
     denied: type[UpstreamError] = SessionDenied,
 ) -> GatewayError:
     """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing."""
+    found = _classified(error, status, retry_after, denied)
+    found.named = wording.named_parts(_texts(error))
+    return found
+
+
+def _classified(
+    error: Mapping[str, Any], status: int | None, retry_after: float | None, denied: type[UpstreamError]
+) -> GatewayError:
     code = _code(error, status)
     word = _word(error.get("status"))
     message = fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)
@@ -125,6 +133,18 @@ def _error_object(body: bytes) -> Mapping[str, Any]:
     if isinstance(value, list):
         value = value[0] if value else {}
     return (in_stream(value) or {}) if isinstance(value, dict) else {}
+
+
+def _texts(error: Mapping[str, Any]) -> list[str]:
+    """Where an error may say what it is about: its message, and what each detail tells of a field."""
+    texts = [fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)]
+    for detail in fields.as_list(error.get("details")):
+        known = fields.as_mapping(detail)
+        for part in (known, *map(fields.as_mapping, fields.as_list(known.get("fieldViolations")))):
+            texts += (
+                fields.as_line(part.get(name), _MAX_MESSAGE_CHARS) for name in ("field", "message", "description")
+            )
+    return texts
 
 
 def _too_long(message: str) -> ContextLengthExceeded:
