@@ -308,6 +308,7 @@ def test_a_retired_model_is_followed_by_its_successor(
 def test_when_all_that_stands_in_for_it_is_refused_too_the_first_refusal_is_told(
     gateway: Served, upstream: SharedUpstream
 ) -> None:
+    upstream.set(retired_models=())
     for number in range(3):
         upstream.script(*http_error(404, "NOT_FOUND", f"Model {number} was not found."), times=1)
 
