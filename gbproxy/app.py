@@ -71,7 +71,7 @@ def over(engine: Engine) -> Flask:
     check_limits = limits.required(check_key, engine.limiter)
     app.register_blueprint(health.blueprint(engine.pool.usable, drain.has_begun))
     app.register_blueprint(openai_chat.blueprint(engine.gateway, responder, check_limits))
-    app.register_blueprint(openai_models.blueprint(engine.catalogue, check_key))
+    app.register_blueprint(openai_models.blueprint(engine.models, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
     app.register_blueprint(metrics_page.blueprint(meter, settings.metrics_keys, engine.keyring.find))
     _administer(app, engine)

@@ -63,6 +63,7 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.was_taken = True  # False: the upstream surely took nothing of the request
+        self.named: frozenset[str] = frozenset()  # what the upstream's words are about: "model", keys of toolsSpec
         self._said: UpstreamWords | None = None
 
     @property

@@ -7,16 +7,15 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
 
-from gbproxy.accounts import Attempts, Next, Pool, Successors
-from gbproxy.conversations import Conversations, Turn
+from gbproxy.accounts import Attempts, Next, Offering, Pool
+from gbproxy.conversations import Ahead, Conversations, Turn
 from gbproxy.domain import prompt as prompts
 from gbproxy.domain import usage
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, SessionNamed, Started
-from gbproxy.domain.models import Catalogue, Model, no_such
+from gbproxy.domain.models import Model, no_such
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
 from gbproxy.domain.shaping import Shaper
@@ -32,6 +31,7 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
+from gbproxy.limiting import Limiter, Use
 from gbproxy.observability import trace
 from gbproxy.observability.trace import Phase
 from gbproxy.upstreams.base import Upstream
@@ -39,67 +39,30 @@ from gbproxy.upstreams.base import Upstream
 log = logging.getLogger(__name__)
 
 
-class Ahead(Protocol):
-    """What was made ready before this request came, and who cares for that."""
-
-    def take(self, account: Account) -> Session | None:
-        """A fresh session, if one is in stock."""
-        ...
-
-    def open(self, account: Account) -> str:
-        """A session that is made upstream now, by its name; who leaves meanwhile leaves it to others."""
-        ...
-
-    def distrust(self, account: Account) -> None:
-        """A session from stock was gone: the others of this account are not to be used either."""
-        ...
-
-    def note_use(self, account_id: str = "") -> None:
-        """An account was lent to a request; or, without a name, a request has arrived."""
-        ...
-
-
-class Use(Protocol):
-    """An answer that is counted while it runs."""
-
-    def end(self, tokens: int) -> None:
-        """It is over, with so many tokens asked and answered; only the first call counts."""
-        ...
-
-
-class Limits(Protocol):
-    """How much a caller may have at once, and how often."""
-
-    def begin(self, principal: Principal, model_id: str, *, is_streamed: bool, prompt_tokens: int) -> Use:
-        """An answer is about to be made. Raises RateLimitExceeded."""
-        ...
-
-
 class Gateway:
     """Answers requests; safe for use by many threads at once."""
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        models: Offering,
         pool: Pool,
         upstream: Upstream,
         conversations: Conversations,
         ahead: Ahead,
-        limits: Limits,
+        limits: Limiter,
         *,
         show_thoughts: bool = False,
         prompt_max_chars: int = 400_000,
         max_attempts: int = 3,
         request_timeout_s: float = 1800,
         suspect: Callable[[Account], object] = lambda account: None,
-        clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`request_timeout_s` bounds one request over all its waits and tries.
 
         `suspect` has an account looked at that a question was refused on, and does not wait for it.
         """
-        self._catalogue = catalogue
+        self._models = models
         self._pool = pool
         self._upstream = upstream
         self._conversations = conversations
@@ -111,7 +74,6 @@ class Gateway:
         self._suspect = suspect
         self._request_timeout_s = request_timeout_s
         self._pause = pause
-        self._successors = Successors(clock)
 
     def stream(self, chat: ChatRequest) -> ChatStream:
         """Answer one request: `Started`, then content, then `Usage` and `Done`. Nothing happens before the first `next`.
@@ -123,7 +85,7 @@ class Gateway:
         ask = self._read(chat)
         self._ahead.note_use()
         use = self._limits.begin(
-            chat.principal, ask.model.id, is_streamed=chat.is_streamed, prompt_tokens=usage.tokens(ask.weight)
+            chat.principal, ask.counted_as, is_streamed=chat.is_streamed, prompt_tokens=usage.tokens(ask.weight)
         )
         try:
             with self._begin(chat, ask.model) as turn:
@@ -181,6 +143,7 @@ class Gateway:
                         if shown is None or shown is FLUSH:
                             continue
                         said = True
+                        attempts.begun()
                         self._note_start(model, account, ask)
                         yield Started(model.id, turn.conversation)
                     if isinstance(shown, Done):
@@ -197,8 +160,7 @@ class Gateway:
             if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
-        if attempts.is_successor:
-            self._successors.remember(account, ask.model, self._catalogue.get(model.id))  # with all of its tools
+        attempts.answered()
         return None
 
     def _finish(self, turn: Turn, shaper: Shaper, done: Done) -> None:
@@ -209,7 +171,7 @@ class Gateway:
             measured.conversation = None
 
     def _read(self, chat: ChatRequest) -> _Ask:
-        model = self._catalogue.resolve(chat.model)
+        model = self._models.resolve(chat.model)
         if not chat.principal.may_use(model.id):
             raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:
@@ -217,7 +179,7 @@ class Gateway:
         size = prompts.measured(chat.messages)
         trace.current().facts |= {"model": model.id, "prompt_chars": size.chars}
         shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
-        return _Ask(model, size.chars, size.weight, shows, Shaper(shows))
+        return _Ask(model, self._models.counted_as(model), size.chars, size.weight, shows, Shaper(shows))
 
     def _prompt(self, turn: Turn) -> str:
         prompt = turn.send()
@@ -238,16 +200,8 @@ class Gateway:
             )
 
     def _attempts(self, model: Model, principal: Principal) -> Attempts:
-        return Attempts(
-            self._pool,
-            model,
-            self._catalogue,
-            limit=self._max_attempts,
-            model_for=lambda account: self._successors.current(account, model, principal),
-            may_use=principal.may_use,
-            suspect=self._suspect,
-            pause=self._pause,
-        )
+        requested = self._models.requested(model, principal)
+        return Attempts(self._pool, requested, limit=self._max_attempts, suspect=self._suspect, pause=self._pause)
 
     def _session(self, turn: Turn, account: Account) -> tuple[Session, bool]:
         """The session that this turn continues, or a fresh one; and whether that was made just now, for this request."""
@@ -288,6 +242,7 @@ class _Ask:
     """One request on its way: the model asked for, what its prompt weighs, and what shapes the answer that is tried."""
 
     model: Model
+    counted_as: str  # the model's id, as limits know it
     prompt_chars: int
     weight: int
     shows_thoughts: bool

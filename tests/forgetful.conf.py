@@ -7,24 +7,31 @@ exec(open("gunicorn.conf.py").read())  # noqa: SIM115  gunicorn reads its config
 import gevent  # noqa: E402
 from gevent import socket  # noqa: E402
 
+from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities  # noqa: E402
+from gbproxy.domain.models import ALL_TOOLS  # noqa: E402
+
+KNOWN = Capabilities(tools_on=frozenset(ALL_TOOLS)) if "TOOLS_ARE_ON" in os.environ else NOTHING_SAID
+
 _begin = post_worker_init  # noqa: F821
 
 
 def post_worker_init(worker):
     _begin(worker)
-    engine = parts_of(worker.app).engine  # noqa: F821
-    gevent.spawn(_serve, engine.pool, engine.looks)
+    gevent.spawn(_serve, parts_of(worker.app).engine)  # noqa: F821
 
 
-def _serve(pool, looks):
+def _serve(engine):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.environ["FORGET_SOCKET"])
         listener.listen()
         while True:
             client, _ = listener.accept()
             with client:
-                for account in pool.accounts():
-                    pool.clear_cooldown(account.id)
-                    pool.accepted(account)
-                looks._looks.clear()
+                for account in engine.pool.accounts():
+                    engine.pool.clear_cooldown(account.id)
+                    engine.pool.accepted(account)
+                    engine.support.forget(account)
+                    # Not read again: a test counts the calls of its own requests.
+                    engine.support.note_capabilities(account, KNOWN)
+                engine.looks._looks.clear()
                 client.sendall(b"forgotten")

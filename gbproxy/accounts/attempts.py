@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gbproxy.accounts.asking import Choice, RequestedModel, bare
 from gbproxy.accounts.pool import Pool
 from gbproxy.accounts.rules import Rule, Then, rule_for
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, QuotaClass
-from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.models import Model
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
@@ -38,16 +39,12 @@ class Next(Enum):
 class Attempts:
     """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after content.
 
-    `catalogue` knows the successors of retired models, of which only those that `may_use` allows are asked for;
-    `model_for` says which model an account is asked for first. `suspect` has an account looked at, and does not wait for it.
+    `suspect` has an account looked at, and does not wait for it.
     """
 
     pool: Pool
-    asked: Model
-    catalogue: Catalogue
+    requested: RequestedModel
     limit: int = 3
-    model_for: Callable[[Account], Model] | None = None
-    may_use: Callable[[str], bool] = lambda model_id: True
     suspect: Callable[[Account], object] = lambda account: None
     pause: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = jitter.uniform
@@ -57,20 +54,29 @@ class Attempts:
     _asked_again: bool = False
     _unclear_on: dict[bool, str] = field(default_factory=dict)  # ids, by whether the account was suspected
     _account: Account | None = None
-    _model: Model | None = None
-    _refusal: GatewayError | None = None
+    _choice: Choice | None = None
     _lost_session: bool = False
     _resting: Collection[QuotaClass] = ()  # the kinds of request for which the account rests that is lent now
 
     @property
-    def model(self) -> Model:
-        """What the account that is lent now is to be asked for: without tools whose quota is used up there."""
-        return (self._model or self.asked).without(self._resting)
+    def asked(self) -> Model:
+        """What the client wants."""
+        return self.requested.model
 
     @property
-    def is_successor(self) -> bool:
-        """Whether `model` stands in for one that this account has just refused."""
-        return self._refusal is not None
+    def model(self) -> Model:
+        """What the account that is lent now is to be asked for: without tools whose quota is used up there."""
+        return (self._choice.model if self._choice is not None else self.asked).without(self._resting)
+
+    def begun(self) -> None:
+        """The account that is lent now has begun to answer."""
+        if self._choice is not None:
+            self._choice.begun()
+
+    def answered(self) -> None:
+        """Its answer is whole."""
+        if self._choice is not None:
+            self._choice.answered()
 
     @contextmanager
     def lease(self, *, wanted: str | None = None, preferred: str | None = None) -> Iterator[Account]:
@@ -84,13 +90,18 @@ class Attempts:
         entered = False
         try:
             if len(self._tried) < self.limit:
-                quota = self.asked.quota
-                with self.pool.lease(quota, wanted=wanted, preferred=preferred, excluded=self._tried) as account:
+                quota, excluded = self.asked.quota, self._excluded(wanted)
+                with self.pool.lease(quota, wanted=wanted, preferred=preferred, excluded=excluded) as account:
                     entered = True
                     yield account
                 return
         except GatewayError:
-            if entered or not self._met:
+            if entered:
+                raise
+            if not self._met:
+                lacking = self._lacks_tool(wanted)
+                if lacking is not None:
+                    raise lacking from None
                 raise
         again = self._may_ask_again
         if again is None or self._asked_again:
@@ -107,11 +118,29 @@ class Attempts:
                 raise
             raise self._verdict() from None
 
+    def _excluded(self, wanted: str | None) -> Collection[str]:
+        """The ids of accounts that are not to be lent: who has the model goes before who would answer by another."""
+        excluded = {*self._tried, *self.requested.unable()}
+        averse = self.requested.averse() if wanted is None else ()
+        if averse and self.pool.may_ask(self.asked.quota, excluded={*excluded, *averse}):
+            excluded.update(averse)
+        return excluded
+
+    def _lacks_tool(self, wanted: str | None) -> GatewayError | None:
+        """The error of a request that nobody can answer, as every account which could be asked has its tool switched off."""
+        unable = self.requested.unable()
+        is_cause = unable and self.pool.may_ask(self.asked.quota, wanted=wanted)
+        if not is_cause:
+            return None
+        tools = " and ".join(sorted(self.asked.essential_tools))
+        return RequestRefused(
+            f"the model {self.asked.id!r} needs {tools}, which is switched off upstream", param="model"
+        )
+
     def _begin(self, account: Account) -> None:
         self._tried[account.id] = None
         self._account = account
-        self._model = self.model_for(account) if self.model_for is not None else self.asked
-        self._refusal = None
+        self._choice = Choice(self.requested, account)
         self._lost_session = False
         self._resting = self.pool.resting(account.id)
 
@@ -124,12 +153,11 @@ class Attempts:
         if afresh and not said and self._is_cured_by_a_fresh_session(error, continued=continued):
             self._lost_session = True
             return Next.SAME
-        if afresh and not said and isinstance(error, SessionGone | RequestRefused):
-            successor = self.catalogue.successor(self.model)
-            if self._refusal is not None:
-                raise self._refusal
-            if successor is not None and self.may_use(successor.id):
-                self._refusal, self._model = _bare(error), successor
+        if afresh and not said and self._choice is not None:
+            if self._choice.lacks_tool(error) and self.may_go_elsewhere():
+                self._met.append(bare(error))
+                return Next.OTHER
+            if self._choice.refused(error):
                 return Next.SAME
         rule = self._learn(error, continued=continued)
         if said or not afresh or rule.then is Then.ENDS or self._account is None:
@@ -167,7 +195,7 @@ class Attempts:
     def _goes_on(self, error: GatewayError, rule: Rule, account: Account) -> Next:
         if rule.then is Then.UNCLEAR and self._unclear_on.setdefault(rule.suspects, account.id) != account.id:
             raise UpstreamUnclear(f"{error.message}; two accounts failed alike, so it is put down to the request")
-        self._met.append(_bare(error))
+        self._met.append(bare(error))
         if rule.once_more:
             self._may_ask_again = account.seat
             if not self._asked_again and not self.may_go_elsewhere():
@@ -178,7 +206,8 @@ class Attempts:
 
     def may_go_elsewhere(self) -> bool:
         """Whether some account beside those that were tried may still be asked."""
-        return len(self._tried) < self.limit and self.pool.may_ask(self.asked.quota, excluded=self._tried)
+        excluded = {*self._tried, *self.requested.unable()}
+        return len(self._tried) < self.limit and self.pool.may_ask(self.asked.quota, excluded=excluded)
 
     def _verdict(self) -> GatewayError:
         """What the client hears after tries that all failed: the mildest that was met, else the last."""
@@ -200,9 +229,3 @@ class Attempts:
     def _is_of_a_tool(self, error: GatewayError) -> bool:
         """Whether a quota is used up that this kind of request need not have."""
         return isinstance(error, QuotaExhausted) and bool(error.media) and self.asked.quota not in error.media
-
-
-def _bare(error: GatewayError) -> GatewayError:
-    """The error without what led to it: a traceback would keep a whole attempt alive."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)

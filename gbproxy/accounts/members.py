@@ -26,9 +26,9 @@ class Members:
             member = self._members.get(account_id)
             return member is not None and member.condition(quota, self._clock()) in MAY_BE_ASKED
 
-    def may_ask(self, quota: QuotaClass = "text", *, excluded: Collection[str] = ()) -> bool:
-        """Whether some account may be asked, or soon, beside these."""
-        wish = Wish(quota, excluded=frozenset(excluded))
+    def may_ask(self, quota: QuotaClass = "text", *, wanted: str | None = None, excluded: Collection[str] = ()) -> bool:
+        """Whether some account, or the one with the seat `wanted`, may be asked, or soon, beside these."""
+        wish = Wish(quota, wanted, excluded=frozenset(excluded))
         with self._lock:
             now = self._clock()
             conditions = [member.condition(quota, now) for member in self._candidates(wish)]

@@ -45,16 +45,19 @@ class Roster:
         rows: Rows,
         probe: Callable[[Account], None],
         part: Callable[[Account], None],
+        forget: Callable[[Account], None] = lambda account: None,
     ) -> None:
         """`environment`: the accounts that settings name; `probe` as in the port `Upstream`.
 
-        `part` has the sessions of an account that was removed deleted upstream, soon.
+        `part` has the sessions of an account that was removed deleted upstream, soon; `forget` begins anew with which
+        models and tools it has.
         """
         self._environment = {account.id: account for account in environment}
         self._pool = pool
         self._rows = rows
         self._ask = probe
         self._part = part
+        self._forget = forget
         self._version: int | None = None
         self._lock = threading.Lock()
 
@@ -153,9 +156,9 @@ class Roster:
         self.take_over()
 
     def clear_cooldown(self, account_id: str) -> AccountRecord:
-        """Forget every cooldown of it, in all workers. Raises NotFound."""
+        """Forget every cooldown of it, and which models and tools it has refused, in all workers. Raises NotFound."""
         self._catch_up()
-        self._known(account_id)
+        self._forget(self._known(account_id))
         self._pool.clear_cooldown(account_id)
         return self.get(account_id)
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from gbproxy.accounts import Offering
 from gbproxy.api import auth
-from gbproxy.domain.models import Catalogue, Model, no_such
+from gbproxy.domain.models import Model, no_such
 
 _CREATED = 1_764_201_600  # the upstream tells no dates; clients only want a number that stays the same
 
 
-def blueprint(catalogue: Catalogue, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(models: Offering, check_key: Callable[[], None]) -> Blueprint:
     bp = Blueprint("openai_models", __name__)
     bp.before_request(check_key)
 
@@ -21,13 +22,13 @@ def blueprint(catalogue: Catalogue, check_key: Callable[[], None]) -> Blueprint:
     @bp.get("/models")
     def list_all() -> Response:
         return jsonify(
-            object="list", data=[_entry(model) for model in catalogue.all() if auth.principal().may_use(model.id)]
+            object="list", data=[_entry(model) for model in models.all() if auth.principal().may_use(model.id)]
         )
 
     @bp.get("/v1/models/<path:name>")
     @bp.get("/models/<path:name>")
     def retrieve(name: str) -> Response:
-        model = catalogue.get(name)
+        model = models.get(name)
         if not auth.principal().may_use(model.id):
             raise no_such(name)
         return jsonify(_entry(model))

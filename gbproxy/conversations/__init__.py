@@ -12,8 +12,9 @@ One request takes one `Turn`:
         turn.keep(text)  # whole, and before its last frame goes out
 """
 
+from gbproxy.conversations.ahead import Ahead
 from gbproxy.conversations.finding import Conversations
 from gbproxy.conversations.records import Counts, Rows
 from gbproxy.conversations.turn import Turn
 
-__all__ = ["Conversations", "Counts", "Rows", "Turn"]
+__all__ = ["Ahead", "Conversations", "Counts", "Rows", "Turn"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gbproxy.accounts import AccountView, Pool, Roster
+from gbproxy.accounts import AccountView, Offering, Pool, Roster, Support
 from gbproxy.accounts.given import account_of
 from gbproxy.callers import KeyRegister, Keyring
 from gbproxy.conversations import Conversations
@@ -22,7 +22,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.offices import WorkerId
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.shared import counters
-from gbproxy.sweeper import STOCK_SIZE, Looks, Sweeper
+from gbproxy.sweeper import STOCK_SIZE, Looks, Lookups, Sweeper
 from gbproxy.upstreams.base import Upstream
 
 
@@ -31,7 +31,8 @@ class Engine:
     """What answers, and what it is made of."""
 
     settings: Settings
-    catalogue: Catalogue
+    models: Offering
+    support: Support
     pool: Pool
     roster: Roster
     keyring: Keyring
@@ -42,6 +43,7 @@ class Engine:
     gateway: Gateway
     sweeper: Sweeper
     looks: Looks
+    lookups: Lookups
     outbound: Outbound
     database: Database
     cipher: Cipher
@@ -52,6 +54,7 @@ class Engine:
         """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
         is_last = self.database.temporary if for_good is None else for_good
         self.looks.close()
+        self.lookups.close()
         self.sweeper.close(for_good=is_last, hands_on=self.database.temporary and not is_last)
         self.outbound.close()
         self.database.close()
@@ -79,24 +82,34 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         board=storage.accounts.states,
         meter=meter,
     )
-    roster = Roster(accounts, pool, storage.accounts, upstream.probe, part=lambda account: sweeper.part(account))
+    support = Support(storage.support)
+    models = Offering(catalogue, support, pool.enabled)
+    roster = Roster(
+        accounts,
+        pool,
+        storage.accounts,
+        upstream.probe,
+        part=lambda account: sweeper.part(account),
+        forget=support.forget,
+    )
+    lookups = Lookups(support, upstream.capabilities)
     keyring = Keyring((key.get_secret_value() for key in settings.api_keys), storage.api_keys)
     sweeper = sweeping.sweeper(
-        storage, pool, upstream, sign_in, roster, keyring, lambda: conversations.settle(), stock_size
+        storage, pool, upstream, sign_in, roster, keyring, support, lookups, lambda: conversations.settle(), stock_size
     )
     conversations = Conversations(
         storage.sessions, session_timeout_s=settings.session_timeout, discard=sweeper.discard, meter=meter
     )
     register = KeyRegister(
         storage.api_keys,
-        lambda name: catalogue.get(name).id,
+        lambda name: models.get(name).id,
         can_limit=settings.can_limit_keys,
         on_change=keyring.refresh,
     )
     limiter = _limiter(settings, meter)
     looks = Looks(pool, roster.probe)
     gateway = Gateway(
-        catalogue,
+        models,
         pool,
         upstream,
         conversations,
@@ -110,7 +123,8 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
     )
     return Engine(
         settings=settings,
-        catalogue=catalogue,
+        models=models,
+        support=support,
         pool=pool,
         roster=roster,
         keyring=keyring,
@@ -121,6 +135,7 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
         gateway=gateway,
         sweeper=sweeper,
         looks=looks,
+        lookups=lookups,
         outbound=outbound,
         database=storage.database,
         cipher=storage.cipher,

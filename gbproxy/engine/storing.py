@@ -21,6 +21,7 @@ from gbproxy.storage.renewals import CookieRows, TokenRows
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.states import StateRows
+from gbproxy.storage.support import SupportRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Storage:
     database: Database
     cipher: Cipher
     accounts: Rows
+    support: SupportRows
     tokens: TokenRows
     cookies: CookieRows
     sessions: SessionRows
@@ -50,6 +52,7 @@ class Storage:
             database,
             cipher,
             accounts,
+            SupportRows(database),
             TokenRows(database, cipher),
             CookieRows(database, cipher),
             SessionRows(database, time.time, worker_id),

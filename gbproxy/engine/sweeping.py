@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gbproxy.accounts import Pool, Roster
+from gbproxy.accounts import Pool, Roster, Support
 from gbproxy.callers import Keyring
 from gbproxy.domain.account import Account
 from gbproxy.engine.storing import Storage
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.storage import temporary
-from gbproxy.sweeper import Crew, Deletions, Office, SharedCredentials, Stock, Sweeper
+from gbproxy.sweeper import Crew, Deletions, Lookups, Office, SharedCredentials, Stock, Sweeper
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget_auth import WidgetAuth
 
@@ -24,6 +24,8 @@ def sweeper(
     sign_in: WidgetAuth,
     roster: Roster,
     keyring: Keyring,
+    support: Support,
+    lookups: Lookups,
     settle: Callable[[], None],
     stock_size: int,
 ) -> Sweeper:
@@ -49,6 +51,7 @@ def sweeper(
         refresh_token=upstream.sign_in_ahead,
         probe=roster.probe,
         take_over_left=lambda owners: temporary.take_over_left(storage.database, sessions, owners),
+        look_up=lookups.tend,
     )
     credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
     return Sweeper(
@@ -66,6 +69,7 @@ def sweeper(
             lambda: pool.refresh(states.read()),
             pool.share_again,
             credentials.take_over,
+            support.take_over,
             settle,
         ],
         warm=upstream.warm,

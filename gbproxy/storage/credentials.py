@@ -18,6 +18,7 @@ from gbproxy.storage.sessions import IDLE, TO_DOOM
 from gbproxy.storage.tables import (
     account_checks,
     account_states,
+    account_support,
     account_uses,
     accounts,
     cookies,
@@ -69,7 +70,7 @@ _OF_ACCOUNT = [
     ),
     *(
         delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
-        for table in (cookies, tokens, account_states)
+        for table in (cookies, tokens, account_states, account_support)
     ),
     # Until they are deleted upstream, by whom the account has left or when it comes back, it is known what there is.
     update(sessions)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from gbproxy.domain.account import ID_IN_SEAT
 
-REVISION = "0004"  # the newest migration: what these tables are
+REVISION = "0005"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -148,6 +148,16 @@ account_checks = Table(
     Column("detail", String, nullable=False),
     Column("checked_at", Instant, nullable=False),
     Column("said", JSON(none_as_null=True)),  # UpstreamWords.safe
+)
+
+# Which models and tools each account has turned out to have.
+account_support = Table(
+    "account_support",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("subject", String, primary_key=True),  # "configuration", "model:<upstream id>" or "tool:<key of toolsSpec>"
+    Column("finding", String, nullable=False),  # of the configuration: JSON; else a verdict
+    Column("noted_at", Instant, nullable=False),
 )
 
 sessions = Table(

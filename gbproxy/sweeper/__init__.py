@@ -8,9 +8,10 @@ from gbproxy.sweeper.credentials import SharedCredentials
 from gbproxy.sweeper.crew import Crew
 from gbproxy.sweeper.deletions import Deletions
 from gbproxy.sweeper.looks import Looks
+from gbproxy.sweeper.lookups import Lookups
 from gbproxy.sweeper.office import Office
 from gbproxy.sweeper.rounds import Sweeper
 from gbproxy.sweeper.stock import SIZE as STOCK_SIZE
 from gbproxy.sweeper.stock import Stock
 
-__all__ = ["STOCK_SIZE", "Crew", "Deletions", "Looks", "Office", "SharedCredentials", "Stock", "Sweeper"]
+__all__ = ["STOCK_SIZE", "Crew", "Deletions", "Looks", "Lookups", "Office", "SharedCredentials", "Stock", "Sweeper"]

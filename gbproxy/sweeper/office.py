@@ -58,12 +58,14 @@ class Office:
         refresh_token: Callable[[Account, float], bool],
         probe: Callable[[Account], None],
         take_over_left: Callable[[Collection[str]], None] = lambda owners: None,
+        look_up: Callable[[Iterable[Account], float], None] = lambda accounts, now: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`refresh_token` signs an account in anew if its token is older than so many seconds, and says whether it has.
 
-        `take_over_left` has deleted what killed servers on this machine have left of these owners.
+        `take_over_left` has deleted what killed servers on this machine have left of these owners. `look_up` has those of
+        these accounts' configurations read that are due, and waits for none.
         """
         self._offices = offices
         self._workers = workers
@@ -74,6 +76,7 @@ class Office:
         self._refresh_token = refresh_token
         self._probe = probe
         self._take_over_left = take_over_left
+        self._look_up = look_up
         self._clock = clock
         self._monotonic = monotonic
         self._look_at = monotonic() + _LEFT_S  # the start has looked
@@ -100,6 +103,7 @@ class Office:
         self._deletions.begin()
         self._tend_tokens(uses, now)
         self._tend_refused(uses, now)
+        self._look_up(self._asked_of_late(uses, now), now)
 
     def reclaim(self, dead: Collection[str]) -> None:
         """Free what workers held that have died; their sessions are to be deleted. Raises StorageUnavailable."""
@@ -126,11 +130,14 @@ class Office:
             self._take_over_left({owner_of(account.seat) for account in self._pool.accounts()})
 
     def _tend_tokens(self, uses: Mapping[str, Use], now: float) -> None:
-        refused = {account.id for account in self._pool.refused()}
-        for account in self._pool.enabled():
-            may_try = now >= self._sign_in_rests.get(account.id, 0.0)
-            if may_try and account.id not in refused and is_in_use(uses, account.id, now):
+        for account in self._asked_of_late(uses, now):
+            if now >= self._sign_in_rests.get(account.id, 0.0):
                 self._put(account, partial(self._refresh, account))
+
+    def _asked_of_late(self, uses: Mapping[str, Use], now: float) -> list[Account]:
+        """The accounts in use whose credential is not set aside."""
+        refused = {account.id for account in self._pool.refused()}
+        return [a for a in self._pool.enabled() if a.id not in refused and is_in_use(uses, a.id, now)]
 
     def _refresh(self, account: Account) -> None:
         begun_at = self._clock()

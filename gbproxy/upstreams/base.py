@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.capabilities import Capabilities
 from gbproxy.domain.events import UpstreamStream
 from gbproxy.domain.models import Model
 
@@ -33,6 +34,10 @@ class Upstream(Protocol):
 
         Other errors say nothing about the credentials.
         """
+        ...
+
+    def capabilities(self, account: Account) -> Capabilities:
+        """Read which models and tools the account has. Whatever this raises says nothing about the account."""
         ...
 
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:

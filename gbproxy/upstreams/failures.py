@@ -73,6 +73,7 @@ def from_error(
     """
     found = _classified(error, status, retry_after, denied)
     found.said = words.of_error(error, body)
+    found.named = wording.named_parts(_texts(error))
     return found
 
 
@@ -146,6 +147,18 @@ def _too_long() -> ContextLengthExceeded:
     return ContextLengthExceeded(
         "The prompt is too long: it exceeds this model's maximum context length", param="messages"
     )
+
+
+def _texts(error: Mapping[str, Any]) -> list[str]:
+    """Where an error may say what it is about: its message, and what each detail tells of a field."""
+    texts = [fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)]
+    for detail in fields.as_list(error.get("details")):
+        known = fields.as_mapping(detail)
+        for part in (known, *map(fields.as_mapping, fields.as_list(known.get("fieldViolations")))):
+            texts += (
+                fields.as_line(part.get(name), _MAX_MESSAGE_CHARS) for name in ("field", "message", "description")
+            )
+    return texts
 
 
 def _quota(texts: list[str], retry_after: float | None) -> QuotaExhausted:

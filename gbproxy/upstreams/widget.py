@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.capabilities import Capabilities
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
@@ -35,7 +36,7 @@ from gbproxy.observability import trace
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.trace import Phase
 from gbproxy.outbound import Outbound, Reply
-from gbproxy.upstreams import failures, session_names
+from gbproxy.upstreams import failures, live_configuration, session_names
 from gbproxy.upstreams.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.fields import as_mapping, as_text
 from gbproxy.upstreams.objects import decode_body
@@ -50,11 +51,12 @@ log = logging.getLogger(__name__)
 # When a session is to be opened.
 _MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
 _NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused at the door
-_WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions")
+_WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions", "lookupWidgetConfig")
 _WORDS = {  # what metrics call a verb
     "widgetCreateSession": "createSession",
     "widgetListSessions": "listSessions",
     "widgetDeleteSession": "deleteSession",
+    "lookupWidgetConfig": "lookupWidgetConfig",
 }
 _SESSION_NAME = re.compile(r"[!-~]{1,1000}")  # one that can be sent and stored
 _ADVICE = "CONFIG_ID may belong to another account, or the account must be signed in again and its cookies renewed"
@@ -124,6 +126,13 @@ class Widget:
         """The cheapest call that shows whether the credentials are good: one entry of the list of sessions."""
         listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
         self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
+
+    def capabilities(self, account: Account) -> Capabilities:
+        # No envelope, and one try with the token that requests use: what this call is refused says nothing about that.
+        body = _merged({"widgetConfigId": account.config_id}, _meant_for({}, self._settings.body))
+        bearer = self._auth.bearer(account)
+        endpoints, data = self._endpoints.of(account), json.dumps(body, ensure_ascii=False).encode()
+        return live_configuration.read(self._post(endpoints, bearer, "lookupWidgetConfig", data))
 
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return self._auth.refresh_ahead(account, older_than_s)

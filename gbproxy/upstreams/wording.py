@@ -1,4 +1,6 @@
-"""What Google says in free text only: that a prompt is too long, and which quota is used up. Source: docs/upstream.md, errors.
+"""What Google says in free text only: that a prompt is too long, which quota is used up, and what is refused.
+
+Source: docs/upstream.md, errors.
 
 The words are those of Google's services, not only of this one. Narrow on purpose: an error that is taken for another makes
 clients throw their history away, or parks an account until midnight.
@@ -57,6 +59,20 @@ _MEDIA: dict[Media, re.Pattern[str]] = {
     "videos": re.compile(r"(?i:video|movie)|Veo(?![a-z])|(?<![a-z])veo(?![a-z])|(?<![A-Z])VEO(?![A-Z])"),
 }
 
+# A refusal that is about the model itself, not about what was asked of it.
+_MODEL = re.compile(
+    r"\bmodel[ _-]?(id|name)\b|\bmodels?\b[^.;!?]*\b(not (found|exist|available|supported|enabled|allowed|valid)|unknown|invalid"
+    r"|unavailable|unsupported|disabled|retired|deprecated|shut down|no longer)\b"
+    r"|\b(unknown|invalid|unsupported|disabled|retired|deprecated|no such) model\b",
+    re.IGNORECASE,
+)
+_TOOLS_NAMED = {
+    "imageGenerationSpec": re.compile(r"image[ _-]?generation", re.IGNORECASE),
+    "videoGenerationSpec": re.compile(r"video[ _-]?generation", re.IGNORECASE),
+    "webGroundingSpec": re.compile(r"(web|google[ _-]?search)[ _-]?grounding", re.IGNORECASE),
+    "toolRegistry": re.compile(r"tool[ _-]?registry", re.IGNORECASE),
+}
+
 
 def is_too_long(message: str) -> bool:
     """Whether an error of the request's own says that the prompt, with its history, is too long for the model."""
@@ -80,6 +96,13 @@ def named_media(texts: Iterable[str]) -> tuple[Media, ...]:
     """The kinds of media whose quota is named as used up; none means that of the request."""
     everything = " ".join(texts)
     return tuple(kind for kind, words in _MEDIA.items() if words.search(everything))
+
+
+def named_parts(texts: Iterable[str]) -> frozenset[str]:
+    """The parts of a question that a refusal names: keys of its toolsSpec, and "model"."""
+    everything = "\n".join(texts)
+    tools = {tool for tool, words in _TOOLS_NAMED.items() if words.search(everything)}
+    return frozenset(tools | ({"model"} if _MODEL.search(everything) else set()))
 
 
 def _says_too_long(sentence: str) -> bool:

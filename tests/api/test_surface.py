@@ -117,7 +117,7 @@ def test_models_are_listed_and_found_by_name(app: InProcess) -> None:
 
     assert listed["object"] == "list"
     assert found == {model["id"]: model for model in listed["data"]}
-    assert found.keys() >= {"gemini-auto", "gemini-2.5-flash", "gemini-2.5-pro", "gemini-3.1-pro-preview"}
+    assert found.keys() >= {"gemini-auto", "gemini-2.5-flash", "gemini-3.8-flash", "gemini-3.1-pro-preview"}
 
 
 @pytest.mark.parametrize("name", ["nothing", "gpt-4o", "a/b", "%F0%9F%8C%9D", "%ff"])

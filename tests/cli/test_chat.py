@@ -42,11 +42,11 @@ def test_thoughts_are_shown_on_stderr_and_only_when_asked_for(gbproxy: Command, 
 
 
 def test_the_model_is_asked_for_by_name(gbproxy: Command, upstream: Simulator) -> None:
-    ended = gbproxy("chat", "Hi", "--model", "gemini-2.5-pro", environment=upstream.environment())
+    ended = gbproxy("chat", "Hi", "--model", "gemini-3.8-flash", environment=upstream.environment())
 
     (call,) = upstream.calls("widgetStreamAssist")
     assert ended.status == 0
-    assert call.body["streamAssistRequest"]["assistGenerationConfig"] == {"modelId": "gemini-2.5-pro"}
+    assert call.body["streamAssistRequest"]["assistGenerationConfig"] == {"modelId": "gemini-3.8-flash"}
 
 
 def test_another_account_answers_when_the_first_cannot(gbproxy: Command, upstream: Simulator) -> None:

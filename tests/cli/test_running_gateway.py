@@ -67,11 +67,11 @@ def test_the_address_may_be_the_one_that_chat_programs_take(gbproxy: Command, ru
 def test_thoughts_and_model_are_asked_for(ask: Ask, upstream: Simulator) -> None:
     upstream.script(*answer("Yes.", thoughts=("Let me see.",)))
 
-    ended = ask("chat", "Hm?", "--thoughts", "--model", "gemini-2.5-pro")
+    ended = ask("chat", "Hm?", "--thoughts", "--model", "gemini-3.8-flash")
 
     assert (ended.status, ended.out, ended.err.strip()) == (0, "Yes.\n", "Let me see.")
     assert upstream.calls("widgetStreamAssist")[-1].body["streamAssistRequest"]["assistGenerationConfig"] == {
-        "modelId": "gemini-2.5-pro"
+        "modelId": "gemini-3.8-flash"
     }
 
 

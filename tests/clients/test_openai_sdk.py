@@ -20,7 +20,7 @@ from tests.serving import Served, SharedUpstream
 
 T = TypeVar("T")
 ASKED: Any = [{"role": "user", "content": QUESTION}]
-USED = "gemini-2.5-flash"
+USED = "gemini-3.8-flash"
 
 
 def test_an_answer_in_one_piece(client: openai.OpenAI, upstream: SharedUpstream) -> None:

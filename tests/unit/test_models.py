@@ -30,14 +30,20 @@ def test_the_built_in_catalogue_is_the_documented_one() -> None:
 
     assert ids == [
         "gemini-auto",
-        "gemini-2.5-flash",
-        "gemini-2.5-pro",
+        "gemini-3.8-flash",
+        "gemini-3.1-pro-preview",
+        "gemini-3.7-flash",
+        "gemini-3.6-flash",
+        "gemini-3.5-flash",
+        "gemini-3.5-flash-lite",
         "gemini-3-flash-preview",
         "gemini-3-pro-preview",
-        "gemini-3.1-pro-preview",
-        "gemini-3.5-flash",
+        "gemini-2.5-pro",
+        "gemini-2.5-flash",
+        "gemini-2.5-flash-lite",
     ]
-    assert built_in_names() == {*ids, "gemini-business"}
+    aliases = {"gemini-business", "gemini-flash-latest", "gemini-flash-lite-latest", "gemini-pro-latest"}
+    assert built_in_names() == {*ids, *aliases}
 
 
 def test_the_automatic_model_has_no_id_upstream_and_all_tools() -> None:
@@ -57,13 +63,39 @@ def test_an_alias_is_its_model() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["gpt-4o", "gpt-5-mini", "gpt-3.5-turbo", "o1", "o1-preview", "o3", "o3-mini", "o4-mini", "claude-sonnet-4-5"],
+    [
+        "gpt-4o",
+        "gpt-5-mini",
+        "gpt-3.5-turbo",
+        "o1",
+        "o1-preview",
+        "o3",
+        "o3-mini",
+        "o4-mini",
+        "claude-sonnet-4-5",
+        "chatgpt-4o-latest",
+        "codex-mini-latest",
+    ],
 )
 def test_other_vendors_names_get_the_default(name: str) -> None:
     assert catalogue(default="gemini-2.5-flash").resolve(name).id == "gemini-2.5-flash"
 
 
-@pytest.mark.parametrize("name", ["gemini-1.0", "GPT-4o", "my-gpt-4o", "o2", "llama-3", "gemini-auto ", " ", "models/"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GPT-4o",
+        "my-gpt-4o",
+        "o2",
+        "llama-3",
+        "gemini-auto ",
+        " ",
+        "models/",
+        "gemini-",
+        "gemini-9 x",
+        f"gemini-{'9' * 64}",
+    ],
+)
 def test_an_unknown_name_is_not_found_and_the_error_names_the_field(name: str) -> None:
     with pytest.raises(ModelNotFound) as caught:
         catalogue().resolve(name)
@@ -91,23 +123,77 @@ def test_the_native_prefix_is_taken_off() -> None:
 # Successors
 
 
-def test_a_retired_model_names_its_successor() -> None:
-    models = catalogue()
-    retired = models.resolve("gemini-3-pro-preview")
-
-    assert models.successor(retired) is models.resolve("gemini-3.1-pro-preview")
+def ids(models: Catalogue, name: str, *allowed: str) -> list[str]:
+    chain = models.chain(models.resolve(name), lambda id_: not allowed or id_ in allowed)
+    return [model.id for model in chain]
 
 
-def test_a_model_without_a_successor_has_none() -> None:
-    models = catalogue()
+@pytest.mark.parametrize(
+    ("name", "following"),
+    [
+        ("gemini-2.5-flash", ["gemini-3.8-flash", "gemini-auto"]),
+        ("gemini-2.5-flash-lite", ["gemini-3.5-flash-lite", "gemini-3.8-flash", "gemini-auto"]),
+        ("gemini-2.5-pro", ["gemini-3.1-pro-preview", "gemini-auto"]),
+        ("gemini-3-pro-preview", ["gemini-3.1-pro-preview", "gemini-auto"]),
+        ("gemini-3-flash-preview", ["gemini-3.8-flash", "gemini-auto"]),
+        ("gemini-3.5-flash", ["gemini-3.8-flash", "gemini-auto"]),
+        ("gemini-3.6-flash", ["gemini-3.8-flash", "gemini-auto"]),
+        ("gemini-3.7-flash", ["gemini-3.8-flash", "gemini-auto"]),
+        ("gemini-3.8-flash", ["gemini-auto"]),
+        ("gemini-3.1-pro-preview", ["gemini-auto"]),
+        ("gemini-auto", []),
+    ],
+)
+def test_successors_are_followed_and_the_last_resort_is_automatic(name: str, following: list[str]) -> None:
+    assert ids(catalogue(), name) == [name, *following]
 
-    assert models.successor(models.resolve("gemini-2.5-pro")) is None
+
+@pytest.mark.parametrize("name", ["gemini-4-neon", "models/gemini-4-neon"])
+def test_an_unknown_gemini_name_is_asked_for_as_it_is_and_followed_by_the_default(name: str) -> None:
+    models = catalogue(default="gemini-2.5-flash")
+
+    found = models.resolve(name)
+
+    assert found == Model("gemini-4-neon", "gemini-4-neon")
+    assert ids(models, name) == ["gemini-4-neon", "gemini-2.5-flash", "gemini-3.8-flash", "gemini-auto"]
+    with pytest.raises(ModelNotFound):
+        models.get(name)
+
+
+def test_what_a_key_may_not_use_stands_in_for_nothing() -> None:
+    assert ids(catalogue(), "gemini-2.5-flash", "gemini-auto") == ["gemini-2.5-flash", "gemini-auto"]
+
+
+def test_successors_that_lead_in_a_circle_are_each_tried_once() -> None:
+    models = catalogue({"id": "a", "successor": "b"}, {"id": "b", "successor": "a"})
+
+    assert ids(models, "a") == ["a", "b", "gemini-auto"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quota": "images"},
+        {"tools": ["imageGenerationSpec"]},
+        {"tools": ["imageGenerationSpec", "videoGenerationSpec"]},
+    ],
+)
+def test_no_text_stands_in_for_pictures(change: dict[str, Any]) -> None:
+    assert ids(catalogue({"id": "painter", **change}), "painter") == ["painter"]
+
+
+def test_what_stands_in_has_no_tool_that_was_not_asked_for() -> None:
+    models = catalogue({"id": "plain", "tools": ["webGroundingSpec"], "successor": "gemini-3.8-flash"})
+
+    chain = models.chain(models.resolve("plain"))
+
+    assert [(model.id, model.tools) for model in chain] == [
+        (id_, ("webGroundingSpec",)) for id_ in ("plain", "gemini-3.8-flash", "gemini-auto")
+    ]
 
 
 def test_a_successor_that_is_not_in_the_catalogue_is_none() -> None:
-    models = catalogue({"id": "old", "successor": "never-heard-of"})
-
-    assert models.successor(models.resolve("old")) is None
+    assert ids(catalogue({"id": "old", "successor": "never-heard-of"}), "old") == ["old", "gemini-auto"]
 
 
 # MODELS
@@ -136,7 +222,7 @@ def test_everything_about_a_new_model_can_be_said() -> None:
     assert painter == Model(
         "painter", "gemini-9-image", ("imageGenerationSpec",), "images", ("dall-e-3",), "gemini-auto"
     )
-    assert models.successor(painter) is models.resolve("gemini-auto")
+    assert ids(models, "painter") == ["painter", "gemini-auto"]
 
 
 def test_a_change_keeps_what_it_does_not_name_and_its_place_in_the_list() -> None:
@@ -170,15 +256,13 @@ def test_null_means_not_given_where_it_could_mean_nothing_else() -> None:
 def test_a_change_may_take_a_successor_away() -> None:
     models = catalogue({"id": "gemini-3-pro-preview", "successor": None})
 
-    assert models.successor(models.resolve("gemini-3-pro-preview")) is None
+    assert ids(models, "gemini-3-pro-preview") == ["gemini-3-pro-preview", "gemini-auto"]
 
 
 def test_a_successor_may_be_named_by_its_alias() -> None:
     models = catalogue({"id": "old", "successor": "gemini-business"})
 
-    successor = models.successor(models.resolve("old"))
-    assert successor is not None
-    assert successor.id == "gemini-auto"
+    assert ids(models, "old") == ["old", "gemini-auto"]
 
 
 def test_foreign_looking_names_in_the_catalogue_are_what_it_says() -> None:

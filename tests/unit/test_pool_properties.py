@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gbproxy.accounts import Attempts, Next, Pool
+from gbproxy.accounts import Attempts, Next, Pool, RequestedModel
 from gbproxy.domain.account import QUOTA_CLASSES, QuotaClass
 from gbproxy.domain.models import Catalogue
 from gbproxy.errors import (
@@ -177,7 +177,9 @@ def test_a_success_after_the_cooldown_forgets_all_strikes(
 @given(st.lists(errors, min_size=40, max_size=40), st.integers(1, 5), st.integers(1, 3))
 def test_every_request_comes_to_an_end_within_its_limit(failures: list[GatewayError], limit: int, count: int) -> None:
     given = pool(*ACCOUNTS[:count])
-    request = Attempts(given, Catalogue().get("gemini-2.5-pro"), Catalogue(), limit=limit, pause=lambda _: None)
+    catalogue = Catalogue()
+    requested = RequestedModel(catalogue.chain(catalogue.get("gemini-auto")))
+    request = Attempts(given, requested, limit=limit, pause=lambda _: None)
     tried: list[str] = []
     left = iter(failures)
 

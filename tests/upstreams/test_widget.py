@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.capabilities import NOTHING_SAID
 from gbproxy.domain.events import FLUSH, ChatEvent, Done, FileOutput, Refusal, SessionNamed, TextDelta, ThoughtDelta
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
@@ -35,6 +36,7 @@ from gbproxy.errors import (
 )
 from gbproxy.outbound import Outbound, Reply, Timeouts
 from gbproxy.simulator import (
+    LIVING_MODELS,
     Action,
     End,
     Fin,
@@ -73,7 +75,7 @@ from gbproxy.upstreams.widget_auth import Token, WidgetAuth
 from tests.storage.clock import Clock
 
 AUTO = Model("gemini-auto", None)
-FLASH = Model("gemini-2.5-flash", "gemini-2.5-flash")
+FLASH = Model("gemini-3.8-flash", "gemini-3.8-flash")
 STREAM = "widgetStreamAssist"
 HELLO = answer("Hel", "lo ", "世界!")
 PATIENT = Timeouts(10, 10, 30)
@@ -167,7 +169,7 @@ def test_asking_sends_this_body(upstream: Simulator, account: Account) -> None:
                 "languageCode": "de-DE",
                 "userMetadata": {"timeZone": "Europe/Berlin"},
                 "assistSkippingMode": "REQUEST_ASSIST",
-                "assistGenerationConfig": {"modelId": "gemini-2.5-flash"},
+                "assistGenerationConfig": {"modelId": "gemini-3.8-flash"},
             },
         }
     )
@@ -1025,3 +1027,38 @@ def test_further_fields_are_merged_into_each_body_and_win(upstream: Simulator, a
     }
     assert (request["filter"], request["languageCode"]) == ("f", "de")
     assert request["query"] == {"parts": [{"text": "Hello"}]}
+
+
+# The live configuration
+
+
+def test_the_widget_reads_it(upstream: Simulator, account: Account) -> None:
+    upstream.set(tools_off=("image",), widget_config_wrapper="widgetConfig")
+
+    found = widget(upstream).capabilities(account)
+
+    assert found.listed == ("gemini-fast", *LIVING_MODELS)
+    assert found.tools_off == {"imageGenerationSpec"}
+    [call] = upstream.calls("lookupWidgetConfig")
+    assert call.body == {"widgetConfigId": account.config_id}
+
+
+@pytest.mark.parametrize("value", ["absent", "403", "500", "html", "garbage"])
+def test_what_is_no_configuration_is_an_error_that_costs_no_token(
+    upstream: Simulator, account: Account, value: str
+) -> None:
+    client = widget(upstream)
+    upstream.set(widget_config=value)
+
+    with pytest.raises(GatewayError):
+        client.capabilities(account)
+    client.open_session(account)
+
+    assert len(upstream.calls("getoxsrf")) == 1
+
+
+@pytest.mark.parametrize("value", ["empty", "wrong_types"])
+def test_a_configuration_without_content_says_nothing(upstream: Simulator, account: Account, value: str) -> None:
+    upstream.set(widget_config=value)
+
+    assert widget(upstream).capabilities(account) == NOTHING_SAID

@@ -43,8 +43,8 @@ class QuestionSwitches:
         open_ended=True,
     )
     retired_models: tuple[str, ...] = switch(
-        (),
         RETIRED_MODELS,
+        (),
         fact="ids that have ended; they are refused like unknown ones",
         certainty="certain",
         open_ended=True,
