@@ -61,7 +61,7 @@ class Support:
         self._clock = clock
         self._lock = threading.Lock()
         self._findings: dict[str, dict[str, Finding]] = defaultdict(dict)  # by seat, by subject
-        self._refusing: dict[str, set[str]] = defaultdict(set)  # by upstream id: seats of which that was ever said
+        self._refusing: dict[str, set[str]] = {}  # by subject: seats that have refused it, also longer ago
         self._capabilities: Mapping[str, Capabilities] = {}  # by seat; replaced, never changed
         self._untold: dict[tuple[str, str], Finding] = {}
         self._read_at: float | None = None
@@ -91,7 +91,7 @@ class Support:
             if upstream_id in each.disabled or (listing and each.listed and seat not in listing)
         }
         with self._lock:
-            seats = tuple(self._refusing.get(upstream_id, ()))
+            seats = tuple(self._refusing.get(_model(upstream_id), ()))
         lacking.update(seat for seat in seats if self._verdict(seat, _model(upstream_id)) == "refused")
         return {id_of(seat) for seat in lacking}
 
@@ -238,11 +238,18 @@ class Support:
         if finding.subject == _CONFIGURATION:
             self._capabilities = {**self._capabilities, finding.seat: _read(_parsed(finding.text))}
         elif len(of_seat) > _MAX_SUBJECTS:
-            oldest = next(subject for subject in of_seat if subject.startswith("model:"))
+            oldest = next(subject for subject in of_seat if subject.startswith(_model("")))
             del of_seat[oldest]
-            self._refusing[oldest.removeprefix("model:")].discard(finding.seat)
-        if finding.subject.startswith("model:"):
-            self._refusing[finding.subject.removeprefix("model:")].add(finding.seat)
+            self._note_refusing(oldest, finding.seat, is_refused=False)
+        self._note_refusing(finding.subject, finding.seat, is_refused=finding.text == "refused")
+
+    def _note_refusing(self, subject: str, seat: str, *, is_refused: bool) -> None:
+        if is_refused and subject.startswith(_model("")):
+            self._refusing.setdefault(subject, set()).add(seat)
+        elif subject in self._refusing:
+            self._refusing[subject].discard(seat)
+            if not self._refusing[subject]:
+                del self._refusing[subject]
 
 
 def _model(upstream_id: str) -> str:

@@ -61,7 +61,7 @@ _MEDIA: dict[Media, re.Pattern[str]] = {
 
 # A refusal that is about the model itself, not about what was asked of it.
 _MODEL = re.compile(
-    r"\bmodel[ _-]?(id|name)\b|\bmodels?\b[^.;!?]*\b(not (found|exist|available|supported|enabled|allowed|valid)|unknown|invalid"
+    r"\bmodel[ _-]?(id|name)\b|\bmodels?\b(?:[^.;!?]|\.(?=\S))*\b(not (found|exist|available|supported|enabled|allowed|valid)|unknown|invalid"
     r"|unavailable|unsupported|disabled|retired|deprecated|shut down|no longer)\b"
     r"|\b(unknown|invalid|unsupported|disabled|retired|deprecated|no such) model\b",
     re.IGNORECASE,

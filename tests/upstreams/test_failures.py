@@ -503,3 +503,17 @@ def test_a_quota_of_pictures_or_videos_is_named_as_such(
     assert isinstance(found, QuotaExhausted)
     assert (found.media, found.is_daily) == (media, is_daily)
     assert all(kind in found.message for kind in media)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 400, "message": "imageGenerationSpec is not enabled."},
+        {"code": 403, "message": "Denied: image generation."},
+        {"code": 400, "details": [{"fieldViolations": [{"field": "tools_spec.image_generation_spec"}]}]},
+        {"code": 400, "details": [{"fieldViolations": [None, {"description": "image generation is off"}]}]},
+    ],
+    ids=str,
+)
+def test_a_refusal_tells_which_part_of_the_question_it_is_about(error: dict[str, Any]) -> None:
+    assert from_error(error).named == {"imageGenerationSpec"}

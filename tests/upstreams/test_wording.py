@@ -157,3 +157,31 @@ def test_one_call_that_was_too_large_is_no_quota(message: str, large: bool) -> N
 )
 def test_a_quota_of_pictures_or_videos_is_known_by_its_name(text: str, media: tuple[str, ...]) -> None:
     assert wording.named_media([text]) == media
+
+
+# What a refusal is about
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        (
+            "Invalid value at 'stream_assist_request.tools_spec': imageGenerationSpec is not enabled.",
+            {"imageGenerationSpec"},
+        ),
+        ("Image generation is disabled for this engine.", {"imageGenerationSpec"}),
+        ("video_generation_spec: permission denied", {"videoGenerationSpec"}),
+        ("Web grounding is turned off by your administrator", {"webGroundingSpec"}),
+        ("google_search_grounding is not allowed", {"webGroundingSpec"}),
+        ("tool_registry is unknown", {"toolRegistry"}),
+        ("Model gemini-2.5-pro was not found.", {"model"}),
+        ("Invalid value at 'assist_generation_config.model_id': 'gemini-9'.", {"model"}),
+        ("Unknown model", {"model"}),
+        ("The model is no longer available", {"model"}),
+        ("Request contains an invalid argument.", set()),
+        ("This model cannot read audio.", set()),
+        ("", set()),
+    ],
+)
+def test_what_a_refusal_names(message: str, named: set[str]) -> None:
+    assert wording.named_parts([message]) == named
