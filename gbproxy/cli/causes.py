@@ -116,7 +116,7 @@ def _told(step: Step) -> Iterator[Cause]:
         yield Cause.SERVICE
     elif step.name == "sign in":
         yield from _of_sign_in(step, last)
-    elif step.name in ("session", "configuration", "list"):
+    elif step.name in ("session", "list"):
         yield from _of_api(last.status)
     else:
         yield from _of_question(last.status)

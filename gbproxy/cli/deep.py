@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from gbproxy.cli import capturing
 from gbproxy.cli.causes import Cause, Variant, likely, may_be_varied
+from gbproxy.cli.finding import Level
 from gbproxy.cli.steps import Step, Steps
 from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
@@ -50,7 +51,7 @@ class Report:
 
     account: str
     step: str
-    ok: bool
+    level: Level
     calls: tuple[Call, ...]
     error: str = ""
     passed: tuple[str, ...] = ()
@@ -75,13 +76,16 @@ def examine(engine: Engine, account: Account) -> Iterator[Report]:
         for step in Steps(upstream, account, _AUTO, QUESTION).run():
             calls = tuple(_call(exchange, redactor, with_body=step.error is not None) for exchange in step.exchanges)
             if step.error is None:
-                yield Report(account.name, step.name, True, calls)
+                yield Report(account.name, step.name, "ok", calls)
+                continue
+            if step.name == "configuration":  # it helps where it can be read, and nothing depends on it
+                yield Report(account.name, step.name, "warn", calls, f"{step.error.message}; the built-in models hold")
                 continue
             passed, failed = _vary(engine, account, step)
             yield Report(
                 account.name,
                 step.name,
-                False,
+                "fail",
                 calls,
                 step.error.message,
                 tuple(variant.name for variant in passed),

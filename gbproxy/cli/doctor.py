@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from gbproxy.settings import Settings
 
 _NAMES_WIDTH = 20
-_FAILED = 2
 _READ_S = 20.0  # for the probes: a person waits for them
 
 
@@ -70,7 +69,7 @@ def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
                 reports.show(report)
     if as_json:
         say_json({"steps": [reports.as_json(report) for report in met]})
-    return 0 if all(report.ok for report in met) else _FAILED
+    return LEVELS.index(max((report.level for report in met), key=LEVELS.index))
 
 
 def _findings(given: Mapping[str, str]) -> Iterator[Finding]:

@@ -15,12 +15,11 @@ _CLOCK_S = 5  # Date has whole seconds, and the answer was on its way
 
 def show(report: Report) -> None:
     """Print one step: its calls, and where it failed what was said, what else was tried, and the causes in order."""
-    level = "ok" if report.ok else "fail"
     lines = [line for call in report.calls for line in _lines(call)] or ["no call was made"]
-    say(f"{level:<6}{report.step:<{_STEP_WIDTH}}{lines[0]}")
+    say(f"{report.level:<6}{report.step:<{_STEP_WIDTH}}{lines[0]}")
     for line in lines[1:]:
         say(_INDENT + line)
-    if report.ok:
+    if report.level == "ok":
         return
     say(f"{_INDENT}{printable(report.error)}")
     if report.passed:

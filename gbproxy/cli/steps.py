@@ -45,6 +45,8 @@ class Steps:
         yield signed_in
         if signed_in.error is not None:
             return
+        if until == "delete":
+            yield self._step("configuration", self._look_up)
         yield self._step("session", self._open)
         if self._session is not None:
             yield self._step("question", self._ask)
@@ -64,6 +66,9 @@ class Steps:
 
     def _sign_in(self) -> None:
         self._upstream.auth.token(self._account)
+
+    def _look_up(self) -> None:
+        self._upstream.widget.capabilities(self._account)
 
     def _open(self) -> None:
         self._session = self._upstream.widget.open_session(self._account)

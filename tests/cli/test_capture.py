@@ -150,6 +150,7 @@ def test_nothing_of_an_account_or_a_text_stands_in_a_capture(
     assert heads[0]["texts"] == "shapes"
     assert [h["request"]["path"].rpartition("/")[2].partition("?")[0] for h in heads if "request" in h] == [
         "getoxsrf",
+        "lookupWidgetConfig",
         "widgetCreateSession",
         "widgetStreamAssist",
         "widgetListSessions",

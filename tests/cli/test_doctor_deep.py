@@ -59,7 +59,7 @@ def test_the_cause_of_each_single_trouble_is_named(
     ended = gbproxy("doctor", "--deep", "--json", environment=upstream.environment())
 
     steps = json.loads(ended.out)["steps"]
-    failed = next(step for step in steps if not step["ok"])
+    failed = next(step for step in steps if step["level"] == "fail")
     named = [each["cause"] for each in failed["causes"]]
     assert (ended.status, ended.err) == (2, "")
     assert failed["step"] == failing
@@ -70,7 +70,7 @@ def test_the_cause_of_each_single_trouble_is_named(
 def test_an_unknown_config_id_is_named(gbproxy: Command, upstream: Simulator) -> None:
     environment = {**upstream.environment(), "CONFIG_ID": "99999999-2222-4333-8444-555555555555"}
 
-    failed = json.loads(gbproxy("doctor", "--deep", "--json", environment=environment).out)["steps"][1]
+    failed = json.loads(gbproxy("doctor", "--deep", "--json", environment=environment).out)["steps"][2]
 
     assert (failed["step"], failed["causes"][0]["cause"]) == ("session", "config_id")
 
@@ -90,13 +90,26 @@ def test_all_steps_are_shown_with_their_calls(gbproxy: Command, upstream: Simula
     account = upstream.account
     secrets = (account.secure_c_ses, account.host_c_oses, account.csesidx, account.config_id)
     assert (ended.status, ended.err) == (0, "")
-    assert [line.split("  ")[0] for line in ended.out.splitlines()[1:] if line[0] != " "] == ["ok"] * 5
+    assert [line.split("  ")[0] for line in ended.out.splitlines()[1:] if line[0] != " "] == ["ok"] * 6
     assert "One question of the day's quota is asked on the account default." in ended.out
     assert "GET 127.0.0.1" in ended.out
     assert "/auth/getoxsrf?csesidx=1000000001: 200 OK (application/json" in ended.out
     assert "widgetStreamAssist: 200 OK (application/json" in ended.out
     assert not [secret for secret in secrets if secret in ended.out]
     assert len(upstream.calls("widgetStreamAssist")) == 1
+
+
+@pytest.mark.parametrize("configuration", ["absent", "403", "html", "garbage"])
+def test_a_configuration_that_cannot_be_read_is_only_a_warning(
+    gbproxy: Command, upstream: Simulator, configuration: str
+) -> None:
+    upstream.set(widget_config=configuration)
+
+    ended = gbproxy("doctor", "--deep", environment=upstream.environment())
+
+    assert ended.status == 1
+    assert "warn  configuration" in ended.out
+    assert "the built-in models hold" in ended.out
 
 
 def test_a_failure_is_shown_with_what_was_said_and_what_to_do(gbproxy: Command, upstream: Simulator) -> None:

@@ -184,7 +184,7 @@ def test_the_answer_arrives_to_the_letter_when_several_things_are_unusual(
 
 @either_framing
 @settings(
-    max_examples=25,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
@@ -289,7 +289,7 @@ def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
         assert upstream.questions() == [QUESTION]
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     switches=st.fixed_dictionaries({name: st.sampled_from(SWITCH_VALUES[name]) for name in ALL_GATES}),
     form=st.sampled_from(["own", "dash"]),
