@@ -114,17 +114,20 @@ def _filled(drafts: list[Clue], loose: list[Clue]) -> Iterator[Clue]:
     lacking = [draft for draft in drafts if draft.config_id is None]
     by_edition: dict[str | None, _Loose] = {}
     for draft in drafts:
-        if draft.config_id is None and len(lacking) == 1 and len(config_ids) == 1:
-            draft = replace(draft, config_id=next(iter(config_ids)))
         named = draft.further.given().get("edition")
         edition = named if named in EDITIONS else None  # so that there are few
+        if draft.config_id is None and len(lacking) == 1 and len(config_ids) == 1:
+            (config_id,) = config_ids
+            if any(clue.config_id == config_id and not _is_of_another(clue, edition) for clue in loose):
+                draft = replace(draft, config_id=config_id)
         if edition not in by_edition:
-            by_edition[edition] = _Loose([clue for clue in loose if not _has_cookies_of_another(clue, edition)])
+            its = [clue for clue in loose if not (clue.cookies and _is_of_another(clue, edition))]
+            by_edition[edition] = _Loose(its)
         yield by_edition[edition].added_to(draft, is_alone=len(drafts) == 1)
 
 
-def _has_cookies_of_another(clue: Clue, edition: str | None) -> bool:
-    return bool(clue.cookies) and edition is not None and clue.further.given().get("edition", edition) != edition
+def _is_of_another(clue: Clue, edition: str | None) -> bool:
+    return edition is not None and clue.further.given().get("edition", edition) != edition
 
 
 class _Loose:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gbproxy.domain.pasted import find
@@ -92,6 +92,7 @@ ALL = FORMS | CALLS | LACKING
 FIRM = ("curl", "fetch", "account", "powershell", "headers", "cookies beside", "request", "environment")
 
 
+@example([(ANNA, "request with the first only"), (BEN, "call without its bearer")], "\n")
 @given(
     st.lists(st.tuples(PEOPLE, st.sampled_from(sorted(ALL))), min_size=1, max_size=7), st.sampled_from(["\n", "\n\n"])
 )
