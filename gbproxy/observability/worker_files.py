@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it, once, when it is imported
 
@@ -27,6 +27,7 @@ _YOUNG_S = 60.0  # that between a directory and its lock a moment passes does no
 _ROOM_BYTES = {"counter": 128 * 1024, "histogram": 512 * 1024, "gauge_livesum": 256 * 1024}
 _KEPT = ("counter", "histogram")
 _ENDED = 0
+_TRIES, _READ_S = 10, 0.02  # how long a page that is just being read is waited for
 
 
 def make(memory: Path = _MEMORY) -> Path:
@@ -90,15 +91,25 @@ def ended(folder: Path) -> set[int]:
 
 
 def add_up(folder: Path, ended: Collection[int]) -> bool:
-    """Keep what these processes have counted, without their files. False: somebody is reading; try again later."""
+    """Keep what these processes have counted, without their files. False: somebody reads for long; try again later."""
     with (folder / "lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_free(lock):
             return False
         for kind in _KEPT:
             _add_up(_file(folder, kind, _ENDED), [_file(folder, kind, pid) for pid in ended])
     return True
+
+
+def _is_free(lock: IO[bytes]) -> bool:
+    """Whether nobody reads, and nobody may from now on. A page is read in milliseconds: it is waited for."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_READ_S)
+        else:
+            return True
+    return False
 
 
 def _add_up(total: Path, ended: Collection[Path]) -> None:

@@ -6,8 +6,10 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,19 @@ def test_a_directory_is_held_as_long_as_a_process_that_uses_it_lives(tmp_path: P
 
     assert before == 2
     assert list(tmp_path.iterdir()) == [own]
+
+
+def test_a_page_that_is_being_read_is_waited_for(folder: Path) -> None:
+    counted(folder, 11, 2.0)
+    begun, read = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with worker_files.readable(folder):
+            begun.set()
+            read.wait(0.05)
+
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(hold)
+        begun.wait(10)
+        assert worker_files.add_up(folder, [11])
+        reading.result()
