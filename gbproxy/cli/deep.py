@@ -72,16 +72,21 @@ class _Try:
 def examine(engine: Engine, account: Account) -> Iterator[Report]:
     """The report of each step, as soon as it is known."""
     redactor = Redactor(capturing.secrets_of(account), phrases=engine.settings.status_lines)
+    has_failed = False
     with recorded(engine) as upstream:
         for step in Steps(upstream, account, _AUTO, QUESTION).run():
-            calls = tuple(_call(exchange, redactor, with_body=step.error is not None) for exchange in step.exchanges)
+            calls = tuple(_call(exchange, redactor) for exchange in step.exchanges)
             if step.error is None:
                 yield Report(account.name, step.name, "ok", calls)
                 continue
             if step.name == "configuration":  # it helps where it can be read, and nothing depends on it
                 yield Report(account.name, step.name, "warn", calls, f"{step.error.message}; the built-in models hold")
                 continue
-            passed, failed = _vary(engine, account, step)
+            # What comes after a failure, or beside the question, tells nothing more by being varied.
+            is_first = not has_failed and step.name in ("sign in", "session", "question")
+            passed, failed = _vary(engine, account, step) if is_first else ([], [])
+            causes = () if has_failed else tuple(likely(step, passed))
+            has_failed = True
             yield Report(
                 account.name,
                 step.name,
@@ -90,7 +95,7 @@ def examine(engine: Engine, account: Account) -> Iterator[Report]:
                 step.error.message,
                 tuple(variant.name for variant in passed),
                 tuple(variant.name for variant in failed),
-                tuple(likely(step, passed)),
+                causes,
             )
 
 
@@ -140,11 +145,11 @@ def _tries(settings: Settings, account: Account, step: Step) -> Iterator[_Try]:
                 yield _Try(Variant(f"UPSTREAM_SESSION={form}", Cause.SESSION_FORM), account, other)
 
 
-def _call(exchange: Exchange, redactor: Redactor, *, with_body: bool) -> Call:
+def _call(exchange: Exchange, redactor: Redactor) -> Call:
     target = urlsplit(exchange.url)
     path = f"{target.path}?{target.query}" if target.query else target.path
     answer = f"{exchange.status} {exchange.reason}".strip() if exchange.status is not None else "no answer"
-    shown = redactor.body(exchange.reply_body).decode(errors="replace") if with_body else ""
+    shown = redactor.body(exchange.reply_body).decode(errors="replace")
     return Call(
         exchange.method,
         f"{target.netloc.rpartition('@')[2]}{redactor.address(path)}",

@@ -122,7 +122,7 @@ def test_a_failure_is_shown_with_what_was_said_and_what_to_do(gbproxy: Command, 
     assert '"status":"PERMISSION_DENIED"' in ended.out.replace(" ", "")
     assert "passes with: a server token" in ended.out
     assert "1. The service wants the header x-server-token" in ended.out
-    assert "→ Import a request of the page (copy as cURL)" in ended.out
+    assert ended.out.count("→ Import a request of the page (copy as cURL)") == 1
 
 
 def test_an_account_that_is_not_there_is_told(gbproxy: Command, upstream: Simulator) -> None:
