@@ -681,8 +681,22 @@ def test_a_certificate_file_or_directory_is_accepted(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(Path(certifi.where()).read_bytes())
 
+    (tmp_path / "5ed36f99.0").symlink_to(bundle)  # as `openssl rehash` does
+
     assert load({"CA_BUNDLE": str(bundle)}).ca_bundle == bundle
     assert load({"CA_BUNDLE": str(tmp_path)}).ca_bundle == tmp_path
+
+
+@pytest.mark.parametrize("name", [None, "ca.pem", "5ed36f99.0"])
+def test_a_directory_in_which_no_certificate_is_found_is_refused(tmp_path: Path, name: str | None) -> None:
+    if name is not None:
+        content = "hunter2" if name.endswith(".0") else Path(certifi.where()).read_text()
+        (tmp_path / name).write_text(content)
+
+    problem = problem_of({"CA_BUNDLE": str(tmp_path)})
+
+    assert problem.startswith("CA_BUNDLE: must be the path of a directory")
+    assert "openssl rehash" in problem
 
 
 @pytest.mark.parametrize(
