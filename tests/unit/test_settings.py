@@ -1259,6 +1259,14 @@ def test_every_mistake_of_every_account_is_named() -> None:
     ]
 
 
+@pytest.mark.parametrize("field", [{"disabled": True}, {"is_active": False}, {"enabled": False}])
+def test_an_account_that_was_written_down_as_disabled_is_left_out(field: dict[str, bool]) -> None:
+    nameless = {name: value for name, value in entry(csesidx="7").items() if name != "name"}
+    settings = load(accounts({**entry(), **field}, {"secure_c_ses": "your_cookie", **field}, nameless))
+
+    assert [account.name for account in settings.accounts] == ["account-3"]
+
+
 def test_two_accounts_cannot_have_the_same_name() -> None:
     assert problem_of({**ACCOUNT, **accounts(entry(name="default"))}).startswith(
         "ACCOUNTS[0].name: is also the name of"
