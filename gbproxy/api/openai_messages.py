@@ -89,6 +89,8 @@ class Reader:
             return list(read(content, place))
         if content is None and message.role in ("assistant", "tool", "function"):
             return []
+        if message.role in ("tool", "function"):  # a result that was not made a text of
+            return [TextPart(_json(content, place))]
         raise BadRequest(f"{place} must be a text or an array of parts", param=place)
 
     def _of_assistant(self, parts: list[object], place: str) -> Iterator[Part]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gbproxy.settings import problems, rules
-from gbproxy.settings.entries import AccountSettings, is_empty, names_two_config_ids
+from gbproxy.settings.entries import AccountSettings, is_disabled, is_empty, names_two_config_ids
 from gbproxy.settings.fields import ACCOUNT_VARIABLES
 from gbproxy.settings.sources import Found, Reader
 
@@ -62,6 +62,8 @@ def read(reader: Reader) -> tuple[tuple[AccountSettings, ...], list[str]]:
 
 def _listed(variable: str, text: str) -> Iterator[_Candidate]:
     for index, item in enumerate(rules.json_value(text, list)):
+        if isinstance(item, dict) and is_disabled(item):
+            continue  # also what is wrong with it is nobody's trouble
         nameless = isinstance(item, dict) and is_empty(item.get("name"))
         yield _Candidate(f"{variable}[{index}]", {**item, "name": f"account-{index + 1}"} if nameless else item)
 

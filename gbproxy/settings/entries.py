@@ -87,6 +87,11 @@ def names_two_config_ids(given: Mapping[str, object]) -> bool:
     return not (is_empty(one) or is_empty(other) or account_values.is_same_config_id(one, other))
 
 
+def is_disabled(given: Mapping[str, object]) -> bool:
+    """Whether an account was written down as one that is not to be used."""
+    return given.get("disabled") is True or given.get("is_active") is False or given.get("enabled") is False
+
+
 def is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 

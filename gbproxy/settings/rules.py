@@ -270,7 +270,7 @@ def _header_text(value: object) -> str:
 
 
 def certificates(text: str) -> Path:
-    """The path of a file of certificates in PEM form, or of a directory of such files."""
+    """The path of a file of certificates in PEM form, or of a directory of such files with names by `openssl rehash`."""
     # os.path and not Path: it also says no, instead of raising, where a path is too long or its directory closed to us.
     if not (os.path.isfile(text) or os.path.isdir(text)) or not os.access(text, os.R_OK):
         raise ValueError("must be the path of a file or directory that exists and can be read")
@@ -278,7 +278,18 @@ def certificates(text: str) -> Path:
         raise ValueError(
             "must be the path of a file with certificates in PEM form, and this one holds none that can be read"
         )
+    if os.path.isdir(text) and not _is_found_in(text):
+        raise ValueError(
+            "must be the path of a directory whose certificates OpenSSL finds by their names: `openssl rehash` gives them; "
+            "or of one file with all of them"
+        )
     return Path(text)
+
+
+def _is_found_in(directory: str) -> bool:
+    """Whether there is a certificate with such a name: OpenSSL passes over all others without a word."""
+    names = (name for name in os.listdir(directory) if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name))
+    return any(_holds_certificates(os.path.join(directory, name)) for name in names)
 
 
 def _holds_certificates(path: str) -> bool:

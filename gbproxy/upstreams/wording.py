@@ -27,7 +27,7 @@ _CONVERSATION = re.compile(
 )
 _BEYOND = re.compile(
     r"\btoo (long|large|big|lengthy|many)\b|\b(longer|larger|bigger|greater|more|shorter|smaller|less|fewer) than\b"
-    r"|\bexceed(s|ed|ing)?\b|\b(over|above|beyond) the\b|\bat most\b|\bup to\b|\b(shorten|reduce) (the|your)\b",
+    r"|\bexceed(s|ed|ing)?\b|\b(over|above|beyond) (the|limit)\b|\bat most\b|\bup to\b|\bbut \d[\d,.]* is the max(imum)?\b|\b(shorten|reduce) (the|your)\b",
     re.IGNORECASE,
 )
 _MEASURE = re.compile(
@@ -37,13 +37,13 @@ _MEASURE = re.compile(
 )
 # What is beyond its measure is something else: a name, a file, the answer, a rate; or what may be too long is time.
 _SOMETHING_ELSE = re.compile(
-    r"names?\b|titles?\b|labels?\b|\bur[li]s?\b|\bids?\b|emails?\b|\bkeys?\b|headers?\b|cookies?\b|filters?\b|languages?\b"
+    r"names?\b|titles?\b|labels?\b|(?<![a-z])(?:ur[li]|id)s?\b|emails?\b|\bkeys?\b|headers?\b|cookies?\b|filters?\b|languages?\b"
     r"|time ?zones?\b|schemas?\b|enums?\b|descriptions?\b"
     r"|files?\b|attachments?\b|documents?\b|images?\b|pictures?\b|photos?\b|videos?\b|audios?\b|\bdata ?stores?\b"
     r"|tools?\b|functions?\b|declarations?\b|candidates?\b|temperature\b|\bstop ?sequences?\b|\bthinking\b|\bbudget\b"
     r"|output|\b(access|auth\w*|security|bearer|refresh|xsrf|csrf|invalid|page)[ _-]?tokens?\b|\bage\b|lifetime"
     r"|\bsessions\b|\bquotas?\b|\brate\b|\bper (second|minute|hour|day)\b|\bconcurren"
-    r"|\b(took|takes?|taking|waited|waiting|running|deadline|timed? ?out|seconds|minutes)\b|\bexpired?\b"
+    r"|\btime[ _-]?(limit|exceeded)|\b(took|takes?|taking|waited|waiting|running|deadline|timed? ?out|seconds|minutes)\b|\bexpired?\b"
     r"|\b(must|should|has to|have to) (exceed|be (greater|larger|longer|more))\b"
     r"|\bnumber of (?!(input |prompt |total )?(tokens|characters|chars|words|bytes|messages)\b)",
     re.IGNORECASE,

@@ -353,7 +353,7 @@ def test_json_that_is_broken_is_called_broken_with_its_line(office: Office, text
     assert (reply.status == 400) == ("[{" not in text)
 
 
-@pytest.mark.parametrize("field", [{"disabled": True}, {"is_active": False}])
+@pytest.mark.parametrize("field", [{"disabled": True}, {"is_active": False}, {"enabled": False}])
 def test_an_account_that_was_written_down_as_disabled_stays_so(office: Office, field: dict[str, bool]) -> None:
     office.add(ANNA)
 

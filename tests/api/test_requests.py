@@ -295,6 +295,10 @@ TURNS: dict[str, tuple[list[Any], str, str]] = {  # turns, what the upstream get
         [{"role": "tool", "tool_call_id": "c1", "name": "look", "content": [TEXT, TEXT]}],
         "tool result (look)\n[answer to c1]\nHi\nHi", "",
     ),
+    "a tool whose result was not made a text of": (
+        [{"role": "tool", "tool_call_id": "c1", "content": {"n": 1}}, {"role": "tool", "tool_call_id": "c2", "content": 5}],
+        'tool result\n[answer to c1]\n{"n": 1}|tool result\n[answer to c2]\n5', "",
+    ),
     "a function that said null": ([{"role": "function", "name": "look", "content": None}],
         "tool result (look)\n[answer to look]\n", "",
     ),

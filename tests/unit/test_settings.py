@@ -681,8 +681,22 @@ def test_a_certificate_file_or_directory_is_accepted(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(Path(certifi.where()).read_bytes())
 
+    (tmp_path / "5ed36f99.0").symlink_to(bundle)  # as `openssl rehash` does
+
     assert load({"CA_BUNDLE": str(bundle)}).ca_bundle == bundle
     assert load({"CA_BUNDLE": str(tmp_path)}).ca_bundle == tmp_path
+
+
+@pytest.mark.parametrize("name", [None, "ca.pem", "5ed36f99.0"])
+def test_a_directory_in_which_no_certificate_is_found_is_refused(tmp_path: Path, name: str | None) -> None:
+    if name is not None:
+        content = "hunter2" if name.endswith(".0") else Path(certifi.where()).read_text()
+        (tmp_path / name).write_text(content)
+
+    problem = problem_of({"CA_BUNDLE": str(tmp_path)})
+
+    assert problem.startswith("CA_BUNDLE: must be the path of a directory")
+    assert "openssl rehash" in problem
 
 
 @pytest.mark.parametrize(
@@ -1243,6 +1257,14 @@ def test_every_mistake_of_every_account_is_named() -> None:
         "ACCOUNTS[2]",
         "ACCOUNTS[3].name",
     ]
+
+
+@pytest.mark.parametrize("field", [{"disabled": True}, {"is_active": False}, {"enabled": False}])
+def test_an_account_that_was_written_down_as_disabled_is_left_out(field: dict[str, bool]) -> None:
+    nameless = {name: value for name, value in entry(csesidx="7").items() if name != "name"}
+    settings = load(accounts({**entry(), **field}, {"secure_c_ses": "your_cookie", **field}, nameless))
+
+    assert [account.name for account in settings.accounts] == ["account-3"]
 
 
 def test_two_accounts_cannot_have_the_same_name() -> None:

@@ -56,6 +56,8 @@ TOO_LONG = [
     "Request Entity Too Large",
     "EXCEEDED: THE PROMPT EXCEEDS THE MAXIMUM LENGTH",
     "Something is wrong. The prompt is too long! Try another.",
+    "Prompt size over limit",
+    "The question has 20000 characters, but 10000 is the maximum",
 ]
 
 OTHER = [
@@ -106,6 +108,9 @@ OTHER = [
     "The query is required.",
     "The schema of the request exceeds the maximum depth",
     "user email exceeds 320 characters",
+    "The length of user_pseudo_id is too long: maximum 128 characters",
+    "request_uri exceeds the maximum length",
+    "Time limit exceeded for request",
 ]
 
 

@@ -25,6 +25,7 @@ from gbproxy.domain.pasted.clues import (
 from gbproxy.domain.pasted.cookies import Cookies
 from gbproxy.domain.pasted.site import Site, host_of
 from gbproxy.settings import consumer
+from gbproxy.settings.entries import is_disabled
 
 _SPELLINGS = {
     "secure_c_ses": ("secure_c_ses", "SECURE_C_SES"),
@@ -173,7 +174,7 @@ def _account(item: dict[str, Any], site: Site) -> Clue:
         cookies=Cookies(values["secure_c_ses"], values["host_c_oses"]),
         name=_first(item, _NAMES) if is_account else None,
         is_account=is_account,
-        is_disabled=is_account and (item.get("disabled") is True or item.get("is_active") is False),
+        is_disabled=is_account and is_disabled(item),
     )
     lacks = values["secure_c_ses"] is None and any(key in item for key in (*_SPELLINGS["secure_c_ses"], *_JARS))
     return clue.doubted("bare") if lacks else clue
