@@ -80,8 +80,10 @@ def test_connections_are_used_again(gateway: Served, upstream: SharedUpstream) -
     for _ in range(8):
         assert gateway.ask().status == 200
 
-    # One for the answers, and a few for the sessions that are made beside them.
-    assert len({request.connection for request in upstream.requests}) <= 4
+    # One for the answers, and a few for the sessions that are made beside them. Those of tests before this one may just be
+    # deleted, many at once.
+    asked = [request for request in upstream.requests if request.name != "widgetDeleteSession"]
+    assert len({request.connection for request in asked}) <= 4
     streams = upstream.calls("widgetStreamAssist")
     assert len(streams) == 8
     assert len({request.connection for request in streams}) <= 3
