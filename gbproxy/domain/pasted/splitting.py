@@ -22,6 +22,8 @@ _OPENING = re.compile(
     r"|(?<![\w.-])(?P<powershell>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])|(?P<bracket>[\[{]))",
     re.IGNORECASE,
 )
+LOOKED_THROUGH = 128 * 1024  # characters at a time: others have their turn between two looks, and none within one
+_OPENING_CHARS = 256
 _JSON = re.compile(r"\{\s*+[\"}]|\[\s*+[{\]]")
 _OBJECT = re.compile(
     r"[\[\s]{0,64}+\{\s*+(?:'[^'\r\n]{1,64}+'|[\w$]{1,64}+)\s*+:"
@@ -84,14 +86,22 @@ class _Paste:
         if at >= self._line_end:
             self._line_end = self._end(_LINE, at)
         line_end = self._line_end
-        opening = _OPENING.search(self._text, at, line_end)
+        opening = self._opening(at)
         while opening is not None:
             piece = self._behind(opening)
             if piece is not None:
                 return piece
             self._budget.spend(1 if opening["bracket"] else _WORDS_OF_A_PIECE)
-            opening = _OPENING.search(self._text, opening.end(), line_end)
+            opening = self._opening(opening.end())
         return [lines.read(self._text[at:line_end], self._site)], line_end
+
+    def _opening(self, at: int) -> re.Match[str] | None:
+        """The next word or bracket in this line with which a piece may begin."""
+        for start in range(at, self._line_end, LOOKED_THROUGH):
+            found = _OPENING.search(self._text, start, min(start + LOOKED_THROUGH + _OPENING_CHARS, self._line_end))
+            if found is not None:
+                return found
+        return None
 
     def _behind(self, opening: re.Match[str]) -> tuple[list[Clue], int] | None:
         """What the command or the JSON says that begins there, and where it ends; None if it is neither."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gbproxy.domain.pasted import find
 from gbproxy.domain.pasted.budget import Budget
 from gbproxy.domain.pasted.site import Site
-from gbproxy.domain.pasted.splitting import clues
+from gbproxy.domain.pasted.splitting import LOOKED_THROUGH, clues
 from gbproxy.errors import GatewayError
 from tests.unit.pasted import captures
 
@@ -135,3 +135,17 @@ def test_five_megabytes_made_to_be_slow_are_not(kind: str) -> None:
 
     assert time.thread_time() - started < 2
     assert error is None or error.status == 400
+
+
+@pytest.mark.parametrize("before", [*range(-8, 3), 1000])
+@pytest.mark.parametrize("looks", [1, 2])
+def test_a_command_far_into_a_line_is_found_wherever_a_look_ends(looks: int, before: int) -> None:
+    words = "x" * (looks * LOOKED_THROUGH + before)
+    command = (
+        "curl 'https://business.gemini.google/auth/getoxsrf?csesidx=17' -b '__Secure-C_SES=CSE.a; __Host-C_OSES=COS.a'"
+    )
+
+    [account] = find(f"{words} {command}")
+
+    assert account.values["csesidx"] == "17"
+    assert account.values["secure_c_ses"] == "CSE.a"
