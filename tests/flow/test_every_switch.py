@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -53,7 +52,7 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
     (
         {"location": "eu", "wrong_location": "400"},
         "upstream_error",
-        "would not open a session .INVALID_ARGUMENT.",
+        "would not open a session (INVALID_ARGUMENT)",
         ("location",),
         "create",
     ),
@@ -73,18 +72,17 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
         ("server_token",),
         "create",
     ),
-    # With a token at hand it is not the sign-in that is refused, but what comes after it.
     (
         {"user_agent": "browser"},
         "upstream_auth_failed",
-        r"cookies were refused \(status 403\)|denies this account access",
+        "cookies were refused (status 403)",
         ("user_agent",),
         "create",
     ),
     (
         {"user_agent": "browser", "user_agent_refusal": "html"},
-        "upstream_auth_failed|upstream_error",
-        "a page in place of a key|not valid JSON|not JSON",
+        "upstream_auth_failed",
+        "a page in place of a key",
         ("user_agent",),
         "create",
     ),
@@ -234,21 +232,20 @@ def test_a_sign_in_that_cannot_succeed_is_told(
         assert asked.total() == tried.total() + renewed.total()
 
 
-@pytest.mark.parametrize("framing", ["json"])
 @pytest.mark.parametrize(
     ("switches", "code", "words"), REFUSALS, ids=lambda value: value if type(value) is str else str(value)
 )
-def test_what_cannot_be_answered_is_told(
-    gateway: Served, upstream: SharedUpstream, switches: dict[str, Any], code: str, words: str
-) -> None:
-    upstream.set(**switches)
-    upstream.revoke_tokens()
+def test_what_cannot_be_answered_is_told(switches: dict[str, Any], code: str, words: str) -> None:
+    with SharedUpstream() as upstream:
+        upstream.set(**switches)
 
-    reply = gateway.ask(QUESTION)
+        # A gateway of its own: with a token or a session at hand, another call would be the one that is refused.
+        with in_process(upstream.environment(), stock_size=0) as gateway:
+            reply = gateway.ask(QUESTION)
 
     assert reply.status == (400 if code in ("invalid_request_error", "context_length_exceeded") else 502)
-    assert re.fullmatch(code, reply.error["code"])
-    assert re.search(words, reply.error["message"])
+    assert reply.error["code"] == code
+    assert words in reply.error["message"]
 
 
 @streamed_or_not
