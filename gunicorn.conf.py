@@ -6,7 +6,8 @@ monkey.patch_all()  # before anything imports sockets, TLS or threads; also make
 
 import gc  # noqa: E402
 
-gc.disable()  # what is loaded before the fork is never garbage: looking for some in it takes a tenth of the start
+# what is loaded before the fork is never garbage: looking for some in it takes a tenth of the start
+gc.disable()
 
 import math  # noqa: E402
 import secrets  # noqa: E402
@@ -17,9 +18,14 @@ from gbproxy import server, startup  # noqa: E402
 
 settings = startup.load(arguments=sys.argv[1:])
 
-from gbproxy.app import EXTENSION  # noqa: E402  with it comes prometheus_client, which by then must know where to count
+# With it comes prometheus_client, which by then must know where to count.
+from gbproxy.app import EXTENSION  # noqa: E402
 
-bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+bind = (
+    f"[{settings.host}]:{settings.port}"
+    if ":" in settings.host
+    else f"{settings.host}:{settings.port}"
+)
 workers = settings.web_concurrency
 worker_class = server.Worker
 worker_connections = settings.worker_connections + server.SPARE_CONNECTIONS
@@ -39,11 +45,11 @@ def on_starting(arbiter):
     server.allow_many_files()
 
 
-may_change_workers = settings.redis_url is not None or workers > 1  # else the only one counts limits, in its memory
+# else the only one counts limits, in its memory
+may_change_workers = settings.redis_url is not None or workers > 1
 
-dead = deque(
-    maxlen=64
-)  # workers of ours that have ended, however: whoever is forked next inherits the list, and clears up
+# Workers of ours that have ended, however: the next one to be forked inherits the list, and clears up.
+dead = deque(maxlen=64)
 
 
 def pre_fork(arbiter, worker):
@@ -53,7 +59,8 @@ def pre_fork(arbiter, worker):
 def post_fork(arbiter, worker):
     gc.freeze()
     gc.enable()
-    gc.set_threshold(50_000, 20, 20)  # a large body makes many objects that live; looking through them takes seconds
+    # a large body makes many objects that live; looking through them takes seconds
+    gc.set_threshold(50_000, 20, 20)
 
 
 def when_ready(arbiter):

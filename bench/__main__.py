@@ -1,4 +1,6 @@
-"""`python -m bench`: the whole benchmark; `python -m bench check`: gbproxy's costs against the committed ones."""
+"""`python -m bench`: the whole benchmark; `python -m bench check`: gbproxy's costs against the
+committed ones.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +46,15 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    parser.add_argument("--subjects", nargs="+", choices=tuple(START), default=(), help="only these")
-    parser.add_argument("--loads", nargs="+", choices=[load.name for load in ALL], default=(), help="only these")
+    parser.add_argument(
+        "--subjects", nargs="+", choices=tuple(START), default=(), help="only these"
+    )
+    parser.add_argument(
+        "--loads", nargs="+", choices=[load.name for load in ALL], default=(), help="only these"
+    )
     check = commands.add_parser(
-        "check", help="fail when gbproxy has become more than 30 %% dearer, measured in nginx's costs"
+        "check",
+        help="fail when gbproxy has become more than 30 %% dearer, measured in nginx's costs",
     )
     check.add_argument("--update", action="store_true", help="write bench/baseline.json instead")
     return parser

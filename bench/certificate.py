@@ -1,4 +1,6 @@
-"""A certificate for 127.0.0.1, and the CA that a subject is told to trust; both are made for one run."""
+"""A certificate for 127.0.0.1, and the CA that a subject is told to trust; both are made for one
+run.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ class Certificate:
 def make(folder: Path) -> Certificate:
     """Write a CA, a certificate that it signed, and the certificate's key."""
     files = Certificate(folder / "ca.pem", folder / "server.pem", folder / "server.key")
-    ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_key, server_key = (
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gbproxy benchmark CA")])
     authority = _identifier(ca_key)
     ca = (
@@ -36,29 +41,40 @@ def make(folder: Path) -> Certificate:
         .sign(ca_key, hashes.SHA256())
     )
     server = (
-        _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]), name, server_key)
+        _builder(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]), name, server_key
+        )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]),
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+            ),
             critical=False,
         )
         .add_extension(_identifier(server_key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority),
+            critical=False,
+        )
         .sign(ca_key, hashes.SHA256())
     )
     files.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     files.chain.write_bytes(server.public_bytes(serialization.Encoding.PEM))
     files.key.write_bytes(
         server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
     )
     return files
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()

@@ -32,7 +32,12 @@ def _times(rows: Sequence[Row]) -> Iterator[Finding]:
     )
     for load, about, p50, p99 in limits:
         own, base = find(rows, load, "gbproxy"), find(rows, load, "direct")
-        if own and base and own.ttft_ms.get("p50") is not None and base.ttft_ms.get("p50") is not None:
+        if (
+            own
+            and base
+            and own.ttft_ms.get("p50") is not None
+            and base.ttft_ms.get("p50") is not None
+        ):
             added50 = own.ttft_ms["p50"] - base.ttft_ms["p50"]
             added99 = own.ttft_ms["p99"] - base.ttft_ms["p99"]
             yield Finding(
@@ -44,7 +49,9 @@ def _times(rows: Sequence[Row]) -> Iterator[Finding]:
     hundred = find(rows, HUNDRED.name, "gbproxy")
     if hundred and "p50" in hundred.forward_ms:
         forward = hundred.forward_ms["p50"]
-        yield Finding("forwarding a chunk, 100 streams", "p50 ≤ 0.5 ms", f"{forward:.2f} ms", forward <= 0.5)
+        yield Finding(
+            "forwarding a chunk, 100 streams", "p50 ≤ 0.5 ms", f"{forward:.2f} ms", forward <= 0.5
+        )
 
 
 def _ratios(rows: Sequence[Row]) -> Iterator[Finding]:
@@ -56,7 +63,10 @@ def _ratios(rows: Sequence[Row]) -> Iterator[Finding]:
             (BURST.name, "fastapi+httpx", "chunk", 3.0),
             (SHORT.name, "fastapi+httpx", "request", 1.5),
         ):
-            own, other = find(rows, load, "gbproxy", framing), find(rows, load, peer, framing if "+" in peer else None)
+            own, other = (
+                find(rows, load, "gbproxy", framing),
+                find(rows, load, peer, framing if "+" in peer else None),
+            )
             own_us, other_us = _cost(own, unit), _cost(other, unit)
             if own_us and other_us:
                 ratio = other_us / own_us
@@ -77,10 +87,15 @@ def _memory(rows: Sequence[Row]) -> Iterator[Finding]:
         return
     idle = f"RSS {row.rss_idle_mb:.0f}, PSS {row.pss_idle_mb:.0f} MB"
     yield Finding(
-        "memory of an idle worker", "RSS ≤ 110, PSS ≤ 60 MB", idle, row.rss_idle_mb <= 110 and row.pss_idle_mb <= 60
+        "memory of an idle worker",
+        "RSS ≤ 110, PSS ≤ 60 MB",
+        idle,
+        row.rss_idle_mb <= 110 and row.pss_idle_mb <= 60,
     )
     per_thousand = (row.rss_peak_mb - row.rss_idle_mb) * 1000 / HELD.slots
-    yield Finding("memory of 1,000 idle streams", "≤ 85 MB", f"{per_thousand:.0f} MB", per_thousand <= 85)
+    yield Finding(
+        "memory of 1,000 idle streams", "≤ 85 MB", f"{per_thousand:.0f} MB", per_thousand <= 85
+    )
 
 
 def _start(rows: Sequence[Row]) -> Iterator[Finding]:
@@ -89,11 +104,20 @@ def _start(rows: Sequence[Row]) -> Iterator[Finding]:
         yield Finding("start to ready", "< 2 s", f"{max(times):.2f} s", max(times) < 2)
 
 
-def find(rows: Sequence[Row], load: str, subject: str, framing: str | None = None, *, tls: bool = False) -> Row | None:
-    """The row of a subject under a load, with the array framing unless said otherwise; None when it failed or is missing."""
+def find(
+    rows: Sequence[Row], load: str, subject: str, framing: str | None = None, *, tls: bool = False
+) -> Row | None:
+    """The row of a subject under a load, with the array framing unless said otherwise; None when it
+    failed or is missing.
+    """
     for row in rows:
         wanted = framing or (row.framing if subject in ("direct", "nginx") else "array")
-        if (row.load, row.subject, row.framing, row.tls) == (load, subject, wanted, tls) and not row.failed:
+        if (row.load, row.subject, row.framing, row.tls) == (
+            load,
+            subject,
+            wanted,
+            tls,
+        ) and not row.failed:
             return row
     return None
 

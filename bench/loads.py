@@ -32,19 +32,46 @@ class Load:
     def warm_up(self) -> Load:
         """A short run that is not counted: it opens as many connections as the load needs."""
         short = replace(
-            self, chunks=min(self.chunks, 5), ramp_ms=min(self.ramp_ms, 300), pause_ms=min(self.pause_ms, 20)
+            self,
+            chunks=min(self.chunks, 5),
+            ramp_ms=min(self.ramp_ms, 300),
+            pause_ms=min(self.pause_ms, 20),
         )
-        return replace(short, requests=self.slots) if self.requests else replace(short, seconds=self.warm_up_s)
+        return (
+            replace(short, requests=self.slots)
+            if self.requests
+            else replace(short, seconds=self.warm_up_s)
+        )
 
 
-SHORT = Load("short", "answers of one chunk, 16 connections, as fast as they come", slots=16, chunks=1, seconds=3)
-BURST = Load("burst", "answers of 500 chunks at once, 8 connections", slots=8, chunks=500, seconds=3)
+SHORT = Load(
+    "short",
+    "answers of one chunk, 16 connections, as fast as they come",
+    slots=16,
+    chunks=1,
+    seconds=3,
+)
+BURST = Load(
+    "burst", "answers of 500 chunks at once, 8 connections", slots=8, chunks=500, seconds=3
+)
 PACED = Load(
-    "paced", "300 streams, a chunk every 20 ms in each", slots=300, requests=300, chunks=150, pause_ms=20, ramp_ms=1000
+    "paced",
+    "300 streams, a chunk every 20 ms in each",
+    slots=300,
+    requests=300,
+    chunks=150,
+    pause_ms=20,
+    ramp_ms=1000,
 )
 ONE = Load("one", "one stream at a time", slots=1, chunks=2, pause_ms=4, seconds=4)
 HUNDRED = Load(
-    "hundred", "100 streams, a chunk every 20 ms in each", slots=100, chunks=50, pause_ms=20, ramp_ms=1000, seconds=4
+    "hundred",
+    "100 streams, a chunk every 20 ms in each",
+    slots=100,
+    chunks=50,
+    pause_ms=20,
+    ramp_ms=1000,
+    seconds=4,
 )
 FIVE_HUNDRED = Load(
     "five-hundred",

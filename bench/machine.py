@@ -1,4 +1,6 @@
-"""What a figure depends on: the machine and the versions. Nothing that names the machine or a place on it."""
+"""What a figure depends on: the machine and the versions. Nothing that names the machine or a place
+on it.
+"""
 
 from __future__ import annotations
 

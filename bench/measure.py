@@ -13,10 +13,12 @@ from bench.tools import Cores, Tools, Upstream, run_load
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured. Shares are of one core's time; times of a stream are percentiles in ms: p50, p90, p99, max.
+    """What was measured. Shares are of one core's time; times of a stream are percentiles in ms:
+    p50, p90, p99, max.
 
-    CPU is that of all the subject's processes, background work included, divided by the requests or by the chunks: a chunk
-    of a short answer carries its request's cost with it. None: there is nothing to measure (direct).
+    CPU is that of all the subject's processes, background work included, divided by the requests or
+    by the chunks: a chunk of a short answer carries its request's cost with it. None: there is
+    nothing to measure (direct).
     """
 
     load: str
@@ -65,7 +67,9 @@ class _Snapshot:
     @classmethod
     def take(cls, lab: Lab, child: Child | None) -> _Snapshot:
         used = child.cpu_s() if child is not None else 0.0
-        return cls(time.monotonic(), used, lab.upstream.child.cpu_s(), core_busy_s(lab.cores.subject))
+        return cls(
+            time.monotonic(), used, lab.upstream.child.cpu_s(), core_busy_s(lab.cores.subject)
+        )
 
 
 def measure(lab: Lab, subject: Subject, load: Load) -> Row:
@@ -107,7 +111,8 @@ def _measured(lab: Lab, subject: Subject, load: Load) -> Row:
         tls=subject.variant.tls,
         requests=done,
         failed=result["errors"] + result["unfinished"],
-        first_error=result["first_error"] or ("not finished in time" if result["unfinished"] else ""),
+        first_error=result["first_error"]
+        or ("not finished in time" if result["unfinished"] else ""),
         elapsed_s=elapsed_s,
         requests_per_s=done / elapsed_s,
         chunks_per_s=chunks / elapsed_s,

@@ -1,4 +1,6 @@
-"""Processes that are pinned to a core, watched, and ended with us whatever happens. Linux only: it reads /proc."""
+"""Processes that are pinned to a core, watched, and ended with us whatever happens. Linux only: it
+reads /proc.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ def running(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Iterator[Child]:
-    """Run a command on one core; its output goes to `log`, but for what is read from its `stdout`."""
+    """Run a command on one core; its output goes to `log`, but for what is read from its
+    `stdout`.
+    """
 
     def prepare() -> None:
         os.sched_setaffinity(0, {core})
@@ -144,7 +148,9 @@ def _parents() -> dict[int, int]:
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # it has ended meanwhile
-                found[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                found[int(entry.name)] = int(
+                    (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                )
     return found
 
 

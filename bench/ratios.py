@@ -1,6 +1,8 @@
-"""What gbproxy costs as a multiple of what nginx costs in the same run, held against the committed multiples.
+"""What gbproxy costs as a multiple of what nginx costs in the same run, held against the committed
+multiples.
 
-Times depend on the machine and on who else uses it; multiples taken side by side depend on it far less.
+Times depend on the machine and on who else uses it; multiples taken side by side depend on it far
+less.
 """
 
 from __future__ import annotations
@@ -15,7 +17,11 @@ from bench.measure import Row
 
 TOLERANCE = 0.30
 
-UNITS: Mapping[str, Literal["request", "chunk"]] = {SHORT.name: "request", BURST.name: "chunk", PACED.name: "chunk"}
+UNITS: Mapping[str, Literal["request", "chunk"]] = {
+    SHORT.name: "request",
+    BURST.name: "chunk",
+    PACED.name: "chunk",
+}
 
 
 class NoRatio(Exception):
@@ -24,7 +30,9 @@ class NoRatio(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One load's ratio beside the committed one; `change` 0.1 means a tenth dearer. No baseline: nothing to compare."""
+    """One load's ratio beside the committed one; `change` 0.1 means a tenth dearer. No baseline:
+    nothing to compare.
+    """
 
     load: str
     unit: str
@@ -42,8 +50,13 @@ class Verdict:
 
 
 def of_pass(rows: Sequence[Row]) -> dict[str, float]:
-    """Each load's CPU of gbproxy over that of nginx. Raises NoRatio when a row failed, is missing or measured nothing."""
-    return {load: _cost(rows, load, "gbproxy", unit) / _cost(rows, load, "nginx", unit) for load, unit in UNITS.items()}
+    """Each load's CPU of gbproxy over that of nginx. Raises NoRatio when a row failed, is missing
+    or measured nothing.
+    """
+    return {
+        load: _cost(rows, load, "gbproxy", unit) / _cost(rows, load, "nginx", unit)
+        for load, unit in UNITS.items()
+    }
 
 
 def compare(passes: Sequence[Mapping[str, float]], baseline: Mapping[str, float]) -> list[Verdict]:

@@ -55,19 +55,30 @@ def tables(loads: Iterable[Load], rows: Sequence[Row], skipped: Mapping[str, str
         own = [row for row in rows if row.load == load.name]
         if own:
             cells = [[text(row) for _, text in _COLUMNS] for row in own]
-            parts.append(f"### {load.name}: {load.about}\n\n{_table([title for title, _ in _COLUMNS], cells)}")
+            parts.append(
+                f"### {load.name}:"
+                f" {load.about}\n\n{_table([title for title, _ in _COLUMNS], cells)}"
+            )
     if skipped:
-        parts.append("Not measured:\n\n" + "\n".join(f"- {what}: {why}" for what, why in skipped.items()))
+        parts.append(
+            "Not measured:\n\n" + "\n".join(f"- {what}: {why}" for what, why in skipped.items())
+        )
     return "\n\n".join(parts) + "\n"
 
 
 def findings(found: Sequence[Finding], rows: Sequence[Row]) -> str:
     """The demands, with a warning where other programs had a hand in gbproxy's figures."""
     cells = [[f.measure, f.demand, f.measured, "met" if f.met else "MISSED"] for f in found]
-    text = f"### gbproxy beside what is demanded of it\n\n{_table(['measure', 'demand', 'measured', ''], cells)}\n"
+    text = (
+        "### gbproxy beside what is demanded of"
+        f" it\n\n{_table(['measure', 'demand', 'measured', ''], cells)}\n"
+    )
     others = max((row.others_share for row in rows if row.subject == "gbproxy"), default=0.0)
     if others > BUSY_OTHERS:
-        text += f"\nOther programs took up to {others:.0%} of gbproxy's core: its times are partly theirs.\n"
+        text += (
+            f"\nOther programs took up to {others:.0%} of gbproxy's core: its times are partly"
+            " theirs.\n"
+        )
     return text
 
 
@@ -77,10 +88,16 @@ def facts(machine: Mapping[str, object]) -> str:
 
 def _table(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     widths = [max(len(title), *(len(row[i]) for row in cells)) for i, title in enumerate(titles)]
-    is_text = [title in _TEXT_COLUMNS or not _is_numeric(cells, i) for i, title in enumerate(titles)]
+    is_text = [
+        title in _TEXT_COLUMNS or not _is_numeric(cells, i) for i, title in enumerate(titles)
+    ]
     lines = [_line(titles, widths, is_text)]
     lines.append(
-        "|" + "|".join("-" * (w + 1) + ("-" if text else ":") for w, text in zip(widths, is_text, strict=True)) + "|"
+        "|"
+        + "|".join(
+            "-" * (w + 1) + ("-" if text else ":") for w, text in zip(widths, is_text, strict=True)
+        )
+        + "|"
     )
     lines += [_line(row, widths, is_text) for row in cells]
     return "\n".join(lines)
@@ -88,7 +105,8 @@ def _table(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 def _line(row: Sequence[str], widths: Sequence[int], is_text: Sequence[bool]) -> str:
     padded = (
-        cell.ljust(width) if text else cell.rjust(width) for cell, width, text in zip(row, widths, is_text, strict=True)
+        cell.ljust(width) if text else cell.rjust(width)
+        for cell, width, text in zip(row, widths, is_text, strict=True)
     )
     return f"| {' | '.join(padded)} |"
 

@@ -1,4 +1,6 @@
-"""`make bench` and `make bench-check`: which subjects meet which loads, in what order, and what becomes of the rows."""
+"""`make bench` and `make bench-check`: which subjects meet which loads, in what order, and what
+becomes of the rows.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from bench import certificate, demands, machine, ratios, report, subjects, tools
-from bench.loads import ALL, BURST, CHECKED, CONTROL, FIVE_HUNDRED, HELD, HUNDRED, ONE, PACED, SHORT, Load
+from bench.loads import (
+    ALL,
+    BURST,
+    CHECKED,
+    CONTROL,
+    FIVE_HUNDRED,
+    HELD,
+    HUNDRED,
+    ONE,
+    PACED,
+    SHORT,
+    Load,
+)
 from bench.measure import Lab, Row, measure
 from bench.subjects import Site, Variant
 from bench.tools import HERE, Unusable
@@ -60,7 +74,11 @@ def bench(only_subjects: Sequence[str] = (), only_loads: Sequence[str] = ()) -> 
     found = demands.check(rows)
     text = f"{report.tables(ALL, rows, skipped)}\n{report.findings(found, rows) if found else ''}"
     _say(f"\n{text}")
-    failures = [f"{row.subject} under {row.load}: {row.failed} errors, {row.first_error}" for row in rows if row.failed]
+    failures = [
+        f"{row.subject} under {row.load}: {row.failed} errors, {row.first_error}"
+        for row in rows
+        if row.failed
+    ]
     failures += [f"{what}: {why}" for what, why in broken.items()]
     for failure in failures:
         _say(f"FAILED: {failure}")
@@ -83,7 +101,9 @@ def bench(only_subjects: Sequence[str] = (), only_loads: Sequence[str] = ()) -> 
 
 
 def bench_check(*, update: bool) -> int:
-    """Hold gbproxy's costs, as multiples of nginx's, against the committed ones. 1: one is more than 30 % worse."""
+    """Hold gbproxy's costs, as multiples of nginx's, against the committed ones. 1: one is more
+    than 30 % worse.
+    """
     passes: list[dict[str, float]] = []
     others = 0.0
     with (
@@ -105,7 +125,10 @@ def bench_check(*, update: bool) -> int:
     for verdict in verdicts:
         _say(_verdict_line(verdict))
     if others > report.BUSY_OTHERS:
-        _say(f"\nOther programs took up to {others:.0%} of the core: on a quiet machine this may look different.")
+        _say(
+            f"\nOther programs took up to {others:.0%} of the core: on a quiet machine this may"
+            " look different."
+        )
     if update:
         content = {
             "taken": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -118,7 +141,8 @@ def bench_check(*, update: bool) -> int:
         return 0
     if any(verdict.baseline is None for verdict in verdicts):
         raise Unusable(
-            f"{BASELINE.relative_to(HERE.parent)} has no such ratios: write them with --update, and commit them"
+            f"{BASELINE.relative_to(HERE.parent)} has no such ratios: write them with --update, and"
+            " commit them"
         )
     return 1 if any(verdict.is_worse for verdict in verdicts) else 0
 
@@ -148,7 +172,9 @@ def _measure_all(
         if not wanted or (only_subjects and variant.subject not in only_subjects):
             continue
         if variant.tls and site.ca is None:
-            skipped[str(variant)] = "the mock was compiled without TLS: OpenSSL's headers are missing (libssl-dev)"
+            skipped[str(variant)] = (
+                "the mock was compiled without TLS: OpenSSL's headers are missing (libssl-dev)"
+            )
             continue
         if variant.subject == "nginx" and subjects.find_nginx() is None:
             skipped[str(variant)] = "nginx is not installed: `make ci-deps` installs it"
@@ -164,22 +190,39 @@ def _measure_all(
 
 def _measured(lab: Lab, subject: subjects.Subject, load: Load, prefix: str = "") -> Row:
     row = measure(lab, subject, load)
-    cost = "" if row.cpu_us_per_request is None else f", {row.cpu_us_per_request:,.0f} µs of CPU each"
-    _say(f"{prefix}{subject.variant}: {load.name}: {row.requests:,} requests{cost}", *report.remarks(row))
+    cost = (
+        "" if row.cpu_us_per_request is None else f", {row.cpu_us_per_request:,.0f} µs of CPU each"
+    )
+    _say(
+        f"{prefix}{subject.variant}: {load.name}: {row.requests:,} requests{cost}",
+        *report.remarks(row),
+    )
     return row
 
 
 def _facts(lab: Lab) -> dict[str, Any]:
     layout = "shared" if lab.cores.mock == lab.cores.load else "one each"
     tls = "OpenSSL in the mock" if lab.tools.has_tls else "none"
-    return {**machine.facts(), "load_average_before": machine.load_average(), "cores_of_the_tools": layout, "tls": tls}
+    return {
+        **machine.facts(),
+        "load_average_before": machine.load_average(),
+        "cores_of_the_tools": layout,
+        "tls": tls,
+    }
 
 
 def _verdict_line(verdict: ratios.Verdict) -> str:
     passes = ", ".join(f"{value:.1f}" for value in verdict.passes)
-    change = "no baseline" if verdict.change is None else f"baseline {verdict.baseline:.1f}, {verdict.change:+.0%}"
+    change = (
+        "no baseline"
+        if verdict.change is None
+        else f"baseline {verdict.baseline:.1f}, {verdict.change:+.0%}"
+    )
     mark = "  WORSE than 30 % allow" if verdict.is_worse else ""
-    return f"  {verdict.load:6} per {verdict.unit:8} {verdict.ratio:6.1f} ×   ({passes})   {change}{mark}"
+    return (
+        f"  {verdict.load:6} per {verdict.unit:8} {verdict.ratio:6.1f} ×   ({passes})  "
+        f" {change}{mark}"
+    )
 
 
 def _keep(began: datetime, content: dict[str, Any], markdown: str, *, is_latest: bool) -> None:

@@ -1,6 +1,7 @@
 """What is measured: nothing at all, nginx, a minimal gateway of the common kind, and gbproxy.
 
-Each is one process that serves (gunicorn's master beside it), on one core, between the same client and the same upstream.
+Each is one process that serves (gunicorn's master beside it), on one core, between the same client
+and the same upstream.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def find_nginx() -> str | None:
 
 
 def nginx(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
-    """nginx that passes everything on as it comes, and understands nothing of it. Raises Unusable where there is none."""
+    """nginx that passes everything on as it comes, and understands nothing of it. Raises Unusable
+    where there is none.
+    """
     program = find_nginx()
     if program is None:
         raise Unusable("nginx is not installed: `make ci-deps` installs it")
@@ -90,16 +93,37 @@ def nginx(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
 def fastapi_httpx(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
     """The gateway in peers/fastapi_httpx.py, under uvicorn with one worker."""
     port = _free_port()
-    env = _environment(BENCH_UPSTREAM=_origin(variant, site), BENCH_KEY=KEY, BENCH_FRAMING=variant.framing)
+    env = _environment(
+        BENCH_UPSTREAM=_origin(variant, site), BENCH_KEY=KEY, BENCH_FRAMING=variant.framing
+    )
     if site.ca is not None:
         env["BENCH_CA"] = str(site.ca)
-    command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop"]
-    command += ["--http", "httptools", "--log-level", "warning", "--no-access-log", "bench.peers.fastapi_httpx:app"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--loop",
+        "uvloop",
+    ]
+    command += [
+        "--http",
+        "httptools",
+        "--log-level",
+        "warning",
+        "--no-access-log",
+        "bench.peers.fastapi_httpx:app",
+    ]
     return _serving(variant, command, env, port, site, "/health")
 
 
 def gbproxy(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
-    """This gateway as it is delivered, under gunicorn with one worker: keys, sessions, logs and all."""
+    """This gateway as it is delivered, under gunicorn with one worker: keys, sessions, logs and
+    all.
+    """
     port = _free_port()
     origin = _origin(variant, site)
     env = _environment(
@@ -155,12 +179,20 @@ def _serving(
 
 def _environment(**values: str) -> dict[str, str]:
     """Nothing of the caller's settings reaches a subject."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH")
+        if name in os.environ
+    }
     return {**kept, **values}
 
 
 def _origin(variant: Variant, site: Site) -> str:
-    return f"https://127.0.0.1:{site.upstream.tls_port}" if variant.tls else f"http://127.0.0.1:{site.upstream.port}"
+    return (
+        f"https://127.0.0.1:{site.upstream.tls_port}"
+        if variant.tls
+        else f"http://127.0.0.1:{site.upstream.port}"
+    )
 
 
 def _free_port() -> int:
@@ -182,7 +214,11 @@ def _answers(port: int, path: str) -> bool:
 
 def _nginx_configuration(folder: Path, port: int, site: Site, *, tls: bool) -> str:
     upstream_port = site.upstream.tls_port if tls else site.upstream.port
-    verified = f"proxy_ssl_verify on; proxy_ssl_trusted_certificate {site.ca}; proxy_ssl_name localhost;" if tls else ""
+    verified = (
+        f"proxy_ssl_verify on; proxy_ssl_trusted_certificate {site.ca}; proxy_ssl_name localhost;"
+        if tls
+        else ""
+    )
     return f"""\
 daemon off;
 master_process off;

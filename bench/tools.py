@@ -68,14 +68,21 @@ def choose_cores() -> Cores:
     """The last core for the subject, the first ones for the tools."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        raise Unusable("the benchmark needs two cores: one for the subject, one for what measures it")
+        raise Unusable(
+            "the benchmark needs two cores: one for the subject, one for what measures it"
+        )
     return Cores(subject=cores[-1], mock=cores[0], load=cores[1] if len(cores) > 2 else cores[0])
 
 
 def compiler() -> str:
-    found = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    found = os.environ.get("CC") or next(
+        filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None
+    )
     if not found:
-        raise Unusable("a C compiler is needed (cc, gcc or clang): on Debian and Ubuntu, apt install gcc libc6-dev")
+        raise Unusable(
+            "a C compiler is needed (cc, gcc or clang): on Debian and Ubuntu, apt install gcc"
+            " libc6-dev"
+        )
     return found
 
 
@@ -89,7 +96,9 @@ def build(cc: str) -> Tools:
     return Tools(BUILD / "mock", BUILD / "load", has_tls=not with_tls.returncode)
 
 
-def _compile(cc: str, name: str, *flags: str, libraries: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def _compile(
+    cc: str, name: str, *flags: str, libraries: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     command = [cc, *_FLAGS, *flags, "-o", str(BUILD / name), str(HERE / f"{name}.c"), *libraries]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
 
@@ -113,7 +122,9 @@ def upstream(tools: Tools, core: int, certificate: tuple[Path, Path] | None) -> 
         yield Upstream(child, ports["port"], ports["tls_port"])
 
 
-def run_load(tools: Tools, core: int, load: Load, port: int, meanwhile: Callable[[], None]) -> dict[str, Any]:
+def run_load(
+    tools: Tools, core: int, load: Load, port: int, meanwhile: Callable[[], None]
+) -> dict[str, Any]:
     """Put a load on a port. Calls `meanwhile` ten times a second; returns what load.c prints."""
     body = BUILD / "body.json"
     body.write_text(load.body())

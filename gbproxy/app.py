@@ -40,9 +40,13 @@ class Parts:
 
 
 def create_app(
-    settings: Settings | None = None, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE
+    settings: Settings | None = None,
+    *,
+    upstream: Upstream | None = None,
+    stock_size: int = STOCK_SIZE,
 ) -> Flask:
-    """The WSGI app. Without `settings` they come from the environment; mistakes in it end the process with status 2.
+    """The WSGI app. Without `settings` they come from the environment; mistakes in it end the
+    process with status 2.
 
     The rest is as for `gbproxy.engine.build`.
     """
@@ -52,7 +56,9 @@ def create_app(
 def over(engine: Engine) -> Flask:
     """The WSGI app over an engine that is there."""
     settings, meter = engine.settings, engine.meter
-    responder = Responder(limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s, meter=meter)
+    responder = Responder(
+        limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s, meter=meter
+    )
     drain = Drain()
     app = Flask("gbproxy", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -73,13 +79,17 @@ def over(engine: Engine) -> Flask:
     app.register_blueprint(openai_chat.blueprint(engine.gateway, responder, check_limits))
     app.register_blueprint(openai_models.blueprint(engine.models, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
-    app.register_blueprint(metrics_page.blueprint(meter, settings.metrics_keys, engine.keyring.find))
+    app.register_blueprint(
+        metrics_page.blueprint(meter, settings.metrics_keys, engine.keyring.find)
+    )
     _administer(app, engine)
     return app
 
 
 def _administer(app: Flask, engine: Engine) -> None:
-    """With an ADMIN_KEY, the routes that it opens; without one there are none, not even refusals."""
+    """With an ADMIN_KEY, the routes that it opens; without one there are none, not even
+    refusals.
+    """
     settings = engine.settings
     if settings.admin_key is None:
         return

@@ -1,4 +1,6 @@
-"""`make demo`: simulator and gateway on loopback, one streamed answer through the official client, then serve until Ctrl-C."""
+"""`make demo`: simulator and gateway on loopback, one streamed answer through the official client,
+then serve until Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class DemoError(Exception):
 
 
 def run(gunicorn: Sequence[str]) -> int:
-    """Show the demo with PORT and DEMO_EXIT from the environment. The status is 0 only if the whole answer arrived."""
+    """Show the demo with PORT and DEMO_EXIT from the environment. The status is 0 only if the whole
+    answer arrived.
+    """
     key = f"sk-demo-{secrets.token_urlsafe(24)}"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -51,7 +55,9 @@ def run(gunicorn: Sequence[str]) -> int:
         with ExitStack() as stack:
             account = stack.enter_context(_simulator())
             log = stack.enter_context(tempfile.TemporaryFile())
-            gateway = stack.enter_context(_gateway(gunicorn, {**account, "API_KEYS": key, "PORT": str(port)}, log))
+            gateway = stack.enter_context(
+                _gateway(gunicorn, {**account, "API_KEYS": key, "PORT": str(port)}, log)
+            )
             _wait_until_ready(gateway, port, log)
             _ask(url, key)
             if os.environ.get("DEMO_EXIT") == "1":
@@ -85,7 +91,9 @@ def _gateway(
     gunicorn: Sequence[str], environment: Mapping[str, str], log: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     quiet = {"HOST": _HOST, "WEB_CONCURRENCY": "1", "LOG_LEVEL": "info", "GRACEFUL_TIMEOUT_S": "2"}
-    with _process(gunicorn, env={**_clean_environment(), **quiet, **environment}, stdout=log, stderr=log) as process:
+    with _process(
+        gunicorn, env={**_clean_environment(), **quiet, **environment}, stdout=log, stderr=log
+    ) as process:
         yield process
 
 
@@ -111,7 +119,9 @@ def _process(
 def _clean_environment() -> dict[str, str]:
     """What processes need to run, and none of the settings of a gateway for real accounts."""
     return {
-        name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
     }
 
 
@@ -126,7 +136,9 @@ def _port() -> int:
         try:
             probe.bind((_HOST, port))
         except OSError as error:
-            raise DemoError(f"port {port} cannot be used ({error.strerror}); set PORT to another one") from error
+            raise DemoError(
+                f"port {port} cannot be used ({error.strerror}); set PORT to another one"
+            ) from error
     return port
 
 
@@ -134,7 +146,8 @@ def _wait_until_ready(gateway: subprocess.Popen[bytes], port: int, log: IO[bytes
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and gateway.poll() is None:
         try:
-            connection = HTTPConnection(_HOST, port, timeout=1)  # never through a proxy of the environment
+            # never through a proxy of the environment
+            connection = HTTPConnection(_HOST, port, timeout=1)
             connection.request("GET", "/readyz")
             connection.getresponse().read()
         except (HTTPException, OSError):
@@ -148,7 +161,9 @@ def _wait_until_ready(gateway: subprocess.Popen[bytes], port: int, log: IO[bytes
 
 
 def _ask(url: str, key: str) -> None:
-    """Ask one question with streaming and print the answer as it arrives. Raises DemoError unless it came whole."""
+    """Ask one question with streaming and print the answer as it arrives. Raises DemoError unless
+    it came whole.
+    """
     from openai import DefaultHttpxClient, OpenAI, OpenAIError
 
     _say(f"you: {_QUESTION}\n")

@@ -1,4 +1,6 @@
-"""The use case: answer a chat request, in the session that holds its history or a fresh one, on an account that can."""
+"""The use case: answer a chat request, in the session that holds its history or a fresh one, on an
+account that can.
+"""
 
 from __future__ import annotations
 
@@ -76,16 +78,21 @@ class Gateway:
         self._pause = pause
 
     def stream(self, chat: ChatRequest) -> ChatStream:
-        """Answer one request: `Started`, then content, then `Usage` and `Done`. Nothing happens before the first `next`.
+        """Answer one request: `Started`, then content, then `Usage` and `Done`. Nothing happens
+        before the first `next`.
 
-        Whoever takes `Done` and asks for no more has not delivered it: then the conversation does not go on from this answer.
+        Whoever takes `Done` and asks for no more has not delivered it: then the conversation does
+        not go on from this answer.
         """
         measured = trace.current()
         measured.until = time.monotonic() + self._request_timeout_s
         ask = self._read(chat)
         self._ahead.note_use()
         use = self._limits.begin(
-            chat.principal, ask.counted_as, is_streamed=chat.is_streamed, prompt_tokens=usage.tokens(ask.weight)
+            chat.principal,
+            ask.counted_as,
+            is_streamed=chat.is_streamed,
+            prompt_tokens=usage.tokens(ask.weight),
         )
         try:
             with self._begin(chat, ask.model) as turn:
@@ -104,7 +111,9 @@ class Gateway:
                         return
         except (UpstreamError, NoAccountAvailable, Overloaded) as error:
             if measured.is_over():
-                raise UpstreamTimeout(f"the answer took longer than {self._request_timeout_s:g} s") from error
+                raise UpstreamTimeout(
+                    f"the answer took longer than {self._request_timeout_s:g} s"
+                ) from error
             raise
         finally:
             use.end(ask.tokens())
@@ -122,11 +131,15 @@ class Gateway:
     def _attempt(
         self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account, use: Use
     ) -> Generator[ChatEvent, None, Next | None]:
-        """One try in one session; returns what follows, None once it was the answer. Raises what the client is to see."""
+        """One try in one session; returns what follows, None once it was the answer. Raises what
+        the client is to see.
+        """
         measured = trace.current()
         measured.attempts += 1
         measured.phase = Phase.CONNECTING
-        measured.has_elsewhere = attempts.may_go_elsewhere if turn.may_start_afresh else lambda: False
+        measured.has_elsewhere = (
+            attempts.may_go_elsewhere if turn.may_start_afresh else lambda: False
+        )
         ask.shaper = shaper = Shaper(ask.shows_thoughts)
         model, made_now, said = attempts.model, False, False
         try:
@@ -139,7 +152,8 @@ class Gateway:
                         continue
                     shown = shaper.shape(event)
                     if not said:
-                        # Until there is something to show, a failure is still a plain error, and may be got over.
+                        # Until there is something to show, a failure is still a plain error, and
+                        # may be got over.
                         if shown is None or shown is FLUSH:
                             continue
                         said = True
@@ -156,15 +170,23 @@ class Gateway:
                         turn.delivered()
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
-            measured.failures.append((error.code, error.said.status if error.said is not None else ""))
-            if isinstance(error, SessionGone | SessionDenied) and not made_now and not turn.continues:
+            measured.failures.append(
+                (error.code, error.said.status if error.said is not None else "")
+            )
+            if (
+                isinstance(error, SessionGone | SessionDenied)
+                and not made_now
+                and not turn.continues
+            ):
                 self._ahead.distrust(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
         attempts.answered()
         return None
 
     def _finish(self, turn: Turn, shaper: Shaper, done: Done) -> None:
-        """Let the conversation go on from here, if it can; before the last frame: a quick client's next request must find it."""
+        """Let the conversation go on from here, if it can; before the last frame: a quick client's
+        next request must find it.
+        """
         kept = done.finish_reason == "stop" and turn.keep(shaper.answer)
         measured = trace.current()
         if not kept and not measured.has_told_conversation:
@@ -175,11 +197,16 @@ class Gateway:
         if not chat.principal.may_use(model.id):
             raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:
-            log.info("model.mapped", extra={"asked": chat.model[:100], "used": model.id, "reason": "name"})
+            log.info(
+                "model.mapped",
+                extra={"asked": chat.model[:100], "used": model.id, "reason": "name"},
+            )
         size = prompts.measured(chat.messages)
         trace.current().facts |= {"model": model.id, "prompt_chars": size.chars}
         shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
-        return _Ask(model, self._models.counted_as(model), size.chars, size.weight, shows, Shaper(shows))
+        return _Ask(
+            model, self._models.counted_as(model), size.chars, size.weight, shows, Shaper(shows)
+        )
 
     def _prompt(self, turn: Turn) -> str:
         prompt = turn.send()
@@ -194,22 +221,31 @@ class Gateway:
         if prompt_chars > self._prompt_max_chars:
             raise ContextLengthExceeded(
                 # in the words that clients look for
-                f"This model's maximum context length is {self._prompt_max_chars} characters (PROMPT_MAX_CHARS), "
-                f"but the conversation has {prompt_chars}",
+                f"This model's maximum context length is {self._prompt_max_chars} characters"
+                f" (PROMPT_MAX_CHARS), but the conversation has {prompt_chars}",
                 param="messages",
             )
 
     def _attempts(self, model: Model, principal: Principal) -> Attempts:
         requested = self._models.requested(model, principal)
-        return Attempts(self._pool, requested, limit=self._max_attempts, suspect=self._suspect, pause=self._pause)
+        return Attempts(
+            self._pool,
+            requested,
+            limit=self._max_attempts,
+            suspect=self._suspect,
+            pause=self._pause,
+        )
 
     def _session(self, turn: Turn, account: Account) -> tuple[Session, bool]:
-        """The session that this turn continues, or a fresh one; and whether that was made just now, for this request."""
+        """The session that this turn continues, or a fresh one; and whether that was made just now,
+        for this request.
+        """
         if turn.session is not None:
             return turn.session, False
         measured = trace.current()
         may_rename = turn.may_adopt_id and not measured.has_told_conversation
-        # A session of the stock has an id of its own, by which other workers see that the conversation is in use.
+        # A session of the stock has an id of its own, by which other workers see that the
+        # conversation is in use.
         session = self._ahead.take(account) if may_rename else None
         made_now = session is None
         if session is None:
@@ -226,7 +262,8 @@ class Gateway:
         measured.facts["account"] = account.id
         measured.accounts += 1
         self._ahead.note_use(account.id)
-        if turn.wanted not in (None, account.seat):  # its account is busy or cannot answer: all of it goes elsewhere
+        # its account is busy or cannot answer: all of it goes elsewhere
+        if turn.wanted not in (None, account.seat):
             turn.discard()
 
     def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:
@@ -239,7 +276,9 @@ class Gateway:
 
 @dataclass(slots=True)
 class _Ask:
-    """One request on its way: the model asked for, what its prompt weighs, and what shapes the answer that is tried."""
+    """One request on its way: the model asked for, what its prompt weighs, and what shapes the
+    answer that is tried.
+    """
 
     model: Model
     counted_as: str  # the model's id, as limits know it
@@ -254,11 +293,15 @@ class _Ask:
         return counted.input_tokens + counted.output_tokens if counted.output_tokens else 0
 
 
-def _after(error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, continued: bool) -> Next:
+def _after(
+    error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, continued: bool
+) -> Next:
     """How it goes on after a failure. Raises what the client is to see when it does not."""
     try:
         is_last = said or trace.current().is_over()
-        after = attempts.failed(error, said=is_last, continued=continued, afresh=turn.may_start_afresh)
+        after = attempts.failed(
+            error, said=is_last, continued=continued, afresh=turn.may_start_afresh
+        )
     except GatewayError:
         if turn.may_start_afresh or said:
             raise

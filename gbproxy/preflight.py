@@ -1,4 +1,6 @@
-"""All that keeps a server from starting, found before it begins: in the settings, at the address, in the database."""
+"""All that keeps a server from starting, found before it begins: in the settings, at the address,
+in the database.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,18 @@ from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.rules import outlives_the_process
 from gbproxy.settings.sources import Reader
 
-# With these gunicorn does not listen, or not as HOST and PORT say; the variables hold sockets that it was handed.
+# With these gunicorn does not listen, or not as HOST and PORT say; the variables hold sockets that
+# it was handed.
 _OTHER_LISTENING = ("-b", "--bind", "--reuse-port", "--check-config", "--print-config")
 _HANDED_SOCKETS = ("GUNICORN_FD", "LISTEN_FDS")
 
 
 def check(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> Settings:
-    """The settings of a server that is about to start with these arguments of gunicorn's; nothing is changed.
+    """The settings of a server that is about to start with these arguments of gunicorn's; nothing
+    is changed.
 
-    Raises SettingsError with every mistake. The database is only looked at when there is another: else it is for the start
-    itself to prepare.
+    Raises SettingsError with every mistake. The database is only looked at when there is another:
+    else it is for the start itself to prepare.
     """
     try:
         settings, problems = load(environ, built_in_names()), []
@@ -58,11 +62,20 @@ def _unusable_address(host: str, port: int, host_name: str, port_name: str) -> I
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:
-                yield f"{port_name}: {port} is in use on {host}; another program listens there, perhaps another gateway"
+                yield (
+                    f"{port_name}: {port} is in use on {host}; another program listens there,"
+                    " perhaps another gateway"
+                )
             case errno.EACCES | errno.EPERM:
-                yield f"{port_name}: {port} is closed to this user; ports from 1024 on are open to everybody"
+                yield (
+                    f"{port_name}: {port} is closed to this user; ports from 1024 on are open to"
+                    " everybody"
+                )
             case _:
-                yield f"{host_name}: {host} cannot be listened on ({error.strerror or type(error).__name__})"
+                yield (
+                    f"{host_name}: {host} cannot be listened on"
+                    f" ({error.strerror or type(error).__name__})"
+                )
 
 
 def _unusable_database(settings: Settings) -> Iterator[str]:

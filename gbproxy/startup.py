@@ -1,7 +1,8 @@
-"""From the environment to settings that hold for all workers: what is made per start is made once, in the master.
+"""From the environment to settings that hold for all workers: what is made per start is made once,
+in the master.
 
-What is made is put into the environment, where it survives a reload: a reload runs `gunicorn.conf.py` again, in a process
-whose environment is still the same.
+What is made is put into the environment, where it survives a reload: a reload runs
+`gunicorn.conf.py` again, in a process whose environment is still the same.
 """
 
 from __future__ import annotations
@@ -37,10 +38,14 @@ _TEMPORARY = "GBPROXY_TEMPORARY_DATABASE"  # ours: "<process id> <its directory>
 _in_force: list[Settings] = []  # what the last start or reload of this process has read
 
 
-def load(environ: MutableMapping[str, str] | None = None, *, arguments: Sequence[str] | None = None) -> Settings:
+def load(
+    environ: MutableMapping[str, str] | None = None, *, arguments: Sequence[str] | None = None
+) -> Settings:
     """The settings, with logging configured and at least one client key.
 
-    `arguments`: gunicorn's, when it starts with these settings, so that the address has to be free. Mistakes end the process with status 2 at its start; at a reload they are logged and what was in force stays.
+    `arguments`: gunicorn's, when it starts with these settings, so that the address has to be free.
+    Mistakes end the process with status 2 at its start; at a reload they are logged and what was in
+    force stays.
     """
     if not _in_force:
         check = _settings if arguments is None else partial(preflight.check, arguments=arguments)
@@ -49,11 +54,15 @@ def load(environ: MutableMapping[str, str] | None = None, *, arguments: Sequence
     try:
         _in_force[:] = [_load(environ, _settings)]
     except SystemExit:
-        log.error("settings.refused", extra={"reason": "see stderr; the settings before stay in force"})
+        log.error(
+            "settings.refused", extra={"reason": "see stderr; the settings before stay in force"}
+        )
     return _in_force[0]
 
 
-def _load(environ: MutableMapping[str, str] | None, check: Callable[[Mapping[str, str]], Settings]) -> Settings:
+def _load(
+    environ: MutableMapping[str, str] | None, check: Callable[[Mapping[str, str]], Settings]
+) -> Settings:
     environ = os.environ if environ is None else environ
     _require_patching(environ)
     settings = _read(environ, check)
@@ -73,11 +82,13 @@ def _load(environ: MutableMapping[str, str] | None, check: Callable[[Mapping[str
 
 
 def check_workers(settings: Settings, workers: int) -> None:
-    """Other workers than the settings know of would each count limits alone: such a start ends with status 2."""
+    """Other workers than the settings know of would each count limits alone: such a start ends with
+    status 2.
+    """
     if workers != settings.web_concurrency:
         print(  # noqa: T201  it is for whoever starts us
-            f"WEB_CONCURRENCY: is {settings.web_concurrency}, but gunicorn was told to start {workers} workers: "
-            "set it, and leave out --workers",
+            f"WEB_CONCURRENCY: is {settings.web_concurrency}, but gunicorn was told to start"
+            f" {workers} workers: set it, and leave out --workers",
             file=sys.stderr,
         )
         raise SystemExit(_EXIT_BAD_SETTINGS)
@@ -100,8 +111,11 @@ def announce(settings: Settings) -> None:
 
 def _require_patching(environ: Mapping[str, str]) -> None:
     """Unpatched, one waiting request would stop a whole worker of gunicorn's."""
-    if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") and not monkey.is_module_patched("socket"):
-        print("gbproxy must be started with its own configuration: gunicorn -c gunicorn.conf.py", file=sys.stderr)  # noqa: T201
+    if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") and not monkey.is_module_patched(
+        "socket"
+    ):
+        message = "gbproxy must be started with its own configuration: gunicorn -c gunicorn.conf.py"
+        print(message, file=sys.stderr)  # noqa: T201  before there is a log
         raise SystemExit(_EXIT_BAD_SETTINGS)
 
 
@@ -109,8 +123,12 @@ def _settings(environ: Mapping[str, str]) -> Settings:
     return load_settings(environ, built_in_names())
 
 
-def _read(environ: Mapping[str, str], check: Callable[[Mapping[str, str]], Settings] = _settings) -> Settings:
-    """The settings as they stand. Mistakes are printed, all at once, and end the process with status 2."""
+def _read(
+    environ: Mapping[str, str], check: Callable[[Mapping[str, str]], Settings] = _settings
+) -> Settings:
+    """The settings as they stand. Mistakes are printed, all at once, and end the process with
+    status 2.
+    """
     try:
         return check(environ)
     except SettingsError as error:
@@ -129,7 +147,9 @@ def _make_key(environ: MutableMapping[str, str]) -> None:
 
 
 def _share_metrics(environ: MutableMapping[str, str]) -> None:
-    """Where workers count. Also while nobody may ask for it: a reload may allow that, and prometheus_client reads it once."""
+    """Where workers count. Also while nobody may ask for it: a reload may allow that, and
+    prometheus_client reads it once.
+    """
     given = environ.get(worker_files.VARIABLE)
     if given and worker_files.is_own(Path(given)):
         return
@@ -165,7 +185,9 @@ _prepared: set[tuple[str, ...]] = set()  # addresses and keys; a reload finds th
 
 
 def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) -> None:
-    """What cannot be used ends the process with status 2. What killed servers have left is taken over into it."""
+    """What cannot be used ends the process with status 2. What killed servers have left is taken
+    over into it.
+    """
     from gbproxy.storage import preparation
 
     if (url, *secret_keys) in _prepared:
@@ -181,7 +203,9 @@ def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) 
 
 
 def _refuse_limited_keys(url: str, workers: int) -> None:
-    """A limit that each worker counted for itself would be none: such a start ends with status 2."""
+    """A limit that each worker counted for itself would be none: such a start ends with status
+    2.
+    """
     from gbproxy.storage import preparation
 
     try:

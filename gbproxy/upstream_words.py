@@ -8,10 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class UpstreamWords:
-    """What a reply of the upstream said: its HTTP status and type, and of Google's error the status word, reasons, quota ids.
+    """What a reply of the upstream said: its HTTP status and type, and of Google's error the status
+    word, reasons, quota ids.
 
-    All but `message` and `body` are single words, fit for a log. Those two may quote anything: they are for the doctor and
-    a capture alone.
+    All but `message` and `body` are single words, fit for a log. Those two may quote anything: they
+    are for the doctor and a capture alone.
     """
 
     verb: str = ""

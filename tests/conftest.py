@@ -1,4 +1,6 @@
-"""Fixtures of the outside-in tests: a simulator, the gateway under gunicorn in front of it, and OpenAI's client."""
+"""Fixtures of the outside-in tests: a simulator, the gateway under gunicorn in front of it, and
+OpenAI's client.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from tests.serving import Front, Served, SharedUpstream, fronting
 
 @pytest.fixture(scope="session")
 def fronts() -> Iterator[Callable[[str], Front]]:
-    """Makes at most one gateway for each framing that is asked of the upstream; they live as long as the session."""
+    """Makes at most one gateway for each framing that is asked of the upstream; they live as long
+    as the session.
+    """
     made: dict[str, Front] = {}
     with ExitStack() as stack:
 
@@ -69,14 +73,22 @@ def server() -> Iterator[PostgreSQL]:
         yield running
 
 
-# Times that tests measured and that a reader of the run wants to see: record_property(MEASURED, "what: so long").
+# Times that tests measured and that a reader of the run wants to see: record_property(MEASURED,
+# "what: so long").
 
 MEASURED = "measured"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
-    lines = sorted(str(value) for report in reports for name, value in report.user_properties if name == MEASURED)
+    reports = [
+        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
+    ]
+    lines = sorted(
+        str(value)
+        for report in reports
+        for name, value in report.user_properties
+        if name == MEASURED
+    )
     if lines:
         terminalreporter.section("measured")
         for line in lines:
@@ -96,5 +108,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests and all libraries stay: to look for garbage among them took a tenth of the time."""
+    """Thousands of tests and all libraries stay: to look for garbage among them took a tenth of the
+    time.
+    """
     gc.freeze()

@@ -1,13 +1,18 @@
-"""Clients, failures and workers in any order, against a model of what each upstream session was really sent.
+"""Clients, failures and workers in any order, against a model of what each upstream session was
+really sent.
 
-`ConversationMachine` drives `Conversations` over any `Rows`: a subclass says which by `open_rows`. It asserts that
+`ConversationMachine` drives `Conversations` over any `Rows`: a subclass says which by `open_rows`.
+It asserts that
 
-* no session ever holds a turn that its conversation does not: before each send and after, what the session was sent is
-  what the client has said and heard, but for the white space, line ends, parts and reasoning blocks that it was dressed in;
+* no session ever holds a turn that its conversation does not: before each send and after, what the
+  session was sent is
+  what the client has said and heard, but for the white space, line ends, parts and reasoning blocks
+  that it was dressed in;
 * no two requests run in one session at once, and none in one that was deleted;
 * two keys never share a session;
 * what has expired is deleted and never continued;
-* a session that could be continued is, and a conversation without history is continued, busy or not found: never fresh.
+* a session that could be continued is, and a conversation without history is continued, busy or not
+  found: never fresh.
 """
 
 from __future__ import annotations
@@ -29,8 +34,11 @@ from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
 from tests.memory_rows import MemoryRows
 
-# Making a failing example small takes minutes, in which pytest-timeout would end the whole process and nothing be told.
-REPORTED_IN_TIME = settings(phases=[phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)])
+# Making a failing example small takes minutes, in which pytest-timeout would end the whole process
+# and nothing be told.
+REPORTED_IN_TIME = settings(
+    phases=[phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)]
+)
 
 TIMEOUT_S = 1800.0
 KEYS = (b"1" * 32, b"2" * 32)
@@ -109,7 +117,9 @@ class Head:
 
 @dataclass(eq=False)
 class Request:
-    """One request that runs: what a session must hold once its messages were sent, without and with its system texts."""
+    """One request that runs: what a session must hold once its messages were sent, without and with
+    its system texts.
+    """
 
     chat: Chat
     worker: int
@@ -128,7 +138,9 @@ class Request:
 class ConversationMachine(RuleBasedStateMachine):
     """Two workers over one storage."""
 
-    def open_rows(self, clock: Callable[[], float]) -> AbstractContextManager[Sequence[ExpiringRows]]:
+    def open_rows(
+        self, clock: Callable[[], float]
+    ) -> AbstractContextManager[Sequence[ExpiringRows]]:
         """The rows as each of two workers sees them."""
         rows = MemoryRows(clock)
         return nullcontext([rows, rows])
@@ -139,14 +151,17 @@ class ConversationMachine(RuleBasedStateMachine):
         self._opened = self.open_rows(self.clock)
         self.rows = [Switchable(rows) for rows in self._opened.__enter__()]
         self.workers = [
-            Conversations(rows, session_timeout_s=TIMEOUT_S, discard=self._discarded, clock=self.clock)  # type: ignore[arg-type]
+            Conversations(
+                rows, session_timeout_s=TIMEOUT_S, discard=self._discarded, clock=self.clock
+            )  # type: ignore[arg-type]
             for rows in self.rows
         ]
         self.chats: list[Chat] = []
         self.requests: list[Request] = []
         self.done: list[Request] = []
         self.heads: list[Head] = []
-        self.stuck: set[tuple[bytes, str | None]] = set()  # conversations with a row that could not be let go
+        # conversations with a row that could not be let go
+        self.stuck: set[tuple[bytes, str | None]] = set()
         self.sessions: dict[str, Upstream] = {}
         self.meant: dict[Message, Said] = {}
 
@@ -168,8 +183,15 @@ class ConversationMachine(RuleBasedStateMachine):
     def new_chat(self, caller: bytes, model: str, system: tuple[str, ...]) -> None:
         self.chats.append(Chat(caller, model, system, []))
 
-    @rule(data=st.data(), change=st.sampled_from(_CHANGES), worker=st.integers(0, 1), with_id=st.booleans())
-    def ask_with_another_history(self, data: st.DataObject, change: str, worker: int, with_id: bool) -> None:
+    @rule(
+        data=st.data(),
+        change=st.sampled_from(_CHANGES),
+        worker=st.integers(0, 1),
+        with_id=st.booleans(),
+    )
+    def ask_with_another_history(
+        self, data: st.DataObject, change: str, worker: int, with_id: bool
+    ) -> None:
         """A copy of a conversation, what somebody makes of it, and a request with it."""
         chat = self._chat(data)
         chat = replace(chat, turns=list(chat.turns))
@@ -189,7 +211,9 @@ class ConversationMachine(RuleBasedStateMachine):
             case "window":
                 del chat.turns[:2]
             case "id":
-                chat.conversation = data.draw(st.sampled_from([chat.conversation for chat in self.chats]))
+                chat.conversation = data.draw(
+                    st.sampled_from([chat.conversation for chat in self.chats])
+                )
         self._ask(data, chat, worker, with_id)
 
     @rule(data=st.data(), worker=st.integers(0, 1), with_id=st.booleans())
@@ -203,7 +227,9 @@ class ConversationMachine(RuleBasedStateMachine):
         answers=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=2),
     )
     def talk(self, data: st.DataObject, worker: int, with_id: bool, answers: list[str]) -> None:
-        """Whole requests that go well, one after the other, so that there are heads to go on from."""
+        """Whole requests that go well, one after the other, so that there are heads to go on
+        from.
+        """
         chat = self._chat(data)
         for answer in answers:
             request = self._ask(data, chat, worker, with_id)
@@ -218,7 +244,12 @@ class ConversationMachine(RuleBasedStateMachine):
         goes_well=st.booleans(),
     )
     def ask_by_id(
-        self, data: st.DataObject, worker: int, foreign: bool, system: tuple[str, ...] | None, goes_well: bool
+        self,
+        data: st.DataObject,
+        worker: int,
+        foreign: bool,
+        system: tuple[str, ...] | None,
+        goes_well: bool,
     ) -> None:
         chat = self._chat(data)
         caller = KEYS[1 - KEYS.index(chat.caller)] if foreign else chat.caller
@@ -228,21 +259,28 @@ class ConversationMachine(RuleBasedStateMachine):
         expected = self._expected(caller, wanted, worker)
         messages = self._dressed(data, texts, new)
 
-        outcome, turn = self._begin_by_id(worker, caller, data.draw(st.sampled_from(MODELS)), messages, wanted)
+        outcome, turn = self._begin_by_id(
+            worker, caller, data.draw(st.sampled_from(MODELS)), messages, wanted
+        )
 
         assert outcome in expected
         if turn is None:
             return
         assert not turn.may_start_afresh
         assert turn.conversation == wanted
-        head = self._claimed(turn, [head for head in self.heads if head.conversation == wanted and self._is_free(head)])
+        head = self._claimed(
+            turn,
+            [head for head in self.heads if head.conversation == wanted and self._is_free(head)],
+        )
         assert head is not None
         before, told = list(head.turns), head.told
         if texts and texts != told:
             before += [("system", text) for text in texts]
             told = texts
         talk = Chat(caller, head.model, head.system, before)
-        request = self._note(Request(talk, worker, turn, new, before, head.system, told, True, head))
+        request = self._note(
+            Request(talk, worker, turn, new, before, head.system, told, True, head)
+        )
         if goes_well:
             self._send(request)
             self._finish(request, "a", "{}")
@@ -257,7 +295,11 @@ class ConversationMachine(RuleBasedStateMachine):
             self._send(request)
 
     @precondition(lambda self: any(request.sent for request in self.requests))
-    @rule(data=st.data(), answer=st.sampled_from(TEXTS), raw=st.sampled_from(["{}", " {}\r\n", "<think>a</think>{}"]))
+    @rule(
+        data=st.data(),
+        answer=st.sampled_from(TEXTS),
+        raw=st.sampled_from(["{}", " {}\r\n", "<think>a</think>{}"]),
+    )
     def finish(self, data: st.DataObject, answer: str, raw: str) -> None:
         request = data.draw(st.sampled_from([request for request in self.requests if request.sent]))
         self._finish(request, answer, raw)
@@ -265,7 +307,9 @@ class ConversationMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(data=st.data(), upstream_refused=st.booleans(), again=st.booleans())
     def break_off(self, data: st.DataObject, upstream_refused: bool, again: bool) -> None:
-        """The client leaves, the answer is cut or filtered; or the upstream refused it, and the session has nothing."""
+        """The client leaves, the answer is cut or filtered; or the upstream refused it, and the
+        session has nothing.
+        """
         request = data.draw(st.sampled_from(self.requests))
         intact = not request.sent or upstream_refused
         if request.sent:
@@ -314,7 +358,9 @@ class ConversationMachine(RuleBasedStateMachine):
 
     def _ask(self, data: st.DataObject, chat: Chat, worker: int, with_id: bool) -> Request:
         said = [*chat.turns, *data.draw(_NEW)]
-        past_end = max((i + 1 for i, (role, _) in enumerate(said) if role == "assistant"), default=0)
+        past_end = max(
+            (i + 1 for i, (role, _) in enumerate(said) if role == "assistant"), default=0
+        )
         named = chat.conversation if with_id and past_end else None
         fitting = [
             head
@@ -334,15 +380,28 @@ class ConversationMachine(RuleBasedStateMachine):
         assert turn.conversation is not None
         running = {request.turn.conversation for request in self.requests}
         assert turn.conversation not in running
-        assert (head is None) == (turn.conversation not in {head.conversation for head in self.heads})
+        assert (head is None) == (
+            turn.conversation not in {head.conversation for head in self.heads}
+        )
         return self._note(
-            Request(chat, worker, turn, said[past_end:], said[:past_end], chat.system, chat.system, False, head)
+            Request(
+                chat,
+                worker,
+                turn,
+                said[past_end:],
+                said[:past_end],
+                chat.system,
+                chat.system,
+                False,
+                head,
+            )
         )
 
     def _send(self, request: Request) -> None:
         turn = request.turn
         if turn.session is None:
-            # One session without a record, and nothing of this turn is kept: nobody could have found it meanwhile.
+            # One session without a record, and nothing of this turn is kept: nobody could have
+            # found it meanwhile.
             away = self._note_stuck(request)
             request.has_row = not away
             request.recorded = request.recorded and request.has_row
@@ -383,7 +442,9 @@ class ConversationMachine(RuleBasedStateMachine):
     # What happens to everybody
 
     @rule(
-        what=st.sampled_from(["a minute", "a minute", "half the time", "storage away", *["storage back"] * 3]),
+        what=st.sampled_from(
+            ["a minute", "a minute", "half the time", "storage away", *["storage back"] * 3]
+        ),
         worker=st.integers(0, 1),
     )
     def something_happens(self, what: str, worker: int) -> None:
@@ -419,7 +480,9 @@ class ConversationMachine(RuleBasedStateMachine):
         """What may come of asking for a conversation by its id alone."""
         if not belongs_to(caller, wanted):
             return {ConversationNotFound}
-        running = [r for r in self.requests if (r.chat.caller, r.turn.conversation) == (caller, wanted)]
+        running = [
+            r for r in self.requests if (r.chat.caller, r.turn.conversation) == (caller, wanted)
+        ]
         if any(request.worker == worker for request in running):
             return {ConversationBusy}
         if self.rows[worker].away:
@@ -430,7 +493,10 @@ class ConversationMachine(RuleBasedStateMachine):
         if any(request.turn.continues or not request.by_id for request in running):
             return {ConversationBusy}
         # Of a row that could not be let go nobody else can tell that its request is over.
-        return {ConversationNotFound, *([ConversationBusy] if (caller, wanted) in self.stuck else [])}
+        return {
+            ConversationNotFound,
+            *([ConversationBusy] if (caller, wanted) in self.stuck else []),
+        }
 
     def _begin_by_id(
         self, worker: int, caller: bytes, model: str, messages: list[Message], wanted: str
@@ -477,7 +543,11 @@ class ConversationMachine(RuleBasedStateMachine):
                 request,
             )
         )
-        free = [head for head in self.heads if head.conversation == conversation and head.state in ("free", "taken")]
+        free = [
+            head
+            for head in self.heads
+            if head.conversation == conversation and head.state in ("free", "taken")
+        ]
         assert len(free) == 1
         self.done.append(request)
         if request.by_id:  # somebody may have kept the history all the same
@@ -518,7 +588,9 @@ class ConversationMachine(RuleBasedStateMachine):
         assert upstream.running is None
         upstream.deleted = True
 
-    def _dressed(self, data: st.DataObject, system: Sequence[str], turns: Sequence[Said]) -> list[Message]:
+    def _dressed(
+        self, data: st.DataObject, system: Sequence[str], turns: Sequence[Said]
+    ) -> list[Message]:
         """Each in one of the forms in which clients send the same; `meant` tells what it is."""
         chance = random.Random(data.draw(st.integers(0, 99)))
         messages = []
@@ -535,9 +607,16 @@ def _forms(role: str, text: str) -> list[Message]:
     known: Role = role  # type: ignore[assignment]
     written = [text, f" {text}\n\n", text.replace("\n", "\r\n")]
     if role == "assistant":
-        written += [f"<think>Hm\n</think>\n{text}", f'<details type="reasoning">Hm</details>\r\n{text}']
+        written += [
+            f"<think>Hm\n</think>\n{text}",
+            f'<details type="reasoning">Hm</details>\r\n{text}',
+        ]
     split = Message(known, tuple(TextPart(line) for line in text.split("\n")))
     return [*(Message(known, (TextPart(form),)) for form in written), split]
 
 
-_NEW = st.lists(st.tuples(st.sampled_from(["user", "user", "tool"]), st.sampled_from(TEXTS)), min_size=1, max_size=2)
+_NEW = st.lists(
+    st.tuples(st.sampled_from(["user", "user", "tool"]), st.sampled_from(TEXTS)),
+    min_size=1,
+    max_size=2,
+)

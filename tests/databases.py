@@ -1,7 +1,9 @@
-"""Databases for tests: a SQLite file, a real PostgreSQL server that the tests start and stop themselves, a pooler before it.
+"""Databases for tests: a SQLite file, a real PostgreSQL server that the tests start and stop
+themselves, a pooler before it.
 
-The server's binaries come out of the package `pgserver`, or from the system (`/usr/lib/postgresql`, PATH). PostgreSQL
-refuses to run as root: then it runs as another user. Each process of pytest-xdist has a server of its own.
+The server's binaries come out of the package `pgserver`, or from the system (`/usr/lib/postgresql`,
+PATH). PostgreSQL refuses to run as root: then it runs as another user. Each process of pytest-xdist
+has a server of its own.
 """
 
 from __future__ import annotations
@@ -27,13 +29,14 @@ from gbproxy.storage.database import Database
 Open = Callable[..., Database]  # makes one that is closed at the end of the test
 ROOT = Path(__file__).resolve().parent.parent
 
-# Whatever a session of the server may keep from one of its users to the next. The pooler itself tells it each one's name.
+# Whatever a session of the server may keep from one of its users to the next. The pooler itself
+# tells it each one's name.
 LEFT_BEHIND = text(
-    "SELECT name || ' = ' || setting FROM pg_settings WHERE source = 'session' AND name <> 'application_name'"
-    " UNION ALL SELECT 'prepared: ' || statement FROM pg_prepared_statements"
-    " UNION ALL SELECT 'lock: ' || objid FROM pg_locks WHERE locktype = 'advisory'"
-    " UNION ALL SELECT 'listens: ' || pg_listening_channels()"
-    " UNION ALL SELECT 'table: ' || relname FROM pg_class WHERE relpersistence = 't'"
+    "SELECT name || ' = ' || setting FROM pg_settings WHERE source = 'session' AND name <>"
+    " 'application_name' UNION ALL SELECT 'prepared: ' || statement FROM pg_prepared_statements"
+    " UNION ALL SELECT 'lock: ' || objid FROM pg_locks WHERE locktype = 'advisory' UNION ALL SELECT"
+    " 'listens: ' || pg_listening_channels() UNION ALL SELECT 'table: ' || relname FROM pg_class"
+    " WHERE relpersistence = 't'"
 )
 
 _START_S = 30.0
@@ -46,14 +49,24 @@ class PostgreSQL:
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
-        self._folder = Path(tempfile.mkdtemp(prefix="gbproxy-pg-"))  # short: a socket's path may have 107 characters
+        # short: a socket's path may have 107 characters
+        self._folder = Path(tempfile.mkdtemp(prefix="gbproxy-pg-"))
         self.user = _other_user() if os.getuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         if self.user:
             os.chown(self._folder, self.user.pw_uid, self.user.pw_gid)
         self._check(
-            "initdb", "-D", str(self._folder / "data"), "-U", "gbproxy", "-A", "trust", "-E", "UTF8", "--no-sync"
+            "initdb",
+            "-D",
+            str(self._folder / "data"),
+            "-U",
+            "gbproxy",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
         )
 
     def start(self) -> None:
@@ -73,7 +86,9 @@ class PostgreSQL:
         deadline = time.monotonic() + _START_S
         while self._call("pg_isready", "-h", str(self._folder)) != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL does not start:\n{(self._folder / 'log').read_text()[-2000:]}")
+                raise RuntimeError(
+                    f"PostgreSQL does not start:\n{(self._folder / 'log').read_text()[-2000:]}"
+                )
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -104,7 +119,9 @@ class PostgreSQL:
     def tell(self, *statements: str) -> None:
         """Have its administrator say something."""
         options = (part for statement in statements for part in ("-c", statement))
-        self._check("psql", "-qX", "-h", str(self._folder), "-U", "gbproxy", "-d", "postgres", *options)
+        self._check(
+            "psql", "-qX", "-h", str(self._folder), "-U", "gbproxy", "-d", "postgres", *options
+        )
 
     def new_database(self) -> str:
         """The URL of an empty database: a schema, where its user finds everything.
@@ -129,7 +146,9 @@ class PostgreSQL:
 
     def _signal_all(self, number: signal.Signals) -> None:
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        children = (
+            Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        )
         for pid in (self._process.pid, *map(int, children)):
             os.kill(pid, number)
 
@@ -144,7 +163,11 @@ class PostgreSQL:
 
     def run(self, name: str, *arguments: str, **streams: object) -> subprocess.Popen[bytes]:
         """Start one of the server's binaries, or one with a whole path, as the server's user."""
-        user = {} if self.user is None else {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+        user = (
+            {}
+            if self.user is None
+            else {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+        )
         return subprocess.Popen(
             [str(self._binaries / name), *arguments],
             cwd=self._folder,
@@ -157,7 +180,9 @@ class PostgreSQL:
 
 @contextmanager
 def postgresql() -> Iterator[PostgreSQL]:
-    """A running server; where none can run, the test is skipped with the reason, and fails in CI."""
+    """A running server; where none can run, the test is skipped with the reason, and fails in
+    CI.
+    """
     server = _made()
     try:
         server.start()
@@ -167,13 +192,16 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 class PgBouncer:
-    """A pooler before a server: all clients share one of its sessions, each for a transaction at a time."""
+    """A pooler before a server: all clients share one of its sessions, each for a transaction at a
+    time.
+    """
 
     def __init__(self, binary: str, server: PostgreSQL) -> None:
         self._server = server
         self._folder = Path(tempfile.mkdtemp(prefix="gbproxy-pool-"))
         self._users: list[str] = []
-        self._port = int(server.socket.suffix[1:])  # its socket's name differs from the server's by its directory
+        # its socket's name differs from the server's by its directory
+        self._port = int(server.socket.suffix[1:])
         settings = {
             "listen_addr": "",
             "unix_socket_dir": self._folder,
@@ -192,11 +220,15 @@ class PgBouncer:
         if (user := server.user) is not None:
             os.chown(self._folder, user.pw_uid, user.pw_gid)
         self._log = open(self._folder / "log", "wb")  # noqa: SIM115  closed with it
-        self._process = server.run(binary, str(self._folder / "ini"), stdout=self._log, stderr=self._log)
+        self._process = server.run(
+            binary, str(self._folder / "ini"), stdout=self._log, stderr=self._log
+        )
         deadline = time.monotonic() + _START_S
         while not (self._folder / self._server.socket.name).exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PgBouncer does not start:\n{(self._folder / 'log').read_text()[-2000:]}")
+                raise RuntimeError(
+                    f"PgBouncer does not start:\n{(self._folder / 'log').read_text()[-2000:]}"
+                )
             time.sleep(0.01)
 
     def new_database(self) -> str:
@@ -220,7 +252,9 @@ class PgBouncer:
 
 @contextmanager
 def pgbouncer(server: PostgreSQL) -> Iterator[PgBouncer]:
-    """A running pooler; where there is none, the test is skipped with the reason, and fails in CI."""
+    """A running pooler; where there is none, the test is skipped with the reason, and fails in
+    CI.
+    """
     binary = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if binary is None:
         _cannot("pgbouncer was not found on PATH: make ci-deps")
@@ -244,11 +278,16 @@ def _made() -> PostgreSQL:
             return PostgreSQL(binaries)
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             reasons.append(f"{binaries}: {error}")
-    _cannot("PostgreSQL's binaries (initdb, postgres) cannot be run here: " + ("; ".join(reasons) or "none was found"))
+    _cannot(
+        "PostgreSQL's binaries (initdb, postgres) cannot be run here: "
+        + ("; ".join(reasons) or "none was found")
+    )
 
 
 def _candidates() -> Iterator[Path]:
-    """Directories that hold the server's binaries, those of the package first: they are the same everywhere."""
+    """Directories that hold the server's binaries, those of the package first: they are the same
+    everywhere.
+    """
     package = importlib.util.find_spec("pgserver")
     if package is not None and package.origin is not None:
         yield Path(package.origin).parent / "pginstall" / "bin"

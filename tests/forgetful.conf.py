@@ -1,4 +1,6 @@
-"""The gateway's own configuration, and a socket by which tests have it forget what it has learnt of its accounts."""
+"""The gateway's own configuration, and a socket by which tests have it forget what it has learnt of
+its accounts.
+"""
 
 import os
 
@@ -10,7 +12,9 @@ from gevent import socket  # noqa: E402
 from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities  # noqa: E402
 from gbproxy.domain.models import ALL_TOOLS  # noqa: E402
 
-KNOWN = Capabilities(tools_on=frozenset(ALL_TOOLS)) if "TOOLS_ARE_ON" in os.environ else NOTHING_SAID
+KNOWN = (
+    Capabilities(tools_on=frozenset(ALL_TOOLS)) if "TOOLS_ARE_ON" in os.environ else NOTHING_SAID
+)
 
 _begin = post_worker_init  # noqa: F821
 

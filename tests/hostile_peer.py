@@ -1,4 +1,5 @@
-"""An upstream whose answers begin and end in every odd way, and a client that looks whose answers it gets.
+"""An upstream whose answers begin and end in every odd way, and a client that looks whose answers
+it gets.
 
 Each answer carries its request's token, and what is sent beside it the token of nobody:
 
@@ -44,7 +45,8 @@ _AT_ONCE = 3
 _PAUSE_S = 0.01  # longer than a client on this machine takes to ask again
 _HEAD_END = b"\r\n\r\n"
 _TOKEN = re.compile(rb"<(\w+)>")
-# By weight. The first line ends exactly; the others leave something behind, break off, or cannot be told from such.
+# By weight. The first line ends exactly; the others leave something behind, break off, or cannot be
+# told from such.
 _ENDINGS = {
     "exact": 24, "trailers": 4, "interim": 10, "interim first": 2, "no length": 2, "http/1.0": 2, "two equal lengths": 2, "line feeds": 2,
     "extra bytes": 5, "extra line end": 2, "two answers": 5, "late bytes": 4, "late answer": 4, "late interim": 4,
@@ -52,12 +54,23 @@ _ENDINGS = {
     "no content": 4, "not modified": 4, "close that stays open": 4, "odd length": 2, "odd coding": 2, "long chunk": 3,
     "no last chunk": 2, "bad chunk": 2, "switching": 2, "interim without end": 0.5,
 }  # fmt: skip
-_GOOD = ("exact", "trailers", "interim", "interim first", "no length", "http/1.0", "two equal lengths", "line feeds")
+_GOOD = (
+    "exact",
+    "trailers",
+    "interim",
+    "interim first",
+    "no length",
+    "http/1.0",
+    "two equal lengths",
+    "line feeds",
+)
 
 
 @dataclass
 class _Odd:
-    """What a request is sent: before a pause, then, and when it has its answer. `closes`: the connection ends instead."""
+    """What a request is sent: before a pause, then, and when it has its answer. `closes`: the
+    connection ends instead.
+    """
 
     name: str
     answer: bytes
@@ -78,24 +91,34 @@ class Outcome:
 
 
 def run(seed: int, count: int, *, tls: bool = False) -> Outcome:
-    """Make so many requests of a hostile peer, a few at a time, over connections that serve one after the other."""
+    """Make so many requests of a hostile peer, a few at a time, over connections that serve one
+    after the other.
+    """
     with tempfile.TemporaryDirectory() as folder:
         ca, context = make_certificates(Path(folder)) if tls else (None, None)
         with _Peer(seed, context) as peer:
             outbound = Outbound(TIMEOUTS, ca_bundle=ca)
             for first in range(0, count, _AT_ONCE):
-                _ask(peer, outbound, [f"t{number}" for number in range(first, min(first + _AT_ONCE, count))])
+                _ask(
+                    peer,
+                    outbound,
+                    [f"t{number}" for number in range(first, min(first + _AT_ONCE, count))],
+                )
             outbound.close()
         return peer.outcome
 
 
 def _ask(peer: _Peer, outbound: Outbound, tokens: list[str]) -> None:
-    """Some requests at once, each over a connection of its own; the next begin when all late bytes of these are out."""
+    """Some requests at once, each over a connection of its own; the next begin when all late bytes
+    of these are out.
+    """
     with contextlib.ExitStack() as open_:
         replies: dict[str, StreamedReply] = {}
         for token in tokens:
             with peer.noting_failure(token):
-                replies[token] = open_.enter_context(outbound.stream("POST", f"{peer.url}/{token}", {}, b"question"))
+                replies[token] = open_.enter_context(
+                    outbound.stream("POST", f"{peer.url}/{token}", {}, b"question")
+                )
         for token, reply in replies.items():
             with peer.noting_failure(token):
                 peer.note(token, reply.read_body())
@@ -104,8 +127,12 @@ def _ask(peer: _Peer, outbound: Outbound, tokens: list[str]) -> None:
 
 
 def _wait_until_here(outbound: Outbound, url: str, late_on: int | None) -> None:
-    """Wait for late bytes on this port of ours, if its connection was kept: the next request must find that they have come."""
-    pool = outbound._adapter.get_connection_with_tls_context(prepared("GET", url, {}, None), True, outbound._proxies)
+    """Wait for late bytes on this port of ours, if its connection was kept: the next request must
+    find that they have come.
+    """
+    pool = outbound._adapter.get_connection_with_tls_context(
+        prepared("GET", url, {}, None), True, outbound._proxies
+    )
     for connection in pool.pool.queue:
         sock = getattr(connection, "sock", None)
         if sock is not None and sock.getsockname()[1] == late_on:
@@ -159,7 +186,9 @@ class _Peer:
                 outcome.failed.append(f"{token} ({name}): {message or body}")
 
     def finish(self, token: str) -> int | None:
-        """The client has all that it will get of this answer; what comes late may come now. Returns the port that it goes to."""
+        """The client has all that it will get of this answer; what comes late may come now. Returns
+        the port that it goes to.
+        """
         self._event(self._read, token).set()
         if token in self._odd and not self._event(self._done, token).wait(WITHIN_S):
             raise TimeoutError(f"the peer is not done with {token}")
@@ -242,7 +271,9 @@ def _odd_answer(chance: random.Random, token: str) -> _Odd:
         case "two equal lengths":
             return _Odd(name, _sized(body, b"Content-Length: %d\r\n" % len(body)))
         case "line feeds":
-            return _Odd(name, plain.replace(b"\r\n", b"\n", 4) if not chunked else _with_line_feeds(body))
+            return _Odd(
+                name, plain.replace(b"\r\n", b"\n", 4) if not chunked else _with_line_feeds(body)
+            )
         case "extra bytes":
             return _Odd(name, plain + junk)
         case "extra line end":
@@ -272,19 +303,29 @@ def _odd_answer(chance: random.Random, token: str) -> _Odd:
             status = b"204 No Content" if name == "no content" else b"304 Not Modified"
             parts = _sized(STRAY, status=status).partition(_HEAD_END)
             at_once = chance.random() < 0.5
-            return _Odd(name, parts[0] + _HEAD_END + (parts[2] if at_once else b""), b"" if at_once else stray)
+            return _Odd(
+                name,
+                parts[0] + _HEAD_END + (parts[2] if at_once else b""),
+                b"" if at_once else stray,
+            )
         case "close that stays open":
             return _Odd(name, _sized(body, b"Connection: close\r\n"), late=stray)
         case "odd length":
             length = chance.choice((b"-1", b"+5", b"5_0", b"0x5", b"five", b"5, 6"))
-            return _Odd(name, b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n" % length + body, late=stray)
+            return _Odd(
+                name, b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n" % length + body, late=stray
+            )
         case "odd coding":
-            coding = chance.choice((b"gzip, chunked", b"chunked, chunked", b"chunked, identity", b"xchunked"))
+            coding = chance.choice(
+                (b"gzip, chunked", b"chunked, chunked", b"chunked, identity", b"xchunked")
+            )
             head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n" % coding
             return _Odd(name, head + plain.partition(_HEAD_END)[2], late=stray)
         case "long chunk":
             head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-            return _Odd(name, head + b"%x\r\n" % (len(body) - 1) + body + b"\r\n0\r\n\r\n", late=stray)
+            return _Odd(
+                name, head + b"%x\r\n" % (len(body) - 1) + body + b"\r\n0\r\n\r\n", late=stray
+            )
         case "no last chunk":
             return _Odd(name, _chunked(chance, body)[:-5], closes=True)
         case "bad chunk":
@@ -297,15 +338,26 @@ def _odd_answer(chance: random.Random, token: str) -> _Odd:
             return _Odd(name, b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000 + stray)
 
 
-def _sized(body: bytes, further: bytes = b"", *, length: int | None = None, status: bytes = b"200 OK") -> bytes:
+def _sized(
+    body: bytes, further: bytes = b"", *, length: int | None = None, status: bytes = b"200 OK"
+) -> bytes:
     length = len(body) if length is None else length
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, length, further, body)
 
 
 def _chunked(
-    chance: random.Random, body: bytes, *, head: bytes = b"HTTP/1.1 200 OK\r\n", trailers: bytes = b""
+    chance: random.Random,
+    body: bytes,
+    *,
+    head: bytes = b"HTTP/1.1 200 OK\r\n",
+    trailers: bytes = b"",
 ) -> bytes:
-    made = [head, b"Transfer-Encoding: ", chance.choice((b"chunked", b"Chunked", b"chunked ")), _HEAD_END]
+    made = [
+        head,
+        b"Transfer-Encoding: ",
+        chance.choice((b"chunked", b"Chunked", b"chunked ")),
+        _HEAD_END,
+    ]
     while body:
         size = min(len(body), chance.choice((1, 7, 1000, 8192, 65536)))
         extension = chance.choice((b"", b"", b";x=1", b' ;name="value"'))
@@ -319,8 +371,12 @@ def _with_line_feeds(body: bytes) -> bytes:
 
 
 def _interim(chance: random.Random) -> bytes:
-    status = chance.choice((b"100 Continue", b"102 Processing", b"103 Early Hints", b"199 Whatever"))
-    links = b"".join(b"Link: <%s>; rel=preload\r\n" % (b"x" * 500) for _ in range(chance.choice((0, 1, 60))))
+    status = chance.choice(
+        (b"100 Continue", b"102 Processing", b"103 Early Hints", b"199 Whatever")
+    )
+    links = b"".join(
+        b"Link: <%s>; rel=preload\r\n" % (b"x" * 500) for _ in range(chance.choice((0, 1, 60)))
+    )
     return b"HTTP/1.1 %s\r\n%s\r\n" % (status, links)
 
 

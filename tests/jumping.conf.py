@@ -1,6 +1,8 @@
-"""The gateway's own configuration, on a wall clock that a test may set: Python's, for all that runs in the process.
+"""The gateway's own configuration, on a wall clock that a test may set: Python's, for all that runs
+in the process.
 
-Timers and the monotonic clock go on as they are, as on a machine whose clock is set. What is added stands in CLOCK_FILE.
+Timers and the monotonic clock go on as they are, as on a machine whose clock is set. What is added
+stands in CLOCK_FILE.
 """
 
 import mmap
@@ -12,6 +14,7 @@ _machines = time.time
 with open(os.environ["CLOCK_FILE"], "r+b") as _file:
     _ahead_s = mmap.mmap(_file.fileno(), 8)
 
-time.time = lambda: _machines() + struct.unpack("d", _ahead_s)[0]  # before anything takes it for its own
+# before anything takes it for its own
+time.time = lambda: _machines() + struct.unpack("d", _ahead_s)[0]
 
 exec(open("gunicorn.conf.py").read())  # noqa: SIM115  gunicorn reads its configuration in this way too

@@ -46,10 +46,16 @@ class MemoryRows:
             self._set(row, session=session)
             return True
 
-    def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
+    def claim_head(
+        self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
+    ) -> Session | None:
         with self._called("claim_head"):
             for row in sorted(self.rows.values(), key=lambda row: row.session.seat in avoided):
-                if self._is_free(row) and row.head == head and conversation in (None, row.session.conversation):
+                if (
+                    self._is_free(row)
+                    and row.head == head
+                    and conversation in (None, row.session.conversation)
+                ):
                     return self._set(row, state="running").session
             return None
 
@@ -63,17 +69,23 @@ class MemoryRows:
             for row in named:
                 if row.caller == caller and row.head is not None and self._is_free(row):
                     return Claimed(self._set(row, state="running").session, row.head)
-            if any(row.caller in (None, caller) and row.state in ("stock", "running") for row in named):
+            if any(
+                row.caller in (None, caller) and row.state in ("stock", "running") for row in named
+            ):
                 return NoClaim.BUSY
             return NoClaim.UNKNOWN
 
-    def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
+    def keep(
+        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    ) -> bool:
         with self._called("keep"):
             row = self.rows.get(session.id)
             if row is None or row.state not in ("stock", "running"):
                 return False
             renamed = replace(session, conversation=conversation)
-            self._set(row, session=renamed, state="idle", head=head, caller=caller, expires_at=expires_at)
+            self._set(
+                row, session=renamed, state="idle", head=head, caller=caller, expires_at=expires_at
+            )
             return True
 
     def withdraw(self, session: Session, head: bytes) -> None:
@@ -96,7 +108,9 @@ class MemoryRows:
 
     def expire(self, now: float) -> int:
         with self._called("expire"):
-            expired = [row for row in self.rows.values() if row.state == "idle" and row.expires_at <= now]
+            expired = [
+                row for row in self.rows.values() if row.state == "idle" and row.expires_at <= now
+            ]
             for row in expired:
                 self._set(row, state="doomed")
             return len(expired)

@@ -1,4 +1,6 @@
-"""What tests of the pool need: accounts, a clock that stands still, and a board that several pools share."""
+"""What tests of the pool need: accounts, a clock that stands still, and a board that several pools
+share.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ MIDNIGHT = NOON + 12 * 3600
 
 
 def account(name: str, secret: str = "CSE.secret") -> Account:
-    return Account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses=secret, host_c_oses="COS.secret")
+    return Account(
+        id=name,
+        name=name,
+        csesidx="1",
+        config_id="c",
+        secure_c_ses=secret,
+        host_c_oses="COS.secret",
+    )
 
 
 A, B, C = account("a"), account("b"), account("c")
@@ -51,7 +60,9 @@ class MemoryBoard:
         self.published.append(change)
         self.rows[change.account_id, change.quota] = change
 
-    def failed(self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None) -> None:
+    def failed(
+        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+    ) -> None:
         self._check()
         self.said[account_id] = said
         self.errors[account_id] = (error, at)
@@ -89,7 +100,9 @@ class Workers:
         self.clock = Clock()
         self.board = MemoryBoard(self.clock)
         given = tuple(accounts)
-        self.pools = [pool(*given, clock=self.clock, board=self.board, **options) for _ in range(count)]
+        self.pools = [
+            pool(*given, clock=self.clock, board=self.board, **options) for _ in range(count)
+        ]
 
     def poll(self) -> None:
         for each in self.pools:
@@ -97,7 +110,9 @@ class Workers:
 
 
 def pool(*accounts: Account, clock: Clock | None = None, seed: int = 1, **options: Any) -> Pool:
-    return Pool(accounts, clock=clock or Clock(), random=random.Random(seed), **{"wait_s": 0.05, **options})
+    return Pool(
+        accounts, clock=clock or Clock(), random=random.Random(seed), **{"wait_s": 0.05, **options}
+    )
 
 
 def lent(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) -> list[str]:

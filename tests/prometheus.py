@@ -18,10 +18,14 @@ class Page:
 
     def value(self, name: str, **labels: str) -> float:
         """The sum of all samples of this name with at least these labels; 0 without any."""
-        return sum(sample.value for sample in self.samples(name) if labels.items() <= sample.labels.items())
+        return sum(
+            sample.value for sample in self.samples(name) if labels.items() <= sample.labels.items()
+        )
 
     def by(self, name: str, label: str) -> Mapping[str, float]:
-        """The samples that are not 0, by one of their labels; those that it does not tell apart are added up."""
+        """The samples that are not 0, by one of their labels; those that it does not tell apart are
+        added up.
+        """
         found: dict[str, float] = {}
         for sample in self.samples(name):
             if sample.value:
@@ -31,7 +35,9 @@ class Page:
 
     def samples(self, name: str = "") -> list[Sample]:
         families = text_string_to_metric_families(self.text)
-        return [sample for family in families for sample in family.samples if name in ("", sample.name)]
+        return [
+            sample for family in families for sample in family.samples if name in ("", sample.name)
+        ]
 
 
 def page_of(metrics: Metrics) -> Page:

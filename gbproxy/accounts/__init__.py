@@ -1,4 +1,6 @@
-"""The accounts as one: which of them a request is lent, what each failure teaches, and what a request may still try."""
+"""The accounts as one: which of them a request is lent, what each failure teaches, and what a
+request may still try.
+"""
 
 from gbproxy.accounts.asking import RequestedModel
 from gbproxy.accounts.attempts import Attempts, Next

@@ -1,4 +1,6 @@
-"""Which model and tools a request asks an account for: what its client wants, as far as the account has it."""
+"""Which model and tools a request asks an account for: what its client wants, as far as the account
+has it.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,17 @@ from gbproxy.errors import GatewayError, RequestRefused, SessionDenied, SessionG
 log = logging.getLogger(__name__)
 
 # What an administrator can switch off: in question where a refusal names nothing.
-_OPTIONAL: frozenset[Tool] = frozenset({"imageGenerationSpec", "videoGenerationSpec", "webGroundingSpec"})
+_OPTIONAL: frozenset[Tool] = frozenset(
+    {"imageGenerationSpec", "videoGenerationSpec", "webGroundingSpec"}
+)
 _MAY_BE_A_TOOL = (RequestRefused, SessionDenied, UpstreamUnclear)
 
 
 @dataclass(slots=True)
 class RequestedModel:
-    """What one request wants of whichever account. `chain`: the model, and what may answer in its place, in order."""
+    """What one request wants of whichever account. `chain`: the model, and what may answer in its
+    place, in order.
+    """
 
     chain: Sequence[Model]
     support: Support = field(default_factory=Support)
@@ -41,14 +47,18 @@ class RequestedModel:
 
 
 class Choice:
-    """What one account is asked for, and what instead once it has refused that; for one request, and one thread."""
+    """What one account is asked for, and what instead once it has refused that; for one request,
+    and one thread.
+    """
 
     def __init__(self, requested: RequestedModel, account: Account) -> None:
         self._requested = requested
         self._account = account
         self._support = requested.support
         chain = requested.chain
-        self._position = next((i for i, m in enumerate(chain) if not self._support.refuses(account, m.upstream)), 0)
+        self._position = next(
+            (i for i, m in enumerate(chain) if not self._support.refuses(account, m.upstream)), 0
+        )
         self._refused: list[tuple[Model, bool]] = []
         self._left_out: dict[Tool, bool] = {}  # whether the upstream has named it
         self._first_refusal: GatewayError | None = None
@@ -59,7 +69,9 @@ class Choice:
         return self._model
 
     def refused(self, error: GatewayError) -> bool:
-        """Whether something else is to be asked for, after this failure. Raises the first refusal, if all that is left was refused."""
+        """Whether something else is to be asked for, after this failure. Raises the first refusal,
+        if all that is left was refused.
+        """
         if isinstance(error, _MAY_BE_A_TOOL) and self._may_leave_out_more(error):
             self._narrow()
             return True
@@ -77,7 +89,9 @@ class Choice:
         return True
 
     def lacks_tool(self, error: GatewayError) -> bool:
-        """Whether this failure says that the tool is off which the model is there for: then others may have it."""
+        """Whether this failure says that the tool is off which the model is there for: then others
+        may have it.
+        """
         lacking = [tool for tool in self._model.essential_tools if tool in error.named]
         if not lacking or not isinstance(error, _MAY_BE_A_TOOL):
             return False
@@ -90,11 +104,19 @@ class Choice:
         asked, used = self._requested.model.id, self._model.id
         if asked != used:
             log.info(
-                "model.mapped", extra={"asked": asked, "used": used, "reason": "retired", "account": self._account.id}
+                "model.mapped",
+                extra={
+                    "asked": asked,
+                    "used": used,
+                    "reason": "retired",
+                    "account": self._account.id,
+                },
             )
 
     def answered(self) -> None:
-        """The answer is whole: what was refused before it was at fault, and this account is spared it from now on."""
+        """The answer is whole: what was refused before it was at fault, and this account is spared
+        it from now on.
+        """
         for model, is_named in self._refused:
             self._support.model_refused(self._account, model.upstream, is_named=is_named)
         for tool, is_named in self._left_out.items():
@@ -109,10 +131,14 @@ class Choice:
     def _following(self) -> int | None:
         chain = self._requested.chain
         rest = range(self._position + 1, len(chain))
-        return next((i for i in rest if not self._support.refuses(self._account, chain[i].upstream)), None)
+        return next(
+            (i for i in rest if not self._support.refuses(self._account, chain[i].upstream)), None
+        )
 
     def _may_leave_out_more(self, error: GatewayError) -> bool:
-        """Whether this failure may be over without some tool: one that it names, or that is known to be off by now."""
+        """Whether this failure may be over without some tool: one that it names, or that is known
+        to be off by now.
+        """
         spare = [tool for tool in self._model.tools if tool not in self._model.essential_tools]
         named = {tool: True for tool in spare if tool in error.named}
         if named or not self._support.tools_off(self._account).isdisjoint(spare):

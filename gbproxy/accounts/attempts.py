@@ -37,7 +37,8 @@ class Next(Enum):
 
 @dataclass(slots=True)
 class Attempts:
-    """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after content.
+    """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after
+    content.
 
     `suspect` has an account looked at, and does not wait for it.
     """
@@ -52,11 +53,13 @@ class Attempts:
     _met: list[GatewayError] = field(default_factory=list)
     _may_ask_again: str | None = None  # the seat whose failure may have passed
     _asked_again: bool = False
-    _unclear_on: dict[bool, str] = field(default_factory=dict)  # ids, by whether the account was suspected
+    # ids, by whether the account was suspected
+    _unclear_on: dict[bool, str] = field(default_factory=dict)
     _account: Account | None = None
     _choice: Choice | None = None
     _lost_session: bool = False
-    _resting: Collection[QuotaClass] = ()  # the kinds of request for which the account rests that is lent now
+    # the kinds of request for which the account rests that is lent now
+    _resting: Collection[QuotaClass] = ()
 
     @property
     def asked(self) -> Model:
@@ -65,8 +68,12 @@ class Attempts:
 
     @property
     def model(self) -> Model:
-        """What the account that is lent now is to be asked for: without tools whose quota is used up there."""
-        return (self._choice.model if self._choice is not None else self.asked).without(self._resting)
+        """What the account that is lent now is to be asked for: without tools whose quota is used
+        up there.
+        """
+        return (self._choice.model if self._choice is not None else self.asked).without(
+            self._resting
+        )
 
     def begun(self) -> None:
         """The account that is lent now has begun to answer."""
@@ -79,8 +86,12 @@ class Attempts:
             self._choice.answered()
 
     @contextmanager
-    def lease(self, *, wanted: str | None = None, preferred: str | None = None) -> Iterator[Account]:
-        """The next account to ask. Raises the error that the client gets when there is none, see `Pool.lease` for the first."""
+    def lease(
+        self, *, wanted: str | None = None, preferred: str | None = None
+    ) -> Iterator[Account]:
+        """The next account to ask. Raises the error that the client gets when there is none, see
+        `Pool.lease` for the first.
+        """
         with self._lend(wanted, preferred) as account:
             self._begin(account)
             yield account
@@ -91,7 +102,9 @@ class Attempts:
         try:
             if len(self._tried) < self.limit:
                 quota, excluded = self.asked.quota, self._excluded(wanted)
-                with self.pool.lease(quota, wanted=wanted, preferred=preferred, excluded=excluded) as account:
+                with self.pool.lease(
+                    quota, wanted=wanted, preferred=preferred, excluded=excluded
+                ) as account:
                     entered = True
                     yield account
                 return
@@ -119,7 +132,9 @@ class Attempts:
             raise self._verdict() from None
 
     def _excluded(self, wanted: str | None) -> Collection[str]:
-        """The ids of accounts that are not to be lent: who has the model goes before who would answer by another."""
+        """The ids of accounts that are not to be lent: who has the model goes before who would
+        answer by another.
+        """
         excluded = {*self._tried, *self.requested.unable()}
         averse = self.requested.averse() if wanted is None else ()
         if averse and self.pool.may_ask(self.asked.quota, excluded={*excluded, *averse}):
@@ -127,14 +142,17 @@ class Attempts:
         return excluded
 
     def _lacks_tool(self, wanted: str | None) -> GatewayError | None:
-        """The error of a request that nobody can answer, as every account which could be asked has its tool switched off."""
+        """The error of a request that nobody can answer, as every account which could be asked has
+        its tool switched off.
+        """
         unable = self.requested.unable()
         is_cause = unable and self.pool.may_ask(self.asked.quota, wanted=wanted)
         if not is_cause:
             return None
         tools = " and ".join(sorted(self.asked.essential_tools))
         return RequestRefused(
-            f"the model {self.asked.id!r} needs {tools}, which is switched off upstream", param="model"
+            f"the model {self.asked.id!r} needs {tools}, which is switched off upstream",
+            param="model",
         )
 
     def _begin(self, account: Account) -> None:
@@ -144,11 +162,20 @@ class Attempts:
         self._lost_session = False
         self._resting = self.pool.resting(account.id)
 
-    def failed(self, error: GatewayError, *, said: bool = False, continued: bool = False, afresh: bool = True) -> Next:
-        """Learn from a failure on the account that is lent, and decide. Raises what the client gets when it is over.
+    def failed(
+        self,
+        error: GatewayError,
+        *,
+        said: bool = False,
+        continued: bool = False,
+        afresh: bool = True,
+    ) -> Next:
+        """Learn from a failure on the account that is lent, and decide. Raises what the client gets
+        when it is over.
 
-        `said`: content has gone out, or there is no time for more. `continued`: the session was not made by this request.
-        `afresh`: the request may be asked again in a fresh session, as it brings its whole history.
+        `said`: content has gone out, or there is no time for more. `continued`: the session was not
+        made by this request. `afresh`: the request may be asked again in a fresh session, as it
+        brings its whole history.
         """
         if afresh and not said and self._is_cured_by_a_fresh_session(error, continued=continued):
             self._lost_session = True
@@ -167,7 +194,8 @@ class Attempts:
         return self._goes_on(error, rule, self._account)
 
     def _can_do_without(self, error: QuotaExhausted, account: Account) -> bool:
-        """Whether the question goes to the same account again, without the tool whose quota it has just found used up.
+        """Whether the question goes to the same account again, without the tool whose quota it has
+        just found used up.
 
         Where another account may have that quota left, that one is asked, with the tool.
         """
@@ -179,13 +207,16 @@ class Attempts:
         return self.model != before and not may_go_elsewhere
 
     def _is_cured_by_a_fresh_session(self, error: GatewayError, *, continued: bool) -> bool:
-        # 403 in a session that was continued: it may belong to another sign-in of this account (docs/upstream.md, errors)
+        # 403 in a session that was continued: it may belong to another sign-in of this account, see
+        # docs/upstream.md, errors.
         is_lost = isinstance(error, SessionGone) or (continued and isinstance(error, SessionDenied))
         return is_lost and not self._lost_session
 
     def _learn(self, error: GatewayError, *, continued: bool) -> Rule:
         rule = rule_for(error)
-        about_session = continued and not self._lost_session and isinstance(error, SessionDenied | SessionGone)
+        about_session = (
+            continued and not self._lost_session and isinstance(error, SessionDenied | SessionGone)
+        )
         if self._account is not None and not about_session:
             self.pool.failed(self._account, self.asked.quota, error)
             if rule.suspects:
@@ -193,8 +224,13 @@ class Attempts:
         return rule
 
     def _goes_on(self, error: GatewayError, rule: Rule, account: Account) -> Next:
-        if rule.then is Then.UNCLEAR and self._unclear_on.setdefault(rule.suspects, account.id) != account.id:
-            raise UpstreamUnclear(f"{error.message}; two accounts failed alike, so it is put down to the request")
+        if (
+            rule.then is Then.UNCLEAR
+            and self._unclear_on.setdefault(rule.suspects, account.id) != account.id
+        ):
+            raise UpstreamUnclear(
+                f"{error.message}; two accounts failed alike, so it is put down to the request"
+            )
         self._met.append(bare(error))
         if rule.once_more:
             self._may_ask_again = account.seat
@@ -207,13 +243,21 @@ class Attempts:
     def may_go_elsewhere(self) -> bool:
         """Whether some account beside those that were tried may still be asked."""
         excluded = {*self._tried, *self.requested.unable()}
-        return len(self._tried) < self.limit and self.pool.may_ask(self.asked.quota, excluded=excluded)
+        return len(self._tried) < self.limit and self.pool.may_ask(
+            self.asked.quota, excluded=excluded
+        )
 
     def _verdict(self) -> GatewayError:
-        """What the client hears after tries that all failed: the mildest that was met, else the last."""
+        """What the client hears after tries that all failed: the mildest that was met, else the
+        last.
+        """
         for kind in (UpstreamOverloaded, QuotaExhausted, CredentialRefused):
             met = next(
-                (error for error in reversed(self._met) if isinstance(error, kind) and not self._is_of_a_tool(error)),
+                (
+                    error
+                    for error in reversed(self._met)
+                    if isinstance(error, kind) and not self._is_of_a_tool(error)
+                ),
                 None,
             )
             if met is None:
@@ -228,4 +272,8 @@ class Attempts:
 
     def _is_of_a_tool(self, error: GatewayError) -> bool:
         """Whether a quota is used up that this kind of request need not have."""
-        return isinstance(error, QuotaExhausted) and bool(error.media) and self.asked.quota not in error.media
+        return (
+            isinstance(error, QuotaExhausted)
+            and bool(error.media)
+            and self.asked.quota not in error.media
+        )

@@ -45,7 +45,8 @@ def _bare(secret: SecretStr | None) -> str | None:
 
 
 def read(given: Mapping[str, object], known: Account | None = None) -> Given:
-    """The values of an account: as they are `known`, but for those that are given; unknown fields are passed over.
+    """The values of an account: as they are `known`, but for those that are given; unknown fields
+    are passed over.
 
     Raises BadRequest: its message says what is wrong with each field, and `param` names the first.
     """
@@ -71,7 +72,9 @@ def _named(given: Mapping[str, object]) -> dict[str, object]:
 
 
 def _validated(named: Mapping[str, object], known: Account | None) -> AccountSettings:
-    """Raises ValidationError, for what is given alone: what is stored may be older than today's rules."""
+    """Raises ValidationError, for what is given alone: what is stored may be older than today's
+    rules.
+    """
     if known is None:
         return AccountSettings.model_validate(named)
     changed = {name: value for name, value in named.items() if value != getattr(known, name)}
@@ -88,11 +91,16 @@ def _validated(named: Mapping[str, object], known: Account | None) -> AccountSet
         "server_token": SecretStr(known.server_token) if known.server_token is not None else None,
         "user_agent": known.user_agent,
     }
-    return checked.model_copy(update={name: value for name, value in kept.items() if name not in changed})
+    return checked.model_copy(
+        update={name: value for name, value in kept.items() if name not in changed}
+    )
 
 
 def _wrong_by_themselves(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if "is_active" in given and not isinstance(given["is_active"], bool):
         yield "is_active", "is_active: must be true or false"
     if names_two_config_ids(given):
-        yield "team_id", "team_id: differs from config_id, which means the same; give one of the two"
+        yield (
+            "team_id",
+            "team_id: differs from config_id, which means the same; give one of the two",
+        )

@@ -1,4 +1,6 @@
-"""Accounts that were found in a paste, brought into the roster: new ones stored, known ones renewed."""
+"""Accounts that were found in a paste, brought into the roster: new ones stored, known ones
+renewed.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,10 @@ Result = Literal["created", "changed", "unchanged", "incomplete", "refused"]
 class Import:
     """What became of an account that was found. No secret is in it.
 
-    `id`: None where there is none (yet). `found`: the fields with a value. `missing`: those that nobody has a value for.
-    `wrong`: why a value cannot be, by field. `reason`: why nothing was done, where the fields do not say it. `warning`: what
-    was not taken, or was taken away, though it was done.
+    `id`: None where there is none (yet). `found`: the fields with a value. `missing`: those that
+    nobody has a value for. `wrong`: why a value cannot be, by field. `reason`: why nothing was
+    done, where the fields do not say it. `warning`: what was not taken, or was taken away, though
+    it was done.
     """
 
     result: Result
@@ -37,13 +40,16 @@ class Import:
     warning: str | None = None
 
 
-def bring_in(roster: Roster, found: Iterable[FoundAccount], *, dry_run: bool = False) -> Sequence[Import]:
-    """Store what is whole and new, and renew what is known; of a known account, what was not found is kept.
+def bring_in(
+    roster: Roster, found: Iterable[FoundAccount], *, dry_run: bool = False
+) -> Sequence[Import]:
+    """Store what is whole and new, and renew what is known; of a known account, what was not found
+    is kept.
 
-    Its two cookies are a pair: a new first one is never kept with the old second, nor with the further cookies of the old
-    sign-in. What was written down as disabled is so here.
-    An account is known by csesidx and config id, by a csesidx that only one has, or by its name. `dry_run`: nothing is
-    stored, and the answer is the same. Raises StorageUnavailable.
+    Its two cookies are a pair: a new first one is never kept with the old second, nor with the
+    further cookies of the old sign-in. What was written down as disabled is so here. An account is
+    known by csesidx and config id, by a csesidx that only one has, or by its name. `dry_run`:
+    nothing is stored, and the answer is the same. Raises StorageUnavailable.
     """
     importer = _Importer(roster, dry_run)
     imports = []
@@ -80,7 +86,11 @@ class _Importer:
         same = [record for record in same_sign_in if record.config_id == config_id]
         if same or len(same_sign_in) == 1:
             return (same or same_sign_in)[0]
-        named = [record for record in self._known if account.name is not None and record.name == account.name]
+        named = [
+            record
+            for record in self._known
+            if account.name is not None and record.name == account.name
+        ]
         return named[0] if named else None
 
     def _created(self, account: FoundAccount) -> Import:
@@ -109,17 +119,28 @@ class _Importer:
             self._roster.change(record.id, {**values, "is_active": False} if is_to_end else values)
         return _told("changed", account, record, warning=warning)
 
-    def _with_its_jar(self, record: AccountRecord, values: dict[str, str]) -> tuple[dict[str, object], str | None]:
-        """What is to be changed: no cookie is kept with those of another sign-in; and what is to be said of it."""
+    def _with_its_jar(
+        self, record: AccountRecord, values: dict[str, str]
+    ) -> tuple[dict[str, object], str | None]:
+        """What is to be changed: no cookie is kept with those of another sign-in; and what is to be
+        said of it.
+        """
         if "secure_c_ses" not in values:
             rest = {name: value for name, value in values.items() if name != "host_c_oses"}
             return dict(rest), _told_of(record, _LONE_SECOND) if rest != values else None
         if not self._roster.try_change(record.id, {"secure_c_ses": values["secure_c_ses"]}):
             return dict(values), None
-        # Whether the account had them is not for this room to know: nothing is changed where it had none.
+        # Whether the account had them is not for this room to know: nothing is changed where it had
+        # none.
         lacking = [field for field in _TAKEN_AWAY if field not in values]
-        had = [_TAKEN_AWAY[field] for field in lacking if self._roster.try_change(record.id, {field: ""})]
-        return {**values, **dict.fromkeys(lacking, "")}, _told_of(record, "; it ".join(had)) if had else None
+        had = [
+            _TAKEN_AWAY[field]
+            for field in lacking
+            if self._roster.try_change(record.id, {field: ""})
+        ]
+        return {**values, **dict.fromkeys(lacking, "")}, (
+            _told_of(record, "; it ".join(had)) if had else None
+        )
 
     def _free_name(self, name: str) -> str:
         names = (name if number == 1 else f"{name[:120]}-{number}" for number in count(1))
@@ -151,12 +172,19 @@ def _told(
 
 
 _TAKEN_AWAY = {
-    "host_c_oses": "has the new __Secure-C_SES without a __Host-C_OSES, as none was found with it and the old one belongs to "
-    "the old cookie: if the browser has one, copy both",
-    "cookies": "has the new __Secure-C_SES without the further cookies of the old sign-in, which belong to the old cookie: "
-    "copy a whole request of the page to have the new ones",
+    "host_c_oses": (
+        "has the new __Secure-C_SES without a __Host-C_OSES, as none was found with it and the old"
+        " one belongs to the old cookie: if the browser has one, copy both"
+    ),
+    "cookies": (
+        "has the new __Secure-C_SES without the further cookies of the old sign-in, which belong to"
+        " the old cookie: copy a whole request of the page to have the new ones"
+    ),
 }
-_LONE_SECOND = "keeps its cookies: a __Host-C_OSES was found without the __Secure-C_SES that it belongs to; copy both"
+_LONE_SECOND = (
+    "keeps its cookies: a __Host-C_OSES was found without the __Secure-C_SES that it belongs to;"
+    " copy both"
+)
 
 
 def _told_of(record: AccountRecord, said: str) -> str:

@@ -1,4 +1,6 @@
-"""What is known of an account and what has just happened -> what is known now, or None when that is nothing new."""
+"""What is known of an account and what has just happened -> what is known now, or None when that is
+nothing new.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,15 @@ from gbproxy.errors import GatewayError
 
 
 def cooled(
-    known: Standing, cooldown: Cooldown, error: GatewayError, now: float, uniform: Callable[[float, float], float]
+    known: Standing,
+    cooldown: Cooldown,
+    error: GatewayError,
+    now: float,
+    uniform: Callable[[float, float], float],
 ) -> Standing | None:
-    """A cooldown begins, or is found to last longer. It is one strike, however many answers at once bring the news."""
+    """A cooldown begins, or is found to last longer. It is one strike, however many answers at once
+    bring the news.
+    """
     running = known.cools_until(now)
     if running is not None and known.cause == cooldown.cause and not names_an_end(error):
         return None
@@ -49,7 +57,9 @@ def refused(member: Member, error: GatewayError, now: float) -> Standing | None:
 
 
 def taken_over(member: Member, told: Standing, now: float) -> Standing | None:
-    """What another worker has learnt, unless it is older than what is known here, or about another credential."""
+    """What another worker has learnt, unless it is older than what is known here, or about another
+    credential.
+    """
     known = member.standing(told.quota)
     if told.changed_at < known.changed_at:
         return None
@@ -57,7 +67,11 @@ def taken_over(member: Member, told: Standing, now: float) -> Standing | None:
         return None  # the clock was set back since, and both are over
     if told.state == "refused" and told.credential != member.account.credential():
         return None  # it has been replaced since
-    if told.changed_at == known.changed_at and told.trial_until is None and known.tried_until(now) is not None:
+    if (
+        told.changed_at == known.changed_at
+        and told.trial_until is None
+        and known.tried_until(now) is not None
+    ):
         return None  # read just before the trial began
     ends = told.cooling_until
     told = replace(

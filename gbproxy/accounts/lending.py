@@ -48,7 +48,8 @@ class Lending(Members):
         self._board = board
         self._meter = meter
         self._telling = Telling(board, meter)
-        self._waiting: deque[Waiter] = deque()  # nobody in it can be served: every change sees to that at once
+        # nobody in it can be served: every change sees to that at once
+        self._waiting: deque[Waiter] = deque()
         self._due = math.inf  # when time alone will change something
 
     @contextmanager
@@ -60,11 +61,13 @@ class Lending(Members):
         preferred: str | None = None,
         excluded: Collection[str] = (),
     ) -> Iterator[Account]:
-        """Lend an account that may be asked for this kind of request; with all of these busy, wait in order.
+        """Lend an account that may be asked for this kind of request; with all of these busy, wait
+        in order.
 
-        Only the seat `wanted` will do, when it is given; `preferred` is taken when it has a free place; `excluded` are ids.
-        When nothing can be tried, or no longer while waiting, the error follows the states of what there is: raises
-        UpstreamOverloaded, QuotaExhausted, CredentialRefused or NoAccountAvailable; after waiting in vain Overloaded, or
+        Only the seat `wanted` will do, when it is given; `preferred` is taken when it has a free
+        place; `excluded` are ids. When nothing can be tried, or no longer while waiting, the error
+        follows the states of what there is: raises UpstreamOverloaded, QuotaExhausted,
+        CredentialRefused or NoAccountAvailable; after waiting in vain Overloaded, or
         UpstreamTimeout when the request's time is over.
         """
         lent = self._take(Wish(quota, wanted, preferred, frozenset(excluded)))
@@ -74,7 +77,9 @@ class Lending(Members):
             self._give_back(lent)
 
     def _take(self, wish: Wish) -> Lent:
-        """A place, and where a cooldown has just ended also the word of the board that nobody else is trying."""
+        """A place, and where a cooldown has just ended also the word of the board that nobody else
+        is trying.
+        """
         lent = self._place(wish)
         while not self._may_try(lent):
             self._give_back(lent, is_tried_elsewhere=True)
@@ -97,7 +102,9 @@ class Lending(Members):
         return self._wait(waiter)
 
     def _pick(self, wish: Wish, now: float) -> Member | None:
-        """The account that serves this wish best, None when one may later. Raises when none will."""
+        """The account that serves this wish best, None when one may later. Raises when none
+        will.
+        """
         free: list[Member] = []
         may_come = False
         for member in self._candidates(wish):
@@ -124,7 +131,8 @@ class Lending(Members):
         if member.condition(quota, now) is Condition.READY:
             return Lent(member, quota)
         until = now + TRIAL_S
-        member.standings[quota] = replace(member.standing(quota), trial_until=until)  # the board notes it by itself
+        # the board notes it by itself
+        member.standings[quota] = replace(member.standing(quota), trial_until=until)
         self._due = min(self._due, until)
         return Lent(member, quota, until)
 
@@ -132,20 +140,28 @@ class Lending(Members):
         if lent.trial_until is None:
             return True
         try:
-            return self._board.try_trial(lent.member.account.seat, lent.quota, lent.trial_until) or self._tell_anew(
-                lent
-            )
+            return self._board.try_trial(
+                lent.member.account.seat, lent.quota, lent.trial_until
+            ) or self._tell_anew(lent)
         except GatewayError as error:  # without the board each worker tries for itself
-            log.warning("pool.unshared", extra={"account": lent.member.account.id, "reason": error.code})
+            log.warning(
+                "pool.unshared", extra={"account": lent.member.account.id, "reason": error.code}
+            )
             return True
         except BaseException:  # the client has left
             self._give_back(lent)
             raise
 
     def _tell_anew(self, lent: Lent) -> bool:
-        """Whether the board knows nothing of the cooldown that has ended, as it was away when it began; now it does."""
+        """Whether the board knows nothing of the cooldown that has ended, as it was away when it
+        began; now it does.
+        """
         known = lent.member.standing(lent.quota)
-        rows = (row for row in self._board.read() if (row.account_id, row.quota) == (known.account_id, known.quota))
+        rows = (
+            row
+            for row in self._board.read()
+            if (row.account_id, row.quota) == (known.account_id, known.quota)
+        )
         row = next(rows, None)
         if row is not None and row.changed_at >= known.changed_at:
             return False
@@ -169,9 +185,12 @@ class Lending(Members):
                     if not waiter.is_served and time.perf_counter() - started >= wait_s:
                         self._waiting.remove(waiter)
                         if wait_s < self._wait_s:
-                            raise UpstreamTimeout("every account was busy for all the time that the request may take")
+                            raise UpstreamTimeout(
+                                "every account was busy for all the time that the request may take"
+                            )
                         raise Overloaded(
-                            f"every account was busy for {self._wait_s:g} s (ACCOUNT_CONCURRENCY)", retry_after=_RETRY_S
+                            f"every account was busy for {self._wait_s:g} s (ACCOUNT_CONCURRENCY)",
+                            retry_after=_RETRY_S,
                         )
             return waiter.result()
         except BaseException:
@@ -189,15 +208,23 @@ class Lending(Members):
             self._give_back(waiter.lent)
 
     def _give_back(self, lent: Lent, *, is_tried_elsewhere: bool = False) -> None:
-        """Hand the place to the first in the line that it will do for, or free it. A trial without a verdict is over."""
+        """Hand the place to the first in the line that it will do for, or free it. A trial without
+        a verdict is over.
+        """
         ended: Standing | None = None
         with self._lock:
             now = self._clock()
             lent.member.in_flight -= 1
             self._meter.account_returned(lent.member.account.id)
             known = lent.member.standing(lent.quota)
-            if lent.trial_until is not None and lent.trial_until == known.trial_until and not is_tried_elsewhere:
-                ended = lent.member.standings[lent.quota] = replace(known, trial_until=None, changed_at=now)
+            if (
+                lent.trial_until is not None
+                and lent.trial_until == known.trial_until
+                and not is_tried_elsewhere
+            ):
+                ended = lent.member.standings[lent.quota] = replace(
+                    known, trial_until=None, changed_at=now
+                )
             if ended is not None or now >= self._due:
                 self._serve(now)
             elif self._waiting:
@@ -221,7 +248,10 @@ class Lending(Members):
 
     def _serve(self, now: float) -> None:
         """Something has changed: see to everyone who waits, in order."""
-        self._due = min((t for member in self._members.values() for t in member.next_change(now)), default=math.inf)
+        self._due = min(
+            (t for member in self._members.values() for t in member.next_change(now)),
+            default=math.inf,
+        )
         still: list[Waiter] = []
         for waiter in self._waiting:
             try:
@@ -233,5 +263,6 @@ class Lending(Members):
                     still.append(waiter)
                 else:
                     waiter.lent = self._lend(member, waiter.wish.quota, now)
-            waiter.called.set()  # also of those who wait on: when time will change something may be another moment now
+            # also of those who wait on: when time will change something may be another moment now
+            waiter.called.set()
         self._waiting = deque(still)

@@ -12,7 +12,9 @@ from gbproxy.errors import GatewayError
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request needs of an account; `wanted` and `preferred` are seats, `excluded` are ids."""
+    """What a request needs of an account; `wanted` and `preferred` are seats, `excluded` are
+    ids.
+    """
 
     quota: QuotaClass
     wanted: str | None = None
@@ -26,7 +28,9 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """A place on an account; with `trial_until` this request finds out whether the account may be asked again."""
+    """A place on an account; with `trial_until` this request finds out whether the account may be
+    asked again.
+    """
 
     member: Member
     quota: QuotaClass

@@ -1,4 +1,6 @@
-"""The accounts of this worker's pool, and what can be asked about them without changing anything."""
+"""The accounts of this worker's pool, and what can be asked about them without changing
+anything.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass
 class Members:
     """In order, each with its places and its states; safe for use by many threads at once."""
 
-    def __init__(self, accounts: Iterable[Account], concurrency: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, accounts: Iterable[Account], concurrency: int, clock: Callable[[], float]
+    ) -> None:
         self._members = {account.id: Member(account) for account in accounts}
         self._concurrency = concurrency
         self._clock = clock
@@ -26,8 +30,16 @@ class Members:
             member = self._members.get(account_id)
             return member is not None and member.condition(quota, self._clock()) in MAY_BE_ASKED
 
-    def may_ask(self, quota: QuotaClass = "text", *, wanted: str | None = None, excluded: Collection[str] = ()) -> bool:
-        """Whether some account, or the one with the seat `wanted`, may be asked, or soon, beside these."""
+    def may_ask(
+        self,
+        quota: QuotaClass = "text",
+        *,
+        wanted: str | None = None,
+        excluded: Collection[str] = (),
+    ) -> bool:
+        """Whether some account, or the one with the seat `wanted`, may be asked, or soon, beside
+        these.
+        """
         wish = Wish(quota, wanted, excluded=frozenset(excluded))
         with self._lock:
             now = self._clock()
@@ -41,7 +53,11 @@ class Members:
             if member is None or not member.standings:
                 return ()
             now = self._clock()
-            return [quota for quota in QUOTA_CLASSES if member.standing(quota).cools_until(now) is not None]
+            return [
+                quota
+                for quota in QUOTA_CLASSES
+                if member.standing(quota).cools_until(now) is not None
+            ]
 
     def has_place(self, account_id: str) -> bool:
         """Whether fewer answers run on this account than may."""
@@ -50,17 +66,22 @@ class Members:
             return member is not None and member.in_flight < self._concurrency
 
     def without_place(self, quota: QuotaClass = "text") -> Sequence[str]:
-        """The seats that a request would not get at once: not to be asked at the moment, or busy."""
+        """The seats that a request would not get at once: not to be asked at the moment, or
+        busy.
+        """
         with self._lock:
             now = self._clock()
             return [
                 member.account.seat
                 for member in self._members.values()
-                if member.in_flight >= self._concurrency or member.condition(quota, now) not in MAY_BE_ASKED
+                if member.in_flight >= self._concurrency
+                or member.condition(quota, now) not in MAY_BE_ASKED
             ]
 
     def recovery_s(self, quota: QuotaClass = "text", *, wanted: str | None = None) -> float | None:
-        """Seconds until an account may be asked (again), at least one; None when time alone brings none back."""
+        """Seconds until an account may be asked (again), at least one; None when time alone brings
+        none back.
+        """
         with self._lock:
             now = self._clock()
             moments = []
@@ -93,7 +114,9 @@ class Members:
     def refused(self) -> Sequence[Account]:
         """The enabled accounts whose credential is set aside: a probe may find it good again."""
         with self._lock:
-            return tuple(m.account for m in self._members.values() if m.is_active and m.refusal is not None)
+            return tuple(
+                m.account for m in self._members.values() if m.is_active and m.refusal is not None
+            )
 
     def usable(self) -> int:
         """How many accounts could serve a request."""
@@ -110,9 +133,13 @@ class Members:
             return sum(member.in_flight for member in self._members.values())
 
     def running(self) -> Mapping[str, int]:
-        """By account id, how many answers are running on it in this worker; those without any are left out."""
+        """By account id, how many answers are running on it in this worker; those without any are
+        left out.
+        """
         with self._lock:
-            return {id_: member.in_flight for id_, member in self._members.items() if member.in_flight}
+            return {
+                id_: member.in_flight for id_, member in self._members.items() if member.in_flight
+            }
 
     def snapshot(self) -> Sequence[AccountView]:
         """Every account as it stands, in order."""

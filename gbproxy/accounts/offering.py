@@ -1,4 +1,6 @@
-"""Which models there are: the catalogue's, and what the accounts' own configurations list beside them."""
+"""Which models there are: the catalogue's, and what the accounts' own configurations list beside
+them.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,17 @@ from gbproxy.domain.principal import Principal
 class Offering:
     """Safe for use by many threads at once. `accounts`: those that are enabled."""
 
-    def __init__(self, catalogue: Catalogue, support: Support, accounts: Callable[[], Iterable[Account]]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, support: Support, accounts: Callable[[], Iterable[Account]]
+    ) -> None:
         self._catalogue = catalogue
         self._support = support
         self._accounts = accounts
 
     def all(self) -> list[Model]:
-        """What may be chosen: the catalogue, without what no account has any more, and what their configurations add."""
+        """What may be chosen: the catalogue, without what no account has any more, and what their
+        configurations add.
+        """
         known = self._support.capabilities(self._accounts())
         listed = dict.fromkeys(id_ for each in known if each is not None for id_ in each.listed)
         automatic = {id_ for each in known if each is not None for id_ in each.automatic}
@@ -29,20 +35,31 @@ class Offering:
         kept = [
             model
             for model in self._catalogue.all()
-            if model.upstream is None or not is_complete or model.upstream in listed or model not in BUILT_IN
+            if model.upstream is None
+            or not is_complete
+            or model.upstream in listed
+            or model not in BUILT_IN
         ]
-        added = [Model(id_, id_) for id_ in listed if id_ not in automatic and self._catalogue.find(id_) is None]
+        added = [
+            Model(id_, id_)
+            for id_ in listed
+            if id_ not in automatic and self._catalogue.find(id_) is None
+        ]
         return kept + added
 
     def get(self, name: str) -> Model:
-        """The model of a name that is known here, whether or not it is listed. Raises ModelNotFound."""
+        """The model of a name that is known here, whether or not it is listed. Raises
+        ModelNotFound.
+        """
         model = self._catalogue.find(name) or self._listed(name)
         if model is None:
             raise no_such(name)
         return model
 
     def resolve(self, name: str | None) -> Model:
-        """The model that answers a request for `name`, see `Catalogue.resolve`. Raises ModelNotFound."""
+        """The model that answers a request for `name`, see `Catalogue.resolve`. Raises
+        ModelNotFound.
+        """
         if name and self._catalogue.find(name) is None:
             listed = self._listed(name)
             if listed is not None:

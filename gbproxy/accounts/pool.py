@@ -17,10 +17,12 @@ from gbproxy.observability.meter import SILENT, Meter
 
 
 class Pool(Lending):
-    """The accounts, each with a number of places and a state for each kind of request; safe for use by many threads at once.
+    """The accounts, each with a number of places and a state for each kind of request; safe for use
+    by many threads at once.
 
-    What one worker learns goes onto the `board`, outside of the lock; whoever polls it hands what others have learnt to
-    `refresh`. What it can be asked stands in `Members`, how it lends in `Lending`; here is how it learns and is changed.
+    What one worker learns goes onto the `board`, outside of the lock; whoever polls it hands what
+    others have learnt to `refresh`. What it can be asked stands in `Members`, how it lends in
+    `Lending`; here is how it learns and is changed.
     """
 
     def __init__(
@@ -35,16 +37,23 @@ class Pool(Lending):
         random: chance.Random | None = None,
         meter: Meter = SILENT,
     ) -> None:
-        """`concurrency`: answers at once on one account; a request waits for a place for `wait_s` seconds at most."""
+        """`concurrency`: answers at once on one account; a request waits for a place for `wait_s`
+        seconds at most.
+        """
         super().__init__(accounts, concurrency, wait_s, order, clock, board or Alone(), meter)
         self._uniform = random.uniform if random is not None else jitter.uniform
 
     # Learning
 
-    def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None:
-        """Learn from a failure, by the rules: the account may cool down for this kind of request, or be set aside.
+    def failed(
+        self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0
+    ) -> None:
+        """Learn from a failure, by the rules: the account may cool down for this kind of request,
+        or be set aside.
 
-        A quota that the upstream has named cools down what it is for, whatever kind of request has met it. What has begun `took_s` seconds ago teaches nothing if the account was found, or declared, good since.
+        A quota that the upstream has named cools down what it is for, whatever kind of request has
+        met it. What has begun `took_s` seconds ago teaches nothing if the account was found, or
+        declared, good since.
         """
         rule = rule_for(error)
         if rule.then is Then.ENDS:
@@ -62,7 +71,10 @@ class Pool(Lending):
             if rule.refuses and member.account.credential() == account.credential():
                 changes = [refused(member, error, now)]
             elif rule.cooldown is not None:
-                changes = [cooled(member.standing(each), rule.cooldown, error, now, self._uniform) for each in met]
+                changes = [
+                    cooled(member.standing(each), rule.cooldown, error, now, self._uniform)
+                    for each in met
+                ]
             news = [change for change in changes if change is not None]
             for change in news:
                 member.standings[change.quota] = change
@@ -72,7 +84,9 @@ class Pool(Lending):
             self._telling.tell(change, now, error.safe_words)
 
     def succeeded(self, account: Account, quota: QuotaClass) -> None:
-        """The upstream has begun to answer: a cooldown that is over, and the strikes before it, are forgotten."""
+        """The upstream has begun to answer: a cooldown that is over, and the strikes before it, are
+        forgotten.
+        """
         with self._lock:
             member = self._seated(account.seat)
             known = member.standings.get(quota) if member is not None else None
@@ -90,7 +104,11 @@ class Pool(Lending):
         """A probe has found the credential good."""
         with self._lock:
             member = self._seated(account.seat)
-            if member is None or member.refusal is None or member.account.credential() != account.credential():
+            if (
+                member is None
+                or member.refusal is None
+                or member.account.credential() != account.credential()
+            ):
                 return
             now = self._clock()
             self._note_error(member, None, now)
@@ -107,13 +125,16 @@ class Pool(Lending):
                 self._serve(now)
 
     def share_again(self) -> None:
-        """Tell the others what they were not told yet, or could not be. Raises the GatewayError of the board."""
+        """Tell the others what they were not told yet, or could not be. Raises the GatewayError of
+        the board.
+        """
         self._telling.share_again(lambda account_id: account_id in self._members)
 
     # Changing
 
     def replace(self, accounts: Iterable[Account], *, disabled: Collection[str] = ()) -> None:
-        """From now on these are the accounts, in this order. A changed credential forgets that the old one was refused.
+        """From now on these are the accounts, in this order. A changed credential forgets that the
+        old one was refused.
 
         What is another seat under the same id begins anew.
         """
@@ -123,7 +144,10 @@ class Pool(Lending):
             members: dict[str, Member] = {}
             for account in accounts:
                 member = self._seated(account.seat) or Member(account)
-                if member.refusal is not None and member.account.credential() != account.credential():
+                if (
+                    member.refusal is not None
+                    and member.account.credential() != account.credential()
+                ):
                     change = member.standings[""] = Standing(account.seat, "", changed_at=now)
                     changes.append(change)
                 member.account = account
@@ -157,7 +181,8 @@ class Pool(Lending):
             now = self._clock()
             kept = {scope: known for scope, known in member.standings.items() if scope == ""}
             changes = [
-                Standing(member.account.seat, scope, changed_at=now) for scope in member.standings.keys() - kept.keys()
+                Standing(member.account.seat, scope, changed_at=now)
+                for scope in member.standings.keys() - kept.keys()
             ]
             member.standings = kept | {change.quota: change for change in changes}
             self._serve(now)

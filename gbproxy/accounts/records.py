@@ -27,9 +27,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
-    """`state` is the worst of all kinds of requests; `cooling_until` has those that an account is left alone for.
+    """`state` is the worst of all kinds of requests; `cooling_until` has those that an account is
+    left alone for.
 
-    `in_flight` is the sum over all workers, at most a second old. `created_at` is None for accounts of the environment.
+    `in_flight` is the sum over all workers, at most a second old. `created_at` is None for accounts
+    of the environment.
     """
 
     id: str
@@ -52,7 +54,8 @@ class AccountRecord:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What is known of an account's credential. `checked_at` is None before any look; `detail` says why, or is empty.
+    """What is known of an account's credential. `checked_at` is None before any look; `detail` says
+    why, or is empty.
 
     `said`: what the upstream said (`UpstreamWords.safe`), where it did.
     """
@@ -65,9 +68,17 @@ class Check:
     said: Mapping[str, Any] | None = None
 
 
-def record(entry: Entry, view: AccountView | None, use: Use | None, elsewhere: int) -> AccountRecord:
-    """`view`: what the pool of this worker knows; `elsewhere`: the answers that run in the others."""
-    uses = [known.last_used_at for known in (view, use) if known is not None and known.last_used_at is not None]
+def record(
+    entry: Entry, view: AccountView | None, use: Use | None, elsewhere: int
+) -> AccountRecord:
+    """`view`: what the pool of this worker knows; `elsewhere`: the answers that run in the
+    others.
+    """
+    uses = [
+        known.last_used_at
+        for known in (view, use)
+        if known is not None and known.last_used_at is not None
+    ]
     is_told = use is not None and use.last_error_at is not None
     last = use if is_told else view
     return AccountRecord(

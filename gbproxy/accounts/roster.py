@@ -1,4 +1,6 @@
-"""The accounts that are administered: those of the environment and those that are stored, as one list for the pool."""
+"""The accounts that are administered: those of the environment and those that are stored, as one
+list for the pool.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Rows:
 
 
 class Roster:
-    """Safe for use by many threads at once. All calls raise StorageUnavailable while the database is away."""
+    """Safe for use by many threads at once. All calls raise StorageUnavailable while the database
+    is away.
+    """
 
     def __init__(
         self,
@@ -49,8 +53,8 @@ class Roster:
     ) -> None:
         """`environment`: the accounts that settings name; `probe` as in the port `Upstream`.
 
-        `part` has the sessions of an account that was removed deleted upstream, soon; `forget` begins anew with which
-        models and tools it has.
+        `part` has the sessions of an account that was removed deleted upstream, soon; `forget`
+        begins anew with which models and tools it has.
         """
         self._environment = {account.id: account for account in environment}
         self._pool = pool
@@ -82,7 +86,9 @@ class Roster:
         return found
 
     def take_over(self) -> None:
-        """Give the pool what was changed since the last call, by whichever worker; called twice a second by each."""
+        """Give the pool what was changed since the last call, by whichever worker; called twice a
+        second by each.
+        """
         with self._lock:  # or an older state might be put into the place of a newer one
             version = self._rows.changes.version("accounts")
             if version == self._version:
@@ -95,10 +101,12 @@ class Roster:
     # Changing
 
     def add(self, given: Mapping[str, object]) -> AccountRecord:
-        """Store an account: name, secure_c_ses, csesidx, config_id (or team_id), and what else is wanted of an account's fields.
+        """Store an account: name, secure_c_ses, csesidx, config_id (or team_id), and what else is
+        wanted of an account's fields.
 
-        Unknown fields are passed over. Raises BadRequest, whose `param` is the first field that is wrong and whose message
-        says what is wrong with each; Conflict when the name, or the account itself, is there already.
+        Unknown fields are passed over. Raises BadRequest, whose `param` is the first field that is
+        wrong and whose message says what is wrong with each; Conflict when the name, or the account
+        itself, is there already.
         """
         read = self._addable(given)
         try:
@@ -112,7 +120,9 @@ class Roster:
         self._addable(given)
 
     def try_change(self, account_id: str, given: Mapping[str, object]) -> bool:
-        """Whether `change` would change the account's values. Raises what it would, and stores nothing."""
+        """Whether `change` would change the account's values. Raises what it would, and stores
+        nothing.
+        """
         entry = self._entries().get(account_id)
         if entry is None:
             raise _unknown()
@@ -125,9 +135,11 @@ class Roster:
         return True
 
     def change(self, account_id: str, given: Mapping[str, object]) -> AccountRecord:
-        """Change what is given and keep the rest; fields as for `add`. An empty optional one takes it away.
+        """Change what is given and keep the rest; fields as for `add`. An empty optional one takes
+        it away.
 
-        Raises BadRequest, NotFound and Conflict, the last also for anything but `is_active` of an account of the environment.
+        Raises BadRequest, NotFound and Conflict, the last also for anything but `is_active` of an
+        account of the environment.
         """
         known = self._environment.get(account_id)
         if known is None:
@@ -144,9 +156,14 @@ class Roster:
         return self.change(account_id, {"is_active": is_active})
 
     def remove(self, account_id: str) -> None:
-        """With all that is stored of it; what runs on it goes on. Raises NotFound; Conflict for one of the environment."""
+        """With all that is stored of it; what runs on it goes on. Raises NotFound; Conflict for one
+        of the environment.
+        """
         if account_id in self._environment:
-            raise Conflict("this account stands in the environment: take it out there; here it can only be disabled")
+            raise Conflict(
+                "this account stands in the environment: take it out there; here it can only be"
+                " disabled"
+            )
         entry = self._entries().get(account_id)
         if not self._rows.stored.remove(account_id):
             raise _unknown()
@@ -156,7 +173,9 @@ class Roster:
         self.take_over()
 
     def clear_cooldown(self, account_id: str) -> AccountRecord:
-        """Forget every cooldown of it, and which models and tools it has refused, in all workers. Raises NotFound."""
+        """Forget every cooldown of it, and which models and tools it has refused, in all workers.
+        Raises NotFound.
+        """
         self._catch_up()
         self._forget(self._known(account_id))
         self._pool.clear_cooldown(account_id)
@@ -165,9 +184,11 @@ class Roster:
     # Credentials
 
     def check(self, account_id: str) -> Check:
-        """Ask the upstream now whether the credential is good, and remember what it says. Raises NotFound.
+        """Ask the upstream now whether the credential is good, and remember what it says. Raises
+        NotFound.
 
-        An upstream that cannot be asked is no error: the status is `unknown` then, and `detail` says why.
+        An upstream that cannot be asked is no error: the status is `unknown` then, and `detail`
+        says why.
         """
         self._catch_up()
         account = self._known(account_id)
@@ -187,7 +208,9 @@ class Roster:
         return found
 
     def probe(self, account: Account) -> None:
-        """Ask the upstream whether the credential is good, and note what it says. Raises as the port `Upstream`."""
+        """Ask the upstream whether the credential is good, and note what it says. Raises as the
+        port `Upstream`.
+        """
         try:
             self._ask(account)
         except GatewayError as error:
@@ -196,9 +219,19 @@ class Roster:
         self._note(account, None)
 
     def checks(self) -> Sequence[Check]:
-        """What is known of each account's credential, in the order of `list`: by checks, requests and sign-ins."""
-        looks, sign_ins, uses = self._rows.checks.read(), self._rows.checks.sign_ins(), self._rows.states.uses()
-        refusals = {known.account_id: known for known in self._rows.states.read() if known.state == "refused"}
+        """What is known of each account's credential, in the order of `list`: by checks, requests
+        and sign-ins.
+        """
+        looks, sign_ins, uses = (
+            self._rows.checks.read(),
+            self._rows.checks.sign_ins(),
+            self._rows.states.uses(),
+        )
+        refusals = {
+            known.account_id: known
+            for known in self._rows.states.read()
+            if known.state == "refused"
+        }
         return [
             _check(
                 account,
@@ -222,7 +255,8 @@ class Roster:
             raise _unknown()
         self._refuse_twins(givens.read(given, entry.account).account(account_id))
 
-        def edit(stored: StoredAccount) -> StoredAccount:  # what somebody else has changed meanwhile stays changed
+        # what somebody else has changed meanwhile stays changed
+        def edit(stored: StoredAccount) -> StoredAccount:
             read = givens.read(given, stored.account)
             is_active = stored.is_active if read.is_active is None else read.is_active
             return replace(stored, account=read.account(account_id), is_active=is_active)
@@ -242,9 +276,14 @@ class Roster:
     def _entries(self) -> dict[str, Entry]:
         """All accounts as they stand in the environment and in the database, by id."""
         disabled = self._rows.switches.disabled()
-        entries = {id_: Entry(account, id_ not in disabled, "env") for id_, account in self._environment.items()}
+        entries = {
+            id_: Entry(account, id_ not in disabled, "env")
+            for id_, account in self._environment.items()
+        }
         for stored in self._rows.stored.list():
-            entries[stored.account.id] = Entry(stored.account, stored.is_active, "db", stored.created_at)
+            entries[stored.account.id] = Entry(
+                stored.account, stored.is_active, "db", stored.created_at
+            )
         return entries
 
     def _known(self, account_id: str) -> Account:
@@ -261,10 +300,14 @@ class Roster:
             if other.name == account.name:
                 raise _taken()
             if (other.csesidx, other.secure_c_ses) == (account.csesidx, account.secure_c_ses):
-                raise Conflict(f"this is the account {other.name}, which is there already: change that one")
+                raise Conflict(
+                    f"this is the account {other.name}, which is there already: change that one"
+                )
 
     def _catch_up(self) -> None:
-        """Have the pool of this worker know what all others have told, and tell them what it knows."""
+        """Have the pool of this worker know what all others have told, and tell them what it
+        knows.
+        """
         self.take_over()
         self._pool.refresh(self._rows.states.read())
         self._pool.share_again()
@@ -277,13 +320,19 @@ class Roster:
             self._rows.checks.note(account.id, account.credential(), status, detail, said)
 
 
-def _check(account: Account, refusal: Standing | None, seen: Iterable[Seen | None], use: Use | None) -> Check:
-    """The latest word about the credential that the account has now; while it is set aside, no other counts."""
+def _check(
+    account: Account, refusal: Standing | None, seen: Iterable[Seen | None], use: Use | None
+) -> Check:
+    """The latest word about the credential that the account has now; while it is set aside, no
+    other counts.
+    """
     known = [each for each in seen if each is not None and each.credential == account.credential()]
     if refusal is not None and refusal.credential == account.credential():
         refused_at = [each.at for each in known if each.status == "refused"]
         # A request has met it, or a look, which may be one that this refusal was not learnt from.
-        told = [(each.detail, each.said) for each in known] + ([(use.last_error, use.last_error_said)] if use else [])
+        told = [(each.detail, each.said) for each in known] + (
+            [(use.last_error, use.last_error_said)] if use else []
+        )
         said = next((words for sentence, words in told if sentence == refusal.cause), None)
         at = max([refusal.changed_at, *refused_at])
         return Check(account.id, account.name, "refused", at, refusal.cause, said)
@@ -298,7 +347,9 @@ def _unknown() -> NotFound:
 
 
 def _of_environment() -> Conflict:
-    return Conflict("this account stands in the environment: change it there; here it can only be disabled")
+    return Conflict(
+        "this account stands in the environment: change it there; here it can only be disabled"
+    )
 
 
 def _taken() -> Conflict:

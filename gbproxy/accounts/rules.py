@@ -1,4 +1,5 @@
-"""What each failure means, as data: how long the account is left alone, and how the request goes on.
+"""What each failure means, as data: how long the account is left alone, and how the request goes
+on.
 
 Source: docs/upstream.md, errors and quotas.
 """
@@ -45,16 +46,18 @@ class Then(Enum):
 
     ENDS = "ends"  # every account would say the same
     ELSEWHERE = "elsewhere"  # with another account
-    UNCLEAR = "unclear"  # with another account; when that one fails in such a way too, it is the request
+    # with another account; when that one fails in such a way too, it is the request
+    UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
     """For how long an account is left alone, for one kind of request.
 
-    Where the upstream names no time: between `least_s` and `most_s`, `factor` times as long on each repeat. `longest_s` at
-    most, and never beyond the midnight at which quotas begin anew. `has_trial`: when it ends one request is let through,
-    and all others when that one has succeeded.
+    Where the upstream names no time: between `least_s` and `most_s`, `factor` times as long on each
+    repeat. `longest_s` at most, and never beyond the midnight at which quotas begin anew.
+    `has_trial`: when it ends one request is let through, and all others when that one has
+    succeeded.
     """
 
     cause: Cause
@@ -110,15 +113,23 @@ def rule_for(error: GatewayError) -> Rule:
 
 
 def cooldown_ends(
-    cooldown: Cooldown, error: GatewayError, repeats: int, now: float, uniform: Callable[[float, float], float]
+    cooldown: Cooldown,
+    error: GatewayError,
+    repeats: int,
+    now: float,
+    uniform: Callable[[float, float], float],
 ) -> float:
-    """When an account may be asked again, in Unix seconds. `repeats`: how often this has come since the last success."""
+    """When an account may be asked again, in Unix seconds. `repeats`: how often this has come since
+    the last success.
+    """
     midnight = next_midnight(now)
     if isinstance(error, QuotaExhausted) and error.is_daily:
         return midnight
     named_s = error.named_s if isinstance(error, QuotaExhausted | UpstreamOverloaded) else None
     if named_s is None:
-        named_s = uniform(cooldown.least_s, cooldown.most_s) * cooldown.factor ** min(repeats, _MOST_REPEATS)
+        named_s = uniform(cooldown.least_s, cooldown.most_s) * cooldown.factor ** min(
+            repeats, _MOST_REPEATS
+        )
     return min(now + min(max(named_s, _LEAST_S), cooldown.longest_s), midnight)
 
 
@@ -130,7 +141,9 @@ def names_an_end(error: GatewayError) -> bool:
 
 
 def next_midnight(now: float) -> float:
-    """The next midnight in Los Angeles, where quotas of the day begin anew; in Unix seconds, as `now` is."""
+    """The next midnight in Los Angeles, where quotas of the day begin anew; in Unix seconds, as
+    `now` is.
+    """
     today = datetime.fromtimestamp(now, _los_angeles())
     return datetime.combine(today.date() + timedelta(days=1), time.min, _los_angeles()).timestamp()
 

@@ -1,4 +1,6 @@
-"""What a client hears when no account can be tried: it follows from the states of those that there are."""
+"""What a client hears when no account can be tried: it follows from the states of those that there
+are.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,13 @@ from collections.abc import Iterable
 
 from gbproxy.accounts.line import Wish
 from gbproxy.accounts.states import Condition, Member
-from gbproxy.errors import CredentialRefused, GatewayError, NoAccountAvailable, QuotaExhausted, UpstreamOverloaded
+from gbproxy.errors import (
+    CredentialRefused,
+    GatewayError,
+    NoAccountAvailable,
+    QuotaExhausted,
+    UpstreamOverloaded,
+)
 
 _LEAST_S = 1.0
 
@@ -18,7 +26,9 @@ def nothing_to_try(members: Iterable[Member], wish: Wish, now: float) -> Gateway
     """
     everyone = list(members)
     present = [member for member in everyone if wish.admits(member)]
-    cooling = [m.standing(wish.quota) for m in present if m.condition(wish.quota, now) is Condition.COOLING]
+    cooling = [
+        m.standing(wish.quota) for m in present if m.condition(wish.quota, now) is Condition.COOLING
+    ]
     if cooling:
         wait_s = seconds_until(min(known.cools_until(now) or now for known in cooling), now)
         if any(known.cause == "overload" for known in cooling):
@@ -28,10 +38,16 @@ def nothing_to_try(members: Iterable[Member], wish: Wish, now: float) -> Gateway
     if refusal is not None:
         return CredentialRefused(refusal.cause)
     if wish.wanted is not None:
-        return NoAccountAvailable("the account that holds this conversation is disabled, or not there any more")
+        return NoAccountAvailable(
+            "the account that holds this conversation is disabled, or not there any more"
+        )
     if not everyone:
-        return NoAccountAvailable("no account is configured: set SECURE_C_SES, CSESIDX and CONFIG_ID, or ACCOUNTS")
-    return NoAccountAvailable("every account is disabled" if not wish.excluded else "no other account is left")
+        return NoAccountAvailable(
+            "no account is configured: set SECURE_C_SES, CSESIDX and CONFIG_ID, or ACCOUNTS"
+        )
+    return NoAccountAvailable(
+        "every account is disabled" if not wish.excluded else "no other account is left"
+    )
 
 
 def seconds_until(moment: float, now: float) -> float:

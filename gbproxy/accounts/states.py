@@ -1,4 +1,6 @@
-"""What is known of each account: shared with other workers as `Standing`s, kept here as a `Member` of the pool."""
+"""What is known of each account: shared with other workers as `Standing`s, kept here as a `Member`
+of the pool.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,10 @@ class Standing:
     """What all workers know of one account; times are Unix seconds.
 
     `account_id` is its seat (Account.seat): another account under the same name is not meant.
-    `strikes` counts failures for want of quota since the last success: with any, the end of a cooldown lets one request
-    through, which has until `trial_until` to succeed. `cause` of a cooldown is "overload" or "quota"; of a refusal it is
-    the sentence that clients are told, and `credential` the digest of what was refused (Account.credential).
+    `strikes` counts failures for want of quota since the last success: with any, the end of a
+    cooldown lets one request through, which has until `trial_until` to succeed. `cause` of a
+    cooldown is "overload" or "quota"; of a refusal it is the sentence that clients are told, and
+    `credential` the digest of what was refused (Account.credential).
     """
 
     account_id: str
@@ -37,8 +40,14 @@ class Standing:
     changed_at: float = 0.0
 
     def cools_until(self, now: float) -> float | None:
-        """The end of a cooldown that is not over; one from the future is, as the clock was set back since."""
-        if self.cooling_until is None or self.cooling_until <= now or is_from_before(self.changed_at, now):
+        """The end of a cooldown that is not over; one from the future is, as the clock was set back
+        since.
+        """
+        if (
+            self.cooling_until is None
+            or self.cooling_until <= now
+            or is_from_before(self.changed_at, now)
+        ):
             return None
         return self.cooling_until
 
@@ -55,21 +64,29 @@ def is_from_before(changed_at: float, now: float) -> bool:
 
 
 class Board(Protocol):
-    """Where all workers write what they learn, and read what the others have learnt. Calls raise GatewayErrors."""
+    """Where all workers write what they learn, and read what the others have learnt. Calls raise
+    GatewayErrors.
+    """
 
     def publish(self, change: Standing) -> object:
-        """Put it in the place of what was known of this account and scope; an older one than that is dropped."""
+        """Put it in the place of what was known of this account and scope; an older one than that
+        is dropped.
+        """
         ...
 
-    def failed(self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None) -> object:
-        """Tell what the account has met last, None when it has recovered since; nothing older replaces what is known.
+    def failed(
+        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+    ) -> object:
+        """Tell what the account has met last, None when it has recovered since; nothing older
+        replaces what is known.
 
         `said`: what the upstream said, as `UpstreamWords.safe` has it.
         """
         ...
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
-        """Take the trial after a cooldown, until then at most; False when somebody else has it, or no cooldown is known.
+        """Take the trial after a cooldown, until then at most; False when somebody else has it, or
+        no cooldown is known.
 
         Atomic over all workers.
         """
@@ -86,7 +103,9 @@ class Alone:
     def publish(self, change: Standing) -> None:
         del change
 
-    def failed(self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None) -> None:
+    def failed(
+        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+    ) -> None:
         del account_id, error, at, said
 
     def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
@@ -154,7 +173,9 @@ class Member:
     def next_change(self, now: float) -> Iterable[float]:
         """When something will change by time alone."""
         for known in self.standings.values():
-            yield from (t for t in (known.cools_until(now), known.tried_until(now)) if t is not None)
+            yield from (
+                t for t in (known.cools_until(now), known.tried_until(now)) if t is not None
+            )
 
     def view(self, now: float) -> AccountView:
         states = {quota: _state(self.condition(quota, now)) for quota in QUOTA_CLASSES}
@@ -174,7 +195,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as an operator sees it. `state` is the worst of `states`; `in_flight` counts in this worker alone."""
+    """An account as an operator sees it. `state` is the worst of `states`; `in_flight` counts in
+    this worker alone.
+    """
 
     id: str
     name: str

@@ -1,6 +1,8 @@
-"""What each account is known to have: by its live configuration, and by which models and tools it took or refused.
+"""What each account is known to have: by its live configuration, and by which models and tools it
+took or refused.
 
-Asked for on the path of requests, so it is memory; other workers learn of it, and it of them, by `take_over`.
+Asked for on the path of requests, so it is memory; other workers learn of it, and it of them, by
+`take_over`.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from gbproxy.domain.models import ALL_TOOLS, Tool
 from gbproxy.storage.support import Finding
 
 Verdict = Literal["taken", "doubted", "guessed", "refused", "forgotten"]
-"""`doubted`: it was taken before, and refused once in words that may be about something else. `guessed`: nothing was named
-by a refusal that ended when this tool was left out; what the configuration says is better."""
+"""`doubted`: it was taken before, and refused once in words that may be about something else.
+`guessed`: nothing was named by a refusal that ended when this tool was left out; what the
+configuration says is better.
+"""
 
 REFUSED_S = 3600.0  # then it is tried again
 _TAKEN_S = 86_400.0  # then it is noted anew
@@ -61,7 +65,8 @@ class Support:
         self._clock = clock
         self._lock = threading.Lock()
         self._findings: dict[str, dict[str, Finding]] = defaultdict(dict)  # by seat, by subject
-        self._refusing: dict[str, set[str]] = {}  # by subject: seats that have refused it, also longer ago
+        # by subject: seats that have refused it, also longer ago
+        self._refusing: dict[str, set[str]] = {}
         self._capabilities: Mapping[str, Capabilities] = {}  # by seat; replaced, never changed
         self._untold: dict[tuple[str, str], Finding] = {}
         self._read_at: float | None = None
@@ -74,7 +79,10 @@ class Support:
         if upstream_id is None:
             return False
         capabilities = self._capabilities.get(account.seat, NOTHING_SAID)
-        return upstream_id in capabilities.disabled or self._verdict(account.seat, _model(upstream_id)) == "refused"
+        return (
+            upstream_id in capabilities.disabled
+            or self._verdict(account.seat, _model(upstream_id)) == "refused"
+        )
 
     def without_model(self, upstream_id: str | None) -> Collection[str]:
         """The ids of accounts that have not got this model, as far as that is known.
@@ -92,7 +100,9 @@ class Support:
         }
         with self._lock:
             seats = tuple(self._refusing.get(_model(upstream_id), ()))
-        lacking.update(seat for seat in seats if self._verdict(seat, _model(upstream_id)) == "refused")
+        lacking.update(
+            seat for seat in seats if self._verdict(seat, _model(upstream_id)) == "refused"
+        )
         return {id_of(seat) for seat in lacking}
 
     def without_tools(self, tools: Collection[Tool]) -> Collection[str]:
@@ -115,7 +125,11 @@ class Support:
 
     def _tools_off(self, seat: str) -> frozenset[Tool]:
         capabilities = self._capabilities.get(seat, NOTHING_SAID)
-        verdicts = {tool: self._verdict(seat, _tool(tool)) for tool in ALL_TOOLS} if seat in self._findings else {}
+        verdicts = (
+            {tool: self._verdict(seat, _tool(tool)) for tool in ALL_TOOLS}
+            if seat in self._findings
+            else {}
+        )
         named = {tool for tool, verdict in verdicts.items() if verdict == "refused"}
         guessed = {tool for tool, verdict in verdicts.items() if verdict == "guessed"}
         return frozenset(capabilities.tools_off | named | (guessed - capabilities.tools_on))
@@ -138,33 +152,48 @@ class Support:
             self._note(account.seat, _tool(tool), "taken")
 
     def model_refused(self, account: Account, upstream_id: str | None, *, is_named: bool) -> None:
-        """`is_named`: the refusal was about the model; else it may have been about the question, if the model was taken before."""
+        """`is_named`: the refusal was about the model; else it may have been about the question, if
+        the model was taken before.
+        """
         if upstream_id is not None:
             subject = _model(upstream_id)
             is_doubtful = not is_named and self._verdict(account.seat, subject) == "taken"
             self._note(account.seat, subject, "doubted" if is_doubtful else "refused")
 
     def tool_refused(self, account: Account, tool: Tool, *, is_named: bool) -> None:
-        """`is_named`: the refusal was about this tool; else it may have been about another, or the question.
+        """`is_named`: the refusal was about this tool; else it may have been about another, or the
+        question.
 
-        What the configuration leaves on, or was taken before, may have been refused to this question only.
+        What the configuration leaves on, or was taken before, may have been refused to this
+        question only.
         """
         if tool in self.tools_on(account):
             return
         subject = _tool(tool)
         is_doubtful = self._verdict(account.seat, subject) == "taken"
-        self._note(account.seat, subject, "doubted" if is_doubtful else "refused" if is_named else "guessed")
+        self._note(
+            account.seat,
+            subject,
+            "doubted" if is_doubtful else "refused" if is_named else "guessed",
+        )
 
     def _note(self, seat: str, subject: str, verdict: Verdict) -> None:
         now = self._clock()
         with self._lock:
             known = self._findings.get(seat, {}).get(subject)
-            if verdict == "taken" and known is not None and known.text == verdict and now - known.noted_at < _TAKEN_S:
+            if (
+                verdict == "taken"
+                and known is not None
+                and known.text == verdict
+                and now - known.noted_at < _TAKEN_S
+            ):
                 return
             self._tell(Finding(seat, subject, verdict, now))
 
     def forget(self, account: Account) -> None:
-        """Know nothing of this account any more, in no worker: it begins anew, and its configuration is read again."""
+        """Know nothing of this account any more, in no worker: it begins anew, and its
+        configuration is read again.
+        """
         with self._lock:
             subjects = tuple(self._findings.get(account.seat, {}))
             for subject in subjects:
@@ -173,7 +202,9 @@ class Support:
     # The live configuration
 
     def looked_at(self, account: Account) -> tuple[float, bool] | None:
-        """When this account's configuration was last asked for, in Unix seconds, and whether it was read; None: never as it is."""
+        """When this account's configuration was last asked for, in Unix seconds, and whether it was
+        read; None: never as it is.
+        """
         with self._lock:
             found = self._findings.get(account.seat, {}).get(_CONFIGURATION)
         value = _parsed(found.text) if found is not None else {}
@@ -182,7 +213,9 @@ class Support:
         return found.noted_at, value.get("is_read") is True
 
     def note_capabilities(self, account: Account, capabilities: Capabilities | None) -> None:
-        """The configuration was asked for. None: in vain; what was known before holds on, for a day."""
+        """The configuration was asked for. None: in vain; what was known before holds on, for a
+        day.
+        """
         now = self._clock()
         with self._lock:
             found = self._findings.get(account.seat, {}).get(_CONFIGURATION)
@@ -199,7 +232,9 @@ class Support:
     # Sharing
 
     def take_over(self) -> None:
-        """Tell the other workers what is new here, and learn what they know. Raises StorageUnavailable."""
+        """Tell the other workers what is new here, and learn what they know. Raises
+        StorageUnavailable.
+        """
         now = self._clock()
         read_at = self._read_at
         if read_at is not None and not self._untold and abs(now - read_at) < _LEAST_BETWEEN_S:
@@ -219,7 +254,9 @@ class Support:
                     self._put(finding)
 
     def forget_old(self) -> None:
-        """Delete what nobody has noted for long. For one worker; may be called often. Raises StorageUnavailable."""
+        """Delete what nobody has noted for long. For one worker; may be called often. Raises
+        StorageUnavailable.
+        """
         now = self._clock()
         if now - self._forgot_at > REFUSED_S:
             self._forgot_at = now
@@ -267,8 +304,15 @@ def _written(capabilities: Capabilities) -> dict[str, list[str]]:
 def _read(value: Mapping[str, object]) -> Capabilities:
     """What another worker, maybe of another version, has written."""
     given = {name: value.get(name) for name in Capabilities.__dataclass_fields__}
-    texts = {name: [t for t in each if isinstance(t, str)] for name, each in given.items() if isinstance(each, list)}
-    tools = {name: frozenset(t for t in ALL_TOOLS if t in texts.get(name, ())) for name in ("tools_on", "tools_off")}
+    texts = {
+        name: [t for t in each if isinstance(t, str)]
+        for name, each in given.items()
+        if isinstance(each, list)
+    }
+    tools = {
+        name: frozenset(t for t in ALL_TOOLS if t in texts.get(name, ()))
+        for name in ("tools_on", "tools_off")
+    }
     return Capabilities(
         tuple(texts.get("listed", ())),
         frozenset(texts.get("disabled", ())),

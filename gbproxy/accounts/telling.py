@@ -1,4 +1,6 @@
-"""Tells what this worker has learnt of accounts: to the other workers by the board, to operators by log and figures."""
+"""Tells what this worker has learnt of accounts: to the other workers by the board, to operators by
+log and figures.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ log = logging.getLogger(__name__)
 
 
 class Telling:
-    """Keeps what the board could not take, until it can. But for `note_error`, to be called without holding a lock."""
+    """Keeps what the board could not take, until it can. But for `note_error`, to be called without
+    holding a lock.
+    """
 
     def __init__(self, board: Board, meter: Meter) -> None:
         self._board = board
@@ -39,14 +43,20 @@ class Telling:
             self._board.publish(change)
         except GatewayError as error:  # this worker knows; the others hear of it later
             self._untold[change.account_id, change.quota] = change
-            log.warning("pool.unshared", extra={"account": id_of(change.account_id), "reason": error.code})
+            log.warning(
+                "pool.unshared", extra={"account": id_of(change.account_id), "reason": error.code}
+            )
 
-    def note_error(self, account_id: str, error: str | None, now: float, said: dict[str, Any] | None) -> None:
+    def note_error(
+        self, account_id: str, error: str | None, now: float, said: dict[str, Any] | None
+    ) -> None:
         """What an account has met last is told by `share_again`: no request waits for it."""
         self._untold_errors[account_id] = (error, now, said)
 
     def share_again(self, is_member: Callable[[str], bool]) -> None:
-        """Tell the others what they were not told yet, or could not be. Raises the GatewayError of the board."""
+        """Tell the others what they were not told yet, or could not be. Raises the GatewayError of
+        the board.
+        """
         while self._untold:
             key, change = next(iter(self._untold.items()))
             self._board.publish(change)
@@ -75,6 +85,8 @@ def _log(change: Standing, now: float, said: dict[str, Any] | None) -> None:
             }
             log.warning("account.cooling", extra=facts)
         case "refused":
-            log.warning("account.refused", extra={"account": account, "reason": change.cause, "said": said})
+            log.warning(
+                "account.refused", extra={"account": account, "reason": change.cause, "said": said}
+            )
         case "ready":
             log.info("account.ready", extra={"account": account, "quota": quota})

@@ -1,4 +1,6 @@
-"""/api/admin/accounts: the accounts and their states; cookies go in and never come out. Times are Unix seconds."""
+"""/api/admin/accounts: the accounts and their states; cookies go in and never come out. Times are
+Unix seconds.
+"""
 
 from __future__ import annotations
 

@@ -31,10 +31,12 @@ def required(
     *,
     names: str = "ADMIN_KEY",
 ) -> Callable[[], None]:
-    """A `before_request` function for what only these keys open. Raises Unauthenticated or RateLimitExceeded.
+    """A `before_request` function for what only these keys open. Raises Unauthenticated or
+    RateLimitExceeded.
 
-    The right key opens whatever others have shown from the same address: they may share it with an administrator.
-    `find_client` raises a GatewayError for what is no client's key; one that is was sent to the wrong place, and is no guess.
+    The right key opens whatever others have shown from the same address: they may share it with an
+    administrator. `find_client` raises a GatewayError for what is no client's key; one that is was
+    sent to the wrong place, and is no guess.
     """
     wanted = [digest(key) for key in keys]
     guesses = Guesses(clock)
@@ -57,10 +59,12 @@ def required(
 
 
 def guard(app: Flask, check: Callable[[], None]) -> None:
-    """Ask for the key where a route below `/api` is there, but not by this method; what is not there is told to everybody.
+    """Ask for the key where a route below `/api` is there, but not by this method; what is not
+    there is told to everybody.
 
-    Chat programs look for other servers' routes there (`/api/tags`, `/api/v1/models`): they are to find none, and whatever
-    key they show is no guess. Each blueprint of this room has `check` as its own `before_request`.
+    Chat programs look for other servers' routes there (`/api/tags`, `/api/v1/models`): they are to
+    find none, and whatever key they show is no guess. Each blueprint of this room has `check` as
+    its own `before_request`.
     """
 
     @app.before_request
@@ -79,18 +83,24 @@ def _is_known(key: str, find_client: Callable[[str], object]) -> bool:
 
 
 class Guesses:
-    """Wrong keys of late, by the address that they came from. `clock`: seconds, only ever growing."""
+    """Wrong keys of late, by the address that they came from. `clock`: seconds, only ever
+    growing.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._seen: OrderedDict[str, deque[float]] = OrderedDict()
 
     def check(self, address: str) -> None:
-        """For a wrong key: raises RateLimitExceeded while too many have come from there, and counts no further ones."""
+        """For a wrong key: raises RateLimitExceeded while too many have come from there, and counts
+        no further ones.
+        """
         seen = self._seen.get(network(address))
         now = self._clock()
         if seen is not None and len(seen) == _GUESSES and now - seen[0] < _WINDOW_S:
-            raise RateLimitExceeded("too many wrong keys from this address", retry_after=seen[0] + _WINDOW_S - now)
+            raise RateLimitExceeded(
+                "too many wrong keys from this address", retry_after=seen[0] + _WINDOW_S - now
+            )
 
     def note(self, address: str) -> None:
         """A wrong key has come from there."""

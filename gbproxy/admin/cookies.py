@@ -1,4 +1,6 @@
-"""/api/cookies/status: whether each account's cookies are still good, as far as is known. Times are Unix seconds."""
+"""/api/cookies/status: whether each account's cookies are still good, as far as is known. Times are
+Unix seconds.
+"""
 
 from __future__ import annotations
 
@@ -24,4 +26,7 @@ def blueprint(roster: Roster, check_key: Callable[[], None]) -> Blueprint:
 
 def entry(check: Check) -> dict[str, Any]:
     """What one account's answer says, here and to a check."""
-    return {**asdict(check), "checked_at": None if check.checked_at is None else int(check.checked_at)}
+    return {
+        **asdict(check),
+        "checked_at": None if check.checked_at is None else int(check.checked_at),
+    }

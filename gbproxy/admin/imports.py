@@ -1,4 +1,5 @@
-"""POST /api/admin/accounts/import: whatever was copied out of a browser or another gateway becomes accounts.
+"""POST /api/admin/accounts/import: whatever was copied out of a browser or another gateway becomes
+accounts.
 
 No secret is in the answer, only the names of the fields that were found.
 """
@@ -59,7 +60,9 @@ def _answer(imports: Sequence[Import], warnings: Sequence[str], dry_run: bool) -
         "created": [each.name for each in imports if each.result == "created"],
         "changed": [each.name for each in imports if each.result == "changed"],
         "missing": [
-            {"name": each.name, "csesidx": each.csesidx, **_place(field)} for each in imports for field in each.missing
+            {"name": each.name, "csesidx": each.csesidx, **_place(field)}
+            for each in imports
+            for field in each.missing
         ],
         "warnings": [*warnings, *(each.warning for each in imports if each.warning)],
     }

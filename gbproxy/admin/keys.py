@@ -1,4 +1,6 @@
-"""/api/admin/keys: client keys; a key is shown in the answer to its creation, and never again. Times are Unix seconds."""
+"""/api/admin/keys: client keys; a key is shown in the answer to its creation, and never again.
+Times are Unix seconds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""GET /metrics, for Prometheus: with the METRICS_KEY or the admin key; while neither is set, there is nothing here."""
+"""GET /metrics, for Prometheus: with the METRICS_KEY or the admin key; while neither is set, there
+is nothing here.
+"""
 
 from __future__ import annotations
 

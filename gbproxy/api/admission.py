@@ -1,4 +1,6 @@
-"""How many answers run at once in this worker: beyond the limit a request is refused at once, instead of waiting unseen."""
+"""How many answers run at once in this worker: beyond the limit a request is refused at once,
+instead of waiting unseen.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class Admission:
         self._closed = False
 
     def enter(self) -> Callable[[], None]:
-        """Take a place; what comes back gives it back, once however often it is called. Raises Overloaded."""
+        """Take a place; what comes back gives it back, once however often it is called. Raises
+        Overloaded.
+        """
         refusal = self.refusal()
         if refusal is not None:
             raise refusal
@@ -30,7 +34,9 @@ class Admission:
         if self._closed:
             return stopping()
         if self._running >= self._limit:
-            return Overloaded("the gateway has as many answers running as it may", retry_after=_RETRY_S)
+            return Overloaded(
+                "the gateway has as many answers running as it may", retry_after=_RETRY_S
+            )
         return None
 
     def close(self) -> None:

@@ -24,13 +24,16 @@ class Keys(Protocol):
 
 
 def required(keys: Keys) -> Callable[[], None]:
-    """A `before_request` function for what needs a key. Raises Unauthenticated or StorageUnavailable."""
+    """A `before_request` function for what needs a key. Raises Unauthenticated or
+    StorageUnavailable.
+    """
 
     def check() -> None:
         key = presented_key()
         if key is None:
             raise Unauthenticated(
-                "an API key is required: Authorization: Bearer KEY, x-api-key, x-goog-api-key or ?key=KEY"
+                "an API key is required: Authorization: Bearer KEY, x-api-key, x-goog-api-key or"
+                " ?key=KEY"
             )
         found = keys.find(key)
         trace.current().facts["key"] = fingerprint(key)

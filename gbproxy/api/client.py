@@ -1,6 +1,7 @@
 """Whether the client is still there: a watch on its socket, without reading from it.
 
-A half-closed connection counts as gone: no client of this kind of API closes its sending side and goes on listening.
+A half-closed connection counts as gone: no client of this kind of API closes its sending side and
+goes on listening.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 def watch(environ: Mapping[str, Any], on_gone: Callable[[], None]) -> Callable[[], None]:
-    """Call `on_gone` once, from the event loop, when the client of a WSGI request has left; at once when it is gone already.
+    """Call `on_gone` once, from the event loop, when the client of a WSGI request has left; at once
+    when it is gone already.
 
     Returns what ends the watch.
     """
@@ -34,7 +36,9 @@ def watch(environ: Mapping[str, Any], on_gone: Callable[[], None]) -> Callable[[
 
 
 class _Watch:
-    """Costs nothing while nothing arrives; once bytes of a next request wait, which hides the end, it looks regularly."""
+    """Costs nothing while nothing arrives; once bytes of a next request wait, which hides the end,
+    it looks regularly.
+    """
 
     def __init__(self, connection: socket.socket, on_gone: Callable[[], None]) -> None:
         self._connection = connection
@@ -79,7 +83,9 @@ def is_gone(connection: socket.socket) -> bool:
 
 
 def _is_at_end(descriptor: int) -> bool:
-    """The same where the system's poll does not tell: nothing to read behind what made the socket readable."""
+    """The same where the system's poll does not tell: nothing to read behind what made the socket
+    readable.
+    """
     plain = socket.socket(fileno=descriptor)
     try:
         return not plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

@@ -1,4 +1,5 @@
-"""Which web pages may use the API from a browser. Source: https://fetch.spec.whatwg.org/#http-cors-protocol
+"""Which web pages may use the API from a browser. Source:
+https://fetch.spec.whatwg.org/#http-cors-protocol
 
 Never with credentials: keys come in headers, and no cookie of ours is ever read here.
 """
@@ -27,7 +28,9 @@ class Cors:
     What lies below a `private` path is for none.
     """
 
-    def __init__(self, origins: Collection[str], private: Collection[str] = ("/api", "/admin")) -> None:
+    def __init__(
+        self, origins: Collection[str], private: Collection[str] = ("/api", "/admin")
+    ) -> None:
         self._all = "*" in origins
         self._private = tuple(f"{path}/" for path in private)
         self._origins = pattern(tuple(origins))
@@ -51,10 +54,16 @@ class Cors:
         }
 
     def preflight(self, path: str, origin: str | None, asked_headers: str | None) -> dict[str, str]:
-        """For OPTIONS. The headers that are asked for are allowed as they are: SDKs bring ever new ones."""
+        """For OPTIONS. The headers that are asked for are allowed as they are: SDKs bring ever new
+        ones.
+        """
         answer = {**self.headers(path, origin), "Allow": _METHODS}
         if "Access-Control-Allow-Origin" in answer:
             answer |= {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": _DAY_S}
-            if asked_headers and len(asked_headers) < 4096 and _HEADER_NAMES.fullmatch(asked_headers.strip()):
+            if (
+                asked_headers
+                and len(asked_headers) < 4096
+                and _HEADER_NAMES.fullmatch(asked_headers.strip())
+            ):
                 answer["Access-Control-Allow-Headers"] = asked_headers.strip()
         return answer

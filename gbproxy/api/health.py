@@ -18,7 +18,9 @@ def blueprint(usable_accounts: Callable[[], int], is_draining: Callable[[], bool
         return jsonify(
             name="gbproxy",
             version=__version__,
-            description="An OpenAI-compatible gateway to the models behind a Gemini Business account",
+            description=(
+                "An OpenAI-compatible gateway to the models behind a Gemini Business account"
+            ),
             endpoints=["POST /v1/chat/completions", "GET /v1/models", "GET /health"],
         )
 

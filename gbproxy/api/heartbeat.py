@@ -18,9 +18,13 @@ class Insertable(Protocol):
 
 
 class Heartbeat:
-    """Beats from the event loop, without a greenlet of its own; only where the server's connection can be inserted into."""
+    """Beats from the event loop, without a greenlet of its own; only where the server's connection
+    can be inserted into.
+    """
 
-    def __init__(self, pump: Pump, environ: Mapping[str, Any], beat: bytes, interval_s: float) -> None:
+    def __init__(
+        self, pump: Pump, environ: Mapping[str, Any], beat: bytes, interval_s: float
+    ) -> None:
         """To be made once the response has begun."""
         self._pump = pump
         self._interval_s = interval_s

@@ -1,4 +1,6 @@
-"""What every request passes: its id, its access line, its body's limits, and the rendering of every error."""
+"""What every request passes: its id, its access line, its body's limits, and the rendering of every
+error.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,9 @@ def install(
 ) -> None:
     """Give the app its outer layer.
 
-    `trusted_proxies`: how many in front of it set `X-Forwarded-*`. While there is a `refusal`, a request that would take a
-    place gets it before anything is made of it: thousands at once must not keep a probe waiting.
+    `trusted_proxies`: how many in front of it set `X-Forwarded-*`. While there is a `refusal`, a
+    request that would take a place gets it before anything is made of it: thousands at once must
+    not keep a probe waiting.
     """
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.strict_slashes = False
@@ -69,10 +72,16 @@ def install(
 
 
 class _Entry:
-    """The outermost WSGI layer: starts the trace, takes `//` and a trailing `/` for what was meant, answers OPTIONS."""
+    """The outermost WSGI layer: starts the trace, takes `//` and a trailing `/` for what was meant,
+    answers OPTIONS.
+    """
 
     def __init__(
-        self, inner: WSGIApplication, cors: Cors, refusal: Callable[[], GatewayError | None], meter: Meter
+        self,
+        inner: WSGIApplication,
+        cors: Cors,
+        refusal: Callable[[], GatewayError | None],
+        meter: Meter,
     ) -> None:
         self._inner = inner
         self._cors = cors
@@ -81,14 +90,24 @@ class _Entry:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        context = traceparent.continued(environ["HTTP_TRACEPARENT"]) if "HTTP_TRACEPARENT" in environ else None
-        measured = trace.begin(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), context)
+        context = (
+            traceparent.continued(environ["HTTP_TRACEPARENT"])
+            if "HTTP_TRACEPARENT" in environ
+            else None
+        )
+        measured = trace.begin(
+            given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), context
+        )
         environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         if environ["REQUEST_METHOD"] == "OPTIONS":
             headers = self._cors.preflight(
-                environ["PATH_INFO"], environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
+                environ["PATH_INFO"],
+                environ.get("HTTP_ORIGIN"),
+                environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
             )
-            start_response("204 No Content", [*headers.items(), ("x-request-id", measured.request_id)])
+            start_response(
+                "204 No Content", [*headers.items(), ("x-request-id", measured.request_id)]
+            )
             return []
         if environ["REQUEST_METHOD"] == "POST" and not self._cors.is_private(environ["PATH_INFO"]):
             error = self._refusal()
@@ -97,7 +116,11 @@ class _Entry:
         return self._inner(environ, start_response)
 
     def _refuse(
-        self, environ: WSGIEnvironment, start_response: StartResponse, measured: trace.Trace, error: GatewayError
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        measured: trace.Trace,
+        error: GatewayError,
     ) -> Iterable[bytes]:
         body = json.dumps(openai_errors.body(error)).encode()
         headers = {
@@ -134,7 +157,9 @@ def _finish(response: Response, cors: Cors, meter: Meter) -> Response:
 
 
 def _access_line(measured: trace.Trace, status: int, meter: Meter) -> Callable[[], None]:
-    """Log and count the request once it is over, in the words known now: the request itself is gone by then."""
+    """Log and count the request once it is over, in the words known now: the request itself is gone
+    by then.
+    """
     surface = request.blueprint or _NO_SURFACE
     route = request.url_rule.rule if request.url_rule is not None else "-"
     method = request.method if request.method.isalpha() and len(request.method) < 20 else "-"
@@ -160,13 +185,16 @@ def _access_line(measured: trace.Trace, status: int, meter: Meter) -> Callable[[
 def _render(error: GatewayError, http: HTTPException | None = None) -> Response:
     if isinstance(error, MethodNotAllowed) and request.method == "HEAD" and http is not None:
         return Response(
-            mimetype="application/json", headers={"Allow": dict(http.get_headers()).get("Allow", "")}
+            mimetype="application/json",
+            headers={"Allow": dict(http.get_headers()).get("Allow", "")},
         )  # probes want to know it is there
     trace.current().facts["code"] = error.code
     if isinstance(error, ClientGone):
         trace.current().facts["client_gone"] = True
     response = jsonify(openai_errors.body(error))
-    response.status_code = error.status if http is None or http.code is None or http.code < 400 else http.code
+    response.status_code = (
+        error.status if http is None or http.code is None or http.code < 400 else http.code
+    )
     response.headers.update(openai_errors.headers(error))
     allow = dict(http.get_headers()).get("Allow") if http is not None else None
     if allow:

@@ -1,4 +1,5 @@
-"""A caller's limits at the surface: requests are counted as they come in, and every answer says what is left.
+"""A caller's limits at the surface: requests are counted as they come in, and every answer says
+what is left.
 
 Source: https://platform.openai.com/docs/guides/rate-limits, headers
 """
@@ -23,7 +24,9 @@ class Limits(Protocol):
 
 
 def required(check_key: Callable[[], None], limits: Limits) -> Callable[[], None]:
-    """A `before_request` function for what goes to a model: needs a key, and counts. Raises RateLimitExceeded."""
+    """A `before_request` function for what goes to a model: needs a key, and counts. Raises
+    RateLimitExceeded.
+    """
 
     def check() -> None:
         check_key()

@@ -33,7 +33,9 @@ from gbproxy.observability import trace
 from gbproxy.web.body import read_json
 
 
-def blueprint(gateway: Gateway, responder: sse.Responder, check_caller: Callable[[], None]) -> Blueprint:
+def blueprint(
+    gateway: Gateway, responder: sse.Responder, check_caller: Callable[[], None]
+) -> Blueprint:
     bp = Blueprint("openai_chat", __name__)
     bp.before_request(check_caller)
 
@@ -64,9 +66,11 @@ class Identity:
 
 
 def render(events: ChatStream, identity: Identity, *, include_usage: bool) -> sse.Pieces:
-    """Events -> chunks. What arrived together is joined: one frame for each Flush, and one for the end.
+    """Events -> chunks. What arrived together is joined: one frame for each Flush, and one for the
+    end.
 
-    The events are not asked to go on behind `Done` before the last frame was written: so they know whether it was.
+    The events are not asked to go on behind `Done` before the last frame was written: so they know
+    whether it was.
     """
     chunks: list[bytes] = []
     chunk = _Chunks(identity, "", include_usage=include_usage)
@@ -111,11 +115,19 @@ class _Chunks:
     """Writes chunks: all that stays the same from one to the next is encoded once."""
 
     def __init__(self, identity: Identity, model: str, *, include_usage: bool) -> None:
-        head = {"id": identity.id, "object": "chat.completion.chunk", "created": identity.created, "model": model}
+        head = {
+            "id": identity.id,
+            "object": "chat.completion.chunk",
+            "created": identity.created,
+            "model": model,
+        }
         self._head = b"data: %b," % jsontext.encode_bytes(head)[:-1]
         self._before = self._head + b'"choices":[{"index":0,"delta":'
         self._after = b"}]%b}\n\n" % (b',"usage":null' if include_usage else b"")
-        self._content = self._before + b'{"content":', b'},"logprobs":null,"finish_reason":null' + self._after
+        self._content = (
+            self._before + b'{"content":',
+            b'},"logprobs":null,"finish_reason":null' + self._after,
+        )
 
     def content(self, text: str) -> bytes:
         before, after = self._content
@@ -130,12 +142,19 @@ class _Chunks:
         )
 
     def usage(self, usage: Usage) -> bytes:
-        return b'%b"choices":[],"usage":%b}\n\n' % (self._head, jsontext.encode_bytes(_usage(usage)))
+        return b'%b"choices":[],"usage":%b}\n\n' % (
+            self._head,
+            jsontext.encode_bytes(_usage(usage)),
+        )
 
 
 def completion(answer: Answer, identity: Identity) -> dict[str, Any]:
     """A whole answer as one `chat.completion`."""
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": answer.refusal}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": answer.text,
+        "refusal": answer.refusal,
+    }
     if answer.thoughts:
         message["reasoning_content"] = answer.thoughts
     return {
@@ -143,7 +162,14 @@ def completion(answer: Answer, identity: Identity) -> dict[str, Any]:
         "object": "chat.completion",
         "created": identity.created,
         "model": answer.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}],
+        "choices": [
+            {
+                "index": 0,
+                "message": message,
+                "logprobs": None,
+                "finish_reason": answer.finish_reason,
+            }
+        ],
         "usage": _usage(answer.usage),
     }
 

@@ -13,7 +13,14 @@ from gbproxy.errors import GatewayError
 
 
 def body(error: GatewayError) -> dict[str, Any]:
-    return {"error": {"message": error.message, "type": _type(error), "param": error.param, "code": error.code}}
+    return {
+        "error": {
+            "message": error.message,
+            "type": _type(error),
+            "param": error.param,
+            "code": error.code,
+        }
+    }
 
 
 def headers(error: GatewayError) -> dict[str, str]:
@@ -29,7 +36,9 @@ def headers(error: GatewayError) -> dict[str, str]:
 
 
 def frame(error: GatewayError) -> bytes:
-    """An error after a stream has begun: the official SDKs raise on it. Nothing follows, no `[DONE]` either."""
+    """An error after a stream has begun: the official SDKs raise on it. Nothing follows, no
+    `[DONE]` either.
+    """
     return f"data: {json.dumps(body(error))}\n\n".encode()
 
 

@@ -1,8 +1,8 @@
 """The messages of a chat completion request -> Message.
 
-Source: https://platform.openai.com/docs/api-reference/chat/create, messages. Agents keep histories that other models have
-made: what of an assistant's turn has no place here is passed over. What a user or a tool says is never: an answer that
-disregards it would be a wrong one.
+Source: https://platform.openai.com/docs/api-reference/chat/create, messages. Agents keep histories
+that other models have made: what of an assistant's turn has no place here is passed over. What a
+user or a tool says is never: an answer that disregards it would be a wrong one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class MessageBody(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Any = None  # a text, parts, or null
     name: str | None = None
-    # A list ends at its first mistake: an error for each of a million items would take seconds and gigabytes.
+    # A list ends at its first mistake: an error for each of a million items would take seconds and
+    # gigabytes.
     tool_calls: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
     function_call: dict[str, Any] | None = None
     tool_call_id: str | None = None
@@ -48,7 +49,9 @@ class MessageBody(BaseModel):
 
 
 class Reader:
-    """Reads the messages of one request. `has_passed_over` says afterwards whether something was left out."""
+    """Reads the messages of one request. `has_passed_over` says afterwards whether something was
+    left out.
+    """
 
     def __init__(self) -> None:
         self.has_passed_over = False
@@ -61,22 +64,31 @@ class Reader:
     def _message(self, message: MessageBody, place: str) -> Message:
         self._count(message.content, f"{place}.content")
         self._count(message.tool_calls, f"{place}.tool_calls")
-        calls = [_tool_call(call, f"{place}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls or ())]
+        calls = [
+            _tool_call(call, f"{place}.tool_calls[{i}]")
+            for i, call in enumerate(message.tool_calls or ())
+        ]
         if message.function_call is not None:
             calls.append(_tool_call({"function": message.function_call}, f"{place}.function_call"))
         parts = self._content(message, f"{place}.content")
         if calls:  # some clients send a call twice: in its own field, and as a part
             known = {(call.id, call.name) for call in calls}
-            parts = [p for p in parts if not (isinstance(p, ToolCallPart) and (p.id, p.name) in known)]
+            parts = [
+                p for p in parts if not (isinstance(p, ToolCallPart) and (p.id, p.name) in known)
+            ]
         if message.role in ("tool", "function"):
-            text = "\n".join(part.text for part in parts if isinstance(part, TextPart | ToolResultPart))
+            text = "\n".join(
+                part.text for part in parts if isinstance(part, TextPart | ToolResultPart)
+            )
             parts = [ToolResultPart(message.tool_call_id or message.name or "", text)]
         return Message(_ROLES[message.role], (*parts, *calls), message.name)
 
     def _count(self, items: object, place: str) -> None:
         self._parts_left -= len(items) if isinstance(items, list) else 0
         if self._parts_left < 0:
-            raise BadRequest(f"{place}: the messages have more than {MOST_PARTS} parts in all", param=place)
+            raise BadRequest(
+                f"{place}: the messages have more than {MOST_PARTS} parts in all", param=place
+            )
 
     def _content(self, message: MessageBody, place: str) -> list[Part]:
         content = message.content
@@ -100,7 +112,9 @@ class Reader:
                 yield _text(part, kind, f"{place}[{i}]")
             elif kind in _CALL_PARTS and (call := _call_of(part, f"{place}[{i}]")) is not None:
                 yield call
-            else:  # thinking, redacted_thinking, reasoning, server_tool_use, pictures: what other models make
+            # thinking, redacted_thinking, reasoning, server_tool_use, pictures: what other models
+            # make
+            else:
                 self.has_passed_over = True
 
 
@@ -116,7 +130,9 @@ def _part(part: Any, place: str) -> Part:
     if kind == "tool_result":
         return _result(part, f"{place}.content")
     if kind in _FILE_PARTS:
-        raise BadRequest(f"{place}: parts of the type {kind} are not taken yet, only text", param=place)
+        raise BadRequest(
+            f"{place}: parts of the type {kind} are not taken yet, only text", param=place
+        )
     raise BadRequest(f"{place}.type is unknown: only text is taken", param=f"{place}.type")
 
 
@@ -156,8 +172,12 @@ def _text(part: Any, kind: str, place: str) -> TextPart:
 def _call_of(part: Any, place: str) -> ToolCallPart | None:
     """A call that stands among the parts of a content; None for what names no tool."""
     name = part.get("name") or part.get("toolName")
-    call_id = next((part[key] for key in ("id", "call_id", "toolCallId") if isinstance(part.get(key), str)), "")
-    arguments = next((part[key] for key in ("input", "arguments", "args") if part.get(key) is not None), None)
+    call_id = next(
+        (part[key] for key in ("id", "call_id", "toolCallId") if isinstance(part.get(key), str)), ""
+    )
+    arguments = next(
+        (part[key] for key in ("input", "arguments", "args") if part.get(key) is not None), None
+    )
     return ToolCallPart(call_id, name, _json(arguments, place)) if isinstance(name, str) else None
 
 
@@ -165,7 +185,9 @@ def _tool_call(call: dict[str, Any], place: str) -> ToolCallPart:
     function = call.get("function") or call.get("custom")
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str):
-        raise BadRequest(f"{place}.function must be an object with a name", param=f"{place}.function")
+        raise BadRequest(
+            f"{place}.function must be an object with a name", param=f"{place}.function"
+        )
     call_id = call.get("id")
     if not isinstance(call_id, str | None):
         raise BadRequest(f"{place}.id must be a text", param=f"{place}.id")

@@ -1,4 +1,6 @@
-"""The paths of OpenAI's API that clients try and this gateway does not offer: they are told so, instead of a 404."""
+"""The paths of OpenAI's API that clients try and this gateway does not offer: they are told so,
+instead of a 404.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ def blueprint(check_key: Callable[[], None]) -> Blueprint:
         raise NotOffered(f"this gateway does not offer {request.path}")
 
     for path in _PATHS:
-        bp.add_url_rule(path, endpoint=path.replace(".", "_"), view_func=refuse, methods=["GET", "POST"])
+        bp.add_url_rule(
+            path, endpoint=path.replace(".", "_"), view_func=refuse, methods=["GET", "POST"]
+        )
         bare = path.removeprefix("/v1")
-        bp.add_url_rule(bare, endpoint=bare.replace(".", "_"), view_func=refuse, methods=["GET", "POST"])
+        bp.add_url_rule(
+            bare, endpoint=bare.replace(".", "_"), view_func=refuse, methods=["GET", "POST"]
+        )
     return bp

@@ -1,4 +1,6 @@
-"""GET /v1/models and /v1/models/{id}. Source: https://platform.openai.com/docs/api-reference/models"""
+"""GET /v1/models and /v1/models/{id}. Source:
+https://platform.openai.com/docs/api-reference/models
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from gbproxy.accounts import Offering
 from gbproxy.api import auth
 from gbproxy.domain.models import Model, no_such
 
-_CREATED = 1_764_201_600  # the upstream tells no dates; clients only want a number that stays the same
+# the upstream tells no dates; clients only want a number that stays the same
+_CREATED = 1_764_201_600
 
 
 def blueprint(models: Offering, check_key: Callable[[], None]) -> Blueprint:
@@ -22,7 +25,8 @@ def blueprint(models: Offering, check_key: Callable[[], None]) -> Blueprint:
     @bp.get("/models")
     def list_all() -> Response:
         return jsonify(
-            object="list", data=[_entry(model) for model in models.all() if auth.principal().may_use(model.id)]
+            object="list",
+            data=[_entry(model) for model in models.all() if auth.principal().may_use(model.id)],
         )
 
     @bp.get("/v1/models/<path:name>")

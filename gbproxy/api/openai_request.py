@@ -1,7 +1,8 @@
 """The body of a chat completion request -> ChatRequest.
 
-Source: https://platform.openai.com/docs/api-reference/chat/create. Unknown fields are let through without effect; known
-parameters that the upstream has no field for are checked for their type and named in `x-gbproxy-ignored`.
+Source: https://platform.openai.com/docs/api-reference/chat/create. Unknown fields are let through
+without effect; known parameters that the upstream has no field for are checked for their type and
+named in `x-gbproxy-ignored`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def parse(
     principal: Principal = NOBODY,
     conversation: str | None = None,
 ) -> ChatCall:
-    """`conversation` is the request's X-Conversation-Id. Raises BadRequest, whose `param` names the field that is wrong."""
+    """`conversation` is the request's X-Conversation-Id. Raises BadRequest, whose `param` names the
+    field that is wrong.
+    """
     _refuse_too_many(body)
     try:
         fields = _Body.model_validate(body)
@@ -56,7 +59,8 @@ def parse(
     )
 
 
-# A list ends at its first mistake: an error for each of a million items would take seconds and gigabytes.
+# A list ends at its first mistake: an error for each of a million items would take seconds and
+# gigabytes.
 _Texts = Annotated[list[str], Field(fail_fast=True)]
 _Objects = Annotated[list[dict[str, Any]], Field(fail_fast=True)]
 
@@ -66,9 +70,11 @@ class _Strict(BaseModel):
 
 
 class _Ignored(_Strict):
-    """Parameters that are accepted and have no effect: the widget has no such fields (docs/upstream.md).
+    """Parameters that are accepted and have no effect: the widget has no such fields
+    (docs/upstream.md).
 
-    What is `Any` is no reason to refuse a request, whatever it holds: clients send `metadata: []` and `user: 123`.
+    What is `Any` is no reason to refuse a request, whatever it holds: clients send `metadata: []`
+    and `user: 123`.
     """
 
     temperature: Any = None
@@ -132,10 +138,16 @@ class _Body(_Ignored):
 
 def _refuse_too_many(body: dict[str, Any]) -> None:
     """Before anything is made of them: what is too much is to cost nobody but its sender."""
-    for name, most in (("messages", MOST_MESSAGES), ("tools", MOST_TOOLS), ("functions", MOST_TOOLS)):
+    for name, most in (
+        ("messages", MOST_MESSAGES),
+        ("tools", MOST_TOOLS),
+        ("functions", MOST_TOOLS),
+    ):
         items = body.get(name)
         if isinstance(items, list) and len(items) > most:
-            raise BadRequest(f"{name}: at most {most} are taken, and these are {len(items)}", param=name)
+            raise BadRequest(
+                f"{name}: at most {most} are taken, and these are {len(items)}", param=name
+            )
 
 
 def _refuse_what_is_not_built(fields: _Body) -> None:
@@ -144,9 +156,14 @@ def _refuse_what_is_not_built(fields: _Body) -> None:
     if fields.response_format is not None and fields.response_format.type != "text":
         raise BadRequest("only response_format text is offered", param="response_format")
     if fields.tool_choice not in (None, "none", "auto"):
-        raise BadRequest("tools cannot be required: tool_choice must be auto or none", param="tool_choice")
+        raise BadRequest(
+            "tools cannot be required: tool_choice must be auto or none", param="tool_choice"
+        )
     if fields.function_call not in (None, "none", "auto"):
-        raise BadRequest("functions cannot be required: function_call must be auto or none", param="function_call")
+        raise BadRequest(
+            "functions cannot be required: function_call must be auto or none",
+            param="function_call",
+        )
     if fields.modalities is not None and set(fields.modalities) - {"text"}:
         raise BadRequest("only the modality text is offered", param="modalities")
 
@@ -168,12 +185,17 @@ def _bad_request(error: ValidationError) -> BadRequest:
     """The first thing that is wrong, in OpenAI's way of naming places: `messages[0].role`."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     names = [step for step in first["loc"] if isinstance(step, int) or step in _FIELD_NAMES]
-    param = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in names).lstrip(".")
-    what = "must be an object" if first["type"] == "model_type" else first["msg"]  # its words name our own classes
+    param = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in names).lstrip(
+        "."
+    )
+    # its words name our own classes
+    what = "must be an object" if first["type"] == "model_type" else first["msg"]
     return BadRequest(f"{param or 'body'}: {what}", param=param or None)
 
 
 # Unions put the names of their branches into a location; these are the names of fields.
 _FIELD_NAMES = frozenset(
-    name for body in (_Body, MessageBody, _StreamOptions, _Reasoning, _ResponseFormat) for name in body.model_fields
+    name
+    for body in (_Body, MessageBody, _StreamOptions, _Reasoning, _ResponseFormat)
+    for name in body.model_fields
 )

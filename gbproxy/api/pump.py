@@ -1,9 +1,9 @@
 """Runs an answer for the connection that it is for.
 
-The first piece is made in a greenlet of its own: until it is there, the connection's greenlet can say that it is still
-waiting. All others are made in the connection's greenlet, each when the one before has been written: so a client that reads
-slowly holds the upstream back, and the answer knows what was delivered. Whoever ends an answer from outside interrupts it
-wherever it is waiting.
+The first piece is made in a greenlet of its own: until it is there, the connection's greenlet can
+say that it is still waiting. All others are made in the connection's greenlet, each when the one
+before has been written: so a client that reads slowly holds the upstream back, and the answer knows
+what was delivered. Whoever ends an answer from outside interrupts it wherever it is waiting.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ class Silence(Exception):
 
 
 class _Interrupted(gevent.GreenletExit):  # type: ignore[misc]
-    """Thrown into an answer that has been failed; no fault that anybody could take for the upstream's."""
+    """Thrown into an answer that has been failed; no fault that anybody could take for the
+    upstream's.
+    """
 
     def __init__(self, reason: GatewayError) -> None:
         super().__init__(reason.message)
@@ -51,14 +53,17 @@ class Pump:
         self._since = 0.0  # when that began
         self._ending: gevent.Greenlet | None = None
         self._closed = False
-        self._stop_watching = client.watch(environ, lambda: self.fail(ClientGone("the client has left")))
+        self._stop_watching = client.watch(
+            environ, lambda: self.fail(ClientGone("the client has left"))
+        )
 
     def begin(self) -> None:
         """Have the first piece made aside, so that `take` can wait for it with a limit."""
         self._beginning = gevent.spawn(copy_context().run, self._first)
 
     def take(self, timeout_s: float | None = None) -> bytes | None:
-        """The next piece, or None at the end. Raises what the answer raises, or what `fail` was given.
+        """The next piece, or None at the end. Raises what the answer raises, or what `fail` was
+        given.
 
         Raises Silence when a first piece that was begun aside is not there in time.
         """
@@ -83,11 +88,15 @@ class Pump:
             self._inside = None
 
     def waited_s(self) -> float:
-        """For how long the piece that is being made now has been waited for; 0 between two pieces."""
+        """For how long the piece that is being made now has been waited for; 0 between two
+        pieces.
+        """
         return time.monotonic() - self._since if self._inside is not None else 0.0
 
     def fail(self, error: GatewayError) -> None:
-        """End the answer with an error from outside, ahead of what waits; may be called from the event loop."""
+        """End the answer with an error from outside, ahead of what waits; may be called from the
+        event loop.
+        """
         if self._failure is None:
             self._failure = error
             self._loop.run_callback(self._interrupt)
@@ -99,7 +108,8 @@ class Pump:
         for other in (self._beginning, self._ending):
             if other is not None and self._failure is None:
                 other.kill()
-            elif other is not None:  # it is ending already: a second kill would hit it while it tidies up
+            # it is ending already: a second kill would hit it while it tidies up
+            elif other is not None:
                 other.join()
         self._pieces.close()
 

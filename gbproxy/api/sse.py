@@ -1,4 +1,5 @@
-"""What is still being made -> a Response: status before the first event, heartbeat, error in the stream, close.
+"""What is still being made -> a Response: status before the first event, heartbeat, error in the
+stream, close.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -23,14 +24,17 @@ log = logging.getLogger(__name__)
 COMMENT = b": ping\n\n"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
-# JSON leaves these as they are, but readers that split text, not bytes, into lines take them for ends of lines.
+# JSON leaves these as they are, but readers that split text, not bytes, into lines take them for
+# ends of lines.
 _LINE_ENDS = ("\x85", "\u2028", "\u2029")
 
 Pieces = Generator[bytes]
 
 
 class Responder:
-    """Answers requests, one piece at a time or whole, within the worker's limit; ends each when its client leaves."""
+    """Answers requests, one piece at a time or whole, within the worker's limit; ends each when its
+    client leaves.
+    """
 
     def __init__(self, *, limit: int, heartbeat_s: float, meter: Meter = SILENT) -> None:
         self._admission = Admission(limit)
@@ -38,11 +42,14 @@ class Responder:
         self._heartbeat_s = heartbeat_s or None
         self._running: set[_Running] = set()
 
-    def stream(self, frames: Pieces, on_error: Callable[[GatewayError], bytes], heartbeat: bytes = COMMENT) -> Response:
+    def stream(
+        self, frames: Pieces, on_error: Callable[[GatewayError], bytes], heartbeat: bytes = COMMENT
+    ) -> Response:
         """Stream `frames`, with `heartbeat` when nothing else was sent for a while.
 
-        An error before the response has begun, by a frame or a heartbeat, is raised and gets a real status; a later one
-        becomes a frame. Raises Overloaded when the worker is full. A frame has been written when the next is asked for.
+        An error before the response has begun, by a frame or a heartbeat, is raised and gets a real
+        status; a later one becomes a frame. Raises Overloaded when the worker is full. A frame has
+        been written when the next is asked for.
         """
         running = self._begin(frames, "stream")
         try:
@@ -60,7 +67,9 @@ class Responder:
         return response
 
     def whole(self, pieces: Pieces) -> Response:
-        """Answer with the JSON that is the only piece. Raises what it raises, or Overloaded when the worker is full."""
+        """Answer with the JSON that is the only piece. Raises what it raises, or Overloaded when
+        the worker is full.
+        """
         running = self._begin(pieces, "whole")
         try:
             text = running.pump.take() or b""
@@ -87,7 +96,8 @@ class Responder:
         return self._admission.refusal()
 
     def expire(self) -> int:
-        """The time to stop has come: end every answer that still runs with an error, and refuse any other.
+        """The time to stop has come: end every answer that still runs with an error, and refuse any
+        other.
 
         Returns how many those are that ran.
         """
@@ -98,7 +108,11 @@ class Responder:
         return len(left)
 
     def _body(
-        self, first: bytes, running: _Running, on_error: Callable[[GatewayError], bytes], heartbeat: bytes
+        self,
+        first: bytes,
+        running: _Running,
+        on_error: Callable[[GatewayError], bytes],
+        heartbeat: bytes,
     ) -> Pieces:
         measured = trace.current()
         sent = 0
@@ -127,7 +141,9 @@ class Responder:
 
 
 class _Running:
-    """An answer that runs: its pump, its heartbeat and its place among the others, all given back by `close`."""
+    """An answer that runs: its pump, its heartbeat and its place among the others, all given back
+    by `close`.
+    """
 
     def __init__(self, pieces: Pieces, leave: Callable[[], None], others: set[_Running]) -> None:
         self.pump = Pump(pieces, request.environ)
@@ -166,7 +182,9 @@ def _delivered(text: bytes, running: _Running) -> Pieces:
 
 
 def quote(text: str) -> bytes:
-    """A JSON string that no client splits: characters stay as they are but for those that somebody takes for a line end."""
+    """A JSON string that no client splits: characters stay as they are but for those that somebody
+    takes for a line end.
+    """
     quoted = jsontext.encode_bytes(text)
     for end in _LINE_ENDS:
         if end in text:  # which takes a twentieth of the time that the same search in bytes takes

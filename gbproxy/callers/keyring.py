@@ -1,7 +1,7 @@
 """Which keys are good: those of the environment, and the stored ones as this worker knows them.
 
-Keys are looked up by their digest, in a dictionary. How long that takes tells nothing of use: whoever guesses cannot steer
-the digest of what is shown.
+Keys are looked up by their digest, in a dictionary. How long that takes tells nothing of use:
+whoever guesses cannot steer the digest of what is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from gbproxy.errors import StorageUnavailable, Unauthenticated
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.05  # for keys that nobody knows: the database is asked no more often, however many are shown
+# for keys that nobody knows: the database is asked no more often, however many are shown
+LOOK_EVERY_S = 0.05
 
 
 class Rows(Protocol):
@@ -31,7 +32,9 @@ class Rows(Protocol):
 
 
 class Keyring:
-    """Safe for use by many threads at once. `clock`: Unix seconds; `monotonic`: seconds, only ever growing."""
+    """Safe for use by many threads at once. `clock`: Unix seconds; `monotonic`: seconds, only ever
+    growing.
+    """
 
     def __init__(
         self,
@@ -54,7 +57,9 @@ class Keyring:
         self._is_behind = False
 
     def find(self, key: str) -> Principal:
-        """Whose key this is. Raises Unauthenticated; StorageUnavailable when nobody can say whether there is such a key."""
+        """Whose key this is. Raises Unauthenticated; StorageUnavailable when nobody can say whether
+        there is such a key.
+        """
         presented = digest(key)
         own = self._own.get(presented)
         if own is not None:
@@ -64,15 +69,18 @@ class Keyring:
             self._look()
             stored = self._stored.get(presented)
         if stored is None:
-            raise Unauthenticated("Incorrect API key provided")  # in the words that clients look for
+            # in the words that clients look for
+            raise Unauthenticated("Incorrect API key provided")
         if stored.has_expired(self._clock()):
             raise Unauthenticated("Incorrect API key provided: it has expired")
         return Principal(stored.digest, stored.id, stored.allowance)
 
     def take_over(self) -> None:
-        """Take over what was created or revoked, by whichever worker; called twice a second by each.
+        """Take over what was created or revoked, by whichever worker; called twice a second by
+        each.
 
-        Raises StorageUnavailable: then the keys that are known stay good, and what was revoked meanwhile too.
+        Raises StorageUnavailable: then the keys that are known stay good, and what was revoked
+        meanwhile too.
         """
         if self._lock.acquire(blocking=False):  # else somebody is looking just now
             try:
@@ -86,7 +94,9 @@ class Keyring:
             self._refresh()
 
     def _look(self) -> None:
-        """See whether there are keys that this worker does not know yet: at once, together with all who ask meanwhile."""
+        """See whether there are keys that this worker does not know yet: at once, together with all
+        who ask meanwhile.
+        """
         came_at = self._monotonic()
         with self._lock:
             if self._looked_at > came_at:

@@ -33,9 +33,11 @@ class Rows(Protocol):
 
 
 class KeyRegister:
-    """`model_id`: the id behind a model's name, raises ModelNotFound; `on_change`: something was made or revoked.
+    """`model_id`: the id behind a model's name, raises ModelNotFound; `on_change`: something was
+    made or revoked.
 
-    `can_limit` says whether all workers can count together. `clock`: Unix seconds. Calls raise StorageUnavailable.
+    `can_limit` says whether all workers can count together. `clock`: Unix seconds. Calls raise
+    StorageUnavailable.
     """
 
     def __init__(
@@ -60,9 +62,9 @@ class KeyRegister:
     def create(self, given: Mapping[str, object]) -> tuple[ApiKey, str]:
         """What is stored of a new key, and the key itself, which nobody can tell ever again.
 
-        Fields: name; where wanted expires_at (Unix seconds, or ISO 8601 with a zone), models (ids), rate_limit ("60/hour"),
-        tokens_per_day, concurrent_streams. Raises BadRequest, whose `param` is the first field that is wrong and whose
-        message says what is wrong with each.
+        Fields: name; where wanted expires_at (Unix seconds, or ISO 8601 with a zone), models (ids),
+        rate_limit ("60/hour"), tokens_per_day, concurrent_streams. Raises BadRequest, whose `param`
+        is the first field that is wrong and whose message says what is wrong with each.
         """
         fields = _Fields(given)
         key = new_key()
@@ -87,7 +89,9 @@ class KeyRegister:
         return made, key
 
     def revoke(self, key_id: str) -> None:
-        """The key is refused from now on, by the other workers within a second; what runs with it goes on. Raises NotFound."""
+        """The key is refused from now on, by the other workers within a second; what runs with it
+        goes on. Raises NotFound.
+        """
         if not self._rows.remove(key_id):
             raise NotFound("there is no such key")
         self._tell()
@@ -103,7 +107,11 @@ class KeyRegister:
         return expires_at
 
     def _models(self, value: object) -> frozenset[str]:
-        if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(isinstance(name, str) for name in value)
+        ):
             raise ValueError("must be an array of models' ids, or null for all")
         try:
             return frozenset(map(self._model_id, value))
@@ -117,7 +125,9 @@ class _Fields:
     def __init__(self, given: Mapping[str, object]) -> None:
         self._given = given
         unknown = [name for name in given if name not in FIELDS]
-        self.wrong: dict[str, str] = {name[:64]: f"is not known; allowed: {', '.join(FIELDS)}" for name in unknown[:8]}
+        self.wrong: dict[str, str] = {
+            name[:64]: f"is not known; allowed: {', '.join(FIELDS)}" for name in unknown[:8]
+        }
         if given.get("name") is None:
             self.wrong["name"] = "is missing"
 
@@ -138,7 +148,11 @@ class _Fields:
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, str) or not value.strip().isprintable() or not 1 <= len(value.strip()) <= 128:
+    if (
+        not isinstance(value, str)
+        or not value.strip().isprintable()
+        or not 1 <= len(value.strip()) <= 128
+    ):
         raise ValueError("must be a text of 1 to 128 printable characters")
     return value.strip()
 

@@ -1,7 +1,9 @@
-"""The `gbproxy` command: one module for each command or family of commands, imported only when it is asked for.
+"""The `gbproxy` command: one module for each command or family of commands, imported only when it
+is asked for.
 
-A command's module has `define(parser)`, which adds its options and sets `run`, a function of the parsed options that returns
-the exit status. What a user can mend is raised as CommandError, in one sentence.
+A command's module has `define(parser)`, which adds its options and sets `run`, a function of the
+parsed options that returns the exit status. What a user can mend is raised as CommandError, in one
+sentence.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ _COMMANDS: Mapping[str, str] = {
     "simulate": "the simulator of the upstream alone (see simulate --help)",
     "migrate": "prepare the database of DATABASE_URL for this version",
     "doctor": "look at settings, database, network, clock and each account, and say what to do",
-    "capture": "write down what the upstream says to one account, without its secrets, to hand on or to replay",
+    "capture": (
+        "write down what the upstream says to one account, without its secrets, to hand on or to"
+        " replay"
+    ),
     "chat": "ask one question and print the answer as it arrives",
     "accounts": "the upstream accounts: list, add, import, check, enable, disable, remove",
     "keys": "the client keys: list, create, revoke",
@@ -44,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return simulate(arguments[1:])
     options = _parser(next(iter(arguments), "")).parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an answer may hold what the terminal's encoding does not
+        # an answer may hold what the terminal's encoding does not
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = int(options.run(options))
         sys.stdout.flush()
@@ -53,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.status
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has left; what is still buffered must not fail once more
+    # whoever read our output has left; what is still buffered must not fail once more
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     return status
@@ -63,7 +70,9 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     """All commands with their descriptions, and the options of the one that is wanted."""
     parser = argparse.ArgumentParser(
         prog="gbproxy",
-        description="An OpenAI-compatible gateway to the models behind your own Gemini Business account.",
+        description=(
+            "An OpenAI-compatible gateway to the models behind your own Gemini Business account."
+        ),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,6 @@
-"""`gbproxy accounts`: the upstream accounts, those of the environment and those that the database keeps."""
+"""`gbproxy accounts`: the upstream accounts, those of the environment and those that the database
+keeps.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from gbproxy.cli.admin import Admin, Json, all_of, common_options, found, run, s
 from gbproxy.cli.terminal import CannotBegin, cell, listing, printable, say
 
 _PATH = "/api/admin/accounts"
-_EXAMPLE = '{"name": "anna", "secure_c_ses": "CSE.…", "host_c_oses": "COS.…", "csesidx": "…", "config_id": "…"}'
+_EXAMPLE = (
+    '{"name": "anna", "secure_c_ses": "CSE.…", "host_c_oses": "COS.…", "csesidx": "…", "config_id":'
+    ' "…"}'
+)
 _COLUMNS = (
     "name", "id", "source", "is_active", "state", "cooling_until", "in_flight", "last_used_at", "last_error",
 )  # fmt: skip
@@ -23,7 +28,10 @@ _PLAIN_FIELDS = {
     "config_id": "config id (after /cid/), or the page's address",
     "csesidx": "csesidx (in the page's address)",
 }
-_SECRET_FIELDS = {"secure_c_ses": "__Secure-C_SES", "host_c_oses": "__Host-C_OSES (empty if there is none)"}
+_SECRET_FIELDS = {
+    "secure_c_ses": "__Secure-C_SES",
+    "host_c_oses": "__Host-C_OSES (empty if there is none)",
+}
 _FURTHER_FIELDS = {
     "cookies": "cookies of the page beside these, as a Cookie header (empty: none)",
     "server_token": "x-server-token (empty: none)",
@@ -32,33 +40,52 @@ _FURTHER_FIELDS = {
 
 def define(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "The upstream accounts, on the database of DATABASE_URL (gateways on it take changes over within a second), or of a "
-        "running gateway with --url and ADMIN_KEY."
+        "The upstream accounts, on the database of DATABASE_URL (gateways on it take changes over"
+        " within a second), or of a running gateway with --url and ADMIN_KEY."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     _command(commands, "list", "all accounts and their states", _list)
-    adding = _command(commands, "add", "add one; its cookies are asked for, or stdin is a JSON object", _add)
+    adding = _command(
+        commands, "add", "add one; its cookies are asked for, or stdin is a JSON object", _add
+    )
     adding.add_argument("--name", help="what logs call it")
     adding.add_argument("--csesidx", help="the number after csesidx= in the page's address")
     adding.add_argument(
-        "--config-id", metavar="ID", help="the id after /cid/ in the page's address; the address tells the rest too"
+        "--config-id",
+        metavar="ID",
+        help="the id after /cid/ in the page's address; the address tells the rest too",
     )
     adding.add_argument("--edition", help="business (without it) or enterprise")
     adding.add_argument("--location", help="where its app lives: global (without it), us or eu")
     adding.add_argument("--user-agent", metavar="TEXT", help="the user agent of its browser")
     adding.add_argument(
-        "--further", action="store_true", help="ask for further cookies of the page and the server token too"
+        "--further",
+        action="store_true",
+        help="ask for further cookies of the page and the server token too",
     )
     importing = _command(
-        commands, "import", "take accounts out of what a browser gives: cURL, HAR, cookies, JSON", _import
+        commands,
+        "import",
+        "take accounts out of what a browser gives: cURL, HAR, cookies, JSON",
+        _import,
     )
-    importing.add_argument("files", nargs="*", type=Path, metavar="FILE", help="to read; without one, standard input")
     importing.add_argument(
-        "--page", metavar="ADDRESS", help="the address of the signed-in page, which has csesidx and cid"
+        "files", nargs="*", type=Path, metavar="FILE", help="to read; without one, standard input"
     )
-    importing.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-    checking = _command(commands, "check", "ask the upstream whether it takes their credentials", _check)
-    checking.add_argument("accounts", nargs="*", metavar="ACCOUNT", help="name or id; none: all of them")
+    importing.add_argument(
+        "--page",
+        metavar="ADDRESS",
+        help="the address of the signed-in page, which has csesidx and cid",
+    )
+    importing.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, and change nothing"
+    )
+    checking = _command(
+        commands, "check", "ask the upstream whether it takes their credentials", _check
+    )
+    checking.add_argument(
+        "accounts", nargs="*", metavar="ACCOUNT", help="name or id; none: all of them"
+    )
     for name, described, action in (
         ("enable", "let accounts answer again", partial(_switch, is_active=True)),
         ("disable", "let accounts answer no more", partial(_switch, is_active=False)),
@@ -89,7 +116,11 @@ def _add(admin: Admin, options: argparse.Namespace) -> int:
     known = ("name", "csesidx", "config_id", "edition", "location", "user_agent")
     given = {name: value for name in known if (value := getattr(options, name))}
     secrets = _SECRET_FIELDS | (_FURTHER_FIELDS if options.further else {})
-    fields = _asked(given, secrets) if asking.is_terminal() else {**asking.json_object(_EXAMPLE), **given}
+    fields = (
+        _asked(given, secrets)
+        if asking.is_terminal()
+        else {**asking.json_object(_EXAMPLE), **given}
+    )
     added = admin.ask("POST", _PATH, fields)
     if not shown(added, options):
         say(f"Added {cell(added.get('name'))} with the id {cell(added.get('id'))}.")
@@ -120,7 +151,9 @@ def _import(admin: Admin, options: argparse.Namespace) -> int:
             say("\n".join(imported.lines(account, dry_run=options.dry_run)))
         for warning in imported.warnings(answer):
             say(warning)
-    return 0 if found and all(map(imported.is_good, found)) and not imported.is_doubtful(answer) else 1
+    return (
+        0 if found and all(map(imported.is_good, found)) and not imported.is_doubtful(answer) else 1
+    )
 
 
 def _to_import(files: list[Path]) -> str:
@@ -135,7 +168,10 @@ def _to_import(files: list[Path]) -> str:
 
 
 def _check(admin: Admin, options: argparse.Namespace) -> int:
-    checks = [{"name": account["name"], **_checked(admin, account)} for account in _wanted(admin, options.accounts)]
+    checks = [
+        {"name": account["name"], **_checked(admin, account)}
+        for account in _wanted(admin, options.accounts)
+    ]
     if not shown({"checks": checks}, options):
         say(listing(("name", "status", "detail"), checks) or "There is no account yet.")
     return 0 if all(check.get("status") == "valid" for check in checks) else 1
@@ -147,7 +183,8 @@ def _checked(admin: Admin, account: Json) -> Json:
 
 def _switch(admin: Admin, options: argparse.Namespace, *, is_active: bool) -> int:
     changed = [
-        admin.ask("PUT", _path(account), {"is_active": is_active}) for account in _wanted(admin, options.accounts)
+        admin.ask("PUT", _path(account), {"is_active": is_active})
+        for account in _wanted(admin, options.accounts)
     ]
     if not shown({"accounts": changed}, options):
         say(f"{'Enabled' if is_active else 'Disabled'} {_names(changed)}.")

@@ -1,4 +1,5 @@
-"""Who administers: the gateway's own parts on the database of DATABASE_URL, or a running gateway by its admin API.
+"""Who administers: the gateway's own parts on the database of DATABASE_URL, or a running gateway by
+its admin API.
 
 Both speak the admin API, so that a command and what it may answer are the same either way.
 """
@@ -14,8 +15,9 @@ from gbproxy.cli import environment
 from gbproxy.cli.terminal import CannotBegin, CommandError, printable, say_json, without_log
 
 _NOWHERE = (
-    "there is nothing to administer: set DATABASE_URL (and SECRET_KEY) to work on the database directly, or give the address "
-    "of a running gateway by --url and its ADMIN_KEY in the environment"
+    "there is nothing to administer: set DATABASE_URL (and SECRET_KEY) to work on the database"
+    " directly, or give the address of a running gateway by --url and its ADMIN_KEY in the"
+    " environment"
 )
 
 Json = Mapping[str, Any]
@@ -32,14 +34,20 @@ class Admin(Protocol):
 def common_options() -> argparse.ArgumentParser:
     """What every command that administers can be told."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--url", metavar="URL", help="a running gateway (ADMIN_KEY in the environment)")
-    parser.add_argument("--json", action="store_true", help="print what the admin API answers, in JSON")
+    parser.add_argument(
+        "--url", metavar="URL", help="a running gateway (ADMIN_KEY in the environment)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print what the admin API answers, in JSON"
+    )
     environment.add_env_file(parser)
     return parser
 
 
 def run(options: argparse.Namespace, command: Callable[[Admin, argparse.Namespace], int]) -> int:
-    """Do a command where the options and the environment say. Raises CannotBegin when they do not."""
+    """Do a command where the options and the environment say. Raises CannotBegin when they do
+    not.
+    """
     given = environment.environ(options)
     with without_log(), _opened(options.url, given) as admin:
         return command(admin, options)
@@ -63,7 +71,9 @@ def _opened(url: str | None, given: Mapping[str, str]) -> AbstractContextManager
 def all_of(answer: Json, name: str) -> list[Json]:
     """The things that an answer lists. Raises CommandError when it lists none of that name."""
     things = answer.get(name)
-    if not isinstance(things, list) or not all(isinstance(thing, Mapping) and "id" in thing for thing in things):
+    if not isinstance(things, list) or not all(
+        isinstance(thing, Mapping) and "id" in thing for thing in things
+    ):
         raise CommandError(f"what answers there is no gateway of this kind: it lists no {name}")
     return things
 

@@ -10,14 +10,18 @@ from gbproxy.cli.terminal import CommandError, printable
 
 
 def object_of(status: int, body: bytes, gateway: str) -> Mapping[str, Any]:
-    """The JSON object of an answer that is one, an empty one for none. Raises CommandError for all others."""
+    """The JSON object of an answer that is one, an empty one for none. Raises CommandError for all
+    others.
+    """
     if not 200 <= status < 300:
         raise failure(status, body, gateway)
     if not body:
         return {}
     answer = _parsed(body)
     if answer is None:
-        raise CommandError(f"what answers at {gateway} is no gateway of this kind: its answer is not a JSON object")
+        raise CommandError(
+            f"what answers at {gateway} is no gateway of this kind: its answer is not a JSON object"
+        )
     return answer
 
 
@@ -26,7 +30,10 @@ def failure(status: int, body: bytes, gateway: str) -> CommandError:
     error = (_parsed(body) or {}).get("error")
     message = error.get("message") if isinstance(error, dict) else None
     if not isinstance(message, str) or not message:
-        return CommandError(f"what answers at {gateway} is no gateway of this kind, or out of order: status {status}")
+        return CommandError(
+            f"what answers at {gateway} is no gateway of this kind, or out of order: status"
+            f" {status}"
+        )
     return CommandError(printable(message))
 
 

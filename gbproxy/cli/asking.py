@@ -15,7 +15,9 @@ def is_terminal() -> bool:
 
 
 def text() -> str:
-    """All of standard input: what is typed, or a file's text in UTF-8 or UTF-16. Raises CannotBegin when it is no text."""
+    """All of standard input: what is typed, or a file's text in UTF-8 or UTF-16. Raises CannotBegin
+    when it is no text.
+    """
     from gbproxy.settings.texts import decoded
 
     try:
@@ -34,7 +36,9 @@ def pasted(what: str) -> str:
 
 
 def json_object(example: str) -> dict[str, Any]:
-    """The JSON object on standard input. Raises CannotBegin, without a word of what stands there."""
+    """The JSON object on standard input. Raises CannotBegin, without a word of what stands
+    there.
+    """
     try:
         value = json.loads(text())
     except (ValueError, RecursionError):

@@ -1,4 +1,6 @@
-"""`gbproxy capture`: what the upstream really says to one account, in a file that can be handed on."""
+"""`gbproxy capture`: what the upstream really says to one account, in a file that can be handed
+on.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +21,33 @@ SMALL_QUESTION = "Say ok."
 
 def define(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Sign in, open a session, ask one question, list and delete, and write all that was sent and received into FILE, one "
-        "JSON object a line, with its times. Cookies, tokens, ids, project numbers and e-mail addresses are replaced; texts "
-        "become their shape, unless --with-text is given. It costs one question of the day's quota. "
-        "`gbproxy simulate --replay FILE` plays it."
+        "Sign in, open a session, ask one question, list and delete, and write all that was sent"
+        " and received into FILE, one JSON object a line, with its times. Cookies, tokens, ids,"
+        " project numbers and e-mail addresses are replaced; texts become their shape, unless"
+        " --with-text is given. It costs one question of the day's quota. `gbproxy simulate"
+        " --replay FILE` plays it."
     )
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="where to write; a file that is there is not overwritten"
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="where to write; a file that is there is not overwritten",
     )
-    parser.add_argument("account", nargs="?", metavar="ACCOUNT", help="its name or id (default: the first one)")
-    parser.add_argument("--question", default=SMALL_QUESTION, help=f"what to ask (default: {SMALL_QUESTION})")
-    parser.add_argument("--model", metavar="NAME", default="gemini-auto", help="a model's id or alias (default: Auto)")
-    parser.add_argument("--with-text", action="store_true", help="keep the texts of question and answer")
+    parser.add_argument(
+        "account", nargs="?", metavar="ACCOUNT", help="its name or id (default: the first one)"
+    )
+    parser.add_argument(
+        "--question", default=SMALL_QUESTION, help=f"what to ask (default: {SMALL_QUESTION})"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        default="gemini-auto",
+        help="a model's id or alias (default: Auto)",
+    )
+    parser.add_argument(
+        "--with-text", action="store_true", help="keep the texts of question and answer"
+    )
     environment.add_env_file(parser)
     parser.set_defaults(run=_capture)
 
@@ -49,10 +66,16 @@ def _capture(options: argparse.Namespace) -> int:
     with without_log(), embedded.opened(settings) as engine:
         engine.roster.take_over()  # with the stored accounts
         account = chosen(engine.pool.accounts(), options.account)
-        redactor = Redactor(capturing.secrets_of(account), with_text=options.with_text, phrases=settings.status_lines)
+        redactor = Redactor(
+            capturing.secrets_of(account),
+            with_text=options.with_text,
+            phrases=settings.status_lines,
+        )
         with recorded(engine) as upstream:
             steps = list(Steps(upstream, account, model, options.question).run())
-            lines = capturing.lines(upstream.outbound.exchanges, redactor, account, with_text=options.with_text)
+            lines = capturing.lines(
+                upstream.outbound.exchanges, redactor, account, with_text=options.with_text
+            )
             _write(options.file, "".join(f"{line}\n" for line in lines))
     return _report(options.file, steps)
 
@@ -61,7 +84,11 @@ def chosen(accounts: Sequence[Account], wanted: str | None) -> Account:
     """The account of this name or id, or the first one. Raises CannotBegin."""
     found = [account for account in accounts if wanted in (None, account.id, account.name)]
     if not found:
-        raise CannotBegin(f"there is no account {wanted!r}" if wanted else "there is no account: set one, or add it")
+        raise CannotBegin(
+            f"there is no account {wanted!r}"
+            if wanted
+            else "there is no account: set one, or add it"
+        )
     return found[0]
 
 

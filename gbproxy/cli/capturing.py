@@ -1,7 +1,8 @@
 """Exchanges -> the lines of a capture, with nothing in them that is secret or somebody's words.
 
-One JSON object a line: `{"capture": 1, …}`, then for each exchange its request, the answer's head, each piece of the body
-with its time in milliseconds since the first request, and how it ended. Source: docs/upstream.md, captures.
+One JSON object a line: `{"capture": 1, …}`, then for each exchange its request, the answer's head,
+each piece of the body with its time in milliseconds since the first request, and how it ended.
+Source: docs/upstream.md, captures.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ def secrets_of(account: Account) -> Iterator[str]:
 
 
 def lines(
-    exchanges: Sequence[Exchange], redactor: Redactor, account: Account, *, with_text: bool, now: datetime | None = None
+    exchanges: Sequence[Exchange],
+    redactor: Redactor,
+    account: Account,
+    *,
+    with_text: bool,
+    now: datetime | None = None,
 ) -> Iterator[str]:
     """The capture, line by line."""
     yield json.dumps(
@@ -46,7 +52,10 @@ def lines(
     begun = exchanges[0].sent_at if exchanges else 0.0
     for index, exchange in enumerate(exchanges, 1):
         for at, entry in _entries(exchange, redactor):
-            yield json.dumps({"exchange": index, "t_ms": round(1000 * (at - begun), 1), **entry}, ensure_ascii=False)
+            yield json.dumps(
+                {"exchange": index, "t_ms": round(1000 * (at - begun), 1), **entry},
+                ensure_ascii=False,
+            )
 
 
 def _entries(exchange: Exchange, redactor: Redactor) -> Iterator[tuple[float, dict[str, Any]]]:
@@ -65,12 +74,16 @@ def _entries(exchange: Exchange, redactor: Redactor) -> Iterator[tuple[float, di
         head = {"status": exchange.status, "reason": exchange.reason}
         yield exchange.answered_at, {**head, "headers": _headers(exchange.reply_headers, redactor)}
         yield from _pieces(exchange, redactor)
-    end: dict[str, Any] = {"end": "complete" if exchange.is_complete else "broken" if exchange.error else "left"}
+    end: dict[str, Any] = {
+        "end": "complete" if exchange.is_complete else "broken" if exchange.error else "left"
+    }
     yield exchange.ended_at, {**end, **({"error": exchange.error} if exchange.error else {})}
 
 
 def _pieces(exchange: Exchange, redactor: Redactor) -> Iterator[tuple[float, dict[str, Any]]]:
-    """The body is redacted as a whole, as a secret may stand across a cut, and cut again where it was."""
+    """The body is redacted as a whole, as a secret may stand across a cut, and cut again where it
+    was.
+    """
     body, start = redactor.body(exchange.reply_body), 0
     for at, piece in exchange.pieces:
         end = start + len(piece)

@@ -18,23 +18,40 @@ class Cause(Enum):
     """Each with what it means and what to try."""
 
     NETWORK = (
-        "no answer came: this machine, PROXY or something on the way keeps the call from the service",
+        (
+            "no answer came: this machine, PROXY or something on the way keeps the call from the"
+            " service"
+        ),
         "See what `gbproxy doctor` says of the network, and whether PROXY is needed.",
     )
-    SERVICE = ("the service itself failed", "Try again in some minutes; nothing here needs changing.")
+    SERVICE = (
+        "the service itself failed",
+        "Try again in some minutes; nothing here needs changing.",
+    )
     COOKIES = (
         "the cookies are stale, rotated or of another sign-in",
-        "Sign in anew in a private window, copy all values from there (a request as cURL is best), and close the window "
-        "without signing out.",
+        (
+            "Sign in anew in a private window, copy all values from there (a request as cURL is"
+            " best), and close the window without signing out."
+        ),
     )
     FURTHER_COOKIES = (
         "the service wants more cookies of its page than the two",
         "Import a whole request as cURL or a HAR: its further cookies are kept with the account.",
     )
-    CSESIDX = ("CSESIDX belongs to another sign-in", "Compare it with `csesidx=` in the page's address.")
+    CSESIDX = (
+        "CSESIDX belongs to another sign-in",
+        "Compare it with `csesidx=` in the page's address.",
+    )
     RENEWAL = (
-        "the service renews the cookies by a way that is not followed: too long, in a circle, or to a foreign host",
-        "Sign in anew in a private window and copy all values; if it stays, hand on a file of `gbproxy capture`.",
+        (
+            "the service renews the cookies by a way that is not followed: too long, in a circle,"
+            " or to a foreign host"
+        ),
+        (
+            "Sign in anew in a private window and copy all values; if it stays, hand on a file of"
+            " `gbproxy capture`."
+        ),
     )
     RESTRICTED = (
         "the account is restricted or has no licence",
@@ -42,7 +59,10 @@ class Cause(Enum):
     )
     USER_AGENT = (
         "the service answers browsers only",
-        "Set the account's user_agent, or USER_AGENT, to your browser's; an imported request brings it along.",
+        (
+            "Set the account's user_agent, or USER_AGENT, to your browser's; an imported request"
+            " brings it along."
+        ),
     )
     SERVER_TOKEN = (
         "the service wants the header x-server-token, or another one than the account has",
@@ -56,7 +76,10 @@ class Cause(Enum):
         "the account's app is in another location",
         "Set its location (global, us, eu), or give CONFIG_ID as the page's whole address.",
     )
-    CONFIG_ID = ("CONFIG_ID belongs to another account", "Compare it with the part behind /cid/ of the page's address.")
+    CONFIG_ID = (
+        "CONFIG_ID belongs to another account",
+        "Compare it with the part behind /cid/ of the page's address.",
+    )
     SESSION_FORM = (
         "the service makes no session in this way",
         "Set UPSTREAM_SESSION to a form that passed above (dash, own).",
@@ -83,7 +106,9 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Something else that is tried where a step fails, and the cause that it proves when it passes."""
+    """Something else that is tried where a step fails, and the cause that it proves when it
+    passes.
+    """
 
     name: str
     proves: Cause
@@ -93,12 +118,16 @@ _SIGN_IN_PAGES = ("login", "account-chooser", "signin")
 
 
 def likely(step: Step, passed: list[Variant]) -> list[Cause]:
-    """The causes of a failure, each once: what a variant has proved, then what the service's answer may mean."""
+    """The causes of a failure, each once: what a variant has proved, then what the service's answer
+    may mean.
+    """
     return list(dict.fromkeys((*(variant.proves for variant in passed), *_told(step))))
 
 
 def may_be_varied(step: Step) -> bool:
-    """Whether another way may pass: not where nothing was reached, or where the account has nothing left to ask with."""
+    """Whether another way may pass: not where nothing was reached, or where the account has nothing
+    left to ask with.
+    """
     return next(_told(step)) not in (Cause.NETWORK, Cause.SERVICE, Cause.QUOTA, Cause.OVERLOADED)
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gbproxy.domain.events import ChatStream
 
 _NO_ACCOUNT = (
-    "there is no account to answer with: set SECURE_C_SES, CSESIDX and CONFIG_ID, or ACCOUNTS, or ask a running gateway "
-    "with --url"
+    "there is no account to answer with: set SECURE_C_SES, CSESIDX and CONFIG_ID, or ACCOUNTS, or"
+    " ask a running gateway with --url"
 )
 
 
@@ -30,13 +30,25 @@ class Source(Protocol):
 
 def define(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Ask one question and print the answer as it arrives: from the accounts of the environment (and of DATABASE_URL) in "
-        "this process, without a server; or, with --url and API_KEY in the environment, from a running gateway."
+        "Ask one question and print the answer as it arrives: from the accounts of the environment"
+        " (and of DATABASE_URL) in this process, without a server; or, with --url and API_KEY in"
+        " the environment, from a running gateway."
     )
-    parser.add_argument("question", nargs="?", default="-", help="what to ask; - or nothing: read from standard input")
-    parser.add_argument("--model", metavar="NAME", help="a model's id or alias (default: DEFAULT_MODEL)")
-    parser.add_argument("--thoughts", action="store_true", help="show the model's thoughts too, on stderr")
-    parser.add_argument("--url", metavar="URL", help="a running gateway, such as http://127.0.0.1:8080")
+    parser.add_argument(
+        "question",
+        nargs="?",
+        default="-",
+        help="what to ask; - or nothing: read from standard input",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="a model's id or alias (default: DEFAULT_MODEL)"
+    )
+    parser.add_argument(
+        "--thoughts", action="store_true", help="show the model's thoughts too, on stderr"
+    )
+    parser.add_argument(
+        "--url", metavar="URL", help="a running gateway, such as http://127.0.0.1:8080"
+    )
     environment.add_env_file(parser)
     parser.set_defaults(run=_chat)
 
@@ -47,8 +59,15 @@ def _chat(options: argparse.Namespace) -> int:
     question = _question(options.question)
     from gbproxy.domain.chat import ChatRequest, Message, TextPart
 
-    chat = ChatRequest((Message("user", (TextPart(question),)),), options.model, show_thoughts=options.thoughts)
-    with without_log(), _ended_by_signals(), answering as source, closing(source.stream(chat)) as events:
+    chat = ChatRequest(
+        (Message("user", (TextPart(question),)),), options.model, show_thoughts=options.thoughts
+    )
+    with (
+        without_log(),
+        _ended_by_signals(),
+        answering as source,
+        closing(source.stream(chat)) as events,
+    ):
         return _show(events)
 
 
@@ -123,7 +142,9 @@ class _Flow:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let a closed terminal and SIGTERM end the answer as Ctrl-C does: in order, and nothing is left upstream."""
+    """Let a closed terminal and SIGTERM end the answer as Ctrl-C does: in order, and nothing is
+    left upstream.
+    """
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:

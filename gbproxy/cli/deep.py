@@ -1,4 +1,5 @@
-"""`gbproxy doctor --deep`: a whole first question on one account, step by step, and where it fails, why.
+"""`gbproxy doctor --deep`: a whole first question on one account, step by step, and where it fails,
+why.
 
 Each call is shown with what was asked and answered; where a step fails, a few other ways are tried.
 """
@@ -26,7 +27,10 @@ from gbproxy.outbound.recording import Exchange
 from gbproxy.settings import Settings
 
 QUESTION = "Say ok."
-_BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+_BROWSER = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
+    " Safari/537.36"
+)
 _MADE_UP_TOKEN = "CAMSBA=="  # noqa: S105  of the form that the page sends
 _AUTO = BUILT_IN[0]
 _BODY_CHARS = 1000
@@ -34,7 +38,9 @@ _BODY_CHARS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as it is shown: nothing of it is secret. `skew_s`: how far the service's clock is ahead of ours."""
+    """One call as it is shown: nothing of it is secret. `skew_s`: how far the service's clock is
+    ahead of ours.
+    """
 
     method: str
     address: str
@@ -47,7 +53,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one step. `passed` and `failed`: the other ways that were tried; `causes`, the likeliest first."""
+    """What became of one step. `passed` and `failed`: the other ways that were tried; `causes`, the
+    likeliest first.
+    """
 
     account: str
     step: str
@@ -79,10 +87,18 @@ def examine(engine: Engine, account: Account) -> Iterator[Report]:
             if step.error is None:
                 yield Report(account.name, step.name, "ok", calls)
                 continue
-            if step.name == "configuration":  # it helps where it can be read, and nothing depends on it
-                yield Report(account.name, step.name, "warn", calls, f"{step.error.message}; the built-in models hold")
+            # it helps where it can be read, and nothing depends on it
+            if step.name == "configuration":
+                yield Report(
+                    account.name,
+                    step.name,
+                    "warn",
+                    calls,
+                    f"{step.error.message}; the built-in models hold",
+                )
                 continue
-            # What comes after a failure, or beside the question, tells nothing more by being varied.
+            # What comes after a failure, or beside the question, tells nothing more by being
+            # varied.
             is_first = not has_failed and step.name in ("sign in", "session", "question")
             passed, failed = _vary(engine, account, step) if is_first else ([], [])
             causes = () if has_failed else tuple(likely(step, passed))
@@ -116,19 +132,32 @@ def _is_better(met: Sequence[Step], failed: Step) -> bool:
 
 
 def _tries(settings: Settings, account: Account, step: Step) -> Iterator[_Try]:
-    """A small matrix: the browser's user agent, a server token, edition and location, other sessions, each tool off."""
+    """A small matrix: the browser's user agent, a server token, edition and location, other
+    sessions, each tool off.
+    """
     if not account.user_agent:
         browser = replace(account, user_agent=_BROWSER)
         yield _Try(Variant("a browser's user agent", Cause.USER_AGENT), browser, settings)
     if step.name == "question":
         for tool in _AUTO.tools:
             tools = tuple(other for other in _AUTO.tools if other != tool)
-            yield _Try(Variant(f"without {tool}", Cause.TOOLS), account, settings, replace(_AUTO, tools=tools))
-        yield _Try(Variant("without any tool", Cause.TOOLS), account, settings, replace(_AUTO, tools=()))
+            yield _Try(
+                Variant(f"without {tool}", Cause.TOOLS),
+                account,
+                settings,
+                replace(_AUTO, tools=tools),
+            )
+        yield _Try(
+            Variant("without any tool", Cause.TOOLS), account, settings, replace(_AUTO, tools=())
+        )
     else:
         for edition in get_args(EditionName):
             if edition != account.edition:
-                yield _Try(Variant(f"edition {edition}", Cause.EDITION), replace(account, edition=edition), settings)
+                yield _Try(
+                    Variant(f"edition {edition}", Cause.EDITION),
+                    replace(account, edition=edition),
+                    settings,
+                )
     if step.name == "sign in":
         return
     token = None if account.server_token else _MADE_UP_TOKEN
@@ -148,7 +177,11 @@ def _tries(settings: Settings, account: Account, step: Step) -> Iterator[_Try]:
 def _call(exchange: Exchange, redactor: Redactor) -> Call:
     target = urlsplit(exchange.url)
     path = f"{target.path}?{target.query}" if target.query else target.path
-    answer = f"{exchange.status} {exchange.reason}".strip() if exchange.status is not None else "no answer"
+    answer = (
+        f"{exchange.status} {exchange.reason}".strip()
+        if exchange.status is not None
+        else "no answer"
+    )
     shown = redactor.body(exchange.reply_body).decode(errors="replace")
     return Call(
         exchange.method,

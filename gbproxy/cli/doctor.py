@@ -20,17 +20,21 @@ _READ_S = 20.0  # for the probes: a person waits for them
 
 def define(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Look at the settings, the database, Redis, the way to the upstream, the clock and each account (by a live call), and "
-        "say what to do. The exit status is 0 when all is well, 1 with warnings only, 2 with failures."
+        "Look at the settings, the database, Redis, the way to the upstream, the clock and each"
+        " account (by a live call), and say what to do. The exit status is 0 when all is well, 1"
+        " with warnings only, 2 with failures."
     )
     parser.add_argument(
         "--deep",
         nargs="?",
         const="",
         metavar="ACCOUNT",
-        help="sign in, open a session, ask one question, list and delete on this account (default: the first one), show "
-        "each call, and where one fails, try other ways and name the causes. It costs one question of the day's quota, and "
-        "where a step fails up to one more for each way that passes",
+        help=(
+            "sign in, open a session, ask one question, list and delete on this account (default:"
+            " the first one), show each call, and where one fails, try other ways and name the"
+            " causes. It costs one question of the day's quota, and where a step fails up to one"
+            " more for each way that passes"
+        ),
     )
     parser.add_argument("--json", action="store_true", help="say it in JSON, once all is known")
     environment.add_env_file(parser)
@@ -62,7 +66,10 @@ def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
         engine.roster.take_over()  # with the stored accounts
         account = capture.chosen(tuple(engine.pool.accounts()), wanted or None)
         if not as_json:
-            say(f"One question of the day's quota is asked on the account {printable(account.name)}.")
+            say(
+                "One question of the day's quota is asked on the account"
+                f" {printable(account.name)}."
+            )
         for report in deep.examine(engine, account):
             met.append(report)
             if not as_json:
@@ -80,7 +87,10 @@ def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
     yield from mistakes
     if settings is None:
         yield Finding(
-            "warn", "all else", "not looked at, as it depends on the settings", "Run gbproxy doctor again then."
+            "warn",
+            "all else",
+            "not looked at, as it depends on the settings",
+            "Run gbproxy doctor again then.",
         )
         return
     has_database, finding = checks.database(settings)
@@ -90,10 +100,15 @@ def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
     yield from reached
     if worst(reached) == "fail":
         yield Finding(
-            "warn", "accounts", "not asked, as the upstream cannot be reached", "Run gbproxy doctor again then."
+            "warn",
+            "accounts",
+            "not asked, as the upstream cannot be reached",
+            "Run gbproxy doctor again then.",
         )
         return
-    yield from _credentials(settings if has_database else settings.model_copy(update={"database_url": None}))
+    yield from _credentials(
+        settings if has_database else settings.model_copy(update={"database_url": None})
+    )
 
 
 def _credentials(settings: Settings) -> list[Finding]:
@@ -110,6 +125,8 @@ def _credentials(settings: Settings) -> list[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    say(f"{finding.level:<6}{printable(finding.check):<{_NAMES_WIDTH}}  {printable(finding.detail)}")
+    say(
+        f"{finding.level:<6}{printable(finding.check):<{_NAMES_WIDTH}}  {printable(finding.detail)}"
+    )
     if finding.advice:
         say(f"{'':<{_NAMES_WIDTH + 6}}  → {printable(finding.advice)}")

@@ -1,4 +1,6 @@
-"""The gateway's parts in this process, without a server: not patched by gevent, so its work in between is done by threads."""
+"""The gateway's parts in this process, without a server: not patched by gevent, so its work in
+between is done by threads.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ class Answering:
 
 @contextmanager
 def answering(settings: Settings) -> Iterator[Answering]:
-    """A gateway for one question: at the end of the block the session that answered it is deleted upstream.
+    """A gateway for one question: at the end of the block the session that answered it is deleted
+    upstream.
 
     Raises CommandError when the database cannot be used.
     """
@@ -49,7 +52,8 @@ def answering(settings: Settings) -> Iterator[Answering]:
         try:
             yield Answering(engine.gateway)
         finally:
-            engine.sweeper.round()  # where the database stays, nobody may be left to delete the session later
+            # where the database stays, nobody may be left to delete the session later
+            engine.sweeper.round()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,9 @@ class Administering:
 
 @contextmanager
 def administering(settings: Settings) -> Iterator[Administering]:
-    """The admin API on the database of the settings, with a key for this once. Raises CommandError."""
+    """The admin API on the database of the settings, with a key for this once. Raises
+    CommandError.
+    """
     from werkzeug.test import Client
 
     from gbproxy.app import over
@@ -79,7 +85,9 @@ def administering(settings: Settings) -> Iterator[Administering]:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Engine]:
-    """An engine, on the database of the settings or a private one. It makes no sessions ahead. Raises CommandError."""
+    """An engine, on the database of the settings or a private one. It makes no sessions ahead.
+    Raises CommandError.
+    """
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     if outlives_the_process(url):
         try:

@@ -18,12 +18,17 @@ _EMPTY = " \t\r\n\"'"
 
 def add_env_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--env-file", type=Path, metavar="FILE", help="a file of NAME=value lines, read as Docker's --env-file"
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="a file of NAME=value lines, read as Docker's --env-file",
     )
 
 
 def environ(options: argparse.Namespace) -> dict[str, str]:
-    """The environment with an environment file's values beside its own, which win. Raises CannotBegin."""
+    """The environment with an environment file's values beside its own, which win. Raises
+    CannotBegin.
+    """
     values = dict(os.environ)
     if options.env_file is None:
         return values
@@ -31,14 +36,20 @@ def environ(options: argparse.Namespace) -> dict[str, str]:
         added = read_env_file(options.env_file)
     except (OSError, ValueError) as error:
         raise CannotBegin(f"the environment file cannot be read: {error}") from error
-    # A variable that is empty in the environment, or has nothing in its quotes, counts as missing, as everywhere.
-    return {**values, **{name: value for name, value in added.items() if not values.get(name, "").strip(_EMPTY)}}
+    # A variable that is empty in the environment, or has nothing in its quotes, counts as missing,
+    # as everywhere.
+    return {
+        **values,
+        **{name: value for name, value in added.items() if not values.get(name, "").strip(_EMPTY)},
+    }
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """An environment file by Docker's rules: `NAME=value` as it stands, without expansion; `#` begins a comment.
+    """An environment file by Docker's rules: `NAME=value` as it stands, without expansion; `#`
+    begins a comment.
 
-    A bare NAME passes on the environment's own value, which it has already. Raises OSError and ValueError.
+    A bare NAME passes on the environment's own value, which it has already. Raises OSError and
+    ValueError.
     """
     from gbproxy.settings.texts import decoded
 
@@ -66,7 +77,8 @@ def settings(given: Mapping[str, str]) -> Settings:
 
 
 def variable(given: Mapping[str, str], name: str) -> str:
-    """One variable under any of its names, or out of its file; "" when it is not set. Raises CannotBegin.
+    """One variable under any of its names, or out of its file; "" when it is not set. Raises
+    CannotBegin.
 
     For commands that need one or two and must not stumble over what is wrong with the others.
     """

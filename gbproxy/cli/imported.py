@@ -1,4 +1,6 @@
-"""What an import has come to, for people: one line for each account that was found, and what is still missing."""
+"""What an import has come to, for people: one line for each account that was found, and what is
+still missing.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,12 @@ from typing import Any
 
 from gbproxy.cli.terminal import cell, sentence
 
-_DONE = {"created": "added", "changed": "renewed", "unchanged": "as it was", "incomplete": "not whole yet"}
+_DONE = {
+    "created": "added",
+    "changed": "renewed",
+    "unchanged": "as it was",
+    "incomplete": "not whole yet",
+}
 _GOOD = ("created", "changed", "unchanged")
 
 
@@ -31,7 +38,9 @@ def lines(found: Mapping[str, Any], *, dry_run: bool) -> Iterator[str]:
     """About one account."""
     result = cell(found.get("result"))
     told = _DONE.get(result, result)
-    name = found.get("name") or (f"csesidx {found['csesidx']}" if found.get("csesidx") else "An account")
+    name = found.get("name") or (
+        f"csesidx {found['csesidx']}" if found.get("csesidx") else "An account"
+    )
     would = "would be " if dry_run and result in ("created", "changed") else ""
     yield f"{cell(name)}: {would}{told}"
     if found.get("reason"):

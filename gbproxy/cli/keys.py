@@ -21,20 +21,30 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 def define(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "The client keys, on the database of DATABASE_URL (gateways on it take changes over within a second), or of a running "
-        "gateway with --url and ADMIN_KEY. The keys of API_KEYS are not among them."
+        "The client keys, on the database of DATABASE_URL (gateways on it take changes over within"
+        " a second), or of a running gateway with --url and ADMIN_KEY. The keys of API_KEYS are not"
+        " among them."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     common = common_options()
     lister = commands.add_parser("list", help="all keys and their limits", parents=[common])
     lister.set_defaults(run=partial(run, command=_list))
-    creating = commands.add_parser("create", help="make a key and show it, this once", parents=[common])
+    creating = commands.add_parser(
+        "create", help="make a key and show it, this once", parents=[common]
+    )
     creating.add_argument("--name", required=True, help="whose it is")
     creating.add_argument(
-        "--expires", type=_instant, metavar="WHEN", help="a date (2027-01-31), a time with its zone, or 30d, 12h, 4w"
+        "--expires",
+        type=_instant,
+        metavar="WHEN",
+        help="a date (2027-01-31), a time with its zone, or 30d, 12h, 4w",
     )
-    creating.add_argument("--models", type=_words, metavar="A,B", help="the only models that it may use")
-    creating.add_argument("--rate-limit", metavar="N/UNIT", help="requests per time, such as 60/hour")
+    creating.add_argument(
+        "--models", type=_words, metavar="A,B", help="the only models that it may use"
+    )
+    creating.add_argument(
+        "--rate-limit", metavar="N/UNIT", help="requests per time, such as 60/hour"
+    )
     creating.add_argument("--tokens-per-day", type=int, metavar="N", help="estimated tokens a day")
     creating.add_argument("--streams", type=int, metavar="N", help="answers at once")
     creating.set_defaults(run=partial(run, command=_create))
@@ -60,7 +70,9 @@ def _create(admin: Admin, options: argparse.Namespace) -> int:
         "tokens_per_day": options.tokens_per_day,
         "concurrent_streams": options.streams,
     }
-    created = admin.ask("POST", _PATH, {name: value for name, value in fields.items() if value is not None})
+    created = admin.ask(
+        "POST", _PATH, {name: value for name, value in fields.items() if value is not None}
+    )
     if not shown(created, options):
         complain("The key, which is shown only now:")
         say(str(created["key"]))
@@ -84,7 +96,9 @@ def _instant(text: str) -> str:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError("must be a date such as 2027-01-31, or a time from now such as 30d") from None
+        raise argparse.ArgumentTypeError(
+            "must be a date such as 2027-01-31, or a time from now such as 30d"
+        ) from None
     return _written(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
 
 

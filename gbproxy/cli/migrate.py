@@ -17,7 +17,10 @@ def define(parser: argparse.ArgumentParser) -> None:
 def _migrate(options: argparse.Namespace) -> int:
     given = environment.environ(options)
     if not environment.lasting_database(given):
-        raise CannotBegin("DATABASE_URL names no database that outlives the process, so there is nothing to prepare")
+        raise CannotBegin(
+            "DATABASE_URL names no database that outlives the process, so there is nothing to"
+            " prepare"
+        )
     settings = environment.settings(given)
     from gbproxy.storage import preparation
     from gbproxy.storage.tables import REVISION
@@ -25,7 +28,9 @@ def _migrate(options: argparse.Namespace) -> int:
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     try:
         with without_log():
-            before = preparation.prepare(url, [key.get_secret_value() for key in settings.secret_keys])
+            before = preparation.prepare(
+                url, [key.get_secret_value() for key in settings.secret_keys]
+            )
     except preparation.CannotBeUsed as error:
         raise CommandError(str(error)) from error
     if options.json:
@@ -33,5 +38,8 @@ def _migrate(options: argparse.Namespace) -> int:
     elif before == REVISION:
         say(f"The database is at revision {REVISION} already.")
     else:
-        say(f"The database is at revision {REVISION} now; before it {f'was at {before}' if before else 'was empty'}.")
+        say(
+            f"The database is at revision {REVISION} now; before it"
+            f" {f'was at {before}' if before else 'was empty'}."
+        )
     return 0

@@ -22,7 +22,9 @@ _TIMEOUTS = Timeouts(connect_s=10, read_s=150, request_s=3600)
 
 
 def address(text: str) -> str:
-    """A gateway's address as it was given, with or without the /v1 that chat programs want. Raises CannotBegin."""
+    """A gateway's address as it was given, with or without the /v1 that chat programs want. Raises
+    CannotBegin.
+    """
     try:
         return rules.base_url(text.strip()).removesuffix("/v1")
     except ValueError as error:
@@ -58,14 +60,17 @@ class Remote:
             raise self._unreachable(error) from error
         if reply.status == 404 and path in _COLLECTIONS:
             raise CommandError(
-                f"{self._url} offers no {path}: it runs without ADMIN_KEY, or is another version or program"
+                f"{self._url} offers no {path}: it runs without ADMIN_KEY, or is another version or"
+                " program"
             )
         return object_of(reply.status, reply.body, self._url)
 
     def stream(self, chat: ChatRequest) -> ChatStream:
         """An answer as it arrives, in the events that the gateway's own `stream` gives."""
         try:
-            with self._outbound.stream("POST", f"{self._url}/v1/chat/completions", self._headers, _body(chat)) as reply:
+            with self._outbound.stream(
+                "POST", f"{self._url}/v1/chat/completions", self._headers, _body(chat)
+            ) as reply:
                 if reply.status != 200:
                     raise failure(reply.status, reply.read_body(), self._url)
                 yield from self._events(reply)
@@ -92,7 +97,9 @@ class Remote:
 
     def _unreachable(self, error: UpstreamError) -> CommandError:
         # Outbound's messages speak of whoever is asked as the upstream.
-        return CommandError(f"{self._url} cannot be asked: {error.message.replace('upstream', 'gateway')}")
+        return CommandError(
+            f"{self._url} cannot be asked: {error.message.replace('upstream', 'gateway')}"
+        )
 
     def _cut_off(self) -> CommandError:
         return CommandError("the connection to the gateway ended before the answer was whole")
@@ -100,7 +107,10 @@ class Remote:
 
 def _body(chat: ChatRequest) -> bytes:
     messages = [
-        {"role": message.role, "content": "\n".join(part.text for part in message.parts if isinstance(part, TextPart))}
+        {
+            "role": message.role,
+            "content": "\n".join(part.text for part in message.parts if isinstance(part, TextPart)),
+        }
         for message in chat.messages
     ]
     body = {"stream": True, "messages": messages, "include_reasoning": chat.show_thoughts}

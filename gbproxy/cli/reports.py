@@ -15,9 +15,13 @@ _GOOD_CHARS = 200  # of the body of an answer that is as it should be
 
 
 def show(report: Report) -> None:
-    """Print one step: its calls, and where it failed what was said, what else was tried, and the causes in order."""
+    """Print one step: its calls, and where it failed what was said, what else was tried, and the
+    causes in order.
+    """
     body_chars = _GOOD_CHARS if report.level == "ok" else None
-    lines = [line for call in report.calls for line in _lines(call, body_chars)] or ["no call was made"]
+    lines = [line for call in report.calls for line in _lines(call, body_chars)] or [
+        "no call was made"
+    ]
     say(f"{report.level:<6}{report.step:<{_STEP_WIDTH}}{lines[0]}")
     for line in lines[1:]:
         say(_INDENT + line)
@@ -36,13 +40,18 @@ def show(report: Report) -> None:
 def as_json(report: Report) -> dict[str, Any]:
     """The same as a JSON object."""
     causes = [
-        {"cause": cause.name.lower(), "meaning": cause.meaning, "advice": cause.advice} for cause in report.causes
+        {"cause": cause.name.lower(), "meaning": cause.meaning, "advice": cause.advice}
+        for cause in report.causes
     ]
     return {**asdict(report), "causes": causes}
 
 
 def _lines(call: Call, body_chars: int | None) -> list[str]:
-    facts = [call.content_type, f"→ {call.redirects_to}" if call.redirects_to else "", _clock(call.skew_s)]
+    facts = [
+        call.content_type,
+        f"→ {call.redirects_to}" if call.redirects_to else "",
+        _clock(call.skew_s),
+    ]
     told = ", ".join(filter(None, facts))
     shown = [f"{call.method} {call.address}: {call.answer}{f' ({told})' if told else ''}"]
     if call.body:

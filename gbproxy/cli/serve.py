@@ -27,11 +27,20 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 
 def gunicorn_command() -> list[str]:
-    return [sys.executable, "-m", "gunicorn", "-c", str(_ROOT / "gunicorn.conf.py"), "gbproxy.app:create_app()"]
+    return [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        str(_ROOT / "gunicorn.conf.py"),
+        "gbproxy.app:create_app()",
+    ]
 
 
 def _checked() -> Settings:
-    """The settings. Raises CannotBegin with all that gunicorn would meet: it takes a number of workers before we read any."""
+    """The settings. Raises CannotBegin with all that gunicorn would meet: it takes a number of
+    workers before we read any.
+    """
     from gbproxy import preflight
     from gbproxy.settings import SettingsError
 

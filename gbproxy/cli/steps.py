@@ -1,4 +1,6 @@
-"""The calls of a first question on one account, one after the other, each with all that went over the wire for it."""
+"""The calls of a first question on one account, one after the other, each with all that went over
+the wire for it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Step:
 class Steps:
     """Runs the steps of one account; `answer` is what the model has said so far."""
 
-    def __init__(self, upstream: RecordedUpstream, account: Account, model: Model, question: str) -> None:
+    def __init__(
+        self, upstream: RecordedUpstream, account: Account, model: Model, question: str
+    ) -> None:
         self.answer = ""
         self._upstream = upstream
         self._account = account
@@ -37,9 +41,11 @@ class Steps:
         self._session: str | None = None
 
     def run(self, until: StepName = "delete") -> Iterator[Step]:
-        """Each step as soon as it is over. Without a sign-in or a session nothing that needs it is tried.
+        """Each step as soon as it is over. Without a sign-in or a session nothing that needs it is
+        tried.
 
-        With `until="question"` the list is not asked for; a session that was opened is deleted all the same.
+        With `until="question"` the list is not asked for; a session that was opened is deleted all
+        the same.
         """
         signed_in = self._step("sign in", self._sign_in)
         yield signed_in
@@ -74,7 +80,9 @@ class Steps:
         self._session = self._upstream.widget.open_session(self._account)
 
     def _ask(self) -> None:
-        for event in self._upstream.widget.stream(self._question, self._model, self._account, self._session or ""):
+        for event in self._upstream.widget.stream(
+            self._question, self._model, self._account, self._session or ""
+        ):
             match event:
                 case TextDelta(text):
                     self.answer += text

@@ -1,4 +1,6 @@
-"""What commands share in speaking with whoever runs them: lines, tables, questions, and errors in one sentence."""
+"""What commands share in speaking with whoever runs them: lines, tables, questions, and errors in
+one sentence.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _GAP = "  "
 
 
 class CommandError(Exception):
-    """Why a command cannot be done, in plain words for whoever runs it; `status` is the exit status."""
+    """Why a command cannot be done, in plain words for whoever runs it; `status` is the exit
+    status.
+    """
 
     def __init__(self, reason: str, *, status: int = 1) -> None:
         super().__init__(sentence(reason))
@@ -30,7 +34,9 @@ class CannotBegin(CommandError):
 
 
 def sentence(text: str) -> str:
-    """A message as a sentence; several lines stay as they are, and so does a name or an address at the beginning."""
+    """A message as a sentence; several lines stay as they are, and so does a name or an address at
+    the beginning.
+    """
     text = text.strip()
     if "\n" in text:
         return text
@@ -55,7 +61,10 @@ def complain(text: str) -> None:
 def listing(columns: Sequence[str], things: Sequence[Mapping[str, object]]) -> str:
     """Objects of the admin API as a table of these fields; "" when there are none."""
     rows = [
-        [cell(_moment(thing.get(column)) if _is_time(column) else thing.get(column)) for column in columns]
+        [
+            cell(_moment(thing.get(column)) if _is_time(column) else thing.get(column))
+            for column in columns
+        ]
         for thing in things
     ]
     return _table([column.replace("_", " ") for column in columns], rows) if rows else ""
@@ -69,7 +78,12 @@ def cell(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case Mapping():
-            return ", ".join(f"{name} {cell(inner)}" for name, inner in value.items() if inner is not None) or "-"
+            return (
+                ", ".join(
+                    f"{name} {cell(inner)}" for name, inner in value.items() if inner is not None
+                )
+                or "-"
+            )
         case list() | tuple():
             return ", ".join(map(cell, value)) or "-"
         case _:
@@ -81,7 +95,9 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, *rows]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        _GAP.join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
+        _GAP.join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
         for line in lines
     )
 
@@ -107,7 +123,9 @@ def printable(text: str) -> str:
 
 
 def harmless(text: str, stream: IO[str]) -> str:
-    """A text of several lines without what a terminal would take for a command; files and pipes get it as it is."""
+    """A text of several lines without what a terminal would take for a command; files and pipes get
+    it as it is.
+    """
     if not stream.isatty():
         return text
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
@@ -115,7 +133,9 @@ def harmless(text: str, stream: IO[str]) -> str:
 
 @contextmanager
 def without_log() -> Iterator[None]:
-    """The gateway's own log lines are no output of a command: what matters in them, the command says itself."""
+    """The gateway's own log lines are no output of a command: what matters in them, the command
+    says itself.
+    """
     log = logging.getLogger("gbproxy")
     handler, propagates = logging.NullHandler(), log.propagate
     log.addHandler(handler)

@@ -1,8 +1,9 @@
-"""Which upstream session continues a conversation, and what it may be used for once the answer is there.
+"""Which upstream session continues a conversation, and what it may be used for once the answer is
+there.
 
-A session continues a request only if it holds exactly the request's history: its head, the digest of all that it holds
-(domain/history.py), is that of the history. Then only the new turns are sent. Anything else gets a fresh session and the
-whole history, which costs time and nothing more.
+A session continues a request only if it holds exactly the request's history: its head, the digest
+of all that it holds (domain/history.py), is that of the history. Then only the new turns are sent.
+Anything else gets a fresh session and the whole history, which costs time and nothing more.
 
 One request takes one `Turn`:
 

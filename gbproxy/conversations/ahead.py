@@ -16,7 +16,9 @@ class Ahead(Protocol):
         ...
 
     def open(self, account: Account) -> str:
-        """A session that is made upstream now, by its name; who leaves meanwhile leaves it to others."""
+        """A session that is made upstream now, by its name; who leaves meanwhile leaves it to
+        others.
+        """
         ...
 
     def distrust(self, account: Account) -> None:

@@ -30,14 +30,15 @@ class Conversations:
     ) -> None:
         """`session_timeout_s` 0: nothing is continued, every session is deleted after its answer.
 
-        `discard` has a session deleted whose row cannot say so: it has none, or the storage is away and the row must be
-        seen to later.
+        `discard` has a session deleted whose row cannot say so: it has none, or the storage is away
+        and the row must be seen to later.
         """
         self.counts = Counts(_meter=meter)
         self._records = Records(rows, discard, self.counts)
         self._session_timeout_s = session_timeout_s
         self._clock = clock
-        self._running: set[tuple[bytes, str]] = set()  # of this process: a fresh session's row does not tell it
+        # of this process: a fresh session's row does not tell it
+        self._running: set[tuple[bytes, str]] = set()
 
     def settle(self) -> None:
         """Do what had to wait for the storage. Raises StorageUnavailable."""
@@ -52,13 +53,16 @@ class Conversations:
         *,
         avoided: Callable[[], Collection[str]] = tuple,
     ) -> Turn:
-        """Begin one request's turn; `conversation` is the id that the client sent, `caller` b"" nobody in particular.
+        """Begin one request's turn; `conversation` is the id that the client sent, `caller` b""
+        nobody in particular.
 
-        `avoided` are seats that cannot answer at the moment: of several sessions that hold the same, another's is taken.
+        `avoided` are seats that cannot answer at the moment: of several sessions that hold the
+        same, another's is taken.
 
-        With a history in `messages`, the session must hold it, and be of that conversation if one is named; else a fresh
-        one gets it, and a new id, as the named conversation may be going on elsewhere. Without a history the named
-        conversation is continued whatever it holds: raises ConversationNotFound, ConversationBusy or StorageUnavailable.
+        With a history in `messages`, the session must hold it, and be of that conversation if one
+        is named; else a fresh one gets it, and a new id, as the named conversation may be going on
+        elsewhere. Without a history the named conversation is continued whatever it holds: raises
+        ConversationNotFound, ConversationBusy or StorageUnavailable.
         """
         parts = history.split(messages)
         if conversation is not None and not parts.past:
@@ -87,18 +91,28 @@ class Conversations:
     def _keeps(self, caller: bytes) -> bool:
         return bool(caller) and self._session_timeout_s > 0
 
-    def _claim(self, caller: bytes, head: bytes, conversation: str | None, avoided: Collection[str]) -> Session | None:
+    def _claim(
+        self, caller: bytes, head: bytes, conversation: str | None, avoided: Collection[str]
+    ) -> Session | None:
         if conversation is not None and not belongs_to(caller, conversation):
             return None
         return self._records.claim_head(head, conversation, avoided)
 
-    def _named(self, caller: bytes, messages: tuple[Message, ...], parts: history.History, conversation: str) -> Turn:
+    def _named(
+        self,
+        caller: bytes,
+        messages: tuple[Message, ...],
+        parts: history.History,
+        conversation: str,
+    ) -> Turn:
         claimed = self._claim_named(caller, conversation)
         before, new = claimed.head, parts.turns
         if not (new and history.has_instructions(before, caller, parts.system)):
             before, new = history.instructed(before, caller, parts.system), messages
         self.counts.add("continued")
-        return self._turn(Matter(caller, conversation, before, parts.turns, whole=None, new=new), claimed.session)
+        return self._turn(
+            Matter(caller, conversation, before, parts.turns, whole=None, new=new), claimed.session
+        )
 
     def _claim_named(self, caller: bytes, conversation: str) -> Claimed:
         if not self._keeps(caller) or not belongs_to(caller, conversation):

@@ -21,18 +21,25 @@ _MOST_OWED = 10_000
 
 
 class Rows(Protocol):
-    """The records of upstream sessions, shared by all workers. Every call may raise StorageUnavailable."""
+    """The records of upstream sessions, shared by all workers. Every call may raise
+    StorageUnavailable.
+    """
 
     def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
-        """Record a session that was just made; it is this worker's. Without `conversation` it gets half an id."""
+        """Record a session that was just made; it is this worker's. Without `conversation` it gets
+        half an id.
+        """
         ...
 
     def name(self, session: Session) -> bool:
         """Record the name of a session of ours that had none. False: it is not ours any more."""
         ...
 
-    def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
-        """Take one free session with this head, of this conversation where one is named, for this worker alone.
+    def claim_head(
+        self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
+    ) -> Session | None:
+        """Take one free session with this head, of this conversation where one is named, for this
+        worker alone.
 
         Of several, one of a seat that is not `avoided` comes first.
         """
@@ -46,8 +53,12 @@ class Rows(Protocol):
         """Take the free session of this conversation, if it is this caller's."""
         ...
 
-    def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
-        """Let a session of ours go, to be continued until `expires_at` (Unix seconds). False: it is not ours any more."""
+    def keep(
+        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    ) -> bool:
+        """Let a session of ours go, to be continued until `expires_at` (Unix seconds). False: it is
+        not ours any more.
+        """
         ...
 
     def withdraw(self, session: Session, head: bytes) -> None:
@@ -67,8 +78,8 @@ class Rows(Protocol):
 class Counts:
     """How requests found their sessions; safe for use by many threads at once.
 
-    `missed`: fresh although there was a history; `taken`: another request was first, and has the session; `lost`: claimed,
-    and then not kept; `unavailable`: storage was away.
+    `missed`: fresh although there was a history; `taken`: another request was first, and has the
+    session; `lost`: claimed, and then not kept; `unavailable`: storage was away.
     """
 
     continued: int = 0
@@ -88,14 +99,18 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A session that a request has; `recorded` False: its row could not be written, it serves this request only."""
+    """A session that a request has; `recorded` False: its row could not be written, it serves this
+    request only.
+    """
 
     session: Session
     recorded: bool = True
 
 
 class Records:
-    """`Rows` that never fail a request: a session whose row cannot be written is not continued, but discarded."""
+    """`Rows` that never fail a request: a session whose row cannot be written is not continued, but
+    discarded.
+    """
 
     def __init__(self, rows: Rows, discard: Callable[[Session], None], counts: Counts) -> None:
         self._rows = rows
@@ -121,7 +136,9 @@ class Records:
             raise
 
     def name(self, held: Held, name: str) -> Held:
-        """A session whose name is known now; one that cannot be recorded is not continued, but discarded."""
+        """A session whose name is known now; one that cannot be recorded is not continued, but
+        discarded.
+        """
         session = replace(held.session, name=name)
         try:
             return Held(session, recorded=held.recorded and self._rows.name(session))
@@ -129,7 +146,9 @@ class Records:
             self.note_unavailable("record")
             return Held(session, recorded=False)
 
-    def claim_head(self, head: bytes, conversation: str | None, avoided: Collection[str]) -> Session | None:
+    def claim_head(
+        self, head: bytes, conversation: str | None, avoided: Collection[str]
+    ) -> Session | None:
         try:
             session = self._rows.claim_head(head, conversation, avoided)
             if session is None and self._rows.is_taken(head):
@@ -150,13 +169,19 @@ class Records:
             self._counts.add("taken")
         return claim
 
-    def keep(self, held: Held, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
+    def keep(
+        self, held: Held, head: bytes, caller: bytes, conversation: str, expires_at: float
+    ) -> bool:
         """Whether the session will be continued; it is let go in any case."""
         kept = False
         if held.recorded:
             try:
                 kept = self._rows.keep(
-                    held.session, head=head, caller=caller, conversation=conversation, expires_at=expires_at
+                    held.session,
+                    head=head,
+                    caller=caller,
+                    conversation=conversation,
+                    expires_at=expires_at,
                 )
             except StorageUnavailable:
                 self.note_unavailable("keep")

@@ -1,4 +1,6 @@
-"""One request's turn in a conversation, from the session that it takes up to the one that it leaves behind."""
+"""One request's turn in a conversation, from the session that it takes up to the one that it leaves
+behind.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ from gbproxy.observability import trace
 class Matter:
     """What a turn is about: `before` is the head up to the new `turns`.
 
-    `whole` is what a fresh session is sent, None where the client sent no history; `new` what the session is sent that
-    holds the rest. `conversation` None: nothing is kept. `is_new`: nobody knows its id yet.
+    `whole` is what a fresh session is sent, None where the client sent no history; `new` what the
+    session is sent that holds the rest. `conversation` None: nothing is kept. `is_new`: nobody
+    knows its id yet.
     """
 
     caller: bytes
@@ -32,10 +35,11 @@ class Matter:
 
 
 class Turn:
-    """The session of one request, if it has one yet, and what to send into it; for one thread at a time.
+    """The session of one request, if it has one yet, and what to send into it; for one thread at a
+    time.
 
-    Leaving the `with` block lets go of a session that was not kept: as it was if nothing was sent, else to be deleted. If
-    an exception ends the block after `keep`, what was kept is withdrawn.
+    Leaving the `with` block lets go of a session that was not kept: as it was if nothing was sent,
+    else to be deleted. If an exception ends the block after `keep`, what was kept is withdrawn.
     """
 
     def __init__(
@@ -65,7 +69,8 @@ class Turn:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        # First let go, then withdraw: a `keep` that was broken off may be written before the one or the other.
+        # First let go, then withdraw: a `keep` that was broken off may be written before the one or
+        # the other.
         if self._sent:
             self.discard()
         else:
@@ -81,7 +86,9 @@ class Turn:
 
     @property
     def conversation(self) -> str | None:
-        """The id under which this conversation can be continued after the answer; None where it cannot."""
+        """The id under which this conversation can be continued after the answer; None where it
+        cannot.
+        """
         return self._matter.conversation
 
     @property
@@ -106,7 +113,9 @@ class Turn:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What is to be sent: all, or what is new. Raises ConversationNotFound when there is neither any more."""
+        """What is to be sent: all, or what is new. Raises ConversationNotFound when there is
+        neither any more.
+        """
         if self._claimed:
             return self._matter.new
         if self._matter.whole is None:
@@ -123,10 +132,13 @@ class Turn:
         self._take_up(Held(session))
 
     def record(self, seat: str, name: str) -> Session:
-        """Take up a session that was just made upstream, and record it. Without storage it serves this request only."""
+        """Take up a session that was just made upstream, and record it. Without storage it serves
+        this request only.
+        """
         held = self._records.add(seat, name, self._matter.conversation)
         if not held.recorded:
-            self._matter = replace(self._matter, conversation=None)  # nobody can go on in it, nor wait for it
+            # nobody can go on in it, nor wait for it
+            self._matter = replace(self._matter, conversation=None)
             self._end()
         self._take_up(held)
         return held.session
@@ -138,15 +150,23 @@ class Turn:
 
     @property
     def may_adopt_id(self) -> bool:
-        """Whether the conversation is new, so that it may go by another id as long as nobody was told one."""
+        """Whether the conversation is new, so that it may go by another id as long as nobody was
+        told one.
+        """
         return self._matter.is_new
 
     def adopt_id(self) -> None:
-        """Call a new conversation by the id of its session's record, which tells every worker that it is in use.
+        """Call a new conversation by the id of its session's record, which tells every worker that
+        it is in use.
 
         Not once the client has been told an id.
         """
-        if self._matter.is_new and self._matter.conversation and self._held is not None and self._held.recorded:
+        if (
+            self._matter.is_new
+            and self._matter.conversation
+            and self._held is not None
+            and self._held.recorded
+        ):
             conversation = public_id(self._matter.caller, half_of(self._held.session.conversation))
             self._matter = replace(self._matter, conversation=conversation)
             self._on_rename(conversation)
@@ -158,10 +178,11 @@ class Turn:
         return text
 
     def keep(self, answer: str | history.LongText) -> bool:
-        """The answer is whole: let the session be continued from here. To be called before the last frame goes out.
+        """The answer is whole: let the session be continued from here. To be called before the last
+        frame goes out.
 
-        `answer` is the text as the client was shown it. One that was cut, filtered or shortened is never kept: leave the
-        block without this. Returns whether the conversation can be continued.
+        `answer` is the text as the client was shown it. One that was cut, filtered or shortened is
+        never kept: leave the block without this. Returns whether the conversation can be continued.
         """
         if self._held is None:
             raise ValueError("there is no session to keep")
@@ -171,7 +192,9 @@ class Turn:
             return False
         head = history.answered(matter.before, matter.turns, answer)
         self._kept = held.session, head
-        kept = self._records.keep(held, head, matter.caller, matter.conversation, self._expires_at())
+        kept = self._records.keep(
+            held, head, matter.caller, matter.conversation, self._expires_at()
+        )
         self._let_go()
         self._end()
         if not kept:
@@ -183,13 +206,17 @@ class Turn:
         self._kept = None
 
     def withdraw(self) -> None:
-        """The last frame could not be written: what was kept is deleted, unless a request has gone on from it."""
+        """The last frame could not be written: what was kept is deleted, unless a request has gone
+        on from it.
+        """
         if self._kept is not None:
             self._records.withdraw(*self._kept)
             self._kept = None
 
     def release(self) -> None:
-        """Put a claimed session back as it was, as it holds nothing of this turn. A fresh one is deleted."""
+        """Put a claimed session back as it was, as it holds nothing of this turn. A fresh one is
+        deleted.
+        """
         if not self._claimed:
             self.discard()
         elif self._held is not None:
@@ -199,10 +226,12 @@ class Turn:
             self._records.release(session)
 
     def discard(self) -> None:
-        """Have the session deleted: it is gone, or may hold what the conversation does not. A fresh one may follow.
+        """Have the session deleted: it is gone, or may hold what the conversation does not. A fresh
+        one may follow.
 
-        The conversation keeps its id in that fresh session. Until that is recorded, or the turn ends, the record of this
-        one tells other workers that a request is running in the conversation.
+        The conversation keeps its id in that fresh session. Until that is recorded, or the turn
+        ends, the record of this one tells other workers that a request is running in the
+        conversation.
         """
         if self._held is None:
             return
@@ -210,11 +239,13 @@ class Turn:
         if self._claimed:
             self._counts.add("lost")
         self._let_go()
-        if self._matter.whole is None or self._matter.conversation is None:  # it is over, or nobody knows of it
+        # it is over, or nobody knows of it
+        if self._matter.whole is None or self._matter.conversation is None:
             self._doom_left()
 
     def _take_up(self, held: Held) -> None:
-        if self._held is not None or self._released:  # two sessions of one conversation would not hold the same
+        # two sessions of one conversation would not hold the same
+        if self._held is not None or self._released:
             raise ValueError("the turn has, or left behind, a session: discard it first")
         self._held = held
         self._doom_left()

@@ -13,7 +13,9 @@ QuotaClass = Literal["text", "images", "videos"]
 """What the upstream counts apart, for each account."""
 
 AccountState = Literal["ready", "cooling", "refused", "disabled"]
-"""`cooling`: not asked for some time; `refused`: not until its credential is replaced, or a probe finds it good again."""
+"""`cooling`: not asked for some time; `refused`: not until its credential is replaced, or a probe
+finds it good again.
+"""
 
 QUOTA_CLASSES: tuple[QuotaClass, ...] = ("text", "images", "videos")
 
@@ -25,8 +27,9 @@ OWNER_CHARS = 16
 class Account:
     """The values that a signed-in browser shows (docs/upstream.md, credentials).
 
-    `id` and `name` may be logged; the secrets never leave `upstreams/`, and `repr` does not show them. `cookies` are further
-    cookies of the account's page, as a Cookie header; `server_token` and `user_agent` are what its browser sends along.
+    `id` and `name` may be logged; the secrets never leave `upstreams/`, and `repr` does not show
+    them. `cookies` are further cookies of the account's page, as a Cookie header; `server_token`
+    and `user_agent` are what its browser sends along.
     """
 
     id: str
@@ -43,14 +46,18 @@ class Account:
 
     @property
     def seat(self) -> str:
-        """What is kept of this account stands under this: its id, and a digest of whose seat that is upstream.
+        """What is kept of this account stands under this: its id, and a digest of whose seat that
+        is upstream.
 
-        So another one that is configured under the same name inherits nothing; new cookies of the same one change nothing.
+        So another one that is configured under the same name inherits nothing; new cookies of the
+        same one change nothing.
         """
         return _seat(self.id, self.csesidx, self.config_id)
 
     def credential(self) -> str:
-        """What tells one set of credentials from another without showing any: a SHA-256 digest in hex."""
+        """What tells one set of credentials from another without showing any: a SHA-256 digest in
+        hex.
+        """
         further = {
             "edition": "" if self.edition == "business" else self.edition,
             "location": "" if self.location == "global" else self.location,
@@ -58,11 +65,16 @@ class Account:
             "server_token": self.server_token,
             "user_agent": self.user_agent,
         }
-        # Only what is given: an account without any of it keeps the digest under which its tokens and cookies are stored.
-        return _digest(*self._sign_in(), *(f"{name}={value}" for name, value in further.items() if value))
+        # Only what is given: an account without any of it keeps the digest under which its tokens
+        # and cookies are stored.
+        return _digest(
+            *self._sign_in(), *(f"{name}={value}" for name, value in further.items() if value)
+        )
 
     def sign_in(self) -> str:
-        """As `credential`, of the ids and the two cookies alone: what cookies that the upstream has renewed stand in for."""
+        """As `credential`, of the ids and the two cookies alone: what cookies that the upstream has
+        renewed stand in for.
+        """
         return _digest(*self._sign_in())
 
     def _sign_in(self) -> tuple[str, ...]:

@@ -1,4 +1,6 @@
-"""What an account's live configuration says that it has: models and tools. Source: docs/upstream.md, live configuration."""
+"""What an account's live configuration says that it has: models and tools. Source:
+docs/upstream.md, live configuration.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from gbproxy.domain.models import Tool
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Whatever is empty is not said. `listed`: upstream ids to choose from, in order, without those of `automatic`.
+    """Whatever is empty is not said. `listed`: upstream ids to choose from, in order, without those
+    of `automatic`.
 
     `automatic` are ids that stand for the upstream's own choice.
     """

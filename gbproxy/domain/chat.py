@@ -17,7 +17,9 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """A call that the assistant made in an earlier turn; `arguments` is the JSON text as the client holds it."""
+    """A call that the assistant made in an earlier turn; `arguments` is the JSON text as the client
+    holds it.
+    """
 
     id: str
     name: str
@@ -44,9 +46,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves it to the settings.
+    """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves
+    it to the settings.
 
-    `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says how it will be answered.
+    `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says
+    how it will be answered.
     """
 
     messages: tuple[Message, ...]

@@ -10,14 +10,18 @@ from gbproxy.domain.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The session is the asker's alone; `head` is the digest of what it holds (domain/history.py)."""
+    """The session is the asker's alone; `head` is the digest of what it holds
+    (domain/history.py).
+    """
 
     session: Session
     head: bytes
 
 
 class NoClaim(Enum):
-    """`UNKNOWN`: there is none, it has expired, or it is another caller's; `BUSY`: a request is running in it."""
+    """`UNKNOWN`: there is none, it has expired, or it is another caller's; `BUSY`: a request is
+    running in it.
+    """
 
     UNKNOWN = auto()
     BUSY = auto()

@@ -16,7 +16,9 @@ Location = Literal["global", "us", "eu"]
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """`page_url` is the origin of the page and of the sign-in, and the tokens' `iss`; `api_origin` is their `aud`."""
+    """`page_url` is the origin of the page and of the sign-in, and the tokens' `iss`; `api_origin`
+    is their `aud`.
+    """
 
     name: EditionName
     page_url: str
@@ -30,7 +32,15 @@ class Edition:
 EDITIONS: Mapping[EditionName, Edition] = {
     edition.name: edition
     for edition in (
-        Edition("business", "https://business.gemini.google", "https://biz-discoveryengine.googleapis.com"),
-        Edition("enterprise", "https://vertexaisearch.cloud.google", "https://content-discoveryengine.googleapis.com"),
+        Edition(
+            "business",
+            "https://business.gemini.google",
+            "https://biz-discoveryengine.googleapis.com",
+        ),
+        Edition(
+            "enterprise",
+            "https://vertexaisearch.cloud.google",
+            "https://content-discoveryengine.googleapis.com",
+        ),
     )
 }

@@ -1,7 +1,7 @@
 """What an upstream says back, in no upstream's format.
 
-A stream is a generator of events. It ends with exactly one `Done`, or raises a GatewayError; nothing follows either.
-Closing it closes the upstream connection.
+A stream is a generator of events. It ends with exactly one `Done`, or raises a GatewayError;
+nothing follows either. Closing it closes the upstream connection.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ FinishReason = Literal["stop", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The upstream has begun to answer; first of the gateway's events. `model` is the id that was really used.
+    """The upstream has begun to answer; first of the gateway's events. `model` is the id that was
+    really used.
 
-    `conversation` is the id under which the conversation can be continued after this answer, if it can.
+    `conversation` is the id under which the conversation can be continued after this answer, if it
+    can.
     """
 
     model: str
@@ -64,7 +66,9 @@ class FileOutput:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts, all estimated (domain/usage.py); `output_tokens` includes `reasoning_tokens`."""
+    """Token counts, all estimated (domain/usage.py); `output_tokens` includes
+    `reasoning_tokens`.
+    """
 
     input_tokens: int
     output_tokens: int
@@ -73,7 +77,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class SessionNamed:
-    """How the upstream calls the session that it has made for this question; for the gateway alone."""
+    """How the upstream calls the session that it has made for this question; for the gateway
+    alone.
+    """
 
     name: str
 
@@ -88,7 +94,9 @@ class Done:
     finish_reason: FinishReason = "stop"
 
 
-ChatEvent = Started | TextDelta | ThoughtDelta | Refusal | Citation | FileOutput | Usage | Flush | Done
+ChatEvent = (
+    Started | TextDelta | ThoughtDelta | Refusal | Citation | FileOutput | Usage | Flush | Done
+)
 ChatStream = Generator[ChatEvent]
 UpstreamStream = Generator[ChatEvent | SessionNamed]
 
@@ -109,7 +117,9 @@ class Answer:
 
 
 def collect(events: ChatStream) -> Answer:
-    """Read a stream up to its `Done`, which it is not asked to go beyond. Raises what the stream raises."""
+    """Read a stream up to its `Done`, which it is not asked to go beyond. Raises what the stream
+    raises.
+    """
     answer = Answer()
     text: list[str] = []
     thoughts: list[str] = []

@@ -1,13 +1,16 @@
-"""The digest of a conversation's history, by which an upstream session that holds exactly this history is found again.
+"""The digest of a conversation's history, by which an upstream session that holds exactly this
+history is found again.
 
-A *head* is 32 bytes: 8 that tell the system texts given last, and 24 of a chain over all turns. It begins with caller,
-model and system texts, and each turn is hashed onto the head before it. So the head that follows from a stored one and the
-new turns is the same as that of the whole history when a client sends it in full.
+A *head* is 32 bytes: 8 that tell the system texts given last, and 24 of a chain over all turns. It
+begins with caller, model and system texts, and each turn is hashed onto the head before it. So the
+head that follows from a stored one and the new turns is the same as that of the whole history when
+a client sends it in full.
 
-What clients do to text does not count: surrounding white space, the form of line ends, one string or several parts (the
-prompt joins them by a line end too), and before an assistant's words a block of reasoning, `<think>` or `<details>`.
-Everything else does. Every field is written with its length, so that no two histories look alike. Of a very long text only
-the digest is written, so that nobody needs to keep all of an answer while it arrives.
+What clients do to text does not count: surrounding white space, the form of line ends, one string
+or several parts (the prompt joins them by a line end too), and before an assistant's words a block
+of reasoning, `<think>` or `<details>`. Everything else does. Every field is written with its
+length, so that no two histories look alike. Of a very long text only the digest is written, so that
+nobody needs to keep all of an answer while it arrives.
 """
 
 from __future__ import annotations
@@ -21,18 +24,23 @@ from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResul
 from gbproxy.domain.slices import Work
 
 _FORM = "gbproxy history 1"  # a change of what is digested, or how, is a change of this
-LONG_CHARS = 128 * 1024  # a longer text counts by its digest; reasoning is looked for in so much of it
+# a longer text counts by its digest; reasoning is looked for in so much of it
+LONG_CHARS = 128 * 1024
 _SYSTEM_BYTES = 8
 _CHAIN_BYTES = 24
 _PIECE = 4 * 1024 * 1024  # bytes that are hashed in one step
 
 _OPENING = re.compile(r"\s*+<(think|thinking|details)(?:\s[^>]*)?>", re.IGNORECASE)
-_CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("think", "thinking", "details")}
+_CLOSING = {
+    name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("think", "thinking", "details")
+}
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A request's messages: all system texts, the turns up to the assistant's last one, and those that are new."""
+    """A request's messages: all system texts, the turns up to the assistant's last one, and those
+    that are new.
+    """
 
     system: tuple[str, ...]
     past: tuple[Message, ...]
@@ -40,8 +48,12 @@ class History:
 
 
 def split(messages: Sequence[Message]) -> History:
-    """Without a turn of the assistant's there is no past. System texts count wherever they stand, as in the prompt."""
-    system = tuple(filter(None, (_normal(_joined(m.parts)) for m in messages if m.role == "system")))
+    """Without a turn of the assistant's there is no past. System texts count wherever they stand,
+    as in the prompt.
+    """
+    system = tuple(
+        filter(None, (_normal(_joined(m.parts)) for m in messages if m.role == "system"))
+    )
     turns = tuple(m for m in messages if m.role != "system")
     end = next((i for i in range(len(turns), 0, -1) if turns[i - 1].role == "assistant"), 0)
     return History(system, turns[:end], turns[end:])
@@ -73,18 +85,23 @@ def digest(caller: bytes, model_id: str, system: Sequence[str], turns: Iterable[
 
 @dataclass(frozen=True, slots=True)
 class LongText:
-    """All that is known of an assistant's text that is longer than LONG_CHARS: the digest of what counts of it."""
+    """All that is known of an assistant's text that is longer than LONG_CHARS: the digest of what
+    counts of it.
+    """
 
     digest: bytes
 
 
 class Telling:
-    """An assistant's text that arrives in pieces, of which little is kept: at the end as it was, or as a LongText."""
+    """An assistant's text that arrives in pieces, of which little is kept: at the end as it was, or
+    as a LongText.
+    """
 
     def __init__(self) -> None:
         self._pieces: list[str] = []  # all, until they are long
         self._characters = 0
-        self._digest = self._whole = sha256()  # of all; of what ends with something else than white space
+        # of all; of what ends with something else than white space
+        self._digest = self._whole = sha256()
         self._is_long = self._has_begun = False
         self._return = ""  # half a line end, perhaps
 
@@ -129,7 +146,9 @@ def answered(head: bytes, turns: Iterable[Message], answer: str | LongText) -> b
 
 
 def has_instructions(head: bytes, caller: bytes, system: Sequence[str]) -> bool:
-    """Whether these system texts are those that the conversation was given last; none are always."""
+    """Whether these system texts are those that the conversation was given last; none are
+    always.
+    """
     return not system or head[:_SYSTEM_BYTES] == _system_mark(caller, system)
 
 
@@ -144,7 +163,9 @@ def _system_mark(caller: bytes, system: Sequence[str]) -> bytes:
 
 
 def _fields(turn: Message) -> Iterator[bytes]:
-    """Role, name, and for each part its kind and what it holds; texts that follow each other are one."""
+    """Role, name, and for each part its kind and what it holds; texts that follow each other are
+    one.
+    """
     yield turn.role.encode()
     yield _bytes(" ".join(turn.name.split())) if turn.name else b""
     texts: list[str] = []
@@ -152,7 +173,8 @@ def _fields(turn: Message) -> Iterator[bytes]:
         match part:
             case TextPart(text):
                 texts.append(text)
-            # a file will be its own kind with the digest of its bytes: name and type alone say nothing of them
+            # a file will be its own kind with the digest of its bytes: name and type alone say
+            # nothing of them
             case ToolCallPart(call_id, name, arguments):
                 yield from _text_fields(turn, texts)
                 yield from (b"call", _bytes(call_id), _bytes(name), _bytes(_normal(arguments)))
@@ -192,11 +214,14 @@ def _plain_line_ends(text: str) -> str:
 
 
 def _without_reasoning(text: str) -> str:
-    """Drop the blocks that a normal text begins with, up to the last that something follows. Linear in its length."""
+    """Drop the blocks that a normal text begins with, up to the last that something follows. Linear
+    in its length.
+    """
     start = 0
     while opening := _OPENING.match(text, start, LONG_CHARS):
         closing = _CLOSING[opening[1].lower()].search(text, opening.end(), LONG_CHARS)
-        if closing is None or closing.end() == len(text):  # with nothing behind it, it is the answer
+        # with nothing behind it, it is the answer
+        if closing is None or closing.end() == len(text):
             break
         start = closing.end()
     return text[start:].lstrip()

@@ -1,4 +1,6 @@
-"""Chance for delays, so that workers and replicas do not act in step. It has no state: forked workers draw apart."""
+"""Chance for delays, so that workers and replicas do not act in step. It has no state: forked
+workers draw apart.
+"""
 
 from __future__ import annotations
 

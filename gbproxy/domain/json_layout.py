@@ -1,6 +1,8 @@
-"""JSON as text: its strings and numbers replaced one by one, and everything else left as it was written.
+"""JSON as text: its strings and numbers replaced one by one, and everything else left as it was
+written.
 
-White space, separators, the order of keys, escapes, duplicate keys and a missing end all stay, which no parser keeps.
+White space, separators, the order of keys, escapes, duplicate keys and a missing end all stay,
+which no parser keeps.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_BEGINNINGS = ("{", "[", '"', ")]}'", "data:", "event:", "id:", "retry:", ":")  # also of event streams
+# also of event streams
+_BEGINNINGS = ("{", "[", '"', ")]}'", "data:", "event:", "id:", "retry:", ":")
 _TOKEN = re.compile(
     r'"(?P<raw>(?:[^"\\]++|\\.)*+)(?P<end>"?)'
     r"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
@@ -27,11 +30,16 @@ def looks_like_json(text: str) -> bool:
 
 
 def replaced(
-    text: str, name: Callable[[str], str], string: Callable[[str, str], str], number: Callable[[str], str]
+    text: str,
+    name: Callable[[str], str],
+    string: Callable[[str, str], str],
+    number: Callable[[str], str],
 ) -> str:
-    """The text with each key, string and number put through a function, which gives as many characters back.
+    """The text with each key, string and number put through a function, which gives as many
+    characters back.
 
-    `string` is called with the key under which the value stands, also as an element of an array; "" for none.
+    `string` is called with the key under which the value stands, also as an element of an array; ""
+    for none.
     """
     walk = _Walk(name, string, number)
     return _TOKEN.sub(walk.token, text)
@@ -41,7 +49,10 @@ class _Walk:
     """Knows, from token to token, under which key the next value stands."""
 
     def __init__(
-        self, name: Callable[[str], str], string: Callable[[str, str], str], number: Callable[[str], str]
+        self,
+        name: Callable[[str], str],
+        string: Callable[[str, str], str],
+        number: Callable[[str], str],
     ) -> None:
         self._name = name
         self._string = string

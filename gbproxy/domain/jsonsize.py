@@ -1,10 +1,12 @@
 """How many values a JSON text holds, known before any of them is made.
 
-Decoding takes time and memory by the value, not by the byte: a short text in 30 MB costs little, ten million empty arrays
-take a gigabyte. A text that cannot hold too many by the number of its commas and brackets is not looked at further. Else its
-signs are followed from one to the next, past its strings, until there are too many.
+Decoding takes time and memory by the value, not by the byte: a short text in 30 MB costs little,
+ten million empty arrays take a gigabyte. A text that cannot hold too many by the number of its
+commas and brackets is not looked at further. Else its signs are followed from one to the next, past
+its strings, until there are too many.
 
-The text need not be valid: up to its first mistake, where a decoder stops, its values are counted as a decoder makes them.
+The text need not be valid: up to its first mistake, where a decoder stops, its values are counted
+as a decoder makes them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _DEEPEST = 1024  # no decoder goes deeper
 
 
 class TooManyValues(ValueError):
-    """`place` names the largest array or object of those that were open: `messages[0].content`; "" is the whole text."""
+    """`place` names the largest array or object of those that were open: `messages[0].content`; ""
+    is the whole text.
+    """
 
     def __init__(self, place: str) -> None:
         super().__init__(f"holds too many values: {place}")
@@ -38,7 +42,9 @@ class _Container:
 
 
 def check(data: bytes, most: int, rest: Callable[[], None]) -> None:
-    """Raises TooManyValues when there are more than `most` values. `rest` is called every few milliseconds."""
+    """Raises TooManyValues when there are more than `most` values. `rest` is called every few
+    milliseconds.
+    """
     if _may_hold_more(data, most, rest):
         _Walk(data, most, rest).follow()
 

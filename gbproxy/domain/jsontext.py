@@ -1,4 +1,6 @@
-"""Decoding one JSON text strictly: what Python's own decoder lets through beside JSON is refused."""
+"""Decoding one JSON text strictly: what Python's own decoder lets through beside JSON is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ except ImportError:  # where there is no build of it: the same results, slower
     orjson = None  # type: ignore[assignment]
 
 _SURROGATE = re.compile(rb"\\u[dD]")  # costs a third of two searches with `in`
-# A pair of surrogates is 12 characters long, a lone one 6, any other escape is taken as its first two.
+# A pair of surrogates is 12 characters long, a lone one 6, any other escape is taken as its first
+# two.
 _ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.",
+    re.DOTALL,
 )
 _LONE_SURROGATE_LENGTH = 6
 _REPLACEMENT = rb"\ufffd"  # of the same length
@@ -30,11 +34,14 @@ def _go_on() -> None:
 def decode(text: str) -> Any:
     """Decode one JSON text without white space around it.
 
-    Escapes of half a surrogate pair become U+FFFD: they are no characters and could be sent to nobody. Raises ValueError,
-    also for NaN, Infinity, numbers out of range and too deep nesting; its message completes "the text …" and quotes nothing.
+    Escapes of half a surrogate pair become U+FFFD: they are no characters and could be sent to
+    nobody. Raises ValueError, also for NaN, Infinity, numbers out of range and too deep nesting;
+    its message completes "the text …" and quotes nothing.
     """
     if "\\u" in text:
-        text = _mended(text.encode("utf-8", "surrogatepass"), _go_on).decode("utf-8", "surrogatepass")
+        text = _mended(text.encode("utf-8", "surrogatepass"), _go_on).decode(
+            "utf-8", "surrogatepass"
+        )
     return _decode(text)
 
 
@@ -51,7 +58,8 @@ def _decode(text: str) -> Any:
 
 
 def decode_bytes_plainly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
-    """As `decode`, for UTF-8 bytes. Raises UnicodeDecodeError, which is a ValueError, when they are none.
+    """As `decode`, for UTF-8 bytes. Raises UnicodeDecodeError, which is a ValueError, when they are
+    none.
 
     `rest` is called between the steps of long work.
     """
@@ -59,7 +67,9 @@ def decode_bytes_plainly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
 
 
 def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
-    """The same with orjson, which is as strict, but takes no half of a surrogate pair and gives huge integers as floats."""
+    """The same with orjson, which is as strict, but takes no half of a surrogate pair and gives
+    huge integers as floats.
+    """
     try:
         return orjson.loads(data)
     except ValueError:
@@ -68,7 +78,9 @@ def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
 
 
 def encode(value: Any) -> str:
-    """A decoded value as JSON. Raises ValueError for too deep nesting; its message completes "the text …"."""
+    """A decoded value as JSON. Raises ValueError for too deep nesting; its message completes "the
+    text …".
+    """
     try:
         return _ENCODER.encode(value)
     except RecursionError as error:

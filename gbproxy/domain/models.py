@@ -1,6 +1,8 @@
-"""The model catalogue as data: which names a client may use, what each means upstream, and what stands in for which.
+"""The model catalogue as data: which names a client may use, what each means upstream, and what
+stands in for which.
 
-Source: docs/upstream.md, models over time. The widget takes a `modelId`, or none for its own choice ("Auto"), and a set of tools.
+Source: docs/upstream.md, models over time. The widget takes a `modelId`, or none for its own choice
+("Auto"), and a set of tools.
 """
 
 from __future__ import annotations
@@ -16,9 +18,17 @@ from gbproxy.settings import ModelSettings
 
 Tool = Literal["webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec"]
 
-ALL_TOOLS: tuple[Tool, ...] = ("webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec")
+ALL_TOOLS: tuple[Tool, ...] = (
+    "webGroundingSpec",
+    "toolRegistry",
+    "imageGenerationSpec",
+    "videoGenerationSpec",
+)
 
-_DRAWS_ON: Mapping[Tool, QuotaClass] = {"imageGenerationSpec": "images", "videoGenerationSpec": "videos"}
+_DRAWS_ON: Mapping[Tool, QuotaClass] = {
+    "imageGenerationSpec": "images",
+    "videoGenerationSpec": "videos",
+}
 
 # Names of other vendors' models, which many clients are unable to change.
 _FOREIGN = re.compile(r"gpt-|o1|o3|o4|claude-|chatgpt-|codex-")
@@ -28,7 +38,9 @@ _GUESS = re.compile(r"gemini-[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`upstream` is the widget's modelId, None for automatic; `successor` the id to use when upstream has retired this one."""
+    """`upstream` is the widget's modelId, None for automatic; `successor` the id to use when
+    upstream has retired this one.
+    """
 
     id: str
     upstream: str | None
@@ -39,23 +51,31 @@ class Model:
 
     @property
     def essential_tools(self) -> frozenset[Tool]:
-        """The tools that this model is there for: what draws on its quota, or the only one that it has."""
+        """The tools that this model is there for: what draws on its quota, or the only one that it
+        has.
+        """
         own = {tool for tool in self.tools if _DRAWS_ON.get(tool) == self.quota}
         return frozenset(own or (self.tools if len(self.tools) == 1 else ()))
 
     @property
     def makes_media(self) -> bool:
         """Whether it is there for pictures or videos, so that no text would do instead."""
-        return self.quota != "text" or (bool(self.tools) and all(tool in _DRAWS_ON for tool in self.tools))
+        return self.quota != "text" or (
+            bool(self.tools) and all(tool in _DRAWS_ON for tool in self.tools)
+        )
 
     def without(self, resting: Collection[QuotaClass]) -> Model:
-        """The same model without the tools that draw on one of these quotas; its own is what it is there for."""
+        """The same model without the tools that draw on one of these quotas; its own is what it is
+        there for.
+        """
         spared = {quota for quota in resting if quota != self.quota}
         return self.with_tools(tool for tool in self.tools if _DRAWS_ON.get(tool) not in spared)
 
     def without_tools(self, unwanted: Collection[Tool]) -> Model:
         """The same model without these tools; what it is there for stays."""
-        return self.with_tools(tool for tool in self.tools if tool not in unwanted or tool in self.essential_tools)
+        return self.with_tools(
+            tool for tool in self.tools if tool not in unwanted or tool in self.essential_tools
+        )
 
     def with_tools(self, tools: Iterable[Tool]) -> Model:
         kept = tuple(tools)
@@ -126,7 +146,8 @@ class Catalogue:
         return model
 
     def resolve(self, name: str | None) -> Model:
-        """The model that answers a request for `name`: also for no name, for other vendors' and for unknown `gemini-…` names.
+        """The model that answers a request for `name`: also for no name, for other vendors' and for
+        unknown `gemini-…` names.
 
         Of the last nobody knows whether the upstream has them. Raises ModelNotFound.
         """
@@ -146,10 +167,14 @@ class Catalogue:
         """Whether this model stands in the catalogue, or else is a name that somebody has sent."""
         return model.id in self._models
 
-    def chain(self, model: Model, may_use: Callable[[str], bool] = lambda model_id: True) -> tuple[Model, ...]:
-        """The model, and what is asked for in its place when it is refused: successor after successor, at last automatic.
+    def chain(
+        self, model: Model, may_use: Callable[[str], bool] = lambda model_id: True
+    ) -> tuple[Model, ...]:
+        """The model, and what is asked for in its place when it is refused: successor after
+        successor, at last automatic.
 
-        Only what `may_use` allows, with no tool that the model does not have. No text stands in for pictures and videos.
+        Only what `may_use` allows, with no tool that the model does not have. No text stands in for
+        pictures and videos.
         """
         found = [model]
         following = self._names.get(model.successor) if model.successor else None
@@ -162,7 +187,13 @@ class Catalogue:
         if automatic not in found and not model.makes_media:
             found.append(automatic)
         allowed = (each for each in found[1:] if may_use(each.id))
-        return (model, *(each.with_tools(tool for tool in each.tools if tool in model.tools) for each in allowed))
+        return (
+            model,
+            *(
+                each.with_tools(tool for tool in each.tools if tool in model.tools)
+                for each in allowed
+            ),
+        )
 
 
 def no_such(name: str) -> ModelNotFound:
@@ -171,9 +202,15 @@ def no_such(name: str) -> ModelNotFound:
 
 
 def _merged(model: Model | None, change: ModelSettings) -> Model:
-    """A new model answers to its own id upstream unless the change says otherwise; what a change does not name stays."""
+    """A new model answers to its own id upstream unless the change says otherwise; what a change
+    does not name stays.
+    """
     given = change.model_dump(exclude_unset=True, exclude_none=False)
     if "tools" in given and given["tools"] is None:
         del given["tools"]
-    given = {key: value for key, value in given.items() if value is not None or key in ("upstream", "successor")}
+    given = {
+        key: value
+        for key, value in given.items()
+        if value is not None or key in ("upstream", "successor")
+    }
     return replace(model or Model(change.id, change.id), **given)

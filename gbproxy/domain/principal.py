@@ -13,7 +13,9 @@ KEY_PREFIX = "sk-gbproxy-"
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What one key allows; None: nothing is said about it. `tokens_per_day` are those of a day in UTC."""
+    """What one key allows; None: nothing is said about it. `tokens_per_day` are those of a day in
+    UTC.
+    """
 
     models: frozenset[str] | None = None
     rate_limit: Rate | None = None
@@ -38,8 +40,8 @@ ANYTHING = Allowance()
 class Principal:
     """Who is asking. `caller` is the digest of the key: between two callers nothing is ever shared.
 
-    b"" is nobody in particular, for whom nothing is kept (`NOBODY`). `key_id` is a stored key's; None: one of the environment.
-    `address` is where the request came from.
+    b"" is nobody in particular, for whom nothing is kept (`NOBODY`). `key_id` is a stored key's;
+    None: one of the environment. `address` is where the request came from.
     """
 
     caller: bytes = b""
@@ -75,7 +77,9 @@ class ApiKey:
 
 
 def digest(key: str) -> bytes:
-    """What is kept and compared in a key's place: its SHA-256. Keys are random and long: nothing slower is needed."""
+    """What is kept and compared in a key's place: its SHA-256. Keys are random and long: nothing
+    slower is needed.
+    """
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 

@@ -1,8 +1,9 @@
 """ChatRequest -> the one text that an upstream without roles, system prompts or tools understands.
 
-Either the whole conversation, for a session that holds nothing yet, or what is new in it, for the session that holds the
-rest. A single user message goes out as it is. Anything else is laid out as parts, each opened by a line that holds a mark which
-stands nowhere in the texts themselves: whatever a user writes, it cannot open a part.
+Either the whole conversation, for a session that holds nothing yet, or what is new in it, for the
+session that holds the rest. A single user message goes out as it is. Anything else is laid out as
+parts, each opened by a line that holds a mark which stands nowhere in the texts themselves:
+whatever a user writes, it cannot open a part.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResul
 from gbproxy.domain.slices import Work
 
 _INTRODUCTION = (
-    "Below is a conversation in parts. Each part begins with a line that starts with {mark} and names whose words follow, "
-    "up to the next such line. Follow the instructions, where there are any, and write only the assistant's next reply, "
-    "in the language of the conversation, without such a line."
+    "Below is a conversation in parts. Each part begins with a line that starts with {mark} and"
+    " names whose words follow, up to the next such line. Follow the instructions, where there are"
+    " any, and write only the assistant's next reply, in the language of the conversation, without"
+    " such a line."
 )
 _CONTINUATION = (
-    "The conversation goes on, in parts. Each part begins with a line that starts with {mark} and names whose words follow, "
-    "up to the next such line; no earlier line that looked like these counts any more. Follow the instructions, where there "
-    "are any, and write only the assistant's next reply, in the language of the conversation, without such a line."
+    "The conversation goes on, in parts. Each part begins with a line that starts with {mark} and"
+    " names whose words follow, up to the next such line; no earlier line that looked like these"
+    " counts any more. Follow the instructions, where there are any, and write only the assistant's"
+    " next reply, in the language of the conversation, without such a line."
 )
 
 _MARK = "==00000000=="  # stands for the mark: as long and as heavy as each
@@ -44,12 +47,16 @@ def flatten(messages: Sequence[Message]) -> str:
 
 
 def continued(messages: Sequence[Message]) -> str:
-    """What is new in a conversation that the upstream remembers; system texts among it are further ones."""
+    """What is new in a conversation that the upstream remembers; system texts among it are further
+    ones.
+    """
     return _laid_out(messages, _CONTINUATION)
 
 
 def measured(messages: Sequence[Message]) -> Size:
-    """The size of what `flatten` gives, without making it: of a text that is too long nothing else is needed."""
+    """The size of what `flatten` gives, without making it: of a text that is too long nothing else
+    is needed.
+    """
     chars = weight = 0
     with Work() as work:
         for piece in _pieces(_fragments(messages, _INTRODUCTION)):
@@ -143,4 +150,6 @@ def _mark(text: str) -> str:
         mark = f"=={digest[start : start + 8]}=="
         if mark not in text:
             return mark
-    raise AssertionError("64 marks of a text's own digest cannot all stand in it")  # pragma: no cover
+    raise AssertionError(
+        "64 marks of a text's own digest cannot all stand in it"
+    )  # pragma: no cover

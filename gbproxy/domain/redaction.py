@@ -1,8 +1,9 @@
 """What was sent and received, with nothing in it that is secret, personal or somebody's words.
 
-Every replacement has as many bytes as what it stands for: a body keeps its framing, its pieces stay cut where they were, and
-byte positions inside it keep their meaning. Equal values get equal placeholders, different ones different placeholders where
-their length leaves room. What is replaced: docs/upstream.md, captures.
+Every replacement has as many bytes as what it stands for: a body keeps its framing, its pieces stay
+cut where they were, and byte positions inside it keep their meaning. Equal values get equal
+placeholders, different ones different placeholders where their length leaves room. What is
+replaced: docs/upstream.md, captures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _LEAST_SECRET_CHARS = 4  # a shorter one would be found in words
 _SHORT_ID_CHARS = 4  # as good as no id: it names nothing outside its own answer
 _LONG_DIGITS = 6
 
-# In this order, where several fit at one place. None looks further back or ahead than a bounded part of the text.
+# In this order, where several fit at one place. None looks further back or ahead than a bounded
+# part of the text.
 _RULES: tuple[tuple[str, str], ...] = (
     ("time", r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?"),
     ("email", r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+"),
@@ -34,7 +36,8 @@ _LONG_NUMBER = re.compile(r"\d{6,}")
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*|[^<]+|<")
 
 _WORD = re.compile(r"[A-Z][A-Z0-9_]{0,63}")  # as Google writes the members of an enum
-_NAME = re.compile(r"[A-Za-z@][A-Za-z._/@:-]{0,119}")  # a name without digits, such as those of quotas
+# a name without digits, such as those of quotas
+_NAME = re.compile(r"[A-Za-z@][A-Za-z._/@:-]{0,119}")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -43,18 +46,23 @@ def _words(text: str) -> frozenset[str]:
 
 # Strings that say how the service works, whoever uses it.
 _PLAIN_KEYS = _words(
-    "@type answerGenerationMode assistSkippingMode autoModelId contentKind defaultModelId fileOriginType filter language "
-    "languageCode location mimeType model modelId orderBy outcome quota_limit quota_location quota_metric quota_unit "
-    "quotaId quotaLimit quotaMetric quotaUnit reason regionCode retryDelay role service state status timeZone toolRegistry "
-    "verdict violationSource"
+    "@type answerGenerationMode assistSkippingMode autoModelId contentKind defaultModelId"
+    " fileOriginType filter language languageCode location mimeType model modelId orderBy outcome"
+    " quota_limit quota_location quota_metric quota_unit quotaId quotaLimit quotaMetric quotaUnit"
+    " reason regionCode retryDelay role service state status timeZone toolRegistry verdict"
+    " violationSource"
 )
-_MESSAGE_KEYS = frozenset(("message", "description", "detail", "errorMessage"))  # the service's own sentences
-_TEXT_KEYS = _words("code content displayName name output query questions snippet text title uri url")
+# the service's own sentences
+_MESSAGE_KEYS = frozenset(("message", "description", "detail", "errorMessage"))
+_TEXT_KEYS = _words(
+    "code content displayName name output query questions snippet text title uri url"
+)
 _DATA_KEYS = frozenset(("bytesBase64Encoded", "data", "fileContents"))  # media: never shown
 _KEY = re.compile(r"[A-Za-z_@][A-Za-z_@.-]{0,63}")
 _NAME_WORDS = _words(
-    "agentspace-engine assistAnswers assistants collections dataStores default_assistant default_collection documents "
-    "engines eu files global locations operations projects sessions us -"
+    "agentspace-engine assistAnswers assistants collections dataStores default_assistant"
+    " default_collection documents engines eu files global locations operations projects sessions"
+    " us -"
 )
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _SHAPES = {
@@ -65,22 +73,32 @@ _SHAPES = {
 _IS_ID = re.compile(r"(?:^|[a-z])(?:Id|Ids|Token|Tokens)$|^(?:id|ids|token|xsrfToken|keyId)$")
 _IS_PATH = re.compile(r"[\w.~-]+(?:/[\w.~-]+)+", re.ASCII)
 
-_SECRET_HEADERS = frozenset(("authorization", "cookie", "set-cookie", "x-server-token", "proxy-authorization"))
+_SECRET_HEADERS = frozenset(
+    ("authorization", "cookie", "set-cookie", "x-server-token", "proxy-authorization")
+)
 _PLAIN_HEADERS = _words(
-    "accept accept-encoding accept-language alt-svc cache-control connection content-encoding content-length content-type "
-    "date expires host origin pragma referer retry-after server transfer-encoding user-agent vary via x-content-type-options "
-    "x-frame-options x-goog-safety-content-type x-goog-safety-encoding x-server-timeout x-xss-protection"
+    "accept accept-encoding accept-language alt-svc cache-control connection content-encoding"
+    " content-length content-type date expires host origin pragma referer retry-after server"
+    " transfer-encoding user-agent vary via x-content-type-options x-frame-options"
+    " x-goog-safety-content-type x-goog-safety-encoding x-server-timeout x-xss-protection"
 )
 
 
 class Redactor:
     """Replaces what must not be shown; what it has replaced once it replaces alike from then on.
 
-    `secrets` are replaced wherever they stand. `with_text` keeps prompts, answers and titles; `phrases` are kept always.
+    `secrets` are replaced wherever they stand. `with_text` keeps prompts, answers and titles;
+    `phrases` are kept always.
     """
 
-    def __init__(self, secrets: Iterable[str] = (), *, with_text: bool = False, phrases: Iterable[str] = ()) -> None:
-        found = sorted({secret for secret in secrets if len(secret) >= _LEAST_SECRET_CHARS}, key=len, reverse=True)
+    def __init__(
+        self, secrets: Iterable[str] = (), *, with_text: bool = False, phrases: Iterable[str] = ()
+    ) -> None:
+        found = sorted(
+            {secret for secret in secrets if len(secret) >= _LEAST_SECRET_CHARS},
+            key=len,
+            reverse=True,
+        )
         self._secrets = re.compile(f"({'|'.join(map(re.escape, found))})") if found else None
         self._with_text = with_text
         self._phrases = frozenset(phrases)
@@ -89,7 +107,9 @@ class Redactor:
     # What a capture and the doctor show
 
     def body(self, data: bytes) -> bytes:
-        """A request's or an answer's body, JSON or not, of as many bytes; one that was cut off stays cut off."""
+        """A request's or an answer's body, JSON or not, of as many bytes; one that was cut off
+        stays cut off.
+        """
         text = data.decode("utf-8", "surrogateescape")
         if json_layout.looks_like_json(text):
             text = json_layout.replaced(text, self._name, self._string, self.number)
@@ -98,19 +118,27 @@ class Redactor:
         return text.encode("utf-8", "surrogateescape")
 
     def header(self, name: str, value: str) -> str:
-        """A header's value: names of cookies and their attributes are kept, addresses as `address` does."""
+        """A header's value: names of cookies and their attributes are kept, addresses as `address`
+        does.
+        """
         lower = name.lower()
         if lower in ("cookie", "set-cookie"):
             return self._cookies(value, has_attributes=lower == "set-cookie")
         if lower in _SECRET_HEADERS:
             scheme, space, rest = value.partition(" ")
-            return f"{scheme} {self._placeholder('token', rest)}" if space else self._placeholder("token", value)
+            return (
+                f"{scheme} {self._placeholder('token', rest)}"
+                if space
+                else self._placeholder("token", value)
+            )
         if lower == "location":
             return self.address(value)
         return self.message(value) if lower in _PLAIN_HEADERS else shape(value)
 
     def address(self, url: str) -> str:
-        """A URL or path; values of its query are replaced, names and the path's own words are kept."""
+        """A URL or path; values of its query are replaced, names and the path's own words are
+        kept.
+        """
         address, mark, query = url.partition("?")
         pairs = [pair.partition("=") for pair in query.split("&")] if mark else []
         shown = [f"{name}{equals}{self._query_value(value)}" for name, equals, value in pairs]
@@ -119,10 +147,14 @@ class Redactor:
     # What is fit for a log, too
 
     def message(self, text: str) -> str:
-        """A sentence of the service's own: secrets, e-mail addresses, ids and numbers are replaced, words are kept."""
-        parts = [text] if self._secrets is None else self._secrets.split(text)  # every second one is a secret
+        """A sentence of the service's own: secrets, e-mail addresses, ids and numbers are replaced,
+        words are kept.
+        """
+        # every second one is a secret
+        parts = [text] if self._secrets is None else self._secrets.split(text)
         return "".join(
-            self._secret(part) if index % 2 else _ONE_PASS.sub(self._found, part) for index, part in enumerate(parts)
+            self._secret(part) if index % 2 else _ONE_PASS.sub(self._found, part)
+            for index, part in enumerate(parts)
         )
 
     def number(self, digits: str) -> str:
@@ -142,9 +174,14 @@ class Redactor:
         kind, value = found.lastgroup or "", found[0]
         if kind == "time":
             return value
-        if kind == "run":  # words joined by underscores are names; with digits among them, hardly ever
+        # words joined by underscores are names; with digits among them, hardly ever
+        if kind == "run":
             is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
-            return self._placeholder("id", value) if is_mixed else _LONG_NUMBER.sub(self._long_number, value)
+            return (
+                self._placeholder("id", value)
+                if is_mixed
+                else _LONG_NUMBER.sub(self._long_number, value)
+            )
         if kind == "project":
             return self._id(value)
         return self._placeholder(kind, value)
@@ -161,10 +198,16 @@ class Redactor:
             return shape(value)
         if value.strip(" *\n") in self._phrases:
             return value
-        if key in _MESSAGE_KEYS or key in _PLAIN_KEYS or (key == "domain" and value.endswith(".googleapis.com")):
+        if (
+            key in _MESSAGE_KEYS
+            or key in _PLAIN_KEYS
+            or (key == "domain" and value.endswith(".googleapis.com"))
+        ):
             return self.message(value)
         if _IS_PATH.fullmatch(value) and key not in _TEXT_KEYS - {"name"}:
-            return "/".join(part if part in _NAME_WORDS else self._id(part) for part in value.split("/"))
+            return "/".join(
+                part if part in _NAME_WORDS else self._id(part) for part in value.split("/")
+            )
         if _IS_ID.search(key):
             return self._id(value)
         if key not in _TEXT_KEYS and _WORD.fullmatch(value):
@@ -177,7 +220,9 @@ class Redactor:
         return self._placeholder("number" if value.isdecimal() else "id", value)
 
     def _query_value(self, value: str) -> str:
-        is_plain = value in ("json", "sse", "media", "true", "false") or len(value) < _SHORT_ID_CHARS
+        is_plain = (
+            value in ("json", "sse", "media", "true", "false") or len(value) < _SHORT_ID_CHARS
+        )
         return value if is_plain else self._id(value)
 
     def _cookies(self, header: str, *, has_attributes: bool) -> str:
@@ -186,7 +231,9 @@ class Redactor:
         for index, pair in enumerate(pairs):
             name, equals, value = pair.partition("=")
             is_attribute = has_attributes and index > 0
-            shown.append(pair if is_attribute else f"{name}{equals}{self._placeholder('cookie', value)}")
+            shown.append(
+                pair if is_attribute else f"{name}{equals}{self._placeholder('cookie', value)}"
+            )
         return ";".join(shown)
 
     def _page(self, text: str) -> str:
@@ -198,17 +245,25 @@ class Redactor:
     def _placeholder(self, kind: str, value: str) -> str:
         known = self._known[kind]
         if value not in known:
-            known[value] = fitted(_MAKERS.get(kind, _word_placeholder)(kind, len(known) + 1, value), value)
+            known[value] = fitted(
+                _MAKERS.get(kind, _word_placeholder)(kind, len(known) + 1, value), value
+            )
         return known[value]
 
 
 def word(value: object) -> str:
     """What an enum's member or a quota's name may be, fit for any log; "" for anything else."""
-    return value if isinstance(value, str) and (_WORD.fullmatch(value) or _NAME.fullmatch(value)) else ""
+    return (
+        value
+        if isinstance(value, str) and (_WORD.fullmatch(value) or _NAME.fullmatch(value))
+        else ""
+    )
 
 
 def shape(text: str) -> str:
-    """Letters and digits become x, X and 0, others one of as many bytes; white space and signs are kept."""
+    """Letters and digits become x, X and 0, others one of as many bytes; white space and signs are
+    kept.
+    """
     return _NOT_ASCII.sub(_as_wide, text.translate(_SHAPES))
 
 
@@ -242,4 +297,8 @@ def _email(_kind: str, index: int, value: str) -> str:
     return f"{f'u{index}'.ljust(len(name), 'x')[: len(name)]}@{''.join(c if c == '.' else 'x' for c in domain)}"
 
 
-_MAKERS: dict[str, Callable[[str, int, str], str]] = {"number": _digits, "uuid": _uuid, "email": _email}
+_MAKERS: dict[str, Callable[[str, int, str], str]] = {
+    "number": _digits,
+    "uuid": _uuid,
+    "email": _email,
+}

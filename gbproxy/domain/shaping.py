@@ -1,4 +1,6 @@
-"""event -> event: what an answer must still become before a surface renders it, and what it weighs."""
+"""event -> event: what an answer must still become before a surface renders it, and what it
+weighs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class Shaper:
     characters: int = 0
     thought_weight: int = 0
     _text_weight: int = 0
-    _telling: history.Telling = field(default_factory=history.Telling)  # both hold all but the latest texts
+    # both hold all but the latest texts
+    _telling: history.Telling = field(default_factory=history.Telling)
     _texts: list[str] = field(default_factory=list)
     _next_step: int = _STEP_CHARS
     _line_is_open: bool = False
@@ -41,7 +44,9 @@ class Shaper:
             case Refusal(text):
                 pass
             case FileOutput():
-                line = _NOT_DELIVERED.format(what=", ".join(filter(None, (event.name, event.mime_type))))
+                line = _NOT_DELIVERED.format(
+                    what=", ".join(filter(None, (event.name, event.mime_type)))
+                )
                 text = f"\n\n{line}\n" if self._line_is_open else f"{line}\n"
                 self._line_is_open = False
                 event = TextDelta(text)
@@ -61,7 +66,9 @@ class Shaper:
         """The token counts of a prompt of that weight, and of this answer."""
         self._settle()
         reasoning = usage.tokens(self.thought_weight)
-        return Usage(usage.tokens(input_weight), usage.tokens(self._text_weight) + reasoning, reasoning)
+        return Usage(
+            usage.tokens(input_weight), usage.tokens(self._text_weight) + reasoning, reasoning
+        )
 
     def _settle(self) -> None:
         """Weigh and remember the latest texts: not each by itself, which would take longer."""

@@ -1,8 +1,10 @@
-"""Long computations in slices: what takes long has its turn, one at a time in a process, and rests as long as it worked.
+"""Long computations in slices: what takes long has its turn, one at a time in a process, and rests
+as long as it worked.
 
-While something is computed, an event loop serves nobody. Threads are no way out: only one of them computes at a time, and
-decoding, joining and hashing do not let go before they are through. So work is cut into steps of milliseconds, and between
-them the others have their time. Short work never waits: it is over before its first rest.
+While something is computed, an event loop serves nobody. Threads are no way out: only one of them
+computes at a time, and decoding, joining and hashing do not let go before they are through. So work
+is cut into steps of milliseconds, and between them the others have their time. Short work never
+waits: it is over before its first rest.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ SLICE_S = 0.005
 
 
 class Work:
-    """One computation, as a `with` block: `rest` stands between its steps. Who has rested waits for all who came before."""
+    """One computation, as a `with` block: `rest` stands between its steps. Who has rested waits for
+    all who came before.
+    """
 
     _turn = threading.RLock()
     _free_at = 0.0  # when all have rested from what was done last, by time.perf_counter
@@ -36,7 +40,9 @@ class Work:
             self._enter()
 
     def rest(self) -> None:
-        """Let others have as long as was worked since the last rest, when that is a slice or more."""
+        """Let others have as long as was worked since the last rest, when that is a slice or
+        more.
+        """
         if time.perf_counter() - self._since < SLICE_S:
             return
         if self._has_turn:

@@ -1,4 +1,6 @@
-"""All that answers, put together without a surface: this room, with app.py over it, is where concrete classes are named."""
+"""All that answers, put together without a surface: this room, with app.py over it, is where
+concrete classes are named.
+"""
 
 from gbproxy.engine.building import Engine, build
 

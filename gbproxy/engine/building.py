@@ -51,7 +51,9 @@ class Engine:
     worker_id: WorkerId
 
     def close(self, *, for_good: bool | None = None) -> None:
-        """End what runs between requests. `for_good`: no other process goes on with this database; a temporary one ends."""
+        """End what runs between requests. `for_good`: no other process goes on with this database;
+        a temporary one ends.
+        """
         is_last = self.database.temporary if for_good is None else for_good
         self.looks.close()
         self.lookups.close()
@@ -60,8 +62,11 @@ class Engine:
         self.database.close()
 
 
-def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE) -> Engine:
-    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead for each account in use.
+def build(
+    settings: Settings, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE
+) -> Engine:
+    """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead
+    for each account in use.
 
     None are where a session comes to be with its first question: there is nothing to save then.
     """
@@ -95,10 +100,22 @@ def build(settings: Settings, *, upstream: Upstream | None = None, stock_size: i
     lookups = Lookups(support, upstream.capabilities)
     keyring = Keyring((key.get_secret_value() for key in settings.api_keys), storage.api_keys)
     sweeper = sweeping.sweeper(
-        storage, pool, upstream, sign_in, roster, keyring, support, lookups, lambda: conversations.settle(), stock_size
+        storage,
+        pool,
+        upstream,
+        sign_in,
+        roster,
+        keyring,
+        support,
+        lookups,
+        lambda: conversations.settle(),
+        stock_size,
     )
     conversations = Conversations(
-        storage.sessions, session_timeout_s=settings.session_timeout, discard=sweeper.discard, meter=meter
+        storage.sessions,
+        session_timeout_s=settings.session_timeout,
+        discard=sweeper.discard,
+        meter=meter,
     )
     register = KeyRegister(
         storage.api_keys,
@@ -154,7 +171,9 @@ def _meter(
         return SILENT
     from gbproxy.observability.metrics import Metrics
 
-    return Metrics([model.id for model in catalogue.all()], accounts=accounts, database_is_up=database_is_up)
+    return Metrics(
+        [model.id for model in catalogue.all()], accounts=accounts, database_is_up=database_is_up
+    )
 
 
 def _accounts(settings: Settings) -> list[Account]:

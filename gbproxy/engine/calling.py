@@ -29,7 +29,9 @@ def outbound(settings: Settings) -> Outbound:
 
 def outbound_options(settings: Settings) -> OutboundOptions:
     return {
-        "timeouts": Timeouts(settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s),
+        "timeouts": Timeouts(
+            settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s
+        ),
         "proxy": settings.proxy.get_secret_value() if settings.proxy else None,
         "ca_bundle": settings.ca_bundle,
         "pool_size": settings.worker_connections,
@@ -56,7 +58,9 @@ def sign_in(door: Outbound, known: EndpointMap, storage: Storage, meter: Meter) 
     )
 
 
-def widget(settings: Settings, door: Outbound, auth: WidgetAuth, known: EndpointMap, meter: Meter) -> Widget:
+def widget(
+    settings: Settings, door: Outbound, auth: WidgetAuth, known: EndpointMap, meter: Meter
+) -> Widget:
     told = WidgetSettings(
         framing=settings.upstream_stream,
         session=settings.upstream_session,

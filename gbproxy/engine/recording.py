@@ -1,4 +1,6 @@
-"""The upstream's calls for one account, apart from all others, over a connection that keeps what it carries."""
+"""The upstream's calls for one account, apart from all others, over a connection that keeps what it
+carries.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from gbproxy.upstreams.widget_auth import WidgetAuth
 
 @dataclass(frozen=True, slots=True)
 class RecordedUpstream:
-    """It signs in anew, whatever tokens are stored; cookies that are renewed on the way are kept for all."""
+    """It signs in anew, whatever tokens are stored; cookies that are renewed on the way are kept
+    for all.
+    """
 
     auth: WidgetAuth
     widget: Widget
@@ -33,6 +37,8 @@ def recorded(engine: Engine, settings: Settings | None = None) -> Iterator[Recor
     try:
         endpoints = calling.endpoints(settings)
         auth = WidgetAuth(outbound, endpoints, cookies=CookieRows(engine.database, engine.cipher))
-        yield RecordedUpstream(auth, calling.widget(settings, outbound, auth, endpoints, SILENT), outbound)
+        yield RecordedUpstream(
+            auth, calling.widget(settings, outbound, auth, endpoints, SILENT), outbound
+        )
     finally:
         outbound.close()

@@ -65,8 +65,14 @@ class Storage:
 def _database(settings: Settings, meter: Meter) -> Database:
     if settings.database_url is None:
         return private_database(meter)
-    return Database(settings.database_url.get_secret_value(), temporary=settings.database_is_temporary, meter=meter)
+    return Database(
+        settings.database_url.get_secret_value(),
+        temporary=settings.database_is_temporary,
+        meter=meter,
+    )
 
 
 def _cipher(settings: Settings) -> Cipher:
-    return Cipher([key.get_secret_value() for key in settings.secret_keys] or [secrets.token_urlsafe(32)])
+    return Cipher(
+        [key.get_secret_value() for key in settings.secret_keys] or [secrets.token_urlsafe(32)]
+    )

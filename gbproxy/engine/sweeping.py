@@ -31,16 +31,29 @@ def sweeper(
 ) -> Sweeper:
     sessions, states, workers = storage.sessions, storage.accounts.states, storage.accounts.workers
     crew = Crew()
-    hands = Crew(width=_DELETIONS_AT_ONCE)  # many or slow ones must not hold up what requests wait for
+    # many or slow ones must not hold up what requests wait for
+    hands = Crew(width=_DELETIONS_AT_ONCE)
     deletions = Deletions(
-        sessions, upstream.delete_session, pool.accounts, hands, is_refused=lambda account: account in pool.refused()
+        sessions,
+        upstream.delete_session,
+        pool.accounts,
+        hands,
+        is_refused=lambda account: account in pool.refused(),
     )
 
     def set_aside(account: Account, error: GatewayError, took_s: float) -> None:
-        if isinstance(error, CredentialRefused):  # other failures teach nothing when no request has met them
+        # other failures teach nothing when no request has met them
+        if isinstance(error, CredentialRefused):
             pool.failed(account, "text", error, took_s=took_s)
 
-    stock = Stock(sessions, upstream.open_session, crew.put, deletions.discard, size=stock_size, on_failure=set_aside)
+    stock = Stock(
+        sessions,
+        upstream.open_session,
+        crew.put,
+        deletions.discard,
+        size=stock_size,
+        on_failure=set_aside,
+    )
     office = Office(
         storage.offices,
         workers,

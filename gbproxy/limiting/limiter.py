@@ -40,7 +40,11 @@ class Limiter:
     """Safe for use by many threads at once. `clock`: Unix seconds."""
 
     def __init__(
-        self, counters: Counters, rules: Rules, clock: Callable[[], float] = time.time, meter: Meter = SILENT
+        self,
+        counters: Counters,
+        rules: Rules,
+        clock: Callable[[], float] = time.time,
+        meter: Meter = SILENT,
     ) -> None:
         self._counters = counters
         self._rules = rules
@@ -51,7 +55,11 @@ class Limiter:
     def count(self, principal: Principal) -> Standing:
         """A request for a model has come in: how its caller stands, with this one counted."""
         allowed = principal.allowance
-        if allowed.rate_limit is None and allowed.tokens_per_day is None and self._rules.rate is None:
+        if (
+            allowed.rate_limit is None
+            and allowed.tokens_per_day is None
+            and self._rules.rate is None
+        ):
             return Standing()
         try:
             standing = Standing(self._requests(principal), self._tokens(principal))
@@ -61,10 +69,14 @@ class Limiter:
             self._meter.limited(standing.exhausted)
         return standing
 
-    def begin(self, principal: Principal, model_id: str, *, is_streamed: bool, prompt_tokens: int = 0) -> Use:
-        """An answer is about to be made. Raises RateLimitExceeded; else what comes back is to be ended with it.
+    def begin(
+        self, principal: Principal, model_id: str, *, is_streamed: bool, prompt_tokens: int = 0
+    ) -> Use:
+        """An answer is about to be made. Raises RateLimitExceeded; else what comes back is to be
+        ended with it.
 
-        The prompt's tokens count from now on, so that many at once cannot each find the same ones left.
+        The prompt's tokens count from now on, so that many at once cannot each find the same ones
+        left.
         """
         with ExitStack() as undo:
             charge = self._reserve_tokens(principal, prompt_tokens)
@@ -76,14 +88,20 @@ class Limiter:
         return Use(leave, charge)
 
     def _requests(self, principal: Principal) -> Window | None:
-        """The narrowest of what holds: a key's own rate stands in the place of that which holds for every key."""
+        """The narrowest of what holds: a key's own rate stands in the place of that which holds for
+        every key.
+        """
         own, common = principal.allowance.rate_limit, self._rules.rate
         windows = []
         if own is not None:
             windows.append(self._counters.hit(f"requests:{_key(principal)}", own))
         if common is not None and (own is None or self._rules.by == "ip"):
             windows.append(self._counters.hit(f"requests:{self._caller(principal)}", common))
-        return min(windows, key=lambda window: (window.is_taken, window.remaining, -window.reset_s), default=None)
+        return min(
+            windows,
+            key=lambda window: (window.is_taken, window.remaining, -window.reset_s),
+            default=None,
+        )
 
     def _tokens(self, principal: Principal) -> Tokens | None:
         limit = principal.allowance.tokens_per_day
@@ -93,7 +111,9 @@ class Limiter:
         return Tokens(limit, self._counters.read(_day(principal, now)), _left_of_day_s(now))
 
     def _reserve_tokens(self, principal: Principal, amount: int) -> Callable[[int], None]:
-        """What charges the rest once it is known, or gives back what is too much. Raises RateLimitExceeded."""
+        """What charges the rest once it is known, or gives back what is too much. Raises
+        RateLimitExceeded.
+        """
         limit = principal.allowance.tokens_per_day
         if limit is None:
             return _charge_nothing
@@ -123,7 +143,9 @@ class Limiter:
         leave = self._slots.take(f"streams:{_key(principal)}", limit)
         if leave is None:
             self._meter.limited("streams")
-            raise RateLimitExceeded(f"{limit} streams at once are running with this key", retry_after=_SLOT_RETRY_S)
+            raise RateLimitExceeded(
+                f"{limit} streams at once are running with this key", retry_after=_SLOT_RETRY_S
+            )
         return leave
 
     def _reserve(self, principal: Principal, model_id: str) -> None:
@@ -137,7 +159,8 @@ class Limiter:
         if wait_s:
             self._meter.limited("interval")
             raise RateLimitExceeded(
-                f"the last request for this model came less than {interval_s:g} s ago", retry_after=wait_s
+                f"the last request for this model came less than {interval_s:g} s ago",
+                retry_after=wait_s,
             )
 
     def _caller(self, principal: Principal) -> str:

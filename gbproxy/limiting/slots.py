@@ -1,4 +1,6 @@
-"""Places for answers that run: each is ours for a while, and renewed as long as it is held; so those of the dead get free."""
+"""Places for answers that run: each is ours for a while, and renewed as long as it is held; so
+those of the dead get free.
+"""
 
 from __future__ import annotations
 

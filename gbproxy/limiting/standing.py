@@ -25,7 +25,8 @@ class Tokens:
     def refusal(self) -> RateLimitExceeded:
         """The error of a request for which nothing is left."""
         return RateLimitExceeded(
-            f"the {self.limit} tokens of this day are used up; the next begins at 00:00 UTC", retry_after=self.reset_s
+            f"the {self.limit} tokens of this day are used up; the next begins at 00:00 UTC",
+            retry_after=self.reset_s,
         )
 
 
@@ -49,7 +50,8 @@ class Standing:
             return self.tokens.refusal()
         if self.requests is not None and self.exhausted == "requests":
             return RateLimitExceeded(
-                f"more requests than {self.requests.rate}; the next may come in {math.ceil(self.requests.reset_s)} s",
+                f"more requests than {self.requests.rate}; the next may come in"
+                f" {math.ceil(self.requests.reset_s)} s",
                 retry_after=self.requests.reset_s,
             )
         return None

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 
 class Use:
-    """Ends once, however often it is told to: with the answer's last event, or with whatever cut it short."""
+    """Ends once, however often it is told to: with the answer's last event, or with whatever cut it
+    short.
+    """
 
     def __init__(self, leave: Callable[[], None], charge: Callable[[int], None]) -> None:
         self._leave = leave

@@ -51,7 +51,9 @@ def page(accounts: Sequence[AccountView], database_is_up: bool, counted: Iterabl
     told = [*_about_accounts(accounts, shown), *_about_the_server(database_is_up), *counted]
     for metric in told:
         if metric.name == f.ACCOUNT_ANSWERS.name:
-            metric.samples = [sample for sample in metric.samples if sample.labels["account"] in ids]
+            metric.samples = [
+                sample for sample in metric.samples if sample.labels["account"] in ids
+            ]
     return generate_latest(_Told(sorted(told, key=lambda metric: metric.name)))
 
 
@@ -65,10 +67,14 @@ class _Told(Collector):
         return self._metrics
 
 
-def _about_accounts(accounts: Sequence[AccountView], shown: Sequence[AccountView]) -> Iterator[Metric]:
+def _about_accounts(
+    accounts: Sequence[AccountView], shown: Sequence[AccountView]
+) -> Iterator[Metric]:
     count = Counter(account.state for account in accounts)
     yield _told(f.ACCOUNTS, [((state,), count[state]) for state in STATES])
-    yield _told(f.ACCOUNT_STATE, [((a.id, state), a.state == state) for a in shown for state in STATES])
+    yield _told(
+        f.ACCOUNT_STATE, [((a.id, state), a.state == state) for a in shown for state in STATES]
+    )
     ends = [((a.id, quota), end) for a in shown for quota, end in a.cooling_until.items()]
     yield _told(f.ACCOUNT_COOLING, ends)
 

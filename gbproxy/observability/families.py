@@ -1,8 +1,9 @@
 """Every metric by name: what it counts, and by which labels. docs/metrics.md tells it to operators.
 
-`gen_ai_*` are OpenTelemetry's metrics for generative AI, in Prometheus' spelling, with the limits of their buckets; answers
-here may be long, so some go on further. Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
-The text of `help` is stored with each value in each worker: a few words.
+`gen_ai_*` are OpenTelemetry's metrics for generative AI, in Prometheus' spelling, with the limits
+of their buckets; answers here may be long, so some go on further. Source:
+https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/ The text of `help` is stored with
+each value in each worker: a few words.
 """
 
 from __future__ import annotations
@@ -28,30 +29,76 @@ _DURATION = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 1310.72,
 )  # fmt: skip
 _FIRST = (0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
-_EACH = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+_EACH = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 
 _OPERATION = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
-REQUESTS = Family("counter", "gbproxy_requests_total", ("surface", "model", "status", "code"), "Requests that are over")
-OVERHEAD = Family("histogram", "gbproxy_overhead_seconds", ("surface",), "Time of the gateway's own", _SHORT)
-ACCOUNT_WAIT = Family("histogram", "gbproxy_account_wait_seconds", (), "Waiting for a free account", _WAITS)
-ATTEMPTS = Family("counter", "gbproxy_attempts_total", ("result", "upstream_status"), "Tries upstream")
+REQUESTS = Family(
+    "counter",
+    "gbproxy_requests_total",
+    ("surface", "model", "status", "code"),
+    "Requests that are over",
+)
+OVERHEAD = Family(
+    "histogram", "gbproxy_overhead_seconds", ("surface",), "Time of the gateway's own", _SHORT
+)
+ACCOUNT_WAIT = Family(
+    "histogram", "gbproxy_account_wait_seconds", (), "Waiting for a free account", _WAITS
+)
+ATTEMPTS = Family(
+    "counter", "gbproxy_attempts_total", ("result", "upstream_status"), "Tries upstream"
+)
 FAILOVERS = Family("counter", "gbproxy_failovers_total", (), "Further accounts asked")
-CLIENTS_GONE = Family("counter", "gbproxy_clients_gone_total", ("phase",), "Clients that left early")
+CLIENTS_GONE = Family(
+    "counter", "gbproxy_clients_gone_total", ("phase",), "Clients that left early"
+)
 ANSWERS = Family("gauge", "gbproxy_answers_in_flight", ("kind",), "Answers being made")
-UPSTREAM_CALLS = Family("counter", "gbproxy_upstream_calls_total", ("verb", "result"), "Calls to the upstream")
-TOKEN_REFRESHES = Family("counter", "gbproxy_token_refreshes_total", ("result",), "Sign-ins for a token")
+UPSTREAM_CALLS = Family(
+    "counter", "gbproxy_upstream_calls_total", ("verb", "result"), "Calls to the upstream"
+)
+TOKEN_REFRESHES = Family(
+    "counter", "gbproxy_token_refreshes_total", ("result",), "Sign-ins for a token"
+)
 ACCOUNT_CHANGES = Family(
-    "counter", "gbproxy_account_changes_total", ("state", "quota", "cause"), "What was learnt of accounts"
+    "counter",
+    "gbproxy_account_changes_total",
+    ("state", "quota", "cause"),
+    "What was learnt of accounts",
 )
 ACCOUNTS = Family("gauge", "gbproxy_accounts", ("state",), "Accounts in this state")
-ACCOUNT_STATE = Family("gauge", "gbproxy_account_state", ("account", "state"), "1 for the state that it is in")
-ACCOUNT_COOLING = Family(
-    "gauge", "gbproxy_account_cooling_until_timestamp_seconds", ("account", "quota"), "End of a cooldown"
+ACCOUNT_STATE = Family(
+    "gauge", "gbproxy_account_state", ("account", "state"), "1 for the state that it is in"
 )
-ACCOUNT_ANSWERS = Family("gauge", "gbproxy_account_in_flight", ("account",), "Answers running on an account")
-CONVERSATIONS = Family("counter", "gbproxy_conversations_total", ("outcome",), "How requests found their session")
+ACCOUNT_COOLING = Family(
+    "gauge",
+    "gbproxy_account_cooling_until_timestamp_seconds",
+    ("account", "quota"),
+    "End of a cooldown",
+)
+ACCOUNT_ANSWERS = Family(
+    "gauge", "gbproxy_account_in_flight", ("account",), "Answers running on an account"
+)
+CONVERSATIONS = Family(
+    "counter", "gbproxy_conversations_total", ("outcome",), "How requests found their session"
+)
 DATABASE_FAILURES = Family("counter", "gbproxy_database_failures_total", (), "Calls that failed")
 DATABASE_UP = Family("gauge", "gbproxy_database_up", (), "0 while the database is away")
 LIMITED = Family("counter", "gbproxy_limited_total", ("kind",), "Requests refused by a limit")
@@ -59,15 +106,33 @@ WORKER_STARTS = Family("counter", "gbproxy_worker_starts_total", (), "Workers st
 BUILD = Family("gauge", "gbproxy_build_info", ("version", "python"), "Always 1")
 
 DURATION = Family(
-    "histogram", "gen_ai_server_request_duration_seconds", (*_OPERATION, "error_type"), "Whole answers", _DURATION
+    "histogram",
+    "gen_ai_server_request_duration_seconds",
+    (*_OPERATION, "error_type"),
+    "Whole answers",
+    _DURATION,
 )
-FIRST_TOKEN = Family("histogram", "gen_ai_server_time_to_first_token_seconds", _OPERATION, "To the first text", _FIRST)
-EACH_TOKEN = Family("histogram", "gen_ai_server_time_per_output_token_seconds", _OPERATION, "After the first", _EACH)
+FIRST_TOKEN = Family(
+    "histogram",
+    "gen_ai_server_time_to_first_token_seconds",
+    _OPERATION,
+    "To the first text",
+    _FIRST,
+)
+EACH_TOKEN = Family(
+    "histogram", "gen_ai_server_time_per_output_token_seconds", _OPERATION, "After the first", _EACH
+)
 TOKENS = Family(
-    "histogram", "gen_ai_client_token_usage", (*_OPERATION, "gen_ai_token_type"), "Tokens, estimated", _TOKENS
+    "histogram",
+    "gen_ai_client_token_usage",
+    (*_OPERATION, "gen_ai_token_type"),
+    "Tokens, estimated",
+    _TOKENS,
 )
 
 FAMILIES = tuple(value for value in list(globals().values()) if isinstance(value, Family))
 COUNTED = tuple(
-    family for family in FAMILIES if family not in (ACCOUNTS, ACCOUNT_STATE, ACCOUNT_COOLING, DATABASE_UP, BUILD)
+    family
+    for family in FAMILIES
+    if family not in (ACCOUNTS, ACCOUNT_STATE, ACCOUNT_COOLING, DATABASE_UP, BUILD)
 )

@@ -1,6 +1,8 @@
-"""JSON lines on stdout: `timestamp level event logger request_id` (`trace_id` where there is one) and the event's own fields.
+"""JSON lines on stdout: `timestamp level event logger request_id` (`trace_id` where there is one)
+and the event's own fields.
 
-The message of a record is the event's name; facts are fields (`extra=`). Other libraries' loggers speak from warning up.
+The message of a record is the event's name; facts are fields (`extra=`). Other libraries' loggers
+speak from warning up.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from pythonjsonlogger.json import JsonFormatter
 
 from gbproxy.observability import trace
 
-_PLAIN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "taskName"})
+_PLAIN = frozenset(
+    {*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "taskName"}
+)
 
 
 def configure(level: str = "info", log_format: str = "json") -> None:
@@ -29,7 +33,8 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("gbproxy").setLevel(level.upper())
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its warnings quote addresses and headers
+    # its warnings quote addresses and headers
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 
@@ -49,7 +54,9 @@ class _Json(JsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         return _writable(super().format(record))
 
-    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
         log_data["timestamp"] = _timestamp(record)
         log_data["level"] = record.levelname.lower()
         log_data["event"] = record.message
@@ -63,16 +70,22 @@ class _Text(logging.Formatter):
     """For people: time, level, event, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(f"{key}={_word(value)}" for key, value in _facts(record).items() if value is not None)
+        facts = " ".join(
+            f"{key}={_word(value)}" for key, value in _facts(record).items() if value is not None
+        )
         request_id = record.__dict__.get("request_id")
         line = f"{_timestamp(record)} {record.levelname.lower():7} {record.getMessage()}"
         line += f" [{request_id}]" if request_id != "-" else ""
         line += f" {facts}" if facts else ""
-        return _writable(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
+        return _writable(
+            f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        )
 
 
 def _writable(line: str) -> str:
-    """The line with halves of surrogate pairs escaped (as JSON does, too), for which it would be lost."""
+    """The line with halves of surrogate pairs escaped (as JSON does, too), for which it would be
+    lost.
+    """
     return line.encode("utf-8", "backslashreplace").decode()
 
 
@@ -87,4 +100,8 @@ def _facts(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(record.created, tz=UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

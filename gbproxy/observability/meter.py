@@ -1,4 +1,6 @@
-"""What the rooms report to be counted. `Meter` counts nothing: it is what stands there while nobody may read the figures."""
+"""What the rooms report to be counted. `Meter` counts nothing: it is what stands there while nobody
+may read the figures.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,14 @@ Outcome = Literal["continued", "fresh", "missed", "taken", "lost", "unavailable"
 
 
 class Meter:
-    """Every call is cheap, never waits, and may come from any thread. Nothing is reported for each piece of an answer."""
+    """Every call is cheap, never waits, and may come from any thread. Nothing is reported for each
+    piece of an answer.
+    """
 
     def request_done(self, measured: Trace, surface: str, status: int) -> None:
-        """A request is over; `surface`: the blueprint that has answered it, "none" where there is no route."""
+        """A request is over; `surface`: the blueprint that has answered it, "none" where there is
+        no route.
+        """
 
     def answer_begun(self, kind: AnswerKind) -> None:
         """An answer is being made."""
@@ -31,10 +37,14 @@ class Meter:
         """It has given it back."""
 
     def account_changed(self, state: str, quota: str, cause: str) -> None:
-        """This worker has learnt something of an account; `cause` "" where it is not one of few words."""
+        """This worker has learnt something of an account; `cause` "" where it is not one of few
+        words.
+        """
 
     def upstream_called(self, verb: str, result: str) -> None:
-        """A call to the upstream is over; `result`: "ok", "redirected", "refused", "abandoned" or an error's code."""
+        """A call to the upstream is over; `result`: "ok", "redirected", "refused", "abandoned" or
+        an error's code.
+        """
 
     def token_refreshed(self, result: str) -> None:
         """An account was signed in, or could not be: "ok" or an error's code."""
@@ -55,7 +65,9 @@ class Meter:
         """To the master: a worker has ended, however that was."""
 
     def collect(self) -> Callable[[], bytes]:
-        """Take what only this thread may look at; what comes back makes the page of it, and may be called in another."""
+        """Take what only this thread may look at; what comes back makes the page of it, and may be
+        called in another.
+        """
         return bytes
 
 
@@ -75,7 +87,9 @@ class UpstreamCall:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         if error is not None:  # anything but our own errors: the client has left
             self.result = error.code if isinstance(error, GatewayError) else "abandoned"
         self._meter.upstream_called(self._verb, self.result)

@@ -1,7 +1,8 @@
 """Counts what the rooms report, and tells it to Prometheus.
 
-With several workers each counts in files of its own (worker_files.py), and whichever is asked tells the sum of all. Which it is,
-files or plain memory, prometheus_client decides at its import, by an environment variable.
+With several workers each counts in files of its own (worker_files.py), and whichever is asked tells
+the sum of all. Which it is, files or plain memory, prometheus_client decides at its import, by an
+environment variable.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from gbproxy.observability.exposition import AccountView
 from gbproxy.observability.meter import AnswerKind, Meter, Outcome
 from gbproxy.observability.trace import Phase, Trace
 
-# Google's canonical codes. Whatever else the upstream may call its status is no label. Source: google/rpc/code.proto
+# Google's canonical codes. Whatever else the upstream may call its status is no label. Source:
+# google/rpc/code.proto
 _STATUS_WORDS = frozenset((
     "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
     "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
@@ -34,7 +36,9 @@ _FROM_THE_START = (  # told as 0 before anything has happened: then the first ti
 
 
 class Metrics(Meter):
-    """All figures of one server. In a process of several it sees what the others have counted, by its environment."""
+    """All figures of one server. In a process of several it sees what the others have counted, by
+    its environment.
+    """
 
     def __init__(
         self,
@@ -59,7 +63,9 @@ class Metrics(Meter):
             self._child(family, label)
 
     def _child(self, family: f.Family, *labels: str) -> Any:
-        """The counter, gauge or histogram with these labels; kept, as `labels` takes longer than what follows it."""
+        """The counter, gauge or histogram with these labels; kept, as `labels` takes longer than
+        what follows it.
+        """
         key = (family.name, *labels)
         child = self._children.get(key)
         if child is None:
@@ -87,7 +93,9 @@ class Metrics(Meter):
 
     def _count_tries(self, measured: Trace, *, is_gone: bool) -> None:
         for code, word in measured.failures:
-            self._child(f.ATTEMPTS, code, word if not word or word in _STATUS_WORDS else "other").inc()
+            self._child(
+                f.ATTEMPTS, code, word if not word or word in _STATUS_WORDS else "other"
+            ).inc()
         if measured.attempts > len(measured.failures):
             self._child(f.ATTEMPTS, "abandoned" if is_gone else "ok", "").inc()
         if measured.accounts > 1:
@@ -164,11 +172,15 @@ class Metrics(Meter):
     # Telling
 
     def collect(self) -> Callable[[], bytes]:
-        """Take what only this thread may look at; what comes back makes the page of it, and may be called in another."""
+        """Take what only this thread may look at; what comes back makes the page of it, and may be
+        called in another.
+        """
         accounts, database_is_up = self._accounts(), self._database_is_up()
         here = list(self._registry.collect()) if self._folder is None else []
         return lambda: exposition.page(
-            accounts, database_is_up, here if self._folder is None else exposition.of_all(self._folder)
+            accounts,
+            database_is_up,
+            here if self._folder is None else exposition.of_all(self._folder),
         )
 
 
@@ -177,9 +189,17 @@ def _made(family: f.Family, registry: CollectorRegistry) -> Counter | Gauge | Hi
         case "counter":
             return Counter(family.name, family.help, family.labels, registry=registry)
         case "gauge":
-            return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode="livesum")
+            return Gauge(
+                family.name,
+                family.help,
+                family.labels,
+                registry=registry,
+                multiprocess_mode="livesum",
+            )
         case "histogram":
-            return Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
+            return Histogram(
+                family.name, family.help, family.labels, registry=registry, buckets=family.buckets
+            )
 
 
 class _Answer:
@@ -188,7 +208,12 @@ class _Answer:
     __slots__ = ("_duration", "_each", "_first", "_input", "_output")
 
     def __init__(
-        self, duration: Histogram, first: Histogram, each: Histogram, given: Histogram, said: Histogram
+        self,
+        duration: Histogram,
+        first: Histogram,
+        each: Histogram,
+        given: Histogram,
+        said: Histogram,
     ) -> None:
         self._duration = duration
         self._first = first

@@ -24,14 +24,16 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Trace:
-    """Filled by every room that the request passes; read by the access line and the response headers.
+    """Filled by every room that the request passes; read by the access line and the response
+    headers.
 
-    `upstream_s` is the time spent waiting on the upstream, `queued_s` on a free account: what remains of the elapsed time
-    is the gateway's own. `conversation` is the id under which the answer's conversation can be continued. `accounts` counts
-    those that were lent, `failures` are the codes of attempts that failed, each with Google's status word, "" where it
-    said none. `facts` become fields of the `request.done` event.
-    `until` is the request's deadline on the monotonic clock; `has_elsewhere` says whether an account beside the one that is
-    lent may serve it.
+    `upstream_s` is the time spent waiting on the upstream, `queued_s` on a free account: what
+    remains of the elapsed time is the gateway's own. `conversation` is the id under which the
+    answer's conversation can be continued. `accounts` counts those that were lent, `failures` are
+    the codes of attempts that failed, each with Google's status word, "" where it said none.
+    `facts` become fields of the `request.done` event. `until` is the request's deadline on the
+    monotonic clock; `has_elsewhere` says whether an account beside the one that is lent may serve
+    it.
     """
 
     request_id: str = "-"

@@ -1,6 +1,8 @@
-"""The trace that a request belongs to, by the header `traceparent`. Source: https://www.w3.org/TR/trace-context/
+"""The trace that a request belongs to, by the header `traceparent`. Source:
+https://www.w3.org/TR/trace-context/
 
-A request without a valid one begins no trace: only who records spans could make use of it, and that is not the gateway.
+A request without a valid one begins no trace: only who records spans could make use of it, and that
+is not the gateway.
 """
 
 from __future__ import annotations
@@ -18,14 +20,18 @@ _KNOWN_FLAGS = 0x03  # sampled, random
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """`trace_id` as it came; `header` is what goes upstream with every call that is made for the request."""
+    """`trace_id` as it came; `header` is what goes upstream with every call that is made for the
+    request.
+    """
 
     trace_id: str
     header: str
 
 
 def continued(header: str) -> TraceContext | None:
-    """The caller's trace, with a span of this request's own in it; None when the header is not valid."""
+    """The caller's trace, with a span of this request's own in it; None when the header is not
+    valid.
+    """
     found = _FORM.fullmatch(header.strip())
     if found is None:
         return None

@@ -1,4 +1,6 @@
-"""Waiting, on behalf of a request, for what somebody else does: no longer than the request may take."""
+"""Waiting, on behalf of a request, for what somebody else does: no longer than the request may
+take.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,14 @@ T = TypeVar("T")
 _LOOK_AGAIN_S = 1.0
 
 
-def result_in_time(future: Future[T], what: str, patience_s: float, *, left_s: float | None = None) -> T:
-    """What comes of the work that `future` stands for, which goes on when it is not waited for any more.
+def result_in_time(
+    future: Future[T], what: str, patience_s: float, *, left_s: float | None = None
+) -> T:
+    """What comes of the work that `future` stands for, which goes on when it is not waited for any
+    more.
 
-    Raises what the work raises; AccountStalled after `patience_s`, of which `left_s` may be left, when another account may
-    serve the request; UpstreamTimeout when the request's time is over.
+    Raises what the work raises; AccountStalled after `patience_s`, of which `left_s` may be left,
+    when another account may serve the request; UpstreamTimeout when the request's time is over.
     """
     measured = trace.current()
     patient_until = time.monotonic() + (patience_s if left_s is None else left_s)

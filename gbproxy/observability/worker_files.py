@@ -1,8 +1,10 @@
-"""The files in which the processes of one server keep their counts, so that each of them can tell the sum.
+"""The files in which the processes of one server keep their counts, so that each of them can tell
+the sum.
 
-prometheus_client writes one file of each kind for each process, named by its process id, and reads them all. Added here: where
-they are, room that is reserved (a write into a file that the disk has no room for would kill the process), and what
-remains of processes that have ended: their counts are added up into the files of process 0, which there is not.
+prometheus_client writes one file of each kind for each process, named by its process id, and reads
+them all. Added here: where they are, room that is reserved (a write into a file that the disk has
+no room for would kill the process), and what remains of processes that have ended: their counts are
+added up into the files of process 0, which there is not.
 """
 
 from __future__ import annotations
@@ -31,18 +33,25 @@ _TRIES, _READ_S = 10, 0.02  # how long a page that is just being read is waited 
 
 
 def make(memory: Path = _MEMORY) -> Path:
-    """A directory for the files of this process and of those that it will fork; in memory, where the system has that."""
+    """A directory for the files of this process and of those that it will fork; in memory, where
+    the system has that.
+    """
     in_memory = memory.is_dir() and os.access(memory, os.W_OK | os.X_OK)
     parent = memory if in_memory else Path(tempfile.gettempdir())
     sweep(parent)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
-    # Never closed: the system lets go of it when the last process that has inherited it is no more, however that ended.
-    fcntl.flock(os.open(folder / _ALIVE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), fcntl.LOCK_SH)
+    # Never closed: the system lets go of it when the last process that has inherited it is no more,
+    # however that ended.
+    fcntl.flock(
+        os.open(folder / _ALIVE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), fcntl.LOCK_SH
+    )
     return folder
 
 
 def sweep(parent: Path, clock: Callable[[], float] = time.time) -> None:
-    """Remove what servers have left that were killed. By a lock, as a process id means nothing in another container."""
+    """Remove what servers have left that were killed. By a lock, as a process id means nothing in
+    another container.
+    """
     for folder in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # somebody else's, or just being removed
             if clock() - folder.stat().st_mtime > _YOUNG_S and _is_left(folder):
@@ -78,20 +87,28 @@ def reserve(folder: Path) -> None:
 
 @contextmanager
 def readable(folder: Path) -> Iterator[list[str]]:
-    """The files as they are to be read; meanwhile none of them is added up. Waits for the system, not for the event loop."""
+    """The files as they are to be read; meanwhile none of them is added up. Waits for the system,
+    not for the event loop.
+    """
     with (folder / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield [str(file) for file in sorted(folder.glob("*.db")) if file.stat().st_size]
 
 
 def ended(folder: Path) -> set[int]:
-    """The processes that have left counts and are no more: also those that could not be seen to when they ended."""
-    pids = {int(file.stem.rpartition("_")[2]) for kind in _KEPT for file in folder.glob(f"{kind}_*.db")}
+    """The processes that have left counts and are no more: also those that could not be seen to
+    when they ended.
+    """
+    pids = {
+        int(file.stem.rpartition("_")[2]) for kind in _KEPT for file in folder.glob(f"{kind}_*.db")
+    }
     return {pid for pid in pids - {_ENDED} if not _is_alive(pid)}
 
 
 def add_up(folder: Path, ended: Collection[int]) -> bool:
-    """Keep what these processes have counted, without their files. False: somebody reads for long; try again later."""
+    """Keep what these processes have counted, without their files. False: somebody reads for long;
+    try again later.
+    """
     with (folder / "lock").open("ab") as lock:
         if not _is_free(lock):
             return False
@@ -101,7 +118,9 @@ def add_up(folder: Path, ended: Collection[int]) -> bool:
 
 
 def _is_free(lock: IO[bytes]) -> bool:
-    """Whether nobody reads, and nobody may from now on. A page is read in milliseconds: it is waited for."""
+    """Whether nobody reads, and nobody may from now on. A page is read in milliseconds: it is
+    waited for.
+    """
     for _ in range(_TRIES):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

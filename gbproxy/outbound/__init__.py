@@ -1,7 +1,8 @@
 """The one door to other people's HTTP: timeouts, proxy, TLS, errors.
 
-Requests go straight through `HTTPAdapter`, without a `requests.Session`: a session would carry cookies from one account to
-another, follow redirects and read proxies and netrc from the environment. Here none of that can happen.
+Requests go straight through `HTTPAdapter`, without a `requests.Session`: a session would carry
+cookies from one account to another, follow redirects and read proxies and netrc from the
+environment. Here none of that can happen.
 """
 
 from gbproxy.outbound.client import Outbound

@@ -1,4 +1,6 @@
-"""The transport: requests' HTTPAdapter with one TLS context, and requests prepared without what a Session would add."""
+"""The transport: requests' HTTPAdapter with one TLS context, and requests prepared without what a
+Session would add.
+"""
 
 from __future__ import annotations
 
@@ -18,32 +20,43 @@ from urllib3.connection import HTTPConnection
 from gbproxy.outbound.connections import POOLS, SOCKS_POOLS
 from gbproxy.settings.proxy_address import ProxyAddress
 
-# Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of them.
-_SOCKET_OPTIONS = (*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024))
+# Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of
+# them.
+_SOCKET_OPTIONS = (
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024),
+)
 _KNOWN_URLS = 1024
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """An HTTPAdapter with one TLS context for all its connections: reading the CA bundle costs 10 ms each time.
+    """An HTTPAdapter with one TLS context for all its connections: reading the CA bundle costs 10
+    ms each time.
 
-    For one proxy, or none. It looks for no cookies in what comes back: whoever wants them reads the header.
+    For one proxy, or none. It looks for no cookies in what comes back: whoever wants them reads the
+    header.
     """
 
     def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
         self._context = _tls_context(ca_bundle)
         self._proxy = proxy
-        self._pools: dict[str | None, Any] = {}  # by address: to find one takes a tenth of what sending a request takes
+        # by address: to find one takes a tenth of what sending a request takes
+        self._pools: dict[str | None, Any] = {}
         super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs)
+        super().init_poolmanager(
+            *args, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs
+        )
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         is_socks = proxy.lower().startswith("socks")
         if not is_socks:
             kwargs["proxy_ssl_context"] = self._context
-        manager = super().proxy_manager_for(proxy, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs)
+        manager = super().proxy_manager_for(
+            proxy, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs
+        )
         manager.pool_classes_by_scheme = SOCKS_POOLS if is_socks else POOLS
         if is_socks and self._proxy is not None:
             known = manager.connection_pool_kw["_socks_options"]
@@ -51,11 +64,15 @@ class Adapter(requests.adapters.HTTPAdapter):
         return manager
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Show the proxy who we are, in UTF-8; requests would write Latin-1, and no user without a password."""
+        """Show the proxy who we are, in UTF-8; requests would write Latin-1, and no user without a
+        password.
+        """
         authorization = self._proxy.authorization if self._proxy is not None else None
         return {"Proxy-Authorization": authorization} if authorization is not None else {}
 
-    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> Any:
         pool = self._pools.get(request.url)
         if pool is None or pool.pool is None:  # None: it was closed
             pool = super().get_connection_with_tls_context(request, *args, **kwargs)
@@ -76,7 +93,9 @@ class Adapter(requests.adapters.HTTPAdapter):
         return response
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave trust to the context, which requires a valid certificate and the right host name."""
+        """Leave trust to the context, which requires a valid certificate and the right host
+        name.
+        """
         conn.cert_reqs = "CERT_REQUIRED"
 
 
@@ -97,8 +116,11 @@ def _has_ca_directory() -> bool:
     return capath is not None and any(Path(capath).iterdir())
 
 
-def prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
-    """A request ready to be sent. What `prepare` would find out about the same few addresses each time is kept.
+def prepared(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None
+) -> requests.PreparedRequest:
+    """A request ready to be sent. What `prepare` would find out about the same few addresses each
+    time is kept.
 
     Raises requests' InvalidURL, InvalidHeader and the like.
     """

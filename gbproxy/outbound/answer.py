@@ -1,7 +1,8 @@
-"""The head of an answer, and whether the answer ended exactly: only then may its connection serve another request.
+"""The head of an answer, and whether the answer ended exactly: only then may its connection serve
+another request.
 
-http.client reads over `100 Continue` alone, takes the first of two lengths, and never looks at what is left in its buffer.
-Source: RFC 9112, 6.3 and 9.2; RFC 9110, 15.2.
+http.client reads over `100 Continue` alone, takes the first of two lengths, and never looks at what
+is left in its buffer. Source: RFC 9112, 6.3 and 9.2; RFC 9110, 15.2.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 class Answer(http.client.HTTPResponse):
     """An answer that is read until `reader.until`, on the monotonic clock."""
 
-    def __init__(self, sock: Any, debuglevel: int = 0, method: str | None = None, *, until: float) -> None:
+    def __init__(
+        self, sock: Any, debuglevel: int = 0, method: str | None = None, *, until: float
+    ) -> None:
         super().__init__(sock, debuglevel, method)
         self._is_to_head = method == "HEAD"
         self.reader = reader_of(sock, until)
@@ -54,7 +57,9 @@ class Answer(http.client.HTTPResponse):
         raise http.client.BadStatusLine("interim answers without end")
 
     def _read_framing(self) -> None:
-        """See where the body ends as the standard sees it. Raises HTTPException where it cannot be told."""
+        """See where the body ends as the standard sees it. Raises HTTPException where it cannot be
+        told.
+        """
         names = {name.lower() for name in self.headers.keys()}  # noqa: SIM118  without what reading the values costs
         codings, lengths = "", set[str]()
         if "transfer-encoding" in names:
@@ -67,7 +72,8 @@ class Answer(http.client.HTTPResponse):
         if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
             raise http.client.HTTPException("the answer's length cannot be told")
         is_chunked = codings == "chunked"
-        self._is_plain = not (is_chunked and lengths)  # both: somebody before us may have taken it otherwise
+        # both: somebody before us may have taken it otherwise
+        self._is_plain = not (is_chunked and lengths)
         if self.status in _BODILESS or self._is_to_head:
             self.chunked = False
         elif is_chunked != self.chunked or (

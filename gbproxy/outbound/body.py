@@ -1,8 +1,9 @@
 """The body of an HTTP answer, in as few pieces as the network brings.
 
-urllib3 gives one piece for each HTTP chunk, however many of them one read of the socket has brought. Here the chunks are
-taken apart by hand, from the file that http.client reads from, and what came together is given together. That file is not
-part of a public interface: where it is not found as expected, the body is read through urllib3.
+urllib3 gives one piece for each HTTP chunk, however many of them one read of the socket has
+brought. Here the chunks are taken apart by hand, from the file that http.client reads from, and
+what came together is given together. That file is not part of a public interface: where it is not
+found as expected, the body is read through urllib3.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _GZIP_MAGIC = b"\x1f"  # its first byte: the second may still be on its way
 
 
 class Body(Protocol):
-    """`read` waits for what arrives next, at most READ_SIZE, and gives b"" at the end. Raises what urllib3 raises."""
+    """`read` waits for what arrives next, at most READ_SIZE, and gives b"" at the end. Raises what
+    urllib3 raises.
+    """
 
     def read(self) -> bytes: ...
 
@@ -39,7 +42,9 @@ def body_of(raw: Any) -> Body:
     if not isinstance(answer, Answer) or not answer.chunked or not fits:
         return _ThroughUrllib3(raw)
     chunks = _Chunked(raw, answer)
-    return chunks if encoding in ("identity", "") else _Inflated(chunks, deflate=encoding == "deflate")
+    return (
+        chunks if encoding in ("identity", "") else _Inflated(chunks, deflate=encoding == "deflate")
+    )
 
 
 class ObservedBody:
@@ -86,9 +91,11 @@ class _Chunked:
             if not data:
                 raise IncompleteRead(0, 1)
             if len(data) < self._read_size:
-                # The file has given less than it was asked for, so its buffer is empty: what comes now can be read below it.
+                # The file has given less than it was asked for, so its buffer is empty: what comes
+                # now can be read below it.
                 self._read1 = self._answer.reader.read1
-            # Room for what comes next: large pieces in few reads, and no large buffer for each small piece.
+            # Room for what comes next: large pieces in few reads, and no large buffer for each
+            # small piece.
             self._read_size = min(max(_FIRST_READ_SIZE, 4 * len(data)), READ_SIZE)
             pieces: list[bytes] = []
             try:
@@ -142,7 +149,9 @@ class _Chunked:
         return end
 
     def _may_end(self, data: bytes, left: int) -> bool:
-        """Whether what has come of a line end, behind a chunk's content, is one; both of its bytes need not come together."""
+        """Whether what has come of a line end, behind a chunk's content, is one; both of its bytes
+        need not come together.
+        """
         behind = data[max(0, left - 2) :]
         return behind == _LINE_END[max(0, 2 - left) :][: len(behind)]
 
@@ -161,7 +170,9 @@ class _Chunked:
 
 
 class _Inflated:
-    """Unpacks gzip, of any number of members, and deflate, a step at a time; deflate also without its head, as some send it."""
+    """Unpacks gzip, of any number of members, and deflate, a step at a time; deflate also without
+    its head, as some send it.
+    """
 
     def __init__(self, chunks: _Chunked, *, deflate: bool) -> None:
         self._chunks = chunks
@@ -205,7 +216,9 @@ class _Inflated:
                 return b""  # padding, or what belongs to nothing
             self._inflater = _gzip_member()
         plain: bytes = self._inflater.decompress(data, READ_SIZE)
-        self._packed = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+        self._packed = (
+            self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+        )
         return plain
 
 

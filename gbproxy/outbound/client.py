@@ -39,25 +39,38 @@ class Outbound:
         self._proxies = {"http": address.url, "https": address.url} if address else {}
         self._adapter = Adapter(ca_bundle, pool_size, address)
 
-    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
-        """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are answers like any other.
+    def call(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Reply:
+        """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are
+        answers like any other.
 
-        It may take `Timeouts.call_s`: what hangs must not hold up all that an account needs for as long as an answer may.
+        It may take `Timeouts.call_s`: what hangs must not hold up all that an account needs for as
+        long as an answer may.
 
         Raises UpstreamTimeout or UpstreamError; any HTTP status is a Reply.
         """
         with self._stream(method, url, headers, body, self._timeouts.of_call()) as streamed:
-            return Reply(streamed.status, streamed.headers, streamed.set_cookies, streamed.read_body())
+            return Reply(
+                streamed.status, streamed.headers, streamed.set_cookies, streamed.read_body()
+            )
 
     def stream(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> AbstractContextManager[StreamedReply]:
-        """Send a request and give the answer as soon as its headers are in; leaving closes what was not read."""
+        """Send a request and give the answer as soon as its headers are in; leaving closes what was
+        not read.
+        """
         return self._stream(method, url, headers, body, self._timeouts)
 
     @contextmanager
     def _stream(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
         measured = trace.current()
         limits = Limits(timeouts, measured.until)
@@ -85,15 +98,23 @@ class Outbound:
             yield reply
 
     def warm(self, url: str) -> None:
-        """See to it that a connection to the host of `url` stands ready, without a request; nothing when one does.
+        """See to it that a connection to the host of `url` stands ready, without a request; nothing
+        when one does.
 
         A failure is for the next request to tell: here it only goes to the log.
         """
         try:
             request = prepared("GET", url, {}, None)
-            pool = self._adapter.get_connection_with_tls_context(request, verify=True, proxies=self._proxies)
+            pool = self._adapter.get_connection_with_tls_context(
+                request, verify=True, proxies=self._proxies
+            )
             warming.warm(pool, self._timeouts.connect_s)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            HTTPException,
+            OSError,
+        ) as error:
             log.debug("connection.failed", extra={"reason": type(error).__name__})
 
     def close(self) -> None:

@@ -1,4 +1,6 @@
-"""urllib3's connections and their pools, with what is demanded of them here: deadlines, and answers that ended exactly."""
+"""urllib3's connections and their pools, with what is demanded of them here: deadlines, and answers
+that ended exactly.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,12 @@ class _Connection(HTTPConnection):
     _is_given_up = False
 
     def connect(self) -> None:
-        """Look up the name, connect, shake hands with proxy and TLS: all of it within `timeout`. Raises ConnectTimeoutError.
+        """Look up the name, connect, shake hands with proxy and TLS: all of it within `timeout`.
+        Raises ConnectTimeoutError.
 
-        No single timeout covers that, and a lookup has none. So it is done by a thread, on a connection of its own, which is
-        left to itself when its time is over: nothing that it still does can touch this one.
+        No single timeout covers that, and a lookup has none. So it is done by a thread, on a
+        connection of its own, which is left to itself when its time is over: nothing that it still
+        does can touch this one.
         """
         twin = copy.copy(self)
         connecting: Future[None] = Future()
@@ -71,15 +75,21 @@ class _Connection(HTTPConnection):
         return sock
 
     def _addresses(self) -> list[str]:
-        """Where to connect to, in the order to try: the host's addresses, or the host itself, to hear what is wrong with it."""
+        """Where to connect to, in the order to try: the host's addresses, or the host itself, to
+        hear what is wrong with it.
+        """
         try:
-            found = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, allowed_gai_family(), socket.SOCK_STREAM)
+            found = socket.getaddrinfo(
+                self._dns_host.strip("[]"), self.port, allowed_gai_family(), socket.SOCK_STREAM
+            )
         except (OSError, UnicodeError):
             return [self._dns_host]
         return list(dict.fromkeys(str(address[0]) for *_, address in found)) or [self._dns_host]
 
     def _connect_to_one_of(self, addresses: list[str]) -> socket.socket:
-        """Try each for its share of the time that is left: one that does not answer must not use up all of it."""
+        """Try each for its share of the time that is left: one that does not answer must not use up
+        all of it.
+        """
         host, timeout_s = self._dns_host, self.timeout
         started = time.monotonic()
         try:
@@ -127,7 +137,9 @@ class _Connection(HTTPConnection):
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
-    """With TLS 1.3 a server sends tickets after the handshake; urllib3 takes anything unread for the connection's end."""
+    """With TLS 1.3 a server sends tickets after the handshake; urllib3 takes anything unread for
+    the connection's end.
+    """
 
     @property
     def is_connected(self) -> bool:
@@ -172,7 +184,9 @@ SOCKS_POOLS = {"http": _SocksPool, "https": _SecureSocksPool}
 
 
 def has_tickets_only(sock: Any) -> bool:
-    """Take in what has arrived: tickets leave nothing to be read. Anything else nobody has asked for, or it is the end."""
+    """Take in what has arrived: tickets leave nothing to be read. Anything else nobody has asked
+    for, or it is the end.
+    """
     timeout = sock.gettimeout()
     try:
         sock.settimeout(0)

@@ -23,19 +23,31 @@ def reraise(error: Exception, limits: Limits) -> NoReturn:
             if limits.is_over():
                 raise limits.overrun() from error
             connect_s = limits.timeouts.connect_s
-            raise UpstreamUnreachable(f"no connection to the upstream within {connect_s:g} s") from error
+            raise UpstreamUnreachable(
+                f"no connection to the upstream within {connect_s:g} s"
+            ) from error
         case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError() | TimeoutError():
             raise limits.overrun() from error
         case requests.exceptions.ProxyError():
-            raise UpstreamBroken(f"the proxy in PROXY could not be used ({_cause(error)})") from error
+            raise UpstreamBroken(
+                f"the proxy in PROXY could not be used ({_cause(error)})"
+            ) from error
         case requests.exceptions.SSLError() | urllib3.exceptions.SSLError() | ssl.SSLError():
-            raise UpstreamBroken(f"the upstream's TLS certificate or handshake failed ({_cause(error)})") from error
+            raise UpstreamBroken(
+                f"the upstream's TLS certificate or handshake failed ({_cause(error)})"
+            ) from error
         case urllib3.exceptions.DecodeError():
-            raise UpstreamProtocolError("the upstream's answer could not be decompressed") from error
+            raise UpstreamProtocolError(
+                "the upstream's answer could not be decompressed"
+            ) from error
         case requests.RequestException() | urllib3.exceptions.HTTPError() | OSError():
             if any(isinstance(known, socks.ProxyError) for known in _chain(error)):
-                raise UpstreamBroken(f"the proxy in PROXY could not be used ({_cause(error)})") from error
-            raise UpstreamBroken(f"the connection to the upstream broke ({_cause(error)})") from error
+                raise UpstreamBroken(
+                    f"the proxy in PROXY could not be used ({_cause(error)})"
+                ) from error
+            raise UpstreamBroken(
+                f"the connection to the upstream broke ({_cause(error)})"
+            ) from error
         case _:
             raise error
 
@@ -44,7 +56,8 @@ def never_left(error: Exception) -> bool:
     """Whether a request surely did not reach the upstream: there was no connection yet."""
     kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
     return isinstance(error, kinds) or any(
-        isinstance(known, urllib3.exceptions.NewConnectionError | socks.ProxyError) for known in _chain(error)
+        isinstance(known, urllib3.exceptions.NewConnectionError | socks.ProxyError)
+        for known in _chain(error)
     )
 
 

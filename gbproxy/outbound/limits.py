@@ -18,7 +18,9 @@ _LEAST_S = 0.001  # 0 means other things to sockets
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: to connect; of silence between bytes; for a whole answer; for a small one, which nobody has to think about."""
+    """Seconds: to connect; of silence between bytes; for a whole answer; for a small one, which
+    nobody has to think about.
+    """
 
     connect_s: float = 10
     read_s: float = 120
@@ -26,7 +28,9 @@ class Timeouts:
     call_s: float = 30
 
     def of_call(self) -> Timeouts:
-        return replace(self, read_s=min(self.read_s, self.call_s), request_s=min(self.request_s, self.call_s))
+        return replace(
+            self, read_s=min(self.read_s, self.call_s), request_s=min(self.request_s, self.call_s)
+        )
 
 
 DEFAULT_TIMEOUTS = Timeouts()
@@ -45,7 +49,9 @@ def calls_end_at(moment: float) -> Iterator[None]:
 
 
 class Limits(urllib3.Timeout):
-    """One call's timeouts, and its deadline on the monotonic clock. urllib3 is told what is left at the moment it asks."""
+    """One call's timeouts, and its deadline on the monotonic clock. urllib3 is told what is left at
+    the moment it asks.
+    """
 
     def __init__(self, timeouts: Timeouts, latest: float) -> None:
         """`latest`: when whoever makes the call has to be done with everything."""

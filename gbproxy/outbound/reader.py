@@ -16,10 +16,12 @@ from urllib3.util.wait import wait_for_read
 
 
 class SocketReader:
-    """Gives what has come to a socket, and waits for it until `until` (seconds of the monotonic clock).
+    """Gives what has come to a socket, and waits for it until `until` (seconds of the monotonic
+    clock).
 
-    The socket is not blocking while it is read: left to themselves, TLS and gevent begin their timeout anew with each byte of a
-    record that arrives in parts. `close` makes it as it was. For one reader at a time.
+    The socket is not blocking while it is read: left to themselves, TLS and gevent begin their
+    timeout anew with each byte of a record that arrives in parts. `close` makes it as it was. For
+    one reader at a time.
     """
 
     def __init__(self, sock: Any, until: float) -> None:
@@ -31,7 +33,9 @@ class SocketReader:
         self._may_have_more = self._has_buffered(sock)
 
     def read1(self, size: int) -> bytes:
-        """Wait for bytes and return at most `size` of them; b"" at the end. Raises TimeoutError and OSError."""
+        """Wait for bytes and return at most `size` of them; b"" at the end. Raises TimeoutError and
+        OSError.
+        """
         while True:
             if not self._may_have_more:
                 self._wait_for_bytes()
@@ -44,7 +48,8 @@ class SocketReader:
             except (BlockingIOError, ssl.SSLWantReadError):  # a part of a TLS record, or a ticket
                 self._may_have_more = False
                 continue
-            # Behind a full read and inside a TLS record there may be more that no poll of the socket tells.
+            # Behind a full read and inside a TLS record there may be more that no poll of the
+            # socket tells.
             self._may_have_more = len(data) == size or self._has_buffered(self._sock)
             return data
 
@@ -62,7 +67,9 @@ class SocketReader:
 
 
 class AnswerFile(io.RawIOBase):
-    """What http.client reads an answer from. `file` keeps the socket open for as long as this is."""
+    """What http.client reads an answer from. `file` keeps the socket open for as long as this
+    is.
+    """
 
     def __init__(self, file: io.RawIOBase, reader: SocketReader) -> None:
         self._file = file
@@ -120,7 +127,9 @@ def has_buffered(sock: Any) -> bool:
 
 @cache
 def _look_into(kinds: tuple[type, ...]) -> Callable[[Any], bool]:
-    """By the socket's kind: to look for an attribute that is not there costs as much as a small read."""
+    """By the socket's kind: to look for an attribute that is not there costs as much as a small
+    read.
+    """
     if SSLTransport in kinds:
         return _has_transport_buffered
     return _has_pending if any("pending" in vars(kind) for kind in kinds) else _has_nothing

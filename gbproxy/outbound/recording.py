@@ -16,9 +16,11 @@ from gbproxy.outbound.reply import StreamedReply
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and what came back. Times are on the monotonic clock, in seconds; pieces are of the decoded body.
+    """One request and what came back. Times are on the monotonic clock, in seconds; pieces are of
+    the decoded body.
 
-    `status` is None when no answer came, and `error` says why; `is_complete` when the body was read to its end.
+    `status` is None when no answer came, and `error` says why; `is_complete` when the body was read
+    to its end.
     """
 
     method: str
@@ -45,7 +47,9 @@ class Exchange:
 
     def header(self, name: str) -> str:
         """Of the answer, whatever its case; "" for none."""
-        return next((value for known, value in self.reply_headers if known.lower() == name.lower()), "")
+        return next(
+            (value for known, value in self.reply_headers if known.lower() == name.lower()), ""
+        )
 
     @property
     def reply_body(self) -> bytes:
@@ -61,7 +65,12 @@ class RecordingOutbound(Outbound):
 
     @contextmanager
     def _stream(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
         exchange = Exchange(method, url, dict(headers), body or b"", time.monotonic())
         self.exchanges.append(exchange)

@@ -61,8 +61,8 @@ class StreamedReply:
     def read(self) -> bytes:
         """Wait for the next piece of the decoded body, as it arrives; b"" at the end.
 
-        Raises UpstreamTimeout when nothing of the body came for too long, whatever else did, or when the whole answer takes
-        too long; UpstreamError when the connection breaks.
+        Raises UpstreamTimeout when nothing of the body came for too long, whatever else did, or
+        when the whole answer takes too long; UpstreamError when the connection breaks.
         """
         measured = trace.current()
         now = time.monotonic()
@@ -83,7 +83,9 @@ class StreamedReply:
             yield data
 
     def give_way(self) -> None:
-        """Let others have their turn when that is due: for whoever works for long on what one `read` gave."""
+        """Let others have their turn when that is due: for whoever works for long on what one
+        `read` gave.
+        """
         self._reader.give_way()
 
     def read_body(self, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -102,7 +104,9 @@ class StreamedReply:
         self._until = min(self._until, time.monotonic() + seconds)
 
     def finish(self) -> None:
-        """The body is known to be whole: read its formal end, so that the connection is kept, but hardly wait for it."""
+        """The body is known to be whole: read its formal end, so that the connection is kept, but
+        hardly wait for it.
+        """
         self._reader.until = time.monotonic() + _LINGER_S
         try:
             while self._body.read():

@@ -1,6 +1,7 @@
 """Connections through a SOCKS5 proxy, with every user and password. Source: RFC 1928, RFC 1929
 
-PySocks leaves out a user without a password, and garbles the length of one with more than 127 bytes.
+PySocks leaves out a user without a password, and garbles the length of one with more than 127
+bytes.
 """
 
 from __future__ import annotations
@@ -40,7 +41,11 @@ class Connection(SOCKSConnection):
                     sock.setsockopt(*option)
                 sock.settimeout(self.timeout)
                 sock.set_proxy(
-                    options["socks_version"], *address, options["rdns"], options["username"], options["password"]
+                    options["socks_version"],
+                    *address,
+                    options["rdns"],
+                    options["username"],
+                    options["password"],
                 )
                 sock.connect((self.host.strip("[]"), self.port))
             except (socks.ProxyError, OSError) as error:
@@ -63,7 +68,9 @@ class _Socket(socks.socksocket):  # type: ignore[misc]
             writer.flush()
             chosen = self._readall(reader, 2)
             if chosen == _BY_PASSWORD and (user or password):
-                writer.write(b"\x01" + bytes((len(user),)) + user + bytes((len(password),)) + password)
+                writer.write(
+                    b"\x01" + bytes((len(user),)) + user + bytes((len(password),)) + password
+                )
                 writer.flush()
                 if self._readall(reader, 2)[1:] != b"\x00":
                     raise socks.SOCKS5AuthError("the proxy refuses this user and password")
@@ -74,7 +81,9 @@ class _Socket(socks.socksocket):  # type: ignore[misc]
             writer.flush()
             version, status, _ = self._readall(reader, 3)
             if (version, status) != (5, 0):
-                raise socks.SOCKS5Error(socks.SOCKS5_ERRORS.get(status, "the proxy answers what is not SOCKS5"))
+                raise socks.SOCKS5Error(
+                    socks.SOCKS5_ERRORS.get(status, "the proxy answers what is not SOCKS5")
+                )
             bound = self._read_SOCKS5_address(reader)
         super(socks.socksocket, self).settimeout(self._timeout)
         return resolved, bound

@@ -1,7 +1,7 @@
 """A connection that stands ready: whoever asks next waits neither for TCP nor for TLS.
 
-urllib3 has no way to open a connection without a request, so this reaches into its pool. Where that is not found as
-expected, nothing is opened ahead.
+urllib3 has no way to open a connection without a request, so this reaches into its pool. Where that
+is not found as expected, nothing is opened ahead.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ _POOL_PARTS = ("_get_conn", "_put_conn", "_prepare_proxy", "proxy", "scheme")
 
 
 def warm(pool: Any, connect_s: float) -> None:
-    """Open a connection unless one stands ready in this pool of urllib3's. Raises what urllib3 and the system raise."""
+    """Open a connection unless one stands ready in this pool of urllib3's. Raises what urllib3 and
+    the system raise.
+    """
     waiting = getattr(getattr(pool, "pool", None), "queue", None)
     if not isinstance(waiting, list) or not all(hasattr(pool, part) for part in _POOL_PARTS):
         return
-    # The one that is taken next is only looked at: a request that comes now must find it, and it may just have been taken.
+    # The one that is taken next is only looked at: a request that comes now must find it, and it
+    # may just have been taken.
     if waiting and waiting[-1] is not None and _is_silent(waiting[-1]):
         return
     connection = pool._get_conn()

@@ -1,7 +1,8 @@
 """Reads a connection of gevent's whose answer trickles in, where gevent's own way costs most.
 
-Left to itself, gevent tries to read, fails because nothing has come yet, and makes a timeout for each wait. Here the wait
-comes first, and one timer looks after all waits of an answer: half of what forwarding a small piece costs is saved.
+Left to itself, gevent tries to read, fails because nothing has come yet, and makes a timeout for
+each wait. Here the wait comes first, and one timer looks after all waits of an answer: half of what
+forwarding a small piece costs is saved.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ _ROUND_S = 0.005
 
 
 def give_way() -> None:
-    """Let others of this event loop have their turn, if this round of it has lasted for long; to be called between steps.
+    """Let others of this event loop have their turn, if this round of it has lasted for long; to be
+    called between steps.
 
-    What never waits, as the other side is quicker than we are, would be alone for as long as that holds.
+    What never waits, as the other side is quicker than we are, would be alone for as long as that
+    holds.
     """
     hub = gevent.get_hub()
     if time.time() - hub.loop.now() > _ROUND_S:  # the loop's time is that at which its round began
@@ -68,7 +71,9 @@ class Wire(SocketReader):
         self._timer.start(self._look)
 
     def _look(self) -> None:
-        """From the event loop: has the present wait taken too long? Between two waits nobody needs a timer."""
+        """From the event loop: has the present wait taken too long? Between two waits nobody needs
+        a timer.
+        """
         self._looks_at = math.inf
         waiting = self._waiting
         if waiting is None or self.until == math.inf:

@@ -13,7 +13,8 @@ _STALLED_S = 120.0  # a client that has read nothing for so long is taken for go
 
 
 class Connection(gevent.socket.socket):  # type: ignore[misc]
-    """A client's connection: sends at once what fits, as nearly all does, and ends when nothing is taken for long.
+    """A client's connection: sends at once what fits, as nearly all does, and ends when nothing is
+    taken for long.
 
     gevent's own asks for the size of the system's buffer before each write, and waits for ever.
     """
@@ -34,7 +35,9 @@ class Connection(gevent.socket.socket):  # type: ignore[misc]
                 raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from None
 
     def insert(self, data: bytes) -> None:
-        """Send something short between two calls of `sendall`, without waiting; nothing when the client is not reading."""
+        """Send something short between two calls of `sendall`, without waiting; nothing when the
+        client is not reading.
+        """
         if not self._held:
             sent = self._send_now(data)
             self._held = data[sent:] if sent else b""
@@ -49,7 +52,8 @@ class Connection(gevent.socket.socket):  # type: ignore[misc]
 def allow_little_unsent(listener: socket.socket) -> None:
     """Let the system take in little of what the clients of this socket have not asked for yet.
 
-    Left to itself it takes megabytes for each that does not read, and as much more of the answer is made, and remembered.
+    Left to itself it takes megabytes for each that does not read, and as much more of the answer is
+    made, and remembered.
     """
     with suppress(OSError, AttributeError):  # not every system has this
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)

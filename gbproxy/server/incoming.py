@@ -1,4 +1,6 @@
-"""What a client sends behind the head of its request: read in turns with everybody else, and not for ever."""
+"""What a client sends behind the head of its request: read in turns with everybody else, and not
+for ever.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,17 @@ from gbproxy.outbound.wire import give_way
 REST_BYTES = 1024 * 1024  # of what nobody wants so much is taken in at most,
 REST_S = 0.5  # for so long at most
 _READ_BYTES = 64 * 1024
-_GUNICORN_READS = 8192  # when it looks for the size of a chunk, and copies all of it for each chunk that is in it:
+# when it looks for the size of a chunk, and copies all of it for each chunk that is in it:
+_GUNICORN_READS = 8192
 _STEP_BYTES = 2048  # so much at once costs half a millisecond at most
 
 
 class Incoming:
-    """The connection as gunicorn's reader of one request sees it: it gives way to others, and ends at its limits.
+    """The connection as gunicorn's reader of one request sees it: it gives way to others, and ends
+    at its limits.
 
-    The limits are on the bytes as they come: a chunk of one byte may bring kilobytes of extensions, and trailers bring none.
+    The limits are on the bytes as they come: a chunk of one byte may bring kilobytes of extensions,
+    and trailers bring none.
     """
 
     def __init__(self, sock: Any, max_body_bytes: int) -> None:
@@ -39,21 +44,29 @@ class Incoming:
         if self._left <= 0 or time.monotonic() > self._until:
             raise _too_large()
         give_way()
-        data: bytes = self._sock.recv(min(_STEP_BYTES if size <= _GUNICORN_READS else size, self._left))
+        data: bytes = self._sock.recv(
+            min(_STEP_BYTES if size <= _GUNICORN_READS else size, self._left)
+        )
         self._left -= len(data)
         return data
 
     def read_through(self, req: Any) -> None:
-        """Let gunicorn read this request's body here, and close the connection when too much of it is left."""
+        """Let gunicorn read this request's body here, and close the connection when too much of it
+        is left.
+        """
         req.unreader.sock = self
         if isinstance(req.body.reader, ChunkedReader):
             req.body = Body(_Chunks(req, req.unreader, self._max_body_bytes))
         asked, body = req.should_close, req.body
         # Asked when the answer's head is written: a client that knows stops sending.
-        req.should_close = lambda: asked() or body.failed or getattr(body.reader, "length", 0) > REST_BYTES
+        req.should_close = lambda: (
+            asked() or body.failed or getattr(body.reader, "length", 0) > REST_BYTES
+        )
 
     def discard(self, body: Any) -> bool:
-        """The answer is out: take in what is left of the body, if that is little; False when not all of it is in."""
+        """The answer is out: take in what is left of the body, if that is little; False when not
+        all of it is in.
+        """
         if not body.failed and is_unread(body):
             self._wanted_no_more()
             with suppress(GatewayError, ParseException, OSError), gevent.Timeout(REST_S, False):
@@ -62,7 +75,9 @@ class Incoming:
         return not body.failed and not is_unread(body)
 
     def linger(self) -> None:
-        """Take in a little of what the client is still sending: closing at once would reset what it is to read."""
+        """Take in a little of what the client is still sending: closing at once would reset what it
+        is to read.
+        """
         self._wanted_no_more()
         with suppress(OSError), gevent.Timeout(max(0.001, self._until - time.monotonic()), False):
             self._sock.shutdown(socket.SHUT_WR)
@@ -78,13 +93,17 @@ class Incoming:
 
 
 class _Chunks(ChunkedReader):  # type: ignore[misc]
-    """gunicorn's reader of chunks; a chunk with which the body becomes too large is refused when it announces that."""
+    """gunicorn's reader of chunks; a chunk with which the body becomes too large is refused when it
+    announces that.
+    """
 
     def __init__(self, req: Any, unreader: Any, max_body_bytes: int) -> None:
         super().__init__(req, unreader)
         self._left = max_body_bytes
 
-    def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> tuple[int, bytes | None]:
+    def parse_chunk_size(
+        self, unreader: Any, data: bytes | None = None
+    ) -> tuple[int, bytes | None]:
         size, rest = super().parse_chunk_size(unreader, data)
         self._left -= size
         if self._left < 0:
@@ -93,7 +112,9 @@ class _Chunks(ChunkedReader):  # type: ignore[misc]
 
 
 def is_unread(body: Any) -> bool:
-    """Whether something of a body may still come: with a length something is left, of chunks the end was not seen."""
+    """Whether something of a body may still come: with a length something is left, of chunks the
+    end was not seen.
+    """
     return getattr(body.reader, "length", 0) > 0 or getattr(body.reader, "parser", None) is not None
 
 

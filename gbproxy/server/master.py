@@ -1,4 +1,6 @@
-"""What concerns all workers: how much the system lets in, how the server stops, and what it logs."""
+"""What concerns all workers: how much the system lets in, how the server stops, and what it
+logs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from gunicorn.glogging import Logger
 
 log = logging.getLogger(__name__)
 
-SPARE_CONNECTIONS = 10_000  # beyond the answers that are admitted: to refuse more, and to answer health, at once
+# beyond the answers that are admitted: to refuse more, and to answer health, at once
+SPARE_CONNECTIONS = 10_000
 BACKLOG = 8192  # connections that wait to be taken in; beyond what the system allows, it takes that
 
 _FILES = 65_536
@@ -50,10 +53,14 @@ def drain_first(arbiter: Any, delay_s: float, begin: Callable[[], None]) -> None
 
 
 def bind_worker_count(arbiter: Any, *, may_change: bool) -> None:
-    """What SIGTTIN and SIGTTOU do: gunicorn's own, one worker more or less, or nothing but a line in the log."""
+    """What SIGTTIN and SIGTTOU do: gunicorn's own, one worker more or less, or nothing but a line
+    in the log.
+    """
 
     def refuse() -> None:
-        reason = "limits are counted in the memory of the only worker: set REDIS_URL, or WEB_CONCURRENCY"
+        reason = (
+            "limits are counted in the memory of the only worker: set REDIS_URL, or WEB_CONCURRENCY"
+        )
         log.warning("workers.unchanged", extra={"workers": arbiter.num_workers, "reason": reason})
 
     for handler in ("handle_ttin", "handle_ttou"):

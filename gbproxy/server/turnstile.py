@@ -11,10 +11,12 @@ AT_ONCE = 3  # a request takes 2 to 3 ms in all
 
 
 class Turnstile:
-    """The greenlets of one event loop pass it in the order in which they came, so many in each round of the loop.
+    """The greenlets of one event loop pass it in the order in which they came, so many in each
+    round of the loop.
 
-    A request costs milliseconds before it waits for anything. Without this, a thousand that arrive together are all
-    worked on in one round, and nothing else is: no connection is taken in, no probe answered, no chunk passed on.
+    A request costs milliseconds before it waits for anything. Without this, a thousand that arrive
+    together are all worked on in one round, and nothing else is: no connection is taken in, no
+    probe answered, no chunk passed on.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:

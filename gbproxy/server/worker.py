@@ -1,4 +1,6 @@
-"""The worker: gunicorn's for gevent, with our own refusals, our own stop, and room for probes in a rush."""
+"""The worker: gunicorn's for gevent, with our own refusals, our own stop, and room for probes in a
+rush.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,13 @@ log = logging.getLogger(__name__)
 
 STOP_MARGIN_S = 3  # gunicorn's own timer, behind ours
 
-# Connections taken in at once: one that waits unseen behind others may be a probe; several workers are to share them.
+# Connections taken in at once: one that waits unseen behind others may be a probe; several workers
+# are to share them.
 _ACCEPTED_ALONE = 100
 _ACCEPTED_TOGETHER = 50
 
-_PROBES_AT_ONCE = 10  # more than anybody needs; somebody who asks for nothing else is to leave room for requests
+# more than anybody needs; somebody who asks for nothing else is to leave room for requests
+_PROBES_AT_ONCE = 10
 _IDLE_S = 0.5
 _STATUSES: dict[type[Exception], int] = {
     errors.LimitRequestLine: 414,
@@ -46,7 +50,8 @@ _STATUSES: dict[type[Exception], int] = {
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
-    """A gevent worker whose own refusals are JSON like all others, and whose log lines quote nothing of a request.
+    """A gevent worker whose own refusals are JSON like all others, and whose log lines quote
+    nothing of a request.
 
     When it stops, connections without a request do not hold it up, and answers are ended in time.
     """
@@ -62,8 +67,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._max_body_bytes = self.wsgi.config["MAX_CONTENT_LENGTH"]
         super().run()
 
-    def _reception(self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
-        """gunicorn's own takes in one connection in each round of the loop where there are several workers."""
+    def _reception(
+        self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any
+    ) -> StreamServer:
+        """gunicorn's own takes in one connection in each round of the loop where there are several
+        workers.
+        """
         tls = {} if ssl_context is None else {"ssl_context": ssl_context}
         allow_little_unsent(listener)
         server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
@@ -80,7 +89,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._idle_since.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
-        """With its head a request is taken in: from here on neither gunicorn's time for a head nor our stop ends its wait."""
+        """With its head a request is taken in: from here on neither gunicorn's time for a head nor
+        our stop ends its wait.
+        """
         self._idle_since.pop(sock, None)
         incoming = Incoming(sock, self._max_body_bytes)
         incoming.read_through(req)
@@ -106,9 +117,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
     def _end_idle(self) -> None:
-        """Read no further requests from connections that wait for one; one that has come in is still answered.
+        """Read no further requests from connections that wait for one; one that has come in is
+        still answered.
 
-        gunicorn goes on accepting for up to a second: so until the worker ends, and not before a request had time to come.
+        gunicorn goes on accepting for up to a second: so until the worker ends, and not before a
+        request had time to come.
         """
         while True:
             gevent.sleep(_IDLE_S)
@@ -128,7 +141,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
         if isinstance(exc, errors.ParseException):
             status = next((code for kind, code in _STATUSES.items() if isinstance(exc, kind)), 400)
             log.warning("request.refused", extra={"status": status, "reason": type(exc).__name__})
-            error: GatewayError = BadRequest("the request is not valid HTTP, or its head is too large")
+            error: GatewayError = BadRequest(
+                "the request is not valid HTTP, or its head is too large"
+            )
         else:
             status, error = 500, GatewayError("the gateway met an error of its own")
             log.error("request.crashed", exc_info=exc)
@@ -140,7 +155,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 def _response(status: int, error: GatewayError, request_id: str) -> bytes:
     body = json.dumps(openai_errors.body(error)).encode()
     head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        f"x-request-id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type:"
+        f" application/json\r\nx-request-id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -1,6 +1,7 @@
 """Every environment variable, typed and frozen, each with its description and default.
 
-`load` reads them from a mapping, never from `os.environ` by itself, and reports all mistakes in one error.
+`load` reads them from a mapping, never from `os.environ` by itself, and reports all mistakes in one
+error.
 """
 
 from gbproxy.settings.documentation import Documented, documented

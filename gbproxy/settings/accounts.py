@@ -16,14 +16,20 @@ from gbproxy.settings.sources import Found, Reader
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """An account as it was given; `variables` names each field of the one that has a variable of its own for each."""
+    """An account as it was given; `variables` names each field of the one that has a variable of
+    its own for each.
+    """
 
     label: str
     values: object
     variables: Mapping[str, Found] = field(default_factory=dict)
 
     def line(self, fault: ErrorDetails) -> str | None:
-        reason = "; an account needs its cookie, csesidx and config id" if fault["type"] == "missing" else ""
+        reason = (
+            "; an account needs its cookie, csesidx and config id"
+            if fault["type"] == "missing"
+            else ""
+        )
         if not self.variables:
             return problems.line(self.label, fault["loc"], fault) + reason
         name = str(fault["loc"][0])
@@ -33,8 +39,14 @@ class _Candidate:
 
 
 def read(reader: Reader) -> tuple[tuple[AccountSettings, ...], list[str]]:
-    """The account of the single variables, then those of `ACCOUNTS`, and what is wrong with them."""
-    single = {name: given for name, variable in ACCOUNT_VARIABLES.items() if (given := reader.find(variable))}
+    """The account of the single variables, then those of `ACCOUNTS`, and what is wrong with
+    them.
+    """
+    single = {
+        name: given
+        for name, variable in ACCOUNT_VARIABLES.items()
+        if (given := reader.find(variable))
+    }
     several = reader.find("ACCOUNTS")
     candidates: list[_Candidate] = []
     found_wrong: list[str] = []
@@ -65,15 +77,22 @@ def _listed(variable: str, text: str) -> Iterator[_Candidate]:
         if isinstance(item, dict) and is_disabled(item):
             continue  # also what is wrong with it is nobody's trouble
         nameless = isinstance(item, dict) and is_empty(item.get("name"))
-        yield _Candidate(f"{variable}[{index}]", {**item, "name": f"account-{index + 1}"} if nameless else item)
+        yield _Candidate(
+            f"{variable}[{index}]", {**item, "name": f"account-{index + 1}"} if nameless else item
+        )
 
 
 def _two_config_ids(candidate: _Candidate) -> Iterator[str]:
     if isinstance(candidate.values, dict) and names_two_config_ids(candidate.values):
-        yield f"{candidate.label}.team_id: differs from config_id, which means the same; give one of the two"
+        yield (
+            f"{candidate.label}.team_id: differs from config_id, which means the same; give one of"
+            " the two"
+        )
 
 
-def _clashes(candidate: _Candidate, account: AccountSettings, earlier: Mapping[str, AccountSettings]) -> Iterator[str]:
+def _clashes(
+    candidate: _Candidate, account: AccountSettings, earlier: Mapping[str, AccountSettings]
+) -> Iterator[str]:
     for label, other in earlier.items():
         if account.name == other.name:
             yield f"{candidate.label}.name: is also the name of {label}; each account needs its own"

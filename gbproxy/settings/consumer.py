@@ -1,4 +1,5 @@
-"""Cookies of Google's consumer Gemini app, told by their names: people paste them, and they open nothing here.
+"""Cookies of Google's consumer Gemini app, told by their names: people paste them, and they open
+nothing here.
 
 Source: docs/upstream.md, editions and hosts.
 """
@@ -10,8 +11,9 @@ import re
 HOST = "gemini.google.com"
 
 WRONG_SERVICE = (
-    f"of the consumer Gemini app ({HOST}), which is another service: open https://business.gemini.google (Enterprise: "
-    "https://vertexaisearch.cloud.google), sign in there, and copy __Secure-C_SES and __Host-C_OSES"
+    f"of the consumer Gemini app ({HOST}), which is another service: open"
+    " https://business.gemini.google (Enterprise: https://vertexaisearch.cloud.google), sign in"
+    " there, and copy __Secure-C_SES and __Host-C_OSES"
 )
 
 _OWN = frozenset({
@@ -22,7 +24,8 @@ _OWN = frozenset({
 _ELSEWHERE_TOO = frozenset({"sid", "ssid", "lsid"})  # other sites have cookies of these names
 _VALUE = re.compile(r"g\.a\d{3}[\w-]")
 _PAIR = re.compile(
-    r"(?<![\w-])(?:(?:__Secure-[13]P(?:SID(?:TS|CC|RTS)?|APISID)|SECURE_1PSID(?:TS)?|S?APISID|HSID|SIDCC)[\"']?+(?:[ ]*+[=:]|\t)"
+    r"(?<![\w-])(?:(?:__Secure-[13]P(?:SID(?:TS|CC|RTS)?|APISID)|SECURE_1PSID(?:TS)?|S?APISID|HSID|SIDCC)[\"']?+(?:["
+    r" ]*+[=:]|\t)"
     r"|SID[\"']?+(?:[ ]*+[=:][ ]*+|\t)[\"']?+g\.a)",
     re.IGNORECASE,
 )

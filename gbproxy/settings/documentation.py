@@ -55,7 +55,10 @@ def documented() -> list[Documented]:
 def _variables_and_fields() -> Iterator[tuple[str, Any]]:
     for name, info in Settings.model_fields.items():
         if name == "accounts":
-            yield from ((ACCOUNT_VARIABLES[part], AccountSettings.model_fields[part]) for part in ACCOUNT_VARIABLES)
+            yield from (
+                (ACCOUNT_VARIABLES[part], AccountSettings.model_fields[part])
+                for part in ACCOUNT_VARIABLES
+            )
             yield "ACCOUNTS", info
         elif name in VARIABLES:
             yield VARIABLES[name], info

@@ -23,21 +23,28 @@ class AccountSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    name: Annotated[str, AfterValidator(_printable)] = Field(description="what logs and the console call the account")
-    secure_c_ses: Annotated[SecretStr, reads(partial(account_values.cookie, name="__Secure-C_SES"))] = Field(
-        description="the account's cookie __Secure-C_SES"
+    name: Annotated[str, AfterValidator(_printable)] = Field(
+        description="what logs and the console call the account"
     )
-    host_c_oses: Annotated[SecretStr, reads(partial(account_values.cookie, name="__Host-C_OSES"))] | None = Field(
-        None, description="the account's cookie __Host-C_OSES, where there is one"
-    )
+    secure_c_ses: Annotated[
+        SecretStr, reads(partial(account_values.cookie, name="__Secure-C_SES"))
+    ] = Field(description="the account's cookie __Secure-C_SES")
+    host_c_oses: (
+        Annotated[SecretStr, reads(partial(account_values.cookie, name="__Host-C_OSES"))] | None
+    ) = Field(None, description="the account's cookie __Host-C_OSES, where there is one")
     csesidx: Annotated[str, reads(account_values.csesidx)] = Field(
-        description="the number `csesidx` in the address of the account's page; the whole address will do"
+        description=(
+            "the number `csesidx` in the address of the account's page; the whole address will do"
+        )
     )
     config_id: Annotated[str, reads(account_values.config_id)] = Field(
-        description="the id after `/cid/` in the address of the account's page; the whole address will do"
+        description=(
+            "the id after `/cid/` in the address of the account's page; the whole address will do"
+        )
     )
     edition: Annotated[Literal["business", "enterprise"], ANY_CASE] = Field(
-        "business", description="whose page the account signs in to; the page's address tells it too"
+        "business",
+        description="whose page the account signs in to; the page's address tells it too",
     )
     location: Annotated[Literal["global", "us", "eu"], ANY_CASE] = Field(
         "global", description="where the account's app lives; the page's address tells it too"
@@ -55,7 +62,9 @@ class AccountSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_and_given(cls, given: Any) -> Any:
-        """Drop foreign and empty fields; take `team_id` for `config_id`, a number for `csesidx`, and what an address tells."""
+        """Drop foreign and empty fields; take `team_id` for `config_id`, a number for `csesidx`,
+        and what an address tells.
+        """
         if not isinstance(given, Mapping):
             return given
         values = {name: given.get(name) for name in cls.model_fields}
@@ -63,7 +72,9 @@ class AccountSettings(BaseModel):
             values["config_id"] = given.get("team_id")
         if type(values["csesidx"]) is int:
             values["csesidx"] = str(values["csesidx"])
-        return told_by_addresses(given) | {name: value for name, value in values.items() if not is_empty(value)}
+        return told_by_addresses(given) | {
+            name: value for name, value in values.items() if not is_empty(value)
+        }
 
 
 STAND_INS = {
@@ -72,12 +83,18 @@ STAND_INS = {
     "csesidx": "0",
     "config_id": "00000000-0000-4000-8000-000000000000",
 }
-"""Stand where nothing is given, so that what is given can be read by the rules for a whole account."""
+"""Stand where nothing is given, so that what is given can be read by the rules for a whole
+account.
+"""
 
 
 def told_by_addresses(given: Mapping[str, object]) -> dict[str, str]:
     """The fields that the page's address tells, where it is given in place of an id."""
-    texts = [text for name in ("csesidx", "team_id", "config_id") if isinstance(text := given.get(name), str)]
+    texts = [
+        text
+        for name in ("csesidx", "team_id", "config_id")
+        if isinstance(text := given.get(name), str)
+    ]
     return {name: value for text in texts for name, value in page_address.told(text).items()}
 
 
@@ -89,7 +106,11 @@ def names_two_config_ids(given: Mapping[str, object]) -> bool:
 
 def is_disabled(given: Mapping[str, object]) -> bool:
     """Whether an account was written down as one that is not to be used."""
-    return given.get("disabled") is True or given.get("is_active") is False or given.get("enabled") is False
+    return (
+        given.get("disabled") is True
+        or given.get("is_active") is False
+        or given.get("enabled") is False
+    )
 
 
 def is_empty(value: object) -> bool:
@@ -104,7 +125,13 @@ class ModelSettings(BaseModel):
     id: ModelId
     upstream: ModelId | None = None
     tools: (
-        tuple[Literal["webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec"], ...] | None
+        tuple[
+            Literal[
+                "webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec"
+            ],
+            ...,
+        ]
+        | None
     ) = None
     quota: Literal["text", "images", "videos"] | None = None
     aliases: tuple[ModelId, ...] | None = None
@@ -120,5 +147,7 @@ def distinct(models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
     for index, model in enumerate(models):
         for name in sorted(model.names):
             if taken.setdefault(name, index) != index:
-                raise ValueError(f"entries {taken[name]} and {index} have the same id or alias, {name}")
+                raise ValueError(
+                    f"entries {taken[name]} and {index} have the same id or alias, {name}"
+                )
     return models

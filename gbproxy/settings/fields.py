@@ -36,7 +36,8 @@ DO_NOTHING = frozenset({
     "OPENAI_COMPATIBLE", "API_KEY_HEADER",
 })  # fmt: skip
 
-# Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit that is not there.
+# Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit
+# that is not there.
 NOT_YET = frozenset({
     "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S",
 })  # fmt: skip
@@ -49,17 +50,26 @@ def _user_agent() -> str:
 
 
 class Settings(BaseSettings):
-    """All settings. Made by `load`, or by keyword where a program embeds the gateway: then nothing else is read."""
+    """All settings. Made by `load`, or by keyword where a program embeds the gateway: then nothing
+    else is read.
+    """
 
-    model_config = SettingsConfigDict(frozen=True, validate_default=False, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True, validate_default=False, hide_input_in_errors=True
+    )
 
     host: Annotated[str, reads(rules.host)] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
     port: Port = Field(8080, description="port to listen on")
     web_concurrency: Workers = Field(1, description="gunicorn workers")
     worker_connections: Connections = Field(1000, description="connections at once in each worker")
-    graceful_timeout_s: AmountOrZero = Field(120.0, description="seconds that running answers may take after SIGTERM")
+    graceful_timeout_s: AmountOrZero = Field(
+        120.0, description="seconds that running answers may take after SIGTERM"
+    )
     drain_delay_s: AmountOrZero = Field(
-        1.0, description="seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"
+        1.0,
+        description=(
+            "seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"
+        ),
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], ANY_CASE] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
@@ -68,37 +78,58 @@ class Settings(BaseSettings):
         "json", description="`json` or `text`, both to stdout"
     )
     api_keys: Keys = Field(
-        (), description="comma-separated client keys; at least 16 characters each unless `HOST` is loopback"
+        (),
+        description=(
+            "comma-separated client keys; at least 16 characters each unless `HOST` is loopback"
+        ),
     )
     admin_key: SecretStr | None = Field(
         None,
-        description="opens the admin API; at least 16 characters unless `HOST` is loopback, and none of `API_KEYS`",
+        description=(
+            "opens the admin API; at least 16 characters unless `HOST` is loopback, and none of"
+            " `API_KEYS`"
+        ),
     )
-    metrics_key: SecretStr | None = Field(None, description="bearer for `/metrics`; the admin key works too")
+    metrics_key: SecretStr | None = Field(
+        None, description="bearer for `/metrics`; the admin key works too"
+    )
     secret_keys: Keys = Field(
         (),
-        description="encrypts what the database keeps; several, comma-separated: the first encrypts, all decrypt",
+        description=(
+            "encrypts what the database keeps; several, comma-separated: the first encrypts, all"
+            " decrypt"
+        ),
     )
     accounts: tuple[AccountSettings, ...] = Field(
         (),
-        description="several accounts: a JSON array of "
-        '`{"name", "secure_c_ses", "host_c_oses", "csesidx", "config_id"}` and, optional, `edition`, `location`, '
-        "`cookies`, `server_token`, `user_agent`; `team_id` is read as `config_id`, unknown fields are ignored",
+        description=(
+            'several accounts: a JSON array of `{"name", "secure_c_ses", "host_c_oses", "csesidx",'
+            ' "config_id"}` and, optional, `edition`, `location`, `cookies`, `server_token`,'
+            " `user_agent`; `team_id` is read as `config_id`, unknown fields are ignored"
+        ),
     )
     database_url: Annotated[SecretStr, reads(rules.database_url)] | None = Field(
         None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
     )
     redis_url: Annotated[SecretStr, reads(rules.redis_url)] | None = Field(
-        None, description="`redis://…` or `rediss://…`: where several workers count together what is limited"
+        None,
+        description=(
+            "`redis://…` or `rediss://…`: where several workers count together what is limited"
+        ),
     )
     gemini_business_url: BaseUrl | None = Field(
-        None, description="where the cookies are shown for a token, in place of the page of every account's edition"
+        None,
+        description=(
+            "where the cookies are shown for a token, in place of the page of every account's"
+            " edition"
+        ),
     )
     api_base_url: BaseUrl | None = Field(
         None, description="the widget API, in place of that of every account's edition"
     )
     proxy: Annotated[SecretStr, reads(rules.proxy_url)] | None = Field(
-        None, description="proxy for the upstream: `http://`, `https://`, `socks5://` or `socks5h://`"
+        None,
+        description="proxy for the upstream: `http://`, `https://`, `socks5://` or `socks5h://`",
     )
     user_agent: Annotated[str, reads(rules.user_agent)] = Field(
         default_factory=_user_agent, description="what the upstream is told we are"
@@ -111,17 +142,24 @@ class Settings(BaseSettings):
     )
     upstream_session: Annotated[Literal["create", "dash", "own"], ANY_CASE] = Field(
         "create",
-        description="how a session comes to be: `create`, by a call of its own; `dash` and `own`, with its first question, "
-        "named by the upstream or by us",
+        description=(
+            "how a session comes to be: `create`, by a call of its own; `dash` and `own`, with its"
+            " first question, named by the upstream or by us"
+        ),
     )
     upstream_stream: Annotated[Literal["json", "sse"], ANY_CASE] = Field(
         "json", description="`json` (array framing) or `sse` (adds `alt=sse`)"
     )
     connect_timeout_s: Amount = Field(10.0, description="seconds to connect to the upstream")
-    read_timeout_s: Amount = Field(120.0, description="seconds of silence between two bytes of the upstream")
+    read_timeout_s: Amount = Field(
+        120.0, description="seconds of silence between two bytes of the upstream"
+    )
     request_timeout_s: Amount = Field(1800.0, description="seconds for a whole answer")
     heartbeat_s: AmountOrZero = Field(
-        10.0, description="seconds without anything sent after which a stream says that it is alive; 0: off"
+        10.0,
+        description=(
+            "seconds without anything sent after which a stream says that it is alive; 0: off"
+        ),
     )
     max_attempts: Count = Field(3, description="accounts tried for one request")
     account_concurrency: Count = Field(
@@ -132,10 +170,14 @@ class Settings(BaseSettings):
     )
     session_timeout: AmountOrZero = Field(
         1800.0,
-        description="seconds after its last turn in which a conversation goes on in its upstream session, which is "
-        "deleted then; 0: a fresh session for each request",
+        description=(
+            "seconds after its last turn in which a conversation goes on in its upstream session,"
+            " which is deleted then; 0: a fresh session for each request"
+        ),
     )
-    prompt_max_chars: Count = Field(400_000, description="longer prompts: 400 `context_length_exceeded`")
+    prompt_max_chars: Count = Field(
+        400_000, description="longer prompts: 400 `context_length_exceeded`"
+    )
     ca_bundle: Annotated[Path, reads(rules.certificates)] | None = Field(
         None, description="certificates that the upstream's and proxy's TLS is verified with"
     )
@@ -143,9 +185,12 @@ class Settings(BaseSettings):
         (), description="a JSON array that is merged into the built-in catalogue by `id`"
     )
     default_model: ModelId = Field(
-        "gemini-auto", description="for requests without a model and for foreign names such as `gpt-*`"
+        "gemini-auto",
+        description="for requests without a model and for foreign names such as `gpt-*`",
     )
-    thoughts: Annotated[Literal["hide", "show"], ANY_CASE] = Field("hide", description="`hide` or `show`")
+    thoughts: Annotated[Literal["hide", "show"], ANY_CASE] = Field(
+        "hide", description="`hide` or `show`"
+    )
     status_lines: Annotated[frozenset[str], reads(headlines)] = Field(
         frozenset(map(status_line, STATUS_LINES)),
         description="comma-separated headlines that are hidden before any answer text; `off`: none",
@@ -153,7 +198,10 @@ class Settings(BaseSettings):
     language_code: LanguageCode = Field("en-US", description="sent upstream")
     time_zone: Annotated[str, reads(rules.time_zone)] = Field("UTC", description="sent upstream")
     rate_limit: Annotated[rates.Rate, reads(rates.parse)] | None = Field(
-        None, description="requests of one caller in any such time: `60/hour`, `10/second`, `100/15 minutes`"
+        None,
+        description=(
+            "requests of one caller in any such time: `60/hour`, `10/second`, `100/15 minutes`"
+        ),
     )
     rate_limit_by: Annotated[Literal["key", "ip"], ANY_CASE] = Field(
         "key", description="what a caller is: `key` or `ip`, its address"
@@ -166,15 +214,23 @@ class Settings(BaseSettings):
     )
     cors_origins: Annotated[tuple[str, ...], reads(rules.origins)] = Field(
         ("*",),
-        description="comma-separated origins of the web pages that may use the API; `*`: all. `*` may stand for a port, "
-        "`http://localhost:*`, or for the first labels of a host, `https://*.example.com`",
+        description=(
+            "comma-separated origins of the web pages that may use the API; `*`: all. `*` may stand"
+            " for a port, `http://localhost:*`, or for the first labels of a host,"
+            " `https://*.example.com`"
+        ),
     )
     max_body_mb: Amount = Field(32.0, description="larger requests: 413")
     max_answer_mb: Amount = Field(
-        64.0, description="an upstream's answer with more text, thoughts included, ends with an error"
+        64.0,
+        description="an upstream's answer with more text, thoughts included, ends with an error",
     )
-    ignored: tuple[str, ...] = Field((), description="no variable: names of variables that are set and have no effect")
-    database_is_temporary: bool = Field(False, description="no variable: the database was made for this start alone")
+    ignored: tuple[str, ...] = Field(
+        (), description="no variable: names of variables that are set and have no effect"
+    )
+    database_is_temporary: bool = Field(
+        False, description="no variable: the database was made for this start alone"
+    )
 
     @property
     def can_limit_keys(self) -> bool:
@@ -184,7 +240,9 @@ class Settings(BaseSettings):
     @property
     def metrics_keys(self) -> tuple[str, ...]:
         """What opens `/metrics`."""
-        return tuple(key.get_secret_value() for key in (self.metrics_key, self.admin_key) if key is not None)
+        return tuple(
+            key.get_secret_value() for key in (self.metrics_key, self.admin_key) if key is not None
+        )
 
     @field_validator("default_model")
     @classmethod
@@ -201,7 +259,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed counts: `load` is given the environment and knows the aliases and files."""
+        """Only what is passed counts: `load` is given the environment and knows the aliases and
+        files.
+        """
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
@@ -211,4 +271,6 @@ VARIABLES = {
     for name in Settings.model_fields
     if name not in ("accounts", "ignored", "database_is_temporary")
 }
-ACCOUNT_VARIABLES = {name: name.upper() for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")}
+ACCOUNT_VARIABLES = {
+    name: name.upper() for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
+}

@@ -21,7 +21,9 @@ STATUS_LINES = (
 
 
 def status_line(text: str) -> str:
-    """A headline as `STATUS_LINES` compares it: case, surrounding `**` and white space do not count."""
+    """A headline as `STATUS_LINES` compares it: case, surrounding `**` and white space do not
+    count.
+    """
     return " ".join(text.split()).strip("* ").casefold()
 
 
@@ -55,7 +57,8 @@ JSON_ARRAY = reads(partial(rules.json_value, kind=list))
 
 Count = Annotated[int, reads(partial(rules.whole_number, least=1, most=rules.LARGEST))]
 Workers = Annotated[int, reads(partial(rules.whole_number, least=1, most=1000))]
-# Each has its place in the list of upstream connections from the start: far more would only fill memory.
+# Each has its place in the list of upstream connections from the start: far more would only fill
+# memory.
 Connections = Annotated[int, reads(partial(rules.whole_number, least=1, most=100_000))]
 CountOrZero = Annotated[int, reads(partial(rules.whole_number, least=0, most=100))]
 Port = Annotated[int, reads(partial(rules.whole_number, least=1, most=65535))]
@@ -64,8 +67,12 @@ AmountOrZero = Annotated[float, reads(partial(rules.number, zero_allowed=True))]
 Keys = Annotated[tuple[SecretStr, ...], reads(rules.comma_separated)]
 BaseUrl = Annotated[str, reads(rules.base_url)]
 ModelId = Annotated[
-    str, AfterValidator(matching(r"[A-Za-z0-9._:/-]{1,128}", "1 to 128 characters of A-Z a-z 0-9 . _ : / -"))
+    str,
+    AfterValidator(
+        matching(r"[A-Za-z0-9._:/-]{1,128}", "1 to 128 characters of A-Z a-z 0-9 . _ : / -")
+    ),
 ]
 LanguageCode = Annotated[
-    str, AfterValidator(matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", "a language tag such as en-US"))
+    str,
+    AfterValidator(matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", "a language tag such as en-US")),
 ]

@@ -16,14 +16,19 @@ from gbproxy.settings.sources import Found, Reader
 
 
 def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Settings:
-    """The settings of an environment; `known_models` are the built-in catalogue's names, for `DEFAULT_MODEL`.
+    """The settings of an environment; `known_models` are the built-in catalogue's names, for
+    `DEFAULT_MODEL`.
 
     Raises SettingsError with every mistake.
     """
     reader = Reader(environ)
-    found = {name: given for name, variable in VARIABLES.items() if (given := reader.find(variable))}
+    found = {
+        name: given for name, variable in VARIABLES.items() if (given := reader.find(variable))
+    }
     accounts, account_problems = account_settings.read(reader)
-    settings, faults = _validated({name: given.text for name, given in found.items() if given.text is not None})
+    settings, faults = _validated(
+        {name: given.text for name, given in found.items() if given.text is not None}
+    )
     problems = [
         *reader.problems,
         *account_problems,
@@ -62,14 +67,19 @@ def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
         ("secret_keys", settings.secret_keys),
     ):
         for position, key in enumerate(keys, start=1):
-            if fault := key_rules.key_fault(key.get_secret_value(), strong=strong, shown=name != "secret_keys"):
+            if fault := key_rules.key_fault(
+                key.get_secret_value(), strong=strong, shown=name != "secret_keys"
+            ):
                 which = f"key {position} " if len(keys) > 1 else ""
                 yield f"{found[name].name}: {which}{fault}"
 
 
 def _shared_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     if settings.admin_key is not None and settings.admin_key in settings.api_keys:
-        yield f"{found['admin_key'].name}: is also one of API_KEYS; whoever may ask must not administer"
+        yield (
+            f"{found['admin_key'].name}: is also one of API_KEYS; whoever may ask must not"
+            " administer"
+        )
 
 
 def _missing_secret_key(found: Mapping[str, Found]) -> Iterator[str]:
@@ -77,17 +87,23 @@ def _missing_secret_key(found: Mapping[str, Found]) -> Iterator[str]:
     url = found["database_url"].text if "database_url" in found else None
     keys = found["secret_keys"].text if "secret_keys" in found else ""
     if url and rules.outlives_the_process(url) and keys is not None and not keys.strip(", "):
-        yield f"{found['database_url'].name}: needs SECRET_KEY beside it, which encrypts what the database keeps"
+        yield (
+            f"{found['database_url'].name}: needs SECRET_KEY beside it, which encrypts what the"
+            " database keeps"
+        )
 
 
 def _missing_redis(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     if settings.can_limit_keys or "redis_url" in found:
         return
-    for name, is_set in (("rate_limit", settings.rate_limit), ("model_interval_s", settings.model_interval_s)):
+    for name, is_set in (
+        ("rate_limit", settings.rate_limit),
+        ("model_interval_s", settings.model_interval_s),
+    ):
         if is_set:
             yield (
-                f"{found[name].name}: needs REDIS_URL beside it, where the {settings.web_concurrency} workers "
-                "(WEB_CONCURRENCY) count together"
+                f"{found[name].name}: needs REDIS_URL beside it, where the"
+                f" {settings.web_concurrency} workers (WEB_CONCURRENCY) count together"
             )
 
 
@@ -95,7 +111,11 @@ def _unknown_default_model(
     settings: Settings, found: Mapping[str, Found], known_models: Collection[str]
 ) -> Iterator[str]:
     given = found.get("default_model")
-    known = {"gemini-business", *known_models, *(name for model in settings.models for name in model.names)}
+    known = {
+        "gemini-business",
+        *known_models,
+        *(name for model in settings.models for name in model.names),
+    }
     if given and given.text is not None and known_models and given.text not in known:
         yield f"{given.name}: is no model of the catalogue; allowed: {', '.join(sorted(known))}"
 
@@ -110,7 +130,8 @@ def _wrong_names_in_models(
         if model.successor is not None and known_models and model.successor not in names:
             yield f"{where}.successor: is no model of the catalogue"
         for alias in model.aliases or ():
-            if alias in set(known_models) - ids - {model.id, "gemini-business"}:  # the last is an alias itself
+            # the last is an alias itself
+            if alias in set(known_models) - ids - {model.id, "gemini-business"}:
                 yield f"{where}.aliases: {alias} is a model of the catalogue itself"
 
 
@@ -120,6 +141,7 @@ def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:
         sorted(
             name
             for name, text in environ.items()
-            if text.strip() and (name in without_effect or name.removesuffix("_FILE") in without_effect)
+            if text.strip()
+            and (name in without_effect or name.removesuffix("_FILE") in without_effect)
         )
     )

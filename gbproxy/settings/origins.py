@@ -1,20 +1,25 @@
-"""CORS_ORIGINS, in the form in which browsers send an `Origin`. Source: https://url.spec.whatwg.org/#host-writing"""
+"""CORS_ORIGINS, in the form in which browsers send an `Origin`. Source:
+https://url.spec.whatwg.org/#host-writing
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}|\*))?/?", re.IGNORECASE)
+_ORIGIN = re.compile(
+    r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}|\*))?/?", re.IGNORECASE
+)
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _ALLOWED = (
-    "must be * or look like https://chat.example.com; `*` may stand for a port (http://localhost:*) or for the first labels "
-    "of a host (https://*.example.com)"
+    "must be * or look like https://chat.example.com; `*` may stand for a port (http://localhost:*)"
+    " or for the first labels of a host (https://*.example.com)"
 )
 
 
 def normalized(origin: str) -> str:
-    """An origin, or a pattern of origins: lower case, names as punycode, without the default port of its scheme.
+    """An origin, or a pattern of origins: lower case, names as punycode, without the default port
+    of its scheme.
 
     A pattern has `*` as its port, or `*.` before its host. Raises ValueError with what is allowed.
     """

@@ -1,4 +1,6 @@
-"""What the address of an account's page tells of the account. Source: docs/upstream.md, editions and hosts."""
+"""What the address of an account's page tells of the account. Source: docs/upstream.md, editions
+and hosts.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,20 @@ _PAGE = re.compile(
 
 
 def told(text: str) -> dict[str, str]:
-    """The fields of an account that a page's address tells: ids, and edition and location where it names the page's host.
+    """The fields of an account that a page's address tells: ids, and edition and location where it
+    names the page's host.
 
-    A page without a location in its path is the global one's. Nothing for what is no address, and for what is wrong in one.
+    A page without a location in its path is the global one's. Nothing for what is no address, and
+    for what is wrong in one.
     """
     bare = text.strip()
     if not re.search(r"cid/|csesidx", bare, re.IGNORECASE):
         return {}
     found = {}
-    for name, rule in (("config_id", account_values.config_id), ("csesidx", account_values.csesidx)):
+    for name, rule in (
+        ("config_id", account_values.config_id),
+        ("csesidx", account_values.csesidx),
+    ):
         try:
             found[name] = rule(bare)
         except ValueError:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class SettingsError(ValueError):
-    """All that is wrong with the environment: one line for each mistake, beginning with the variable's name.
+    """All that is wrong with the environment: one line for each mistake, beginning with the
+    variable's name.
 
     `readable`: the settings, with defaults for what is wrong.
     """

@@ -9,7 +9,9 @@ from urllib.parse import unquote_to_bytes
 
 @dataclass(frozen=True, slots=True)
 class ProxyAddress:
-    """`url` has neither user nor password; both are None where none are given, and the password "" beside a user alone."""
+    """`url` has neither user nor password; both are None where none are given, and the password ""
+    beside a user alone.
+    """
 
     url: str
     user: str | None = None
@@ -17,7 +19,9 @@ class ProxyAddress:
 
     @classmethod
     def parse(cls, text: str) -> ProxyAddress:
-        """`scheme://[user[:password]@]host[:port]`, with %XX in user and password for UTF-8 or, failing that, Latin-1."""
+        """`scheme://[user[:password]@]host[:port]`, with %XX in user and password for UTF-8 or,
+        failing that, Latin-1.
+        """
         scheme, _, rest = text.partition("://")
         given, _, host = rest.rpartition("@")
         user, _, password = given.partition(":")

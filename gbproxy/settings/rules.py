@@ -1,4 +1,6 @@
-"""How the text of a variable becomes a value. A rule raises ValueError with what is allowed, never with the value."""
+"""How the text of a variable becomes a value. A rule raises ValueError with what is allowed, never
+with the value.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def whole_number(text: str, *, least: int, most: int) -> int:
 def number(text: str, *, zero_allowed: bool = False) -> float:
     value = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text) else math.nan
     if not 0 <= value <= LARGEST or (value == 0 and not zero_allowed):
-        raise ValueError(f"must be a number, {'at least' if zero_allowed else 'more than'} 0 and at most {LARGEST}")
+        raise ValueError(
+            f"must be a number, {'at least' if zero_allowed else 'more than'} 0 and at most"
+            f" {LARGEST}"
+        )
     return value
 
 
@@ -121,20 +126,24 @@ def proxy_url(text: str) -> str:
     """A proxy's address; user and password may be any, and come back as ASCII."""
     given, at, host = text.rpartition("@")
     parts = _url(
-        re.sub(r"[^\x00-\x7f]+|[][\\]+", _percent_encoded, given) + at + host, ("http", "https", "socks5", "socks5h")
+        re.sub(r"[^\x00-\x7f]+|[][\\]+", _percent_encoded, given) + at + host,
+        ("http", "https", "socks5", "socks5h"),
     )
     if parts.path not in ("", "/"):
         raise ValueError("must end after the host and port; a `/` in a password is written %2F")
     url = f"{parts.scheme}://{parts.netloc}"
     address = ProxyAddress.parse(url)
-    if address.is_socks and any(len((part or "").encode()) > 255 for part in (address.user, address.password)):
+    if address.is_socks and any(
+        len((part or "").encode()) > 255 for part in (address.user, address.password)
+    ):
         raise ValueError("has a user or password of more than 255 bytes, which SOCKS5 cannot carry")
     return url
 
 
 def _percent_encoded(found: re.Match[str]) -> str:
     try:
-        return quote(found[0], errors="surrogateescape")  # bytes of an environment that are no UTF-8 stay as they are
+        # bytes of an environment that are no UTF-8 stay as they are
+        return quote(found[0], errors="surrogateescape")
     except UnicodeEncodeError:
         raise ValueError("has a user or password with characters that are none") from None
 
@@ -148,7 +157,9 @@ def redis_url(text: str) -> str:
         name, _ = parts.hostname or "", parts.port  # reading the port checks it
     except ValueError:
         raise ValueError(f"{allowed}, with a port up to 65535") from None
-    if not (_HOST_NAME.fullmatch(name) or _is_address(name)) or not re.fullmatch(r"(/[0-9]{0,5})?", parts.path):
+    if not (_HOST_NAME.fullmatch(name) or _is_address(name)) or not re.fullmatch(
+        r"(/[0-9]{0,5})?", parts.path
+    ):
         raise ValueError(allowed)
     return text
 
@@ -176,7 +187,9 @@ def database_url(text: str) -> str:
     elif text.startswith("postgresql://"):
         _server(text)
     else:
-        raise ValueError("must begin with sqlite:/// (four slashes for an absolute path) or postgresql://")
+        raise ValueError(
+            "must begin with sqlite:/// (four slashes for an absolute path) or postgresql://"
+        )
     return text
 
 
@@ -202,7 +215,9 @@ def _server(text: str) -> None:
         parts = urlsplit(text)
         named, _ = parts.netloc or parts.query, parts.port  # reading the port checks it
     except ValueError:
-        raise ValueError(f"{allowed}; `@`, `:` and `/` in a password are written %40, %3A and %2F") from None
+        raise ValueError(
+            f"{allowed}; `@`, `:` and `/` in a password are written %40, %3A and %2F"
+        ) from None
     if not named or not parts.path.strip("/"):
         raise ValueError(allowed)
 
@@ -215,7 +230,8 @@ def outlives_the_process(url: str) -> bool:
 def header_value(text: str) -> str:
     if re.search(r"[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]", text):
         raise ValueError(
-            "contains characters that no header can carry: line breaks, control characters or non-Latin ones"
+            "contains characters that no header can carry: line breaks, control characters or"
+            " non-Latin ones"
         )
     return text.strip()
 
@@ -270,24 +286,30 @@ def _header_text(value: object) -> str:
 
 
 def certificates(text: str) -> Path:
-    """The path of a file of certificates in PEM form, or of a directory of such files with names by `openssl rehash`."""
-    # os.path and not Path: it also says no, instead of raising, where a path is too long or its directory closed to us.
+    """The path of a file of certificates in PEM form, or of a directory of such files with names by
+    `openssl rehash`.
+    """
+    # os.path and not Path: it also says no, instead of raising, where a path is too long or its
+    # directory closed to us.
     if not (os.path.isfile(text) or os.path.isdir(text)) or not os.access(text, os.R_OK):
         raise ValueError("must be the path of a file or directory that exists and can be read")
     if os.path.isfile(text) and not _holds_certificates(text):
         raise ValueError(
-            "must be the path of a file with certificates in PEM form, and this one holds none that can be read"
+            "must be the path of a file with certificates in PEM form, and this one holds none that"
+            " can be read"
         )
     if os.path.isdir(text) and not _is_found_in(text):
         raise ValueError(
-            "must be the path of a directory whose certificates OpenSSL finds by their names: `openssl rehash` gives them; "
-            "or of one file with all of them"
+            "must be the path of a directory whose certificates OpenSSL finds by their names:"
+            " `openssl rehash` gives them; or of one file with all of them"
         )
     return Path(text)
 
 
 def _is_found_in(directory: str) -> bool:
-    """Whether there is a certificate with such a name: OpenSSL passes over all others without a word."""
+    """Whether there is a certificate with such a name: OpenSSL passes over all others without a
+    word.
+    """
     names = (name for name in os.listdir(directory) if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name))
     return any(_holds_certificates(os.path.join(directory, name)) for name in names)
 
@@ -312,6 +334,7 @@ def time_zone(text: str) -> str:
 def _is_zone(name: str) -> bool:
     try:
         zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a directory of zones, such as America
+    # OSError: a directory of zones, such as America
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True

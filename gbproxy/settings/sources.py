@@ -16,10 +16,12 @@ SECRETS = frozenset({
     "API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY", "SECURE_C_SES", "HOST_C_OSES", "ACCOUNTS", "DATABASE_URL",
     "REDIS_URL", "PROXY", "UPSTREAM_BODY", "UPSTREAM_HEADERS", "METRICS_KEY",
 })  # fmt: skip
-# Variables that may also be given as a path, NAME_FILE: every secret, and what stands beside the cookies.
+# Variables that may also be given as a path, NAME_FILE: every secret, and what stands beside the
+# cookies.
 IN_FILES = SECRETS | {"CSESIDX", "CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID"}
 
-_SEPARATED = frozenset({"API_KEYS", "API_KEY", "SECRET_KEY", "CORS_ORIGINS", "STATUS_LINES"})  # by commas
+# by commas
+_SEPARATED = frozenset({"API_KEYS", "API_KEY", "SECRET_KEY", "CORS_ORIGINS", "STATUS_LINES"})
 
 
 def _with_version(origin: str) -> str:
@@ -44,41 +46,56 @@ ALIASES: Mapping[str, Mapping[str, Callable[[str], str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A setting's text, None when it could not be read, and the variable's name as the user wrote it."""
+    """A setting's text, None when it could not be read, and the variable's name as the user wrote
+    it.
+    """
 
     name: str
     text: str | None
 
 
 class Reader:
-    """Looks settings up in an environment; `problems` collects what is wrong with how they are given."""
+    """Looks settings up in an environment; `problems` collects what is wrong with how they are
+    given.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.problems: list[str] = []
 
     def find(self, name: str) -> Found | None:
-        """The setting `name`, under whichever of its names it is given; empty counts as not given."""
+        """The setting `name`, under whichever of its names it is given; empty counts as not
+        given.
+        """
         spellings: dict[str, Callable[[str], str]] = {name: str, **ALIASES.get(name, {})}
-        found = [given for spelling, convert in spellings.items() if (given := self._look_up(spelling, convert))]
+        found = [
+            given
+            for spelling, convert in spellings.items()
+            if (given := self._look_up(spelling, convert))
+        ]
         for other in found[1:]:
             if _differ(name, found[0].text, other.text):
                 self.problems.append(
-                    f"{found[0].name}: has another value than {other.name}, which means the same; set one of the two"
+                    f"{found[0].name}: has another value than {other.name}, which means the same;"
+                    " set one of the two"
                 )
         return found[0] if found else None
 
     def _look_up(self, name: str, convert: Callable[[str], str]) -> Found | None:
         value = self._bare(name, name, self._environ.get(name, ""), convert)
         file = f"{name}_FILE"
-        path = self._bare(file, file, self._environ.get(file, ""), str) if name in IN_FILES else None
+        path = (
+            self._bare(file, file, self._environ.get(file, ""), str) if name in IN_FILES else None
+        )
         if value and path:
             self.problems.append(f"{file}: is set together with {name}; set one of the two")
         if value or path is None or path.text is None:
             return value or path
         return self._look_into(file, path.text, name, convert)
 
-    def _look_into(self, file: str, path: str, name: str, convert: Callable[[str], str]) -> Found | None:
+    def _look_into(
+        self, file: str, path: str, name: str, convert: Callable[[str], str]
+    ) -> Found | None:
         try:
             text = read_secret(path)
         except ValueError as error:
@@ -86,8 +103,12 @@ class Reader:
             return Found(file, None)
         return self._bare(file, name, text, convert)
 
-    def _bare(self, variable: str, name: str, text: str, convert: Callable[[str], str]) -> Found | None:
-        """A text without the quotes round it, as `variable` gives it for the setting `name`; None when it is empty."""
+    def _bare(
+        self, variable: str, name: str, text: str, convert: Callable[[str], str]
+    ) -> Found | None:
+        """A text without the quotes round it, as `variable` gives it for the setting `name`; None
+        when it is empty.
+        """
         remove = quotes.unquoted_items if name in _SEPARATED else quotes.unquoted
         try:
             bare = remove(text)
@@ -101,7 +122,9 @@ def _differ(name: str, one: str | None, other: str | None) -> bool:
     if one is None or other is None:
         return False
     is_same = (
-        account_values.is_same_config_id(one, other) if name == "CONFIG_ID" else one.rstrip("/") == other.rstrip("/")
+        account_values.is_same_config_id(one, other)
+        if name == "CONFIG_ID"
+        else one.rstrip("/") == other.rstrip("/")
     )
     return not is_same
 

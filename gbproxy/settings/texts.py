@@ -17,7 +17,9 @@ def decoded(content: bytes) -> str:
     try:
         text = content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise ValueError(f"is not {'UTF-16' if encoding.startswith('utf-16') else 'UTF-8'} text") from None
+        raise ValueError(
+            f"is not {'UTF-16' if encoding.startswith('utf-16') else 'UTF-8'} text"
+        ) from None
     if "\0" in text:
         raise ValueError("holds NUL characters, so it is no text")
     return text

@@ -4,8 +4,9 @@
         upstream.set(layout="crlf", cuts="1")
         upstream.script(Text("Hel"), Pause(0.1), Text("lo"), Rst())
 
-Every uncertain fact of docs/upstream.md is a switch; every byte, pause and end of an answer can be scripted.
-Imports nothing else of gbproxy and works with plain threads as well as under gevent's patching.
+Every uncertain fact of docs/upstream.md is a switch; every byte, pause and end of an answer can be
+scripted. Imports nothing else of gbproxy and works with plain threads as well as under gevent's
+patching.
 """
 
 from gbproxy.simulator.accounts import Account
@@ -71,7 +72,13 @@ from gbproxy.simulator.script_json import script_from_json
 from gbproxy.simulator.sessions import Session, StoredFile, Turn
 from gbproxy.simulator.simulator import Simulator
 from gbproxy.simulator.speech import Speech
-from gbproxy.simulator.switches import LIVING_MODELS, MAIN_FLOW_VALUES, RETIRED_MODELS, SWITCH_VALUES, Switches
+from gbproxy.simulator.switches import (
+    LIVING_MODELS,
+    MAIN_FLOW_VALUES,
+    RETIRED_MODELS,
+    SWITCH_VALUES,
+    Switches,
+)
 
 __all__ = [
     "LIVING_MODELS",

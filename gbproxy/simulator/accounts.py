@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Account:
-    """One signed-in account. `getoxsrf`, `edition` and `location` override the switches of those names for this account."""
+    """One signed-in account. `getoxsrf`, `edition` and `location` override the switches of those
+    names for this account.
+    """
 
     csesidx: str = "1234567890"
     secure_c_ses: str = "CSE.AdLk3xVb9QmZr7TtYw2HnPq5Js8Ec"
@@ -33,7 +35,9 @@ class Account:
         return cookie is not None and (cookie == self.secure_c_ses or cookie in self.former_cookies)
 
     def renew(self) -> str:
-        """Make a new session cookie; from now on only it is good, and no further renewal is asked for."""
+        """Make a new session cookie; from now on only it is good, and no further renewal is asked
+        for.
+        """
         self.needs_renewal = False
         return self.begin_renewal()
 

@@ -19,9 +19,13 @@ from gbproxy.simulator.wire import Connection, Request
 
 
 class Answering:
-    """`condition` guards all of the backend, and what is counted here; it is notified of every change."""
+    """`condition` guards all of the backend, and what is counted here; it is notified of every
+    change.
+    """
 
-    def __init__(self, backend: Backend, condition: threading.Condition, rng: random.Random) -> None:
+    def __init__(
+        self, backend: Backend, condition: threading.Condition, rng: random.Random
+    ) -> None:
         self.records = Records()
         self.open_streams = 0
         self._backend = backend
@@ -79,7 +83,8 @@ class Answering:
 
     @contextmanager
     def _streaming(self, session: Session | None) -> Iterator[Callable[[], None]]:
-        """Count an answer that is under way; what it gives is called when the answer is complete, before that is sent.
+        """Count an answer that is under way; what it gives is called when the answer is complete,
+        before that is sent.
 
         A quick client asks again as soon as it has seen the end.
         """

@@ -53,7 +53,9 @@ class Question:
 
 
 def read_question(wanted: JsonObject, switches: Switches) -> Question:
-    """Check a `streamAssistRequest` field by field. Raises RefusedError naming the first bad one."""
+    """Check a `streamAssistRequest` field by field. Raises RefusedError naming the first bad
+    one.
+    """
     _check_fields(wanted, _FIELDS, "stream_assist_request")
     if "session" not in wanted:
         raise invalid("stream_assist_request.session is required.")
@@ -67,7 +69,9 @@ def read_question(wanted: JsonObject, switches: Switches) -> Question:
         model_id=model_id,
         file_ids=tuple(wanted.get("fileIds", ())),
         tools=frozenset(wanted.get("toolsSpec", {})),
-        instead=_too_large(text, switches) or _tool_off(wanted, switches) or _skipped(wanted, text, switches),
+        instead=_too_large(text, switches)
+        or _tool_off(wanted, switches)
+        or _skipped(wanted, text, switches),
     )
 
 
@@ -116,8 +120,12 @@ def _too_large(text: str, switches: Switches) -> Script | None:
 
 
 def _tool_off(wanted: JsonObject, switches: Switches) -> Script | None:
-    """Refuse to use a tool that the configuration switches off, or say nothing at all. Raises RefusedError."""
-    off = [spec for tool in switches.tools_off if (spec := _TOOLS[tool]) in wanted.get("toolsSpec", {})]
+    """Refuse to use a tool that the configuration switches off, or say nothing at all. Raises
+    RefusedError.
+    """
+    off = [
+        spec for tool in switches.tools_off if (spec := _TOOLS[tool]) in wanted.get("toolsSpec", {})
+    ]
     if not off or switches.tools_off_answer == "silence":
         return (Final(), End()) if off else None
     if switches.tools_off_answer == "403":
@@ -158,7 +166,10 @@ def _check_fields(value: JsonObject, known: Mapping[str, Callable[[Any], bool]],
     for name, item in value.items():
         check = known.get(name)
         if check is None:
-            raise invalid(f"Invalid JSON payload received. Unknown name {name!r} at {at!r}: Cannot find field.")
+            raise invalid(
+                f"Invalid JSON payload received. Unknown name {name!r} at {at!r}: Cannot find"
+                " field."
+            )
         if not check(item):
             raise invalid(f"Invalid value at '{at}.{name}'.")
 

@@ -46,7 +46,9 @@ def getoxsrf(
         if not _are_current(request.cookies, account):
             return _refused(switches.bad_cookie)
         return _key_reply(keys.issue(account.csesidx, edition_of(account, switches)), switches)
-    return redirect(switches.elsewhere_url) if mode == "refreshcookies_elsewhere" else _refused(mode)
+    return (
+        redirect(switches.elsewhere_url) if mode == "refreshcookies_elsewhere" else _refused(mode)
+    )
 
 
 def _knows(request: Request, account: Account, switches: Switches) -> bool:
@@ -64,7 +66,10 @@ def _knows(request: Request, account: Account, switches: Switches) -> bool:
 
 def _are_current(cookies: Mapping[str, str], account: Account) -> bool:
     host_cookie = cookies.get("__Host-C_OSES")
-    return cookies["__Secure-C_SES"] == account.secure_c_ses and host_cookie not in account.former_cookies
+    return (
+        cookies["__Secure-C_SES"] == account.secure_c_ses
+        and host_cookie not in account.former_cookies
+    )
 
 
 def _key_reply(key: Key, switches: Switches) -> Script:

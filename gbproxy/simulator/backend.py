@@ -36,7 +36,9 @@ _VERB = re.compile(r"/v1alpha/locations/(global|us|eu)/(\w+)")
 _DOWNLOAD = re.compile(r"(?:/download)?/v1alpha/(.+):downloadFile")
 _PATH_LOCATION = re.compile(r"/locations/(\w+)/")
 _HOME = re.compile(r"(?:/(global|us|eu))?/home/cid/([\w-]+)(?:/.*)?")
-_SIGN_IN_PATHS = {f"/auth/{name}": name for name in ("getoxsrf", "refreshcookies", "signin", "setocookie")}
+_SIGN_IN_PATHS = {
+    f"/auth/{name}": name for name in ("getoxsrf", "refreshcookies", "signin", "setocookie")
+}
 _MEDIA = re.compile(r"/_media/([a-z0-9-]+)/(\d+)")
 _UNDELAYED = (STREAM, "downloadFile", "media", "page")
 _OPEN = (*_SIGN_IN_PATHS.values(), "media", "page")
@@ -44,7 +46,9 @@ _OPEN = (*_SIGN_IN_PATHS.values(), "media", "page")
 
 @dataclass(frozen=True)
 class Caller:
-    """What is called, and by whom: `account` when a good token came, `refused` when it needed one."""
+    """What is called, and by whom: `account` when a good token came, `refused` when it needed
+    one.
+    """
 
     name: str
     csesidx: str | None
@@ -156,7 +160,9 @@ class Backend:
         return self._home(request, switches) or _not_found()
 
     def _home(self, request: Request, switches: Switches) -> Script | None:
-        """The page of a widget, whose address names the config id, and beyond the global location that too."""
+        """The page of a widget, whose address names the config id, and beyond the global location
+        that too.
+        """
         home = _HOME.fullmatch(request.path)
         account = self.accounts.get(request.query.get("csesidx", "")) if home else None
         if home is None or account is None or home[2] != account.config_id:
@@ -169,7 +175,9 @@ class Backend:
         named = _PATH_LOCATION.search(request.path)
         gates.check(request, named[1] if named else "", account, switches)
 
-    def _stream(self, request: Request, wanted: Mapping[str, Any], account: Account, switches: Switches) -> Reply:
+    def _stream(
+        self, request: Request, wanted: Mapping[str, Any], account: Account, switches: Switches
+    ) -> Reply:
         question = read_question(wanted, switches)
         session = self._session_of(question, account, switches)
         turn = Turn(question.text, model_id=question.model_id, file_ids=question.file_ids)
@@ -199,7 +207,9 @@ class Backend:
         self.sessions.create(account, location_of(account, switches), session_id=chosen)
 
     def _speech_for(self, question: Question) -> Speech:
-        """The model's answer, with a file only where the tools allow one, and always where they ask for nothing else."""
+        """The model's answer, with a file only where the tools allow one, and always where they ask
+        for nothing else.
+        """
         speech = self.speech(question.text)
         if question.tools == {"videoGenerationSpec"}:
             return replace(speech, media="video/mp4")

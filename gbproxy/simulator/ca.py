@@ -1,4 +1,5 @@
-"""A certificate authority for one run: it signs a certificate for the loopback names and the upstream's own.
+"""A certificate authority for one run: it signs a certificate for the loopback names and the
+upstream's own.
 
 The only module that needs `cryptography`, and only when TLS is asked for.
 """
@@ -14,7 +15,9 @@ from gbproxy.simulator.editions import HOSTS
 
 
 def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
-    """Write the authority's certificate into `directory`; return its path and the server's context."""
+    """Write the authority's certificate into `directory`; return its path and the server's
+    context.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,7 +25,10 @@ def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
 
     now = datetime.datetime.now(datetime.UTC)
     begin, end = now - datetime.timedelta(days=1), now + datetime.timedelta(days=30)
-    ca_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_key, leaf_key = (
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gbproxy simulator CA")])
     leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     ca_identifier = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
@@ -67,7 +73,9 @@ def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
     ca_file, leaf_file = directory / "ca.pem", directory / "server.pem"
     ca_file.write_bytes(ca.public_bytes(pem))
     leaf_file.touch(mode=0o600)
-    private = leaf_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = leaf_key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     leaf_file.write_bytes(private + leaf.public_bytes(pem))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(leaf_file)

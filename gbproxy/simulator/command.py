@@ -45,7 +45,9 @@ def main(argv: Sequence[str]) -> int:
         _print(describe())
         return 0
     try:
-        switches = Switches().changed(**{"word_delay_s": DEMO_WORD_DELAY_S, **dict(map(parse_setting, options.set))})
+        switches = Switches().changed(
+            **{"word_delay_s": DEMO_WORD_DELAY_S, **dict(map(parse_setting, options.set))}
+        )
         accounts = [_account(text) for text in options.account]
         answers = json.loads(Path(options.script).read_text("utf-8")) if options.script else []
         with _signals_held(), _simulator(options, switches) as simulator:
@@ -59,16 +61,29 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gbproxy simulate", description="A fake of the Gemini Business upstream.")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: loopback)")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one, told in the first line")
-    parser.add_argument("--tls", action="store_true", help="serve HTTPS with a certificate of its own authority")
-    parser.add_argument("--script", metavar="FILE.json", help="answers to give first, in order")
-    parser.add_argument("--replay", metavar="FILE", help="answer as a file of `gbproxy capture` has it")
-    parser.add_argument(
-        "--speed", type=_speed, default=1.0, help="of a replay: 2 is twice as fast, 0 without any silence"
+    parser = argparse.ArgumentParser(
+        prog="gbproxy simulate", description="A fake of the Gemini Business upstream."
     )
-    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a switch")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: loopback)")
+    parser.add_argument(
+        "--port", type=int, default=0, help="0 takes a free one, told in the first line"
+    )
+    parser.add_argument(
+        "--tls", action="store_true", help="serve HTTPS with a certificate of its own authority"
+    )
+    parser.add_argument("--script", metavar="FILE.json", help="answers to give first, in order")
+    parser.add_argument(
+        "--replay", metavar="FILE", help="answer as a file of `gbproxy capture` has it"
+    )
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        help="of a replay: 2 is twice as fast, 0 without any silence",
+    )
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="set a switch"
+    )
     parser.add_argument("--seed", type=int, help="makes ids and random cuts repeatable")
     parser.add_argument(
         "--account",
@@ -94,7 +109,12 @@ def _simulator(options: argparse.Namespace, switches: Switches) -> Simulator:
         with Path(options.replay).open(encoding="utf-8") as lines:
             replay = Replay(lines, options.speed)
     return Simulator(
-        switches=switches, host=options.host, port=options.port, tls=options.tls, seed=options.seed, replay=replay
+        switches=switches,
+        host=options.host,
+        port=options.port,
+        tls=options.tls,
+        seed=options.seed,
+        replay=replay,
     )
 
 

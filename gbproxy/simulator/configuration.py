@@ -22,7 +22,14 @@ AUTO_MODEL_ID = "gemini-auto"
 PSEUDO_MODEL_IDS = (AUTO_MODEL_ID, "gemini-fast")
 """Ids of the list that stand for no model of their own."""
 _DEFAULT_MODEL_ID = "gemini-3.8-flash"
-_FIELDS = {"widgetConfigId", "additionalParams", "experimentIdsForLogging", "languageCode", "location", "modelInfoView"}
+_FIELDS = {
+    "widgetConfigId",
+    "additionalParams",
+    "experimentIdsForLogging",
+    "languageCode",
+    "location",
+    "modelInfoView",
+}
 _FIELDS |= {"regionCode", "view"}
 
 
@@ -46,11 +53,18 @@ def answer(body: bytes, account: Account, switches: Switches) -> Script:
         case "html":
             return html_reply(200, "Sign in")
         case "garbage":
-            return (http_head(200, JSON_TYPE), Write(b'{"uiSettings": {"modelConfigInfo": [{'), End())
+            return (
+                http_head(200, JSON_TYPE),
+                Write(b'{"uiSettings": {"modelConfigInfo": [{'),
+                End(),
+            )
         case "empty":
             return json_reply(200, {})
         case "wrong_types":
-            return _wrapped({"uiSettings": {"modelConfigInfo": ["x"], "modelConfigs": 3, "features": "none"}}, switches)
+            return _wrapped(
+                {"uiSettings": {"modelConfigInfo": ["x"], "modelConfigs": 3, "features": "none"}},
+                switches,
+            )
         case _:
             return _wrapped(_configuration(account, switches), switches)
 
@@ -79,7 +93,9 @@ def _configuration(account: Account, switches: Switches) -> JsonObject:
             "disable-video-generation": _state(on="video" in off),
             "disable-canvas": "FEATURE_STATE_OFF",
         },
-        "modelConfigs": {id_: "MODEL_ENABLED" if id_ in kept else "MODEL_DISABLED" for id_ in models},
+        "modelConfigs": {
+            id_: "MODEL_ENABLED" if id_ in kept else "MODEL_DISABLED" for id_ in models
+        },
         "modelConfigInfo": {
             "resolvedModels": [_model(id_) for id_ in (*PSEUDO_MODEL_IDS, *kept)],
             "defaultModelId": _DEFAULT_MODEL_ID if _DEFAULT_MODEL_ID in kept else AUTO_MODEL_ID,
@@ -87,7 +103,9 @@ def _configuration(account: Account, switches: Switches) -> JsonObject:
         },
     }
     web = "WEB_GROUNDING_TYPE_DISABLED" if "web" in off else "WEB_GROUNDING_TYPE_GOOGLE_SEARCH"
-    parent = f"projects/{account.project_number}/locations/{location_of(account, switches)}/{ENGINE}"
+    parent = (
+        f"projects/{account.project_number}/locations/{location_of(account, switches)}/{ENGINE}"
+    )
     return {
         "name": f"{parent}/widgetConfigs/default_search_widget_config",
         "configId": account.config_id,
@@ -102,8 +120,17 @@ def _model(model_id: str) -> JsonObject:
     """As the page's selector shows it."""
     family = "FLASH" if "flash" in model_id or "fast" in model_id else "PRO"
     title = model_id.replace("-", " ").title()
-    shown: JsonObject = {"modelId": model_id, "displayName": title, "label": title, "family": family}
-    return {**shown, "isPreview": model_id.endswith("-preview"), "promoted": model_id == _DEFAULT_MODEL_ID}
+    shown: JsonObject = {
+        "modelId": model_id,
+        "displayName": title,
+        "label": title,
+        "family": family,
+    }
+    return {
+        **shown,
+        "isPreview": model_id.endswith("-preview"),
+        "promoted": model_id == _DEFAULT_MODEL_ID,
+    }
 
 
 def _state(*, on: bool) -> str:

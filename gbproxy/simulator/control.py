@@ -16,13 +16,17 @@ class Governed(Protocol):
     """What is governed of a simulator."""
 
     def set(self, **changes: object) -> None: ...
-    def script(self, *actions: Action, path: str = ..., times: float = ..., csesidx: str | None = ...) -> None: ...
+    def script(
+        self, *actions: Action, path: str = ..., times: float = ..., csesidx: str | None = ...
+    ) -> None: ...
     def state(self) -> dict[str, Any]: ...
     def session_states(self) -> list[dict[str, Any]]: ...
 
 
 def answer(simulator: Governed, request: Request, peer_host: str) -> Script:
-    """Answer `GET /_simulator/state` and `/_simulator/sessions`, `POST /_simulator/switches` and `POST /_simulator/script`."""
+    """Answer `GET /_simulator/state` and `/_simulator/sessions`, `POST /_simulator/switches` and
+    `POST /_simulator/script`.
+    """
     if not ipaddress.ip_address(peer_host.partition("%")[0]).is_loopback:
         return html_reply(403, "Loopback only")
     try:

@@ -41,8 +41,8 @@ def _no_file(reply: FileReply) -> StoredFile | None:
 class ElementBuilder:
     """Builds the elements of one answer and keeps account of what was said.
 
-    `store` puts a generated file into the session; `new_id` makes decimal ids; `completed` is told before the element is
-    sent that makes the answer complete.
+    `store` puts a generated file into the session; `new_id` makes decimal ids; `completed` is told
+    before the element is sent that makes the answer complete.
     """
 
     switches: Switches
@@ -94,7 +94,10 @@ class ElementBuilder:
         return self._in_progress([reply])
 
     def _in_progress(
-        self, replies: list[JsonObject], fields: Mapping[str, Any] = _NONE, response: Mapping[str, Any] = _NONE
+        self,
+        replies: list[JsonObject],
+        fields: Mapping[str, Any] = _NONE,
+        response: Mapping[str, Any] = _NONE,
     ) -> JsonObject:
         answer: JsonObject = {"replies": replies, **fields}
         if self.switches.state == "present":
@@ -157,7 +160,10 @@ class ElementBuilder:
             suggestions = {"mimeType": "application/json+suggestions", "data": data}
             yield self._reply({"role": "model", "inlineData": suggestions})
         if self.switches.connector_errors:
-            error = {"dataConnector": "projects/1/locations/global/dataConnector", "errorMessage": "Not signed in."}
+            error = {
+                "dataConnector": "projects/1/locations/global/dataConnector",
+                "errorMessage": "Not signed in.",
+            }
             yield self._in_progress([], response={"connectorAuthErrors": [error]})
         self._say(final.text)
         self.turn.complete = True

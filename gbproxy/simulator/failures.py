@@ -60,7 +60,9 @@ def error_details(reason: str = "", retry_delay_s: float | None = None) -> list[
     return details
 
 
-def error_object(code: int, status: str, message: str, details: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def error_object(
+    code: int, status: str, message: str, details: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """Google's `{"error": …}`."""
     error: dict[str, Any] = {"code": code, "message": message, "status": status}
     if details:
@@ -68,7 +70,9 @@ def error_object(code: int, status: str, message: str, details: Sequence[Mapping
     return {"error": error}
 
 
-def json_reply(status: int, value: object, headers: Mapping[str, str | Sequence[str]] | None = None) -> Script:
+def json_reply(
+    status: int, value: object, headers: Mapping[str, str | Sequence[str]] | None = None
+) -> Script:
     """An answer that is one JSON value."""
     body = json.dumps(value, ensure_ascii=False, indent=2).encode()
     return (http_head(status, JSON_TYPE, headers), Write(body), End())
@@ -99,7 +103,9 @@ def http_error(
     return json_reply(status, error_object(status, google_status, message, details), headers)
 
 
-def overloaded(retry_delay_s: float | None = None, *, headers: Mapping[str, str] | None = None) -> Script:
+def overloaded(
+    retry_delay_s: float | None = None, *, headers: Mapping[str, str] | None = None
+) -> Script:
     """429 with reason LLM_OVERLOADED: the model is busy for seconds, no quota is spent."""
     return http_error(
         429,
@@ -118,7 +124,9 @@ def quota(
     retry_delay_s: float | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Script:
-    """429 without LLM_OVERLOADED; `daily` and `per_minute` name the quota that is spent, as Google's services do."""
+    """429 without LLM_OVERLOADED; `daily` and `per_minute` name the quota that is spent, as
+    Google's services do.
+    """
     period, unit = ("Day", "d") if daily else ("Minute", "min")
     details = error_details("RATE_LIMIT_EXCEEDED" if daily or per_minute else "", retry_delay_s)
     if daily or per_minute:
@@ -130,14 +138,18 @@ def quota(
             "quota_limit": name,
             "quota_unit": f"1/{unit}/{{project}}/{{user}}",
         }
-        described = "Daily limit of assist requests reached." if daily else "Too many assist requests."
+        described = (
+            "Daily limit of assist requests reached." if daily else "Too many assist requests."
+        )
         violation = {"subject": "user:123", "description": described, "quotaId": name}
         details.append({"@type": _QUOTA_FAILURE, "violations": [violation]})
     return json_reply(429, error_object(429, "RESOURCE_EXHAUSTED", EXHAUSTED, details), headers)
 
 
 def denied() -> Script:
-    """403, in the same words for each of its meanings: whose session, whose config, a restricted account."""
+    """403, in the same words for each of its meanings: whose session, whose config, a restricted
+    account.
+    """
     return http_error(403, "PERMISSION_DENIED", "The caller does not have permission")
 
 
@@ -151,7 +163,9 @@ def failed_alone(*texts: str) -> Script:
     return (*map(Text, texts), Failed(), End())
 
 
-def quota_exceeded(status: int = 403, google_status: str = "PERMISSION_DENIED", *, in_stream: bool = False) -> Script:
+def quota_exceeded(
+    status: int = 403, google_status: str = "PERMISSION_DENIED", *, in_stream: bool = False
+) -> Script:
     """The quota is spent, which the reason says, and neither the status nor its word."""
     if in_stream:
         return in_stream_error(status, google_status, "Quota exceeded.", reason="QUOTA_EXCEEDED")
@@ -185,21 +199,39 @@ def failed_precondition(*texts: str) -> Script:
 
 
 def policy_violation(
-    *, violation: str = "Prompt injection and jailbreak detected.", source: str = "", verdict: str = "BLOCK"
+    *,
+    violation: str = "Prompt injection and jailbreak detected.",
+    source: str = "",
+    verdict: str = "BLOCK",
 ) -> Script:
-    """SKIPPED because of the customer's policy (Model Armor); `source` is SYSTEM, PROMPT or ATTACHMENT."""
-    return (Skipped("CUSTOMER_POLICY_VIOLATION", violation=violation, source=source, verdict=verdict), End())
+    """SKIPPED because of the customer's policy (Model Armor); `source` is SYSTEM, PROMPT or
+    ATTACHMENT.
+    """
+    return (
+        Skipped("CUSTOMER_POLICY_VIOLATION", violation=violation, source=source, verdict=verdict),
+        End(),
+    )
 
 
 def blocked(*texts: str, source: str = "PROMPT", verdict: str = "BLOCK") -> Script:
     """A verdict under SUCCEEDED; one other than BLOCK, known or not, refuses nothing."""
     result = {"verdict": verdict, "violationSource": source}
-    return (*map(Text, texts), Fields(answer={"customerPolicyEnforcementResult": result}), Final(), End())
+    return (
+        *map(Text, texts),
+        Fields(answer={"customerPolicyEnforcementResult": result}),
+        Final(),
+        End(),
+    )
 
 
 def connector_errors(*texts: str, message: str = "The connector could not sign in.") -> Script:
-    """Connectors that could not sign in; then the answer, or without texts nothing more than FAILED."""
-    error = {"dataConnector": "projects/123456789012/locations/global/dataConnector", "errorMessage": message}
+    """Connectors that could not sign in; then the answer, or without texts nothing more than
+    FAILED.
+    """
+    error = {
+        "dataConnector": "projects/123456789012/locations/global/dataConnector",
+        "errorMessage": message,
+    }
     end = (Final(),) if texts else (Failed(),)
     return (Fields({"connectorAuthErrors": [error]}), *map(Text, texts), *end, End())
 
@@ -283,7 +315,9 @@ def cut_bytes(count: int, script: Script | None = None, *, rst: bool = False) ->
     return (CutBytes(count, rst), *(script or answer("One ", "two ", "three ", "four ", "five.")))
 
 
-def image_reply(*texts: str, mime_type: str = "image/png", content: bytes = b"", inline: bool = False) -> Script:
+def image_reply(
+    *texts: str, mime_type: str = "image/png", content: bytes = b"", inline: bool = False
+) -> Script:
     """An answer with a generated picture, as a file of the session or inline."""
     picture = FileReply(mime_type=mime_type, content=content, inline=inline)
     return (*map(Text, texts), picture, Final(), End())

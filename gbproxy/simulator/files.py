@@ -35,12 +35,16 @@ _READABLE = re.compile(
 _ORIGIN_FILTER = re.compile(r'\s*file_origin_type\s*=\s*"?(\w+)"?\s*')
 
 
-def upload(sessions: Sessions, session: Session, wanted: Mapping[str, Any], switches: Switches) -> Script:
+def upload(
+    sessions: Sessions, session: Session, wanted: Mapping[str, Any], switches: Switches
+) -> Script:
     """Answer widgetAddContextFile."""
     mime_type = wanted.get("mimeType")
     if "fileUri" in wanted:
         if switches.file_uri == "refused":
-            raise invalid('Unknown name "fileUri" at "add_context_file_request": Cannot find field.')
+            raise invalid(
+                'Unknown name "fileUri" at "add_context_file_request": Cannot find field.'
+            )
         mime_type, content = mime_type or "text/html", b"fetched by the server"
     else:
         content = _contents(wanted)
@@ -62,7 +66,9 @@ def upload(sessions: Sessions, session: Session, wanted: Mapping[str, Any], swit
 
 
 def listing(session: Session, origin_filter: str, switches: Switches) -> Script:
-    """Answer widgetListSessionFileMetadata. Raises RefusedError for a filter that it cannot read."""
+    """Answer widgetListSessionFileMetadata. Raises RefusedError for a filter that it cannot
+    read.
+    """
     files = list(session.files.values())
     if origin_filter.strip():
         match = _ORIGIN_FILTER.fullmatch(origin_filter)
@@ -105,7 +111,9 @@ def picture(seed: str = "", side: int = 64) -> bytes:
     red, green, blue = (zlib.crc32(seed.encode()) >> shift & 0x7F for shift in (0, 8, 16))
     rows = []
     for y in range(side):
-        row = b"".join(bytes((red + 128 * x // side, green + 128 * y // side, blue + 64)) for x in range(side))
+        row = b"".join(
+            bytes((red + 128 * x // side, green + 128 * y // side, blue + 64)) for x in range(side)
+        )
         rows.append(b"\x00" + row)
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     body = zlib.compress(b"".join(rows))
@@ -140,8 +148,10 @@ def _metadata(session: Session, file: StoredFile, switches: Switches) -> dict[st
         "byteSize": str(len(file.content)),
         "tokenCount": str(file.token_count),
         "quotaPercentage": file.token_count * 100 / QUOTA_TOKENS,
-        "downloadUri": f"https://discoveryengine.googleapis.com/v1/{session.full_name}"
-        f":downloadFile?file_id={file.file_id}",
+        "downloadUri": (
+            f"https://discoveryengine.googleapis.com/v1/{session.full_name}"
+            f":downloadFile?file_id={file.file_id}"
+        ),
         "uploadTime": rfc3339(file.uploaded_at),
         "fileOriginType": _origin(file, switches),
         "session": session.full_name,

@@ -1,4 +1,5 @@
-"""What a call must bring beside its token: the user agent, the page it came from, the location, the server token.
+"""What a call must bring beside its token: the user agent, the page it came from, the location, the
+server token.
 
 Source: docs/upstream.md, editions and hosts; gates.
 """
@@ -8,17 +9,32 @@ from __future__ import annotations
 import re
 
 from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.editions import EDITIONS, SIGN_IN_HOST, edition_of, host_of, is_of_another_page, location_of
+from gbproxy.simulator.editions import (
+    EDITIONS,
+    SIGN_IN_HOST,
+    edition_of,
+    host_of,
+    is_of_another_page,
+    location_of,
+)
 from gbproxy.simulator.failures import INVALID, UNAUTHENTICATED, Script, denied, html_reply
 from gbproxy.simulator.sessions import RefusedError, invalid, permission_denied
 from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.wire import Request
 
-BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 Safari/537.36"
+BROWSER = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0"
+    " Safari/537.36"
+)
 """A user agent that is served everywhere."""
 _BROWSER = re.compile(r"Mozilla/5\.0 \([^)]+\) .*\b(Chrome|Firefox|Safari|Edg)/\d.*")
 _SERVER_TOKEN = re.compile(r"CAMS[A-Za-z0-9+/]+={0,2}")
-_GOOGLE_WORDS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
+_GOOGLE_WORDS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+}
 
 
 def user_agent(request: Request, switches: Switches, *, is_api: bool) -> Script | None:
@@ -31,7 +47,9 @@ def user_agent(request: Request, switches: Switches, *, is_api: bool) -> Script 
 
 
 def is_served_here(request: Request) -> bool:
-    """Whether the host by whose name the request came has such a path; under the simulator's own address all are there."""
+    """Whether the host by whose name the request came has such a path; under the simulator's own
+    address all are there.
+    """
     host, path = host_of(request), request.path
     if not host:
         return True
@@ -58,7 +76,9 @@ def check(request: Request, location: str, account: Account, switches: Switches)
         raise permission_denied()
     if location not in ("", location_of(account, switches)):
         status = int(switches.wrong_location)
-        raise RefusedError(status, _GOOGLE_WORDS[status], f"Widget config was not found in location {location}.")
+        raise RefusedError(
+            status, _GOOGLE_WORDS[status], f"Widget config was not found in location {location}."
+        )
     _check_server_token(request.headers.get("x-server-token", ""), account, switches)
 
 

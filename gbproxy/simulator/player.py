@@ -1,6 +1,7 @@
 """Performs a script on a connection: actions become body bytes, body bytes become sends.
 
-Stages, each a generator over the one before: body bytes, head, compression, length, cut; then the wire.
+Stages, each a generator over the one before: body bytes, head, compression, length, cut; then the
+wire.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""The renewal of cookies: from getoxsrf over refreshcookies, and perhaps more hops, back to getoxsrf.
+"""The renewal of cookies: from getoxsrf over refreshcookies, and perhaps more hops, back to
+getoxsrf.
 
-One hop is refreshcookies alone, which renews all. Of several, refreshcookies renews `__Secure-C_SES`, the sign-in host
-leads on (and wants its own cookie back from hop to hop, as from a browser), and the last is /auth/setocookie of the page's
-host: the only place that can set `__Host-C_OSES`.
+One hop is refreshcookies alone, which renews all. Of several, refreshcookies renews
+`__Secure-C_SES`, the sign-in host leads on (and wants its own cookie back from hop to hop, as from
+a browser), and the last is /auth/setocookie of the page's host: the only place that can set
+`__Host-C_OSES`.
 
 Source: docs/upstream.md, token (renewal).
 """
@@ -26,42 +28,71 @@ _LOGIN = "/login"
 
 
 def begin(request: Request, account: Account, switches: Switches, origin: str) -> Script:
-    """What getoxsrf answers when the cookies want renewing: a redirect to refreshcookies, which is to lead back."""
+    """What getoxsrf answers when the cookies want renewing: a redirect to refreshcookies, which is
+    to lead back.
+    """
     edition = edition_of(account, switches)
     back = f"{base_of(request, edition.page_host, origin)}/auth/getoxsrf?csesidx={request.query.get('csesidx', '')}"
     auth = base_of(request, edition.auth_host, origin)
     return redirect(f"{auth}/auth/refreshcookies?continue={quote(back, safe='')}")
 
 
-def refreshcookies(request: Request, accounts: Mapping[str, Account], switches: Switches, origin: str) -> Script:
-    """Answer `GET /auth/refreshcookies`: a new session cookie, and on to the next hop, or back, or a page."""
+def refreshcookies(
+    request: Request, accounts: Mapping[str, Account], switches: Switches, origin: str
+) -> Script:
+    """Answer `GET /auth/refreshcookies`: a new session cookie, and on to the next hop, or back, or
+    a page.
+    """
     cookie = request.cookies.get("__Secure-C_SES")
     account = next((a for a in accounts.values() if a.owns(cookie)), None)
     if account is None:
         return redirect(_LOGIN)
     if (account.getoxsrf or switches.getoxsrf) == "refreshcookies_dead":
-        cookies = (_session_cookie(request, account, account.secure_c_ses, switches), _host_cookie(account), _NID)
+        cookies = (
+            _session_cookie(request, account, account.secure_c_ses, switches),
+            _host_cookie(account),
+            _NID,
+        )
         return redirect(request.query.get("continue", "/"), {"Set-Cookie": cookies})
     if switches.refresh_hops == 1 and switches.refresh_chain == "good":
-        cookies = (_session_cookie(request, account, account.renew(), switches), _host_cookie(account), _NID)
+        cookies = (
+            _session_cookie(request, account, account.renew(), switches),
+            _host_cookie(account),
+            _NID,
+        )
         return _end(request, switches, cookies)
     renewed = _session_cookie(request, account, account.begin_renewal(), switches)
-    return redirect(_after_refreshcookies(request, account, switches, origin), {"Set-Cookie": (renewed, _NID)})
+    return redirect(
+        _after_refreshcookies(request, account, switches, origin), {"Set-Cookie": (renewed, _NID)}
+    )
 
 
-def signin(request: Request, accounts: Mapping[str, Account], switches: Switches, origin: str) -> Script:
-    """Answer a hop of the sign-in host. From its second on it wants the cookie that the one before has set."""
+def signin(
+    request: Request, accounts: Mapping[str, Account], switches: Switches, origin: str
+) -> Script:
+    """Answer a hop of the sign-in host. From its second on it wants the cookie that the one before
+    has set.
+    """
     account = accounts.get(request.query.get("csesidx", ""))
-    step = int(request.query.get("step", "0") if request.query.get("step", "0").isdecimal() else "0")
-    if account is None or step < 2 or (step > 2 and request.cookies.get(_STEP_COOKIE) != str(step - 1)):
+    step = int(
+        request.query.get("step", "0") if request.query.get("step", "0").isdecimal() else "0"
+    )
+    if (
+        account is None
+        or step < 2
+        or (step > 2 and request.cookies.get(_STEP_COOKIE) != str(step - 1))
+    ):
         return redirect(_LOGIN)
     return redirect(
-        _next(request, account, switches, origin, step + 1), {"Set-Cookie": f"{_STEP_COOKIE}={step}; {_ATTRIBUTES}"}
+        _next(request, account, switches, origin, step + 1),
+        {"Set-Cookie": f"{_STEP_COOKIE}={step}; {_ATTRIBUTES}"},
     )
 
 
 def setocookie(request: Request, accounts: Mapping[str, Account], switches: Switches) -> Script:
-    """Answer `GET /auth/setocookie` of the page's host: a new host cookie for a session cookie that is already new."""
+    """Answer `GET /auth/setocookie` of the page's host: a new host cookie for a session cookie that
+    is already new.
+    """
     account = accounts.get(request.query.get("csesidx", ""))
     if account is None or request.cookies.get("__Secure-C_SES") != account.secure_c_ses:
         return redirect(_LOGIN)
@@ -69,7 +100,9 @@ def setocookie(request: Request, accounts: Mapping[str, Account], switches: Swit
     return _end(request, switches, (_host_cookie(account),))
 
 
-def _after_refreshcookies(request: Request, account: Account, switches: Switches, origin: str) -> str:
+def _after_refreshcookies(
+    request: Request, account: Account, switches: Switches, origin: str
+) -> str:
     match switches.refresh_chain:
         case "elsewhere":
             return switches.elsewhere_url
@@ -91,7 +124,9 @@ def _next(request: Request, account: Account, switches: Switches, origin: str, s
 
 
 def _query(request: Request, account: Account, **more: str) -> str:
-    return urlencode({**more, "csesidx": account.csesidx, "continue": request.query.get("continue", "/")})
+    return urlencode(
+        {**more, "csesidx": account.csesidx, "continue": request.query.get("continue", "/")}
+    )
 
 
 def _end(request: Request, switches: Switches, cookies: tuple[str, ...]) -> Script:

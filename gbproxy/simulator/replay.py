@@ -1,7 +1,8 @@
-"""Plays what a capture holds: the answers of each call, in the order in which they came and in the pieces that came.
+"""Plays what a capture holds: the answers of each call, in the order in which they came and in the
+pieces that came.
 
-A capture has one JSON object a line (docs/upstream.md, captures): first `{"capture": 1, …}`, then for each exchange its
-request, the answer's head, its pieces with their times, and how it ended.
+A capture has one JSON object a line (docs/upstream.md, captures): first `{"capture": 1, …}`, then
+for each exchange its request, the answer's head, its pieces with their times, and how it ended.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from gbproxy.simulator.wire import Request
 _VERSION = 1
 _NAME = re.compile(r"[^/:]+$")
 # Of the connection on which the answer came, or told anew by the one on which it is played.
-_NOT_PLAYED = frozenset(("connection", "content-encoding", "content-length", "date", "keep-alive", "transfer-encoding"))
+_NOT_PLAYED = frozenset(
+    ("connection", "content-encoding", "content-length", "date", "keep-alive", "transfer-encoding")
+)
 
 
 @dataclass
@@ -56,9 +59,11 @@ class Replay:
         self._played: dict[str, int] = defaultdict(int)
 
     def answer(self, request: Request, origin: str) -> Script:
-        """The next answer of this call, the last one again when there are no more; 404 for a call that was not captured.
+        """The next answer of this call, the last one again when there are no more; 404 for a call
+        that was not captured.
 
-        Redirects that were followed lead to `origin`, where this is played, others nowhere: never to the real service.
+        Redirects that were followed lead to `origin`, where this is played, others nowhere: never
+        to the real service.
         """
         name = _name(request.path)
         known = self._exchanges.get(name)
@@ -82,15 +87,21 @@ class Replay:
             last_ms = at_ms
         yield End() if exchange.is_complete else Fin()
 
-    def _silence(self, milliseconds: float, kind: type[Pause] | type[HoldHeaders]) -> Iterable[Action]:
+    def _silence(
+        self, milliseconds: float, kind: type[Pause] | type[HoldHeaders]
+    ) -> Iterable[Action]:
         if self._speed and milliseconds > 0:
             yield kind(milliseconds / 1000 / self._speed)
 
-    def _played_headers(self, headers: Iterable[tuple[str, str]], origin: str) -> dict[str, list[str]]:
+    def _played_headers(
+        self, headers: Iterable[tuple[str, str]], origin: str
+    ) -> dict[str, list[str]]:
         played: dict[str, list[str]] = defaultdict(list)
         for name, value in headers:
             if name.lower() not in _NOT_PLAYED:
-                played[name].append(self._redirected(value, origin) if name.lower() == "location" else value)
+                played[name].append(
+                    self._redirected(value, origin) if name.lower() == "location" else value
+                )
         return dict(played)
 
     def _redirected(self, url: str, origin: str) -> str:
@@ -98,7 +109,9 @@ class Replay:
         if not target.netloc:
             return url
         if target.netloc not in self._hosts:
-            return urlunsplit((target.scheme, f"{target.hostname}.invalid", target.path, target.query, ""))
+            return urlunsplit(
+                (target.scheme, f"{target.hostname}.invalid", target.path, target.query, "")
+            )
         return urlunsplit((own.scheme, own.netloc, target.path, target.query, ""))
 
 
@@ -112,7 +125,14 @@ def _read(lines: Iterable[str]) -> list[_Exchange]:
                     raise ValueError(f"a capture of version {_VERSION} was expected")
             else:
                 _take(exchanges, entry)
-        except (LookupError, TypeError, AttributeError, RecursionError, binascii.Error, ValueError) as error:
+        except (
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            binascii.Error,
+            ValueError,
+        ) as error:
             raise ValueError(f"line {number} is not of a capture: {error}") from error
     if not exchanges:
         raise ValueError("the capture holds no exchange")
@@ -127,14 +147,19 @@ def _take(exchanges: dict[int, _Exchange], entry: dict[str, Any]) -> None:
         return
     exchange = exchanges[index]
     if "status" in entry:
-        exchange.head_ms, exchange.status, exchange.reason = at_ms, int(entry["status"]), str(entry.get("reason", ""))
+        exchange.head_ms, exchange.status, exchange.reason = (
+            at_ms,
+            int(entry["status"]),
+            str(entry.get("reason", "")),
+        )
         exchange.headers = [(str(name), str(value)) for name, value in entry["headers"]]
     elif "piece" in entry:
         exchange.pieces.append((at_ms, entry["piece"].encode()))
     elif "piece_base64" in entry:
         exchange.pieces.append((at_ms, base64.b64decode(entry["piece_base64"], validate=True)))
     else:
-        exchange.is_complete = entry["end"] in ("complete", "left")  # left: whole, but for its formal end
+        # left: whole, but for its formal end
+        exchange.is_complete = entry["end"] in ("complete", "left")
 
 
 def _name(path: str) -> str:

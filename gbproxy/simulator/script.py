@@ -1,7 +1,7 @@
 """The vocabulary of an answer: each action is one write, pause or end, performed in order.
 
-A script that ends without End, Fin, Rst or Stall is ended properly. The head is written by itself before
-the first body byte or Pause, unless the script has its own Head or begins with Raw.
+A script that ends without End, Fin, Rst or Stall is ended properly. The head is written by itself
+before the first body byte or Pause, unless the script has its own Head or begins with Raw.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Element:
 
 @dataclass(frozen=True)
 class Fields:
-    """An element whose response, and whose unfinished answer, have these fields besides the usual ones."""
+    """An element whose response, and whose unfinished answer, have these fields besides the usual
+    ones.
+    """
 
     response: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] = field(default_factory=dict)
@@ -70,7 +72,8 @@ class Thought:
 class FileReply:
     """An element with a generated file, kept in the session, and in the same element a sentence.
 
-    `inline` sends the bytes as inlineData instead. Without `content` a small picture or clip is made.
+    `inline` sends the bytes as inlineData instead. Without `content` a small picture or clip is
+    made.
     """
 
     mime_type: str = "image/png"
@@ -153,13 +156,28 @@ class Rst:
 
 @dataclass(frozen=True)
 class End:
-    """The proper end of the body: the closing bracket, if an element was sent, and the last chunk."""
+    """The proper end of the body: the closing bracket, if an element was sent, and the last
+    chunk.
+    """
 
     close_array: bool = True
 
 
 ElementAction = Fields | Text | Thought | FileReply | Skipped | Failed | ErrorElement | Final
-Action = Head | Write | Raw | Element | ElementAction | Pause | HoldHeaders | Stall | CutBytes | Fin | Rst | End
+Action = (
+    Head
+    | Write
+    | Raw
+    | Element
+    | ElementAction
+    | Pause
+    | HoldHeaders
+    | Stall
+    | CutBytes
+    | Fin
+    | Rst
+    | End
+)
 
 
 def answer(
@@ -168,7 +186,9 @@ def answer(
     pause_s: float = 0.0,
     first_byte_s: float = 0.0,
 ) -> tuple[Action, ...]:
-    """A whole proper answer whose fragments are exactly `texts`, with a pause before each but the first."""
+    """A whole proper answer whose fragments are exactly `texts`, with a pause before each but the
+    first.
+    """
     actions: list[Action] = [HoldHeaders(first_byte_s)] if first_byte_s else []
     fragments: list[Action] = [Thought(text) for text in thoughts]
     fragments += [Text(text) for text in texts]
@@ -179,6 +199,8 @@ def answer(
     return (*actions, Final(), End())
 
 
-def http_head(status: int, content_type: str, headers: Mapping[str, str | Sequence[str]] | None = None) -> Head:
+def http_head(
+    status: int, content_type: str, headers: Mapping[str, str | Sequence[str]] | None = None
+) -> Head:
     """A Head with a content type and further headers."""
     return Head(status, {"Content-Type": content_type, **(headers or {})})

@@ -1,7 +1,7 @@
 """Scripts as JSON: a list of objects, each an action or a ready-made failure by its name.
 
-`[{"action": "text", "text": "Hi"}, {"action": "pause", "seconds": 1}, {"action": "rst"}]`; names are the
-Python ones in snake_case; bytes are a string or `{"base64": "…"}`.
+`[{"action": "text", "text": "Hi"}, {"action": "pause", "seconds": 1}, {"action": "rst"}]`; names
+are the Python ones in snake_case; bytes are a string or `{"base64": "…"}`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def _made(kind: type, given: Mapping[str, Any]) -> Action:
     return action
 
 
-def _called(function: Callable[..., tuple[Action, ...]], given: Mapping[str, Any]) -> tuple[Action, ...]:
+def _called(
+    function: Callable[..., tuple[Action, ...]], given: Mapping[str, Any]
+) -> tuple[Action, ...]:
     """Call with keywords; the function's `*args` are given as a list under their own name."""
     parameters = inspect.signature(function).parameters
     positional: list[Any] = []

@@ -70,7 +70,9 @@ class Server:
             thread.join(_JOIN_S)
 
     def _secure(self, connection: Connection, tls: ssl.SSLContext) -> None:
-        """Begin TLS at once, or after a CONNECT: so the upstream can be reached by its own names, with this as the proxy."""
+        """Begin TLS at once, or after a CONNECT: so the upstream can be reached by its own names,
+        with this as the proxy.
+        """
         if not connection.begins_tls():
             request = connection.read_request()
             if request is None or request.method != "CONNECT":

@@ -12,7 +12,9 @@ from gbproxy.simulator.accounts import Account
 from gbproxy.simulator.failures import Script, error_details, error_object, json_reply
 
 ENGINE = "collections/default_collection/engines/agentspace-engine"
-_NAME = re.compile(rf"(?:projects/(\d+)/locations/(global|us|eu)/)?{ENGINE}/sessions/(-|[a-z0-9][a-z0-9-]{{0,62}})")
+_NAME = re.compile(
+    rf"(?:projects/(\d+)/locations/(global|us|eu)/)?{ENGINE}/sessions/(-|[a-z0-9][a-z0-9-]{{0,62}})"
+)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -70,8 +72,9 @@ class StoredFile:
 class Session:
     """One conversation on the upstream.
 
-    `turns` are those that were answered, at least in part; `asked` all that were accepted; `most_at_once` is how many
-    answers ran in it at the same time, each until it was complete. A changed `owner` makes it a session of another account.
+    `turns` are those that were answered, at least in part; `asked` all that were accepted;
+    `most_at_once` is how many answers ran in it at the same time, each until it was complete. A
+    changed `owner` makes it a session of another account.
     """
 
     id: str
@@ -109,10 +112,14 @@ class Sessions:
         self._rng = rng
         self._clock = clock
 
-    def create(self, account: Account, location: str, *, session_id: str = "", display_name: str = "") -> Session:
+    def create(
+        self, account: Account, location: str, *, session_id: str = "", display_name: str = ""
+    ) -> Session:
         """A new session; without `session_id` under an id of the server's."""
         made = session_id or self.new_id()
-        session = Session(made, account.csesidx, account.project_number, display_name, self._clock(), location)
+        session = Session(
+            made, account.csesidx, account.project_number, display_name, self._clock(), location
+        )
         self.by_id[session.id] = session
         return session
 
@@ -144,7 +151,9 @@ class Sessions:
         found = [s for s in self.by_id.values() if not s.deleted and csesidx in (None, s.owner)]
         return found[::-1]
 
-    def add_file(self, session: Session, name: str, mime_type: str, content: bytes, origin: str) -> StoredFile:
+    def add_file(
+        self, session: Session, name: str, mime_type: str, content: bytes, origin: str
+    ) -> StoredFile:
         file = StoredFile(self.new_id(), name, mime_type, content, origin, self._clock())
         session.files[file.file_id] = file
         return file
@@ -161,7 +170,9 @@ def is_dash(name: object) -> bool:
 
 
 def own_id(name: object) -> str:
-    """The id in a session's name, if it is one of the client's own making; the server's are all digits. Else ""."""
+    """The id in a session's name, if it is one of the client's own making; the server's are all
+    digits. Else "".
+    """
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
     chosen = match[3] if match else "-"
     return "" if chosen == "-" or chosen.isdecimal() else chosen

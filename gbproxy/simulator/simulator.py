@@ -30,8 +30,8 @@ from gbproxy.simulator.wire import Connection, Request
 class Simulator:
     """A fake of the upstream on its own port; a context manager that leaves nothing behind.
 
-    `clock` is the server's wall clock. `speech` may be replaced: prompt in, answer out. With a `replay`, every call is
-    answered as that has it, whoever asks.
+    `clock` is the server's wall clock. `speech` may be replaced: prompt in, answer out. With a
+    `replay`, every call is answered as that has it, whoever asks.
     """
 
     def __init__(
@@ -63,7 +63,9 @@ class Simulator:
             self.ca_file, context = make_certificates(Path(self._directory.name))
         self.add_account()
         try:
-            self._server = Server(self._respond, host=host, port=port, tls=context, changed=self._notify)
+            self._server = Server(
+                self._respond, host=host, port=port, tls=context, changed=self._notify
+            )
         except OSError:
             self._remove_directory()
             raise
@@ -149,8 +151,13 @@ class Simulator:
                 }
                 values = {**made_up, **values}
             account = Account(**values)
-            if account.edition not in (None, *EDITIONS) or account.location not in (None, *LOCATIONS):
-                raise ValueError(f"no such edition or location: {account.edition}, {account.location}")
+            if account.edition not in (None, *EDITIONS) or account.location not in (
+                None,
+                *LOCATIONS,
+            ):
+                raise ValueError(
+                    f"no such edition or location: {account.edition}, {account.location}"
+                )
             self.accounts[account.csesidx] = account
             return account
 
@@ -178,8 +185,12 @@ class Simulator:
         of credentials, envelope or fields does not use it up. `csesidx` binds it to one account;
         `times=math.inf` keeps it for ever. Raises ValueError for elements where no stream is.
         """
-        if path != STREAM and any(isinstance(action, Element | ElementAction) for action in actions):
-            raise ValueError(f"the answer of {path} has no elements; use Write, json_reply and the like")
+        if path != STREAM and any(
+            isinstance(action, Element | ElementAction) for action in actions
+        ):
+            raise ValueError(
+                f"the answer of {path} has no elements; use Write, json_reply and the like"
+            )
         with self._condition:
             self._backend.scripts.add(path, actions, times, csesidx)
 
@@ -201,14 +212,22 @@ class Simulator:
         return values | ({"CA_BUNDLE": str(self.ca_file)} if self.ca_file else {})
 
     def environment_by_name(self, account: Account | None = None) -> dict[str, str]:
-        """As `environment`, but for the upstream's own host names, with this simulator (which must speak TLS) as the proxy."""
+        """As `environment`, but for the upstream's own host names, with this simulator (which must
+        speak TLS) as the proxy.
+        """
         if self.ca_file is None:
             raise ValueError("the upstream's own names need TLS")
-        ours = {name: value for name, value in self.environment(account).items() if not name.endswith("_URL")}
+        ours = {
+            name: value
+            for name, value in self.environment(account).items()
+            if not name.endswith("_URL")
+        }
         return ours | {"PROXY": self.url.replace("https:", "http:", 1)}
 
     def described(self, account: Account | None = None) -> dict[str, str]:
-        """The account as `ACCOUNTS` takes it, with its edition and location and what its gates may want."""
+        """The account as `ACCOUNTS` takes it, with its edition and location and what its gates may
+        want.
+        """
         account = account or self.account
         return {
             "secure_c_ses": account.secure_c_ses,
@@ -241,9 +260,15 @@ class Simulator:
             return dict(self._backend.sessions.by_id)
 
     def sessions_of(self, account: Account, *, alive: bool = True) -> list[Session]:
-        """The sessions of one account in the order of their making, those that are not deleted or all."""
+        """The sessions of one account in the order of their making, those that are not deleted or
+        all.
+        """
         with self._condition:
-            own = [session for session in self._backend.sessions.by_id.values() if session.owner == account.csesidx]
+            own = [
+                session
+                for session in self._backend.sessions.by_id.values()
+                if session.owner == account.csesidx
+            ]
             return [session for session in own if not (alive and session.deleted)]
 
     @property
@@ -257,7 +282,9 @@ class Simulator:
         return self._server.open_connections
 
     def wait_for(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> bool:
-        """Wait until something about this simulator is true; looked at whenever anything changed."""
+        """Wait until something about this simulator is true; looked at whenever anything
+        changed.
+        """
         with self._condition:
             return bool(self._condition.wait_for(predicate, timeout_s))
 

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _ROLES = r"(?:system|user|human|assistant|model|instructions|tool(?: result)?|用户|助手|系统)"
-# "User:", "Tool Result [name]:", "[User]", "<user>", "**User:**"; alone on its line "## User" and "==mark== user (name)"
+# These open a turn: "User:", "Tool Result [name]:", "[User]", "<user>", "**User:**"; and alone on
+# its line "## User" and "==mark== user (name)".
 _MARKER = re.compile(
-    rf"^[ \t]*(?:[*\[<|]*[ \t]*({_ROLES})(?:[ \t]*\[[^\]\n]*\])?[ \t]*(?:[\]>|*]+[ \t]*[:\uff1a]?|[:\uff1a][ \t*]*)"
+    rf"^[ \t]*(?:[*\[<|]*[ \t]*({_ROLES})(?:[ \t]*\[[^\]\n]*\])?[ \t]*(?:[\]>|*]+["
+    r" \t]*[:\uff1a]?|[:\uff1a][ \t*]*)"
     rf"|(?:#+|==\w+==)[ \t]*({_ROLES})(?:[ \t]*\([^)\n]*\))?[ \t]*[:\uff1a]?[ \t]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -31,7 +33,9 @@ _STOP_WORD = re.compile(
 
 @dataclass(frozen=True)
 class Speech:
-    """One answer: thoughts as (headline, prose), the text, and the MIME type of a made file, if any."""
+    """One answer: thoughts as (headline, prose), the text, and the MIME type of a made file, if
+    any.
+    """
 
     text: str
     thoughts: tuple[tuple[str, str], ...] = ()
@@ -62,7 +66,9 @@ def last_user_message(prompt: str) -> str:
 
 
 def words(text: str) -> Iterator[str]:
-    """The text in the fragments in which a model would stream it; joined they are the text again."""
+    """The text in the fragments in which a model would stream it; joined they are the text
+    again.
+    """
     end = 0
     for match in _WORD.finditer(text):
         end = match.end()
@@ -91,7 +97,8 @@ def _echo(message: str, chinese: bool) -> Speech | None:
     del chinese
     said = _matched(
         r"(?:please )?(?:say|repeat(?: after me)?|echo|reply with|answer with|respond with)"
-        r"(?: (?:exactly|only|just))*(?: the words?)?\s*:?\s+(.+)|(?:请)?(?:重复|跟我说|说)[:\uff1a]?\s*(.+)",
+        r"(?: (?:exactly|only|just))*(?: the"
+        r" words?)?\s*:?\s+(.+)|(?:请)?(?:重复|跟我说|说)[:\uff1a]?\s*(.+)",
         message,
     )
     return Speech(said.strip().strip("\"'“”「」")) if said else None
@@ -112,22 +119,31 @@ def _arithmetic(message: str, chinese: bool) -> Speech | None:
 
 
 def _counting(message: str, chinese: bool) -> Speech | None:
-    found = re.search(r"count (?:up )?(?:from (\d+) )?to (\d+)|数到\s*(\d+)", message, re.IGNORECASE)
+    found = re.search(
+        r"count (?:up )?(?:from (\d+) )?to (\d+)|数到\s*(\d+)", message, re.IGNORECASE
+    )
     if found is None:
         return None
     first, last = int(found[1] or 1), min(int(found[2] or found[3]), 1000)
-    return Speech(("、" if chinese else ", ").join(map(str, range(first, last + 1))) + ".。"[chinese])
+    return Speech(
+        ("、" if chinese else ", ").join(map(str, range(first, last + 1))) + ".。"[chinese]
+    )
 
 
 def _greeting(message: str, chinese: bool) -> Speech | None:
-    pattern = r"(hi|hey|hello|good (morning|evening|day)|你好|您好|嗨)( there)?[\s!.,\uff01。\uff0c]*"
+    pattern = (
+        r"(hi|hey|hello|good (morning|evening|day)|你好|您好|嗨)( there)?[\s!.,\uff01。\uff0c]*"
+    )
     if not re.fullmatch(pattern, message, re.IGNORECASE):
         return None
     if chinese:
-        return Speech("你好！我是一个模拟的模型，不过这条路是真的：你的问题经过了整个网关。想聊点什么？")
+        return Speech(
+            "你好！我是一个模拟的模型，不过这条路是真的：你的问题经过了整个网关。想聊点什么？"
+        )
     return Speech(
-        "Hello! I am a simulated model, but the road here is real: your question went through the "
-        "whole gateway and this answer streams back word by word. What would you like to talk about?"
+        "Hello! I am a simulated model, but the road here is real: your question went through the"
+        " whole gateway and this answer streams back word by word. What would you like to talk"
+        " about?"
     )
 
 
@@ -162,7 +178,9 @@ def _haiku(message: str, chinese: bool) -> Speech | None:
 
 
 def _code(message: str, chinese: bool) -> Speech | None:
-    if not re.search(r"\b(code|function|script|program|python|snippet)\b|代码|函数|程序", message, re.I):
+    if not re.search(
+        r"\b(code|function|script|program|python|snippet)\b|代码|函数|程序", message, re.I
+    ):
         return None
     intro = "下面是一个小例子：" if chinese else "Here is a small example:"
     outro = (
@@ -190,12 +208,16 @@ def _reflection(message: str, chinese: bool) -> Speech:
         )
     subject = _subject(message)
     return Speech(
-        f"That is a good question about **{subject}**. It helps to look at it from three sides: what "
-        f"{subject} is made of, why it matters to the person asking, and where one would begin. "
-        "Start with the simplest case, work through one concrete example, and the rest tends to "
-        "fall into place. (A simulated model wrote this; with a real account you get a real one. 🙂)",
+        f"That is a good question about **{subject}**. It helps to look at it from three sides:"
+        f" what {subject} is made of, why it matters to the person asking, and where one would"
+        " begin. Start with the simplest case, work through one concrete example, and the rest"
+        " tends to fall into place. (A simulated model wrote this; with a real account you get a"
+        " real one. 🙂)",
         (
-            ("Assessing the Request", f"I'm looking at what the user wants to know about {subject}."),
+            (
+                "Assessing the Request",
+                f"I'm looking at what the user wants to know about {subject}.",
+            ),
             ("Formulating the Response", "A short paragraph with a place to start will do."),
         ),
     )

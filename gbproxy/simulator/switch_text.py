@@ -28,7 +28,9 @@ def parse_setting(setting: str) -> tuple[str, object]:
 
 
 def describe() -> str:
-    """One paragraph per switch, under the heading of its group: its values, the default, the fact and how sure it is."""
+    """One paragraph per switch, under the heading of its group: its values, the default, the fact
+    and how sure it is.
+    """
     lines: list[str] = []
     for name, spec in SPECS.items():
         if name in _HEADINGS:

@@ -50,7 +50,9 @@ def read_envelope(verb: str, body: bytes, account: Account, switches: Switches) 
     key = REQUEST_KEYS[verb]
     for name in value:
         if name not in (*_ENVELOPE, key):
-            raise invalid(f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
+            raise invalid(
+                f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'
+            )
     if not isinstance(value.get("configId"), str):
         raise invalid("config_id is required.")
     if not isinstance(value.get("additionalParams"), dict):

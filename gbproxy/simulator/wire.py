@@ -1,7 +1,8 @@
-"""One connection: requests read from it, bytes written to it, and noticing at once that the peer left.
+"""One connection: requests read from it, bytes written to it, and noticing at once that the peer
+left.
 
-A hand-written HTTP/1.1, because a framework cannot hold back headers, break a chunk or reset. Only the
-connection's own thread reads and writes; `interrupt` may be called from any other.
+A hand-written HTTP/1.1, because a framework cannot hold back headers, break a chunk or reset. Only
+the connection's own thread reads and writes; `interrupt` may be called from any other.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came; `path` is percent-decoded, `query` keeps the last of repeated names."""
+    """One request as it came; `path` is percent-decoded, `query` keeps the last of repeated
+    names.
+    """
 
     method: str
     path: str
@@ -90,7 +93,9 @@ class Connection:
         """Put TLS on the connection; a client that refuses the certificate has left."""
         self._socket.settimeout(timeout_s)
         try:
-            self._socket = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
+            self._socket = context.wrap_socket(
+                self._socket, server_side=True, do_handshake_on_connect=False
+            )
             assert isinstance(self._socket, ssl.SSLSocket)  # noqa: S101  for the type checker
             self._socket.do_handshake()
         except (OSError, ValueError) as error:
@@ -149,7 +154,9 @@ class Connection:
                 self._receive(min(left, _LONGEST_WAIT_S))
 
     def finish(self) -> None:
-        """End the connection with FIN (with TLS: and no closing alert, as when a proxy gives up)."""
+        """End the connection with FIN (with TLS: and no closing alert, as when a proxy gives
+        up).
+        """
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
         self._close()

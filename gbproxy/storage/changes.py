@@ -1,4 +1,6 @@
-"""By which all workers learn that something was changed: a number for each topic, which grows with every change."""
+"""By which all workers learn that something was changed: a number for each topic, which grows with
+every change.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,14 @@ class Changes:
         )
 
     def version(self, topic: Topic) -> int:
-        """Another number than before, once something of this topic has changed. Raises StorageUnavailable."""
+        """Another number than before, once something of this topic has changed. Raises
+        StorageUnavailable.
+        """
         found = self._database.fetch(_VERSION, {"topic": topic})
         return int(found[0].version) if found else 0
 
     def bump(self, connection: Connection, topic: Topic) -> None:
-        """Tell all workers; in the transaction that makes the change, so that nobody looks too early."""
+        """Tell all workers; in the transaction that makes the change, so that nobody looks too
+        early.
+        """
         connection.execute(self._bump, {"topic": topic, "version": 1})

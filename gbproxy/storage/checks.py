@@ -1,4 +1,6 @@
-"""What was last seen of each account's credential: by a look at it, or because the upstream has signed it in."""
+"""What was last seen of each account's credential: by a look at it, or because the upstream has
+signed it in.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ _SIGNED_IN = select(tokens.c.account_id, tokens.c.credential, tokens.c.signed_at
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`credential` is the digest of what was looked at; `detail`, without a secret, says why; `at`: Unix seconds.
+    """`credential` is the digest of what was looked at; `detail`, without a secret, says why; `at`:
+    Unix seconds.
 
-    `said`: what the upstream said, as `UpstreamWords.safe` has it; None when no reply of its led to this.
+    `said`: what the upstream said, as `UpstreamWords.safe` has it; None when no reply of its led to
+    this.
     """
 
     credential: str
@@ -51,14 +55,23 @@ class Checks:
     ) -> Seen:
         """What a look has just shown, in the place of what an earlier one has."""
         seen = Seen(credential, status, detail, self._clock(), said)
-        values = {"credential": credential, "status": status, "detail": detail, "checked_at": seen.at, "said": said}
+        values = {
+            "credential": credential,
+            "status": status,
+            "detail": detail,
+            "checked_at": seen.at,
+            "said": said,
+        }
         self._database.change(self._put, {"account_id": account_id, **values})
         return seen
 
     def read(self) -> dict[str, Seen]:
         """By account id, what the last look has shown."""
         rows = self._database.fetch(_READ)
-        return {row.account_id: Seen(row.credential, row.status, row.detail, row.checked_at, row.said) for row in rows}
+        return {
+            row.account_id: Seen(row.credential, row.status, row.detail, row.checked_at, row.said)
+            for row in rows
+        }
 
     def sign_ins(self) -> dict[str, Seen]:
         """By seat, when the upstream has last taken its credential."""

@@ -20,10 +20,14 @@ class Window:
 
 
 class Counters(Protocol):
-    """Each call is one step that nothing comes between, over all workers. It may raise StorageUnavailable, soon."""
+    """Each call is one step that nothing comes between, over all workers. It may raise
+    StorageUnavailable, soon.
+    """
 
     def hit(self, name: str, rate: Rate) -> Window:
-        """Take one of the rate, if one is left in the time that ends now. `remaining` knows of those who came right behind."""
+        """Take one of the rate, if one is left in the time that ends now. `remaining` knows of
+        those who came right behind.
+        """
         ...
 
     def reserve(self, name: str, for_s: float) -> float:
@@ -31,7 +35,9 @@ class Counters(Protocol):
         ...
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
-        """Count up, or down by a negative amount; what was counted is forgotten so long after the first of it."""
+        """Count up, or down by a negative amount; what was counted is forgotten so long after the
+        first of it.
+        """
         ...
 
     def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
@@ -43,7 +49,9 @@ class Counters(Protocol):
         ...
 
     def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
-        """Become one of at most so many members of `name`, for so long unless it is renewed or left before."""
+        """Become one of at most so many members of `name`, for so long unless it is renewed or left
+        before.
+        """
         ...
 
     def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:

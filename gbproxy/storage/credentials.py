@@ -1,4 +1,6 @@
-"""Accounts that are stored here, their secrets encrypted; and which of the environment's are disabled by hand."""
+"""Accounts that are stored here, their secrets encrypted; and which of the environment's are
+disabled by hand.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,15 @@ class NameTaken(Exception):
 
 T = TypeVar("T")
 
-_ENCRYPTED = ("secure_c_ses", "host_c_oses", "edition", "location", "cookies", "server_token", "user_agent")
+_ENCRYPTED = (
+    "secure_c_ses",
+    "host_c_oses",
+    "edition",
+    "location",
+    "cookies",
+    "server_token",
+    "user_agent",
+)
 
 _LIST = select(accounts).order_by(accounts.c.created_at, accounts.c.name)
 _ONE = select(accounts).where(accounts.c.id == bindparam("account_id")).with_for_update()
@@ -72,7 +82,8 @@ _OF_ACCOUNT = [
         delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
         for table in (cookies, tokens, account_states, account_support)
     ),
-    # Until they are deleted upstream, by whom the account has left or when it comes back, it is known what there is.
+    # Until they are deleted upstream, by whom the account has left or when it comes back, it is
+    # known what there is.
     update(sessions)
     .where(has_id(sessions.c.account_id, bindparam("wanted")), sessions.c.state == IDLE)
     .values(TO_DOOM),
@@ -82,7 +93,9 @@ _DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
 
 
 class StoredAccounts:
-    """Accounts that administrators add. Each change is told to all workers. `clock`: Unix seconds."""
+    """Accounts that administrators add. Each change is told to all workers. `clock`: Unix
+    seconds.
+    """
 
     def __init__(self, database: Database, cipher: Cipher, clock: Callable[[], float]) -> None:
         self._database = database
@@ -92,7 +105,9 @@ class StoredAccounts:
 
     def list(self) -> list[StoredAccount]:
         """All that can be read, the oldest first."""
-        return [found for row in self._database.fetch(_LIST) if (found := self._read(row)) is not None]
+        return [
+            found for row in self._database.fetch(_LIST) if (found := self._read(row)) is not None
+        ]
 
     def add(self, given: Account, *, is_active: bool = True) -> StoredAccount:
         """A new account with these values, under an id of its own. Raises NameTaken."""
@@ -116,10 +131,14 @@ class StoredAccounts:
         self._transact(add)
         return StoredAccount(account, is_active, now, now)
 
-    def change(self, account_id: str, edit: Callable[[StoredAccount], StoredAccount]) -> StoredAccount | None:
-        """Put what `edit` makes of an account in its place, and return that; None when there is no such account.
+    def change(
+        self, account_id: str, edit: Callable[[StoredAccount], StoredAccount]
+    ) -> StoredAccount | None:
+        """Put what `edit` makes of an account in its place, and return that; None when there is no
+        such account.
 
-        Nobody else changes it meanwhile. Raises NameTaken, and what `edit` raises: then nothing has changed.
+        Nobody else changes it meanwhile. Raises NameTaken, and what `edit` raises: then nothing has
+        changed.
         """
 
         def change(connection: Connection) -> StoredAccount | None:
@@ -144,7 +163,9 @@ class StoredAccounts:
         return self._transact(change)
 
     def remove(self, account_id: str) -> bool:
-        """With all that is known of it, but for its sessions, which are to be deleted; False when there is no such account."""
+        """With all that is known of it, but for its sessions, which are to be deleted; False when
+        there is no such account.
+        """
         if not account_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
             return False
 
@@ -179,7 +200,9 @@ class StoredAccounts:
 
 
 class Switches:
-    """Accounts from the environment that were disabled by hand: they cannot be changed, but left aside."""
+    """Accounts from the environment that were disabled by hand: they cannot be changed, but left
+    aside.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,9 +1,11 @@
-"""The one connection to the database: SQLite or PostgreSQL, each statement on its own or several as one transaction.
+"""The one connection to the database: SQLite or PostgreSQL, each statement on its own or several as
+one transaction.
 
-A connection is never held while anything else is waited for. Whatever goes wrong is StorageUnavailable, within a second:
-after a failure calls fail at once. Whether the database is back is found out by those who wait `patiently`, or where
-there are none, by one call a second; so an outage delays no request for long, nor does it last longer for us than it does.
-A database that refuses writes is away too, until it takes one: that it still answers what is read proves nothing.
+A connection is never held while anything else is waited for. Whatever goes wrong is
+StorageUnavailable, within a second: after a failure calls fail at once. Whether the database is
+back is found out by those who wait `patiently`, or where there are none, by one call a second; so
+an outage delays no request for long, nor does it last longer for us than it does. A database that
+refuses writes is away too, until it takes one: that it still answers what is read proves nothing.
 """
 
 from __future__ import annotations
@@ -47,9 +49,11 @@ class Conflict(Exception):
 
 
 class Database:
-    """Safe for many threads at once, and for processes that fork: each makes connections of its own, at first use.
+    """Safe for many threads at once, and for processes that fork: each makes connections of its
+    own, at first use.
 
-    `temporary`: it is gone with the process, and so should be what stands for it elsewhere. `haste_s`: what a call waits.
+    `temporary`: it is gone with the process, and so should be what stands for it elsewhere.
+    `haste_s`: what a call waits.
     """
 
     def __init__(
@@ -102,7 +106,9 @@ class Database:
         return self._run(lambda connection: connection.execute(statement, values).rowcount)
 
     def transact(self, action: Callable[[Connection], T]) -> T:
-        """What `action` returns, all its statements as one transaction. It waits for nothing but the database."""
+        """What `action` returns, all its statements as one transaction. It waits for nothing but
+        the database.
+        """
 
         def whole(connection: Connection) -> T:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if self.kind == "sqlite" else "BEGIN")
@@ -119,7 +125,9 @@ class Database:
 
     @contextmanager
     def patiently(self) -> Iterator[None]:
-        """What this thread calls within may wait longer, and tries whether the database is back while others do not."""
+        """What this thread calls within may wait longer, and tries whether the database is back
+        while others do not.
+        """
         before, self._call.is_patient = self._call.is_patient, True
         self._tended_until = self._clock() + TENDED_S
         try:
@@ -163,7 +171,9 @@ class Database:
         return result
 
     def _admit(self) -> bool:
-        """Refuse while the database is away, but let one call after the other try; True for the one that tries."""
+        """Refuse while the database is away, but let one call after the other try; True for the one
+        that tries.
+        """
         if self._away_since is None:
             return False
         now = self._clock()
@@ -181,7 +191,9 @@ class Database:
                     self._inherited.append(self._engine)
                     self._engine = None
                 if self._engine is None:
-                    self._engine = engines.pooled(self.url, self._call.left_s, temporary=self.temporary)
+                    self._engine = engines.pooled(
+                        self.url, self._call.left_s, temporary=self.temporary
+                    )
                     self._pid = os.getpid()
         return self._engine
 
@@ -191,11 +203,14 @@ class Database:
 
     def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
         self._count_failure()
-        if not is_outage(error):  # a statement that this database does not take: a defect, or a foreign schema
+        # a statement that this database does not take: a defect, or a foreign schema
+        if not is_outage(error):
             self._tell(error)
             return _unavailable()
         self._rests_until = self._clock() + REST_S
-        self._refuses_writes = isinstance(error, exc.DBAPIError) and engines.refuses_writes(error.orig)
+        self._refuses_writes = isinstance(error, exc.DBAPIError) and engines.refuses_writes(
+            error.orig
+        )
         if self._away_since is None:
             self._away_since = self._clock()
             log.error("database.unavailable", extra={"reason": reason(error)})
@@ -232,7 +247,9 @@ class _Call(threading.local):
 
 
 def reason(error: exc.SQLAlchemyError) -> str:
-    """Why, in the database's words: the first line, which has no values in it, or the kind of error."""
+    """Why, in the database's words: the first line, which has no values in it, or the kind of
+    error.
+    """
     if isinstance(error, exc.TimeoutError):
         return "no connection was free in time"
     driver = error.orig if isinstance(error, exc.DBAPIError) else None
@@ -240,13 +257,17 @@ def reason(error: exc.SQLAlchemyError) -> str:
 
 
 def _unavailable() -> StorageUnavailable:
-    return StorageUnavailable("the gateway's database cannot be used at the moment", retry_after=_RETRY_AFTER_S)
+    return StorageUnavailable(
+        "the gateway's database cannot be used at the moment", retry_after=_RETRY_AFTER_S
+    )
 
 
 def is_outage(error: exc.SQLAlchemyError) -> bool:
     """Whether the database itself is away, rather than one statement wrong."""
     return (
-        isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError)
+        isinstance(
+            error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError
+        )
         or type(error) is exc.DatabaseError  # what is none of its kinds: a file that is damaged
         or (isinstance(error, exc.DBAPIError) and error.connection_invalidated)
     )
@@ -256,5 +277,6 @@ def is_locked(error: exc.SQLAlchemyError) -> bool:
     """Whether another writer has the SQLite file."""
     driver = error.orig if isinstance(error, exc.OperationalError) else None
     return isinstance(driver, sqlite3.OperationalError) and (
-        getattr(driver, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        getattr(driver, "sqlite_errorcode", 0) & 0xFF
+        in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     )

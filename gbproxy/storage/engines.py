@@ -1,9 +1,11 @@
-"""A database's address -> SQLAlchemy's engine, with the limits in time that each kind of database needs.
+"""A database's address -> SQLAlchemy's engine, with the limits in time that each kind of database
+needs.
 
-Everything runs in autocommit: one statement is one transaction, and one round trip; longer ones say BEGIN themselves.
-A driver is imported when an engine of its kind is made.
+Everything runs in autocommit: one statement is one transaction, and one round trip; longer ones say
+BEGIN themselves. A driver is imported when an engine of its kind is made.
 
-What refuses writes is no server to stay with: another may have taken its place. So all connections are made anew then.
+What refuses writes is no server to stay with: another may have taken its place. So all connections
+are made anew then.
 """
 
 from __future__ import annotations
@@ -14,14 +16,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import URL, Engine, ExceptionContext, NullPool, QueuePool, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Engine,
+    ExceptionContext,
+    NullPool,
+    QueuePool,
+    create_engine,
+    event,
+    make_url,
+)
 
 _CONNECT_S = 3
 _FREE_S = 0.5  # to wait for a connection of the pool
 _CONNECTIONS = 5  # of one worker: none is held for longer than a statement takes
 
 # Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_REFUSING_STATES = frozenset({"25006", "42501", "53100"})  # read-only, as after a failover; no right to it; disk full
+# read-only, as after a failover; no right to it; disk full
+_REFUSING_STATES = frozenset({"25006", "42501", "53100"})
 _REFUSING_CODES = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
@@ -39,7 +51,9 @@ def pooled(url: URL, left_s: Callable[[], float], *, temporary: bool = False) ->
     """
     if url.get_backend_name() == "sqlite":
         # Nothing gives way between BEGIN and COMMIT: threads apart, one connection is enough.
-        return _sqlite(url, temporary, poolclass=QueuePool, pool_size=2, max_overflow=8, pool_timeout=_FREE_S)
+        return _sqlite(
+            url, temporary, poolclass=QueuePool, pool_size=2, max_overflow=8, pool_timeout=_FREE_S
+        )
     return _postgresql(
         url,
         left_s,
@@ -59,7 +73,9 @@ def patient(url: URL) -> Engine:
 
 
 def refuses_writes(error: BaseException | None) -> bool:
-    """Whether a driver's error says that the database takes no writes now, though it may go on answering."""
+    """Whether a driver's error says that the database takes no writes now, though it may go on
+    answering.
+    """
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSING_CODES
     return getattr(error, "sqlstate", None) in _REFUSING_STATES
@@ -72,9 +88,15 @@ def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def make(dialect: object, record: object, arguments: Any, keywords: Any) -> None:
-        # Readable by its owner alone, whatever the umask; SQLite gives the files beside it the same mode.
-        with suppress(OSError):  # it is there, and must not be opened beside SQLite; or SQLite says what is wrong
-            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        # Readable by its owner alone, whatever the umask; SQLite gives the files beside it the same
+        # mode.
+        # it is there, and must not be opened beside SQLite; or SQLite says what is wrong
+        with suppress(OSError):
+            os.close(
+                os.open(
+                    str(url.database), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600
+                )
+            )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
@@ -89,10 +111,13 @@ def _postgresql(url: URL, left_s: Callable[[], float] | None, **options: Any) ->
     connecting = {
         "connect_timeout": _CONNECT_S,
         "tcp_user_timeout": _CONNECT_S * 1000,
-        "prepare_threshold": None,  # a pooler in between may give the next statement to another server process
+        # a pooler in between may give the next statement to another server process
+        "prepare_threshold": None,
         "application_name": "gbproxy",
     }
-    engine = _engine(url, {name: value for name, value in connecting.items() if name not in url.query}, options)
+    engine = _engine(
+        url, {name: value for name, value in connecting.items() if name not in url.query}, options
+    )
 
     @event.listens_for(engine, "do_connect")
     def within_limits(dialect: object, record: object, arguments: Any, keywords: Any) -> Any:

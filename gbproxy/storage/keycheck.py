@@ -1,4 +1,6 @@
-"""Does SECRET_KEY belong to this database? And when it has a new first key: everything is encrypted anew by that one."""
+"""Does SECRET_KEY belong to this database? And when it has a new first key: everything is encrypted
+anew by that one.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,17 @@ class WrongSecretKey(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "SECRET_KEY: none of its keys has encrypted what this database holds. Give the key that it was used with"
-            " (several, comma-separated, rotate: the new one first, the old one behind it), or start with an empty"
-            " database; without the key the stored credentials are lost"
+            "SECRET_KEY: none of its keys has encrypted what this database holds. Give the key that"
+            " it was used with (several, comma-separated, rotate: the new one first, the old one"
+            " behind it), or start with an empty database; without the key the stored credentials"
+            " are lost"
         )
 
 
 def check(database: Database, cipher: Cipher) -> None:
-    """Raises WrongSecretKey. Of a new database, or with a new first key, this key is noted as the one in use."""
+    """Raises WrongSecretKey. Of a new database, or with a new first key, this key is noted as the
+    one in use.
+    """
     known = database.fetch(_KNOWN)
     if known and cipher.is_by_first_key(known[0].value):
         return  # as nearly always; what follows needs a server that takes writes
@@ -38,7 +43,9 @@ def check(database: Database, cipher: Cipher) -> None:
 
 
 def fits(connection: Connection, cipher: Cipher) -> bool | None:
-    """Whether one of the keys is this database's, without changing anything; None: no key was ever used with it."""
+    """Whether one of the keys is this database's, without changing anything; None: no key was ever
+    used with it.
+    """
     known = connection.execute(_KNOWN).scalar_one_or_none()
     if known is None:
         return None
@@ -79,10 +86,14 @@ def _renew(connection: Connection, cipher: Cipher, column: Column[bytes]) -> int
         except Unreadable:
             log.error(
                 "secret.unreadable",
-                extra={"table": table.name, "account": row_key if table is accounts else id_of(row_key)},
+                extra={
+                    "table": table.name,
+                    "account": row_key if table is accounts else id_of(row_key),
+                },
             )
     if changed:
         connection.execute(
-            update(table).where(key == bindparam("row_key")).values({column: bindparam("renewed")}), changed
+            update(table).where(key == bindparam("row_key")).values({column: bindparam("renewed")}),
+            changed,
         )
     return len(changed)

@@ -36,7 +36,9 @@ class MemoryCounters:
             if until > now:
                 return until - now
             if len(self._reserved) >= _TIDY_AT:
-                self._reserved = {name: until for name, until in self._reserved.items() if until > now}
+                self._reserved = {
+                    name: until for name, until in self._reserved.items() if until > now
+                }
             self._reserved[name] = now + for_s
             return 0.0
 
@@ -76,6 +78,7 @@ class MemoryCounters:
 
     @cached_property
     def _windows(self) -> Windows:
-        from gbproxy.storage.windows import Memory, Windows  # the library is loaded where something is limited
+        # the library is loaded where something is limited
+        from gbproxy.storage.windows import Memory, Windows
 
         return Windows(Memory(self._clock), self._clock)

@@ -1,4 +1,6 @@
-"""Bring a database to the tables of this version: under a lock, from one process (startup does it before any fork)."""
+"""Bring a database to the tables of this version: under a lock, from one process (startup does it
+before any fork).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class CannotMigrate(Exception):
 
 
 def create(database: Database) -> None:
-    """Make the tables of a temporary database, which no other version will ever see: no need for its history."""
+    """Make the tables of a temporary database, which no other version will ever see: no need for
+    its history.
+    """
     _in_wal_mode(database)
     database.transact(metadata.create_all)
 
@@ -43,7 +47,8 @@ def migrate(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """Run what migrations are missing; the revision that was found. A server that is still starting is waited for.
+    """Run what migrations are missing; the revision that was found. A server that is still starting
+    is waited for.
 
     Raises CannotMigrate.
     """
@@ -56,17 +61,24 @@ def migrate(
             if clock() >= deadline or not _may_pass(database, error):
                 raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
             if clock() >= say_at:
-                log.warning("database.awaited", extra={"reason": reason(error), "left_s": round(deadline - clock())})
+                log.warning(
+                    "database.awaited",
+                    extra={"reason": reason(error), "left_s": round(deadline - clock())},
+                )
                 say_at = clock() + _SAY_EVERY_S
         sleep(_PAUSE_S)
 
 
 def _may_pass(database: Database, error: exc.SQLAlchemyError) -> bool:
-    """Also a server that takes no writes yet may be about to, after a failover; a file will not change by itself."""
+    """Also a server that takes no writes yet may be about to, after a failover; a file will not
+    change by itself.
+    """
     return is_locked(error) or (database.kind == "postgresql" and is_outage(error))
 
 
-def _migrate(database: Database, clock: Callable[[], float], sleep: Callable[[float], None]) -> str | None:
+def _migrate(
+    database: Database, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> str | None:
     if database.kind == "sqlite":
         _in_wal_mode(database)
     engine = engines.patient(database.url)
@@ -89,12 +101,17 @@ def _migrate(database: Database, clock: Callable[[], float], sleep: Callable[[fl
 
 
 def _begin_alone(
-    connection: Connection, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    connection: Connection,
+    deadline: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
 ) -> None:
     """Begin a transaction that no other process' migration runs beside."""
     while not _has_begun(connection):
         if clock() >= deadline:
-            raise CannotMigrate("the database is locked: another process is still changing its tables")
+            raise CannotMigrate(
+                "the database is locked: another process is still changing its tables"
+            )
         sleep(_PAUSE_S)
 
 
@@ -108,14 +125,18 @@ def _has_begun(connection: Connection) -> bool:
             raise
         return True
     connection.exec_driver_sql("BEGIN")
-    if connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar_one():
+    if connection.execute(
+        text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}
+    ).scalar_one():
         return True
     connection.exec_driver_sql("ROLLBACK")
     return False
 
 
 def revision(connection: Connection) -> str | None:
-    """The newest migration that has run here; None: none has. Without alembic, which need not be loaded for it."""
+    """The newest migration that has run here; None: none has. Without alembic, which need not be
+    loaded for it.
+    """
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

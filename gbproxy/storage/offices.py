@@ -1,6 +1,7 @@
 """Offices that one worker holds for all, each for a limited time; and which workers are alive.
 
-The clocks of all machines on one database must agree within a few seconds: the limits are told in their time.
+The clocks of all machines on one database must agree within a few seconds: the limits are told in
+their time.
 """
 
 from __future__ import annotations
@@ -17,11 +18,17 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.tables import offices, workers
 from gbproxy.storage.upsert import upsert
 
-_GIVE_UP = delete(offices).where(offices.c.name == bindparam("office"), offices.c.holder == bindparam("worker"))
-_HOLDER = select(offices.c.holder).where(offices.c.name == bindparam("office"), offices.c.until > bindparam("now"))
+_GIVE_UP = delete(offices).where(
+    offices.c.name == bindparam("office"), offices.c.holder == bindparam("worker")
+)
+_HOLDER = select(offices.c.holder).where(
+    offices.c.name == bindparam("office"), offices.c.until > bindparam("now")
+)
 _REPORTS = select(workers.c.id, workers.c.seen_at)
 _IN_FLIGHT = select(workers.c.in_flight).where(
-    workers.c.id != bindparam("worker"), workers.c.seen_at > bindparam("since"), workers.c.in_flight.is_not(None)
+    workers.c.id != bindparam("worker"),
+    workers.c.seen_at > bindparam("since"),
+    workers.c.in_flight.is_not(None),
 )
 _SEEN_LATELY_S = 5.0  # whose last report is older may have died, and its answers with it
 _LEAVE = delete(workers).where(workers.c.id == bindparam("worker"))
@@ -31,7 +38,9 @@ _TERMS = 2  # an end that lies further ahead was set by a clock that has been se
 
 
 class WorkerId:
-    """This process' name: the one that it was given, or a random one, so that each process that forks has its own."""
+    """This process' name: the one that it was given, or a random one, so that each process that
+    forks has its own.
+    """
 
     def __init__(self) -> None:
         self._made = (0, "")
@@ -49,7 +58,9 @@ class WorkerId:
 class Offices:
     """`clock`: Unix seconds."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]
+    ) -> None:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
@@ -66,7 +77,9 @@ class Offices:
         )
 
     def take(self, office: str, for_s: float) -> bool:
-        """Take a free office, or keep the one that is ours, for so long from now; False: another worker holds it."""
+        """Take a free office, or keep the one that is ours, for so long from now; False: another
+        worker holds it.
+        """
         now = self._clock()
         values = {"name": office, "holder": self._worker_id(), "until": now + for_s}
         limits = {"now": now, "too_late": now + _TERMS * for_s}
@@ -89,7 +102,9 @@ class Offices:
 class Workers:
     """Who is alive: each worker says so every second or so. `clock`: Unix seconds."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]
+    ) -> None:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
@@ -102,7 +117,9 @@ class Workers:
         self._database.change(self._touch, values)
 
     def in_flight_elsewhere(self) -> Mapping[str, int]:
-        """By account id, how many answers run on it in all other workers, as they have last said."""
+        """By account id, how many answers run on it in all other workers, as they have last
+        said.
+        """
         values = {"worker": self._worker_id(), "since": self._clock() - _SEEN_LATELY_S}
         found: Counter[str] = Counter()
         for row in self._database.fetch(_IN_FLIGHT, values):

@@ -1,6 +1,8 @@
-"""psycopg's connection with a limit in time: a server that says nothing must not hold requests for ever.
+"""psycopg's connection with a limit in time: a server that says nothing must not hold requests for
+ever.
 
-The limit is kept here, and nothing is set in the server's session: a pooler in between gives that to others.
+The limit is kept here, and nothing is set in the server's session: a pooler in between gives that
+to others.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ _CANCEL_S = 3.0
 class Bounded(psycopg.Connection[Any]):
     """Ends itself when a statement is not answered within `left_s()` seconds; None: waits.
 
-    With it ends what the server is still doing for it, and might do for long: waiting for a lock, for instance.
+    With it ends what the server is still doing for it, and might do for long: waiting for a lock,
+    for instance.
     """
 
     left_s: Callable[[], float] | None = None
@@ -54,7 +57,9 @@ class Bounded(psycopg.Connection[Any]):
         return self.pgconn.transaction_status == TransactionStatus.ACTIVE
 
     def _cancel_and_close(self) -> None:
-        """In this order: a pooler finds what is to be cancelled by the connection that has asked for it."""
+        """In this order: a pooler finds what is to be cancelled by the connection that has asked
+        for it.
+        """
         with suppress(psycopg.Error):
             self.cancel_safe(timeout=_CANCEL_S)
         super().close()
@@ -70,7 +75,9 @@ def connect(left_s: Callable[[], float] | None, *arguments: Any, **keywords: Any
 
 
 def _connected(within_s: float, arguments: Any, keywords: Any) -> Bounded:
-    """Connect aside: psycopg waits for two seconds at least, and for a name's address as long as that takes."""
+    """Connect aside: psycopg waits for two seconds at least, and for a name's address as long as
+    that takes.
+    """
     opening: Future[Bounded] = Future()
 
     def work() -> None:

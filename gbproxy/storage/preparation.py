@@ -1,4 +1,6 @@
-"""From an address to a database that can be used: its tables made, its key known. Done once, before any process forks."""
+"""From an address to a database that can be used: its tables made, its key known. Done once, before
+any process forks.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,14 @@ class CannotBeUsed(Exception):
     """Why, in words for the user who has set DATABASE_URL and SECRET_KEY; no secret is in it."""
 
 
-def prepare(url: str, secret_keys: Sequence[str], *, temporary: bool = False, patience_s: float = 15.0) -> str | None:
-    """Make or change the tables, and see whether the key is this database's; the revision that it was at.
+def prepare(
+    url: str, secret_keys: Sequence[str], *, temporary: bool = False, patience_s: float = 15.0
+) -> str | None:
+    """Make or change the tables, and see whether the key is this database's; the revision that it
+    was at.
 
-    A server that cannot be reached is waited for, `patience_s` seconds at most: it may be starting too. Raises CannotBeUsed.
+    A server that cannot be reached is waited for, `patience_s` seconds at most: it may be starting
+    too. Raises CannotBeUsed.
     """
     database = _database(url, temporary=temporary)
     before = None
@@ -57,7 +63,9 @@ def prepare(url: str, secret_keys: Sequence[str], *, temporary: bool = False, pa
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A database as it is found: its revision, None before the first; `key_fits` None: no key was ever used with it."""
+    """A database as it is found: its revision, None before the first; `key_fits` None: no key was
+    ever used with it.
+    """
 
     kind: Literal["sqlite", "postgresql"]
     revision: str | None
@@ -79,7 +87,9 @@ def look(url: str, secret_keys: Sequence[str]) -> Seen:
 
 
 def fault(url: str, secret_keys: Sequence[str]) -> str | None:
-    """What would end a start with a database, as `prepare` says it; None when nothing does. Nothing is changed in it."""
+    """What would end a start with a database, as `prepare` says it; None when nothing does. Nothing
+    is changed in it.
+    """
     try:
         seen = look(url, secret_keys)
     except CannotBeUsed as error:
@@ -97,7 +107,9 @@ def _database(url: str, *, temporary: bool = False) -> Database:
 
 
 def limited_keys(url: str) -> Sequence[str]:
-    """The names of the client keys with a limit that is counted, in a database that is prepared. Raises CannotBeUsed."""
+    """The names of the client keys with a limit that is counted, in a database that is prepared.
+    Raises CannotBeUsed.
+    """
     database = Database(url)
     try:
         return ApiKeyRows(database).limited()
@@ -108,7 +120,9 @@ def limited_keys(url: str) -> Sequence[str]:
 
 
 def clear_left(url: str, owners: Collection[str], *, temporary: bool = False) -> None:
-    """See to what killed servers have left on this machine; what cannot be done now is left for another time."""
+    """See to what killed servers have left on this machine; what cannot be done now is left for
+    another time.
+    """
     database = Database(url, temporary=temporary)
     try:
         with suppress(StorageUnavailable):
@@ -118,7 +132,9 @@ def clear_left(url: str, owners: Collection[str], *, temporary: bool = False) ->
 
 
 def private_database(meter: Meter = SILENT) -> Database:
-    """A temporary database that is ready, and gone with the object; for a program that embeds the gateway."""
+    """A temporary database that is ready, and gone with the object; for a program that embeds the
+    gateway.
+    """
     folder = new_folder()
     database = Database(url_in(folder), temporary=True, meter=meter)
     weakref.finalize(database, remove, folder, os.getpid())

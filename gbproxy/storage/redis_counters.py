@@ -1,8 +1,9 @@
 """What is counted for callers, by all workers of all gateways on one Redis.
 
-Whatever goes wrong is StorageUnavailable, within a second. After a failure calls fail at once for a while, then one of
-them tries: so an outage delays nobody for long, and it is logged once. A Redis that refuses to count (a replica after a
-failover, or one without memory) is away too, until it counts.
+Whatever goes wrong is StorageUnavailable, within a second. After a failure calls fail at once for a
+while, then one of them tries: so an outage delays nobody for long, and it is logged once. A Redis
+that refuses to count (a replica after a failover, or one without memory) is away too, until it
+counts.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REST_S = 1.0  # after a refusal, which costs the one who tries nothing: calls fail at once for so long
+# after a refusal, which costs the one who tries nothing: calls fail at once for so long
+REST_S = 1.0
 SILENT_REST_S = 5.0  # the same after silence, for which the one who tries has waited
 
-_TIMEOUT_S = 0.9  # to connect, and for each answer; the library's own five seconds and ten tries are for other uses
-_TRIES_AGAIN = 1  # a connection that has ended since its last use is made anew; silence is not waited for twice
+# to connect, and for each answer; the library's own five seconds and ten tries are for other uses
+_TIMEOUT_S = 0.9
+# a connection that has ended since its last use is made anew; silence is not waited for twice
+_TRIES_AGAIN = 1
 _PREFIX = "gbproxy"
 
-# By Redis' own clock: those of the workers' machines need not agree. KEYS: the name. ARGV: the member, how long (ms), how many.
+# By Redis' own clock: those of the workers' machines need not agree. KEYS: the name. ARGV: the
+# member, how long (ms), how many.
 _TIDY = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -58,7 +63,9 @@ T = TypeVar("T")
 
 
 class RedisCounters:
-    """Safe for use by many threads at once. Connects at the first use, in whichever process that is."""
+    """Safe for use by many threads at once. Connects at the first use, in whichever process that
+    is.
+    """
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
@@ -87,7 +94,9 @@ class RedisCounters:
 
     def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
         arguments = [amount, limit, keep_s]
-        return self._run(lambda redis: bool(redis.add_below(keys=[f"{_PREFIX}:{name}"], args=arguments)))
+        return self._run(
+            lambda redis: bool(redis.add_below(keys=[f"{_PREFIX}:{name}"], args=arguments))
+        )
 
     def read(self, name: str) -> int:
         if self._refuses_writes:  # that it still answers proves nothing
@@ -96,13 +105,19 @@ class RedisCounters:
 
     def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
         arguments = [member, math.ceil(for_s * 1000), limit]
-        return self._run(lambda redis: bool(redis.enter(keys=[_key("members", name)], args=arguments)))
+        return self._run(
+            lambda redis: bool(redis.enter(keys=[_key("members", name)], args=arguments))
+        )
 
     def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
         def renew(redis: _Connected) -> None:
             with redis.client.pipeline(transaction=False) as pipeline:
                 for name, member in members:
-                    redis.renew(keys=[_key("members", name)], args=[member, math.ceil(for_s * 1000)], client=pipeline)
+                    redis.renew(
+                        keys=[_key("members", name)],
+                        args=[member, math.ceil(for_s * 1000)],
+                        client=pipeline,
+                    )
                 pipeline.execute()
 
         self._run(renew)
@@ -124,7 +139,9 @@ class RedisCounters:
         return result
 
     def _admit(self) -> bool:
-        """Refuse while Redis is away, but let one call after the other try; True for the one that tries."""
+        """Refuse while Redis is away, but let one call after the other try; True for the one that
+        tries.
+        """
         with self._lock:
             if self._away_since is None:
                 return False
@@ -141,7 +158,8 @@ class RedisCounters:
             self._connected.client.connection_pool.disconnect(inuse_connections=False)
         if self._away_since is None:
             self._away_since = self._clock()
-            log.error("redis.unavailable", extra={"reason": type(error).__name__})  # its words may name what is secret
+            # its words may name what is secret
+            log.error("redis.unavailable", extra={"reason": type(error).__name__})
         return _unavailable()
 
     def _recovered(self) -> None:
@@ -167,7 +185,9 @@ class RedisCounters:
             retry=Retry(NoBackoff(), _TRIES_AGAIN, supported_errors=(redis.ConnectionError,)),
             protocol=2,  # which every server speaks, without a word about it first
         )
-        storage = RedisStorage(self._url, connection_pool=client.connection_pool, key_prefix=_PREFIX)
+        storage = RedisStorage(
+            self._url, connection_pool=client.connection_pool, key_prefix=_PREFIX
+        )
         return _Connected(
             client=client,
             windows=Windows(storage, time.time),

@@ -1,4 +1,5 @@
-"""What the upstream has given for accounts, whichever they are: renewed cookies, bearer tokens; all of it encrypted.
+"""What the upstream has given for accounts, whichever they are: renewed cookies, bearer tokens; all
+of it encrypted.
 
 A value that none of the keys can read is left out and logged, as if it were not there.
 """
@@ -22,21 +23,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RenewedCookies:
-    """To be used as long as the account's ids and cookies, as given, have the digest `replaces` (Account.sign_in)."""
+    """To be used as long as the account's ids and cookies, as given, have the digest `replaces`
+    (Account.sign_in).
+    """
 
     replaces: str
     secure_c_ses: str = field(repr=False)
     host_c_oses: str | None = field(repr=False)
     renewed_at: float
     cookies: str | None = field(default=None, repr=False)
-    """Further cookies of the page that are in use, as a Cookie header; None as long as the two alone are taken."""
+    """Further cookies of the page that are in use, as a Cookie header; None as long as the two
+    alone are taken.
+    """
     cookies_given: str | None = field(default=None, repr=False)
-    """Those of the account that they replace, or are: with others, it begins again with the two alone."""
+    """Those of the account that they replace, or are: with others, it begins again with the two
+    alone.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """`credential`: digest of the credential that has bought the bearer; `signed_at`: Unix seconds."""
+    """`credential`: digest of the credential that has bought the bearer; `signed_at`: Unix
+    seconds.
+    """
 
     credential: str
     bearer: str = field(repr=False)
@@ -45,7 +54,9 @@ class StoredToken:
 
 _COOKIES = select(cookies).where(cookies.c.renewed_at >= bindparam("since"))
 _TOKENS = select(tokens).where(tokens.c.signed_at >= bindparam("since"))
-_DROP_TOKEN = delete(tokens).where(tokens.c.account_id == bindparam("wanted"), tokens.c.signed_at <= bindparam("until"))
+_DROP_TOKEN = delete(tokens).where(
+    tokens.c.account_id == bindparam("wanted"), tokens.c.signed_at <= bindparam("until")
+)
 
 
 class CookieRows:
@@ -82,7 +93,9 @@ class CookieRows:
         for row in self._database.fetch(_COOKIES, {"since": since}):
             secrets = decrypted(self._cipher, row.cookies, "cookies", id_of(row.account_id))
             if secrets is not None:
-                found[row.account_id] = RenewedCookies(row.replaces, renewed_at=row.renewed_at, **secrets)
+                found[row.account_id] = RenewedCookies(
+                    row.replaces, renewed_at=row.renewed_at, **secrets
+                )
         return found
 
 
@@ -98,11 +111,15 @@ class TokenRows:
             "credential",
             "bearer",
             "signed_at",
-            when=lambda new: or_(not_older(new, tokens.c.signed_at), new.credential != tokens.c.credential),
+            when=lambda new: or_(
+                not_older(new, tokens.c.signed_at), new.credential != tokens.c.credential
+            ),
         )
 
     def keep(self, seat: str, token: StoredToken) -> bool:
-        """In place of an earlier one, or one of another credential; False when a newer one is there already."""
+        """In place of an earlier one, or one of another credential; False when a newer one is there
+        already.
+        """
         values = {
             "account_id": seat,
             "credential": token.credential,

@@ -1,4 +1,6 @@
-"""Encryption at rest: Fernet under keys derived from SECRET_KEY. The first key encrypts, all of them decrypt."""
+"""Encryption at rest: Fernet under keys derived from SECRET_KEY. The first key encrypts, all of
+them decrypt.
+"""
 
 from __future__ import annotations
 
@@ -52,5 +54,7 @@ class Cipher:
 
 
 def _fernet(secret_key: str) -> Fernet:
-    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_CONTEXT).derive(secret_key.encode())
+    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_CONTEXT).derive(
+        secret_key.encode()
+    )
     return Fernet(base64.urlsafe_b64encode(derived))

@@ -1,8 +1,9 @@
 """Upstream sessions: which there are, which history each holds, and who has it in hand.
 
-A row is made as soon as the upstream has made the session, and goes when the upstream has deleted it. In between it is
-`stock` (made ahead of any request) or `running` (a request is in it), both held by one worker; `idle`: whoever has its
-history may claim it; `doomed`: to be deleted upstream. Whoever has lost a row finds its writes without effect.
+A row is made as soon as the upstream has made the session, and goes when the upstream has deleted
+it. In between it is `stock` (made ahead of any request) or `running` (a request is in it), both
+held by one worker; `idle`: whoever has its history may claim it; `doomed`: to be deleted upstream.
+Whoever has lost a row finds its writes without effect.
 """
 
 from __future__ import annotations
@@ -39,18 +40,29 @@ TO_DOOM: dict[str, Any] = {"state": DOOMED, "holder": None, "not_before": bindpa
 
 
 def _claim(condition: Any, *first: Any) -> Any:
-    """Take the one of all free sessions whose turn is the latest; of those who try at once each gets another."""
-    one = select(rows.c.id).where(condition, _FREE).order_by(*first, rows.c.last_turn_at.desc()).limit(1)
+    """Take the one of all free sessions whose turn is the latest; of those who try at once each
+    gets another.
+    """
+    one = (
+        select(rows.c.id)
+        .where(condition, _FREE)
+        .order_by(*first, rows.c.last_turn_at.desc())
+        .limit(1)
+    )
     return (
         update(rows)
-        .where(rows.c.id == one.with_for_update(skip_locked=True).scalar_subquery(), rows.c.state == IDLE)
+        .where(
+            rows.c.id == one.with_for_update(skip_locked=True).scalar_subquery(),
+            rows.c.state == IDLE,
+        )
         .values(state=RUNNING, holder=bindparam("worker"), held_at=bindparam("now"))
         .returning(*_SESSION, rows.c.head)
     )
 
 
 _CONVERSATION = and_(rows.c.conversation == bindparam("wanted"), rows.c.caller == bindparam("by"))
-# Until its first answer is kept a session has no caller, and maybe half an id; the caller's part of it was checked before.
+# Until its first answer is kept a session has no caller, and maybe half an id; the caller's part of
+# it was checked before.
 _IN_USE = or_(
     and_(
         rows.c.conversation.in_((bindparam("wanted"), bindparam("half"))),
@@ -62,10 +74,14 @@ _IN_USE = or_(
 _ADD = insert(rows)
 _IS_AVOIDED = rows.c.account_id.in_(bindparam("avoided", expanding=True))
 _CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"), _IS_AVOIDED)
-_CLAIM_HEAD_IN = _claim(and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation")))
+_CLAIM_HEAD_IN = _claim(
+    and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation"))
+)
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
 _FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
-_FIND_TAKEN = select(rows.c.id).where(rows.c.head == bindparam("wanted"), rows.c.state == RUNNING).limit(1)
+_FIND_TAKEN = (
+    select(rows.c.id).where(rows.c.head == bindparam("wanted"), rows.c.state == RUNNING).limit(1)
+)
 _KEEP = (
     update(rows)
     .where(_OURS)
@@ -81,18 +97,33 @@ _KEEP = (
     )
 )
 _NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
-_RELEASE = update(rows).where(_OURS, rows.c.head.is_not(None)).values(state=IDLE, holder=None, held_at=None)
+_RELEASE = (
+    update(rows)
+    .where(_OURS, rows.c.head.is_not(None))
+    .values(state=IDLE, holder=None, held_at=None)
+)
 _WITHDRAW = (
     update(rows)
-    .where(rows.c.id == bindparam("session_id"), rows.c.state == IDLE, rows.c.head == bindparam("wanted"))
+    .where(
+        rows.c.id == bindparam("session_id"),
+        rows.c.state == IDLE,
+        rows.c.head == bindparam("wanted"),
+    )
     .values(TO_DOOM)
 )
 _DOOM = update(rows).where(_OURS).values(TO_DOOM)
-_EXPIRE = update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(TO_DOOM)
-_ORPHANS = update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(TO_DOOM)
+_EXPIRE = (
+    update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(TO_DOOM)
+)
+_ORPHANS = (
+    update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(TO_DOOM)
+)
 _HOLDERS = select(rows.c.holder).where(_HELD).distinct()
-_HELD_LONG = select(rows.c.id).where(rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before"))
-# Whoever has the same seat upstream can delete them, also under another name or when it was removed and added again.
+_HELD_LONG = select(rows.c.id).where(
+    rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before")
+)
+# Whoever has the same seat upstream can delete them, also under another name or when it was removed
+# and added again.
 _THEIRS = func.substr(rows.c.account_id, 1, OWNER_CHARS).in_(bindparam("owners", expanding=True))
 _DOOMED = (
     select(*_SESSION, rows.c.tries)
@@ -100,7 +131,9 @@ _DOOMED = (
     .order_by(rows.c.not_before)
     .limit(bindparam("most"))
 )
-_GIVEN_UP = delete(rows).where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("before"), not_(_THEIRS))
+_GIVEN_UP = delete(rows).where(
+    rows.c.state == DOOMED, rows.c.not_before <= bindparam("before"), not_(_THEIRS)
+)
 _DELETED = delete(rows).where(rows.c.id == bindparam("session_id"))
 _POSTPONE = (
     update(rows)
@@ -114,14 +147,18 @@ _ALL = select(*_SESSION).limit(bindparam("most"))
 class SessionRows:
     """All upstream sessions of all workers and replicas on one database. `clock`: Unix seconds."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]
+    ) -> None:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
         self._known: set[str] = set()  # held by this worker, and it knows of it
 
     def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
-        """Note a session that the upstream has just made; this worker holds it. Without `conversation` it gets half an id."""
+        """Note a session that the upstream has just made; this worker holds it. Without
+        `conversation` it gets half an id.
+        """
         session = Session(uuid.uuid4().hex, seat, name, conversation or random_half())
         now = self._clock()
         self._database.change(
@@ -142,7 +179,9 @@ class SessionRows:
         return session
 
     def name(self, session: Session) -> bool:
-        """Note the name of a session of ours that was recorded before the upstream told it. False: it is not ours any more."""
+        """Note the name of a session of ours that was recorded before the upstream told it. False:
+        it is not ours any more.
+        """
         return self._database.change(_NAME, {**self._ours(session), "new_name": session.name}) == 1
 
     def add_doomed(self, found: Collection[tuple[str, str]]) -> None:
@@ -151,19 +190,28 @@ class SessionRows:
             return
         now = self._clock()
         fixed = {"state": DOOMED, "tries": 0, "not_before": now, "made_at": now, "conversation": ""}
-        values = [{"id": uuid.uuid4().hex, "account_id": seat, "name": name, **fixed} for seat, name in found]
+        values = [
+            {"id": uuid.uuid4().hex, "account_id": seat, "name": name, **fixed}
+            for seat, name in found
+        ]
         self._database.transact(lambda connection: connection.execute(_ADD, values))
 
-    def claim_head(self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()) -> Session | None:
-        """One free session that holds exactly this history, of this conversation where one is named; None: there is none.
+    def claim_head(
+        self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
+    ) -> Session | None:
+        """One free session that holds exactly this history, of this conversation where one is
+        named; None: there is none.
 
-        It is this worker's from now on. Of several, one of a seat that is not `avoided` comes first.
+        It is this worker's from now on. Of several, one of a seat that is not `avoided` comes
+        first.
         """
         values = {"wanted": head, "now": self._clock(), "worker": self._worker_id()}
         if conversation is None:
             found = self._database.fetch(_CLAIM_HEAD, {**values, "avoided": list(avoided)})
         else:
-            found = self._database.fetch(_CLAIM_HEAD_IN, {**values, "in_conversation": conversation})
+            found = self._database.fetch(
+                _CLAIM_HEAD_IN, {**values, "in_conversation": conversation}
+            )
         return self._claimed(found[0]).session if found else None
 
     def is_taken(self, head: bytes) -> bool:
@@ -171,7 +219,9 @@ class SessionRows:
         return bool(self._database.fetch(_FIND_TAKEN, {"wanted": head}))
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
-        """The free session of a caller's conversation. UNKNOWN also when it has expired or is another caller's."""
+        """The free session of a caller's conversation. UNKNOWN also when it has expired or is
+        another caller's.
+        """
         wanted = {"wanted": conversation, "by": caller, "now": self._clock()}
         found = self._database.fetch(_CLAIM_CONVERSATION, {**wanted, "worker": self._worker_id()})
         if found:
@@ -179,8 +229,12 @@ class SessionRows:
         in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "half": half_of(conversation)})
         return NoClaim.BUSY if in_use else NoClaim.UNKNOWN
 
-    def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
-        """Give a session back, holding `head` now. False when it was no longer ours: then nothing has changed."""
+    def keep(
+        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    ) -> bool:
+        """Give a session back, holding `head` now. False when it was no longer ours: then nothing
+        has changed.
+        """
         self._known.discard(session.id)
         kept = {
             **self._ours(session),
@@ -193,7 +247,9 @@ class SessionRows:
         return self._database.change(_KEEP, kept) == 1
 
     def withdraw(self, session: Session, head: bytes) -> None:
-        """Have a session deleted that was just kept with `head`, unless somebody has claimed it since."""
+        """Have a session deleted that was just kept with `head`, unless somebody has claimed it
+        since.
+        """
         values = {"session_id": session.id, "wanted": head, "from_when": self._clock()}
         self._database.change(_WITHDRAW, values)
 
@@ -221,11 +277,17 @@ class SessionRows:
         return self._database.change(_ORPHANS, {"dead": list(dead), "from_when": self._clock()})
 
     def doom_lost(self, after_s: float = 60.0) -> int:
-        """Doom what this worker holds and does not know of: a request was ended, or the database away, in mid-write."""
+        """Doom what this worker holds and does not know of: a request was ended, or the database
+        away, in mid-write.
+        """
         now = self._clock()
-        held = self._database.fetch(_HELD_LONG, {"worker": self._worker_id(), "before": now - after_s})
+        held = self._database.fetch(
+            _HELD_LONG, {"worker": self._worker_id(), "before": now - after_s}
+        )
         lost = [row.id for row in held if row.id not in self._known]
-        values = [{"session_id": id_, "worker": self._worker_id(), "from_when": now} for id_ in lost]
+        values = [
+            {"session_id": id_, "worker": self._worker_id(), "from_when": now} for id_ in lost
+        ]
         return sum(self._database.change(_DOOM, value) for value in values)
 
     def doomed(self, limit: int, seats: Collection[str]) -> list[Doomed]:
@@ -234,8 +296,12 @@ class SessionRows:
         return [Doomed(*row) for row in self._database.fetch(_DOOMED, values)]
 
     def give_up(self, seats: Collection[str], after_s: float) -> int:
-        """Forget what was to be deleted so long ago, of all but these seats: nobody can any more. How many that were."""
-        return self._database.change(_GIVEN_UP, {"before": self._clock() - after_s, "owners": _owners(seats)})
+        """Forget what was to be deleted so long ago, of all but these seats: nobody can any more.
+        How many that were.
+        """
+        return self._database.change(
+            _GIVEN_UP, {"before": self._clock() - after_s, "owners": _owners(seats)}
+        )
 
     def deleted(self, session: Session) -> None:
         """The upstream has deleted it."""
@@ -244,7 +310,9 @@ class SessionRows:
 
     def postpone(self, session: Session, until: float, *, failed: bool = True) -> None:
         """Try to delete it from then on; `failed`: it was tried in vain."""
-        self._database.change(_POSTPONE, {"session_id": session.id, "until": until, "failures": int(failed)})
+        self._database.change(
+            _POSTPONE, {"session_id": session.id, "until": until, "failures": int(failed)}
+        )
 
     def stock_of(self, worker: str) -> list[Session]:
         return [Session(*row) for row in self._database.fetch(_STOCK_OF, {"worker": worker})]

@@ -1,4 +1,6 @@
-"""Where all workers count together: in this process' memory when it is the only one, else in Redis."""
+"""Where all workers count together: in this process' memory when it is the only one, else in
+Redis.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from gbproxy.storage.counting import Counters
 
 
 def counters(redis_url: str | None) -> Counters:
-    """Those of Redis, or of memory without one. Nothing is connected, nor its library loaded, before the first use."""
+    """Those of Redis, or of memory without one. Nothing is connected, nor its library loaded,
+    before the first use.
+    """
     if redis_url is None:
         from gbproxy.storage.memory_counters import MemoryCounters
 

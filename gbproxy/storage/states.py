@@ -1,4 +1,6 @@
-"""What the workers have learnt of the accounts, shared by all: states per quota class, and their last uses."""
+"""What the workers have learnt of the accounts, shared by all: states per quota class, and their
+last uses.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from gbproxy.storage.upsert import at, not_older, upsert
 
 
 class State(Protocol):
-    """One account's state for one quota class; `account_id` is its seat; `quota` "" stands for the account as a whole. Times are Unix seconds."""
+    """One account's state for one quota class; `account_id` is its seat; `quota` "" stands for the
+    account as a whole. Times are Unix seconds.
+    """
 
     @property
     def account_id(self) -> str: ...
@@ -49,15 +53,24 @@ class Use:
     last_error_said: dict[str, Any] | None = None
 
 
-_SET_BACK_S = 60.0  # what was noted later than that from now was noted before the clock was set back
+# what was noted later than that from now was noted before the clock was set back
+_SET_BACK_S = 60.0
 _READ = select(states)
-_USES = select(uses.c.account_id, uses.c.last_used_at, uses.c.last_error, uses.c.last_error_at, uses.c.last_error_said)
+_USES = select(
+    uses.c.account_id,
+    uses.c.last_used_at,
+    uses.c.last_error,
+    uses.c.last_error_at,
+    uses.c.last_error_said,
+)
 
 
 class StateRows(Generic[S]):
     """`clock`: Unix seconds; `make`: makes a state out of its fields, each by name."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], make: Callable[..., S]) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float], make: Callable[..., S]
+    ) -> None:
         self._database = database
         self._clock = clock
         self._make = make
@@ -69,7 +82,9 @@ class StateRows(Generic[S]):
             when=lambda new: not_older(new, states.c.changed_at),
         )
         self._try = upsert(database, states, "trial_until", when=_may_be_tried)
-        self._used = upsert(database, uses, "last_used_at", when=lambda new: _is_newer(new, "last_used_at"))
+        self._used = upsert(
+            database, uses, "last_used_at", when=lambda new: _is_newer(new, "last_used_at")
+        )
         self._failed = upsert(
             database,
             uses,
@@ -85,9 +100,11 @@ class StateRows(Generic[S]):
         self._database.change(self._put, values | at(states.c.changed_at, change.changed_at))
 
     def try_trial(self, account_id: str, quota: str, until: float) -> bool:
-        """Whether this is the one request, of all workers', that may try an account whose cooling has ended.
+        """Whether this is the one request, of all workers', that may try an account whose cooling
+        has ended.
 
-        Until `until` no other may, unless the state is published anew. What was never published may be tried too.
+        Until `until` no other may, unless the state is published anew. What was never published may
+        be tried too.
         """
         values = {
             "account_id": account_id,
@@ -111,15 +128,25 @@ class StateRows(Generic[S]):
     def used(self, account_ids: Collection[str], at: float) -> None:
         """These accounts were used; several uses may be told together."""
         if account_ids:
-            rows = [{"account_id": account_id, "last_used_at": at} for account_id in sorted(account_ids)]
+            rows = [
+                {"account_id": account_id, "last_used_at": at} for account_id in sorted(account_ids)
+            ]
             self._database.transact(lambda connection: connection.execute(self._used, rows))
 
-    def failed(self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None) -> None:
-        """`error` is shown to administrators: a sentence without a secret; None: it has recovered since.
+    def failed(
+        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+    ) -> None:
+        """`error` is shown to administrators: a sentence without a secret; None: it has recovered
+        since.
 
         `said`: what the upstream said, as `UpstreamWords.safe` has it.
         """
-        values = {"account_id": account_id, "last_error": error, "last_error_at": at, "last_error_said": said}
+        values = {
+            "account_id": account_id,
+            "last_error": error,
+            "last_error_at": at,
+            "last_error_said": said,
+        }
         self._database.change(self._failed, values)
 
     def uses(self) -> dict[str, Use]:
@@ -133,8 +160,16 @@ def _is_newer(new: Any, column: str) -> ColumnElement[bool]:
 
 def _may_be_tried(new: Any) -> ColumnElement[bool]:
     del new
-    now, cooling, trial = bindparam("now", type_=Instant), states.c.cooling_until, states.c.trial_until
+    now, cooling, trial = (
+        bindparam("now", type_=Instant),
+        states.c.cooling_until,
+        states.c.trial_until,
+    )
     return and_(
-        or_(cooling.is_(None), cooling <= now, states.c.changed_at > bindparam("set_back", type_=Instant)),
+        or_(
+            cooling.is_(None),
+            cooling <= now,
+            states.c.changed_at > bindparam("set_back", type_=Instant),
+        ),
         or_(trial.is_(None), trial <= now, trial > bindparam("too_late", type_=Instant)),
     )

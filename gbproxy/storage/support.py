@@ -14,7 +14,9 @@ from gbproxy.storage.upsert import at, not_older, upsert
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one subject; the text's meaning is its writer's. `noted_at`: Unix seconds."""
+    """What was found out about one subject; the text's meaning is its writer's. `noted_at`: Unix
+    seconds.
+    """
 
     seat: str
     subject: str
@@ -37,7 +39,11 @@ class SupportRows:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._put = upsert(
-            database, support, "finding", "noted_at", when=lambda new: not_older(new, support.c.noted_at)
+            database,
+            support,
+            "finding",
+            "noted_at",
+            when=lambda new: not_older(new, support.c.noted_at),
         )
 
     def keep(self, findings: Iterable[Finding]) -> None:
@@ -57,4 +63,6 @@ class SupportRows:
 
     def forget(self, *, taken_before: float, others_before: float) -> None:
         """Delete what was noted before then: that something was taken, and all else."""
-        self._database.change(_FORGET, {"taken_before": taken_before, "others_before": others_before})
+        self._database.change(
+            _FORGET, {"taken_before": taken_before, "others_before": others_before}
+        )

@@ -100,7 +100,8 @@ cookies = Table(
     "cookies",
     metadata,
     Column("account_id", String, primary_key=True),
-    Column("replaces", String, nullable=False),  # digest of the credential in whose place they are used
+    # digest of the credential in whose place they are used
+    Column("replaces", String, nullable=False),
     Column("cookies", LargeBinary, nullable=False),  # encrypted
     Column("renewed_at", Instant, nullable=False),
 )
@@ -155,7 +156,8 @@ account_support = Table(
     "account_support",
     metadata,
     Column("account_id", String, primary_key=True),
-    Column("subject", String, primary_key=True),  # "configuration", "model:<upstream id>" or "tool:<key of toolsSpec>"
+    # One of: "configuration", "model:<upstream id>", "tool:<key of toolsSpec>".
+    Column("subject", String, primary_key=True),
     Column("finding", String, nullable=False),  # of the configuration: JSON; else a verdict
     Column("noted_at", Instant, nullable=False),
 )
@@ -177,7 +179,8 @@ sessions = Table(
     Column("held_at", Instant),
     Column("last_turn_at", Instant),
     Column("expires_at", Instant),
-    # With all columns of a claim: left to choose, SQLite would walk through every idle session instead.
+    # With all columns of a claim: left to choose, SQLite would walk through every idle session
+    # instead.
     Index(None, "head", "state", "expires_at"),
     Index(None, "conversation", "state", "expires_at"),
     Index(None, "state", "expires_at"),

@@ -1,4 +1,6 @@
-"""Databases that last as long as the processes that use them, and what is left of those whose processes were killed."""
+"""Databases that last as long as the processes that use them, and what is left of those whose
+processes were killed.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,14 @@ _ALIVE = "alive"
 _STORED = select(accounts.c.csesidx, accounts.c.config_id)
 _LEFT = select(sessions.c.account_id, sessions.c.name)
 
-_locks: dict[Path, int] = {}  # by directory; the system lets go of one when the last process that has it is no more
+# by directory; the system lets go of one when the last process that has it is no more
+_locks: dict[Path, int] = {}
 
 
 def new_folder() -> Path:
-    """A directory for a temporary database, closed to other users, and held by this process and those that it forks."""
+    """A directory for a temporary database, closed to other users, and held by this process and
+    those that it forks.
+    """
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     making = folder / f"{_ALIVE}.new"
     _locks[folder] = os.open(making, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -45,7 +50,9 @@ def url_in(folder: Path) -> str:
 
 
 def remove(folder: Path, made_by: int) -> None:
-    """Remove a temporary database's directory, in the process that has made it; not in those that it has forked."""
+    """Remove a temporary database's directory, in the process that has made it; not in those that
+    it has forked.
+    """
     if os.getpid() == made_by:
         shutil.rmtree(folder, ignore_errors=True)
         if folder in _locks:
@@ -53,10 +60,11 @@ def remove(folder: Path, made_by: int) -> None:
 
 
 def take_over_left(database: Database, rows: SessionRows, owners: Collection[str]) -> None:
-    """Remove the temporary databases that no process uses any more, and have deleted what they knew to be upstream.
+    """Remove the temporary databases that no process uses any more, and have deleted what they knew
+    to be upstream.
 
-    `owners`: whose sessions can be deleted, beside those of the accounts in `database`; of others nothing is known after
-    it. Raises StorageUnavailable: then they stay for another time.
+    `owners`: whose sessions can be deleted, beside those of the accounts in `database`; of others
+    nothing is known after it. Raises StorageUnavailable: then they stay for another time.
     """
     for folder in _left():
         known = {*owners, *(owner(*row) for row in database.fetch(_STORED))}
@@ -64,11 +72,15 @@ def take_over_left(database: Database, rows: SessionRows, owners: Collection[str
         ours = [(seat, name) for seat, name in found if owner_of(seat) in known]
         rows.add_doomed(ours)
         shutil.rmtree(folder, ignore_errors=True)
-        log.warning("database.left", extra={"sessions": len(ours), "others": len(found) - len(ours)})
+        log.warning(
+            "database.left", extra={"sessions": len(ours), "others": len(found) - len(ours)}
+        )
 
 
 def _left() -> Iterator[Path]:
-    """Directories of ours that no process holds; each is held while it is looked at, so that only one takes it over."""
+    """Directories of ours that no process holds; each is held while it is looked at, so that only
+    one takes it over.
+    """
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):
         lock = _seized(folder)
         if lock is not None:
@@ -93,7 +105,9 @@ def _seized(folder: Path) -> int | None:
 
 
 def _sessions(folder: Path) -> Sequence[tuple[str, str]]:
-    """Seat and name of each; none of a file that cannot be read, or that its server had not come to fill."""
+    """Seat and name of each; none of a file that cannot be read, or that its server had not come to
+    fill.
+    """
     if not (folder / _FILE).exists():
         return []
     try:

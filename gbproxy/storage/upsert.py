@@ -15,11 +15,14 @@ _SET_BACK_S = 60.0
 
 
 def not_older(new: Any, noted_at: Column[float]) -> ColumnElement[bool]:
-    """Whether a new row is as new as the one that is there, which may be "from the future": the clock was set back since.
+    """Whether a new row is as new as the one that is there, which may be "from the future": the
+    clock was set back since.
 
     The statement needs the values of `at`.
     """
-    return or_(new[noted_at.name] >= noted_at, noted_at > bindparam("set_back", type_=noted_at.type))
+    return or_(
+        new[noted_at.name] >= noted_at, noted_at > bindparam("set_back", type_=noted_at.type)
+    )
 
 
 def at(noted_at: Column[float], time: float) -> dict[str, float]:
@@ -39,7 +42,8 @@ def insert(database: Database, table: Table) -> Any:
 
 
 def upsert(database: Database, table: Table, *columns: str, when: Condition | None = None) -> Any:
-    """Put a row in, or replace `columns` of the one that is there: always, or if `when` (given the new row) holds.
+    """Put a row in, or replace `columns` of the one that is there: always, or if `when` (given the
+    new row) holds.
 
     It changes one row, or none.
     """

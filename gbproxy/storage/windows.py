@@ -1,4 +1,5 @@
-"""Rates and sums by the library `limits`, over whichever storage: a moving window, so that no border lets twice as many by.
+"""Rates and sums by the library `limits`, over whichever storage: a moving window, so that no
+border lets twice as many by.
 
 Source: https://limits.readthedocs.io/en/stable/strategies.html#moving-window
 """
@@ -44,8 +45,8 @@ class Windows:
 class Memory(Storage, MovingWindowSupport):
     """The library's windows in memory. Not locked: its user is.
 
-    The library's own reads the wall clock, which may be set back; starts a thread for nearly each entry; and copies all
-    windows whenever one of them ends.
+    The library's own reads the wall clock, which may be set back; starts a thread for nearly each
+    entry; and copies all windows whenever one of them ends.
     """
 
     STORAGE_SCHEME = None
@@ -53,7 +54,8 @@ class Memory(Storage, MovingWindowSupport):
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
-        self._entries: dict[str, tuple[float, deque[float]]] = {}  # how long they count, and when each was made
+        # how long they count, and when each was made
+        self._entries: dict[str, tuple[float, deque[float]]] = {}
         self._sums: dict[str, tuple[float, int]] = {}  # when it ends, and what it is
         self._until_tidy = _TIDY_EVERY
 
@@ -113,5 +115,9 @@ class Memory(Storage, MovingWindowSupport):
             return
         self._until_tidy = max(_TIDY_EVERY, len(self._entries))
         now = self._clock()
-        self._entries = {key: each for key, each in self._entries.items() if each[1] and each[1][-1] > now - each[0]}
+        self._entries = {
+            key: each
+            for key, each in self._entries.items()
+            if each[1] and each[1][-1] > now - each[0]
+        }
         self._sums = {key: each for key, each in self._sums.items() if each[0] > now}

@@ -1,4 +1,6 @@
-"""What the workers share of an account's credentials: bearer tokens, and cookies that the upstream has renewed."""
+"""What the workers share of an account's credentials: bearer tokens, and cookies that the upstream
+has renewed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ class Auth(Protocol):
     """Who uses them. Without news it sees to what could not be kept before."""
 
     def take_over(
-        self, accounts: Iterable[Account], tokens: Mapping[str, StoredToken], cookies: Mapping[str, RenewedCookies]
+        self,
+        accounts: Iterable[Account],
+        tokens: Mapping[str, StoredToken],
+        cookies: Mapping[str, RenewedCookies],
     ) -> None: ...
 
 
@@ -45,7 +50,9 @@ class SharedCredentials:
         now = self._clock()
         looked_at, self._looked_at = self._looked_at, None
         try:
-            tokens = self._tokens.read(now - _TOKEN_LIFE_S if looked_at is None else looked_at - _OVERLAP_S)
+            tokens = self._tokens.read(
+                now - _TOKEN_LIFE_S if looked_at is None else looked_at - _OVERLAP_S
+            )
             cookies = self._cookies.read(0.0 if looked_at is None else looked_at - _OVERLAP_S)
         except StorageUnavailable:
             self._auth.take_over(self._accounts(), {}, {})

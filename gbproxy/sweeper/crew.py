@@ -1,4 +1,6 @@
-"""Hands for the work between requests: a few threads that do what is put down for them, in order."""
+"""Hands for the work between requests: a few threads that do what is put down for them, in
+order.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ Job = Callable[[], None]
 
 
 class Crew:
-    """Does jobs in the background, in few threads and from a queue with a bound; never delays who puts one down."""
+    """Does jobs in the background, in few threads and from a queue with a bound; never delays who
+    puts one down.
+    """
 
     def __init__(self, *, width: int = 8, capacity: int = 10_000) -> None:
         self._width = width
@@ -26,13 +30,16 @@ class Crew:
         self._threads: list[threading.Thread] = []
 
     def put(self, job: Job) -> bool:
-        """Have a job done soon; False when too many wait already, or when the crew has been told to end."""
+        """Have a job done soon; False when too many wait already, or when the crew has been told to
+        end.
+        """
         with self._changed:
             if self._stopping or len(self._waiting) >= self._capacity:
                 return False
             self._waiting.append(job)
             self._changed.notify()
-            self._ensure_threads()  # last: the request's greenlet may be killed where this gives way
+            # last: the request's greenlet may be killed where this gives way
+            self._ensure_threads()
         return True
 
     def widen(self, width: int) -> None:
@@ -40,7 +47,9 @@ class Crew:
         self._width = max(self._width, width)
 
     def end(self, within_s: float) -> bool:
-        """Do what still waits, for so long at most, and take nothing more. Whether all of it was done."""
+        """Do what still waits, for so long at most, and take nothing more. Whether all of it was
+        done.
+        """
         deadline = time.monotonic() + within_s
         with self._changed:
             self._stopping = True
@@ -52,7 +61,9 @@ class Crew:
             return not self._waiting and not self._busy
 
     def _ensure_threads(self) -> None:
-        """Start the threads at the first use: those of a process that has forked since do not exist here."""
+        """Start the threads at the first use: those of a process that has forked since do not exist
+        here.
+        """
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         wanted = min(self._width, len(self._waiting) + self._busy)
         while len(self._threads) < wanted:

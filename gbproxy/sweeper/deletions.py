@@ -31,7 +31,9 @@ _PARTING_S = 3600.0  # so long what a removed account's last answers leave behin
 
 
 class Rows(Protocol):
-    """The part of the sessions' records that has to do with their end. Calls raise StorageUnavailable."""
+    """The part of the sessions' records that has to do with their end. Calls raise
+    StorageUnavailable.
+    """
 
     def doomed(self, limit: int, seats: Collection[str]) -> list[Doomed]: ...
     def give_up(self, seats: Collection[str], after_s: float) -> int: ...
@@ -52,7 +54,9 @@ class Deletions:
         is_refused: Callable[[Account], bool] = lambda account: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`delete` deletes upstream; `is_refused` says whether an account's credential is set aside."""
+        """`delete` deletes upstream; `is_refused` says whether an account's credential is set
+        aside.
+        """
         self._rows = rows
         self._delete = delete
         self._accounts = accounts
@@ -61,32 +65,41 @@ class Deletions:
         self._is_refused = is_refused
         self._later: list[tuple[float, Session, int]] = []
         self._in_hand: set[str] = set()
-        self._parting: dict[str, tuple[Account, float]] = {}  # by seat, with when they are forgotten
+        # by seat, with when they are forgotten
+        self._parting: dict[str, tuple[Account, float]] = {}
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """Begin to delete what the records say is to be deleted. For one worker at a time. Raises StorageUnavailable.
+        """Begin to delete what the records say is to be deleted. For one worker at a time. Raises
+        StorageUnavailable.
 
-        Sessions of seats that are not there are left to those who have them; after a week nobody has.
+        Sessions of seats that are not there are left to those who have them; after a week nobody
+        has.
         """
         seats = [account.seat for account in self._accounts()]
         for session in self._rows.doomed(_AT_ONCE, seats):
             self._put(session, partial(self._delete_doomed, session))
         given_up = self._rows.give_up(seats, _GIVEN_UP_S)
         if given_up:
-            log.warning("session.left", extra={"sessions": given_up, "reason": "its account is gone"})
+            log.warning(
+                "session.left", extra={"sessions": given_up, "reason": "its account is gone"}
+            )
 
     def discard(self, session: Session) -> None:
         """Have a session deleted whose record cannot say so, or that has none."""
         self._put(session, partial(self._delete_unrecorded, session), is_recorded=False)
 
     def part(self, account: Account) -> None:
-        """An account was removed: have its sessions deleted, also those that its last answers leave behind."""
+        """An account was removed: have its sessions deleted, also those that its last answers leave
+        behind.
+        """
         with self._lock:
             self._parting[account.seat] = (account, self._clock() + _PARTING_S)
 
     def finish(self, sessions: Collection[Session], within_s: float) -> None:
-        """Delete these now, together with whatever the crew still has to do; what is not done in time is left upstream."""
+        """Delete these now, together with whatever the crew still has to do; what is not done in
+        time is left upstream.
+        """
         with self._lock:
             waiting, self._later = [session for _, session, _ in self._later], []
         each = {session.id: session for session in (*sessions, *waiting)}
@@ -98,8 +111,12 @@ class Deletions:
         if not self._crew.end(within_s) or left:
             log.warning("session.left", extra={"sessions": len(left), "reason": "shutdown"})
 
-    def _put(self, session: Session, delete: Callable[[], None], *, is_recorded: bool = True) -> bool:
-        """False when it is being deleted already. What finds no hands free stays in the records, if it is there."""
+    def _put(
+        self, session: Session, delete: Callable[[], None], *, is_recorded: bool = True
+    ) -> bool:
+        """False when it is being deleted already. What finds no hands free stays in the records, if
+        it is there.
+        """
         with self._lock:
             if session.id in self._in_hand:
                 return False
@@ -122,7 +139,8 @@ class Deletions:
         return True
 
     def go_on(self) -> None:
-        """Try again what is due of those that are recorded nowhere, and what those who have left us leave behind.
+        """Try again what is due of those that are recorded nowhere, and what those who have left us
+        leave behind.
 
         Raises StorageUnavailable.
         """
@@ -130,7 +148,9 @@ class Deletions:
         with self._lock:
             due = [(session, tries) for at, session, tries in self._later if at <= now]
             self._later = [later for later in self._later if later[0] > now]
-            self._parting = {seat: parting for seat, parting in self._parting.items() if parting[1] > now}
+            self._parting = {
+                seat: parting for seat, parting in self._parting.items() if parting[1] > now
+            }
         for session, tries in due:
             self._put(session, partial(self._delete_unrecorded, session, tries), is_recorded=False)
         for doomed in self._rows.doomed(_AT_ONCE, list(self._parting)) if self._parting else ():
@@ -173,7 +193,9 @@ class Deletions:
                 self._rows.deleted(session)
 
     def _account(self, seat: str) -> Account | None:
-        """Who can delete what was made under this seat: that account, or the one that has come into its place."""
+        """Who can delete what was made under this seat: that account, or the one that has come into
+        its place.
+        """
         owner = owner_of(seat)
         present = (account for account in self._accounts() if owner_of(account.seat) == owner)
         return next(present, self._parting.get(seat, (None,))[0])

@@ -1,4 +1,6 @@
-"""Probes of accounts that came under suspicion: at once, off the request's path, and few however many suspicions there are."""
+"""Probes of accounts that came under suspicion: at once, off the request's path, and few however
+many suspicions there are.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _AT_ONCE = 4
 class Pool(Protocol):
     """Where a refusal is learnt."""
 
-    def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None: ...
+    def failed(
+        self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0
+    ) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +38,9 @@ class _Look:
 
 
 class Looks:
-    """One probe of an account at a time, then a short rest; only what a probe says is refused sets an account aside."""
+    """One probe of an account at a time, then a short rest; only what a probe says is refused sets
+    an account aside.
+    """
 
     def __init__(
         self,
@@ -45,10 +51,13 @@ class Looks:
         later: Callable[[float, Job], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`probe` as in the port `Upstream`; `put` has a job done in the background, `later` after so many seconds."""
+        """`probe` as in the port `Upstream`; `put` has a job done in the background, `later` after
+        so many seconds.
+        """
         self._pool = pool
         self._probe = probe
-        self._crew = Crew(width=_AT_ONCE)  # its own, as slow session openings must not hold a verdict up
+        # its own, as slow session openings must not hold a verdict up
+        self._crew = Crew(width=_AT_ONCE)
         self._put = put or self._crew.put
         self._later = later or _later
         self._clock = clock
@@ -83,7 +92,8 @@ class Looks:
             self._probe(account)
         except GatewayError as error:
             code, said = error.code, error.safe_words
-            if isinstance(error, CredentialRefused):  # any other says nothing about the account, which goes on
+            # any other says nothing about the account, which goes on
+            if isinstance(error, CredentialRefused):
                 self._pool.failed(account, "text", error, took_s=self._clock() - begun_at)
         finally:
             self._later(REST_S, partial(self._end, account, look))

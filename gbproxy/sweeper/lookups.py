@@ -29,7 +29,9 @@ class Support(Protocol):
 
 
 class Lookups:
-    """For one worker, who does it for all. What a configuration cannot be read for is no fault of its account."""
+    """For one worker, who does it for all. What a configuration cannot be read for is no fault of
+    its account.
+    """
 
     def __init__(
         self,
@@ -42,11 +44,13 @@ class Lookups:
         """`look_up` as in the port `Upstream`; `put` has a job done in the background."""
         self._support = support
         self._look_up = look_up
-        self._crew = Crew(width=_AT_ONCE)  # its own: a slow configuration must not hold up what requests wait for
+        # its own: a slow configuration must not hold up what requests wait for
+        self._crew = Crew(width=_AT_ONCE)
         self._put = put or self._crew.put
         self._uniform = uniform
         self._running: set[str] = set()  # seats
-        self._due: dict[str, tuple[float, float]] = {}  # by seat: the look that it follows, and when
+        # by seat: the look that it follows, and when
+        self._due: dict[str, tuple[float, float]] = {}
 
     def tend(self, in_use: Iterable[Account], now: float) -> None:
         """Have those read that are due; `now`: Unix seconds. Raises StorageUnavailable."""
@@ -83,5 +87,9 @@ class Lookups:
             self._running.discard(account.seat)
         log.info(
             "configuration.read",
-            extra={"account": account.id, "code": code, "models": len(found.listed) if found is not None else 0},
+            extra={
+                "account": account.id,
+                "code": code,
+                "models": len(found.listed) if found is not None else 0,
+            },
         )

@@ -1,4 +1,6 @@
-"""What one worker does for all: expired and orphaned sessions deleted, tokens refreshed ahead, refused accounts probed."""
+"""What one worker does for all: expired and orphaned sessions deleted, tokens refreshed ahead,
+refused accounts probed.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,15 @@ class Pool(Protocol):
     def enabled(self) -> Iterable[Account]: ...
     def refused(self) -> Iterable[Account]: ...
     def accepted(self, account: Account) -> None: ...
-    def failed(self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0) -> None: ...
+    def failed(
+        self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0
+    ) -> None: ...
 
 
 class Office:
-    """Held by one worker at a time, by a row with a time limit; by one for each set of accounts on one database."""
+    """Held by one worker at a time, by a row with a time limit; by one for each set of accounts on
+    one database.
+    """
 
     def __init__(
         self,
@@ -62,10 +68,11 @@ class Office:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`refresh_token` signs an account in anew if its token is older than so many seconds, and says whether it has.
+        """`refresh_token` signs an account in anew if its token is older than so many seconds, and
+        says whether it has.
 
-        `take_over_left` has deleted what killed servers on this machine have left of these owners. `look_up` has those of
-        these accounts' configurations read that are due, and waits for none.
+        `take_over_left` has deleted what killed servers on this machine have left of these owners.
+        `look_up` has those of these accounts' configurations read that are due, and waits for none.
         """
         self._offices = offices
         self._workers = workers
@@ -82,7 +89,8 @@ class Office:
         self._look_at = monotonic() + _LEFT_S  # the start has looked
         self._watch = Watch(monotonic)
         self._next_probe: dict[Account, float] = {}
-        self._token_ages: dict[str, float] = {}  # by seat: at which its token is refreshed, drawn once for each
+        # by seat: at which its token is refreshed, drawn once for each
+        self._token_ages: dict[str, float] = {}
         self._sign_in_rests: dict[str, float] = {}  # by account: until when, after a failure
         self._busy: set[str] = set()  # accounts that a job is about
         self._name = ""
@@ -106,7 +114,9 @@ class Office:
         self._look_up(self._asked_of_late(uses, now), now)
 
     def reclaim(self, dead: Collection[str]) -> None:
-        """Free what workers held that have died; their sessions are to be deleted. Raises StorageUnavailable."""
+        """Free what workers held that have died; their sessions are to be deleted. Raises
+        StorageUnavailable.
+        """
         self._rows.orphans(dead)
         self._offices.vacate(dead)
         self._workers.forget(dead)
@@ -124,7 +134,9 @@ class Office:
             self._name = name
 
     def _tend_left(self) -> None:
-        """Workers live on for a while when their master is killed: what they leave was not there yet at our start."""
+        """Workers live on for a while when their master is killed: what they leave was not there
+        yet at our start.
+        """
         if self._monotonic() >= self._look_at:
             self._look_at = self._monotonic() + _LEFT_S
             self._take_over_left({owner_of(account.seat) for account in self._pool.accounts()})
@@ -137,7 +149,9 @@ class Office:
     def _asked_of_late(self, uses: Mapping[str, Use], now: float) -> list[Account]:
         """The accounts in use whose credential is not set aside."""
         refused = {account.id for account in self._pool.refused()}
-        return [a for a in self._pool.enabled() if a.id not in refused and is_in_use(uses, a.id, now)]
+        return [
+            a for a in self._pool.enabled() if a.id not in refused and is_in_use(uses, a.id, now)
+        ]
 
     def _refresh(self, account: Account) -> None:
         begun_at = self._clock()
@@ -154,7 +168,9 @@ class Office:
 
     def _tend_refused(self, uses: Mapping[str, Use], now: float) -> None:
         refused = list(self._pool.refused())
-        self._next_probe = {account: at for account, at in self._next_probe.items() if account in refused}
+        self._next_probe = {
+            account: at for account, at in self._next_probe.items() if account in refused
+        }
         if not is_in_use(uses, ANYBODY, now):
             return
         for account in refused:

@@ -88,9 +88,11 @@ class Sweeper:
         self._process = 0
 
     def start(self) -> None:
-        """Begin to go round; to be called in each process before it serves, and may be called again.
+        """Begin to go round; to be called in each process before it serves, and may be called
+        again.
 
-        When this returns, the others know that this worker is alive, and it knows what they have learnt.
+        When this returns, the others know that this worker is alive, and it knows what they have
+        learnt.
         """
         with self._lock:
             if self._process == os.getpid() or self._stopping.is_set():
@@ -101,7 +103,9 @@ class Sweeper:
             self._thread.start()
 
     def note_dead(self, workers: Collection[str]) -> None:
-        """These have died for sure: nobody waits until their silence tells. To be called before `start`."""
+        """These have died for sure: nobody waits until their silence tells. To be called before
+        `start`.
+        """
         self._dead |= set(workers)
 
     def note_use(self, account_id: str = ANYBODY) -> None:
@@ -151,8 +155,12 @@ class Sweeper:
             except Exception:  # a background loop's body: one failure must not end it
                 log.exception("sweeper.failed")
 
-    def close(self, *, for_good: bool = False, hands_on: bool = False, within_s: float = 2.0) -> None:
-        """Stop. `for_good`: delete every session that there is; else this worker's stock, or hand it on to who ends last."""
+    def close(
+        self, *, for_good: bool = False, hands_on: bool = False, within_s: float = 2.0
+    ) -> None:
+        """Stop. `for_good`: delete every session that there is; else this worker's stock, or hand
+        it on to who ends last.
+        """
         deadline = time.monotonic() + within_s
         self._stopping.set()
         if self._thread is not None and self._process == os.getpid():
@@ -190,7 +198,11 @@ class Sweeper:
 
     def _tend_stock(self) -> None:
         now = self._clock()
-        in_use = [account for account in self._pool.accounts() if is_in_use(self._last_uses, account.id, now)]
+        in_use = [
+            account
+            for account in self._pool.accounts()
+            if is_in_use(self._last_uses, account.id, now)
+        ]
         self._stock.tend([account for account in in_use if self._pool.is_ready(account.id)])
         if in_use and not self._is_warming:  # aside: connecting may take its time
             self._is_warming = True

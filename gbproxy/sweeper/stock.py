@@ -1,4 +1,6 @@
-"""Fresh upstream sessions, made ahead, so that a request need not wait for one. Each worker has its own."""
+"""Fresh upstream sessions, made ahead, so that a request need not wait for one. Each worker has its
+own.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ class _Shelf:
 class Stock:
     """Sessions that were made for nobody yet; safe for use by many threads at once.
 
-    A session is recorded as soon as the upstream has made it: whoever dies with stock in hand leaves word of it.
+    A session is recorded as soon as the upstream has made it: whoever dies with stock in hand
+    leaves word of it.
     """
 
     def __init__(
@@ -56,11 +59,14 @@ class Stock:
         discard: Callable[[Session], None],
         *,
         size: int = SIZE,
-        on_failure: Callable[[Account, GatewayError, float], None] = lambda account, error, took_s: None,
+        on_failure: Callable[
+            [Account, GatewayError, float], None
+        ] = lambda account, error, took_s: None,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = 5.0,
     ) -> None:
-        """`put` has a job done in the background; `discard` has a session deleted of which there is no record.
+        """`put` has a job done in the background; `discard` has a session deleted of which there is
+        no record.
 
         `on_failure` is also told how many seconds it took.
         """
@@ -72,23 +78,27 @@ class Stock:
         self._on_failure = on_failure
         self._clock = clock
         self._patience_s = patience_s  # of a request that another account may serve
-        self._shelves: dict[Account, _Shelf] = {}  # by the account as it is: of a changed one nothing is used
+        # by the account as it is: of a changed one nothing is used
+        self._shelves: dict[Account, _Shelf] = {}
         self._lock = threading.Lock()
         self._openers: set[threading.Thread] = set()  # which make a session for a request
         self._closed = False
 
     def take(self, account: Account) -> Session | None:
-        """A session for one request, the oldest first; None when there is none. Another one is made in its place."""
+        """A session for one request, the oldest first; None when there is none. Another one is made
+        in its place.
+        """
         self._fill(account, beyond=1)
         with self._lock:  # last: who is interrupted has taken nothing
             shelf = self._shelves.setdefault(account, _Shelf())
             return shelf.ready.popleft()[0] if shelf.ready else None
 
     def open(self, account: Account) -> str:
-        """Make a session for one request, which waits for its name; if it stops waiting, the session goes into the stock.
+        """Make a session for one request, which waits for its name; if it stops waiting, the
+        session goes into the stock.
 
-        Raises what the upstream raises; AccountStalled when it takes long and another account may serve the request;
-        UpstreamTimeout when the request's time is over.
+        Raises what the upstream raises; AccountStalled when it takes long and another account may
+        serve the request; UpstreamTimeout when the request's time is over.
         """
         opening: Future[str] = Future()
 
@@ -101,16 +111,20 @@ class Stock:
             finally:
                 self._openers.discard(threading.current_thread())
 
-        opener = threading.Thread(target=copy_context().run, args=(work,), name="opening", daemon=True)
+        opener = threading.Thread(
+            target=copy_context().run, args=(work,), name="opening", daemon=True
+        )
         try:
             opener.start()
             return result_in_time(opening, "opening a session", self._patience_s)
-        except BaseException:  # the client has left, or the request goes elsewhere; or there will be no session
+        # the client has left, or the request goes elsewhere; or there will be no session
+        except BaseException:
             opening.add_done_callback(lambda done: self._inherit(account, done))
             raise
 
     def _inherit(self, account: Account, opened: Future[str]) -> None:
-        if opened.exception() is None and opened.result():  # a session without a name was not made yet
+        # a session without a name was not made yet
+        if opened.exception() is None and opened.result():
             with self._lock:
                 shelf = self._shelves.setdefault(account, _Shelf())
                 shelf.making += 1
@@ -186,7 +200,9 @@ class Stock:
             self._record(account, shelf, name)
 
     def _record(self, account: Account, shelf: _Shelf, name: str) -> None:
-        """Put a session on its shelf, if that is still there and has room; nothing that was made is lost sight of."""
+        """Put a session on its shelf, if that is still there and has room; nothing that was made is
+        lost sight of.
+        """
         made: Session | None = None
         try:
             made = self._rows.add(account.seat, name, stock=True)
@@ -204,7 +220,11 @@ class Stock:
         """Whether the shelf is still there to take it."""
         with self._lock:
             shelf.making -= 1
-            has_room = not self._closed and self._shelves.get(account) is shelf and len(shelf.ready) < self._size
+            has_room = (
+                not self._closed
+                and self._shelves.get(account) is shelf
+                and len(shelf.ready) < self._size
+            )
             if has_room and made is not None:
                 shelf.ready.append((made, self._clock() - jitter.uniform(0, _AGE_S / 4)))
             return has_room

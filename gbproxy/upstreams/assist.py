@@ -1,6 +1,7 @@
 """The elements of one streamed answer -> events.
 
-Sans I/O: `read` takes each element as it arrives, `finish` says how the answer ended. Source: docs/upstream.md, elements.
+Sans I/O: `read` takes each element as it arrives, `finish` says how the answer ended. Source:
+docs/upstream.md, elements.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ _LETTERS = 4  # that differ: digits and syllables repeat
 class AssistReader:
     """Reads the elements of one answer, in order."""
 
-    def __init__(self, status_lines: frozenset[str] = frozenset(), max_bytes: float = math.inf) -> None:
+    def __init__(
+        self, status_lines: frozenset[str] = frozenset(), max_bytes: float = math.inf
+    ) -> None:
         self._status_lines = status_lines
         self._bytes_left = max_bytes  # of text, hidden or shown
         self._sources_left = _MOST
         self._said = Said()
-        self._held: list[str] = []  # white space before any text: part of the answer, or of a status line
+        # white space before any text: part of the answer, or of a status line
+        self._held: list[str] = []
         self._held_chars = 0
         self._files: set[str | int] = set()  # ids of kept ones, hashes of what was sent along
         self._thoughts = False
@@ -55,7 +59,9 @@ class AssistReader:
 
     @property
     def complete(self) -> bool:
-        """The upstream has said that the answer is whole; nothing after it belongs to the answer."""
+        """The upstream has said that the answer is whole; nothing after it belongs to the
+        answer.
+        """
         return self._refused or self._state in _WHOLE
 
     def read(self, element: Mapping[str, Any]) -> list[ChatEvent]:
@@ -64,19 +70,25 @@ class AssistReader:
             error = failures.in_stream(element)
             if error is not None:
                 raise failures.from_error(error)
-        response = as_mapping(element.get("streamAssistResponse")) or (element if _is_response(element) else {})
+        response = as_mapping(element.get("streamAssistResponse")) or (
+            element if _is_response(element) else {}
+        )
         if not response:
             self._tokens_only = self._tokens_only or "uToken" in element
             return []
         self._responses += 1
-        self.session = as_text(as_mapping(response.get("sessionInfo")).get("session")) or self.session
+        self.session = (
+            as_text(as_mapping(response.get("sessionInfo")).get("session")) or self.session
+        )
         self._connectors.read(response)
         return [] if self.complete else self._answer(as_mapping(response.get("answer")))
 
     def finish(self, *, closed: bool) -> list[ChatEvent]:
-        """The answer's last events, once the stream has ended. Raises when it ended too early or said nothing.
+        """The answer's last events, once the stream has ended. Raises when it ended too early or
+        said nothing.
 
-        `closed`: the framing itself has marked the end, which is all there is where no element carries a state.
+        `closed`: the framing itself has marked the end, which is all there is where no element
+        carries a state.
         """
         if self._refused:
             return [Done("content_filter")]
@@ -89,13 +101,19 @@ class AssistReader:
         if not self._said and not self._files:
             thought = self._thoughts
             raise self._unclear(
-                "the model thought, but gave no answer" if thought else "the upstream sent an empty answer"
+                "the model thought, but gave no answer"
+                if thought
+                else "the upstream sent an empty answer"
             )
         return [Done("stop")]
 
     def _unclear(self, what: str) -> UpstreamUnclear:
-        """With what the answer itself told of its circumstances: whether that is the cause, it does not say."""
-        return UpstreamUnclear("; ".join([what, *self._policy.doubts(), *self._connectors.doubts()]))
+        """With what the answer itself told of its circumstances: whether that is the cause, it does
+        not say.
+        """
+        return UpstreamUnclear(
+            "; ".join([what, *self._policy.doubts(), *self._connectors.doubts()])
+        )
 
     def _answer(self, answer: Mapping[str, Any]) -> list[ChatEvent]:
         state = answer.get("state")
@@ -113,11 +131,15 @@ class AssistReader:
             self._state = state  # only now: an element that cannot be read makes no answer whole
         if self._state == "SKIPPED" or is_blocked:
             self._refused = True
-            events.append(Refusal(self._policy.refusal(_listed(answer.get("assistSkippedReasons")))))
+            events.append(
+                Refusal(self._policy.refusal(_listed(answer.get("assistSkippedReasons"))))
+            )
         return events
 
     def _reply(self, reply: Mapping[str, Any], events: list[ChatEvent], *, is_repeat: bool) -> None:
-        """Add the events of one reply. A repeat adds no text; files and sources that come with it count."""
+        """Add the events of one reply. A repeat adds no text; files and sources that come with it
+        count.
+        """
         grounded = as_mapping(reply.get("groundedContent"))
         content = as_mapping(grounded.get("content"))
         text = content.get("text")
@@ -126,13 +148,17 @@ class AssistReader:
         if isinstance(text, str) and text and (is_thought or not is_repeat):
             self._text(text, events, is_thought=is_thought)
         if not (
-            _MEDIA_FIELDS.isdisjoint(content) and _MEDIA_FIELDS.isdisjoint(reply) and _MEDIA_FIELDS.isdisjoint(grounded)
+            _MEDIA_FIELDS.isdisjoint(content)
+            and _MEDIA_FIELDS.isdisjoint(reply)
+            and _MEDIA_FIELDS.isdisjoint(grounded)
         ):
             events += self._media(reply, grounded, content)
         metadata = grounded.get("textGroundingMetadata")
         if isinstance(metadata, dict) and not is_thought:
             fragment = str(text) if self._said.fragments > fragments else ""
-            sources = citations(metadata, fragment=fragment, said=self._said, at_most=self._sources_left)
+            sources = citations(
+                metadata, fragment=fragment, said=self._said, at_most=self._sources_left
+            )
             self._sources_left -= len(sources)
             events += sources
 
@@ -159,9 +185,17 @@ class AssistReader:
     def _media(
         self, reply: Mapping[str, Any], grounded: Mapping[str, Any], content: Mapping[str, Any]
     ) -> Iterator[FileOutput]:
-        images = [as_mapping(as_mapping(image).get("image")) for image in _listed(reply.get("generatedImages"))]
+        images = [
+            as_mapping(as_mapping(image).get("image"))
+            for image in _listed(reply.get("generatedImages"))
+        ]
         attachments = [as_mapping(item) for item in _listed(grounded.get("attachments"))]
-        for found in (as_mapping(content.get("file")), as_mapping(content.get("inlineData")), *images, *attachments):
+        for found in (
+            as_mapping(content.get("file")),
+            as_mapping(content.get("inlineData")),
+            *images,
+            *attachments,
+        ):
             file = _file(found)
             if file is None:
                 continue
@@ -173,9 +207,17 @@ class AssistReader:
                 yield file
 
     def _repeats(self, replies: list[Mapping[str, Any]], answer: Mapping[str, Any]) -> bool:
-        """Whether the last element says the whole answer once more, which cannot be chance; see what was planned first."""
-        contents = [as_mapping(as_mapping(reply.get("groundedContent")).get("content")) for reply in replies]
-        last = "".join(as_text(content.get("text")) for content in contents if content.get("thought") is not True)
+        """Whether the last element says the whole answer once more, which cannot be chance; see
+        what was planned first.
+        """
+        contents = [
+            as_mapping(as_mapping(reply.get("groundedContent")).get("content")) for reply in replies
+        ]
+        last = "".join(
+            as_text(content.get("text"))
+            for content in contents
+            if content.get("thought") is not True
+        )
         if not last.strip() or not self._said.is_again(last):
             return False
         said = self._said.whole
@@ -188,37 +230,55 @@ class AssistReader:
 
 
 def _cannot_be_chance(said: str, *, is_whole: bool, pieces: int) -> bool:
-    """Whether nobody would say this twice, one right behind the other. A repeat costs less than a text that is lost."""
+    """Whether nobody would say this twice, one right behind the other. A repeat costs less than a
+    text that is lost.
+    """
     letters = "".join(filter(str.isalpha, said)).casefold()
-    if len(set(letters)) < _LETTERS or letters in (letters + letters)[1:-1]:  # the latter repeats something itself
+    # the latter repeats something itself
+    if len(set(letters)) < _LETTERS or letters in (letters + letters)[1:-1]:
         return False
     if len(said) >= _REPEATED_CHARS:
         return True
-    return is_whole and pieces > 1 and len(said) >= _SENTENCE_CHARS and said.endswith(_SENTENCE_ENDS)
+    return (
+        is_whole and pieces > 1 and len(said) >= _SENTENCE_CHARS and said.endswith(_SENTENCE_ENDS)
+    )
 
 
 def _planned(answer: Mapping[str, Any]) -> str:
-    """The last text of the model's plan steps: never part of the answer, but it tells what the answer is."""
+    """The last text of the model's plan steps: never part of the answer, but it tells what the
+    answer is.
+    """
     steps = [
         as_mapping(as_mapping(step).get("planStep"))
         for step in _listed(as_mapping(answer.get("diagnosticInfo")).get("plannerSteps"))
     ]
-    texts = ["".join(as_text(as_mapping(part).get("text")) for part in _listed(step.get("parts"))) for step in steps]
+    texts = [
+        "".join(as_text(as_mapping(part).get("text")) for part in _listed(step.get("parts")))
+        for step in steps
+    ]
     return next(filter(None, reversed(texts)), "")
 
 
 def _is_response(element: Mapping[str, Any]) -> bool:
     """The official API sends the response without the widget's wrapper."""
-    return any(key in element for key in ("answer", "sessionInfo", "assistToken", "connectorAuthErrors"))
+    return any(
+        key in element for key in ("answer", "sessionInfo", "assistToken", "connectorAuthErrors")
+    )
 
 
 def _file(found: Mapping[str, Any]) -> FileOutput | None:
-    """A file kept upstream, or image, video or audio data sent along; other inline data (suggestions) is none."""
+    """A file kept upstream, or image, video or audio data sent along; other inline data
+    (suggestions) is none.
+    """
     mime_type = as_text(found.get("mimeType"))
     file_id = found.get("fileId")
     name = found.get("name")
     if isinstance(file_id, str) and file_id:
-        return FileOutput(mime_type or "application/octet-stream", file_id, name if isinstance(name, str) else None)
+        return FileOutput(
+            mime_type or "application/octet-stream",
+            file_id,
+            name if isinstance(name, str) else None,
+        )
     data = found.get("data") or found.get("bytesBase64Encoded")
     if not isinstance(data, str) or not mime_type.startswith(_MEDIA):
         return None

@@ -12,12 +12,15 @@ from gbproxy.domain.models import Model
 
 
 class Upstream(Protocol):
-    """Answers prompts with one account's models. All calls raise GatewayErrors; `prompt` holds only what is to be sent."""
+    """Answers prompts with one account's models. All calls raise GatewayErrors; `prompt` holds only
+    what is to be sent.
+    """
 
     def open_session(self, account: Account) -> str:
         """Make an upstream session; its name is what `stream` and `delete_session` take.
 
-        An empty name: it is made by `stream`, which yields a `SessionNamed` as soon as the upstream tells its name.
+        An empty name: it is made by `stream`, which yields a `SessionNamed` as soon as the upstream
+        tells its name.
         """
         ...
 
@@ -30,23 +33,29 @@ class Upstream(Protocol):
         ...
 
     def probe(self, account: Account) -> None:
-        """Ask, as cheaply as can be, whether the account's credentials are good. Raises CredentialRefused when they are not.
+        """Ask, as cheaply as can be, whether the account's credentials are good. Raises
+        CredentialRefused when they are not.
 
         Other errors say nothing about the credentials.
         """
         ...
 
     def capabilities(self, account: Account) -> Capabilities:
-        """Read which models and tools the account has. Whatever this raises says nothing about the account."""
+        """Read which models and tools the account has. Whatever this raises says nothing about the
+        account.
+        """
         ...
 
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
-        """Renew what the account signs in with if that is older; requests go on with the old one meanwhile.
+        """Renew what the account signs in with if that is older; requests go on with the old one
+        meanwhile.
 
         Returns whether there is a new one.
         """
         ...
 
     def warm(self, accounts: Iterable[Account]) -> None:
-        """See to it that a connection stands ready for the next request on each. Raises nothing for faults of the network."""
+        """See to it that a connection stands ready for the next request on each. Raises nothing for
+        faults of the network.
+        """
         ...

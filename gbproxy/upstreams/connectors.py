@@ -1,4 +1,6 @@
-"""Data sources that are connected to an account and could not sign in. Source: docs/upstream.md, elements."""
+"""Data sources that are connected to an account and could not sign in. Source: docs/upstream.md,
+elements.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ log = logging.getLogger(__name__)
 
 _MOST = 100
 _PLAIN = re.compile("[A-Za-z]{1,40}")
-DOUBT = "data sources that are connected to the account could not sign in: open its page and sign in to them there"
+DOUBT = (
+    "data sources that are connected to the account could not sign in: open its page and sign in to"
+    " them there"
+)
 
 
 @dataclass(slots=True)
@@ -26,7 +31,9 @@ class Connectors:
 
     def read(self, response: Mapping[str, Any]) -> None:
         errors = as_list(response.get("connectorAuthErrors"))[:_MOST]
-        kinds = dict.fromkeys(_kind(as_text(as_mapping(error).get("dataConnector"))) for error in errors)
+        kinds = dict.fromkeys(
+            _kind(as_text(as_mapping(error).get("dataConnector"))) for error in errors
+        )
         if errors and not self.kinds:
             account = trace.current().facts.get("account")
             log.warning("connectors.refused", extra={"account": account, "kinds": sorted(kinds)})
@@ -38,8 +45,11 @@ class Connectors:
 
 
 def _kind(name: str) -> str:
-    """The end of a resource's name without ids, which stand at every second place: `collections/-/dataConnector`."""
+    """The end of a resource's name without ids, which stand at every second place:
+    `collections/-/dataConnector`.
+    """
     shown = [
-        place if index % 2 == 0 and _PLAIN.fullmatch(place) else "-" for index, place in enumerate(name.split("/"))
+        place if index % 2 == 0 and _PLAIN.fullmatch(place) else "-"
+        for index, place in enumerate(name.split("/"))
     ]
     return "/".join(shown[-3:])

@@ -16,9 +16,11 @@ from gbproxy.domain.edition import EDITIONS, EditionName, Location
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """`api_url` ends with the location, a verb follows. The headers lack what changes with each call: token, cookies.
+    """`api_url` ends with the location, a verb follows. The headers lack what changes with each
+    call: token, cookies.
 
-    `issuer` and `audience` are what tokens name: the edition's hosts, also where others are asked in their place.
+    `issuer` and `audience` are what tokens name: the edition's hosts, also where others are asked
+    in their place.
     """
 
     page_url: str
@@ -40,7 +42,9 @@ class EndpointMap:
         headers: Mapping[str, str] | None = None,
         server_timeout_s: int = 1800,
     ) -> None:
-        """`page_url`, `api_base_url`: in place of those of every account's edition; `headers` go with all calls."""
+        """`page_url`, `api_base_url`: in place of those of every account's edition; `headers` go
+        with all calls.
+        """
         self._page_url = page_url
         self._api_base_url = api_base_url
         self._headers = headers or {}
@@ -48,10 +52,16 @@ class EndpointMap:
         self._made = lru_cache(maxsize=4096)(self._make)
 
     def of(self, account: Account) -> Endpoints:
-        return self._made(account.edition, account.location, account.server_token, account.user_agent)
+        return self._made(
+            account.edition, account.location, account.server_token, account.user_agent
+        )
 
     def _make(
-        self, edition_name: EditionName, location: Location, server_token: str | None, user_agent: str | None
+        self,
+        edition_name: EditionName,
+        location: Location,
+        server_token: str | None,
+        user_agent: str | None,
     ) -> Endpoints:
         edition = EDITIONS[edition_name]
         page = self._page_url or edition.page_url
@@ -76,6 +86,8 @@ class EndpointMap:
 
 
 def _merged(*layers: Mapping[str, str]) -> Mapping[str, str]:
-    """The headers of all layers: a later one replaces an earlier one, however their names are written."""
+    """The headers of all layers: a later one replaces an earlier one, however their names are
+    written.
+    """
     merged = {name.lower(): (name, value) for layer in layers for name, value in layer.items()}
     return dict(merged.values())

@@ -1,4 +1,6 @@
-"""The upstream's other stream: server-sent events with one JSON text each. Source: docs/upstream.md, framing."""
+"""The upstream's other stream: server-sent events with one JSON text each. Source:
+docs/upstream.md, framing.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,12 @@ _MANY_OBJECTS = 64  # in one event: a server may wrap an error, but sends no ans
 
 
 class EventReader(ObjectReader):
-    """Reads text/event-stream: each event's data is an object, or an array of objects (how a server may wrap an error).
+    """Reads text/event-stream: each event's data is an object, or an array of objects (how a server
+    may wrap an error).
 
-    sseclient parses, but gets whole events only: it would hand out one that was cut off, and copies a large one once
-    per piece. Comments, other fields, events without data and `[DONE]` pass unseen.
+    sseclient parses, but gets whole events only: it would hand out one that was cut off, and copies
+    a large one once per piece. Comments, other fields, events without data and `[DONE]` pass
+    unseen.
     """
 
     def __init__(self, max_element_bytes: int = MAX_ELEMENT_BYTES) -> None:
@@ -34,11 +38,15 @@ class EventReader(ObjectReader):
         self._events: list[bytes] = []  # whole ones that wait, the last first
 
     def feed(self, data: bytes, at_most: float = math.inf) -> list[dict[str, Any]]:
-        """Take the next bytes, return every object that they complete, or about so many. Raises UpstreamProtocolError."""
+        """Take the next bytes, return every object that they complete, or about so many. Raises
+        UpstreamProtocolError.
+        """
         return super().feed(self._with_plain_line_ends(data), at_most)
 
     def _with_plain_line_ends(self, data: bytes) -> bytes:
-        """Each of CR LF, CR and LF as one LF. A CR at the end of the data ends the line; its LF may come later."""
+        """Each of CR LF, CR and LF as one LF. A CR at the end of the data ends the line; its LF may
+        come later.
+        """
         if self._after_carriage_return and data:
             data = data.removeprefix(b"\n")
             self._after_carriage_return = False
@@ -59,7 +67,8 @@ class EventReader(ObjectReader):
             taken += 1
             self.seen += 1
             event = self._events.pop()
-            self._check_size(len(event) + 1)  # with its last line's end, which counts too while it is unfinished
+            # with its last line's end, which counts too while it is unfinished
+            self._check_size(len(event) + 1)
             for data in _data_of(event):
                 objects += self._objects_of(data.strip(b" \t\n"))
         self.has_more = bool(self._events)
@@ -76,9 +85,13 @@ class EventReader(ObjectReader):
         self._is_empty = False
         values = value if isinstance(value, list) else [value]
         if len(values) > _MANY_OBJECTS:
-            raise UpstreamProtocolError(f"an event of the upstream's answer holds over {_MANY_OBJECTS} objects")
+            raise UpstreamProtocolError(
+                f"an event of the upstream's answer holds over {_MANY_OBJECTS} objects"
+            )
         if not all(isinstance(item, dict) for item in values):
-            raise UpstreamProtocolError("an event of the upstream's answer holds something else than objects")
+            raise UpstreamProtocolError(
+                "an event of the upstream's answer holds something else than objects"
+            )
         return values
 
     def _check_end(self) -> None:
@@ -100,8 +113,11 @@ def _data_of(event: bytes) -> Iterable[bytes]:
 
 
 def _on_one_line(event: bytes) -> bytes:
-    """The data of an event of very many lines, because sseclient copies all of it again for each line.
+    """The data of an event of very many lines, because sseclient copies all of it again for each
+    line.
 
     A tab joins the lines: like the newline it is JSON's white space, and forbidden inside a string.
     """
-    return _DATA + b"\t".join(line.removeprefix(_DATA) for line in event.split(b"\n") if line.startswith(_DATA))
+    return _DATA + b"\t".join(
+        line.removeprefix(_DATA) for line in event.split(b"\n") if line.startswith(_DATA)
+    )

@@ -1,6 +1,7 @@
 """Google's error bodies -> our errors.
 
-Source: docs/upstream.md, errors. The same shapes come with an HTTP status and inside a stream that began with 200.
+Source: docs/upstream.md, errors. The same shapes come with an HTTP status and inside a stream that
+began with 200.
 """
 
 from __future__ import annotations
@@ -34,29 +35,42 @@ _MAX_MESSAGE_CHARS = 500
 
 _OVERLOADED = "LLM_OVERLOADED"
 _TOO_LARGE = "PROMPT_TOO_LARGE"
-_QUOTA = ("QUOTA_EXCEEDED", "RATE_LIMIT_EXCEEDED")  # how a reason ends, also where the status is another
+# how a reason ends, also where the status is another
+_QUOTA = ("QUOTA_EXCEEDED", "RATE_LIMIT_EXCEEDED")
 
-# A 403 does not say which of its meanings it has; the call that it answers does (docs/upstream.md, errors).
+# A 403 does not say which of its meanings it has; the call that it answers does (docs/upstream.md,
+# errors).
 _DENIED: Mapping[type[UpstreamError], str] = {
-    SessionDenied: "the upstream denies this account access to its session, or refuses this question. If it denies others "
-    "too: open business.gemini.google with this account, which may be restricted, and check that CSESIDX and the cookies "
-    "come from the same sign-in",
-    ConfigRefused: "the upstream denies this account access: CONFIG_ID may be another account's, compare it with the "
-    "address bar of business.gemini.google; or the account is restricted",
+    SessionDenied: (
+        "the upstream denies this account access to its session, or refuses this question. If it"
+        " denies others too: open business.gemini.google with this account, which may be"
+        " restricted, and check that CSESIDX and the cookies come from the same sign-in"
+    ),
+    ConfigRefused: (
+        "the upstream denies this account access: CONFIG_ID may be another account's, compare it"
+        " with the address bar of business.gemini.google; or the account is restricted"
+    ),
 }
 
 
 def from_reply(
-    status: int, headers: Mapping[str, str], body: bytes, *, denied: type[UpstreamError] = SessionDenied
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    denied: type[UpstreamError] = SessionDenied,
 ) -> GatewayError:
-    """The error of an answer whose HTTP status is not 200; the body may be JSON, wrapped in an array, or a web page.
+    """The error of an answer whose HTTP status is not 200; the body may be JSON, wrapped in an
+    array, or a web page.
 
     `denied`: what a 403 means to this call.
     """
     retry_after = _retry_after(headers.get("Retry-After"))
     if 300 <= status < 400:
         return UpstreamError("the upstream redirected the request elsewhere, where it is not sent")
-    return from_error(_error_object(body), status=status, retry_after=retry_after, denied=denied, body=body)
+    return from_error(
+        _error_object(body), status=status, retry_after=retry_after, denied=denied, body=body
+    )
 
 
 def from_error(
@@ -67,7 +81,8 @@ def from_error(
     denied: type[UpstreamError] = SessionDenied,
     body: bytes = b"",
 ) -> GatewayError:
-    """The error of Google's `{"code", "message", "status", "details"}`, any of which may be missing; with what it says.
+    """The error of Google's `{"code", "message", "status", "details"}`, any of which may be
+    missing; with what it says.
 
     `body`: the reply that it came in, for the doctor.
     """
@@ -78,12 +93,17 @@ def from_error(
 
 
 def _classified(
-    error: Mapping[str, Any], status: int | None, retry_after: float | None, denied: type[UpstreamError]
+    error: Mapping[str, Any],
+    status: int | None,
+    retry_after: float | None,
+    denied: type[UpstreamError],
 ) -> GatewayError:
     code = _code(error, status)
     word = _word(error.get("status"))
     message = fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)
-    details = [detail for detail in fields.as_list(error.get("details")) if isinstance(detail, dict)]
+    details = [
+        detail for detail in fields.as_list(error.get("details")) if isinstance(detail, dict)
+    ]
     reasons = {fields.as_text(detail.get("reason")) for detail in details}
     retry_after = retry_after or _retry_info(details)
 
@@ -96,7 +116,9 @@ def _classified(
     if is_quota or code == 429 or word == "RESOURCE_EXHAUSTED":
         if wording.is_message_too_large(message):
             return _too_long()
-        return _quota([message, *(text for detail in details for text in _quota_texts(detail))], retry_after)
+        return _quota(
+            [message, *(text for detail in details for text in _quota_texts(detail))], retry_after
+        )
     if code == 401 or word == "UNAUTHENTICATED" or "SESSION_COOKIE_INVALID" in {*reasons, message}:
         return TokenRefused("the upstream refused the token")
     if code == 403 or word == "PERMISSION_DENIED":
@@ -119,7 +141,9 @@ def _classified(
 
 
 def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The error object that an element of the stream is, or None: `{"error": …}`, or `message`/`details` without an answer."""
+    """The error object that an element of the stream is, or None: `{"error": …}`, or
+    `message`/`details` without an answer.
+    """
     error = element.get("error")
     if error:
         return error if isinstance(error, dict) else {"message": fields.as_text(error)}
@@ -150,13 +174,16 @@ def _too_long() -> ContextLengthExceeded:
 
 
 def _texts(error: Mapping[str, Any]) -> list[str]:
-    """Where an error may say what it is about: its message, and what each detail tells of a field."""
+    """Where an error may say what it is about: its message, and what each detail tells of a
+    field.
+    """
     texts = [fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)]
     for detail in fields.as_list(error.get("details")):
         known = fields.as_mapping(detail)
         for part in (known, *map(fields.as_mapping, fields.as_list(known.get("fieldViolations")))):
             texts += (
-                fields.as_line(part.get(name), _MAX_MESSAGE_CHARS) for name in ("field", "message", "description")
+                fields.as_line(part.get(name), _MAX_MESSAGE_CHARS)
+                for name in ("field", "message", "description")
             )
     return texts
 
@@ -164,8 +191,12 @@ def _texts(error: Mapping[str, Any]) -> list[str]:
 def _quota(texts: list[str], retry_after: float | None) -> QuotaExhausted:
     """The error of a used-up quota, of which so much is known as these texts name."""
     is_daily, media = wording.names_daily_quota(texts), wording.named_media(texts)
-    which = ("quota of the day" if is_daily else "quota") + (f" of {' and '.join(media)}" if media else "")
-    return QuotaExhausted(f"the account's {which} is used up", retry_after=retry_after, is_daily=is_daily, media=media)
+    which = ("quota of the day" if is_daily else "quota") + (
+        f" of {' and '.join(media)}" if media else ""
+    )
+    return QuotaExhausted(
+        f"the account's {which} is used up", retry_after=retry_after, is_daily=is_daily, media=media
+    )
 
 
 def _code(error: Mapping[str, Any], status: int | None) -> int | None:
@@ -183,10 +214,17 @@ def _word(status: object) -> str:
 
 
 def _quota_texts(detail: Mapping[str, Any]) -> list[str]:
-    """Where a detail may name a quota: violations of a QuotaFailure, reason and metadata of an ErrorInfo, a message."""
+    """Where a detail may name a quota: violations of a QuotaFailure, reason and metadata of an
+    ErrorInfo, a message.
+    """
     found = [*fields.as_list(detail.get("violations")), detail.get("metadata")]
-    named = (" ".join(map(fields.as_text, each.values())) for each in found if isinstance(each, dict))
-    return [*(fields.as_text(detail.get(name)) for name in ("reason", "message", "description")), *named]
+    named = (
+        " ".join(map(fields.as_text, each.values())) for each in found if isinstance(each, dict)
+    )
+    return [
+        *(fields.as_text(detail.get(name)) for name in ("reason", "message", "description")),
+        *named,
+    ]
 
 
 def _retry_info(details: list[dict[str, Any]]) -> float | None:

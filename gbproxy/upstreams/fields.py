@@ -1,4 +1,6 @@
-"""A field of the upstream's JSON, if it is of the kind that is wanted; anything else counts as missing."""
+"""A field of the upstream's JSON, if it is of the kind that is wanted; anything else counts as
+missing.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# What a log, a database or a terminal may choke on. Halves of surrogate pairs are none: decoding has replaced them.
+# What a log, a database or a terminal may choke on. Halves of surrogate pairs are none: decoding
+# has replaced them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 

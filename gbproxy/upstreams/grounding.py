@@ -1,4 +1,6 @@
-"""Grounding metadata -> citations. Google counts in UTF-8 bytes, and writes 64-bit numbers as strings."""
+"""Grounding metadata -> citations. Google counts in UTF-8 bytes, and writes 64-bit numbers as
+strings.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,18 @@ from gbproxy.upstreams.said import Said
 
 _MOST_REFERENCES = 1000
 _STEP_BYTES = 4096
-_BEGINNINGS = bytes(byte for byte in range(256) if byte & 0xC0 != 0x80)  # all but those that continue a character
+# all but those that continue a character
+_BEGINNINGS = bytes(byte for byte in range(256) if byte & 0xC0 != 0x80)
 
 
-def citations(metadata: Mapping[str, Any], *, fragment: str, said: Said, at_most: int) -> list[Citation]:
-    """The sources that `metadata` names for what was `said`, whose newest fragment is `fragment` (or "").
+def citations(
+    metadata: Mapping[str, Any], *, fragment: str, said: Said, at_most: int
+) -> list[Citation]:
+    """The sources that `metadata` names for what was `said`, whose newest fragment is `fragment`
+    (or "").
 
-    A segment counts from the beginning of its own fragment; where it reaches beyond it, from the beginning of the answer.
-    Source: docs/upstream.md, elements.
+    A segment counts from the beginning of its own fragment; where it reaches beyond it, from the
+    beginning of the answer. Source: docs/upstream.md, elements.
     """
     listed = as_list(metadata.get("references"))[:_MOST_REFERENCES]
     references = [_source(reference) for reference in listed if isinstance(reference, dict)]
@@ -42,7 +48,9 @@ def citations(metadata: Mapping[str, Any], *, fragment: str, said: Said, at_most
 
 
 class _Places:
-    """Where segments stand in an answer. Texts are looked through once, however many segments there are."""
+    """Where segments stand in an answer. Texts are looked through once, however many segments there
+    are.
+    """
 
     def __init__(self, fragment: str, said: Said) -> None:
         self._said = said
@@ -52,8 +60,11 @@ class _Places:
     def span(self, segment: Mapping[str, Any]) -> tuple[int, int]:
         start, end = _int(segment.get("startIndex")) or 0, _int(segment.get("endIndex")) or 0
         if end <= self._fragment.size:
-            return self._before + self._fragment.characters(start), self._before + self._fragment.characters(end, start)
-        if self._whole is None:  # too long ago: the source is named at the end, as one that has no segment
+            return self._before + self._fragment.characters(
+                start
+            ), self._before + self._fragment.characters(end, start)
+        # too long ago: the source is named at the end, as one that has no segment
+        if self._whole is None:
             return self._said.characters, self._said.characters
         return self._whole.characters(start), self._whole.characters(end, start)
 
@@ -77,7 +88,9 @@ class _Bytes:
         if self._is_ascii:
             return end
         step = end // _STEP_BYTES
-        return self._at_steps[step] + _starts(self._data[step * _STEP_BYTES : self._last_whole(end)])
+        return self._at_steps[step] + _starts(
+            self._data[step * _STEP_BYTES : self._last_whole(end)]
+        )
 
     @cached_property
     def _at_steps(self) -> list[int]:
@@ -85,7 +98,9 @@ class _Bytes:
         return [0, *accumulate(_starts(self._data[step : step + _STEP_BYTES]) for step in steps)]
 
     def _last_whole(self, end: int) -> int:
-        """Where the last whole character before this byte ends: a byte that continues one must not be next."""
+        """Where the last whole character before this byte ends: a byte that continues one must not
+        be next.
+        """
         while end < self.size and self._data[end] & 0xC0 == 0x80:
             end -= 1
         return end
@@ -98,11 +113,19 @@ def _starts(data: bytes) -> int:
 
 def _source(reference: Mapping[str, Any]) -> tuple[str, str, str]:
     document = as_mapping(reference.get("documentMetadata"))
-    return as_text(document.get("uri")), as_text(document.get("title")), as_text(document.get("domain"))
+    return (
+        as_text(document.get("uri")),
+        as_text(document.get("title")),
+        as_text(document.get("domain")),
+    )
 
 
 def _int(value: object) -> int | None:
     """A count in either JSON form; None for anything else, also for negative ones."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value >= 0 else None
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else None
+    return (
+        int(value)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
+        else None
+    )

@@ -1,4 +1,6 @@
-"""The upstream's usual stream: one JSON array, sent element by element. Source: docs/upstream.md, framing."""
+"""The upstream's usual stream: one JSON array, sent element by element. Source: docs/upstream.md,
+framing.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,25 @@ from enum import Enum
 from typing import Any
 
 from gbproxy.errors import UpstreamProtocolError
-from gbproxy.upstreams.objects import MAX_ELEMENT_BYTES, MOST_PARTS, ObjectReader, decode_json, too_many_parts
+from gbproxy.upstreams.objects import (
+    MAX_ELEMENT_BYTES,
+    MOST_PARTS,
+    ObjectReader,
+    decode_json,
+    too_many_parts,
+)
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SEPARATOR = re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(?=\{)")
 _PRETTY_START = (b"{\n", b"{\r\n")
-_PRETTY_END = re.compile(rb"\n\}")  # never inside a string: JSON has no raw newline there; half the cost of find()
+# never inside a string: JSON has no raw newline there; half the cost of find()
+_PRETTY_END = re.compile(rb"\n\}")
 
-# Over whole strings up to the next brace, or into a string that has no end yet, or to the end: it matches everywhere.
-_TO_MARK = re.compile(rb'[^"{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}]*+)*+(?:(\{)|(\})|(")|\Z)', re.DOTALL)
+# Over whole strings up to the next brace, or into a string that has no end yet, or to the end: it
+# matches everywhere.
+_TO_MARK = re.compile(
+    rb'[^"{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}]*+)*+(?:(\{)|(\})|(")|\Z)', re.DOTALL
+)
 _OPENING, _CLOSING, _QUOTE = 1, 2, 3  # its groups
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
@@ -40,21 +52,30 @@ _STEPS = {
     _Expects.NOTHING: {},
 }
 _INSIDE = (_Expects.INSIDE_ELEMENT, _Expects.INSIDE_ANSWER)
-_KINDS = {b"<": "markup", b'"': "a string", b"{": "an object", b"[": "an array", b"]": "a closing bracket"} | {
+_KINDS = {
+    b"<": "markup",
+    b'"': "a string",
+    b"{": "an object",
+    b"[": "an array",
+    b"]": "a closing bracket",
+} | {
     b",": "a comma",
     **dict.fromkeys((bytes([digit]) for digit in b"-0123456789"), "a number"),
 }
 
 
 class ArrayReader(ObjectReader):
-    """Reads one streamed JSON array, or a bare object (how Google sends errors), from bytes cut anywhere.
+    """Reads one streamed JSON array, or a bare object (how Google sends errors), from bytes cut
+    anywhere.
 
-    `guess_layout` tries first whether an object of the usual pretty-printed layout ends at the next brace in column 0.
-    A guess is checked by decoding: no object is the beginning of another, so what decodes is the whole one. After a
-    wrong guess the general scanner takes over for good.
+    `guess_layout` tries first whether an object of the usual pretty-printed layout ends at the next
+    brace in column 0. A guess is checked by decoding: no object is the beginning of another, so
+    what decodes is the whole one. After a wrong guess the general scanner takes over for good.
     """
 
-    def __init__(self, max_element_bytes: int = MAX_ELEMENT_BYTES, *, guess_layout: bool = True) -> None:
+    def __init__(
+        self, max_element_bytes: int = MAX_ELEMENT_BYTES, *, guess_layout: bool = True
+    ) -> None:
         super().__init__(max_element_bytes)
         self._guess_layout = guess_layout
         self._expects = _Expects.ANSWER
@@ -62,7 +83,9 @@ class ArrayReader(ObjectReader):
 
     @property
     def complete(self) -> bool:
-        """Whether the closing bracket, or the whole of a bare object, is in and nothing was wrong."""
+        """Whether the closing bracket, or the whole of a bare object, is in and nothing was
+        wrong.
+        """
         return self._expects is _Expects.NOTHING and self._failure is None
 
     def _read(self, known: int, objects: list[dict[str, Any]], at_most: float) -> None:
@@ -80,7 +103,9 @@ class ArrayReader(ObjectReader):
             element, position = taken
             objects.append(element)
             self.seen += 1
-            self._expects = _Expects.SEPARATOR if self._expects is _Expects.INSIDE_ELEMENT else _Expects.NOTHING
+            self._expects = (
+                _Expects.SEPARATOR if self._expects is _Expects.INSIDE_ELEMENT else _Expects.NOTHING
+            )
             if len(objects) >= at_most:
                 self.has_more = True
                 break
@@ -93,9 +118,13 @@ class ArrayReader(ObjectReader):
             raise UpstreamProtocolError(f"the upstream's answer ended before {self._expects.value}")
 
     def _step_to_object(self, position: int) -> int:
-        """Step over white space and punctuation as far as they go; expects the inside of an object once one begins."""
+        """Step over white space and punctuation as far as they go; expects the inside of an object
+        once one begins.
+        """
         buffer = self._buffer
-        if self._expects is _Expects.SEPARATOR and (separator := _SEPARATOR.match(buffer, position)):
+        if self._expects is _Expects.SEPARATOR and (
+            separator := _SEPARATOR.match(buffer, position)
+        ):
             self._expects = _Expects.INSIDE_ELEMENT
             return separator.end()
         while (position := _end_of(_SPACE.match(buffer, position))) < len(buffer):
@@ -112,7 +141,8 @@ class ArrayReader(ObjectReader):
         return position
 
     def _take_object(self, start: int, fresh: int) -> tuple[dict[str, Any], int] | None:
-        """Decode the object that begins at `start`; also returns its end. None while that is not in.
+        """Decode the object that begins at `start`; also returns its end. None while that is not
+        in.
 
         The bytes before `fresh` were looked at in earlier calls: its end is not among them.
         """
@@ -138,12 +168,15 @@ class ArrayReader(ObjectReader):
 
     def _decode(self, start: int, end: int) -> dict[str, Any]:
         self._check_size(end - start)
-        element: dict[str, Any] = decode_json(bytes(self._buffer[start:end]))  # it begins with a brace
+        # it begins with a brace
+        element: dict[str, Any] = decode_json(bytes(self._buffer[start:end]))
         return element
 
 
 class _ObjectScanner:
-    """Finds where an object ends by counting the braces outside strings; looks at each byte once, however it is cut."""
+    """Finds where an object ends by counting the braces outside strings; looks at each byte once,
+    however it is cut.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -155,14 +188,16 @@ class _ObjectScanner:
         self._in_string = False
 
     def end_of_object(self, buffer: bytearray, start: int) -> int | None:
-        """The position behind the object that begins at `start`; None while that is not in: call again with more.
+        """The position behind the object that begins at `start`; None while that is not in: call
+        again with more.
 
         Raises AnswerTooLarge.
         """
         position = start + self._scanned
         if self._in_string:
             position = _end_of(_REST_OF_STRING.match(buffer, position))
-            if buffer[position : position + 1] != b'"':  # the end of the bytes, or of half an escape
+            # the end of the bytes, or of half an escape
+            if buffer[position : position + 1] != b'"':
                 self._scanned = position - start
                 return None
             self._in_string = False

@@ -1,6 +1,8 @@
-"""lookupWidgetConfig's answer -> what the account has. Source: docs/upstream.md, live configuration.
+"""lookupWidgetConfig's answer -> what the account has. Source: docs/upstream.md, live
+configuration.
 
-Which of its fields are filled is not known: whatever is missing, or of another kind than is expected, says nothing.
+Which of its fields are filled is not known: whatever is missing, or of another kind than is
+expected, says nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +31,11 @@ def read(answer: Mapping[str, Any]) -> Capabilities:
     configuration = _unwrapped(answer)
     ui = as_mapping(configuration.get("uiSettings"))
     chosen = as_mapping(ui.get("modelConfigInfo"))
-    states = {id_: state for id_, state in as_mapping(ui.get("modelConfigs")).items() if _MODEL_ID.fullmatch(id_)}
+    states = {
+        id_: state
+        for id_, state in as_mapping(ui.get("modelConfigs")).items()
+        if _MODEL_ID.fullmatch(id_)
+    }
     disabled = frozenset(id_ for id_, state in states.items() if state == "MODEL_DISABLED")
     automatic = frozenset(_ids([chosen.get("autoModelId")]))
     listed = [
@@ -39,7 +45,9 @@ def read(answer: Mapping[str, Any]) -> Capabilities:
     ]
     tools = _tools(configuration, ui)
     return Capabilities(
-        listed=tuple(dict.fromkeys(id_ for id_ in listed if id_ not in disabled | automatic))[:_MAX_MODELS],
+        listed=tuple(dict.fromkeys(id_ for id_ in listed if id_ not in disabled | automatic))[
+            :_MAX_MODELS
+        ],
         disabled=disabled,
         automatic=automatic,
         tools_on=frozenset(tool for tool, is_on in tools.items() if is_on),
@@ -49,7 +57,9 @@ def read(answer: Mapping[str, Any]) -> Capabilities:
 
 def _unwrapped(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     candidates = (answer, *map(as_mapping, answer.values()))
-    return next((each for each in candidates if "uiSettings" in each or "assistantSettings" in each), {})
+    return next(
+        (each for each in candidates if "uiSettings" in each or "assistantSettings" in each), {}
+    )
 
 
 def _ids(values: Iterable[object]) -> Iterator[str]:

@@ -1,6 +1,8 @@
-"""What the readers of the upstream's stream share: their protocol, and the decoding of one JSON text.
+"""What the readers of the upstream's stream share: their protocol, and the decoding of one JSON
+text.
 
-Readers do no I/O: they are fed bytes cut anywhere and give back objects. Source: docs/upstream.md, framing.
+Readers do no I/O: they are fed bytes cut anywhere and give back objects. Source: docs/upstream.md,
+framing.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from gbproxy.errors import AnswerTooLarge, UpstreamProtocolError
 
 MAX_ELEMENT_BYTES = 32 * 1024 * 1024  # a file of 20 MB in base64 has room
 
-# A large element is a text or a file; one that is made of very many parts takes seconds to decode, and gigabytes.
+# A large element is a text or a file; one that is made of very many parts takes seconds to decode,
+# and gigabytes.
 _LARGE_BYTES = 128 * 1024
 MOST_PARTS = 100_000
 _MARKS = b",{["
-# A string, whole or cut off, or a mark outside strings, with what stands before it: it matches everywhere but at the end.
+# A string, whole or cut off, or a mark outside strings, with what stands before it: it matches
+# everywhere but at the end.
 _PART = re.compile(rb'[^",{\[]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[,{\[])', re.DOTALL)
 _WHITE_SPACE = b" \t\r\n"
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -29,9 +33,10 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 class ObjectReader(ABC):
     """Gives each object of a stream to the call of `feed` that brings its last byte.
 
-    What comes out does not depend on where the bytes were cut: a fault that stands behind whole objects in one piece is
-    raised by the next call, after these objects were handed out; without such objects at once. A reader that has failed
-    holds no bytes any more and raises the same again.
+    What comes out does not depend on where the bytes were cut: a fault that stands behind whole
+    objects in one piece is raised by the next call, after these objects were handed out; without
+    such objects at once. A reader that has failed holds no bytes any more and raises the same
+    again.
     """
 
     def __init__(self, max_element_bytes: int = MAX_ELEMENT_BYTES) -> None:
@@ -40,10 +45,13 @@ class ObjectReader(ABC):
         self._begun = False
         self._failure: UpstreamProtocolError | None = None
         self.seen = 0  # objects, and what was in their place
-        self.has_more = False  # than the last call was to return: the next may be made at once, with no bytes
+        # than the last call was to return: the next may be made at once, with no bytes
+        self.has_more = False
 
     def feed(self, data: bytes, at_most: float = math.inf) -> list[dict[str, Any]]:
-        """Take the next bytes, return every object that they complete, or about so many. Raises UpstreamProtocolError."""
+        """Take the next bytes, return every object that they complete, or about so many. Raises
+        UpstreamProtocolError.
+        """
         self._raise_failure()
         known = 0 if self.has_more else len(self._buffer)
         self.has_more = False
@@ -62,7 +70,9 @@ class ObjectReader(ABC):
         return objects
 
     def close(self) -> None:
-        """Say that the stream has ended. Raises UpstreamProtocolError when it was empty or cut off."""
+        """Say that the stream has ended. Raises UpstreamProtocolError when it was empty or cut
+        off.
+        """
         self._raise_failure()
         try:
             self._check_end()
@@ -86,7 +96,8 @@ class ObjectReader(ABC):
 
     @abstractmethod
     def _read(self, known: int, objects: list[dict[str, Any]], at_most: float) -> None:
-        """Append to `objects` what the buffer completes, and drop it there. Its first `known` bytes are not new.
+        """Append to `objects` what the buffer completes, and drop it there. Its first `known` bytes
+        are not new.
 
         With `at_most` of them it stops, and says that it `has_more`.
         """
@@ -96,10 +107,13 @@ class ObjectReader(ABC):
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._max_element_bytes:
-            raise AnswerTooLarge(f"an element of the upstream's answer is over {self._max_element_bytes} bytes")
+            raise AnswerTooLarge(
+                f"an element of the upstream's answer is over {self._max_element_bytes} bytes"
+            )
 
     def _fail(self, error: UpstreamProtocolError) -> None:
-        self._failure = type(error)(error.message)  # not the error: its traceback would keep everything alive
+        # not the error: its traceback would keep everything alive
+        self._failure = type(error)(error.message)
         self._buffer.clear()  # in place: the traceback's frames know this buffer too
 
     def _raise_failure(self) -> None:
@@ -112,7 +126,8 @@ def too_many_parts() -> AnswerTooLarge:
 
 
 def decode_json(data: bytes) -> Any:
-    """Decode one JSON text without white space around it; every way to fail is an UpstreamProtocolError.
+    """Decode one JSON text without white space around it; every way to fail is an
+    UpstreamProtocolError.
 
     Nothing in the result is half of a surrogate pair, which could be neither sent on nor logged.
     """
@@ -132,7 +147,9 @@ def decode_body(data: bytes) -> Any:
 
 
 def _has_too_many_parts(data: bytes) -> bool:
-    """A text may hold as many marks as it likes: but to tell that they are in one takes ten times as long."""
+    """A text may hold as many marks as it likes: but to tell that they are in one takes ten times
+    as long.
+    """
     if len(data) - len(data.translate(None, _MARKS)) <= MOST_PARTS:
         return False
     return next(islice(_PART.finditer(data), 2 * MOST_PARTS, None), None) is not None

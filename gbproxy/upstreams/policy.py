@@ -1,4 +1,6 @@
-"""What an answer tells of the policies of its account: what they blocked, and why. Source: docs/upstream.md, elements."""
+"""What an answer tells of the policies of its account: what they blocked, and why. Source:
+docs/upstream.md, elements.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +50,20 @@ class Policy:
         """Why there is no answer, in a sentence: the upstream has blocked or skipped it."""
         if self.blocks or "CUSTOMER_POLICY_VIOLATION" in skipped_reasons:
             what = _BLOCKED.get(self.source, "The answer was blocked")
-            return f"{what} by the policy in force for this Gemini Business account{self._details()}."
+            return (
+                f"{what} by the policy in force for this Gemini Business account{self._details()}."
+            )
         if "NON_ASSIST_SEEKING_QUERY_IGNORED" in skipped_reasons:
             return _IGNORED
         reasons = ", ".join(filter(None, map(enum_word, skipped_reasons[:3])))
-        return f"{_SKIPPED}{f' ({reasons})' if reasons else ', without saying why'}{self._details()}."
+        return (
+            f"{_SKIPPED}{f' ({reasons})' if reasons else ', without saying why'}{self._details()}."
+        )
 
     def doubts(self) -> list[str]:
-        """What an answer without content may be put down to: told, as nobody knows whether it is the cause."""
+        """What an answer without content may be put down to: told, as nobody knows whether it is
+        the cause.
+        """
         doubts = [f"its policy verdict was {self.verdict}"] if self._is_unknown else []
         return [*doubts, _FILTER_FAILED] if self.has_failed_filter else doubts
 

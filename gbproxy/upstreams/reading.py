@@ -1,4 +1,6 @@
-"""One streamed reply, read by read: bytes -> elements -> events. Source: docs/upstream.md, framing."""
+"""One streamed reply, read by read: bytes -> elements -> events. Source: docs/upstream.md,
+framing.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from gbproxy.upstreams.objects import ObjectReader
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of text
 _END_S = 2.0  # an answer that is whole waits no longer for all that may follow it
-_AT_ONCE = 256  # elements between two turns of the others: of the smallest, what 3 ms are enough for
+# elements between two turns of the others: of the smallest, what 3 ms are enough for
+_AT_ONCE = 256
 
 # For an answer to arrive: text is a small part of what its elements say, and files come beside it.
 _BYTES_FOR_EACH_OF_TEXT = 8
@@ -35,9 +38,13 @@ class Body(Protocol):
 
 
 class AnswerReading:
-    """Reads one answer. No generator, so that what waits for the network stands on few frames: each costs memory."""
+    """Reads one answer. No generator, so that what waits for the network stands on few frames: each
+    costs memory.
+    """
 
-    def __init__(self, reply: Body, status_lines: frozenset[str], max_bytes: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(
+        self, reply: Body, status_lines: frozenset[str], max_bytes: int = MAX_ANSWER_BYTES
+    ) -> None:
         self._reply = reply
         self._assist = AssistReader(status_lines, max_bytes)
         self._bytes_left = _BYTES_FOR_FILES + _BYTES_FOR_EACH_OF_TEXT * max_bytes
@@ -48,11 +55,14 @@ class AnswerReading:
 
     @property
     def session(self) -> str:
-        """The session's name, or "" as long as the upstream has not told it; the last one told counts."""
+        """The session's name, or "" as long as the upstream has not told it; the last one told
+        counts.
+        """
         return self._assist.session
 
     def read(self) -> list[ChatEvent] | None:
-        """Wait for bytes and return the events that they complete, perhaps none; None behind the last.
+        """Wait for bytes and return the events that they complete, perhaps none; None behind the
+        last.
 
         A fault is raised by the call after the one that returned what came ahead of it.
         """
@@ -90,7 +100,9 @@ class AnswerReading:
         for element in self._reader.feed(data, _AT_ONCE):
             events += assist.read(element)
         if self._bytes_left < 0 or self._reader.seen + assist.replies > self._max_elements:
-            raise AnswerTooLarge("the upstream sent far more than an answer that MAX_ANSWER_MB allows can need")
+            raise AnswerTooLarge(
+                "the upstream sent far more than an answer that MAX_ANSWER_MB allows can need"
+            )
         if assist.complete and not was_complete:
             self._reply.limit_rest(_END_S)
         return not self._reader.complete
@@ -104,7 +116,9 @@ class AnswerReading:
 
 
 def _reader(content_type: str, first: bytes) -> ObjectReader:
-    """The reader for what is arriving: by its content type, and where that does not say, by its first bytes."""
+    """The reader for what is arriving: by its content type, and where that does not say, by its
+    first bytes.
+    """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "text/event-stream":
         return EventReader()

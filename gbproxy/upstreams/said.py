@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-KEPT_CHARS = 128 * 1024  # of a longer answer, at least the last so many; all before that is known by its digest
+# of a longer answer, at least the last so many; all before that is known by its digest
+KEPT_CHARS = 128 * 1024
 _MANY_FRAGMENTS = 1000  # small ones take many times the room of what they say
 
 
@@ -40,7 +41,11 @@ class Said:
             return text == kept.strip()
         tail = kept.rstrip()
         at = len(text) - len(tail)
-        return text.endswith(tail) and at >= 0 and sha256(text[:at].encode()).digest() == self._digest.digest()
+        return (
+            text.endswith(tail)
+            and at >= 0
+            and sha256(text[:at].encode()).digest() == self._digest.digest()
+        )
 
     @property
     def whole(self) -> str | None:

@@ -1,4 +1,5 @@
-"""The names of sessions that were not opened by a call of their own: the upstream makes them when they are first asked.
+"""The names of sessions that were not opened by a call of their own: the upstream makes them when
+they are first asked.
 
 Source: docs/upstream.md, sessions, forms of a name.
 """
@@ -20,7 +21,9 @@ _MAKE_ONE = f"{_SESSIONS}/-"
 
 
 def own() -> str:
-    """A name of our own making: random, and begun with a letter, as those of the upstream's are digits alone."""
+    """A name of our own making: random, and begun with a letter, as those of the upstream's are
+    digits alone.
+    """
     return f"{_SESSIONS}/s{secrets.token_hex(8)}-{secrets.token_hex(4)}"
 
 
@@ -29,7 +32,8 @@ def sent_as(session: str) -> str:
 
 
 def blamed(error: GatewayError, session: str, form: SessionForm) -> GatewayError:
-    """What a refused question's error says where the form of its session's name may be the reason; else the error itself.
+    """What a refused question's error says where the form of its session's name may be the reason;
+    else the error itself.
 
     Nothing of that form is the client's: a refusal of it is the upstream's error.
     """
@@ -38,11 +42,15 @@ def blamed(error: GatewayError, session: str, form: SessionForm) -> GatewayError
     id_ = sent_as(session).rpartition("/")[2]
     names_it = isinstance(error, RequestRefused) and f"sessions/{id_}" in error.message
     if names_it or (isinstance(error, SessionGone) and session == UNNAMED):
-        refusal = UpstreamError(f"the upstream makes no session by UPSTREAM_SESSION={form}: set it to create")
+        refusal = UpstreamError(
+            f"the upstream makes no session by UPSTREAM_SESSION={form}: set it to create"
+        )
         refusal.was_taken = error.was_taken
         if error.said is not None:
             refusal.said = error.said
         return refusal
     if isinstance(error, SessionGone):  # it may be one that was asked before
-        error.message += f", or the upstream makes none by UPSTREAM_SESSION={form}: then set it to create"
+        error.message += (
+            f", or the upstream makes none by UPSTREAM_SESSION={form}: then set it to create"
+        )
     return error

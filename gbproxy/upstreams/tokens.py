@@ -18,9 +18,11 @@ WITHIN_S = 15.0
 
 @dataclass(slots=True)
 class Tokens:
-    """The tokens that one call tries: until one is refused whose sign-in began after the first refusal.
+    """The tokens that one call tries: until one is refused whose sign-in began after the first
+    refusal.
 
-    That says something about the account; what was signed before may have been as bad as the one that was refused.
+    That says something about the account; what was signed before may have been as bad as the one
+    that was refused.
     """
 
     auth: WidgetAuth
@@ -45,8 +47,14 @@ class Tokens:
         return self._token.born_at < self._refused_at
 
     def may_keep_it(self) -> bool:
-        """Whether the last one is as fresh as can be: its refusal by a question proves nothing, and it stays in use."""
-        return self._token is not None and self._refused_at is not None and self._token.born_at >= self._refused_at
+        """Whether the last one is as fresh as can be: its refusal by a question proves nothing, and
+        it stays in use.
+        """
+        return (
+            self._token is not None
+            and self._refused_at is not None
+            and self._token.born_at >= self._refused_at
+        )
 
 
 @dataclass(slots=True)
@@ -61,7 +69,9 @@ class VainRenewals:
         self._at.setdefault(account, []).append(self.monotonic())
 
     def are_many(self, account: Account) -> bool:
-        """Whether another is more likely a sign-in for nothing, as many poisoned questions would have it."""
+        """Whether another is more likely a sign-in for nothing, as many poisoned questions would
+        have it.
+        """
         return len(self._recent(account)) >= MOST_IN_VAIN
 
     def _recent(self, account: Account) -> list[float]:

@@ -59,8 +59,12 @@ _WORDS = {  # what metrics call a verb
     "lookupWidgetConfig": "lookupWidgetConfig",
 }
 _SESSION_NAME = re.compile(r"[!-~]{1,1000}")  # one that can be sent and stored
-_ADVICE = "CONFIG_ID may belong to another account, or the account must be signed in again and its cookies renewed"
-_TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}  # all others are empty objects
+_ADVICE = (
+    "CONFIG_ID may belong to another account, or the account must be signed in again and its"
+    " cookies renewed"
+)
+# all others are empty objects
+_TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ class WidgetSettings:
 
     framing: Literal["json", "sse"] = "json"
     session: SessionForm = "create"
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)  # further fields of each call's
+    # further fields of each call's
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     language_code: str = "en-US"
     time_zone: str = "UTC"
     status_lines: frozenset[str] = frozenset()
@@ -112,23 +117,30 @@ class Widget:
         except (ContextLengthExceeded, UpstreamError) as error:
             if type(error) not in _MAY_PASS:
                 raise
-            # Nothing of the client's request is in it, so this is not the client's fault; it may pass (docs/upstream.md).
-            # The upstream's message may quote anything; its words do not.
+            # Nothing of the client's request is in it, so this is not the client's fault; it may
+            # pass (docs/upstream.md). The upstream's message may quote anything; its words do not.
             said = error.said.status if error.said is not None else ""
-            raise UpstreamBroken(f"the upstream would not open a session ({said or error.own_words})") from error
-        session = answer.get("session") or as_mapping(answer.get("createSessionResponse")).get("session")
+            raise UpstreamBroken(
+                f"the upstream would not open a session ({said or error.own_words})"
+            ) from error
+        session = answer.get("session") or as_mapping(answer.get("createSessionResponse")).get(
+            "session"
+        )
         name = as_text(as_mapping(session).get("name"))
         if not _SESSION_NAME.fullmatch(name):
             raise UpstreamProtocolError("the upstream opened a session without a name")
         return name
 
     def probe(self, account: Account) -> None:
-        """The cheapest call that shows whether the credentials are good: one entry of the list of sessions."""
+        """The cheapest call that shows whether the credentials are good: one entry of the list of
+        sessions.
+        """
         listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
         self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
 
     def capabilities(self, account: Account) -> Capabilities:
-        # No envelope, and one try with the token that requests use: what this call is refused says nothing about that.
+        # No envelope, and one try with the token that requests use: what this call is refused says
+        # nothing about that.
         body = _merged({"widgetConfigId": account.config_id}, _meant_for({}, self._settings.body))
         bearer = self._auth.bearer(account)
         endpoints, data = self._endpoints.of(account), json.dumps(body, ensure_ascii=False).encode()
@@ -144,13 +156,16 @@ class Widget:
     def delete_session(self, account: Account, session: str) -> None:
         try:
             self._call(account, "widgetDeleteSession", {"deleteSessionRequest": {"name": session}})
-        except (SessionGone, UpstreamProtocolError):  # the body of a 200 has no meaning here, so it may be anything
+        # the body of a 200 has no meaning here, so it may be anything
+        except (SessionGone, UpstreamProtocolError):
             return
 
     def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
-        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has been said.
+        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has
+        been said.
 
-        Raises AccountSuspected where the refusal may be the account's fault or the question's; what the sign-in says is proof.
+        Raises AccountSuspected where the refusal may be the account's fault or the question's; what
+        the sign-in says is proof.
         """
         request = self._assist_request(prompt, model, session_names.sent_as(session))
         body = self._body(account, {"streamAssistRequest": request})
@@ -172,7 +187,9 @@ class Widget:
                         error = failures.from_reply(reply.status, reply.headers, reply.read_body())
                         error.was_taken = reply.status not in _NOT_TAKEN
                         raise session_names.blamed(error, session, self._settings.session)
-                    answer = AnswerReading(reply, self._settings.status_lines, self._settings.max_answer_bytes)
+                    answer = AnswerReading(
+                        reply, self._settings.status_lines, self._settings.max_answer_bytes
+                    )
                     try:
                         while (events := answer.read()) is not None:
                             if not is_named and _SESSION_NAME.fullmatch(answer.session):
@@ -186,7 +203,9 @@ class Widget:
                     finally:
                         if not is_named:  # nobody can delete it
                             reason = "the upstream did not tell its name"
-                            log.warning("session.left", extra={"account": account.id, "reason": reason})
+                            log.warning(
+                                "session.left", extra={"account": account.id, "reason": reason}
+                            )
                 return
             except TokenRefused as error:
                 trace.current().phase = Phase.CONNECTING  # signing in again
@@ -195,9 +214,11 @@ class Widget:
                     raise _suspected(error) from error
 
     def _may_ask_again(self, account: Account, tokens: Tokens, asked: int) -> bool:
-        """Whether a question whose token was refused so many times is asked once more, with a fresh one as a rule.
+        """Whether a question whose token was refused so many times is asked once more, with a fresh
+        one as a rule.
 
-        Of many poisoned questions not each is to cost a sign-in: the probe that each leads to renews what is stale.
+        Of many poisoned questions not each is to cost a sign-in: the probe that each leads to
+        renews what is stale.
         """
         if self._in_vain.are_many(account):
             return asked == 1
@@ -206,7 +227,9 @@ class Widget:
             return False
         return tokens.may_try_another()
 
-    def _call(self, account: Account, verb: str, request: Mapping[str, object]) -> Mapping[str, Any]:
+    def _call(
+        self, account: Account, verb: str, request: Mapping[str, object]
+    ) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
         body = self._body(account, request)
         tokens = Tokens(self._auth, account)
@@ -215,15 +238,21 @@ class Widget:
                 return self._post(self._endpoints.of(account), tokens.next(), verb, body)
             except TokenRefused as error:
                 if not tokens.may_try_another():
-                    raise CredentialRefused(f"{error.message}, also a fresh one: {_ADVICE}") from error
+                    raise CredentialRefused(
+                        f"{error.message}, also a fresh one: {_ADVICE}"
+                    ) from error
 
     def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
         denied: type[UpstreamError] = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
         with UpstreamCall(self._meter, _WORDS[verb]):
-            reply = self._outbound.call("POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body)
+            reply = self._outbound.call(
+                "POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body
+            )
             with Heard(_WORDS[verb], reply, reply.body):
                 if reply.status != 200:
-                    raise failures.from_reply(reply.status, reply.headers, reply.body, denied=denied)
+                    raise failures.from_reply(
+                        reply.status, reply.headers, reply.body, denied=denied
+                    )
                 return _object(reply, denied)
 
     def _assist_request(self, prompt: str, model: Model, session: str) -> dict[str, object]:
@@ -250,7 +279,9 @@ class Widget:
 
 
 def _suspected(error: TokenRefused) -> AccountSuspected:
-    suspected = AccountSuspected(f"{error.message} for this question. If also for others: {_ADVICE}")
+    suspected = AccountSuspected(
+        f"{error.message} for this question. If also for others: {_ADVICE}"
+    )
     suspected.was_taken = error.was_taken
     return suspected
 
@@ -265,8 +296,14 @@ def _not_taken(sign_in: Callable[[], str]) -> str:
 
 
 def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The further fields of one call's body: what stands under a call's own name, `streamAssistRequest`, is for that alone."""
-    return {name: value for name, value in further.items() if name in request or not name.endswith("Request")}
+    """The further fields of one call's body: what stands under a call's own name,
+    `streamAssistRequest`, is for that alone.
+    """
+    return {
+        name: value
+        for name, value in further.items()
+        if name in request or not name.endswith("Request")
+    }
 
 
 def _merged(body: Mapping[str, object], further: Mapping[str, object]) -> dict[str, object]:
@@ -274,7 +311,9 @@ def _merged(body: Mapping[str, object], further: Mapping[str, object]) -> dict[s
     merged = dict(body)
     for name, value in further.items():
         known = merged.get(name)
-        merged[name] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+        merged[name] = (
+            _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+        )
     return merged
 
 

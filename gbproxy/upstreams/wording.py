@@ -1,9 +1,10 @@
-"""What Google says in free text only: that a prompt is too long, which quota is used up, and what is refused.
+"""What Google says in free text only: that a prompt is too long, which quota is used up, and what
+is refused.
 
 Source: docs/upstream.md, errors.
 
-The words are those of Google's services, not only of this one. Narrow on purpose: an error that is taken for another makes
-clients throw their history away, or parks an account until midnight.
+The words are those of Google's services, not only of this one. Narrow on purpose: an error that is
+taken for another makes clients throw their history away, or parks an account until midnight.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Iterable
 
 from gbproxy.errors import Media
 
-# Too long: a sentence says of something that holds the conversation (or of its tokens) that it is beyond a measure.
+# Too long: a sentence says of something that holds the conversation (or of its tokens) that it is
+# beyond a measure.
 _SENTENCE_END = re.compile(r"[.;!?](?:\s|$)|\n")
 _TOKENS = re.compile(
-    r"\btokens\b|\btoken[ _-]?(counts?|limits?|lengths?|size|numbers?)\b|\bcontext[ _-]?(length|window|size|limit)"
+    r"\btokens\b|\btoken[ _-]?(counts?|limits?|lengths?|size|numbers?)\b|\bcontext["
+    r" _-]?(length|window|size|limit)"
     r"|\bmodel'?s? context\b",
     re.IGNORECASE,
 )
@@ -26,42 +29,57 @@ _CONVERSATION = re.compile(
     re.IGNORECASE,
 )
 _BEYOND = re.compile(
-    r"\btoo (long|large|big|lengthy|many)\b|\b(longer|larger|bigger|greater|more|shorter|smaller|less|fewer) than\b"
-    r"|\bexceed(s|ed|ing)?\b|\b(over|above|beyond) (the|limit)\b|\bat most\b|\bup to\b|\bbut \d[\d,.]* is the max(imum)?\b|\b(shorten|reduce) (the|your)\b",
+    r"\btoo"
+    r" (long|large|big|lengthy|many)\b|\b(longer|larger|bigger|greater|more|shorter|smaller|less|fewer)"
+    r" than\b"
+    r"|\bexceed(s|ed|ing)?\b|\b(over|above|beyond) (the|limit)\b|\bat most\b|\bup to\b|\bbut"
+    r" \d[\d,.]* is the max(imum)?\b|\b(shorten|reduce) (the|your)\b",
     re.IGNORECASE,
 )
 _MEASURE = re.compile(
-    r"\btoo (long|large|big|lengthy)\b|\b(longer|larger|bigger|shorter|smaller) than\b|\bshorten\b|\blengths?\b|\bsizes?\b"
+    r"\btoo (long|large|big|lengthy)\b|\b(longer|larger|bigger|shorter|smaller)"
+    r" than\b|\bshorten\b|\blengths?\b|\bsizes?\b"
     r"|\blimits?\b|\bmax(imum)?\b|\bcharacters\b|\bbytes\b|\bchars\b",
     re.IGNORECASE,
 )
-# What is beyond its measure is something else: a name, a file, the answer, a rate; or what may be too long is time.
+# What is beyond its measure is something else: a name, a file, the answer, a rate; or what may be
+# too long is time.
 _SOMETHING_ELSE = re.compile(
     r"names?\b|titles?\b|labels?\b|(?<![a-z])(?:ur[li]|id)s?\b|emails?\b|\bkeys?\b|headers?\b|cookies?\b|filters?\b|languages?\b"
     r"|time ?zones?\b|schemas?\b|enums?\b|descriptions?\b"
-    r"|files?\b|attachments?\b|documents?\b|images?\b|pictures?\b|photos?\b|videos?\b|audios?\b|\bdata ?stores?\b"
-    r"|tools?\b|functions?\b|declarations?\b|candidates?\b|temperature\b|\bstop ?sequences?\b|\bthinking\b|\bbudget\b"
-    r"|output|\b(access|auth\w*|security|bearer|refresh|xsrf|csrf|invalid|page)[ _-]?tokens?\b|\bage\b|lifetime"
+    r"|files?\b|attachments?\b|documents?\b|images?\b|pictures?\b|photos?\b|videos?\b|audios?\b|\bdata"
+    r" ?stores?\b"
+    r"|tools?\b|functions?\b|declarations?\b|candidates?\b|temperature\b|\bstop"
+    r" ?sequences?\b|\bthinking\b|\bbudget\b"
+    r"|output|\b(access|auth\w*|security|bearer|refresh|xsrf|csrf|invalid|page)["
+    r" _-]?tokens?\b|\bage\b|lifetime"
     r"|\bsessions\b|\bquotas?\b|\brate\b|\bper (second|minute|hour|day)\b|\bconcurren"
-    r"|\btime[ _-]?(limit|exceeded)|\b(took|takes?|taking|waited|waiting|running|deadline|timed? ?out|seconds|minutes)\b|\bexpired?\b"
+    r"|\btime[ _-]?(limit|exceeded)|\b(took|takes?|taking|waited|waiting|running|deadline|timed?"
+    r" ?out|seconds|minutes)\b|\bexpired?\b"
     r"|\b(must|should|has to|have to) (exceed|be (greater|larger|longer|more))\b"
     r"|\bnumber of (?!(input |prompt |total )?(tokens|characters|chars|words|bytes|messages)\b)",
     re.IGNORECASE,
 )
 # gRPC says this under RESOURCE_EXHAUSTED, of one call: no quota is meant.
-_MESSAGE_TOO_LARGE = re.compile(r"\b(message|payload|request)( length)?( is)? (larger than|too large)", re.IGNORECASE)
+_MESSAGE_TOO_LARGE = re.compile(
+    r"\b(message|payload|request)( length)?( is)? (larger than|too large)", re.IGNORECASE
+)
 
-# As Google names quotas: `GenerateRequestsPerDayPerProject`, `requests_per_day`, unit `1/d/{project}`, "Daily limit".
+# As Google names quotas: `GenerateRequestsPerDayPerProject`, `requests_per_day`, unit
+# `1/d/{project}`, "Daily limit".
 _DAILY = re.compile(r"per[ _-]?day|(?<![a-z])daily|\b1/d\b", re.IGNORECASE)
 _SHORTER = re.compile(r"per[ _-]?(second|minute|hour)|\b1/(s|min|h)\b", re.IGNORECASE)
 _MEDIA: dict[Media, re.Pattern[str]] = {
     "images": re.compile(r"(?i:image|picture|photo|drawing|nano[ _-]?banana)"),
-    "videos": re.compile(r"(?i:video|movie)|Veo(?![a-z])|(?<![a-z])veo(?![a-z])|(?<![A-Z])VEO(?![A-Z])"),
+    "videos": re.compile(
+        r"(?i:video|movie)|Veo(?![a-z])|(?<![a-z])veo(?![a-z])|(?<![A-Z])VEO(?![A-Z])"
+    ),
 }
 
 # A refusal that is about the model itself, not about what was asked of it.
 _MODEL = re.compile(
-    r"\bmodel[ _-]?(id|name)\b|\bmodels?\b(?:[^.;!?]|\.(?=\S))*\b(not (found|exist|available|supported|enabled|allowed|valid)|unknown|invalid"
+    r"\bmodel[ _-]?(id|name)\b|\bmodels?\b(?:[^.;!?]|\.(?=\S))*\b(not"
+    r" (found|exist|available|supported|enabled|allowed|valid)|unknown|invalid"
     r"|unavailable|unsupported|disabled|retired|deprecated|shut down|no longer)\b"
     r"|\b(unknown|invalid|unsupported|disabled|retired|deprecated|no such) model\b",
     re.IGNORECASE,
@@ -75,7 +93,9 @@ _TOOLS_NAMED = {
 
 
 def is_too_long(message: str) -> bool:
-    """Whether an error of the request's own says that the prompt, with its history, is too long for the model."""
+    """Whether an error of the request's own says that the prompt, with its history, is too long for
+    the model.
+    """
     return any(map(_says_too_long, _SENTENCE_END.split(message)))
 
 
@@ -87,7 +107,8 @@ def is_message_too_large(message: str) -> bool:
 def names_daily_quota(texts: Iterable[str]) -> bool:
     """Whether a quota of the day is named as the one that is used up.
 
-    Conservative, as an account is put aside until midnight for it: a text that names a shorter period too says nothing.
+    Conservative, as an account is put aside until midnight for it: a text that names a shorter
+    period too says nothing.
     """
     return any(_DAILY.search(text) and not _SHORTER.search(text) for text in texts)
 
@@ -108,7 +129,10 @@ def named_parts(texts: Iterable[str]) -> frozenset[str]:
 def _says_too_long(sentence: str) -> bool:
     if _SOMETHING_ELSE.search(sentence):
         return False
-    is_beyond, is_measured = _BEYOND.search(sentence) is not None, _MEASURE.search(sentence) is not None
+    is_beyond, is_measured = (
+        _BEYOND.search(sentence) is not None,
+        _MEASURE.search(sentence) is not None,
+    )
     if _TOKENS.search(sentence):
         return is_beyond or is_measured
     return is_beyond and is_measured and _CONVERSATION.search(sentence) is not None

@@ -1,4 +1,6 @@
-"""What a reply says in single words, apart from what may quote somebody. Source: docs/upstream.md, errors."""
+"""What a reply says in single words, apart from what may quote somebody. Source: docs/upstream.md,
+errors.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Reply(Protocol):
 
 
 class Heard:
-    """A `with` block in which a reply is read: an error that leaves it carries what the reply said, and to which verb."""
+    """A `with` block in which a reply is read: an error that leaves it carries what the reply said,
+    and to which verb.
+    """
 
     __slots__ = ("_body", "_reply", "_verb")
 
@@ -39,14 +43,20 @@ class Heard:
     def __enter__(self) -> None:
         return
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         if not isinstance(error, GatewayError):
             return
         error.said = of_reply(self._verb, self._reply, self._body, error.said)
 
 
-def of_reply(verb: str, reply: Reply, body: bytes = b"", known: UpstreamWords | None = None) -> UpstreamWords:
-    """What an answer to this verb says before its body is read; `known` is what the body has said."""
+def of_reply(
+    verb: str, reply: Reply, body: bytes = b"", known: UpstreamWords | None = None
+) -> UpstreamWords:
+    """What an answer to this verb says before its body is read; `known` is what the body has
+    said.
+    """
     known = known or UpstreamWords()
     return replace(
         known,
@@ -58,7 +68,9 @@ def of_reply(verb: str, reply: Reply, body: bytes = b"", known: UpstreamWords | 
 
 
 def of_error(error: Mapping[str, Any], body: bytes = b"") -> UpstreamWords:
-    """What Google's `{"message", "status", "details"}` says, any of which may be missing; `body` is what it came in."""
+    """What Google's `{"message", "status", "details"}` says, any of which may be missing; `body` is
+    what it came in.
+    """
     details = [as_mapping(detail) for detail in as_list(error.get("details"))]
     return UpstreamWords(
         status=enum_word(error.get("status")),
@@ -77,7 +89,10 @@ def enum_word(value: object) -> str:
 
 
 def _quotas(detail: Mapping[str, Any]) -> Iterator[object]:
-    for named in (*map(as_mapping, as_list(detail.get("violations"))), as_mapping(detail.get("metadata"))):
+    for named in (
+        *map(as_mapping, as_list(detail.get("violations"))),
+        as_mapping(detail.get("metadata")),
+    ):
         yield from map(named.get, _QUOTA_NAMES)
 
 

@@ -29,19 +29,26 @@ T = TypeVar("T")
 
 
 def json_body() -> dict[str, Any]:
-    """The request's body as a JSON object. Raises BadRequest, RequestTooLarge or UnsupportedMediaType."""
+    """The request's body as a JSON object. Raises BadRequest, RequestTooLarge or
+    UnsupportedMediaType.
+    """
     return read_json(lambda body: body)
 
 
 def read_json(parse: Callable[[dict[str, Any]], T]) -> T:
-    """What `parse` makes of the request's body; one that is large has its turn, and lets others have theirs.
+    """What `parse` makes of the request's body; one that is large has its turn, and lets others
+    have theirs.
 
     Raises what `json_body` and `parse` raise.
     """
     if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        raise UnsupportedMediaType("compressed bodies are not taken: send the body without Content-Encoding")
+        raise UnsupportedMediaType(
+            "compressed bodies are not taken: send the body without Content-Encoding"
+        )
     if not (request.mimetype in ("", "application/json") or request.mimetype.endswith("+json")):
-        raise UnsupportedMediaType(f"the body must be application/json, not {request.mimetype[:80]}")
+        raise UnsupportedMediaType(
+            f"the body must be application/json, not {request.mimetype[:80]}"
+        )
     data = _raw_body()
     with Work() as work:
         if len(data) >= _LARGE_BYTES:
@@ -62,7 +69,9 @@ def _check_values(data: bytes, work: Work) -> None:
         jsonsize.check(data, MOST_VALUES, work.rest)
     except jsonsize.TooManyValues as error:
         where = f"{error.place}: the body" if error.place else "the body"
-        raise BadRequest(f"{where} holds more than {MOST_VALUES} values", param=error.place or None) from error
+        raise BadRequest(
+            f"{where} holds more than {MOST_VALUES} values", param=error.place or None
+        ) from error
 
 
 def _decoded(data: bytes, work: Work) -> dict[str, Any]:
@@ -79,7 +88,11 @@ def _decoded(data: bytes, work: Work) -> dict[str, Any]:
 
 def _position(error: ValueError) -> str:
     cause = error.__cause__
-    return f" (line {cause.lineno}, column {cause.colno})" if isinstance(cause, JSONDecodeError) else ""
+    return (
+        f" (line {cause.lineno}, column {cause.colno})"
+        if isinstance(cause, JSONDecodeError)
+        else ""
+    )
 
 
 def _raw_body() -> bytes:
@@ -87,7 +100,8 @@ def _raw_body() -> bytes:
         body = b"".join(_body_in_time())
         if len(body) < (request.content_length or 0):
             raise ClientDisconnected
-    except (ClientDisconnected, OSError, ParseException) as error:  # a bad chunk, or the end before its time
+    # a bad chunk, or the end before its time
+    except (ClientDisconnected, OSError, ParseException) as error:
         raise BadRequest("the body could not be read to its end") from error
     if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
         raise too_large()  # chunks are cut at the limit without a word
@@ -96,7 +110,9 @@ def _raw_body() -> bytes:
 
 
 def _body_in_time() -> Iterator[bytes]:
-    """Read the body in pieces; what counts is what has come, not what was promised. Raises RequestTimeout."""
+    """Read the body in pieces; what counts is what has come, not what was promised. Raises
+    RequestTimeout.
+    """
     deadline = time.monotonic() + BODY_S
     size = 0
     while size != request.content_length:

@@ -6,8 +6,8 @@ from flask import request
 
 from gbproxy.domain.principal import digest as digest  # for who imports it from here
 
-# A word alone in Authorization is a key that was sent without a scheme, unless it is the name of one.
-# Source: https://www.iana.org/assignments/http-authschemes
+# A word alone in Authorization is a key that was sent without a scheme, unless it is the name of
+# one. Source: https://www.iana.org/assignments/http-authschemes
 _SCHEMES = frozenset({
     "basic", "bearer", "concealed", "digest", "dpop", "gnap", "hoba", "mutual", "negotiate", "ntlm", "oauth",
     "privatetoken", "scram-sha-1", "scram-sha-256", "vapid",
@@ -15,9 +15,11 @@ _SCHEMES = frozenset({
 
 
 def presented_key() -> str | None:
-    """The client's key in the first place that holds one: Authorization, x-api-key, x-goog-api-key, ?key=.
+    """The client's key in the first place that holds one: Authorization, x-api-key, x-goog-api-key,
+    ?key=.
 
-    What a proxy in front asks for (`Authorization: Basic …` and other schemes) is no key: the next place counts.
+    What a proxy in front asks for (`Authorization: Basic …` and other schemes) is no key: the next
+    place counts.
     """
     scheme, credentials = _authorization()
     bare = scheme if not credentials and scheme.lower() not in _SCHEMES else ""
@@ -32,7 +34,8 @@ def bearer_key() -> str | None:
 
 
 def administrative_key() -> str | None:
-    """The key in `Authorization: Bearer`; where a proxy in front has taken that header for itself, in x-api-key.
+    """The key in `Authorization: Bearer`; where a proxy in front has taken that header for itself,
+    in x-api-key.
 
     Never in the address, which logs and histories keep.
     """

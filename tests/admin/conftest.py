@@ -75,7 +75,14 @@ class Office:
         parts: Engine = self.app.app.extensions[EXTENSION].engine
         return parts
 
-    def call(self, method: str, path: str, body: object = None, key: str | None = ADMIN_KEY, **headers: str) -> Reply:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        key: str | None = ADMIN_KEY,
+        **headers: str,
+    ) -> Reply:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             given["Authorization"] = f"Bearer {key}"
@@ -115,7 +122,9 @@ def opened() -> Iterator[Opened]:
 
         def open_(**settings: str) -> Office:
             upstream = Probed()
-            app = stack.enter_context(in_process({"ADMIN_KEY": ADMIN_KEY}, upstream=upstream, **settings))
+            app = stack.enter_context(
+                in_process({"ADMIN_KEY": ADMIN_KEY}, upstream=upstream, **settings)
+            )
             return Office(app, upstream)
 
         yield open_

@@ -1,4 +1,6 @@
-"""Accounts are added, changed, disabled and removed while the gateway serves; no answer ever shows a cookie."""
+"""Accounts are added, changed, disabled and removed while the gateway serves; no answer ever shows
+a cookie.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ import pytest
 from gbproxy.accounts.rules import next_midnight
 from gbproxy.errors import CredentialRefused, QuotaExhausted, RequestRefused, UpstreamUnreachable
 from gbproxy.upstream_words import UpstreamWords
-from tests.admin.conftest import ADMIN_KEY, ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office, Opened
+from tests.admin.conftest import (
+    ADMIN_KEY,
+    ANNA,
+    BEN,
+    COOKIE,
+    ENVIRONMENT,
+    OTHER_COOKIE,
+    Office,
+    Opened,
+)
 from tests.pools import until
 
 FIELDS = {
@@ -39,15 +50,27 @@ def test_an_added_account_is_shown_without_its_secrets(office: Office) -> None:
     added = reply.json()
     assert reply.status == 201
     assert added.keys() == FIELDS
-    told = {name: added[name] for name in ("name", "csesidx", "config_id", "is_active", "source", "state")}
+    told = {
+        name: added[name]
+        for name in ("name", "csesidx", "config_id", "is_active", "source", "state")
+    }
     assert told == {
         **{n: ANNA[n] for n in ("name", "csesidx", "config_id")},
         "is_active": True,
         "source": "db",
         "state": "ready",
     }
-    assert (added["edition"], added["location"], added["user_agent"]) == ("business", "global", None)
-    assert (added["cooling_until"], added["in_flight"], added["last_used_at"], added["last_error"]) == (
+    assert (added["edition"], added["location"], added["user_agent"]) == (
+        "business",
+        "global",
+        None,
+    )
+    assert (
+        added["cooling_until"],
+        added["in_flight"],
+        added["last_used_at"],
+        added["last_error"],
+    ) == (
         {},
         0,
         None,
@@ -80,16 +103,34 @@ def test_an_account_may_be_added_disabled(office: Office) -> None:
         ({"location": "mars"}, "location", ["location: must be 'global', 'us' or 'eu'"]),
         ({"cookies": "hunter2"}, "cookies", ["cookies: must look like a Cookie header"]),
         ({"cookies": "__Secure-C_SES=x"}, "cookies", ["cookies: has no cookie beside"]),
-        ({"server_token": "a b"}, "server_token", ["server_token: must be the value of the header x-server-token"]),
-        ({"user_agent": "é"}, "user_agent", ["user_agent: must be the value of the header user-agent"]),
+        (
+            {"server_token": "a b"},
+            "server_token",
+            ["server_token: must be the value of the header x-server-token"],
+        ),
+        (
+            {"user_agent": "é"},
+            "user_agent",
+            ["user_agent: must be the value of the header user-agent"],
+        ),
         ({"is_active": 1}, "is_active", ["is_active: must be true or false"]),
-        (dict.fromkeys(ANNA), "name", ["name: is", "secure_c_ses: is", "csesidx: is", "config_id: is missing"]),
+        (
+            dict.fromkeys(ANNA),
+            "name",
+            ["name: is", "secure_c_ses: is", "csesidx: is", "config_id: is missing"],
+        ),
     ],
 )
-def test_what_is_wrong_is_told_by_field(office: Office, wrong: dict[str, object], param: str, told: list[str]) -> None:
+def test_what_is_wrong_is_told_by_field(
+    office: Office, wrong: dict[str, object], param: str, told: list[str]
+) -> None:
     reply = office.call("POST", "/api/admin/accounts", {**ANNA, **wrong})
 
-    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "invalid_request_error", param)
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (
+        400,
+        "invalid_request_error",
+        param,
+    )
     assert [part for part in told if part not in reply.error["message"]] == []
     assert COOKIE not in reply.body.decode()
     assert office.accounts() == []
@@ -106,7 +147,11 @@ def test_both_spellings_and_pasted_values_are_taken(office: Office) -> None:
 
     added = office.add(given)
 
-    assert (added["name"], added["csesidx"], added["config_id"]) == ("anna", "123", ANNA["config_id"])
+    assert (added["name"], added["csesidx"], added["config_id"]) == (
+        "anna",
+        "123",
+        ANNA["config_id"],
+    )
     assert office.parts.pool.accounts()[0].secure_c_ses == COOKIE
 
 
@@ -119,15 +164,30 @@ FURTHER = {
 }
 
 
-def test_what_an_account_s_browser_sends_is_kept_and_the_secret_part_never_shown(office: Office) -> None:
+def test_what_an_account_s_browser_sends_is_kept_and_the_secret_part_never_shown(
+    office: Office,
+) -> None:
     added = office.call("POST", "/api/admin/accounts", {**ANNA, **FURTHER})
 
     shown = added.json()
     [account] = office.parts.pool.accounts()
-    assert [shown[name] for name in ("edition", "location", "user_agent")] == ["enterprise", "eu", "Mozilla/5.0 (X)"]
-    assert (account.edition, account.location, account.user_agent) == ("enterprise", "eu", "Mozilla/5.0 (X)")
-    assert (account.cookies, account.server_token) == ("__Secure-C_AUX=aux-secret; NID=5=a", "CAMSsecret==")
-    assert [secret for secret in (b"aux-secret", b"CAMSsecret", COOKIE.encode()) if secret in added.body] == []
+    assert [shown[name] for name in ("edition", "location", "user_agent")] == [
+        "enterprise",
+        "eu",
+        "Mozilla/5.0 (X)",
+    ]
+    assert (account.edition, account.location, account.user_agent) == (
+        "enterprise",
+        "eu",
+        "Mozilla/5.0 (X)",
+    )
+    assert (account.cookies, account.server_token) == (
+        "__Secure-C_AUX=aux-secret; NID=5=a",
+        "CAMSsecret==",
+    )
+    assert [
+        secret for secret in (b"aux-secret", b"CAMSsecret", COOKIE.encode()) if secret in added.body
+    ] == []
 
 
 def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(office: Office) -> None:
@@ -139,7 +199,11 @@ def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(offic
 
     [account] = office.parts.pool.accounts()
     assert (account.name, account.edition, account.location) == ("anna 2", "enterprise", "eu")
-    assert (account.cookies, account.server_token, account.user_agent) == (None, None, "Mozilla/5.0 (X)")
+    assert (account.cookies, account.server_token, account.user_agent) == (
+        None,
+        None,
+        "Mozilla/5.0 (X)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +235,10 @@ def test_a_page_s_address_tells_what_is_not_given_beside_it(
 def test_what_is_no_object_is_refused(office: Office, body: bytes) -> None:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
 
-    assert office.app.request("POST", "/api/admin/accounts", body, headers).error["code"] == "invalid_request_error"
+    assert (
+        office.app.request("POST", "/api/admin/accounts", body, headers).error["code"]
+        == "invalid_request_error"
+    )
 
 
 def test_a_name_and_an_account_are_there_once(at_home: Office) -> None:
@@ -212,11 +279,17 @@ def test_what_was_read_may_be_sent_back(at_home: Office) -> None:
 def test_cookies_are_replaced_and_an_empty_other_cookie_is_taken_away(office: Office) -> None:
     id_ = office.add()["id"]
 
-    assert office.change(id_, secure_c_ses="CSE.new", host_c_oses="", team_id=OTHER_ID).status == 200
+    assert (
+        office.change(id_, secure_c_ses="CSE.new", host_c_oses="", team_id=OTHER_ID).status == 200
+    )
 
     account = office.parts.pool.account(id_)
     assert account is not None
-    assert (account.secure_c_ses, account.host_c_oses, account.config_id) == ("CSE.new", None, OTHER_ID)
+    assert (account.secure_c_ses, account.host_c_oses, account.config_id) == (
+        "CSE.new",
+        None,
+        OTHER_ID,
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,12 +305,16 @@ def test_cookies_are_replaced_and_an_empty_other_cookie_is_taken_away(office: Of
         ("host_c_oses", "REDACTED"),
     ],
 )
-def test_what_cannot_be_is_refused_when_added_and_when_changed(office: Office, field: str, value: str) -> None:
+def test_what_cannot_be_is_refused_when_added_and_when_changed(
+    office: Office, field: str, value: str
+) -> None:
     id_ = office.add()["id"]
     name = "config_id" if field == "team_id" else field
     before = office.accounts()
 
-    added = office.call("POST", "/api/admin/accounts", {**{n: v for n, v in BEN.items() if n != name}, field: value})
+    added = office.call(
+        "POST", "/api/admin/accounts", {**{n: v for n, v in BEN.items() if n != name}, field: value}
+    )
     changed = office.change(id_, **{field: value})
 
     assert [(reply.status, reply.error["param"]) for reply in (added, changed)] == [(400, name)] * 2
@@ -249,7 +326,9 @@ def test_the_page_s_address_is_taken_for_its_ids(office: Office) -> None:
     page = f"https://business.gemini.google/home/cid/{OTHER_ID}?csesidx=77&mods"
     id_ = office.add()["id"]
 
-    changed = office.change(id_, config_id=page, csesidx=page, secure_c_ses="__Secure-C_SES: CSE.new")
+    changed = office.change(
+        id_, config_id=page, csesidx=page, secure_c_ses="__Secure-C_SES: CSE.new"
+    )
 
     assert (changed.json()["config_id"], changed.json()["csesidx"]) == (OTHER_ID, "77")
     account = office.parts.pool.account(id_)
@@ -274,7 +353,11 @@ def test_new_cookies_forget_that_the_old_ones_were_refused(office: Office) -> No
 
     after = office.change(id_, secure_c_ses="CSE.new").json()
 
-    assert (before["state"], before["last_error"], after["state"]) == ("refused", "Renew it.", "ready")
+    assert (before["state"], before["last_error"], after["state"]) == (
+        "refused",
+        "Renew it.",
+        "ready",
+    )
     assert office.lent() == ["anna"]
 
 
@@ -298,15 +381,20 @@ def test_the_sessions_of_a_removed_account_are_deleted_upstream(office: Office) 
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/check"), ("POST", "/clear-cooldown")]
+    ("method", "path"),
+    [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/check"), ("POST", "/clear-cooldown")],
 )
 def test_what_is_not_there_is_not_found(office: Office, method: str, path: str) -> None:
-    reply = office.call(method, f"/api/admin/accounts/nobody{path}", {} if method == "PUT" else None)
+    reply = office.call(
+        method, f"/api/admin/accounts/nobody{path}", {} if method == "PUT" else None
+    )
 
     assert (reply.status, reply.error["code"]) == (404, "not_found")
 
 
-def test_an_account_of_the_environment_is_disabled_and_enabled_but_not_changed(at_home: Office) -> None:
+def test_an_account_of_the_environment_is_disabled_and_enabled_but_not_changed(
+    at_home: Office,
+) -> None:
     home = at_home.accounts()[0]
     off = at_home.change("home", is_active=False)
     lent = at_home.lent()
@@ -318,7 +406,12 @@ def test_an_account_of_the_environment_is_disabled_and_enabled_but_not_changed(a
     ]
 
     assert (home["id"], home["source"], home["created_at"]) == ("home", "env", None)
-    assert (off.json()["state"], lent, on.json()["state"], at_home.lent()) == ("disabled", [], "ready", ["home"])
+    assert (off.json()["state"], lent, on.json()["state"], at_home.lent()) == (
+        "disabled",
+        [],
+        "ready",
+        ["home"],
+    )
     assert [(reply.status, reply.error["code"]) for reply in refused] == [(409, "conflict")] * 3
     assert at_home.accounts() == [home]
 
@@ -326,7 +419,9 @@ def test_an_account_of_the_environment_is_disabled_and_enabled_but_not_changed(a
 def test_an_account_whose_name_has_a_slash_is_reached(opened: Opened) -> None:
     office = opened(ACCOUNTS=json.dumps([{**ENVIRONMENT, "name": "home/of anna"}]))
 
-    replies = [office.change(path, is_active=False) for path in ("home/of%20anna", "home%2Fof%20anna")]
+    replies = [
+        office.change(path, is_active=False) for path in ("home/of%20anna", "home%2Fof%20anna")
+    ]
 
     assert [reply.json()["name"] for reply in replies] == ["home/of anna"] * 2
 
@@ -334,7 +429,9 @@ def test_an_account_whose_name_has_a_slash_is_reached(opened: Opened) -> None:
 def test_a_cooldown_is_shown_and_forgotten(office: Office) -> None:
     id_ = office.add()["id"]
     account = office.parts.pool.accounts()[0]
-    office.parts.pool.failed(account, "images", QuotaExhausted("No quota is left.", retry_after=600))
+    office.parts.pool.failed(
+        account, "images", QuotaExhausted("No quota is left.", retry_after=600)
+    )
 
     cooling = office.accounts()[0]
     cleared = office.call("POST", f"/api/admin/accounts/{id_}/clear-cooldown").json()
@@ -362,7 +459,9 @@ def test_what_the_upstream_said_stands_beside_the_last_error(office: Office) -> 
     office.add()
     account = office.parts.pool.accounts()[0]
     refusal = CredentialRefused("Renew it.")
-    refusal.said = UpstreamWords("getoxsrf", 403, status="PERMISSION_DENIED", message="MARK", body=b"MARK")
+    refusal.said = UpstreamWords(
+        "getoxsrf", 403, status="PERMISSION_DENIED", message="MARK", body=b"MARK"
+    )
     office.parts.pool.failed(account, "text", refusal)
 
     told = office.accounts()[0]
@@ -383,7 +482,16 @@ def test_a_check_asks_the_upstream_and_is_remembered(office: Office) -> None:
 
     checked = office.call("POST", f"/api/admin/accounts/{id_}/check").json()
 
-    assert before == [{"id": id_, "name": "anna", "status": "unknown", "checked_at": None, "detail": "", "said": None}]
+    assert before == [
+        {
+            "id": id_,
+            "name": "anna",
+            "status": "unknown",
+            "checked_at": None,
+            "detail": "",
+            "said": None,
+        }
+    ]
     assert checked | {"checked_at": None} == before[0] | {"status": "valid"}
     assert 0 <= time.time() - checked["checked_at"] < 60
     assert office.call("GET", "/api/cookies/status").json() == {"accounts": [checked]}
@@ -413,7 +521,9 @@ def test_an_account_that_is_removed_while_it_is_checked_is_not_found(office: Off
     assert office.call("GET", "/api/cookies/status").json() == {"accounts": []}
 
 
-def test_a_check_that_is_refused_as_malformed_does_not_show_the_upstreams_sentence(office: Office) -> None:
+def test_a_check_that_is_refused_as_malformed_does_not_show_the_upstreams_sentence(
+    office: Office,
+) -> None:
     id_ = office.add()["id"]
     office.upstream.trouble = RequestRefused("MARK you wrote")
     office.upstream.trouble.said = UpstreamWords("listSessions", 400, status="INVALID_ARGUMENT")
@@ -421,7 +531,11 @@ def test_a_check_that_is_refused_as_malformed_does_not_show_the_upstreams_senten
     checked = office.call("POST", f"/api/admin/accounts/{id_}/check").json()
 
     assert checked["detail"] == "the upstream refused the request as malformed"
-    assert checked["said"] == {"verb": "listSessions", "http_status": 400, "status": "INVALID_ARGUMENT"}
+    assert checked["said"] == {
+        "verb": "listSessions",
+        "http_status": 400,
+        "status": "INVALID_ARGUMENT",
+    }
     assert office.call("GET", "/api/cookies/status").json() == {"accounts": [checked]}
 
 
@@ -450,7 +564,9 @@ def test_a_look_at_old_cookies_says_nothing_of_new_ones(office: Office) -> None:
 
 def test_a_request_that_meets_a_refusal_tells_it(office: Office) -> None:
     office.add()
-    office.parts.pool.failed(office.parts.pool.accounts()[0], "text", CredentialRefused("Renew it."))
+    office.parts.pool.failed(
+        office.parts.pool.accounts()[0], "text", CredentialRefused("Renew it.")
+    )
 
     told = office.call("GET", "/api/cookies/status").json()["accounts"][0]
 
@@ -477,7 +593,9 @@ def test_what_one_worker_is_told_all_do(opened: Opened, stored: dict[str, str]) 
     assert lent == [["anna"], [], ["ben"]]
 
 
-def test_what_all_workers_know_of_an_account_is_told_as_one(opened: Opened, stored: dict[str, str]) -> None:
+def test_what_all_workers_know_of_an_account_is_told_as_one(
+    opened: Opened, stored: dict[str, str]
+) -> None:
     one, two = opened(**stored), opened(**stored)
     one.add()
     two.parts.sweeper.round()
@@ -487,10 +605,16 @@ def test_what_all_workers_know_of_an_account_is_told_as_one(opened: Opened, stor
         two.parts.sweeper.round()
         told = one.accounts()[0]
 
-    assert (told["in_flight"], told["last_error"], told["state"]) == (2, "No quota is left.", "cooling")
+    assert (told["in_flight"], told["last_error"], told["state"]) == (
+        2,
+        "No quota is left.",
+        "cooling",
+    )
 
 
-def test_stored_accounts_and_switches_outlive_a_restart(opened: Opened, stored: dict[str, str]) -> None:
+def test_stored_accounts_and_switches_outlive_a_restart(
+    opened: Opened, stored: dict[str, str]
+) -> None:
     environment = {"ACCOUNTS": json.dumps([ENVIRONMENT])}
     before = opened(**stored, **environment)
     before.add()
@@ -534,7 +658,10 @@ def test_no_secret_is_answered_logged_counted_or_written(
             office.call("GET", "/metrics"),
         ]
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    shown = b"".join(reply.body for reply in replies) + "".join(str(vars(r)) for r in caplog.records).encode()
+    shown = (
+        b"".join(reply.body for reply in replies)
+        + "".join(str(vars(r)) for r in caplog.records).encode()
+    )
 
     assert b"anna" in written
     assert b"account.changed" in shown
@@ -544,7 +671,9 @@ def test_no_secret_is_answered_logged_counted_or_written(
         assert secret.encode() not in written + shown
 
 
-def test_while_the_database_is_away_nothing_is_lost(opened: Opened, stored: dict[str, str], tmp_path: Path) -> None:
+def test_while_the_database_is_away_nothing_is_lost(
+    opened: Opened, stored: dict[str, str], tmp_path: Path
+) -> None:
     office = opened(**stored)
     office.add()
     for path in tmp_path.glob("gbproxy.db*"):

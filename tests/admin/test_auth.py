@@ -1,4 +1,6 @@
-"""Every route below /api is for administrators alone, however it is asked for. New routes are found in the app's own map."""
+"""Every route below /api is for administrators alone, however it is asked for. New routes are found
+in the app's own map.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,11 @@ HEADERS = [
     {"X-HTTP-Method-Override": "OPTIONS"},
     {"Host": "localhost/health?"},
     {"Host": "127.0.0.1"},
-    {"Origin": "http://127.0.0.1", "Referer": "http://127.0.0.1/admin", "Cookie": f"admin={ADMIN_KEY}"},
+    {
+        "Origin": "http://127.0.0.1",
+        "Referer": "http://127.0.0.1/admin",
+        "Cookie": f"admin={ADMIN_KEY}",
+    },
 ]
 # Keys that are none: a client's, or the right one in a place where it does not count.
 KEYS = [
@@ -113,20 +119,28 @@ def test_without_the_key_every_route_is_closed_however_it_is_spelled(
             for method in METHODS:
                 reply = _ask(office.app, method, spelling)
                 assert reply.status in (401, 404), (method, spelling)
-                assert b"accounts" not in reply.body.replace(b"/accounts", b"").replace(b"/ACCOUNTS", b""), spelling
+                assert b"accounts" not in reply.body.replace(b"/accounts", b"").replace(
+                    b"/ACCOUNTS", b""
+                ), spelling
     assert office.accounts() == []
 
 
-def test_each_route_says_that_the_key_is_missing(office: Office, routes: list[tuple[str, str]]) -> None:
+def test_each_route_says_that_the_key_is_missing(
+    office: Office, routes: list[tuple[str, str]]
+) -> None:
     for method, path in routes:
         reply = _ask(office.app, method, path)
         assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, "Bearer"), (method, path)
         assert method == "HEAD" or reply.error["code"] == "invalid_api_key"
 
 
-def test_no_header_takes_the_place_of_the_key(office: Office, routes: list[tuple[str, str]]) -> None:
+def test_no_header_takes_the_place_of_the_key(
+    office: Office, routes: list[tuple[str, str]]
+) -> None:
     for headers in HEADERS:
-        assert {_ask(office.app, method, path, headers).status for method, path in routes} == {401}, headers
+        assert {_ask(office.app, method, path, headers).status for method, path in routes} == {
+            401
+        }, headers
 
 
 def test_no_other_key_opens_a_route(opened: Opened, routes: list[tuple[str, str]]) -> None:
@@ -138,7 +152,9 @@ def test_no_other_key_opens_a_route(opened: Opened, routes: list[tuple[str, str]
 
 
 @pytest.mark.parametrize("key", [WRONG, KEY], ids=["wrong", "a client's"])
-def test_every_route_refuses_another_key(opened: Opened, routes: list[tuple[str, str]], key: str) -> None:
+def test_every_route_refuses_another_key(
+    opened: Opened, routes: list[tuple[str, str]], key: str
+) -> None:
     office = opened()
     answers = []
     for number, (method, path) in enumerate(routes):
@@ -150,12 +166,16 @@ def test_every_route_refuses_another_key(opened: Opened, routes: list[tuple[str,
 
 
 def test_the_admin_key_is_no_client_s_key(office: Office) -> None:
-    reply = office.app.request("GET", "/v1/models", headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+    reply = office.app.request(
+        "GET", "/v1/models", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
+    )
 
     assert reply.status == 401
 
 
-@pytest.mark.parametrize("key", [None, WRONG, KEY, ADMIN_KEY], ids=["none", "wrong", "a client's", "right"])
+@pytest.mark.parametrize(
+    "key", [None, WRONG, KEY, ADMIN_KEY], ids=["none", "wrong", "a client's", "right"]
+)
 def test_a_path_that_is_no_admin_route_looks_at_no_key(office: Office, key: str | None) -> None:
     for path in PROBED:
         reply = office.call("GET", path, key=key)
@@ -177,7 +197,9 @@ def test_a_method_that_a_route_does_not_have_lets_nobody_guess(office: Office) -
     assert wrong == [401] * 5 + [429]
 
 
-def test_without_an_admin_key_there_is_nothing(opened: Opened, routes: list[tuple[str, str]]) -> None:
+def test_without_an_admin_key_there_is_nothing(
+    opened: Opened, routes: list[tuple[str, str]]
+) -> None:
     office = opened(ADMIN_KEY="")
 
     answers = {
@@ -190,7 +212,9 @@ def test_without_an_admin_key_there_is_nothing(opened: Opened, routes: list[tupl
     assert answers == {404}
 
 
-def test_no_page_of_another_origin_may_administer(office: Office, routes: list[tuple[str, str]]) -> None:
+def test_no_page_of_another_origin_may_administer(
+    office: Office, routes: list[tuple[str, str]]
+) -> None:
     page = {"Origin": "https://chat.example.com", "Access-Control-Request-Method": "PUT"}
     for method, path in routes:
         for reply in (
@@ -199,15 +223,22 @@ def test_no_page_of_another_origin_may_administer(office: Office, routes: list[t
             _ask(office.app, method, path, page),
             _ask(office.app, method, path, {**page, "Authorization": f"Bearer {ADMIN_KEY}"}),
         ):
-            allowing = [name for name in reply.headers if name.lower().startswith("access-control-")]
+            allowing = [
+                name for name in reply.headers if name.lower().startswith("access-control-")
+            ]
             assert allowing == [], (method, path)
-    assert _ask(office.app, "OPTIONS", "/v1/models", page).headers["Access-Control-Allow-Origin"] == "*"
+    assert (
+        _ask(office.app, "OPTIONS", "/v1/models", page).headers["Access-Control-Allow-Origin"]
+        == "*"
+    )
 
 
 # Guessing
 
 
-def test_after_five_wrong_keys_further_ones_are_refused_and_the_right_one_is_not(office: Office) -> None:
+def test_after_five_wrong_keys_further_ones_are_refused_and_the_right_one_is_not(
+    office: Office,
+) -> None:
     wrong = [office.call("GET", "/api/admin/accounts", key=WRONG) for _ in range(7)]
     right = office.call("GET", "/api/cookies/status")
     after = office.call("GET", "/api/cookies/status", key=WRONG)
@@ -221,7 +252,9 @@ def test_after_five_wrong_keys_further_ones_are_refused_and_the_right_one_is_not
 
 def test_a_client_s_key_is_no_guess(office: Office) -> None:
     stored = office.call("POST", "/api/admin/keys", {"name": "stored"}).json()["key"]
-    clients = [office.call("GET", "/api/admin/accounts", key=key).status for key in (KEY, stored) * 6]
+    clients = [
+        office.call("GET", "/api/admin/accounts", key=key).status for key in (KEY, stored) * 6
+    ]
     wrong = [office.call("GET", "/api/admin/accounts", key=WRONG).status for _ in range(6)]
 
     assert clients == [401] * 12
@@ -229,24 +262,37 @@ def test_a_client_s_key_is_no_guess(office: Office) -> None:
     assert office.call("GET", "/api/admin/accounts", key=stored).status == 401
 
 
-SCHEMES = ["Basic dXNlcjpwYXNz", "basic dXNlcjpwYXNz", 'Digest username="a", realm="b"', "Negotiate YII=", "Token abc"]
+SCHEMES = [
+    "Basic dXNlcjpwYXNz",
+    "basic dXNlcjpwYXNz",
+    'Digest username="a", realm="b"',
+    "Negotiate YII=",
+    "Token abc",
+]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_what_a_proxy_in_front_asks_for_is_no_guess_and_the_key_stands_in_another_header(
     office: Office, scheme: str
 ) -> None:
-    none = [_ask(office.app, "GET", "/api/admin/accounts", {"Authorization": scheme}).status for _ in range(6)]
+    none = [
+        _ask(office.app, "GET", "/api/admin/accounts", {"Authorization": scheme}).status
+        for _ in range(6)
+    ]
     key = {"Authorization": scheme, "x-api-key": ADMIN_KEY}
     right = _ask(office.app, "GET", "/api/admin/accounts", key)
-    in_the_address = _ask(office.app, "GET", f"/api/admin/accounts?key={ADMIN_KEY}", {"Authorization": scheme})
+    in_the_address = _ask(
+        office.app, "GET", f"/api/admin/accounts?key={ADMIN_KEY}", {"Authorization": scheme}
+    )
 
     assert none == [401] * 6
     assert (right.status, in_the_address.status) == (200, 401)
 
 
 @pytest.mark.parametrize("scheme", ["", "Bearer", "Bearer wrong", ADMIN_KEY])
-def test_while_authorization_is_free_the_key_stands_nowhere_else(office: Office, scheme: str) -> None:
+def test_while_authorization_is_free_the_key_stands_nowhere_else(
+    office: Office, scheme: str
+) -> None:
     headers = {"Authorization": scheme, "x-api-key": ADMIN_KEY, "x-goog-api-key": ADMIN_KEY}
 
     assert _ask(office.app, "GET", "/api/admin/accounts", headers).status == 401
@@ -261,7 +307,8 @@ def test_requests_without_a_key_are_no_guesses(office: Office) -> None:
 
 def test_who_is_slowed_is_not_told_by_a_header_of_his_own(office: Office) -> None:
     replies = [
-        office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"192.0.2.{i}").status for i in range(6)
+        office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"192.0.2.{i}").status
+        for i in range(6)
     ]
 
     assert replies == [401] * 5 + [429]
@@ -273,7 +320,9 @@ def test_behind_a_proxy_that_is_trusted_each_client_is_slowed_for_itself(opened:
         office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For="192.0.2.1")
 
     told = [
-        office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"203.0.113.9, {address}").status
+        office.call(
+            "GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"203.0.113.9, {address}"
+        ).status
         for address in ("192.0.2.1", "192.0.2.2")
     ]
 
@@ -322,7 +371,10 @@ def test_a_wrong_key_is_logged_without_it(office: Office, caplog: pytest.LogCapt
 
 
 def test_nothing_is_read_before_the_key(office: Office) -> None:
-    replies = [office.app.request("POST", "/api/admin/accounts", body) for body in (b"{", json.dumps(ANNA).encode())]
+    replies = [
+        office.app.request("POST", "/api/admin/accounts", body)
+        for body in (b"{", json.dumps(ANNA).encode())
+    ]
 
     assert ([reply.status for reply in replies], office.accounts()) == ([401, 401], [])
 

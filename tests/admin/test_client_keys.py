@@ -33,7 +33,9 @@ def create(office: Office, **fields: object) -> dict[str, Any]:
 
 
 def ask(office: Office, key: str, **fields: object) -> Reply:
-    return office.app.request("POST", "/v1/chat/completions", json.dumps({**HI, **fields}), headers(key))
+    return office.app.request(
+        "POST", "/v1/chat/completions", json.dumps({**HI, **fields}), headers(key)
+    )
 
 
 def headers(key: str) -> dict[str, str]:
@@ -59,10 +61,18 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(office: Office) -> No
 
 def test_a_key_is_told_with_all_that_it_allows(office: Office) -> None:
     made = create(
-        office, expires_at=4_000_000_000, models=["gemini-2.5-pro"], rate_limit="10 per second", tokens_per_day=9
+        office,
+        expires_at=4_000_000_000,
+        models=["gemini-2.5-pro"],
+        rate_limit="10 per second",
+        tokens_per_day=9,
     )
 
-    assert {name: value for name, value in made.items() if name not in ("id", "key", "fingerprint", "created_at")} == {
+    assert {
+        name: value
+        for name, value in made.items()
+        if name not in ("id", "key", "fingerprint", "created_at")
+    } == {
         "name": "laptop",
         "expires_at": 4_000_000_000,
         "models": ["gemini-2.5-pro"],
@@ -75,7 +85,11 @@ def test_a_key_is_told_with_all_that_it_allows(office: Office) -> None:
 def test_what_is_wrong_is_told_by_field(office: Office) -> None:
     reply = office.call("POST", "/api/admin/keys", {"rate_limit": "x", "modells": []})
 
-    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "invalid_request_error", "modells")
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (
+        400,
+        "invalid_request_error",
+        "modells",
+    )
     assert all(f"{name}: " in reply.error["message"] for name in ("name", "rate_limit", "modells"))
 
 
@@ -134,15 +148,25 @@ def test_a_key_sees_and_asks_only_its_models(office: Office) -> None:
     refused = ask(office, key, model="gemini-2.5-flash")
     unknown = ask(office, key, model="gemini-0")
 
-    assert [model["id"] for model in get("/v1/models").json()["data"]] == ["gemini-auto", "gemini-2.5-pro"]
+    assert [model["id"] for model in get("/v1/models").json()["data"]] == [
+        "gemini-auto",
+        "gemini-2.5-pro",
+    ]
     assert get("/v1/models/gemini-2.5-pro").status == 200
     assert get("/v1/models/gemini-2.5-flash").error["code"] == "model_not_found"
     assert (
-        (refused.status, refused.error["code"]) == (unknown.status, unknown.error["code"]) == (404, "model_not_found")
+        (refused.status, refused.error["code"])
+        == (unknown.status, unknown.error["code"])
+        == (404, "model_not_found")
     )
-    assert refused.error["message"].replace("2.5-flash", "0") == unknown.error["message"]  # nobody learns which it is
-    assert [ask(office, key, model=name).status for name in ("gemini-2.5-pro", "gpt-4o", "gemini-auto")] == [200] * 3
-    assert len(office.app.request("GET", "/v1/models", headers=office.app.headers).json()["data"]) > 2
+    # nobody learns which it is
+    assert refused.error["message"].replace("2.5-flash", "0") == unknown.error["message"]
+    assert [
+        ask(office, key, model=name).status for name in ("gemini-2.5-pro", "gpt-4o", "gemini-auto")
+    ] == [200] * 3
+    assert (
+        len(office.app.request("GET", "/v1/models", headers=office.app.headers).json()["data"]) > 2
+    )
 
 
 def test_a_key_whose_models_have_no_default_is_not_given_one(office: Office) -> None:
@@ -152,14 +176,22 @@ def test_a_key_whose_models_have_no_default_is_not_given_one(office: Office) -> 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_is_left_of_a_keys_rate_is_told_with_every_answer(office: Office, stream: bool) -> None:
+def test_what_is_left_of_a_keys_rate_is_told_with_every_answer(
+    office: Office, stream: bool
+) -> None:
     key = create(office, rate_limit="2/hour")["key"]
 
     replies = [ask(office, key, stream=stream) for _ in range(3)]
 
     assert [reply.status for reply in replies] == [200, 200, 429]
-    assert [_left(reply, "requests")[:2] for reply in replies] == [("2", "1"), ("2", "0"), ("2", "0")]
-    assert all(_left(reply, "requests")[2] in ("1h0m0s", "59m59s", "59m58s", "59m57s") for reply in replies)
+    assert [_left(reply, "requests")[:2] for reply in replies] == [
+        ("2", "1"),
+        ("2", "0"),
+        ("2", "0"),
+    ]
+    assert all(
+        _left(reply, "requests")[2] in ("1h0m0s", "59m59s", "59m58s", "59m57s") for reply in replies
+    )
     assert replies[2].error["code"] == replies[2].error["type"] == "rate_limit_exceeded"
     assert 3590 < int(replies[2].headers["Retry-After"]) <= 3600
     assert replies[0].headers["x-ratelimit-limit-tokens"] is None
@@ -169,7 +201,9 @@ def test_what_is_left_of_a_keys_rate_is_told_with_every_answer(office: Office, s
 def test_only_what_goes_to_a_model_is_counted(office: Office) -> None:
     key = create(office, rate_limit="1/hour")["key"]
 
-    looked = [office.app.request("GET", path, headers=headers(key)) for path in ("/v1/models", "/health")] * 3
+    looked = [
+        office.app.request("GET", path, headers=headers(key)) for path in ("/v1/models", "/health")
+    ] * 3
 
     assert [reply.status for reply in looked] == [200] * 6
     assert {reply.headers["x-ratelimit-limit-requests"] for reply in looked} == {None}
@@ -178,7 +212,9 @@ def test_only_what_goes_to_a_model_is_counted(office: Office) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_days_tokens_are_charged_with_the_answer_and_refused_when_used_up(office: Office, stream: bool) -> None:
+def test_a_days_tokens_are_charged_with_the_answer_and_refused_when_used_up(
+    office: Office, stream: bool
+) -> None:
     key = create(office, tokens_per_day=3)["key"]
 
     replies = [ask(office, key, stream=stream, **_with_usage(stream)) for _ in range(3)]
@@ -200,7 +236,11 @@ def test_an_answer_that_was_none_costs_no_tokens(opened: Opened) -> None:
     office.upstream.events = HELLO
     fine = ask(office, key)
 
-    assert (broken.status, fine.status, fine.headers["x-ratelimit-remaining-tokens"]) == (500, 200, "3")
+    assert (broken.status, fine.status, fine.headers["x-ratelimit-remaining-tokens"]) == (
+        500,
+        200,
+        "3",
+    )
 
 
 def test_a_stream_that_has_ended_makes_place_for_the_next(office: Office) -> None:
@@ -219,7 +259,11 @@ def test_no_more_streams_at_once_than_a_key_may_have(office: Office) -> None:
     first.close()
     third = ask(office, key, stream=True)
 
-    assert (second.status, second.error["code"], second.headers["Retry-After"]) == (429, "rate_limit_exceeded", "1")
+    assert (second.status, second.error["code"], second.headers["Retry-After"]) == (
+        429,
+        "rate_limit_exceeded",
+        "1",
+    )
     assert (whole.status, third.status) == (200, 200)
 
 
@@ -231,7 +275,10 @@ def test_every_key_has_the_settings_rate_but_one_with_its_own(opened: Opened) ->
     own = create(office, rate_limit="3/minute")["key"]
     plain = create(office)["key"]
 
-    statuses = [[ask(office, key).status for _ in range(2)] for key in (KEY, "sk-test-another-0a1b2c3d4e", plain, own)]
+    statuses = [
+        [ask(office, key).status for _ in range(2)]
+        for key in (KEY, "sk-test-another-0a1b2c3d4e", plain, own)
+    ]
 
     assert statuses == [[200, 429]] * 3 + [[200, 200]]
 
@@ -241,11 +288,24 @@ def test_callers_may_be_told_apart_by_their_address(opened: Opened) -> None:
     own = create(office, rate_limit="5/minute")["key"]
 
     def ask_from(address: str, key: str = KEY) -> int:
-        sent = {**headers(key), "X-Forwarded-For": address, "X-Forwarded-Proto": "https", "X-Forwarded-Host": "h"}
+        sent = {
+            **headers(key),
+            "X-Forwarded-For": address,
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "h",
+        }
         return office.app.request("POST", "/v1/chat/completions", json.dumps(HI), sent).status
 
-    assert [ask_from("192.0.2.1"), ask_from("192.0.2.1"), ask_from("192.0.2.1", own)] == [200, 429, 429]
-    assert [ask_from("2001:db8::1"), ask_from("2001:db8::2"), ask_from("2001:db8:0:1::1")] == [200, 429, 200]
+    assert [ask_from("192.0.2.1"), ask_from("192.0.2.1"), ask_from("192.0.2.1", own)] == [
+        200,
+        429,
+        429,
+    ]
+    assert [ask_from("2001:db8::1"), ask_from("2001:db8::2"), ask_from("2001:db8:0:1::1")] == [
+        200,
+        429,
+        200,
+    ]
 
 
 def test_one_model_is_not_asked_twice_within_its_interval(opened: Opened) -> None:
@@ -260,7 +320,9 @@ def test_one_model_is_not_asked_twice_within_its_interval(opened: Opened) -> Non
 
 
 def _left(reply: Reply, what: str) -> tuple[str | None, ...]:
-    return tuple(reply.headers[f"x-ratelimit-{part}-{what}"] for part in ("limit", "remaining", "reset"))
+    return tuple(
+        reply.headers[f"x-ratelimit-{part}-{what}"] for part in ("limit", "remaining", "reset")
+    )
 
 
 def _with_usage(stream: bool) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What people paste becomes accounts; what is missing is told, and no answer or log line holds a secret."""
+"""What people paste becomes accounts; what is missing is told, and no answer or log line holds a
+secret.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +37,26 @@ def imported(office: Office, text: str, **more: object) -> dict[str, Any]:
 def renewal(csesidx: object, cookie: str) -> str:
     """A copied request with cookies, but without a config id."""
     return browsers.curl(
-        browsers.windows, f"{OXSRF}{csesidx}", {"cookie": f"__Secure-C_SES={cookie}"}, joint=" ^\r\n  "
+        browsers.windows,
+        f"{OXSRF}{csesidx}",
+        {"cookie": f"__Secure-C_SES={cookie}"},
+        joint=" ^\r\n  ",
     )
 
 
 def held(office: Office, name: str) -> dict[str, str | None]:
     """What requests would go upstream with."""
     (account,) = (account for account in office.parts.pool.accounts() if account.name == name)
-    return {"secure_c_ses": account.secure_c_ses, "host_c_oses": account.host_c_oses, "config_id": account.config_id}
+    return {
+        "secure_c_ses": account.secure_c_ses,
+        "host_c_oses": account.host_c_oses,
+        "config_id": account.config_id,
+    }
 
 
 @pytest.mark.parametrize(
-    "name", ["chrome-bash-all.txt", "chrome-cmd-all.txt", "chrome-powershell-all.txt", "firefox.har"]
+    "name",
+    ["chrome-bash-all.txt", "chrome-cmd-all.txt", "chrome-powershell-all.txt", "firefox.har"],
 )
 def test_a_paste_that_has_all_becomes_an_account(office: Office, name: str) -> None:
     answer = imported(office, captures.text(name))
@@ -71,7 +81,10 @@ def test_a_paste_that_has_all_becomes_an_account(office: Office, name: str) -> N
         "missing": [],
         "warnings": [],
     }
-    assert held(office, "account-548217093") == {**captures.COOKIES, "config_id": captures.IDS["config_id"]}
+    assert held(office, "account-548217093") == {
+        **captures.COOKIES,
+        "config_id": captures.IDS["config_id"],
+    }
 
 
 def test_what_is_missing_is_named_with_its_place_and_nothing_is_stored(office: Office) -> None:
@@ -87,7 +100,9 @@ def test_what_is_missing_is_named_with_its_place_and_nothing_is_stored(office: O
 
 
 def test_the_address_may_come_apart(office: Office) -> None:
-    assert imported(office, captures.text("cookies.txt"), url=captures.PAGE)["created"] == ["account-548217093"]
+    assert imported(office, captures.text("cookies.txt"), url=captures.PAGE)["created"] == [
+        "account-548217093"
+    ]
 
 
 def test_a_dry_run_says_the_same_and_stores_nothing(office: Office) -> None:
@@ -107,7 +122,9 @@ def test_a_dry_run_says_the_same_and_stores_nothing(office: Office) -> None:
         },
     )
     assert (tried["created"], tried["changed"]) == (["team@example.com"], ["anna"])
-    assert [{**each, "id": None} for each in done["found"]] == [{**each, "id": None} for each in tried["found"]]
+    assert [{**each, "id": None} for each in done["found"]] == [
+        {**each, "id": None} for each in tried["found"]
+    ]
     assert office.names() == ["anna", "team@example.com"]
 
 
@@ -131,13 +148,18 @@ def test_new_cookies_renew_the_account_of_their_sign_in_and_keep_the_rest(office
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_new_first_cookie_is_never_kept_with_the_old_second(office: Office, dry_run: bool) -> None:
+def test_a_new_first_cookie_is_never_kept_with_the_old_second(
+    office: Office, dry_run: bool
+) -> None:
     office.add(ANNA)
 
     answer = imported(office, renewal(ANNA["csesidx"], "CSE.new"), dry_run=dry_run)
 
     assert answer["changed"] == ["anna"]
-    assert ["anna has the new __Secure-C_SES without a __Host-C_OSES" in each for each in answer["warnings"]] == [True]
+    assert [
+        "anna has the new __Secure-C_SES without a __Host-C_OSES" in each
+        for each in answer["warnings"]
+    ] == [True]
     assert pair(office, "anna") == ((COOKIE, ANNA["host_c_oses"]) if dry_run else ("CSE.new", None))
 
 
@@ -155,7 +177,11 @@ def test_an_account_without_a_second_cookie_is_renewed_without_a_warning(office:
 
     answer = imported(office, renewal(BEN["csesidx"], "CSE.new"))
 
-    assert (answer["changed"], answer["warnings"], pair(office, "ben")) == (["ben"], [], ("CSE.new", None))
+    assert (answer["changed"], answer["warnings"], pair(office, "ben")) == (
+        ["ben"],
+        [],
+        ("CSE.new", None),
+    )
 
 
 def test_a_second_cookie_alone_renews_nothing_and_is_told(office: Office) -> None:
@@ -221,10 +247,14 @@ def test_a_server_token_is_not_kept_for_another_app(office: Office) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_further_cookies_of_a_former_sign_in_are_not_kept_with_the_new(office: Office, dry_run: bool) -> None:
+def test_further_cookies_of_a_former_sign_in_are_not_kept_with_the_new(
+    office: Office, dry_run: bool
+) -> None:
     office.add({**ANNA, "cookies": "a=old", "user_agent": PERSON.user_agent})
 
-    answer = imported(office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"), dry_run=dry_run)
+    answer = imported(
+        office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"), dry_run=dry_run
+    )
 
     assert (answer["changed"], len(answer["warnings"])) == (["anna"], 1)
     assert "without the further cookies" in answer["warnings"][0]
@@ -232,7 +262,9 @@ def test_further_cookies_of_a_former_sign_in_are_not_kept_with_the_new(office: O
     assert carried(office, "anna")["user_agent"] == PERSON.user_agent
 
 
-def test_further_cookies_are_kept_with_the_same_sign_in_and_replaced_with_those_of_a_new_one(office: Office) -> None:
+def test_further_cookies_are_kept_with_the_same_sign_in_and_replaced_with_those_of_a_new_one(
+    office: Office,
+) -> None:
     office.add({**ANNA, "cookies": "a=old"})
 
     same = imported(office, renewal(ANNA["csesidx"], f"{COOKIE}; __Host-C_OSES={OTHER_COOKIE}"))
@@ -245,21 +277,38 @@ def test_further_cookies_are_kept_with_the_same_sign_in_and_replaced_with_those_
 
 def test_a_page_and_a_host_that_disagree_are_told(office: Office) -> None:
     answer = imported(
-        office, f"{CALLS['call as har'](OTHER_EDITIONS)}\n{PERSON.page.replace(PERSON.csesidx, OTHER_EDITIONS.csesidx)}"
+        office,
+        f"{CALLS['call as har'](OTHER_EDITIONS)}\n{PERSON.page.replace(PERSON.csesidx, OTHER_EDITIONS.csesidx)}",
     )
 
-    assert ["more than one edition" in each or "more than one location" in each for each in answer["warnings"]] == [
-        True
-    ] * 2
+    assert [
+        "more than one edition" in each or "more than one location" in each
+        for each in answer["warnings"]
+    ] == [True] * 2
 
 
-def test_cookies_of_the_consumer_app_are_an_error_alone_and_a_warning_beside_an_account(office: Office) -> None:
-    psid = "__Secure-1PSID=g.a000-secret; __Secure-1PSIDTS=sidts-secret; SID=g.a000-secret; SAPISID=secret"
+def test_cookies_of_the_consumer_app_are_an_error_alone_and_a_warning_beside_an_account(
+    office: Office,
+) -> None:
+    psid = (
+        "__Secure-1PSID=g.a000-secret; __Secure-1PSIDTS=sidts-secret; SID=g.a000-secret;"
+        " SAPISID=secret"
+    )
 
-    alone, beside = sent(office, f"Cookie: {psid}"), sent(office, f"Cookie: {psid}\n\n{json.dumps(ANNA)}")
+    alone, beside = (
+        sent(office, f"Cookie: {psid}"),
+        sent(office, f"Cookie: {psid}\n\n{json.dumps(ANNA)}"),
+    )
 
-    assert (alone.status, alone.error["code"], alone.error["param"]) == (400, "invalid_request_error", "text")
-    assert "consumer Gemini app (gemini.google.com), which is another service" in alone.error["message"]
+    assert (alone.status, alone.error["code"], alone.error["param"]) == (
+        400,
+        "invalid_request_error",
+        "text",
+    )
+    assert (
+        "consumer Gemini app (gemini.google.com), which is another service"
+        in alone.error["message"]
+    )
     assert beside.json()["created"] == ["anna"]
     assert ["consumer Gemini app" in each for each in beside.json()["warnings"]] == [True]
     assert b"secret" not in alone.body + beside.body.replace(b"CSE.the-secret-cookie", b"")
@@ -300,9 +349,11 @@ def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: s
     office.add(
         {
             **ANNA,
-            "config_id": captures.IDS["config_id"]
-            if kind == "sanitized har"
-            else "c0000000-0000-4000-8000-000000000001",
+            "config_id": (
+                captures.IDS["config_id"]
+                if kind == "sanitized har"
+                else "c0000000-0000-4000-8000-000000000001"
+            ),
         }
     )
     text, said = WITHOUT_COOKIES[kind]
@@ -310,24 +361,38 @@ def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: s
     for line_end in ("\n", "\r\n"):
         answer = imported(office, text.replace("\r\n", "\n").replace("\n", line_end))
 
-        news = ["changed"] if kind == "sanitized har" and line_end == "\n" else ["unchanged"]  # its browser's name
+        # its browser's name
+        news = ["changed"] if kind == "sanitized har" and line_end == "\n" else ["unchanged"]
         assert [each["result"] for each in answer["found"]] == news
         assert said in "\n".join(answer["warnings"])
         assert "CSE" not in "".join(answer["warnings"]).replace("C_SES", "")
 
 
-def test_a_warning_about_one_account_stands_beside_what_was_found_of_another(office: Office) -> None:
-    bare = 'fetch("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000005?csesidx=5", {"credentials": "include"});'
+def test_a_warning_about_one_account_stands_beside_what_was_found_of_another(
+    office: Office,
+) -> None:
+    bare = (
+        'fetch("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000005?csesidx=5",'
+        ' {"credentials": "include"});'
+    )
 
     answer = imported(office, f"{json.dumps(ANNA)}\n{bare}")
 
     assert answer["created"] == ["anna"]
-    assert [(each["csesidx"], each["result"]) for each in answer["found"]] == [("123", "created"), ("5", "incomplete")]
+    assert [(each["csesidx"], each["result"]) for each in answer["found"]] == [
+        ("123", "created"),
+        ("5", "incomplete"),
+    ]
     assert [each.partition(":")[0] for each in answer["warnings"]] == ["line 2"]
 
 
-def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(office: Office) -> None:
-    bare = 'fetch("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=123", {"credentials": "include"});'
+def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(
+    office: Office,
+) -> None:
+    bare = (
+        'fetch("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=123",'
+        ' {"credentials": "include"});'
+    )
 
     assert imported(office, f"{bare}\n{json.dumps(ANNA)}")["warnings"] == []
 
@@ -336,7 +401,10 @@ def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(off
     ("text", "said"),
     [
         (
-            '[{"secure_c_ses": "CSE.a", "csesidx": "1", "config_id": "c0000000-0000-4000-8000-000000000001"},\n]',
+            (
+                '[{"secure_c_ses": "CSE.a", "csesidx": "1", "config_id":'
+                ' "c0000000-0000-4000-8000-000000000001"},\n]'
+            ),
             "begins in line 1 is broken in line 2",
         ),
         ('x\n{"secure_c_ses": "CSE.a" "csesidx": "1"}', "begins in line 2 is broken in line 2"),
@@ -344,7 +412,9 @@ def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(off
         ("Cookie: NID=1", "line 1: no __Secure-C_SES stands there"),
     ],
 )
-def test_json_that_is_broken_is_called_broken_with_its_line(office: Office, text: str, said: str) -> None:
+def test_json_that_is_broken_is_called_broken_with_its_line(
+    office: Office, text: str, said: str
+) -> None:
     reply = sent(office, text)
 
     told = "".join(reply.json()["warnings"]) if reply.status == 200 else reply.error["message"]
@@ -354,13 +424,18 @@ def test_json_that_is_broken_is_called_broken_with_its_line(office: Office, text
 
 
 @pytest.mark.parametrize("field", [{"disabled": True}, {"is_active": False}, {"enabled": False}])
-def test_an_account_that_was_written_down_as_disabled_stays_so(office: Office, field: dict[str, bool]) -> None:
+def test_an_account_that_was_written_down_as_disabled_stays_so(
+    office: Office, field: dict[str, bool]
+) -> None:
     office.add(ANNA)
 
     imported(office, json.dumps([{**ANNA, **field}, {**BEN, **field}]))
     again = imported(office, json.dumps([{**ANNA, **field}, {**BEN, "disabled": False}]))
 
-    assert [(each["name"], each["is_active"]) for each in office.accounts()] == [("anna", False), ("ben", False)]
+    assert [(each["name"], each["is_active"]) for each in office.accounts()] == [
+        ("anna", False),
+        ("ben", False),
+    ]
     assert [each["result"] for each in again["found"]] == ["unchanged", "unchanged"]
 
 
@@ -370,7 +445,9 @@ def test_each_form_becomes_an_account(office: Office) -> None:
 
         missing = ["secure_c_ses", "host_c_oses"] if form == "address" else []
         assert [place["field"] for place in answer["missing"]] == missing, form
-        assert [each["result"] for each in answer["found"]] == ["incomplete" if missing else "created"], form
+        assert [each["result"] for each in answer["found"]] == [
+            "incomplete" if missing else "created"
+        ], form
         assert answer["warnings"] == [], form
 
 
@@ -414,7 +491,9 @@ def test_what_is_wrong_is_told_by_field_and_the_others_are_taken(office: Office)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_name_that_is_taken_gets_a_number_and_an_account_comes_once(office: Office, dry_run: bool) -> None:
+def test_a_name_that_is_taken_gets_a_number_and_an_account_comes_once(
+    office: Office, dry_run: bool
+) -> None:
     office.add({**BEN, "name": "account-123"})
     twin = {**ANNA, "config_id": "c0000000-0000-4000-8000-000000000009", "name": "anna again"}
 
@@ -439,17 +518,27 @@ def test_a_name_that_is_taken_gets_a_number_and_an_account_comes_once(office: Of
         ({"text": "hello", "dry_run": "yes"}, "dry_run"),
     ],
 )
-def test_a_paste_that_is_none_is_refused_by_field(office: Office, body: dict[str, object], param: str) -> None:
+def test_a_paste_that_is_none_is_refused_by_field(
+    office: Office, body: dict[str, object], param: str
+) -> None:
     reply = office.call("POST", PATH, body)
 
-    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "invalid_request_error", param)
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (
+        400,
+        "invalid_request_error",
+        param,
+    )
     assert "hello" not in reply.error["message"]
 
 
 def test_a_paste_beyond_its_cap_is_too_large(office: Office) -> None:
     reply = sent(office, " " * (MAX_CHARS + 1))
 
-    assert (reply.status, reply.error["code"], reply.error["param"]) == (413, "request_too_large", "text")
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (
+        413,
+        "request_too_large",
+        "text",
+    )
 
 
 def test_a_paste_of_more_accounts_than_its_cap_is_refused_as_a_whole(office: Office) -> None:
@@ -460,7 +549,11 @@ def test_a_paste_of_more_accounts_than_its_cap_is_refused_as_a_whole(office: Off
 
     reply = sent(office, json.dumps(each))
 
-    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "invalid_request_error", "text")
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (
+        400,
+        "invalid_request_error",
+        "text",
+    )
     assert str(MAX_ACCOUNTS) in reply.error["message"]
     assert office.accounts() == []
 
@@ -481,15 +574,21 @@ def test_no_secret_is_in_any_answer_or_log_line(
 
     replies = [sent(office, captures.text(name), dry_run=dry_run) for name in captures.NAMES]
 
-    shown = b"".join(reply.body for reply in replies).decode() + repr([vars(line) for line in caplog.records])
-    assert [secret for secret in (*captures.COOKIES.values(), captures.FOREIGN, "eyJ") if secret in shown] == []
+    shown = b"".join(reply.body for reply in replies).decode() + repr(
+        [vars(line) for line in caplog.records]
+    )
+    assert [
+        secret
+        for secret in (*captures.COOKIES.values(), captures.FOREIGN, "eyJ")
+        if secret in shown
+    ] == []
 
 
 def test_the_simulators_own_address_counts_where_the_gateway_asks_it(opened: Any) -> None:
-    office = opened(GEMINI_BUSINESS_URL="http://127.0.0.1:9100", API_BASE_URL="http://127.0.0.1:9100/v1alpha")
-
-    text = (
-        "__Secure-C_SES=CSE.simulated\nhttp://127.0.0.1:9100/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=77"
+    office = opened(
+        GEMINI_BUSINESS_URL="http://127.0.0.1:9100", API_BASE_URL="http://127.0.0.1:9100/v1alpha"
     )
+
+    text = "__Secure-C_SES=CSE.simulated\nhttp://127.0.0.1:9100/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=77"
 
     assert imported(office, text)["created"] == ["account-77"]

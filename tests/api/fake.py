@@ -11,7 +11,11 @@ from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, TextDelta
 from gbproxy.domain.models import Model
 from tests.serving import InProcess, in_process
 
-ACCOUNT = {"SECURE_C_SES": "CSE.Ad0", "CSESIDX": "1", "CONFIG_ID": "c0000000-0000-4000-8000-000000000001"}
+ACCOUNT = {
+    "SECURE_C_SES": "CSE.Ad0",
+    "CSESIDX": "1",
+    "CONFIG_ID": "c0000000-0000-4000-8000-000000000001",
+}
 
 
 class FakeUpstream:
@@ -50,7 +54,9 @@ class FakeUpstream:
 
 
 @contextmanager
-def api(*events: ChatEvent | Exception, **settings: str) -> Iterator[tuple[InProcess, FakeUpstream]]:
+def api(
+    *events: ChatEvent | Exception, **settings: str
+) -> Iterator[tuple[InProcess, FakeUpstream]]:
     """The app in front of a fake upstream."""
     upstream = FakeUpstream(*events)
     with in_process(ACCOUNT, upstream=upstream, **settings) as app:

@@ -32,18 +32,26 @@ def listed() -> Iterator[InProcess]:
 
 
 def preflight(app: InProcess, path: str, origin: str = PAGE, asked: str = ASKED) -> Reply:
-    headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+    }
     return app.request("OPTIONS", path, headers=headers)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_preflight_without_a_key_gets_the_headers_that_it_asks_for(app: InProcess, path: str) -> None:
+def test_a_preflight_without_a_key_gets_the_headers_that_it_asks_for(
+    app: InProcess, path: str
+) -> None:
     reply = preflight(app, path)
 
     assert (reply.status, reply.body) == (204, b"")
     assert reply.headers["Access-Control-Allow-Origin"] == "*"
     assert reply.headers["Access-Control-Allow-Headers"] == ASKED
-    assert {"POST", "GET", "DELETE"} <= set(reply.headers["Access-Control-Allow-Methods"].split(", "))
+    assert {"POST", "GET", "DELETE"} <= set(
+        reply.headers["Access-Control-Allow-Methods"].split(", ")
+    )
     assert int(reply.headers["Access-Control-Max-Age"]) > 0
     assert reply.headers["x-request-id"]
 
@@ -64,8 +72,18 @@ def test_options_is_answered_everywhere(app: InProcess, path: str) -> None:
 
 
 ANSWERS = {
-    "an answer": ("POST", "/v1/chat/completions", '{"messages":[{"role":"user","content":"Hi"}]}', 200),
-    "a stream": ("POST", "/v1/chat/completions", '{"stream":true,"messages":[{"role":"user","content":"Hi"}]}', 200),
+    "an answer": (
+        "POST",
+        "/v1/chat/completions",
+        '{"messages":[{"role":"user","content":"Hi"}]}',
+        200,
+    ),
+    "a stream": (
+        "POST",
+        "/v1/chat/completions",
+        '{"stream":true,"messages":[{"role":"user","content":"Hi"}]}',
+        200,
+    ),
     "a malformed request": ("POST", "/v1/chat/completions", "{", 400),
     "an unknown path": ("GET", "/nothing", None, 404),
     "a wrong method": ("DELETE", "/v1/models", None, 405),
@@ -81,7 +99,9 @@ def test_every_answer_may_be_read_by_a_page(app: InProcess, case: str) -> None:
 
     assert reply.status == status
     assert reply.headers["Access-Control-Allow-Origin"] == "*"
-    assert {"x-request-id", "Retry-After"} <= set(reply.headers["Access-Control-Expose-Headers"].split(", "))
+    assert {"x-request-id", "Retry-After"} <= set(
+        reply.headers["Access-Control-Expose-Headers"].split(", ")
+    )
 
 
 def test_a_refused_key_may_be_read_by_a_page(app: InProcess) -> None:
@@ -103,7 +123,15 @@ def test_a_listed_origin_is_named(listed: InProcess, origin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "http://chat.example.com", f"{PAGE}.evil.example", f"{PAGE}:444", "null", ""]
+    "origin",
+    [
+        "https://evil.example",
+        "http://chat.example.com",
+        f"{PAGE}.evil.example",
+        f"{PAGE}:444",
+        "null",
+        "",
+    ],
 )
 def test_another_origin_is_not(listed: InProcess, origin: str) -> None:
     answer = listed.request("GET", "/v1/models", headers={**listed.headers, "Origin": origin})
@@ -116,8 +144,8 @@ def test_another_origin_is_not(listed: InProcess, origin: str) -> None:
 
 
 PATTERNS = (
-    "http://localhost:*, https://*.example.com, https://Straße.example:443/, http://[0:0::1]:80, https://host.example:08443, "
-    "chrome-extension://abcdef, https://*.例え.jp:*"
+    "http://localhost:*, https://*.example.com, https://Straße.example:443/, http://[0:0::1]:80,"
+    " https://host.example:08443, chrome-extension://abcdef, https://*.例え.jp:*"
 )
 
 
@@ -158,7 +186,9 @@ def test_credentials_are_never_allowed(app: InProcess, listed: InProcess, kind: 
 
     replies = [
         preflight(asked, "/v1/models"),
-        asked.request("GET", "/v1/models", headers={**asked.headers, "Origin": PAGE, "Cookie": "a=b"}),
+        asked.request(
+            "GET", "/v1/models", headers={**asked.headers, "Origin": PAGE, "Cookie": "a=b"}
+        ),
         asked.request("GET", "/nothing", headers={"Origin": PAGE}),
     ]
 
@@ -169,7 +199,9 @@ def test_credentials_are_never_allowed(app: InProcess, listed: InProcess, kind: 
 # HEAD
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/gemini-auto", "/health", "/livez", "/readyz", "/"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/models/gemini-auto", "/health", "/livez", "/readyz", "/"]
+)
 def test_head_is_a_get_without_its_body(app: InProcess, path: str) -> None:
     got, reply = (app.request(method, path, headers=app.headers) for method in ("GET", "HEAD"))
 
@@ -187,7 +219,9 @@ def test_head_of_what_is_not_there_is_404(app: InProcess) -> None:
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/nothing", "/health"])
 def test_head_and_options_leave_a_connection_usable(gateway: Served, path: str) -> None:
     key = f"Authorization: Bearer {gateway.key}"
-    lines = [f"{method} {path} HTTP/1.1\r\nHost: g\r\n{key}\r\n\r\n" for method in ("HEAD", "OPTIONS")]
+    lines = [
+        f"{method} {path} HTTP/1.1\r\nHost: g\r\n{key}\r\n\r\n" for method in ("HEAD", "OPTIONS")
+    ]
     last = f"GET /v1/models HTTP/1.1\r\nHost: g\r\n{key}\r\nConnection: close\r\n\r\n"
 
     data = gateway.send("".join([*lines, last]).encode())
@@ -216,7 +250,11 @@ def test_a_post_with_a_slash_too_many_keeps_its_body(app: InProcess, path: str) 
 # Proxies in front
 
 
-FORWARDED = {"X-Forwarded-For": "1.1.1.1, 2.2.2.2", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.example"}
+FORWARDED = {
+    "X-Forwarded-For": "1.1.1.1, 2.2.2.2",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "public.example",
+}
 
 
 @pytest.mark.parametrize(
@@ -227,9 +265,13 @@ FORWARDED = {"X-Forwarded-For": "1.1.1.1, 2.2.2.2", "X-Forwarded-Proto": "https"
         ("2", ("1.1.1.1", "http", "localhost")),  # each of the two must have set every header
     ],
 )
-def test_forwarded_headers_are_believed_as_far_as_the_setting_says(proxies: str, believed: tuple[str, ...]) -> None:
+def test_forwarded_headers_are_believed_as_far_as_the_setting_says(
+    proxies: str, believed: tuple[str, ...]
+) -> None:
     with api(TRUSTED_PROXIES=proxies) as (app, _):
-        app.app.add_url_rule("/seen", view_func=lambda: [request.remote_addr, request.scheme, request.host])
+        app.app.add_url_rule(
+            "/seen", view_func=lambda: [request.remote_addr, request.scheme, request.host]
+        )
 
         reply = app.request("GET", "/seen", headers=FORWARDED)
 

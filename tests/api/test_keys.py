@@ -86,7 +86,9 @@ def test_what_a_proxy_in_front_asks_for_is_no_key_and_the_next_place_counts(
 ) -> None:
     headers = {name: value.format(KEY) for name, value in PLACES[place][0].items()}
     reply = app.request(
-        "GET", "/v1/models" + PLACES[place][1].format(KEY), headers={**headers, "Authorization": scheme}
+        "GET",
+        "/v1/models" + PLACES[place][1].format(KEY),
+        headers={**headers, "Authorization": scheme},
     )
 
     assert reply.status == 200
@@ -111,7 +113,9 @@ def test_another_scheme_alone_is_no_key(app: InProcess, scheme: str) -> None:
     ],
 )
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer "}, {"x-api-key": "é"}])
-def test_nothing_is_offered_without_a_key(app: InProcess, method: str, path: str, headers: dict[str, str]) -> None:
+def test_nothing_is_offered_without_a_key(
+    app: InProcess, method: str, path: str, headers: dict[str, str]
+) -> None:
     reply = app.request(method, path, b"{}" if method == "POST" else None, headers)
 
     assert_unauthorized(reply)

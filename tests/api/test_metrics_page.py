@@ -56,7 +56,9 @@ def test_without_keys_there_is_nothing() -> None:
         assert (reply.status, reply.error["code"]) == (404, "not_found")
 
 
-def test_guesses_are_slowed_and_neither_a_client_s_key_nor_the_right_one_is_one(app: InProcess) -> None:
+def test_guesses_are_slowed_and_neither_a_client_s_key_nor_the_right_one_is_one(
+    app: InProcess,
+) -> None:
     def shown(key: str) -> Reply:
         return app.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
 
@@ -69,7 +71,9 @@ def test_guesses_are_slowed_and_neither_a_client_s_key_nor_the_right_one_is_one(
     assert [shown(key).status for key in (METRICS_KEY, ADMIN_KEY)] == [200, 200]
 
 
-def test_behind_a_proxy_with_a_password_of_its_own_the_key_stands_in_x_api_key(app: InProcess) -> None:
+def test_behind_a_proxy_with_a_password_of_its_own_the_key_stands_in_x_api_key(
+    app: InProcess,
+) -> None:
     headers = {"Authorization": "Basic dXNlcjpwYXNz", "x-api-key": METRICS_KEY}
 
     assert app.request("GET", "/metrics", headers=headers).status == 200
@@ -88,14 +92,20 @@ def test_an_answer_is_counted_in_all_its_parts(app: InProcess) -> None:
 
     page = scraped(app, METRICS_KEY)
     requests = "gbproxy_requests_total"
-    assert page.value(requests, surface="openai_chat", model="gemini-auto", status="200", code="") == 2
+    assert (
+        page.value(requests, surface="openai_chat", model="gemini-auto", status="200", code="") == 2
+    )
     assert page.value(requests, surface="openai_models", status="404", code="model_not_found") == 1
     assert page.value(requests, surface="none", status="404", code="not_found") == 1
     assert page.by("gbproxy_attempts_total", "result") == {"ok": 2}
     assert page.value("gen_ai_server_time_to_first_token_seconds_count") == 2
     assert page.value("gbproxy_overhead_seconds_count", surface="openai_chat") == 2
     assert page.value("gbproxy_conversations_total", outcome="fresh") == 2
-    assert page.by("gbproxy_answers_in_flight", "kind") == page.by("gbproxy_account_in_flight", "account") == {}
+    assert (
+        page.by("gbproxy_answers_in_flight", "kind")
+        == page.by("gbproxy_account_in_flight", "account")
+        == {}
+    )
     assert [word for word in ("PROMPTMARK", KEY, METRICS_KEY, ADMIN_KEY) if word in page.text] == []
 
 
@@ -146,6 +156,9 @@ def test_a_failure_has_its_code_in_every_part() -> None:
 
     assert page.value("gbproxy_requests_total", status="429", code="insufficient_quota") == 1
     assert page.by("gbproxy_attempts_total", "result") == {"insufficient_quota": 1}
-    assert page.value("gbproxy_account_changes_total", state="cooling", quota="text", cause="quota") == 1
+    assert (
+        page.value("gbproxy_account_changes_total", state="cooling", quota="text", cause="quota")
+        == 1
+    )
     assert page.value("gbproxy_accounts", state="cooling") == 1
     assert page.value("gbproxy_account_cooling_until_timestamp_seconds", quota="text") > 0

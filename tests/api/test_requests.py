@@ -37,7 +37,9 @@ BODIES = {
     "NaN": b'{"messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
     "Infinity": b'{"messages": [{"role": "user", "content": "x"}], "x": -Infinity}',
     "a number out of range": b'{"messages": [{"role": "user", "content": "x"}], "x": 1e999}',
-    "a number of 5000 digits": b'{"messages": [{"role": "user", "content": "x"}], "x": %b}' % (b"9" * 5000),
+    "a number of 5000 digits": (
+        b'{"messages": [{"role": "user", "content": "x"}], "x": %b}' % (b"9" * 5000)
+    ),
     "UTF-16": '{"messages": []}'.encode("utf-16"),
     "UTF-16 without a mark": '{"messages": []}'.encode("utf-16-le"),
     "UTF-32": '{"messages": []}'.encode("utf-32"),
@@ -77,10 +79,22 @@ MESSAGES: list[tuple[str, Any]] = [
     ("messages[0].content", [{"role": "user", "content": 1}]),
     ("messages[1].content", [HI, {"role": "user", "content": {"text": "Hi"}}]),
     ("messages[0].content[0]", [{"role": "user", "content": ["Hi"]}]),
-    ("messages[0].content[1]", [{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}]}]),
-    ("messages[0].content[0]", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]),
-    ("messages[0].content[0]", [{"role": "user", "content": [{"type": "file", "file": {"file_id": "x"}}]}]),
-    ("messages[0].content[0]", [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]),
+    (
+        "messages[0].content[1]",
+        [{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}]}],
+    ),
+    (
+        "messages[0].content[0]",
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+    ),
+    (
+        "messages[0].content[0]",
+        [{"role": "user", "content": [{"type": "file", "file": {"file_id": "x"}}]}],
+    ),
+    (
+        "messages[0].content[0]",
+        [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}],
+    ),
     ("messages[0].content[0].type", [{"role": "user", "content": [{"type": "smell"}]}]),
     ("messages[0].content[0].text", [{"role": "user", "content": [{"type": "text"}]}]),
     ("messages[0].content[0].text", [{"role": "user", "content": [{"type": "text", "text": 1}]}]),
@@ -89,14 +103,31 @@ MESSAGES: list[tuple[str, Any]] = [
     ("messages[0].tool_calls[0]", [{"role": "assistant", "tool_calls": ["x"]}]),
     ("messages[0].tool_calls[0].function", [{"role": "assistant", "tool_calls": [{"id": "a"}]}]),
     ("messages[0].content[0]", [{"role": "assistant", "content": ["Hi"]}]),
-    ("messages[0].content[0].text", [{"role": "assistant", "content": [{"type": "text", "text": 1}]}]),
-    ("messages[0].content[0].type", [{"role": "user", "content": [{"type": "thinking", "thinking": "x"}]}]),
-    ("messages[0].content[0].type", [{"role": "tool", "content": [{"type": "tool_use", "name": "x"}]}]),
+    (
+        "messages[0].content[0].text",
+        [{"role": "assistant", "content": [{"type": "text", "text": 1}]}],
+    ),
+    (
+        "messages[0].content[0].type",
+        [{"role": "user", "content": [{"type": "thinking", "thinking": "x"}]}],
+    ),
+    (
+        "messages[0].content[0].type",
+        [{"role": "tool", "content": [{"type": "tool_use", "name": "x"}]}],
+    ),
     (
         "messages[0].content[0].content[1]",
-        [{"role": "user", "content": [{"type": "tool_result", "content": [TEXT, {"type": "tool_result"}]}]}],
+        [
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "content": [TEXT, {"type": "tool_result"}]}],
+            }
+        ],
     ),
-    ("messages[0].tool_calls[0].id", [{"role": "assistant", "tool_calls": [{"id": 5, "function": {"name": "f"}}]}]),
+    (
+        "messages[0].tool_calls[0].id",
+        [{"role": "assistant", "tool_calls": [{"id": 5, "function": {"name": "f"}}]}],
+    ),
     ("messages[0].tool_call_id", [{"role": "tool", "content": "x", "tool_call_id": 1}]),
 ]
 
@@ -151,7 +182,9 @@ FIELDS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("param", "value"), FIELDS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_wrong_field_is_named(app: InProcess, fake: FakeUpstream, param: str, value: Any, stream: bool) -> None:
+def test_a_wrong_field_is_named(
+    app: InProcess, fake: FakeUpstream, param: str, value: Any, stream: bool
+) -> None:
     field = param.partition(".")[0].partition("[")[0]
 
     reply = app.post({"messages": [HI], "stream": stream, field: value})
@@ -215,7 +248,12 @@ def test_a_field_without_effect_refuses_nothing_for_its_type(app: InProcess, val
     [
         {},
         dict.fromkeys(IGNORED),
-        {"n": 1, "response_format": {"type": "text"}, "modalities": ["text"], "stream_options": None},
+        {
+            "n": 1,
+            "response_format": {"type": "text"},
+            "modalities": ["text"],
+            "stream_options": None,
+        },
         {"future": {"a": [1]}, "chat_template_kwargs": {}, "": 1, "key": "x"},
         {"stream_options": {"include_usage": True, "include_obfuscation": False}},
     ],
@@ -241,7 +279,9 @@ def test_what_changes_nothing_is_not_named(app: InProcess, fields: dict[str, Any
         ("\\\\ud83d", "\\ud83d"),
     ],
 )
-def test_content_is_a_text_or_parts(app: InProcess, fake: FakeUpstream, content: Any, prompt: str) -> None:
+def test_content_is_a_text_or_parts(
+    app: InProcess, fake: FakeUpstream, content: Any, prompt: str
+) -> None:
     text = f'"{content}"' if isinstance(content, str) else json.dumps(content)
     body = f'{{"messages": [{{"role": "user", "content": {text}}}]}}'
 
@@ -263,7 +303,11 @@ def test_old_functions_and_unfinished_calls_are_taken(app: InProcess, fake: Fake
         {
             "messages": [
                 HI,
-                {"role": "assistant", "content": None, "function_call": {"name": "look", "arguments": "{}"}},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "function_call": {"name": "look", "arguments": "{}"},
+                },
                 {"role": "function", "name": "look", "content": "seen"},
                 {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
                 {"role": "user", "content": "Go on"},
@@ -282,7 +326,8 @@ def history(*turns: Any) -> dict[str, Any]:
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
 CALLED = '[called the tool look as c1 with {"at": "sky"}]'
 USE = {"type": "tool_use", "id": "c1", "name": "look", "input": {"at": "sky"}}
-TURNS: dict[str, tuple[list[Any], str, str]] = {  # turns, what the upstream gets of them, what is named as left out
+# turns, what the upstream gets of them, what is named as left out
+TURNS: dict[str, tuple[list[Any], str, str]] = {
     "a tool that said nothing": (
         [{"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1"}],
         f"assistant\n{CALLED}|tool result\n[answer to c1]\n", "",
@@ -392,15 +437,24 @@ def test_arguments_that_are_nested_too_deeply_are_a_bad_request(app: InProcess) 
         reply = app.request("POST", "/v1/chat/completions", body, app.headers)
 
         if reply.status != 200:
-            assert (reply.status, "nested too deeply" in reply.error["message"]) == (400, True), depth
+            assert (reply.status, "nested too deeply" in reply.error["message"]) == (
+                400,
+                True,
+            ), depth
 
 
 COUNTS: list[tuple[str, dict[str, Any]]] = [
     ("messages", {"messages": [HI] * 10_001}),
     ("messages[0].content", {"messages": [{"role": "user", "content": [TEXT] * 50_001}]}),
     ("messages[2].content", {"messages": [{"role": "user", "content": [TEXT] * 20_000}] * 3}),
-    ("messages[0].tool_calls", {"messages": [{"role": "assistant", "tool_calls": [CALL] * 50_001}]}),
-    ("tools", {"messages": [HI], "tools": [{"type": "function", "function": {"name": "look"}}] * 2_001}),
+    (
+        "messages[0].tool_calls",
+        {"messages": [{"role": "assistant", "tool_calls": [CALL] * 50_001}]},
+    ),
+    (
+        "tools",
+        {"messages": [HI], "tools": [{"type": "function", "function": {"name": "look"}}] * 2_001},
+    ),
     ("functions", {"messages": [HI], "functions": [{"name": "look"}] * 2_001}),
 ]
 
@@ -419,7 +473,10 @@ def test_what_is_just_not_too_many_is_taken(app: InProcess) -> None:
     tools = [{"type": "function", "function": {"name": "look"}}] * 2_000
     parts = [{"type": "text", "text": ""}] * 5
 
-    assert app.post({"messages": [{"role": "user", "content": parts}] * 10_000, "tools": tools}).status == 200
+    assert (
+        app.post({"messages": [{"role": "user", "content": parts}] * 10_000, "tools": tools}).status
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -436,7 +493,9 @@ def test_what_is_just_not_too_many_is_taken(app: InProcess) -> None:
         ({"Content-Encoding": "br"}, 415, "unsupported_media_type"),
     ],
 )
-def test_the_kind_of_body(app: InProcess, headers: dict[str, str], status: int, code: str | None) -> None:
+def test_the_kind_of_body(
+    app: InProcess, headers: dict[str, str], status: int, code: str | None
+) -> None:
     reply = app.post({"messages": [HI]}, headers)
 
     assert reply.status == status
@@ -462,22 +521,34 @@ _JSON = st.recursive(
     | st.floats()
     | st.text(st.characters(exclude_categories=()))
     | st.sampled_from(["user", "system", "tool", "text", "auto", "gemini-auto", "image_url"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 _MESSAGE = st.dictionaries(
-    st.sampled_from(["role", "content", "name", "tool_calls", "tool_call_id", "function_call", "type", "text"]), _JSON
+    st.sampled_from(
+        ["role", "content", "name", "tool_calls", "tool_call_id", "function_call", "type", "text"]
+    ),
+    _JSON,
 )
-_NAMES = sorted({*IGNORED, "messages", "model", "stream", "stream_options", "n", "response_format", "reasoning"})
+_NAMES = sorted(
+    {*IGNORED, "messages", "model", "stream", "stream_options", "n", "response_format", "reasoning"}
+)
 _BODY = st.fixed_dictionaries(
     {}, optional={"messages": st.just([HI]) | st.lists(_MESSAGE, max_size=3) | _JSON, "x": _JSON}
 ).flatmap(
-    lambda body: st.dictionaries(st.sampled_from(_NAMES), _JSON, max_size=4).map(lambda fields: {**fields, **body})
+    lambda body: st.dictionaries(st.sampled_from(_NAMES), _JSON, max_size=4).map(
+        lambda fields: {**fields, **body}
+    )
 )
 
 
 @settings(
-    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(body=_BODY | _JSON)
 def test_no_json_breaks_the_gateway(app: InProcess, body: Any) -> None:
@@ -489,7 +560,10 @@ def test_no_json_breaks_the_gateway(app: InProcess, body: Any) -> None:
 
 
 @settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(body=st.binary(max_size=60))
 def test_no_bytes_break_the_gateway(app: InProcess, body: bytes) -> None:
@@ -500,10 +574,14 @@ def test_no_bytes_break_the_gateway(app: InProcess, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"messages": [0] * 500_000}, {"messages": [HI], "stop": [0] * 500_000}], ids=["messages", "stop"]
+    "fields",
+    [{"messages": [0] * 500_000}, {"messages": [HI], "stop": [0] * 500_000}],
+    ids=["messages", "stop"],
 )
 @pytest.mark.timeout(20)
-def test_a_million_mistakes_cost_no_more_than_the_first(app: InProcess, fields: dict[str, Any]) -> None:
+def test_a_million_mistakes_cost_no_more_than_the_first(
+    app: InProcess, fields: dict[str, Any]
+) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     reply = app.post(fields)

@@ -1,4 +1,6 @@
-"""Everything around the answers: paths, methods, ids, and the refusals that the app never gets to see."""
+"""Everything around the answers: paths, methods, ids, and the refusals that the app never gets to
+see.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,13 @@ def test_a_probe_by_head_learns_that_a_path_for_post_is_there(app: InProcess, pa
 @pytest.mark.parametrize(
     "path",
     [
-        *("/embeddings", "/audio/speech", "/audio/transcriptions", "/moderations", "/images/generations"),
+        *(
+            "/embeddings",
+            "/audio/speech",
+            "/audio/transcriptions",
+            "/moderations",
+            "/images/generations",
+        ),
         *("/responses", "/completions", "/files", "/batches", "/fine_tuning/jobs"),
     ],
 )
@@ -93,12 +101,16 @@ def test_slashes_too_many_do_no_harm(app: InProcess, fake: FakeUpstream, path: s
     assert fake.prompts == ["Hi"]
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions/", "//v1/chat/completions", "/v1//chat/completions"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions/", "//v1/chat/completions", "/v1//chat/completions"]
+)
 def test_slashes_too_many_do_no_harm_over_the_wire(gateway: Served, path: str) -> None:
     assert gateway.request("POST", path, HI, gateway.headers).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/readyz", "/v1/models", "/v1/models/gemini-auto"])
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/readyz", "/v1/models", "/v1/models/gemini-auto"]
+)
 def test_head_is_answered_like_get_without_a_body(gateway: Served, path: str) -> None:
     got = gateway.request("GET", path, headers=gateway.headers)
     head = gateway.request("HEAD", path, headers=gateway.headers)
@@ -117,7 +129,12 @@ def test_models_are_listed_and_found_by_name(app: InProcess) -> None:
 
     assert listed["object"] == "list"
     assert found == {model["id"]: model for model in listed["data"]}
-    assert found.keys() >= {"gemini-auto", "gemini-2.5-flash", "gemini-3.8-flash", "gemini-3.1-pro-preview"}
+    assert found.keys() >= {
+        "gemini-auto",
+        "gemini-2.5-flash",
+        "gemini-3.8-flash",
+        "gemini-3.1-pro-preview",
+    }
 
 
 @pytest.mark.parametrize("name", ["nothing", "gpt-4o", "a/b", "%F0%9F%8C%9D", "%ff"])
@@ -134,7 +151,9 @@ def test_an_unknown_model_is_not_found(app: InProcess, name: str) -> None:
 @pytest.mark.parametrize("given", ["a", "my-id_1.2", "x" * 128])
 @pytest.mark.parametrize("path", ["/health", "/nothing", "/v1/models"])
 def test_an_id_that_can_be_kept_is_kept(app: InProcess, given: str, path: str) -> None:
-    assert app.request("GET", path, headers={"x-request-id": given}).headers["x-request-id"] == given
+    assert (
+        app.request("GET", path, headers={"x-request-id": given}).headers["x-request-id"] == given
+    )
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "ü", "a/b", "a,b", "a;b"])
@@ -183,7 +202,9 @@ def normalised(reply: Reply) -> str:
     return text.replace(identity["id"], "ID").replace(str(identity["created"]), "CREATED")
 
 
-HEAD_OF_CHUNK = 'data: {"id":"ID","object":"chat.completion.chunk","created":CREATED,"model":"gemini-auto",'
+HEAD_OF_CHUNK = (
+    'data: {"id":"ID","object":"chat.completion.chunk","created":CREATED,"model":"gemini-auto",'
+)
 
 
 def chunk(delta: str, finish: str = "null", tail: str = "") -> str:
@@ -213,7 +234,9 @@ def test_a_stream_from_its_first_to_its_last_byte() -> None:
 @pytest.mark.parametrize("asked", [None, False, True])
 def test_usage_comes_last_and_only_when_asked_for(asked: bool | None) -> None:
     with api(*TWO_WORDS) as (app, _):
-        reply = app.ask("Hi", stream=True, stream_options=asked if asked is None else {"include_usage": asked})
+        reply = app.ask(
+            "Hi", stream=True, stream_options=asked if asked is None else {"include_usage": asked}
+        )
 
     usage = (
         '{"prompt_tokens":1,"completion_tokens":4,"total_tokens":5,"prompt_tokens_details":'
@@ -235,7 +258,8 @@ def test_a_stream_that_breaks_from_its_first_to_its_last_byte() -> None:
         reply = app.ask("Hi", stream=True)
 
     error = (
-        '{"error": {"message": "no more", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}}'
+        '{"error": {"message": "no more", "type": "insufficient_quota", "param": null, "code":'
+        ' "insufficient_quota"}}'
     )
     assert normalised(reply) == chunk(ROLE) + chunk('{"content":"Hel"}') + f"data: {error}\n\n"
 
@@ -250,7 +274,9 @@ def small() -> Iterator[Served]:
         yield served
 
 
-def head(served: Served, *lines: str, method: str = "POST", path: str = "/v1/chat/completions") -> bytes:
+def head(
+    served: Served, *lines: str, method: str = "POST", path: str = "/v1/chat/completions"
+) -> bytes:
     common = ("Host: gateway", "Connection: close", f"Authorization: Bearer {served.key}")
     return "\r\n".join([f"{method} {path} HTTP/1.1", *common, *lines, "", ""]).encode()
 
@@ -270,7 +296,9 @@ RAW_REFUSALS = {
 }
 
 
-@pytest.mark.parametrize(("data", "status"), [pytest.param(*raw, id=name) for name, raw in RAW_REFUSALS.items()])
+@pytest.mark.parametrize(
+    ("data", "status"), [pytest.param(*raw, id=name) for name, raw in RAW_REFUSALS.items()]
+)
 def test_what_is_no_http_is_refused_in_json(gateway: Served, data: bytes, status: int) -> None:
     reply = Reply.parse(gateway.send(data))
 
@@ -298,7 +326,10 @@ def test_a_broken_chunked_body_is_a_bad_request(gateway: Served, body: bytes) ->
 
 
 def test_a_body_shorter_than_it_said_is_a_bad_request(gateway: Served) -> None:
-    data = head(gateway, "Content-Type: application/json", f"Content-Length: {len(HI) + 10}") + HI.encode()
+    data = (
+        head(gateway, "Content-Type: application/json", f"Content-Length: {len(HI) + 10}")
+        + HI.encode()
+    )
 
     reply = Reply.parse(gateway.send(data, finish=True))
 
@@ -319,26 +350,35 @@ def test_a_chunked_body_is_taken(gateway: Served) -> None:
 def test_a_body_that_is_too_large_is_refused_over_the_wire(small: Served, declared: bool) -> None:
     body = json.dumps({"messages": [{"role": "user", "content": "x" * 50_000}]}).encode()
 
-    reply = small.request("POST", "/v1/chat/completions", body if declared else iter([body]), small.headers)
+    reply = small.request(
+        "POST", "/v1/chat/completions", body if declared else iter([body]), small.headers
+    )
 
     assert_refused(reply, 413, "request_too_large")
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(small: Served) -> None:
-    reply = Reply.parse(small.send(head(small, "Content-Type: application/json", "Content-Length: 50000")))
+    reply = Reply.parse(
+        small.send(head(small, "Content-Type: application/json", "Content-Length: 50000"))
+    )
 
     assert_refused(reply, 413, "request_too_large")
 
 
 def test_a_compressed_body_is_refused_over_the_wire(gateway: Served) -> None:
     reply = gateway.request(
-        "POST", "/v1/chat/completions", gzip.compress(HI.encode()), {**gateway.headers, "Content-Encoding": "gzip"}
+        "POST",
+        "/v1/chat/completions",
+        gzip.compress(HI.encode()),
+        {**gateway.headers, "Content-Encoding": "gzip"},
     )
 
     assert_refused(reply, 415, "unsupported_media_type")
 
 
-def test_a_refused_request_leaves_the_connection_usable_or_closed_never_confused(gateway: Served) -> None:
+def test_a_refused_request_leaves_the_connection_usable_or_closed_never_confused(
+    gateway: Served,
+) -> None:
     first = head(gateway, "Content-Type: text/plain", f"Content-Length: {len(HI)}").replace(
         b"Connection: close\r\n", b""
     )
@@ -351,7 +391,12 @@ def test_a_refused_request_leaves_the_connection_usable_or_closed_never_confused
 
 
 def test_nothing_from_a_client_changes_what_the_app_believes(gateway: Served) -> None:
-    forged = {"SCRIPT_NAME": "/evil", "Script-Name": "/evil", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil"}
+    forged = {
+        "SCRIPT_NAME": "/evil",
+        "Script-Name": "/evil",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil",
+    }
 
     reply = gateway.request("GET", "/v1/models", headers={**gateway.headers, **forged})
 

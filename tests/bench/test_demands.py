@@ -47,7 +47,10 @@ def test_each_framing_is_held_against_the_peer_with_the_same() -> None:
     array = finding(rows, "chunks per CPU second against fastapi+httpx, paced, array")
     events = finding(rows, "chunks per CPU second against fastapi+httpx, paced, sse")
 
-    assert [(array.measured, array.met), (events.measured, events.met)] == [("4 ×", True), ("2 ×", False)]
+    assert [(array.measured, array.met), (events.measured, events.met)] == [
+        ("4 ×", True),
+        ("2 ×", False),
+    ]
 
 
 def test_control_calls_on_the_path_show_in_the_time_to_the_first_token() -> None:
@@ -58,17 +61,24 @@ def test_control_calls_on_the_path_show_in_the_time_to_the_first_token() -> None
 
 
 def test_memory_of_held_streams_is_counted_from_the_idle_worker() -> None:
-    found = finding([row("held", rss_idle_mb=50.0, rss_peak_mb=140.0)], "memory of 1,000 idle streams")
+    found = finding(
+        [row("held", rss_idle_mb=50.0, rss_peak_mb=140.0)], "memory of 1,000 idle streams"
+    )
 
     assert (found.measured, found.met) == ("90 MB", False)
 
 
 def test_rows_that_failed_say_nothing() -> None:
-    assert [found.measure for found in demands.check([row("control", failed=1, ready_s=None)])] == []
+    assert [
+        found.measure for found in demands.check([row("control", failed=1, ready_s=None)])
+    ] == []
 
 
 def test_findings_are_printed_with_their_verdict() -> None:
-    found = [Finding("start to ready", "< 2 s", "0.61 s", met=True), Finding("x", "0", "1", met=False)]
+    found = [
+        Finding("start to ready", "< 2 s", "0.61 s", met=True),
+        Finding("x", "0", "1", met=False),
+    ]
 
     text = report.findings(found, [row()])
 
@@ -77,7 +87,10 @@ def test_findings_are_printed_with_their_verdict() -> None:
 
 def test_findings_of_a_busy_machine_say_so() -> None:
     text = report.findings(
-        [Finding("x", "0", "1", met=False)], [row("one", "nginx", others_share=0.9), row(others_share=0.4)]
+        [Finding("x", "0", "1", met=False)],
+        [row("one", "nginx", others_share=0.9), row(others_share=0.4)],
     )
 
-    assert text.endswith("\nOther programs took up to 40% of gbproxy's core: its times are partly theirs.\n")
+    assert text.endswith(
+        "\nOther programs took up to 40% of gbproxy's core: its times are partly theirs.\n"
+    )

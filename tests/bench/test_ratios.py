@@ -23,7 +23,11 @@ def rows(**of_gbproxy: float) -> list[Row]:
 
 
 def test_short_answers_are_compared_by_the_request_and_the_others_by_the_chunk() -> None:
-    assert ratios.of_pass(rows(short=1000, burst=20, paced=10)) == {"short": 100, "burst": 10, "paced": 5}
+    assert ratios.of_pass(rows(short=1000, burst=20, paced=10)) == {
+        "short": 100,
+        "burst": 10,
+        "paced": 5,
+    }
 
 
 def test_every_compared_load_is_one_that_the_check_runs() -> None:
@@ -38,7 +42,9 @@ def test_one_bad_pass_of_three_does_not_count() -> None:
     assert (burst.ratio, burst.is_worse) == (10.5, False)
 
 
-@pytest.mark.parametrize(("ratio", "is_worse"), [(2.0, False), (10.0, False), (12.9, False), (13.1, True)])
+@pytest.mark.parametrize(
+    ("ratio", "is_worse"), [(2.0, False), (10.0, False), (12.9, False), (13.1, True)]
+)
 def test_more_than_thirty_percent_above_the_baseline_is_worse_and_cheaper_never_is(
     ratio: float, is_worse: bool
 ) -> None:
@@ -65,7 +71,9 @@ def test_a_row_with_errors_gives_no_ratio() -> None:
 
 
 def test_rows_over_tls_and_missing_ones_give_no_ratio() -> None:
-    over_tls = [row(each.load, each.subject, tls=True) if each.load == "paced" else each for each in rows()]
+    over_tls = [
+        row(each.load, each.subject, tls=True) if each.load == "paced" else each for each in rows()
+    ]
 
     with pytest.raises(ratios.NoRatio, match="under paced: nothing was measured"):
         ratios.of_pass(over_tls)

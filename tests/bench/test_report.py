@@ -1,4 +1,6 @@
-"""What is printed about a run: readable, and with everything that casts doubt on a figure beside it."""
+"""What is printed about a run: readable, and with everything that casts doubt on a figure beside
+it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ from tests.bench.rows import row
 
 def test_a_table_for_each_load_that_was_run_reads_well_as_plain_text() -> None:
     direct = row(
-        subject="direct", requests_per_s=98765.4, cpu_us_per_request=None, cpu_us_per_chunk=None, rss_idle_mb=None
+        subject="direct",
+        requests_per_s=98765.4,
+        cpu_us_per_request=None,
+        cpu_us_per_chunk=None,
+        rss_idle_mb=None,
     )
 
     text = report.tables((SHORT, BURST), [direct, row()], {})
@@ -35,7 +41,9 @@ def test_a_good_row_has_no_remarks() -> None:
 
 
 def test_errors_busy_tools_other_programs_and_work_left_over_are_remarked() -> None:
-    doubtful = row(failed=3, first_error="status 503 busy", tools_share=0.93, others_share=0.25, settled=False)
+    doubtful = row(
+        failed=3, first_error="status 503 busy", tools_share=0.93, others_share=0.25, settled=False
+    )
 
     assert report.remarks(doubtful) == [
         "FAILED: 3 errors (status 503 busy)",
@@ -46,7 +54,12 @@ def test_errors_busy_tools_other_programs_and_work_left_over_are_remarked() -> N
 
 
 def test_the_direct_row_may_use_the_tools_up_for_it_shows_their_ceiling() -> None:
-    assert report.remarks(row(subject="direct", cpu_us_per_request=None, tools_share=1.0, others_share=0.9)) == []
+    assert (
+        report.remarks(
+            row(subject="direct", cpu_us_per_request=None, tools_share=1.0, others_share=0.9)
+        )
+        == []
+    )
 
 
 def test_facts_that_are_not_known_are_left_out() -> None:

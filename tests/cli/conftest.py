@@ -1,4 +1,6 @@
-"""Commands as users run them, but in this process: arguments, standard input and environment in, status and output out."""
+"""Commands as users run them, but in this process: arguments, standard input and environment in,
+status and output out.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,20 @@ class Command:
         self._capsys = capsys
 
     def __call__(
-        self, *arguments: str, stdin: str | bytes = "", environment: Mapping[str, str] | None = None, **variables: str
+        self,
+        *arguments: str,
+        stdin: str | bytes = "",
+        environment: Mapping[str, str] | None = None,
+        **variables: str,
     ) -> Ended:
         for name in set(os.environ) - set(KEPT):
             self._monkeypatch.delenv(name)
         for name, value in {**(environment or {}), **variables}.items():
             self._monkeypatch.setenv(name, value)
         self._monkeypatch.setattr(
-            sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin))
+            sys,
+            "stdin",
+            io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin)),
         )
         self._capsys.readouterr()
         try:

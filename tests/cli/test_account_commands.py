@@ -1,4 +1,6 @@
-"""`gbproxy accounts`, on a database directly; tests/cli/test_running_gateway.py has it through a gateway."""
+"""`gbproxy accounts`, on a database directly; tests/cli/test_running_gateway.py has it through a
+gateway.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ def accounts(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> Accounts:
 def second(upstream: Simulator, **changes: str) -> str:
     """A further account of the upstream's, as one gives it on standard input."""
     account = upstream.add_account()
-    values = {name: getattr(account, name) for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")}
+    values = {
+        name: getattr(account, name)
+        for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
+    }
     return json.dumps({"name": "anna", **values, **changes})
 
 
@@ -57,7 +62,9 @@ def test_an_account_is_added_used_and_removed(accounts: Accounts, upstream: Simu
     assert names(accounts("list")) == {"default": "ready"}
 
 
-def test_an_account_is_disabled_and_enabled_by_name_or_id(accounts: Accounts, upstream: Simulator) -> None:
+def test_an_account_is_disabled_and_enabled_by_name_or_id(
+    accounts: Accounts, upstream: Simulator
+) -> None:
     added = json.loads(accounts("add", "--json", stdin=second(upstream)).out)
 
     disabled = accounts("disable", "default", added["id"])
@@ -69,7 +76,9 @@ def test_an_account_is_disabled_and_enabled_by_name_or_id(accounts: Accounts, up
     assert names(accounts("list")) == {"default": "disabled", "anna": "ready"}
 
 
-def test_a_refused_credential_is_shown_by_a_check_with_the_reason(accounts: Accounts, upstream: Simulator) -> None:
+def test_a_refused_credential_is_shown_by_a_check_with_the_reason(
+    accounts: Accounts, upstream: Simulator
+) -> None:
     accounts("add", stdin=second(upstream, secure_c_ses="CSE.wrong", host_c_oses=""))
 
     both, one = accounts("check"), accounts("check", "default")
@@ -79,8 +88,12 @@ def test_a_refused_credential_is_shown_by_a_check_with_the_reason(accounts: Acco
     assert "anna" not in one.out
 
 
-def test_a_stored_account_answers_in_chat(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> None:
-    addresses = {name: value for name, value in upstream.environment().items() if name.endswith("_URL")}
+def test_a_stored_account_answers_in_chat(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
+    addresses = {
+        name: value for name, value in upstream.environment().items() if name.endswith("_URL")
+    }
     given = {**addresses, **SECRETS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
     gbproxy("accounts", "add", environment=given, stdin=second(upstream))
 
@@ -91,14 +104,19 @@ def test_a_stored_account_answers_in_chat(gbproxy: Command, upstream: Simulator,
 
 
 def test_what_is_typed_at_a_terminal_makes_an_account_and_secrets_are_not_echoed(
-    accounts: Accounts, upstream: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    accounts: Accounts,
+    upstream: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     accounts("list")  # makes the environment
     account = upstream.add_account()
     typed = _Terminal(f"anna\n{account.csesidx}\n")
     monkeypatch.setattr(sys, "stdin", typed)
     unseen = {"__Secure-C_SES": account.secure_c_ses, "__Host-C_OSES": account.host_c_oses}
-    monkeypatch.setattr(getpass, "getpass", lambda prompt: unseen[prompt.partition(" ")[0].rstrip(":")])
+    monkeypatch.setattr(
+        getpass, "getpass", lambda prompt: unseen[prompt.partition(" ")[0].rstrip(":")]
+    )
 
     status = main(["accounts", "add", "--config-id", account.config_id])
 
@@ -108,7 +126,10 @@ def test_what_is_typed_at_a_terminal_makes_an_account_and_secrets_are_not_echoed
 
 
 def test_the_page_s_address_tells_the_rest_and_further_secrets_are_asked_for(
-    accounts: Accounts, upstream: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    accounts: Accounts,
+    upstream: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     accounts("list")  # makes the environment
     account = upstream.add_account()
@@ -117,7 +138,18 @@ def test_the_page_s_address_tells_the_rest_and_further_secrets_are_asked_for(
     unseen = iter([account.secure_c_ses, "", "__Secure-C_AUX=aux-secret", "CAMSsecret"])
     monkeypatch.setattr(getpass, "getpass", lambda prompt: next(unseen))
 
-    status = main(["accounts", "add", "--name", "anna", "--user-agent", "Mozilla/5.0 (X)", "--further", "--json"])
+    status = main(
+        [
+            "accounts",
+            "add",
+            "--name",
+            "anna",
+            "--user-agent",
+            "Mozilla/5.0 (X)",
+            "--further",
+            "--json",
+        ]
+    )
 
     written = capsys.readouterr()
     added = json.loads(written.out)
@@ -125,14 +157,20 @@ def test_the_page_s_address_tells_the_rest_and_further_secrets_are_asked_for(
     assert (status, told) == (0, [account.csesidx, "enterprise", "eu", "Mozilla/5.0 (X)"])
     assert written.err == "config id (after /cid/), or the page's address: "
     assert next(unseen, None) is None
-    assert [secret for secret in ("aux-secret", "CAMSsecret") if secret in written.out + written.err] == []
+    assert [
+        secret for secret in ("aux-secret", "CAMSsecret") if secret in written.out + written.err
+    ] == []
 
 
 def test_what_is_wrong_with_an_account_is_told_by_field_in_one_sentence(accounts: Accounts) -> None:
-    ended = accounts("add", "--name", "ben", stdin='{"secure_c_ses": "CSE.hunter2;x", "csesidx": "no"}')
+    ended = accounts(
+        "add", "--name", "ben", stdin='{"secure_c_ses": "CSE.hunter2;x", "csesidx": "no"}'
+    )
 
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
-    assert [field in ended.err for field in ("secure_c_ses", "csesidx", "config_id", "hunter2")] == [True] * 3 + [False]
+    assert [
+        field in ended.err for field in ("secure_c_ses", "csesidx", "config_id", "hunter2")
+    ] == [True] * 3 + [False]
 
 
 @pytest.mark.parametrize("stdin", ["", "secret-cookie", "[]", '"secret-cookie"', "[" * 100_000])
@@ -160,11 +198,23 @@ def test_an_account_of_the_environment_is_not_removed(accounts: Accounts) -> Non
 
 def test_secrets_are_shown_nowhere(accounts: Accounts, upstream: Simulator) -> None:
     given = second(upstream)
-    commands = (("add", "--json"), ("list",), ("list", "--json"), ("check", "--json"), ("disable", "anna", "--json"))
+    commands = (
+        ("add", "--json"),
+        ("list",),
+        ("list", "--json"),
+        ("check", "--json"),
+        ("disable", "anna", "--json"),
+    )
 
-    written = "".join(ended.out + ended.err for ended in (accounts(*command, stdin=given) for command in commands))
+    written = "".join(
+        ended.out + ended.err for ended in (accounts(*command, stdin=given) for command in commands)
+    )
 
-    secrets = [value for account in upstream.accounts.values() for value in (account.secure_c_ses, account.host_c_oses)]
+    secrets = [
+        value
+        for account in upstream.accounts.values()
+        for value in (account.secure_c_ses, account.host_c_oses)
+    ]
     assert len(secrets) == 4
     assert [secret for secret in (*secrets, *SECRETS.values()) if secret in written] == []
 
@@ -176,8 +226,16 @@ def test_secrets_are_shown_nowhere(accounts: Accounts, upstream: Simulator) -> N
         ((), {}, "There is nothing to administer: set DATABASE_URL"),
         ((), {"DATABASE_URL": "sqlite:///"}, "There is nothing to administer: set DATABASE_URL"),
         (("--url", "http://127.0.0.1:1"), {}, "ADMIN_KEY is not set"),
-        (("--url", "localhost:8080"), {"ADMIN_KEY": "x"}, "--url must be an address such as http://"),
-        (("--url", "http://127.0.0.1:1"), {"ADMIN_KEY": "x"}, "http://127.0.0.1:1 cannot be asked: the connection to"),
+        (
+            ("--url", "localhost:8080"),
+            {"ADMIN_KEY": "x"},
+            "--url must be an address such as http://",
+        ),
+        (
+            ("--url", "http://127.0.0.1:1"),
+            {"ADMIN_KEY": "x"},
+            "http://127.0.0.1:1 cannot be asked: the connection to",
+        ),
     ],
 )
 def test_without_a_place_to_administer_it_says_what_to_give(
@@ -197,7 +255,9 @@ class _Terminal(io.StringIO):
 # Import
 
 
-def test_a_paste_is_imported_from_standard_input_or_files(accounts: Accounts, tmp_path: Path) -> None:
+def test_a_paste_is_imported_from_standard_input_or_files(
+    accounts: Accounts, tmp_path: Path
+) -> None:
     (tmp_path / "a.txt").write_text(captures.text("chrome-bash-all.txt"))
 
     tried = accounts("import", "--dry-run", str(tmp_path / "a.txt"))
@@ -213,13 +273,20 @@ def test_a_paste_is_imported_from_standard_input_or_files(accounts: Accounts, tm
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
-def test_a_paste_may_come_from_an_editor_of_windows(accounts: Accounts, tmp_path: Path, encoding: str) -> None:
+def test_a_paste_may_come_from_an_editor_of_windows(
+    accounts: Accounts, tmp_path: Path, encoding: str
+) -> None:
     content = captures.text("chrome-bash-all.txt").encode(encoding)
     (tmp_path / "a.txt").write_bytes(content)
 
-    tried = [accounts("import", "--dry-run", stdin=content), accounts("import", "--dry-run", str(tmp_path / "a.txt"))]
+    tried = [
+        accounts("import", "--dry-run", stdin=content),
+        accounts("import", "--dry-run", str(tmp_path / "a.txt")),
+    ]
 
-    assert [ended.out for ended in tried] == [f"account-{captures.IDS['csesidx']}: would be added\n"] * 2
+    assert [ended.out for ended in tried] == [
+        f"account-{captures.IDS['csesidx']}: would be added\n"
+    ] * 2
 
 
 def test_what_is_missing_is_told_with_where_it_is_found(accounts: Accounts) -> None:
@@ -236,12 +303,18 @@ def test_what_is_missing_is_told_with_where_it_is_found(accounts: Accounts) -> N
 def test_nothing_to_import_is_told(accounts: Accounts, arguments: tuple[str, ...]) -> None:
     ended = accounts(*arguments, stdin="secret-cookie")
 
-    assert (ended.status, ended.out, ended.err.count("\n")) == (1 if len(arguments) == 1 else 2, "", 1)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (
+        1 if len(arguments) == 1 else 2,
+        "",
+        1,
+    )
     assert "secret-cookie" not in ended.err
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
-def test_a_file_is_read_in_the_encodings_that_programs_write(accounts: Accounts, tmp_path: Path, encoding: str) -> None:
+def test_a_file_is_read_in_the_encodings_that_programs_write(
+    accounts: Accounts, tmp_path: Path, encoding: str
+) -> None:
     content = ("\ufeff" if encoding == "utf-16-le" else "") + captures.text("account.json")
     (tmp_path / "a.txt").write_bytes(content.encode(encoding))
 
@@ -258,7 +331,9 @@ def test_a_paste_whose_cookies_could_not_be_read_is_no_success(accounts: Account
     beside = accounts("import", stdin=f'{whole.replace("548217093", "77")}\n[{{"broken": 1}},\n{{')
 
     assert told.status == 1
-    assert told.out.startswith("team@example.com: as it was\nWarning: line 1: no __Secure-C_SES stands there")
+    assert told.out.startswith(
+        "team@example.com: as it was\nWarning: line 1: no __Secure-C_SES stands there"
+    )
     assert [warning[:6] for warning in json.loads(as_json.out)["warnings"]] == ["line 1"]
     assert (beside.status, beside.out.splitlines()[0]) == (0, "team@example.com: renewed")
     assert "the JSON that begins in line" in beside.out
@@ -270,4 +345,6 @@ def test_a_new_first_cookie_without_its_second_is_told(accounts: Accounts) -> No
     ended = accounts("import", stdin=f"__Secure-C_SES=CSE.new\n{captures.PAGE}")
 
     assert (ended.status, ended.out.splitlines()[0]) == (0, "team@example.com: renewed")
-    assert "Warning: team@example.com has the new __Secure-C_SES without a __Host-C_OSES" in ended.out
+    assert (
+        "Warning: team@example.com has the new __Secure-C_SES without a __Host-C_OSES" in ended.out
+    )

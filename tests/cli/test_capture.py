@@ -76,7 +76,9 @@ class Run:
     lines: list[str]
 
     def outcome(self) -> list[Any]:
-        """What must be the same when it is played: each call's answer, and what the gateway made of it."""
+        """What must be the same when it is played: each call's answer, and what the gateway made of
+        it.
+        """
         met = [
             (
                 step.name,
@@ -107,15 +109,21 @@ def run(settings: Settings, *, with_text: bool = False) -> Run:
         (account,) = engine.pool.accounts()
         steps = Steps(upstream, account, Catalogue().get("gemini-auto"), QUESTION)
         met = list(steps.run())
-        redactor = Redactor(capturing.secrets_of(account), with_text=with_text, phrases=settings.status_lines)
-        lines = list(capturing.lines(upstream.outbound.exchanges, redactor, account, with_text=with_text))
+        redactor = Redactor(
+            capturing.secrets_of(account), with_text=with_text, phrases=settings.status_lines
+        )
+        lines = list(
+            capturing.lines(upstream.outbound.exchanges, redactor, account, with_text=with_text)
+        )
     return Run(met, steps.answer, lines)
 
 
 def replayed(lines: list[str], settings: Settings) -> Run:
     with Simulator(replay=Replay(lines, speed=0)) as player:
         return run(
-            settings.model_copy(update={"gemini_business_url": player.url, "api_base_url": f"{player.url}/v1alpha"})
+            settings.model_copy(
+                update={"gemini_business_url": player.url, "api_base_url": f"{player.url}/v1alpha"}
+            )
         )
 
 
@@ -151,18 +159,32 @@ def test_nothing_of_an_account_or_a_text_stands_in_a_capture(
     file = tmp_path / "capture.jsonl"
     upstream.speech = lambda prompt: sim.Speech(ANSWER)
 
-    ended = gbproxy("capture", str(file), "--question", QUESTION, environment=upstream.environment())
+    ended = gbproxy(
+        "capture", str(file), "--question", QUESTION, environment=upstream.environment()
+    )
 
     text = file.read_text()
     account = upstream.account
     assert ended.status == 0, ended.err
     assert f"{file}: " in ended.out
-    secrets = (account.secure_c_ses, account.host_c_oses, account.csesidx, account.config_id, account.project_number)
-    assert not [secret for secret in (*secrets, "jane", "example.com", "数据", "1234567", "please") if secret in text]
+    secrets = (
+        account.secure_c_ses,
+        account.host_c_oses,
+        account.csesidx,
+        account.config_id,
+        account.project_number,
+    )
+    assert not [
+        secret
+        for secret in (*secrets, "jane", "example.com", "数据", "1234567", "please")
+        if secret in text
+    ]
     assert not [session.id for session in upstream.sessions.values() if session.id in text]
     heads = [json.loads(line) for line in text.splitlines()]
     assert heads[0]["texts"] == "shapes"
-    assert [h["request"]["path"].rpartition("/")[2].partition("?")[0] for h in heads if "request" in h] == [
+    assert [
+        h["request"]["path"].rpartition("/")[2].partition("?")[0] for h in heads if "request" in h
+    ] == [
         "getoxsrf",
         "lookupWidgetConfig",
         "widgetCreateSession",
@@ -173,11 +195,18 @@ def test_nothing_of_an_account_or_a_text_stands_in_a_capture(
     assert not upstream.sessions_of(account)
 
 
-def test_with_text_the_texts_are_kept(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> None:
+def test_with_text_the_texts_are_kept(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
     file = tmp_path / "capture.jsonl"
 
     ended = gbproxy(
-        "capture", str(file), "--with-text", "--question", "Hello, world", environment=upstream.environment()
+        "capture",
+        str(file),
+        "--with-text",
+        "--question",
+        "Hello, world",
+        environment=upstream.environment(),
     )
 
     assert ended.status == 0, ended.err
@@ -185,7 +214,9 @@ def test_with_text_the_texts_are_kept(gbproxy: Command, upstream: Simulator, tmp
     assert upstream.account.secure_c_ses not in file.read_text()
 
 
-def test_a_failed_step_is_told_and_captured(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> None:
+def test_a_failed_step_is_told_and_captured(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
     file = tmp_path / "capture.jsonl"
     upstream.set(getoxsrf="403")
 
@@ -207,7 +238,9 @@ def test_a_file_that_is_there_stays(gbproxy: Command, upstream: Simulator, tmp_p
     assert not upstream.requests
 
 
-def test_an_account_that_is_not_there_is_told(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> None:
+def test_an_account_that_is_not_there_is_told(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
     ended = gbproxy("capture", str(tmp_path / "c"), "nobody", environment=upstream.environment())
 
     assert ended.status == 2

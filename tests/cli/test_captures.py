@@ -1,4 +1,6 @@
-"""Every capture in tests/captures is played, and the gateway makes of it what its .json says. See CONTRIBUTING.md."""
+"""Every capture in tests/captures is played, and the gateway makes of it what its .json says. See
+CONTRIBUTING.md.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ CAPTURES = sorted((Path(__file__).parent.parent / "captures").glob("*.jsonl"))
 
 
 def met(file: Path) -> dict[str, Any]:
-    """What the gateway makes of a capture: how each step has ended, and the answer (of which a capture may have only the shape)."""
+    """What the gateway makes of a capture: how each step has ended, and the answer (of which a
+    capture may have only the shape).
+    """
     first, *_ = lines = file.read_text("utf-8").splitlines()
     told = json.loads(first)
     with Simulator(replay=Replay(lines, speed=0)) as player:
@@ -36,7 +40,9 @@ def met(file: Path) -> dict[str, Any]:
                 location=told["location"],
             )
             steps = Steps(upstream, account, BUILT_IN[0], "Say ok.")
-            ended = {step.name: type(step.error).__name__ if step.error else "ok" for step in steps.run()}
+            ended = {
+                step.name: type(step.error).__name__ if step.error else "ok" for step in steps.run()
+            }
     return {"steps": ended, "answer": steps.answer}
 
 
@@ -46,7 +52,9 @@ def test_a_capture_gives_what_is_said_beside_it(file: Path) -> None:
 
     outcome = met(file)
 
-    assert expected.exists(), f"nothing says yet what is right; now it is: {json.dumps(outcome, ensure_ascii=False)}"
+    assert expected.exists(), (
+        f"nothing says yet what is right; now it is: {json.dumps(outcome, ensure_ascii=False)}"
+    )
     assert outcome == json.loads(expected.read_text("utf-8"))
 
 

@@ -1,4 +1,6 @@
-"""`gbproxy chat`, from the accounts themselves; tests/cli/test_running_gateway.py has it from a gateway."""
+"""`gbproxy chat`, from the accounts themselves; tests/cli/test_running_gateway.py has it from a
+gateway.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,22 @@ def test_the_answer_goes_to_stdout_and_nothing_else(gbproxy: Command, upstream: 
 
 def test_the_question_may_come_from_standard_input(gbproxy: Command, upstream: Simulator) -> None:
     for arguments in (("chat",), ("chat", "-")):
-        assert gbproxy(*arguments, stdin="Why is\nthe sky blue?", environment=upstream.environment()).status == 0
+        assert (
+            gbproxy(
+                *arguments, stdin="Why is\nthe sky blue?", environment=upstream.environment()
+            ).status
+            == 0
+        )
 
-    asked = [call.body["streamAssistRequest"]["query"] for call in upstream.calls("widgetStreamAssist")]
+    asked = [
+        call.body["streamAssistRequest"]["query"] for call in upstream.calls("widgetStreamAssist")
+    ]
     assert asked == [{"parts": [{"text": "Why is\nthe sky blue?"}]}] * 2
 
 
-def test_thoughts_are_shown_on_stderr_and_only_when_asked_for(gbproxy: Command, upstream: Simulator) -> None:
+def test_thoughts_are_shown_on_stderr_and_only_when_asked_for(
+    gbproxy: Command, upstream: Simulator
+) -> None:
     upstream.script(*answer("Yes.", thoughts=("Let me see.",)), times=2)
 
     plain, with_thoughts = (
@@ -46,15 +57,20 @@ def test_the_model_is_asked_for_by_name(gbproxy: Command, upstream: Simulator) -
 
     (call,) = upstream.calls("widgetStreamAssist")
     assert ended.status == 0
-    assert call.body["streamAssistRequest"]["assistGenerationConfig"] == {"modelId": "gemini-3.8-flash"}
+    assert call.body["streamAssistRequest"]["assistGenerationConfig"] == {
+        "modelId": "gemini-3.8-flash"
+    }
 
 
-def test_another_account_answers_when_the_first_cannot(gbproxy: Command, upstream: Simulator) -> None:
+def test_another_account_answers_when_the_first_cannot(
+    gbproxy: Command, upstream: Simulator
+) -> None:
     good = upstream.environment()
     accounts = (
-        '[{"name": "old", "secure_c_ses": "CSE.gone", "csesidx": "1", "config_id": "c0000000-0000-4000-8000-000000000001"}, '
-        f'{{"name": "new", "secure_c_ses": "{good["SECURE_C_SES"]}", "csesidx": "{good["CSESIDX"]}", '
-        f'"config_id": "{good["CONFIG_ID"]}"}}]'
+        '[{"name": "old", "secure_c_ses": "CSE.gone", "csesidx": "1", "config_id":'
+        ' "c0000000-0000-4000-8000-000000000001"}, {"name": "new", "secure_c_ses":'
+        f' "{good["SECURE_C_SES"]}", "csesidx": "{good["CSESIDX"]}", "config_id":'
+        f' "{good["CONFIG_ID"]}"}}]'
     )
     urls = {name: value for name, value in good.items() if name.endswith("_URL")}
 
@@ -70,11 +86,15 @@ def test_what_goes_wrong_is_one_sentence(gbproxy: Command, upstream: Simulator) 
     ended = gbproxy("chat", "Hi", environment=upstream.environment())
 
     assert (ended.status, ended.out) == (1, "")
-    assert ended.err.startswith("The account's cookies were refused (redirected to a sign-in page). Sign in to")
+    assert ended.err.startswith(
+        "The account's cookies were refused (redirected to a sign-in page). Sign in to"
+    )
     assert ended.err.count("\n") == 1
 
 
-def test_an_answer_that_breaks_off_ends_its_line_and_with_1(gbproxy: Command, upstream: Simulator) -> None:
+def test_an_answer_that_breaks_off_ends_its_line_and_with_1(
+    gbproxy: Command, upstream: Simulator
+) -> None:
     upstream.script(Text("Half a"), Stall(), times=3)
 
     ended = gbproxy("chat", "Hi", environment=upstream.environment(), READ_TIMEOUT_S="0.3")
@@ -84,7 +104,9 @@ def test_an_answer_that_breaks_off_ends_its_line_and_with_1(gbproxy: Command, up
     assert [session.deleted for session in upstream.sessions.values()] == [True]
 
 
-def test_an_answer_that_a_policy_has_blocked_ends_with_1(gbproxy: Command, upstream: Simulator) -> None:
+def test_an_answer_that_a_policy_has_blocked_ends_with_1(
+    gbproxy: Command, upstream: Simulator
+) -> None:
     upstream.script(Skipped("CUSTOMER_POLICY_VIOLATION"))
 
     ended = gbproxy("chat", "Hi", environment=upstream.environment())
@@ -100,7 +122,9 @@ def test_an_answer_that_a_policy_has_blocked_ends_with_1(gbproxy: Command, upstr
         (("chat", "Hi", "--url", "http://127.0.0.1:1"), "API_KEY is not set"),
     ],
 )
-def test_what_is_missing_to_begin_with_is_named(gbproxy: Command, arguments: tuple[str, ...], said: str) -> None:
+def test_what_is_missing_to_begin_with_is_named(
+    gbproxy: Command, arguments: tuple[str, ...], said: str
+) -> None:
     ended = gbproxy(*arguments)
 
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
@@ -115,7 +139,8 @@ def test_an_empty_question_is_none(gbproxy: Command, upstream: Simulator) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_answer_in_order(upstream: Simulator, number: signal.Signals) -> None:
-    upstream.script(Text("One,\n"), Text("two, "), Stall())  # a line that is read while the answer goes on
+    # a line that is read while the answer goes on
+    upstream.script(Text("One,\n"), Text("two, "), Stall())
     command = (sys.executable, "-m", "gbproxy", "chat", "Count")
 
     with process(command, upstream.environment()) as running:

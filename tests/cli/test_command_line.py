@@ -32,7 +32,9 @@ def test_every_command_explains_itself(gbproxy: Command, command: str) -> None:
     assert f"usage: gbproxy {command}" in ended.out
 
 
-@pytest.mark.parametrize("argument", ["--help", "simulate --help", "chat --help", "accounts add --help"])
+@pytest.mark.parametrize(
+    "argument", ["--help", "simulate --help", "chat --help", "accounts add --help"]
+)
 def test_help_loads_nothing_that_only_a_gateway_needs(argument: str) -> None:
     program = (
         "import sys\nfrom gbproxy.cli import main\n"
@@ -40,13 +42,18 @@ def test_help_loads_nothing_that_only_a_gateway_needs(argument: str) -> None:
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
 
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
 
     assert HEAVY & set(ended.stdout.splitlines()[-1].split()) == set()
 
 
 def test_no_option_takes_a_secret(gbproxy: Command) -> None:
-    texts = [gbproxy(*command, "--help").out for command in (("accounts", "add"), ("chat",), ("keys", "create"))]
+    texts = [
+        gbproxy(*command, "--help").out
+        for command in (("accounts", "add"), ("chat",), ("keys", "create"))
+    ]
 
     for secret in ("ses", "oses", "cookie", "admin-key", "api-key", "token ", "password"):
         assert f"--{secret}" not in "".join(texts)
@@ -56,7 +63,9 @@ def test_an_unknown_command_ends_with_2(gbproxy: Command) -> None:
     assert gbproxy("serv").status == 2
 
 
-@pytest.mark.parametrize("command", [("chat", "Hi"), ("doctor",), ("migrate",), ("accounts", "list"), ("keys", "list")])
+@pytest.mark.parametrize(
+    "command", [("chat", "Hi"), ("doctor",), ("migrate",), ("accounts", "list"), ("keys", "list")]
+)
 def test_an_environment_file_that_is_missing_is_named(
     gbproxy: Command, command: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -67,7 +76,9 @@ def test_an_environment_file_that_is_missing_is_named(
     assert ended.err.count("\n") == 1
 
 
-def test_an_environment_file_counts_behind_the_environment(gbproxy: Command, tmp_path: Path) -> None:
+def test_an_environment_file_counts_behind_the_environment(
+    gbproxy: Command, tmp_path: Path
+) -> None:
     (tmp_path / "env").write_text("PORT=none\nHOST=--\n")
 
     ended = gbproxy("chat", "Hi", "--env-file", str(tmp_path / "env"), PORT="8081")
@@ -89,7 +100,9 @@ def test_a_message_is_said_as_a_sentence(text: str, said: str) -> None:
     assert sentence(text) == said
 
 
-def test_a_table_is_aligned_also_with_wide_characters_and_holds_no_commands_for_the_terminal() -> None:
+def test_a_table_is_aligned_also_with_wide_characters_and_holds_no_commands_for_the_terminal() -> (
+    None
+):
     rows = [
         {"name": "小明", "is_active": True, "cooling_until": {"text": 0}, "models": ["a", "b"]},
         {"name": "\x1b[2Janna", "is_active": False, "cooling_until": {}, "models": None},

@@ -37,7 +37,8 @@ def test_all_is_well_with_the_simulator(gbproxy: Command, upstream: Simulator) -
 
     assert (ended.status, ended.err) == (0, "")
     assert levels(ended) == dict.fromkeys(
-        ("settings", "database", "GEMINI_BUSINESS_URL", "API_BASE_URL", "clock", "account default"), "ok"
+        ("settings", "database", "GEMINI_BUSINESS_URL", "API_BASE_URL", "clock", "account default"),
+        "ok",
     )
 
 
@@ -45,7 +46,10 @@ def test_the_hosts_of_each_edition_in_use_are_looked_at(gbproxy: Command) -> Non
     with Simulator(tls=True) as upstream:
         enterprise = upstream.add_account(edition="enterprise")
         ours = {name: upstream.environment_by_name()[name] for name in ("CA_BUNDLE", "PROXY")}
-        accounts = [{"name": name, **upstream.described(account)} for name, account in (("b", None), ("e", enterprise))]
+        accounts = [
+            {"name": name, **upstream.described(account)}
+            for name, account in (("b", None), ("e", enterprise))
+        ]
 
         ended = gbproxy("doctor", environment=ours, **KEYS, ACCOUNTS=json.dumps(accounts))
 
@@ -56,23 +60,36 @@ def test_the_hosts_of_each_edition_in_use_are_looked_at(gbproxy: Command) -> Non
             assert f"{host.removeprefix('https://')} answers over TLS, through PROXY" in ended.out
 
 
-def test_every_mistake_in_the_settings_is_told_and_what_depends_on_them_is_left(gbproxy: Command) -> None:
+def test_every_mistake_in_the_settings_is_told_and_what_depends_on_them_is_left(
+    gbproxy: Command,
+) -> None:
     ended = gbproxy("doctor", PORT="http", HOST="--", READ_TIMEOUT_S="-1")
 
     assert ended.status == 2
-    assert levels(ended) == {"HOST": "fail", "PORT": "fail", "READ_TIMEOUT_S": "fail", "all else": "warn"}
+    assert levels(ended) == {
+        "HOST": "fail",
+        "PORT": "fail",
+        "READ_TIMEOUT_S": "fail",
+        "all else": "warn",
+    }
 
 
 def test_what_is_doubtful_is_a_warning(gbproxy: Command, upstream: Simulator) -> None:
-    ended = gbproxy("doctor", environment=upstream.environment(), JWT_SECRET="x", SECRET_KEY=KEYS["SECRET_KEY"])
+    ended = gbproxy(
+        "doctor", environment=upstream.environment(), JWT_SECRET="x", SECRET_KEY=KEYS["SECRET_KEY"]
+    )
 
     assert ended.status == 1
     assert "set without effect: JWT_SECRET" in ended.out
     assert levels(ended)["API_KEYS"] == "warn"
 
 
-def test_without_an_account_it_says_which_settings_make_one(gbproxy: Command, upstream: Simulator) -> None:
-    addresses = {name: value for name, value in upstream.environment().items() if name.endswith("_URL")}
+def test_without_an_account_it_says_which_settings_make_one(
+    gbproxy: Command, upstream: Simulator
+) -> None:
+    addresses = {
+        name: value for name, value in upstream.environment().items() if name.endswith("_URL")
+    }
 
     ended = gbproxy("doctor", environment=addresses, **KEYS)
 
@@ -80,7 +97,9 @@ def test_without_an_account_it_says_which_settings_make_one(gbproxy: Command, up
     assert "SECURE_C_SES" in ended.out
 
 
-def test_a_refused_credential_is_told_with_what_to_do(gbproxy: Command, upstream: Simulator) -> None:
+def test_a_refused_credential_is_told_with_what_to_do(
+    gbproxy: Command, upstream: Simulator
+) -> None:
     upstream.set(getoxsrf="login")
 
     ended = gbproxy("doctor", environment=upstream.environment(), **KEYS)
@@ -94,7 +113,11 @@ def test_a_clock_that_is_wrong_is_a_warning(gbproxy: Command, upstream: Simulato
 
     ended = gbproxy("doctor", environment=upstream.environment(), **KEYS)
 
-    assert (ended.status, levels(ended)["clock"], levels(ended)["account default"]) == (1, "warn", "ok")
+    assert (ended.status, levels(ended)["clock"], levels(ended)["account default"]) == (
+        1,
+        "warn",
+        "ok",
+    )
     assert "s ahead of the upstream's" in ended.out
 
 
@@ -103,7 +126,11 @@ def test_a_clock_that_is_wrong_is_a_warning(gbproxy: Command, upstream: Simulato
     [
         ({"API_BASE_URL": "http://127.0.0.1:{port}"}, "API_BASE_URL", "Connection refused"),
         ({"API_BASE_URL": "http://no-such-host.invalid"}, "API_BASE_URL", "cannot be resolved"),
-        ({"PROXY": "http://user:hunter2hunter2@127.0.0.1:{port}"}, "GEMINI_BUSINESS_URL", "whether the proxy runs"),
+        (
+            {"PROXY": "http://user:hunter2hunter2@127.0.0.1:{port}"},
+            "GEMINI_BUSINESS_URL",
+            "whether the proxy runs",
+        ),
     ],
 )
 def test_what_cannot_be_reached_is_told_with_the_reason(
@@ -118,7 +145,9 @@ def test_what_cannot_be_reached_is_told_with_the_reason(
     assert "hunter2" not in ended.out + ended.err
 
 
-def test_a_certificate_that_is_not_trusted_is_told_with_the_setting_for_it(gbproxy: Command) -> None:
+def test_a_certificate_that_is_not_trusted_is_told_with_the_setting_for_it(
+    gbproxy: Command,
+) -> None:
     with Simulator(tls=True) as upstream:
         given = upstream.environment()
         trusted = gbproxy("doctor", environment=given, **KEYS)
@@ -164,15 +193,26 @@ def test_a_database_is_told_by_its_revision_and_not_touched(
         assert "hunter2" not in ended.out + ended.err
 
 
-def test_a_stored_account_is_looked_at_too(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> None:
+def test_a_stored_account_is_looked_at_too(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
     account = upstream.add_account()
     given = {**upstream.environment(), **KEYS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
-    values = {"name": "anna", "csesidx": account.csesidx, "config_id": account.config_id, "secure_c_ses": "CSE.wrong"}
+    values = {
+        "name": "anna",
+        "csesidx": account.csesidx,
+        "config_id": account.config_id,
+        "secure_c_ses": "CSE.wrong",
+    }
     assert gbproxy("accounts", "add", environment=given, stdin=json.dumps(values)).status == 0
 
     ended = gbproxy("doctor", environment=given)
 
-    assert (ended.status, levels(ended)["account anna"], levels(ended)["account default"]) == (2, "fail", "ok")
+    assert (ended.status, levels(ended)["account anna"], levels(ended)["account default"]) == (
+        2,
+        "fail",
+        "ok",
+    )
     assert "CSE.wrong" not in ended.out
 
 
@@ -181,11 +221,17 @@ def test_a_server_that_is_not_there_is_a_failure(gbproxy: Command, upstream: Sim
 
     ended = gbproxy("doctor", environment={**upstream.environment(), **KEYS, "DATABASE_URL": url})
 
-    assert (ended.status, levels(ended)["database"], levels(ended)["account default"]) == (2, "fail", "ok")
+    assert (ended.status, levels(ended)["database"], levels(ended)["account default"]) == (
+        2,
+        "fail",
+        "ok",
+    )
     assert "hunter2" not in ended.out + ended.err
 
 
-def test_a_file_that_is_no_database_is_a_failure(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_a_failure(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
     (tmp_path / "x.db").write_bytes(b"no database at all" * 100)
     given = {**upstream.environment(), **KEYS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
 
@@ -195,7 +241,9 @@ def test_a_file_that_is_no_database_is_a_failure(gbproxy: Command, upstream: Sim
     assert (migrated.status, migrated.out, migrated.err.count("\n")) == (1, "", 1)
 
 
-def test_a_database_of_a_newer_version_is_a_failure(gbproxy: Command, upstream: Simulator, tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_a_failure(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
     given = {**upstream.environment(), **KEYS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
     assert gbproxy("migrate", environment=given).status == 0
     with sqlite3.connect(tmp_path / "x.db") as connection:
@@ -226,7 +274,11 @@ def test_redis_is_asked_when_it_is_set(gbproxy: Command, upstream: Simulator) ->
         away = gbproxy("doctor", environment=given)
 
     assert (there.status, levels(there)["redis"]) == (0, "ok")
-    assert (away.status, levels(away)["redis"], levels(away)["account default"]) == (2, "fail", "ok")
+    assert (away.status, levels(away)["redis"], levels(away)["account default"]) == (
+        2,
+        "fail",
+        "ok",
+    )
 
 
 def test_the_password_of_redis_is_not_told(gbproxy: Command, upstream: Simulator) -> None:

@@ -11,7 +11,8 @@ import pytest
 from gbproxy.simulator import Simulator
 from tests.cli.conftest import Command
 
-# What is unusual upstream; the step that fails; the cause that must be named, and whether it can be proved, as first.
+# What is unusual upstream; the step that fails; the cause that must be named, and whether it can be
+# proved, as first.
 IMPOSSIBLE: list[tuple[dict[str, Any], str, str, bool]] = [
     ({"getoxsrf": "login"}, "sign in", "cookies", True),
     ({"getoxsrf": "account_chooser"}, "sign in", "cookies", True),
@@ -46,13 +47,23 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str, str, bool]] = [
     ({"tools_off": ("image",)}, "question", "tools", True),
     ({"tools_off": ("video",)}, "question", "tools", True),
     ({"tools_off": ("web",), "tools_off_answer": "403"}, "question", "tools", True),
-    ({"tools_off": ("image", "video", "web"), "tools_off_answer": "silence"}, "question", "tools", True),
+    (
+        {"tools_off": ("image", "video", "web"), "tools_off_answer": "silence"},
+        "question",
+        "tools",
+        True,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("switches", "failing", "cause", "is_first"), IMPOSSIBLE, ids=str)
 def test_the_cause_of_each_single_trouble_is_named(
-    gbproxy: Command, upstream: Simulator, switches: dict[str, Any], failing: str, cause: str, is_first: bool
+    gbproxy: Command,
+    upstream: Simulator,
+    switches: dict[str, Any],
+    failing: str,
+    cause: str,
+    is_first: bool,
 ) -> None:
     upstream.set(**switches)
 
@@ -70,7 +81,9 @@ def test_the_cause_of_each_single_trouble_is_named(
 def test_an_unknown_config_id_is_named(gbproxy: Command, upstream: Simulator) -> None:
     environment = {**upstream.environment(), "CONFIG_ID": "99999999-2222-4333-8444-555555555555"}
 
-    failed = json.loads(gbproxy("doctor", "--deep", "--json", environment=environment).out)["steps"][2]
+    failed = json.loads(gbproxy("doctor", "--deep", "--json", environment=environment).out)[
+        "steps"
+    ][2]
 
     assert (failed["step"], failed["causes"][0]["cause"]) == ("session", "config_id")
 
@@ -78,7 +91,9 @@ def test_an_unknown_config_id_is_named(gbproxy: Command, upstream: Simulator) ->
 def test_where_nothing_answers_the_network_is_named(gbproxy: Command, upstream: Simulator) -> None:
     environment = {**upstream.environment(), "GEMINI_BUSINESS_URL": "http://127.0.0.1:9"}
 
-    (failed,) = json.loads(gbproxy("doctor", "--deep", "--json", environment=environment).out)["steps"]
+    (failed,) = json.loads(gbproxy("doctor", "--deep", "--json", environment=environment).out)[
+        "steps"
+    ]
 
     assert [each["cause"] for each in failed["causes"]] == ["network"]
     assert failed["passed"] == failed["failed"] == []
@@ -90,7 +105,9 @@ def test_all_steps_are_shown_with_their_calls(gbproxy: Command, upstream: Simula
     account = upstream.account
     secrets = (account.secure_c_ses, account.host_c_oses, account.csesidx, account.config_id)
     assert (ended.status, ended.err) == (0, "")
-    assert [line.split("  ")[0] for line in ended.out.splitlines()[1:] if line[0] != " "] == ["ok"] * 6
+    assert [line.split("  ")[0] for line in ended.out.splitlines()[1:] if line[0] != " "] == [
+        "ok"
+    ] * 6
     assert "One question of the day's quota is asked on the account default." in ended.out
     assert "GET 127.0.0.1" in ended.out
     assert "/auth/getoxsrf?csesidx=1000000001: 200 OK (application/json" in ended.out
@@ -112,13 +129,16 @@ def test_a_configuration_that_cannot_be_read_is_only_a_warning(
     assert "the built-in models hold" in ended.out
 
 
-def test_a_failure_is_shown_with_what_was_said_and_what_to_do(gbproxy: Command, upstream: Simulator) -> None:
+def test_a_failure_is_shown_with_what_was_said_and_what_to_do(
+    gbproxy: Command, upstream: Simulator
+) -> None:
     upstream.set(server_token="wanted", clock_skew_s=3600.0)
 
     ended = gbproxy("doctor", "--deep", "default", environment=upstream.environment())
 
     assert ended.status == 2
-    assert re.search("its clock is (3599|3600) s ahead of ours", ended.out)  # Date has whole seconds
+    # Date has whole seconds
+    assert re.search("its clock is (3599|3600) s ahead of ours", ended.out)
     assert '"status":"PERMISSION_DENIED"' in ended.out.replace(" ", "")
     assert "passes with: a server token" in ended.out
     assert "1. The service wants the header x-server-token" in ended.out

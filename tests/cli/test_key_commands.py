@@ -1,4 +1,6 @@
-"""`gbproxy keys`, on a database directly; tests/cli/test_running_gateway.py has it through a gateway."""
+"""`gbproxy keys`, on a database directly; tests/cli/test_running_gateway.py has it through a
+gateway.
+"""
 
 from __future__ import annotations
 
@@ -50,22 +52,33 @@ def test_a_key_has_the_limits_that_it_was_given(keys: Keys) -> None:
     (key,) = json.loads(keys("list", "--json").out)["keys"]
     row = keys("list").out.splitlines()[1]
 
-    assert {name: key[name] for name in ("expires_at", "models", "tokens_per_day", "concurrent_streams")} == {
+    assert {
+        name: key[name] for name in ("expires_at", "models", "tokens_per_day", "concurrent_streams")
+    } == {
         "expires_at": int(datetime(2096, 1, 31, tzinfo=UTC).timestamp()),
         "models": ["gemini-2.5-pro", "gemini-auto"],
         "tokens_per_day": 5000,
         "concurrent_streams": 2,
     }
-    assert [text in row for text in ("2096-01-31 00:00:00Z", "gemini-2.5-pro, gemini-auto", "60/hour", "5000")]
+    assert [
+        text in row
+        for text in ("2096-01-31 00:00:00Z", "gemini-2.5-pro, gemini-auto", "60/hour", "5000")
+    ]
 
 
 def test_keys_are_revoked_by_name_or_id(keys: Keys) -> None:
-    ids = [json.loads(keys("create", "--json", "--name", name).out)["id"] for name in ("anna", "ben", "ben")]
+    ids = [
+        json.loads(keys("create", "--json", "--name", name).out)["id"]
+        for name in ("anna", "ben", "ben")
+    ]
 
     two_of_a_name = keys("revoke", "anna", "ben")
     revoked = keys("revoke", "anna", ids[1])
 
-    assert (two_of_a_name.status, two_of_a_name.err) == (1, "Several keys are called ben: give the id.\n")
+    assert (two_of_a_name.status, two_of_a_name.err) == (
+        1,
+        "Several keys are called ben: give the id.\n",
+    )
     assert revoked.out == "Revoked anna, ben.\n"
     assert [key["id"] for key in json.loads(keys("list", "--json").out)["keys"]] == [ids[2]]
 
@@ -81,11 +94,15 @@ def test_a_limit_that_nobody_could_count_is_refused(keys: Keys) -> None:
     assert "REDIS_URL" in ended.err
 
 
-def test_doctor_finds_limits_that_nobody_could_count(keys: Keys, gbproxy: Command, tmp_path: Path) -> None:
+def test_doctor_finds_limits_that_nobody_could_count(
+    keys: Keys, gbproxy: Command, tmp_path: Path
+) -> None:
     keys("create", "--name", "anna", "--rate-limit", "60/hour")
     given = {**SECRETS, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db", "PROXY": "http://127.0.0.1:1"}
 
-    one, two = (gbproxy("doctor", environment={**given, "WEB_CONCURRENCY": count}) for count in ("1", "2"))
+    one, two = (
+        gbproxy("doctor", environment={**given, "WEB_CONCURRENCY": count}) for count in ("1", "2")
+    )
 
     assert "REDIS_URL" not in one.out
     assert "these client keys have limits, which 2 workers cannot count: anna" in two.out
@@ -129,7 +146,9 @@ def test_an_expiry_may_be_a_time_from_now() -> None:
     spans = {"12h": timedelta(hours=12), "30d": timedelta(days=30), "4w": timedelta(weeks=4)}
 
     for text, span in spans.items():
-        assert abs(datetime.fromisoformat(_instant(text)) - datetime.now(UTC) - span) < timedelta(minutes=1)
+        assert abs(datetime.fromisoformat(_instant(text)) - datetime.now(UTC) - span) < timedelta(
+            minutes=1
+        )
     for text in ("0d", "d", "-1d", "1y", "999999d"):
         with pytest.raises(argparse.ArgumentTypeError):
             _instant(text)

@@ -25,7 +25,9 @@ class Running:
 def running() -> Iterator[Running]:
     with (
         Simulator(seed=1) as simulator,
-        serving(simulator.environment(), ADMIN_KEY=ADMIN_KEY, READ_TIMEOUT_S="0.5", MAX_ATTEMPTS="1") as served,
+        serving(
+            simulator.environment(), ADMIN_KEY=ADMIN_KEY, READ_TIMEOUT_S="0.5", MAX_ATTEMPTS="1"
+        ) as served,
     ):
         yield Running(simulator, served)
 
@@ -58,8 +60,12 @@ def test_a_chat_is_streamed(ask: Ask, upstream: Simulator) -> None:
     assert (ended.status, ended.out, ended.err) == (0, "One, two.\n", "")
 
 
-def test_the_address_may_be_the_one_that_chat_programs_take(gbproxy: Command, running: Running) -> None:
-    ended = gbproxy("chat", "Hi", "--url", f"{running.gateway.url}/v1/", API_KEYS=f"{KEY},another-key")
+def test_the_address_may_be_the_one_that_chat_programs_take(
+    gbproxy: Command, running: Running
+) -> None:
+    ended = gbproxy(
+        "chat", "Hi", "--url", f"{running.gateway.url}/v1/", API_KEYS=f"{KEY},another-key"
+    )
 
     assert ended.status == 0
 
@@ -70,16 +76,20 @@ def test_thoughts_and_model_are_asked_for(ask: Ask, upstream: Simulator) -> None
     ended = ask("chat", "Hm?", "--thoughts", "--model", "gemini-3.8-flash")
 
     assert (ended.status, ended.out, ended.err.strip()) == (0, "Yes.\n", "Let me see.")
-    assert upstream.calls("widgetStreamAssist")[-1].body["streamAssistRequest"]["assistGenerationConfig"] == {
-        "modelId": "gemini-3.8-flash"
-    }
+    assert upstream.calls("widgetStreamAssist")[-1].body["streamAssistRequest"][
+        "assistGenerationConfig"
+    ] == {"modelId": "gemini-3.8-flash"}
 
 
 @pytest.mark.parametrize(
     ("script", "out", "err"),
     [
         ((Text("Half a"), Stall()), "Half a\n", "The upstream was silent for 0.5 s.\n"),
-        ((Text("Half a"), Rst()), "Half a\n", "The connection to the upstream broke (Connection reset by peer).\n"),
+        (
+            (Text("Half a"), Rst()),
+            "Half a\n",
+            "The connection to the upstream broke (Connection reset by peer).\n",
+        ),
     ],
 )
 def test_an_answer_that_breaks_off_is_told_in_the_gateway_s_words(
@@ -112,12 +122,17 @@ def test_what_is_no_gateway_is_told_as_such(gbproxy: Command, upstream: Simulato
     ended = gbproxy("accounts", "list", "--url", upstream.url, ADMIN_KEY=ADMIN_KEY)
 
     assert (ended.status, ended.err.count("\n")) == (1, 1)
-    assert ended.err.startswith(f"{upstream.url} offers no /api/admin/accounts: it runs without ADMIN_KEY")
+    assert ended.err.startswith(
+        f"{upstream.url} offers no /api/admin/accounts: it runs without ADMIN_KEY"
+    )
 
 
 def test_accounts_are_administered(ask: Ask, upstream: Simulator) -> None:
     account = upstream.add_account()
-    values = {name: getattr(account, name) for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")}
+    values = {
+        name: getattr(account, name)
+        for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
+    }
 
     added = ask("accounts", "add", "--name", "anna / b", stdin=json.dumps(values))
     checked = ask("accounts", "check")
@@ -126,7 +141,10 @@ def test_accounts_are_administered(ask: Ask, upstream: Simulator) -> None:
     enabled, removed = ask("accounts", "enable", "default"), ask("accounts", "remove", "anna / b")
 
     assert [ended.status for ended in (added, checked, disabled, enabled, removed)] == [0] * 5
-    assert {account["name"]: account["state"] for account in listed} == {"default": "disabled", "anna / b": "disabled"}
+    assert {account["name"]: account["state"] for account in listed} == {
+        "default": "disabled",
+        "anna / b": "disabled",
+    }
     assert account.secure_c_ses not in added.out + checked.out + json.dumps(listed)
 
 

@@ -1,4 +1,6 @@
-"""The official `openai` client against the real thing: what its users see is what the upstream said."""
+"""The official `openai` client against the real thing: what its users see is what the upstream
+said.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from gbproxy.api import openai_request
-from gbproxy.simulator import Fin, Final, Text, answer, http_error, overloaded, policy_violation, quota
+from gbproxy.simulator import (
+    Fin,
+    Final,
+    Text,
+    answer,
+    http_error,
+    overloaded,
+    policy_violation,
+    quota,
+)
 from tests.flow.chats import used_sessions
 from tests.flow.texts import FRAGMENTS, QUESTION, TEXT
 from tests.serving import Served, SharedUpstream
@@ -34,7 +45,11 @@ def test_an_answer_in_one_piece(client: openai.OpenAI, upstream: SharedUpstream)
     assert completion.choices[0].finish_reason == "stop"
     assert completion.model == USED
     assert completion.usage is not None
-    assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens > 0
+    assert (
+        completion.usage.total_tokens
+        == completion.usage.prompt_tokens + completion.usage.completion_tokens
+        > 0
+    )
     assert upstream.questions() == [QUESTION]
 
 
@@ -46,14 +61,18 @@ def test_an_answer_as_it_comes(client: openai.OpenAI, upstream: SharedUpstream) 
 
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == TEXT
     assert chunks[0].choices[0].delta.role == "assistant"
-    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + [
+        "stop"
+    ]
     assert {(chunk.id, chunk.created, chunk.model, chunk.object) for chunk in chunks} == {
         (chunks[0].id, chunks[0].created, USED, "chat.completion.chunk")
     }
     assert all(chunk.usage is None for chunk in chunks)
 
 
-def test_usage_is_the_same_streamed_and_not(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+def test_usage_is_the_same_streamed_and_not(
+    client: openai.OpenAI, upstream: SharedUpstream
+) -> None:
     upstream.script(*answer(*FRAGMENTS), times=2)
 
     whole = client.chat.completions.create(model=USED, messages=ASKED)
@@ -70,7 +89,9 @@ def test_usage_is_the_same_streamed_and_not(client: openai.OpenAI, upstream: Sha
 def test_the_stream_helper(client: openai.OpenAI, upstream: SharedUpstream) -> None:
     upstream.script(*answer(*FRAGMENTS))
 
-    with client.chat.completions.stream(model=USED, messages=ASKED, stream_options={"include_usage": True}) as stream:
+    with client.chat.completions.stream(
+        model=USED, messages=ASKED, stream_options={"include_usage": True}
+    ) as stream:
         kinds = [event.type for event in stream]
         completion = stream.get_final_completion()
 
@@ -85,7 +106,9 @@ def test_the_asynchronous_client(gateway: Served, upstream: SharedUpstream) -> N
 
     async def ask(client: openai.AsyncOpenAI) -> tuple[str | None, str, str | None]:
         whole = await client.chat.completions.create(model=USED, messages=ASKED)
-        async with await client.chat.completions.create(model=USED, messages=ASKED, stream=True) as stream:
+        async with await client.chat.completions.create(
+            model=USED, messages=ASKED, stream=True
+        ) as stream:
             streamed = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
         async with client.chat.completions.stream(model=USED, messages=ASKED) as helper:
             final = await helper.get_final_completion()
@@ -98,7 +121,9 @@ def test_many_asynchronous_streams_at_once(gateway: Served, upstream: SharedUpst
     upstream.script(*answer("a", "b", "c", "d", pause_s=0.05), times=20)
 
     async def one(client: openai.AsyncOpenAI) -> str:
-        async with await client.chat.completions.create(model=USED, messages=ASKED, stream=True) as stream:
+        async with await client.chat.completions.create(
+            model=USED, messages=ASKED, stream=True
+        ) as stream:
             return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
     async def all_of_them(client: openai.AsyncOpenAI) -> list[str]:
@@ -110,7 +135,10 @@ def test_many_asynchronous_streams_at_once(gateway: Served, upstream: SharedUpst
 def test_a_conversation(client: openai.OpenAI, upstream: SharedUpstream) -> None:
     upstream.script(*answer("Rock."))
     upstream.script(*answer("Grey."))
-    messages: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "What is it of?"}]
+    messages: list[Any] = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "What is it of?"},
+    ]
 
     first = client.chat.completions.create(model=USED, messages=messages)
     messages += [first.choices[0].message, {"role": "user", "content": "Which colour?"}]
@@ -149,10 +177,16 @@ def test_a_blocked_answer(client: openai.OpenAI, upstream: SharedUpstream) -> No
     ("script", "kind", "status", "code"),
     [
         pytest.param(
-            http_error(400, "INVALID_ARGUMENT"), openai.BadRequestError, 400, "invalid_request_error", id="400"
+            http_error(400, "INVALID_ARGUMENT"),
+            openai.BadRequestError,
+            400,
+            "invalid_request_error",
+            id="400",
         ),
         pytest.param(quota(), openai.RateLimitError, 429, "insufficient_quota", id="429"),
-        pytest.param(overloaded(), openai.InternalServerError, 503, "upstream_overloaded", id="503"),
+        pytest.param(
+            overloaded(), openai.InternalServerError, 503, "upstream_overloaded", id="503"
+        ),
         pytest.param((Fin(),), openai.InternalServerError, 502, "upstream_error", id="502"),
     ],
 )
@@ -172,7 +206,10 @@ def test_upstream_failures_have_their_classes(
 
 def test_request_errors_have_their_classes(client: openai.OpenAI) -> None:
     wrong: Any = [
-        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]}
+        {
+            "role": "user",
+            "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}],
+        }
     ]
     with pytest.raises(openai.NotFoundError) as unknown:
         client.chat.completions.create(model="none-such", messages=ASKED)
@@ -187,7 +224,10 @@ def test_request_errors_have_their_classes(client: openai.OpenAI) -> None:
 
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
     assert (not_listed.value.code, not_listed.value.param) == ("model_not_found", "model")
-    assert (malformed.value.code, malformed.value.param) == ("invalid_request_error", "messages[0].content[0]")
+    assert (malformed.value.code, malformed.value.param) == (
+        "invalid_request_error",
+        "messages[0].content[0]",
+    )
     assert stranger.value.code == "invalid_api_key"
     assert (not_offered.value.status_code, not_offered.value.code) == (501, "not_implemented")
 
@@ -228,7 +268,9 @@ def test_the_sdks_own_retries_do_not_multiply_ours(
     assert len(upstream.calls("widgetStreamAssist")) == tries
 
 
-def test_an_overload_is_tried_again_when_it_says_so(gateway: Served, upstream: SharedUpstream) -> None:
+def test_an_overload_is_tried_again_when_it_says_so(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(*overloaded(0.2))
     upstream.script(Text("Now."), Final())
 
@@ -242,14 +284,18 @@ def test_the_id_of_a_request_is_known(client: openai.OpenAI, gateway: Served) ->
     completion = client.chat.completions.create(model=USED, messages=ASKED)
 
     assert completion._request_id
-    line = gateway.wait_for_event("request.done", lambda line: line["request_id"] == completion._request_id)
+    line = gateway.wait_for_event(
+        "request.done", lambda line: line["request_id"] == completion._request_id
+    )
     assert line["model"] == USED
 
 
 # The SDK's own types
 
 
-def test_bodies_are_strictly_what_the_types_of_the_sdk_say(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+def test_bodies_are_strictly_what_the_types_of_the_sdk_say(
+    client: openai.OpenAI, upstream: SharedUpstream
+) -> None:
     upstream.script(*answer(*FRAGMENTS))
     upstream.script(*policy_violation())
 
@@ -279,7 +325,9 @@ def test_chunks_are_strictly_what_the_types_of_the_sdk_say(
 
 def with_async_client(gateway: Served, use: Callable[[openai.AsyncOpenAI], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0) as client:
+        async with openai.AsyncOpenAI(
+            base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0
+        ) as client:
             return await use(client)
 
     return asyncio.run(run())

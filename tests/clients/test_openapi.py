@@ -1,4 +1,6 @@
-"""Bodies and chunks against OpenAI's published description of its API, where a copy of it lies beside the repository."""
+"""Bodies and chunks against OpenAI's published description of its API, where a copy of it lies
+beside the repository.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ OPENAPI = ROOT.parent / "shared" / "data" / "openai-openapi.json"
 
 pytestmark = pytest.mark.skipif(
     not OPENAPI.exists(),
-    reason=f"NOT CHECKED AGAINST OPENAI'S DESCRIPTION OF ITS API: there is no ../{OPENAPI.relative_to(ROOT.parent)}",
+    reason=(
+        "NOT CHECKED AGAINST OPENAI'S DESCRIPTION OF ITS API: there is no"
+        f" ../{OPENAPI.relative_to(ROOT.parent)}"
+    ),
 )
 
 Conforms = Callable[[object, str], None]
@@ -27,12 +32,17 @@ Conforms = Callable[[object, str], None]
 def conforms() -> Conforms:
     """Asserts that a value is what the named schema describes."""
     schemas = {
-        name: _plain(schema) for name, schema in json.loads(OPENAPI.read_bytes())["components"]["schemas"].items()
+        name: _plain(schema)
+        for name, schema in json.loads(OPENAPI.read_bytes())["components"]["schemas"].items()
     }
 
     def check(value: object, name: str) -> None:
-        validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}})
-        assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)] == []
+        validator = Draft202012Validator(
+            {"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}}
+        )
+        assert [
+            f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)
+        ] == []
 
     return check
 
@@ -43,7 +53,11 @@ def _plain(schema: Any) -> Any:
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    plain = {key: _plain(value) for key, value in schema.items() if key not in ("nullable", "discriminator")}
+    plain = {
+        key: _plain(value)
+        for key, value in schema.items()
+        if key not in ("nullable", "discriminator")
+    }
     return {"anyOf": [plain, {"type": "null"}]} if schema.get("nullable") is True else plain
 
 
@@ -58,9 +72,15 @@ def test_the_check_finds_what_is_wrong(conforms: Conforms, gateway: Served) -> N
 @pytest.mark.parametrize(
     "script", [answer(*FRAGMENTS, thoughts=("Hm.",)), policy_violation()], ids=["answer", "blocked"]
 )
-@pytest.mark.parametrize("fields", [{}, {"include_reasoning": True}], ids=["plain", "with thoughts"])
+@pytest.mark.parametrize(
+    "fields", [{}, {"include_reasoning": True}], ids=["plain", "with thoughts"]
+)
 def test_an_answer(
-    conforms: Conforms, gateway: Served, upstream: SharedUpstream, script: Any, fields: dict[str, Any]
+    conforms: Conforms,
+    gateway: Served,
+    upstream: SharedUpstream,
+    script: Any,
+    fields: dict[str, Any],
 ) -> None:
     upstream.script(*script)
 
@@ -76,7 +96,11 @@ def test_an_answer(
     ids=["plain", "with thoughts", "with usage"],
 )
 def test_every_chunk(
-    conforms: Conforms, gateway: Served, upstream: SharedUpstream, script: Any, fields: dict[str, Any]
+    conforms: Conforms,
+    gateway: Served,
+    upstream: SharedUpstream,
+    script: Any,
+    fields: dict[str, Any],
 ) -> None:
     upstream.script(*script)
 
@@ -88,7 +112,9 @@ def test_models(conforms: Conforms, gateway: Served) -> None:
     listed = gateway.request("GET", "/v1/models", headers=gateway.headers).json()
 
     conforms(listed, "ListModelsResponse")
-    conforms(gateway.request("GET", "/v1/models/gemini-auto", headers=gateway.headers).json(), "Model")
+    conforms(
+        gateway.request("GET", "/v1/models/gemini-auto", headers=gateway.headers).json(), "Model"
+    )
 
 
 def test_errors(conforms: Conforms, gateway: Served, upstream: SharedUpstream) -> None:

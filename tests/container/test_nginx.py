@@ -27,7 +27,18 @@ from gbproxy.errors import RequestTooLarge
 from gbproxy.settings import Settings
 from gbproxy.simulator import answer
 from gbproxy.simulator.ca import make_certificates
-from tests.serving import DONE, KEY, ROOT, Process, Reply, Served, SharedUpstream, free_port, parse_frames, process
+from tests.serving import (
+    DONE,
+    KEY,
+    ROOT,
+    Process,
+    Reply,
+    Served,
+    SharedUpstream,
+    free_port,
+    parse_frames,
+    process,
+)
 
 CONF = ROOT / "conf/nginx.conf"
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
@@ -35,7 +46,8 @@ PAUSE_S = 0.1
 WORDS = tuple(f"word{number} " for number in range(8))
 
 needs_nginx = pytest.mark.skipif(
-    NGINX is None and os.environ.get("CI") != "true", reason="nginx is not here: make ci-deps installs it"
+    NGINX is None and os.environ.get("CI") != "true",
+    reason="nginx is not here: make ci-deps installs it",
 )
 
 
@@ -52,7 +64,9 @@ class Front:
     def asked(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=15, context=self.trust)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=15, context=self.trust
+        )
         with contextlib.closing(connection):
             connection.request(method, path, body, {"Authorization": f"Bearer {KEY}", **headers})
             yield connection.getresponse()
@@ -105,7 +119,10 @@ def written(directory: Path, port: int, upstream: tuple[str, int]) -> Path:
 def wait_until_open(front: Front) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and front.running.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", front.port), timeout=1):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", front.port), timeout=1),
+        ):
             return
         time.sleep(0.02)
     raise AssertionError(f"nginx did not start:\n{front.running.stderr}")
@@ -118,7 +135,9 @@ def front_of_gateway(tmp_path: Path, gateway: Served) -> Iterator[Front]:
 
 
 @needs_nginx
-def test_a_streamed_answer_arrives_as_it_is_made(front_of_gateway: Front, upstream: SharedUpstream) -> None:
+def test_a_streamed_answer_arrives_as_it_is_made(
+    front_of_gateway: Front, upstream: SharedUpstream
+) -> None:
     upstream.script(*answer(*WORDS, pause_s=PAUSE_S))
     body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "Count"}]}).encode()
     accepting = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
@@ -134,7 +153,9 @@ def test_a_streamed_answer_arrives_as_it_is_made(front_of_gateway: Front, upstre
 
     frames = parse_frames(whole)
     assert frames[-1] == DONE
-    contents = [choice["delta"].get("content") or "" for frame in frames[:-1] for choice in frame["choices"]]
+    contents = [
+        choice["delta"].get("content") or "" for frame in frames[:-1] for choice in frame["choices"]
+    ]
     assert "".join(contents) == "".join(WORDS)
     gaps = [later - earlier for earlier, later in pairwise(arrivals)]
     assert len(gaps) >= len(WORDS) / 2
@@ -142,11 +163,15 @@ def test_a_streamed_answer_arrives_as_it_is_made(front_of_gateway: Front, upstre
 
 
 @needs_nginx
-def test_the_gateway_is_left_when_the_client_leaves(front_of_gateway: Front, upstream: SharedUpstream) -> None:
+def test_the_gateway_is_left_when_the_client_leaves(
+    front_of_gateway: Front, upstream: SharedUpstream
+) -> None:
     upstream.script(*answer(*["word "] * 600, pause_s=0.02))
     body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "Count"}]}).encode()
 
-    with front_of_gateway.asked("POST", "/v1/chat/completions", body, **{"Content-Type": "application/json"}) as reply:
+    with front_of_gateway.asked(
+        "POST", "/v1/chat/completions", body, **{"Content-Type": "application/json"}
+    ) as reply:
         assert b"word" in reply.read1() + reply.read1()
 
     assert upstream.wait_for(lambda: upstream.open_streams == 0)
@@ -156,9 +181,16 @@ def test_the_gateway_is_left_when_the_client_leaves(front_of_gateway: Front, ups
 def test_neither_path_nor_query_is_changed_and_no_query_is_logged(front_of_gateway: Front) -> None:
     front = front_of_gateway
 
-    assert front.ask("GET", "/v1/models?key=sk-secret-in-a-query", Referer="https://secret.example/").status == 200
+    assert (
+        front.ask(
+            "GET", "/v1/models?key=sk-secret-in-a-query", Referer="https://secret.example/"
+        ).status
+        == 200
+    )
     assert front.ask("GET", "/media/secret-token").status == 404
-    assert front.ask("GET", "/v1/models/nothing%2Fhere").json()["error"]["code"] == "model_not_found"
+    assert (
+        front.ask("GET", "/v1/models/nothing%2Fhere").json()["error"]["code"] == "model_not_found"
+    )
 
     wait_for_lines(front.logs / "access.log", 3)
     written_down = "".join(log.read_text() for log in front.logs.glob("*.log"))
@@ -190,13 +222,29 @@ def test_a_gateway_that_is_away_is_a_503_and_no_query_is_logged(tmp_path: Path) 
 
 
 @needs_nginx
-def test_what_a_client_says_of_itself_is_replaced_and_a_question_is_never_asked_twice(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, nginx(tmp_path, server.getsockname()) as front:
+def test_what_a_client_says_of_itself_is_replaced_and_a_question_is_never_asked_twice(
+    tmp_path: Path,
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        nginx(tmp_path, server.getsockname()) as front,
+    ):
         heads: list[bytes] = []
         ending = threading.Thread(target=take_and_hang_up, args=(server, heads))
         ending.start()
-        forged = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Prefix": "/x", "X-Forwarded-Proto": "gopher"}
-        reply = front.ask("POST", "/v1/a//b%2Fc?d=%20e", b"{}", Forwarded="for=192.0.2.1", Host="me.example", **forged)
+        forged = {
+            "X-Forwarded-For": "192.0.2.1",
+            "X-Forwarded-Prefix": "/x",
+            "X-Forwarded-Proto": "gopher",
+        }
+        reply = front.ask(
+            "POST",
+            "/v1/a//b%2Fc?d=%20e",
+            b"{}",
+            Forwarded="for=192.0.2.1",
+            Host="me.example",
+            **forged,
+        )
         server.shutdown(socket.SHUT_RDWR)
         ending.join(5)
 
@@ -204,7 +252,9 @@ def test_what_a_client_says_of_itself_is_replaced_and_a_question_is_never_asked_
     assert len(heads) == 1
     line, *headers = heads[0].decode().partition("\r\n\r\n")[0].split("\r\n")
     assert line == "POST /v1/a//b%2Fc?d=%20e HTTP/1.1"
-    told = {name.lower(): value for name, _, value in (header.partition(": ") for header in headers)}
+    told = {
+        name.lower(): value for name, _, value in (header.partition(": ") for header in headers)
+    }
     assert told["host"] == told["x-forwarded-host"] == "me.example"
     assert (told["x-forwarded-for"], told["x-forwarded-proto"]) == ("127.0.0.1", "https")
     assert not {"forwarded", "x-forwarded-prefix", "connection"} & told.keys()
@@ -220,7 +270,9 @@ def test_its_limits_fit_those_of_the_gateway() -> None:
     assert number("proxy_read_timeout", "s") > settings["request_timeout_s"].default
     assert number("worker_shutdown_timeout", "s") > settings["request_timeout_s"].default
     assert number("keepalive_timeout", "s") < int(keepalive[1])
-    assert re.search(r"server 127\.0\.0\.1:(\d+);", CONF.read_text())[1] == str(settings["port"].default)
+    assert re.search(r"server 127\.0\.0\.1:(\d+);", CONF.read_text())[1] == str(
+        settings["port"].default
+    )
 
 
 def take_and_hang_up(server: socket.socket, heads: list[bytes]) -> None:

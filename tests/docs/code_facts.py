@@ -28,9 +28,14 @@ def log_events() -> dict[str, Event]:
         named = _dicts_by_name(tree)
         for node in ast.walk(tree):
             match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name("log"), attr=attr)) if attr in (*LEVELS, "log"):
+                case ast.Call(func=ast.Attribute(value=ast.Name("log"), attr=attr)) if attr in (
+                    *LEVELS,
+                    "log",
+                ):
                     name = node.args[attr == "log"]
-                    assert isinstance(name, ast.Constant), f"an event's name must be literal: {ast.unparse(node)}"
+                    assert isinstance(name, ast.Constant), (
+                        f"an event's name must be literal: {ast.unparse(node)}"
+                    )
                     _note(events[str(name.value)], attr, node, named)
     events["request.done"].fields |= request_facts()
     return dict(events)
@@ -85,9 +90,13 @@ def _note(event: Event, attr: str, call: ast.Call, named: Mapping[str, set[str]]
 
 def _facts(node: ast.AST) -> Iterator[str]:
     match node:
-        case ast.Subscript(value=ast.Name("facts") | ast.Attribute(attr="facts"), slice=ast.Constant(str(name))):
+        case ast.Subscript(
+            value=ast.Name("facts") | ast.Attribute(attr="facts"), slice=ast.Constant(str(name))
+        ):
             yield name
-        case ast.AugAssign(target=ast.Name("facts") | ast.Attribute(attr="facts"), value=ast.Dict() as value):
+        case ast.AugAssign(
+            target=ast.Name("facts") | ast.Attribute(attr="facts"), value=ast.Dict() as value
+        ):
             yield from _keys(value)
 
 

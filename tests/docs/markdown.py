@@ -1,4 +1,6 @@
-"""The little of Markdown that the project's own pages use: sections, tables, fenced blocks, links."""
+"""The little of Markdown that the project's own pages use: sections, tables, fenced blocks,
+links.
+"""
 
 from __future__ import annotations
 
@@ -58,24 +60,38 @@ class Page:
         start = re.search(rf"^(#+) {re.escape(heading)}$", self.text, re.MULTILINE)
         assert start is not None, f"{self.path.name} has no section {heading!r}"
         rest = self.text[start.end() :]
-        end = re.search(rf"^#{{1,{len(start[1])}}} ", re.sub(r"(?m)^```.*?^```$", _blank, rest, flags=re.S), re.M)
+        end = re.search(
+            rf"^#{{1,{len(start[1])}}} ",
+            re.sub(r"(?m)^```.*?^```$", _blank, rest, flags=re.S),
+            re.M,
+        )
         return Page(self.path, rest[: end.start()] if end else rest)
 
     def sections(self) -> list[Section]:
-        """All headings in their order, each with its own prose, up to the next heading of any rank."""
+        """All headings in their order, each with its own prose, up to the next heading of any
+        rank.
+        """
         parts = re.split(r"^(#+) (.*)$", self.prose, flags=re.MULTILINE)[1:]
         return [Section(len(parts[i]), parts[i + 1], parts[i + 2]) for i in range(0, len(parts), 3)]
 
     def rows(self) -> list[list[str]]:
         """The cells of all tables, without their heads."""
         lines = self.prose.splitlines()
-        heads = {number - 1 for number, line in enumerate(lines) if re.fullmatch(r"\|(-+\|)+", line)}
+        heads = {
+            number - 1 for number, line in enumerate(lines) if re.fullmatch(r"\|(-+\|)+", line)
+        }
         skipped = heads | {number + 1 for number in heads}
-        tables = [line for number, line in enumerate(lines) if line.startswith("|") and number not in skipped]
+        tables = [
+            line
+            for number, line in enumerate(lines)
+            if line.startswith("|") and number not in skipped
+        ]
         return [[cell.strip() for cell in line.strip("|").split("|")] for line in tables]
 
     def anchors(self) -> list[str]:
-        """The names by which the headings are linked to, in their order, made as GitHub makes them."""
+        """The names by which the headings are linked to, in their order, made as GitHub makes
+        them.
+        """
         seen: dict[str, int] = {}
         anchors = []
         for section in self.sections():

@@ -31,7 +31,9 @@ def test_each_row_says_what_comes_of_it_and_names_tests_that_exist(row: list[str
     assert lost
     assert tests
     for file, test in tests:
-        (path,) = [path for folder in ("flow", "unit") if (path := ROOT / "tests" / folder / file).exists()]
+        (path,) = [
+            path for folder in ("flow", "unit") if (path := ROOT / "tests" / folder / file).exists()
+        ]
         written = path.read_text("utf-8")
         assert re.search(rf"^def {test}\(", written, re.MULTILINE)
 
@@ -44,4 +46,6 @@ def test_every_test_of_faults_is_named() -> None:
         for test in re.findall(r"^def (test_\w+)\(", path.read_text("utf-8"), re.MULTILINE)
     }
 
-    assert written - named == {"test_faults_upstream.py::test_what_is_an_account_s_own_would_be_learnt"}
+    assert written - named == {
+        "test_faults_upstream.py::test_what_is_an_account_s_own_would_be_learnt"
+    }

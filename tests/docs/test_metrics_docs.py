@@ -30,11 +30,19 @@ def test_every_metric_stands_in_the_table_with_its_type_and_labels() -> None:
 
 
 def test_the_verbs_and_results_that_are_told_are_those_of_the_code() -> None:
-    sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy/upstreams").rglob("*.py"))
-    told = next(row[3] for row in Page.read("docs/metrics.md").rows() if "gbproxy_upstream_calls_total" in row[0])
+    sources = "".join(
+        path.read_text("utf-8") for path in (ROOT / "gbproxy/upstreams").rglob("*.py")
+    )
+    told = next(
+        row[3]
+        for row in Page.read("docs/metrics.md").rows()
+        if "gbproxy_upstream_calls_total" in row[0]
+    )
 
     assert [
-        word for word in code(told) if word not in ("ok", "abandoned", "verb", "result") and f'"{word}"' not in sources
+        word
+        for word in code(told)
+        if word not in ("ok", "abandoned", "verb", "result") and f'"{word}"' not in sources
     ] == []
 
 
@@ -78,12 +86,16 @@ def test_what_an_alert_names_of_the_log_and_the_settings_is_there() -> None:
     readme = Page.read("README.md").text
 
     events = re.findall(r"\b[a-z]+\.[a-z_]+\b(?! )|\b[a-z]+\.[a-z_]+(?= in the log)", told)
-    assert [name for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", told) if f"`{name}`" not in readme] == []
+    assert [
+        name for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", told) if f"`{name}`" not in readme
+    ] == []
     assert [name for name in events if f"`{name}`" not in readme] == []
 
 
 def test_the_first_of_its_kind_is_noticed_where_one_is_enough() -> None:
-    """A series that begins with 1 has not grown, as `increase` sees it; and these have labels that nobody can foresee."""
+    """A series that begins with 1 has not grown, as `increase` sees it; and these have labels that
+    nobody can foresee.
+    """
     for alert in ALERTS:
         for metric in re.findall(r"increase\((\w+\{[^}]*\})\[\d+m\]\)\) > 0", alert["expr"]):
             assert f"{metric} unless {metric} offset " in alert["expr"], alert["alert"]

@@ -1,4 +1,6 @@
-"""The project's pages: their links lead somewhere, and they speak of nothing that only its makers have."""
+"""The project's pages: their links lead somewhere, and they speak of nothing that only its makers
+have.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ PAGES = [
 ]
 TEXTS = [*PAGES, *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "conf").iterdir()))]
 
-# Directories of somebody's machine (not a container's), hosts of package registries. Brackets keep the words themselves out of this file.
+# Directories of somebody's machine (not a container's), hosts of package registries. Brackets keep
+# the words themselves out of this file.
 FORBIDDEN = (
     r"(?<![\w.:])(?<!tmpfs )(?<!tmpfs: )/(?:wor[k]|roo[t]|mn[t]|User[s]|home/(?!cid/)|tm[p])\b",
     r"\.\./share[d]",
@@ -34,7 +37,9 @@ def test_every_link_inside_the_project_leads_somewhere(name: str) -> None:
         if re.match(r"\w+:", path):
             continue
         target = (page.path.parent / path) if path else page.path
-        if not target.exists() or (anchor and anchor not in Page.read(str(target.relative_to(ROOT))).anchors()):
+        if not target.exists() or (
+            anchor and anchor not in Page.read(str(target.relative_to(ROOT))).anchors()
+        ):
             broken.append(link)
 
     assert broken == []

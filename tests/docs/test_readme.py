@@ -1,4 +1,6 @@
-"""README.md tells what the code does: nothing is missing in it, and nothing stands there that is not so."""
+"""README.md tells what the code does: nothing is missing in it, and nothing stands there that is
+not so.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ from tests.docs.markdown import ROOT, Block, Page, code
 README = Page.read("README.md")
 SETTINGS = README.section("Settings")
 BUILT = [setting for setting in documented() if setting.name not in NOT_YET]
-NO_SETTINGS = {"OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_BASE_URL", "DEMO_EXIT", "HTTPS_PROXY", "SIMULATOR"}
+NO_SETTINGS = {
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+    "OPENAI_API_BASE_URL",
+    "DEMO_EXIT",
+    "HTTPS_PROXY",
+    "SIMULATOR",
+}
 NO_SETTINGS |= {"SCRIPT_NAME"}
 KEY = "sk-9f2c41d07ab84e5e11"
 
@@ -33,7 +42,9 @@ KEY = "sk-9f2c41d07ab84e5e11"
 
 
 def test_every_setting_stands_in_a_table_with_its_other_names_and_its_default() -> None:
-    told = {names[0]: (set(names[1:]), default.replace("`", "")) for names, default in _setting_rows()}
+    told = {
+        names[0]: (set(names[1:]), default.replace("`", "")) for names, default in _setting_rows()
+    }
 
     assert told == {setting.name: (set(setting.aliases), setting.default) for setting in BUILT}
 
@@ -45,15 +56,25 @@ def test_every_variable_without_effect_is_named_as_such() -> None:
 
 def test_the_names_that_may_come_from_files_are_listed() -> None:
     listed = _paragraph("Secrets from files").partition(": ")[2]
-    names = {name for setting in documented() for name in (setting.name, *setting.aliases)} - NOT_YET
+    names = {
+        name for setting in documented() for name in (setting.name, *setting.aliases)
+    } - NOT_YET
 
     assert set(code(listed)) == {name for name in names if _is_read_from_a_file(name)}
 
 
 def test_no_variable_is_named_that_does_not_exist() -> None:
-    known = DO_NOTHING | NOT_YET | {name for setting in documented() for name in (setting.name, *setting.aliases)}
+    known = (
+        DO_NOTHING
+        | NOT_YET
+        | {name for setting in documented() for name in (setting.name, *setting.aliases)}
+    )
     known |= {"SECURE_C_SES_FILE"} | NO_SETTINGS
-    named = {name for name in re.findall(r"`([A-Z][A-Z0-9_]{2,})(?:=[^`]*)?`", README.prose) if "_" in name}
+    named = {
+        name
+        for name in re.findall(r"`([A-Z][A-Z0-9_]{2,})(?:=[^`]*)?`", README.prose)
+        if "_" in name
+    }
 
     assert named <= known
 
@@ -98,7 +119,10 @@ def test_the_settings_for_the_simulator_are_those_of_its_own_account(tmp_path: P
     given = _env_file(tmp_path, README.section("The simulator").blocks("dotenv")[0].text)
 
     with Simulator() as simulator:
-        own = {name: value.replace(simulator.url, "http://127.0.0.1:9090") for name, value in _environment(simulator)}
+        own = {
+            name: value.replace(simulator.url, "http://127.0.0.1:9090")
+            for name, value in _environment(simulator)
+        }
 
     assert given == own
 
@@ -108,7 +132,9 @@ def test_the_settings_for_the_simulator_are_those_of_its_own_account(tmp_path: P
 
 def test_every_endpoint_stands_in_the_table_and_no_other() -> None:
     told = set()
-    for methods, paths, *_ in (row for row in README.section("Endpoints").rows() if row[0].isupper()):
+    for methods, paths, *_ in (
+        row for row in README.section("Endpoints").rows() if row[0].isupper()
+    ):
         for path in code(paths):
             bare = path.removeprefix("/v1")
             told |= {(method, p) for method in methods.split(", ") for p in (path, bare)}
@@ -132,11 +158,18 @@ def test_every_error_stands_in_the_table_and_no_other() -> None:
 
 def test_every_header_of_our_own_is_explained() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy/api").glob("*.py"))
-    own = set(re.findall(r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After|X-Conversation-Id)"', sources))
+    own = set(
+        re.findall(
+            r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After|X-Conversation-Id)"',
+            sources,
+        )
+    )
 
     own |= set(re.findall(r"x-ratelimit-[a-z]+-(?:requests|tokens)", sources))
 
-    assert {each for name, *_ in README.section("Response headers").rows() for each in code(name)} == own
+    assert {
+        each for name, *_ in README.section("Response headers").rows() for each in code(name)
+    } == own
 
 
 def test_the_models_are_those_of_the_catalogue() -> None:
@@ -153,11 +186,15 @@ def test_the_parameters_without_effect_are_those_that_the_code_names() -> None:
     told = set(code(listed))
 
     assert {name for name in told if name in _ignored(name)} == told
-    assert {name for name in get_type_hints(CompletionCreateParamsBase) if name in _ignored(name)} <= told
+    assert {
+        name for name in get_type_hints(CompletionCreateParamsBase) if name in _ignored(name)
+    } <= told
 
 
 def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:
-    quoted = " ".join(line.removeprefix("> ") for line in README.text.splitlines() if line.startswith("> "))
+    quoted = " ".join(
+        line.removeprefix("> ") for line in README.text.splitlines() if line.startswith("> ")
+    )
 
     with Simulator() as simulator:
         simulator.set(getoxsrf="login")
@@ -172,7 +209,9 @@ def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:
     assert reply.json["error"]["message"] == quoted
 
 
-@pytest.mark.parametrize("message", [code(row[0])[0] for row in README.section("Long calls").rows()])
+@pytest.mark.parametrize(
+    "message", [code(row[0])[0] for row in README.section("Long calls").rows()]
+)
 def test_a_limit_is_told_in_the_words_that_are_quoted(message: str) -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy").rglob("*.py"))
     words = [re.escape(part) for part in re.split(r"\d+", message)]
@@ -181,7 +220,10 @@ def test_a_limit_is_told_in_the_words_that_are_quoted(message: str) -> None:
 
 
 def test_the_body_has_the_time_that_is_told() -> None:
-    told = re.search(r"for the body (\d+) seconds\s+and one more for each (\d+) KiB", README.section("Long calls").text)
+    told = re.search(
+        r"for the body (\d+) seconds\s+and one more for each (\d+) KiB",
+        README.section("Long calls").text,
+    )
 
     assert told is not None
     assert (int(told[1]), int(told[2]) * 1024) == (body.BODY_S, body.BODY_BYTES_A_SECOND)
@@ -191,8 +233,17 @@ def test_the_command_for_the_container_is_that_of_make() -> None:
     told = README.section("The container").blocks("console")[1].text
     made = (ROOT / "Makefile").read_text("utf-8")
 
-    options = set(re.findall(r"--[a-z-]+(?:[= ](?!-)[\w/.-]+)?", told)) - {"--env-file .env", "--stop-timeout 136"}
-    assert options == {"--rm", "--read-only", "--tmpfs /tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"}
+    options = set(re.findall(r"--[a-z-]+(?:[= ](?!-)[\w/.-]+)?", told)) - {
+        "--env-file .env",
+        "--stop-timeout 136",
+    }
+    assert options == {
+        "--rm",
+        "--read-only",
+        "--tmpfs /tmp",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+    }
     assert [option for option in options if option not in made] == []
 
 
@@ -217,13 +268,17 @@ def test_a_log_event_is_told_with_its_fields_and_levels(name: str) -> None:
 
 def test_every_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", README.text + Page.read("CHANGELOG.md").text))
+    named = set(
+        re.findall(r"(?:`|\$ )make ([a-z-]+)", README.text + Page.read("CHANGELOG.md").text)
+    )
 
     assert named <= targets
 
 
 def test_every_make_target_that_has_a_description_is_named() -> None:
-    described = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    described = set(
+        re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    )
     named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", README.text))
 
     assert described - named == set()
@@ -235,7 +290,9 @@ def test_the_house_is_laid_out_as_it_is_drawn() -> None:
     rooms = [line.split()[0] for line in drawing.text.splitlines()]
 
     assert [room for room in rooms if not (ROOT / room).exists()] == []
-    assert {name.rpartition("/")[2] for name in re.findall(r"[\w/.]+\.py\b", drawing.text)} <= modules
+    assert {
+        name.rpartition("/")[2] for name in re.findall(r"[\w/.]+\.py\b", drawing.text)
+    } <= modules
 
 
 def test_the_simulator_has_the_switches_and_actions_that_are_named() -> None:
@@ -265,7 +322,10 @@ def _ignored_section() -> str:
 
 
 def _told_events() -> dict[str, tuple[str, str, str]]:
-    return {code(name)[0]: (levels, fields, meaning) for name, levels, fields, meaning in README.section("Logs").rows()}
+    return {
+        code(name)[0]: (levels, fields, meaning)
+        for name, levels, fields, meaning in README.section("Logs").rows()
+    }
 
 
 def _env_file(folder: Path, text: str) -> dict[str, str]:
@@ -284,7 +344,9 @@ def _ignored(name: str) -> tuple[str, ...]:
     values: tuple[Any, ...] = (1, True, "auto", {}, [])
     for value in values:
         try:
-            return openai_request.parse({"messages": [{"role": "user", "content": "Hi"}], name: value}).ignored
+            return openai_request.parse(
+                {"messages": [{"role": "user", "content": "Hi"}], name: value}
+            ).ignored
         except BadRequest:
             continue
     return ()
@@ -299,7 +361,9 @@ def _is_read_from_a_file(name: str) -> bool:
 
 
 def _is_action(name: str) -> bool:
-    """Whether a script may have it; without its own fields it may be incomplete, but never unknown."""
+    """Whether a script may have it; without its own fields it may be incomplete, but never
+    unknown.
+    """
     try:
         script_from_json([{"action": name}])
     except ValueError as error:

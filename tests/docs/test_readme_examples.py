@@ -1,4 +1,6 @@
-"""Every `bash` and `python` block of README.md runs as it stands, against a gateway in front of the simulator."""
+"""Every `bash` and `python` block of README.md runs as it stands, against a gateway in front of the
+simulator.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ ADMINISTRATION = Page.read("docs/admin.md").blocks("bash")
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
     """What the README has its reader export."""
-    with Simulator(seed=1) as simulator, serving(simulator.environment(), ADMIN_KEY=ADMIN_KEY) as gateway:
+    with (
+        Simulator(seed=1) as simulator,
+        serving(simulator.environment(), ADMIN_KEY=ADMIN_KEY) as gateway,
+    ):
         yield _exported(gateway, simulator)
 
 
@@ -43,18 +48,24 @@ def _exported(gateway: Served, simulator: Simulator) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.language}: {example.title}")
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=lambda example: f"{example.language}: {example.title}"
+)
 def test_an_example_runs_as_it_stands(example: Block, environment: dict[str, str]) -> None:
     if example.language == "bash":
         _require_curl()
 
-    ended = subprocess.run(_command(example), env=environment, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(
+        _command(example), env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert SENSIBLE[example.title](ended.stdout), ended.stdout
 
 
-def test_the_examples_of_the_admin_page_run_one_after_the_other(environment: dict[str, str]) -> None:
+def test_the_examples_of_the_admin_page_run_one_after_the_other(
+    environment: dict[str, str],
+) -> None:
     _require_curl()
     script = "\n".join(block.text for block in ADMINISTRATION)
 
@@ -117,7 +128,8 @@ def _require_curl() -> None:
     pytest.skip(reason)
 
 
-# What each example must have printed, by its title -------------------------------------------------------------------
+# What each example must have printed, by its title
+# -------------------------------------------------------------------
 
 
 def _one_answer(output: str) -> bool:
@@ -172,7 +184,11 @@ def _two_ignored(output: str) -> bool:
 
 def _an_account(output: str) -> bool:
     added = json.loads(output)
-    return (added["name"], added["state"], added["source"]) == ("carla", "ready", "db") and "CSE" not in output
+    return (added["name"], added["state"], added["source"]) == (
+        "carla",
+        "ready",
+        "db",
+    ) and "CSE" not in output
 
 
 def _all_accounts(output: str) -> bool:
@@ -215,5 +231,7 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "how are they?": _all_accounts,
     "whatever was copied: what would become of it?": _an_import,
     "a key for one laptop: it is shown this once": _a_key,
-    "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
+    "the next question is blocked by a policy, the one after it gets a slow answer": (
+        _blocked_then_slow
+    ),
 }

@@ -1,6 +1,8 @@
-"""A browser that is signed in to the simulator's pages, by their own names, and writes down what it sends as a HAR file.
+"""A browser that is signed in to the simulator's pages, by their own names, and writes down what it
+sends as a HAR file.
 
-Source: http://www.softwareishard.com/blog/har-12-spec/, as Chromium's and Firefox's developer tools fill it.
+Source: http://www.softwareishard.com/blog/har-12-spec/, as Chromium's and Firefox's developer tools
+fill it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ Kind = Literal["chromium", "firefox"]
 
 
 class Browser:
-    """What it does is real: each request goes to the simulator, with the cookies that a jar keeps by host."""
+    """What it does is real: each request goes to the simulator, with the cookies that a jar keeps
+    by host.
+    """
 
     def __init__(self, upstream: Simulator, account: Account, kind: Kind, user_agent: str) -> None:
         self._client = Client(upstream, account)
@@ -34,8 +38,14 @@ class Browser:
         self._session.trust_env = False
         self._session.proxies = {"https": upstream.environment_by_name()["PROXY"]}
         self._session.verify = str(upstream.ca_file)
-        self._session.headers = {"user-agent": user_agent, "accept": "*/*", "accept-language": "en-US,en;q=0.9"}
-        self._session.hooks = {"response": lambda response, **_: self._entries.append(self._entry(response))}
+        self._session.headers = {
+            "user-agent": user_agent,
+            "accept": "*/*",
+            "accept-language": "en-US,en;q=0.9",
+        }
+        self._session.hooks = {
+            "response": lambda response, **_: self._entries.append(self._entry(response))
+        }
         host = urlsplit(self._page).hostname or ""
         self._keep("__Secure-C_SES", account.secure_c_ses, f".{host}")
         self._keep("__Host-C_OSES", account.host_c_oses, host)
@@ -48,33 +58,58 @@ class Browser:
         self._session.close()
 
     def open_and_ask(self) -> str:
-        """Open the page, sign in, and ask in a new session; gives the answers' status codes, in order, as text."""
+        """Open the page, sign in, and ask in a new session; gives the answers' status codes, in
+        order, as text.
+        """
         self._session.get(self.address, timeout=10)
         path = f"{self._page}/auth/getoxsrf?csesidx={self._account.csesidx}"
         answer = self._session.get(path, headers={"referer": self.address}, timeout=10)
         key = json.loads(answer.text.strip().removeprefix(")]}'"))
         token = sign(
-            _bytes(key["xsrfToken"]), {"alg": "HS256", "typ": "JWT", "kid": key["keyId"]}, self._client.claims()
+            _bytes(key["xsrfToken"]),
+            {"alg": "HS256", "typ": "JWT", "kid": key["keyId"]},
+            self._client.claims(),
         )
         self._call("lookupWidgetConfig", {"widgetConfigId": self._account.config_id}, token)
-        created = self._call("widgetCreateSession", self._envelope("createSession", {"session": {}}), token)
+        created = self._call(
+            "widgetCreateSession", self._envelope("createSession", {"session": {}}), token
+        )
         question = self._client.question("Say ok.", created.json()["session"]["name"])
         self._call("widgetStreamAssist", self._envelope("streamAssist", question), token)
         return " ".join(str(entry["response"]["status"]) for entry in self._entries)
 
     def har(self) -> str:
         """All that was sent so far, and what a page of another site did meanwhile."""
-        creator = {"name": "WebInspector" if self._kind == "chromium" else "Firefox", "version": "537.36"}
+        creator = {
+            "name": "WebInspector" if self._kind == "chromium" else "Firefox",
+            "version": "537.36",
+        }
         title = self.address if self._kind == "chromium" else "Gemini"
-        pages = [{"id": "page_1", "title": title, "startedDateTime": _TIME, "pageTimings": {"onLoad": 812.5}}]
-        log = {"version": "1.2", "creator": creator, "pages": pages, "entries": [_ANOTHER_SITES, *self._entries]}
+        pages = [
+            {
+                "id": "page_1",
+                "title": title,
+                "startedDateTime": _TIME,
+                "pageTimings": {"onLoad": 812.5},
+            }
+        ]
+        log = {
+            "version": "1.2",
+            "creator": creator,
+            "pages": pages,
+            "entries": [_ANOTHER_SITES, *self._entries],
+        }
         return json.dumps({"log": log}, indent=2)
 
     def _keep(self, name: str, value: str, domain: str) -> None:
         self._session.cookies.set(name, value, domain=domain, path="/", secure=True)
 
     def _envelope(self, verb: str, request: object) -> dict[str, Any]:
-        return {"configId": self._account.config_id, "additionalParams": {"token": "-"}, f"{verb}Request": request}
+        return {
+            "configId": self._account.config_id,
+            "additionalParams": {"token": "-"},
+            f"{verb}Request": request,
+        }
 
     def _call(self, verb: str, body: object, token: str) -> requests.Response:
         url = f"{self._api}/v1alpha/locations/{self._client.location}/{verb}"
@@ -92,11 +127,18 @@ class Browser:
         headers = [*asked.headers.items()]
         if self._kind == "chromium":
             path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-            pseudo = {":authority": parts.netloc, ":method": str(asked.method), ":path": path, ":scheme": "https"}
+            pseudo = {
+                ":authority": parts.netloc,
+                ":method": str(asked.method),
+                ":path": path,
+                ":scheme": "https",
+            }
             headers = [*pseudo.items(), *((name.lower(), value) for name, value in headers)]
         else:
             headers = [("Host", parts.netloc), *((name.title(), value) for name, value in headers)]
-        cookies = [pair.partition("=") for pair in asked.headers.get("Cookie", "").split("; ") if pair]
+        cookies = [
+            pair.partition("=") for pair in asked.headers.get("Cookie", "").split("; ") if pair
+        ]
         body = asked.body.decode() if isinstance(asked.body, bytes) else asked.body
         request = {
             "method": asked.method,
@@ -123,7 +165,9 @@ class Browser:
 
 def _answer(response: requests.Response, kind: Kind) -> dict[str, Any]:
     set_cookies = response.raw.headers.getlist("set-cookie")
-    headers = [(name, value) for name, value in response.headers.items() if name.lower() != "set-cookie"]
+    headers = [
+        (name, value) for name, value in response.headers.items() if name.lower() != "set-cookie"
+    ]
     # Chromium puts several into one, a line for each.
     lines = ["\n".join(set_cookies)] if kind == "chromium" and set_cookies else set_cookies
     return {
@@ -132,7 +176,10 @@ def _answer(response: requests.Response, kind: Kind) -> dict[str, Any]:
         "httpVersion": "http/2.0",
         "headers": _pairs([*headers, *(("set-cookie", line) for line in lines)]),
         "cookies": [],
-        "content": {"size": len(response.content), "mimeType": response.headers.get("content-type", "")},
+        "content": {
+            "size": len(response.content),
+            "mimeType": response.headers.get("content-type", ""),
+        },
         "redirectURL": response.headers.get("location", ""),
         "headersSize": -1,
         "bodySize": -1,
@@ -140,7 +187,10 @@ def _answer(response: requests.Response, kind: Kind) -> dict[str, Any]:
 
 
 def _pairs(pairs: Iterable[tuple[str, str | bytes]]) -> list[dict[str, str]]:
-    return [{"name": n, "value": v.decode("latin-1") if isinstance(v, bytes) else str(v)} for n, v in pairs]
+    return [
+        {"name": n, "value": v.decode("latin-1") if isinstance(v, bytes) else str(v)}
+        for n, v in pairs
+    ]
 
 
 def _bytes(key: str) -> bytes:

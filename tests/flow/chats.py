@@ -1,4 +1,6 @@
-"""Several accounts on one simulator, chats as clients keep them, and what the upstream has seen of both."""
+"""Several accounts on one simulator, chats as clients keep them, and what the upstream has seen of
+both.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _topics = itertools.count(1)
 
 
 def accounts(upstream: Simulator, count: int) -> dict[str, str]:
-    """The environment of a gateway with so many accounts, the first three by the names in `NAMES`."""
+    """The environment of a gateway with so many accounts, the first three by the names in
+    `NAMES`.
+    """
     while len(upstream.accounts) < count:
         upstream.add_account()
     given = [
@@ -35,7 +39,9 @@ def accounts(upstream: Simulator, count: int) -> dict[str, str]:
         }
         for name, account in zip(_MORE, list(upstream.accounts.values())[:count], strict=False)
     ]
-    addresses = {name: value for name, value in upstream.environment().items() if name.endswith("_URL")}
+    addresses = {
+        name: value for name, value in upstream.environment().items() if name.endswith("_URL")
+    }
     return addresses | {"ACCOUNTS": json.dumps(given)}
 
 
@@ -73,9 +79,13 @@ def text_of(call: RecordedRequest) -> str:
 
 
 def used_sessions(upstream: Simulator) -> list[Session]:
-    """The sessions in which anything was asked since the last reset, those first that were used first."""
+    """The sessions in which anything was asked since the last reset, those first that were used
+    first.
+    """
     by_name = {session.short_name: session for session in upstream.sessions.values()}
-    return [by_name[name] for name in dict.fromkeys(session_of(call) for call in upstream.calls(STREAM))]
+    return [
+        by_name[name] for name in dict.fromkeys(session_of(call) for call in upstream.calls(STREAM))
+    ]
 
 
 @contextmanager
@@ -109,7 +119,9 @@ def until(true: Callable[[], object], timeout_s: float = 10.0, every_s: float = 
 def killed_in_the_end(
     environment: Mapping[str, str], *, command: Sequence[str] = GUNICORN, **overrides: str
 ) -> Iterator[Served]:
-    """A gateway for tests in which nothing hangs on how it ends: one with a temporary database removes that first."""
+    """A gateway for tests in which nothing hangs on how it ends: one with a temporary database
+    removes that first.
+    """
     with serving(environment, command=command, **overrides) as gateway:
         gateway.key = KEY
         try:
@@ -157,7 +169,12 @@ class Chat:
             self.conversation = reply.headers["X-Conversation-Id"]
         return reply
 
-    def ask(self, messages: list[dict[str, Any]], headers: Mapping[str, str] | None = None, **options: Any) -> Reply:
+    def ask(
+        self,
+        messages: list[dict[str, Any]],
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Reply:
         """Ask with any history, which leaves this one as it is."""
         return self.gateway.ask(messages, headers={**self.headers, **(headers or {})}, **options)
 

@@ -1,4 +1,6 @@
-"""What an administrator does at one worker holds in all of them within a second, over real sockets."""
+"""What an administrator does at one worker holds in all of them within a second, over real
+sockets.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,18 @@ def upstream() -> Iterator[SharedUpstream]:
 @pytest.fixture(scope="module")
 def gateway(upstream: SharedUpstream) -> Iterator[Served]:
     """Two workers, and no account."""
-    addresses = {name: value for name, value in upstream.environment().items() if name.endswith("_URL")}
+    addresses = {
+        name: value for name, value in upstream.environment().items() if name.endswith("_URL")
+    }
     with killed_in_the_end({**addresses, "ADMIN_KEY": ADMIN_KEY, "WEB_CONCURRENCY": "2"}) as served:
         yield served
 
 
 def call(gateway: Served, method: str, path: str, body: object = None) -> Reply:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
-    return gateway.request(method, f"/api/admin/accounts{path}", None if body is None else json.dumps(body), headers)
+    return gateway.request(
+        method, f"/api/admin/accounts{path}", None if body is None else json.dumps(body), headers
+    )
 
 
 def own(upstream: SharedUpstream) -> dict[str, Any]:
@@ -89,17 +95,27 @@ def test_an_account_is_added_asked_checked_disabled_and_removed_in_every_worker(
     assert ended.text == "Slowly " + "and more " * 10
     assert max(waited) <= KNOWN_S
     shown = gateway.process.stdout + gateway.stderr
-    assert [secret for secret in (own(upstream)["secure_c_ses"], ADMIN_KEY) if secret in shown] == []
+    assert [
+        secret for secret in (own(upstream)["secure_c_ses"], ADMIN_KEY) if secret in shown
+    ] == []
     actions = [line["action"] for line in gateway.events("account.changed")]
     assert actions == ["added", "changed", "changed", "removed"]
 
 
 @pytest.mark.parametrize(
     "target",
-    ["//api/admin/accounts", "/api/admin/accounts/", "/api%2Fadmin%2Faccounts", "/v1/%2e%2e/api/admin/accounts"],
+    [
+        "//api/admin/accounts",
+        "/api/admin/accounts/",
+        "/api%2Fadmin%2Faccounts",
+        "/v1/%2e%2e/api/admin/accounts",
+    ],
 )
 def test_no_spelling_of_a_path_gets_past_the_key(gateway: Served, target: str) -> None:
-    head = f"GET {target} HTTP/1.1\r\nHost: localhost/health\r\nX-Forwarded-For: 127.0.0.1\r\nScript-Name: /v1\r\n"
+    head = (
+        f"GET {target} HTTP/1.1\r\nHost: localhost/health\r\nX-Forwarded-For:"
+        " 127.0.0.1\r\nScript-Name: /v1\r\n"
+    )
 
     reply = Reply.parse(gateway.send(f"{head}Connection: close\r\n\r\n".encode()))
 

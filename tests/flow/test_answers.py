@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.simulator import Action, End, Final, Simulator, Text, Thought, answer, http_error, image_reply, video_reply
+from gbproxy.simulator import (
+    Action,
+    End,
+    Final,
+    Simulator,
+    Text,
+    Thought,
+    answer,
+    http_error,
+    image_reply,
+    video_reply,
+)
 from tests.serving import Served, SharedUpstream, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -28,7 +39,11 @@ THINKS = answer("It is ", "rock.", thoughts=THOUGHTS)
     ],
 )
 def test_thoughts_are_hidden_unless_asked_for(
-    gateway: Served, upstream: SharedUpstream, fields: dict[str, object], reasoning: str, stream: bool
+    gateway: Served,
+    upstream: SharedUpstream,
+    fields: dict[str, object],
+    reasoning: str,
+    stream: bool,
 ) -> None:
     upstream.script(*THINKS)
 
@@ -48,7 +63,9 @@ def test_thoughts_are_hidden_unless_asked_for(
         pytest.param({"reasoning": {"exclude": True}}, "", id="excluded"),
     ],
 )
-def test_thoughts_can_be_shown_by_setting(fields: dict[str, object], reasoning: str, stream: bool) -> None:
+def test_thoughts_can_be_shown_by_setting(
+    fields: dict[str, object], reasoning: str, stream: bool
+) -> None:
     with Simulator() as upstream, in_process(upstream.environment(), THOUGHTS="show") as gateway:
         upstream.script(*THINKS)
 
@@ -79,9 +96,17 @@ def bold(*texts: str) -> tuple[Action, ...]:
 @pytest.mark.parametrize(
     ("script", "text"),
     [
-        pytest.param(bold("**Assessing the Request**\n\n", "Rock."), "Rock.", id="hidden before any text"),
-        pytest.param(bold("\n assessing the REQUEST ", "Rock."), "Rock.", id="in any case, without marks"),
-        pytest.param(bold("**Assessing the Moon**\n\n", "Rock."), "**Assessing the Moon**\n\nRock.", id="unknown"),
+        pytest.param(
+            bold("**Assessing the Request**\n\n", "Rock."), "Rock.", id="hidden before any text"
+        ),
+        pytest.param(
+            bold("\n assessing the REQUEST ", "Rock."), "Rock.", id="in any case, without marks"
+        ),
+        pytest.param(
+            bold("**Assessing the Moon**\n\n", "Rock."),
+            "**Assessing the Moon**\n\nRock.",
+            id="unknown",
+        ),
         pytest.param(
             bold("**Assessing the Request** is it", ", yes."),
             "**Assessing the Request** is it, yes.",
@@ -106,10 +131,16 @@ def test_status_headlines_are_hidden_only_where_they_are_no_answer(
 
 @pytest.mark.parametrize(
     ("setting", "text"),
-    [("off", "**Assessing the Request**\n\nHm\n\nRock."), ("Hm", "**Assessing the Request**\n\nHm\n\nRock.")],
+    [
+        ("off", "**Assessing the Request**\n\nHm\n\nRock."),
+        ("Hm", "**Assessing the Request**\n\nHm\n\nRock."),
+    ],
 )
 def test_which_headlines_are_hidden_is_a_setting(setting: str, text: str) -> None:
-    with Simulator() as upstream, in_process(upstream.environment(), STATUS_LINES=setting) as gateway:
+    with (
+        Simulator() as upstream,
+        in_process(upstream.environment(), STATUS_LINES=setting) as gateway,
+    ):
         upstream.script(*bold("**Assessing the Request**\n\n", "Hm\n\n", "Rock."))
 
         reply = gateway.ask()
@@ -120,7 +151,9 @@ def test_which_headlines_are_hidden_is_a_setting(setting: str, text: str) -> Non
 @either_framing
 @streamed_or_not
 @pytest.mark.parametrize("inline", [False, True], ids=["kept upstream", "inline"])
-def test_a_file_is_named_in_one_line(gateway: Served, upstream: SharedUpstream, inline: bool, stream: bool) -> None:
+def test_a_file_is_named_in_one_line(
+    gateway: Served, upstream: SharedUpstream, inline: bool, stream: bool
+) -> None:
     upstream.script(*image_reply("Here you are:", content=b"\x89PNG not for you", inline=inline))
 
     reply = gateway.ask(stream=stream)
@@ -150,7 +183,13 @@ def test_an_answer_that_is_nothing_but_a_file_is_an_answer(
 def test_suggestions_diagnostics_and_unknown_fields_never_leak(
     gateway: Served, upstream: SharedUpstream, stream: bool
 ) -> None:
-    upstream.set(suggestions=True, extra_fields=True, metadata_only=True, citations=True, final="repeats_text")
+    upstream.set(
+        suggestions=True,
+        extra_fields=True,
+        metadata_only=True,
+        citations=True,
+        final="repeats_text",
+    )
     upstream.script(*answer("The moon ", "is made of ", "rock."))
 
     reply = gateway.ask(stream=stream)
@@ -162,7 +201,9 @@ def test_suggestions_diagnostics_and_unknown_fields_never_leak(
 
 @streamed_or_not
 @pytest.mark.parametrize(
-    "text", ["\n\nIndented", "   ", "0", "x" * 100_000], ids=["white space first", "only white space", "0", "long"]
+    "text",
+    ["\n\nIndented", "   ", "0", "x" * 100_000],
+    ids=["white space first", "only white space", "0", "long"],
 )
 def test_white_space_and_length_are_the_upstreams(
     gateway: Served, upstream: SharedUpstream, text: str, stream: bool
@@ -181,11 +222,23 @@ def test_the_whole_history_is_in_the_prompt(gateway: Served, upstream: SharedUps
             {"role": "assistant", "content": "First answer"},
             {"role": "system", "content": "Be brief"},
             {"role": "developer", "content": "Be kind"},
-            {"role": "user", "content": [{"type": "text", "text": "Second"}, {"type": "text", "text": "question"}]},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "Second"},
+                    {"type": "text", "text": "question"},
+                ],
+            },
             {
                 "role": "assistant",
                 "content": None,
-                "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}],
+                "tool_calls": [
+                    {
+                        "id": "c1",
+                        "type": "function",
+                        "function": {"name": "look", "arguments": '{"a":1}'},
+                    }
+                ],
             },
             {"role": "tool", "tool_call_id": "c1", "content": "Seen"},
             {"role": "user", "content": "Third question"},
@@ -232,7 +285,10 @@ def test_a_single_user_message_goes_out_as_it_is(gateway: Served, upstream: Shar
 
 
 def test_a_prompt_that_is_too_long_is_refused_before_it_is_sent() -> None:
-    with Simulator() as upstream, in_process(upstream.environment(), PROMPT_MAX_CHARS="100") as gateway:
+    with (
+        Simulator() as upstream,
+        in_process(upstream.environment(), PROMPT_MAX_CHARS="100") as gateway,
+    ):
         fits, exceeds = gateway.ask("x" * 100), gateway.ask("x" * 101)
 
         assert len(upstream.calls("widgetStreamAssist")) == 1
@@ -244,7 +300,9 @@ def test_a_prompt_that_is_too_long_is_refused_before_it_is_sent() -> None:
 
 
 @streamed_or_not
-@pytest.mark.parametrize("name", ["gpt-4o", "gpt-5-mini", "o1", "o3-mini", "o4-mini", "claude-sonnet-4-5", None])
+@pytest.mark.parametrize(
+    "name", ["gpt-4o", "gpt-5-mini", "o1", "o3-mini", "o4-mini", "claude-sonnet-4-5", None]
+)
 def test_foreign_names_and_none_get_the_default_model(
     gateway: Served, upstream: SharedUpstream, name: str | None, stream: bool
 ) -> None:
@@ -258,8 +316,12 @@ def test_foreign_names_and_none_get_the_default_model(
         assert (mapped["asked"], mapped["used"]) == (name, "gemini-auto")
 
 
-@pytest.mark.parametrize("name", ["gemini-3.8-flash", "gemini-3.6-flash", "gemini-3.1-pro-preview", "gemini-4-argon"])
-def test_the_model_that_was_asked_for_answers(gateway: Served, upstream: SharedUpstream, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["gemini-3.8-flash", "gemini-3.6-flash", "gemini-3.1-pro-preview", "gemini-4-argon"]
+)
+def test_the_model_that_was_asked_for_answers(
+    gateway: Served, upstream: SharedUpstream, name: str
+) -> None:
     reply = gateway.ask(model=name)
 
     assert reply.model == name
@@ -268,7 +330,9 @@ def test_the_model_that_was_asked_for_answers(gateway: Served, upstream: SharedU
 
 
 @streamed_or_not
-def test_an_unknown_model_is_not_found(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_an_unknown_model_is_not_found(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     reply = gateway.ask(model="llama-3", stream=stream)
 
     assert reply.status == 404
@@ -289,7 +353,10 @@ def test_a_retired_model_is_followed_by_its_successor(
         first = gateway.ask(model="gemini-3-pro-preview", stream=stream)
         second = gateway.ask(model="gemini-3-pro-preview", stream=stream)
 
-        asked = [r.body["streamAssistRequest"]["assistGenerationConfig"] for r in upstream.calls("widgetStreamAssist")]
+        asked = [
+            r.body["streamAssistRequest"]["assistGenerationConfig"]
+            for r in upstream.calls("widgetStreamAssist")
+        ]
     mapped = [vars(record) for record in caplog.records if record.message == "model.mapped"]
     attempts = [reply.headers["x-gbproxy-attempts"] for reply in (first, second)]
     assert [config["modelId"] for config in asked] == [
@@ -298,7 +365,9 @@ def test_a_retired_model_is_followed_by_its_successor(
         "gemini-3.1-pro-preview",
     ]
     assert [first.model, second.model] == ["gemini-3.1-pro-preview"] * 2
-    assert {(line["asked"], line["used"]) for line in mapped} == {("gemini-3-pro-preview", "gemini-3.1-pro-preview")}
+    assert {(line["asked"], line["used"]) for line in mapped} == {
+        ("gemini-3-pro-preview", "gemini-3.1-pro-preview")
+    }
     assert len(mapped) == 2
     assert attempts == ["2", "1"]
     assert first.succeeded
@@ -320,8 +389,14 @@ def test_when_all_that_stands_in_for_it_is_refused_too_the_first_refusal_is_told
 
 
 def test_the_catalogue_can_be_changed() -> None:
-    models = '[{"id": "mine", "upstream": "gemini-3.8-flash", "tools": ["webGroundingSpec"], "aliases": ["ours"]}]'
-    with Simulator() as upstream, in_process(upstream.environment(), MODELS=models, DEFAULT_MODEL="mine") as gateway:
+    models = (
+        '[{"id": "mine", "upstream": "gemini-3.8-flash", "tools": ["webGroundingSpec"], "aliases":'
+        ' ["ours"]}]'
+    )
+    with (
+        Simulator() as upstream,
+        in_process(upstream.environment(), MODELS=models, DEFAULT_MODEL="mine") as gateway,
+    ):
         reply = gateway.ask(model="ours")
         listed = gateway.request("GET", "/v1/models", headers=gateway.headers).json()
 
@@ -329,4 +404,6 @@ def test_the_catalogue_can_be_changed() -> None:
     assert reply.model == "mine"
     assert "mine" in {model["id"] for model in listed["data"]}
     assert request.body["streamAssistRequest"]["toolsSpec"] == {"webGroundingSpec": {}}
-    assert request.body["streamAssistRequest"]["assistGenerationConfig"] == {"modelId": "gemini-3.8-flash"}
+    assert request.body["streamAssistRequest"]["assistGenerationConfig"] == {
+        "modelId": "gemini-3.8-flash"
+    }

@@ -1,4 +1,6 @@
-"""Bodies that nobody asked for: little of them is read, the refusal arrives, and nobody else waits for it."""
+"""Bodies that nobody asked for: little of them is read, the refusal arrives, and nobody else waits
+for it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 @dataclass(frozen=True)
 class Body:
-    """A body that does not end: how it is announced, what comes first, what then comes again and again."""
+    """A body that does not end: how it is announced, what comes first, what then comes again and
+    again.
+    """
 
     announced: str
     first: bytes
@@ -53,20 +57,34 @@ REFUSALS = {
     "no key": ("POST /v1/chat/completions", "Content-Type: application/json", 401),
     "no such path": ("POST /v2/nothing", "Content-Type: application/json", 404),
     "no such method": ("DELETE /v1/chat/completions", "Content-Type: application/json", 405),
-    "a foreign type": ("POST /v1/chat/completions", "Content-Type: text/plain\r\nAuthorization: Bearer {key}", 415),
-    "a compressed body": ("POST /v1/chat/completions", "Content-Encoding: br\r\nAuthorization: Bearer {key}", 415),
+    "a foreign type": (
+        "POST /v1/chat/completions",
+        "Content-Type: text/plain\r\nAuthorization: Bearer {key}",
+        415,
+    ),
+    "a compressed body": (
+        "POST /v1/chat/completions",
+        "Content-Encoding: br\r\nAuthorization: Bearer {key}",
+        415,
+    ),
     "health": ("GET /health", "Accept: */*", 200),
     "health's head": ("HEAD /health", "Accept: */*", 200),
     "a preflight": ("OPTIONS /v1/chat/completions", "Origin: https://example.com", 204),
     "a list": ("GET /v1/models", "Authorization: Bearer {key}", 200),
     "an expectation": ("POST /v1/chat/completions", "Expect: 100-continue", 401),
 }
-TOO_LARGE = ("POST /v1/chat/completions", "Content-Type: application/json\r\nAuthorization: Bearer {key}", 413)
+TOO_LARGE = (
+    "POST /v1/chat/completions",
+    "Content-Type: application/json\r\nAuthorization: Bearer {key}",
+    413,
+)
 
 
 @dataclass(frozen=True)
 class Flooded:
-    """What became of a body: how much of it was taken, what came back, and when the connection ended behind that."""
+    """What became of a body: how much of it was taken, what came back, and when the connection
+    ended behind that.
+    """
 
     sent: int
     received: bytes
@@ -80,9 +98,14 @@ class Flooded:
 
 
 def flood(gateway: Served, refusal: tuple[str, str, int], body: Body) -> Flooded:
-    """Send that body, as fast as it is taken and whatever comes back, until the connection is gone."""
+    """Send that body, as fast as it is taken and whatever comes back, until the connection is
+    gone.
+    """
     line, headers, _ = refusal
-    head = f"{line} HTTP/1.1\r\nHost: gateway\r\n{headers.format(key=gateway.key)}\r\n{body.announced}\r\n\r\n"
+    head = (
+        f"{line} HTTP/1.1\r\nHost:"
+        f" gateway\r\n{headers.format(key=gateway.key)}\r\n{body.announced}\r\n\r\n"
+    )
     pieces = itertools.chain((head.encode() + body.first,), itertools.repeat(body.again))
     waiting, sent, received, answered_at = b"", 0, b"", math.inf
     deadline = time.monotonic() + 20
@@ -122,17 +145,26 @@ def most_health_took(gateway: Served, until: Callable[[], bool]) -> float:
 
 
 def flood_all(
-    gateway: Served, floods: Mapping[str, tuple[tuple[str, str, int], Body]], record: Record, what: str
+    gateway: Served,
+    floods: Mapping[str, tuple[tuple[str, str, int], Body]],
+    record: Record,
+    what: str,
 ) -> dict[str, Flooded]:
     """All of them, some at a time, while health is asked for."""
     before = resident_bytes(next(iter(gateway.worker_pids())))
     with ThreadPoolExecutor(4) as pool:
         running = {name: pool.submit(flood, gateway, *each) for name, each in floods.items()}
-        slowest_s = most_health_took(gateway, lambda: all(future.done() for future in running.values()))
+        slowest_s = most_health_took(
+            gateway, lambda: all(future.done() for future in running.values())
+        )
         done = {name: future.result() for name, future in running.items()}
     grown_mb = (resident_bytes(next(iter(gateway.worker_pids()))) - before) / 1e6
     most_mb = max(flooded.sent for flooded in done.values()) / 1e6
-    record("measured", f"{what}: health {slowest_s * 1000:.0f} ms at most, {grown_mb:.1f} MB, of one {most_mb:.1f} MB")
+    record(
+        "measured",
+        f"{what}: health {slowest_s * 1000:.0f} ms at most, {grown_mb:.1f} MB, of one"
+        f" {most_mb:.1f} MB",
+    )
     assert slowest_s < 0.5
     assert grown_mb < 30
     return done
@@ -140,13 +172,21 @@ def flood_all(
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Served]:
-    with SharedUpstream() as upstream, serving(upstream.environment(), MAX_BODY_MB=str(BODY_MB)) as made:
+    with (
+        SharedUpstream() as upstream,
+        serving(upstream.environment(), MAX_BODY_MB=str(BODY_MB)) as made,
+    ):
         made.ask("Hello")
         yield made
 
 
-def test_little_is_read_behind_a_refusal_and_nobody_else_waits(gateway: Served, record_property: Record) -> None:
-    everywhere, anything = itertools.product(REFUSALS, OF_EACH_KIND), itertools.product(("no key", "health"), BODIES)
+def test_little_is_read_behind_a_refusal_and_nobody_else_waits(
+    gateway: Served, record_property: Record
+) -> None:
+    everywhere, anything = (
+        itertools.product(REFUSALS, OF_EACH_KIND),
+        itertools.product(("no key", "health"), BODIES),
+    )
     pairs = {*everywhere, *anything}
     floods = {f"{refusal}, {body}": (REFUSALS[refusal], BODIES[body]) for refusal, body in pairs}
 
@@ -158,7 +198,9 @@ def test_little_is_read_behind_a_refusal_and_nobody_else_waits(gateway: Served, 
         assert flooded.ended_s < ENDS_S + BUSY_S, (name, flooded.ended_s)
 
 
-def test_a_body_that_is_too_large_is_refused_however_it_comes(gateway: Served, record_property: Record) -> None:
+def test_a_body_that_is_too_large_is_refused_however_it_comes(
+    gateway: Served, record_property: Record
+) -> None:
     floods = {name: (TOO_LARGE, BODIES[name]) for name in QUICK if name != "trailers"}
 
     done = flood_all(gateway, floods, record_property, "bodies that are too large")
@@ -170,21 +212,32 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(gateway: Served, r
 
 
 @pytest.mark.parametrize("size", [BODY_MB * 1024 * 1024 + 1, 2**33])
-def test_a_chunk_that_is_too_large_is_refused_when_it_announces_that(gateway: Served, size: int) -> None:
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {gateway.key}\r\n{CHUNKED}\r\n\r\n"
+def test_a_chunk_that_is_too_large_is_refused_when_it_announces_that(
+    gateway: Served, size: int
+) -> None:
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer"
+        f" {gateway.key}\r\n{CHUNKED}\r\n\r\n"
+    )
     with gateway.call() as call:
         call.wait_at_most(5)
         call.send(head.encode() + b"10\r\n" + b" " * 16 + b"\r\n%x\r\n" % size)  # and nothing of it
         reply = call.reply()
 
-    assert (reply.status, reply.error["code"], reply.headers["Connection"]) == (413, "request_too_large", "close")
+    assert (reply.status, reply.error["code"], reply.headers["Connection"]) == (
+        413,
+        "request_too_large",
+        "close",
+    )
 
 
 def test_endless_trailers_are_no_request(gateway: Served) -> None:
     assert flood(gateway, TOO_LARGE, BODIES["trailers"]).statuses == [400]
 
 
-def test_who_is_told_to_stop_while_much_is_left_is_told_that_the_connection_ends(gateway: Served) -> None:
+def test_who_is_told_to_stop_while_much_is_left_is_told_that_the_connection_ends(
+    gateway: Served,
+) -> None:
     head = "POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5000000\r\n\r\n"
     with gateway.call() as call:
         call.send(head.encode())
@@ -197,12 +250,18 @@ def test_who_is_told_to_stop_while_much_is_left_is_told_that_the_connection_ends
     "body",
     [
         b"Content-Length: 300000\r\n\r\n" + b"x" * 300_000,
-        b"Transfer-Encoding: chunked\r\n\r\n" + b"1000\r\n%b\r\n" % (b"x" * 4096) * 70 + b"0\r\nA: b\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"1000\r\n%b\r\n" % (b"x" * 4096) * 70
+        + b"0\r\nA: b\r\n\r\n",
     ],
     ids=["length", "chunks"],
 )
-@pytest.mark.parametrize("refusal", ["no key", "no such path", "no such method", "health", "a preflight"])
-def test_behind_a_body_of_little_the_connection_is_kept(gateway: Served, refusal: str, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "refusal", ["no key", "no such path", "no such method", "health", "a preflight"]
+)
+def test_behind_a_body_of_little_the_connection_is_kept(
+    gateway: Served, refusal: str, body: bytes
+) -> None:
     line, headers, status = REFUSALS[refusal]
     with gateway.call() as call:
         for _ in range(3):

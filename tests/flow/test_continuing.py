@@ -1,4 +1,6 @@
-"""A chat goes on in the upstream session that holds its history, and in no other; whatever cannot match begins afresh."""
+"""A chat goes on in the upstream session that holds its history, and in no other; whatever cannot
+match begins afresh.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """A gateway with two accounts, asked in their order, and two keys."""
     forget = str(tmp_path_factory.mktemp("forget") / "socket")
     with SharedUpstream() as upstream:
-        settings = {"ACCOUNT_ORDER": "first", "FORGET_SOCKET": forget, "API_KEYS": f"{KEY},{OTHER_KEY}"}
+        settings = {
+            "ACCOUNT_ORDER": "first",
+            "FORGET_SOCKET": forget,
+            "API_KEYS": f"{KEY},{OTHER_KEY}",
+        }
         settings |= {"ACCOUNT_CONCURRENCY": "100", "LOG_LEVEL": "debug"}
         with serving(accounts(upstream, 2) | settings, command=FORGETFUL) as gateway:
             gateway.key = KEY
@@ -126,7 +132,9 @@ def test_turn_after_turn_goes_into_one_session_and_each_time_only_the_new_text(
 
 
 @streamed_or_not
-def test_the_sdk_goes_on_without_doing_anything_for_it(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_the_sdk_goes_on_without_doing_anything_for_it(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     said = [f"{topic()}: how far is the moon?", "And the sun?", "And Mars?"]
     messages: list[Any] = []
 
@@ -134,8 +142,12 @@ def test_the_sdk_goes_on_without_doing_anything_for_it(gateway: Served, upstream
         for text in said:
             messages.append(user(text))
             if stream:
-                with client.chat.completions.create(model="gemini-auto", messages=messages, stream=True) as chunks:
-                    answered = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+                with client.chat.completions.create(
+                    model="gemini-auto", messages=messages, stream=True
+                ) as chunks:
+                    answered = "".join(
+                        chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices
+                    )
                 messages.append(assistant(answered))
             else:
                 completion = client.chat.completions.create(model="gemini-auto", messages=messages)
@@ -145,7 +157,9 @@ def test_the_sdk_goes_on_without_doing_anything_for_it(gateway: Served, upstream
 
 
 @streamed_or_not
-def test_instructions_are_sent_once(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_instructions_are_sent_once(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     chat = Chat(gateway, system(f"Be brief about {topic()}."))
 
     chat.say("What is the moon?", stream=stream)
@@ -171,16 +185,28 @@ def _parts(*texts: str) -> list[dict[str, str]]:
 
 
 SAME: dict[str, Callable[[str, str], Messages]] = {
-    "as parts": lambda q, a: [{"role": "user", "content": _parts(q)}, {"role": "assistant", "content": _parts(a)}],
-    "as a part for each line": lambda q, a: [user(q), {"role": "assistant", "content": _parts(*a.split("\n"))}],
+    "as parts": lambda q, a: [
+        {"role": "user", "content": _parts(q)},
+        {"role": "assistant", "content": _parts(a)},
+    ],
+    "as a part for each line": lambda q, a: [
+        user(q),
+        {"role": "assistant", "content": _parts(*a.split("\n"))},
+    ],
     "with CRLF": lambda q, a: [user(q), assistant(a.replace("\n", "\r\n"))],
     "with white space around": lambda q, a: [user(f"\n {q}\n"), assistant(f"  {a}\r\n\r\n")],
     "behind <think>": lambda q, a: [user(q), assistant(f"<think>\nHm, {q}\n</think>\n\n{a}")],
     "behind <details>": lambda q, a: [
         user(q),
-        assistant(f'<details type="reasoning" done="true">\n<summary>Thought</summary>\n> Hm\n</details>\n{a}'),
+        assistant(
+            '<details type="reasoning" done="true">\n<summary>Thought</summary>\n>'
+            f" Hm\n</details>\n{a}"
+        ),
     ],
-    "with its reasoning": lambda q, a: [user(q), assistant(a) | {"reasoning_content": "Hm.", "refusal": None}],
+    "with its reasoning": lambda q, a: [
+        user(q),
+        assistant(a) | {"reasoning_content": "Hm.", "refusal": None},
+    ],
     "with an id": lambda q, a: [user(q), assistant(a) | {"id": "msg_1", "tool_calls": None}],
 }
 
@@ -195,13 +221,17 @@ def test_what_clients_do_to_texts_does_not_matter(
     question = f"{topic()}: count, and show it"
     chat.say(question, stream=stream)
 
-    reply = chat.ask([*SAME[how](question, chat.messages[-1]["content"]), user("Thanks. Go on.")], stream=stream)
+    reply = chat.ask(
+        [*SAME[how](question, chat.messages[-1]["content"]), user("Thanks. Go on.")], stream=stream
+    )
 
     assert reply.succeeded
     assert texts_by_session(upstream) == [[question, "Thanks. Go on."]]
 
 
-def test_thoughts_that_were_shown_may_be_sent_back_or_not(gateway: Served, upstream: SharedUpstream) -> None:
+def test_thoughts_that_were_shown_may_be_sent_back_or_not(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(*answer("Cheese.", thoughts=("Hm.",)))
     chat = Chat(gateway)
 
@@ -272,10 +302,16 @@ def test_a_regenerated_answer_and_a_branch_each_get_a_session(
     for each in (chat, again, branch):
         each.say("Why?", stream=stream)
 
-    assert [texts[1:] for texts in texts_by_session(upstream)] == [["And the sun?", "Why?"], ["Why?"], ["Why?"]]
+    assert [texts[1:] for texts in texts_by_session(upstream)] == [
+        ["And the sun?", "Why?"],
+        ["Why?"],
+        ["Why?"],
+    ]
 
 
-def test_the_first_answer_regenerated_gets_a_session_of_its_own(gateway: Served, upstream: SharedUpstream) -> None:
+def test_the_first_answer_regenerated_gets_a_session_of_its_own(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     chat = begun(gateway)
 
     chat.ask(chat.messages[:1])
@@ -291,12 +327,23 @@ def test_two_keys_never_share_whatever_they_say(gateway: Served, upstream: Share
     thief = Chat(gateway, *chat.messages, **other_key())
 
     stolen = thief.say("And the sun?")
-    named = thief.ask([*chat.messages, user("And Mars?")], headers={"X-Conversation-Id": str(chat.conversation)})
+    named = thief.ask(
+        [*chat.messages, user("And Mars?")], headers={"X-Conversation-Id": str(chat.conversation)}
+    )
 
     sessions = texts_by_session(upstream)
     assert [len(texts) for texts in sessions] == [1, 1, 1]
     assert holds(sessions[1][0], [*chat.messages, user("And the sun?")])
-    assert len({chat.conversation, stolen.headers["X-Conversation-Id"], named.headers["X-Conversation-Id"]}) == 3
+    assert (
+        len(
+            {
+                chat.conversation,
+                stolen.headers["X-Conversation-Id"],
+                named.headers["X-Conversation-Id"],
+            }
+        )
+        == 3
+    )
     assert chat.say("And Venus?").succeeded
     assert texts_by_session(upstream)[0][1:] == ["And Venus?"]
 
@@ -321,7 +368,9 @@ def test_many_users_of_one_key_who_begin_alike_each_go_on_in_a_session_of_their_
             list(threads.map(step, range(8)))
 
     sessions = texts_by_session(upstream)
-    assert sorted(sessions) == [[question, f"I am user {number}", "Who am I?"] for number in range(8)]
+    assert sorted(sessions) == [
+        [question, f"I am user {number}", "Who am I?"] for number in range(8)
+    ]
     assert len({chat.conversation for chat in chats}) == 8
 
 
@@ -334,7 +383,11 @@ def test_of_those_who_continue_one_history_at_once_one_does_and_the_others_begin
 
     with ThreadPoolExecutor(6) as threads:
         asking = [chat.fork() for _ in range(6)]
-        list(threads.map(lambda each: each[1].say(f"Question {each[0]}", stream=stream), enumerate(asking)))
+        list(
+            threads.map(
+                lambda each: each[1].say(f"Question {each[0]}", stream=stream), enumerate(asking)
+            )
+        )
 
     first, *others = texts_by_session(upstream)
     assert len(first) == 2
@@ -347,7 +400,9 @@ def test_of_those_who_continue_one_history_at_once_one_does_and_the_others_begin
 
 
 @streamed_or_not
-def test_a_client_without_history_goes_on_by_the_id(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_a_client_without_history_goes_on_by_the_id(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     first = gateway.ask(f"{topic()}: what is the moon?", stream=stream)
     conversation = first.headers["X-Conversation-Id"]
 
@@ -356,10 +411,14 @@ def test_a_client_without_history_goes_on_by_the_id(gateway: Served, upstream: S
 
     (texts,) = texts_by_session(upstream)
     assert texts[1:] == ["And the sun?", "And Mars?"]
-    assert {reply.headers["X-Conversation-Id"] for reply in (first, second, third)} == {conversation}
+    assert {reply.headers["X-Conversation-Id"] for reply in (first, second, third)} == {
+        conversation
+    }
 
 
-def test_with_and_without_history_are_the_same_conversation(gateway: Served, upstream: SharedUpstream) -> None:
+def test_with_and_without_history_are_the_same_conversation(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     chat = begun(gateway)
 
     reply = by_id(gateway, chat.conversation, "And the sun?")
@@ -376,10 +435,19 @@ def assert_not_found(reply: Reply) -> None:
 
 
 @streamed_or_not
-def test_an_id_that_is_not_known_is_never_begun_anew(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_an_id_that_is_not_known_is_never_begun_anew(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     chat = begun(gateway)
 
-    for id_ in ("0" * 32, "x", "ü" * 3, "../../etc", str(chat.conversation).upper(), f"{chat.conversation} "[:31]):
+    for id_ in (
+        "0" * 32,
+        "x",
+        "ü" * 3,
+        "../../etc",
+        str(chat.conversation).upper(),
+        f"{chat.conversation} "[:31],
+    ):
         assert_not_found(by_id(gateway, id_.encode("utf-8").decode("latin-1"), stream=stream))
     assert_not_found(by_id(gateway, chat.conversation, headers=other_key(), stream=stream))
 
@@ -387,7 +455,9 @@ def test_an_id_that_is_not_known_is_never_begun_anew(gateway: Served, upstream: 
 
 
 @streamed_or_not
-def test_an_id_in_which_an_answer_runs_is_busy(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_an_id_in_which_an_answer_runs_is_busy(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     chat = begun(gateway)
     upstream.script(Text("Slowly "), *answer(*["and more "] * 50, pause_s=0.1))
     with gateway.call() as call:
@@ -416,8 +486,13 @@ def test_an_id_is_busy_also_in_its_first_answer(gateway: Served, upstream: Share
 
 def _raw(gateway: Served, text: str, headers: dict[str, str] | None = None) -> bytes:
     body = b'{"stream": true, "messages": [{"role": "user", "content": "%b"}]}' % text.encode()
-    lines = [f"{name}: {value}\r\n" for name, value in {**gateway.headers, **(headers or {})}.items()]
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nContent-Length: {len(body)}\r\n{''.join(lines)}\r\n"
+    lines = [
+        f"{name}: {value}\r\n" for name, value in {**gateway.headers, **(headers or {})}.items()
+    ]
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nContent-Length:"
+        f" {len(body)}\r\n{''.join(lines)}\r\n"
+    )
     return head.encode() + body
 
 
@@ -428,10 +503,14 @@ def test_an_id_with_a_history_that_is_not_its_own_begins_afresh_under_another(
     chat, another = begun(gateway), begun(gateway)
 
     reply = chat.ask(
-        [*chat.messages, user("And the sun?")], headers={"X-Conversation-Id": str(another.conversation)}, stream=stream
+        [*chat.messages, user("And the sun?")],
+        headers={"X-Conversation-Id": str(another.conversation)},
+        stream=stream,
     )
     matched = chat.ask(
-        [*chat.messages, user("And Mars?")], headers={"X-Conversation-Id": str(chat.conversation)}, stream=stream
+        [*chat.messages, user("And Mars?")],
+        headers={"X-Conversation-Id": str(chat.conversation)},
+        stream=stream,
     )
 
     assert [len(texts) for texts in texts_by_session(upstream)] == [2, 1, 1]
@@ -526,12 +605,16 @@ def test_a_session_that_is_gone_is_replaced_once_with_all_of_the_history(
     assert holds(fresh[0], chat.messages[:3])
     assert fresh[1:] == ["And Mars?"]
     assert not [
-        line for line in gateway.events("account.refused") if line["request_id"] == reply.headers["x-request-id"]
+        line
+        for line in gateway.events("account.refused")
+        if line["request_id"] == reply.headers["x-request-id"]
     ]
 
 
 @streamed_or_not
-@pytest.mark.parametrize("script", [session_not_found(), denied()], ids=["forgotten", "another sign-in's"])
+@pytest.mark.parametrize(
+    "script", [session_not_found(), denied()], ids=["forgotten", "another sign-in's"]
+)
 def test_a_session_that_is_gone_takes_a_conversation_without_history_with_it(
     gateway: Served, upstream: SharedUpstream, script: Script, stream: bool
 ) -> None:
@@ -575,7 +658,9 @@ def test_an_answer_that_is_not_whole_is_never_gone_on_from(
     upstream.clear_scripts()
     heard = bad.text if bad.status == 200 else "Half "
     for guess in {heard, "Half ", "Half"}:
-        reply = chat.ask([*chat.messages, user("And the sun?"), assistant(guess), user("Why?")], stream=stream)
+        reply = chat.ask(
+            [*chat.messages, user("And the sun?"), assistant(guess), user("Why?")], stream=stream
+        )
         assert not was_continued(gateway, reply)
 
     first, *others = texts_by_session(upstream)
@@ -584,7 +669,9 @@ def test_an_answer_that_is_not_whole_is_never_gone_on_from(
     assert_not_found(by_id(gateway, chat.conversation))
 
 
-def test_sessions_of_answers_that_are_not_whole_are_deleted(gateway: Served, upstream: SharedUpstream) -> None:
+def test_sessions_of_answers_that_are_not_whole_are_deleted(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     for script in BAD.values():
         for stream in (False, True):
             chat = begun(gateway)
@@ -598,7 +685,9 @@ def test_sessions_of_answers_that_are_not_whole_are_deleted(gateway: Served, ups
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_a_first_answer_that_is_not_whole_leaves_nothing(gateway: Served, upstream: SharedUpstream, what: str) -> None:
+def test_a_first_answer_that_is_not_whole_leaves_nothing(
+    gateway: Served, upstream: SharedUpstream, what: str
+) -> None:
     upstream.script(*BAD[what], times=2)
     question = topic()
 
@@ -620,14 +709,21 @@ def test_a_client_that_leaves_before_the_end_has_no_history_to_go_on_from(
     question = f"{topic()}: count"
     upstream.script(Text("Half "), Pause(0.4), Text("done."), Final(), End())
     with gateway.call() as call:
-        call.ask(question, stream=stream, request_id=f"left-{question.split()[1].strip(':')}-{how}-{stream}")
+        call.ask(
+            question,
+            stream=stream,
+            request_id=f"left-{question.split()[1].strip(':')}-{how}-{stream}",
+        )
         assert upstream.wait_for(lambda: upstream.open_streams == 1)
         if stream:
             call.read_until(b"Half ")
         call.leave(how)
     assert upstream.wait_for(lambda: upstream.open_streams == 0)
 
-    replies = [gateway.ask([user(question), assistant(heard), user("Why?")]) for heard in ("Half ", "Half done.")]
+    replies = [
+        gateway.ask([user(question), assistant(heard), user("Why?")])
+        for heard in ("Half ", "Half done.")
+    ]
 
     assert not any(was_continued(gateway, reply) for reply in replies)
     assert upstream.wait_for(lambda: used_sessions(upstream)[0].deleted)
@@ -645,7 +741,9 @@ def test_a_client_that_leaves_while_the_last_frame_is_written_has_no_history_to_
         call.ask(topic(), stream=stream, request_id=f"last-frame-{stream}")
         call.read_until(b"xxx")
         call.leave("rst")
-    done = gateway.wait_for_event("request.done", lambda line: line["request_id"] == f"last-frame-{stream}")
+    done = gateway.wait_for_event(
+        "request.done", lambda line: line["request_id"] == f"last-frame-{stream}"
+    )
     assert done["answer_chars"] == len("Begun " + rest)
 
     assert upstream.wait_for(lambda: used_sessions(upstream)[0].deleted)
@@ -669,7 +767,10 @@ def test_a_whole_answer_is_there_to_go_on_from_before_its_last_byte_is_read(
 @pytest.fixture
 def own(tmp_path: Path) -> dict[str, str]:
     """A database of one's own."""
-    return {"DATABASE_URL": f"sqlite:///{tmp_path}/own.db", "SECRET_KEY": "a-secret-key-for-tests-1"}
+    return {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/own.db",
+        "SECRET_KEY": "a-secret-key-for-tests-1",
+    }
 
 
 def test_without_a_timeout_nothing_is_kept_and_no_id_is_given(own: dict[str, str]) -> None:
@@ -682,11 +783,16 @@ def test_without_a_timeout_nothing_is_kept_and_no_id_is_given(own: dict[str, str
             first = chat.say(f"{topic()}: what is the moon?", stream=stream)
             second = chat.say("And the sun?", stream=stream)
 
-            assert (first.headers["X-Conversation-Id"], second.headers["X-Conversation-Id"]) == (None, None)
+            assert (first.headers["X-Conversation-Id"], second.headers["X-Conversation-Id"]) == (
+                None,
+                None,
+            )
             assert_not_found(by_id(gateway, "0" * 32, stream=stream))
         assert [len(texts) for texts in texts_by_session(upstream)] == [1] * 4
         assert holds(texts_by_session(upstream)[3][0], chat.messages[:3])
-        assert upstream.wait_for(lambda: all(session.deleted for session in used_sessions(upstream)))
+        assert upstream.wait_for(
+            lambda: all(session.deleted for session in used_sessions(upstream))
+        )
 
 
 def test_an_expired_conversation_is_deleted_upstream_and_begins_afresh(own: dict[str, str]) -> None:
@@ -702,9 +808,12 @@ def test_an_expired_conversation_is_deleted_upstream_and_begins_afresh(own: dict
             chat.say(f"Still here {number}")
         assert [len(texts) for texts in texts_by_session(upstream)] == [3, 1, 1]
 
-        assert upstream.wait_for(lambda: kept.deleted and any(session.deleted for session in others))
+        assert upstream.wait_for(
+            lambda: kept.deleted and any(session.deleted for session in others)
+        )
 
-        assert not all(session.deleted for session in others)  # what failed is tried again later, and nobody is blamed
+        # what failed is tried again later, and nobody is blamed
+        assert not all(session.deleted for session in others)
         assert gateway.events("account.cooling") == []
         assert_not_found(by_id(gateway, named.conversation))
         silent.say("And the sun?")

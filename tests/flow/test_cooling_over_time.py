@@ -1,4 +1,6 @@
-"""How long an account is left alone, and how it comes back: two workers over real sockets, and a clock that stands still."""
+"""How long an account is left alone, and how it comes back: two workers over real sockets, and a
+clock that stands still.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class House:
             upstream.add_account()
         self.upstream = upstream
         self.accounts = [
-            Account(name, name, given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses)
+            Account(
+                name, name, given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses
+            )
             for name, given in zip(NAMES, upstream.accounts.values(), strict=False)
         ]
         self._workers = Workers(self.accounts, order="first", wait_s=5)
@@ -70,7 +74,9 @@ class House:
         self.pools = self._workers.pools
         self.outbound = Outbound(Timeouts(5, 5, 30))
         headers = {"User-Agent": "gbproxy/test"}
-        endpoints = EndpointMap(page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", headers=headers)
+        endpoints = EndpointMap(
+            page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", headers=headers
+        )
         widget = Widget(self.outbound, WidgetAuth(self.outbound, endpoints), endpoints)
         rows = MemoryRows(self.clock)
         self.gateways = [
@@ -78,7 +84,9 @@ class House:
                 Offering(Catalogue(), Support(), pool.enabled),
                 pool,
                 widget,
-                Conversations(rows, session_timeout_s=0, discard=lambda session: None, clock=self.clock),
+                Conversations(
+                    rows, session_timeout_s=0, discard=lambda session: None, clock=self.clock
+                ),
                 NothingAhead(widget),
                 Limiter(MemoryCounters(self.clock), Rules()),
                 pause=lambda seconds: None,
@@ -88,7 +96,9 @@ class House:
 
     def ask(self, worker: int = 0) -> str:
         """The answer. Raises what a client would get."""
-        events = self.gateways[worker].stream(ChatRequest((Message("user", (TextPart("Hello"),)),), "gemini-auto"))
+        events = self.gateways[worker].stream(
+            ChatRequest((Message("user", (TextPart("Hello"),)),), "gemini-auto")
+        )
         with closing(events):
             return collect(events).text
 
@@ -99,7 +109,9 @@ class House:
 
     def refuses(self, name: str) -> None:
         """The account is let open no session once."""
-        self.upstream.script(*denied(), path="widgetCreateSession", csesidx=csesidx(self.upstream, name))
+        self.upstream.script(
+            *denied(), path="widgetCreateSession", csesidx=csesidx(self.upstream, name)
+        )
 
     def cooling_s(self, name: str) -> float | None:
         """For how long the account is left alone from now on."""
@@ -134,7 +146,9 @@ def refusal(house: House, worker: int = 0) -> GatewayError:
     return raised.value
 
 
-def test_a_minute_then_four_times_as_long_on_each_repeat_and_never_beyond_midnight(alone: House) -> None:
+def test_a_minute_then_four_times_as_long_on_each_repeat_and_never_beyond_midnight(
+    alone: House,
+) -> None:
     lengths = []
     for _ in range(6):
         alone.says("first", quota())
@@ -146,7 +160,9 @@ def test_a_minute_then_four_times_as_long_on_each_repeat_and_never_beyond_midnig
         lengths.append(length)
         alone.clock.now += length
 
-    assert lengths == pytest.approx([60, 240, 960, 3840, 15360, MIDNIGHT - NOON - 60 - 240 - 960 - 3840 - 15360])
+    assert lengths == pytest.approx(
+        [60, 240, 960, 3840, 15360, MIDNIGHT - NOON - 60 - 240 - 960 - 3840 - 15360]
+    )
 
 
 def test_an_answer_begins_the_count_anew(alone: House) -> None:
@@ -267,7 +283,9 @@ def test_a_refused_credential_does_not_come_back_by_time_but_by_replacement(pair
     pair.clock.now += 30 * 86_400
     pair.ask(0)
     pair.ask(1)
-    pair.pools[0].replace([Account("first", "first", *_values(pair, fresh="CSE.Afresh")), pair.accounts[1]])
+    pair.pools[0].replace(
+        [Account("first", "first", *_values(pair, fresh="CSE.Afresh")), pair.accounts[1]]
+    )
     pair.upstream.account.secure_c_ses = "CSE.Afresh"
 
     pair.ask(0)

@@ -1,4 +1,6 @@
-"""The database goes away and comes back: running answers finish, new ones begin afresh, and nothing is claimed twice."""
+"""The database goes away and comes back: running answers finish, new ones begin afresh, and nothing
+is claimed twice.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,10 @@ def environment(server: PostgreSQL, upstream: SharedUpstream) -> dict[str, str]:
 
 
 def test_answers_go_on_without_the_database_and_conversations_with_it(
-    server: PostgreSQL, upstream: SharedUpstream, environment: dict[str, str], record_property: Record
+    server: PostgreSQL,
+    upstream: SharedUpstream,
+    environment: dict[str, str],
+    record_property: Record,
 ) -> None:
     with killed_in_the_end(environment) as one, killed_in_the_end(environment) as other:
         running, beginning, waiting = Chat(one), Chat(one), Chat(one)
@@ -91,18 +96,27 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
             gateway.ask(topic())  # whoever is asked finds out that it is back
             back = gateway.wait_for_event("database.available")
             record_property(
-                "measured", f"database away for {back['away_s']} s; meanwhile 3 requests took {took_s:.2f} s"
+                "measured",
+                f"database away for {back['away_s']} s; meanwhile 3 requests took {took_s:.2f} s",
             )
         before = len(used_sessions(upstream))
         two = [waiting.fork(), Chat(other, *waiting.messages)]
         upstream.script(*answer("Slowly.", first_byte_s=0.3), times=2)
         with ThreadPoolExecutor(2) as threads:
-            assert all(reply.succeeded for reply in threads.map(lambda chat: chat.say("And now?"), two))
+            assert all(
+                reply.succeeded for reply in threads.map(lambda chat: chat.say("And now?"), two)
+            )
         new = len(used_sessions(upstream)) - before
         for chat in (running, beginning, *afresh):
             assert chat.say("And now?").succeeded
-        logged = {gateway: {line["event"] for line in gateway.log_lines()} for gateway in (one, other)}
-        crashed = [*one.events("request.crashed"), *other.events("request.crashed"), *one.events("sweeper.failed")]
+        logged = {
+            gateway: {line["event"] for line in gateway.log_lines()} for gateway in (one, other)
+        }
+        crashed = [
+            *one.events("request.crashed"),
+            *other.events("request.crashed"),
+            *one.events("sweeper.failed"),
+        ]
 
         assert [reply.text for reply in finished] == ["Slowly " + "and more " * 10] * 2
         assert all(reply.succeeded for reply in finished)
@@ -118,16 +132,24 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
             assert {"database.unavailable", "conversation.unavailable"} <= events
         assert crashed == []
         assert took_s < 3
-        # Of the two that went on at once from the same history one was continued; nothing of the outage was.
+        # Of the two that went on at once from the same history one was continued; nothing of the
+        # outage was.
         assert new == 1
-        assert sorted(map(len, texts_by_session(upstream)[: len(without)])) == [1] * (len(without) - 2) + [2, 2]
-        assert upstream.wait_for(lambda: all(session.deleted for session in without if len(session.queries) == 1), 10)
+        assert sorted(map(len, texts_by_session(upstream)[: len(without)])) == [1] * (
+            len(without) - 2
+        ) + [2, 2]
+        assert upstream.wait_for(
+            lambda: all(session.deleted for session in without if len(session.queries) == 1), 10
+        )
 
 
 def test_a_database_that_takes_no_writes_is_away_until_it_does(
     server: PostgreSQL, upstream: SharedUpstream, environment: dict[str, str]
 ) -> None:
-    with killed_in_the_end(environment, WEB_CONCURRENCY="2") as gateway, ThreadPoolExecutor(8) as threads:
+    with (
+        killed_in_the_end(environment, WEB_CONCURRENCY="2") as gateway,
+        ThreadPoolExecutor(8) as threads,
+    ):
         chats = [Chat(gateway) for _ in range(8)]
         assert all(reply.succeeded for reply in threads.map(lambda chat: chat.say(topic()), chats))
 
@@ -148,7 +170,13 @@ def test_a_database_that_takes_no_writes_is_away_until_it_does(
     assert all(reply.succeeded for reply in [*meanwhile, *after])
     assert (by_id.status, by_id.error["code"]) == (503, "storage_unavailable")
     assert len(used_sessions(upstream)) == before  # all go on from before
-    told = [line for line in lines if line["event"].startswith("database.") and line["event"] != "database.migrated"]
-    assert [line["event"] for line in told] == ["database.unavailable"] * 2 + ["database.available"] * 2
+    told = [
+        line
+        for line in lines
+        if line["event"].startswith("database.") and line["event"] != "database.migrated"
+    ]
+    assert [line["event"] for line in told] == ["database.unavailable"] * 2 + [
+        "database.available"
+    ] * 2
     assert all("read-only" in line["reason"] for line in told[:2])
     assert not any("exc_info" in line for line in lines)

@@ -1,4 +1,6 @@
-"""A gateway on a shared pooler: conversations go on, and other users of the server's session find it as it was."""
+"""A gateway on a shared pooler: conversations go on, and other users of the server's session find
+it as it was.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ def pooler(server: PostgreSQL) -> Iterator[PgBouncer]:
 def test_two_workers_share_the_one_session_of_a_pooler_with_others(pooler: PgBouncer) -> None:
     url = pooler.new_database()
     with SharedUpstream() as upstream, closing(Database(url)) as other:
-        settings = accounts(upstream, 2) | {"DATABASE_URL": url, "SECRET_KEY": "a-secret-key-for-tests-1"}
+        settings = accounts(upstream, 2) | {
+            "DATABASE_URL": url,
+            "SECRET_KEY": "a-secret-key-for-tests-1",
+        }
         with killed_in_the_end(settings, WEB_CONCURRENCY="2") as gateway:
             chats = [Chat(gateway) for _ in range(6)]
             with ThreadPoolExecutor(len(chats)) as threads:

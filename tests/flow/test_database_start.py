@@ -89,7 +89,9 @@ def test_an_interrupted_gateway_leaves_no_database_behind(folder: Path) -> None:
     assert databases(folder) == []
 
 
-def test_what_a_killed_gateway_has_left_goes_with_the_next_start_and_its_sessions_are_deleted(folder: Path) -> None:
+def test_what_a_killed_gateway_has_left_goes_with_the_next_start_and_its_sessions_are_deleted(
+    folder: Path,
+) -> None:
     with SharedUpstream() as upstream:
         with serving(upstream.environment(), WEB_CONCURRENCY="2") as gateway:
             assert gateway.ask().succeeded
@@ -97,7 +99,11 @@ def test_what_a_killed_gateway_has_left_goes_with_the_next_start_and_its_session
             with closing(
                 Database(f"sqlite:///{left}/gbproxy.db")
             ) as database:  # the asked one, and each worker's stock
-                until(lambda: len(database.fetch(text("SELECT id FROM sessions"))) == 1 + 2 * STOCK_SIZE)
+                until(
+                    lambda: (
+                        len(database.fetch(text("SELECT id FROM sessions"))) == 1 + 2 * STOCK_SIZE
+                    )
+                )
             os.killpg(gateway.pid, signal.SIGKILL)
             gateway.process.wait()
         assert databases(folder) == [left]
@@ -166,7 +172,14 @@ def test_a_file_that_is_no_database_ends_the_start(tmp_path: Path) -> None:
 
 
 def test_mistakes_about_the_database_are_told_with_all_others() -> None:
-    said = refused({"DATABASE_URL": "mysql://u:hunter2@h/d", "LOG_LEVEL": "loud", "SECRET_KEY": "x", "HOST": "0.0.0.0"})
+    said = refused(
+        {
+            "DATABASE_URL": "mysql://u:hunter2@h/d",
+            "LOG_LEVEL": "loud",
+            "SECRET_KEY": "x",
+            "HOST": "0.0.0.0",
+        }
+    )
 
     for name in ("DATABASE_URL", "LOG_LEVEL", "SECRET_KEY"):
         assert re.search(rf"^{name}: ", said, re.MULTILINE)

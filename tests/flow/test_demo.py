@@ -21,7 +21,10 @@ def test_the_demo_streams_one_whole_answer_whatever_proxy_the_environment_names(
 
     assert (status, running.stderr) == (0, "")
     assert "What can you do?" in running.stdout
-    assert "With a real account configured, the same requests are answered by a real model." in running.stdout
+    assert (
+        "With a real account configured, the same requests are answered by a real model."
+        in running.stdout
+    )
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:

@@ -1,4 +1,6 @@
-"""Whatever the upstream turns out to be like where nobody is sure: the answer is its own, to the letter."""
+"""Whatever the upstream turns out to be like where nobody is sure: the answer is its own, to the
+letter.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,33 @@ REFUSED = (
 )  # fmt: skip
 BROKEN = ("eof", "500", "503")
 
-# Under what this gateway does not answer yet, and the error that is due instead: its code, and words of its message. The
-# last switch of an entry is the one that is lacking. Who teaches the gateway to answer takes the entry out: from then on
-# the answer itself is asked for, under this value alone and in every mixture.
+# Under what this gateway does not answer yet, and the error that is due instead: its code, and
+# words of its message. The last switch of an entry is the one that is lacking. Who teaches the
+# gateway to answer takes the entry out: from then on the answer itself is asked for, under this
+# value alone and in every mixture.
 NOT_YET: list[tuple[dict[str, Any], str, str]] = [
     ({"tools_off": ("image",), "tools_off_answer": "silence"}, "upstream_error", "an empty answer"),
-    ({"max_prompt_chars": 3, "prompt_too_large": "reason"}, "context_length_exceeded", "maximum context length"),
-    ({"max_prompt_chars": 3, "prompt_too_large": "in_stream"}, "context_length_exceeded", "maximum context length"),
+    (
+        {"max_prompt_chars": 3, "prompt_too_large": "reason"},
+        "context_length_exceeded",
+        "maximum context length",
+    ),
+    (
+        {"max_prompt_chars": 3, "prompt_too_large": "in_stream"},
+        "context_length_exceeded",
+        "maximum context length",
+    ),
 ]
-# Under what an account of three values and two cookies is refused, and with what error; and what it must have, or how its
-# sessions must come to be, for the answer to be there.
+# Under what an account of three values and two cookies is refused, and with what error; and what it
+# must have, or how its sessions must come to be, for the answer to be there.
 GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
-    ({"edition": "enterprise"}, "upstream_auth_failed", "refused the token, also a fresh one", ("edition",), "create"),
+    (
+        {"edition": "enterprise"},
+        "upstream_auth_failed",
+        "refused the token, also a fresh one",
+        ("edition",),
+        "create",
+    ),
     ({"location": "us"}, "upstream_error", "would not open a session", ("location",), "create"),
     ({"location": "eu"}, "upstream_error", "would not open a session", ("location",), "create"),
     (
@@ -56,8 +73,20 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
         ("location",),
         "create",
     ),
-    ({"server_token": "wanted"}, "upstream_auth_failed", "denies this account access", ("server_token",), "create"),
-    ({"server_token": "exact"}, "upstream_auth_failed", "denies this account access", ("server_token",), "create"),
+    (
+        {"server_token": "wanted"},
+        "upstream_auth_failed",
+        "denies this account access",
+        ("server_token",),
+        "create",
+    ),
+    (
+        {"server_token": "exact"},
+        "upstream_auth_failed",
+        "denies this account access",
+        ("server_token",),
+        "create",
+    ),
     (
         {"server_token": "wanted", "server_token_refusal": "400"},
         "upstream_error",
@@ -86,7 +115,13 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
         ("user_agent",),
         "create",
     ),
-    ({"further_cookies": ("__Secure-C_AUX",)}, "upstream_auth_failed", "to a sign-in page", ("cookies",), "create"),
+    (
+        {"further_cookies": ("__Secure-C_AUX",)},
+        "upstream_auth_failed",
+        "to a sign-in page",
+        ("cookies",),
+        "create",
+    ),
     ({"create_session": "400"}, "upstream_error", "would not open a session", (), "own"),
     ({"create_session": "403"}, "upstream_auth_failed", "denies this account access", (), "dash"),
     ({"create_session": "404"}, "upstream_error", "would not open a session", (), "own"),
@@ -100,14 +135,19 @@ ALL_GATES = (
 )  # fmt: skip
 
 SWITCHES = [
-    ({name: value}, f"{name}={','.join(value) if isinstance(value, tuple) and len(value) < 4 else value}")
+    (
+        {name: value},
+        f"{name}={','.join(value) if isinstance(value, tuple) and len(value) < 4 else value}",
+    )
     for name, values in SWITCH_VALUES.items()
     for value in (values if name != "getoxsrf" else MAIN_FLOW_VALUES[name])
     if {name: value} not in [switches for switches, _code, _words in REFUSALS]
 ]
 # In either framing; to the client streamed in one of them, whole in the other, by turns.
 EVERY_SWITCH = [
-    pytest.param(switches, framing, stream, id=f"{name}-{framing}-{'streamed' if stream else 'whole'}")
+    pytest.param(
+        switches, framing, stream, id=f"{name}-{framing}-{'streamed' if stream else 'whole'}"
+    )
     for number, (switches, name) in enumerate(SWITCHES)
     for framing, stream in (("json", number % 2 == 0), ("sse", number % 2 == 1))
 ]
@@ -116,11 +156,22 @@ TOGETHER: list[dict[str, Any]] = [
     {"getoxsrf": "refreshcookies", "refreshcookies_answer": "page"},
     {"getoxsrf": "refreshcookies", "nid_triggers_refresh": False},
     {"getoxsrf": "refreshcookies", "refresh_hops": 3},
-    {"getoxsrf": "refreshcookies", "refresh_hops": 5, "host_c_oses": "required", "refreshcookies_answer": "page"},
+    {
+        "getoxsrf": "refreshcookies",
+        "refresh_hops": 5,
+        "host_c_oses": "required",
+        "refreshcookies_answer": "page",
+    },
     {"final": "repeats_text", "citations": True, "metadata_only": True},
     {"final": "carries_last_text", "state": "absent", "u_token": "every", "wrapper": "bare"},
     {"gzip": True, "cuts": "1", "transfer": "content_length"},
-    {"gzip": True, "cuts": "random", "transfer": "close", "layout": "padded", "ascii_escapes": True},
+    {
+        "gzip": True,
+        "cuts": "random",
+        "transfer": "close",
+        "layout": "padded",
+        "ascii_escapes": True,
+    },
     {"sse_lines": "crlf", "sse_comments": True, "sse_multiline": True, "cuts": "1"},
     {"clock_skew_s": 3600.0, "getoxsrf": "refreshcookies"},
 ]
@@ -128,7 +179,9 @@ TOGETHER: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def fronts() -> Iterator[Callable[[str], Front]]:
-    """Gateways without a stock of sessions: each request meets every kind of call, and nobody else makes any."""
+    """Gateways without a stock of sessions: each request meets every kind of call, and nobody else
+    makes any.
+    """
     made: dict[str, Front] = {}
     with ExitStack() as stack:
 
@@ -211,7 +264,9 @@ def test_the_answer_arrives_to_the_letter_under_any_mixture(
 
 
 @streamed_or_not
-@pytest.mark.parametrize("mode", [value for value in SWITCH_VALUES["getoxsrf"] if value in REFUSED + BROKEN])
+@pytest.mark.parametrize(
+    "mode", [value for value in SWITCH_VALUES["getoxsrf"] if value in REFUSED + BROKEN]
+)
 def test_a_sign_in_that_cannot_succeed_is_told(
     gateway: Served, upstream: SharedUpstream, mode: str, stream: bool
 ) -> None:
@@ -223,7 +278,8 @@ def test_a_sign_in_that_cannot_succeed_is_told(
     assert reply.status == 502
     assert reply.error["code"] == ("upstream_auth_failed" if mode in REFUSED else "upstream_error")
     assert reply.headers["x-should-retry"] == "false"
-    if mode in REFUSED:  # at once, or after one renewal of the cookies that was no use, for each pair that is known
+    # at once, or after one renewal of the cookies that was no use, for each pair that is known
+    if mode in REFUSED:
         assert "SECURE_C_SES" in reply.error["message"]
         asked, renewed = (cookies_of(upstream, name) for name in ("getoxsrf", "refreshcookies"))
         tried = renewed if mode == "refreshcookies_dead" else asked
@@ -233,17 +289,22 @@ def test_a_sign_in_that_cannot_succeed_is_told(
 
 
 @pytest.mark.parametrize(
-    ("switches", "code", "words"), REFUSALS, ids=lambda value: value if type(value) is str else str(value)
+    ("switches", "code", "words"),
+    REFUSALS,
+    ids=lambda value: value if type(value) is str else str(value),
 )
 def test_what_cannot_be_answered_is_told(switches: dict[str, Any], code: str, words: str) -> None:
     with SharedUpstream() as upstream:
         upstream.set(**switches)
 
-        # A gateway of its own: with a token or a session at hand, another call would be the one that is refused.
+        # A gateway of its own: with a token or a session at hand, another call would be the one
+        # that is refused.
         with in_process(upstream.environment(), stock_size=0) as gateway:
             reply = gateway.ask(QUESTION)
 
-    assert reply.status == (400 if code in ("invalid_request_error", "context_length_exceeded") else 502)
+    assert reply.status == (
+        400 if code in ("invalid_request_error", "context_length_exceeded") else 502
+    )
     assert reply.error["code"] == code
     assert words in reply.error["message"]
 
@@ -252,7 +313,12 @@ def test_what_cannot_be_answered_is_told(switches: dict[str, Any], code: str, wo
 @pytest.mark.parametrize("framing", ["json"])
 @pytest.mark.parametrize(
     "chain",
-    [{"refresh_hops": 6}, {"refresh_chain": "elsewhere"}, {"refresh_chain": "http"}, {"refresh_chain": "loop"}],
+    [
+        {"refresh_hops": 6},
+        {"refresh_chain": "elsewhere"},
+        {"refresh_chain": "http"},
+        {"refresh_chain": "loop"},
+    ],
     ids=str,
 )
 def test_a_renewal_that_leads_astray_is_told(
@@ -271,7 +337,9 @@ def test_a_renewal_that_leads_astray_is_told(
 
 
 @streamed_or_not
-@pytest.mark.parametrize(("switches", "fields", "form"), [(row[0], *row[3:]) for row in GATES], ids=str)
+@pytest.mark.parametrize(
+    ("switches", "fields", "form"), [(row[0], *row[3:]) for row in GATES], ids=str
+)
 def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
     switches: dict[str, Any], fields: tuple[str, ...], form: str, stream: bool
 ) -> None:
@@ -279,7 +347,9 @@ def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
         upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
         upstream.set(**switches)
 
-        with in_process(with_fields(upstream, *fields), stock_size=0, UPSTREAM_SESSION=form) as gateway:
+        with in_process(
+            with_fields(upstream, *fields), stock_size=0, UPSTREAM_SESSION=form
+        ) as gateway:
             reply = gateway.ask(QUESTION, stream=stream)
 
         assert_is_the_upstreams(reply)
@@ -288,7 +358,9 @@ def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
-    switches=st.fixed_dictionaries({name: st.sampled_from(SWITCH_VALUES[name]) for name in ALL_GATES}),
+    switches=st.fixed_dictionaries(
+        {name: st.sampled_from(SWITCH_VALUES[name]) for name in ALL_GATES}
+    ),
     form=st.sampled_from(["own", "dash"]),
     stream=st.booleans(),
 )
@@ -298,7 +370,9 @@ def test_an_account_that_has_all_that_any_gate_wants_passes_every_mixture_of_the
     with SharedUpstream() as upstream:
         upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
         upstream.set(**switches)
-        everything = with_fields(upstream, "edition", "location", "cookies", "server_token", "user_agent")
+        everything = with_fields(
+            upstream, "edition", "location", "cookies", "server_token", "user_agent"
+        )
 
         with in_process(everything, stock_size=0, UPSTREAM_SESSION=form) as gateway:
             reply = gateway.ask(QUESTION, stream=stream)
@@ -322,29 +396,46 @@ def test_either_edition_answers_under_its_own_names(
     by_name.reset()
     by_name.speech = lambda prompt: Speech(TEXT, THOUGHTS)
     by_name.set(
-        edition=edition, location=location, server_token="exact", user_agent="browser", getoxsrf="refreshcookies"
+        edition=edition,
+        location=location,
+        server_token="exact",
+        user_agent="browser",
+        getoxsrf="refreshcookies",
     )
     account = by_name.described()
     page = f"{EDITIONS[edition].page_url}/{location}/home/cid/{account['config_id']}?csesidx={account['csesidx']}"
-    told = {name: account[name] for name in ("secure_c_ses", "host_c_oses", "server_token", "user_agent")}
+    told = {
+        name: account[name]
+        for name in ("secure_c_ses", "host_c_oses", "server_token", "user_agent")
+    }
     environment = {name: by_name.environment_by_name()[name] for name in ("CA_BUNDLE", "PROXY")}
 
     with in_process(environment, ACCOUNTS=json.dumps([{**told, "config_id": page}])) as gateway:
         reply = gateway.ask(QUESTION, stream=stream)
 
     assert_is_the_upstreams(reply)
-    api, page_host = (urlsplit(url).hostname for url in (EDITIONS[edition].api_origin, EDITIONS[edition].page_url))
+    api, page_host = (
+        urlsplit(url).hostname for url in (EDITIONS[edition].api_origin, EDITIONS[edition].page_url)
+    )
     hosts = {call.name: call.headers["host"].partition(":")[0] for call in by_name.requests}
     assert hosts["getoxsrf"] == page_host
     assert {hosts[name] for name in hosts if name.startswith("widget")} == {api}
-    assert all(f"/locations/{location}/" in call.path for call in by_name.requests if call.name.startswith("widget"))
+    assert all(
+        f"/locations/{location}/" in call.path
+        for call in by_name.requests
+        if call.name.startswith("widget")
+    )
 
 
 def with_fields(upstream: SharedUpstream, *fields: str) -> dict[str, str]:
     """The environment of a gateway whose account has these fields beside its ids and cookies."""
     described = upstream.described()
-    account = {n: described[n] for n in ("secure_c_ses", "host_c_oses", "csesidx", "config_id", *fields)}
-    addresses = {name: value for name, value in upstream.environment().items() if name.endswith("_URL")}
+    account = {
+        n: described[n] for n in ("secure_c_ses", "host_c_oses", "csesidx", "config_id", *fields)
+    }
+    addresses = {
+        name: value for name, value in upstream.environment().items() if name.endswith("_URL")
+    }
     return addresses | {"ACCOUNTS": json.dumps([account])}
 
 

@@ -1,4 +1,5 @@
-"""Several accounts that behave as one: what each failure of one of them costs it, and what the client gets of it.
+"""Several accounts that behave as one: what each failure of one of them costs it, and what the
+client gets of it.
 
 Source: docs/upstream.md, errors.
 """
@@ -52,7 +53,16 @@ from gbproxy.simulator.failures import error_object
 from gbproxy.sweeper.looks import REST_S
 from gbproxy.upstreams.tokens import MOST_IN_VAIN, WITHIN_S
 from tests.flow.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
-from tests.serving import FORGETFUL, Front, LogLine, Reply, Served, SharedUpstream, in_process, serving
+from tests.serving import (
+    FORGETFUL,
+    Front,
+    LogLine,
+    Reply,
+    Served,
+    SharedUpstream,
+    in_process,
+    serving,
+)
 
 Script = tuple[Action, ...]
 Record = Callable[[str, object], None]
@@ -62,7 +72,9 @@ LIST = "widgetListSessions"
 WELL = "All is well."
 ADMIN = "an-admin-key-for-tests-0123456789"
 AS_ADMIN = {"Authorization": f"Bearer {ADMIN}"}
-PICTURES = [{"id": "pictures", "upstream": None, "tools": ["imageGenerationSpec"], "quota": "images"}]
+PICTURES = [
+    {"id": "pictures", "upstream": None, "tools": ["imageGenerationSpec"], "quota": "images"}
+]
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
@@ -89,7 +101,14 @@ def front(three: Front) -> Front:
     return three
 
 
-def fail(upstream: SharedUpstream, name: str, script: Script, times: float = math.inf, *, path: str = STREAM) -> None:
+def fail(
+    upstream: SharedUpstream,
+    name: str,
+    script: Script,
+    times: float = math.inf,
+    *,
+    path: str = STREAM,
+) -> None:
     """From now on this account's stream calls are answered so, or those of another verb."""
     upstream.script(*script, path=path, csesidx=csesidx(upstream, name), times=times)
 
@@ -98,7 +117,9 @@ def set_aside(front: Front, *names: str) -> None:
     """Let the gateway learn that these accounts' credentials are refused."""
     for name in names:
         fail(front.upstream, name, denied(), path=LIST)
-        checked = front.gateway.request("POST", f"/api/admin/accounts/{name}/check", headers=AS_ADMIN)
+        checked = front.gateway.request(
+            "POST", f"/api/admin/accounts/{name}/check", headers=AS_ADMIN
+        )
         assert checked.json()["status"] == "refused"
 
 
@@ -142,11 +163,17 @@ COOLING: dict[str, tuple[Script, Cools]] = {
         overloaded(headers={"Retry-After": "33"}),
         Cools("overload", 32, 33),
     ),
-    "429 of a busy model, for longer than any model is": (overloaded(7200), Cools("overload", 1, 3600)),
+    "429 of a busy model, for longer than any model is": (
+        overloaded(7200),
+        Cools("overload", 1, 3600),
+    ),
     "429 of a busy model, in details only": (details_only_error(), OVERLOAD),
     "429 of a busy model, in the stream": (in_stream_error(reason="LLM_OVERLOADED"), OVERLOAD),
     "503": (http_error(503, "UNAVAILABLE"), OVERLOAD),
-    "503, for so long": (http_error(503, "UNAVAILABLE", headers={"Retry-After": "21"}), Cools("overload", 20, 21)),
+    "503, for so long": (
+        http_error(503, "UNAVAILABLE", headers={"Retry-After": "21"}),
+        Cools("overload", 20, 21),
+    ),
     "503 of a front end": (html_error(503), OVERLOAD),
     "429 without a cause": (quota(), QUOTA),
     "429 without a cause, in the stream": (in_stream_error(), QUOTA),
@@ -181,7 +208,8 @@ UNHARMED: dict[str, Script] = {
 }
 
 
-# Perhaps asked twice: with a fresh token, or in a fresh session, as one from the stock may be to blame.
+# Perhaps asked twice: with a fresh token, or in a fresh session, as one from the stock may be to
+# blame.
 ASKED_AGAIN = {*SUSPECT, "404 in fresh sessions"}
 
 
@@ -198,7 +226,9 @@ def assert_answered_by_the_second(front: Front, reply: Reply, what: str) -> None
 
 @streamed_or_not
 @pytest.mark.parametrize("what", COOLING)
-def test_an_account_that_cannot_cools_down_and_the_next_one_answers(front: Front, what: str, stream: bool) -> None:
+def test_an_account_that_cannot_cools_down_and_the_next_one_answers(
+    front: Front, what: str, stream: bool
+) -> None:
     script, expected = COOLING[what]
     fail(front.upstream, "first", script)
     fail(front.upstream, "second", answer(WELL))
@@ -208,13 +238,19 @@ def test_an_account_that_cannot_cools_down_and_the_next_one_answers(front: Front
     assert_answered_by_the_second(front, reply, what)
     assert reply.headers["x-gbproxy-attempts"] == "2"
     (cooling,) = told_of(front.gateway, reply)
-    assert (cooling["event"], cooling["account"], cooling["quota"]) == ("account.cooling", "first", "text")
+    assert (cooling["event"], cooling["account"], cooling["quota"]) == (
+        "account.cooling",
+        "first",
+        "text",
+    )
     assert cooling["cause"] == expected.cause
     assert expected.least_s <= cooling["seconds"] <= expected.most_s
     assert next_asked(front.gateway, front.upstream) == "second"
 
 
-@pytest.mark.parametrize("what", ["401, also with a fresh token", "a token that is not one, also a fresh one", "403"])
+@pytest.mark.parametrize(
+    "what", ["401, also with a fresh token", "a token that is not one, also a fresh one", "403"]
+)
 def test_an_account_that_a_question_makes_suspect_is_looked_at_at_once_and_set_aside_if_it_is_refused(
     front: Front, what: str
 ) -> None:
@@ -275,14 +311,18 @@ def test_with_one_account_the_next_question_is_answered_at_once_and_nothing_flas
             harmless = gateway.ask()
             listed = gateway.request("GET", "/api/admin/accounts", headers=AS_ADMIN)
 
-            assert {(reply.status, reply.error["code"]) for reply in poisoned} == {(502, "upstream_auth_failed")}
+            assert {(reply.status, reply.error["code"]) for reply in poisoned} == {
+                (502, "upstream_auth_failed")
+            }
             assert harmless.succeeded
             assert harmless.headers["x-gbproxy-attempts"] == "1"
             assert [account["state"] for account in listed.json()["accounts"]] == ["ready"]
 
 
 @pytest.mark.parametrize("what", ["401, also with a fresh token", "403"])
-def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(front: Front, what: str) -> None:
+def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(
+    front: Front, what: str
+) -> None:
     front.upstream.script(*SUSPECT[what], path=STREAM, times=math.inf)
     started = time.monotonic()
 
@@ -298,7 +338,10 @@ def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(fro
     most = 2 * (seconds / REST_S + 3)  # two accounts, and what the test before has put down
     until(lambda: front.upstream.calls(LIST))
     assert len(front.upstream.calls(LIST)) <= most
-    assert len(front.upstream.calls("getoxsrf")) <= 2 * (MOST_IN_VAIN * (seconds / WITHIN_S + 1) + 8)  # 8 at once
+    # 8 at once
+    assert len(front.upstream.calls("getoxsrf")) <= 2 * (
+        MOST_IN_VAIN * (seconds / WITHIN_S + 1) + 8
+    )
     assert next_asked(front.gateway, front.upstream) == "first"
 
 
@@ -331,8 +374,12 @@ def test_an_account_that_fails_without_a_fault_of_its_own_is_asked_again_next_ti
 
 
 @streamed_or_not
-@pytest.mark.parametrize("script", [session_not_found(), http_error(401, "UNAUTHENTICATED")], ids=["404", "401"])
-def test_what_a_fresh_start_cures_costs_no_account(front: Front, script: Script, stream: bool) -> None:
+@pytest.mark.parametrize(
+    "script", [session_not_found(), http_error(401, "UNAUTHENTICATED")], ids=["404", "401"]
+)
+def test_what_a_fresh_start_cures_costs_no_account(
+    front: Front, script: Script, stream: bool
+) -> None:
     fail(front.upstream, "first", script, times=1)
     fail(front.upstream, "first", answer(WELL))
 
@@ -359,8 +406,12 @@ ON_THE_WAY = {
     "502 at the sign-in": OnTheWay("getoxsrf", html_error(502), False),
     "a reset at the sign-in": OnTheWay("getoxsrf", (Rst(),), False),
     "403 for the session": OnTheWay("widgetCreateSession", denied(), True),
-    "401 for the session": OnTheWay("widgetCreateSession", http_error(401, "UNAUTHENTICATED"), True),
-    "400 for the session": OnTheWay("widgetCreateSession", http_error(400, "INVALID_ARGUMENT"), False),
+    "401 for the session": OnTheWay(
+        "widgetCreateSession", http_error(401, "UNAUTHENTICATED"), True
+    ),
+    "400 for the session": OnTheWay(
+        "widgetCreateSession", http_error(400, "INVALID_ARGUMENT"), False
+    ),
     "500 for the session": OnTheWay("widgetCreateSession", http_error(500, "INTERNAL"), False),
 }
 
@@ -368,8 +419,13 @@ ON_THE_WAY = {
 @pytest.mark.parametrize("what", ON_THE_WAY)
 def test_an_account_that_fails_on_the_way_to_the_answer_is_got_over(what: str) -> None:
     case = ON_THE_WAY[what]
-    with Simulator() as upstream, in_process(accounts(upstream, 2), ACCOUNT_ORDER="first") as gateway:
-        upstream.script(*case.script, path=case.path, csesidx=upstream.account.csesidx, times=math.inf)
+    with (
+        Simulator() as upstream,
+        in_process(accounts(upstream, 2), ACCOUNT_ORDER="first") as gateway,
+    ):
+        upstream.script(
+            *case.script, path=case.path, csesidx=upstream.account.csesidx, times=math.inf
+        )
 
         replies = [gateway.ask(f"Question {number}") for number in range(2)]
 
@@ -384,20 +440,36 @@ def test_an_account_that_fails_on_the_way_to_the_answer_is_got_over(what: str) -
 # The request's own fault
 
 OWN_FAULTS: dict[str, tuple[Script, int, str | None]] = {
-    "malformed": (http_error(400, "INVALID_ARGUMENT", "Invalid value."), 400, "invalid_request_error"),
-    "malformed, in the stream": (in_stream_error(400, "INVALID_ARGUMENT", "No."), 400, "invalid_request_error"),
+    "malformed": (
+        http_error(400, "INVALID_ARGUMENT", "Invalid value."),
+        400,
+        "invalid_request_error",
+    ),
+    "malformed, in the stream": (
+        in_stream_error(400, "INVALID_ARGUMENT", "No."),
+        400,
+        "invalid_request_error",
+    ),
     "a file that is not taken": (
         http_error(400, "INVALID_ARGUMENT", "Unsupported file type: x/y"),
         400,
         "invalid_request_error",
     ),
     "too long": (
-        http_error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed."),
+        http_error(
+            400,
+            "INVALID_ARGUMENT",
+            "The input token count exceeds the maximum number of tokens allowed.",
+        ),
         400,
         "context_length_exceeded",
     ),
     "too long, by its reason": (prompt_too_large(), 400, "context_length_exceeded"),
-    "too long, by its reason, in the stream": (prompt_too_large(in_stream=True), 400, "context_length_exceeded"),
+    "too long, by its reason, in the stream": (
+        prompt_too_large(in_stream=True),
+        400,
+        "context_length_exceeded",
+    ),
     "too long, in other words": (
         http_error(400, "INVALID_ARGUMENT", "The query exceeded the maximum length"),
         400,
@@ -416,7 +488,9 @@ OWN_FAULTS: dict[str, tuple[Script, int, str | None]] = {
 
 @streamed_or_not
 @pytest.mark.parametrize("what", OWN_FAULTS)
-def test_the_requests_own_fault_is_told_at_once_and_costs_no_account(front: Front, what: str, stream: bool) -> None:
+def test_the_requests_own_fault_is_told_at_once_and_costs_no_account(
+    front: Front, what: str, stream: bool
+) -> None:
     script, status, code = OWN_FAULTS[what]
     front.upstream.script(*script, times=math.inf)
 
@@ -468,18 +542,28 @@ def test_two_accounts_need_not_fail_in_the_same_unclear_way(front: Front) -> Non
 # Once something was said
 
 AFTER_CONTENT = {
-    "busy": (in_stream_error(texts=("Half ",), reason="LLM_OVERLOADED"), "upstream_overloaded", "second"),
+    "busy": (
+        in_stream_error(texts=("Half ",), reason="LLM_OVERLOADED"),
+        "upstream_overloaded",
+        "second",
+    ),
     "out of quota": (in_stream_error(texts=("Half ",)), "insufficient_quota", "second"),
     "failed": (failed_alone("Half "), "upstream_error", "first"),
     "cut": ((Text("Half "), Fin()), "upstream_error", "first"),
     "reset": ((Text("Half "), Rst()), "upstream_error", "first"),
-    "gone": (in_stream_error(404, "NOT_FOUND", "No session.", texts=("Half ",)), "upstream_error", "first"),
+    "gone": (
+        in_stream_error(404, "NOT_FOUND", "No session.", texts=("Half ",)),
+        "upstream_error",
+        "first",
+    ),
 }
 
 
 @streamed_or_not
 @pytest.mark.parametrize("what", AFTER_CONTENT)
-def test_no_other_account_is_asked_once_something_was_said(front: Front, what: str, stream: bool) -> None:
+def test_no_other_account_is_asked_once_something_was_said(
+    front: Front, what: str, stream: bool
+) -> None:
     script, code, then = AFTER_CONTENT[what]
     fail(front.upstream, "first", script)
 
@@ -505,7 +589,10 @@ class Told:
 
 REFUSED: Script = ()  # the account's credential is known to be refused
 DRY: dict[str, tuple[tuple[Script, Script, Script], Told]] = {
-    "all busy": ((overloaded(40), overloaded(30), overloaded(50)), Told(503, "upstream_overloaded", (29, 30))),
+    "all busy": (
+        (overloaded(40), overloaded(30), overloaded(50)),
+        Told(503, "upstream_overloaded", (29, 30)),
+    ),
     "all busy, without saying for how long": (
         (overloaded(), overloaded(), overloaded()),
         Told(503, "upstream_overloaded", (4, 15)),
@@ -524,21 +611,28 @@ DRY: dict[str, tuple[tuple[Script, Script, Script], Told]] = {
         (html_error(500), (Rst(),), http_error(500, "INTERNAL")),
         Told(502, "upstream_error", None, "false"),
     ),
-    "two out of quota, and one that does well the second time": ((quota(), quota(), (Rst(),)), Told(200, "")),
+    "two out of quota, and one that does well the second time": (
+        (quota(), quota(), (Rst(),)),
+        Told(200, ""),
+    ),
 }
 ONCE_MORE = {"all broken", "two out of quota, and one that does well the second time"}
 
 
 @streamed_or_not
 @pytest.mark.parametrize("what", DRY)
-def test_when_nobody_can_the_client_hears_what_is_true_of_all(front: Front, what: str, stream: bool) -> None:
+def test_when_nobody_can_the_client_hears_what_is_true_of_all(
+    front: Front, what: str, stream: bool
+) -> None:
     scripts, told = DRY[what]
     fail_all(front, scripts, times=1 if told.status == 200 else math.inf)
 
     reply = front.gateway.ask(stream=stream)
 
     assert reply.status == told.status
-    assert tried(front.upstream) == [name for name, script in zip(NAMES, scripts, strict=True) if script]
+    assert tried(front.upstream) == [
+        name for name, script in zip(NAMES, scripts, strict=True) if script
+    ]
     if what in ONCE_MORE:
         assert asked(front.upstream)[3:] == ["third"]
     if told.status != 200:
@@ -563,8 +657,12 @@ def assert_hint(reply: Reply, expected_s: tuple[float, float] | None) -> None:
         assert expected_s[0] <= int(hint) <= math.ceil(expected_s[1])
 
 
-@pytest.mark.parametrize("what", ["all busy", "all out of quota", "all refused", "one busy", "one out of quota"])
-def test_while_nobody_can_the_upstream_is_left_alone_and_clients_hear_the_same(front: Front, what: str) -> None:
+@pytest.mark.parametrize(
+    "what", ["all busy", "all out of quota", "all refused", "one busy", "one out of quota"]
+)
+def test_while_nobody_can_the_upstream_is_left_alone_and_clients_hear_the_same(
+    front: Front, what: str
+) -> None:
     scripts, told = DRY[what]
     fail_all(front, scripts)
     front.gateway.ask()
@@ -584,7 +682,9 @@ def test_the_one_that_is_left_is_waited_for_when_others_are_out(front: Front) ->
     fail(front.upstream, "third", answer(WELL, first_byte_s=0.3))
 
     with ThreadPoolExecutor(12) as threads:
-        replies = list(threads.map(lambda number: front.gateway.ask(f"Question {number}"), range(12)))
+        replies = list(
+            threads.map(lambda number: front.gateway.ask(f"Question {number}"), range(12))
+        )
 
     assert [reply.text for reply in replies] == [WELL] * 12
     assert asked(front.upstream).count("third") == 12
@@ -600,7 +700,9 @@ def test_the_one_that_is_left_is_waited_for_when_others_are_out(front: Front) ->
         (3, quota(), ["first", "second", "third"]),
     ],
 )
-def test_no_more_accounts_are_tried_than_allowed(most: int, script: Script, expected: list[str]) -> None:
+def test_no_more_accounts_are_tried_than_allowed(
+    most: int, script: Script, expected: list[str]
+) -> None:
     with Simulator() as upstream:
         environment = accounts(upstream, 3)
         with in_process(environment, ACCOUNT_ORDER="first", MAX_ATTEMPTS=str(most)) as gateway:
@@ -623,12 +725,17 @@ def test_a_quota_of_one_kind_of_request_is_no_quota_of_another(front: Front) -> 
 
 
 NO_PICTURES: dict[str, Script] = {
-    "in the message": http_error(429, "RESOURCE_EXHAUSTED", "Quota exceeded for image generation requests."),
+    "in the message": http_error(
+        429, "RESOURCE_EXHAUSTED", "Quota exceeded for image generation requests."
+    ),
     "of the day": http_error(429, "RESOURCE_EXHAUSTED", "Daily limit of generated images reached."),
     "in details": json_reply(
         429,
         error_object(
-            429, "RESOURCE_EXHAUSTED", "No.", [{"@type": "QuotaFailure", "violations": [{"quotaId": "ImagesPerDay"}]}]
+            429,
+            "RESOURCE_EXHAUSTED",
+            "No.",
+            [{"@type": "QuotaFailure", "violations": [{"quotaId": "ImagesPerDay"}]}],
         ),
     ),
     "in the stream": in_stream_error(message="Image quota per day used up."),
@@ -646,12 +753,18 @@ def test_a_used_up_quota_of_pictures_parks_no_text(front: Front, what: str, stre
     assert all(reply.succeeded for reply in (drawn, text, picture))
     assert asked(front.upstream) == ["first", "second", "first", "second"]
     (cooling,) = told_of(front.gateway, drawn)
-    assert (cooling["event"], cooling["account"], cooling["quota"]) == ("account.cooling", "first", "images")
+    assert (cooling["event"], cooling["account"], cooling["quota"]) == (
+        "account.cooling",
+        "first",
+        "images",
+    )
     with_pictures = ["imageGenerationSpec" in tools for tools in tools_sent(front.upstream)]
     assert with_pictures == [True, True, False, True]
 
 
-def test_where_no_account_has_pictures_left_text_is_answered_without_their_tool(front: Front) -> None:
+def test_where_no_account_has_pictures_left_text_is_answered_without_their_tool(
+    front: Front,
+) -> None:
     front.upstream.script(*NO_PICTURES["of the day"], times=3)
 
     drawn = front.gateway.ask("Draw the moon")
@@ -661,7 +774,9 @@ def test_where_no_account_has_pictures_left_text_is_answered_without_their_tool(
     assert text.succeeded
     assert (picture.status, picture.error["code"]) == (429, "insufficient_quota")
     assert asked(front.upstream) == [*NAMES, "third", "first"]
-    assert ["imageGenerationSpec" in tools for tools in tools_sent(front.upstream)] == [True] * 3 + [False] * 2
+    assert ["imageGenerationSpec" in tools for tools in tools_sent(front.upstream)] == [
+        True
+    ] * 3 + [False] * 2
 
 
 def tools_sent(upstream: SharedUpstream) -> list[list[str]]:
@@ -671,7 +786,9 @@ def tools_sent(upstream: SharedUpstream) -> list[list[str]]:
 # Many of them
 
 
-def test_a_thousand_poisoned_requests_cost_no_account_anything(front: Front, record_property: Record) -> None:
+def test_a_thousand_poisoned_requests_cost_no_account_anything(
+    front: Front, record_property: Record
+) -> None:
     front.upstream.script(*http_error(400, "INVALID_ARGUMENT", "Poison."), times=1000)
 
     def ask_many(stream: bool) -> list[Reply]:
@@ -682,11 +799,15 @@ def test_a_thousand_poisoned_requests_cost_no_account_anything(front: Front, rec
         replies = [reply for some in threads.map(ask_many, [False, True] * 4) for reply in some]
     good = front.gateway.ask("Hello")
 
-    assert {(reply.status, reply.error["code"]) for reply in replies} == {(400, "invalid_request_error")}
+    assert {(reply.status, reply.error["code"]) for reply in replies} == {
+        (400, "invalid_request_error")
+    }
     assert good.succeeded
     assert good.headers["x-gbproxy-attempts"] == "1"
     done = front.gateway.log_of(good)
-    record_property("measured", f"after a thousand poisoned requests: answered in {done['elapsed_ms']} ms")
+    record_property(
+        "measured", f"after a thousand poisoned requests: answered in {done['elapsed_ms']} ms"
+    )
     assert done["elapsed_ms"] < 500
     assert asked(front.upstream)[-1] == "first"
     assert len(replies) == 1000
@@ -698,11 +819,15 @@ def test_a_thousand_poisoned_requests_cost_no_account_anything(front: Front, rec
 
 
 @pytest.mark.parametrize("what", UNCLEAR)
-def test_a_question_that_no_account_can_answer_puts_none_out_of_use(front: Front, what: str) -> None:
+def test_a_question_that_no_account_can_answer_puts_none_out_of_use(
+    front: Front, what: str
+) -> None:
     front.upstream.script(*UNCLEAR[what], times=math.inf)
 
     with ThreadPoolExecutor(8) as threads:
-        replies = list(threads.map(lambda number: front.gateway.ask(stream=number % 2 == 0), range(40)))
+        replies = list(
+            threads.map(lambda number: front.gateway.ask(stream=number % 2 == 0), range(40))
+        )
 
     assert {reply.status for reply in replies} == {502}
     assert next_asked(front.gateway, front.upstream) == "first"
@@ -711,7 +836,9 @@ def test_a_question_that_no_account_can_answer_puts_none_out_of_use(front: Front
 # A whole upstream that is away
 
 
-def test_after_an_outage_of_the_network_the_next_request_is_answered(tmp_path: Path, record_property: Record) -> None:
+def test_after_an_outage_of_the_network_the_next_request_is_answered(
+    tmp_path: Path, record_property: Record
+) -> None:
     own = {"DATABASE_URL": f"sqlite:///{tmp_path}/own.db", "SECRET_KEY": "a-secret-key-for-tests-1"}
     upstream = SharedUpstream()
     environment, port = accounts(upstream, 2) | own, upstream.port
@@ -720,33 +847,52 @@ def test_after_an_outage_of_the_network_the_next_request_is_answered(tmp_path: P
         upstream.close()
 
         with ThreadPoolExecutor(8) as threads:
-            replies = list(threads.map(lambda number: gateway.ask(stream=number % 2 == 0), range(40)))
+            replies = list(
+                threads.map(lambda number: gateway.ask(stream=number % 2 == 0), range(40))
+            )
 
         with SharedUpstream(port=port) as again:
             accounts(again, 2)
             waited_s = until(lambda: gateway.ask().succeeded)
-        blamed = [line for line in gateway.log_lines() if line["event"] in ("account.cooling", "account.refused")]
+        blamed = [
+            line
+            for line in gateway.log_lines()
+            if line["event"] in ("account.cooling", "account.refused")
+        ]
 
     assert {(reply.status, reply.error["code"]) for reply in replies} == {(502, "upstream_error")}
-    record_property("measured", f"upstream refused connections: answered again after {waited_s:.2f} s")
+    record_property(
+        "measured", f"upstream refused connections: answered again after {waited_s:.2f} s"
+    )
     assert waited_s < 3
     assert blamed == []
 
 
-def test_an_outage_that_names_its_end_is_over_when_it_says(front: Front, record_property: Record) -> None:
-    front.upstream.script(*http_error(503, "UNAVAILABLE", headers={"Retry-After": "2"}), times=math.inf)
+def test_an_outage_that_names_its_end_is_over_when_it_says(
+    front: Front, record_property: Record
+) -> None:
+    front.upstream.script(
+        *http_error(503, "UNAVAILABLE", headers={"Retry-After": "2"}), times=math.inf
+    )
 
     with ThreadPoolExecutor(8) as threads:
-        replies = list(threads.map(lambda number: front.gateway.ask(stream=number % 2 == 0), range(40)))
+        replies = list(
+            threads.map(lambda number: front.gateway.ask(stream=number % 2 == 0), range(40))
+        )
     asked_of = len(asked(front.upstream))
     front.upstream.clear_scripts()
     waited_s = until(lambda: front.gateway.ask().succeeded, every_s=0.1)
 
-    assert {(reply.status, reply.error["code"]) for reply in replies} == {(503, "upstream_overloaded")}
+    assert {(reply.status, reply.error["code"]) for reply in replies} == {
+        (503, "upstream_overloaded")
+    }
     assert {reply.headers["Retry-After"] for reply in replies} <= {"1", "2"}
     assert {reply.headers["x-should-retry"] for reply in replies} == {None}
     assert asked_of <= 3 * 8  # those that came at once; the others found nobody to ask
-    record_property("measured", f"upstream was unavailable for 2 s by its word: answered again after {waited_s:.2f} s")
+    record_property(
+        "measured",
+        f"upstream was unavailable for 2 s by its word: answered again after {waited_s:.2f} s",
+    )
     assert waited_s < 3.5
 
 
@@ -758,7 +904,10 @@ def test_an_outage_that_does_not_name_its_end_is_over_within_seconds(front: Fron
     assert 1 <= int(reply.headers["Retry-After"]) <= 15
     cooled = told_of(front.gateway, reply)
     assert [line["account"] for line in cooled] == [*NAMES]
-    assert all(line["cause"] == "overload" and line["strikes"] == 0 and line["seconds"] <= 15 for line in cooled)
+    assert all(
+        line["cause"] == "overload" and line["strikes"] == 0 and line["seconds"] <= 15
+        for line in cooled
+    )
 
 
 def test_a_timeout_of_one_account_is_got_over() -> None:

@@ -1,4 +1,6 @@
-"""Faults of the machine that the gateway runs on: a full disk, a killed worker, a clock that jumps."""
+"""Faults of the machine that the gateway runs on: a full disk, a killed worker, a clock that
+jumps.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,22 @@ from gbproxy.simulator import Stall, Text, answer, overloaded
 from tests.flow.chats import Chat, accounts, asked, csesidx, killed_in_the_end, topic, until
 from tests.serving import DONE, Served, SharedUpstream
 
-COMMAND = (sys.executable, "-m", "gunicorn", "-c", "tests/jumping.conf.py", "gbproxy.app:create_app()")
+COMMAND = (
+    sys.executable,
+    "-m",
+    "gunicorn",
+    "-c",
+    "tests/jumping.conf.py",
+    "gbproxy.app:create_app()",
+)
 HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A gateway for two accounts with a SQLite file, whose clock and disk a test has in its hands."""
+    """A gateway for two accounts with a SQLite file, whose clock and disk a test has in its
+    hands.
+    """
 
     gateway: Served
     upstream: SharedUpstream
@@ -34,7 +45,8 @@ class Machine:
 
     def set_clock(self, ahead_s: float) -> None:
         """So far ahead of the real time, or behind it."""
-        with self.clock.open("r+b") as file:  # never shorter than it is: the gateway has it in its memory
+        # never shorter than it is: the gateway has it in its memory
+        with self.clock.open("r+b") as file:
             file.write(struct.pack("d", ahead_s))
 
     def asked_next(self) -> str:
@@ -44,8 +56,12 @@ class Machine:
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:
-        """No file of the workers' grows any more: their own limit, as filling a disk would need one of its own."""
-        limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in self.gateway.worker_pids()}
+        """No file of the workers' grows any more: their own limit, as filling a disk would need one
+        of its own.
+        """
+        limits = {
+            pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in self.gateway.worker_pids()
+        }
         for pid, (_, hard) in limits.items():
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
         try:
@@ -68,7 +84,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             "DATABASE_URL": f"sqlite:///{folder}/gateway.db",
             "SECRET_KEY": "a-secret-key-for-tests-1",
         }
-        yield Machine(stack.enter_context(killed_in_the_end(settings, command=COMMAND)), upstream, clock)
+        yield Machine(
+            stack.enter_context(killed_in_the_end(settings, command=COMMAND)), upstream, clock
+        )
 
 
 @pytest.fixture
@@ -95,7 +113,11 @@ def test_a_full_disk_costs_no_answer_and_its_end_is_noticed(machine: Machine) ->
 
     assert finished.text == "Slowly and on."
     assert all(reply.succeeded for reply in [finished, *answers])
-    assert (by_id.status, by_id.error["code"], by_id.headers["Retry-After"]) == (503, "storage_unavailable", "2")
+    assert (by_id.status, by_id.error["code"], by_id.headers["Retry-After"]) == (
+        503,
+        "storage_unavailable",
+        "2",
+    )
     assert set(asked(upstream)) == {"first"}  # the accounts have nothing to do with it
     assert gateway.events("database.unavailable")
     until(lambda: Chat(gateway).say(topic()).succeeded and gateway.events("database.available"))
@@ -103,11 +125,14 @@ def test_a_full_disk_costs_no_answer_and_its_end_is_noticed(machine: Machine) ->
         assert chat.say("Still there?").succeeded
         questions = len(upstream.questions())
         assert chat.say("And now?").succeeded
-        assert upstream.questions()[questions:] == ["And now?"]  # continued again: the history was not sent
+        # continued again: the history was not sent
+        assert upstream.questions()[questions:] == ["And now?"]
     assert gateway.events("request.crashed") == []
 
 
-def test_a_killed_worker_breaks_its_answers_visibly_and_another_takes_its_place(machine: Machine) -> None:
+def test_a_killed_worker_breaks_its_answers_visibly_and_another_takes_its_place(
+    machine: Machine,
+) -> None:
     gateway, upstream = machine.gateway, machine.upstream
     chat = Chat(gateway)
     chat.say(topic())
@@ -122,7 +147,8 @@ def test_a_killed_worker_breaks_its_answers_visibly_and_another_takes_its_place(
             while more := call.read():
                 got += more
 
-    assert not got.endswith(b"0\r\n\r\n")  # the end of a chunked body: every client sees that it is missing
+    # the end of a chunked body: every client sees that it is missing
+    assert not got.endswith(b"0\r\n\r\n")
     assert DONE.encode() not in got
     assert b'"finish_reason":"stop"' not in got
     assert upstream.wait_for(lambda: upstream.open_streams == 0)
@@ -150,8 +176,11 @@ def test_a_clock_that_jumps_costs_no_answer(machine: Machine, jump_s: float) -> 
     assert by_id.status == (404 if jump_s > 0 else 200)  # a day is longer than SESSION_TIMEOUT
     assert finished.text == "Slowly and on."
     assert all(reply.succeeded for reply in [finished, *answers])
-    assert upstream.questions()[-1] == "And on."  # continued, be it in the session from before or in a new one
-    assert {call.csesidx for call in upstream.calls("widgetStreamAssist")} == {csesidx(upstream, "first")}
+    # continued, be it in the session from before or in a new one
+    assert upstream.questions()[-1] == "And on."
+    assert {call.csesidx for call in upstream.calls("widgetStreamAssist")} == {
+        csesidx(upstream, "first")
+    }
     assert machine.asked_next() == "first"
     # And back to the right time.
     machine.set_clock(0)
@@ -161,7 +190,9 @@ def test_a_clock_that_jumps_costs_no_answer(machine: Machine, jump_s: float) -> 
 
 
 @pytest.mark.parametrize("jump_s", [24 * HOUR_S, -24 * HOUR_S], ids=["forward", "back"])
-def test_an_account_that_rests_while_the_clock_jumps_comes_back(machine: Machine, jump_s: float) -> None:
+def test_an_account_that_rests_while_the_clock_jumps_comes_back(
+    machine: Machine, jump_s: float
+) -> None:
     gateway, upstream = machine.gateway, machine.upstream
     machine.set_clock(max(0.0, -jump_s))  # to where it is set back from
     upstream.script(*overloaded(HOUR_S), csesidx=csesidx(upstream, "first"))

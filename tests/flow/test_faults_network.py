@@ -1,4 +1,6 @@
-"""Faults of the network between the gateway and the upstream: names that nobody knows, and proxies."""
+"""Faults of the network between the gateway and the upstream: names that nobody knows, and
+proxies.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ def learnt(gateway: Served, reply: Reply) -> list[str]:
     """Which accounts rest, or are set aside, because of one request."""
     done = gateway.log_of(reply)
     lines = [line for line in gateway.log_lines() if line["request_id"] == done["request_id"]]
-    return [line["account"] for line in lines if line["event"] in ("account.cooling", "account.refused")]
+    return [
+        line["account"] for line in lines if line["event"] in ("account.cooling", "account.refused")
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])

@@ -1,4 +1,6 @@
-"""Redis, which counts for all workers, goes away and comes back: nobody is refused meanwhile, and nobody waits for it."""
+"""Redis, which counts for all workers, goes away and comes back: nobody is refused meanwhile, and
+nobody waits for it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def ask(gateway: Served, count: int) -> list[Reply]:
     return [gateway.ask() for _ in range(count)]
 
 
-def test_while_redis_is_away_limits_are_open_and_nobody_waits_and_when_it_is_back_they_hold() -> None:
+def test_while_redis_is_away_limits_are_open_and_nobody_waits_and_when_it_is_back_they_hold() -> (
+    None
+):
     with ExitStack() as stack:
         redis, upstream = stack.enter_context(redis_server()), stack.enter_context(SharedUpstream())
         limited = {"REDIS_URL": redis.url, "RATE_LIMIT": f"{LIMIT}/hour", "WEB_CONCURRENCY": "2"}

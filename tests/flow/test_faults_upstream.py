@@ -1,6 +1,7 @@
 """Faults of the upstream and of the way to it, each met by one of two accounts, then by both.
 
-What the client got, what the upstream saw, and what the pool learnt: nothing, as none of this is an account's own fault.
+What the client got, what the upstream saw, and what the pool learnt: nothing, as none of this is an
+account's own fault.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ GZIP = Head(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"
 
 @dataclass(frozen=True)
 class Way:
-    """A gateway for two accounts, the simulator, and the relay between them. TLS goes all the way."""
+    """A gateway for two accounts, the simulator, and the relay between them. TLS goes all the
+    way.
+    """
 
     front: Front
     relay: Relay
@@ -63,7 +66,9 @@ class Way:
     def learnt(self, reply: Reply) -> list[tuple[str, str]]:
         """What the pool took from one request: which account rests, or is set aside."""
         done = self.gateway.log_of(reply)
-        lines = [line for line in self.gateway.log_lines() if line["request_id"] == done["request_id"]]
+        lines = [
+            line for line in self.gateway.log_lines() if line["request_id"] == done["request_id"]
+        ]
         return [(line["event"], line["account"]) for line in lines if line["event"] in LEARNT]
 
 
@@ -95,7 +100,9 @@ def way(made: Way) -> Way:
 
 def element(text: str, state: str = "IN_PROGRESS") -> bytes:
     reply = {"groundedContent": {"content": {"text": text}}}
-    return json.dumps({"streamAssistResponse": {"answer": {"state": state, "replies": [reply]}}}).encode()
+    return json.dumps(
+        {"streamAssistResponse": {"answer": {"state": state, "replies": [reply]}}}
+    ).encode()
 
 
 def _begun(text: str) -> bytes:
@@ -114,7 +121,8 @@ class Fault:
     asked: tuple[str, ...] = ("first", "second", "second")
 
 
-SILENCE = {"status": 504, "code": "upstream_timeout", "asked": ("first", "second")}  # no third wait for the same
+# no third wait for the same
+SILENCE = {"status": 504, "code": "upstream_timeout", "asked": ("first", "second")}
 
 BEFORE_CONTENT = {
     "reset": Fault((Rst(),)),
@@ -130,8 +138,12 @@ AFTER_CONTENT = {
     "reset": Fault((Text("Half "), Rst())),
     "hang-up": Fault((Text("Half "), Fin())),
     "stall": Fault((Text("Half "), Stall()), 504, "upstream_timeout"),
-    "truncated JSON": Fault((Text("Half "), Write(b',\n{"streamAssistResponse": {"ans'), End(close_array=False))),
-    "broken gzip": Fault((GZIP, Write(_begun("Half ")), Pause(0.05), Write(b"\xff this is no gzip"), End())),
+    "truncated JSON": Fault(
+        (Text("Half "), Write(b',\n{"streamAssistResponse": {"ans'), End(close_array=False))
+    ),
+    "broken gzip": Fault(
+        (GZIP, Write(_begun("Half ")), Pause(0.05), Write(b"\xff this is no gzip"), End())
+    ),
 }
 
 
@@ -141,7 +153,10 @@ def cases(table: dict[str, Fault]) -> list[Any]:
 
 WHOLE_AND_STREAMED = [
     *(pytest.param(fault, False, id=name) for name, fault in BEFORE_CONTENT.items()),
-    *(pytest.param(BEFORE_CONTENT[name], True, id=f"{name}, streamed") for name in ("reset", "headers never")),
+    *(
+        pytest.param(BEFORE_CONTENT[name], True, id=f"{name}, streamed")
+        for name in ("reset", "headers never")
+    ),
 ]
 
 
@@ -204,7 +219,9 @@ def test_what_is_an_account_s_own_would_be_learnt(way: Way) -> None:
     assert way.learnt(reply) == [("account.cooling", "first")]
 
 
-def test_a_cut_at_every_border_between_elements_is_made_good_before_content_and_told_after_it(way: Way) -> None:
+def test_a_cut_at_every_border_between_elements_is_made_good_before_content_and_told_after_it(
+    way: Way,
+) -> None:
     words = [f"{number} " for number in range(5)]
     script = answer(*words, thoughts=("Hm.",))
     way.upstream.set(suggestions=False)
@@ -228,7 +245,9 @@ def test_a_cut_at_every_border_between_elements_is_made_good_before_content_and_
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream", ""])
-def test_an_answer_with_a_wrong_content_type_is_read_all_the_same(way: Way, content_type: str) -> None:
+def test_an_answer_with_a_wrong_content_type_is_read_all_the_same(
+    way: Way, content_type: str
+) -> None:
     way.upstream.script(Head(200, {"Content-Type": content_type}), *answer("All ", "of ", "it."))
 
     reply = way.gateway.ask(stream=True)

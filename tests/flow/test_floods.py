@@ -1,4 +1,6 @@
-"""An upstream that sends faster than anybody can handle: it is read in turns with all others, and not for ever."""
+"""An upstream that sends faster than anybody can handle: it is read in turns with all others, and
+not for ever.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ def said(text: str, **content: Any) -> bytes:
 def flood(first: bytes, again: bytes, content_type: str = JSON) -> tuple[Action, ...]:
     """What begins so and then goes on without an end."""
     many = again * (128 * 1024 // len(again) + 1)
-    return (Head(headers={"Content-Type": content_type}), Write(first), *[Write(many)] * WITHOUT_END)
+    return (
+        Head(headers={"Content-Type": content_type}),
+        Write(first),
+        *[Write(many)] * WITHOUT_END,
+    )
 
 
 def bomb(again: bytes) -> tuple[Action, ...]:
@@ -43,7 +49,8 @@ def bomb(again: bytes) -> tuple[Action, ...]:
     first = packer.compress(b"[{}") + packer.flush(zlib.Z_FULL_FLUSH)
     block = packer.compress(again * (8 * MB // len(again))) + packer.flush(zlib.Z_FULL_FLUSH)
     head = Head(headers={"Content-Type": JSON, "Content-Encoding": "gzip"})
-    return (head, Write(first), *[Write(block)] * WITHOUT_END)  # behind a full flush, a block says the same anywhere
+    # behind a full flush, a block says the same anywhere
+    return (head, Write(first), *[Write(block)] * WITHOUT_END)
 
 
 BEFORE_CONTENT: dict[str, tuple[Action, ...]] = {
@@ -53,8 +60,12 @@ BEFORE_CONTENT: dict[str, tuple[Action, ...]] = {
     "objects in an element": flood(b'[{"a":[{}', b",{}"),
     "thoughts": flood(b"[{}", b"," + said("Hm, let me think. " * 200, thought=True)),
     "white space of the answer's": flood(b"[{}", b"," + said("\n" * 500)),
-    "replies": flood(b"[{}", b',{"streamAssistResponse":{"answer":{"replies":[{}%b]}}}' % (b",{}" * 900)),
-    "more replies": flood(b"[{}", b',{"streamAssistResponse":{"answer":{"replies":[{}%b]}}}' % (b",{}" * 10_000)),
+    "replies": flood(
+        b"[{}", b',{"streamAssistResponse":{"answer":{"replies":[{}%b]}}}' % (b",{}" * 900)
+    ),
+    "more replies": flood(
+        b"[{}", b',{"streamAssistResponse":{"answer":{"replies":[{}%b]}}}' % (b",{}" * 10_000)
+    ),
     "comments": flood(b"", b": keep-alive\n\n", EVENTS),
     "events without data": flood(b"", b"id: 1\n\n", EVENTS),
     "an event without an end": flood(b"data: ", b"x", EVENTS),
@@ -88,7 +99,10 @@ class Watch:
         return [future.result() for future in running]
 
     def __str__(self) -> str:
-        return f"health {self.slowest_s * 1000:.0f} ms at most, {self.grown_bytes / MB:.0f} MB more at most"
+        return (
+            f"health {self.slowest_s * 1000:.0f} ms at most, {self.grown_bytes / MB:.0f} MB more at"
+            " most"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +137,12 @@ def test_a_flood_ends_as_an_error_and_nobody_else_waits(
     with ThreadPoolExecutor(len(floods)) as pool:
         replies = watch.while_running([pool.submit(gateway.ask, stream=stream) for _ in floods])
 
-    record_property("measured", f"{len(floods)} floods at once, {'streamed' if stream else 'whole'}: {watch}")
-    assert [(reply.status, reply.error["code"]) for reply in replies] == [(502, "upstream_error")] * len(floods)
+    record_property(
+        "measured", f"{len(floods)} floods at once, {'streamed' if stream else 'whole'}: {watch}"
+    )
+    assert [(reply.status, reply.error["code"]) for reply in replies] == [
+        (502, "upstream_error")
+    ] * len(floods)
     assert len(upstream.questions()) == len(floods)  # nobody is asked for that once more
     assert watch.slowest_s < HEALTH_S
     assert watch.grown_bytes < 250 * MB
@@ -156,7 +174,9 @@ def test_streams_that_nobody_reads_cost_little(
     first, more = 4, 12  # the first ones also cost what a worker needs only once
     upstream.script(*AFTER_CONTENT, times=math.inf)
     with ExitStack() as stack:
-        calls: list[Call] = [stack.enter_context(gateway.call()).ask("Say much") for _ in range(first)]
+        calls: list[Call] = [
+            stack.enter_context(gateway.call()).ask("Say much") for _ in range(first)
+        ]
         until(lambda: upstream.open_streams == first)
         _settled(Watch(gateway))
         watch = Watch(gateway)

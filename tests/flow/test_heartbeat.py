@@ -1,4 +1,6 @@
-"""A stream that has nothing to send says that it is alive, and stays free to fail over until its first content."""
+"""A stream that has nothing to send says that it is alive, and stays free to fail over until its
+first content.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def beating(slow_front: Front) -> Served:
     return slow_front.gateway
 
 
-def test_a_response_begins_with_a_heartbeat_when_nothing_comes(beating: Served, upstream: SharedUpstream) -> None:
+def test_a_response_begins_with_a_heartbeat_when_nothing_comes(
+    beating: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(*answer("All ", "is ", "well.", first_byte_s=1.0))
 
     asked_at = time.monotonic()
@@ -66,14 +70,18 @@ def test_an_error_after_a_heartbeat_is_an_event(beating: Served, upstream: Share
     assert DONE not in reply.frames
 
 
-def test_an_error_before_a_heartbeat_has_its_own_status(beating: Served, upstream: SharedUpstream) -> None:
+def test_an_error_before_a_heartbeat_has_its_own_status(
+    beating: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(*overloaded())
 
     assert beating.ask(stream=True).status == 503
 
 
 @pytest.mark.parametrize("script", [(Rst(),), http_error(500, "INTERNAL")], ids=["reset", "500"])
-def test_another_try_is_made_after_a_heartbeat(beating: Served, upstream: SharedUpstream, script: Any) -> None:
+def test_another_try_is_made_after_a_heartbeat(
+    beating: Served, upstream: SharedUpstream, script: Any
+) -> None:
     upstream.script(HoldHeaders(0.5), *script)
     upstream.script(*answer("All is well."))
 
@@ -87,7 +95,9 @@ def test_another_try_is_made_after_a_heartbeat(beating: Served, upstream: Shared
     assert beating.log_of(reply)["attempts"] == 2
 
 
-def test_two_failed_tries_after_a_heartbeat_are_one_error(beating: Served, upstream: SharedUpstream) -> None:
+def test_two_failed_tries_after_a_heartbeat_are_one_error(
+    beating: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(HoldHeaders(0.4), Rst(), times=2)
 
     reply = beating.ask(stream=True)
@@ -105,7 +115,9 @@ def test_a_busy_stream_has_no_heartbeat(beating: Served, upstream: SharedUpstrea
     assert PING not in reply.body
 
 
-def test_a_stream_that_falls_silent_beats_between_its_words(beating: Served, upstream: SharedUpstream) -> None:
+def test_a_stream_that_falls_silent_beats_between_its_words(
+    beating: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(Text("Half "), Pause(0.8), *answer("an answer."))
 
     reply = beating.ask(stream=True)
@@ -148,7 +160,9 @@ def test_the_sdk_does_not_see_heartbeats(beating: Served, upstream: SharedUpstre
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-def test_the_sdk_raises_an_error_behind_a_heartbeat(beating: Served, upstream: SharedUpstream) -> None:
+def test_the_sdk_raises_an_error_behind_a_heartbeat(
+    beating: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(HoldHeaders(0.5), *overloaded())
 
     with (
@@ -161,7 +175,9 @@ def test_the_sdk_raises_an_error_behind_a_heartbeat(beating: Served, upstream: S
     assert raised.value.code == "upstream_overloaded"
 
 
-def test_a_client_that_leaves_after_a_heartbeat_is_noticed(beating: Served, upstream: SharedUpstream) -> None:
+def test_a_client_that_leaves_after_a_heartbeat_is_noticed(
+    beating: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(Stall())
 
     with beating.call() as call:
@@ -172,7 +188,9 @@ def test_a_client_that_leaves_after_a_heartbeat_is_noticed(beating: Served, upst
         assert upstream.wait_for(lambda: upstream.open_streams == 0)
         noticed_s = time.monotonic() - left_at
 
-    done = beating.wait_for_event("request.done", lambda line: line["request_id"] == "leaves-after-a-beat")
+    done = beating.wait_for_event(
+        "request.done", lambda line: line["request_id"] == "leaves-after-a-beat"
+    )
     assert (done["status"], done["client_gone"]) == (200, True)
     assert noticed_s < 0.2
 
@@ -186,7 +204,9 @@ def test_without_a_heartbeat_a_late_error_still_has_its_status(upstream: SharedU
     assert reply.error["code"] == "upstream_overloaded"
 
 
-def test_a_silence_beyond_the_limit_is_a_timeout_after_heartbeats(beating: Served, upstream: SharedUpstream) -> None:
+def test_a_silence_beyond_the_limit_is_a_timeout_after_heartbeats(
+    beating: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(HoldHeaders(), times=math.inf)
 
     reply = beating.ask(stream=True)

@@ -1,4 +1,6 @@
-"""A HAR file that a browser has written at either edition's page gives an account that has all its gates want."""
+"""A HAR file that a browser has written at either edition's page gives an account that has all its
+gates want.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def gateway(upstream: SharedUpstream) -> Iterator[Served]:
 
 def administer(gateway: Served, method: str, path: str, body: object = None) -> Any:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
-    reply = gateway.request(method, f"/api/admin/accounts{path}", None if body is None else json.dumps(body), headers)
+    reply = gateway.request(
+        method, f"/api/admin/accounts{path}", None if body is None else json.dumps(body), headers
+    )
     assert reply.status in (200, 204), reply.body
     return reply.json() if reply.body else None
 
@@ -82,14 +86,18 @@ def test_a_har_of_either_edition_gives_a_working_account(
     assert (found["result"], answer["warnings"], answer["missing"]) == ("created", [], [])
     assert (reply.status, reply.text) == (200, TEXT), reply.body
     assert {call.headers["user-agent"] for call in upstream.requests} == {BROWSER}
-    assert not any("do_not_send" in value for call in upstream.requests for value in call.headers.values())
+    assert not any(
+        "do_not_send" in value for call in upstream.requests for value in call.headers.values()
+    )
 
 
 def test_cookies_that_were_renewed_while_the_file_was_written_are_taken_as_they_are_now(
     upstream: SharedUpstream, gateway: Served
 ) -> None:
     upstream.reset()
-    upstream.set(edition="enterprise", location="eu", getoxsrf="refreshcookies", refresh_hops=3, **GATES)
+    upstream.set(
+        edition="enterprise", location="eu", getoxsrf="refreshcookies", refresh_hops=3, **GATES
+    )
     before = (upstream.account.secure_c_ses, upstream.account.host_c_oses)
     text = har_of(upstream, "chromium")
     renewals = len(upstream.calls("refreshcookies"))
@@ -103,5 +111,7 @@ def test_cookies_that_were_renewed_while_the_file_was_written_are_taken_as_they_
 
     assert before[0] != upstream.account.secure_c_ses
     assert before[1] != upstream.account.host_c_oses
-    assert (answer["created"], answer["warnings"], reply.status) == ([found["name"]], [], 200), reply.body
+    assert (answer["created"], answer["warnings"], reply.status) == ([found["name"]], [], 200), (
+        reply.body
+    )
     assert (renewals, len(upstream.calls("refreshcookies"))) == (1, 1)

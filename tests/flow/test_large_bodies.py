@@ -1,4 +1,6 @@
-"""Bodies that are as large as MAX_BODY_MB lets them be: they cost their senders time, and nobody else."""
+"""Bodies that are as large as MAX_BODY_MB lets them be: they cost their senders time, and nobody
+else.
+"""
 
 from __future__ import annotations
 
@@ -68,17 +70,23 @@ def probed_until(gateway: Served, sent: Sequence[Future[Reply]]) -> Iterator[flo
 
 def in_time(took_s: list[float], what: str, record: Record) -> None:
     usual_s, longest_s = statistics.median(took_s), max(took_s)
-    record(MEASURED, f"{what}: health took {usual_s * 1000:.0f} ms, at most {longest_s * 1000:.0f} ms")
+    record(
+        MEASURED, f"{what}: health took {usual_s * 1000:.0f} ms, at most {longest_s * 1000:.0f} ms"
+    )
     assert usual_s < USUAL_S
     assert longest_s < LONGEST_S
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_a_large_body_costs_only_its_sender(gateway: Served, kind: str, record_property: Record) -> None:
+def test_a_large_body_costs_only_its_sender(
+    gateway: Served, kind: str, record_property: Record
+) -> None:
     make, param, code = BODIES[kind]
     body = make()
     with ThreadPoolExecutor() as pool:
-        sent = [pool.submit(gateway.request, "POST", "/v1/chat/completions", body, gateway.headers, 60)]
+        sent = [
+            pool.submit(gateway.request, "POST", "/v1/chat/completions", body, gateway.headers, 60)
+        ]
         took_s = list(probed_until(gateway, sent))
 
     in_time(took_s, kind, record_property)
@@ -86,11 +94,14 @@ def test_a_large_body_costs_only_its_sender(gateway: Served, kind: str, record_p
     assert (reply.status, reply.error["param"], reply.error["code"]) == (400, param, code)
 
 
-def test_ten_large_bodies_at_once_cost_only_their_senders(gateway: Served, record_property: Record) -> None:
+def test_ten_large_bodies_at_once_cost_only_their_senders(
+    gateway: Served, record_property: Record
+) -> None:
     bodies = [BODIES[kind][0]() for kind in ("deep nesting", "one long text")] * 5
     with ThreadPoolExecutor(11) as pool:
         sent = [
-            pool.submit(gateway.request, "POST", "/v1/chat/completions", body, gateway.headers, 60) for body in bodies
+            pool.submit(gateway.request, "POST", "/v1/chat/completions", body, gateway.headers, 60)
+            for body in bodies
         ]
         asked = pool.submit(gateway.ask, "Hello")
         took_s = list(probed_until(gateway, sent))
@@ -101,7 +112,9 @@ def test_ten_large_bodies_at_once_cost_only_their_senders(gateway: Served, recor
 
 
 def test_a_large_history_that_is_not_too_long_is_answered(gateway: Served) -> None:
-    turns = [{"role": role, "content": "x" * 20} for _ in range(2_500) for role in ("user", "assistant")]
+    turns = [
+        {"role": role, "content": "x" * 20} for _ in range(2_500) for role in ("user", "assistant")
+    ]
     parts = [{"type": "text", "text": "y"} for _ in range(5_000)]
 
     reply = gateway.ask([*turns, {"role": "user", "content": parts}])

@@ -1,4 +1,5 @@
-"""A client that leaves is noticed at once, wherever its answer is: the upstream is left within 200 ms, the place given on.
+"""A client that leaves is noticed at once, wherever its answer is: the upstream is left within 200
+ms, the place given on.
 
 The times are printed in the summary (tests/conftest.py).
 """
@@ -26,7 +27,9 @@ Record = Callable[[str, object], None]
 STREAM, OPENING, SIGN_IN = "widgetStreamAssist", "widgetCreateSession", "getoxsrf"
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-ways = pytest.mark.parametrize("way", ["fin", "rst", "half", "fin after others", "rst after others"])
+ways = pytest.mark.parametrize(
+    "way", ["fin", "rst", "half", "fin after others", "rst after others"]
+)
 
 PHASES: dict[str, tuple[Action, ...]] = {
     "before the first byte": (HoldHeaders(),),
@@ -62,7 +65,9 @@ def without_stock(front_without_stock: Front) -> Front:
 
 
 def best(record: Record, what: str, limit_s: float, attempt: Callable[[str], float]) -> None:
-    """Record the shortest time of a few attempts, each of which is given a request id of its own."""
+    """Record the shortest time of a few attempts, each of which is given a request id of its
+    own.
+    """
     times: list[float] = []
     while len(times) < TRIES and min(times, default=math.inf) > limit_s:
         times.append(attempt(f"{re.sub('[^a-z0-9]+', '-', what)}-{len(times)}"))
@@ -87,7 +92,12 @@ def ask_before(call: Call, way: str) -> None:
 @streamed_or_not
 @pytest.mark.parametrize("phase", PHASES)
 def test_the_upstream_is_left_at_once(
-    gateway: Served, upstream: SharedUpstream, phase: str, stream: bool, way: str, record_property: Record
+    gateway: Served,
+    upstream: SharedUpstream,
+    phase: str,
+    stream: bool,
+    way: str,
+    record_property: Record,
 ) -> None:
     def attempt(request_id: str) -> float:
         upstream.reset()
@@ -117,7 +127,9 @@ def test_the_upstream_is_left_at_once(
 
 @ways
 @streamed_or_not
-def test_a_sign_in_is_left_at_once(without_stock: Front, stream: bool, way: str, record_property: Record) -> None:
+def test_a_sign_in_is_left_at_once(
+    without_stock: Front, stream: bool, way: str, record_property: Record
+) -> None:
     upstream, gateway = without_stock.upstream, without_stock.gateway
 
     def attempt(request_id: str) -> float:
@@ -145,7 +157,12 @@ def test_a_sign_in_is_left_at_once(without_stock: Front, stream: bool, way: str,
         assert upstream.wait_for(lambda: begun.deleted)
         return noticed_s
 
-    best(record_property, f"signing in, {'streamed' if stream else 'whole'}, {way}", NOTICED_S, attempt)
+    best(
+        record_property,
+        f"signing in, {'streamed' if stream else 'whole'}, {way}",
+        NOTICED_S,
+        attempt,
+    )
 
 
 @ways
@@ -178,13 +195,22 @@ def test_one_that_leaves_while_its_session_is_opened_is_let_go_at_once_and_the_s
         assert opened.queries == []
         return noticed_s
 
-    best(record_property, f"opening a session, {'streamed' if stream else 'whole'}, {way}", NOTICED_S, attempt)
+    best(
+        record_property,
+        f"opening a session, {'streamed' if stream else 'whole'}, {way}",
+        NOTICED_S,
+        attempt,
+    )
 
 
 @streamed_or_not
 @pytest.mark.parametrize("way", ["fin", "rst", "half"])
 def test_a_place_is_given_on_by_a_client_that_leaves(
-    one_place: Served, upstream_of_one: SharedUpstream, way: str, stream: bool, record_property: Record
+    one_place: Served,
+    upstream_of_one: SharedUpstream,
+    way: str,
+    stream: bool,
+    record_property: Record,
 ) -> None:
     upstream = upstream_of_one
     kind = "streamed" if stream else "whole"
@@ -228,19 +254,29 @@ def test_a_client_that_leaves_while_the_gateway_connects_is_noticed(
             time.sleep(0.1)  # nothing tells when the gateway has begun to connect
             left_at = time.monotonic()
             call.leave(way)
-            done = unconnected.wait_for_event("request.done", lambda line: line["request_id"] == request_id)
+            done = unconnected.wait_for_event(
+                "request.done", lambda line: line["request_id"] == request_id
+            )
             noticed_s = time.monotonic() - left_at
         assert done["code"] == "client_gone"
         return noticed_s
 
-    best(record_property, f"connecting, {'streamed' if stream else 'whole'}, {way}", NOTICED_S, attempt)
+    best(
+        record_property,
+        f"connecting, {'streamed' if stream else 'whole'}, {way}",
+        NOTICED_S,
+        attempt,
+    )
 
 
 @pytest.fixture(scope="module")
 def unconnected() -> Iterator[Served]:
     """A gateway whose upstream takes no connection."""
     with SharedUpstream() as upstream, _full_listener() as address:
-        environment = upstream.environment() | {"GEMINI_BUSINESS_URL": address, "API_BASE_URL": f"{address}/v1alpha"}
+        environment = upstream.environment() | {
+            "GEMINI_BUSINESS_URL": address,
+            "API_BASE_URL": f"{address}/v1alpha",
+        }
         with serving(environment) as served:
             yield served
 
@@ -252,9 +288,13 @@ def test_a_client_that_leaves_during_the_pause_before_the_second_try_is_noticed(
 
     with gateway.call() as call:
         call.ask(request_id="leaves-in-the-pause")
-        gateway.wait_for_event("attempt.failed", lambda line: line["request_id"] == "leaves-in-the-pause")
+        gateway.wait_for_event(
+            "attempt.failed", lambda line: line["request_id"] == "leaves-in-the-pause"
+        )
         call.leave()
-        done = gateway.wait_for_event("request.done", lambda line: line["request_id"] == "leaves-in-the-pause")
+        done = gateway.wait_for_event(
+            "request.done", lambda line: line["request_id"] == "leaves-in-the-pause"
+        )
 
     assert done["code"] == "client_gone"
     assert done["attempts"] == 1
@@ -272,7 +312,8 @@ def test_others_who_wait_for_the_same_sign_in_are_served_when_the_one_that_made_
     upstream.script(HoldHeaders(), path=SIGN_IN)
 
     with gateway.call() as first, gateway.call() as second:
-        first.ask([*chat.messages, user("first")])  # in a session that is there already: it signs in by itself
+        # in a session that is there already: it signs in by itself
+        first.ask([*chat.messages, user("first")])
         assert upstream.wait_for(lambda: len(upstream.calls(SIGN_IN)) == 1)
         second.ask("second")
         time.sleep(0.1)
@@ -314,7 +355,8 @@ def test_a_request_with_another_behind_it_is_answered_and_then_the_other(
     [
         *((1, way) for way in ("fin", "rst", "half")),
         *((20_000, way) for way in ("fin", "rst", "half")),
-        (1_000_000, "rst"),  # a FIN behind more than the gateway's system takes in does not even arrive
+        # a FIN behind more than the gateway's system takes in does not even arrive
+        (1_000_000, "rst"),
     ],
 )
 def test_a_client_that_leaves_with_bytes_waiting_is_noticed(

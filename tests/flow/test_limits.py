@@ -1,4 +1,6 @@
-"""Callers are held to their limits, by one worker from memory and by two over Redis; keys come and go in every worker."""
+"""Callers are held to their limits, by one worker from memory and by two over Redis; keys come and
+go in every worker.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,12 @@ def redis() -> Iterator[Redis]:
 def gateways(upstream: SharedUpstream) -> Iterator[Callable[[dict[str, str]], Served]]:
     """Makes one gateway for each set of settings."""
     made: dict[str, Served] = {}
-    common = {**upstream.environment(), "ADMIN_KEY": ADMIN_KEY, "ACCOUNT_CONCURRENCY": "100", "RATE_LIMIT": "10/second"}
+    common = {
+        **upstream.environment(),
+        "ADMIN_KEY": ADMIN_KEY,
+        "ACCOUNT_CONCURRENCY": "100",
+        "RATE_LIMIT": "10/second",
+    }
     with ExitStack() as stack:
 
         def gateway(settings: dict[str, str]) -> Served:
@@ -64,7 +71,9 @@ def gateways(upstream: SharedUpstream) -> Iterator[Callable[[dict[str, str]], Se
 
 
 @pytest.fixture
-def two_workers(upstream: SharedUpstream, redis: Redis, gateways: Callable[[dict[str, str]], Served]) -> Served:
+def two_workers(
+    upstream: SharedUpstream, redis: Redis, gateways: Callable[[dict[str, str]], Served]
+) -> Served:
     """A gateway of two workers that count in Redis."""
     upstream.reset()
     gateway = gateways({"WEB_CONCURRENCY": "2", "REDIS_URL": redis.url})
@@ -87,7 +96,9 @@ def gateway(request: pytest.FixtureRequest) -> Served:
 
 def administer(gateway: Served, method: str, path: str = "", body: object = None) -> Reply:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
-    return gateway.request(method, f"/api/admin/keys{path}", None if body is None else json.dumps(body), headers)
+    return gateway.request(
+        method, f"/api/admin/keys{path}", None if body is None else json.dumps(body), headers
+    )
 
 
 def create(gateway: Served, **fields: object) -> dict[str, Any]:
@@ -126,7 +137,9 @@ def burst(gateway: Served, callers: int) -> tuple[list[Reply], float]:
         return [each.result(30) for each in asked], time.monotonic() - began
 
 
-def test_of_fifty_callers_at_once_exactly_ten_get_by(gateway: Served, record_property: Record) -> None:
+def test_of_fifty_callers_at_once_exactly_ten_get_by(
+    gateway: Served, record_property: Record
+) -> None:
     for _ in range(10):
         replies, took_s = burst(gateway, 50)
         if took_s < WINDOW_S:  # on a machine that is busy elsewhere a second window has begun
@@ -138,7 +151,9 @@ def test_of_fifty_callers_at_once_exactly_ten_get_by(gateway: Served, record_pro
     assert took_s < WINDOW_S
     assert (statuses.count(200), statuses.count(429)) == (10, 40)
     assert {reply.headers["x-ratelimit-limit-requests"] for reply in replies} == {"10"}
-    assert {int(reply.headers["x-ratelimit-remaining-requests"]) for reply in replies} <= {*range(10)}
+    assert {int(reply.headers["x-ratelimit-remaining-requests"]) for reply in replies} <= {
+        *range(10)
+    }
     refused = [reply for reply in replies if reply.status == 429]
     assert {reply.headers["x-ratelimit-remaining-requests"] for reply in refused} == {"0"}
     assert {reply.headers["Retry-After"] for reply in refused} == {"1"}
@@ -154,12 +169,15 @@ def test_a_new_key_is_good_at_once_and_a_revoked_one_refused_within_a_second_eve
     administer(two_workers, "DELETE", f"/{made['id']}")
 
     waited_s = until(
-        lambda: by_each(two_workers, lambda: ask(two_workers, made["key"]).status) == [401, 401], every_s=0.02
+        lambda: by_each(two_workers, lambda: ask(two_workers, made["key"]).status) == [401, 401],
+        every_s=0.02,
     )
 
     assert at_once == [200, 200]
     assert waited_s < KNOWN_S
-    record_property("measured", f"a revoked key is refused by both workers: {waited_s * 1000:.0f} ms")
+    record_property(
+        "measured", f"a revoked key is refused by both workers: {waited_s * 1000:.0f} ms"
+    )
 
 
 def test_two_workers_count_as_one(two_workers: Served) -> None:
@@ -171,18 +189,25 @@ def test_two_workers_count_as_one(two_workers: Served) -> None:
     assert [reply.status for reply in first] == [200, 200]
     assert [reply.headers["x-ratelimit-remaining-requests"] for reply in first] == ["1", "0"]
     used = first[0].json()["usage"]["total_tokens"]
-    assert [int(reply.headers["x-ratelimit-remaining-tokens"]) for reply in first] == [1_000_000, 1_000_000 - used]
+    assert [int(reply.headers["x-ratelimit-remaining-tokens"]) for reply in first] == [
+        1_000_000,
+        1_000_000 - used,
+    ]
     assert second == [429, 429]
 
 
-def test_many_at_once_cannot_overrun_a_days_tokens(upstream: SharedUpstream, gateway: Served) -> None:
+def test_many_at_once_cannot_overrun_a_days_tokens(
+    upstream: SharedUpstream, gateway: Served
+) -> None:
     key = create(gateway, tokens_per_day=100)["key"]
     question = "What is the moon made of? " * 8  # some fifty tokens
     ready = Barrier(30)
 
     def one(number: int) -> Reply:
         ready.wait(10)
-        return gateway.ask(question, stream=number % 2 == 0, headers={"Authorization": f"Bearer {key}"})
+        return gateway.ask(
+            question, stream=number % 2 == 0, headers={"Authorization": f"Bearer {key}"}
+        )
 
     upstream.set(first_byte_delay_s=0.5)  # none has ended when the last one comes
     with ThreadPoolExecutor(30) as threads:
@@ -196,7 +221,9 @@ def test_many_at_once_cannot_overrun_a_days_tokens(upstream: SharedUpstream, gat
     assert ask(gateway, key).headers["x-ratelimit-remaining-tokens"] == "0"
 
 
-def test_a_place_is_free_again_when_its_client_has_left(upstream: SharedUpstream, gateway: Served) -> None:
+def test_a_place_is_free_again_when_its_client_has_left(
+    upstream: SharedUpstream, gateway: Served
+) -> None:
     key = create(gateway, concurrent_streams=1)["key"]
     caller = Served(gateway.process, gateway.url, key)
     upstream.script(Text("One, "), Stall())
@@ -226,13 +253,16 @@ def test_the_place_of_a_worker_that_was_killed_gets_free(
 
     left_ms = int(redis.ask("PTTL", name).strip(":\r\n"))
     assert 0 < left_ms <= LEASE_S * 1000
-    until(lambda: int(redis.ask("PTTL", name).strip(":\r\n")) < (LEASE_S - RENEW_S - 0.5) * 1000)  # nobody renews it
+    # nobody renews it
+    until(lambda: int(redis.ask("PTTL", name).strip(":\r\n")) < (LEASE_S - RENEW_S - 0.5) * 1000)
     redis.ask("PEXPIRE", name, "1")
     until(lambda: len(two_workers.worker_pids() - set(before)) == 2)
     assert ask(two_workers, made["key"], stream=True).status == 200
 
 
-def test_workers_that_would_each_count_alone_are_not_added_at_run_time(one_worker: Served, two_workers: Served) -> None:
+def test_workers_that_would_each_count_alone_are_not_added_at_run_time(
+    one_worker: Served, two_workers: Served
+) -> None:
     os.kill(one_worker.pid, signal.SIGTTIN)
     os.kill(one_worker.pid, signal.SIGTTOU)
     until(lambda: len(one_worker.events("workers.unchanged")) == 2)
@@ -246,7 +276,9 @@ def test_workers_that_would_each_count_alone_are_not_added_at_run_time(one_worke
     assert two_workers.events("workers.unchanged") == []
 
 
-def test_without_redis_everybody_is_answered_and_the_log_says_so(two_workers: Served, redis: Redis) -> None:
+def test_without_redis_everybody_is_answered_and_the_log_says_so(
+    two_workers: Served, redis: Redis
+) -> None:
     redis.stop()
     try:
         replies, took_s = burst(two_workers, 30)
@@ -257,7 +289,8 @@ def test_without_redis_everybody_is_answered_and_the_log_says_so(two_workers: Se
     until(
         lambda: (
             429 in [reply.status for reply in burst(two_workers, 30)[0]]
-            and len(two_workers.events("redis.available")) == len(two_workers.events("redis.unavailable"))
+            and len(two_workers.events("redis.available"))
+            == len(two_workers.events("redis.unavailable"))
         ),
         timeout_s=20,
     )
@@ -274,11 +307,15 @@ def test_workers_that_cannot_count_together_do_not_start_with_a_limited_key(
     url = f"sqlite:///{tmp_path}/gbproxy.db"
     prepare(url, [SECRET_KEY])
     with closing(Database(url)) as database:
-        ApiKeyRows(database).add(ApiKey("1", "the laptop's", b"d" * 32, 0.0, None, Allowance(tokens_per_day=5)))
+        ApiKeyRows(database).add(
+            ApiKey("1", "the laptop's", b"d" * 32, 0.0, None, Allowance(tokens_per_day=5))
+        )
     kept = {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY}
     settings = {**upstream.environment(), **kept, "API_KEYS": KEY, "HOST": "127.0.0.1"}
 
-    with process(GUNICORN, {**settings, "PORT": str(free_port()), "WEB_CONCURRENCY": "2"}) as running:
+    with process(
+        GUNICORN, {**settings, "PORT": str(free_port()), "WEB_CONCURRENCY": "2"}
+    ) as running:
         status = running.wait()
 
     assert status == 2

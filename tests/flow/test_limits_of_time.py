@@ -1,4 +1,6 @@
-"""One request, however many waits, tries and calls it takes, is over in time; and one account's trouble holds up nobody else."""
+"""One request, however many waits, tries and calls it takes, is over in time; and one account's
+trouble holds up nobody else.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ LIMIT_S = 0.5
 MOST_S = 4.0  # on a busy machine
 HEARTBEAT_S = 0.2
 JSON = {"Content-Type": "application/json"}
-DRIPPING_HEAD: tuple[Action, ...] = (Raw(b"HTTP/1.1 200 OK\r\n"), *(Pause(0.05), Raw(b"X: y\r\n")) * 400)
+DRIPPING_HEAD: tuple[Action, ...] = (
+    Raw(b"HTTP/1.1 200 OK\r\n"),
+    *(Pause(0.05), Raw(b"X: y\r\n")) * 400,
+)
 DRIPPING_BODY: tuple[Action, ...] = (Head(200, JSON), *(Write(b" "), Pause(0.05)) * 400)
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -25,7 +30,11 @@ streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole",
 
 @pytest.fixture(scope="module")
 def hasty_front() -> Iterator[Front]:
-    settings = {"REQUEST_TIMEOUT_S": str(LIMIT_S), "ACCOUNT_CONCURRENCY": "1", "HEARTBEAT_S": str(HEARTBEAT_S)}
+    settings = {
+        "REQUEST_TIMEOUT_S": str(LIMIT_S),
+        "ACCOUNT_CONCURRENCY": "1",
+        "HEARTBEAT_S": str(HEARTBEAT_S),
+    }
     with SharedUpstream() as upstream, fronting(upstream, settings, stock=False) as made:
         yield made
 
@@ -96,7 +105,9 @@ def test_a_place_in_line_is_waited_for_no_longer_and_hearts_beat_meanwhile(
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[tuple[Served, SharedUpstream]]:
-    """The first of two accounts is always asked first, and whoever signs in with it waits and waits."""
+    """The first of two accounts is always asked first, and whoever signs in with it waits and
+    waits.
+    """
     with SharedUpstream() as upstream:
         environment = accounts(upstream, 2) | {"ACCOUNT_ORDER": "first"}
         first = csesidx(upstream, "first")
@@ -111,7 +122,9 @@ def test_a_sign_in_that_drips_is_one_account_s_trouble_after_five_seconds(
     gateway, upstream = two
 
     with ThreadPoolExecutor(3) as threads:
-        together = [result.result() for result in [threads.submit(timed, gateway) for _ in range(3)]]
+        together = [
+            result.result() for result in [threads.submit(timed, gateway) for _ in range(3)]
+        ]
     after, after_s = timed(gateway)
 
     assert [reply.status for reply, _ in [*together, (after, after_s)]] == [200] * 4

@@ -1,4 +1,6 @@
-"""The log: one JSON object a line, everything an operator needs, and nothing that anybody said or may not know."""
+"""The log: one JSON object a line, everything an operator needs, and nothing that anybody said or
+may not know.
+"""
 
 from __future__ import annotations
 
@@ -77,11 +79,16 @@ def test_the_tokens_of_the_log_are_those_of_the_answer(gateway: Served) -> None:
 
     line, usage = gateway.log_of(reply), reply.json()["usage"]
 
-    assert (line["input_tokens"], line["output_tokens"]) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert (line["input_tokens"], line["output_tokens"]) == (
+        usage["prompt_tokens"],
+        usage["completion_tokens"],
+    )
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_failure_has_its_code_in_the_log(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_a_failure_has_its_code_in_the_log(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     upstream.script(*in_stream_error(texts=("Half",)))
 
     reply = gateway.ask(stream=stream)
@@ -103,7 +110,9 @@ def test_a_failure_has_its_code_in_the_log(gateway: Served, upstream: SharedUpst
 def test_the_access_line_names_the_route_not_the_address(
     gateway: Served, method: str, path: str, status: int, route: str
 ) -> None:
-    reply = gateway.request(method, f"{path}?secret=1", headers={**gateway.headers, "Referer": "http://secret.example"})
+    reply = gateway.request(
+        method, f"{path}?secret=1", headers={**gateway.headers, "Referer": "http://secret.example"}
+    )
 
     line = gateway.log_of(reply)
     assert (line["method"], line["route"], line["status"]) == (method, route, status)
@@ -118,14 +127,17 @@ def test_probes_are_told_at_debug_level_only(gateway: Served) -> None:
 
 def test_all_lines_of_a_request_carry_its_id() -> None:
     settings = {"LOG_LEVEL": "debug"}
-    with SharedUpstream() as upstream, fronting(upstream, settings, stock=False) as front:  # nobody else signs in
+    # nobody else signs in
+    with SharedUpstream() as upstream, fronting(upstream, settings, stock=False) as front:
         gateway = front.gateway
         upstream.script(*http_error(500, "INTERNAL"))
 
         reply = gateway.ask(headers={"x-request-id": "my-own.id_1"}, model="gpt-4o")
 
         gateway.log_of(reply)
-        events = [line["event"] for line in gateway.log_lines() if line["request_id"] == "my-own.id_1"]
+        events = [
+            line["event"] for line in gateway.log_lines() if line["request_id"] == "my-own.id_1"
+        ]
     assert reply.headers["x-request-id"] == "my-own.id_1"
     assert events == ["model.mapped", "token.refreshed", "attempt.failed", "request.done"]
 
@@ -141,7 +153,11 @@ def test_nothing_that_was_said_and_no_secret_enters_the_log() -> None:
         gateway.wait_for_event("session.deleted")
         assert gateway.stop() == 0
         written = gateway.process.stdout + gateway.stderr
-        bearers = {r.headers["authorization"].split()[1] for r in upstream.requests if "authorization" in r.headers}
+        bearers = {
+            r.headers["authorization"].split()[1]
+            for r in upstream.requests
+            if "authorization" in r.headers
+        }
         keys = [key.secret for key in upstream.keys.by_id.values()]
         sessions = list(upstream.sessions)
     secrets = {
@@ -172,7 +188,9 @@ def test_nothing_that_was_said_and_no_secret_enters_the_log() -> None:
 
 
 def _use_it_in_every_way(front: Front) -> None:
-    """Success and failure, streamed and not, with marks wherever somebody's words could come from."""
+    """Success and failure, streamed and not, with marks wherever somebody's words could come
+    from.
+    """
     gateway, upstream = front.gateway, front.upstream
     half = (Text(f"{SAID} "), Fin())
     error = f"What is {ASKED}? {FOREIGN}"
@@ -195,14 +213,24 @@ def _use_it_in_every_way(front: Front) -> None:
             http_error(404, "NOT_FOUND", f"model {error}"),
             in_stream_error(400, "INVALID_ARGUMENT", error, texts=(SAID,)),
             in_stream_error(500, "INTERNAL", error),
-            (Head(200, {"Content-Type": "application/json"}), Write(f'[{{"{SAID}": oops'.encode()), End()),
+            (
+                Head(200, {"Content-Type": "application/json"}),
+                Write(f'[{{"{SAID}": oops'.encode()),
+                End(),
+            ),
             (Head(200, {"Content-Type": "text/html"}), Write(SAID.encode()), End()),
             (Head(302, {"Location": f"http://{FOREIGN}.invalid/{FOREIGN}"}), End()),
         ):
             front.forget()  # an account that cools is not asked
             upstream.script(*script)
             asked = len(upstream.calls("widgetStreamAssist"))
-            gateway.ask(f"Say {ASKED}", stream=stream, user=ASKED, metadata={ASKED: ASKED}, include_reasoning=stream)
+            gateway.ask(
+                f"Say {ASKED}",
+                stream=stream,
+                user=ASKED,
+                metadata={ASKED: ASKED},
+                include_reasoning=stream,
+            )
             assert len(upstream.calls("widgetStreamAssist")) > asked
             upstream.clear_scripts()
     for path in ("widgetCreateSession", "widgetDeleteSession", "getoxsrf"):
@@ -214,7 +242,9 @@ def _use_it_in_every_way(front: Front) -> None:
         if path == "getoxsrf":  # once only: whose call meets two revocations is refused for good
             upstream.revoke_tokens()
         gateway.ask(ASKED)
-        assert upstream.wait_for(lambda path=path, called=called: len(upstream.calls(path)) > called)
+        assert upstream.wait_for(
+            lambda path=path, called=called: len(upstream.calls(path)) > called
+        )
         upstream.clear_scripts()
     front.forget()
     gateway.ask(ASKED, model="gpt-4o")
@@ -226,12 +256,17 @@ def _use_it_in_every_way(front: Front) -> None:
     gateway.request("GET", f"/v1/models/{ASKED}", headers=gateway.headers)
     gateway.request("POST", "/v1/chat/completions", f'{{"messages": {ASKED}', gateway.headers)
     gateway.send(f"{ASKED} / {ASKED}\r\n{ASKED}: {KEY}\r\n\r\n".encode())
-    gateway.send(f"GET /{ASKED} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n{ASKED}\r\n\r\n".encode())
+    gateway.send(
+        f"GET /{ASKED} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n{ASKED}\r\n\r\n".encode()
+    )
     gateway.send(f"{ASKED * 2} /{KEY} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
 
 
 def test_the_log_of_people_is_one_line_an_event() -> None:
-    with SharedUpstream() as upstream, serving(upstream.environment(), LOG_FORMAT="text") as gateway:
+    with (
+        SharedUpstream() as upstream,
+        serving(upstream.environment(), LOG_FORMAT="text") as gateway,
+    ):
         reply = gateway.ask("Say PROMPTMARK")
         assert gateway.stop() == 0
         lines = gateway.process.stdout.splitlines()

@@ -1,4 +1,6 @@
-"""Settings that are odd, and let in: whatever they cause, a question gets its answer or a plain error."""
+"""Settings that are odd, and let in: whatever they cause, a question gets its answer or a plain
+error.
+"""
 
 from __future__ import annotations
 
@@ -87,5 +89,8 @@ def test_no_question_ends_in_500(upstream: Simulator, variable: str, value: str)
 def test_what_no_question_could_be_asked_with_is_refused_at_the_start(
     upstream: Simulator, variable: str, value: str
 ) -> None:
-    with pytest.raises(SettingsError, match=f"^{variable}: "), in_process({**upstream.environment(), variable: value}):
+    with (
+        pytest.raises(SettingsError, match=f"^{variable}: "),
+        in_process({**upstream.environment(), variable: value}),
+    ):
         pass

@@ -1,4 +1,5 @@
-"""A hostile upstream says what is no text, wherever it may say something: no answer and no log line breaks of it.
+"""A hostile upstream says what is no text, wherever it may say something: no answer and no log line
+breaks of it.
 
 Source: docs/upstream.md, characters.
 """
@@ -23,7 +24,9 @@ STREAM, CREATE, SIGN_IN = "widgetStreamAssist", "widgetCreateSession", "getoxsrf
 
 @dataclass(frozen=True)
 class Odd:
-    """What is sent in answer to a call, and what the client gets: a status, or None for a whole answer."""
+    """What is sent in answer to a call, and what the client gets: a status, or None for a whole
+    answer.
+    """
 
     status: int
     body: bytes
@@ -32,7 +35,12 @@ class Odd:
 
 
 def error(code: int, word: str, message: bytes = b'"x \\ud83d y"', details: bytes = b"[]") -> bytes:
-    return b'{"error":{"code":%d,"status":"%s","message":%s,"details":%s}}' % (code, word.encode(), message, details)
+    return b'{"error":{"code":%d,"status":"%s","message":%s,"details":%s}}' % (
+        code,
+        word.encode(),
+        message,
+        details,
+    )
 
 
 def says(content: bytes, more: bytes = b"", answer: bytes = b'"state":"SUCCEEDED"') -> bytes:
@@ -41,23 +49,35 @@ def says(content: bytes, more: bytes = b"", answer: bytes = b'"state":"SUCCEEDED
 
 
 DEEP = b"[" * 900 + b"]" * 900
-SOURCE = (
-    b',"textGroundingMetadata":{"references":[{"documentMetadata":{"uri":"u\\ud83d","title":"\\udc00","domain":{}}}]}'
-)
+SOURCE = b',"textGroundingMetadata":{"references":[{"documentMetadata":{"uri":"u\\ud83d","title":"\\udc00","domain":{}}}]}'
 ODD: dict[str, Odd] = {
     "a message": Odd(400, error(400, "INVALID_ARGUMENT"), 400),
     "a message of a server's": Odd(500, error(500, "INTERNAL")),
     "a message alone": Odd(400, b'{"message":"\\ud83d"}', 400),
-    "a message that says too long": Odd(400, error(400, "INVALID_ARGUMENT", b'"\\udfff the prompt is too long"'), 400),
-    "a message of an unknown model": Odd(404, error(404, "NOT_FOUND", b'"model \\ud83d is not there"'), 400),
-    "a message that is cut": Odd(400, error(400, "INVALID_ARGUMENT", b'"' + b"x" * 499 + b'\\ud83d\\ude00"'), 400),
-    "control characters": Odd(400, error(400, "INVALID_ARGUMENT", b'"\\u0000\\u001b[31m\\r\\n\\u0085"'), 400),
+    "a message that says too long": Odd(
+        400, error(400, "INVALID_ARGUMENT", b'"\\udfff the prompt is too long"'), 400
+    ),
+    "a message of an unknown model": Odd(
+        404, error(404, "NOT_FOUND", b'"model \\ud83d is not there"'), 400
+    ),
+    "a message that is cut": Odd(
+        400, error(400, "INVALID_ARGUMENT", b'"' + b"x" * 499 + b'\\ud83d\\ude00"'), 400
+    ),
+    "control characters": Odd(
+        400, error(400, "INVALID_ARGUMENT", b'"\\u0000\\u001b[31m\\r\\n\\u0085"'), 400
+    ),
     "a word": Odd(400, error(400, "X\\ud83d"), 400),
     "an error that is a text": Odd(400, b'{"error":"\\ud83d"}', 400),
     "an error of another kind": Odd(400, b'{"error":[%s]}' % DEEP, 400),
     "a message of another kind": Odd(400, error(400, "INVALID_ARGUMENT", DEEP), 400),
-    "a reason": Odd(429, error(429, "RESOURCE_EXHAUSTED", details=b'[{"reason":"\\ud83d"},{"reason":{"a":[]}}]'), 429),
-    "details of another kind": Odd(400, error(400, "INVALID_ARGUMENT", details=b'[{"violations":[%s]}]' % DEEP), 400),
+    "a reason": Odd(
+        429,
+        error(429, "RESOURCE_EXHAUSTED", details=b'[{"reason":"\\ud83d"},{"reason":{"a":[]}}]'),
+        429,
+    ),
+    "details of another kind": Odd(
+        400, error(400, "INVALID_ARGUMENT", details=b'[{"violations":[%s]}]' % DEEP), 400
+    ),
     "not a number": Odd(500, b'{"error":{"code":NaN}}'),
     "a huge number": Odd(500, b'{"error":{"code":%s}}' % (b"9" * 6000)),
     "no UTF-8": Odd(500, b'{"error":{"message":"\xed\xa0\xbd"}}'),
@@ -66,17 +86,27 @@ ODD: dict[str, Odd] = {
     "an error of another kind in the stream": Odd(200, b'[{"error":[%s]}]' % DEEP),
     "a text": Odd(200, says(b'{"text":"x \\ud83d y"}'), None),
     "a thought": Odd(
-        200, says(b'{"text":"\\ud83d","thought":true}}},{"groundedContent":{"content":{"text":"x"}'), None
+        200,
+        says(b'{"text":"\\ud83d","thought":true}}},{"groundedContent":{"content":{"text":"x"}'),
+        None,
     ),
     "a source": Odd(200, says(b'{"text":"x"}', SOURCE), None),
-    "sources of another kind": Odd(200, says(b'{"text":"x"}', SOURCE.replace(b'"\\udc00"', DEEP)), None),
+    "sources of another kind": Odd(
+        200, says(b'{"text":"x"}', SOURCE.replace(b'"\\udc00"', DEEP)), None
+    ),
     "a file": Odd(
-        200, says(b'{"text":"x","file":{"fileId":"f\\ud83d","mimeType":"image/\\ud83d","name":"\\ud83d"}}'), None
+        200,
+        says(
+            b'{"text":"x","file":{"fileId":"f\\ud83d","mimeType":"image/\\ud83d","name":"\\ud83d"}}'
+        ),
+        None,
     ),
     "a state": Odd(200, says(b"{}", answer=b'"state":"\\ud83d"')),
     "a state of another kind": Odd(200, says(b'{"text":"x"}', answer=b'"state":{"a":[]}'), None),
     "reasons of SKIPPED": Odd(
-        200, says(b"{}", answer=b'"state":"SKIPPED","assistSkippedReasons":["\\ud83d",{},%s]' % DEEP), None
+        200,
+        says(b"{}", answer=b'"state":"SKIPPED","assistSkippedReasons":["\\ud83d",{},%s]' % DEEP),
+        None,
     ),
     "a plan": Odd(
         200,

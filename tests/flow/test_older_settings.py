@@ -1,4 +1,5 @@
-"""The settings of older programs of this kind, pasted as they are: each block starts a gateway that answers.
+"""The settings of older programs of this kind, pasted as they are: each block starts a gateway that
+answers.
 
 Only hosts, ports, credentials and what stands for a value are replaced by the test's own.
 """
@@ -65,7 +66,9 @@ UPSTREAM_HOSTS = r"(?:biz-discoveryengine\.googleapis\.com|(?:auth\.)?business\.
 MEANS = {other: name for name, others in ALIASES.items() for other in others}
 
 
-def pasted(block: str, own: Mapping[str, str], upstream: SharedUpstream, folder: Path) -> dict[str, str]:
+def pasted(
+    block: str, own: Mapping[str, str], upstream: SharedUpstream, folder: Path
+) -> dict[str, str]:
     """A block with the test's own hosts and values; an empty value stays empty."""
     path = folder / "pasted.env"
     path.write_text(re.sub(UPSTREAM_HOSTS, upstream.url.removeprefix("https://"), block), "utf-8")
@@ -73,7 +76,9 @@ def pasted(block: str, own: Mapping[str, str], upstream: SharedUpstream, folder:
 
 
 def beside(given: Mapping[str, str], port: str, upstream: SharedUpstream) -> dict[str, str]:
-    """What the block does not say: the account's values, and what keeps a test on this machine and at its simulator."""
+    """What the block does not say: the account's values, and what keeps a test on this machine and
+    at its simulator.
+    """
     account = upstream.environment()
     values = {**account, "HOST": "127.0.0.1", "PORT": port}
     said = {MEANS.get(name, name) for name in given}
@@ -91,7 +96,9 @@ def started(environment: Mapping[str, str], port: str) -> Iterator[Served]:
 
 def made_key(gateway: Served) -> str:
     """The key that was made at the start, as none is set."""
-    found = gateway.process.wait_for(lambda: re.search(r"The key for this start: (\S+)", gateway.stderr))
+    found = gateway.process.wait_for(
+        lambda: re.search(r"The key for this start: (\S+)", gateway.stderr)
+    )
     return found[1]
 
 

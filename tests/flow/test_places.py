@@ -1,4 +1,6 @@
-"""Who may be answered at once: places on an account and its waiting line, places in the worker, and a slow reader's share."""
+"""Who may be answered at once: places on an account and its waiting line, places in the worker, and
+a slow reader's share.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,19 @@ Record = Callable[[str, object], None]
 def one_answer() -> Iterator[tuple[SharedUpstream, Served]]:
     """A gateway with one account that gives one answer at a time; nobody waits for long."""
     with SharedUpstream() as upstream:
-        settings = {"ACCOUNT_CONCURRENCY": "1", "READ_TIMEOUT_S": str(WAIT_S), "HEARTBEAT_S": str(HEARTBEAT_S)}
+        settings = {
+            "ACCOUNT_CONCURRENCY": "1",
+            "READ_TIMEOUT_S": str(WAIT_S),
+            "HEARTBEAT_S": str(HEARTBEAT_S),
+        }
         with serving(upstream.environment() | settings) as served:
             yield upstream, served
 
 
 @pytest.fixture
-def busy(one_answer: tuple[SharedUpstream, Served]) -> Iterator[tuple[SharedUpstream, Served, Call]]:
+def busy(
+    one_answer: tuple[SharedUpstream, Served],
+) -> Iterator[tuple[SharedUpstream, Served, Call]]:
     """The same with its only place taken, as long as the connection that is given is held."""
     upstream, served = one_answer
     upstream.reset()
@@ -120,7 +128,9 @@ def held(stack: ExitStack, upstream: SharedUpstream, served: Served, count: int)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_beyond_the_worker_s_places_the_answer_is_an_overload_at_once(small: Front, stream: bool) -> None:
+def test_beyond_the_worker_s_places_the_answer_is_an_overload_at_once(
+    small: Front, stream: bool
+) -> None:
     upstream, served = small.upstream, small.gateway
     small.renew()
 
@@ -129,7 +139,9 @@ def test_beyond_the_worker_s_places_the_answer_is_an_overload_at_once(small: Fro
         started = time.monotonic()
         reply = served.ask(stream=stream)
         took_s = time.monotonic() - started
-        health = [served.request("GET", path).status for path in ("/health", "/livez", "/readyz", "/")]
+        health = [
+            served.request("GET", path).status for path in ("/health", "/livez", "/readyz", "/")
+        ]
 
     assert (reply.status, reply.error["code"]) == (503, "overloaded")
     assert int(reply.headers["Retry-After"]) > 0
@@ -180,7 +192,9 @@ class Watched(Mapping[str, Any]):
     def __init__(self, text: str, sent: list[float]) -> None:
         content = {"role": "model", "text": text}
         reply = {"groundedContent": {"content": content}}
-        self._value = {"streamAssistResponse": {"answer": {"state": "IN_PROGRESS", "replies": [reply]}}}
+        self._value = {
+            "streamAssistResponse": {"answer": {"state": "IN_PROGRESS", "replies": [reply]}}
+        }
         self._sent = sent
 
     def __getitem__(self, name: str) -> Any:
@@ -219,7 +233,8 @@ def test_a_client_that_reads_nothing_holds_the_upstream_back(
             time.sleep(0.5)
         grown = resident_bytes(worker) - before
         record_property(
-            "measured", f"slow reader: {settled * PIECE / 1e6:.0f} of 30 MB taken, RSS +{grown / 1e6:.1f} MB"
+            "measured",
+            f"slow reader: {settled * PIECE / 1e6:.0f} of 30 MB taken, RSS +{grown / 1e6:.1f} MB",
         )
         assert 0 < settled < PIECES * 0.5
         assert upstream.open_streams == 1

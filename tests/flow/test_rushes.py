@@ -1,4 +1,6 @@
-"""Many at once: whoever asks whether the gateway is alive is answered, and of the others nobody is lost."""
+"""Many at once: whoever asks whether the gateway is alive is answered, and of the others nobody is
+lost.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ Record = Callable[[str, object], None]
 
 def test_health_answers_at_once_while_hundreds_of_requests_arrive_together() -> None:
     settings = {"WORKER_CONNECTIONS": str(PLACES), "ACCOUNT_CONCURRENCY": str(PLACES)}
-    with SharedUpstream() as upstream, serving(upstream.environment() | settings) as gateway, ExitStack() as stack:
+    with (
+        SharedUpstream() as upstream,
+        serving(upstream.environment() | settings) as gateway,
+        ExitStack() as stack,
+    ):
         upstream.script(Text("Half "), Stall(), times=PLACES)
         calls = [stack.enter_context(gateway.call()) for _ in range(PLACES + BEYOND)]
         took_s = []
@@ -53,7 +59,11 @@ def test_health_answers_at_once_while_hundreds_of_requests_arrive_together() -> 
 
 def test_a_request_is_answered_while_somebody_asks_for_health_without_end() -> None:
     probe = b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n"
-    with SharedUpstream() as upstream, serving(upstream.environment()) as gateway, ExitStack() as stack:
+    with (
+        SharedUpstream() as upstream,
+        serving(upstream.environment()) as gateway,
+        ExitStack() as stack,
+    ):
         probers = [stack.enter_context(gateway.call()) for _ in range(PROBERS)]
         began = time.monotonic()
 
@@ -107,7 +117,9 @@ class Probe:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-def test_a_thousand_answers_are_held_and_thousands_more_refused_while_health_answers(record_property: Record) -> None:
+def test_a_thousand_answers_are_held_and_thousands_more_refused_while_health_answers(
+    record_property: Record,
+) -> None:
     settings = {"WORKER_CONNECTIONS": str(HELD), "ACCOUNT_CONCURRENCY": str(HELD)}
     with (
         many_files(),

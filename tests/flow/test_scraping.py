@@ -1,4 +1,6 @@
-"""Metrics of a server with two workers: whichever is asked tells the same, and what was counted outlives who has counted it."""
+"""Metrics of a server with two workers: whichever is asked tells the same, and what was counted
+outlives who has counted it.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def only(gateway: Served, worker: int) -> Iterator[None]:
     others = gateway.worker_pids() - {worker}
     for other in others:
         os.kill(other, signal.SIGSTOP)
-    until(lambda: all("\nState:\tT" in Path(f"/proc/{other}/status").read_text() for other in others))
+    until(
+        lambda: all("\nState:\tT" in Path(f"/proc/{other}/status").read_text() for other in others)
+    )
     try:
         yield
     finally:
@@ -105,9 +109,14 @@ def test_what_runs_in_one_worker_is_told_by_the_other_until_it_is_killed(
     after = page(gateway)
     assert before.by("gbproxy_answers_in_flight", "kind") == {"stream": 1}
     assert before.by("gbproxy_account_in_flight", "account") == {"default": 1}
-    assert after.by("gbproxy_answers_in_flight", "kind") == after.by("gbproxy_account_in_flight", "account") == {}
+    assert (
+        after.by("gbproxy_answers_in_flight", "kind")
+        == after.by("gbproxy_account_in_flight", "account")
+        == {}
+    )
     assert answered(after) == answered(before) > 0
-    # What it had counted may still stand in its own files: whoever looks at them keeps them from being added up.
+    # What it had counted may still stand in its own files: whoever looks at them keeps them from
+    # being added up.
     assert f"gauge_livesum_{held_by}.db" not in {file.name for file in files(gateway)}
 
 
@@ -128,7 +137,9 @@ def test_the_counts_go_on_over_a_reload(gateway: Served) -> None:
 
 @pytest.fixture(scope="module")
 def one_place() -> Iterator[Front]:
-    """A gateway with one account that gives one answer at a time; nobody but its requests opens sessions."""
+    """A gateway with one account that gives one answer at a time; nobody but its requests opens
+    sessions.
+    """
     settings = {"METRICS_KEY": METRICS_KEY, "ACCOUNT_CONCURRENCY": "1"}
     with SharedUpstream() as made, fronting(made, settings, stock=False) as front:
         yield front
@@ -181,12 +192,15 @@ def gone_between(before: Page, after: Page) -> dict[str, float]:
     """How many clients have left, by phase."""
     name = "gbproxy_clients_gone_total"
     told = {
-        phase: after.value(name, phase=phase) - before.value(name, phase=phase) for phase in after.by(name, "phase")
+        phase: after.value(name, phase=phase) - before.value(name, phase=phase)
+        for phase in after.by(name, "phase")
     }
     return {phase: number for phase, number in told.items() if number}
 
 
-def test_a_trace_goes_on_upstream_and_into_every_line(gateway: Served, upstream: SharedUpstream) -> None:
+def test_a_trace_goes_on_upstream_and_into_every_line(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     upstream.revoke_tokens()
 
     reply = gateway.ask(headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}, model="gpt-4o")
@@ -202,7 +216,9 @@ def test_a_trace_goes_on_upstream_and_into_every_line(gateway: Served, upstream:
     assert all("traceparent" in r.headers for r in upstream.calls("widgetStreamAssist"))
 
 
-@pytest.mark.parametrize("headers", [{}, {"traceparent": "00-no-trace-01"}], ids=["none", "invalid"])
+@pytest.mark.parametrize(
+    "headers", [{}, {"traceparent": "00-no-trace-01"}], ids=["none", "invalid"]
+)
 def test_without_a_valid_one_there_is_no_trace(
     gateway: Served, upstream: SharedUpstream, headers: dict[str, str]
 ) -> None:
@@ -224,4 +240,6 @@ def test_the_files_are_gone_with_the_server(gateway: Served) -> None:
 def files(gateway: Served) -> list[Path]:
     """What the server's processes count in."""
     places = (Path("/dev/shm"), Path(tempfile.gettempdir()))
-    return [file for place in places for file in place.glob(f"gbproxy-metrics-{gateway.pid}-*/*.db")]
+    return [
+        file for place in places for file in place.glob(f"gbproxy-metrics-{gateway.pid}-*/*.db")
+    ]

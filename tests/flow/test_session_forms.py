@@ -1,4 +1,6 @@
-"""Sessions that come to be with their first question: asked, continued and deleted like any other."""
+"""Sessions that come to be with their first question: asked, continued and deleted like any
+other.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ either_form = pytest.mark.parametrize("form", ["dash", "own"])
 
 @pytest.fixture(scope="module")
 def fronts() -> Iterator[Callable[[str], Front]]:
-    """Gateways with a stock, were there anything to keep in it, before an upstream that opens no session."""
+    """Gateways with a stock, were there anything to keep in it, before an upstream that opens no
+    session.
+    """
     made: dict[str, Front] = {}
     with ExitStack() as stack:
 
@@ -51,12 +55,16 @@ def front(fronts: Callable[[str], Front], form: str) -> Front:
 def made(front: Front) -> Callable[[], list[Session]]:
     """The upstream's sessions of this test."""
     before = set(front.upstream.sessions)
-    return lambda: [session for id_, session in front.upstream.sessions.items() if id_ not in before]
+    return lambda: [
+        session for id_, session in front.upstream.sessions.items() if id_ not in before
+    ]
 
 
 @streamed_or_not
 @either_form
-@pytest.mark.parametrize("switches", [{}, {"session_info": "everywhere"}, {"session_info_name": "full"}], ids=str)
+@pytest.mark.parametrize(
+    "switches", [{}, {"session_info": "everywhere"}, {"session_info_name": "full"}], ids=str
+)
 def test_a_conversation_goes_on_by_its_history_and_by_its_id(
     front: Front, made: Callable[[], list[Session]], switches: dict[str, str], stream: bool
 ) -> None:
@@ -64,7 +72,9 @@ def test_a_conversation_goes_on_by_its_history_and_by_its_id(
 
     first = front.gateway.ask("Who?", stream=stream)
     its_id = {"X-Conversation-Id": first.headers["X-Conversation-Id"]}
-    by_history = front.gateway.ask([user("Who?"), assistant(first.text), user("Where?")], stream=stream)
+    by_history = front.gateway.ask(
+        [user("Who?"), assistant(first.text), user("Where?")], stream=stream
+    )
     by_id = front.gateway.ask("When?", stream=stream, headers=its_id)
 
     assert [reply.succeeded for reply in (first, by_history, by_id)] == [True] * 3
@@ -106,7 +116,11 @@ def test_an_answer_that_names_no_session_cannot_be_gone_on_from(
 
 @pytest.mark.parametrize(
     ("form", "switches"),
-    [("dash", {"dash_session": "refused"}), ("own", {"own_session": "400"}), ("own", {"own_session": "404"})],
+    [
+        ("dash", {"dash_session": "refused"}),
+        ("own", {"own_session": "400"}),
+        ("own", {"own_session": "404"}),
+    ],
     ids=str,
 )
 @streamed_or_not

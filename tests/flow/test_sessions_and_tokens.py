@@ -8,7 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gbproxy.simulator import Action, Fin, Simulator, Text, answer, http_error, overloaded, thoughts_only
+from gbproxy.simulator import (
+    Action,
+    Fin,
+    Simulator,
+    Text,
+    answer,
+    http_error,
+    overloaded,
+    thoughts_only,
+)
 from gbproxy.sweeper import deletions
 from tests.flow.chats import STREAM, Chat, session_of, used_sessions
 from tests.serving import Served, SharedUpstream, in_process
@@ -17,7 +26,9 @@ streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole",
 
 
 @streamed_or_not
-def test_a_session_is_kept_after_a_whole_answer(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_a_session_is_kept_after_a_whole_answer(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     chat = Chat(gateway)
 
     chat.say("First", stream=stream)
@@ -50,10 +61,18 @@ def test_a_session_is_deleted_after_what_was_no_whole_answer(
 
 
 @streamed_or_not
-def test_without_conversations_a_session_is_made_for_a_request_and_deleted_after_it(stream: bool) -> None:
-    with SharedUpstream() as upstream, in_process(upstream.environment(), SESSION_TIMEOUT="0") as gateway:
+def test_without_conversations_a_session_is_made_for_a_request_and_deleted_after_it(
+    stream: bool,
+) -> None:
+    with (
+        SharedUpstream() as upstream,
+        in_process(upstream.environment(), SESSION_TIMEOUT="0") as gateway,
+    ):
         chat = Chat(gateway)
-        replies = [chat.ask([*chat.messages, {"role": "user", "content": text}], stream=stream) for text in "ab"]
+        replies = [
+            chat.ask([*chat.messages, {"role": "user", "content": text}], stream=stream)
+            for text in "ab"
+        ]
         sessions = used_sessions(upstream)
 
         assert upstream.wait_for(lambda: all(session.deleted for session in sessions))
@@ -68,7 +87,9 @@ def test_without_conversations_a_session_is_made_for_a_request_and_deleted_after
 
 
 @streamed_or_not
-def test_the_answer_does_not_wait_for_the_deletion(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_the_answer_does_not_wait_for_the_deletion(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     chat = Chat(gateway)
     chat.say("Sign in, should it be time")
     (session,) = used_sessions(upstream)
@@ -85,16 +106,23 @@ def test_the_answer_does_not_wait_for_the_deletion(gateway: Served, upstream: Sh
     assert upstream.wait_for(lambda: session.deleted)
 
 
-def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(deletions, "_FIRST_PAUSE_S", 0.1)
-    with SharedUpstream() as upstream, in_process(upstream.environment(), SESSION_TIMEOUT="0") as gateway:
+    with (
+        SharedUpstream() as upstream,
+        in_process(upstream.environment(), SESSION_TIMEOUT="0") as gateway,
+    ):
         upstream.script(*http_error(500, "INTERNAL"), path="widgetDeleteSession")
 
         replies = [gateway.ask()]
         assert upstream.wait_for(lambda: deletions_of(upstream))
         replies.append(gateway.ask())
 
-        assert upstream.wait_for(lambda: all(session.deleted for session in used_sessions(upstream)))
+        assert upstream.wait_for(
+            lambda: all(session.deleted for session in used_sessions(upstream))
+        )
         (refused, *_) = tried = deletions_of(upstream)
     assert all(reply.succeeded for reply in replies)
     assert tried.count(refused) == 2
@@ -102,7 +130,9 @@ def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(monkeypatch: pyte
 
 def deletions_of(upstream: SharedUpstream) -> list[str]:
     """The sessions that were to be deleted, in the order of the calls."""
-    return [call.body["deleteSessionRequest"]["name"] for call in upstream.calls("widgetDeleteSession")]
+    return [
+        call.body["deleteSessionRequest"]["name"] for call in upstream.calls("widgetDeleteSession")
+    ]
 
 
 def test_no_session_is_used_by_two_conversations(gateway: Served, upstream: SharedUpstream) -> None:
@@ -124,7 +154,9 @@ def test_a_lost_session_gets_one_fresh_one(gateway: Served, upstream: SharedUpst
 
 
 @streamed_or_not
-def test_a_revoked_token_is_replaced_once(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_a_revoked_token_is_replaced_once(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     gateway.ask()
     upstream.reset()
     upstream.revoke_tokens()
@@ -153,7 +185,11 @@ def test_one_sign_in_serves_all_who_wait_for_it(gateway: Served, upstream: Share
     upstream.control_delay_s = 0.2
 
     with ThreadPoolExecutor(20) as pool:
-        replies = list(pool.map(lambda number: gateway.ask(f"Question {number}", stream=number % 2 == 0), range(20)))
+        replies = list(
+            pool.map(
+                lambda number: gateway.ask(f"Question {number}", stream=number % 2 == 0), range(20)
+            )
+        )
 
     assert all(reply.succeeded for reply in replies)
     assert len(upstream.calls("getoxsrf")) == 1
@@ -161,7 +197,10 @@ def test_one_sign_in_serves_all_who_wait_for_it(gateway: Served, upstream: Share
 
 
 def test_a_first_sign_in_serves_all_who_wait_for_it_and_fails_for_all() -> None:
-    with Simulator() as upstream, in_process(upstream.environment(), ACCOUNT_CONCURRENCY="10") as gateway:
+    with (
+        Simulator() as upstream,
+        in_process(upstream.environment(), ACCOUNT_CONCURRENCY="10") as gateway,
+    ):
         upstream.set(getoxsrf="401", control_delay_s=0.3)
 
         with ThreadPoolExecutor(10) as pool:
@@ -193,9 +232,14 @@ def test_stale_cookies_are_renewed_once(page: str) -> None:
 
 
 def test_cookies_are_not_taken_to_another_host() -> None:
-    with Simulator() as upstream, Simulator() as elsewhere, in_process(upstream.environment()) as gateway:
+    with (
+        Simulator() as upstream,
+        Simulator() as elsewhere,
+        in_process(upstream.environment()) as gateway,
+    ):
         upstream.set(
-            getoxsrf="refreshcookies_elsewhere", elsewhere_url=f"{elsewhere.url}/auth/refreshcookies?continue=x"
+            getoxsrf="refreshcookies_elsewhere",
+            elsewhere_url=f"{elsewhere.url}/auth/refreshcookies?continue=x",
         )
 
         reply = gateway.ask()
@@ -220,13 +264,24 @@ def test_answers_are_spread_over_accounts_and_sessions_stay_with_their_own() -> 
     with Simulator() as upstream:
         other = upstream.add_account()
         accounts = [
-            {"name": name, "secure_c_ses": a.secure_c_ses, "csesidx": int(a.csesidx), "team_id": a.config_id, "x": 1}
+            {
+                "name": name,
+                "secure_c_ses": a.secure_c_ses,
+                "csesidx": int(a.csesidx),
+                "team_id": a.config_id,
+                "x": 1,
+            }
             for name, a in (("first", upstream.account), ("second", other))
         ]
-        addresses = {name: value for name, value in upstream.environment().items() if name.endswith("_URL")}
+        addresses = {
+            name: value for name, value in upstream.environment().items() if name.endswith("_URL")
+        }
         upstream.script(*answer("Here.", first_byte_s=0.4), times=2)
 
-        with in_process(addresses, ACCOUNTS=json.dumps(accounts)) as gateway, ThreadPoolExecutor(2) as pool:
+        with (
+            in_process(addresses, ACCOUNTS=json.dumps(accounts)) as gateway,
+            ThreadPoolExecutor(2) as pool,
+        ):
             replies = list(pool.map(gateway.ask, ["Hello"] * 2))
 
         served = {request.csesidx for request in upstream.calls("widgetStreamAssist")}

@@ -1,4 +1,6 @@
-"""What workers and gateways on one database share: conversations, what is known of the accounts, and how they end."""
+"""What workers and gateways on one database share: conversations, what is known of the accounts,
+and how they end.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,11 @@ def upstream() -> Iterator[SharedUpstream]:
 
 def on(url: str, upstream: Simulator, count: int = 2) -> dict[str, str]:
     """The environment of a gateway on that database with so many accounts."""
-    common = {"ACCOUNT_ORDER": "first", "ACCOUNT_CONCURRENCY": "100", "API_KEYS": f"{KEY},{OTHER_KEY}"}
+    common = {
+        "ACCOUNT_ORDER": "first",
+        "ACCOUNT_CONCURRENCY": "100",
+        "API_KEYS": f"{KEY},{OTHER_KEY}",
+    }
     return accounts(upstream, count) | common | {"DATABASE_URL": url, "SECRET_KEY": SECRET}
 
 
@@ -112,7 +118,9 @@ def has_stock(upstream: Simulator, workers: int) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
-def test_a_conversation_goes_on_in_whichever_worker_or_gateway_answers(upstream: SharedUpstream, url: str) -> None:
+def test_a_conversation_goes_on_in_whichever_worker_or_gateway_answers(
+    upstream: SharedUpstream, url: str
+) -> None:
     environment = on(url, upstream) | {"WEB_CONCURRENCY": "2"}
     with killed_in_the_end(environment) as one, killed_in_the_end(environment) as other:
         chat = Chat(one)
@@ -123,14 +131,18 @@ def test_a_conversation_goes_on_in_whichever_worker_or_gateway_answers(upstream:
                     with only(gateway, worker):
                         chat.say(f"{topic()} in round {number}", stream=number == 0)
 
-        by_id = other.ask("And without a history?", headers={"X-Conversation-Id": str(chat.conversation)})
+        by_id = other.ask(
+            "And without a history?", headers={"X-Conversation-Id": str(chat.conversation)}
+        )
 
     assert [len(texts) for texts in texts_by_session(upstream)] == [9]
     assert by_id.headers["X-Conversation-Id"] == chat.conversation
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])
-def test_a_conversation_is_busy_and_another_key_s_in_every_gateway(upstream: SharedUpstream, url: str) -> None:
+def test_a_conversation_is_busy_and_another_key_s_in_every_gateway(
+    upstream: SharedUpstream, url: str
+) -> None:
     environment = on(url, upstream)
     with killed_in_the_end(environment) as one, killed_in_the_end(environment) as other:
         chat = Chat(one)
@@ -164,15 +176,23 @@ def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
     causes = dict(zip(NAMES, (quota(), overloaded(30), denied()), strict=True))
     settings = {"MAX_ATTEMPTS": "4", "ACCOUNT_CONCURRENCY": "1", "ACCOUNT_ORDER": "least-busy"}
     environment = on(url, upstream, count=4) | settings
-    with killed_in_the_end(environment, WEB_CONCURRENCY="2") as one, killed_in_the_end(environment) as other:
+    with (
+        killed_in_the_end(environment, WEB_CONCURRENCY="2") as one,
+        killed_in_the_end(environment) as other,
+    ):
         for gateway in (one, other):
             gateway.ask(topic())
         for name, script in causes.items():
-            upstream.script(*script, csesidx=csesidx(upstream, name), times=1 if name != "third" else math.inf)
-        upstream.script(*denied(), path="widgetListSessions", csesidx=csesidx(upstream, "third"), times=math.inf)
+            upstream.script(
+                *script, csesidx=csesidx(upstream, name), times=1 if name != "third" else math.inf
+            )
+        upstream.script(
+            *denied(), path="widgetListSessions", csesidx=csesidx(upstream, "third"), times=math.inf
+        )
         upstream.set(first_byte_delay_s=0.02)
         tries = int(one.ask(topic()).headers["x-gbproxy-attempts"])
-        assert 4 <= tries <= 6  # what the third denies is asked in a fresh session too, and without tools
+        # what the third denies is asked in a fresh session too, and without tools
+        assert 4 <= tries <= 6
         learnt_at = time.monotonic()
         before = len(upstream.calls(STREAM))
 
@@ -180,27 +200,41 @@ def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
             while time.monotonic() < learnt_at + 1.3 * KNOWN_S:
                 assert gateway.ask(topic()).succeeded
 
-        with ThreadPoolExecutor(15) as threads:  # more than a worker that knows nothing asks of the fourth at once
+        # more than a worker that knows nothing asks of the fourth at once
+        with ThreadPoolExecutor(15) as threads:
             list(threads.map(keep_asking, [one, one, other] * 5))
 
     later = upstream.calls(STREAM)[before:]
     assert len(later) > 20
     known_s = []
     for name, cause in zip(causes, ("out of quota", "busy", "refused"), strict=True):
-        unknowing = [call.time - learnt_at for call in later if call.csesidx == csesidx(upstream, name)]
-        known_s.append(max(unknowing, default=0.0))  # what was learnt first may be known everywhere already
-        record_property("measured", f"{cause}, on {kind}: known to all workers after {known_s[-1] * 1000:.0f} ms")
+        unknowing = [
+            call.time - learnt_at for call in later if call.csesidx == csesidx(upstream, name)
+        ]
+        # what was learnt first may be known everywhere already
+        known_s.append(max(unknowing, default=0.0))
+        record_property(
+            "measured",
+            f"{cause}, on {kind}: known to all workers after {known_s[-1] * 1000:.0f} ms",
+        )
     assert 0.0 < max(known_s) < KNOWN_S
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])
-def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(upstream: SharedUpstream, url: str) -> None:
+def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(
+    upstream: SharedUpstream, url: str
+) -> None:
     """So do the cookies that the upstream has renewed, encrypted."""
     environment = on(url, upstream, count=3)
     stale = {account.secure_c_ses for account in upstream.accounts.values()}
     upstream.set(getoxsrf="refreshcookies")
     with killed_in_the_end(environment) as gateway:
-        upstream.script(*denied(), path="widgetCreateSession", csesidx=csesidx(upstream, "first"), times=math.inf)
+        upstream.script(
+            *denied(),
+            path="widgetCreateSession",
+            csesidx=csesidx(upstream, "first"),
+            times=math.inf,
+        )
         refused, limited, ready = Chat(gateway), Chat(gateway), Chat(gateway)
         refused.say(topic())
         upstream.clear_scripts()
@@ -209,7 +243,8 @@ def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(upstream
         ready.say(topic())
         assert gateway.stop() == 0
     *_, limited_call, _, _ = upstream.calls(STREAM)
-    assert {session.owner for session in stock(upstream)} <= {csesidx(upstream, "first")}  # which nobody is let into
+    # which nobody is let into
+    assert {session.owner for session in stock(upstream)} <= {csesidx(upstream, "first")}
     assert asked(upstream)[-4:] == ["second", "second", "second", "third"]
     kept = {session.short_name for session in alive(upstream)}
     renewed = {account.secure_c_ses for account in upstream.accounts.values()}
@@ -225,9 +260,14 @@ def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(upstream
             chat.say("And the sun?")
             (call,) = upstream.calls(STREAM)[before:]
             assert call.csesidx == csesidx(upstream, "third")
-            assert text_of(call) == "And the sun?" if chat is ready else holds(text_of(call), chat.messages[:3])
+            assert (
+                text_of(call) == "And the sun?"
+                if chat is ready
+                else holds(text_of(call), chat.messages[:3])
+            )
         assert gateway.stop() == 0
-    assert kept - {session.short_name for session in alive(upstream)} <= {session_of(limited_call)}  # left for another
+    # left for another
+    assert kept - {session.short_name for session in alive(upstream)} <= {session_of(limited_call)}
 
     assert len(upstream.calls("refreshcookies")) == 3
     with closing(Database(url)) as database:
@@ -265,7 +305,11 @@ def test_one_secret_and_one_temporary_database_serve_three_workers_and_a_reload(
             before = gateway.worker_pids()
 
             gateway.process.signal(signal.SIGHUP)
-            until(lambda: len(gateway.worker_pids() - before) == 3 and not gateway.worker_pids() & before)
+            until(
+                lambda: (
+                    len(gateway.worker_pids() - before) == 3 and not gateway.worker_pids() & before
+                )
+            )
             upstream.revoke_tokens()
             for worker in workers(gateway, 3):
                 with only(gateway, worker):
@@ -294,7 +338,9 @@ class Said:
 
 @dataclass
 class Client:
-    """Somebody who chats, and edits, branches and leaves out, with failures in between; knows what it has said."""
+    """Somebody who chats, and edits, branches and leaves out, with failures in between; knows what
+    it has said.
+    """
 
     gateways: Sequence[Served]
     key: str
@@ -311,7 +357,9 @@ class Client:
             asked_with = Said(self.key, [*messages, new])
             self.said.append(asked_with)
             reply = chance.choice(self.gateways).ask(
-                asked_with.messages, stream=chance.random() < 0.5, headers={"Authorization": f"Bearer {self.key}"}
+                asked_with.messages,
+                stream=chance.random() < 0.5,
+                headers={"Authorization": f"Bearer {self.key}"},
             )
             if reply.succeeded and reply.finish_reason == "stop":
                 asked_with.answer = reply.text
@@ -341,10 +389,17 @@ _HICCUPS: tuple[Script, ...] = (
 def test_whatever_everybody_does_a_session_holds_one_history_of_one_key(
     upstream: SharedUpstream, url: str, record_property: Record, kind: str
 ) -> None:
-    """Many who begin alike, on two keys, two gateways and three workers, with edits and failures in between."""
+    """Many who begin alike, on two keys, two gateways and three workers, with edits and failures in
+    between.
+    """
     environment = on(url, upstream) | {"MAX_ATTEMPTS": "1"}
-    with killed_in_the_end(environment, WEB_CONCURRENCY="2") as one, killed_in_the_end(environment) as other:
-        clients = [Client((one, other), (KEY, OTHER_KEY)[number % 2], number) for number in range(12)]
+    with (
+        killed_in_the_end(environment, WEB_CONCURRENCY="2") as one,
+        killed_in_the_end(environment) as other,
+    ):
+        clients = [
+            Client((one, other), (KEY, OTHER_KEY)[number % 2], number) for number in range(12)
+        ]
         chance = random.Random(7)
         for _ in range(20):
             upstream.script(*answer("Cheese.", first_byte_s=0.02), times=chance.randrange(8))
@@ -358,12 +413,17 @@ def test_whatever_everybody_does_a_session_holds_one_history_of_one_key(
     for texts in sessions:
         assert _explained(texts, said), texts
         continued += len(texts) - 1
-    record_property("measured", f"{kind}: {len(said)} requests in {len(sessions)} sessions, {continued} continued")
+    record_property(
+        "measured",
+        f"{kind}: {len(said)} requests in {len(sessions)} sessions, {continued} continued",
+    )
     assert continued > 30
 
 
 def _explained(texts: list[str], said: list[Said]) -> bool:
-    """Whether one key's requests, each the one before with its answer and one new turn, were sent into this session."""
+    """Whether one key's requests, each the one before with its answer and one new turn, were sent
+    into this session.
+    """
     candidates = [each for each in said if _is_whole(texts[0], each)]
     for new in texts[1:]:
         candidates = [
@@ -380,7 +440,8 @@ def _explained(texts: list[str], said: list[Said]) -> bool:
 def _is_whole(prompt: str, request: Said) -> bool:
     if len(request.messages) == 1:
         return prompt == request.messages[0]["content"]
-    parts = prompt.count("\n\n==") + prompt.startswith("==") - 1  # one for each turn, and the one to be written
+    # one for each turn, and the one to be written
+    parts = prompt.count("\n\n==") + prompt.startswith("==") - 1
     return holds(prompt, request.messages) and parts == len(request.messages)
 
 
@@ -410,14 +471,21 @@ def test_after_the_end_no_stock_is_left_and_with_a_temporary_database_no_session
     assert stock(upstream) == []
     assert len(left) == (0 if kind == "temporary" else 30)
     assert gateway.events("session.left") == []
-    deletions = [call.time for call in upstream.calls("widgetDeleteSession") if call.time > asked_at]
+    deletions = [
+        call.time for call in upstream.calls("widgetDeleteSession") if call.time > asked_at
+    ]
     last_s = max(deletions) - min(deletions)
-    record_property("measured", f"end, {kind}, calls delayed by 150 ms: {took_s:.2f} s, deletions {last_s:.2f} s")
+    record_property(
+        "measured",
+        f"end, {kind}, calls delayed by 150 ms: {took_s:.2f} s, deletions {last_s:.2f} s",
+    )
     assert last_s < LAST_DELETIONS_S
     assert took_s < 2.5 + LAST_DELETIONS_S  # what gunicorn itself takes, and room
 
 
-def test_deletions_that_hang_do_not_hold_up_the_end(upstream: SharedUpstream, record_property: Record) -> None:
+def test_deletions_that_hang_do_not_hold_up_the_end(
+    upstream: SharedUpstream, record_property: Record
+) -> None:
     environment = {name: value for name, value in on("", upstream).items() if value}
     with serving(environment, API_KEYS=KEY) as gateway:
         gateway.ask(topic())
@@ -445,7 +513,9 @@ class Casualty:
 
     @property
     def is_cleared_away(self) -> bool:
-        return self.held <= {session.short_name for session in self.upstream.sessions.values() if session.deleted}
+        return self.held <= {
+            session.short_name for session in self.upstream.sessions.values() if session.deleted
+        }
 
     def continued_by_id(self, gateway: Served) -> Reply:
         return gateway.ask("Go on.", headers={"X-Conversation-Id": str(self.chat.conversation)})
@@ -459,7 +529,9 @@ def doomed(gateway: Served, upstream: SharedUpstream, threads: ThreadPoolExecuto
     assert upstream.wait_for(lambda: upstream.open_streams == 1)
     assert has_stock(upstream, workers=1)
     (running,) = used_sessions(upstream)
-    return Casualty(upstream, gateway, chat, frozenset(s.short_name for s in [*stock(upstream), running]))
+    return Casualty(
+        upstream, gateway, chat, frozenset(s.short_name for s in [*stock(upstream), running])
+    )
 
 
 @either_database
@@ -467,7 +539,10 @@ def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds
     upstream: SharedUpstream, url: str, record_property: Record, kind: str
 ) -> None:
     """Also where another worker goes on, which does not know of it."""
-    with ThreadPoolExecutor(1) as threads, killed_in_the_end(on(url, upstream), WEB_CONCURRENCY="2") as gateway:
+    with (
+        ThreadPoolExecutor(1) as threads,
+        killed_in_the_end(on(url, upstream), WEB_CONCURRENCY="2") as gateway,
+    ):
         victim, _ = workers(gateway, 2)
         with only(gateway, victim):
             casualty = doomed(gateway, upstream, threads)
@@ -477,10 +552,13 @@ def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds
         free_s = until(lambda: casualty.continued_by_id(gateway).status != 409, every_s=0.05)
 
         assert busy.status == 409
-        assert casualty.continued_by_id(gateway).status == 404  # of its last turn nobody knows what the session holds
+        # of its last turn nobody knows what the session holds
+        assert casualty.continued_by_id(gateway).status == 404
         assert Chat(gateway, *casualty.chat.messages).say("And then?").succeeded
         assert upstream.wait_for(lambda: casualty.is_cleared_away)
-    record_property("measured", f"killed in mid-answer, {kind}: its conversation is free after {free_s:.2f} s")
+    record_property(
+        "measured", f"killed in mid-answer, {kind}: its conversation is free after {free_s:.2f} s"
+    )
     assert free_s < FREE_S
 
 
@@ -492,7 +570,9 @@ def test_a_gateway_that_is_killed_leaves_nothing_claimed_and_nothing_upstream(
     url = server.new_database()
     with ExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(1))
-        casualty = doomed(stack.enter_context(killed_in_the_end(on(url, upstream))), upstream, threads)
+        casualty = doomed(
+            stack.enter_context(killed_in_the_end(on(url, upstream))), upstream, threads
+        )
         os.killpg(casualty.gateway.pid, signal.SIGKILL)
         killed_at = time.monotonic()
         heir = stack.enter_context(killed_in_the_end(on(url, upstream)))
@@ -504,5 +584,7 @@ def test_a_gateway_that_is_killed_leaves_nothing_claimed_and_nothing_upstream(
         assert texts_by_session(upstream)[1][1:] == ["And then"]
         assert upstream.wait_for(lambda: casualty.is_cleared_away, 40)
         took_s = time.monotonic() - killed_at
-        record_property("measured", f"gateway killed: nothing of it left upstream after {took_s:.1f} s")
+        record_property(
+            "measured", f"gateway killed: nothing of it left upstream after {took_s:.1f} s"
+        )
         assert casualty.continued_by_id(heir).status == 404

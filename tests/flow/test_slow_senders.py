@@ -16,7 +16,9 @@ LIMIT_S = 15.0
 
 
 def dripping(call: Call, head: bytes, drops: bytes) -> tuple[bytes, float]:
-    """Send a byte a second until the other side has enough: all that came back, and after how long its end came."""
+    """Send a byte a second until the other side has enough: all that came back, and after how long
+    its end came.
+    """
     started = time.monotonic()
     call.send(head)
     call.wait_at_most(1.0)
@@ -37,13 +39,27 @@ def test_a_client_that_sends_a_byte_a_second_is_let_go_and_others_are_served(
 ) -> None:
     post = f"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {gateway.key}\r\n".encode()
     kinds = {
-        "body": (post + b"Content-Type: application/json\r\nContent-Length: 30000000\r\n\r\n", b"{" + b" " * 25),
-        "chunks": (post + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n{", b" " * 25),
+        "body": (
+            post + b"Content-Type: application/json\r\nContent-Length: 30000000\r\n\r\n",
+            b"{" + b" " * 25,
+        ),
+        "chunks": (
+            post + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n{",
+            b" " * 25,
+        ),
         "head": (post[:20], b"x" * 25),
     }
 
-    with ThreadPoolExecutor(len(kinds)) as pool, gateway.call() as a, gateway.call() as b, gateway.call() as c:
-        dripped = {kind: pool.submit(dripping, call, *kinds[kind]) for kind, call in zip(kinds, (a, b, c), strict=True)}
+    with (
+        ThreadPoolExecutor(len(kinds)) as pool,
+        gateway.call() as a,
+        gateway.call() as b,
+        gateway.call() as c,
+    ):
+        dripped = {
+            kind: pool.submit(dripping, call, *kinds[kind])
+            for kind, call in zip(kinds, (a, b, c), strict=True)
+        }
         slowest_s = 0.0
         while not all(future.done() for future in dripped.values()):
             started = time.monotonic()
@@ -89,12 +105,16 @@ def test_a_body_that_comes_in_pieces_is_taken(gateway: Served) -> None:
     assert reply.status == 200
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind(gateway: Served) -> None:
+def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind(
+    gateway: Served,
+) -> None:
     with gateway.call() as call:
         call.send(call.request(request_id="half-a-body")[:-10])
         time.sleep(0.1)
         call.leave()
-        done = gateway.wait_for_event("request.done", lambda line: line["request_id"] == "half-a-body")
+        done = gateway.wait_for_event(
+            "request.done", lambda line: line["request_id"] == "half-a-body"
+        )
 
     assert done["status"] == 400
     with socket.create_connection(gateway.address, timeout=5):

@@ -1,4 +1,6 @@
-"""What an operator meets: keys, mistakes in the settings, the command that serves, and the ends of processes."""
+"""What an operator meets: keys, mistakes in the settings, the command that serves, and the ends of
+processes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,18 @@ from pathlib import Path
 import pytest
 
 from gbproxy.simulator import answer
-from tests.serving import GUNICORN, KEY, ROOT, Process, Served, SharedUpstream, free_port, in_process, process, serving
+from tests.serving import (
+    GUNICORN,
+    KEY,
+    ROOT,
+    Process,
+    Served,
+    SharedUpstream,
+    free_port,
+    in_process,
+    process,
+    serving,
+)
 
 SERVE = (sys.executable, "-m", "gbproxy", "serve")
 ACCOUNT = {
@@ -39,7 +52,9 @@ def made_keys(running: Process) -> list[str]:
 def test_a_key_is_made_once_for_all_workers_and_survives_a_reload() -> None:
     with (
         SharedUpstream() as upstream,
-        serving(upstream.environment(), API_KEYS=None, WEB_CONCURRENCY="3", LOG_LEVEL="debug") as gateway,
+        serving(
+            upstream.environment(), API_KEYS=None, WEB_CONCURRENCY="3", LOG_LEVEL="debug"
+        ) as gateway,
     ):
         (gateway.key,) = made_keys(gateway.process)
         before = _three_workers(gateway)
@@ -122,7 +137,9 @@ def held() -> Iterator[int]:
 
 @pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
 def test_a_port_in_use_is_told_in_one_sentence(held: int, command: Sequence[str]) -> None:
-    status, stdout, stderr = ended(command, {**ACCOUNT, "HOST": "127.0.0.1", "SERVER_PORT": str(held), "API_KEYS": KEY})
+    status, stdout, stderr = ended(
+        command, {**ACCOUNT, "HOST": "127.0.0.1", "SERVER_PORT": str(held), "API_KEYS": KEY}
+    )
 
     assert (status, stdout) == (2, "")
     (said,) = stderr.splitlines()[1:]
@@ -131,7 +148,9 @@ def test_a_port_in_use_is_told_in_one_sentence(held: int, command: Sequence[str]
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 def test_an_address_that_is_not_this_machine_s_is_told_in_one_sentence(host: str) -> None:
-    status, stdout, stderr = ended(GUNICORN, {**ACCOUNT, "HOST": host, "API_KEYS": "k7Jq2mZ0vT9xWc4LbN8r"})
+    status, stdout, stderr = ended(
+        GUNICORN, {**ACCOUNT, "HOST": host, "API_KEYS": "k7Jq2mZ0vT9xWc4LbN8r"}
+    )
 
     assert (status, stdout) == (2, "")
     (said,) = stderr.splitlines()[1:]
@@ -182,7 +201,13 @@ def test_an_address_that_only_gunicorn_was_told_of_is_its_own(held: int) -> None
 
 def test_workers_that_only_gunicorn_was_told_of_do_not_start() -> None:
     """Each would count RATE_LIMIT for itself."""
-    settings = {**ACCOUNT, "RATE_LIMIT": "1/hour", "API_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(free_port())}
+    settings = {
+        **ACCOUNT,
+        "RATE_LIMIT": "1/hour",
+        "API_KEYS": KEY,
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+    }
 
     status, _, stderr = ended((*GUNICORN, "--workers", "2"), settings)
 
@@ -192,7 +217,9 @@ def test_workers_that_only_gunicorn_was_told_of_do_not_start() -> None:
 
 
 def test_serve_tells_the_same_mistakes() -> None:
-    status, _, stderr = ended(SERVE, {**ACCOUNT, "PORT": "http", "WEB_CONCURRENCY": "two", "LOG_LEVEL": "loud"})
+    status, _, stderr = ended(
+        SERVE, {**ACCOUNT, "PORT": "http", "WEB_CONCURRENCY": "two", "LOG_LEVEL": "loud"}
+    )
 
     assert status == 2
     named = re.findall(r"^(PORT|WEB_CONCURRENCY|LOG_LEVEL)\b", stderr, re.MULTILINE)
@@ -218,7 +245,9 @@ def test_an_empty_file_of_keys_is_no_key_given(tmp_path: Path) -> None:
         assert len(made_keys(served.process)) == 1
 
 
-@pytest.mark.parametrize("environment", [{}, {"SECURE_C_SES": "", "API_KEYS": KEY, "HOST": "127.0.0.1"}])
+@pytest.mark.parametrize(
+    "environment", [{}, {"SECURE_C_SES": "", "API_KEYS": KEY, "HOST": "127.0.0.1"}]
+)
 def test_serve_without_an_account_says_what_to_set(environment: Mapping[str, str]) -> None:
     status, stdout, stderr = ended(SERVE, environment)
 
@@ -232,8 +261,18 @@ def test_serve_without_an_account_says_what_to_set(environment: Mapping[str, str
 def test_serve_reads_an_environment_file_by_the_rules_of_docker(tmp_path: Path) -> None:
     with SharedUpstream() as upstream:
         values = upstream.environment()
-        given = values | {"PORT": str(free_port()), "API_KEYS": 'sk-"quoted"-${HOME}-key', "DEFAULT_MODEL": ""}
-        lines = ["# a comment", "", *(f"{name}={value}" for name, value in given.items()), "  # indented", "PATH"]
+        given = values | {
+            "PORT": str(free_port()),
+            "API_KEYS": 'sk-"quoted"-${HOME}-key',
+            "DEFAULT_MODEL": "",
+        }
+        lines = [
+            "# a comment",
+            "",
+            *(f"{name}={value}" for name, value in given.items()),
+            "  # indented",
+            "PATH",
+        ]
         path = tmp_path / "my.env"
         path.write_text("\n".join(lines) + "\n")
         overriding = {"HOST": "127.0.0.1", "GRACEFUL_TIMEOUT_S": "1"}
@@ -258,10 +297,14 @@ def test_the_environment_counts_more_than_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_an_environment_file_may_come_from_an_editor_of_windows(tmp_path: Path, encoding: str) -> None:
+def test_an_environment_file_may_come_from_an_editor_of_windows(
+    tmp_path: Path, encoding: str
+) -> None:
     path = tmp_path / "my.env"
     path.write_bytes(
-        "# Schlüssel\r\nPORT='http'\r\nLOG_LEVEL=\"info\"\r\nSECURE_C_SES=CSE.Ad01\r\nCSESIDX=1\r\n".encode(encoding)
+        "# Schlüssel\r\nPORT='http'\r\nLOG_LEVEL=\"info\"\r\nSECURE_C_SES=CSE.Ad01\r\nCSESIDX=1\r\n".encode(
+            encoding
+        )
     )
 
     status, _, stderr = ended((*SERVE, "--env-file", str(path)), {"LOG_LEVEL": '""'})
@@ -279,12 +322,16 @@ def test_an_environment_file_that_is_no_text_is_named(tmp_path: Path, content: b
 
     assert status == 2
     (said,) = stderr.splitlines()
-    assert re.match(rf"The environment file cannot be read: {path} (is not UTF-(8|16) text|holds NUL)", said)
+    assert re.match(
+        rf"The environment file cannot be read: {path} (is not UTF-(8|16) text|holds NUL)", said
+    )
 
 
 @pytest.mark.skipif(not Path("/usr/bin/make").exists(), reason="make is not installed")
 def test_make_run_without_an_account_says_what_to_set(tmp_path: Path) -> None:
-    """With the interpreter of these tests in place of a fresh one, and in a directory without `.env`."""
+    """With the interpreter of these tests in place of a fresh one, and in a directory without
+    `.env`.
+    """
     (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
     (tmp_path / "requirements.txt").touch()
     (tmp_path / "pyproject.toml").touch()
@@ -355,7 +402,10 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
 
 
 def test_a_running_answer_is_finished_when_the_server_is_asked_to_end() -> None:
-    with SharedUpstream() as upstream, serving(upstream.environment(), GRACEFUL_TIMEOUT_S="20") as gateway:
+    with (
+        SharedUpstream() as upstream,
+        serving(upstream.environment(), GRACEFUL_TIMEOUT_S="20") as gateway,
+    ):
         upstream.script(*answer(*["word "] * 20, pause_s=0.05))
         arriving = gateway.pieces()
         body = next(arriving)

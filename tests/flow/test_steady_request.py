@@ -1,4 +1,6 @@
-"""A steady request makes no control call on its path: however slow these are, the first token comes no later."""
+"""A steady request makes no control call on its path: however slow these are, the first token comes
+no later.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,16 @@ from sqlalchemy import func, select
 from gbproxy.simulator import RecordedRequest
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
-from tests.flow.chats import STREAM, Chat, accounts, killed_in_the_end, session_of, topic, until, user
+from tests.flow.chats import (
+    STREAM,
+    Chat,
+    accounts,
+    killed_in_the_end,
+    session_of,
+    topic,
+    until,
+    user,
+)
 from tests.serving import Served, SharedUpstream
 
 DELAY_S = 0.15
@@ -56,7 +67,10 @@ class Steady:
         self.wait_for_stock()
         body = json.dumps({"stream": True, "messages": messages or [user(topic())]}).encode()
         lines = "".join(f"{name}: {value}\r\n" for name, value in self.gateway.headers.items())
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\n{lines}Content-Length:"
+            f" {len(body)}\r\n\r\n"
+        )
         with self.gateway.call() as call:
             sent_at = time.monotonic()
             call.send(head.encode() + body)
@@ -76,7 +90,9 @@ class Steady:
         return self.ask([*chat.messages, user("And now?")])
 
     def calls_between(self, asked: Timed) -> list[RecordedRequest]:
-        return [call for call in self.upstream.requests if asked.sent_at <= call.time <= asked.first_at]
+        return [
+            call for call in self.upstream.requests if asked.sent_at <= call.time <= asked.first_at
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +131,15 @@ def test_the_first_token_comes_no_later_when_every_control_call_is_slow(
     before, after = (statistics.median(each.ttft_s for each in some) for some in (quick, slow))
     record_property(
         "measured",
-        f"first token, {kind}: {before * 1000:.1f} ms; with every control call 150 ms slower {after * 1000:.1f} ms",
+        f"first token, {kind}: {before * 1000:.1f} ms; with every control call 150 ms slower"
+        f" {after * 1000:.1f} ms",
     )
     assert after < before + ROOM_S
 
 
-def test_between_a_steady_request_and_its_first_token_there_is_the_stream_alone(steady: Steady) -> None:
+def test_between_a_steady_request_and_its_first_token_there_is_the_stream_alone(
+    steady: Steady,
+) -> None:
     steady.upstream.control_delay_s = DELAY_S
     chats = [steady.begin() for _ in range(4)]
 

@@ -1,4 +1,6 @@
-"""SIGTERM and SIGHUP: nothing that runs is broken, nothing that comes is lost, and the end comes in time."""
+"""SIGTERM and SIGHUP: nothing that runs is broken, nothing that comes is lost, and the end comes in
+time.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,19 @@ def readiness(served: Served) -> tuple[int, str]:
     return reply.status, reply.json()["status"]
 
 
-def test_all_of_many_running_streams_are_finished_and_requests_are_taken_while_readiness_fails() -> None:
+def test_all_of_many_running_streams_are_finished_and_requests_are_taken_while_readiness_fails() -> (
+    None
+):
     with (
         SharedUpstream() as upstream,
         serving(settings(upstream), GRACEFUL_TIMEOUT_S="20", DRAIN_DELAY_S="1") as gateway,
     ):
         upstream.script(*answer(*["word "] * 12, pause_s=0.25), times=STREAMS)
         with ThreadPoolExecutor(STREAMS) as pool:
-            running = [pool.submit(gateway.ask, f"Question {number}", stream=True) for number in range(STREAMS)]
+            running = [
+                pool.submit(gateway.ask, f"Question {number}", stream=True)
+                for number in range(STREAMS)
+            ]
             assert upstream.wait_for(lambda: upstream.open_streams == STREAMS, 20)
             assert readiness(gateway) == (200, "healthy")
             upstream.script(*answer("Still here."), times=math.inf)
@@ -63,7 +70,10 @@ def test_all_of_many_running_streams_are_finished_and_requests_are_taken_while_r
 
 
 def test_answers_longer_than_the_grace_are_ended_with_an_error_that_says_why() -> None:
-    with SharedUpstream() as upstream, serving(settings(upstream), GRACEFUL_TIMEOUT_S="1") as gateway:
+    with (
+        SharedUpstream() as upstream,
+        serving(settings(upstream), GRACEFUL_TIMEOUT_S="1") as gateway,
+    ):
         upstream.script(Text("Half "), Stall(), times=20)
         with ThreadPoolExecutor(20) as pool:
             streams = [pool.submit(gateway.ask, stream=True) for _ in range(10)]
@@ -72,13 +82,18 @@ def test_answers_longer_than_the_grace_are_ended_with_an_error_that_says_why() -
 
             asked_at = time.monotonic()
             gateway.process.signal(signal.SIGTERM)
-            streamed, whole = [future.result() for future in streams], [future.result() for future in wholes]
+            streamed, whole = (
+                [future.result() for future in streams],
+                [future.result() for future in wholes],
+            )
             answered_s = time.monotonic() - asked_at
         status = gateway.process.wait()
         ended_s = time.monotonic() - asked_at
         expired = gateway.wait_for_event("answers.expired")
 
-    assert {(reply.status, reply.text, reply.error["code"]) for reply in streamed} == {(200, "Half ", "overloaded")}
+    assert {(reply.status, reply.text, reply.error["code"]) for reply in streamed} == {
+        (200, "Half ", "overloaded")
+    }
     assert not any(reply.succeeded or DONE in reply.frames for reply in streamed)
     assert {(reply.status, reply.error["code"]) for reply in whole} == {(503, "overloaded")}
     assert all("stopping" in reply.error["message"] for reply in (*streamed, *whole))
@@ -135,7 +150,10 @@ def test_connections_without_a_request_do_not_hold_up_the_end() -> None:
 
 
 def test_a_request_on_a_kept_connection_is_still_answered_after_the_signal() -> None:
-    with SharedUpstream() as upstream, serving(settings(upstream), GRACEFUL_TIMEOUT_S="10") as gateway:
+    with (
+        SharedUpstream() as upstream,
+        serving(settings(upstream), GRACEFUL_TIMEOUT_S="10") as gateway,
+    ):
         upstream.script(*answer("One."), times=2)
         with gateway.call() as call:
             assert call.ask(stream=False).reply().text == "One."
@@ -166,11 +184,15 @@ def test_a_reload_under_load_loses_nothing() -> None:
 
         def kept(number: int) -> None:
             with closing(http.client.HTTPConnection(*gateway.address, timeout=15)) as connection:
-                body = json.dumps({"stream": number % 2 == 0, "messages": [{"role": "user", "content": "Hi"}]})
+                body = json.dumps(
+                    {"stream": number % 2 == 0, "messages": [{"role": "user", "content": "Hi"}]}
+                )
                 while not stop.is_set():
                     connection.request("POST", "/v1/chat/completions", body, gateway.headers)
                     response = connection.getresponse()
-                    outcomes[outcome(Reply(response.status, response.headers, response.read()))] += 1
+                    outcomes[
+                        outcome(Reply(response.status, response.headers, response.read()))
+                    ] += 1
 
         def outcome(reply: Reply) -> str:
             return reply.text if reply.succeeded else f"{reply.status} {reply.body!r}"
@@ -193,7 +215,10 @@ def test_a_reload_under_load_loses_nothing() -> None:
 
 
 def test_a_long_stream_survives_a_reload() -> None:
-    with SharedUpstream() as upstream, serving(settings(upstream), GRACEFUL_TIMEOUT_S="20") as gateway:
+    with (
+        SharedUpstream() as upstream,
+        serving(settings(upstream), GRACEFUL_TIMEOUT_S="20") as gateway,
+    ):
         upstream.script(*answer(*["word "] * 15, pause_s=0.2))
         (before,) = gateway.worker_pids()
         arriving = gateway.pieces()
@@ -211,7 +236,10 @@ def test_settings_from_files_that_have_changed_hold_after_a_reload(tmp_path: Pat
     keys = tmp_path / "keys"
     old, new = "sk-old-key-0123456789", "sk-new-key-0123456789"
     keys.write_text(old)
-    with SharedUpstream() as upstream, serving(settings(upstream), API_KEYS=None, API_KEYS_FILE=str(keys)) as gateway:
+    with (
+        SharedUpstream() as upstream,
+        serving(settings(upstream), API_KEYS=None, API_KEYS_FILE=str(keys)) as gateway,
+    ):
         before = statuses(gateway, old, new)
         workers = gateway.worker_pids()
 
@@ -239,7 +267,10 @@ def replaced(gateway: Served, before: frozenset[int], count: int) -> frozenset[i
 
 
 def test_nobody_listens_once_the_end_has_begun() -> None:
-    with SharedUpstream() as upstream, serving(settings(upstream), GRACEFUL_TIMEOUT_S="10") as gateway:
+    with (
+        SharedUpstream() as upstream,
+        serving(settings(upstream), GRACEFUL_TIMEOUT_S="10") as gateway,
+    ):
         upstream.script(*answer(*["word "] * 15, pause_s=0.2))
         arriving = gateway.pieces()
         body = next(arriving)
@@ -254,7 +285,9 @@ def test_nobody_listens_once_the_end_has_begun() -> None:
     assert body.endswith(b"data: [DONE]\n\n")
 
 
-def test_a_reload_with_settings_that_cannot_be_read_changes_nothing(tmp_path: Path, upstream: SharedUpstream) -> None:
+def test_a_reload_with_settings_that_cannot_be_read_changes_nothing(
+    tmp_path: Path, upstream: SharedUpstream
+) -> None:
     agent = tmp_path / "headers"
     agent.write_text("{}")
 
@@ -275,6 +308,10 @@ def test_what_begins_when_the_grace_is_over_is_told_so(stream: bool) -> None:
 
         reply = gateway.ask(stream=stream)
 
-    assert (reply.status, reply.error["code"], reply.headers["Retry-After"]) == (503, "overloaded", "1")
+    assert (reply.status, reply.error["code"], reply.headers["Retry-After"]) == (
+        503,
+        "overloaded",
+        "1",
+    )
     assert "stopping" in reply.error["message"]
     assert not upstream.calls("widgetStreamAssist")

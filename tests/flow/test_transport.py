@@ -21,7 +21,9 @@ def secure_front() -> Iterator[Front]:
 
 @streamed_or_not
 @pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
-def test_an_upstream_behind_tls_is_trusted_by_its_own_authority(secure_front: Front, gzip: bool, stream: bool) -> None:
+def test_an_upstream_behind_tls_is_trusted_by_its_own_authority(
+    secure_front: Front, gzip: bool, stream: bool
+) -> None:
     secure_front.renew()
     secure_front.upstream.set(gzip=gzip, cuts="random")
     secure_front.upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
@@ -36,7 +38,9 @@ def test_an_upstream_behind_tls_is_trusted_by_its_own_authority(secure_front: Fr
 @streamed_or_not
 def test_an_unknown_authority_is_refused(stream: bool) -> None:
     with Simulator(tls=True) as upstream:
-        environment = {name: value for name, value in upstream.environment().items() if name != "CA_BUNDLE"}
+        environment = {
+            name: value for name, value in upstream.environment().items() if name != "CA_BUNDLE"
+        }
 
         with in_process(environment) as gateway:
             reply = gateway.ask(stream=stream)
@@ -56,7 +60,8 @@ def test_a_certificate_for_another_name_is_refused() -> None:
             "API_BASE_URL": f"{other_name}/v1alpha",
         }
 
-        # 127.0.0.2 reaches nobody here or the simulator, whose certificate does not name it; never a success.
+        # 127.0.0.2 reaches nobody here or the simulator, whose certificate does not name it; never
+        # a success.
         with in_process(environment, CONNECT_TIMEOUT_S="1") as gateway:
             reply = gateway.ask()
 
@@ -94,7 +99,14 @@ def test_an_interim_answer_is_read_over_and_the_next_request_gets_its_own(
     gateway: Served, upstream: SharedUpstream, stream: bool
 ) -> None:
     early = Raw(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
-    upstream.script(early, Pause(0.3), Head(200, {"Content-Type": "application/json"}), Text("First."), Final(), End())
+    upstream.script(
+        early,
+        Pause(0.3),
+        Head(200, {"Content-Type": "application/json"}),
+        Text("First."),
+        Final(),
+        End(),
+    )
     upstream.script(*answer("Second."))
 
     replies = [gateway.ask(stream=stream) for _ in range(2)]
@@ -123,7 +135,9 @@ def test_a_redirect_is_not_followed_with_the_token(path: str, stream: bool) -> N
     assert reply.error["code"] == "upstream_error"
 
 
-def test_cookies_go_to_the_sign_in_only_and_tokens_to_the_api_only(gateway: Served, upstream: SharedUpstream) -> None:
+def test_cookies_go_to_the_sign_in_only_and_tokens_to_the_api_only(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     upstream.revoke_tokens()
     gateway.ask()
     upstream.script(Text("Half "), Fin())
@@ -137,8 +151,14 @@ def test_cookies_go_to_the_sign_in_only_and_tokens_to_the_api_only(gateway: Serv
         assert ("authorization" in request.headers) is not is_sign_in
 
 
-def test_a_request_says_upstream_what_its_own_page_would_say(gateway: Served, upstream: SharedUpstream) -> None:
-    gateway.ask("Hello", model="gemini-3.8-flash", headers={"Accept-Language": "xx", "Cookie": "a=b", "X-Other": "1"})
+def test_a_request_says_upstream_what_its_own_page_would_say(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
+    gateway.ask(
+        "Hello",
+        model="gemini-3.8-flash",
+        headers={"Accept-Language": "xx", "Cookie": "a=b", "X-Other": "1"},
+    )
 
     (request,) = upstream.calls("widgetStreamAssist")
     (session,) = upstream.alive_sessions()
@@ -193,8 +213,17 @@ def test_settings_say_what_the_upstream_is_told() -> None:
     assert request.body["streamAssistRequest"]["userMetadata"] == {"timeZone": "Europe/Berlin"}
 
 
-def test_what_the_environment_says_about_proxies_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+def test_what_the_environment_says_about_proxies_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with Simulator() as upstream, in_process(upstream.environment()) as gateway:
         assert gateway.ask().status == 200

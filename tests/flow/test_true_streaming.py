@@ -67,7 +67,9 @@ def test_deltas_come_out_of_the_sdk_in_the_pace_of_the_upstream(
     assert_arrived_as_said(arrivals, upstream.calls("widgetStreamAssist")[0].time)
 
 
-def test_words_that_arrive_together_leave_in_one_piece(gateway: Served, upstream: SharedUpstream) -> None:
+def test_words_that_arrive_together_leave_in_one_piece(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(*answer(*WORDS))
     upstream.set(cuts="joined", layout="compact")  # so small that the first read takes all of it
 
@@ -88,7 +90,9 @@ def test_an_answer_that_is_whole_ends_though_the_upstream_keeps_the_line(
     assert upstream.wait_for(lambda: upstream.open_streams == 0)
 
 
-def test_the_upstream_is_left_when_the_client_leaves(gateway: Served, upstream: SharedUpstream) -> None:
+def test_the_upstream_is_left_when_the_client_leaves(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(*answer(*["word "] * 600, pause_s=0.02))
     arriving = gateway.pieces("leaves-early")
 
@@ -110,5 +114,7 @@ def _deltas_over_socket(gateway: Served) -> Iterator[tuple[float, str]]:
         *events, buffer = buffer.split(b"\n\n")
         for event in events:
             data = event.removeprefix(b"data: ")
-            if data != DONE.encode() and (text := json.loads(data)["choices"][0]["delta"].get("content")):
+            if data != DONE.encode() and (
+                text := json.loads(data)["choices"][0]["delta"].get("content")
+            ):
                 yield time.monotonic(), text

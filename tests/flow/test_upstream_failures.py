@@ -1,4 +1,6 @@
-"""What the upstream does wrong, and what the client is told: never a short success, always what may be done about it."""
+"""What the upstream does wrong, and what the client is told: never a short success, always what may
+be done about it.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def exactly(seconds: int) -> Callable[[], range]:
 def until_midnight() -> range:
     """In Los Angeles, where quotas of the day begin anew; give or take what the request took."""
     now = datetime.datetime.now(ZoneInfo("America/Los_Angeles"))
-    midnight = datetime.datetime.combine(now.date() + datetime.timedelta(days=1), datetime.time.min, now.tzinfo)
+    midnight = datetime.datetime.combine(
+        now.date() + datetime.timedelta(days=1), datetime.time.min, now.tzinfo
+    )
     left = math.ceil(midnight.timestamp() - now.timestamp())
     return range(left - 1, left + 30)
 
@@ -105,14 +109,27 @@ BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
     ),
     "quota": (quota(), QUOTA),
     "quota of the day": (quota(daily=True), DAILY),
-    "quota, for so long": (quota(retry_delay_s=7.2), Told(429, "insufficient_quota", exactly(8), "false")),
+    "quota, for so long": (
+        quota(retry_delay_s=7.2),
+        Told(429, "insufficient_quota", exactly(8), "false"),
+    ),
     "quota, in an array": (array_wrapped_error(), QUOTA),
     "quota, in the stream": (in_stream_error(), QUOTA),
     "malformed": (http_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
-    "malformed, in the stream": (in_stream_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
-    "malformed, as a bare message": (message_only_error(message="Invalid value at 'query'."), REFUSED),
+    "malformed, in the stream": (
+        in_stream_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."),
+        REFUSED,
+    ),
+    "malformed, as a bare message": (
+        message_only_error(message="Invalid value at 'query'."),
+        REFUSED,
+    ),
     "too long": (
-        http_error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed."),
+        http_error(
+            400,
+            "INVALID_ARGUMENT",
+            "The input token count exceeds the maximum number of tokens allowed.",
+        ),
         TOO_LONG,
     ),
     "failed precondition": (failed_precondition(), ERROR),
@@ -148,7 +165,10 @@ AFTER_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
     "malformed": (in_stream_error(400, "INVALID_ARGUMENT", "No.", texts=("Half ", "an ")), REFUSED),
     "failed precondition": (failed_precondition("Half ", "an "), ERROR),
     "token refused": (in_stream_error(401, "UNAUTHENTICATED", texts=("Half ", "an ")), AUTH),
-    "session gone": (in_stream_error(404, "NOT_FOUND", "No session.", texts=("Half ", "an ")), ERROR),
+    "session gone": (
+        in_stream_error(404, "NOT_FOUND", "No session.", texts=("Half ", "an ")),
+        ERROR,
+    ),
     "broken chunk": (broken_chunk("Half ", "an "), ERROR),
     "cut": ((Text("Half "), Text("an "), Fin()), ERROR),
     "reset": ((Text("Half "), Text("an "), Rst()), ERROR),
@@ -211,7 +231,9 @@ def test_a_passing_failure_that_comes_again_has_its_own_status(
     assert reply.headers["x-gbproxy-attempts"] == "2"
     assert len(upstream.calls("widgetStreamAssist")) == 2
     failures = attempts_failed(gateway, reply)
-    assert [(failure["level"], failure["code"]) for failure in failures] == [("warning", told.code)] * 2
+    assert [(failure["level"], failure["code"]) for failure in failures] == [
+        ("warning", told.code)
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -245,12 +267,15 @@ def test_a_denial_in_a_session_of_the_request_s_own_is_told(stream: bool) -> Non
         reply = gateway.ask(stream=stream)
 
     assert_told(reply, AUTH)
-    # Once more without the tools that may be off, if that is not known yet; there a session of the stock may come first.
+    # Once more without the tools that may be off, if that is not known yet; there a session of the
+    # stock may come first.
     assert reply.headers["x-gbproxy-attempts"] in ("1", "2", "3")
 
 
 @streamed_or_not
-def test_an_answer_without_content_is_told_at_once(gateway: Served, upstream: SharedUpstream, stream: bool) -> None:
+def test_an_answer_without_content_is_told_at_once(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
     upstream.script(*empty_array())
 
     reply = gateway.ask(stream=stream)
@@ -289,7 +314,9 @@ def test_a_passing_failure_on_the_way_to_the_answer_is_tried_once_more(
     assert calls == 2
 
 
-def test_what_was_said_before_a_failure_is_never_said_again(gateway: Served, upstream: SharedUpstream) -> None:
+def test_what_was_said_before_a_failure_is_never_said_again(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     upstream.script(Text("Half "), Rst())
     upstream.script(*answer("Another."))
 
@@ -364,7 +391,9 @@ def test_the_sdk_raises_after_content(
     said: list[str] = []
 
     with (
-        client.chat.completions.create(model="gemini-auto", messages=messages, stream=True) as stream,
+        client.chat.completions.create(
+            model="gemini-auto", messages=messages, stream=True
+        ) as stream,
         pytest.raises(openai.APIError) as raised,
     ):
         said.extend(chunk.choices[0].delta.content or "" for chunk in stream)
@@ -414,8 +443,16 @@ def test_an_answer_cut_behind_its_last_element_is_whole(
 
 @either_framing
 @pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
-def test_an_answer_cut_anywhere_is_no_success(gateway: Served, upstream: SharedUpstream, gzip: bool) -> None:
-    upstream.set(suggestions=False, layout="compact", gzip=gzip, final="without_diagnostics", transfer="close")
+def test_an_answer_cut_anywhere_is_no_success(
+    gateway: Served, upstream: SharedUpstream, gzip: bool
+) -> None:
+    upstream.set(
+        suggestions=False,
+        layout="compact",
+        gzip=gzip,
+        final="without_diagnostics",
+        transfer="close",
+    )
     outcomes = []
 
     for count in range(1, 2000, 37):
@@ -488,8 +525,15 @@ def test_an_answer_blocked_half_way_keeps_what_was_said(
     ("setting", "script", "says"),
     [
         pytest.param("READ_TIMEOUT_S", (HoldHeaders(),), "silent", id="silent before the head"),
-        pytest.param("READ_TIMEOUT_S", (Head(200, {"Content-Type": "application/json"}), Stall()), "silent", id="then"),
-        pytest.param("REQUEST_TIMEOUT_S", answer(*[""] * 400, pause_s=0.02), "longer", id="too long"),
+        pytest.param(
+            "READ_TIMEOUT_S",
+            (Head(200, {"Content-Type": "application/json"}), Stall()),
+            "silent",
+            id="then",
+        ),
+        pytest.param(
+            "REQUEST_TIMEOUT_S", answer(*[""] * 400, pause_s=0.02), "longer", id="too long"
+        ),
     ],
 )
 def test_an_upstream_that_is_too_slow_is_a_timeout(
@@ -508,7 +552,10 @@ def test_an_upstream_that_is_too_slow_is_a_timeout(
 
 
 def test_an_upstream_that_falls_silent_after_content_is_a_timeout_in_the_stream() -> None:
-    with Simulator() as upstream, in_process(upstream.environment(), READ_TIMEOUT_S="0.4") as gateway:
+    with (
+        Simulator() as upstream,
+        in_process(upstream.environment(), READ_TIMEOUT_S="0.4") as gateway,
+    ):
         upstream.script(Text("Half "), Stall())
 
         reply = gateway.ask(stream=True)
@@ -545,7 +592,9 @@ def test_an_upstream_that_is_not_there_is_an_upstream_error() -> None:
 def test_a_config_of_another_account_is_a_refused_credential(unknown_config: int) -> None:
     with (
         Simulator() as upstream,
-        in_process(upstream.environment(), CONFIG_ID="a0000000-0000-4000-8000-000000000001") as gateway,
+        in_process(
+            upstream.environment(), CONFIG_ID="a0000000-0000-4000-8000-000000000001"
+        ) as gateway,
     ):
         upstream.set(unknown_config=unknown_config)
 
@@ -557,7 +606,10 @@ def test_a_config_of_another_account_is_a_refused_credential(unknown_config: int
 
 @pytest.mark.parametrize("bad_cookie", ["login", "401", "403"])
 def test_a_dead_cookie_is_a_refused_credential(bad_cookie: str) -> None:
-    with Simulator() as upstream, in_process(upstream.environment(), SECURE_C_SES="CSE.Adead") as gateway:
+    with (
+        Simulator() as upstream,
+        in_process(upstream.environment(), SECURE_C_SES="CSE.Adead") as gateway,
+    ):
         upstream.set(bad_cookie=bad_cookie)
 
         reply = gateway.ask()

@@ -1,4 +1,6 @@
-"""What the upstream says when it refuses: its words reach the operator, its sentences and bodies reach nobody."""
+"""What the upstream says when it refuses: its words reach the operator, its sentences and bodies
+reach nobody.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,12 @@ def front() -> Iterator[Front]:
 def marked(status: int, word: str, reason: str = "SOME_REASON") -> tuple[Action, ...]:
     """A refusal with a mark wherever it may have a sentence."""
     details = [
-        {"@type": INFO, "reason": reason, "domain": "discoveryengine.googleapis.com", "metadata": {"note": MARK}},
+        {
+            "@type": INFO,
+            "reason": reason,
+            "domain": "discoveryengine.googleapis.com",
+            "metadata": {"note": MARK},
+        },
         {"violations": [{"subject": MARK, "description": MARK, "quotaId": "AssistsPerDay"}]},
         {"fieldViolations": [{"field": MARK, "description": MARK}]},
         {"locale": "en", "message": MARK, "reason": MARK, "domain": MARK},
@@ -99,11 +106,15 @@ def administer(front: Front, method: str, path: str) -> Reply:
 
 
 def account(front: Front) -> dict[str, Any]:
-    accounts: list[dict[str, Any]] = administer(front, "GET", "/api/admin/accounts").json()["accounts"]
+    accounts: list[dict[str, Any]] = administer(front, "GET", "/api/admin/accounts").json()[
+        "accounts"
+    ]
     return accounts[0]
 
 
-def test_a_failure_shows_its_words_in_the_log_to_administrators_and_in_the_figures(front: Front) -> None:
+def test_a_failure_shows_its_words_in_the_log_to_administrators_and_in_the_figures(
+    front: Front,
+) -> None:
     front.renew()
     front.upstream.script(*marked(403, "PERMISSION_DENIED", "QUOTA_EXCEEDED"))
 
@@ -122,7 +133,10 @@ def test_a_failure_shows_its_words_in_the_log_to_administrators_and_in_the_figur
     assert front.gateway.log_of(reply, "attempt.failed")["said"] == words
     assert account(front)["last_error_said"] == words
     figures = administer(front, "GET", "/metrics").body.decode()
-    assert 'gbproxy_attempts_total{result="insufficient_quota",upstream_status="PERMISSION_DENIED"}' in figures
+    assert (
+        'gbproxy_attempts_total{result="insufficient_quota",upstream_status="PERMISSION_DENIED"}'
+        in figures
+    )
 
 
 def test_no_sentence_and_no_body_of_the_upstream_is_shown_to_anybody(front: Front) -> None:
@@ -157,7 +171,9 @@ def test_no_sentence_and_no_body_of_the_upstream_is_shown_to_anybody(front: Fron
     }
 
 
-def test_a_request_that_is_refused_as_malformed_learns_why_and_nobody_else_does(front: Front) -> None:
+def test_a_request_that_is_refused_as_malformed_learns_why_and_nobody_else_does(
+    front: Front,
+) -> None:
     front.renew()
     front.upstream.script(*marked(400, "INVALID_ARGUMENT"))
 
@@ -173,9 +189,14 @@ def test_a_request_that_is_refused_as_malformed_learns_why_and_nobody_else_does(
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(
     ("source", "words"),
-    [("PROMPT", "The prompt was blocked"), ("ATTACHMENT", "An attachment of the prompt was blocked")],
+    [
+        ("PROMPT", "The prompt was blocked"),
+        ("ATTACHMENT", "An attachment of the prompt was blocked"),
+    ],
 )
-def test_a_client_learns_what_was_blocked(front: Front, source: str, words: str, stream: bool) -> None:
+def test_a_client_learns_what_was_blocked(
+    front: Front, source: str, words: str, stream: bool
+) -> None:
     front.renew()
     front.upstream.script(*policy_violation(source=source))
 
@@ -205,7 +226,9 @@ def test_connectors_that_could_not_sign_in_are_told(front: Front, texts: tuple[s
 @pytest.mark.parametrize(
     ("status", "word"), [(503, "UNAVAILABLE"), (401, "UNAUTHENTICATED"), (400, "INVALID_ARGUMENT")]
 )
-def test_a_quota_is_known_by_its_reason_under_any_status(front: Front, script: Any, status: int, word: str) -> None:
+def test_a_quota_is_known_by_its_reason_under_any_status(
+    front: Front, script: Any, status: int, word: str
+) -> None:
     front.renew()
     front.upstream.script(*script(status, word, reason="QUOTA_EXCEEDED"))
 

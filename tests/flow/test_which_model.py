@@ -1,4 +1,6 @@
-"""Which models there are and which answers: retired ids, unknown names, and what the accounts' configurations say."""
+"""Which models there are and which answers: retired ids, unknown names, and what the accounts'
+configurations say.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from tests.serving import KEY, Reply, Served, SharedUpstream, serving
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 LOOKUP, STREAM = "lookupWidgetConfig", "widgetStreamAssist"
-PAINTER = json.dumps([{"id": "painter", "upstream": None, "tools": ["imageGenerationSpec"], "quota": "images"}])
+PAINTER = json.dumps(
+    [{"id": "painter", "upstream": None, "tools": ["imageGenerationSpec"], "quota": "images"}]
+)
 ADMIN = "an-admin-key-of-tests"
 
 
@@ -29,7 +33,9 @@ def gateway_of(upstream: Simulator, count: int = 1, **settings: str) -> Iterator
 
 
 def tools(upstream: Simulator) -> list[set[str]]:
-    return [set(request.body["streamAssistRequest"]["toolsSpec"]) for request in upstream.calls(STREAM)]
+    return [
+        set(request.body["streamAssistRequest"]["toolsSpec"]) for request in upstream.calls(STREAM)
+    ]
 
 
 def models(upstream: Simulator) -> list[str | None]:
@@ -85,11 +91,18 @@ def test_successors_are_followed_to_the_upstreams_own_choice(
     reply = gateway.ask(model="gemini-2.5-flash-lite", stream=stream)
 
     assert (reply.succeeded, reply.model) == (True, "gemini-auto")
-    assert models(upstream) == ["gemini-2.5-flash-lite", "gemini-3.5-flash-lite", "gemini-3.8-flash", None]
+    assert models(upstream) == [
+        "gemini-2.5-flash-lite",
+        "gemini-3.5-flash-lite",
+        "gemini-3.8-flash",
+        None,
+    ]
     assert reply.headers["x-gbproxy-attempts"] == "4"
 
 
-def test_an_unknown_name_that_is_taken_is_used_from_then_on(gateway: Served, upstream: SharedUpstream) -> None:
+def test_an_unknown_name_that_is_taken_is_used_from_then_on(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
     upstream.set(known_models=("gemini-4-neon",))
 
     replies = [gateway.ask(model="gemini-4-neon") for _ in range(2)]
@@ -99,16 +112,21 @@ def test_an_unknown_name_that_is_taken_is_used_from_then_on(gateway: Served, ups
 
 
 @pytest.mark.parametrize(
-    ("alias", "id_"), [("gemini-flash-latest", "gemini-3.8-flash"), ("gemini-pro-latest", "gemini-3.1-pro-preview")]
+    ("alias", "id_"),
+    [("gemini-flash-latest", "gemini-3.8-flash"), ("gemini-pro-latest", "gemini-3.1-pro-preview")],
 )
-def test_the_latest_of_a_family_is_a_name(gateway: Served, upstream: SharedUpstream, alias: str, id_: str) -> None:
+def test_the_latest_of_a_family_is_a_name(
+    gateway: Served, upstream: SharedUpstream, alias: str, id_: str
+) -> None:
     reply = gateway.ask(model=alias)
 
     assert (reply.model, models(upstream)) == (id_, [id_])
 
 
 @pytest.mark.parametrize("alias", ["chatgpt-4o-latest", "codex-mini-latest"])
-def test_names_of_other_vendors_get_the_default(gateway: Served, upstream: SharedUpstream, alias: str) -> None:
+def test_names_of_other_vendors_get_the_default(
+    gateway: Served, upstream: SharedUpstream, alias: str
+) -> None:
     reply = gateway.ask(model=alias)
 
     assert (reply.model, models(upstream)) == ("gemini-auto", [None])
@@ -142,7 +160,11 @@ def test_a_tool_that_is_refused_by_name_is_left_out_and_not_asked_for_again(
     assert all(reply.succeeded for reply in replies)
     sent = tools(upstream)
     assert len(sent) == len(off) + 2  # one more for each, once
-    assert sent[-1] == sent[-2] == sent[0] - {f"{ {'web': 'webGrounding'}.get(t, t + 'Generation') }Spec" for t in off}
+    assert (
+        sent[-1]
+        == sent[-2]
+        == sent[0] - {f"{ {'web': 'webGrounding'}.get(t, t + 'Generation') }Spec" for t in off}
+    )
 
 
 def test_a_refusal_that_names_nothing_is_tried_once_without_what_can_be_off(
@@ -163,14 +185,24 @@ def test_a_refusal_that_names_nothing_is_tried_once_without_what_can_be_off(
 
 
 def says(upstream: Simulator, name: str, *ids: str, off: str = "", disabled: str = "") -> None:
-    """From now on this account's configuration lists these models, and switches this feature and this model off."""
+    """From now on this account's configuration lists these models, and switches this feature and
+    this model off.
+    """
     features = {f"disable-{kind}-generation": _state(on=kind == off) for kind in ("image", "video")}
     ui = {
-        "modelConfigInfo": {"resolvedModels": [{"modelId": id_} for id_ in ids], "autoModelId": "auto"},
+        "modelConfigInfo": {
+            "resolvedModels": [{"modelId": id_} for id_ in ids],
+            "autoModelId": "auto",
+        },
         "modelConfigs": {disabled: "MODEL_DISABLED"} if disabled else {},
         "features": features,
     }
-    upstream.script(*json_reply(200, {"uiSettings": ui}), path=LOOKUP, csesidx=csesidx(upstream, name), times=math.inf)
+    upstream.script(
+        *json_reply(200, {"uiSettings": ui}),
+        path=LOOKUP,
+        csesidx=csesidx(upstream, name),
+        times=math.inf,
+    )
 
 
 def _state(*, on: bool) -> str:
@@ -184,7 +216,12 @@ def test_each_account_is_asked_for_what_it_has_and_one_worker_reads_that_for_all
         says(upstream, "second", "gemini-3.8-flash", "gemini-4-neon")
         assert gateway.ask().succeeded
         assert configuration_read(gateway)["models"] == 1
-        until(lambda: tools_of(gateway, upstream) == {"webGroundingSpec", "toolRegistry", "videoGenerationSpec"})
+        until(
+            lambda: (
+                tools_of(gateway, upstream)
+                == {"webGroundingSpec", "toolRegistry", "videoGenerationSpec"}
+            )
+        )
 
         drawn = until_asked(gateway, upstream, "second", model="painter")
         assert configuration_read(gateway, "second")["models"] == 2
@@ -228,7 +265,9 @@ def lone() -> Iterator[tuple[SharedUpstream, Served]]:
 
 @contextmanager
 def read_anew(gateway: Served) -> Iterator[None]:
-    """Let the gateway forget what it knows of its account, and wait until its configuration was read again."""
+    """Let the gateway forget what it knows of its account, and wait until its configuration was
+    read again.
+    """
     before = len(gateway.events("configuration.read"))
     path = "/api/admin/accounts/first/clear-cooldown"
     assert gateway.request("POST", path, headers={"Authorization": f"Bearer {ADMIN}"}).status == 200
@@ -236,8 +275,12 @@ def read_anew(gateway: Served) -> Iterator[None]:
     until(lambda: len(gateway.events("configuration.read")) > before)
 
 
-@pytest.mark.parametrize("value", [value for value in SWITCH_VALUES["widget_config"] if value != "present"])
-def test_a_configuration_that_says_nothing_harms_nothing(lone: tuple[SharedUpstream, Served], value: str) -> None:
+@pytest.mark.parametrize(
+    "value", [value for value in SWITCH_VALUES["widget_config"] if value != "present"]
+)
+def test_a_configuration_that_says_nothing_harms_nothing(
+    lone: tuple[SharedUpstream, Served], value: str
+) -> None:
     upstream, gateway = lone
     upstream.reset()
     upstream.set(widget_config=value)
@@ -252,7 +295,9 @@ def test_a_configuration_that_says_nothing_harms_nothing(lone: tuple[SharedUpstr
     assert gateway.events("account.refused") == gateway.events("attempt.failed") == []
 
 
-def test_a_configuration_that_never_comes_delays_no_request(lone: tuple[SharedUpstream, Served]) -> None:
+def test_a_configuration_that_never_comes_delays_no_request(
+    lone: tuple[SharedUpstream, Served],
+) -> None:
     upstream, gateway = lone
     upstream.reset()
     upstream.script(HoldHeaders(3.0), *json_reply(200, {}), path=LOOKUP)
@@ -280,7 +325,9 @@ def test_where_a_tool_that_is_off_meets_silence_the_configuration_tells(
     assert tools(upstream) == [{"toolRegistry", "videoGenerationSpec"}]
 
 
-def test_a_model_whose_only_tool_is_off_everywhere_is_told_so(lone: tuple[SharedUpstream, Served]) -> None:
+def test_a_model_whose_only_tool_is_off_everywhere_is_told_so(
+    lone: tuple[SharedUpstream, Served],
+) -> None:
     upstream, gateway = lone
     upstream.reset()
     upstream.set(tools_off=("image",))

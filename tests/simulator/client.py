@@ -1,4 +1,6 @@
-"""A straightforward client of the widget API, written against its description and not against our code."""
+"""A straightforward client of the widget API, written against its description and not against our
+code.
+"""
 
 import base64
 import hashlib
@@ -13,10 +15,14 @@ from gbproxy.simulator import Account, Simulator
 
 HOSTS = {
     "business": ("https://business.gemini.google", "https://biz-discoveryengine.googleapis.com"),
-    "enterprise": ("https://vertexaisearch.cloud.google", "https://content-discoveryengine.googleapis.com"),
+    "enterprise": (
+        "https://vertexaisearch.cloud.google",
+        "https://content-discoveryengine.googleapis.com",
+    ),
 }
 BROWSER = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 Safari/537.36"
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/146.0.0.0 Safari/537.36"
 )
 
 
@@ -40,7 +46,9 @@ def parse_array(body: bytes) -> list[dict[str, Any]]:
 
 def parse_events(body: bytes) -> list[dict[str, Any]]:
     events = body.replace(b"\r\n", b"\n").split(b"\n\n")
-    lines = [[line[6:] for line in event.split(b"\n") if line.startswith(b"data: ")] for event in events]
+    lines = [
+        [line[6:] for line in event.split(b"\n") if line.startswith(b"data: ")] for event in events
+    ]
     return [json.loads(b"\n".join(data)) for data in lines if data]
 
 
@@ -62,7 +70,11 @@ def contents(elements: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def fragments_of(elements: list[dict[str, Any]]) -> list[str]:
-    return [content["text"] for content in contents(elements) if content.get("text") and not content.get("thought")]
+    return [
+        content["text"]
+        for content in contents(elements)
+        if content.get("text") and not content.get("thought")
+    ]
 
 
 def text_of(elements: list[dict[str, Any]]) -> str:
@@ -74,7 +86,9 @@ def states_of(elements: list[dict[str, Any]]) -> list[str | None]:
 
 
 class Client:
-    """One account's calls, each over a connection of its own. `headers` go with every call of the API, over the usual ones."""
+    """One account's calls, each over a connection of its own. `headers` go with every call of the
+    API, over the usual ones.
+    """
 
     def __init__(self, upstream: Simulator, account: Account | None = None) -> None:
         self.upstream = upstream
@@ -92,7 +106,9 @@ class Client:
         return self.account.location or self.upstream.switches.location
 
     def cookies(self) -> str:
-        return f"__Secure-C_SES={self.account.secure_c_ses}; __Host-C_OSES={self.account.host_c_oses}"
+        return (
+            f"__Secure-C_SES={self.account.secure_c_ses}; __Host-C_OSES={self.account.host_c_oses}"
+        )
 
     def pass_all_gates(self) -> None:
         """Send what any gate may want."""
@@ -102,7 +118,9 @@ class Client:
 
     def get(self, path: str, **headers: str) -> requests.Response:
         url = self.upstream.url + path
-        return requests.get(url, headers=headers, allow_redirects=False, timeout=5, verify=self.verify)
+        return requests.get(
+            url, headers=headers, allow_redirects=False, timeout=5, verify=self.verify
+        )
 
     def getoxsrf(self, cookies: str | None = None) -> requests.Response:
         path = f"/auth/getoxsrf?csesidx={self.account.csesidx}"
@@ -118,7 +136,15 @@ class Client:
         now = int(self.upstream.now())
         sub = f"csesidx/{self.account.csesidx}"
         iss, aud = HOSTS[self.edition]
-        claims = {"iss": iss, "aud": aud, "sub": sub, "iat": now, "exp": now + 300, "nbf": now, **changes}
+        claims = {
+            "iss": iss,
+            "aud": aud,
+            "sub": sub,
+            "iat": now,
+            "exp": now + 300,
+            "nbf": now,
+            **changes,
+        }
         return {name: value for name, value in claims.items() if value is not None}
 
     def token(self) -> str:
@@ -128,13 +154,22 @@ class Client:
             self._token = sign(key, {"alg": "HS256", "typ": "JWT", "kid": key_id}, self.claims())
         return self._token
 
-    def call(self, verb: str, request: Any, token: str | None = None, **envelope: Any) -> requests.Response:
+    def call(
+        self, verb: str, request: Any, token: str | None = None, **envelope: Any
+    ) -> requests.Response:
         bare = verb.partition("?")[0].removeprefix("widget")
         key = f"{bare[0].lower()}{bare[1:]}Request"
-        body = {"configId": self.account.config_id, "additionalParams": {"token": "-"}, key: request, **envelope}
+        body = {
+            "configId": self.account.config_id,
+            "additionalParams": {"token": "-"},
+            key: request,
+            **envelope,
+        }
         return self.post(verb, body, token)
 
-    def post(self, verb: str, body: Any, token: str | None = None, location: str = "") -> requests.Response:
+    def post(
+        self, verb: str, body: Any, token: str | None = None, location: str = ""
+    ) -> requests.Response:
         url = f"{self.upstream.url}/v1alpha/locations/{location or self.location}/{verb}"
         headers = {"Authorization": f"Bearer {token or self.token()}", **self.headers}
         return requests.post(url, json=body, headers=headers, timeout=5, verify=self.verify)
@@ -167,7 +202,9 @@ class Client:
         }
         return {name: value for name, value in request.items() if value is not None}
 
-    def ask(self, text: str, session: str | None = None, *, sse: bool = False, **fields: Any) -> requests.Response:
+    def ask(
+        self, text: str, session: str | None = None, *, sse: bool = False, **fields: Any
+    ) -> requests.Response:
         verb = "widgetStreamAssist?alt=sse" if sse else "widgetStreamAssist"
         return self.call(verb, self.question(text, session, **fields))
 

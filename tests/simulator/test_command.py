@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A simulator that has said it is ready, and what it said; ended at the end if still there, so that it tidies up."""
+    """A simulator that has said it is ready, and what it said; ended at the end if still there, so
+    that it tidies up.
+    """
     command = [sys.executable, "-m", "gbproxy.simulator", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
@@ -35,7 +37,9 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_tells_its_address_serves_and_ends_cleanly(number: signal.Signals) -> None:
-    with running("--set", "layout=compact", "--account", "csesidx=42,secure_c_ses=CSE.x,config_id=c") as started:
+    with running(
+        "--set", "layout=compact", "--account", "csesidx=42,secure_c_ses=CSE.x,config_id=c"
+    ) as started:
         process, ready = started
         assert ready["environment"]["CSESIDX"] == ready["account"]["csesidx"] == "42"
         url = f"{ready['environment']['GEMINI_BUSINESS_URL']}/auth/getoxsrf?csesidx=42"
@@ -53,7 +57,14 @@ def test_it_tells_its_address_serves_and_ends_cleanly(number: signal.Signals) ->
 def test_it_serves_tls_and_scripts_from_a_file(tmp_path: Path) -> None:
     script = tmp_path / "answers.json"
     script.write_text(
-        json.dumps([{"path": "getoxsrf", "script": [{"action": "http_error", "status": 418, "google_status": "TEA"}]}])
+        json.dumps(
+            [
+                {
+                    "path": "getoxsrf",
+                    "script": [{"action": "http_error", "status": 418, "google_status": "TEA"}],
+                }
+            ]
+        )
     )
     with running("--tls", "--script", str(script), "--seed", "1") as (_, ready):
         response = requests.get(f"{ready['url']}/auth/getoxsrf", verify=ready["ca_file"], timeout=5)
@@ -72,11 +83,18 @@ def test_every_switch_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_account_may_be_of_another_edition() -> None:
-    with running("--account", "csesidx=42,edition=enterprise,location=eu,server_token=CAMSabc") as (_, ready):
+    with running("--account", "csesidx=42,edition=enterprise,location=eu,server_token=CAMSabc") as (
+        _,
+        ready,
+    ):
         account = ready["account"]
         page = f"{ready['url']}/eu/home/cid/{account['config_id']}?csesidx=42"
 
-        assert (account["edition"], account["location"], account["server_token"]) == ("enterprise", "eu", "CAMSabc")
+        assert (account["edition"], account["location"], account["server_token"]) == (
+            "enterprise",
+            "eu",
+            "CAMSabc",
+        )
         assert "Gemini Enterprise" in requests.get(page, timeout=5).text
 
 
@@ -93,7 +111,9 @@ def test_an_account_may_be_of_another_edition() -> None:
         ["--script", "/nowhere/at/all.json"],
     ],
 )
-def test_a_mistake_is_told_and_ends_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_told_and_ends_with_status_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
 
     told = capsys.readouterr()
@@ -103,12 +123,14 @@ def test_a_mistake_is_told_and_ends_with_status_2(arguments: list[str], capsys: 
 
 def test_it_imports_nothing_else_of_the_project_and_no_library() -> None:
     code = (
-        "import sys, gbproxy.simulator.command as _;"
-        "print([m for m in sys.modules if m.startswith('gbproxy') and not m.startswith('gbproxy.simulator')],"
-        "[m for m in ('gevent', 'requests', 'flask', 'cryptography') if m in sys.modules])"
+        "import sys, gbproxy.simulator.command as _;print([m for m in sys.modules if"
+        " m.startswith('gbproxy') and not m.startswith('gbproxy.simulator')],[m for m in ('gevent',"
+        " 'requests', 'flask', 'cryptography') if m in sys.modules])"
     )
     command = [sys.executable, "-c", code]
 
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=os.environ, check=True
+    )
 
     assert done.stdout == "['gbproxy'] []\n"

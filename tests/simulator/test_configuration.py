@@ -1,4 +1,6 @@
-"""The fake upstream's live configuration, the models and tools that it switches off, and too large a prompt."""
+"""The fake upstream's live configuration, the models and tools that it switches off, and too large
+a prompt.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ def model(client: Client, model_id: str) -> int:
     return client.ask("2+2", assistGenerationConfig={"modelId": model_id}).status_code
 
 
-def test_the_configuration_lists_the_models_that_may_be_asked(upstream: Simulator, client: Client) -> None:
-    upstream.set(known_models=("gemini-3.8-flash", "gemini-4-argon"), disabled_models=("gemini-4-argon",))
+def test_the_configuration_lists_the_models_that_may_be_asked(
+    upstream: Simulator, client: Client
+) -> None:
+    upstream.set(
+        known_models=("gemini-3.8-flash", "gemini-4-argon"), disabled_models=("gemini-4-argon",)
+    )
 
     configuration = client.configuration(languageCode="en-US", view="MODEL_INFO").json()
 
@@ -32,17 +38,24 @@ def test_the_configuration_lists_the_models_that_may_be_asked(upstream: Simulato
     ]
     assert ui["modelConfigInfo"]["defaultModelId"] == "gemini-3.8-flash"
     assert ui["modelConfigInfo"]["autoModelId"] == "gemini-auto"
-    assert ui["modelConfigs"] == {"gemini-3.8-flash": "MODEL_ENABLED", "gemini-4-argon": "MODEL_DISABLED"}
+    assert ui["modelConfigs"] == {
+        "gemini-3.8-flash": "MODEL_ENABLED",
+        "gemini-4-argon": "MODEL_DISABLED",
+    }
     assert [model(client, id_) for id_ in ("gemini-3.8-flash", "gemini-fast", "gemini-auto", "gemini-4-argon")] == [
         200, 200, 200, 400,
     ]  # fmt: skip
     assert ui["features"]["disable-image-generation"] == "FEATURE_STATE_OFF"
-    assert configuration["assistantSettings"]["webGroundingType"] == "WEB_GROUNDING_TYPE_GOOGLE_SEARCH"
+    assert (
+        configuration["assistantSettings"]["webGroundingType"] == "WEB_GROUNDING_TYPE_GOOGLE_SEARCH"
+    )
 
 
 def test_the_configuration_of_another_is_denied(client: Client) -> None:
     assert client.post("lookupWidgetConfig", {"widgetConfigId": "other"}).status_code == 403
-    assert client.post("lookupWidgetConfig", {"configId": client.account.config_id}).status_code == 400
+    assert (
+        client.post("lookupWidgetConfig", {"configId": client.account.config_id}).status_code == 400
+    )
     assert client.post("lookupWidgetConfig", {}, token="x").status_code == 401
 
 
@@ -66,14 +79,20 @@ def test_the_configuration_may_not_be_had(
 
     assert response.status_code == status
     if is_json:
-        assert response.json() == {} if switch == "empty" else response.json()["error"]["code"] == status
+        assert (
+            response.json() == {}
+            if switch == "empty"
+            else response.json()["error"]["code"] == status
+        )
     else:
         with pytest.raises(json.JSONDecodeError):
             response.json()
     assert client.ask("2+2").status_code == 200
 
 
-def test_the_configuration_may_be_of_other_types_and_under_a_name(upstream: Simulator, client: Client) -> None:
+def test_the_configuration_may_be_of_other_types_and_under_a_name(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.set(widget_config_wrapper="widgetConfig", extra_fields=True)
     assert "modelConfigInfo" in client.configuration().json()["widgetConfig"]["uiSettings"]
 
@@ -84,11 +103,15 @@ def test_the_configuration_may_be_of_other_types_and_under_a_name(upstream: Simu
 
 
 @pytest.mark.parametrize("refusal", ["400", "404", "silent"])
-def test_a_retired_model_is_refused_like_an_unknown_one(upstream: Simulator, client: Client, refusal: str) -> None:
+def test_a_retired_model_is_refused_like_an_unknown_one(
+    upstream: Simulator, client: Client, refusal: str
+) -> None:
     upstream.set(unknown_model=refusal)
 
     assert {model(client, id_) for id_ in LIVING_MODELS} == {200}
-    assert {model(client, id_) for id_ in RETIRED_MODELS} == {200 if refusal == "silent" else int(refusal)}
+    assert {model(client, id_) for id_ in RETIRED_MODELS} == {
+        200 if refusal == "silent" else int(refusal)
+    }
     listed = client.configuration().json()["uiSettings"]["modelConfigInfo"]["resolvedModels"]
     assert {each["modelId"] for each in listed} == {"gemini-auto", "gemini-fast", *LIVING_MODELS}
 
@@ -120,14 +143,18 @@ def test_the_configuration_says_which_tools_are_off(upstream: Simulator, client:
     configuration = client.configuration().json()
 
     features = configuration["uiSettings"]["features"]
-    assert [features[f"disable-{name}-generation"] for name in ("image", "video")] == ["FEATURE_STATE_ON"] * 2
+    assert [features[f"disable-{name}-generation"] for name in ("image", "video")] == [
+        "FEATURE_STATE_ON"
+    ] * 2
     assert configuration["assistantSettings"]["webGroundingType"] == "WEB_GROUNDING_TYPE_DISABLED"
     with pytest.raises(ValueError, match="tools_off"):
         upstream.set(tools_off=("canvas",))
 
 
 @pytest.mark.parametrize("way", ["message", "reason", "in_stream"])
-def test_too_large_a_prompt_is_told_in_three_ways(upstream: Simulator, client: Client, way: str) -> None:
+def test_too_large_a_prompt_is_told_in_three_ways(
+    upstream: Simulator, client: Client, way: str
+) -> None:
     upstream.set(max_prompt_chars=10, prompt_too_large=way)
 
     response = client.ask("x" * 11)

@@ -34,7 +34,11 @@ def test_one_connection_carries_several_requests(upstream: Simulator, client: Cl
 
 def test_a_chunked_request_after_100_continue_is_read(upstream: Simulator, client: Client) -> None:
     body = compact(
-        {"configId": client.account.config_id, "additionalParams": {}, "listSessionsRequest": {"pageSize": 1}}
+        {
+            "configId": client.account.config_id,
+            "additionalParams": {},
+            "listSessionsRequest": {"pageSize": 1},
+        }
     )
     head = (
         "POST /v1alpha/locations/global/widgetListSessions HTTP/1.1\r\n"
@@ -54,7 +58,9 @@ def test_a_chunked_request_after_100_continue_is_read(upstream: Simulator, clien
 
 
 def test_pipelined_requests_are_answered_in_order(client: Client) -> None:
-    raw, end = client.exchange(b"GET /login HTTP/1.1\r\n\r\nGET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n")
+    raw, end = client.exchange(
+        b"GET /login HTTP/1.1\r\n\r\nGET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n"
+    )
 
     assert raw.index(b"HTTP/1.1 200 OK") < raw.index(b"HTTP/1.1 404 Not Found")
     assert end == "fin"
@@ -78,7 +84,9 @@ def test_what_is_not_http_is_refused(client: Client, garbage: bytes) -> None:
 
 @pytest.mark.parametrize("way", ["fin", "rst"])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_a_stream_is_not_open_any_more_when_its_peer_leaves_in_a_long_pause(way: str, tls: bool) -> None:
+def test_a_stream_is_not_open_any_more_when_its_peer_leaves_in_a_long_pause(
+    way: str, tls: bool
+) -> None:
     with Simulator(tls=tls) as upstream:
         client = Client(upstream)
         upstream.script(Text("Hel"), Pause(60), Text("lo"))
@@ -134,7 +142,9 @@ def test_an_answer_comes_word_by_word_in_its_time(upstream: Simulator, client: C
     assert time.monotonic() - begun >= 0.04
 
 
-@pytest.mark.parametrize("verb", ["widgetCreateSession", "widgetDeleteSession", "widgetListSessions"])
+@pytest.mark.parametrize(
+    "verb", ["widgetCreateSession", "widgetDeleteSession", "widgetListSessions"]
+)
 def test_control_calls_can_be_slow(upstream: Simulator, client: Client, verb: str) -> None:
     name = client.create_session()
     upstream.control_delay_s = 0.05
@@ -180,7 +190,9 @@ def test_the_authority_is_trusted_by_those_who_name_it_and_gone_afterwards() -> 
         assert upstream.environment()["CA_BUNDLE"] == str(upstream.ca_file)
 
         assert client.ask("2+2").status_code == 200
-        by_name = requests.get(f"https://localhost:{upstream.port}/login", verify=client.verify, timeout=5)
+        by_name = requests.get(
+            f"https://localhost:{upstream.port}/login", verify=client.verify, timeout=5
+        )
         assert by_name.status_code == 200
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(f"{upstream.url}/login", timeout=5)
@@ -190,7 +202,9 @@ def test_the_authority_is_trusted_by_those_who_name_it_and_gone_afterwards() -> 
     assert not upstream.ca_file.exists()
 
 
-def test_a_long_answer_is_not_held_up_by_a_slow_reader_for_others(upstream: Simulator, client: Client) -> None:
+def test_a_long_answer_is_not_held_up_by_a_slow_reader_for_others(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.script(*answer(*["x" * 100_000] * 100))
     with client.connect() as slow:
         slow.sendall(client.raw_question())
@@ -206,7 +220,8 @@ CONTROL = "/_simulator"
 def test_the_control_endpoint_tells_the_state(upstream: Simulator, client: Client) -> None:
     client.ask("2+2")
 
-    assert upstream.wait_for(lambda: upstream.open_streams == 0)  # the client may know of the end a moment before
+    # the client may know of the end a moment before
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
     state = client.get(f"{CONTROL}/state").json()
 
     assert state["requests"] == {"getoxsrf": 1, "widgetCreateSession": 1, "widgetStreamAssist": 1}
@@ -214,12 +229,17 @@ def test_the_control_endpoint_tells_the_state(upstream: Simulator, client: Clien
     assert (state["tokens"], state["open_streams"]) == (1, 0)
 
 
-def test_the_control_endpoint_sets_switches_and_scripts(upstream: Simulator, client: Client) -> None:
+def test_the_control_endpoint_sets_switches_and_scripts(
+    upstream: Simulator, client: Client
+) -> None:
     def post(path: str, value: object) -> int:
         return requests.post(f"{upstream.url}{CONTROL}/{path}", json=value, timeout=5).status_code
 
     assert post("switches", {"layout": "compact", "clock_skew_s": 0}) == 200
-    assert post("script", [[{"action": "answer", "texts": ["one"]}], [{"action": "overloaded"}]]) == 200
+    assert (
+        post("script", [[{"action": "answer", "texts": ["one"]}], [{"action": "overloaded"}]])
+        == 200
+    )
     assert post("script", {"script": [{"action": "quota"}], "path": "widgetListSessions"}) == 200
 
     assert upstream.switches.layout == "compact"
@@ -238,21 +258,27 @@ def test_the_control_endpoint_sets_switches_and_scripts(upstream: Simulator, cli
         ("script", b'{"script": [], "often": 2}'),
     ],
 )
-def test_the_control_endpoint_refuses_what_it_does_not_know(upstream: Simulator, path: str, body: bytes) -> None:
+def test_the_control_endpoint_refuses_what_it_does_not_know(
+    upstream: Simulator, path: str, body: bytes
+) -> None:
     response = requests.post(f"{upstream.url}{CONTROL}/{path}", data=body, timeout=5)
 
     assert response.status_code == 400
     assert response.json()["error"]["message"]
 
 
-def test_the_control_endpoint_shows_what_every_session_holds(upstream: Simulator, client: Client) -> None:
+def test_the_control_endpoint_shows_what_every_session_holds(
+    upstream: Simulator, client: Client
+) -> None:
     name = client.create_session()
     client.ask("2+2", name)
 
     shown = requests.get(f"{upstream.url}{CONTROL}/sessions", timeout=5).json()
 
     csesidx = client.account.csesidx
-    assert shown == [{"name": name, "csesidx": csesidx, "deleted": False, "queries": ["2+2"], "most_at_once": 1}]
+    assert shown == [
+        {"name": name, "csesidx": csesidx, "deleted": False, "queries": ["2+2"], "most_at_once": 1}
+    ]
 
 
 UNDER_GEVENT = """

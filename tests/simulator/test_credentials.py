@@ -12,7 +12,8 @@ from gbproxy.simulator import Fin, Simulator, http_error
 
 from .client import Client, b64, sign
 
-# Computed independently of this project: key bytes 00..1f, kid test-key-1, csesidx 123456789, iat 1700000000
+# Computed independently of this project: key bytes 00..1f, kid test-key-1, csesidx 123456789, iat
+# 1700000000
 VECTOR_KEY = base64.urlsafe_b64decode("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 VECTOR_TOKEN = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRlc3Qta2V5LTEifQ.eyJpc3MiOiJodHRwczovL2J1c2luZXNzLmdlbWluaS5nb29n"
@@ -89,14 +90,18 @@ def test_a_refusal_can_be_one_accounts_own(upstream: Simulator, client: Client) 
 
 
 @pytest.mark.parametrize(("mode", "status"), [("login", 302), ("401", 401), ("403", 403)])
-def test_a_foreign_cookie_is_refused(upstream: Simulator, client: Client, mode: str, status: int) -> None:
+def test_a_foreign_cookie_is_refused(
+    upstream: Simulator, client: Client, mode: str, status: int
+) -> None:
     upstream.set(bad_cookie=mode)
 
     assert client.getoxsrf("__Secure-C_SES=CSE.foreign").status_code == status
     assert client.getoxsrf("").status_code == status
 
 
-def test_the_second_cookie_is_needed_only_when_the_switch_says_so(upstream: Simulator, client: Client) -> None:
+def test_the_second_cookie_is_needed_only_when_the_switch_says_so(
+    upstream: Simulator, client: Client
+) -> None:
     alone = f"__Secure-C_SES={client.account.secure_c_ses}"
     assert client.getoxsrf(alone).status_code == 200
 
@@ -106,7 +111,9 @@ def test_the_second_cookie_is_needed_only_when_the_switch_says_so(upstream: Simu
     assert client.getoxsrf().status_code == 200
 
 
-def test_refreshcookies_renews_the_cookie_and_only_the_new_one_is_good(upstream: Simulator, client: Client) -> None:
+def test_refreshcookies_renews_the_cookie_and_only_the_new_one_is_good(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.set(getoxsrf="refreshcookies")
     old = client.cookies()
 
@@ -117,7 +124,11 @@ def test_refreshcookies_renews_the_cookie_and_only_the_new_one_is_good(upstream:
     assert renewal.headers["Location"] == parse_qs(away.query)["continue"][0]
     assert renewal.headers["Location"].endswith(f"/auth/getoxsrf?csesidx={client.account.csesidx}")
     set_cookies = renewal.raw.headers.getlist("Set-Cookie")
-    assert [cookie.partition("=")[0] for cookie in set_cookies] == ["__Secure-C_SES", "__Host-C_OSES", "NID"]
+    assert [cookie.partition("=")[0] for cookie in set_cookies] == [
+        "__Secure-C_SES",
+        "__Host-C_OSES",
+        "NID",
+    ]
     assert set_cookies[0].startswith(f"__Secure-C_SES={client.account.secure_c_ses};")
     assert client.cookies() != old
     assert client.getoxsrf().status_code == 200
@@ -152,7 +163,9 @@ def test_a_dead_credential_is_redirected_for_ever(upstream: Simulator, client: C
     assert seen == [(302, "/auth/getoxsrf"), (302, "/auth/refreshcookies")] * 3
 
 
-def test_a_client_that_sends_nid_is_sent_to_refreshcookies(upstream: Simulator, client: Client) -> None:
+def test_a_client_that_sends_nid_is_sent_to_refreshcookies(
+    upstream: Simulator, client: Client
+) -> None:
     assert "refreshcookies" in client.getoxsrf(f"{client.cookies()}; NID=525=x").headers["Location"]
 
     upstream.set(nid_triggers_refresh=False)
@@ -172,7 +185,9 @@ def test_the_known_token_is_accepted_at_its_time(upstream: Simulator) -> None:
 
 
 @pytest.mark.parametrize("now", [1_699_999_999.9, 1_700_000_300.0])
-def test_the_known_token_is_refused_before_and_after_its_time(upstream: Simulator, now: float) -> None:
+def test_the_known_token_is_refused_before_and_after_its_time(
+    upstream: Simulator, now: float
+) -> None:
     upstream.clock = lambda: now
     account = upstream.add_account(csesidx="123456789")
     upstream.keys.add("test-key-1", VECTOR_KEY, "123456789")
@@ -206,7 +221,13 @@ def test_a_token_with_a_wrong_claim_is_refused(client: Client, changes: dict[str
 
 
 @pytest.mark.parametrize(
-    "header", [{"alg": "none"}, {"alg": "HS512"}, {"alg": "HS256", "kid": "unknown"}, {"alg": "HS256", "kid": None}]
+    "header",
+    [
+        {"alg": "none"},
+        {"alg": "HS512"},
+        {"alg": "HS256", "kid": "unknown"},
+        {"alg": "HS256", "kid": None},
+    ],
 )
 def test_a_token_with_a_wrong_header_is_refused(client: Client, header: dict[str, object]) -> None:
     key_id, key = client.key()
@@ -242,7 +263,9 @@ def test_the_order_of_a_tokens_fields_does_not_matter(client: Client) -> None:
     assert client.call("widgetListSessions", {}, token=token).status_code == 200
 
 
-def test_revoked_tokens_are_refused_and_new_ones_are_not(upstream: Simulator, client: Client) -> None:
+def test_revoked_tokens_are_refused_and_new_ones_are_not(
+    upstream: Simulator, client: Client
+) -> None:
     assert client.call("widgetListSessions", {}).status_code == 200
 
     upstream.revoke_tokens()
@@ -252,7 +275,9 @@ def test_revoked_tokens_are_refused_and_new_ones_are_not(upstream: Simulator, cl
 
 
 @pytest.mark.parametrize(("uses", "status"), [("many", 200), ("one", 401)])
-def test_a_key_signs_several_tokens_or_one(upstream: Simulator, client: Client, uses: str, status: int) -> None:
+def test_a_key_signs_several_tokens_or_one(
+    upstream: Simulator, client: Client, uses: str, status: int
+) -> None:
     upstream.set(xsrf_key_uses=uses)
     key_id, key = client.key()
     header = {"alg": "HS256", "kid": key_id}
@@ -273,7 +298,9 @@ def test_the_date_header_tells_the_servers_clock(upstream: Simulator, client: Cl
     assert email.utils.parsedate_to_datetime(date).timestamp() == 1_700_000_600
 
 
-def test_a_refused_token_may_show_as_a_stream_with_nothing_but_a_u_token(upstream: Simulator, client: Client) -> None:
+def test_a_refused_token_may_show_as_a_stream_with_nothing_but_a_u_token(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.set(bad_token="u_token_only")
     session = client.create_session()
     upstream.revoke_tokens()

@@ -1,4 +1,6 @@
-"""Editions, locations and the gates of the fake upstream: whose call is served, and how the others are refused."""
+"""Editions, locations and the gates of the fake upstream: whose call is served, and how the others
+are refused.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,12 @@ def test_each_edition_is_served_in_each_location(
     assert client.ask("2+2", session).status_code == 200
     full = f"projects/{client.account.project_number}/locations/{location}/{session}"
     assert client.ask("2+2", full).status_code == 200
-    assert client.ask("2+2", full.replace(f"/{location}/", "/eu/" if location != "eu" else "/us/")).status_code == 404
+    assert (
+        client.ask(
+            "2+2", full.replace(f"/{location}/", "/eu/" if location != "eu" else "/us/")
+        ).status_code
+        == 404
+    )
     assert f"/locations/{location}/" in upstream.requests[-1].path
 
 
@@ -43,7 +50,10 @@ def test_one_simulator_serves_accounts_of_several_editions(upstream: Simulator) 
     upstream.add_account(edition="enterprise", location="eu")
     clients = [Client(upstream, account) for account in upstream.accounts.values()]
 
-    assert [(client.edition, client.location) for client in clients] == [("business", "global"), ("enterprise", "eu")]
+    assert [(client.edition, client.location) for client in clients] == [
+        ("business", "global"),
+        ("enterprise", "eu"),
+    ]
     assert [listing(client).status_code for client in clients] == [200, 200]
     with pytest.raises(ValueError, match="edition"):
         upstream.add_account(edition="starter")
@@ -60,12 +70,18 @@ def test_another_editions_token_is_unauthenticated(
     key_id, key = client.key()
     iss, aud = HOSTS[OTHER[edition]]
 
-    token = sign(key, {"alg": "HS256", "kid": key_id}, client.claims(**{claim: iss if claim == "iss" else aud}))
+    token = sign(
+        key,
+        {"alg": "HS256", "kid": key_id},
+        client.claims(**{claim: iss if claim == "iss" else aud}),
+    )
 
     assert client.call("widgetListSessions", {}, token=token).status_code == 401
 
 
-def test_a_key_of_the_former_edition_is_good_for_nothing(upstream: Simulator, client: Client) -> None:
+def test_a_key_of_the_former_edition_is_good_for_nothing(
+    upstream: Simulator, client: Client
+) -> None:
     token = client.token()
 
     upstream.set(edition="enterprise")
@@ -94,7 +110,9 @@ def test_another_editions_page_is_denied_by_the_api_and_unknown_to_the_sign_in(
 
 
 @pytest.mark.parametrize("status", [404, 403, 400])
-def test_another_location_is_refused_as_switched(upstream: Simulator, client: Client, status: int) -> None:
+def test_another_location_is_refused_as_switched(
+    upstream: Simulator, client: Client, status: int
+) -> None:
     upstream.set(wrong_location=str(status))
     body = {"configId": client.account.config_id, "additionalParams": {}, "listSessionsRequest": {}}
 
@@ -104,7 +122,9 @@ def test_another_location_is_refused_as_switched(upstream: Simulator, client: Cl
     assert client.post("widgetListSessions", {**body, "location": "global"}).status_code == 200
 
 
-def test_the_page_of_a_widget_has_the_address_that_people_copy(upstream: Simulator, client: Client) -> None:
+def test_the_page_of_a_widget_has_the_address_that_people_copy(
+    upstream: Simulator, client: Client
+) -> None:
     path = f"/home/cid/{client.account.config_id}"
     query = f"?csesidx={client.account.csesidx}"
 
@@ -112,9 +132,10 @@ def test_the_page_of_a_widget_has_the_address_that_people_copy(upstream: Simulat
     upstream.set(edition="enterprise", location="eu")
 
     assert "Gemini Enterprise" in client.get(f"/eu{path}/r/session/1{query}").text
-    assert [client.get(each).status_code for each in (f"{path}{query}", f"/eu{path}", f"/eu/home/cid/x{query}")] == [
-        404
-    ] * 3
+    assert [
+        client.get(each).status_code
+        for each in (f"{path}{query}", f"/eu{path}", f"/eu/home/cid/x{query}")
+    ] == [404] * 3
 
 
 # The server token and the user agent
@@ -132,16 +153,27 @@ def test_the_server_token_follows_its_switch(
     upstream: Simulator, client: Client, switch: str, served: set[str]
 ) -> None:
     upstream.set(server_token=switch)
-    values = {"": "", "x": "x", "CAMS": "CAMS", "CAMSEhIQ": "CAMSEhIQ", "own": client.account.server_token}
+    values = {
+        "": "",
+        "x": "x",
+        "CAMS": "CAMS",
+        "CAMSEhIQ": "CAMSEhIQ",
+        "own": client.account.server_token,
+    }
 
-    statuses = {name: listing(client, **{"x-server-token": value}).status_code for name, value in values.items()}
+    statuses = {
+        name: listing(client, **{"x-server-token": value}).status_code
+        for name, value in values.items()
+    }
 
     assert statuses == {name: 200 if name in served else 403 for name in values}
     assert client.getoxsrf().status_code == 200
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_a_missing_server_token_is_refused_as_switched(upstream: Simulator, client: Client, status: int) -> None:
+def test_a_missing_server_token_is_refused_as_switched(
+    upstream: Simulator, client: Client, status: int
+) -> None:
     upstream.set(server_token="wanted", server_token_refusal=str(status))
 
     response = client.configuration()
@@ -150,7 +182,9 @@ def test_a_missing_server_token_is_refused_as_switched(upstream: Simulator, clie
     assert "token" not in response.json()["error"]["message"].replace("OAuth 2 access token", "")
 
 
-def test_a_browsers_user_agent_may_be_wanted_by_page_and_api(upstream: Simulator, client: Client) -> None:
+def test_a_browsers_user_agent_may_be_wanted_by_page_and_api(
+    upstream: Simulator, client: Client
+) -> None:
     client.token()
     upstream.set(user_agent="browser")
 
@@ -162,11 +196,15 @@ def test_a_browsers_user_agent_may_be_wanted_by_page_and_api(upstream: Simulator
         assert (client.getoxsrf().status_code, listing(client).status_code) == (403, 403)
     upstream.set(user_agent_refusal="html")
     assert [response.status_code for response in (client.getoxsrf(), listing(client))] == [200, 200]
-    assert all(each.text.startswith("<!DOCTYPE html>") for each in (client.getoxsrf(), listing(client)))
+    assert all(
+        each.text.startswith("<!DOCTYPE html>") for each in (client.getoxsrf(), listing(client))
+    )
 
 
 def test_an_account_is_described_as_a_gateway_is_given_it(upstream: Simulator) -> None:
-    account = upstream.add_account(edition="enterprise", location="us", cookies={"__Secure-A": "1", "__Secure-B": "2"})
+    account = upstream.add_account(
+        edition="enterprise", location="us", cookies={"__Secure-A": "1", "__Secure-B": "2"}
+    )
 
     described = upstream.described(account)
 
@@ -188,7 +226,13 @@ def named() -> Iterator[Simulator]:
 def by_name(upstream: Simulator, method: str, url: str, **more: Any) -> requests.Response:
     proxy = upstream.environment_by_name()["PROXY"]
     return requests.request(
-        method, url, proxies={"https": proxy}, verify=str(upstream.ca_file), allow_redirects=False, timeout=5, **more
+        method,
+        url,
+        proxies={"https": proxy},
+        verify=str(upstream.ca_file),
+        allow_redirects=False,
+        timeout=5,
+        **more,
     )
 
 
@@ -202,7 +246,8 @@ def test_each_host_serves_its_own_paths_alone(named: Simulator) -> None:
 
     assert status("business.gemini.google", "/auth/getoxsrf") == 200
     assert status("business.gemini.google", "/auth/setocookie") == 302
-    assert status("vertexaisearch.cloud.google", "/auth/getoxsrf") == 302  # whose cookies are these?
+    # whose cookies are these?
+    assert status("vertexaisearch.cloud.google", "/auth/getoxsrf") == 302
     assert status("auth.business.gemini.google", "/auth/refreshcookies") == 302
     for host, path in [
         ("business.gemini.google", "/auth/refreshcookies"),
@@ -227,6 +272,9 @@ def test_the_api_is_the_editions_own(named: Simulator) -> None:
 
 
 def test_plain_http_is_no_way_in_where_tls_is_spoken(named: Simulator) -> None:
-    assert requests.get(f"http://127.0.0.1:{named.port}/_simulator/state", timeout=5).status_code == 400
+    assert (
+        requests.get(f"http://127.0.0.1:{named.port}/_simulator/state", timeout=5).status_code
+        == 400
+    )
     with Simulator() as plain, pytest.raises(ValueError, match="TLS"):
         plain.environment_by_name()

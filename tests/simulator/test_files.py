@@ -13,7 +13,9 @@ from .client import Client, contents, inner
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def upload(client: Client, session: str, mime_type: str = "text/plain", **fields: object) -> dict[str, str]:
+def upload(
+    client: Client, session: str, mime_type: str = "text/plain", **fields: object
+) -> dict[str, str]:
     request = {
         "name": session,
         "fileName": "notes.txt",
@@ -53,11 +55,18 @@ def test_a_file_of_another_session_follows_its_switch(
     upstream.set(file_ids_elsewhere=switch)
     added = upload(client, client.create_session())
 
-    assert client.ask("Sum it up", client.create_session(), fileIds=[added["fileId"]]).status_code == status
+    assert (
+        client.ask("Sum it up", client.create_session(), fileIds=[added["fileId"]]).status_code
+        == status
+    )
 
 
 def test_an_unreadable_type_is_refused_by_name(client: Client) -> None:
-    request = {"name": client.create_session(), "mimeType": "application/zip", "fileContents": "eA=="}
+    request = {
+        "name": client.create_session(),
+        "mimeType": "application/zip",
+        "fileContents": "eA==",
+    }
 
     error = client.call("widgetAddContextFile", request).json()["error"]
 
@@ -103,7 +112,9 @@ def test_the_listing_filters_by_origin_and_tells_the_full_name(client: Client) -
     assert [file["fileId"] for file in sent] == [added["fileId"]]
     assert sent[0]["byteSize"] == "14"
     assert made[0]["mimeType"] == "image/png"
-    assert made[0]["session"] == f"projects/{client.account.project_number}/locations/global/{session}"
+    assert (
+        made[0]["session"] == f"projects/{client.account.project_number}/locations/global/{session}"
+    )
     assert len(listed(client, session)) == 2
     bad = client.call("widgetListSessionFileMetadata", {"name": session, "filter": "size > 3"})
     assert bad.status_code == 400
@@ -155,7 +166,9 @@ def test_files_are_refused_by_size_and_kind(
         assert "Unsupported file type: audio/x-wav" in response.json()["error"]["message"]
 
 
-def test_a_file_is_fetched_by_the_name_that_the_answer_itself_told(upstream: Simulator, client: Client) -> None:
+def test_a_file_is_fetched_by_the_name_that_the_answer_itself_told(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.set(session_info_name="full")
     session = client.create_session()
     elements = client.ask("Please draw a red fox", session).json()
@@ -191,7 +204,9 @@ def test_a_picture_comes_in_each_form_under_both_addresses(
 
     content = response.content if form == "raw" else base64.b64decode(response.content)
     assert content.startswith(PNG)
-    assert response.headers.get("x-goog-safety-encoding") == ("base64" if form == "base64_headers" else None)
+    assert response.headers.get("x-goog-safety-encoding") == (
+        "base64" if form == "base64_headers" else None
+    )
     safe_type = response.headers.get("x-goog-safety-content-type")
     assert safe_type == ("image/png" if form == "base64_headers" else None)
 
@@ -216,12 +231,19 @@ def test_a_download_needs_the_token_the_full_name_and_alt_media(client: Client) 
     query = f":downloadFile?fileId={file_id}&alt=media"
     assert client.get(f"/v1alpha/{name}{query}").status_code == 401
     assert client.get(f"/v1alpha/{short}{query}", Authorization=bearer).status_code == 400
-    assert client.get(f"/v1alpha/{name}:downloadFile?fileId={file_id}", Authorization=bearer).status_code == 400
+    assert (
+        client.get(
+            f"/v1alpha/{name}:downloadFile?fileId={file_id}", Authorization=bearer
+        ).status_code
+        == 400
+    )
     missing = client.get(f"/v1alpha/{name}:downloadFile?fileId=1&alt=media", Authorization=bearer)
     assert missing.status_code == 404
 
 
-def test_a_scripted_picture_has_exactly_the_given_bytes(upstream: Simulator, client: Client) -> None:
+def test_a_scripted_picture_has_exactly_the_given_bytes(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.script(*image_reply("Here. ", content=b"pixels", mime_type="image/webp"))
     session = client.create_session()
 
@@ -229,7 +251,11 @@ def test_a_scripted_picture_has_exactly_the_given_bytes(upstream: Simulator, cli
 
     file = next(content["file"] for content in contents(elements) if "file" in content)
     stored = upstream.sessions[session.rpartition("/")[2]].files[file["fileId"]]
-    assert (stored.content, stored.mime_type, stored.origin) == (b"pixels", "image/webp", "AI_GENERATED")
+    assert (stored.content, stored.mime_type, stored.origin) == (
+        b"pixels",
+        "image/webp",
+        "AI_GENERATED",
+    )
 
 
 def test_a_scripted_picture_can_come_inline(upstream: Simulator, client: Client) -> None:
@@ -237,7 +263,9 @@ def test_a_scripted_picture_can_come_inline(upstream: Simulator, client: Client)
 
     elements = client.ask("whatever").json()
 
-    inline = next(content["inlineData"] for content in contents(elements) if "inlineData" in content)
+    inline = next(
+        content["inlineData"] for content in contents(elements) if "inlineData" in content
+    )
     assert inline == {"mimeType": "image/png", "data": base64.b64encode(b"pixels").decode()}
 
 

@@ -12,7 +12,9 @@ from .client import Client
 
 
 class Browser:
-    """Follows redirects with one jar for all of the simulator's paths; remembers what each hop has set."""
+    """Follows redirects with one jar for all of the simulator's paths; remembers what each hop has
+    set.
+    """
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -20,9 +22,13 @@ class Browser:
         self.hops: list[tuple[str, list[str]]] = []
 
     def open(self, path: str, limit: int = 20) -> int:
-        """The status of the first answer that is no redirect to a path of the simulator's; 302 when there is no end."""
+        """The status of the first answer that is no redirect to a path of the simulator's; 302 when
+        there is no end.
+        """
         for _ in range(limit):
-            response = self.client.get(path, Cookie="; ".join(f"{name}={value}" for name, value in self.jar.items()))
+            response = self.client.get(
+                path, Cookie="; ".join(f"{name}={value}" for name, value in self.jar.items())
+            )
             set_cookies = response.raw.headers.getlist("Set-Cookie")
             pairs = [cookie.partition(";")[0].split("=", 1) for cookie in set_cookies]
             self.jar |= {name: value for name, value in pairs if name != "NID"}
@@ -68,7 +74,9 @@ def test_who_stops_half_way_is_sent_away_again(upstream: Simulator, client: Clie
     assert "/auth/refreshcookies" in again.headers["Location"]
 
 
-def test_the_former_host_cookie_is_stale_after_the_chain(upstream: Simulator, client: Client) -> None:
+def test_the_former_host_cookie_is_stale_after_the_chain(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.set(getoxsrf="refreshcookies", refresh_hops=2)
     browser, old = Browser(client), client.account.host_c_oses
     browser.sign_in()
@@ -84,8 +92,14 @@ def test_a_hop_wants_the_cookie_of_the_hop_before(upstream: Simulator, client: C
     query = f"?csesidx={client.account.csesidx}&continue=/"
 
     assert client.get(f"/auth/signin{query}&step=3").headers["Location"] == "/login"
-    assert client.get(f"/auth/signin{query}&step=3", Cookie="__Host-GAPS_STEP=2").headers["Location"] != "/login"
-    assert client.get(f"/auth/setocookie{query}", Cookie="__Secure-C_SES=CSE.old").headers["Location"] == "/login"
+    assert (
+        client.get(f"/auth/signin{query}&step=3", Cookie="__Host-GAPS_STEP=2").headers["Location"]
+        != "/login"
+    )
+    assert (
+        client.get(f"/auth/setocookie{query}", Cookie="__Secure-C_SES=CSE.old").headers["Location"]
+        == "/login"
+    )
 
 
 def test_the_last_hop_may_be_a_page(upstream: Simulator, client: Client) -> None:
@@ -100,7 +114,8 @@ def test_the_last_hop_may_be_a_page(upstream: Simulator, client: Client) -> None
 
 @pytest.mark.parametrize("hops", [1, 3])
 @pytest.mark.parametrize(
-    ("chain", "leads"), [("elsewhere", "http://evil.invalid/"), ("http", "http://business.gemini.google/")]
+    ("chain", "leads"),
+    [("elsewhere", "http://evil.invalid/"), ("http", "http://business.gemini.google/")],
 )
 def test_a_chain_may_lead_where_no_cookie_must_go(
     upstream: Simulator, client: Client, chain: str, leads: str, hops: int
@@ -133,7 +148,9 @@ def test_by_name_the_chain_goes_over_the_hosts_of_the_sign_in() -> None:
         cookies, hosts, domains = {"__Secure-C_SES": client.account.secure_c_ses}, [], []
 
         while True:
-            response = by_name(upstream, "GET", url, headers={"Cookie": "; ".join(map("=".join, cookies.items()))})
+            response = by_name(
+                upstream, "GET", url, headers={"Cookie": "; ".join(map("=".join, cookies.items()))}
+            )
             hosts.append(urlsplit(url).netloc)
             for line in response.raw.headers.getlist("Set-Cookie"):
                 pair, *attributes = line.split("; ")
@@ -160,7 +177,12 @@ def test_further_cookies_may_be_wanted(upstream: Simulator, client: Client, refu
 
     refused = 302 if refusal == "login" else int(refusal)
     assert status(f"__Secure-C_AUX={own}", "__Secure-ANY=x") == 200
-    assert status() == status(f"__Secure-C_AUX={own}") == status("__Secure-C_AUX=x", "__Secure-ANY=x") == refused
+    assert (
+        status()
+        == status(f"__Secure-C_AUX={own}")
+        == status("__Secure-C_AUX=x", "__Secure-ANY=x")
+        == refused
+    )
 
 
 def test_the_continuation_is_kept_over_all_hops(upstream: Simulator, client: Client) -> None:

@@ -1,4 +1,6 @@
-"""A capture is played as it was: the answers of each call in their order, in their pieces, with their ends."""
+"""A capture is played as it was: the answers of each call in their order, in their pieces, with
+their ends.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,17 @@ def exchange(
     """What a capture says of one exchange; its pieces come 100 ms apart."""
     begun = 1000 * number
     entries: list[dict[str, Any]] = [
-        {"exchange": number, "t_ms": begun, "request": {"method": "POST", "host": host, "path": path}},
-        {"exchange": number, "t_ms": begun + 50, "status": status, "headers": list(headers.items())},
+        {
+            "exchange": number,
+            "t_ms": begun,
+            "request": {"method": "POST", "host": host, "path": path},
+        },
+        {
+            "exchange": number,
+            "t_ms": begun + 50,
+            "status": status,
+            "headers": list(headers.items()),
+        },
     ]
     for index, piece in enumerate(pieces):
         at = {"exchange": number, "t_ms": begun + 150 + 100 * index}
@@ -53,14 +64,22 @@ def played(lines: list[str], speed: float = 0.0) -> Simulator:
 def test_answers_come_by_verb_in_order_and_the_last_one_again() -> None:
     lines = capture(
         *exchange(1, STREAM, b'[{"a":1}]', **{"Content-Type": "application/json"}),
-        *exchange(2, "/v1alpha/locations/global/widgetListSessions", b"{}", status=403, **{"X-Sign": "kept"}),
+        *exchange(
+            2,
+            "/v1alpha/locations/global/widgetListSessions",
+            b"{}",
+            status=403,
+            **{"X-Sign": "kept"},
+        ),
         *exchange(3, STREAM, b'[{"a":2}]'),
     )
 
     with played(lines) as upstream:
         answers = [requests.post(f"{upstream.url}{STREAM}", timeout=5) for _ in range(3)]
         listed = requests.post(f"{upstream.url}/v1alpha/locations/eu/widgetListSessions", timeout=5)
-        unknown = requests.post(f"{upstream.url}/v1alpha/locations/global/widgetDeleteSession", timeout=5)
+        unknown = requests.post(
+            f"{upstream.url}/v1alpha/locations/global/widgetDeleteSession", timeout=5
+        )
         names = [request.name for request in upstream.requests]
 
     assert [answer.text for answer in answers] == ['[{"a":1}]', '[{"a":2}]', '[{"a":2}]']
@@ -85,7 +104,8 @@ def test_pieces_come_as_they_came_also_in_the_middle_of_a_character() -> None:
 
 def test_what_broke_breaks_again() -> None:
     lines = capture(
-        *exchange(1, STREAM, b"[{", end="broken"), *exchange(2, "/auth/getoxsrf", end="broken", status=0)[:1]
+        *exchange(1, STREAM, b"[{", end="broken"),
+        *exchange(2, "/auth/getoxsrf", end="broken", status=0)[:1],
     )
 
     with played(lines) as upstream:
@@ -99,7 +119,13 @@ def test_a_redirect_leads_back_to_the_replay() -> None:
     target = "https://auth.business.gemini.google/refreshcookies?csesidx=1"
     lines = capture(
         *exchange(1, "/auth/getoxsrf?csesidx=1", status=302, Location=target),
-        *exchange(2, "/refreshcookies", b"renewed", host="auth.business.gemini.google", **{"Set-Cookie": "a=1"}),
+        *exchange(
+            2,
+            "/refreshcookies",
+            b"renewed",
+            host="auth.business.gemini.google",
+            **{"Set-Cookie": "a=1"},
+        ),
     )
 
     with played(lines) as upstream:
@@ -110,7 +136,9 @@ def test_a_redirect_leads_back_to_the_replay() -> None:
 
 
 def test_a_redirect_that_was_not_followed_leads_nowhere() -> None:
-    lines = capture(*exchange(1, "/auth/getoxsrf", status=302, Location="https://accounts.google.com/login?x=1"))
+    lines = capture(
+        *exchange(1, "/auth/getoxsrf", status=302, Location="https://accounts.google.com/login?x=1")
+    )
 
     with played(lines) as upstream:
         answer = requests.get(f"{upstream.url}/auth/getoxsrf", allow_redirects=False, timeout=5)
@@ -127,7 +155,10 @@ def test_a_redirect_that_was_not_followed_leads_nowhere() -> None:
         (capture(), "holds no exchange"),
         (capture({"exchange": 1, "t_ms": 0, "piece": "x"}), "line 2 is not of a capture"),
         (capture({"exchange": 1, "t_ms": 0, "request": None}), "line 2 is not of a capture"),
-        (capture(*exchange(1, STREAM), {"exchange": 1, "t_ms": 9, "piece_base64": "!"}), "line 5 is not of a capture"),
+        (
+            capture(*exchange(1, STREAM), {"exchange": 1, "t_ms": 9, "piece_base64": "!"}),
+            "line 5 is not of a capture",
+        ),
     ],
 )
 def test_what_is_no_capture_is_refused_with_its_line(lines: list[str], complaint: str) -> None:

@@ -1,4 +1,6 @@
-"""Scripts: every write, pause and end of an answer, as a raw socket sees them; and the ready-made failures."""
+"""Scripts: every write, pause and end of an answer, as a raw socket sees them; and the ready-made
+failures.
+"""
 
 import json
 import math
@@ -37,7 +39,9 @@ def test_fragments_are_exactly_those_of_the_script(upstream: Simulator, client: 
     assert fragments_of(client.ask("x").json()) == ["Be", "th Hamm", "ack"]
 
 
-def test_a_script_serves_so_many_times_in_the_order_of_queueing(upstream: Simulator, client: Client) -> None:
+def test_a_script_serves_so_many_times_in_the_order_of_queueing(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.script(*answer("first"), times=2)
     upstream.script(*answer("second"))
 
@@ -46,7 +50,9 @@ def test_a_script_serves_so_many_times_in_the_order_of_queueing(upstream: Simula
     assert said == ["first", "first", "second", "2+2 = **4**"]
 
 
-def test_a_script_can_serve_for_ever_until_it_is_cleared(upstream: Simulator, client: Client) -> None:
+def test_a_script_can_serve_for_ever_until_it_is_cleared(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.script(*answer("always"), times=math.inf)
 
     assert [text_of(client.ask("2+2").json()) for _ in range(3)] == ["always"] * 3
@@ -70,9 +76,12 @@ def test_a_refused_request_does_not_use_a_script_up(upstream: Simulator, client:
 
 
 @pytest.mark.parametrize(
-    "script", [sim.quota(headers={"Retry-After": "7"}), sim.overloaded(headers={"Retry-After": "7"})]
+    "script",
+    [sim.quota(headers={"Retry-After": "7"}), sim.overloaded(headers={"Retry-After": "7"})],
 )
-def test_a_refusal_may_name_a_time_in_a_header(upstream: Simulator, client: Client, script: Any) -> None:
+def test_a_refusal_may_name_a_time_in_a_header(
+    upstream: Simulator, client: Client, script: Any
+) -> None:
     upstream.script(*script)
 
     assert client.ask("x").headers["Retry-After"] == "7"
@@ -88,10 +97,14 @@ VERBS = ["widgetCreateSession", "widgetListSessions", "widgetDeleteSession", "wi
 
 
 @pytest.mark.parametrize("path", ["getoxsrf", "widgetStreamAssist", *VERBS])
-def test_any_call_of_one_account_can_be_refused(upstream: Simulator, client: Client, path: str) -> None:
+def test_any_call_of_one_account_can_be_refused(
+    upstream: Simulator, client: Client, path: str
+) -> None:
     other = Client(upstream, upstream.add_account())
     session = other.create_session()
-    upstream.script(*sim.http_error(401, "UNAUTHENTICATED"), path=path, csesidx=other.account.csesidx)
+    upstream.script(
+        *sim.http_error(401, "UNAUTHENTICATED"), path=path, csesidx=other.account.csesidx
+    )
 
     if path == "getoxsrf":
         refused, good = other.getoxsrf(), client.getoxsrf()
@@ -99,7 +112,10 @@ def test_any_call_of_one_account_can_be_refused(upstream: Simulator, client: Cli
         refused, good = other.ask("x", session), client.ask("x")
     else:
         mine = client.create_session()
-        names = [name.rpartition("/")[2] if path == "widgetGetSession" else name for name in (session, mine)]
+        names = [
+            name.rpartition("/")[2] if path == "widgetGetSession" else name
+            for name in (session, mine)
+        ]
         refused, good = other.call(path, {"name": names[0]}), client.call(path, {"name": names[1]})
 
     assert (refused.status_code, good.status_code) == (401, 200)
@@ -130,7 +146,9 @@ def test_an_elements_last_byte_is_sent_before_the_pause_that_follows(
     assert text_of([element]) == "Hel"
 
 
-def test_a_compressed_element_can_be_read_as_soon_as_it_was_sent(upstream: Simulator, client: Client) -> None:
+def test_a_compressed_element_can_be_read_as_soon_as_it_was_sent(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.set(gzip=True, transfer="close")
     upstream.script(Text("Hel"), Stall())
     unpacker = zlib.decompressobj(wbits=31)
@@ -168,7 +186,9 @@ def test_a_cut_reaches_the_peer_as_fin_or_rst(
 
 
 @pytest.mark.parametrize("transfer", ["chunked", "content_length"])
-def test_a_cut_body_is_seen_as_such_by_an_http_client(upstream: Simulator, client: Client, transfer: str) -> None:
+def test_a_cut_body_is_seen_as_such_by_an_http_client(
+    upstream: Simulator, client: Client, transfer: str
+) -> None:
     upstream.set(transfer=transfer)
     upstream.script(Text("Hel"), Fin())
 
@@ -217,7 +237,9 @@ def test_a_pause_lets_the_head_out_first(upstream: Simulator, client: Client) ->
     assert head.endswith(b"\r\n\r\n")
 
 
-def test_a_pause_before_a_head_of_the_scripts_own_holds_it_back(upstream: Simulator, client: Client) -> None:
+def test_a_pause_before_a_head_of_the_scripts_own_holds_it_back(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.script(Pause(0.02), *sim.http_error(503, "UNAVAILABLE"))
 
     assert client.ask("x").status_code == 503
@@ -321,14 +343,34 @@ def test_the_answer_is_cut_after_so_many_elements(upstream: Simulator, client: C
 
 
 REFUSALS: list[tuple[Any, int, Any]] = [
-    (sim.http_error(403, "PERMISSION_DENIED", "No."), 403, lambda v: v["error"]["message"] == "No."),
+    (
+        sim.http_error(403, "PERMISSION_DENIED", "No."),
+        403,
+        lambda v: v["error"]["message"] == "No.",
+    ),
     (sim.overloaded(7), 429, lambda v: v["error"]["details"][0]["reason"] == "LLM_OVERLOADED"),
     (sim.overloaded(7), 429, lambda v: v["error"]["details"][1]["retryDelay"] == "7s"),
     (sim.quota(), 429, lambda v: "details" not in v["error"]),
-    (sim.quota(daily=True), 429, lambda v: "Daily" in v["error"]["details"][1]["violations"][0]["description"]),
-    (sim.quota(daily=True), 429, lambda v: "PerDay" in v["error"]["details"][1]["violations"][0]["quotaId"]),
-    (sim.quota(daily=True), 429, lambda v: "1/d/" in v["error"]["details"][0]["metadata"]["quota_unit"]),
-    (sim.quota(per_minute=True), 429, lambda v: "PerMinute" in v["error"]["details"][1]["violations"][0]["quotaId"]),
+    (
+        sim.quota(daily=True),
+        429,
+        lambda v: "Daily" in v["error"]["details"][1]["violations"][0]["description"],
+    ),
+    (
+        sim.quota(daily=True),
+        429,
+        lambda v: "PerDay" in v["error"]["details"][1]["violations"][0]["quotaId"],
+    ),
+    (
+        sim.quota(daily=True),
+        429,
+        lambda v: "1/d/" in v["error"]["details"][0]["metadata"]["quota_unit"],
+    ),
+    (
+        sim.quota(per_minute=True),
+        429,
+        lambda v: "PerMinute" in v["error"]["details"][1]["violations"][0]["quotaId"],
+    ),
     (sim.denied(), 403, lambda v: v["error"]["status"] == "PERMISSION_DENIED"),
     (sim.session_not_found(), 404, lambda v: "Session" in v["error"]["message"]),
     (sim.array_wrapped_error(), 429, lambda v: v[0]["error"]["status"] == "RESOURCE_EXHAUSTED"),
@@ -413,7 +455,12 @@ def test_in_stream_errors_carry_googles_object(upstream: Simulator, client: Clie
     [
         (sim.prompt_too_large(), 400, "INVALID_ARGUMENT", "PROMPT_TOO_LARGE"),
         (sim.quota_exceeded(), 403, "PERMISSION_DENIED", "QUOTA_EXCEEDED"),
-        (sim.quota_exceeded(400, "FAILED_PRECONDITION"), 400, "FAILED_PRECONDITION", "QUOTA_EXCEEDED"),
+        (
+            sim.quota_exceeded(400, "FAILED_PRECONDITION"),
+            400,
+            "FAILED_PRECONDITION",
+            "QUOTA_EXCEEDED",
+        ),
     ],
 )
 def test_a_reason_may_say_what_neither_status_nor_message_does(
@@ -434,21 +481,30 @@ def test_a_verdict_says_where_the_violation_stood(upstream: Simulator, client: C
     upstream.script(*sim.blocked("x", source="SYSTEM"))
 
     skipped, blocked = (
-        [inner(element)["answer"].get("customerPolicyEnforcementResult", {}) for element in client.ask("x").json()]
+        [
+            inner(element)["answer"].get("customerPolicyEnforcementResult", {})
+            for element in client.ask("x").json()
+        ]
         for _ in range(2)
     )
 
-    assert [(each["verdict"], each["violationSource"]) for each in skipped] == [("QUARANTINE", "ATTACHMENT")]
+    assert [(each["verdict"], each["violationSource"]) for each in skipped] == [
+        ("QUARANTINE", "ATTACHMENT")
+    ]
     assert [each for each in blocked if each] == [{"verdict": "BLOCK", "violationSource": "SYSTEM"}]
 
 
-def test_every_answer_may_tell_a_verdict_and_connectors_that_failed(upstream: Simulator, client: Client) -> None:
+def test_every_answer_may_tell_a_verdict_and_connectors_that_failed(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.set(verdict="WATCH_CLOSELY", connector_errors=True)
 
     elements = [inner(element) for element in client.ask("2+2").json()]
 
     assert elements[-1]["answer"]["customerPolicyEnforcementResult"] == {"verdict": "WATCH_CLOSELY"}
-    (errors,) = [element["connectorAuthErrors"] for element in elements if "connectorAuthErrors" in element]
+    (errors,) = [
+        element["connectorAuthErrors"] for element in elements if "connectorAuthErrors" in element
+    ]
     assert set(errors[0]) == {"dataConnector", "errorMessage"}
 
 
@@ -475,7 +531,10 @@ def test_a_violation_says_what_was_violated(upstream: Simulator, client: Client)
         ([{"action": "hold_headers", "seconds": "forever"}], (HoldHeaders(math.inf),)),
         ([{"action": "answer", "texts": ["a", "b"], "pause_s": 1}], answer("a", "b", pause_s=1)),
         ([{"action": "overloaded"}], sim.overloaded()),
-        ([{"action": "cut_after", "count": 1, "script": [{"action": "text", "text": "a"}]}], (Text("a"), Fin())),
+        (
+            [{"action": "cut_after", "count": 1, "script": [{"action": "text", "text": "a"}]}],
+            (Text("a"), Fin()),
+        ),
         ([{"action": "banned_phrase", "phrases": ["x"]}], sim.banned_phrase("x")),
         ([{"action": "fields", "response": {"a": 1}}], (sim.Fields({"a": 1}),)),
         ([{"action": "connector_errors", "texts": ["x"]}], sim.connector_errors("x")),
@@ -487,7 +546,14 @@ def test_scripts_have_a_json_form(described: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "described", [{}, ["text"], [{"action": "sing"}], [{"action": "text"}], [{"action": "pause", "seconds": "x"}]]
+    "described",
+    [
+        {},
+        ["text"],
+        [{"action": "sing"}],
+        [{"action": "text"}],
+        [{"action": "pause", "seconds": "x"}],
+    ],
 )
 def test_a_bad_script_is_refused(described: Any) -> None:
     with pytest.raises(ValueError, match="action"):

@@ -1,4 +1,6 @@
-"""Sessions of the fake upstream: making, listing, owning and deleting them; the envelope of every call."""
+"""Sessions of the fake upstream: making, listing, owning and deleting them; the envelope of every
+call.
+"""
 
 import re
 import threading
@@ -18,7 +20,8 @@ def other(upstream: Simulator) -> Client:
 
 
 @pytest.mark.parametrize(
-    "session", [{"name": "", "displayName": ""}, {"name": "-", "displayName": ""}, {"name": "a1b2c3"}, {}]
+    "session",
+    [{"name": "", "displayName": ""}, {"name": "-", "displayName": ""}, {"name": "a1b2c3"}, {}],
 )
 def test_any_seed_makes_a_session_of_its_own(client: Client, session: dict[str, str]) -> None:
     name = client.call("widgetCreateSession", {"session": session}).json()["session"]["name"]
@@ -41,8 +44,12 @@ def test_the_name_is_full_when_the_switch_says_so(upstream: Simulator, client: C
     assert client.ask("2+2", name).status_code == 200
 
 
-@pytest.mark.parametrize(("status", "google_status"), [(400, "INVALID_ARGUMENT"), (500, "INTERNAL")])
-def test_creation_may_fail_at_first(upstream: Simulator, client: Client, status: int, google_status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "google_status"), [(400, "INVALID_ARGUMENT"), (500, "INTERNAL")]
+)
+def test_creation_may_fail_at_first(
+    upstream: Simulator, client: Client, status: int, google_status: str
+) -> None:
     upstream.set(create_session_transient=2, create_session_transient_status=status)
 
     answers = [client.call("widgetCreateSession", {}) for _ in range(3)]
@@ -52,7 +59,9 @@ def test_creation_may_fail_at_first(upstream: Simulator, client: Client, status:
 
 
 @pytest.mark.parametrize(("switch", "status"), [(401, 401), (403, 403)])
-def test_an_unknown_config_is_refused(upstream: Simulator, client: Client, switch: int, status: int) -> None:
+def test_an_unknown_config_is_refused(
+    upstream: Simulator, client: Client, switch: int, status: int
+) -> None:
     upstream.set(unknown_config=switch)
 
     assert client.call("widgetCreateSession", {}, configId="other").status_code == status
@@ -60,7 +69,13 @@ def test_an_unknown_config_is_refused(upstream: Simulator, client: Client, switc
 
 
 @pytest.mark.parametrize(
-    "envelope", [{"configId": None}, {"additionalParams": None}, {"createSessionRequest": None}, {"temperature": 1}]
+    "envelope",
+    [
+        {"configId": None},
+        {"additionalParams": None},
+        {"createSessionRequest": None},
+        {"temperature": 1},
+    ],
 )
 def test_a_bad_envelope_is_refused(client: Client, envelope: dict[str, object]) -> None:
     response = client.call("widgetCreateSession", {}, **envelope)
@@ -76,7 +91,9 @@ def test_an_unknown_verb_is_a_page_that_was_not_found(client: Client) -> None:
     assert response.headers["Content-Type"].startswith("text/html")
 
 
-@pytest.mark.parametrize("verb", ["widgetDeleteSession", "widgetListSessionFileMetadata", "widgetAddContextFile"])
+@pytest.mark.parametrize(
+    "verb", ["widgetDeleteSession", "widgetListSessionFileMetadata", "widgetAddContextFile"]
+)
 def test_another_owners_session_is_forbidden(client: Client, other: Client, verb: str) -> None:
     response = client.call(verb, {"name": other.create_session()})
 
@@ -139,7 +156,9 @@ def test_the_usual_filter_hides_sessions_without_a_title(client: Client) -> None
     assert [s["displayName"] for s in listed["listSessionsResponse"]["sessions"]] == ["Titled"]
 
 
-def test_a_script_takes_the_place_of_a_verb_and_leaves_its_effect_out(upstream: Simulator, client: Client) -> None:
+def test_a_script_takes_the_place_of_a_verb_and_leaves_its_effect_out(
+    upstream: Simulator, client: Client
+) -> None:
     upstream.script(*http_error(503, "UNAVAILABLE"), path="widgetCreateSession")
 
     assert client.call("widgetCreateSession", {}).status_code == 503
@@ -185,7 +204,9 @@ def test_an_unknown_number_is_no_session_of_ones_own(client: Client) -> None:
 
 
 @pytest.mark.parametrize("status", ["400", "404"])
-def test_a_session_of_ones_own_may_be_refused(upstream: Simulator, client: Client, status: str) -> None:
+def test_a_session_of_ones_own_may_be_refused(
+    upstream: Simulator, client: Client, status: str
+) -> None:
     upstream.set(own_session=status)
 
     assert client.ask("first", OWN).status_code == int(status)
@@ -206,7 +227,9 @@ def test_opening_a_session_may_be_refused_where_other_ways_are_open(
 # What a test can see and change
 
 
-def test_a_session_shows_what_it_was_asked_and_whose_it_is(upstream: Simulator, client: Client, other: Client) -> None:
+def test_a_session_shows_what_it_was_asked_and_whose_it_is(
+    upstream: Simulator, client: Client, other: Client
+) -> None:
     mine, theirs = client.create_session(), other.create_session()
     upstream.script(*empty_array(), csesidx=client.account.csesidx)
     client.ask("first", mine)
@@ -215,11 +238,17 @@ def test_a_session_shows_what_it_was_asked_and_whose_it_is(upstream: Simulator, 
 
     [own], [foreign] = upstream.sessions_of(client.account), upstream.sessions_of(other.account)
 
-    assert (own.short_name, own.queries, [turn.query for turn in own.turns]) == (mine, ["first", "second"], ["second"])
+    assert (own.short_name, own.queries, [turn.query for turn in own.turns]) == (
+        mine,
+        ["first", "second"],
+        ["second"],
+    )
     assert (foreign.short_name, foreign.queries, foreign.most_at_once) == (theirs, ["third"], 1)
 
 
-def test_a_question_that_is_refused_is_not_one_of_the_session_s(upstream: Simulator, client: Client) -> None:
+def test_a_question_that_is_refused_is_not_one_of_the_session_s(
+    upstream: Simulator, client: Client
+) -> None:
     name = client.create_session()
 
     client.ask("x", name, temperature=1)
@@ -231,7 +260,9 @@ def test_deleted_sessions_are_shown_when_asked_for(upstream: Simulator, client: 
     client.call("widgetDeleteSession", {"name": client.create_session()})
 
     assert upstream.sessions_of(client.account) == []
-    assert [session.deleted for session in upstream.sessions_of(client.account, alive=False)] == [True]
+    assert [session.deleted for session in upstream.sessions_of(client.account, alive=False)] == [
+        True
+    ]
 
 
 def test_two_questions_at_once_in_one_session_are_seen(upstream: Simulator, client: Client) -> None:
@@ -247,7 +278,9 @@ def test_two_questions_at_once_in_one_session_are_seen(upstream: Simulator, clie
     assert upstream.sessions_of(client.account)[0].most_at_once == 2
 
 
-def test_a_session_whose_owner_has_changed_is_forbidden(upstream: Simulator, client: Client) -> None:
+def test_a_session_whose_owner_has_changed_is_forbidden(
+    upstream: Simulator, client: Client
+) -> None:
     name = client.create_session()
     upstream.sessions_of(client.account)[0].owner = "another"
 
@@ -263,7 +296,10 @@ def test_a_restricted_account_is_refused_everywhere_and_no_other_is(
     statuses = [
         other.getoxsrf().status_code,
         other.ask("x", name).status_code,
-        *(other.call(verb, {"name": name}).status_code for verb in ("widgetCreateSession", "widgetListSessions")),
+        *(
+            other.call(verb, {"name": name}).status_code
+            for verb in ("widgetCreateSession", "widgetListSessions")
+        ),
     ]
 
     assert statuses == [403] * 4

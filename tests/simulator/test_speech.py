@@ -75,8 +75,10 @@ def test_pictures_and_clips_are_told_apart() -> None:
         "<user>\nHi\n</user>\n<assistant>\nYes?\n</assistant>\n<user>\nWhat now?\n</user>",
         "[User]\nHi\n[Assistant]\nYes?\n[User]\nWhat now?\n[Assistant]\n",
         "## user\nHi\n\n## assistant\nYes?\n\n## user\nWhat now?",
-        "Parts begin with ==ab12cd34==\n\n==ab12cd34== user (bob)\nWhat now?\n\n==ab12cd34== tool result\n42\n\n"
-        "==ab12cd34== assistant\n",
+        (
+            "Parts begin with ==ab12cd34==\n\n==ab12cd34== user (bob)\nWhat now?\n\n==ab12cd34=="
+            " tool result\n42\n\n==ab12cd34== assistant\n"
+        ),
         "用户:你好\n\n助手:您好\n\n用户:What now?",
     ],
 )

@@ -40,7 +40,9 @@ def test_a_bad_field_is_refused_by_name(client: Client, field: str, value: objec
     assert response.status_code == 400
     assert response.json()["error"]["status"] == "INVALID_ARGUMENT"
     named = re.sub(r"(?<!^)(?=[A-Z])", "_", field).lower()
-    assert field in response.json()["error"]["message"] or named in response.json()["error"]["message"]
+    assert (
+        field in response.json()["error"]["message"] or named in response.json()["error"]["message"]
+    )
 
 
 @pytest.mark.parametrize("field", ["session", "query"])
@@ -58,16 +60,22 @@ def test_a_greeting_is_skipped_unless_assistance_is_asked_for(client: Client) ->
     elements = client.ask("Hello!", assistSkippingMode=None).json()
 
     assert states_of(elements) == ["SKIPPED"]
-    assert inner(elements[0])["answer"]["assistSkippedReasons"] == ["NON_ASSIST_SEEKING_QUERY_IGNORED"]
+    assert inner(elements[0])["answer"]["assistSkippedReasons"] == [
+        "NON_ASSIST_SEEKING_QUERY_IGNORED"
+    ]
     assert states_of(client.ask("Hello!").json())[-1] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize(("switch", "status"), [("400", 400), ("404", 404), ("silent", 200)])
-def test_an_unknown_model_follows_its_switch(upstream: Simulator, client: Client, switch: str, status: int) -> None:
+def test_an_unknown_model_follows_its_switch(
+    upstream: Simulator, client: Client, switch: str, status: int
+) -> None:
     upstream.set(unknown_model=switch)
 
     assert client.ask("2+2", assistGenerationConfig={"modelId": "gemini-9"}).status_code == status
-    assert client.ask("2+2", assistGenerationConfig={"modelId": "gemini-3.8-flash"}).status_code == 200
+    assert (
+        client.ask("2+2", assistGenerationConfig={"modelId": "gemini-3.8-flash"}).status_code == 200
+    )
     assert client.ask("2+2", assistGenerationConfig={}).status_code == 200
 
 
@@ -80,10 +88,14 @@ def test_the_known_models_can_be_set(upstream: Simulator, client: Client) -> Non
 def test_a_prompt_can_be_too_long(upstream: Simulator, client: Client) -> None:
     upstream.set(max_prompt_chars=10)
 
-    assert client.ask("x" * 11).json()["error"]["message"].startswith("The input token count exceeds")
+    assert (
+        client.ask("x" * 11).json()["error"]["message"].startswith("The input token count exceeds")
+    )
 
 
-def test_a_dash_makes_a_session_whose_name_comes_at_the_end(upstream: Simulator, client: Client) -> None:
+def test_a_dash_makes_a_session_whose_name_comes_at_the_end(
+    upstream: Simulator, client: Client
+) -> None:
     elements = client.ask("2+2", DASH).json()
 
     name = inner(elements[-1])["sessionInfo"]["session"]
@@ -125,11 +137,15 @@ def test_an_answer_thinks_speaks_suggests_and_succeeds(client: Client) -> None:
     assert "cats purr" in text_of(elements)
     data = contents(elements)[-2]["inlineData"]
     assert data["mimeType"] == "application/json+suggestions"
-    questions = json.loads(base64.b64decode(data["data"]))["recommendedQuestionsResponse"]["questions"]
+    questions = json.loads(base64.b64decode(data["data"]))["recommendedQuestionsResponse"][
+        "questions"
+    ]
     assert len(questions) == 3
     final = inner(elements[-1])
     assert final["answer"]["replies"][0]["groundedContent"] == {}
-    assert final["answer"]["diagnosticInfo"]["plannerSteps"][1]["planStep"]["parts"][0]["text"] == text_of(elements)
+    assert final["answer"]["diagnosticInfo"]["plannerSteps"][1]["planStep"]["parts"][0][
+        "text"
+    ] == text_of(elements)
     assert "uToken" in elements[0]
     assert not any("uToken" in element for element in elements[1:])
 
@@ -140,9 +156,13 @@ def every_value() -> list[tuple[str, object]]:
 
 @pytest.mark.parametrize(("name", "value"), every_value())
 @pytest.mark.parametrize("sse", [False, True], ids=["array", "sse"])
-def test_the_main_flow_reads_the_same_under_every_value_of_every_switch(name: str, value: object, sse: bool) -> None:
+def test_the_main_flow_reads_the_same_under_every_value_of_every_switch(
+    name: str, value: object, sse: bool
+) -> None:
     with Simulator(switches=Switches().changed(**{name: value}), seed=3) as upstream:
-        upstream.script(*answer("**Bold** ", "𝄞📊 é 中", "文.\u2028", thoughts=("**Thinking**\n\nHm.\n\n\n",)))
+        upstream.script(
+            *answer("**Bold** ", "𝄞📊 é 中", "文.\u2028", thoughts=("**Thinking**\n\nHm.\n\n\n",))
+        )
         client = Client(upstream)
         client.pass_all_gates()
         if name == "getoxsrf" and value == "refreshcookies":
@@ -151,7 +171,9 @@ def test_the_main_flow_reads_the_same_under_every_value_of_every_switch(name: st
             client.call("widgetCreateSession", {})
 
         session = DASH if name == "create_session" else None
-        fields = {"toolsSpec": {"toolRegistry": "default_tool_registry"}} if name == "tools_off" else {}
+        fields = (
+            {"toolsSpec": {"toolRegistry": "default_tool_registry"}} if name == "tools_off" else {}
+        )
         elements = parse_stream(client.ask(QUESTION, session, sse=sse, **fields))
 
         expected = "**Bold** 𝄞📊 é 中文.\u2028"
@@ -176,9 +198,13 @@ def body(upstream: Simulator, client: Client, *, sse: bool = False, **switches: 
 def test_layouts_differ_in_white_space_only(upstream: Simulator, client: Client) -> None:
     bodies = {layout: body(upstream, client, layout=layout) for layout in SWITCH_VALUES["layout"]}
 
-    parsed = [[content["text"] for content in contents(json.loads(each))] for each in bodies.values()]
+    parsed = [
+        [content["text"] for content in contents(json.loads(each))] for each in bodies.values()
+    ]
     assert parsed == [["é😀", "b"]] * len(bodies)
-    assert bodies["compact"].startswith(b'[{"streamAssistResponse":{"answer":{"state":"IN_PROGRESS",')
+    assert bodies["compact"].startswith(
+        b'[{"streamAssistResponse":{"answer":{"state":"IN_PROGRESS",'
+    )
     assert b"\n}\n,\r\n{\n" in bodies["crlf"]
     assert b"}\n,\n{" in bodies["newline_comma"]
     assert bodies["pretty"].startswith(b'[{\n  "streamAssistResponse": {\n')
@@ -189,9 +215,13 @@ def test_escapes_are_surrogate_pairs(upstream: Simulator, client: Client) -> Non
     assert b"\\u00e9\\ud83d\\ude00" in body(upstream, client, ascii_escapes=True)
 
 
-def test_events_have_comments_lines_and_endings_as_switched(upstream: Simulator, client: Client) -> None:
+def test_events_have_comments_lines_and_endings_as_switched(
+    upstream: Simulator, client: Client
+) -> None:
     plain = body(upstream, client, sse=True)
-    decorated = body(upstream, client, sse=True, sse_lines="crlf", sse_comments=True, sse_multiline=True)
+    decorated = body(
+        upstream, client, sse=True, sse_lines="crlf", sse_comments=True, sse_multiline=True
+    )
 
     assert plain.startswith(b'data: {"streamAssistResponse"')
     assert plain.count(b"\n\n") == 2
@@ -199,13 +229,23 @@ def test_events_have_comments_lines_and_endings_as_switched(upstream: Simulator,
     assert decorated.endswith(b"\r\ndata: }\r\n\r\n")
 
 
-def test_the_wrapper_the_token_and_the_session_follow_their_switches(upstream: Simulator, client: Client) -> None:
-    upstream.set(wrapper="bare", u_token="every", session_info="empty_then_full", suggestions=False, state="absent")
+def test_the_wrapper_the_token_and_the_session_follow_their_switches(
+    upstream: Simulator, client: Client
+) -> None:
+    upstream.set(
+        wrapper="bare",
+        u_token="every",
+        session_info="empty_then_full",
+        suggestions=False,
+        state="absent",
+    )
     upstream.script(*answer("a", "b"))
 
     elements = client.ask("x").json()
 
-    assert all("uToken" in element and "streamAssistResponse" not in element for element in elements)
+    assert all(
+        "uToken" in element and "streamAssistResponse" not in element for element in elements
+    )
     assert [bool(element["sessionInfo"]) for element in elements] == [False, False, True]
     assert states_of(elements) == [None, None, "SUCCEEDED"]
 
@@ -227,7 +267,10 @@ def test_status_lines_come_in_four_ways(
     upstream.set(status_lines=value, suggestions=False)
     upstream.speech = lambda _: Speech("Yes", (("H", "Some prose."),))
 
-    found = [(content["text"], content.get("thought", False)) for content in contents(client.ask("x").json())[:-1]]
+    found = [
+        (content["text"], content.get("thought", False))
+        for content in contents(client.ask("x").json())[:-1]
+    ]
 
     assert found == [*expected, ("Yes", False)]
 
@@ -250,7 +293,10 @@ def test_the_last_text_may_come_in_the_final_element(upstream: Simulator, client
 
     elements = client.ask("x").json()
 
-    assert [(state, text_of([element])) for state, element in zip(states_of(elements), elements, strict=True)] == [
+    assert [
+        (state, text_of([element]))
+        for state, element in zip(states_of(elements), elements, strict=True)
+    ] == [
         ("IN_PROGRESS", "a"),
         ("SUCCEEDED", "b"),
     ]
@@ -277,7 +323,13 @@ def test_a_refusal_may_be_wrapped_in_an_array(upstream: Simulator, client: Clien
 
 @pytest.mark.parametrize(
     "changes",
-    [{"layout": "tabular"}, {"cuts": "0"}, {"gzip": "yes"}, {"unheard_of": 1}, {"unknown_config": 404}],
+    [
+        {"layout": "tabular"},
+        {"cuts": "0"},
+        {"gzip": "yes"},
+        {"unheard_of": 1},
+        {"unknown_config": 404},
+    ],
 )
 def test_a_switch_takes_only_what_it_knows(upstream: Simulator, changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):

@@ -1,6 +1,8 @@
-"""A worker's worth of greenlets that all claim at once: `python -m tests.storage.rush URL WORKER GREENLETS HEAD`.
+"""A worker's worth of greenlets that all claim at once: `python -m tests.storage.rush URL WORKER
+GREENLETS HEAD`.
 
-Patched as under gunicorn. Begins when a line comes on stdin; prints as JSON what was claimed and how long the hub stood.
+Patched as under gunicorn. Begins when a line comes on stdin; prints as JSON what was claimed and
+how long the hub stood.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class Heart:
 
 
 def persistently(call: Callable[[], T]) -> T:
-    """A request would do without the database when that has no time for it; here nobody gives up."""
+    """A request would do without the database when that has no time for it; here nobody gives
+    up.
+    """
     while True:
         try:
             return call()
@@ -67,7 +71,12 @@ def main(url: str, worker: str, greenlets: int, head: bytes) -> None:
         while (session := persistently(lambda: rows.claim_head(head))) is not None:
             claimed.append(session.name)
             # What a request does at its end: one more write, in competition with all others.
-            kept = {"head": b"\x02" * 32, "caller": b"\xaa" * 32, "conversation": "c", "expires_at": time.time() + 60}
+            kept = {
+                "head": b"\x02" * 32,
+                "caller": b"\xaa" * 32,
+                "conversation": "c",
+                "expires_at": time.time() + 60,
+            }
             persistently(partial(rows.keep, session, **kept))
 
     gevent.joinall([gevent.spawn(claim) for _ in range(greenlets)], raise_error=True)

@@ -12,7 +12,12 @@ from tests.storage.clock import Clock
 
 NOW = Clock().now
 FULL = ApiKey(
-    "2", "full", digest("full"), NOW + 0.25, NOW + 5, Allowance(frozenset({"b", "a"}), Rate(100, 900), 10**12, 3)
+    "2",
+    "full",
+    digest("full"),
+    NOW + 0.25,
+    NOW + 5,
+    Allowance(frozenset({"b", "a"}), Rate(100, 900), 10**12, 3),
 )
 PLAIN = ApiKey("1", "plain", digest("plain"), NOW)
 LIMITED = [

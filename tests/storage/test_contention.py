@@ -1,4 +1,6 @@
-"""Many requests in several workers want the same sessions: each goes to one of them, and nobody else is held up."""
+"""Many requests in several workers want the same sessions: each goes to one of them, and nobody
+else is held up.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from tests.databases import ROOT
 
 HEAD, CALLER = b"\x01" * 32, b"\xaa" * 32
 SESSIONS, WORKERS, GREENLETS = 150, 3, 30
-LATE_MS = 1500  # how late a heartbeat may be meanwhile, on a busy machine; waiting inside of SQLite costs more
+# how late a heartbeat may be meanwhile, on a busy machine; waiting inside of SQLite costs more
+LATE_MS = 1500
 
 
 def test_of_all_who_claim_at_once_each_session_goes_to_one(
@@ -33,7 +36,9 @@ def test_of_all_who_claim_at_once_each_session_goes_to_one(
     claimed = Counter(name for worker in told for name in worker["claimed"])
     late_ms = max(worker["late_ms"] for worker in told)
     record_property(
-        "measured", f"{WORKERS} workers claim {SESSIONS} sessions ({kind}): hub late by {late_ms:.0f} ms at most"
+        "measured",
+        f"{WORKERS} workers claim {SESSIONS} sessions ({kind}): hub late by {late_ms:.0f} ms at"
+        " most",
     )
     assert claimed == Counter(f"sessions/{number}" for number in range(SESSIONS))
     assert late_ms < LATE_MS
@@ -43,32 +48,45 @@ def test_of_all_who_claim_at_once_each_session_goes_to_one(
 def test_a_connection_with_a_high_number_works(url: str, database: Database) -> None:
     """A busy worker has thousands of files open; `select()` ends at 1024."""
     program = (
-        "from gevent import monkey; monkey.patch_all()\n"
-        "import os, resource, sys; from sqlalchemy import text; from gbproxy.storage.database import Database\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000)); held = [os.dup(0) for _ in range(1500)]\n"
-        "print(Database(sys.argv[1]).fetch(text('SELECT 1 FROM pg_sleep(0.01)')))"
+        "from gevent import monkey; monkey.patch_all()\nimport os, resource, sys; from sqlalchemy"
+        " import text; from gbproxy.storage.database import"
+        " Database\nresource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000)); held = [os.dup(0) for"
+        " _ in range(1500)]\nprint(Database(sys.argv[1]).fetch(text('SELECT 1 FROM"
+        " pg_sleep(0.01)')))"
     )
 
     run = subprocess.run(
-        [sys.executable, "-c", program, url], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert (run.stdout, run.returncode) == ("[(1,)]\n", 0), run.stderr
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])
-def test_a_request_that_is_ended_in_mid_statement_does_not_spoil_its_connection(url: str, database: Database) -> None:
+def test_a_request_that_is_ended_in_mid_statement_does_not_spoil_its_connection(
+    url: str, database: Database
+) -> None:
     program = (
-        "from gevent import monkey; monkey.patch_all()\n"
-        "import gevent, sys; from sqlalchemy import text; from gbproxy.storage.database import Database\n"
-        "database = Database(sys.argv[1])\n"
-        "ended = [gevent.spawn(database.fetch, text('SELECT 1 FROM pg_sleep(2)')) for _ in range(20)]\n"
-        "gevent.sleep(0.2); gevent.killall(ended)\n"
-        "print([database.fetch(text(f'SELECT {n}'))[0][0] for n in range(20)] == list(range(20)), database.failures)"
+        "from gevent import monkey; monkey.patch_all()\nimport gevent, sys; from sqlalchemy import"
+        " text; from gbproxy.storage.database import Database\ndatabase ="
+        " Database(sys.argv[1])\nended = [gevent.spawn(database.fetch, text('SELECT 1 FROM"
+        " pg_sleep(2)')) for _ in range(20)]\ngevent.sleep(0.2);"
+        " gevent.killall(ended)\nprint([database.fetch(text(f'SELECT {n}'))[0][0] for n in"
+        " range(20)] == list(range(20)), database.failures)"
     )
 
     run = subprocess.run(
-        [sys.executable, "-c", program, url], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert (run.stdout, run.stderr) == ("True 0\n", "")
@@ -78,7 +96,15 @@ def _rush(url: str) -> list[dict[str, object]]:
     """What each worker tells, having begun when all of them were ready."""
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.storage.rush", url, f"worker-{number}", str(GREENLETS), HEAD.hex()],
+            [
+                sys.executable,
+                "-m",
+                "tests.storage.rush",
+                url,
+                f"worker-{number}",
+                str(GREENLETS),
+                HEAD.hex(),
+            ],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

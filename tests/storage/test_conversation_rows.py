@@ -1,4 +1,5 @@
-"""Random clients, failures and workers over the real rows, each of two workers with connections of its own.
+"""Random clients, failures and workers over the real rows, each of two workers with connections of
+its own.
 
 tests/conversation_machine.py says what must hold.
 """
@@ -39,17 +40,24 @@ _SETTINGS = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 _HI, _HELLO, _WHY = (
-    Message(role, (TextPart(text),)) for role, text in [("user", "Hi"), ("assistant", "Hello"), ("user", "Why?")]
+    Message(role, (TextPart(text),))
+    for role, text in [("user", "Hi"), ("assistant", "Hello"), ("user", "Why?")]
 )
 
 
-def test_no_session_ever_holds_what_its_conversation_does_not(database: Database, url: str, opened: Open) -> None:
+def test_no_session_ever_holds_what_its_conversation_does_not(
+    database: Database, url: str, opened: Open
+) -> None:
     workers = [database, opened(url)]
 
     class OverRows(ConversationMachine):
-        def open_rows(self, clock: Callable[[], float]) -> AbstractContextManager[Sequence[ExpiringRows]]:
+        def open_rows(
+            self, clock: Callable[[], float]
+        ) -> AbstractContextManager[Sequence[ExpiringRows]]:
             database.change(delete(tables.sessions))
-            return nullcontext([_rows(worker, name, clock) for worker, name in zip(workers, "ab", strict=True)])
+            return nullcontext(
+                [_rows(worker, name, clock) for worker, name in zip(workers, "ab", strict=True)]
+            )
 
     run_state_machine_as_test(OverRows, settings=_SETTINGS)
 

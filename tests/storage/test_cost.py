@@ -1,4 +1,6 @@
-"""What conversations cost a request: how often it speaks to the database, for how long, and that it holds no connection."""
+"""What conversations cost a request: how often it speaks to the database, for how long, and that it
+holds no connection.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,9 @@ def history(turns: int) -> list[dict[str, str]]:
     return [*said * turns, {"role": "user", "content": "Hi"}]
 
 
-def test_a_request_without_an_assistant_s_turn_reads_nothing_and_writes_once(app: InProcess, watch: Watch) -> None:
+def test_a_request_without_an_assistant_s_turn_reads_nothing_and_writes_once(
+    app: InProcess, watch: Watch
+) -> None:
     watch.statements.clear()
 
     assert app.ask("Hi").succeeded
@@ -136,7 +140,11 @@ def test_no_connection_is_held_while_an_answer_streams(app: InProcess, watch: Wa
 
 
 def test_going_on_takes_the_database_little_time(
-    app: InProcess, watch: Watch, kind: str, record_property: Record, monkeypatch: pytest.MonkeyPatch
+    app: InProcess,
+    watch: Watch,
+    kind: str,
+    record_property: Record,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spent_s = 0.0
     run = Database._run
@@ -158,5 +166,8 @@ def test_going_on_takes_the_database_little_time(
 
     median_s = statistics.median(each)
     assert set(watch.prompts) == {"Hi"}  # all went on
-    record_property("measured", f"a continued request, {kind}: {median_s * 1000:.2f} ms for the database, median")
+    record_property(
+        "measured",
+        f"a continued request, {kind}: {median_s * 1000:.2f} ms for the database, median",
+    )
     assert median_s <= BUSY * MEDIAN_S[kind]

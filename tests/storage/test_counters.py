@@ -1,4 +1,6 @@
-"""What is counted for callers: the same in memory and in a real Redis; and what happens while Redis is away."""
+"""What is counted for callers: the same in memory and in a real Redis; and what happens while Redis
+is away.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def test_sums_are_those_of_all(workers: tuple[Counters, Counters]) -> None:
     assert workers[0].read("others") == 0
 
 
-def test_a_sum_is_never_added_to_once_it_has_reached_its_limit(workers: tuple[Counters, Counters]) -> None:
+def test_a_sum_is_never_added_to_once_it_has_reached_its_limit(
+    workers: tuple[Counters, Counters],
+) -> None:
     with ThreadPoolExecutor(20) as callers:
         added = list(callers.map(lambda n: workers[n % 2].add_below("day", 30, 100, 60), range(50)))
     first = workers[0].read("day")
@@ -116,7 +120,13 @@ def test_time_passes_in_memory(clock: Clock) -> None:
     clock.now += 6
     third, again = counters.hit("caller", rate), counters.hit("caller", rate)
 
-    assert [w.is_taken for w in (first, second, refused, third, again)] == [True, True, False, True, False]
+    assert [w.is_taken for w in (first, second, refused, third, again)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
     assert (first.reset_s, refused.reset_s, again.reset_s) == (10, 6, 4)
     assert counters.reserve("model", 5.0) == 0.0
     assert counters.read("tokens") == 0
@@ -136,12 +146,18 @@ def test_memory_forgets_callers_who_are_gone(clock: Clock) -> None:
     assert len(counters._reserved) <= 1024
 
 
-def test_an_outage_is_told_once_and_costs_no_time(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_told_once_and_costs_no_time(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     counters = RedisCounters(f"redis://:secret@127.0.0.1:{free_port()}/0", clock)
     began = time.monotonic()
 
     with caplog.at_level(logging.INFO):
-        for call in (lambda: counters.hit("a", TEN), lambda: counters.read("a"), lambda: counters.leave("a", "b")):
+        for call in (
+            lambda: counters.hit("a", TEN),
+            lambda: counters.read("a"),
+            lambda: counters.leave("a", "b"),
+        ):
             with pytest.raises(StorageUnavailable):
                 call()
 
@@ -170,7 +186,9 @@ def test_the_end_of_an_outage_is_noticed(clock: Clock, caplog: pytest.LogCapture
     assert told.away_s == 1.5  # type: ignore[attr-defined]
 
 
-def test_a_redis_that_refuses_to_count_is_away_until_it_counts(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_redis_that_refuses_to_count_is_away_until_it_counts(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     """As after a failover: it is a replica now, and still answers what is read."""
     with redis_server() as server:
         counters = RedisCounters(server.url, clock)
@@ -180,7 +198,10 @@ def test_a_redis_that_refuses_to_count_is_away_until_it_counts(clock: Clock, cap
         with caplog.at_level(logging.INFO):
             for _ in range(5):
                 clock.now += REST_S
-                for call in (lambda: counters.add_below("day", 1, 10, 60), lambda: counters.read("day")):
+                for call in (
+                    lambda: counters.add_below("day", 1, 10, 60),
+                    lambda: counters.read("day"),
+                ):
                     with pytest.raises(StorageUnavailable):
                         call()
             server.ask("REPLICAOF", "NO", "ONE")
@@ -192,7 +213,9 @@ def test_a_redis_that_refuses_to_count_is_away_until_it_counts(clock: Clock, cap
 
 
 @pytest.mark.parametrize("is_connected", [True, False])
-def test_a_redis_that_says_nothing_is_waited_for_a_second_and_then_left_alone(clock: Clock, is_connected: bool) -> None:
+def test_a_redis_that_says_nothing_is_waited_for_a_second_and_then_left_alone(
+    clock: Clock, is_connected: bool
+) -> None:
     with redis_server() as server:
         counters = RedisCounters(server.url, clock)
         if is_connected:

@@ -1,4 +1,6 @@
-"""Stored accounts, renewed cookies and tokens; and that no secret of theirs can be read in the database's files."""
+"""Stored accounts, renewed cookies and tokens; and that no secret of theirs can be read in the
+database's files.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.states import StateRows
 from tests.storage.clock import Clock
 
-COOKIE, OTHER_COOKIE, BEARER = "CSE.the-secret-cookie", "COS.the-other-cookie", "eyJ.the-secret-bearer"
+COOKIE, OTHER_COOKIE, BEARER = (
+    "CSE.the-secret-cookie",
+    "COS.the-other-cookie",
+    "eyJ.the-secret-bearer",
+)
 DIGEST, OTHER_DIGEST = "d" * 64, "e" * 64
 
 ANNA = "0123456789abcdef:anna"
@@ -52,20 +58,38 @@ def test_an_account_comes_back_as_it_was_given(accounts: StoredAccounts, clock: 
 
     assert accounts.list() == [first, second]
     assert (first.account.secure_c_ses, first.account.host_c_oses) == (COOKIE, OTHER_COOKIE)
-    assert (first.is_active, first.created_at, second.account.host_c_oses) == (True, clock() - 1, None)
+    assert (first.is_active, first.created_at, second.account.host_c_oses) == (
+        True,
+        clock() - 1,
+        None,
+    )
     assert first.account.id != second.account.id
 
 
-def test_all_that_an_account_s_browser_sends_comes_back_and_can_be_changed(accounts: StoredAccounts) -> None:
+def test_all_that_an_account_s_browser_sends_comes_back_and_can_be_changed(
+    accounts: StoredAccounts,
+) -> None:
     given = Account(
-        "", "anna", "1", "c", COOKIE, None, "enterprise", "eu", "__Secure-C_AUX=aux", "CAMStoken", "Mozilla/5.0 (X)"
+        "",
+        "anna",
+        "1",
+        "c",
+        COOKIE,
+        None,
+        "enterprise",
+        "eu",
+        "__Secure-C_AUX=aux",
+        "CAMStoken",
+        "Mozilla/5.0 (X)",
     )
     stored = accounts.add(given)
 
     [read] = accounts.list()
     accounts.change(
         stored.account.id,
-        lambda known: replace(known, account=replace(known.account, edition="business", server_token=None)),
+        lambda known: replace(
+            known, account=replace(known.account, edition="business", server_token=None)
+        ),
     )
     [changed] = accounts.list()
 
@@ -91,7 +115,9 @@ def test_an_account_is_changed(accounts: StoredAccounts, clock: Clock) -> None:
     changed = replace(stored.account, name="anna 2", secure_c_ses="CSE.new", host_c_oses=None)
     clock.now += 5
 
-    told = accounts.change(stored.account.id, lambda known: replace(known, account=changed, is_active=False))
+    told = accounts.change(
+        stored.account.id, lambda known: replace(known, account=changed, is_active=False)
+    )
 
     assert told == replace(stored, account=changed, is_active=False, updated_at=clock())
     assert accounts.list() == [told]
@@ -122,11 +148,16 @@ def test_a_name_is_given_once(accounts: StoredAccounts) -> None:
     with pytest.raises(NameTaken):
         added(accounts)
     with pytest.raises(NameTaken):
-        accounts.change(ben.account.id, lambda known: replace(known, account=replace(known.account, name="anna")))
+        accounts.change(
+            ben.account.id,
+            lambda known: replace(known, account=replace(known.account, name="anna")),
+        )
     assert [stored.account.name for stored in accounts.list()] == ["anna", "ben"]
 
 
-def test_a_change_that_is_refused_leaves_all_as_it_was(accounts: StoredAccounts, changes: Changes) -> None:
+def test_a_change_that_is_refused_leaves_all_as_it_was(
+    accounts: StoredAccounts, changes: Changes
+) -> None:
     stored = added(accounts)
     version = changes.version("accounts")
 
@@ -138,7 +169,9 @@ def test_a_change_that_is_refused_leaves_all_as_it_was(accounts: StoredAccounts,
     assert (accounts.list(), changes.version("accounts")) == ([stored], version)
 
 
-def test_each_change_is_told(accounts: StoredAccounts, changes: Changes, database: Database) -> None:
+def test_each_change_is_told(
+    accounts: StoredAccounts, changes: Changes, database: Database
+) -> None:
     versions = [changes.version("accounts")]
     id_ = added(accounts).account.id
     versions.append(changes.version("accounts"))
@@ -157,7 +190,11 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock
 ) -> None:
     account = added(accounts).account
-    cookies, tokens, switches = CookieRows(database, cipher), TokenRows(database, cipher), Switches(database)
+    cookies, tokens, switches = (
+        CookieRows(database, cipher),
+        TokenRows(database, cipher),
+        Switches(database),
+    )
     cookies.keep(account.seat, RenewedCookies(DIGEST, COOKIE, None, clock()))
     tokens.keep(account.seat, StoredToken(DIGEST, BEARER, clock()))
     switches.enable(account.id, False)
@@ -177,10 +214,14 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     assert (checks.read(), checks.sign_ins(), states.read(), states.uses()) == ({}, {}, [], {})
     assert sessions.claim_conversation("1", b"c") is NoClaim.UNKNOWN
     # It may come back, under another id, and then they can be deleted upstream.
-    assert [left.id for left in sessions.doomed(10, [replace(account, id="another").seat])] == [kept.id]
+    assert [left.id for left in sessions.doomed(10, [replace(account, id="another").seat])] == [
+        kept.id
+    ]
 
 
-def test_what_was_last_seen_of_a_credential_is_remembered(database: Database, cipher: Cipher, clock: Clock) -> None:
+def test_what_was_last_seen_of_a_credential_is_remembered(
+    database: Database, cipher: Cipher, clock: Clock
+) -> None:
     checks = Checks(database, clock)
     checks.note("anna", DIGEST, "unknown", "no connection")
     clock.now += 1
@@ -203,7 +244,9 @@ def test_accounts_of_the_environment_are_switched(database: Database) -> None:
     assert switches.disabled() == {"default"}
 
 
-def test_renewed_cookies_replace_older_ones(database: Database, cipher: Cipher, clock: Clock) -> None:
+def test_renewed_cookies_replace_older_ones(
+    database: Database, cipher: Cipher, clock: Clock
+) -> None:
     cookies = CookieRows(database, cipher)
     old = RenewedCookies(DIGEST, COOKIE, OTHER_COOKIE, clock())
     new = RenewedCookies(DIGEST, "CSE.newer", None, clock() + 1)
@@ -220,7 +263,8 @@ def test_further_cookies_are_kept_encrypted_and_rows_without_them_are_read(
 ) -> None:
     cookies = CookieRows(database, cipher)
     without, with_further = (
-        RenewedCookies(DIGEST, COOKIE, None, clock(), further, further) for further in (None, "__Secure-C_AUX=secret-1")
+        RenewedCookies(DIGEST, COOKIE, None, clock(), further, further)
+        for further in (None, "__Secure-C_AUX=secret-1")
     )
 
     cookies.keep("anna", without)
@@ -229,7 +273,8 @@ def test_further_cookies_are_kept_encrypted_and_rows_without_them_are_read(
     assert cookies.read() == {"anna": without, "otto": with_further}
     stored = {row.account_id: row.cookies for row in database.fetch(select(tables.cookies))}
     assert b"secret-1" not in stored["otto"]
-    assert cipher.decrypt(stored["anna"]) == {"secure_c_ses": COOKIE, "host_c_oses": None}  # as ever
+    # as ever
+    assert cipher.decrypt(stored["anna"]) == {"secure_c_ses": COOKIE, "host_c_oses": None}
 
 
 def test_a_token_replaces_an_older_one_or_that_of_another_credential(
@@ -250,7 +295,9 @@ def test_a_token_replaces_an_older_one_or_that_of_another_credential(
     assert tokens.read(since=clock() + 1) == {}
 
 
-def test_a_clock_that_is_set_back_keeps_nothing_out(database: Database, cipher: Cipher, clock: Clock) -> None:
+def test_a_clock_that_is_set_back_keeps_nothing_out(
+    database: Database, cipher: Cipher, clock: Clock
+) -> None:
     cookies, tokens = CookieRows(database, cipher), TokenRows(database, cipher)
     early, late = clock() - 3600, clock()
     for time in (late, early):
@@ -276,7 +323,11 @@ def test_a_refused_token_is_dropped_unless_there_is_a_newer_one(
 
 
 def test_what_no_key_can_read_is_left_out_and_logged(
-    accounts: StoredAccounts, database: Database, cipher: Cipher, clock: Clock, caplog: pytest.LogCaptureFixture
+    accounts: StoredAccounts,
+    database: Database,
+    cipher: Cipher,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     stored = added(accounts)
     CookieRows(database, cipher).keep(ANNA, RenewedCookies(DIGEST, COOKIE, None, clock()))

@@ -80,7 +80,9 @@ def test_a_statement_that_is_not_taken_is_a_defect_and_no_outage(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(StorageUnavailable), caplog.at_level(logging.INFO):
-        database.fetch(text("SELECT secret_column FROM facts WHERE name = :name"), {"name": "a-secret-value"})
+        database.fetch(
+            text("SELECT secret_column FROM facts WHERE name = :name"), {"name": "a-secret-value"}
+        )
 
     # SQLite tells a wrong name by the same class as an outage: one more rest does no harm.
     assert caplog.records[0].getMessage() in ("database.failed", "database.unavailable")
@@ -135,7 +137,10 @@ def test_a_locked_file_is_waited_for_in_pauses_that_others_can_use(
 
 
 def test_a_file_that_stays_locked_is_given_up(
-    opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock, caplog: pytest.LogCaptureFixture
+    opened: Open,
+    locked: tuple[Path, sqlite3.Connection],
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path, _ = locked
     paused: list[float] = []
@@ -149,7 +154,11 @@ def test_a_file_that_stays_locked_is_given_up(
 
     assert HASTE_S <= sum(paused) < HASTE_S + 0.1
     assert len(paused) == tried
-    assert (raised.value.status, raised.value.code, raised.value.retry_after) == (503, "storage_unavailable", 2)
+    assert (raised.value.status, raised.value.code, raised.value.retry_after) == (
+        503,
+        "storage_unavailable",
+        2,
+    )
     assert str(path) not in raised.value.message
     assert [(record.getMessage(), record.reason) for record in caplog.records] == [
         ("database.unavailable", "database is locked")
@@ -157,7 +166,9 @@ def test_a_file_that_stays_locked_is_given_up(
     assert database.failures == 2
 
 
-def test_readers_do_not_wait_for_the_writer(opened: Open, locked: tuple[Path, sqlite3.Connection]) -> None:
+def test_readers_do_not_wait_for_the_writer(
+    opened: Open, locked: tuple[Path, sqlite3.Connection]
+) -> None:
     path, _ = locked
 
     def never(seconds: float) -> None:
@@ -167,7 +178,10 @@ def test_readers_do_not_wait_for_the_writer(opened: Open, locked: tuple[Path, sq
 
 
 def test_after_a_rest_the_next_call_tries_and_its_success_is_told(
-    opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock, caplog: pytest.LogCaptureFixture
+    opened: Open,
+    locked: tuple[Path, sqlite3.Connection],
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path, other = locked
     database = opened(f"sqlite:///{path}", clock=clock, sleep=lambda seconds: None)
@@ -250,7 +264,9 @@ def test_when_nobody_is_patient_any_more_the_others_try_again(
     assert names(database) == []
 
 
-def test_a_file_that_cannot_be_opened_is_an_outage(opened: Open, tmp_path: Path, clock: Clock) -> None:
+def test_a_file_that_cannot_be_opened_is_an_outage(
+    opened: Open, tmp_path: Path, clock: Clock
+) -> None:
     database = opened(f"sqlite:///{tmp_path}/none/x.db", clock=clock)
 
     with pytest.raises(StorageUnavailable):
@@ -294,7 +310,9 @@ def test_a_server_that_stops_is_told_at_once_and_used_as_soon_as_it_is_back(
     assert caplog.messages == ["database.unavailable", "database.available"]
 
 
-def test_a_restart_between_two_statements_is_not_noticed(opened: Open, own_server: PostgreSQL) -> None:
+def test_a_restart_between_two_statements_is_not_noticed(
+    opened: Open, own_server: PostgreSQL
+) -> None:
     database = opened(own_server.new_database())
     migrate(database)
     database.change(ADD, fact("before"))
@@ -306,7 +324,9 @@ def test_a_restart_between_two_statements_is_not_noticed(opened: Open, own_serve
     assert database.failures == 0
 
 
-def test_a_server_that_says_nothing_is_given_up(opened: Open, own_server: PostgreSQL, clock: Clock) -> None:
+def test_a_server_that_says_nothing_is_given_up(
+    opened: Open, own_server: PostgreSQL, clock: Clock
+) -> None:
     url = own_server.new_database()
     migrate(opened(url))
     database = opened(url, clock=clock, haste_s=0.2)
@@ -323,7 +343,9 @@ def test_a_server_that_says_nothing_is_given_up(opened: Open, own_server: Postgr
     assert names(database) == []
 
 
-def test_a_server_that_says_nothing_is_waited_for_for_a_second_in_all(opened: Open, own_server: PostgreSQL) -> None:
+def test_a_server_that_says_nothing_is_waited_for_for_a_second_in_all(
+    opened: Open, own_server: PostgreSQL
+) -> None:
     url = own_server.new_database()
     migrate(opened(url))
     database, unconnected = opened(url), opened(url)
@@ -371,11 +393,19 @@ def test_the_address_may_say_more(opened: Open, server: PostgreSQL) -> None:
 # A database that refuses writes
 
 
-READ_ONLY = {"sqlite": "PRAGMA query_only = on", "postgresql": "SET default_transaction_read_only = on"}
+READ_ONLY = {
+    "sqlite": "PRAGMA query_only = on",
+    "postgresql": "SET default_transaction_read_only = on",
+}
 
 
 def test_a_connection_that_takes_no_writes_is_made_anew_and_told_in_one_line(
-    opened: Open, database: Database, url: str, kind: str, clock: Clock, caplog: pytest.LogCaptureFixture
+    opened: Open,
+    database: Database,
+    url: str,
+    kind: str,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """As after a failover: the server that we are connected to is no primary any more."""
     demoted = opened(url, clock=clock)
@@ -446,7 +476,9 @@ def test_a_defect_that_is_met_again_and_again_is_told_once_a_minute(
     assert caplog.messages == ["database.failed"] * 3
 
 
-def test_a_damaged_file_is_an_outage(opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_an_outage(
+    opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "damaged.db").write_bytes(b"nothing that a database is made of" * 100)
     database = opened(f"sqlite:///{tmp_path}/damaged.db")
 

@@ -23,7 +23,12 @@ def _loaded(program: str) -> set[str]:
     """The top names of all modules that are loaded once the program has run."""
     report = "\nimport sys\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
     run = subprocess.run(
-        [sys.executable, "-c", program + report], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program + report],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     return set(run.stdout.splitlines()[-1].split())
 
@@ -38,7 +43,10 @@ def test_the_command_loads_no_sql_before_it_serves(module: str) -> None:
 
 
 def test_a_question_in_the_terminal_needs_no_web_framework() -> None:
-    build = "import gbproxy.cli.embedded as it; from gbproxy.settings import Settings; it.build(Settings()).close()"
+    build = (
+        "import gbproxy.cli.embedded as it; from gbproxy.settings import Settings;"
+        " it.build(Settings()).close()"
+    )
 
     assert not {"flask", "werkzeug", "gevent", "prometheus_client"} & _loaded(build)
 

@@ -1,4 +1,6 @@
-"""The migrations make the tables that the program uses, on both databases, once, whoever comes first."""
+"""The migrations make the tables that the program uses, on both databases, once, whoever comes
+first.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def test_the_newest_migration_is_the_one_that_the_program_expects() -> None:
     assert scripts.get_current_head() == REVISION
 
 
-def test_a_second_start_finds_nothing_to_do(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_second_start_finds_nothing_to_do(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
         migrate.migrate(database)
 
@@ -61,7 +65,9 @@ def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) -> None:
     database = opened(url)
-    database.transact(lambda connection: connection.exec_driver_sql("CREATE TABLE workers (other INTEGER)"))
+    database.transact(
+        lambda connection: connection.exec_driver_sql("CREATE TABLE workers (other INTEGER)")
+    )
 
     with pytest.raises(CannotMigrate):
         migrate.migrate(database, patience_s=0)
@@ -71,7 +77,9 @@ def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) ->
         assert not connection.dialect.has_table(connection, "alembic_version")
 
 
-def test_two_processes_that_start_at_once_both_succeed(opened: Open, new_url: Callable[[], str]) -> None:
+def test_two_processes_that_start_at_once_both_succeed(
+    opened: Open, new_url: Callable[[], str]
+) -> None:
     for _ in range(3):
         url = new_url()
         starting = [_preparing(url) for _ in range(3)]
@@ -82,7 +90,10 @@ def test_two_processes_that_start_at_once_both_succeed(opened: Open, new_url: Ca
 
 
 def _preparing(url: str) -> subprocess.Popen[str]:
-    program = "import sys; from gbproxy.storage import preparation; preparation.prepare(sys.argv[1], [sys.argv[2]])"
+    program = (
+        "import sys; from gbproxy.storage import preparation; preparation.prepare(sys.argv[1],"
+        " [sys.argv[2]])"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", program, url, KEY],
         cwd=ROOT,
@@ -111,7 +122,9 @@ def test_a_server_that_is_still_starting_is_waited_for(
     assert "the-password" not in str(refused.value) + caplog.text
 
 
-def test_a_server_that_comes_in_time_is_used(server: PostgreSQL, tmp_path: Path, clock: Clock) -> None:
+def test_a_server_that_comes_in_time_is_used(
+    server: PostgreSQL, tmp_path: Path, clock: Clock
+) -> None:
     """Its socket is where it was looked for only after some tries."""
     url = server.new_database().partition("?")[0]
     tries = 0
@@ -134,7 +147,8 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
     path.write_bytes(content)
 
     with pytest.raises(
-        preparation.CannotBeUsed, match=r"DATABASE_URL: the database cannot be used: file is not a database"
+        preparation.CannotBeUsed,
+        match=r"DATABASE_URL: the database cannot be used: file is not a database",
     ):
         preparation.prepare(f"sqlite:///{path}", [KEY])
     assert path.read_bytes() == content

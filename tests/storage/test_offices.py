@@ -25,7 +25,11 @@ def test_an_office_is_held_by_one_worker(ours: Offices, theirs: Offices) -> None
     taken = [ours.take("sweeper", 5), theirs.take("sweeper", 5), theirs.take("other", 5)]
 
     assert taken == [True, False, True]
-    assert (ours.holder("sweeper"), ours.holder("other"), ours.holder("none")) == ("worker-1", "worker-2", None)
+    assert (ours.holder("sweeper"), ours.holder("other"), ours.holder("none")) == (
+        "worker-1",
+        "worker-2",
+        None,
+    )
 
 
 def test_an_office_is_kept_by_taking_it_again(ours: Offices, theirs: Offices, clock: Clock) -> None:
@@ -38,7 +42,9 @@ def test_an_office_is_kept_by_taking_it_again(ours: Offices, theirs: Offices, cl
     assert not theirs.take("sweeper", 5)
 
 
-def test_an_office_whose_holder_is_silent_is_free(ours: Offices, theirs: Offices, clock: Clock) -> None:
+def test_an_office_whose_holder_is_silent_is_free(
+    ours: Offices, theirs: Offices, clock: Clock
+) -> None:
     ours.take("sweeper", 5)
     clock.now += 5
 
@@ -58,8 +64,12 @@ def test_an_office_that_is_given_up_is_free_at_once(ours: Offices, theirs: Offic
     assert theirs.take("sweeper", 5)
 
 
-def test_when_each_worker_has_last_said_that_it_is_alive_is_known(database: Database, clock: Clock) -> None:
-    one, two = (Workers(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2"))
+def test_when_each_worker_has_last_said_that_it_is_alive_is_known(
+    database: Database, clock: Clock
+) -> None:
+    one, two = (
+        Workers(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2")
+    )
     one.touch()
     clock.now += 10
     two.touch()
@@ -103,7 +113,8 @@ def test_each_process_has_a_name_of_its_own() -> None:
 
 def test_answers_that_run_in_other_workers_are_summed(database: Database, clock: Clock) -> None:
     one, two, three = (
-        Workers(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2", "worker-3")
+        Workers(database, clock, lambda name=name: name)
+        for name in ("worker-1", "worker-2", "worker-3")
     )
     one.touch({"anna": 2, "ben": 1})
     clock.now += 4

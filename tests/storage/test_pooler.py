@@ -1,4 +1,6 @@
-"""Beside others on one pooler: nothing is left behind in a server's session, and limits in time hold all the same."""
+"""Beside others on one pooler: nothing is left behind in a server's session, and limits in time
+hold all the same.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,17 @@ from tests.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
 from tests.storage.clock import Clock
 
 BACKEND = text("SELECT pg_backend_pid()")
-SLEEPING = text("SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(%'")
+SLEEPING = text(
+    "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(%'"
+)
 
 
 def use(database: Database, clock: Clock) -> None:
     """Do of each kind of call one: single statements, transactions, and some that fail."""
-    rows, offices = SessionRows(database, clock, lambda: "worker"), Offices(database, clock, lambda: "worker")
+    rows, offices = (
+        SessionRows(database, clock, lambda: "worker"),
+        Offices(database, clock, lambda: "worker"),
+    )
     session = rows.add("seat", "name", stock=False)
     rows.keep(session, head=b"head", caller=b"caller", conversation="c", expires_at=clock.now + 60)
     assert rows.claim_head(b"head") == rows.all_sessions(1)[0]
@@ -51,7 +58,9 @@ def pooler(server: PostgreSQL) -> Iterator[PgBouncer]:
         yield running
 
 
-def test_a_session_of_the_server_is_left_as_it_was(opened: Open, server: PostgreSQL, clock: Clock) -> None:
+def test_a_session_of_the_server_is_left_as_it_was(
+    opened: Open, server: PostgreSQL, clock: Clock
+) -> None:
     database = opened(server.new_database())
     migrate(database)
     session = database.fetch(BACKEND)
@@ -74,7 +83,9 @@ def test_what_nobody_waits_for_any_more_is_ended_in_the_server_too(
     until_nobody_sleeps(other)
 
 
-def test_so_is_the_statement_of_a_connection_that_is_closed_meanwhile(opened: Open, server: PostgreSQL) -> None:
+def test_so_is_the_statement_of_a_connection_that_is_closed_meanwhile(
+    opened: Open, server: PostgreSQL
+) -> None:
     url = server.new_database()
     other = opened(url)
     with engines.pooled(engines.parse(url), lambda: 5.0).connect() as connection:
@@ -89,7 +100,9 @@ def test_so_is_the_statement_of_a_connection_that_is_closed_meanwhile(opened: Op
     until_nobody_sleeps(other)
 
 
-def test_many_share_the_one_session_that_a_pooler_lends_them(opened: Open, pooler: PgBouncer, clock: Clock) -> None:
+def test_many_share_the_one_session_that_a_pooler_lends_them(
+    opened: Open, pooler: PgBouncer, clock: Clock
+) -> None:
     url = pooler.new_database()
     migrate(opened(url))
     databases = [opened(url) for _ in range(8)]
@@ -101,7 +114,9 @@ def test_many_share_the_one_session_that_a_pooler_lends_them(opened: Open, poole
         for turn in range(10):
             head = f"{number} {turn}".encode()
             session = rows.add("seat", "name", stock=False)
-            assert rows.keep(session, head=head, caller=b"", conversation="", expires_at=clock.now + 60)
+            assert rows.keep(
+                session, head=head, caller=b"", conversation="", expires_at=clock.now + 60
+            )
             assert rows.claim_head(head) is not None
 
     with ThreadPoolExecutor(len(databases)) as threads:
@@ -113,7 +128,9 @@ def test_many_share_the_one_session_that_a_pooler_lends_them(opened: Open, poole
     assert [database.failures for database in databases] == [0] * len(databases)
 
 
-def test_limits_in_time_hold_through_a_pooler(opened: Open, pooler: PgBouncer, clock: Clock) -> None:
+def test_limits_in_time_hold_through_a_pooler(
+    opened: Open, pooler: PgBouncer, clock: Clock
+) -> None:
     url = pooler.new_database()
     database, other = opened(url, clock=clock, haste_s=0.2), opened(pooler.server_url(url))
 

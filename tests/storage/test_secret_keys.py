@@ -30,7 +30,8 @@ def test_what_is_encrypted_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [lambda text: text[:-1], lambda text: b"", lambda text: text[:30] + text[30:].swapcase()]
+    "change",
+    [lambda text: text[:-1], lambda text: b"", lambda text: text[:30] + text[30:].swapcase()],
 )
 def test_what_was_changed_or_is_another_key_s_is_unreadable(change: object) -> None:
     encrypted = Cipher([OLD]).encrypt("secret")
@@ -74,12 +75,18 @@ def test_a_new_first_key_encrypts_everything_anew_so_that_the_old_one_can_go(
     assert StoredAccounts(database, new, clock).list() == [stored]
     assert CookieRows(database, new).read() == {"a": cookies}
     assert TokenRows(database, new).read() == {"a": token}
-    assert [(record.getMessage(), record.values) for record in caplog.records] == [("secret_key.rotated", 3)]
+    assert [(record.getMessage(), record.values) for record in caplog.records] == [
+        ("secret_key.rotated", 3)
+    ]
 
 
-def test_one_value_that_cannot_be_read_does_not_hinder_a_new_key(database: Database, clock: Clock) -> None:
+def test_one_value_that_cannot_be_read_does_not_hinder_a_new_key(
+    database: Database, clock: Clock
+) -> None:
     keycheck.check(database, Cipher([OLD]))
-    TokenRows(database, Cipher(["a-third-secret-key"])).keep("lost", StoredToken("d", "eyJ", clock()))
+    TokenRows(database, Cipher(["a-third-secret-key"])).keep(
+        "lost", StoredToken("d", "eyJ", clock())
+    )
     TokenRows(database, Cipher([OLD])).keep("kept", StoredToken("d", "eyJ", clock()))
 
     keycheck.check(database, Cipher([NEW, OLD]))

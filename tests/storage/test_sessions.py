@@ -1,4 +1,6 @@
-"""Upstream sessions: each history is claimed once, by whoever has it; whoever has lost a session changes nothing."""
+"""Upstream sessions: each history is claimed once, by whoever has it; whoever has lost a session
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ def others(database: Database, clock: Clock) -> SessionRows:
 
 
 def kept(
-    rows: SessionRows, clock: Clock, head: bytes = HEAD, name: str = "sessions/1", caller: bytes = ALICE
+    rows: SessionRows,
+    clock: Clock,
+    head: bytes = HEAD,
+    name: str = "sessions/1",
+    caller: bytes = ALICE,
 ) -> Session:
     """A session that was made, used and given back."""
     session = rows.add("anna", name, stock=False)
@@ -40,9 +46,17 @@ def kept(
     return session
 
 
-def keep(rows: SessionRows, clock: Clock, session: Session, head: bytes = NEXT_HEAD, caller: bytes = ALICE) -> bool:
+def keep(
+    rows: SessionRows,
+    clock: Clock,
+    session: Session,
+    head: bytes = NEXT_HEAD,
+    caller: bytes = ALICE,
+) -> bool:
     until = clock() + LIFE_S
-    return rows.keep(session, head=head, caller=caller, conversation=session.conversation, expires_at=until)
+    return rows.keep(
+        session, head=head, caller=caller, conversation=session.conversation, expires_at=until
+    )
 
 
 # Claims
@@ -75,7 +89,12 @@ def test_a_history_is_taken_while_a_request_runs_in_its_session(
     during = others.is_taken(HEAD)
     keep(rows, clock, session)
 
-    assert (before, during, others.is_taken(HEAD), others.is_taken(NEXT_HEAD)) == (False, True, False, False)
+    assert (before, during, others.is_taken(HEAD), others.is_taken(NEXT_HEAD)) == (
+        False,
+        True,
+        False,
+        False,
+    )
 
 
 def test_sessions_with_the_same_history_go_to_different_requests_the_latest_first(
@@ -85,7 +104,11 @@ def test_sessions_with_the_same_history_go_to_different_requests_the_latest_firs
     clock.now += 1
     newer = kept(rows, clock, name="sessions/2")
 
-    assert [rows.claim_head(HEAD), rows.claim_head(HEAD), rows.claim_head(HEAD)] == [newer, older, None]
+    assert [rows.claim_head(HEAD), rows.claim_head(HEAD), rows.claim_head(HEAD)] == [
+        newer,
+        older,
+        None,
+    ]
 
 
 def test_a_history_moves_on_with_each_turn(rows: SessionRows, clock: Clock) -> None:
@@ -134,7 +157,9 @@ def test_a_conversation_with_a_running_request_is_busy_for_its_caller_and_unknow
     assert others.claim_conversation(session.conversation, BOB) is NoClaim.UNKNOWN
 
 
-def test_of_several_sessions_that_of_an_account_that_can_answer_is_claimed(rows: SessionRows, clock: Clock) -> None:
+def test_of_several_sessions_that_of_an_account_that_can_answer_is_claimed(
+    rows: SessionRows, clock: Clock
+) -> None:
     ready = kept(rows, clock)
     clock.now += 1
     avoided = rows.add("ben", "sessions/2", stock=False)
@@ -152,12 +177,20 @@ def test_a_conversation_is_busy_while_its_first_answer_runs(
     assert others.claim_conversation(session.conversation, ALICE) is NoClaim.BUSY
 
 
-def test_a_conversation_that_has_moved_is_found_in_its_new_session(rows: SessionRows, clock: Clock) -> None:
+def test_a_conversation_that_has_moved_is_found_in_its_new_session(
+    rows: SessionRows, clock: Clock
+) -> None:
     old = kept(rows, clock)
     rows.claim_head(HEAD)
     new = rows.add("ben", "sessions/2", stock=False)
 
-    rows.keep(new, head=NEXT_HEAD, caller=ALICE, conversation=old.conversation, expires_at=clock() + LIFE_S)
+    rows.keep(
+        new,
+        head=NEXT_HEAD,
+        caller=ALICE,
+        conversation=old.conversation,
+        expires_at=clock() + LIFE_S,
+    )
     rows.doom(old)
 
     claimed = rows.claim_conversation(old.conversation, ALICE)
@@ -221,7 +254,9 @@ def test_a_withdrawn_session_is_deleted_unless_somebody_has_it(
     assert [session.id for session in rows.doomed(10, ["anna", "ben"])] == [free.id]
 
 
-def test_a_session_that_has_moved_on_is_not_withdrawn(rows: SessionRows, others: SessionRows, clock: Clock) -> None:
+def test_a_session_that_has_moved_on_is_not_withdrawn(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
     session = kept(rows, clock)
     others.claim_head(HEAD)
     keep(others, clock, session, NEXT_HEAD)
@@ -270,7 +305,9 @@ def test_a_session_may_be_doomed_for_later(rows: SessionRows, clock: Clock) -> N
     assert [found.id for found in rows.doomed(10, ["anna", "ben"])] == [session.id]
 
 
-def test_the_longest_due_are_deleted_first_and_not_too_many_at_once(rows: SessionRows, clock: Clock) -> None:
+def test_the_longest_due_are_deleted_first_and_not_too_many_at_once(
+    rows: SessionRows, clock: Clock
+) -> None:
     made = [rows.add("anna", f"sessions/{n}", stock=False) for n in range(3)]
     for session in reversed(made):
         clock.now += 1
@@ -295,14 +332,20 @@ def test_what_dead_workers_held_is_deleted_and_nothing_else(
     assert others.claim_head(HEAD) == idle
 
 
-def test_without_a_living_worker_everything_held_is_orphaned(rows: SessionRows, others: SessionRows) -> None:
+def test_without_a_living_worker_everything_held_is_orphaned(
+    rows: SessionRows, others: SessionRows
+) -> None:
     rows.add("anna", "sessions/1", stock=True)
 
     assert others.orphans(others.holders()) == 1
 
 
-def test_what_a_worker_holds_without_knowing_is_deleted_after_a_while(database: Database, clock: Clock) -> None:
-    """As after a request that was ended while its claim was on the way: the row is ours, and nobody has it."""
+def test_what_a_worker_holds_without_knowing_is_deleted_after_a_while(
+    database: Database, clock: Clock
+) -> None:
+    """As after a request that was ended while its claim was on the way: the row is ours, and nobody
+    has it.
+    """
     before, now = (SessionRows(database, clock, lambda: "worker-1") for _ in range(2))
     lost = kept(before, clock)
     before.claim_head(HEAD)
@@ -329,11 +372,13 @@ def test_every_session_is_told_at_the_end(rows: SessionRows, clock: Clock) -> No
 @pytest.mark.parametrize("kind", ["sqlite"])
 @pytest.mark.parametrize("column", ["head", "conversation"])
 def test_a_claim_looks_at_its_own_sessions_only(database: Database, column: str) -> None:
-    """SQLite decides by itself which index to use; the wrong one walks through every idle session."""
+    """SQLite decides by itself which index to use; the wrong one walks through every idle
+    session.
+    """
     plan = database.transact(
         lambda connection: connection.exec_driver_sql(
-            f"EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE {column} = ? AND state = ? AND expires_at > ?"
-            " ORDER BY last_turn_at DESC LIMIT 1",
+            f"EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE {column} = ? AND state = ? AND"
+            " expires_at > ? ORDER BY last_turn_at DESC LIMIT 1",
             (b"", "idle", ""),
         ).all()
     )

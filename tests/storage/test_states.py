@@ -1,4 +1,6 @@
-"""What one worker has learnt of an account, all know; and of all their requests one tries an account anew."""
+"""What one worker has learnt of an account, all know; and of all their requests one tries an
+account anew.
+"""
 
 from __future__ import annotations
 
@@ -33,17 +35,25 @@ def rows(database: Database, clock: Clock) -> Rows:
 
 
 def cooling(clock: Clock, for_s: float = 60, quota: str = "text") -> StateRow:
-    return StateRow("anna", quota, "cooling", clock(), clock() + for_s, strikes=2, cause="insufficient_quota")
+    return StateRow(
+        "anna", quota, "cooling", clock(), clock() + for_s, strikes=2, cause="insufficient_quota"
+    )
 
 
 def test_what_is_published_is_read_as_it_was(rows: Rows, clock: Clock) -> None:
     text, images = cooling(clock), cooling(clock, 3600.25, "images")
-    refused = StateRow("ben", "", "refused", clock(), cause="upstream_auth_failed", credential="d" * 64)
+    refused = StateRow(
+        "ben", "", "refused", clock(), cause="upstream_auth_failed", credential="d" * 64
+    )
 
     for change in (text, images, refused):
         rows.publish(change)
 
-    assert sorted(rows.read(), key=lambda row: (row.account_id, row.quota)) == [images, text, refused]
+    assert sorted(rows.read(), key=lambda row: (row.account_id, row.quota)) == [
+        images,
+        text,
+        refused,
+    ]
 
 
 def test_what_is_newer_stays(rows: Rows, clock: Clock) -> None:
@@ -134,7 +144,9 @@ def test_the_last_use_and_the_last_error_are_remembered(rows: Rows, clock: Clock
     }
 
 
-def test_what_the_upstream_said_stands_with_the_last_error_and_goes_with_it(rows: Rows, clock: Clock) -> None:
+def test_what_the_upstream_said_stands_with_the_last_error_and_goes_with_it(
+    rows: Rows, clock: Clock
+) -> None:
     said = {"http_status": 403, "reasons": ["ACCESS_DENIED"]}
 
     rows.failed("anna", "It was refused.", clock(), said)

@@ -1,4 +1,6 @@
-"""Temporary databases: closed to others, held by those who use them, and cleared away when nobody does any more."""
+"""Temporary databases: closed to others, held by those who use them, and cleared away when nobody
+does any more.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ from tests.unit.sweeping import ONE, FragileDatabase, session_rows
 FOREIGN = "0123456789abcdef:somebody"
 OWNERS = [owner_of(ONE.seat)]
 
-# A server that makes a temporary database with these sessions in it, says where, and ends without a word.
+# A server that makes a temporary database with these sessions in it, says where, and ends without a
+# word.
 SERVER = """
 import os, sys
 from gbproxy.storage import temporary
@@ -130,7 +133,11 @@ def test_what_cannot_be_taken_over_now_is_left_for_another_time(
 
 @pytest.mark.parametrize("content", [None, b"", b"nothing that a database is made of"])
 def test_what_cannot_be_read_goes_too(
-    ours: FragileDatabase, clock: Clock, place: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+    ours: FragileDatabase,
+    clock: Clock,
+    place: Path,
+    content: bytes | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder = killed(ONE.seat, "s/1")
     for file in folder.glob("gbproxy.db*"):
@@ -142,7 +149,9 @@ def test_what_cannot_be_read_goes_too(
     assert list(place.iterdir()) == []
 
 
-def test_what_is_none_of_ours_or_is_just_being_made_stays(ours: FragileDatabase, clock: Clock, place: Path) -> None:
+def test_what_is_none_of_ours_or_is_just_being_made_stays(
+    ours: FragileDatabase, clock: Clock, place: Path
+) -> None:
     for name in ("gbproxy-database-new", "another"):
         (place / name).mkdir()
     (place / "gbproxy-database-link").symlink_to(place / "another")
@@ -156,7 +165,10 @@ def test_files_can_be_read_by_their_owner_alone(opened: Open, tmp_path: Path, um
     before = os.umask(umask)
     try:
         folder = temporary.new_folder()
-        kept, passing = opened(f"sqlite:///{tmp_path}/kept.db"), opened(temporary.url_in(folder), temporary=True)
+        kept, passing = (
+            opened(f"sqlite:///{tmp_path}/kept.db"),
+            opened(temporary.url_in(folder), temporary=True),
+        )
         for database in (kept, passing):
             create(database)
             session_rows(database, Clock()).add(ONE.seat, "s/1", stock=True)
@@ -166,7 +178,14 @@ def test_files_can_be_read_by_their_owner_alone(opened: Open, tmp_path: Path, um
     finally:
         os.umask(before)
 
-    assert {"kept.db", "kept.db-wal", "kept.db-shm", "gbproxy.db", "gbproxy.db-wal", "gbproxy.db-shm"} <= modes.keys()
+    assert {
+        "kept.db",
+        "kept.db-wal",
+        "kept.db-shm",
+        "gbproxy.db",
+        "gbproxy.db-wal",
+        "gbproxy.db-shm",
+    } <= modes.keys()
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     temporary.remove(folder, os.getpid())

@@ -1,4 +1,6 @@
-"""Property tests are about what holds, not about how fast a busy machine is; and a database for those who need one."""
+"""Property tests are about what holds, not about how fast a busy machine is; and a database for
+those who need one.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,8 @@
-"""What tests of the work between requests need: a database that may go away, an upstream that counts, and hands.
+"""What tests of the work between requests need: a database that may go away, an upstream that
+counts, and hands.
 
-Time is a clock that stands still. Jobs wait until a test has the hands work, unless it takes a real crew.
+Time is a clock that stands still. Jobs wait until a test has the hands work, unless it takes a real
+crew.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from gbproxy.storage.sessions import SessionRows
 from tests.storage.clock import Clock
 
 ONE, TWO = (
-    Account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret") for name in ("one", "two")
+    Account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret")
+    for name in ("one", "two")
 )
 US, THEM = "worker-1", "worker-2"
 KEY, HEAD = b"k" * 32, b"h" * 32
@@ -53,7 +56,9 @@ class FragileDatabase(Database):
 
 
 class Hands:
-    """A crew of the test's own thread: what is put down waits until `work`; `room` is how much may wait."""
+    """A crew of the test's own thread: what is put down waits until `work`; `room` is how much may
+    wait.
+    """
 
     def __init__(self, room: int = 1000) -> None:
         self.waiting: deque[Callable[[], None]] = deque()
@@ -84,12 +89,15 @@ class Hands:
 
 
 class Upstream:
-    """Counts sessions: `fails` says what the nth try to open or delete raises; without `go_on` everything waits.
+    """Counts sessions: `fails` says what the nth try to open or delete raises; without `go_on`
+    everything waits.
 
     Or, where `slow`, deletions only.
     """
 
-    def __init__(self, fails: Callable[[str, int], Exception | None] = lambda session, nth: None) -> None:
+    def __init__(
+        self, fails: Callable[[str, int], Exception | None] = lambda session, nth: None
+    ) -> None:
         self.sessions: list[str] = []  # that are there now
         self.opened = 0
         self.tried: list[str] = []
@@ -140,10 +148,14 @@ def session_rows(database: Database, clock: Clock, worker: str = US) -> SessionR
     return SessionRows(database, clock, lambda: worker)
 
 
-def kept(rows: SessionRows, name: str, account: Account = ONE, *, expires_at: float, head: bytes = HEAD) -> Session:
+def kept(
+    rows: SessionRows, name: str, account: Account = ONE, *, expires_at: float, head: bytes = HEAD
+) -> Session:
     """A session that may be continued until then."""
     session = rows.add(account.seat, name, stock=False)
-    rows.keep(session, head=head, caller=KEY, conversation=session.conversation, expires_at=expires_at)
+    rows.keep(
+        session, head=head, caller=KEY, conversation=session.conversation, expires_at=expires_at
+    )
     return session
 
 

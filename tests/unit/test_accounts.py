@@ -19,7 +19,14 @@ from gbproxy.observability import trace
 
 
 def account(name: str) -> Account:
-    return Account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret", host_c_oses="COS.secret")
+    return Account(
+        id=name,
+        name=name,
+        csesidx="1",
+        config_id="c",
+        secure_c_ses="CSE.secret",
+        host_c_oses="COS.secret",
+    )
 
 
 A, B, C = account("a"), account("b"), account("c")
@@ -55,7 +62,9 @@ def test_the_account_that_is_free_again_is_taken_before_busy_ones() -> None:
     assert pool.in_flight() == 0
 
 
-@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt(), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize(
+    "error", [RuntimeError("broken"), KeyboardInterrupt(), GeneratorExit()], ids=repr
+)
 def test_an_account_is_given_back_however_the_answer_ended(error: BaseException) -> None:
     pool = Pool([A])
 
@@ -76,7 +85,11 @@ def test_without_an_account_the_error_says_what_to_set() -> None:
     with pytest.raises(NoAccountAvailable) as caught, Pool([]).lease():
         pass
 
-    assert (caught.value.status, caught.value.code, caught.value.should_retry) == (503, "no_account_available", False)
+    assert (caught.value.status, caught.value.code, caught.value.should_retry) == (
+        503,
+        "no_account_available",
+        False,
+    )
     assert "SECURE_C_SES" in caught.value.message
 
 
@@ -179,7 +192,11 @@ def test_one_that_waits_in_vain_is_told_so_and_leaves_the_line() -> None:
     with pool.lease(), pytest.raises(Overloaded) as caught, pool.lease():
         pass
 
-    assert (caught.value.status, caught.value.code, caught.value.should_retry) == (503, "overloaded", None)
+    assert (caught.value.status, caught.value.code, caught.value.should_retry) == (
+        503,
+        "overloaded",
+        None,
+    )
     assert caught.value.retry_after
     assert "0.05 s" in caught.value.message
     assert measured.queued_s >= 0.05
@@ -209,7 +226,9 @@ def test_one_that_leaves_the_line_gives_its_turn_on() -> None:
 
 
 @pytest.mark.parametrize(("accounts", "concurrency"), [([A], 1), ([A], 3), ([A, B, C], 2)])
-def test_under_stress_no_place_is_lost_and_none_is_given_twice(accounts: list[Account], concurrency: int) -> None:
+def test_under_stress_no_place_is_lost_and_none_is_given_twice(
+    accounts: list[Account], concurrency: int
+) -> None:
     pool = Pool(accounts, concurrency=concurrency, wait_s=0.004)
     lock = threading.Lock()
     running = {account.id: 0 for account in accounts}
@@ -245,7 +264,10 @@ def test_under_stress_no_place_is_lost_and_none_is_given_twice(accounts: list[Ac
     assert outcomes.count("served") > 100
     assert set(most.values()) == {concurrency}
     assert (len(pool._waiting), pool.in_flight()) == (0, 0)
-    assert lent(pool, len(accounts) * concurrency) == [account.id for account in accounts] * concurrency
+    assert (
+        lent(pool, len(accounts) * concurrency)
+        == [account.id for account in accounts] * concurrency
+    )
 
 
 def _note(pool: Pool, order: list[str], name: str) -> None:
@@ -269,7 +291,9 @@ def interrupted_after(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_each_further_value_makes_another_credential_and_none_keeps_the_one_that_is_stored() -> None:
+def test_each_further_value_makes_another_credential_and_none_keeps_the_one_that_is_stored() -> (
+    None
+):
     plain = Account("a", "a", "1", "c", "ses", "oses")
     further = [
         replace(plain, edition="enterprise"),

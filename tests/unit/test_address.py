@@ -23,5 +23,7 @@ from gbproxy.web.address import network
         ("", ""),
     ],
 )
-def test_a_customer_is_an_address_or_a_network_whatever_its_port(address: str, customer: str) -> None:
+def test_a_customer_is_an_address_or_a_network_whatever_its_port(
+    address: str, customer: str
+) -> None:
     assert network(address) == customer

@@ -1,4 +1,6 @@
-"""What an account is asked for: models and tools that it has, and what instead once it has refused them."""
+"""What an account is asked for: models and tools that it has, and what instead once it has refused
+them.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def test_a_tool_that_a_refusal_names_is_left_out_and_that_is_remembered_once_it_
     attempts = request(pool(A), support=support)
 
     with attempts.lease():
-        steps = [attempts.failed(refused(IMAGE, kind=kind)), attempts.failed(refused(WEB, kind=kind))]
+        steps = [
+            attempts.failed(refused(IMAGE, kind=kind)),
+            attempts.failed(refused(WEB, kind=kind)),
+        ]
         tools = attempts.model.tools
         before = support.tools_off(A)
         attempts.answered()
@@ -77,7 +82,9 @@ def test_a_denial_that_names_nothing_is_tried_once_in_a_request_without_what_may
 
 def test_a_denial_is_put_down_to_no_tool_that_the_configuration_leaves_on() -> None:
     support = Support()
-    support.note_capabilities(A, Capabilities(tools_on=frozenset({IMAGE, WEB, "videoGenerationSpec"})))
+    support.note_capabilities(
+        A, Capabilities(tools_on=frozenset({IMAGE, WEB, "videoGenerationSpec"}))
+    )
     attempts = request(pool(A, B), support=support)
 
     with attempts.lease():
@@ -200,14 +207,17 @@ def test_where_all_accounts_are_known_only_what_they_have_is_listed() -> None:
     models = offering((A, SOME), (B, Capabilities(listed=("gemini-3.6-flash",))))
 
     assert ids(models) == ["gemini-auto", "gemini-3.8-flash", "gemini-3.6-flash", "gemini-4-neon"]
-    assert models.get("gemini-2.5-pro").id == "gemini-2.5-pro"  # which may be asked for all the same
+    # which may be asked for all the same
+    assert models.get("gemini-2.5-pro").id == "gemini-2.5-pro"
 
 
 def test_a_listed_model_is_a_model_of_its_own_name() -> None:
     models = offering((A, SOME))
 
     assert (
-        models.get("models/gemini-4-neon") == models.resolve("gemini-4-neon") == Model("gemini-4-neon", "gemini-4-neon")
+        models.get("models/gemini-4-neon")
+        == models.resolve("gemini-4-neon")
+        == Model("gemini-4-neon", "gemini-4-neon")
     )
     assert models.resolve("auto") is AUTO
     assert models.counted_as(models.resolve("gemini-4-neon")) == "gemini-4-neon"

@@ -1,4 +1,6 @@
-"""One request's way through the accounts: where it goes after each failure, and what its client hears in the end."""
+"""One request's way through the accounts: where it goes after each failure, and what its client
+hears in the end.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,16 @@ PLAIN, RETIRED = CATALOGUE.get("gemini-auto"), CATALOGUE.get("gemini-3-pro-previ
 SUCCESSOR = CATALOGUE.get("gemini-3.1-pro-preview")
 D = account("d")
 
-BROKEN, CUT, SILENT = UpstreamBroken("reset"), UpstreamProtocolError("cut off"), UpstreamTimeout("silent")
-BUSY, EMPTY, DEAD = UpstreamOverloaded("busy", retry_after=8.0), QuotaExhausted("empty"), CredentialRefused("Renew it.")
+BROKEN, CUT, SILENT = (
+    UpstreamBroken("reset"),
+    UpstreamProtocolError("cut off"),
+    UpstreamTimeout("silent"),
+)
+BUSY, EMPTY, DEAD = (
+    UpstreamOverloaded("busy", retry_after=8.0),
+    QuotaExhausted("empty"),
+    CredentialRefused("Renew it."),
+)
 UNCLEAR, MALFORMED = UpstreamUnclear("failed"), RequestRefused("malformed")
 
 
@@ -77,22 +87,30 @@ class Journey:
         return [view.state for view in self.pool.snapshot()]
 
 
-def attempts(accounts: Pool, *, limit: int = 3, model: Model = PLAIN, pauses: list[float] | None = None) -> Attempts:
+def attempts(
+    accounts: Pool, *, limit: int = 3, model: Model = PLAIN, pauses: list[float] | None = None
+) -> Attempts:
     pauses = [] if pauses is None else pauses
     requested = RequestedModel(CATALOGUE.chain(model), with_all_tools(accounts))
     return Attempts(accounts, requested, limit=limit, pause=pauses.append)
 
 
 def with_all_tools(accounts: Pool) -> Support:
-    """What is known of accounts whose configuration leaves every tool on: no refusal is put down to one."""
+    """What is known of accounts whose configuration leaves every tool on: no refusal is put down to
+    one.
+    """
     support = Support()
     for each in accounts.accounts():
         support.note_capabilities(each, Capabilities(tools_on=frozenset(ALL_TOOLS)))
     return support
 
 
-def journey(accounts: Pool, *failures: GatewayError, limit: int = 3, pauses: list[float] | None = None) -> Journey:
-    return Journey(accounts, [*map(fresh, failures)], attempts(accounts, limit=limit, pauses=pauses)).run()
+def journey(
+    accounts: Pool, *failures: GatewayError, limit: int = 3, pauses: list[float] | None = None
+) -> Journey:
+    return Journey(
+        accounts, [*map(fresh, failures)], attempts(accounts, limit=limit, pauses=pauses)
+    ).run()
 
 
 def fresh(error: GatewayError) -> GatewayError:
@@ -101,7 +119,9 @@ def fresh(error: GatewayError) -> GatewayError:
         return UpstreamOverloaded(error.message, retry_after=error.named_s)
     if isinstance(error, QuotaExhausted):
         named = error.named_s, error.is_daily, error.media
-        return QuotaExhausted(error.message, retry_after=named[0], is_daily=named[1], media=named[2])
+        return QuotaExhausted(
+            error.message, retry_after=named[0], is_daily=named[1], media=named[2]
+        )
     return type(error)(error.message)
 
 
@@ -117,18 +137,38 @@ ANSWERED: list[tuple[str, int, list[GatewayError], list[str], list[str]]] = [
     ("unclear: the next account, nobody is blamed", 2, [UNCLEAR], ["a", "b"], ["ready", "ready"]),
     ("a refused token: the next account", 2, [TokenRefused("no")], ["a", "b"], ["ready", "ready"]),
     ("two different ones", 3, [EMPTY, BROKEN], ["a", "b", "c"], ["cooling", "ready", "ready"]),
-    ("unclear, then something else", 3, [UNCLEAR, BUSY], ["a", "b", "c"], ["ready", "cooling", "ready"]),
+    (
+        "unclear, then something else",
+        3,
+        [UNCLEAR, BUSY],
+        ["a", "b", "c"],
+        ["ready", "cooling", "ready"],
+    ),
     ("reset on all: the last one once more", 2, [BROKEN, CUT], ["a", "b", "b"], ["ready", "ready"]),
-    ("reset, and the other is busy: the same once more", 2, [BROKEN, BUSY], ["a", "b", "a"], ["ready", "cooling"]),
+    (
+        "reset, and the other is busy: the same once more",
+        2,
+        [BROKEN, BUSY],
+        ["a", "b", "a"],
+        ["ready", "cooling"],
+    ),
     ("reset, alone: the same once more", 1, [BROKEN], ["a", "a"], ["ready"]),
     ("cut off, alone: the same once more", 1, [CUT], ["a", "a"], ["ready"]),
     ("a lost session: a fresh one", 2, [SessionGone("gone")], ["a", "a"], ["ready", "ready"]),
-    ("lost twice: another account", 2, [SessionGone("gone")] * 2, ["a", "a", "b"], ["ready", "ready"]),
+    (
+        "lost twice: another account",
+        2,
+        [SessionGone("gone")] * 2,
+        ["a", "a", "b"],
+        ["ready", "ready"],
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("count", "failures", "tried", "states"), [r[1:] for r in ANSWERED], ids=[r[0] for r in ANSWERED]
+    ("count", "failures", "tried", "states"),
+    [r[1:] for r in ANSWERED],
+    ids=[r[0] for r in ANSWERED],
 )
 def test_a_failure_is_not_seen_when_another_try_succeeds(
     count: int, failures: list[GatewayError], tried: list[str], states: list[str]
@@ -165,10 +205,16 @@ FAILED: list[tuple[str, int, list[GatewayError], list[str], type[GatewayError], 
 
 
 @pytest.mark.parametrize(
-    ("count", "failures", "tried", "kind", "retry_after"), [r[1:] for r in FAILED], ids=[r[0] for r in FAILED]
+    ("count", "failures", "tried", "kind", "retry_after"),
+    [r[1:] for r in FAILED],
+    ids=[r[0] for r in FAILED],
 )
 def test_when_failing_over_runs_dry_the_client_hears_the_mildest_that_was_met(
-    count: int, failures: list[GatewayError], tried: list[str], kind: type[GatewayError], retry_after: float | None
+    count: int,
+    failures: list[GatewayError],
+    tried: list[str],
+    kind: type[GatewayError],
+    retry_after: float | None,
 ) -> None:
     found = journey(pool(*[A, B, C, D][:count]), *failures)
 
@@ -181,7 +227,9 @@ def test_the_hint_is_the_earliest_recovery_of_all_accounts() -> None:
     clock = Clock()
     accounts = pool(A, B, clock=clock)
 
-    found = journey(accounts, QuotaExhausted("empty", is_daily=True), QuotaExhausted("empty", retry_after=90))
+    found = journey(
+        accounts, QuotaExhausted("empty", is_daily=True), QuotaExhausted("empty", retry_after=90)
+    )
     alone = journey(pool(A), QuotaExhausted("empty", is_daily=True))
 
     assert found.error is not None
@@ -193,7 +241,11 @@ def test_two_accounts_that_fail_alike_are_not_asked_again_nor_blamed() -> None:
     found = journey(pool(A, B, C), UNCLEAR, UNCLEAR)
 
     assert found.error is not None
-    assert (found.error.status, found.error.code, found.error.should_retry) == (502, "upstream_error", False)
+    assert (found.error.status, found.error.code, found.error.should_retry) == (
+        502,
+        "upstream_error",
+        False,
+    )
     assert "two accounts" in found.error.message
     assert found.states == ["ready"] * 3
 
@@ -211,7 +263,9 @@ def test_one_account_that_fails_twice_in_an_unclear_way_is_one_account() -> None
     assert second == B
 
 
-@pytest.mark.parametrize(("limit", "tried"), [(1, ["a", "a"]), (2, ["a", "b", "b"]), (9, ["a", "b", "c", "d", "d"])])
+@pytest.mark.parametrize(
+    ("limit", "tried"), [(1, ["a", "a"]), (2, ["a", "b", "b"]), (9, ["a", "b", "c", "d", "d"])]
+)
 def test_at_most_so_many_accounts_are_tried(limit: int, tried: list[str]) -> None:
     assert journey(pool(A, B, C, D), *[BROKEN] * 9, limit=limit).tried == tried
 
@@ -221,7 +275,10 @@ def test_without_any_try_the_pool_s_own_error_is_heard() -> None:
     accounts.failed(A, "text", fresh(EMPTY))
     accounts.failed(B, "text", fresh(DEAD))
 
-    assert [type(journey(given).error) for given in (accounts, pool())] == [QuotaExhausted, NoAccountAvailable]
+    assert [type(journey(given).error) for given in (accounts, pool())] == [
+        QuotaExhausted,
+        NoAccountAvailable,
+    ]
 
 
 def test_who_finds_all_others_busy_after_a_try_hears_what_that_met() -> None:
@@ -265,7 +322,9 @@ def test_another_account_is_asked_without_a_pause() -> None:
 # After content, and without history
 
 
-@pytest.mark.parametrize("error", [BROKEN, BUSY, EMPTY, DEAD, UNCLEAR, SessionGone("gone"), MALFORMED], ids=repr)
+@pytest.mark.parametrize(
+    "error", [BROKEN, BUSY, EMPTY, DEAD, UNCLEAR, SessionGone("gone"), MALFORMED], ids=repr
+)
 def test_after_content_nothing_is_tried_but_the_pool_learns(error: GatewayError) -> None:
     accounts = pool(A, B)
     request = attempts(accounts, model=RETIRED)
@@ -274,11 +333,17 @@ def test_after_content_nothing_is_tried_but_the_pool_learns(error: GatewayError)
         request.failed(error, said=True)
 
     assert caught.value is error
-    learnt = {UpstreamOverloaded: "cooling", QuotaExhausted: "cooling", CredentialRefused: "refused"}
+    learnt = {
+        UpstreamOverloaded: "cooling",
+        QuotaExhausted: "cooling",
+        CredentialRefused: "refused",
+    }
     assert accounts.snapshot()[0].state == learnt.get(type(error), "ready")
 
 
-@pytest.mark.parametrize("error", [BROKEN, BUSY, EMPTY, UNCLEAR, SessionGone("gone"), SessionDenied("no")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [BROKEN, BUSY, EMPTY, UNCLEAR, SessionGone("gone"), SessionDenied("no")], ids=repr
+)
 def test_without_its_history_a_request_goes_nowhere_else(error: GatewayError) -> None:
     accounts = pool(A, B)
     request = attempts(accounts)
@@ -287,7 +352,8 @@ def test_without_its_history_a_request_goes_nowhere_else(error: GatewayError) ->
         request.failed(error, continued=True, afresh=False)
 
     assert caught.value is error
-    learnt = {UpstreamOverloaded: "cooling", QuotaExhausted: "cooling"}  # a denial is about the session
+    # a denial is about the session
+    learnt = {UpstreamOverloaded: "cooling", QuotaExhausted: "cooling"}
     assert accounts.snapshot()[0].state == learnt.get(type(error), "ready")
 
 
@@ -335,7 +401,9 @@ def suspecting(accounts: Pool) -> tuple[Attempts, list[str]]:
 
 
 @pytest.mark.parametrize("error", [DENIED, TOKEN], ids=["403", "401"])
-def test_what_one_question_says_of_an_account_has_it_looked_at_and_costs_it_nothing(error: GatewayError) -> None:
+def test_what_one_question_says_of_an_account_has_it_looked_at_and_costs_it_nothing(
+    error: GatewayError,
+) -> None:
     accounts = pool(A, B)
     request, suspected = suspecting(accounts)
 
@@ -358,7 +426,9 @@ def test_a_second_account_that_says_the_same_puts_it_down_to_the_request() -> No
 
 
 @pytest.mark.parametrize(("first", "second"), [(DENIED, UNCLEAR), (UNCLEAR, DENIED)])
-def test_a_suspicion_and_a_failure_without_a_word_are_not_the_same(first: GatewayError, second: GatewayError) -> None:
+def test_a_suspicion_and_a_failure_without_a_word_are_not_the_same(
+    first: GatewayError, second: GatewayError
+) -> None:
     found = journey(pool(A, B, C), first, second)
 
     assert found.error is None
@@ -405,7 +475,9 @@ PICTURES = QuotaExhausted("no pictures left", is_daily=True, media=("images",))
 WITHOUT_PICTURES = ("webGroundingSpec", "toolRegistry", "videoGenerationSpec")
 
 
-def test_a_question_that_meets_the_quota_of_pictures_goes_to_an_account_that_has_some_left() -> None:
+def test_a_question_that_meets_the_quota_of_pictures_goes_to_an_account_that_has_some_left() -> (
+    None
+):
     found = journey(pool(A, B), PICTURES)
 
     assert found.error is None
@@ -416,7 +488,9 @@ def test_a_question_that_meets_the_quota_of_pictures_goes_to_an_account_that_has
 
 
 @pytest.mark.parametrize(("count", "tried"), [(1, ["a", "a"]), (2, ["a", "b", "b"])])
-def test_where_no_account_has_pictures_left_it_does_without_the_tool(count: int, tried: list[str]) -> None:
+def test_where_no_account_has_pictures_left_it_does_without_the_tool(
+    count: int, tried: list[str]
+) -> None:
     found = journey(pool(*[A, B][:count]), *[PICTURES] * count)
 
     assert found.error is None
@@ -433,7 +507,9 @@ def test_while_pictures_rest_text_is_asked_without_the_tool_from_the_start() -> 
     assert (found.error, found.tried, found.attempts.model.tools) == (None, ["a"], WITHOUT_PICTURES)
 
 
-def test_who_says_so_without_the_tool_too_is_not_asked_again_and_no_quota_of_text_is_blamed() -> None:
+def test_who_says_so_without_the_tool_too_is_not_asked_again_and_no_quota_of_text_is_blamed() -> (
+    None
+):
     both = QuotaExhausted("no pictures left", is_daily=True, media=("images",))
 
     found = journey(pool(A), PICTURES, both, UNCLEAR)
@@ -450,7 +526,9 @@ def test_a_request_for_pictures_that_meets_their_quota_goes_on_as_with_any_quota
     drawing = replace(PLAIN, quota="images", tools=("imageGenerationSpec",))
     accounts = pool(A, B)
 
-    found = Journey(accounts, [fresh(PICTURES), fresh(PICTURES)], attempts(accounts, model=drawing)).run()
+    found = Journey(
+        accounts, [fresh(PICTURES), fresh(PICTURES)], attempts(accounts, model=drawing)
+    ).run()
 
     assert isinstance(found.error, QuotaExhausted)
     assert (found.tried, found.error.retry_after) == (["a", "b"], MIDNIGHT - NOON)
@@ -495,7 +573,9 @@ def test_when_all_that_stands_in_for_it_is_refused_too_the_first_refusal_is_hear
 
 
 def test_each_remedy_is_tried_once() -> None:
-    """A lost session, a broken connection, retired models: all of these may be met by one request, none twice."""
+    """A lost session, a broken connection, retired models: all of these may be met by one request,
+    none twice.
+    """
     request = attempts(pool(A), model=RETIRED)
     met = (SessionGone("gone"), fresh(BROKEN), fresh(MALFORMED), fresh(MALFORMED))
 
@@ -510,7 +590,9 @@ def test_each_remedy_is_tried_once() -> None:
 def test_the_next_account_is_asked_for_its_own_model_first() -> None:
     support = Support()
     support.model_refused(B, RETIRED.upstream, is_named=True)
-    request = Attempts(pool(A, B), RequestedModel(CATALOGUE.chain(RETIRED), support), pause=lambda _: None)
+    request = Attempts(
+        pool(A, B), RequestedModel(CATALOGUE.chain(RETIRED), support), pause=lambda _: None
+    )
 
     asked = []
     with request.lease():
@@ -551,7 +633,14 @@ def test_what_failed_is_not_kept_alive_by_what_is_remembered_of_it() -> None:
 
 def test_a_thousand_poisoned_requests_then_a_good_one() -> None:
     accounts = pool(A, B, C)
-    poison: list[GatewayError] = [MALFORMED, UNCLEAR, UpstreamError("418"), BROKEN, SILENT, SessionGone("gone")]
+    poison: list[GatewayError] = [
+        MALFORMED,
+        UNCLEAR,
+        UpstreamError("418"),
+        BROKEN,
+        SILENT,
+        SessionGone("gone"),
+    ]
 
     for number in range(1000):
         journey(accounts, *[poison[number % len(poison)]] * 9)

@@ -55,7 +55,9 @@ class Response(Answer):
 
 
 class Raw:
-    """A urllib3 response, as far as a body needs it; `ended` tells how its connection was given back."""
+    """A urllib3 response, as far as a body needs it; `ended` tells how its connection was given
+    back.
+    """
 
     def __init__(self, *pieces: bytes, encoding: str | None = None) -> None:
         self._fp: Answer = Response(File(*pieces))
@@ -108,7 +110,10 @@ def test_a_body_is_the_same_wherever_it_was_cut() -> None:
     assert b"".join(pieces_of(Raw(*(wire[at : at + 1] for at in range(len(wire)))))) == TEXT
 
 
-@given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.lists(st.integers(1, 60), min_size=1))
+@given(
+    st.lists(st.binary(min_size=1, max_size=300), max_size=8),
+    st.lists(st.integers(1, 60), min_size=1),
+)
 def test_any_chunks_in_any_pieces_give_their_content(chunks: list[bytes], sizes: list[int]) -> None:
     wire = chunked(*chunks)
     pieces = []
@@ -182,7 +187,10 @@ def test_what_a_compressor_flushed_is_given_at_once() -> None:
     first = packer.compress(b"first") + packer.flush(zlib.Z_SYNC_FLUSH)
     rest = packer.compress(b"second") + packer.flush()
 
-    assert pieces_of(Raw(chunked(first, end=b""), chunked(rest), encoding="gzip")) == [b"first", b"second"]
+    assert pieces_of(Raw(chunked(first, end=b""), chunked(rest), encoding="gzip")) == [
+        b"first",
+        b"second",
+    ]
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
@@ -219,7 +227,9 @@ def test_nothing_is_kept_of_what_follows_a_packed_body() -> None:
 
 
 @pytest.mark.parametrize(
-    "packed", [gzip.compress(TEXT)[:-9], b"\x1f\x8bnonsense", b"plain text"], ids=["cut", "broken", "plain"]
+    "packed",
+    [gzip.compress(TEXT)[:-9], b"\x1f\x8bnonsense", b"plain text"],
+    ids=["cut", "broken", "plain"],
 )
 def test_a_compressed_body_that_is_broken_or_cut_is_an_error(packed: bytes) -> None:
     with pytest.raises(DecodeError):
@@ -295,7 +305,9 @@ def test_a_chunk_that_is_not_as_long_as_it_says_is_an_error(line: bytes) -> None
             pieces_of(Raw(first, second))
 
 
-@pytest.mark.parametrize("end", [b"0\r\n\r\n", b"0\n\n", b"0\r\nA: b\nC: d\r\n\n", b"0\nA: b\n\r\n"])
+@pytest.mark.parametrize(
+    "end", [b"0\r\n\r\n", b"0\n\n", b"0\r\nA: b\nC: d\r\n\n", b"0\nA: b\n\r\n"]
+)
 def test_the_end_is_seen_whatever_ends_its_lines(end: bytes) -> None:
     for first, second in cuts(chunked(b"abc", end=end)):
         raw = Raw(first, second)
@@ -305,8 +317,12 @@ def test_the_end_is_seen_whatever_ends_its_lines(end: bytes) -> None:
 
 @pytest.mark.parametrize("padding", [b"", b"\0" * 20, b"nothing of use"])
 @pytest.mark.parametrize("members", [2, 5])
-def test_gzip_of_several_members_is_unpacked_wherever_it_was_cut(members: int, padding: bytes) -> None:
-    packed = b"".join(gzip.compress(TEXT[part::members], mtime=0) for part in range(members)) + padding
+def test_gzip_of_several_members_is_unpacked_wherever_it_was_cut(
+    members: int, padding: bytes
+) -> None:
+    packed = (
+        b"".join(gzip.compress(TEXT[part::members], mtime=0) for part in range(members)) + padding
+    )
     text = b"".join(TEXT[part::members] for part in range(members))
 
     for first, second in cuts(packed):

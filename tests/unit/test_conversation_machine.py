@@ -1,4 +1,6 @@
-"""Random clients, failures and workers over rows in memory: tests/conversation_machine.py says what must hold."""
+"""Random clients, failures and workers over rows in memory: tests/conversation_machine.py says what
+must hold.
+"""
 
 from __future__ import annotations
 
@@ -7,4 +9,6 @@ from hypothesis import settings
 from tests.conversation_machine import REPORTED_IN_TIME, ConversationMachine
 
 TestConversations = ConversationMachine.TestCase
-TestConversations.settings = settings(REPORTED_IN_TIME, max_examples=120, stateful_step_count=50, deadline=None)
+TestConversations.settings = settings(
+    REPORTED_IN_TIME, max_examples=120, stateful_step_count=50, deadline=None
+)

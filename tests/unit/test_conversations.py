@@ -1,4 +1,6 @@
-"""Which session a request gets, and what becomes of that session: nothing is continued that is not exactly the same."""
+"""Which session a request gets, and what becomes of that session: nothing is continued that is not
+exactly the same.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Clock:
 class House:
     """Conversations over rows in memory; a session that is discarded without them is listed."""
 
-    def __init__(self, session_timeout_s: float = TIMEOUT_S, rows: type[MemoryRows] = MemoryRows) -> None:
+    def __init__(
+        self, session_timeout_s: float = TIMEOUT_S, rows: type[MemoryRows] = MemoryRows
+    ) -> None:
         self.clock = Clock()
         self.rows = rows(self.clock)
         self.discarded: list[str] = []
@@ -44,7 +48,11 @@ class House:
         self._opened = 0
 
     def begin(
-        self, *messages: Message, conversation: str | None = None, caller: bytes = KEY, model: str = MODEL
+        self,
+        *messages: Message,
+        conversation: str | None = None,
+        caller: bytes = KEY,
+        model: str = MODEL,
     ) -> Turn:
         return self.conversations.begin(caller, model, messages, conversation)
 
@@ -52,7 +60,13 @@ class House:
         self._opened += 1
         return turn.record("one", f"s/{self._opened}")
 
-    def ask(self, *messages: Message, answer: str = "Hello", conversation: str | None = None, **more: str) -> Turn:
+    def ask(
+        self,
+        *messages: Message,
+        answer: str = "Hello",
+        conversation: str | None = None,
+        **more: str,
+    ) -> Turn:
         """A whole request that went well."""
         with self.begin(*messages, conversation=conversation, **more) as turn:  # type: ignore[arg-type]
             if turn.session is None:
@@ -99,7 +113,9 @@ def test_a_first_request_reads_nothing_and_writes_the_head_once(house: House) ->
     assert house.rows.calls == ["keep"]
 
 
-def test_a_history_goes_on_in_the_session_that_holds_it_with_the_new_turn_alone(house: House) -> None:
+def test_a_history_goes_on_in_the_session_that_holds_it_with_the_new_turn_alone(
+    house: House,
+) -> None:
     first = house.ask(SYSTEM, HI)
 
     with house.begin(SYSTEM, HI, HELLO, WHY) as turn:
@@ -145,7 +161,9 @@ def test_any_other_history_gets_a_fresh_session_a_new_id_and_all_of_it(
     assert turn.conversation not in (None, first.conversation)
 
 
-@pytest.mark.parametrize("other", [{"caller": OTHER_KEY}, {"model": "gemini-2.5-pro"}, {"caller": b""}])
+@pytest.mark.parametrize(
+    "other", [{"caller": OTHER_KEY}, {"model": "gemini-2.5-pro"}, {"caller": b""}]
+)
 def test_another_key_or_model_never_goes_on(house: House, other: dict[str, str]) -> None:
     house.ask(HI)
 
@@ -195,8 +213,12 @@ def test_with_an_id_the_session_of_that_conversation_is_taken(house: House) -> N
     assert (turn.continues, turn.conversation) == (True, ids[1])
 
 
-@pytest.mark.parametrize("which", [lambda own: "0" * 32, lambda own: "no id", lambda own: own.upper() + " "])
-def test_a_history_under_another_id_is_fresh_and_gets_a_new_one(house: House, which: Callable[[str], str]) -> None:
+@pytest.mark.parametrize(
+    "which", [lambda own: "0" * 32, lambda own: "no id", lambda own: own.upper() + " "]
+)
+def test_a_history_under_another_id_is_fresh_and_gets_a_new_one(
+    house: House, which: Callable[[str], str]
+) -> None:
     asked = which(begun(house))
 
     turn = house.begin(HI, HELLO, WHY, conversation=asked)
@@ -297,7 +319,9 @@ def _expired(house: House, conversation: str) -> str:
         _expired,
     ],
 )
-def test_an_id_that_leads_nowhere_is_not_found(house: House, which: Callable[[House, str], str]) -> None:
+def test_an_id_that_leads_nowhere_is_not_found(
+    house: House, which: Callable[[House, str], str]
+) -> None:
     asked = which(house, begun(house))
 
     with pytest.raises(ConversationNotFound):
@@ -308,7 +332,12 @@ def test_another_keys_conversation_cannot_be_told_from_none(house: House) -> Non
     conversation = begun(house)
     messages = set()
 
-    for caller, asked in ((OTHER_KEY, conversation), (KEY, "0" * 32), (KEY, "no id"), (b"", conversation)):
+    for caller, asked in (
+        (OTHER_KEY, conversation),
+        (KEY, "0" * 32),
+        (KEY, "no id"),
+        (b"", conversation),
+    ):
         with pytest.raises(GatewayError) as caught:
             house.begin(WHY, conversation=asked, caller=caller)
         messages.add((type(caught.value), caught.value.message, caught.value.retry_after))
@@ -325,7 +354,9 @@ def test_a_conversation_in_which_a_request_runs_is_busy(house: House) -> None:
         house.begin(AND, conversation=conversation)
 
 
-def test_a_conversation_whose_first_answer_is_running_is_busy_to_its_own_key_only(house: House) -> None:
+def test_a_conversation_whose_first_answer_is_running_is_busy_to_its_own_key_only(
+    house: House,
+) -> None:
     first = house.begin(HI)
 
     with pytest.raises(ConversationBusy):
@@ -336,7 +367,9 @@ def test_a_conversation_whose_first_answer_is_running_is_busy_to_its_own_key_onl
 
 def test_a_conversation_that_another_worker_answers_is_busy(house: House) -> None:
     conversation = begun(house)
-    other = Conversations(house.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=house.clock)
+    other = Conversations(
+        house.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=house.clock
+    )
     house.begin(WHY, conversation=conversation)
 
     with pytest.raises(ConversationBusy):
@@ -344,7 +377,9 @@ def test_a_conversation_that_another_worker_answers_is_busy(house: House) -> Non
 
 
 def test_a_new_conversation_whose_first_answer_another_worker_gives_is_busy(house: House) -> None:
-    other = Conversations(house.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=house.clock)
+    other = Conversations(
+        house.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=house.clock
+    )
     first = house.begin(HI)
     house.open(first)
 
@@ -368,9 +403,13 @@ def test_a_conversation_that_is_known_keeps_its_id_in_a_fresh_session(house: Hou
     assert turn.conversation == conversation
 
 
-def test_a_conversation_on_its_way_into_another_session_is_busy_for_other_workers(house: House) -> None:
+def test_a_conversation_on_its_way_into_another_session_is_busy_for_other_workers(
+    house: House,
+) -> None:
     conversation = begun(house)
-    other = Conversations(house.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=house.clock)
+    other = Conversations(
+        house.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=house.clock
+    )
     with house.begin(HI, HELLO, WHY) as turn:
         for old, new in [("s/1", "s/2"), ("s/2", "s/3")]:
             turn.send()
@@ -414,7 +453,9 @@ def test_an_answer_that_was_not_kept_leaves_no_session_behind(house: House) -> N
     assert not house.begin(HI, HELLO, WHY).continues
 
 
-def test_a_request_that_ended_before_anything_was_sent_leaves_the_session_as_it_was(house: House) -> None:
+def test_a_request_that_ended_before_anything_was_sent_leaves_the_session_as_it_was(
+    house: House,
+) -> None:
     conversation = begun(house)
 
     with pytest.raises(KeyboardInterrupt), house.begin(HI, HELLO, WHY):
@@ -424,7 +465,9 @@ def test_a_request_that_ended_before_anything_was_sent_leaves_the_session_as_it_
     assert (again.continues, again.conversation) == (True, conversation)
 
 
-def test_a_session_may_be_put_back_after_sending_by_who_knows_that_it_holds_nothing_new(house: House) -> None:
+def test_a_session_may_be_put_back_after_sending_by_who_knows_that_it_holds_nothing_new(
+    house: House,
+) -> None:
     conversation = begun(house)
 
     with house.begin(WHY, conversation=conversation) as turn:
@@ -463,7 +506,9 @@ def test_nothing_is_kept_without_a_session(house: House) -> None:
         house.begin(HI).keep("Hello")
 
 
-def test_after_a_failure_a_fresh_session_gets_everything_and_the_conversation_keeps_its_id(house: House) -> None:
+def test_after_a_failure_a_fresh_session_gets_everything_and_the_conversation_keeps_its_id(
+    house: House,
+) -> None:
     conversation = begun(house)
 
     with house.begin(HI, HELLO, WHY) as turn:
@@ -516,8 +561,12 @@ def test_leaving_by_an_exception_withdraws_what_was_kept(house: House) -> None:
 class BreakingRows(MemoryRows):
     """The request's greenlet is killed in the write, once that has been done."""
 
-    def keep(self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float) -> bool:
-        super().keep(session, head=head, caller=caller, conversation=conversation, expires_at=expires_at)
+    def keep(
+        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    ) -> bool:
+        super().keep(
+            session, head=head, caller=caller, conversation=conversation, expires_at=expires_at
+        )
         raise KeyboardInterrupt
 
 
@@ -559,7 +608,9 @@ def test_nothing_is_kept_for_nobody_in_particular(house: House) -> None:
 # Storage away
 
 
-def test_without_storage_a_history_is_fresh_logged_and_counted(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_storage_a_history_is_fresh_logged_and_counted(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     begun(house)
     house.rows.away = True
 
@@ -567,11 +618,15 @@ def test_without_storage_a_history_is_fresh_logged_and_counted(house: House, cap
         turn = house.begin(HI, HELLO, WHY)
 
     assert turn.messages == (HI, HELLO, WHY)
-    assert [(r.getMessage(), r.__dict__["during"]) for r in caplog.records] == [("conversation.unavailable", "begin")]
+    assert [(r.getMessage(), r.__dict__["during"]) for r in caplog.records] == [
+        ("conversation.unavailable", "begin")
+    ]
     assert house.conversations.counts.unavailable == 1
 
 
-def test_without_storage_a_conversation_without_history_is_refused_and_not_forgotten(house: House) -> None:
+def test_without_storage_a_conversation_without_history_is_refused_and_not_forgotten(
+    house: House,
+) -> None:
     conversation = begun(house)
     house.rows.away = True
 
@@ -590,7 +645,9 @@ def test_without_storage_a_request_is_answered_in_a_session_that_is_deleted(hous
     assert house.discarded == ["s/1"]
 
 
-def test_a_session_whose_row_was_never_written_is_not_kept_when_storage_is_back(house: House) -> None:
+def test_a_session_whose_row_was_never_written_is_not_kept_when_storage_is_back(
+    house: House,
+) -> None:
     house.rows.away = True
     with house.begin(HI) as turn:
         house.open(turn)
@@ -602,7 +659,9 @@ def test_a_session_whose_row_was_never_written_is_not_kept_when_storage_is_back(
     assert "keep" not in house.rows.calls
 
 
-def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to_wait_for_it(house: House) -> None:
+def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to_wait_for_it(
+    house: House,
+) -> None:
     conversation = begun(house)
     with house.begin(HI, HELLO, WHY) as turn:
         lost = turn.session
@@ -624,7 +683,11 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
         turn.send()
         assert not turn.keep("So.")
 
-    assert [house.rows.state("s/1"), house.discarded, house.rows.state("s/3")] == ["doomed", ["s/1", "s/2"], "doomed"]
+    assert [house.rows.state("s/1"), house.discarded, house.rows.state("s/3")] == [
+        "doomed",
+        ["s/1", "s/2"],
+        "doomed",
+    ]
 
 
 @pytest.mark.parametrize("sends", [True, False])

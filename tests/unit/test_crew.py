@@ -92,7 +92,9 @@ def test_a_free_hand_is_used_again(crew_of: Make) -> None:
     assert threading.active_count() - before <= 2
 
 
-def test_putting_down_does_not_wait_for_slow_jobs_and_is_refused_when_too_many_wait(crew_of: Make) -> None:
+def test_putting_down_does_not_wait_for_slow_jobs_and_is_refused_when_too_many_wait(
+    crew_of: Make,
+) -> None:
     jobs = Jobs()
     jobs.go_on.clear()
     crew = crew_of(width=2, capacity=3)
@@ -107,7 +109,9 @@ def test_putting_down_does_not_wait_for_slow_jobs_and_is_refused_when_too_many_w
     until(lambda: sorted(jobs.done) == ["0", "1", "2", "busy 1", "busy 2"])
 
 
-def test_a_bug_in_a_job_is_logged_and_ends_nothing(crew_of: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_in_a_job_is_logged_and_ends_nothing(
+    crew_of: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail() -> None:
         raise RuntimeError("a bug")
 

@@ -1,4 +1,6 @@
-"""Sessions that nobody continues are deleted upstream: in the background, again when it fails, and once."""
+"""Sessions that nobody continues are deleted upstream: in the background, again when it fails, and
+once.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ from gbproxy.storage.sessions import SessionRows
 from gbproxy.sweeper import Crew, Deletions
 from tests.pools import until
 from tests.storage.clock import Clock
-from tests.unit.sweeping import ONE, FragileDatabase, Hands, Upstream, accounts, doomed, logged, session_rows
+from tests.unit.sweeping import (
+    ONE,
+    FragileDatabase,
+    Hands,
+    Upstream,
+    accounts,
+    doomed,
+    logged,
+    session_rows,
+)
 
 UNRECORDED = Session("no-row", ONE.seat, "s/1", "")
 
@@ -126,8 +137,12 @@ def test_the_pauses_vary(house: House) -> None:
     assert 5 < len(house.rows.doomed(100, [ONE.seat])) < 35
 
 
-def test_after_ten_failures_a_session_is_left_and_said_so(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    house.upstream.fails = lambda session, nth: UpstreamError("broken") if session == "s/bad" else None
+def test_after_ten_failures_a_session_is_left_and_said_so(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = lambda session, nth: (
+        UpstreamError("broken") if session == "s/bad" else None
+    )
     doomed(house.rows, "s/bad")
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
@@ -142,7 +157,9 @@ def test_after_ten_failures_a_session_is_left_and_said_so(house: House, caplog: 
 
 
 def test_one_session_that_cannot_be_deleted_holds_up_no_other(house: House) -> None:
-    house.upstream.fails = lambda session, nth: UpstreamError("broken") if session == "s/bad" else None
+    house.upstream.fails = lambda session, nth: (
+        UpstreamError("broken") if session == "s/bad" else None
+    )
     for name in ("s/bad", "s/1", "s/2"):
         doomed(house.rows, name)
 
@@ -152,7 +169,9 @@ def test_one_session_that_cannot_be_deleted_holds_up_no_other(house: House) -> N
 
 
 @pytest.mark.parametrize("why", ["gone", "refused"])
-def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_try(house: House, why: str) -> None:
+def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_try(
+    house: House, why: str
+) -> None:
     gone = Account(id="gone", name="gone", csesidx="9", config_id="c", secure_c_ses="CSE.secret")
     doomed(house.rows, "s/1", gone if why == "gone" else ONE)
     house.refused = {"one"}
@@ -166,7 +185,9 @@ def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_tr
     assert [session.tries for session in house.rows.doomed(10, [ONE.seat, gone.seat])] == [0]
 
 
-def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id(house: House) -> None:
+def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id(
+    house: House,
+) -> None:
     before, other = replace(ONE, id="before"), replace(ONE, id="other", csesidx="2")
     for session, account in (("s/1", before), ("s/2", other)):
         doomed(house.rows, session, account)
@@ -232,7 +253,9 @@ def test_a_bug_in_a_deletion_ends_neither_the_others_nor_the_next_try(house: Hou
     assert (house.upstream.deleted, house.left) == (["s/1"], [])
 
 
-def test_sessions_of_another_seat_are_left_to_those_who_have_it_and_forgotten_after_a_week(house: House) -> None:
+def test_sessions_of_another_seat_are_left_to_those_who_have_it_and_forgotten_after_a_week(
+    house: House,
+) -> None:
     other = replace(ONE, csesidx="2")
     doomed(house.rows, "s/theirs", other)
 
@@ -344,8 +367,12 @@ def test_what_finds_no_hands_free_and_has_no_record_is_left_and_said_so(
 def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_how_many_are_left(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.upstream.fails = lambda session, nth: UpstreamError("broken") if session.startswith("s/bad") else None
-    sessions = [house.rows.add(ONE.seat, name, stock=True) for name in ("s/bad1", "s/1", "s/bad2", "s/2")]
+    house.upstream.fails = lambda session, nth: (
+        UpstreamError("broken") if session.startswith("s/bad") else None
+    )
+    sessions = [
+        house.rows.add(ONE.seat, name, stock=True) for name in ("s/bad1", "s/1", "s/bad2", "s/2")
+    ]
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
         house.deletions.finish(sessions, 1.0)
@@ -356,7 +383,9 @@ def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_h
     assert (left.sessions, left.reason) == (2, "shutdown")
 
 
-def test_what_is_named_twice_at_the_end_is_counted_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_named_twice_at_the_end_is_counted_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.upstream.fails = broken
     session = house.rows.add(ONE.seat, "s/1", stock=True)
 
@@ -367,7 +396,9 @@ def test_what_is_named_twice_at_the_end_is_counted_once(house: House, caplog: py
     assert [record.sessions for record in logged(caplog, "session.left")] == [1]
 
 
-def test_an_end_that_leaves_nothing_says_nothing(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_end_that_leaves_nothing_says_nothing(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG, "gbproxy"):
         house.deletions.finish([house.rows.add(ONE.seat, "s/1", stock=True)], 1.0)
 
@@ -418,7 +449,9 @@ def test_a_real_crew_deletes_what_is_doomed(database: FragileDatabase, clock: Cl
     assert crew.end(10)
 
 
-def test_no_log_line_names_a_session_or_a_cookie(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_line_names_a_session_or_a_cookie(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.upstream.fails = broken
     doomed(house.rows, "s/123")
 
@@ -440,9 +473,13 @@ def test_no_log_line_names_a_session_or_a_cookie(house: House, caplog: pytest.Lo
 GONE = Account(id="gone", name="gone", csesidx="2", config_id="c", secure_c_ses="CSE.secret")
 
 
-def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answers_leave(house: House) -> None:
+def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answers_leave(
+    house: House,
+) -> None:
     used: list[tuple[Account, str]] = []
-    deletions = Deletions(house.rows, lambda *call: used.append(call), accounts, house.hands, clock=house.clock)  # type: ignore[arg-type]
+    deletions = Deletions(
+        house.rows, lambda *call: used.append(call), accounts, house.hands, clock=house.clock
+    )  # type: ignore[arg-type]
     doomed(house.rows, "s/1", GONE)
     running = house.rows.add(GONE.seat, "s/2", stock=False)
 
@@ -460,7 +497,9 @@ def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answer
     assert house.left == []
 
 
-def test_the_credential_of_a_removed_account_is_forgotten_after_an_hour(house: House, clock: Clock) -> None:
+def test_the_credential_of_a_removed_account_is_forgotten_after_an_hour(
+    house: House, clock: Clock
+) -> None:
     doomed(house.rows, "s/1", GONE)
 
     house.deletions.part(GONE)
@@ -485,7 +524,9 @@ def test_a_session_without_a_name_is_forgotten_without_a_call(house: House, refu
     assert (house.upstream.tried, house.left) == ([], [])
 
 
-def test_at_the_end_a_session_without_a_name_holds_nothing_up(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_at_the_end_a_session_without_a_name_holds_nothing_up(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     session = house.rows.add(ONE.seat, "", stock=False)
 
     house.deletions.finish([session], 1)

@@ -61,12 +61,22 @@ def test_a_whole_answer_is_collected_in_order() -> None:
 def test_a_refusal_is_both_the_refusal_and_the_text() -> None:
     answer = collect(stream(Started("m"), Refusal("Blocked."), Usage(1, 1), Done("content_filter")))
 
-    assert (answer.refusal, answer.text, answer.finish_reason) == ("Blocked.", "Blocked.", "content_filter")
+    assert (answer.refusal, answer.text, answer.finish_reason) == (
+        "Blocked.",
+        "Blocked.",
+        "content_filter",
+    )
 
 
 def test_a_file_leaves_no_trace_in_the_text() -> None:
     answer = collect(
-        stream(Started("m"), TextDelta("Here: "), FileOutput("image/png", "f1"), TextDelta("done"), Done())
+        stream(
+            Started("m"),
+            TextDelta("Here: "),
+            FileOutput("image/png", "f1"),
+            TextDelta("done"),
+            Done(),
+        )
     )
 
     assert answer.text == "Here: done"

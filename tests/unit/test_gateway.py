@@ -1,4 +1,6 @@
-"""One request: which accounts and sessions it meets, what is said, what is counted, and what is kept of the answer."""
+"""One request: which accounts and sessions it meets, what is said, what is counted, and what is
+kept of the answer.
+"""
 
 from __future__ import annotations
 
@@ -88,9 +90,13 @@ class Clock:
 
 
 class Upstream:
-    """Plays one script for each stream, the last one again and again; an exception in a script is raised there."""
+    """Plays one script for each stream, the last one again and again; an exception in a script is
+    raised there.
+    """
 
-    def __init__(self, *scripts: Script, opening: Exception | None = None, names: bool = True) -> None:
+    def __init__(
+        self, *scripts: Script, opening: Exception | None = None, names: bool = True
+    ) -> None:
         self.prompts: list[str] = []
         self.asked: list[tuple[str, str, str]] = []  # account, model, session
         self.closed: list[str] = []
@@ -141,7 +147,9 @@ class Upstream:
 
 
 class Ahead:
-    """What the sweeper is to the gateway: a stock of sessions, and somebody who makes them and notes."""
+    """What the sweeper is to the gateway: a stock of sessions, and somebody who makes them and
+    notes.
+    """
 
     def __init__(self, upstream: Upstream) -> None:
         self.open = upstream.open_session
@@ -183,7 +191,11 @@ class House:
         self.clock = Clock()
         self.counters = MemoryCounters(self.clock)
         self.pool = Pool(
-            accounts or [ONE], concurrency=concurrency, wait_s=0.05, clock=self.clock, random=random.Random(1)
+            accounts or [ONE],
+            concurrency=concurrency,
+            wait_s=0.05,
+            clock=self.clock,
+            random=random.Random(1),
         )
         self.rows = MemoryRows(self.clock)
         self.ahead = Ahead(upstream)
@@ -213,7 +225,9 @@ class House:
         )
 
     def stock(self, account: Account, *names: str) -> None:
-        self.ahead.stock[account.id] = [self.rows.add(account.seat, name, stock=True) for name in names]
+        self.ahead.stock[account.id] = [
+            self.rows.add(account.seat, name, stock=True) for name in names
+        ]
 
     def stream(
         self,
@@ -224,7 +238,9 @@ class House:
         conversation: str | None = None,
     ) -> ChatStream:
         messages = tuple(_message(each) for each in said or ("Hi",))
-        return self.gateway.stream(ChatRequest(messages, model, show_thoughts, Principal(caller), conversation))
+        return self.gateway.stream(
+            ChatRequest(messages, model, show_thoughts, Principal(caller), conversation)
+        )
 
     def answer(self, *said: str | Message, **how: object) -> list[ChatEvent]:
         return [event for event in self.stream(*said, **how) if not isinstance(event, Flush)]  # type: ignore[arg-type]
@@ -237,7 +253,9 @@ class House:
         return caught.value, heard
 
     def begun(self, *said: str | Message, **how: object) -> str:
-        """A conversation of `KEY` in which this was said and `Hello` answered, in a session that is kept; its id."""
+        """A conversation of `KEY` in which this was said and `Hello` answered, in a session that is
+        kept; its id.
+        """
         started = self.answer(*said, caller=KEY, **how)[0]
         assert isinstance(started, Started)
         assert started.conversation is not None
@@ -250,7 +268,11 @@ class House:
 
     @property
     def doomed(self) -> list[tuple[str, str]]:
-        return [(id_of(row.session.seat), row.session.name) for row in self.rows.rows.values() if row.state == "doomed"]
+        return [
+            (id_of(row.session.seat), row.session.name)
+            for row in self.rows.rows.values()
+            if row.state == "doomed"
+        ]
 
     @property
     def accounts(self) -> list[str]:
@@ -313,7 +335,9 @@ def test_started_names_the_model_that_is_really_used(name: str | None) -> None:
     assert events[0] == Started("gemini-auto")
 
 
-def test_a_mapped_name_is_logged_with_what_was_asked_and_used(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_mapped_name_is_logged_with_what_was_asked_and_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.INFO, "gbproxy"):
         House(Upstream()).answer(model="gpt-4o")
 
@@ -411,7 +435,9 @@ THINKING: Script = (ThoughtDelta("Hm."), *HELLO)
     ("setting", "asked", "shown"),
     [(False, None, False), (True, None, True), (False, True, True), (True, False, False)],
 )
-def test_the_request_decides_about_thoughts_before_the_setting(setting: bool, asked: bool | None, shown: bool) -> None:
+def test_the_request_decides_about_thoughts_before_the_setting(
+    setting: bool, asked: bool | None, shown: bool
+) -> None:
     house = House(Upstream(THINKING), show_thoughts=setting)
 
     events = house.answer(show_thoughts=asked)
@@ -435,7 +461,10 @@ def test_thoughts_are_counted_shown_or_not(show: bool) -> None:
     [usage] = [event for event in house.answer() if isinstance(event, Usage)]
 
     reasoning = tokens(weight("Let me think."))
-    assert (usage.reasoning_tokens, usage.output_tokens) == (reasoning, reasoning + tokens(weight("Hello")))
+    assert (usage.reasoning_tokens, usage.output_tokens) == (
+        reasoning,
+        reasoning + tokens(weight("Hello")),
+    )
 
 
 # Usage and what is noted
@@ -476,7 +505,12 @@ def test_citations_pass() -> None:
 
 
 def test_what_an_attempt_that_was_given_up_had_thought_is_not_counted() -> None:
-    house = House(Upstream((ThoughtDelta("A long first thought."), SessionGone("gone")), (ThoughtDelta("Hm."), *HELLO)))
+    house = House(
+        Upstream(
+            (ThoughtDelta("A long first thought."), SessionGone("gone")),
+            (ThoughtDelta("Hm."), *HELLO),
+        )
+    )
 
     [usage] = [event for event in house.answer() if isinstance(event, Usage)]
 
@@ -550,7 +584,9 @@ def test_a_session_whose_name_is_never_told_is_not_continued() -> None:
 
 
 def test_a_session_that_was_named_before_the_answer_broke_is_deleted() -> None:
-    house = House(Upstream((SessionNamed("s/theirs"), TextDelta("Hel"), UpstreamError("broken")), names=False))
+    house = House(
+        Upstream((SessionNamed("s/theirs"), TextDelta("Hel"), UpstreamError("broken")), names=False)
+    )
 
     house.failure("Hi", caller=KEY)
 
@@ -613,7 +649,12 @@ def test_a_session_lost_after_hidden_thoughts_is_tried_again_too() -> None:
     assert house.upstream.opened == 2
 
 
-AFTER_CONTENT = [SessionGone("gone"), RequestRefused("no"), UpstreamError("broken"), UpstreamOverloaded("busy")]
+AFTER_CONTENT = [
+    SessionGone("gone"),
+    RequestRefused("no"),
+    UpstreamError("broken"),
+    UpstreamOverloaded("busy"),
+]
 
 
 @pytest.mark.parametrize("error", AFTER_CONTENT, ids=repr)
@@ -653,9 +694,15 @@ BEFORE: list[Script] = [(), (FLUSH,), (ThoughtDelta("Hm."), FLUSH)]
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
 @pytest.mark.parametrize("before", BEFORE, ids=["nothing", "flush", "thoughts"])
-@pytest.mark.parametrize(("accounts", "second"), [([ONE], "one"), ([ONE, TWO], "two")], ids=["one", "two"])
+@pytest.mark.parametrize(
+    ("accounts", "second"), [([ONE], "one"), ([ONE, TWO], "two")], ids=["one", "two"]
+)
 def test_a_passing_failure_before_content_is_got_over_on_another_account_or_else_on_the_same_one(
-    error: GatewayError, before: Script, accounts: list[Account], second: str, caplog: pytest.LogCaptureFixture
+    error: GatewayError,
+    before: Script,
+    accounts: list[Account],
+    second: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     house = House(Upstream((*before, error), HELLO), *accounts)
     events: list[ChatEvent] = []
@@ -724,9 +771,16 @@ def test_what_another_try_would_not_cure_is_told_at_once(error: GatewayError) ->
 
 
 def test_each_remedy_is_tried_once() -> None:
-    """A lost session, a broken connection, a retired model: all three may be met by one request, none twice."""
+    """A lost session, a broken connection, a retired model: all three may be met by one request,
+    none twice.
+    """
     house = House(
-        Upstream((SessionGone("gone"),), (UpstreamBroken("reset"),), (RequestRefused("no such model"),), HELLO)
+        Upstream(
+            (SessionGone("gone"),),
+            (UpstreamBroken("reset"),),
+            (RequestRefused("no such model"),),
+            HELLO,
+        )
     )
 
     events = house.answer(model=RETIRED)
@@ -747,7 +801,12 @@ def test_content_that_was_said_is_never_asked_for_again(error: GatewayError) -> 
 
 
 def test_shown_thoughts_are_content_too() -> None:
-    house = House(Upstream((ThoughtDelta("Hm."), UpstreamBroken("reset")), HELLO), ONE, TWO, show_thoughts=True)
+    house = House(
+        Upstream((ThoughtDelta("Hm."), UpstreamBroken("reset")), HELLO),
+        ONE,
+        TWO,
+        show_thoughts=True,
+    )
 
     found, _ = house.failure()
 
@@ -772,7 +831,9 @@ ELSEWHERE: list[tuple[GatewayError, str]] = [
 
 @pytest.mark.parametrize(("error", "state"), ELSEWHERE, ids=lambda given: type(given).__name__)
 @pytest.mark.parametrize("before", BEFORE, ids=["nothing", "flush", "thoughts"])
-def test_what_one_account_cannot_do_another_does_unseen(error: GatewayError, state: str, before: Script) -> None:
+def test_what_one_account_cannot_do_another_does_unseen(
+    error: GatewayError, state: str, before: Script
+) -> None:
     house = House(Upstream((*before, error), HELLO), ONE, TWO)
 
     events = house.answer()
@@ -801,8 +862,12 @@ def test_an_account_that_cannot_open_a_session_is_got_over_too() -> None:
     assert house.accounts == ["cooling", "ready"]
 
 
-@pytest.mark.parametrize("error", [RequestRefused("policy"), ContextLengthExceeded("long")], ids=repr)
-def test_the_request_s_own_fault_is_told_at_once_and_costs_no_account_anything(error: GatewayError) -> None:
+@pytest.mark.parametrize(
+    "error", [RequestRefused("policy"), ContextLengthExceeded("long")], ids=repr
+)
+def test_the_request_s_own_fault_is_told_at_once_and_costs_no_account_anything(
+    error: GatewayError,
+) -> None:
     house = House(Upstream((error,), HELLO), ONE, TWO)
 
     found, said = house.failure()
@@ -812,7 +877,9 @@ def test_the_request_s_own_fault_is_told_at_once_and_costs_no_account_anything(e
     assert house.accounts == ["ready", "ready"]
 
 
-@pytest.mark.parametrize(("most", "asked"), [(1, ["one"]), (2, ["one", "two"]), (9, ["one", "two", "three"])])
+@pytest.mark.parametrize(
+    ("most", "asked"), [(1, ["one"]), (2, ["one", "two"]), (9, ["one", "two", "three"])]
+)
 def test_at_most_so_many_accounts_are_asked(most: int, asked: list[str]) -> None:
     house = House(Upstream((UpstreamTimeout("silent"),)), ONE, TWO, THREE, max_attempts=most)
 
@@ -835,7 +902,8 @@ BUSY, EMPTY, DEAD, SILENT = (
     ("met", "kind", "retry_after"),
     [
         ([EMPTY, BUSY, DEAD], UpstreamOverloaded, 8.0),
-        ([DEAD, EMPTY, SILENT], QuotaExhausted, 1.0),  # the silent account may be asked again at once
+        # the silent account may be asked again at once
+        ([DEAD, EMPTY, SILENT], QuotaExhausted, 1.0),
         ([EMPTY, DEAD, EMPTY], QuotaExhausted, 90.0),
         ([DEAD, SILENT, SILENT], CredentialRefused, None),
         ([SILENT, SILENT, SILENT], UpstreamTimeout, None),
@@ -854,13 +922,20 @@ def test_when_failing_over_ran_dry_the_mildest_is_told_with_the_earliest_recover
     assert house.doomed == [("one", "s/1"), ("two", "s/2"), ("three", "s/3")]
 
 
-@pytest.mark.parametrize("error", [UpstreamUnclear("FAILED"), UpstreamUnclear("empty")], ids=["FAILED", "empty"])
+@pytest.mark.parametrize(
+    "error", [UpstreamUnclear("FAILED"), UpstreamUnclear("empty")], ids=["FAILED", "empty"]
+)
 def test_what_fails_on_two_accounts_alike_is_put_down_to_the_request(error: GatewayError) -> None:
     house = House(Upstream((error,), (error,), HELLO), ONE, TWO, THREE)
 
     found, said = house.failure()
 
-    assert (found.status, found.code, found.should_retry, said) == (502, "upstream_error", False, [])
+    assert (found.status, found.code, found.should_retry, said) == (
+        502,
+        "upstream_error",
+        False,
+        [],
+    )
     assert house.upstream.accounts == ["one", "two"]
     assert house.accounts == ["ready"] * 3
 
@@ -883,7 +958,11 @@ def test_a_request_that_finds_every_account_cooling_asks_none() -> None:
 
     error, _ = house.failure()
 
-    assert (type(error), error.retry_after, len(house.upstream.asked)) == (QuotaExhausted, 90.0, asked)
+    assert (type(error), error.retry_after, len(house.upstream.asked)) == (
+        QuotaExhausted,
+        90.0,
+        asked,
+    )
 
 
 def test_an_answer_makes_an_account_forget_how_often_it_was_out_of_quota() -> None:
@@ -910,7 +989,11 @@ def test_a_session_that_is_never_there_is_put_down_to_the_request() -> None:
 
 
 def test_what_an_attempt_on_another_account_had_thought_is_not_counted() -> None:
-    house = House(Upstream((ThoughtDelta("A long first thought."), UpstreamTimeout("silent")), HELLO), ONE, TWO)
+    house = House(
+        Upstream((ThoughtDelta("A long first thought."), UpstreamTimeout("silent")), HELLO),
+        ONE,
+        TWO,
+    )
 
     [usage] = [event for event in house.answer() if isinstance(event, Usage)]
 
@@ -961,11 +1044,16 @@ def test_another_account_is_asked_in_its_own_stock() -> None:
 
     house.answer()
 
-    assert house.upstream.asked == [("one", "gemini-auto", "stock/1"), ("two", "gemini-auto", "stock/2")]
+    assert house.upstream.asked == [
+        ("one", "gemini-auto", "stock/1"),
+        ("two", "gemini-auto", "stock/2"),
+    ]
 
 
 @pytest.mark.parametrize("error", [SessionGone("gone"), SessionDenied("denied")], ids=repr)
-def test_when_a_session_of_the_stock_was_gone_the_rest_of_it_is_not_used(error: GatewayError) -> None:
+def test_when_a_session_of_the_stock_was_gone_the_rest_of_it_is_not_used(
+    error: GatewayError,
+) -> None:
     house = House(Upstream((error,), HELLO), ONE, TWO)
     house.stock(ONE, "stock/1", "stock/2")
 
@@ -1007,7 +1095,9 @@ def test_a_request_that_finds_no_account_is_noted_too() -> None:
 # Retired models
 
 
-@pytest.mark.parametrize("refused", [(RequestRefused("no"),), (SessionGone("gone"),)], ids=["400", "404"])
+@pytest.mark.parametrize(
+    "refused", [(RequestRefused("no"),), (SessionGone("gone"),)], ids=["400", "404"]
+)
 def test_a_model_that_is_refused_is_answered_by_its_successor(refused: Script) -> None:
     tries = 2 if isinstance(refused[0], SessionGone) else 1
     house = House(Upstream(*[refused] * tries, HELLO))
@@ -1019,7 +1109,9 @@ def test_a_model_that_is_refused_is_answered_by_its_successor(refused: Script) -
     assert trace.current().facts["model"] == SUCCESSOR
 
 
-def test_a_successor_that_worked_is_remembered_for_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_successor_that_worked_is_remembered_for_an_hour(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     house = House(Upstream((RequestRefused("no"),), HELLO))
     house.answer(model=RETIRED)
 
@@ -1056,7 +1148,9 @@ def test_a_successor_is_remembered_for_its_model_only() -> None:
 
 def test_a_successor_that_is_refused_too_is_not_remembered_and_the_first_refusal_is_told() -> None:
     first = RequestRefused("the first refusal")
-    house = House(Upstream((first,), (RequestRefused("the second"),), (RequestRefused("the third"),), HELLO))
+    house = House(
+        Upstream((first,), (RequestRefused("the second"),), (RequestRefused("the third"),), HELLO)
+    )
 
     error, said = house.failure(model=RETIRED)
     house.answer(model=RETIRED)
@@ -1104,7 +1198,11 @@ def test_a_key_for_certain_models_asks_for_no_other_by_a_name_that_nobody_knows(
     principal = Principal(KEY, "key", Allowance(models=frozenset({"gemini-auto"})))
 
     with pytest.raises(ModelNotFound):
-        list(house.gateway.stream(ChatRequest((_message("Hi"),), "gemini-9-new", principal=principal)))
+        list(
+            house.gateway.stream(
+                ChatRequest((_message("Hi"),), "gemini-9-new", principal=principal)
+            )
+        )
 
     assert house.upstream.models == []
 
@@ -1143,10 +1241,17 @@ def test_a_successor_whose_answer_nobody_read_to_its_end_is_not_remembered() -> 
 
 @pytest.mark.parametrize(
     "script",
-    [HELLO, (UpstreamError("broken"),), (TextDelta("Hel"), UpstreamError("broken")), (RuntimeError("a bug"),)],
+    [
+        HELLO,
+        (UpstreamError("broken"),),
+        (TextDelta("Hel"), UpstreamError("broken")),
+        (RuntimeError("a bug"),),
+    ],
     ids=["success", "failure", "failure after content", "bug"],
 )
-def test_the_session_is_to_be_deleted_and_the_account_given_back_however_the_answer_ended(script: Script) -> None:
+def test_the_session_is_to_be_deleted_and_the_account_given_back_however_the_answer_ended(
+    script: Script,
+) -> None:
     house = House(Upstream(script))
 
     with suppress(UpstreamError, RuntimeError):
@@ -1211,7 +1316,9 @@ def test_every_worker_sees_that_a_new_conversation_is_in_use(
     house = House(Upstream(*[(UpstreamTimeout("silent"),)] * failures, HELLO), ONE, TWO, rows=ours)
     other = House(Upstream(), ONE, TWO, rows=theirs)
     if stocked:
-        house.ahead.stock = {each.id: [ours.add(each.seat, f"stock/{each.id}", stock=True)] for each in (ONE, TWO)}
+        house.ahead.stock = {
+            each.id: [ours.add(each.seat, f"stock/{each.id}", stock=True)] for each in (ONE, TWO)
+        }
     stream = house.stream(caller=KEY)
 
     conversation = conversation_of([next(stream)])
@@ -1265,7 +1372,9 @@ def test_nobody_in_particular_continues_nothing() -> None:
 
 
 @pytest.mark.parametrize("why", ["disabled", "busy"])
-def test_of_several_sessions_that_hold_the_same_one_is_taken_whose_account_can_answer(why: str) -> None:
+def test_of_several_sessions_that_hold_the_same_one_is_taken_whose_account_can_answer(
+    why: str,
+) -> None:
     house = House(Upstream(), ONE, TWO, concurrency=1)
     house.begun()
     with house.pool.lease(wanted=ONE.seat):
@@ -1299,8 +1408,12 @@ def test_a_continued_conversation_is_counted_as_its_whole_prompt() -> None:
     house = House(Upstream())
     house.begun()
 
-    [continued] = [event for event in house.answer(*HISTORY, caller=KEY) if isinstance(event, Usage)]
-    [fresh] = [event for event in house.answer(*HISTORY, caller=OTHER_KEY) if isinstance(event, Usage)]
+    [continued] = [
+        event for event in house.answer(*HISTORY, caller=KEY) if isinstance(event, Usage)
+    ]
+    [fresh] = [
+        event for event in house.answer(*HISTORY, caller=OTHER_KEY) if isinstance(event, Usage)
+    ]
 
     assert house.upstream.sessions == ["s/1", "s/1", "s/2"]
     assert continued == fresh
@@ -1318,10 +1431,17 @@ def test_a_new_message_alone_goes_on_in_the_conversation_that_is_named() -> None
 
 @pytest.mark.parametrize(
     "messages",
-    [("Hi!", HELLO_SAID, "Why?"), ("Hi", says("assistant", "Hell"), "Why?"), (SYSTEM, *HISTORY), (HELLO_SAID, "Why?")],
+    [
+        ("Hi!", HELLO_SAID, "Why?"),
+        ("Hi", says("assistant", "Hell"), "Why?"),
+        (SYSTEM, *HISTORY),
+        (HELLO_SAID, "Why?"),
+    ],
     ids=["edited", "edited answer", "other system text", "window"],
 )
-def test_any_other_history_gets_a_fresh_session_and_all_of_it(messages: tuple[str | Message, ...]) -> None:
+def test_any_other_history_gets_a_fresh_session_and_all_of_it(
+    messages: tuple[str | Message, ...],
+) -> None:
     house = House(Upstream())
     conversation = house.begun()
 
@@ -1334,7 +1454,9 @@ def test_any_other_history_gets_a_fresh_session_and_all_of_it(messages: tuple[st
 
 
 @pytest.mark.parametrize(
-    "other", [{"caller": OTHER_KEY}, {"caller": b""}, {"caller": KEY, "model": "gemini-2.5-pro"}], ids=repr
+    "other",
+    [{"caller": OTHER_KEY}, {"caller": b""}, {"caller": KEY, "model": "gemini-2.5-pro"}],
+    ids=repr,
 )
 def test_another_key_or_model_has_a_session_of_its_own(other: dict[str, object]) -> None:
     house = House(Upstream())
@@ -1399,7 +1521,9 @@ def test_a_quick_client_goes_on_while_its_last_frame_is_still_on_the_way() -> No
 
 
 @pytest.mark.parametrize("last", [Usage, Done])
-def test_an_answer_whose_last_frame_could_not_be_written_is_not_continued(last: type[ChatEvent]) -> None:
+def test_an_answer_whose_last_frame_could_not_be_written_is_not_continued(
+    last: type[ChatEvent],
+) -> None:
     house = House(Upstream())
     stream = house.stream(caller=KEY)
     while not isinstance(next(stream), last):
@@ -1535,27 +1659,38 @@ def test_a_conversation_whose_session_is_lost_goes_on_in_a_fresh_one_with_its_wh
 
     assert text_of(events) == "Hello"
     assert conversation_of(events) == conversation
-    assert house.upstream.asked == [("one", "gemini-auto", name) for name in ("s/1", "s/1", "s/2", "s/2")]
+    assert house.upstream.asked == [
+        ("one", "gemini-auto", name) for name in ("s/1", "s/1", "s/2", "s/2")
+    ]
     assert [house.upstream.prompts[1], house.upstream.prompts[3]] == ["Why?", "And?"]
     assert all(text in house.upstream.prompts[2] for text in ("Be brief.", "Hi", "Hello", "Why?"))
     assert house.states == {"s/1": "doomed", "s/2": "idle"}
     assert (house.accounts, house.ahead.distrusted) == (["ready", "ready"], [])
 
 
-@pytest.mark.parametrize("error", [error for error, _ in ELSEWHERE if type(error) is not SessionDenied], ids=repr)
-def test_a_conversation_whose_account_fails_goes_on_elsewhere_with_its_whole_history(error: GatewayError) -> None:
+@pytest.mark.parametrize(
+    "error", [error for error, _ in ELSEWHERE if type(error) is not SessionDenied], ids=repr
+)
+def test_a_conversation_whose_account_fails_goes_on_elsewhere_with_its_whole_history(
+    error: GatewayError,
+) -> None:
     house = House(Upstream(HELLO, (error,), HELLO), ONE, TWO)
     conversation = house.begun()
 
     events = house.answer(*HISTORY, caller=KEY)
 
     assert conversation_of(events) == conversation
-    assert house.upstream.asked[1:] == [("one", "gemini-auto", "s/1"), ("two", "gemini-auto", "s/2")]
+    assert house.upstream.asked[1:] == [
+        ("one", "gemini-auto", "s/1"),
+        ("two", "gemini-auto", "s/2"),
+    ]
     assert all(text in house.upstream.prompts[2] for text in ("Hi", "Hello", "Why?"))
     assert house.states == {"s/1": "doomed", "s/2": "idle"}
 
 
-def test_with_one_account_a_conversation_is_tried_once_more_in_a_fresh_session_with_its_whole_history() -> None:
+def test_with_one_account_a_conversation_is_tried_once_more_in_a_fresh_session_with_its_whole_history() -> (
+    None
+):
     house = House(Upstream(HELLO, (UpstreamBroken("reset"),), HELLO))
     conversation = house.begun()
 
@@ -1566,7 +1701,9 @@ def test_with_one_account_a_conversation_is_tried_once_more_in_a_fresh_session_w
     assert all(text in house.upstream.prompts[2] for text in ("Hi", "Hello", "Why?"))
 
 
-def test_a_conversation_whose_model_has_retired_goes_on_with_the_successor_in_a_fresh_session() -> None:
+def test_a_conversation_whose_model_has_retired_goes_on_with_the_successor_in_a_fresh_session() -> (
+    None
+):
     house = House(Upstream(HELLO, (RequestRefused("no"),), HELLO))
     house.begun(model=RETIRED)
 
@@ -1586,7 +1723,9 @@ def disable(house: House, account: Account) -> None:
 
 
 @pytest.mark.parametrize("away", [cool, disable])
-def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(away: Callable[[House, Account], None]) -> None:
+def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(
+    away: Callable[[House, Account], None],
+) -> None:
     house = House(Upstream(), ONE, TWO)
     conversation = house.begun()
     away(house, ONE)
@@ -1673,7 +1812,9 @@ def test_too_long_a_prompt_leaves_the_conversation_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("error", [SessionGone("gone"), SessionDenied("denied")], ids=repr)
-def test_without_a_history_a_lost_session_is_not_found_and_never_silently_forgotten(error: GatewayError) -> None:
+def test_without_a_history_a_lost_session_is_not_found_and_never_silently_forgotten(
+    error: GatewayError,
+) -> None:
     house = House(Upstream(HELLO, (error,), HELLO), ONE, TWO)
     conversation = house.begun()
 
@@ -1696,7 +1837,9 @@ WITHOUT_HISTORY = [
 
 
 @pytest.mark.parametrize("error", WITHOUT_HISTORY, ids=repr)
-def test_without_a_history_a_failure_is_told_as_it_is_and_nothing_else_is_tried(error: GatewayError) -> None:
+def test_without_a_history_a_failure_is_told_as_it_is_and_nothing_else_is_tried(
+    error: GatewayError,
+) -> None:
     house = House(Upstream(HELLO, (error,), HELLO), ONE, TWO)
     conversation = house.begun(model=RETIRED)
 
@@ -1704,11 +1847,19 @@ def test_without_a_history_a_failure_is_told_as_it_is_and_nothing_else_is_tried(
 
     assert (type(found), said) == (type(error), [])
     assert house.upstream.sessions == ["s/1", "s/1"]
-    assert house.states == {"s/1": "doomed"}  # whether the turn stays in there is unknown (docs/upstream.md)
+    # whether the turn stays in there is unknown (docs/upstream.md)
+    assert house.states == {"s/1": "doomed"}
 
 
 @pytest.mark.parametrize(
-    "error", [SessionGone("gone"), SessionDenied("denied"), CredentialRefused("no"), UpstreamBroken("reset")], ids=repr
+    "error",
+    [
+        SessionGone("gone"),
+        SessionDenied("denied"),
+        CredentialRefused("no"),
+        UpstreamBroken("reset"),
+    ],
+    ids=repr,
 )
 def test_without_a_history_a_failure_after_content_is_told_as_it_is_and_ends_the_conversation(
     error: GatewayError,
@@ -1722,7 +1873,11 @@ def test_without_a_history_a_failure_after_content_is_told_as_it_is_and_ends_the
     assert house.states == {"s/1": "doomed"}
 
 
-NOT_TAKEN = [CredentialRefused("Renew it."), UpstreamOverloaded("busy"), UpstreamBroken("no connection")]
+NOT_TAKEN = [
+    CredentialRefused("Renew it."),
+    UpstreamOverloaded("busy"),
+    UpstreamBroken("no connection"),
+]
 
 
 @pytest.mark.parametrize("error", NOT_TAKEN, ids=repr)
@@ -1744,8 +1899,12 @@ def test_without_a_history_what_the_upstream_took_nothing_of_leaves_the_conversa
 
 
 def test_without_a_history_a_credential_refused_amid_the_answer_ends_the_conversation() -> None:
-    """The upstream has thought about the question, so it stands in the session: nobody may go on from its old head."""
-    house = House(Upstream(HELLO, (ThoughtDelta("Hm."), FLUSH, CredentialRefused("Renew it."))), ONE, TWO)
+    """The upstream has thought about the question, so it stands in the session: nobody may go on
+    from its old head.
+    """
+    house = House(
+        Upstream(HELLO, (ThoughtDelta("Hm."), FLUSH, CredentialRefused("Renew it."))), ONE, TWO
+    )
     conversation = house.begun()
 
     house.failure("Why?", caller=KEY, conversation=conversation)
@@ -1771,7 +1930,9 @@ def test_without_a_history_an_account_that_cannot_be_asked_is_told_and_the_conve
 
 
 @pytest.mark.parametrize("conversation", ["f" * 32, "nonsense"])
-def test_without_a_history_an_unknown_conversation_is_not_found_and_costs_nothing(conversation: str) -> None:
+def test_without_a_history_an_unknown_conversation_is_not_found_and_costs_nothing(
+    conversation: str,
+) -> None:
     house = House(Upstream())
 
     error, _ = house.failure("Why?", caller=KEY, conversation=conversation)
@@ -1841,7 +2002,11 @@ def test_a_failed_attempt_is_logged_with_the_facts(caplog: pytest.LogCaptureFixt
     [record] = logged(caplog, house.failure)
 
     assert record.levelname == "WARNING"
-    assert (record.account, record.code, record.retry_after_s) == ("one", "insufficient_quota", 60.0)
+    assert (record.account, record.code, record.retry_after_s) == (
+        "one",
+        "insufficient_quota",
+        60.0,
+    )
 
 
 @pytest.mark.parametrize("kind", [RequestRefused, ContextLengthExceeded])
@@ -1857,13 +2022,19 @@ def test_the_upstream_s_own_words_about_a_request_are_not_logged(
 
 
 def test_neither_prompt_nor_answer_nor_cookie_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    house = House(Upstream((SessionGone("gone"),), (ThoughtDelta("a thought"), TextDelta("an answer"), Done())))
+    house = House(
+        Upstream(
+            (SessionGone("gone"),), (ThoughtDelta("a thought"), TextDelta("an answer"), Done())
+        )
+    )
 
     logged(caplog, lambda: house.answer("my secret diary", model="gpt-4o"))
 
     lines = [str(vars(record)) for record in caplog.records]
     assert lines
-    assert not any(word in line for line in lines for word in ("diary", "an answer", "a thought", "CSE."))
+    assert not any(
+        word in line for line in lines for word in ("diary", "an answer", "a thought", "CSE.")
+    )
 
 
 # What callers are held to
@@ -1873,7 +2044,9 @@ LIMITED = Principal(KEY, "key", Allowance(tokens_per_day=1000, concurrent_stream
 
 
 def _limited(house: House, model: str | None = None, *, streamed: bool = True) -> ChatStream:
-    return house.gateway.stream(ChatRequest((_message("Hi"),), model, principal=LIMITED, is_streamed=streamed))
+    return house.gateway.stream(
+        ChatRequest((_message("Hi"),), model, principal=LIMITED, is_streamed=streamed)
+    )
 
 
 def _charged(house: House) -> int:
@@ -1967,12 +2140,16 @@ def test_a_model_that_a_key_may_not_use_does_not_exist_for_it() -> None:
     principal = Principal(KEY, "key", Allowance(models=frozenset({"gemini-2.5-pro"})))
 
     with pytest.raises(ModelNotFound):
-        next(house.gateway.stream(ChatRequest((_message("Hi"),), "gemini-auto", principal=principal)))
+        next(
+            house.gateway.stream(ChatRequest((_message("Hi"),), "gemini-auto", principal=principal))
+        )
 
     assert house.upstream.asked == []
 
 
-@pytest.mark.parametrize("refused", [(RequestRefused("no"),), (SessionGone("gone"),)], ids=["400", "404"])
+@pytest.mark.parametrize(
+    "refused", [(RequestRefused("no"),), (SessionGone("gone"),)], ids=["400", "404"]
+)
 def test_a_key_for_a_retired_model_gets_no_successor_that_it_may_not_use(refused: Script) -> None:
     house = House(Upstream(refused))
     principal = Principal(KEY, "key", Allowance(models=frozenset({RETIRED})))
@@ -2013,7 +2190,12 @@ def test_a_request_has_its_deadline_from_its_beginning() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [UpstreamTimeout("silent"), UpstreamBroken("reset"), SessionGone("gone"), QuotaExhausted("empty")],
+    [
+        UpstreamTimeout("silent"),
+        UpstreamBroken("reset"),
+        SessionGone("gone"),
+        QuotaExhausted("empty"),
+    ],
     ids=repr,
 )
 def test_when_the_time_is_over_nothing_more_is_tried_and_that_is_told(error: GatewayError) -> None:
@@ -2022,7 +2204,11 @@ def test_when_the_time_is_over_nothing_more_is_tried_and_that_is_told(error: Gat
 
     told, said = house.failure("Hi")
 
-    assert (type(told), told.message, said) == (UpstreamTimeout, "the answer took longer than 60 s", [])
+    assert (type(told), told.message, said) == (
+        UpstreamTimeout,
+        "the answer took longer than 60 s",
+        [],
+    )
     assert (house.upstream.accounts, house.pauses) == (["one"], [])
 
 
@@ -2054,7 +2240,9 @@ def test_nobody_waits_in_line_beyond_the_end_of_the_request() -> None:
     assert (type(told), told.message) == (UpstreamTimeout, "the answer took longer than 0.02 s")
 
 
-def test_a_conversation_of_which_the_upstream_took_nothing_goes_on_after_the_time_was_over() -> None:
+def test_a_conversation_of_which_the_upstream_took_nothing_goes_on_after_the_time_was_over() -> (
+    None
+):
     untaken = UpstreamTimeout("the sign-in took longer")
     untaken.was_taken = False
     house = House(Upstream(HELLO, (untaken,), HELLO))

@@ -13,17 +13,30 @@ from hypothesis import strategies as st
 
 from gbproxy.api.openai_request import parse
 from gbproxy.domain.chat import Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
-from gbproxy.domain.history import answered, digest, extended, has_instructions, instructed, split, start
+from gbproxy.domain.history import (
+    answered,
+    digest,
+    extended,
+    has_instructions,
+    instructed,
+    split,
+    start,
+)
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 MODEL = "gemini-auto"
 
 texts = st.text(
-    alphabet=st.one_of(st.characters(codec=None), st.sampled_from("\r\n <>/thinkdetails\"'0123456789:")), max_size=40
+    alphabet=st.one_of(
+        st.characters(codec=None), st.sampled_from("\r\n <>/thinkdetails\"'0123456789:")
+    ),
+    max_size=40,
 )
 roles: st.SearchStrategy[Role] = st.sampled_from(["user", "assistant", "tool"])
 parts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(TextPart, texts), st.builds(ToolCallPart, texts, texts, texts), st.builds(ToolResultPart, texts, texts)
+    st.builds(TextPart, texts),
+    st.builds(ToolCallPart, texts, texts, texts),
+    st.builds(ToolResultPart, texts, texts),
 )
 messages = st.builds(Message, roles, st.lists(parts, max_size=3).map(tuple), st.none() | texts)
 
@@ -32,7 +45,9 @@ def says(role: Role, text: str, name: str | None = None) -> Message:
     return Message(role, (TextPart(text),), name)
 
 
-def head(*turns: Message, system: Sequence[str] = (), caller: bytes = KEY, model: str = MODEL) -> bytes:
+def head(
+    *turns: Message, system: Sequence[str] = (), caller: bytes = KEY, model: str = MODEL
+) -> bytes:
     return digest(caller, model, system, turns)
 
 
@@ -46,11 +61,20 @@ def head_of(*messages: dict[str, Any]) -> bytes:
 
 
 def test_what_comes_after_the_assistants_last_turn_is_new() -> None:
-    first, reply, second, third = says("user", "1"), says("assistant", "2"), says("user", "3"), says("user", "4")
+    first, reply, second, third = (
+        says("user", "1"),
+        says("assistant", "2"),
+        says("user", "3"),
+        says("user", "4"),
+    )
 
     found = split([says("system", "Be brief."), first, reply, second, third])
 
-    assert (found.system, found.past, found.turns) == (("Be brief.",), (first, reply), (second, third))
+    assert (found.system, found.past, found.turns) == (
+        ("Be brief.",),
+        (first, reply),
+        (second, third),
+    )
 
 
 def test_without_a_turn_of_the_assistants_everything_is_new() -> None:
@@ -107,7 +131,10 @@ def test_the_form_of_a_users_text_does_not_count(user: object) -> None:
         "<think>Let me see.</think>",
         "<think>\nLet me see.\n</think>\n\n",
         "\n<thinking>Hm</thinking>",
-        '<details type="reasoning" done="true" duration="3">\n<summary>Thought for 3 seconds</summary>\n> Hm\n</details>\n',
+        (
+            '<details type="reasoning" done="true" duration="3">\n<summary>Thought for 3'
+            " seconds</summary>\n> Hm\n</details>\n"
+        ),
         "<details><summary>Thoughts</summary>Hm</details>",
         "<think>Hm</think>\n<details>again</details>\r\n<think></think>",
         "<THINK>Hm</Think >",
@@ -115,7 +142,9 @@ def test_the_form_of_a_users_text_does_not_count(user: object) -> None:
     ],
 )
 def test_reasoning_before_the_assistants_words_does_not_count(before: str) -> None:
-    assert head_of(PLAIN[0], {"role": "assistant", "content": f"{before}Three\nfour"}) == head_of(*PLAIN)
+    assert head_of(PLAIN[0], {"role": "assistant", "content": f"{before}Three\nfour"}) == head_of(
+        *PLAIN
+    )
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
@@ -129,7 +158,10 @@ def test_an_empty_name_is_none(name: str | None) -> None:
 
 
 def test_an_assistants_missing_empty_and_absent_texts_are_the_same_beside_a_tool_call() -> None:
-    calls = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]}
+    calls = {
+        "role": "assistant",
+        "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}],
+    }
 
     heads = {head_of(PLAIN[0], {**calls, "content": content}) for content in (None, "", " \n", [])}
 
@@ -137,7 +169,9 @@ def test_an_assistants_missing_empty_and_absent_texts_are_the_same_beside_a_tool
 
 
 def test_a_developers_text_is_a_system_text() -> None:
-    assert head_of({"role": "developer", "content": "S"}, *PLAIN) == head_of({"role": "system", "content": "S"}, *PLAIN)
+    assert head_of({"role": "developer", "content": "S"}, *PLAIN) == head_of(
+        {"role": "system", "content": "S"}, *PLAIN
+    )
 
 
 @pytest.mark.parametrize(
@@ -186,7 +220,9 @@ def test_a_users_block_counts() -> None:
         head(says("user", "Hi")),
         head(),
         head(says("user", "Hi"), says("assistant", "Ho"), says("user", "")),
-        head(says("user", "Hi"), Message("assistant", (TextPart("Ho"), ToolCallPart("1", "f", "{}")))),
+        head(
+            says("user", "Hi"), Message("assistant", (TextPart("Ho"), ToolCallPart("1", "f", "{}")))
+        ),
         head(says("user", "Hi"), Message("assistant", (ToolCallPart("", "Ho", ""),))),
         head(says("user", "Hi"), Message("tool", (ToolResultPart("", "Ho"),))),
     ],
@@ -204,7 +240,9 @@ def test_everything_else_counts(other: bytes) -> None:
         (("a\n\nb",), ("a", "b")),
     ],
 )
-def test_system_texts_are_told_apart_by_their_borders(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+def test_system_texts_are_told_apart_by_their_borders(
+    one: tuple[str, ...], other: tuple[str, ...]
+) -> None:
     assert head(system=one) != head(system=other)
 
 
@@ -218,14 +256,22 @@ def test_a_turn_cannot_be_written_into_the_text_of_another() -> None:
 def test_two_histories_have_the_same_head_only_if_they_are_the_same_in_what_counts(
     one: list[Message], other: list[Message]
 ) -> None:
-    assert (head(*one) == head(*other)) == ([_plainly(m) for m in one] == [_plainly(m) for m in other])
+    assert (head(*one) == head(*other)) == (
+        [_plainly(m) for m in one] == [_plainly(m) for m in other]
+    )
 
 
 @given(st.lists(messages, max_size=3), texts, texts)
-def test_white_space_and_line_ends_around_any_text_do_not_count(turns: list[Message], text: str, name: str) -> None:
+def test_white_space_and_line_ends_around_any_text_do_not_count(
+    turns: list[Message], text: str, name: str
+) -> None:
     plain = says("user", text.replace("\r\n", "\n").replace("\r", "\n").strip(), name)
     dressed = says(
-        "user", " \r\n" + text.replace("\r\n", "\n").replace("\r", "\n").strip().replace("\n", "\r\n") + "\t\n", name
+        "user",
+        " \r\n"
+        + text.replace("\r\n", "\n").replace("\r", "\n").strip().replace("\n", "\r\n")
+        + "\t\n",
+        name,
     )
 
     assert head(*turns, dressed) == head(*turns, plain)
@@ -235,25 +281,37 @@ def test_white_space_and_line_ends_around_any_text_do_not_count(turns: list[Mess
 
 
 @given(st.lists(messages, max_size=4), st.lists(messages, max_size=4), st.lists(texts, max_size=2))
-def test_a_head_can_be_gone_on_from(past: list[Message], new: list[Message], system: list[str]) -> None:
+def test_a_head_can_be_gone_on_from(
+    past: list[Message], new: list[Message], system: list[str]
+) -> None:
     stored = digest(KEY, MODEL, system, past)
 
     assert extended(stored, new) == digest(KEY, MODEL, system, [*past, *new])
-    assert answered(stored, new, "Yes.") == digest(KEY, MODEL, system, [*past, *new, says("assistant", "Yes.")])
+    assert answered(stored, new, "Yes.") == digest(
+        KEY, MODEL, system, [*past, *new, says("assistant", "Yes.")]
+    )
     assert len(stored) == 32
 
 
 def test_a_head_tells_which_system_texts_were_given_last() -> None:
     begun = extended(start(KEY, MODEL, ("S", "T")), [says("user", "Hi"), says("assistant", "Ho")])
-    changed = extended(instructed(begun, KEY, ("U",)), [says("user", "Hm"), says("assistant", "So")])
+    changed = extended(
+        instructed(begun, KEY, ("U",)), [says("user", "Hm"), says("assistant", "So")]
+    )
 
-    assert [has_instructions(begun, KEY, system) for system in ((), ("S", "T"), ("S",), ("U",))] == [
+    assert [
+        has_instructions(begun, KEY, system) for system in ((), ("S", "T"), ("S",), ("U",))
+    ] == [
         True,
         True,
         False,
         False,
     ]
-    assert [has_instructions(changed, KEY, system) for system in ((), ("U",), ("S", "T"))] == [True, True, False]
+    assert [has_instructions(changed, KEY, system) for system in ((), ("U",), ("S", "T"))] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_further_instructions_make_another_history() -> None:
@@ -274,7 +332,9 @@ def test_further_instructions_make_another_history() -> None:
 
 
 def test_half_a_surrogate_pair_does_no_harm() -> None:
-    assert head(says("user", "\ud83d", "\udc00"), system=("\udfff",)) != head(says("user", "\ud83e"))
+    assert head(says("user", "\ud83d", "\udc00"), system=("\udfff",)) != head(
+        says("user", "\ud83e")
+    )
 
 
 @pytest.mark.parametrize(
@@ -295,11 +355,14 @@ def test_no_text_takes_more_than_its_length(evil: str) -> None:
 
     head(says("assistant", evil))
 
-    assert time.process_time() - started < 2  # milliseconds, where a square of the length would be hours
+    # milliseconds, where a square of the length would be hours
+    assert time.process_time() - started < 2
 
 
 def _plainly(message: Message) -> object:
-    """What counts of a turn, said once more without haste: texts that follow each other are joined, then tidied."""
+    """What counts of a turn, said once more without haste: texts that follow each other are joined,
+    then tidied.
+    """
     kept: list[object] = []
     run: list[str] = []
     for part in (*message.parts, None):

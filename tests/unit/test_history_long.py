@@ -1,4 +1,6 @@
-"""Long texts in a conversation's history: known by their digest, also when they arrive in pieces."""
+"""Long texts in a conversation's history: known by their digest, also when they arrive in
+pieces.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +43,22 @@ def cut(text: str, size: int) -> list[str]:
         "x" * LONG_CHARS,
         "<think>Hm.</think>" + "x" * (LONG_CHARS + 1),
     ],
-    ids=["plain", "line ends", "thinking", "blocks", "endless thinking", "returns", "just long", "short", "just"],
+    ids=[
+        "plain",
+        "line ends",
+        "thinking",
+        "blocks",
+        "endless thinking",
+        "returns",
+        "just long",
+        "short",
+        "just",
+    ],
 )
 @pytest.mark.parametrize("size", [997, 100_000, 10**9])
-def test_what_arrives_in_pieces_is_known_as_when_a_client_sends_it_whole(text: str, size: int) -> None:
+def test_what_arrives_in_pieces_is_known_as_when_a_client_sends_it_whole(
+    text: str, size: int
+) -> None:
     sent = head_of(text)
 
     assert head_of(told(*cut(text, size))) == sent

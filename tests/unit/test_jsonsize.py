@@ -36,7 +36,9 @@ def place_of(text: str, most: int) -> str | None:
 
 
 @given(_VALUES, st.sampled_from([None, 1]), st.booleans())
-def test_no_text_that_holds_more_is_let_through(value: Any, indent: int | None, escaped: bool) -> None:
+def test_no_text_that_holds_more_is_let_through(
+    value: Any, indent: int | None, escaped: bool
+) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=escaped)
     values = count(value)
     assume(values > 1)

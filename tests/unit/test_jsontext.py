@@ -15,7 +15,11 @@ from gbproxy.domain.jsontext import decode
 
 def values_with(integers: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
     return st.recursive(
-        st.none() | st.booleans() | integers | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        st.none()
+        | st.booleans()
+        | integers
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
         max_leaves=20,
     )
@@ -50,7 +54,19 @@ def test_too_deep_nesting_is_refused_like_any_other_mistake(sign: str, depth: in
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "{", "[1,]", "{'a': 1}", '{"a": 1} {"b": 2}', "tru", '"\n"', '"\\x"', '\ufeff{"a": 1}', "1" * 5000],
+    [
+        "",
+        " ",
+        "{",
+        "[1,]",
+        "{'a': 1}",
+        '{"a": 1} {"b": 2}',
+        "tru",
+        '"\n"',
+        '"\\x"',
+        '\ufeff{"a": 1}',
+        "1" * 5000,
+    ],
     ids=repr,
 )
 def test_what_is_no_json_text_is_refused(text: str) -> None:
@@ -69,7 +85,9 @@ def test_what_is_no_json_text_is_refused(text: str) -> None:
         (r'{"\ud800": "\udfff"}', {"\ufffd": "\ufffd"}),
     ],
 )
-def test_half_a_surrogate_pair_becomes_the_replacement_character(text: str, expected: object) -> None:
+def test_half_a_surrogate_pair_becomes_the_replacement_character(
+    text: str, expected: object
+) -> None:
     assert decode(text) == expected
 
 
@@ -109,19 +127,27 @@ def test_bytes_are_decoded_alike_with_and_without_orjson(value: Any) -> None:
     assert jsontext.decode_bytes_quickly(data) == jsontext.decode_bytes_plainly(data)
 
 
-@pytest.mark.parametrize("decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly])
+@pytest.mark.parametrize(
+    "decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly]
+)
 def test_half_a_surrogate_pair_becomes_a_replacement_character(decode_bytes: Any) -> None:
     assert decode_bytes(LONE.encode()) == "a\ufffd, \ufffdb"
 
 
-@pytest.mark.parametrize("decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly])
-@pytest.mark.parametrize("data", [b"NaN", b"1e999", b"{} {}", b"", b"[" * 100_000, b'"\xff"', b'{"a":1,}'])
+@pytest.mark.parametrize(
+    "decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly]
+)
+@pytest.mark.parametrize(
+    "data", [b"NaN", b"1e999", b"{} {}", b"", b"[" * 100_000, b'"\xff"', b'{"a":1,}']
+)
 def test_what_is_not_json_is_refused(decode_bytes: Any, data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  UnicodeDecodeError is one, too
         decode_bytes(data)
 
 
-@pytest.mark.parametrize("decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly])
+@pytest.mark.parametrize(
+    "decode_bytes", [jsontext.decode_bytes_quickly, jsontext.decode_bytes_plainly]
+)
 @given(text=st.text(alphabet='\\\\ud83deE0é"{}[]:,a', max_size=30))
 def test_bytes_are_mended_as_texts_are(decode_bytes: Any, text: str) -> None:
     try:

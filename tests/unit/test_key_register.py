@@ -35,7 +35,12 @@ class Rows:
 
 
 def register(rows: Rows | None = None, *, can_limit: bool = True) -> KeyRegister:
-    return KeyRegister(rows or Rows(), lambda name: Catalogue().get(name).id, can_limit=can_limit, clock=lambda: NOW)
+    return KeyRegister(
+        rows or Rows(),
+        lambda name: Catalogue().get(name).id,
+        can_limit=can_limit,
+        clock=lambda: NOW,
+    )
 
 
 def test_a_name_is_enough() -> None:
@@ -44,7 +49,12 @@ def test_a_name_is_enough() -> None:
     made, key = register(rows).create({"name": " laptop "})
 
     assert rows.keys == [made]
-    assert (made.name, made.created_at, made.expires_at, made.allowance) == ("laptop", NOW, None, Allowance())
+    assert (made.name, made.created_at, made.expires_at, made.allowance) == (
+        "laptop",
+        NOW,
+        None,
+        Allowance(),
+    )
     assert made.digest == digest(key)
     assert key.startswith("sk-gbproxy-")
     assert len(key) > 50
@@ -69,11 +79,15 @@ def test_everything_that_can_be_said() -> None:
     )
 
     assert made.expires_at == 1_801_436_400.0
-    assert made.allowance == Allowance(frozenset({"gemini-auto", "gemini-2.5-pro"}), Rate(10, 1), 1000, 2)
+    assert made.allowance == Allowance(
+        frozenset({"gemini-auto", "gemini-2.5-pro"}), Rate(10, 1), 1000, 2
+    )
 
 
 def test_null_is_what_was_not_said() -> None:
-    made, _ = register().create({"name": "n", "expires_at": None, "models": None, "rate_limit": None})
+    made, _ = register().create(
+        {"name": "n", "expires_at": None, "models": None, "rate_limit": None}
+    )
 
     assert (made.expires_at, made.allowance) == (None, Allowance())
 
@@ -130,7 +144,9 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("limit", [{"rate_limit": "9/hour"}, {"tokens_per_day": 5}, {"concurrent_streams": 1}])
+@pytest.mark.parametrize(
+    "limit", [{"rate_limit": "9/hour"}, {"tokens_per_day": 5}, {"concurrent_streams": 1}]
+)
 def test_a_limit_that_nobody_can_count_is_refused(limit: dict[str, object]) -> None:
     alone = register(can_limit=False)
 
@@ -163,11 +179,17 @@ def test_a_key_that_is_stored_is_told_though_this_worker_cannot_look() -> None:
 
 
 _ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-_FIELDS = st.sampled_from(["name", "expires_at", "models", "rate_limit", "tokens_per_day", "concurrent_streams"])
+_FIELDS = st.sampled_from(
+    ["name", "expires_at", "models", "rate_limit", "tokens_per_day", "concurrent_streams"]
+)
 
 
 @given(st.dictionaries(_FIELDS | st.text(), _ANYTHING))

@@ -13,7 +13,11 @@ from gbproxy.domain.principal import Allowance, ApiKey, digest
 from gbproxy.errors import StorageUnavailable, Unauthenticated
 from tests.storage.clock import Clock
 
-OWN, STORED, OTHER = "sk-own-0123456789abcdef", "sk-stored-0123456789abcdef", "sk-other-0123456789abcdef"
+OWN, STORED, OTHER = (
+    "sk-own-0123456789abcdef",
+    "sk-stored-0123456789abcdef",
+    "sk-other-0123456789abcdef",
+)
 ALLOWED = Allowance(models=frozenset({"gemini-auto"}), tokens_per_day=5)
 
 
@@ -49,7 +53,9 @@ class Worker:
         self.rows = rows
         self.clock = Clock()
         self.slept: list[float] = []
-        self.keyring = Keyring([OWN], rows, clock=self.clock, monotonic=self.clock, sleep=self._sleep)
+        self.keyring = Keyring(
+            [OWN], rows, clock=self.clock, monotonic=self.clock, sleep=self._sleep
+        )
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -77,7 +83,11 @@ def test_the_environments_keys_need_no_database() -> None:
 
     principal = worker.keyring.find(OWN)
 
-    assert (principal.caller, principal.key_id, principal.allowance) == (digest(OWN), None, Allowance())
+    assert (principal.caller, principal.key_id, principal.allowance) == (
+        digest(OWN),
+        None,
+        Allowance(),
+    )
     assert worker.rows.looks == 0
 
 
@@ -86,7 +96,11 @@ def test_a_stored_key_brings_what_it_allows() -> None:
 
     principal = worker.keyring.find(STORED)
 
-    assert (principal.caller, principal.key_id, principal.allowance) == (digest(STORED), "one", ALLOWED)
+    assert (principal.caller, principal.key_id, principal.allowance) == (
+        digest(STORED),
+        "one",
+        ALLOWED,
+    )
 
 
 def test_a_key_that_was_just_created_is_good_at_once() -> None:
@@ -211,4 +225,7 @@ def test_without_the_database_known_keys_stay_good_and_unknown_ones_cannot_be_ju
         worker.keyring.take_over()
 
     assert not worker.knows(STORED)
-    assert [record.getMessage() for record in caplog.records] == ["api_keys.behind", "api_keys.current"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "api_keys.behind",
+        "api_keys.current",
+    ]

@@ -161,7 +161,8 @@ def test_what_was_reserved_for_nothing_is_given_back(clock: Clock) -> None:
     limiter.begin(caller, "one", is_streamed=False, prompt_tokens=30).end(0)
     nothing_answered = used(limiter, caller)
     running = limiter.begin(caller, "two", is_streamed=True, prompt_tokens=30)
-    for model, is_streamed in (("one", False), ("three", True)):  # too soon, and one stream too many
+    # too soon, and one stream too many
+    for model, is_streamed in (("one", False), ("three", True)):
         with pytest.raises(RateLimitExceeded):
             limiter.begin(caller, model, is_streamed=is_streamed, prompt_tokens=30)
 

@@ -1,4 +1,6 @@
-"""Log lines: one JSON object each, or one line for people, and nothing but warnings of other libraries."""
+"""Log lines: one JSON object each, or one line for people, and nothing but warnings of other
+libraries.
+"""
 
 from __future__ import annotations
 
@@ -58,12 +60,24 @@ def fields(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize(
     "value",
-    ["half \ud83d", "\udfff", "\x00\x1b[31m\u2028", b"\xff", {1, 2}, {"a": "\ud800"}, 10**400, NotImplemented],
+    [
+        "half \ud83d",
+        "\udfff",
+        "\x00\x1b[31m\u2028",
+        b"\xff",
+        {1, 2},
+        {"a": "\ud800"},
+        10**400,
+        NotImplemented,
+    ],
     ids=lambda value: type(value).__name__,
 )
-def test_no_value_costs_a_line(monkeypatch: pytest.MonkeyPatch, value: object, log_format: str) -> None:
+def test_no_value_costs_a_line(
+    monkeypatch: pytest.MonkeyPatch, value: object, log_format: str
+) -> None:
     written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8", write_through=True))  # as a process has it
+    # as a process has it
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8", write_through=True))
     json_logging.configure(log_format=log_format)
 
     log.info("attempt.failed", extra={"reason": value, "account": "one"})
@@ -75,7 +89,9 @@ def test_no_value_costs_a_line(monkeypatch: pytest.MonkeyPatch, value: object, l
         assert json.loads(line)["account"] == "one"
 
 
-def test_a_line_is_an_object_with_these_fields_and_the_event_s_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_is_an_object_with_these_fields_and_the_event_s_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     json_logging.configure()
 
     log.info("request.done", extra={"model": "gemini-auto", "elapsed_ms": 12.5, "account": None})
@@ -93,7 +109,9 @@ def test_a_line_is_an_object_with_these_fields_and_the_event_s_own(capsys: pytes
     }
 
 
-def test_text_in_any_script_stays_readable_and_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_in_any_script_stays_readable_and_on_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     json_logging.configure()
 
     log.warning("account.named", extra={"account": "你好\n\u2028👋"})
@@ -104,7 +122,9 @@ def test_text_in_any_script_stays_readable_and_on_one_line(capsys: pytest.Captur
     assert json.loads(out)["account"] == "你好\n\u2028👋"
 
 
-def test_a_value_that_json_does_not_know_is_written_somehow(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_value_that_json_does_not_know_is_written_somehow(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     json_logging.configure()
 
     log.info("odd", extra={"names": {"a"}, "kind": object, "when": 1.0})
@@ -127,7 +147,9 @@ def test_an_exception_is_a_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert "RuntimeError: a bug" in line["exc_info"]
 
 
-def test_the_request_id_is_that_of_the_line_s_own_context(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_request_id_is_that_of_the_line_s_own_context(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     json_logging.configure()
 
     def other_request() -> None:
@@ -170,10 +192,14 @@ def test_the_text_format_is_one_line_for_people(capsys: pytest.CaptureFixture[st
     assert re.fullmatch(r"\S+Z warning attempt\.failed \[req-1\] account=one status=429", line)
 
 
-def test_no_value_can_begin_a_line_of_its_own_in_the_text_format(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_value_can_begin_a_line_of_its_own_in_the_text_format(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     json_logging.configure(log_format="text")
 
-    log.info("model.mapped", extra={"asked": "gpt-x\n2026-01-01 error request.crashed forged=1\u2028"})
+    log.info(
+        "model.mapped", extra={"asked": "gpt-x\n2026-01-01 error request.crashed forged=1\u2028"}
+    )
 
     assert len(re.split("[\n\u2028]", only_line(capsys))) == 1
 
@@ -226,7 +252,9 @@ def test_our_own_loggers_speak_from_the_set_level_up(
 
 @pytest.mark.parametrize("name", ["requests", "gunicorn.error", "somebody.else"])
 @pytest.mark.parametrize("level", ["debug", "info", "warning"])
-def test_other_libraries_never_speak_below_warning(capsys: pytest.CaptureFixture[str], name: str, level: str) -> None:
+def test_other_libraries_never_speak_below_warning(
+    capsys: pytest.CaptureFixture[str], name: str, level: str
+) -> None:
     json_logging.configure(level)
     foreign = logging.getLogger(name)
 
@@ -238,10 +266,14 @@ def test_other_libraries_never_speak_below_warning(capsys: pytest.CaptureFixture
     assert (line["event"], line["level"], line["logger"]) == ("look out", "warning", name)
 
 
-def test_urllib3_whose_warnings_quote_addresses_and_headers_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_urllib3_whose_warnings_quote_addresses_and_headers_says_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     json_logging.configure("debug")
 
-    logging.getLogger("urllib3.connection").warning("Failed to parse headers (url=…): Set-Cookie: secret")
+    logging.getLogger("urllib3.connection").warning(
+        "Failed to parse headers (url=…): Set-Cookie: secret"
+    )
 
     assert capsys.readouterr() == ("", "")
 
@@ -276,7 +308,9 @@ def test_everything_goes_to_stdout_in_a_process_of_its_own() -> None:
         "logging.getLogger('gbproxy.x').info('here'); logging.getLogger('y').warning('there')"
     )
 
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
 
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["here", "there"]
     assert done.stderr == ""

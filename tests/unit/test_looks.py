@@ -9,7 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import ConfigRefused, CredentialRefused, GatewayError, UpstreamBroken, UpstreamOverloaded
+from gbproxy.errors import (
+    ConfigRefused,
+    CredentialRefused,
+    GatewayError,
+    UpstreamBroken,
+    UpstreamOverloaded,
+)
 from gbproxy.sweeper.looks import Looks
 from tests.pools import A, B, Clock, account, pool
 from tests.unit.sweeping import Hands, logged
@@ -25,7 +31,10 @@ class House:
         self.hands = Hands()
         self.rests: list[Callable[[], None]] = []
         self.looks = Looks(
-            self.pool, self._probe, put=self.hands.put, later=lambda seconds, job: self.rests.append(job)
+            self.pool,
+            self._probe,
+            put=self.hands.put,
+            later=lambda seconds, job: self.rests.append(job),
         )
 
     def _probe(self, account: Account) -> None:
@@ -54,7 +63,9 @@ def test_an_account_goes_on_until_the_probe_has_spoken() -> None:
     assert (house.probed, house.states) == (["a"], ["refused", "ready"])
 
 
-@pytest.mark.parametrize("error", [None, UpstreamBroken("reset"), UpstreamOverloaded("busy")], ids=str)
+@pytest.mark.parametrize(
+    "error", [None, UpstreamBroken("reset"), UpstreamOverloaded("busy")], ids=str
+)
 def test_a_probe_that_refuses_nothing_costs_the_account_nothing(
     error: GatewayError | None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -127,7 +138,9 @@ def test_a_probe_that_began_before_the_account_was_found_good_teaches_nothing() 
         accounts.accepted(account)
         raise ConfigRefused("no")
 
-    looks = Looks(accounts, says_no_late, put=hands.put, later=lambda seconds, job: None, clock=clock)
+    looks = Looks(
+        accounts, says_no_late, put=hands.put, later=lambda seconds, job: None, clock=clock
+    )
     looks.look(A)
     hands.work()
 

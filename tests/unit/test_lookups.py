@@ -1,4 +1,6 @@
-"""When live configurations are read: once an account is in use, then rarely, and never twice at once."""
+"""When live configurations are read: once an account is in use, then rarely, and never twice at
+once.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Room:
 
     def __post_init__(self) -> None:
         self.support = Support(clock=self.clock)
-        self.lookups = Lookups(self.support, self._look_up, put=self.hands.put, uniform=lambda least, most: most)
+        self.lookups = Lookups(
+            self.support, self._look_up, put=self.hands.put, uniform=lambda least, most: most
+        )
 
     def _look_up(self, account: Account) -> Capabilities:
         self.asked.append(account.id)

@@ -150,11 +150,17 @@ def test_accounts_are_told_one_by_one_and_by_number() -> None:
 
     page = page_of(metrics)
     assert page.by("gbproxy_accounts", "state") == {"ready": 1, "cooling": 1, "refused": 1}
-    states = {(s.labels["account"], s.labels["state"]) for s in page.samples("gbproxy_account_state") if s.value}
+    states = {
+        (s.labels["account"], s.labels["state"])
+        for s in page.samples("gbproxy_account_state")
+        if s.value
+    }
     assert states == {("a", "ready"), ("b", "cooling"), ("c", "refused")}
     assert page.value("gbproxy_account_state", account="a", state="cooling") == 0
     ends = page.samples("gbproxy_account_cooling_until_timestamp_seconds")
-    assert [(end.labels, end.value) for end in ends] == [({"account": "b", "quota": "text"}, 1_800_000_000.5)]
+    assert [(end.labels, end.value) for end in ends] == [
+        ({"account": "b", "quota": "text"}, 1_800_000_000.5)
+    ]
     assert page.by("gbproxy_account_in_flight", "account") == {"a": 1}
 
 
@@ -176,7 +182,9 @@ def test_a_database_that_is_away_is_told() -> None:
     ("error", "result"),
     [(None, "ok"), (GeneratorExit(), "abandoned"), (ValueError(), "abandoned")],
 )
-def test_a_call_is_counted_by_what_leaves_it(metrics: Metrics, error: BaseException | None, result: str) -> None:
+def test_a_call_is_counted_by_what_leaves_it(
+    metrics: Metrics, error: BaseException | None, result: str
+) -> None:
     try:
         with UpstreamCall(metrics, "streamAssist"):
             if error is not None:

@@ -42,7 +42,12 @@ def test_the_built_in_catalogue_is_the_documented_one() -> None:
         "gemini-2.5-flash",
         "gemini-2.5-flash-lite",
     ]
-    aliases = {"gemini-business", "gemini-flash-latest", "gemini-flash-lite-latest", "gemini-pro-latest"}
+    aliases = {
+        "gemini-business",
+        "gemini-flash-latest",
+        "gemini-flash-lite-latest",
+        "gemini-pro-latest",
+    }
     assert built_in_names() == {*ids, *aliases}
 
 
@@ -100,7 +105,11 @@ def test_an_unknown_name_is_not_found_and_the_error_names_the_field(name: str) -
     with pytest.raises(ModelNotFound) as caught:
         catalogue().resolve(name)
 
-    assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
+    assert (caught.value.status, caught.value.code, caught.value.param) == (
+        404,
+        "model_not_found",
+        "model",
+    )
     assert repr(name) in caught.value.message
 
 
@@ -144,24 +153,36 @@ def ids(models: Catalogue, name: str, *allowed: str) -> list[str]:
         ("gemini-auto", []),
     ],
 )
-def test_successors_are_followed_and_the_last_resort_is_automatic(name: str, following: list[str]) -> None:
+def test_successors_are_followed_and_the_last_resort_is_automatic(
+    name: str, following: list[str]
+) -> None:
     assert ids(catalogue(), name) == [name, *following]
 
 
 @pytest.mark.parametrize("name", ["gemini-4-neon", "models/gemini-4-neon"])
-def test_an_unknown_gemini_name_is_asked_for_as_it_is_and_followed_by_the_default(name: str) -> None:
+def test_an_unknown_gemini_name_is_asked_for_as_it_is_and_followed_by_the_default(
+    name: str,
+) -> None:
     models = catalogue(default="gemini-2.5-flash")
 
     found = models.resolve(name)
 
     assert found == Model("gemini-4-neon", "gemini-4-neon")
-    assert ids(models, name) == ["gemini-4-neon", "gemini-2.5-flash", "gemini-3.8-flash", "gemini-auto"]
+    assert ids(models, name) == [
+        "gemini-4-neon",
+        "gemini-2.5-flash",
+        "gemini-3.8-flash",
+        "gemini-auto",
+    ]
     with pytest.raises(ModelNotFound):
         models.get(name)
 
 
 def test_what_a_key_may_not_use_stands_in_for_nothing() -> None:
-    assert ids(catalogue(), "gemini-2.5-flash", "gemini-auto") == ["gemini-2.5-flash", "gemini-auto"]
+    assert ids(catalogue(), "gemini-2.5-flash", "gemini-auto") == [
+        "gemini-2.5-flash",
+        "gemini-auto",
+    ]
 
 
 def test_successors_that_lead_in_a_circle_are_each_tried_once() -> None:
@@ -183,7 +204,9 @@ def test_no_text_stands_in_for_pictures(change: dict[str, Any]) -> None:
 
 
 def test_what_stands_in_has_no_tool_that_was_not_asked_for() -> None:
-    models = catalogue({"id": "plain", "tools": ["webGroundingSpec"], "successor": "gemini-3.8-flash"})
+    models = catalogue(
+        {"id": "plain", "tools": ["webGroundingSpec"], "successor": "gemini-3.8-flash"}
+    )
 
     chain = models.chain(models.resolve("plain"))
 
@@ -193,7 +216,10 @@ def test_what_stands_in_has_no_tool_that_was_not_asked_for() -> None:
 
 
 def test_a_successor_that_is_not_in_the_catalogue_is_none() -> None:
-    assert ids(catalogue({"id": "old", "successor": "never-heard-of"}), "old") == ["old", "gemini-auto"]
+    assert ids(catalogue({"id": "old", "successor": "never-heard-of"}), "old") == [
+        "old",
+        "gemini-auto",
+    ]
 
 
 # MODELS
@@ -220,7 +246,12 @@ def test_everything_about_a_new_model_can_be_said() -> None:
 
     painter = models.resolve("dall-e-3")
     assert painter == Model(
-        "painter", "gemini-9-image", ("imageGenerationSpec",), "images", ("dall-e-3",), "gemini-auto"
+        "painter",
+        "gemini-9-image",
+        ("imageGenerationSpec",),
+        "images",
+        ("dall-e-3",),
+        "gemini-auto",
     )
     assert ids(models, "painter") == ["painter", "gemini-auto"]
 
@@ -230,7 +261,10 @@ def test_a_change_keeps_what_it_does_not_name_and_its_place_in_the_list() -> Non
 
     changed = models.resolve("gemini-3-pro-preview")
     assert changed.tools == ("webGroundingSpec",)
-    assert (changed.upstream, changed.successor) == ("gemini-3-pro-preview", "gemini-3.1-pro-preview")
+    assert (changed.upstream, changed.successor) == (
+        "gemini-3-pro-preview",
+        "gemini-3.1-pro-preview",
+    )
     assert [model.id for model in models.all()] == [model.id for model in BUILT_IN]
 
 
@@ -266,7 +300,9 @@ def test_a_successor_may_be_named_by_its_alias() -> None:
 
 
 def test_foreign_looking_names_in_the_catalogue_are_what_it_says() -> None:
-    models = catalogue({"id": "gpt-4o", "upstream": "gemini-2.5-pro"}, {"id": "fast", "aliases": ["o3-mini"]})
+    models = catalogue(
+        {"id": "gpt-4o", "upstream": "gemini-2.5-pro"}, {"id": "fast", "aliases": ["o3-mini"]}
+    )
 
     assert models.resolve("gpt-4o").upstream == "gemini-2.5-pro"
     assert models.resolve("o3-mini").id == "fast"

@@ -1,4 +1,6 @@
-"""One worker does for all what is to be done once: and nobody's sessions are taken for a dead worker's too early."""
+"""One worker does for all what is to be done once: and nobody's sessions are taken for a dead
+worker's too early.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +131,9 @@ def test_one_worker_holds_the_office_and_does_its_work(ours: Worker, theirs: Wor
     assert ([name for name, _ in ours.refreshed], theirs.refreshed) == (["one"], [])
 
 
-def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(ours: Worker, theirs: Worker) -> None:
+def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(
+    ours: Worker, theirs: Worker
+) -> None:
     other = replace(ONE, csesidx="2")
     theirs.have(other)
     doomed(ours.rows, "s/1")
@@ -139,7 +143,10 @@ def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_wor
     theirs.round(theirs.used("one"))
 
     assert (ours.upstream.deleted, theirs.upstream.deleted) == (["s/1"], ["s/2"])
-    assert ([name for name, _ in ours.refreshed], [name for name, _ in theirs.refreshed]) == (["one"], ["one"])
+    assert ([name for name, _ in ours.refreshed], [name for name, _ in theirs.refreshed]) == (
+        ["one"],
+        ["one"],
+    )
 
 
 def test_another_worker_takes_the_office_over_within_seconds_when_its_holder_is_silent(
@@ -167,7 +174,9 @@ def test_an_office_that_was_left_is_taken_at_once(ours: Worker, theirs: Worker) 
     assert theirs.upstream.deleted == ["s/1"]
 
 
-def test_who_has_lost_the_office_does_nothing_more(ours: Worker, theirs: Worker, clock: Clock) -> None:
+def test_who_has_lost_the_office_does_nothing_more(
+    ours: Worker, theirs: Worker, clock: Clock
+) -> None:
     ours.round()
     clock.now += 6
     theirs.round()
@@ -240,7 +249,9 @@ def test_the_sessions_of_a_living_worker_are_left_alone(ours: Worker, theirs: Wo
     assert theirs.rows.stock_of(THEM) == [others]
 
 
-def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(ours: Worker, theirs: Worker) -> None:
+def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(
+    ours: Worker, theirs: Worker
+) -> None:
     theirs.workers.touch()
     theirs.rows.add(ONE.seat, "s/1", stock=True)
     ours.round()
@@ -252,7 +263,9 @@ def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(ours: Worker, 
 
 
 def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, theirs: Worker) -> None:
-    """As at the start of several gateways, or when the database was away: nobody has been seen for long."""
+    """As at the start of several gateways, or when the database was away: nobody has been seen for
+    long.
+    """
     session = theirs.rows.add(ONE.seat, "s/1", stock=False)
 
     ours.go_on(10)
@@ -260,10 +273,14 @@ def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, their
     ours.go_on(10)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(session, head=HEAD, caller=b"k", conversation="c", expires_at=ours.clock.now + 1)
+    assert theirs.rows.keep(
+        session, head=HEAD, caller=b"k", conversation="c", expires_at=ours.clock.now + 1
+    )
 
 
-def test_who_takes_the_office_back_gives_everybody_time_to_report(ours: Worker, theirs: Worker, clock: Clock) -> None:
+def test_who_takes_the_office_back_gives_everybody_time_to_report(
+    ours: Worker, theirs: Worker, clock: Clock
+) -> None:
     ours.go_on(20)
     session = theirs.rows.add(ONE.seat, "s/1", stock=False)
     clock.now += 60
@@ -274,7 +291,9 @@ def test_who_takes_the_office_back_gives_everybody_time_to_report(ours: Worker, 
     ours.go_on(5)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(session, head=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1)
+    assert theirs.rows.keep(
+        session, head=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
+    )
 
 
 def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_report(
@@ -296,7 +315,9 @@ def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_repo
     ours.go_on(5)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(session, head=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1)
+    assert theirs.rows.keep(
+        session, head=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
+    )
 
 
 def test_after_a_machine_slept_the_holder_gives_everybody_time_to_report(
@@ -369,7 +390,9 @@ def test_a_disabled_account_is_not_cared_for(ours: Worker) -> None:
     assert [name for name, _ in ours.refreshed] == ["two"]
 
 
-def test_an_account_is_cared_for_until_ten_minutes_after_its_last_use(ours: Worker, clock: Clock) -> None:
+def test_an_account_is_cared_for_until_ten_minutes_after_its_last_use(
+    ours: Worker, clock: Clock
+) -> None:
     uses = ours.used("one")
 
     clock.now += 599
@@ -450,7 +473,9 @@ def test_what_the_crew_does_not_take_is_put_down_again(ours: Worker) -> None:
 # Refused accounts
 
 
-def test_a_refused_account_is_probed_every_few_minutes_while_requests_arrive(ours: Worker, clock: Clock) -> None:
+def test_a_refused_account_is_probed_every_few_minutes_while_requests_arrive(
+    ours: Worker, clock: Clock
+) -> None:
     ours.refusing["one"] = CredentialRefused("Renew it.")
     ours.refuse(ONE)
     started, moments = clock.now, []
@@ -468,7 +493,9 @@ def test_a_refused_account_is_probed_every_few_minutes_while_requests_arrive(our
     assert set(ours.probed) == {"one"}
 
 
-def test_a_refused_account_is_not_probed_when_no_request_arrives(ours: Worker, clock: Clock) -> None:
+def test_a_refused_account_is_not_probed_when_no_request_arrives(
+    ours: Worker, clock: Clock
+) -> None:
     ours.refuse(ONE)
     last = ours.used("")
 
@@ -490,7 +517,9 @@ def test_after_a_silence_a_refused_account_is_probed_at_once(ours: Worker, clock
     assert (silent, ours.probed) == ([], ["one"])
 
 
-def test_an_account_that_a_probe_finds_good_is_asked_again(ours: Worker, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_account_that_a_probe_finds_good_is_asked_again(
+    ours: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
     ours.refuse(ONE)
 
     with caplog.at_level(logging.INFO, "gbproxy"):
@@ -503,7 +532,9 @@ def test_an_account_that_a_probe_finds_good_is_asked_again(ours: Worker, caplog:
     assert (record.account, record.code) == ("one", None)
 
 
-@pytest.mark.parametrize("error", [CredentialRefused("Renew it."), UpstreamBroken("reset")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [CredentialRefused("Renew it."), UpstreamBroken("reset")], ids=repr
+)
 def test_an_account_whose_probe_fails_stays_refused(ours: Worker, error: UpstreamError) -> None:
     ours.refusing["one"] = error
     ours.refuse(ONE)
@@ -524,7 +555,9 @@ def test_accounts_that_are_not_refused_are_never_probed(ours: Worker, clock: Clo
     assert ours.probed == []
 
 
-def test_an_account_that_is_refused_again_later_is_not_probed_at_once(ours: Worker, clock: Clock) -> None:
+def test_an_account_that_is_refused_again_later_is_not_probed_at_once(
+    ours: Worker, clock: Clock
+) -> None:
     ours.refuse(ONE)
     ours.round(ours.used(""))
     ours.pool.accepted(ONE)

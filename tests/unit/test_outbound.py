@@ -1,4 +1,6 @@
-"""The one door to other people's HTTP: every failure has its words, and none of them tells an address or a secret."""
+"""The one door to other people's HTTP: every failure has its words, and none of them tells an
+address or a secret.
+"""
 
 from __future__ import annotations
 
@@ -58,17 +60,26 @@ def door(
 
 
 def failure(
-    url: str, timeouts: Timeouts = PATIENT, *, proxy: str | None = None, ca_bundle: Path | None = None
+    url: str,
+    timeouts: Timeouts = PATIENT,
+    *,
+    proxy: str | None = None,
+    ca_bundle: Path | None = None,
 ) -> UpstreamError:
     headers = {"Cookie": "__Secure-C_SES=CSE.secret", "Authorization": "Bearer secret"}
-    with door(timeouts, proxy=proxy, ca_bundle=ca_bundle) as outbound, pytest.raises(UpstreamError) as caught:
+    with (
+        door(timeouts, proxy=proxy, ca_bundle=ca_bundle) as outbound,
+        pytest.raises(UpstreamError) as caught,
+    ):
         outbound.call("GET", url, headers)
     return caught.value
 
 
 @contextmanager
 def listening(reply: bytes | None = b"") -> Iterator[tuple[int, list[bytes]]]:
-    """A port that takes connections, reads something and answers so (None: never accepts); and what it read."""
+    """A port that takes connections, reads something and answers so (None: never accepts); and what
+    it read.
+    """
     got: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0), backlog=0 if reply is None else 16) as server:
         if reply is None:
@@ -106,7 +117,11 @@ def free_port() -> int:
 def test_a_whole_answer_is_status_headers_cookies_and_body(upstream: Simulator) -> None:
     cookies = ("a=1; Path=/, b", "c=2")
     upstream.script(
-        Head(418, {"X-Thing": "é", "Set-Cookie": cookies}), Write(b"Hel"), Write(b"lo"), End(), path="getoxsrf"
+        Head(418, {"X-Thing": "é", "Set-Cookie": cookies}),
+        Write(b"Hel"),
+        Write(b"lo"),
+        End(),
+        path="getoxsrf",
     )
 
     with door() as outbound:
@@ -138,7 +153,9 @@ def test_a_compressed_body_is_unpacked(upstream: Simulator, coding: str) -> None
 
 
 def test_bytes_are_given_as_they_arrive(upstream: Simulator) -> None:
-    upstream.script(Head(200, TYPE), Write(b"first"), Pause(0.1), Write(b"second"), End(), path="getoxsrf")
+    upstream.script(
+        Head(200, TYPE), Write(b"first"), Pause(0.1), Write(b"second"), End(), path="getoxsrf"
+    )
 
     with door() as outbound, outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply:
         reads = list(reply.reads())
@@ -186,7 +203,9 @@ def test_nothing_that_nobody_asked_for_is_sent(
 
 
 @pytest.mark.parametrize(("size", "fits"), [(MAX_BODY_BYTES, True), (MAX_BODY_BYTES + 1, False)])
-def test_a_whole_answer_may_be_so_large_and_no_larger(upstream: Simulator, size: int, fits: bool) -> None:
+def test_a_whole_answer_may_be_so_large_and_no_larger(
+    upstream: Simulator, size: int, fits: bool
+) -> None:
     upstream.script(Head(200, TYPE), Write(b"x" * size), End(), path="getoxsrf")
 
     if fits:
@@ -199,7 +218,9 @@ def test_a_whole_answer_may_be_so_large_and_no_larger(upstream: Simulator, size:
     assert f"larger than {MAX_BODY_BYTES} bytes" in error.message
 
 
-def test_a_small_compressed_body_that_unpacks_to_a_large_one_is_refused(upstream: Simulator) -> None:
+def test_a_small_compressed_body_that_unpacks_to_a_large_one_is_refused(
+    upstream: Simulator,
+) -> None:
     upstream.set(gzip=True)
     upstream.script(Head(200, TYPE), Write(bytes(MAX_BODY_BYTES * 4)), End(), path="getoxsrf")
 
@@ -219,8 +240,12 @@ def test_a_whole_answer_may_take_only_so_long(upstream: Simulator) -> None:
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("script", [(HoldHeaders(),), (Head(200, TYPE), Write(b"x"), Stall())], ids=["head", "body"])
-def test_a_small_call_has_a_limit_of_its_own(upstream: Simulator, script: tuple[Action, ...]) -> None:
+@pytest.mark.parametrize(
+    "script", [(HoldHeaders(),), (Head(200, TYPE), Write(b"x"), Stall())], ids=["head", "body"]
+)
+def test_a_small_call_has_a_limit_of_its_own(
+    upstream: Simulator, script: tuple[Action, ...]
+) -> None:
     upstream.script(*script, path="getoxsrf")
 
     error = failure(f"{upstream.url}{PATH}", Timeouts(2, 8, 30, call_s=0.4))
@@ -229,7 +254,9 @@ def test_a_small_call_has_a_limit_of_its_own(upstream: Simulator, script: tuple[
 
 
 @pytest.mark.parametrize("transfer", ["chunked", "content_length", "close"])
-@pytest.mark.parametrize("script", [(HoldHeaders(),), (Head(200, TYPE), Write(b"x"), Stall())], ids=["head", "body"])
+@pytest.mark.parametrize(
+    "script", [(HoldHeaders(),), (Head(200, TYPE), Write(b"x"), Stall())], ids=["head", "body"]
+)
 def test_silence_may_not_outlast_the_time_for_a_whole_answer(
     upstream: Simulator, script: tuple[Action, ...], transfer: str
 ) -> None:
@@ -245,12 +272,17 @@ def test_silence_may_not_outlast_the_time_for_a_whole_answer(
 
 
 @pytest.mark.parametrize("transfer", ["chunked", "content_length", "close"])
-def test_the_rest_of_an_answer_can_be_given_less_time_while_it_arrives(upstream: Simulator, transfer: str) -> None:
+def test_the_rest_of_an_answer_can_be_given_less_time_while_it_arrives(
+    upstream: Simulator, transfer: str
+) -> None:
     upstream.set(transfer=transfer)
     upstream.script(Head(200, TYPE), Write(b"x"), Stall(), path="getoxsrf")
     started = time.monotonic()
 
-    with door(Timeouts(2, 8, 8)) as outbound, outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply:
+    with (
+        door(Timeouts(2, 8, 8)) as outbound,
+        outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply,
+    ):
         reads = reply.reads()
         assert next(reads) == b"x"
         reply.limit_rest(0.1)
@@ -286,11 +318,16 @@ def test_no_connection_in_time_is_a_timeout_that_says_so() -> None:
             sock.connect_ex(("127.0.0.1", port))
             taken.append(sock)
 
-        error = failure(f"http://127.0.0.1:{port}/", Timeouts(connect_s=0.3, read_s=5, request_s=10))
+        error = failure(
+            f"http://127.0.0.1:{port}/", Timeouts(connect_s=0.3, read_s=5, request_s=10)
+        )
 
         for sock in taken:
             sock.close()
-    assert (type(error), error.message) == (UpstreamUnreachable, "no connection to the upstream within 0.3 s")
+    assert (type(error), error.message) == (
+        UpstreamUnreachable,
+        "no connection to the upstream within 0.3 s",
+    )
     assert not error.was_taken
 
 
@@ -300,7 +337,8 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     """As where IPv6 leads nowhere."""
     resolve = socket.getaddrinfo
     here = resolve("127.0.0.1", upstream.port, type=socket.SOCK_STREAM)
-    nowhere = resolve("192.0.2.1", upstream.port, type=socket.SOCK_STREAM)  # set aside for documents: RFC 5737
+    # set aside for documents: RFC 5737
+    nowhere = resolve("192.0.2.1", upstream.port, type=socket.SOCK_STREAM)
 
     def both(host: str, *rest: object, **more: object) -> object:
         return nowhere + here if host == "upstream.example" else resolve(host, *rest, **more)  # type: ignore[arg-type]
@@ -326,7 +364,9 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     ],
     ids=["reset", "closed", "not http", "reset later", "cut", "broken chunk", "too short"],
 )
-def test_a_connection_that_breaks_is_an_upstream_error(upstream: Simulator, script: tuple[Action, ...]) -> None:
+def test_a_connection_that_breaks_is_an_upstream_error(
+    upstream: Simulator, script: tuple[Action, ...]
+) -> None:
     upstream.script(*script, path="getoxsrf")
 
     error = failure(f"{upstream.url}{PATH}")
@@ -356,7 +396,9 @@ def test_a_body_that_is_not_what_its_header_says_is_an_error(upstream: Simulator
         ("/secret", ""),
     ],
 )
-def test_an_address_that_does_not_answer_is_an_upstream_error_without_the_address(url: str, words: str) -> None:
+def test_an_address_that_does_not_answer_is_an_upstream_error_without_the_address(
+    url: str, words: str
+) -> None:
     port = free_port()
 
     error = failure(url.format(port=port))
@@ -395,21 +437,31 @@ def test_a_certificate_of_an_unknown_authority_is_refused(tls: Simulator) -> Non
 
     assert type(error) is UpstreamBroken
     assert not error.was_taken
-    assert error.message == "the upstream's TLS certificate or handshake failed (CERTIFICATE_VERIFY_FAILED)"
+    assert (
+        error.message
+        == "the upstream's TLS certificate or handshake failed (CERTIFICATE_VERIFY_FAILED)"
+    )
     assert len(tls.requests) == before
 
 
-def test_a_certificate_for_another_host_name_is_refused(tls: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_for_another_host_name_is_refused(
+    tls: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The name leads here, as a poisoned resolver's would; the certificate is for localhost.
     resolve = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1", *rest, **more))
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1", *rest, **more)
+    )
     before = len(tls.requests)
 
     error = failure(f"https://wrong.example:{tls.port}/login", ca_bundle=tls.ca_file)
 
     assert type(error) is UpstreamBroken
     assert not error.was_taken
-    assert error.message == "the upstream's TLS certificate or handshake failed (CERTIFICATE_VERIFY_FAILED)"
+    assert (
+        error.message
+        == "the upstream's TLS certificate or handshake failed (CERTIFICATE_VERIFY_FAILED)"
+    )
     assert len(tls.requests) == before
 
 
@@ -423,9 +475,14 @@ def test_plain_http_behind_an_https_address_is_a_handshake_that_failed() -> None
 
 
 def test_a_handshake_that_is_not_answered_is_no_connection_in_time(upstream: Simulator) -> None:
-    error = failure(upstream.url.replace("http:", "https:"), Timeouts(connect_s=0.3, read_s=5, request_s=10))
+    error = failure(
+        upstream.url.replace("http:", "https:"), Timeouts(connect_s=0.3, read_s=5, request_s=10)
+    )
 
-    assert (type(error), error.message) == (UpstreamUnreachable, "no connection to the upstream within 0.3 s")
+    assert (type(error), error.message) == (
+        UpstreamUnreachable,
+        "no connection to the upstream within 0.3 s",
+    )
     assert not error.was_taken
 
 
@@ -442,10 +499,19 @@ def test_no_authority_comes_from_the_environment(
 
 # Proxies
 
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+PROXY_VARIABLES = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+)
 
 
-def test_no_proxy_comes_from_the_environment(upstream: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_comes_from_the_environment(
+    upstream: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with listening(b"HTTP/1.1 502 No\r\n\r\n") as (port, got):
@@ -459,7 +525,9 @@ def test_no_proxy_comes_from_the_environment(upstream: Simulator, monkeypatch: p
     assert got == []
 
 
-def test_the_environment_does_not_except_a_host_from_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_does_not_except_a_host_from_the_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHi"
 
@@ -473,7 +541,10 @@ def test_the_environment_does_not_except_a_host_from_the_proxy(monkeypatch: pyte
 def test_a_proxy_s_own_name_and_password_go_to_the_proxy(upstream: Simulator) -> None:
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHi"
 
-    with listening(reply) as (port, got), door(proxy=f"http://ada:secret@127.0.0.1:{port}") as outbound:
+    with (
+        listening(reply) as (port, got),
+        door(proxy=f"http://ada:secret@127.0.0.1:{port}") as outbound,
+    ):
         outbound.call("GET", "http://upstream.invalid/x", {})
 
     assert b"Proxy-Authorization: Basic YWRhOnNlY3JldA==" in got[0]
@@ -524,7 +595,15 @@ def test_a_socks_proxy_that_is_none_is_named() -> None:
 
 def test_the_time_spent_waiting_on_the_upstream_is_measured(upstream: Simulator) -> None:
     measured = trace.begin("req-1")
-    upstream.script(HoldHeaders(0.1), Head(200, TYPE), Write(b"x"), Pause(0.1), Write(b"y"), End(), path="getoxsrf")
+    upstream.script(
+        HoldHeaders(0.1),
+        Head(200, TYPE),
+        Write(b"x"),
+        Pause(0.1),
+        Write(b"y"),
+        End(),
+        path="getoxsrf",
+    )
 
     with door() as outbound:
         outbound.call("GET", f"{upstream.url}{PATH}", {})
@@ -537,12 +616,26 @@ def test_the_time_spent_waiting_on_the_upstream_is_measured(upstream: Simulator)
 
 
 def assert_tells_nothing(error: UpstreamError, *more: str) -> None:
-    for word in ("secret", "ada", "127.0.0.1", "upstream.invalid", "no-such-host", "example", "http", "0x", *more):
+    for word in (
+        "secret",
+        "ada",
+        "127.0.0.1",
+        "upstream.invalid",
+        "no-such-host",
+        "example",
+        "http",
+        "0x",
+        *more,
+    ):
         assert word not in error.message, error.message
 
 
-@pytest.mark.parametrize("script", [(Rst(),), (Fin(),), (HoldHeaders(),), (Raw(b"nonsense\r\n\r\n"), Fin())])
-def test_no_message_tells_an_address_or_a_credential(upstream: Simulator, script: tuple[Action, ...]) -> None:
+@pytest.mark.parametrize(
+    "script", [(Rst(),), (Fin(),), (HoldHeaders(),), (Raw(b"nonsense\r\n\r\n"), Fin())]
+)
+def test_no_message_tells_an_address_or_a_credential(
+    upstream: Simulator, script: tuple[Action, ...]
+) -> None:
     upstream.script(*script, path="getoxsrf")
 
     error = failure(f"{upstream.url}{PATH}?csesidx=secret", QUICK)
@@ -550,7 +643,9 @@ def test_no_message_tells_an_address_or_a_credential(upstream: Simulator, script
     assert_tells_nothing(error, str(upstream.port))
 
 
-def test_headers_that_cannot_be_sent_are_an_upstream_error_without_their_value(upstream: Simulator) -> None:
+def test_headers_that_cannot_be_sent_are_an_upstream_error_without_their_value(
+    upstream: Simulator,
+) -> None:
     headers: Mapping[str, str] = {"Cookie": "a=secret\r\nX-Injected: 1"}
 
     with door() as outbound, pytest.raises(UpstreamError) as caught:

@@ -80,8 +80,14 @@ ANSWERS = {
     "chunk size": (CHUNKED, b"0"),
     "chunk extension": (CHUNKED + b"5;", b"x"),
     "trailers": (CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n"),
-    "empty gzip blocks": (GZIPPED + b"a\r\n" + GZIP_HEAD + b"\r\n", b"5\r\n" + EMPTY_BLOCK + b"\r\n"),
-    "gzip members": (GZIPPED, b"%x\r\n" % len(gzip.compress(b"")) + gzip.compress(b"", mtime=1) + b"\r\n"),
+    "empty gzip blocks": (
+        GZIPPED + b"a\r\n" + GZIP_HEAD + b"\r\n",
+        b"5\r\n" + EMPTY_BLOCK + b"\r\n",
+    ),
+    "gzip members": (
+        GZIPPED,
+        b"%x\r\n" % len(gzip.compress(b"")) + gzip.compress(b"", mtime=1) + b"\r\n",
+    ),
 }
 
 
@@ -94,14 +100,18 @@ ANSWERS = {
     ],
     ids=["silence", "whole"],
 )
-def test_an_answer_that_drips_is_over_in_time(at_once: bytes, drops: bytes, timeouts: Timeouts, words: str) -> None:
+def test_an_answer_that_drips_is_over_in_time(
+    at_once: bytes, drops: bytes, timeouts: Timeouts, words: str
+) -> None:
     with peer(at_once, drops) as port:
         error = failure(f"http://127.0.0.1:{port}/", timeouts)
 
     assert (type(error), error.message) == (UpstreamTimeout, words)
 
 
-@pytest.mark.parametrize(("at_once", "drops"), [(CHUNKED, b"1\r\nx\r\n"), (b"HTTP/1.1 200 OK\r\n\r\n", b"x")])
+@pytest.mark.parametrize(
+    ("at_once", "drops"), [(CHUNKED, b"1\r\nx\r\n"), (b"HTTP/1.1 200 OK\r\n\r\n", b"x")]
+)
 def test_the_end_of_the_request_bounds_each_of_its_calls(at_once: bytes, drops: bytes) -> None:
     trace.begin("req-1").until = time.monotonic() + LIMIT_S
     try:
@@ -122,7 +132,10 @@ def test_a_handshake_that_drips_is_no_connection_in_time() -> None:
     with peer(TLS_RECORD, b"\0") as port:
         error = failure(f"https://127.0.0.1:{port}/", Timeouts(connect_s=LIMIT_S))
 
-    assert (type(error), error.message) == (UpstreamUnreachable, f"no connection to the upstream within {LIMIT_S} s")
+    assert (type(error), error.message) == (
+        UpstreamUnreachable,
+        f"no connection to the upstream within {LIMIT_S} s",
+    )
     assert not error.was_taken
 
 
@@ -134,9 +147,13 @@ def test_a_handshake_that_drips_is_no_connection_in_time() -> None:
         ("socks5h", b"", b"\5\0\5\0\0\3\xff" + bytes(260)),
     ],
 )
-def test_a_proxy_that_drips_is_no_connection_in_time(scheme: str, at_once: bytes, drops: bytes) -> None:
+def test_a_proxy_that_drips_is_no_connection_in_time(
+    scheme: str, at_once: bytes, drops: bytes
+) -> None:
     with peer(at_once, drops) as port:
-        error = failure("https://127.0.0.1:1/", Timeouts(connect_s=LIMIT_S), f"{scheme}://127.0.0.1:{port}")
+        error = failure(
+            "https://127.0.0.1:1/", Timeouts(connect_s=LIMIT_S), f"{scheme}://127.0.0.1:{port}"
+        )
 
     assert (type(error), error.was_taken) == (UpstreamUnreachable, False)
 
@@ -152,7 +169,16 @@ def test_a_lookup_that_hangs_is_no_connection_in_time(monkeypatch: pytest.Monkey
 
 
 def test_it_holds_under_gevent() -> None:
-    this = [__file__, "-q", "-k", "silence or handshake or proxy or lookup", "-p", "no:cacheprovider", "-o", "addopts="]
+    this = [
+        __file__,
+        "-q",
+        "-k",
+        "silence or handshake or proxy or lookup",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+    ]
     command = [sys.executable, "-m", "gevent.monkey", "--module", "pytest", *this]
 
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

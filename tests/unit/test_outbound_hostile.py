@@ -1,4 +1,6 @@
-"""An upstream that begins and ends its answers in odd ways: no request gets bytes of another's answer, and limits hold."""
+"""An upstream that begins and ends its answers in odd ways: no request gets bytes of another's
+answer, and limits hold.
+"""
 
 from __future__ import annotations
 

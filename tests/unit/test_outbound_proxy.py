@@ -1,4 +1,6 @@
-"""Who we are at the proxy in PROXY: whatever user and password are set, as the setting reads them."""
+"""Who we are at the proxy in PROXY: whatever user and password are set, as the setting reads
+them.
+"""
 
 from __future__ import annotations
 

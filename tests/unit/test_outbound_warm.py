@@ -1,4 +1,6 @@
-"""Connections opened ahead: the next request finds one, whatever stands between, and a failure is nobody's."""
+"""Connections opened ahead: the next request finds one, whatever stands between, and a failure is
+nobody's.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def upstream(request: pytest.FixtureRequest) -> Iterator[Simulator]:
 
 
 @contextmanager
-def door(upstream: Simulator, proxy: str | None = None, ca_bundle: Path | None = None) -> Iterator[Outbound]:
+def door(
+    upstream: Simulator, proxy: str | None = None, ca_bundle: Path | None = None
+) -> Iterator[Outbound]:
     outbound = Outbound(Timeouts(connect_s=2), proxy=proxy, ca_bundle=ca_bundle or upstream.ca_file)
     try:
         yield outbound
@@ -41,7 +45,9 @@ def door(upstream: Simulator, proxy: str | None = None, ca_bundle: Path | None =
 
 
 def pool_of(outbound: Outbound, url: str) -> Any:
-    return outbound._adapter.get_connection_with_tls_context(prepared("GET", url, {}, None), True, outbound._proxies)
+    return outbound._adapter.get_connection_with_tls_context(
+        prepared("GET", url, {}, None), True, outbound._proxies
+    )
 
 
 def connections(upstream: Simulator) -> int:
@@ -122,10 +128,14 @@ def test_one_that_the_server_has_closed_is_replaced() -> None:
         peer.close()
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+@pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"]
+)
 def test_session_tickets_are_not_taken_for_the_end(version: ssl.TLSVersion) -> None:
     with Simulator(tls=True) as upstream, door(upstream) as outbound:
-        outbound._adapter._context.minimum_version = outbound._adapter._context.maximum_version = version
+        outbound._adapter._context.minimum_version = outbound._adapter._context.maximum_version = (
+            version
+        )
         outbound.warm(upstream.url)
         pool = pool_of(outbound, upstream.url)
         connection = pool.pool.queue[-1]
@@ -135,7 +145,9 @@ def test_session_tickets_are_not_taken_for_the_end(version: ssl.TLSVersion) -> N
         outbound.warm(upstream.url)
         outbound.call("GET", upstream.url + PATH, {})
 
-        assert connection.sock.version() == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
+        assert (
+            connection.sock.version() == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
+        )
         assert connections(upstream) == 1
 
 
@@ -166,14 +178,22 @@ def tunnel(scheme: str, context: ssl.SSLContext) -> Iterator[tuple[str, list[str
             with contextlib.suppress(OSError):
                 while True:
                     peer = server.accept()[0]
-                    peer = context.wrap_socket(peer, server_side=True) if scheme == "https" else peer
-                    host, port = asked_by_socks(peer) if scheme == "socks5" else asked_by_connect(peer)
+                    peer = (
+                        context.wrap_socket(peer, server_side=True) if scheme == "https" else peer
+                    )
+                    host, port = (
+                        asked_by_socks(peer) if scheme == "socks5" else asked_by_connect(peer)
+                    )
                     got.append(f"{host}:{port}")
                     target = socket.create_connection((host, port))
-                    peer.sendall(b"\5\0\0\1" + bytes(6) if scheme == "socks5" else b"HTTP/1.1 200 OK\r\n\r\n")
+                    peer.sendall(
+                        b"\5\0\0\1" + bytes(6) if scheme == "socks5" else b"HTTP/1.1 200 OK\r\n\r\n"
+                    )
                     sockets.extend((peer, target))
                     for source, sink in ((peer, target), (target, peer)):
-                        threads.append(threading.Thread(target=pump, args=(source, sink), daemon=True))
+                        threads.append(
+                            threading.Thread(target=pump, args=(source, sink), daemon=True)
+                        )
                         threads[-1].start()
 
         acceptor = threading.Thread(target=serve, daemon=True)
@@ -252,7 +272,9 @@ def refused() -> str:
     ],
     ids=["nobody there", "no address", "no proxy", "no socks proxy"],
 )
-def test_a_failure_is_only_logged(url: str, proxy: str | None, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_only_logged(
+    url: str, proxy: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG, "gbproxy"):
         Outbound(Timeouts(connect_s=1), proxy=proxy).warm(url)
 

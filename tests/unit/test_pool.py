@@ -1,4 +1,6 @@
-"""Which accounts may be asked, for how long one is left alone, and what is heard when none is left."""
+"""Which accounts may be asked, for how long one is left alone, and what is heard when none is
+left.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,9 @@ SHORTAGES: list[tuple[str, dict[str, list[GatewayError]], type[GatewayError], fl
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("met", "kind", "retry_after"), [row[1:] for row in SHORTAGES], ids=[r[0] for r in SHORTAGES])
+@pytest.mark.parametrize(
+    ("met", "kind", "retry_after"), [row[1:] for row in SHORTAGES], ids=[r[0] for r in SHORTAGES]
+)
 def test_when_nothing_can_be_tried_the_error_follows_the_states(
     met: dict[str, list[GatewayError]], kind: type[GatewayError], retry_after: float | None
 ) -> None:
@@ -136,7 +140,11 @@ def test_a_refused_and_a_disabled_account_are_a_refusal_two_disabled_ones_are_no
     none = refusal(accounts)
 
     assert (type(some), some.message) == (CredentialRefused, "Renew it.")
-    assert (type(none), none.code, none.should_retry) == (NoAccountAvailable, "no_account_available", False)
+    assert (type(none), none.code, none.should_retry) == (
+        NoAccountAvailable,
+        "no_account_available",
+        False,
+    )
     assert "disabled" in none.message
 
 
@@ -146,7 +154,9 @@ def test_a_wanted_account_gives_its_own_error() -> None:
     accounts.failed(B, "text", DEAD)
     accounts.disable("c")
 
-    kinds = [type(refusal(accounts, wanted=seat)) for seat in (A.seat, B.seat, C.seat, account("d").seat)]
+    kinds = [
+        type(refusal(accounts, wanted=seat)) for seat in (A.seat, B.seat, C.seat, account("d").seat)
+    ]
 
     assert kinds == [QuotaExhausted, CredentialRefused, NoAccountAvailable, NoAccountAvailable]
 
@@ -170,7 +180,11 @@ def test_the_earliest_recovery_is_told_on_its_own_too() -> None:
 
     accounts.failed(A, "text", EMPTY)
     accounts.failed(B, "text", BUSY)
-    some = (accounts.recovery_s(), accounts.recovery_s(wanted=A.seat), accounts.recovery_s("images"))
+    some = (
+        accounts.recovery_s(),
+        accounts.recovery_s(wanted=A.seat),
+        accounts.recovery_s("images"),
+    )
     accounts.failed(A, "text", DEAD)
     accounts.disable("b")
 
@@ -296,7 +310,9 @@ def test_who_waits_for_a_trial_that_fails_is_told_so_at_once() -> None:
     assert error.retry_after == 240
 
 
-@pytest.mark.parametrize("error", [None, RequestRefused("no"), UpstreamBroken("reset"), UpstreamUnclear("empty")])
+@pytest.mark.parametrize(
+    "error", [None, RequestRefused("no"), UpstreamBroken("reset"), UpstreamUnclear("empty")]
+)
 def test_a_trial_without_a_verdict_is_handed_to_the_next(error: GatewayError | None) -> None:
     accounts, clock = rested()
 
@@ -474,7 +490,13 @@ def test_a_refusal_of_a_credential_that_was_replaced_before_the_restart_is_not()
 def test_rows_of_accounts_that_are_not_here_are_passed_over() -> None:
     accounts = pool(A)
 
-    accounts.refresh([Standing(account("z").seat, "text", state="cooling", cooling_until=MIDNIGHT, changed_at=NOON)])
+    accounts.refresh(
+        [
+            Standing(
+                account("z").seat, "text", state="cooling", cooling_until=MIDNIGHT, changed_at=NOON
+            )
+        ]
+    )
 
     assert lent(accounts) == ["a"]
 
@@ -624,7 +646,13 @@ def test_a_clock_that_is_set_back_leaves_no_account_cooling_when_the_board_tells
 def test_another_machine_s_clock_cools_no_account_beyond_midnight() -> None:
     accounts = pool(A)
     ahead = Standing(
-        A.seat, "text", state="cooling", cooling_until=NOON + 1e9, strikes=1, cause="quota", changed_at=NOON + 1e6
+        A.seat,
+        "text",
+        state="cooling",
+        cooling_until=NOON + 1e9,
+        strikes=1,
+        cause="quota",
+        changed_at=NOON + 1e6,
     )
 
     accounts.refresh([ahead])
@@ -723,7 +751,9 @@ def test_an_administrator_clears_a_cooldown_but_no_refusal() -> None:
     one.clear_cooldown("z")
     workers.poll()
 
-    assert [each.is_ready("a", quota) for each in (one, two) for quota in QUOTA_CLASSES] == [True] * 6
+    assert [each.is_ready("a", quota) for each in (one, two) for quota in QUOTA_CLASSES] == [
+        True
+    ] * 6
     assert not one.is_ready("b")
     assert lent(one, 3) == ["a"] * 3
 
@@ -824,7 +854,12 @@ def test_a_snapshot_tells_what_is_known_of_each_account() -> None:
         a, b, c = accounts.snapshot()
 
     assert (a.state, a.states["text"], a.states["images"]) == ("cooling", "ready", "cooling")
-    assert (a.cooling_until, a.in_flight, a.last_used_at, a.last_error) == ({"images": NOON + 60}, 1, NOON, "empty")
+    assert (a.cooling_until, a.in_flight, a.last_used_at, a.last_error) == (
+        {"images": NOON + 60},
+        1,
+        NOON,
+        "empty",
+    )
     assert (b.state, b.last_error, b.last_used_at) == ("refused", "Renew it.", None)
     assert (c.state, c.cooling_until) == ("disabled", {})
 
@@ -862,14 +897,20 @@ def test_each_change_of_a_state_is_logged(caplog: pytest.LogCaptureFixture) -> N
         "account.cooling", "a", "text", 60, "quota", 1,
     )  # fmt: skip
     assert (ready.message, ready.account, ready.quota) == ("account.ready", "a", "text")
-    assert (refused.message, refused.account, refused.reason) == ("account.refused", "a", "Renew it.")
+    assert (refused.message, refused.account, refused.reason) == (
+        "account.refused",
+        "a",
+        "Renew it.",
+    )
 
 
 # Nobody's fault but the request's
 
 
 @pytest.mark.parametrize(
-    "error", [RequestRefused("no"), UpstreamUnclear("empty"), UpstreamError("hm"), UpstreamBroken("reset")], ids=repr
+    "error",
+    [RequestRefused("no"), UpstreamUnclear("empty"), UpstreamError("hm"), UpstreamBroken("reset")],
+    ids=repr,
 )
 def test_a_thousand_poisoned_requests_then_a_good_one(error: GatewayError) -> None:
     workers = Workers([A, B, C])
@@ -921,7 +962,9 @@ def test_where_answers_run_is_told_by_account() -> None:
 
 
 @pytest.mark.parametrize("media", [("images",), ("videos",), ("images", "videos")])
-def test_a_quota_that_is_named_cools_its_kind_whatever_was_asked_for(media: tuple[Media, ...]) -> None:
+def test_a_quota_that_is_named_cools_its_kind_whatever_was_asked_for(
+    media: tuple[Media, ...],
+) -> None:
     accounts = pool(A)
 
     accounts.failed(A, "text", QuotaExhausted("used up", is_daily=True, media=media))

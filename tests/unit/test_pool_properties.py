@@ -31,7 +31,9 @@ CONCURRENCY = 2
 accounts = st.sampled_from(ACCOUNTS)
 names = st.sampled_from([mine.id for mine in ACCOUNTS])
 quotas = st.sampled_from(QUOTA_CLASSES)
-of_the_request = st.sampled_from([RequestRefused, ContextLengthExceeded]).map(lambda kind: kind("no"))
+of_the_request = st.sampled_from([RequestRefused, ContextLengthExceeded]).map(
+    lambda kind: kind("no")
+)
 of_nobody = st.sampled_from([UpstreamBroken, UpstreamTimeout, UpstreamUnclear, SessionGone]).map(
     lambda kind: kind("no")
 )
@@ -39,7 +41,9 @@ times = st.none() | st.floats(0.01, 1e6)
 of_the_account = (
     st.builds(lambda named_s: UpstreamOverloaded("busy", retry_after=named_s), times)
     | st.builds(
-        lambda named_s, daily: QuotaExhausted("empty", retry_after=named_s, is_daily=daily), times, st.booleans()
+        lambda named_s, daily: QuotaExhausted("empty", retry_after=named_s, is_daily=daily),
+        times,
+        st.booleans(),
     )
     | st.just(CredentialRefused("no"))
 )
@@ -47,7 +51,9 @@ errors = of_the_request | of_nobody | of_the_account
 
 
 class Line(RuleBasedStateMachine):
-    """Requests come and go, each with its own wish, while accounts fail, recover and are switched."""
+    """Requests come and go, each with its own wish, while accounts fail, recover and are
+    switched.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +63,9 @@ class Line(RuleBasedStateMachine):
         self.waiting: list[Asking] = []
 
     @rule(quota=quotas, wanted=st.none() | names, excluded=st.frozensets(names, max_size=2))
-    def a_request_comes(self, quota: QuotaClass, wanted: str | None, excluded: frozenset[str]) -> None:
+    def a_request_comes(
+        self, quota: QuotaClass, wanted: str | None, excluded: frozenset[str]
+    ) -> None:
         if len(self.waiting) < 6:
             self.waiting.append(Asking(self.pool, quota, wanted, excluded))
 
@@ -83,24 +91,40 @@ class Line(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 31.0, 61.0, 90_000.0]))
     def time_goes_by(self, seconds: float) -> None:
         self.clock.now += seconds
-        self.pool.replace(self.pool.accounts(), disabled=[v.id for v in self.pool.snapshot() if v.state == "disabled"])
+        self.pool.replace(
+            self.pool.accounts(),
+            disabled=[v.id for v in self.pool.snapshot() if v.state == "disabled"],
+        )
 
     @invariant()
     def everyone_is_served_as_soon_as_can_be_and_in_order(self) -> None:
-        until(lambda: sum(not asking.request.served for asking in self.waiting) == len(self.pool._waiting))
-        before, self.waiting = self.waiting, [asking for asking in self.waiting if not asking.request.served]
+        until(
+            lambda: (
+                sum(not asking.request.served for asking in self.waiting) == len(self.pool._waiting)
+            )
+        )
+        before, self.waiting = (
+            self.waiting,
+            [asking for asking in self.waiting if not asking.request.served],
+        )
         served = [asking for asking in before if asking.request.account]
         self.running += served
         for asking in self.waiting:
             assert not [name for name in asking.admitted() if self._is_open(name, asking.quota)]
             passed_by = [other for other in served if before.index(other) > before.index(asking)]
-            assert not [o for o in passed_by if o.quota == asking.quota and o.request.account in asking.admitted()]
+            assert not [
+                o
+                for o in passed_by
+                if o.quota == asking.quota and o.request.account in asking.admitted()
+            ]
 
     @invariant()
     def no_account_has_more_answers_than_places(self) -> None:
         held = [asking.request.account for asking in self.running]
 
-        assert all(view.in_flight == held.count(view.id) <= CONCURRENCY for view in self.pool.snapshot())
+        assert all(
+            view.in_flight == held.count(view.id) <= CONCURRENCY for view in self.pool.snapshot()
+        )
 
     def _is_open(self, name: str, quota: QuotaClass) -> bool:
         return self.pool.is_ready(name, quota) and self.pool.has_place(name)
@@ -118,16 +142,24 @@ class Line(RuleBasedStateMachine):
 class Asking:
     """A request under way, and what it asked for."""
 
-    def __init__(self, accounts: Pool, quota: QuotaClass, wanted: str | None, excluded: frozenset[str]) -> None:
+    def __init__(
+        self, accounts: Pool, quota: QuotaClass, wanted: str | None, excluded: frozenset[str]
+    ) -> None:
         self.quota = quota
         self._wanted = wanted
         self._excluded = excluded
         self.request = Request(
-            accounts, hold=True, quota=quota, wanted=wanted and account(wanted).seat, excluded=excluded
+            accounts,
+            hold=True,
+            quota=quota,
+            wanted=wanted and account(wanted).seat,
+            excluded=excluded,
         )
 
     def admitted(self) -> list[str]:
-        return [m.id for m in ACCOUNTS if m.id not in self._excluded and self._wanted in (None, m.id)]
+        return [
+            m.id for m in ACCOUNTS if m.id not in self._excluded and self._wanted in (None, m.id)
+        ]
 
 
 TestLine = Line.TestCase
@@ -141,7 +173,9 @@ happenings = st.lists(st.tuples(accounts, quotas, errors, st.floats(0, 4000)), m
 
 @given(happenings, quotas, of_the_request | of_nobody)
 def test_what_is_not_the_account_s_fault_changes_no_state(
-    before: list[tuple[object, QuotaClass, GatewayError, float]], quota: QuotaClass, error: GatewayError
+    before: list[tuple[object, QuotaClass, GatewayError, float]],
+    quota: QuotaClass,
+    error: GatewayError,
 ) -> None:
     clock = Clock()
     given = pool(*ACCOUNTS, clock=clock)
@@ -175,7 +209,9 @@ def test_a_success_after_the_cooldown_forgets_all_strikes(
 
 
 @given(st.lists(errors, min_size=40, max_size=40), st.integers(1, 5), st.integers(1, 3))
-def test_every_request_comes_to_an_end_within_its_limit(failures: list[GatewayError], limit: int, count: int) -> None:
+def test_every_request_comes_to_an_end_within_its_limit(
+    failures: list[GatewayError], limit: int, count: int
+) -> None:
     given = pool(*ACCOUNTS[:count])
     catalogue = Catalogue()
     requested = RequestedModel(catalogue.chain(catalogue.get("gemini-auto")))

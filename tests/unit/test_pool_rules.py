@@ -62,7 +62,9 @@ TABLE: list[tuple[str, GatewayError, Then, AccountState]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "then", "state"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("error", "then", "state"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
 def test_what_a_failure_means_for_the_request_and_for_the_account(
     error: GatewayError, then: Then, state: AccountState
 ) -> None:
@@ -101,13 +103,19 @@ def test_the_time_that_the_upstream_names_counts(
 
 
 def test_overload_without_a_time_is_seconds_and_varies() -> None:
-    found = {cooled_s(UpstreamOverloaded("busy"), repeats, seed=seed) for seed in range(50) for repeats in (0, 5)}
+    found = {
+        cooled_s(UpstreamOverloaded("busy"), repeats, seed=seed)
+        for seed in range(50)
+        for repeats in (0, 5)
+    }
 
     assert all(5 <= seconds <= 15 for seconds in found)
     assert len(found) > 40
 
 
-@pytest.mark.parametrize(("repeats", "least_s", "most_s"), [(0, 15, 30), (1, 30, 60), (9, 300, 300)])
+@pytest.mark.parametrize(
+    ("repeats", "least_s", "most_s"), [(0, 15, 30), (1, 30, 60), (9, 300, 300)]
+)
 def test_an_account_that_stalls_rests_for_a_while_and_longer_on_each_repeat(
     repeats: int, least_s: float, most_s: float
 ) -> None:
@@ -117,7 +125,8 @@ def test_an_account_that_stalls_rests_for_a_while_and_longer_on_each_repeat(
 
 
 @pytest.mark.parametrize(
-    ("repeats", "seconds"), [(0, 60), (1, 240), (2, 960), (3, 3840), (4, 15360), (5, 43200), (99, 43200)]
+    ("repeats", "seconds"),
+    [(0, 60), (1, 240), (2, 960), (3, 3840), (4, 15360), (5, 43200), (99, 43200)],
 )
 def test_a_429_without_a_cause_is_a_minute_and_four_times_as_long_on_each_repeat_until_midnight(
     repeats: int, seconds: float
@@ -178,10 +187,15 @@ def test_no_cooldown_goes_beyond_midnight(
     if overload:
         error = UpstreamOverloaded("busy", retry_after=named_s)
 
-    ends = cooldown_ends(OVERLOAD if overload else QUOTA, error, repeats, now, random.Random(repeats).uniform)
+    ends = cooldown_ends(
+        OVERLOAD if overload else QUOTA, error, repeats, now, random.Random(repeats).uniform
+    )
 
-    midnight = datetime.fromtimestamp(now, LOS_ANGELES).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    tomorrow = (midnight + timedelta(days=1)).timestamp()  # the wall clock's day, as zoneinfo counts
+    midnight = datetime.fromtimestamp(now, LOS_ANGELES).replace(
+        hour=0, minute=0, second=0, microsecond=0, fold=0
+    )
+    # the wall clock's day, as zoneinfo counts
+    tomorrow = (midnight + timedelta(days=1)).timestamp()
     assert now < ends <= tomorrow
 
 

@@ -28,13 +28,27 @@ PERSONAL = (
 )
 PROSE = st.text(st.characters(blacklist_categories=("Cs",)), max_size=30)
 KEYS = st.sampled_from(
-    ("text", "title", "content", "message", "anything", "state", "replyId", "session", "name", "uToken", "data")
+    (
+        "text",
+        "title",
+        "content",
+        "message",
+        "anything",
+        "state",
+        "replyId",
+        "session",
+        "name",
+        "uToken",
+        "data",
+    )
 )
 
 
 def documents() -> st.SearchStrategy[Any]:
     personal = st.sampled_from(PERSONAL)
-    mixed = st.builds(lambda before, secret, after: f"{before} {secret} {after}", PROSE, personal, PROSE)
+    mixed = st.builds(
+        lambda before, secret, after: f"{before} {secret} {after}", PROSE, personal, PROSE
+    )
     leaves = st.one_of(
         st.none(),
         st.booleans(),
@@ -45,12 +59,16 @@ def documents() -> st.SearchStrategy[Any]:
         PROSE,
     )
     return st.recursive(
-        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+        leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+        max_leaves=12,
     )
 
 
 def written(document: Any, *, ascii_only: bool, indent: int | None) -> bytes:
-    return json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode("utf-8", "surrogatepass")
+    return json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def skeleton(value: Any) -> Any:
@@ -63,7 +81,12 @@ def skeleton(value: Any) -> Any:
 
 
 @example(document={"replyId": "000\r"}, ascii_only=False, indent=None, with_text=False)
-@given(document=documents(), ascii_only=st.booleans(), indent=st.sampled_from((None, 2)), with_text=st.booleans())
+@given(
+    document=documents(),
+    ascii_only=st.booleans(),
+    indent=st.sampled_from((None, 2)),
+    with_text=st.booleans(),
+)
 def test_nothing_secret_stays_and_everything_keeps_its_place(
     document: Any, ascii_only: bool, indent: int | None, with_text: bool
 ) -> None:
@@ -87,7 +110,11 @@ def test_a_body_that_was_cut_off_is_redacted_as_far_as_it_came(document: Any, cu
     assert not [secret for secret in PERSONAL if secret.encode() in shown]
 
 
-@given(prose=st.text(st.characters(whitelist_categories=("Lu", "Ll", "Lo", "Nd")), min_size=3, max_size=40))
+@given(
+    prose=st.text(
+        st.characters(whitelist_categories=("Lu", "Ll", "Lo", "Nd")), min_size=3, max_size=40
+    )
+)
 def test_without_text_an_answer_is_only_its_shape(prose: str) -> None:
     data = json.dumps([{"text": prose}, {"unheard_of": prose}], ensure_ascii=False).encode()
 
@@ -101,7 +128,9 @@ def test_without_text_an_answer_is_only_its_shape(prose: str) -> None:
 def test_with_text_words_stay_and_secrets_do_not() -> None:
     text = f"Write to jane.doe@example.com about {SECRETS[0]}, **soon**: 数据 🎉"
 
-    shown = json.loads(Redactor(SECRETS, with_text=True).body(json.dumps({"text": text}).encode()))["text"]
+    shown = json.loads(Redactor(SECRETS, with_text=True).body(json.dumps({"text": text}).encode()))[
+        "text"
+    ]
 
     assert shown.startswith("Write to u1xxxxxx@xxxxxxx.xxx about secret-1-")
     assert shown.endswith(", **soon**: 数据 🎉")
@@ -111,14 +140,23 @@ def test_one_value_has_one_placeholder_wherever_it_stands() -> None:
     redactor = Redactor(SECRETS)
     name = "collections/default_collection/engines/agentspace-engine/sessions/18399586466940005660"
 
-    made = json.loads(redactor.body(json.dumps({"session": {"name": name}}).encode()))["session"]["name"]
-    asked = json.loads(redactor.body(json.dumps({"streamAssistRequest": {"session": name}}).encode()))
+    made = json.loads(redactor.body(json.dumps({"session": {"name": name}}).encode()))["session"][
+        "name"
+    ]
+    asked = json.loads(
+        redactor.body(json.dumps({"streamAssistRequest": {"session": name}}).encode())
+    )
     said = redactor.message(f"Session {name} is gone.")
 
     assert made == asked["streamAssistRequest"]["session"]
-    assert made == "collections/default_collection/engines/agentspace-engine/sessions/10000000000000000001"
+    assert (
+        made
+        == "collections/default_collection/engines/agentspace-engine/sessions/10000000000000000001"
+    )
     assert said == f"Session {made} is gone."
-    assert redactor.address("/auth/getoxsrf?csesidx=1234567890") == "/auth/getoxsrf?csesidx=1000000002"
+    assert (
+        redactor.address("/auth/getoxsrf?csesidx=1234567890") == "/auth/getoxsrf?csesidx=1000000002"
+    )
     assert redactor.message("csesidx/1234567890") == "csesidx/1000000002"
 
 
@@ -136,13 +174,19 @@ def test_what_says_how_the_service_works_is_kept() -> None:
         "error": {
             "code": 429,
             "status": "RESOURCE_EXHAUSTED",
-            "message": "Quota exceeded for quota metric 'Requests' of consumer 'project_number:987654321012'.",
+            "message": (
+                "Quota exceeded for quota metric 'Requests' of consumer"
+                " 'project_number:987654321012'."
+            ),
             "details": [
                 {
                     "@type": "type.googleapis.com/google.rpc.ErrorInfo",
                     "reason": "RATE_LIMIT_EXCEEDED",
                     "domain": "googleapis.com",
-                    "metadata": {"quota_limit": "RequestsPerDay", "consumer": "projects/987654321012"},
+                    "metadata": {
+                        "quota_limit": "RequestsPerDay",
+                        "consumer": "projects/987654321012",
+                    },
                 }
             ],
         }
@@ -151,15 +195,24 @@ def test_what_says_how_the_service_works_is_kept() -> None:
     shown = json.loads(Redactor().body(json.dumps(error).encode()))["error"]
 
     assert (shown["code"], shown["status"]) == (429, "RESOURCE_EXHAUSTED")
-    assert shown["message"] == "Quota exceeded for quota metric 'Requests' of consumer 'project_number:100000000001'."
+    assert (
+        shown["message"]
+        == "Quota exceeded for quota metric 'Requests' of consumer 'project_number:100000000001'."
+    )
     detail = shown["details"][0]
     assert detail["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
     assert detail["reason"] == "RATE_LIMIT_EXCEEDED"
-    assert detail["metadata"] == {"quota_limit": "RequestsPerDay", "consumer": "projects/100000000001"}
+    assert detail["metadata"] == {
+        "quota_limit": "RequestsPerDay",
+        "consumer": "projects/100000000001",
+    }
 
 
 def test_escapes_hide_nothing() -> None:
-    data = rb'{"message": "write to jane.doe\u0040example.com \u0043SE.AdSecretSecret \/ \ud83d\ude00 \ud83d"}'
+    data = (
+        rb'{"message": "write to jane.doe\u0040example.com \u0043SE.AdSecretSecret \/ \ud83d\ude00'
+        rb' \ud83d"}'
+    )
 
     shown = Redactor(SECRETS).body(data)
 
@@ -216,8 +269,12 @@ def test_headers_keep_their_names_and_what_is_no_secret(name: str, value: str, s
 def test_only_words_of_the_service_are_fit_for_a_log() -> None:
     assert word("RESOURCE_EXHAUSTED") == "RESOURCE_EXHAUSTED"
     assert word("GenerateRequestsPerDayPerProject") == "GenerateRequestsPerDayPerProject"
-    assert word("discoveryengine.googleapis.com/requests") == "discoveryengine.googleapis.com/requests"
-    assert [word(other) for other in ("projects/123", "a sentence", "jane@example.com x", 7, None, "")] == [""] * 6
+    assert (
+        word("discoveryengine.googleapis.com/requests") == "discoveryengine.googleapis.com/requests"
+    )
+    assert [
+        word(other) for other in ("projects/123", "a sentence", "jane@example.com x", 7, None, "")
+    ] == [""] * 6
 
 
 def test_a_large_body_is_redacted_in_linear_time() -> None:

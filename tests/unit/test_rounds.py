@@ -1,4 +1,6 @@
-"""The round that every worker goes: each chore by itself, once per process, and nothing left behind at the end."""
+"""The round that every worker goes: each chore by itself, once per process, and nothing left behind
+at the end.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ UNRECORDED = Session("no-row", ONE.seat, "s/1", "")
 
 
 class House:
-    """A worker's sweeper over real records; by default rounds and jobs are the test's own, else they go `by_itself`."""
+    """A worker's sweeper over real records; by default rounds and jobs are the test's own, else
+    they go `by_itself`.
+    """
 
     def __init__(
         self,
@@ -67,8 +71,12 @@ class House:
         self.workers = Workers(database, clock, lambda: US)
         self.offices = Offices(database, clock, lambda: US)
         self.others = session_rows(database, clock, THEM)
-        deletions = Deletions(self.rows, self.upstream.delete_session, accounts, self.hands, clock=clock)
-        self.stock = Stock(self.rows, self.upstream.open_session, self.crew.put, deletions.discard, clock=clock)
+        deletions = Deletions(
+            self.rows, self.upstream.delete_session, accounts, self.hands, clock=clock
+        )
+        self.stock = Stock(
+            self.rows, self.upstream.open_session, self.crew.put, deletions.discard, clock=clock
+        )
         office = Office(
             self.offices,
             self.workers,
@@ -162,7 +170,9 @@ def test_uses_by_other_workers_count_too(house: House) -> None:
     assert house.in_stock == ["two/1", "two/2"]
 
 
-def test_an_arriving_request_is_noted_for_all_workers_and_makes_no_stock_by_itself(house: House) -> None:
+def test_an_arriving_request_is_noted_for_all_workers_and_makes_no_stock_by_itself(
+    house: House,
+) -> None:
     house.sweeper.note_use()
 
     house.round()
@@ -242,9 +252,13 @@ def test_what_a_worker_held_that_is_known_to_have_died_is_free_as_soon_as_the_da
     assert house.offices.take("office", 60.0)
 
 
-def test_what_others_have_learnt_is_taken_over_in_each_round(database: FragileDatabase, clock: Clock) -> None:
+def test_what_others_have_learnt_is_taken_over_in_each_round(
+    database: FragileDatabase, clock: Clock
+) -> None:
     taken: list[str] = []
-    house = House(database, clock, take_over=[lambda: taken.append("states"), lambda: taken.append("tokens")])
+    house = House(
+        database, clock, take_over=[lambda: taken.append("states"), lambda: taken.append("tokens")]
+    )
 
     house.round()
     house.round()
@@ -277,7 +291,9 @@ def test_a_chore_that_fails_stops_no_other(
     assert len(logged(caplog, "sweeper.failed")) == isinstance(error, RuntimeError)
 
 
-def test_uses_are_remembered_while_storage_is_away(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_uses_are_remembered_while_storage_is_away(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.database.away = True
     house.sweeper.note_use("one")
     with caplog.at_level(logging.DEBUG, "gbproxy"):
@@ -291,7 +307,9 @@ def test_uses_are_remembered_while_storage_is_away(house: House, caplog: pytest.
     assert house.in_stock == ["one/1", "one/2"]
 
 
-def test_uses_that_could_not_be_told_are_told_in_the_next_round(database: FragileDatabase, clock: Clock) -> None:
+def test_uses_that_could_not_be_told_are_told_in_the_next_round(
+    database: FragileDatabase, clock: Clock
+) -> None:
     class Uses(StateRows[Standing]):
         fails = 1
 
@@ -325,7 +343,9 @@ class Warmed:
         self.times += 1
 
 
-def test_connections_are_kept_warm_while_accounts_are_in_use(database: FragileDatabase, clock: Clock) -> None:
+def test_connections_are_kept_warm_while_accounts_are_in_use(
+    database: FragileDatabase, clock: Clock
+) -> None:
     warm = Warmed()
     house = House(database, clock, warm=warm)
     house.round()
@@ -341,7 +361,9 @@ def test_connections_are_kept_warm_while_accounts_are_in_use(database: FragileDa
     assert (unused, used, warm.times) == (0, 3, 3)
 
 
-def test_connections_are_kept_warm_while_storage_is_away(database: FragileDatabase, clock: Clock) -> None:
+def test_connections_are_kept_warm_while_storage_is_away(
+    database: FragileDatabase, clock: Clock
+) -> None:
     warm = Warmed()
     house = House(database, clock, warm=warm)
     house.sweeper.note_use("one")
@@ -353,7 +375,9 @@ def test_connections_are_kept_warm_while_storage_is_away(database: FragileDataba
     assert warm.times == 2
 
 
-def test_a_connection_that_takes_its_time_is_not_opened_twice(database: FragileDatabase, clock: Clock) -> None:
+def test_a_connection_that_takes_its_time_is_not_opened_twice(
+    database: FragileDatabase, clock: Clock
+) -> None:
     warm = Warmed()
     house = House(database, clock, warm=warm)
     house.sweeper.note_use("one")
@@ -370,7 +394,9 @@ def test_connections_are_looked_after_again_whatever_came_of_it(
     database: FragileDatabase, clock: Clock, room: int
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, warm=lambda accounts: (warm(accounts), fails_with(RuntimeError("a bug"))()))
+    house = House(
+        database, clock, warm=lambda accounts: (warm(accounts), fails_with(RuntimeError("a bug"))())
+    )
     house.sweeper.note_use("one")
     house.crew.room = room
     with suppress(RuntimeError):
@@ -391,7 +417,9 @@ class QuickHands(Hands):
         return super().put(job) and self.work() > 0
 
 
-def test_connections_are_looked_after_again_when_that_was_quick(database: FragileDatabase, clock: Clock) -> None:
+def test_connections_are_looked_after_again_when_that_was_quick(
+    database: FragileDatabase, clock: Clock
+) -> None:
     warm = Warmed()
     house = House(database, clock, QuickHands(), warm=warm)
     house.sweeper.note_use("one")
@@ -406,7 +434,11 @@ def test_connections_are_looked_after_again_when_that_was_quick(database: Fragil
 
 
 def threads_of(sweeper: Sweeper) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if getattr(thread, "_target", None) == sweeper._go_round]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if getattr(thread, "_target", None) == sweeper._go_round
+    ]
 
 
 def test_it_goes_round_by_itself_from_the_first_request_on(houses: Callable[..., House]) -> None:
@@ -468,7 +500,9 @@ def test_after_the_end_it_is_not_started_again(houses: Callable[..., House], sta
 
 
 def filled(house: House) -> House:
-    """With two sessions in stock, one that may be continued, one that is to be deleted, and one of another worker's."""
+    """With two sessions in stock, one that may be continued, one that is to be deleted, and one of
+    another worker's.
+    """
     house.sweeper.note_use("one")
     house.round()
     kept(house.rows, "s/kept", expires_at=house.clock.now + 1000)
@@ -517,7 +551,9 @@ class StoicHands(Hands):
         return count
 
 
-def test_at_the_end_stock_is_deleted_though_storage_is_away(database: FragileDatabase, clock: Clock) -> None:
+def test_at_the_end_stock_is_deleted_though_storage_is_away(
+    database: FragileDatabase, clock: Clock
+) -> None:
     house = filled(House(database, clock, hands=StoicHands()))
 
     database.away = True
@@ -633,7 +669,11 @@ def test_who_does_not_end_last_hands_its_stock_on_to_who_does(house: House) -> N
     filled(house).sweeper.close(hands_on=True)
 
     assert house.upstream.deleted == []
-    assert {session.name for session in house.others.doomed(10, [ONE.seat, TWO.seat])} == {"one/1", "one/2", "s/doomed"}
+    assert {session.name for session in house.others.doomed(10, [ONE.seat, TWO.seat])} == {
+        "one/1",
+        "one/2",
+        "s/doomed",
+    }
     assert "s/kept" in house.recorded
 
 

@@ -1,4 +1,6 @@
-"""What each environment variable accepts, what it refuses, and that nothing refused or secret is ever shown."""
+"""What each environment variable accepts, what it refuses, and that nothing refused or secret is
+ever shown.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,22 @@ KEY = "k7Jq2mZ0vT9xWc4LbN8r"
 KNOWN = frozenset({"gemini-auto", "gemini-business", "gemini-2.5-pro"})
 IDS = [f"11111111-2222-4333-8444-{number:012}" for number in range(5)]
 PAGE = f"https://business.gemini.google/home/cid/{IDS[1]}?csesidx=17&mods"
-ACCOUNT = {"SECURE_C_SES": "CSE.AdwtfQ==", "HOST_C_OSES": "COS.Bcvkk", "CSESIDX": "123456789", "CONFIG_ID": IDS[0]}
+ACCOUNT = {
+    "SECURE_C_SES": "CSE.AdwtfQ==",
+    "HOST_C_OSES": "COS.Bcvkk",
+    "CSESIDX": "123456789",
+    "CONFIG_ID": IDS[0],
+}
 
 
 def entry(**changes: object) -> dict[str, object]:
-    return {"name": "one", "secure_c_ses": "CSE.one", "csesidx": "1", "config_id": IDS[1], **changes}
+    return {
+        "name": "one",
+        "secure_c_ses": "CSE.one",
+        "csesidx": "1",
+        "config_id": IDS[1],
+        **changes,
+    }
 
 
 def accounts(*entries: object) -> dict[str, str]:
@@ -76,11 +89,20 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert (settings.web_concurrency, settings.worker_connections) == (1, 1000)
     assert (settings.graceful_timeout_s, settings.max_body_mb) == (120, 32)
     assert (settings.log_level, settings.log_format) == ("info", "json")
-    assert (settings.api_keys, settings.accounts, settings.models, settings.ignored) == ((), (), (), ())
+    assert (settings.api_keys, settings.accounts, settings.models, settings.ignored) == (
+        (),
+        (),
+        (),
+        (),
+    )
     assert (settings.gemini_business_url, settings.api_base_url) == (None, None)
     assert (settings.proxy, settings.ca_bundle, settings.upstream_headers) == (None, None, {})
     assert settings.user_agent == f"gbproxy/{__version__}"
-    assert (settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s) == (10, 120, 1800)
+    assert (settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s) == (
+        10,
+        120,
+        1800,
+    )
     assert (settings.prompt_max_chars, settings.default_model, settings.session_timeout) == (
         400_000,
         "gemini-auto",
@@ -152,15 +174,18 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
 
 
 BLOCKS = {
-    "A": """
+    "A": (
+        """
         GEMINI_API_BASE=https://biz-discoveryengine.googleapis.com
         AUTH_DOMAIN=auth.business.gemini.google
         BUSINESS_DOMAIN=business.gemini.google
         CONFIG_ID=11111111-2222-4333-8444-555555555555
         JWT_EXPIRY_MINUTES=60
         LOG_LEVEL=info
-    """,
-    "B": """
+    """
+    ),
+    "B": (
+        """
         SERVER_ADDRESS=0.0.0.0
         SERVER_PORT=8080
         GEMINI_BUSINESS_URL=https://business.gemini.google
@@ -173,15 +198,19 @@ BLOCKS = {
         DEFAULT_MODEL=gemini-business
         LOG_LEVEL=info
         LOG_FORMAT=json
-    """,
-    "C": """
+    """
+    ),
+    "C": (
+        """
         GEMINI_BUSINESS_EMAIL=someone@example.com
         GEMINI_BUSINESS_CONFIG_ID=11111111-2222-4333-8444-555555555555
         PORT=8080
         LOG_LEVEL=info
         JWT_SECRET=a_long_random_value
-    """,
-    "D": """
+    """
+    ),
+    "D": (
+        """
         SECURE_C_SES=CSE.fromblockd
         CSESIDX=424242
         CONFIG_ID=11111111-2222-4333-8444-555555555555
@@ -190,7 +219,8 @@ BLOCKS = {
         SECRET_KEY=b7e151628aed2a6abf71589
         PROXY=http://127.0.0.1:7890
         DATABASE_URL=postgresql://user:password@localhost:5432/gemini_db
-    """,
+    """
+    ),
 }
 
 
@@ -206,7 +236,9 @@ def test_the_settings_of_older_programs_work_when_pasted(letter: str) -> None:
 
     settings = load({**beside, **block(letter)}, KNOWN)
 
-    assert [account.config_id for account in settings.accounts] == ["11111111-2222-4333-8444-555555555555"]
+    assert [account.config_id for account in settings.accounts] == [
+        "11111111-2222-4333-8444-555555555555"
+    ]
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)
     assert settings.gemini_business_url in (None, "https://business.gemini.google")
     assert settings.api_base_url in (None, "https://biz-discoveryengine.googleapis.com/v1alpha")
@@ -222,7 +254,9 @@ def test_the_settings_of_older_programs_work_when_pasted(letter: str) -> None:
         ("D", ()),
     ],
 )
-def test_the_variables_of_older_programs_without_effect_are_named(letter: str, ignored: tuple[str, ...]) -> None:
+def test_the_variables_of_older_programs_without_effect_are_named(
+    letter: str, ignored: tuple[str, ...]
+) -> None:
     beside = {} if letter == "B" else {"SECURE_C_SES": "CSE.beside", "CSESIDX": "77"}
 
     assert load({**beside, **block(letter)}).ignored == ignored
@@ -263,7 +297,18 @@ def test_a_rate_is_read_and_written(text: str, amount: int, per_s: int, written:
 
 @pytest.mark.parametrize(
     "text",
-    ["60", "60/", "/hour", "0/hour", "60/week", "60/hour;5/second", "-1/hour", "1.5/hour", "100001/hour", "9/99 days"],
+    [
+        "60",
+        "60/",
+        "/hour",
+        "0/hour",
+        "60/week",
+        "60/hour;5/second",
+        "-1/hour",
+        "1.5/hour",
+        "100001/hour",
+        "9/99 days",
+    ],
 )
 def test_what_is_no_rate_is_refused(text: str) -> None:
     assert problem_of({"RATE_LIMIT": text}).startswith("RATE_LIMIT: must ")
@@ -271,7 +316,12 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://localhost", "redis://localhost:6379/0", "rediss://user:p%40ss@redis.example:6380/1", "redis://[::1]:1"],
+    [
+        "redis://localhost",
+        "redis://localhost:6379/0",
+        "rediss://user:p%40ss@redis.example:6380/1",
+        "redis://[::1]:1",
+    ],
 )
 def test_an_address_of_redis_is_taken(url: str) -> None:
     found = load({"REDIS_URL": url}).redis_url
@@ -281,7 +331,15 @@ def test_an_address_of_redis_is_taken(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:6379", "http://localhost", "redis://", "redis://h:99999", "redis://h/db", "redis://h?db=1"]
+    "url",
+    [
+        "localhost:6379",
+        "http://localhost",
+        "redis://",
+        "redis://h:99999",
+        "redis://h/db",
+        "redis://h?db=1",
+    ],
 )
 def test_what_is_no_address_of_redis_is_refused(url: str) -> None:
     assert problem_of({"REDIS_URL": url}).startswith("REDIS_URL: must look like redis://:password@")
@@ -289,7 +347,11 @@ def test_what_is_no_address_of_redis_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(
     "limit",
-    [{"RATE_LIMIT": "60/hour"}, {"MODEL_INTERVAL_S": "0.5"}, {"RATE_LIMIT": "60/hour", "MODEL_INTERVAL_S": "1"}],
+    [
+        {"RATE_LIMIT": "60/hour"},
+        {"MODEL_INTERVAL_S": "0.5"},
+        {"RATE_LIMIT": "60/hour", "MODEL_INTERVAL_S": "1"},
+    ],
 )
 def test_several_workers_count_together_or_not_at_all(limit: dict[str, str]) -> None:
     several = {"WEB_CONCURRENCY": "2", **limit}
@@ -312,8 +374,20 @@ def test_several_workers_count_together_or_not_at_all(limit: dict[str, str]) -> 
     [
         ("HOST", "SERVER_ADDRESS", "127.0.0.1", "host", "127.0.0.1"),
         ("PORT", "SERVER_PORT", "8081", "port", 8081),
-        ("API_BASE_URL", "GEMINI_API_BASE", "https://x.example", "api_base_url", "https://x.example/v1alpha"),
-        ("API_BASE_URL", "GEMINI_API_BASE", "https://x.example/", "api_base_url", "https://x.example/v1alpha"),
+        (
+            "API_BASE_URL",
+            "GEMINI_API_BASE",
+            "https://x.example",
+            "api_base_url",
+            "https://x.example/v1alpha",
+        ),
+        (
+            "API_BASE_URL",
+            "GEMINI_API_BASE",
+            "https://x.example/",
+            "api_base_url",
+            "https://x.example/v1alpha",
+        ),
         (
             "API_BASE_URL",
             "GEMINI_API_BASE",
@@ -321,11 +395,25 @@ def test_several_workers_count_together_or_not_at_all(limit: dict[str, str]) -> 
             "api_base_url",
             "http://x.example:1/v1alpha",
         ),
-        ("GEMINI_BUSINESS_URL", "BUSINESS_DOMAIN", "x.example", "gemini_business_url", "https://x.example"),
-        ("GEMINI_BUSINESS_URL", "BUSINESS_DOMAIN", "http://x.example/", "gemini_business_url", "http://x.example"),
+        (
+            "GEMINI_BUSINESS_URL",
+            "BUSINESS_DOMAIN",
+            "x.example",
+            "gemini_business_url",
+            "https://x.example",
+        ),
+        (
+            "GEMINI_BUSINESS_URL",
+            "BUSINESS_DOMAIN",
+            "http://x.example/",
+            "gemini_business_url",
+            "http://x.example",
+        ),
     ],
 )
-def test_an_alias_sets_the_same_setting(name: str, alias: str, given: str, attribute: str, value: object) -> None:
+def test_an_alias_sets_the_same_setting(
+    name: str, alias: str, given: str, attribute: str, value: object
+) -> None:
     assert getattr(load({alias: given}), attribute) == value
     assert getattr(load({alias: given, name: str(value)}), attribute) == value
 
@@ -341,7 +429,9 @@ def test_an_alias_sets_the_same_setting(name: str, alias: str, given: str, attri
         ("GEMINI_BUSINESS_URL", "BUSINESS_DOMAIN", "https://x.example", "y.example"),
     ],
 )
-def test_a_name_and_its_alias_with_different_values_are_a_mistake(name: str, alias: str, one: str, other: str) -> None:
+def test_a_name_and_its_alias_with_different_values_are_a_mistake(
+    name: str, alias: str, one: str, other: str
+) -> None:
     beside = {"SECURE_C_SES": "CSE.x", "CSESIDX": "1"} if name == "CONFIG_ID" else {}
 
     problem = problem_of({**beside, name: one, alias: other})
@@ -370,7 +460,9 @@ def test_a_mistake_names_the_alias_that_the_user_wrote(alias: str, value: str) -
 
 
 @pytest.mark.parametrize("newline", ["", "\n", "\r\n"])
-def test_a_secret_is_read_from_its_file_without_the_last_newline(tmp_path: Path, newline: str) -> None:
+def test_a_secret_is_read_from_its_file_without_the_last_newline(
+    tmp_path: Path, newline: str
+) -> None:
     file = tmp_path / "keys"
     file.write_bytes(f"{KEY}{newline}".encode())
 
@@ -406,7 +498,9 @@ def test_a_mistake_in_a_file_names_the_file_variable(tmp_path: Path) -> None:
     file = tmp_path / "accounts"
     file.write_text(json.dumps([entry(), entry(name="two", config_id=None, csesidx="2")]))
 
-    assert problem_of({"ACCOUNTS_FILE": str(file)}).startswith("ACCOUNTS_FILE[1].config_id: is missing")
+    assert problem_of({"ACCOUNTS_FILE": str(file)}).startswith(
+        "ACCOUNTS_FILE[1].config_id: is missing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -448,8 +542,9 @@ def test_a_value_and_its_file_together_are_a_mistake(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(KEY)
 
-    assert problem_of({"API_KEYS": KEY, "API_KEYS_FILE": str(file)}) == (
-        "API_KEYS_FILE: is set together with API_KEYS; set one of the two"
+    assert (
+        problem_of({"API_KEYS": KEY, "API_KEYS_FILE": str(file)})
+        == "API_KEYS_FILE: is set together with API_KEYS; set one of the two"
     )
 
 
@@ -482,7 +577,9 @@ UNQUOTED = {
 
 @pytest.mark.parametrize("quoted", ['"{}"', "'{}'", " '{}' ", "' {} '"])
 def test_quotes_round_a_value_are_taken_away_for_every_setting_alike(quoted: str) -> None:
-    assert load({name: quoted.format(value) for name, value in UNQUOTED.items()}, KNOWN) == load(UNQUOTED, KNOWN)
+    assert load({name: quoted.format(value) for name, value in UNQUOTED.items()}, KNOWN) == load(
+        UNQUOTED, KNOWN
+    )
 
 
 @pytest.mark.parametrize("variable", [item.name for item in documented()])
@@ -495,7 +592,9 @@ def test_nothing_in_quotes_means_unset(variable: str, empty: str) -> None:
 @pytest.mark.parametrize("form", ['"{}', "'{}", '{}"', "{}'", "\"{}'", '"'])
 def test_a_quote_that_stands_alone_is_refused_by_name(variable: str, form: str) -> None:
     value = form.format("hunter2") if "{}" in form else form
-    environ = {name: text for name, text in UNQUOTED.items() if variable in ACCOUNT and name in ACCOUNT}
+    environ = {
+        name: text for name, text in UNQUOTED.items() if variable in ACCOUNT and name in ACCOUNT
+    }
 
     problem = problem_of({**environ, variable: value})
 
@@ -514,13 +613,17 @@ def test_quotes_in_a_file_are_taken_away_too(tmp_path: Path) -> None:
     assert problem_of({"API_KEYS_FILE": str(file)}).startswith("API_KEYS_FILE: begins with a quote")
 
 
-@pytest.mark.parametrize("form", ['"{0}","{0}2"', "'{0}', \"{0}2\"", '"{0},{0}2"', '{0},"{0}2"', '"{0}" , {0}2,'])
+@pytest.mark.parametrize(
+    "form", ['"{0}","{0}2"', "'{0}', \"{0}2\"", '"{0},{0}2"', '{0},"{0}2"', '"{0}" , {0}2,']
+)
 def test_quotes_round_the_items_of_a_list_are_taken_away(form: str) -> None:
     assert plain(load({"API_KEYS": form.format(KEY)}).api_keys) == [KEY, f"{KEY}2"]
 
 
 def test_a_lone_quote_at_an_item_of_a_list_is_refused() -> None:
-    assert problem_of({"API_KEYS": f'{KEY},"{KEY}2'}).startswith("API_KEYS: one of its 2 values begins with a quote")
+    assert problem_of({"API_KEYS": f'{KEY},"{KEY}2'}).startswith(
+        "API_KEYS: one of its 2 values begins with a quote"
+    )
 
 
 def test_json_in_double_quotes_may_have_its_own_escaped() -> None:
@@ -530,7 +633,11 @@ def test_json_in_double_quotes_may_have_its_own_escaped() -> None:
 
 
 def test_quotes_that_belong_to_a_value_are_put_into_others() -> None:
-    given = {"SECRET_KEY": f"""'"{KEY}"'""", "STATUS_LINES": "Reading \"x\", 'The users''", "USER_AGENT": 'a "b"'}
+    given = {
+        "SECRET_KEY": f"""'"{KEY}"'""",
+        "STATUS_LINES": "Reading \"x\", 'The users''",
+        "USER_AGENT": 'a "b"',
+    }
 
     settings = load(given)
 
@@ -541,7 +648,9 @@ def test_quotes_that_belong_to_a_value_are_put_into_others() -> None:
 
 @pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "METRICS_KEY"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
-@pytest.mark.parametrize("form", ["'\"{}\"'", "['{}']", '["{}"]', "'[\"{}\"]'", '["{0}", "{0}2"]', '{{"{}": "ben"}}'])
+@pytest.mark.parametrize(
+    "form", ["'\"{}\"'", "['{}']", '["{}"]', "'[\"{}\"]'", '["{0}", "{0}2"]', '{{"{}": "ben"}}']
+)
 def test_a_key_with_quotes_or_in_json_is_refused(variable: str, host: str, form: str) -> None:
     problem = problem_of({variable: form.format(KEY), "HOST": host})
 
@@ -618,7 +727,9 @@ def test_a_good_value_is_read(variable: str, value: str, read: object) -> None:
         ("HOST", "localhost:80", "IP address or a host name"),
     ],
 )
-def test_a_bad_value_is_refused_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:
+def test_a_bad_value_is_refused_with_what_is_allowed(
+    variable: str, value: str, allowed: str
+) -> None:
     problem = problem_of({variable: value})
 
     assert problem.startswith(f"{variable}: ")
@@ -656,7 +767,14 @@ def test_a_bad_address_is_refused(variable: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["http://h:1", "https://h", "socks5://u:p%2Fw@h:1080", "socks5h://127.0.0.1:9050", "http://[::1]:3128/"]
+    "value",
+    [
+        "http://h:1",
+        "https://h",
+        "socks5://u:p%2Fw@h:1080",
+        "socks5h://127.0.0.1:9050",
+        "http://[::1]:3128/",
+    ],
 )
 def test_a_proxy_of_each_kind_is_accepted(value: str) -> None:
     proxy = load({"PROXY": value}).proxy
@@ -688,7 +806,9 @@ def test_a_certificate_file_or_directory_is_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "ca.pem", "5ed36f99.0"])
-def test_a_directory_in_which_no_certificate_is_found_is_refused(tmp_path: Path, name: str | None) -> None:
+def test_a_directory_in_which_no_certificate_is_found_is_refused(
+    tmp_path: Path, name: str | None
+) -> None:
     if name is not None:
         content = "hunter2" if name.endswith(".0") else Path(certifi.where()).read_text()
         (tmp_path / name).write_text(content)
@@ -711,7 +831,9 @@ def test_a_directory_in_which_no_certificate_is_found_is_refused(tmp_path: Path,
         b"\x30\x82\x01\x0a\0\0",
     ],
 )
-def test_a_certificate_bundle_without_a_certificate_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_certificate_bundle_without_a_certificate_is_refused(
+    tmp_path: Path, content: bytes
+) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(content)
 
@@ -784,20 +906,42 @@ _ID = "11111111-2222-4333-8444-555555555555"
     ("address", "expected"),
     [
         (f"https://business.gemini.google/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
-        (f"https://business.gemini.google/eu/home/cid/{_ID}?hl=de&csesidx=7#x", ("business", "eu", "7")),
-        (f"https://vertexaisearch.cloud.google/home/cid/{_ID}?csesidx=7", ("enterprise", "global", "7")),
-        (f"https://vertexaisearch.cloud.google/us/home/cid/{_ID}/r/session/9?csesidx=7", ("enterprise", "us", "7")),
+        (
+            f"https://business.gemini.google/eu/home/cid/{_ID}?hl=de&csesidx=7#x",
+            ("business", "eu", "7"),
+        ),
+        (
+            f"https://vertexaisearch.cloud.google/home/cid/{_ID}?csesidx=7",
+            ("enterprise", "global", "7"),
+        ),
+        (
+            f"https://vertexaisearch.cloud.google/us/home/cid/{_ID}/r/session/9?csesidx=7",
+            ("enterprise", "us", "7"),
+        ),
         (f"vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7", ("enterprise", "eu", "7")),
-        (f"HTTPS://VertexAISearch.cloud.google/EU/home/cid/{_ID}?csesidx=7", ("enterprise", "eu", "7")),
+        (
+            f"HTTPS://VertexAISearch.cloud.google/EU/home/cid/{_ID}?csesidx=7",
+            ("enterprise", "eu", "7"),
+        ),
         (f"/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
-        (f"https://evil.example/vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
-        (f"https://vertexaisearch.cloud.google.evil.example/eu/home/cid/{_ID}?csesidx=7", ("business", "global", "7")),
+        (
+            f"https://evil.example/vertexaisearch.cloud.google/eu/home/cid/{_ID}?csesidx=7",
+            ("business", "global", "7"),
+        ),
+        (
+            f"https://vertexaisearch.cloud.google.evil.example/eu/home/cid/{_ID}?csesidx=7",
+            ("business", "global", "7"),
+        ),
     ],
 )
-def test_the_page_s_address_in_place_of_its_id_tells_the_rest(address: str, expected: tuple[str, str, str]) -> None:
+def test_the_page_s_address_in_place_of_its_id_tells_the_rest(
+    address: str, expected: tuple[str, str, str]
+) -> None:
     one = load({"SECURE_C_SES": "CSE.x", "CONFIG_ID": address}).accounts[0]
     other = load({"SECURE_C_SES": "CSE.x", "CSESIDX": address}).accounts[0]
-    several = load({"ACCOUNTS": json.dumps([{"secure_c_ses": "CSE.x", "team_id": address}])}).accounts[0]
+    several = load(
+        {"ACCOUNTS": json.dumps([{"secure_c_ses": "CSE.x", "team_id": address}])}
+    ).accounts[0]
 
     for account in (one, other, several):
         assert (account.edition, account.location, account.csesidx) == expected
@@ -826,7 +970,15 @@ def test_further_fields_of_the_body_are_read_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["[1]", '"hunter2"', '{"hunter2": NaN}', '{"a": Infinity}', '{"hunter2": "\\ud800"}', "{hunter2}"]
+    "value",
+    [
+        "[1]",
+        '"hunter2"',
+        '{"hunter2": NaN}',
+        '{"a": Infinity}',
+        '{"hunter2": "\\ud800"}',
+        "{hunter2}",
+    ],
 )
 def test_a_body_that_could_not_be_sent_is_refused_and_not_shown(value: str) -> None:
     problem = problem_of({"UPSTREAM_BODY": value})
@@ -836,7 +988,9 @@ def test_a_body_that_could_not_be_sent_is_refused_and_not_shown(value: str) -> N
 
 
 def test_further_fields_of_the_body_are_not_shown_with_the_settings() -> None:
-    assert "hunter2" not in repr(load({"UPSTREAM_BODY": '{"additionalParams": {"token": "hunter2"}}'}))
+    assert "hunter2" not in repr(
+        load({"UPSTREAM_BODY": '{"additionalParams": {"token": "hunter2"}}'})
+    )
 
 
 def test_how_a_session_comes_to_be_is_one_of_three() -> None:
@@ -844,7 +998,9 @@ def test_how_a_session_comes_to_be_is_one_of_three() -> None:
     assert problem_of({"UPSTREAM_SESSION": "new"}).startswith("UPSTREAM_SESSION: ")
 
 
-@pytest.mark.parametrize("value", ["Mars/Olympus", "../etc/passwd", "/UTC", "Europe/", "America", "a b"])
+@pytest.mark.parametrize(
+    "value", ["Mars/Olympus", "../etc/passwd", "/UTC", "Europe/", "America", "a b"]
+)
 def test_an_unknown_time_zone_is_refused(value: str) -> None:
     assert problem_of({"TIME_ZONE": value}).startswith("TIME_ZONE: must be a time zone's name")
 
@@ -875,7 +1031,9 @@ def test_without_a_tz_database_a_time_zone_must_only_look_like_one() -> None:
         "postgresql:///d?host=/run/postgresql",
     ],
 )
-def test_a_database_address_is_accepted_with_a_key_for_its_secrets(url: str, tmp_path: Path) -> None:
+def test_a_database_address_is_accepted_with_a_key_for_its_secrets(
+    url: str, tmp_path: Path
+) -> None:
     (tmp_path / "there.db").touch()
     url = url.format(folder=tmp_path)
 
@@ -885,7 +1043,9 @@ def test_a_database_address_is_accepted_with_a_key_for_its_secrets(url: str, tmp
     assert database_url.get_secret_value() == url
 
 
-@pytest.mark.parametrize("url", ["mysql://u:hunter2@h/d", "postgres://u:hunter2@h/d", "sqlite://", "hunter2"])
+@pytest.mark.parametrize(
+    "url", ["mysql://u:hunter2@h/d", "postgres://u:hunter2@h/d", "sqlite://", "hunter2"]
+)
 def test_another_database_is_refused_and_not_shown(url: str) -> None:
     problem = problem_of({"DATABASE_URL": url, "SECRET_KEY": KEY})
 
@@ -899,21 +1059,28 @@ def test_another_database_is_refused_and_not_shown(url: str) -> None:
         ("sqlite:///{folder}/none/x.db", "the directory of its file does not exist"),
         ("sqlite:///{folder}", "must be the path of a file, and is a directory"),
         ("sqlite:///{folder}/x.db?mode=ro", "must not contain `?`"),
-        ("postgresql://u:hunter2@h:port/d", "must look like postgresql://user:password@host:port/database"),
+        (
+            "postgresql://u:hunter2@h:port/d",
+            "must look like postgresql://user:password@host:port/database",
+        ),
         ("postgresql://u:hunt#er2@h/d", "must look like"),
         ("postgresql://u:hunter2@h/d e", "must look like"),
         ("postgresql://u:hunter2@h", "must look like"),
         ("postgresql://", "must look like"),
     ],
 )
-def test_a_database_address_that_leads_nowhere_is_refused(url: str, problem: str, tmp_path: Path) -> None:
+def test_a_database_address_that_leads_nowhere_is_refused(
+    url: str, problem: str, tmp_path: Path
+) -> None:
     told = problem_of({"DATABASE_URL": url.format(folder=tmp_path), "SECRET_KEY": KEY})
 
     assert told.startswith(f"DATABASE_URL: {problem}")
     assert "hunt" not in told
 
 
-def test_a_database_file_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_file_that_cannot_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # as for anybody but root
 
     told = problem_of({"DATABASE_URL": f"sqlite:///{tmp_path}/x.db", "SECRET_KEY": KEY})
@@ -925,15 +1092,23 @@ def test_a_lasting_database_needs_a_secret_key(tmp_path: Path) -> None:
     lasting = {"DATABASE_URL": f"sqlite:///{tmp_path}/gbproxy.db"}
 
     assert problem_of(lasting).startswith("DATABASE_URL: needs SECRET_KEY")
-    assert problem_of({**lasting, "SECRET_KEY_FILE": str(tmp_path / "no")}).startswith("SECRET_KEY_FILE: ")
+    assert problem_of({**lasting, "SECRET_KEY_FILE": str(tmp_path / "no")}).startswith(
+        "SECRET_KEY_FILE: "
+    )
     assert load({"DATABASE_URL": "sqlite:///:memory:"}).secret_keys == ()
 
 
-@pytest.mark.parametrize("url", ["sqlite:////does/not/exist/x.db", "postgresql://u:p@h:port/d", "mysql://h/d"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:////does/not/exist/x.db", "postgresql://u:p@h:port/d", "mysql://h/d"]
+)
 def test_a_missing_secret_key_is_told_beside_a_wrong_address(url: str) -> None:
     problems = problems_of({"DATABASE_URL": url, "PORT": "x", "SECRET_KEY": ","})
 
-    assert [problem.partition(":")[0] for problem in problems] == ["PORT", "DATABASE_URL", "DATABASE_URL"]
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "PORT",
+        "DATABASE_URL",
+        "DATABASE_URL",
+    ]
     assert problems[2].startswith("DATABASE_URL: needs SECRET_KEY")
 
 
@@ -948,7 +1123,10 @@ def test_a_missing_secret_key_is_told_beside_a_wrong_address(url: str) -> None:
         ("http://localhost:*,http://localhost:080", ("http://localhost:*", "http://localhost")),
         ("https://*.Mañana.example:8443", ("https://*.xn--maana-pta.example:8443",)),
         ("http://[::0001]:3000", ("http://[::1]:3000",)),
-        ("capacitor://localhost, app://obsidian.md", ("capacitor://localhost", "app://obsidian.md")),
+        (
+            "capacitor://localhost, app://obsidian.md",
+            ("capacitor://localhost", "app://obsidian.md"),
+        ),
     ],
 )
 def test_origins_are_read_as_browsers_write_them(value: str, read: tuple[str, ...]) -> None:
@@ -963,9 +1141,9 @@ def test_origins_are_read_as_browsers_write_them(value: str, read: tuple[str, ..
      '["https://h"]', "http://localhost:**"],
 )  # fmt: skip
 def test_what_no_browser_sends_is_refused(value: str) -> None:
-    assert problem_of({"CORS_ORIGINS": f"https://fine.example,{value}" if value[0] != "[" else value}).startswith(
-        "CORS_ORIGINS: "
-    )
+    assert problem_of(
+        {"CORS_ORIGINS": f"https://fine.example,{value}" if value[0] != "[" else value}
+    ).startswith("CORS_ORIGINS: ")
 
 
 # Keys
@@ -1012,11 +1190,15 @@ PLACEHOLDERS = [
 ]
 
 
-@pytest.mark.parametrize("variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "METRICS_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize(
+    "variable", ["API_KEYS", "API_KEY", "ADMIN_KEY", "METRICS_KEY", "SECRET_KEY"]
+)
 @pytest.mark.parametrize("key", PLACEHOLDERS)
 def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
-    assert problem_of({variable: key}) == (
-        f"{variable}: is a well-known placeholder; it must be a secret of your own unless HOST is loopback"
+    assert (
+        problem_of({variable: key})
+        == f"{variable}: is a well-known placeholder; it must be a secret of your own unless HOST"
+        " is loopback"
     )
 
 
@@ -1024,11 +1206,21 @@ def test_a_placeholder_is_refused_as_a_key(variable: str, key: str) -> None:
 def test_a_short_key_is_refused(variable: str) -> None:
     problem = problem_of({variable: "q7Jv2mZ0vT9xWc4"})
 
-    assert problem == f"{variable}: is too short; it must have at least 16 characters unless HOST is loopback"
+    assert (
+        problem
+        == f"{variable}: is too short; it must have at least 16 characters unless HOST is loopback"
+    )
 
 
 @pytest.mark.parametrize(
-    "key", ["sk-0123456789abcdef", KEY, "q7Jv2mZ0vT9xWc4L", "correct-horse-battery", "testing0f8a7b6c5d4e"]
+    "key",
+    [
+        "sk-0123456789abcdef",
+        KEY,
+        "q7Jv2mZ0vT9xWc4L",
+        "correct-horse-battery",
+        "testing0f8a7b6c5d4e",
+    ],
 )
 def test_a_key_of_ones_own_is_accepted(key: str) -> None:
     assert plain(load({"API_KEYS": key}).api_keys) == [key]
@@ -1040,7 +1232,9 @@ def test_a_client_s_key_is_not_the_admin_key() -> None:
     assert problem == "ADMIN_KEY: is also one of API_KEYS; whoever may ask must not administer"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost", "LocalHost"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost", "LocalHost"]
+)
 def test_on_loopback_any_key_will_do(host: str) -> None:
     environ = {"HOST": host, "API_KEYS": "sk-123456", "ADMIN_KEY": "admin", "SECRET_KEY": "x"}
 
@@ -1053,7 +1247,8 @@ def test_elsewhere_than_on_loopback_a_weak_key_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["has a space inside it", "schlüssel-0123456789", "tab\tinside-0123456789", "\ud800" + KEY]
+    "key",
+    ["has a space inside it", "schlüssel-0123456789", "tab\tinside-0123456789", "\ud800" + KEY],
 )
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_a_key_that_no_header_carries_safely_is_refused(key: str, host: str) -> None:
@@ -1064,11 +1259,17 @@ def test_a_key_that_no_header_carries_safely_is_refused(key: str, host: str) -> 
 
 
 def test_an_admin_key_has_no_comma() -> None:
-    assert problem_of({"ADMIN_KEY": f"{KEY},{KEY}"}) == "ADMIN_KEY: must be printable ASCII without spaces and commas"
+    assert (
+        problem_of({"ADMIN_KEY": f"{KEY},{KEY}"})
+        == "ADMIN_KEY: must be printable ASCII without spaces and commas"
+    )
 
 
 def test_each_bad_key_of_several_is_named_by_its_position() -> None:
-    assert [problem.partition(" is ")[0] for problem in problems_of({"API_KEYS": f"short,{KEY},changeme"})] == [
+    assert [
+        problem.partition(" is ")[0]
+        for problem in problems_of({"API_KEYS": f"short,{KEY},changeme"})
+    ] == [
         "API_KEYS: key 1",
         "API_KEYS: key 3",
     ]
@@ -1097,7 +1298,9 @@ def test_half_an_account_is_a_mistake_that_names_what_is_missing(missing: str) -
 def test_one_value_of_an_account_alone_is_a_mistake(alone: str) -> None:
     missing = [name for name in ("SECURE_C_SES", "CSESIDX", "CONFIG_ID") if name != alone]
 
-    assert [problem.partition(":")[0] for problem in problems_of({alone: ACCOUNT[alone]})] == missing
+    assert [
+        problem.partition(":")[0] for problem in problems_of({alone: ACCOUNT[alone]})
+    ] == missing
 
 
 def test_the_second_cookie_is_optional() -> None:
@@ -1119,7 +1322,10 @@ def test_the_second_cookie_is_optional() -> None:
     ],
 )
 def test_a_pasted_cookie_is_reduced_to_its_value(pasted: str) -> None:
-    assert load({**ACCOUNT, "SECURE_C_SES": pasted}).accounts[0].secure_c_ses.get_secret_value() == "CSE.v="
+    assert (
+        load({**ACCOUNT, "SECURE_C_SES": pasted}).accounts[0].secure_c_ses.get_secret_value()
+        == "CSE.v="
+    )
 
 
 def test_the_second_pasted_cookie_is_reduced_to_its_value() -> None:
@@ -1145,12 +1351,21 @@ def test_what_is_no_cookie_s_value_is_refused_and_not_shown(variable: str, value
 def test_one_cookie_is_not_taken_for_the_other() -> None:
     problem = problem_of({**ACCOUNT, "SECURE_C_SES": "__Host-C_OSES=COS.v"})
 
-    assert problem == "SECURE_C_SES: is the cookie __Host-C_OSES; it must be the value of __Secure-C_SES"
+    assert (
+        problem
+        == "SECURE_C_SES: is the cookie __Host-C_OSES; it must be the value of __Secure-C_SES"
+    )
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("CSESIDX", "12a"), ("CSESIDX", "-1"), ("CSESIDX", "١٢"), ("CONFIG_ID", "a b"), ("CONFIG_ID", "ü")],
+    [
+        ("CSESIDX", "12a"),
+        ("CSESIDX", "-1"),
+        ("CSESIDX", "١٢"),
+        ("CONFIG_ID", "a b"),
+        ("CONFIG_ID", "ü"),
+    ],
 )
 def test_a_bad_number_or_id_of_an_account_is_refused(variable: str, value: str) -> None:
     assert problem_of({**ACCOUNT, variable: value}).startswith(f"{variable}: must be ")
@@ -1175,13 +1390,23 @@ def test_a_config_id_is_found_in_the_page_s_address(pasted: str) -> None:
     (listed,) = load(accounts({**entry(), "config_id": "", "team_id": pasted})).accounts
 
     assert single.config_id == listed.config_id == IDS[1]
-    assert load({**ACCOUNT, "CONFIG_ID": pasted, "GEMINI_BUSINESS_CONFIG_ID": IDS[1]}).accounts == (single,)
+    assert load({**ACCOUNT, "CONFIG_ID": pasted, "GEMINI_BUSINESS_CONFIG_ID": IDS[1]}).accounts == (
+        single,
+    )
     assert load(accounts(entry(team_id=pasted))).accounts == (listed,)
 
 
 @pytest.mark.parametrize(
     "pasted",
-    [PAGE, "csesidx=17", "?csesidx=17", "&csesidx=17&mods", f"{IDS[1]}?mods&csesidx=17#x", "csesidx: 17", " 17 "],
+    [
+        PAGE,
+        "csesidx=17",
+        "?csesidx=17",
+        "&csesidx=17&mods",
+        f"{IDS[1]}?mods&csesidx=17#x",
+        "csesidx: 17",
+        " 17 ",
+    ],
 )
 def test_a_csesidx_is_found_in_the_page_s_address(pasted: str) -> None:
     (account,) = load({**ACCOUNT, "CSESIDX": pasted}).accounts
@@ -1202,7 +1427,9 @@ def test_what_is_no_config_id_is_refused(value: str) -> None:
     assert problem_of(accounts(entry(config_id=value))).startswith("ACCOUNTS[0].config_id: ")
 
 
-@pytest.mark.parametrize("value", ["your_csesidx", "csesidx=", "csesidx=1a", "1 # mine", "17,18", IDS[1], "<digits>"])
+@pytest.mark.parametrize(
+    "value", ["your_csesidx", "csesidx=", "csesidx=1a", "1 # mine", "17,18", IDS[1], "<digits>"]
+)
 def test_what_is_no_csesidx_is_refused(value: str) -> None:
     assert problem_of({**ACCOUNT, "CSESIDX": value}) == "CSESIDX: must be decimal digits"
 
@@ -1241,7 +1468,9 @@ def test_accounts_are_read_from_a_json_array() -> None:
         ({"team_id": "other"}, "team_id"),
     ],
 )
-def test_a_bad_account_is_named_by_its_index_and_field(changes: dict[str, object], field: str) -> None:
+def test_a_bad_account_is_named_by_its_index_and_field(
+    changes: dict[str, object], field: str
+) -> None:
     bad = entry(**{"name": "two", "csesidx": "2", **changes})
 
     assert problem_of(accounts(entry(), bad)).startswith(f"ACCOUNTS[1].{field}: ")
@@ -1262,7 +1491,9 @@ def test_every_mistake_of_every_account_is_named() -> None:
 @pytest.mark.parametrize("field", [{"disabled": True}, {"is_active": False}, {"enabled": False}])
 def test_an_account_that_was_written_down_as_disabled_is_left_out(field: dict[str, bool]) -> None:
     nameless = {name: value for name, value in entry(csesidx="7").items() if name != "name"}
-    settings = load(accounts({**entry(), **field}, {"secure_c_ses": "your_cookie", **field}, nameless))
+    settings = load(
+        accounts({**entry(), **field}, {"secure_c_ses": "your_cookie", **field}, nameless)
+    )
 
     assert [account.name for account in settings.accounts] == ["account-3"]
 
@@ -1276,15 +1507,17 @@ def test_two_accounts_cannot_have_the_same_name() -> None:
 def test_the_same_account_twice_is_a_mistake() -> None:
     same = entry(secure_c_ses=ACCOUNT["SECURE_C_SES"], csesidx=int(ACCOUNT["CSESIDX"]))
 
-    assert problem_of({**ACCOUNT, **accounts(same)}) == (
-        "ACCOUNTS[0]: is the same account as SECURE_C_SES; give it once"
+    assert (
+        problem_of({**ACCOUNT, **accounts(same)})
+        == "ACCOUNTS[0]: is the same account as SECURE_C_SES; give it once"
     )
     assert len(load({**ACCOUNT, **accounts({**same, "secure_c_ses": "CSE.other"})}).accounts) == 2
 
 
 @pytest.mark.parametrize("variable", ["ACCOUNTS", "MODELS"])
 @pytest.mark.parametrize(
-    "value", ["{", "hunter2", '{"a": 1}', '"hunter2"', "[" * 100_000, "[" + "1" * 5000 + "]", "[hunter2]"]
+    "value",
+    ["{", "hunter2", '{"a": 1}', '"hunter2"', "[" * 100_000, "[" + "1" * 5000 + "]", "[hunter2]"],
 )
 def test_what_is_no_json_array_is_refused_and_not_shown(variable: str, value: str) -> None:
     problem = problem_of({variable: value})
@@ -1298,7 +1531,9 @@ def test_what_is_no_json_array_is_refused_and_not_shown(variable: str, value: st
 
 
 def test_further_headers_are_read_from_a_json_object() -> None:
-    headers = load({"UPSTREAM_HEADERS": '{"X-Client": " v1 ", "Accept-Language": "de"}'}).upstream_headers
+    headers = load(
+        {"UPSTREAM_HEADERS": '{"X-Client": " v1 ", "Accept-Language": "de"}'}
+    ).upstream_headers
 
     assert {name: value.get_secret_value() for name, value in headers.items()} == {
         "X-Client": "v1",
@@ -1355,14 +1590,19 @@ def test_every_bad_header_is_named() -> None:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ({"id": "mine", "successor": "none-such"}, "MODELS[0].successor: is no model of the catalogue"),
+        (
+            {"id": "mine", "successor": "none-such"},
+            "MODELS[0].successor: is no model of the catalogue",
+        ),
         (
             {"id": "mine", "aliases": ["gemini-2.5-pro"]},
             "MODELS[0].aliases: gemini-2.5-pro is a model of the catalogue itself",
         ),
     ],
 )
-def test_a_name_in_models_that_could_never_work_is_a_mistake(entry: dict[str, object], problem: str) -> None:
+def test_a_name_in_models_that_could_never_work_is_a_mistake(
+    entry: dict[str, object], problem: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         load(models(entry), KNOWN)
 
@@ -1385,7 +1625,12 @@ def test_a_model_entry_keeps_apart_what_is_given_and_what_is_not() -> None:
     assert (first.tools, first.quota, first.aliases) == (("webGroundingSpec",), "images", ("p",))
     assert first.successor == "gemini-2.5-pro"
     assert (second.upstream, "upstream" in second.model_fields_set) == (None, False)
-    assert (second.tools, second.quota, second.aliases, second.successor) == (None, None, None, None)
+    assert (second.tools, second.quota, second.aliases, second.successor) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -1412,7 +1657,9 @@ def test_a_bad_model_is_named_by_its_index_and_field(bad: object, field: str) ->
     assert problem_of(models({"id": "fine"}, bad)).startswith(f"MODELS[1]{field}: ")
 
 
-@pytest.mark.parametrize("second", [{"id": "m"}, {"id": "n", "aliases": ["m"]}, {"id": "n", "aliases": ["x"]}])
+@pytest.mark.parametrize(
+    "second", [{"id": "m"}, {"id": "n", "aliases": ["m"]}, {"id": "n", "aliases": ["x"]}]
+)
 def test_two_model_entries_cannot_share_a_name(second: dict[str, object]) -> None:
     problem = problem_of(models({"id": "m", "aliases": ["x", "m"]}, second))
 
@@ -1441,7 +1688,10 @@ def test_the_older_name_of_the_automatic_model_is_read_as_the_new_one() -> None:
     environ = {"DEFAULT_MODEL": "gemini-business"}
 
     assert load(environ, frozenset({"gemini-auto"})).default_model == "gemini-auto"
-    assert load({**environ, **models({"id": "gemini-business"})}, KNOWN).default_model == "gemini-business"
+    assert (
+        load({**environ, **models({"id": "gemini-business"})}, KNOWN).default_model
+        == "gemini-business"
+    )
 
 
 # Status lines
@@ -1457,7 +1707,9 @@ def test_the_older_name_of_the_automatic_model_is_read_as_the_new_one() -> None:
         ("off,on", {"off", "on"}),
     ],
 )
-def test_status_lines_are_compared_without_case_stars_and_white_space(value: str, read: set[str]) -> None:
+def test_status_lines_are_compared_without_case_stars_and_white_space(
+    value: str, read: set[str]
+) -> None:
     assert load({"STATUS_LINES": value}).status_lines == read
 
 
@@ -1477,7 +1729,9 @@ def test_all_mistakes_come_in_one_message_without_any_secret() -> None:
         "API_KEY": secrets[0],
         "ADMIN_KEY": "changeme",
         "SECURE_C_SES": secrets[1],
-        "ACCOUNTS": json.dumps([entry(secure_c_ses=f"{secrets[2]};"), {"secure_c_ses": f"{secrets[2]};x"}]),
+        "ACCOUNTS": json.dumps(
+            [entry(secure_c_ses=f"{secrets[2]};"), {"secure_c_ses": f"{secrets[2]};x"}]
+        ),
         "PROXY": f"ftp://u:{secrets[3]}@h",
         "UPSTREAM_HEADERS": json.dumps({"Authorization": secrets[4]}),
         "GEMINI_API_BASE": "nowhere",
@@ -1522,7 +1776,10 @@ NO_VARIABLES = {"IGNORED", "DATABASE_IS_TEMPORARY"}
 def test_every_field_is_documented_with_its_default_and_its_names() -> None:
     by_name = {item.name: item for item in documented()}
 
-    assert set(by_name) >= {name.upper() for name in Settings.model_fields} - {"SECRET_KEYS", *NO_VARIABLES}
+    assert set(by_name) >= {name.upper() for name in Settings.model_fields} - {
+        "SECRET_KEYS",
+        *NO_VARIABLES,
+    }
     assert set(by_name) >= {*ACCOUNT, "SECRET_KEY"}
     assert all(item.description and item.default for item in by_name.values())
     assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY"}
@@ -1530,7 +1787,10 @@ def test_every_field_is_documented_with_its_default_and_its_names() -> None:
         name: tuple(aliases) for name, aliases in ALIASES.items()
     }
     assert (by_name["PORT"].default, by_name["CONNECT_TIMEOUT_S"].default) == ("8080", "10")
-    assert (by_name["PROXY"].default, by_name["USER_AGENT"].default) == ("unset", "gbproxy/<version>")
+    assert (by_name["PROXY"].default, by_name["USER_AGENT"].default) == (
+        "unset",
+        "gbproxy/<version>",
+    )
     assert (by_name["PROMPT_MAX_CHARS"].default, by_name["ACCOUNTS"].default) == ("400000", "unset")
 
 
@@ -1539,7 +1799,11 @@ _IN_WORDS = {"unset", "the edition's", "the system's", "built-in catalogue", "gb
 
 @pytest.mark.parametrize(
     ("name", "default"),
-    [(item.name, item.default) for item in documented() if not item.secret and item.default not in _IN_WORDS],
+    [
+        (item.name, item.default)
+        for item in documented()
+        if not item.secret and item.default not in _IN_WORDS
+    ],
 )
 def test_a_documented_default_is_the_value_without_the_variable(name: str, default: str) -> None:
     assert load({name: default}) == load({})
@@ -1547,31 +1811,42 @@ def test_a_documented_default_is_the_value_without_the_variable(name: str, defau
 
 # Anything at all
 
-_NAMES = sorted({name for item in documented() for name in (item.name, *item.aliases)} | DO_NOTHING | NOT_YET)
+_NAMES = sorted(
+    {name for item in documented() for name in (item.name, *item.aliases)} | DO_NOTHING | NOT_YET
+)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["id", "name", "secure_c_ses", "csesidx", "team_id", "tools", "aliases"]) | st.text(), inner
+            st.sampled_from(
+                ["id", "name", "secure_c_ses", "csesidx", "team_id", "tools", "aliases"]
+            )
+            | st.text(),
+            inner,
         )
     ),
     max_leaves=8,
 ).map(json.dumps)
-_ANY_TEXT = st.text(st.characters(), max_size=30)  # lone surrogates too: undecodable bytes of a real environment
+# lone surrogates too: undecodable bytes of a real environment
+_ANY_TEXT = st.text(st.characters(), max_size=30)
 _NEARLY = st.sampled_from(
-    "0 1 8080 http://h http://[ https://a@b:c socks5://:1 127.0.0.1 off [{}] [null] null UTC America en-US sqlite:/// "
-    f"gemini-business {KEY} {KEY},,x \ud800".split()
+    "0 1 8080 http://h http://[ https://a@b:c socks5://:1 127.0.0.1 off [{}] [null] null UTC"
+    f" America en-US sqlite:/// gemini-business {KEY} {KEY},,x \ud800".split()
 )
 
 
 @given(
     st.dictionaries(st.sampled_from(_NAMES), _ANY_TEXT | _NEARLY | _JSON, max_size=12),
     st.dictionaries(
-        st.sampled_from(sorted(IN_FILES)).map("{}_FILE".format), _ANY_TEXT | st.just(os.devnull), max_size=2
+        st.sampled_from(sorted(IN_FILES)).map("{}_FILE".format),
+        _ANY_TEXT | st.just(os.devnull),
+        max_size=2,
     ),
 )
-def test_any_environment_gives_settings_or_one_message(environ: dict[str, str], files: dict[str, str]) -> None:
+def test_any_environment_gives_settings_or_one_message(
+    environ: dict[str, str], files: dict[str, str]
+) -> None:
     given_names = {*environ, *files, *ACCOUNT}
     try:
         settings = load({**environ, **files}, KNOWN)

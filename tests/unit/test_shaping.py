@@ -36,8 +36,17 @@ def text_of(*events: ChatEvent) -> str:
 
 
 def test_hidden_thoughts_are_dropped_and_everything_else_stays_in_order() -> None:
-    kept: list[ChatEvent] = [Started("m"), TextDelta("a"), FLUSH, Citation(0, 1, "u"), Refusal("no"), Done()]
-    mixed = [event for pair in zip([ThoughtDelta("t")] * len(kept), kept, strict=True) for event in pair]
+    kept: list[ChatEvent] = [
+        Started("m"),
+        TextDelta("a"),
+        FLUSH,
+        Citation(0, 1, "u"),
+        Refusal("no"),
+        Done(),
+    ]
+    mixed = [
+        event for pair in zip([ThoughtDelta("t")] * len(kept), kept, strict=True) for event in pair
+    ]
 
     assert shaped(*mixed, shows_thoughts=False) == kept
 
@@ -57,7 +66,10 @@ def test_everything_that_was_said_is_counted_shown_or_not() -> None:
 
     thoughts, said = (
         usage.weight("Hm, hm."),
-        usage.weight("Hello") + usage.weight("No.") + usage.weight(NAMED + "\n") + 2 * usage.weight("\n"),
+        usage.weight("Hello")
+        + usage.weight("No.")
+        + usage.weight(NAMED + "\n")
+        + 2 * usage.weight("\n"),
     )
     reasoning = usage.tokens(thoughts)
     assert shaper.usage(40) == Usage(10, usage.tokens(said) + reasoning, reasoning)
@@ -110,4 +122,10 @@ def test_thoughts_and_flushes_between_do_not_count_as_text() -> None:
 def test_no_file_object_and_no_other_change_comes_out() -> None:
     events = [Started("m"), ThoughtDelta("t"), PICTURE, FLUSH, Done()]
 
-    assert shaped(*events) == [Started("m"), ThoughtDelta("t"), TextDelta(f"{NAMED}\n"), FLUSH, Done()]
+    assert shaped(*events) == [
+        Started("m"),
+        ThoughtDelta("t"),
+        TextDelta(f"{NAMED}\n"),
+        FLUSH,
+        Done(),
+    ]

@@ -1,4 +1,6 @@
-"""Sessions made ahead: at most two for each account, recorded as soon as they are there, and none left behind."""
+"""Sessions made ahead: at most two for each account, recorded as soon as they are there, and none
+left behind.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ def test_a_session_that_was_taken_is_still_this_workers_in_the_records(house: Ho
     session = house.stock.take(ONE)
 
     assert session is not None
-    assert house.rows.keep(session, head=b"h", caller=b"k", conversation="c", expires_at=house.clock.now + 60)
+    assert house.rows.keep(
+        session, head=b"h", caller=b"k", conversation="c", expires_at=house.clock.now + 60
+    )
 
 
 def test_without_stock_nothing_is_taken_and_stock_is_made(house: House) -> None:
@@ -122,7 +126,9 @@ def test_there_are_never_more_than_two_however_many_ask(house: House) -> None:
     assert len(house.recorded) == 2
 
 
-def test_there_are_never_more_than_two_with_many_threads(database: FragileDatabase, clock: Clock) -> None:
+def test_there_are_never_more_than_two_with_many_threads(
+    database: FragileDatabase, clock: Clock
+) -> None:
     rows, upstream, crew = session_rows(database, clock), Upstream(), Crew()
     stock = Stock(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
     taken: list[Session] = []
@@ -236,7 +242,9 @@ def test_what_was_being_made_when_the_stock_was_dropped_is_not_used_either(house
 # Failures
 
 
-def test_after_a_failure_an_account_s_stock_rests_for_a_while(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_after_a_failure_an_account_s_stock_rests_for_a_while(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth <= 2 else None
     with caplog.at_level(logging.INFO, "gbproxy"):
         house.fill(ONE)
@@ -272,7 +280,10 @@ def test_while_storage_is_away_what_was_made_is_discarded_and_no_more_made(house
     house.fill(ONE)
     house.fill(ONE)
 
-    assert [(session.seat, session.name) for session in house.discarded] == [(ONE.seat, "one/1"), (ONE.seat, "one/2")]
+    assert [(session.seat, session.name) for session in house.discarded] == [
+        (ONE.seat, "one/1"),
+        (ONE.seat, "one/2"),
+    ]
     assert house.take() is None
     assert house.upstream.opened == 2
     assert house.failures == []  # the account is not to blame
@@ -338,7 +349,9 @@ def in_the_main_thread(function: str) -> bool:
     """Whether it runs this function."""
     ident = threading.main_thread().ident
     assert ident is not None
-    return any(frame.f_code.co_name == function for frame, _ in walk_stack(sys._current_frames()[ident]))
+    return any(
+        frame.f_code.co_name == function for frame, _ in walk_stack(sys._current_frames()[ident])
+    )
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -412,7 +425,9 @@ def test_nobody_waits_for_a_session_beyond_the_end_of_the_request(house: House) 
 
 
 def test_without_a_size_nothing_is_made_ahead(house: House) -> None:
-    stock = Stock(house.rows, house.upstream.open_session, house.hands.put, house.discarded.append, size=0)
+    stock = Stock(
+        house.rows, house.upstream.open_session, house.hands.put, house.discarded.append, size=0
+    )
 
     stock.tend([ONE])
     taken = stock.take(ONE)
@@ -488,7 +503,10 @@ def test_a_killed_workers_stock_is_in_the_records(house: House) -> None:
     others = session_rows(house.database, house.clock, "worker-2")
     others.orphans(dead={US})
 
-    assert sorted(session.name for session in others.doomed(10, [ONE.seat, TWO.seat])) == ["one/1", "one/2"]
+    assert sorted(session.name for session in others.doomed(10, [ONE.seat, TWO.seat])) == [
+        "one/1",
+        "one/2",
+    ]
 
 
 def test_the_stock_is_filled_by_a_real_crew(database: FragileDatabase, clock: Clock) -> None:

@@ -1,4 +1,6 @@
-"""What is known of each account's models and tools: how it is learnt, forgotten, and shared by the workers."""
+"""What is known of each account's models and tools: how it is learnt, forgotten, and shared by the
+workers.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def support(clock: Clock) -> Support:
     return Support(clock=clock)
 
 
-def test_a_model_that_was_refused_is_tried_again_after_an_hour(support: Support, clock: Clock) -> None:
+def test_a_model_that_was_refused_is_tried_again_after_an_hour(
+    support: Support, clock: Clock
+) -> None:
     support.model_refused(ONE, "old", is_named=True)
 
     assert support.refuses(ONE, "old")
@@ -38,7 +42,9 @@ def test_a_model_that_was_refused_is_tried_again_after_an_hour(support: Support,
     assert support.without_model("old") == set()
 
 
-def test_a_model_that_was_taken_is_refused_only_by_its_name_or_twice_in_a_row(support: Support) -> None:
+def test_a_model_that_was_taken_is_refused_only_by_its_name_or_twice_in_a_row(
+    support: Support,
+) -> None:
     support.model_taken(ONE, "m")
 
     support.model_refused(ONE, "m", is_named=False)
@@ -74,7 +80,9 @@ def test_a_tool_that_was_refused_is_off_for_an_hour(support: Support, clock: Clo
 
 
 @pytest.mark.parametrize("is_named", [True, False])
-def test_what_the_configuration_leaves_on_was_refused_to_one_question_only(support: Support, is_named: bool) -> None:
+def test_what_the_configuration_leaves_on_was_refused_to_one_question_only(
+    support: Support, is_named: bool
+) -> None:
     support.note_capabilities(ONE, Capabilities(tools_on=frozenset({IMAGE})))
 
     support.tool_refused(ONE, IMAGE, is_named=is_named)
@@ -100,10 +108,13 @@ def test_what_was_taken_is_not_off_by_one_refusal(support: Support) -> None:
     assert support.tools_off(ONE) == {IMAGE}
 
 
-def test_an_account_lacks_a_model_that_only_others_list_or_that_is_disabled(support: Support) -> None:
+def test_an_account_lacks_a_model_that_only_others_list_or_that_is_disabled(
+    support: Support,
+) -> None:
     support.note_capabilities(ONE, Capabilities(listed=("a",), disabled=frozenset({"c"})))
 
-    assert support.without_model("b") == set()  # a model that nobody lists may be served all the same
+    # a model that nobody lists may be served all the same
+    assert support.without_model("b") == set()
     support.note_capabilities(TWO, Capabilities(listed=("a", "b")))
     assert support.without_model("b") == {ONE.id}
     assert support.without_model("a") == set()
@@ -111,7 +122,9 @@ def test_an_account_lacks_a_model_that_only_others_list_or_that_is_disabled(supp
     assert support.refuses(ONE, "c")
 
 
-def test_what_a_configuration_said_holds_for_a_day_while_it_cannot_be_read(support: Support, clock: Clock) -> None:
+def test_what_a_configuration_said_holds_for_a_day_while_it_cannot_be_read(
+    support: Support, clock: Clock
+) -> None:
     known = Capabilities(listed=("a",), tools_off=frozenset({IMAGE}))
     support.note_capabilities(ONE, known)
 
@@ -140,7 +153,11 @@ def test_an_account_that_was_forgotten_begins_anew(support: Support) -> None:
 
     support.forget(ONE)
 
-    assert (support.refuses(ONE, "m"), support.tools_off(ONE), support.looked_at(ONE)) == (False, frozenset(), None)
+    assert (support.refuses(ONE, "m"), support.tools_off(ONE), support.looked_at(ONE)) == (
+        False,
+        frozenset(),
+        None,
+    )
 
 
 def test_names_that_clients_invent_are_remembered_up_to_a_bound(support: Support) -> None:
@@ -172,7 +189,13 @@ def shared(workers: list[Support], clock: Clock) -> None:
 def test_what_one_worker_has_found_out_all_know(workers: list[Support], clock: Clock) -> None:
     here, there = workers
     shared(workers, clock)
-    known = Capabilities(("a",), frozenset({"b"}), frozenset({"auto"}), frozenset({IMAGE}), frozenset({"toolRegistry"}))
+    known = Capabilities(
+        ("a",),
+        frozenset({"b"}),
+        frozenset({"auto"}),
+        frozenset({IMAGE}),
+        frozenset({"toolRegistry"}),
+    )
 
     here.note_capabilities(ONE, known)
     here.model_refused(ONE, "m", is_named=True)
@@ -186,7 +209,9 @@ def test_what_one_worker_has_found_out_all_know(workers: list[Support], clock: C
     assert not here.refuses(ONE, "m")
 
 
-def test_it_outlives_a_restart(workers: list[Support], database: FragileDatabase, clock: Clock) -> None:
+def test_it_outlives_a_restart(
+    workers: list[Support], database: FragileDatabase, clock: Clock
+) -> None:
     workers[0].model_refused(ONE, "m", is_named=True)
     workers[0].take_over()
 

@@ -1,4 +1,6 @@
-"""Which trace a request belongs to. The forms are those of https://www.w3.org/TR/trace-context/#traceparent-header"""
+"""Which trace a request belongs to. The forms are those of
+https://www.w3.org/TR/trace-context/#traceparent-header
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def test_only_flags_that_are_known_go_on(given_flags: str, flags: str) -> None:
     assert context.header.endswith(f"-{flags}")
 
 
-@pytest.mark.parametrize("header", [f"01-{TRACE}-{SPAN}-01", f"cc-{TRACE}-{SPAN}-01-what-the-future-brings"])
+@pytest.mark.parametrize(
+    "header", [f"01-{TRACE}-{SPAN}-01", f"cc-{TRACE}-{SPAN}-01-what-the-future-brings"]
+)
 def test_a_later_version_is_read_as_far_as_it_is_known(header: str) -> None:
     context = continued(header)
 
@@ -67,7 +71,9 @@ def test_what_is_not_valid_is_no_trace(header: str) -> None:
     assert continued(header) is None
 
 
-@given(st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", fullmatch=True))
+@given(
+    st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", fullmatch=True)
+)
 def test_whatever_comes_what_goes_on_is_valid(header: str) -> None:
     context = continued(header)
 

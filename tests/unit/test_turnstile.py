@@ -31,7 +31,8 @@ def rush(count: int, turnstile: Turnstile, work: Callable[[int], None]) -> list[
         turnstile.pass_through()
         work(number)
 
-    gevent.get_hub().loop.update_now()  # its time is that of its last round, maybe of another test: limits would be over
+    # its time is that of its last round, maybe of another test: limits would be over
+    gevent.get_hub().loop.update_now()
     return [gevent.spawn(one, number) for number in range(count)]
 
 
@@ -51,7 +52,9 @@ def test_a_rush_passes_in_order_and_a_few_in_each_round() -> None:
     rounds = Rounds()
     passed: list[tuple[int, int]] = []
 
-    gevent.joinall(rush(20, turnstile, lambda number: passed.append((number, rounds.now))), timeout=5)
+    gevent.joinall(
+        rush(20, turnstile, lambda number: passed.append((number, rounds.now))), timeout=5
+    )
 
     assert [number for number, _ in passed] == list(range(20))
     in_round = [[now for _, now in passed].count(now) for now in range(rounds.now + 1)]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from gbproxy.domain.usage import tokens, weight
 
 PROSE = (
-    "The train left the station a little after nine, and by the time it reached the coast most of the passengers had "
-    "fallen asleep. Outside, the fields gave way to dunes; a thin rain began, and nobody in the carriage noticed it. "
-    "She had meant to read, but the book lay open on the same page, and she kept thinking about the letter."
+    "The train left the station a little after nine, and by the time it reached the coast most of"
+    " the passengers had fallen asleep. Outside, the fields gave way to dunes; a thin rain began,"
+    " and nobody in the carriage noticed it. She had meant to read, but the book lay open on the"
+    " same page, and she kept thinking about the letter."
 )
 CODE = '''
 def collect(events):
@@ -91,7 +92,9 @@ def test_cjk_has_between_half_a_token_and_little_over_one_a_character(text: str)
 
 
 @pytest.mark.parametrize(
-    ("emoji", "at_most"), [("👍", 1), ("🚀", 1), ("❤️", 2), ("👍🏽", 2), ("👨‍👩‍👧‍👦", 7)], ids=lambda value: str(value)
+    ("emoji", "at_most"),
+    [("👍", 1), ("🚀", 1), ("❤️", 2), ("👍🏽", 2), ("👨‍👩‍👧‍👦", 7)],
+    ids=lambda value: str(value),
 )
 def test_an_emoji_costs_one_token_for_each_sign_it_is_joined_of(emoji: str, at_most: int) -> None:
     assert 1 <= estimate(emoji) <= at_most

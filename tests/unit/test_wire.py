@@ -114,7 +114,10 @@ def test_what_trickles_in_does_not_put_the_deadline_off(pair: Pair) -> None:
 def test_a_part_of_a_tls_record_is_no_news(tmp_path: Path) -> None:
     ours, theirs = gevent.socket.socketpair()
     relayed, far = gevent.socket.socketpair()
-    passing = [gevent.spawn(drip_records, theirs, relayed, 64), gevent.spawn(pass_on, relayed, theirs)]
+    passing = [
+        gevent.spawn(drip_records, theirs, relayed, 64),
+        gevent.spawn(pass_on, relayed, theirs),
+    ]
     ours, far = secured(ours, far, tmp_path)
     wire = Wire(ours, soon(0.5))
     started = time.monotonic()
@@ -133,7 +136,11 @@ def test_a_part_of_a_tls_record_is_no_news(tmp_path: Path) -> None:
 def drip_records(out: Any, source: Any, size: int) -> None:
     """Pass on what comes, the long records in small pieces."""
     while data := source.recv(65536):
-        pieces = [data] if len(data) < 8000 else [data[at : at + size] for at in range(0, len(data), size)]
+        pieces = (
+            [data]
+            if len(data) < 8000
+            else [data[at : at + size] for at in range(0, len(data), size)]
+        )
         for piece in pieces:
             out.sendall(piece)
             if len(pieces) > 1:
@@ -146,7 +153,9 @@ def pass_on(out: Any, source: Any) -> None:
 
 
 @pytest.mark.parametrize("times_s", [(5.0, 0.1), (math.inf, 0.1), (0.05, 0.3)])
-def test_the_deadline_may_be_changed_between_two_waits(pair: Pair, times_s: tuple[float, float]) -> None:
+def test_the_deadline_may_be_changed_between_two_waits(
+    pair: Pair, times_s: tuple[float, float]
+) -> None:
     wire, _, theirs = pair
     first_s, then_s = times_s
     wire.until = soon(first_s)

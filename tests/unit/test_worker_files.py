@@ -39,7 +39,11 @@ def counted(folder: Path, pid: int, value: float, kind: str = "counter") -> Path
 
 def total(folder: Path) -> float:
     with worker_files.readable(folder) as files:
-        return sum(sample.value for metric in MultiProcessCollector.merge(files) for sample in metric.samples)
+        return sum(
+            sample.value
+            for metric in MultiProcessCollector.merge(files)
+            for sample in metric.samples
+        )
 
 
 def test_counts_of_the_ended_are_kept_without_their_files(folder: Path) -> None:
@@ -117,14 +121,17 @@ def test_a_directory_is_its_makers_own(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_killed_server_has_left_is_removed_and_what_serves_is_not(tmp_path: Path) -> None:
-    killed, serving, foreign = (tmp_path / f"gbproxy-metrics-{name}" for name in ("1-a", "1-b", "1-c"))
+    killed, serving, foreign = (
+        tmp_path / f"gbproxy-metrics-{name}" for name in ("1-a", "1-b", "1-c")
+    )
     for made in (killed, serving, foreign):
         made.mkdir()
     (killed / "alive").touch()
     with (serving / "alive").open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_SH)
 
-        worker_files.sweep(tmp_path)  # all are younger than a minute: their locks may still be on the way
+        # all are younger than a minute: their locks may still be on the way
+        worker_files.sweep(tmp_path)
         young = set(tmp_path.iterdir())
         worker_files.sweep(tmp_path, clock=lambda: time.time() + 3600)
 
@@ -134,7 +141,10 @@ def test_what_a_killed_server_has_left_is_removed_and_what_serves_is_not(tmp_pat
 
 def test_a_directory_is_held_as_long_as_a_process_that_uses_it_lives(tmp_path: Path) -> None:
     own = worker_files.make(tmp_path)
-    making = "import pathlib, sys; from gbproxy.observability import worker_files; worker_files.make(pathlib.Path(sys.argv[1]))"
+    making = (
+        "import pathlib, sys; from gbproxy.observability import worker_files;"
+        " worker_files.make(pathlib.Path(sys.argv[1]))"
+    )
     subprocess.run([sys.executable, "-c", making, str(tmp_path)], check=True)
     before = len(list(tmp_path.iterdir()))
 

@@ -46,7 +46,9 @@ class Client:
         self.handling = gevent.spawn(worker.handle, listener, ours, ("127.0.0.1", 1))
 
     def send(self, *requests: str) -> None:
-        self.socket.sendall("".join(f"{request} HTTP/1.1\r\nHost: gateway\r\n\r\n" for request in requests).encode())
+        self.socket.sendall(
+            "".join(f"{request} HTTP/1.1\r\nHost: gateway\r\n\r\n" for request in requests).encode()
+        )
 
     def read_until(self, mark: bytes) -> bytes:
         data = b""
@@ -101,7 +103,9 @@ def until(holds: Callable[[], bool]) -> None:
             gevent.sleep(0.01)
 
 
-def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(client: Client, turnstile: Closed) -> None:
+def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(
+    client: Client, turnstile: Closed
+) -> None:
     client.send("GET /v1/models")
     until(lambda: turnstile.waiting == 1)
 
@@ -111,14 +115,18 @@ def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(client
     assert client.read_until(b"/v1/models").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-@pytest.mark.parametrize("probe", ["GET /health", "GET /readyz", "HEAD /livez", "GET /metrics", "GET /health?from=lb"])
+@pytest.mark.parametrize(
+    "probe", ["GET /health", "GET /readyz", "HEAD /livez", "GET /metrics", "GET /health?from=lb"]
+)
 def test_a_probe_waits_for_no_request(client: Client, turnstile: Closed, probe: str) -> None:
     client.send(probe)
 
     assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-@pytest.mark.parametrize("request_line", ["POST /health", "GET /healthy", "GET /v1/models", "HEAD /"])
+@pytest.mark.parametrize(
+    "request_line", ["POST /health", "GET /healthy", "GET /v1/models", "HEAD /"]
+)
 def test_what_is_no_probe_waits(client: Client, turnstile: Closed, request_line: str) -> None:
     client.send(request_line)
 
@@ -132,7 +140,9 @@ def test_half_a_head_takes_nobody_s_turn(client: Client, turnstile: Closed) -> N
     assert turnstile.waiting == 0
 
 
-def test_each_of_several_requests_on_a_connection_waits_for_its_turn(client: Client, turnstile: Closed) -> None:
+def test_each_of_several_requests_on_a_connection_waits_for_its_turn(
+    client: Client, turnstile: Closed
+) -> None:
     client.send("GET /health", "GET /v1/models")
 
     assert client.read_until(b"/health ").endswith(b"/health ")
@@ -155,9 +165,13 @@ def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 50005", "Transfer-Encoding: chunked"])
-def test_who_is_refused_while_sending_can_read_the_answer(client: Client, turnstile: Closed, length: str) -> None:
+def test_who_is_refused_while_sending_can_read_the_answer(
+    client: Client, turnstile: Closed, length: str
+) -> None:
     turnstile.open()
-    client.socket.sendall(f"POST /refused HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{length}\r\n\r\n".encode())
+    client.socket.sendall(
+        f"POST /refused HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{length}\r\n\r\n".encode()
+    )
     client.socket.sendall(b"1000\r\n" + b"x" * 20_000)
     gevent.sleep(0.1)  # until the answer is out
     client.socket.sendall(b"x" * 20_000)

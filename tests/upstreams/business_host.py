@@ -16,7 +16,12 @@ from gbproxy.outbound import Reply
 BASE = "https://business.gemini.google"
 NOW = 1_700_000_000
 ACCOUNT = Account(
-    id="one", name="one", csesidx="123456789", config_id="c-1", secure_c_ses="CSE.old", host_c_oses="COS.old"
+    id="one",
+    name="one",
+    csesidx="123456789",
+    config_id="c-1",
+    secure_c_ses="CSE.old",
+    host_c_oses="COS.old",
 )
 KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
@@ -30,14 +35,18 @@ class Clock:
 
 
 class Door:
-    """An outbound whose answers are given; it notes what was sent. The last answer is given again and again."""
+    """An outbound whose answers are given; it notes what was sent. The last answer is given again
+    and again.
+    """
 
     def __init__(self, *answers: Reply | BaseException | Callable[[], Reply]) -> None:
         self.urls: list[str] = []
         self.headers: list[Mapping[str, str]] = []
         self._answers = list(answers)
 
-    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
+    def call(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Reply:
         assert (method, body) == ("GET", None)
         self.urls.append(url)
         self.headers.append(dict(headers))
@@ -52,14 +61,22 @@ class Door:
 
 
 def reply(
-    status: int = 200, body: bytes = b"", *set_cookies: str, location: str | None = None, date: str | None = None
+    status: int = 200,
+    body: bytes = b"",
+    *set_cookies: str,
+    location: str | None = None,
+    date: str | None = None,
 ) -> Reply:
     headers = {"Location": location, "Date": date}
-    given = requests.structures.CaseInsensitiveDict({name: value for name, value in headers.items() if value})
+    given = requests.structures.CaseInsensitiveDict(
+        {name: value for name, value in headers.items() if value}
+    )
     return Reply(status, given, set_cookies, body)
 
 
-def key_reply(key_id: str = "test-key-1", *, date: float | None = NOW, text: str = KEY_TEXT) -> Reply:
+def key_reply(
+    key_id: str = "test-key-1", *, date: float | None = NOW, text: str = KEY_TEXT
+) -> Reply:
     body = ")]}'\n" + json.dumps({"xsrfToken": text, "keyId": key_id})
     return reply(200, body.encode(), date=None if date is None else formatdate(date, usegmt=True))
 

@@ -17,6 +17,8 @@ settings.load_profile("unhurried")
 def either_decoder(request: pytest.FixtureRequest) -> Iterator[None]:
     """The readers as they are where orjson is installed, and where it is not."""
     chosen = jsontext.decode_bytes
-    jsontext.decode_bytes = jsontext.decode_bytes_quickly if request.param else jsontext.decode_bytes_plainly
+    jsontext.decode_bytes = (
+        jsontext.decode_bytes_quickly if request.param else jsontext.decode_bytes_plainly
+    )
     yield
     jsontext.decode_bytes = chosen

@@ -1,4 +1,6 @@
-"""The elements of one answer, rule by rule of docs/upstream.md: what becomes an event, and what an answer's end means."""
+"""The elements of one answer, rule by rule of docs/upstream.md: what becomes an event, and what an
+answer's end means.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def response(answer: Element | None = None, **more: Any) -> Element:
 
 
 def replies(*contents: Element, state: str | None = "IN_PROGRESS") -> Element:
-    answer: Element = {"replies": [{"groundedContent": {"content": content}} for content in contents]}
+    answer: Element = {
+        "replies": [{"groundedContent": {"content": content}} for content in contents]
+    }
     return response({"state": state, **answer} if state else answer)
 
 
@@ -53,7 +57,9 @@ def thinks(text: str) -> Element:
 
 
 def ends(state: str = "SUCCEEDED", **more: Any) -> Element:
-    return response({"name": "…/assistAnswers/1", "state": state, "replies": [{"groundedContent": {}}], **more})
+    return response(
+        {"name": "…/assistAnswers/1", "state": state, "replies": [{"groundedContent": {}}], **more}
+    )
 
 
 def fails(code: int, status: str, *reasons: str) -> Element:
@@ -61,14 +67,18 @@ def fails(code: int, status: str, *reasons: str) -> Element:
     return {"error": {"code": code, "status": status, "message": "No.", "details": details}}
 
 
-def read(*elements: Element, closed: bool = True, hiding: frozenset[str] = HEADLINES) -> list[ChatEvent]:
+def read(
+    *elements: Element, closed: bool = True, hiding: frozenset[str] = HEADLINES
+) -> list[ChatEvent]:
     reader = AssistReader(hiding)
     events = [event for element in elements for event in reader.read(element)]
     return events + reader.finish(closed=closed)
 
 
 def text_of(*elements: Element, hiding: frozenset[str] = HEADLINES) -> str:
-    return "".join(event.text for event in read(*elements, hiding=hiding) if isinstance(event, TextDelta))
+    return "".join(
+        event.text for event in read(*elements, hiding=hiding) if isinstance(event, TextDelta)
+    )
 
 
 def failure_of(*elements: Element, closed: bool = True) -> GatewayError:
@@ -85,13 +95,21 @@ def test_the_documented_short_stream_is_its_answer() -> None:
         {
             "uToken": "u",
             **replies(
-                {"role": "model", "text": "**Assessing the Request**\n\nThe user greets me.\n\n", "thought": True}
+                {
+                    "role": "model",
+                    "text": "**Assessing the Request**\n\nThe user greets me.\n\n",
+                    "thought": True,
+                }
             ),
         },
         says("Hel"),
         says("lo!"),
         response(
-            {"name": "…/assistAnswers/1", "state": "SUCCEEDED", "replies": [{"groundedContent": {}, "replyId": "8"}]},
+            {
+                "name": "…/assistAnswers/1",
+                "state": "SUCCEEDED",
+                "replies": [{"groundedContent": {}, "replyId": "8"}],
+            },
             sessionInfo={"session": "…/sessions/1", "queryId": "9", "turnId": "7"},
         ),
     )
@@ -120,9 +138,16 @@ def test_several_replies_in_one_element_keep_their_order() -> None:
 
 def test_only_the_flag_in_the_content_makes_a_thought() -> None:
     beside = response(
-        {"state": "IN_PROGRESS", "replies": [{"thought": True, "groundedContent": {"content": {"text": "x"}}}]}
+        {
+            "state": "IN_PROGRESS",
+            "replies": [{"thought": True, "groundedContent": {"content": {"text": "x"}}}],
+        }
     )
-    not_true = replies({"text": "y", "thought": False}, {"text": "z", "thought": "yes"}, {"text": "!", "thought": 1})
+    not_true = replies(
+        {"text": "y", "thought": False},
+        {"text": "z", "thought": "yes"},
+        {"text": "!", "thought": 1},
+    )
 
     events = read(beside, not_true, ends())
 
@@ -175,7 +200,11 @@ def test_the_official_api_s_bare_elements_are_read_alike() -> None:
     wrapped = [thinks("Hm."), says("Hel"), says("lo"), ends()]
     bare = [{"uToken": "u", **element["streamAssistResponse"]} for element in wrapped]
 
-    assert read(*bare) == read(*wrapped) == [ThoughtDelta("Hm."), TextDelta("Hel"), TextDelta("lo"), Done()]
+    assert (
+        read(*bare)
+        == read(*wrapped)
+        == [ThoughtDelta("Hm."), TextDelta("Hel"), TextDelta("lo"), Done()]
+    )
 
 
 def test_unknown_fields_are_ignored_everywhere() -> None:
@@ -223,23 +252,38 @@ def test_a_real_answer_that_begins_in_bold_passes(text: str) -> None:
 
 
 def test_a_headline_after_the_text_has_begun_is_text() -> None:
-    assert text_of(says("Plan:\n"), says("**Assessing the Request**"), ends()) == "Plan:\n**Assessing the Request**"
+    assert (
+        text_of(says("Plan:\n"), says("**Assessing the Request**"), ends())
+        == "Plan:\n**Assessing the Request**"
+    )
 
 
 def test_a_headline_in_two_fragments_is_text() -> None:
-    assert text_of(says("**Assessing the "), says("Request**"), ends()) == "**Assessing the Request**"
+    assert (
+        text_of(says("**Assessing the "), says("Request**"), ends()) == "**Assessing the Request**"
+    )
 
 
 def test_without_status_lines_headlines_are_text() -> None:
-    assert text_of(says("**Assessing the Request**"), ends(), hiding=frozenset()) == "**Assessing the Request**"
+    assert (
+        text_of(says("**Assessing the Request**"), ends(), hiding=frozenset())
+        == "**Assessing the Request**"
+    )
 
 
 def test_several_headlines_and_the_white_space_between_them_are_hidden() -> None:
     events = read(
-        says("**Assessing the Request**"), says("\n\n"), says("**Refining the Response**"), says("Hi"), ends()
+        says("**Assessing the Request**"),
+        says("\n\n"),
+        says("**Refining the Response**"),
+        says("Hi"),
+        ends(),
     )
 
-    assert [event for event in events if not isinstance(event, ThoughtDelta)] == [TextDelta("Hi"), Done()]
+    assert [event for event in events if not isinstance(event, ThoughtDelta)] == [
+        TextDelta("Hi"),
+        Done(),
+    ]
 
 
 def test_headlines_alone_are_no_answer() -> None:
@@ -279,7 +323,9 @@ def test_white_space_after_the_text_is_kept() -> None:
 def test_a_file_kept_upstream_comes_with_its_sentence_in_order() -> None:
     file = {"fileId": "f1", "mimeType": "image/png", "name": "cat.png"}
 
-    events = read(replies({"role": "model", "file": file}, {"role": "model", "text": "Here it is."}), ends())
+    events = read(
+        replies({"role": "model", "file": file}, {"role": "model", "text": "Here it is."}), ends()
+    )
 
     assert events == [FileOutput("image/png", "f1", "cat.png"), TextDelta("Here it is."), Done()]
 
@@ -287,7 +333,9 @@ def test_a_file_kept_upstream_comes_with_its_sentence_in_order() -> None:
 def test_the_same_file_is_passed_on_once() -> None:
     file = {"file": {"fileId": "f1", "mimeType": "image/png"}}
 
-    events = read(replies(file), replies(file, {"file": {"fileId": "f2", "mimeType": "image/png"}}), ends())
+    events = read(
+        replies(file), replies(file, {"file": {"fileId": "f2", "mimeType": "image/png"}}), ends()
+    )
 
     assert [event.file_id for event in events if isinstance(event, FileOutput)] == ["f1", "f2"]
 
@@ -298,7 +346,11 @@ def test_the_same_media_sent_along_twice_are_passed_on_once() -> None:
 
     events = read(replies(picture, other), replies(picture, state="SUCCEEDED"))
 
-    assert events == [FileOutput("image/png", data=PNG), FileOutput("image/png", data=PNG + b"!"), Done()]
+    assert events == [
+        FileOutput("image/png", data=PNG),
+        FileOutput("image/png", data=PNG + b"!"),
+        Done(),
+    ]
 
 
 def test_a_file_of_unknown_type_is_still_a_file() -> None:
@@ -316,17 +368,24 @@ def test_media_sent_along_are_decoded(mime_type: str) -> None:
     assert events == [FileOutput(mime_type, data=PNG), Done()]
 
 
-@pytest.mark.parametrize("mime_type", ["application/json+suggestions", "application/json", "text/html", ""])
+@pytest.mark.parametrize(
+    "mime_type", ["application/json+suggestions", "application/json", "text/html", ""]
+)
 def test_suggestions_and_other_data_sent_along_are_dropped(mime_type: str) -> None:
     questions = base64.b64encode(json.dumps({"questions": ["Why?"]}).encode()).decode()
 
-    events = read(says("Hello"), replies({"inlineData": {"mimeType": mime_type, "data": questions}}), ends())
+    events = read(
+        says("Hello"), replies({"inlineData": {"mimeType": mime_type, "data": questions}}), ends()
+    )
 
     assert events == [TextDelta("Hello"), Done()]
 
 
 def test_suggestions_alone_are_no_answer() -> None:
-    error = failure_of(replies({"inlineData": {"mimeType": "application/json+suggestions", "data": "e30="}}), ends())
+    error = failure_of(
+        replies({"inlineData": {"mimeType": "application/json+suggestions", "data": "e30="}}),
+        ends(),
+    )
 
     assert type(error) is UpstreamUnclear
 
@@ -335,12 +394,18 @@ def test_generated_images_and_attachments_are_files_wherever_they_stand() -> Non
     data = base64.b64encode(PNG).decode()
     reply = {
         "generatedImages": [{"image": {"bytesBase64Encoded": data, "mimeType": "image/png"}}],
-        "groundedContent": {"attachments": [{"fileId": "f1", "mimeType": "image/jpeg", "name": "a.jpg"}]},
+        "groundedContent": {
+            "attachments": [{"fileId": "f1", "mimeType": "image/jpeg", "name": "a.jpg"}]
+        },
     }
 
     events = read(response({"state": "IN_PROGRESS", "replies": [reply]}), ends())
 
-    assert events == [FileOutput("image/png", data=PNG), FileOutput("image/jpeg", "f1", "a.jpg"), Done()]
+    assert events == [
+        FileOutput("image/png", data=PNG),
+        FileOutput("image/jpeg", "f1", "a.jpg"),
+        Done(),
+    ]
 
 
 @pytest.mark.parametrize("state", ["IN_PROGRESS", "SUCCEEDED"])
@@ -348,7 +413,13 @@ def test_a_file_that_cannot_be_decoded_is_an_error(state: str) -> None:
     reader = AssistReader()
 
     with pytest.raises(UpstreamProtocolError):
-        reader.read(replies({"text": "Here:"}, {"inlineData": {"mimeType": "image/png", "data": "A"}}, state=state))
+        reader.read(
+            replies(
+                {"text": "Here:"},
+                {"inlineData": {"mimeType": "image/png", "data": "A"}},
+                state=state,
+            )
+        )
 
     assert not reader.complete  # so that nobody takes what came before for a whole answer
 
@@ -359,7 +430,12 @@ def test_a_file_that_cannot_be_decoded_is_an_error(state: str) -> None:
 def test_diagnostics_never_become_text() -> None:
     steps = [
         {"queryStep": {"parts": [{"text": "What?"}]}},
-        {"planStep": {"role": "MODEL", "parts": [{"text": "**Assessing the Request**"}, {"text": "Hello!"}]}},
+        {
+            "planStep": {
+                "role": "MODEL",
+                "parts": [{"text": "**Assessing the Request**"}, {"text": "Hello!"}],
+            }
+        },
     ]
 
     assert text_of(says("Hello!"), ends(diagnosticInfo={"plannerSteps": steps})) == "Hello!"
@@ -376,7 +452,9 @@ def test_a_repeat_of_one_long_fragment_is_dropped() -> None:
 
 
 def test_a_repeat_in_several_replies_is_dropped() -> None:
-    last = replies({"text": "Hm.", "thought": True}, {"text": "Hel"}, {"text": "lo!"}, state="SUCCEEDED")
+    last = replies(
+        {"text": "Hm.", "thought": True}, {"text": "Hel"}, {"text": "lo!"}, state="SUCCEEDED"
+    )
 
     assert text_of(says("Hell"), says("o!"), last) == "Hello!"
 
@@ -414,7 +492,9 @@ def test_fragments_that_happen_to_repeat_are_text(what: str) -> None:
     st.lists(st.text(alphabet="019 ab.-哈", min_size=1, max_size=2), min_size=1, max_size=4),
     st.booleans(),
 )
-def test_no_short_text_is_lost_because_it_says_the_same_twice(pieces: list[str], in_pieces: bool) -> None:
+def test_no_short_text_is_lost_because_it_says_the_same_twice(
+    pieces: list[str], in_pieces: bool
+) -> None:
     said = "".join(["1", *pieces])
     begun = map(says, ["1", *pieces]) if in_pieces else [says(said)]
 
@@ -422,12 +502,20 @@ def test_no_short_text_is_lost_because_it_says_the_same_twice(pieces: list[str],
 
 
 @given(
-    st.lists(st.text(alphabet="acdefghiklmnoprstuvw ,", min_size=1, max_size=9), min_size=4, max_size=20),
+    st.lists(
+        st.text(alphabet="acdefghiklmnoprstuvw ,", min_size=1, max_size=9), min_size=4, max_size=20
+    ),
     st.booleans(),
 )
-def test_a_whole_answer_that_comes_once_more_is_said_once(pieces: list[str], in_pieces: bool) -> None:
+def test_a_whole_answer_that_comes_once_more_is_said_once(
+    pieces: list[str], in_pieces: bool
+) -> None:
     said = "The moon is made of rock and dust. " + "".join(pieces) + "."
-    begun = map(says, ["The moon is made ", "of rock and dust. ", *pieces, "."]) if in_pieces else [says(said)]
+    begun = (
+        map(says, ["The moon is made ", "of rock and dust. ", *pieces, "."])
+        if in_pieces
+        else [says(said)]
+    )
 
     assert text_of(*begun, says(said, "SUCCEEDED")) == said
 
@@ -456,7 +544,8 @@ def test_a_text_that_is_doubled_before_the_end_stays() -> None:
 
 def test_a_last_text_that_only_begins_like_the_answer_stays() -> None:
     assert (
-        text_of(says("This is "), says("it. "), says("This is it. Yes.", "SUCCEEDED")) == "This is it. This is it. Yes."
+        text_of(says("This is "), says("it. "), says("This is it. Yes.", "SUCCEEDED"))
+        == "This is it. This is it. Yes."
     )
 
 
@@ -465,7 +554,12 @@ def test_a_repeat_does_not_take_a_file_or_a_source_with_it() -> None:
     source["segments"] = [{"startIndex": "0", "endIndex": "3", "referenceIndices": [0]}]
     again = {"content": {"text": "Hello!"}, "textGroundingMetadata": source}
     picture = {"content": {"file": {"fileId": "f1", "mimeType": "image/png"}}}
-    last = response({"state": "SUCCEEDED", "replies": [{"groundedContent": again}, {"groundedContent": picture}]})
+    last = response(
+        {
+            "state": "SUCCEEDED",
+            "replies": [{"groundedContent": again}, {"groundedContent": picture}],
+        }
+    )
 
     events = read(says("Hel"), says("lo!"), last)
 
@@ -488,12 +582,27 @@ def test_what_comes_after_the_end_belongs_to_no_answer() -> None:
 def test_a_source_is_placed_in_the_answer_so_far() -> None:
     metadata = {
         "segments": [{"startIndex": "0", "endIndex": "6", "referenceIndices": [0]}],
-        "references": [{"documentMetadata": {"uri": "https://example.com/", "title": "T", "domain": "example.com"}}],
+        "references": [
+            {
+                "documentMetadata": {
+                    "uri": "https://example.com/",
+                    "title": "T",
+                    "domain": "example.com",
+                }
+            }
+        ],
     }
     element = response(
         {
             "state": "IN_PROGRESS",
-            "replies": [{"groundedContent": {"content": {"text": "世界!"}, "textGroundingMetadata": metadata}}],
+            "replies": [
+                {
+                    "groundedContent": {
+                        "content": {"text": "世界!"},
+                        "textGroundingMetadata": metadata,
+                    }
+                }
+            ],
         }
     )
 
@@ -513,19 +622,29 @@ def test_the_sources_of_a_thought_are_dropped() -> None:
         "textGroundingMetadata": {"references": [{"documentMetadata": {"uri": "u"}}]},
     }
 
-    events = read(response({"state": "IN_PROGRESS", "replies": [{"groundedContent": grounded}]}), says("Hi"), ends())
+    events = read(
+        response({"state": "IN_PROGRESS", "replies": [{"groundedContent": grounded}]}),
+        says("Hi"),
+        ends(),
+    )
 
     assert events == [ThoughtDelta("Hm."), TextDelta("Hi"), Done()]
 
 
 @pytest.mark.parametrize("text", ["\n\n", "**Assessing the Request**"])
-def test_a_source_of_a_fragment_that_is_no_text_points_at_no_place_before_the_answer(text: str) -> None:
+def test_a_source_of_a_fragment_that_is_no_text_points_at_no_place_before_the_answer(
+    text: str,
+) -> None:
     metadata = {
         "segments": [{"startIndex": "0", "endIndex": "1", "referenceIndices": [0]}],
         "references": [{"documentMetadata": {"uri": "u"}}],
     }
     element = response(
-        {"replies": [{"groundedContent": {"content": {"text": text}, "textGroundingMetadata": metadata}}]}
+        {
+            "replies": [
+                {"groundedContent": {"content": {"text": text}, "textGroundingMetadata": metadata}}
+            ]
+        }
     )
 
     events = read(element, says("Hi"), ends())
@@ -537,7 +656,9 @@ def test_a_source_of_a_fragment_that_is_no_text_points_at_no_place_before_the_an
 
 
 def test_a_policy_violation_is_one_sentence_and_the_content_filter() -> None:
-    events = read(response({"state": "SKIPPED", "assistSkippedReasons": ["CUSTOMER_POLICY_VIOLATION"]}))
+    events = read(
+        response({"state": "SKIPPED", "assistSkippedReasons": ["CUSTOMER_POLICY_VIOLATION"]})
+    )
 
     assert [type(event) for event in events] == [Refusal, Done]
     assert isinstance(events[0], Refusal)
@@ -546,7 +667,9 @@ def test_a_policy_violation_is_one_sentence_and_the_content_filter() -> None:
 
 
 def test_a_message_that_was_taken_for_no_question_says_so() -> None:
-    events = read(response({"state": "SKIPPED", "assistSkippedReasons": ["NON_ASSIST_SEEKING_QUERY_IGNORED"]}))
+    events = read(
+        response({"state": "SKIPPED", "assistSkippedReasons": ["NON_ASSIST_SEEKING_QUERY_IGNORED"]})
+    )
 
     assert isinstance(events[0], Refusal)
     assert "question" in events[0].text
@@ -559,14 +682,23 @@ def test_skipped_without_a_reason_is_a_refusal_too() -> None:
     assert [type(event) for event in events] == [Refusal, Done]
 
 
-@pytest.mark.parametrize("state", ["SUCCEEDED", "IN_PROGRESS", "SKIPPED", "FAILED", "CANCELLED", None])
+@pytest.mark.parametrize(
+    "state", ["SUCCEEDED", "IN_PROGRESS", "SKIPPED", "FAILED", "CANCELLED", None]
+)
 @pytest.mark.parametrize("closed", [True, False])
-def test_the_verdict_block_counts_like_skipped_whatever_the_state_says(state: str | None, closed: bool) -> None:
-    verdict = {"verdict": "BLOCK", "policyResults": [{"modelArmorEnforcementResult": {"modelArmorViolation": "x"}}]}
+def test_the_verdict_block_counts_like_skipped_whatever_the_state_says(
+    state: str | None, closed: bool
+) -> None:
+    verdict = {
+        "verdict": "BLOCK",
+        "policyResults": [{"modelArmorEnforcementResult": {"modelArmorViolation": "x"}}],
+    }
     answer = {"state": state, "customerPolicyEnforcementResult": verdict}
 
     events = read(
-        says("Hel"), response(answer if state else {"customerPolicyEnforcementResult": verdict}), closed=closed
+        says("Hel"),
+        response(answer if state else {"customerPolicyEnforcementResult": verdict}),
+        closed=closed,
     )
 
     assert [type(event) for event in events] == [TextDelta, Refusal, Done]
@@ -574,7 +706,9 @@ def test_the_verdict_block_counts_like_skipped_whatever_the_state_says(state: st
 
 
 def test_nothing_is_said_after_a_refusal_and_it_is_said_once() -> None:
-    blocked = response({"state": "IN_PROGRESS", "customerPolicyEnforcementResult": {"verdict": "BLOCK"}})
+    blocked = response(
+        {"state": "IN_PROGRESS", "customerPolicyEnforcementResult": {"verdict": "BLOCK"}}
+    )
 
     events = read(blocked, says("The secret is"), blocked, ends("SKIPPED"))
 
@@ -584,7 +718,9 @@ def test_nothing_is_said_after_a_refusal_and_it_is_said_once() -> None:
 def test_a_blocked_answer_is_complete() -> None:
     reader = AssistReader()
 
-    reader.read(response({"state": "IN_PROGRESS", "customerPolicyEnforcementResult": {"verdict": "BLOCK"}}))
+    reader.read(
+        response({"state": "IN_PROGRESS", "customerPolicyEnforcementResult": {"verdict": "BLOCK"}})
+    )
 
     assert reader.complete
 
@@ -630,9 +766,14 @@ def test_a_refusal_says_that_the_filter_itself_has_failed() -> None:
 
 
 def test_a_reason_to_skip_that_is_not_known_is_named_not_guessed() -> None:
-    events = read(response({"state": "SKIPPED", "assistSkippedReasons": ["TOO_TIRED", "you wrote: MARK"]}))
+    events = read(
+        response({"state": "SKIPPED", "assistSkippedReasons": ["TOO_TIRED", "you wrote: MARK"]})
+    )
 
-    assert events == [Refusal("The upstream skipped the message (TOO_TIRED)."), Done("content_filter")]
+    assert events == [
+        Refusal("The upstream skipped the message (TOO_TIRED)."),
+        Done("content_filter"),
+    ]
 
 
 @pytest.mark.parametrize("verdict", ["WATCH_CLOSELY", "ALLOW", "you wrote: MARK"])
@@ -650,7 +791,10 @@ def test_a_verdict_that_is_not_known_blocks_no_answer(verdict: str) -> None:
     [
         ({"verdict": "WATCH_CLOSELY"}, "its policy verdict was WATCH_CLOSELY"),
         ({"verdict": "you wrote: MARK"}, "its policy verdict was unreadable"),
-        ({"policyResults": [{"modelArmorEnforcementResult": {"error": {"code": 14}}}]}, "Model Armor"),
+        (
+            {"policyResults": [{"modelArmorEnforcementResult": {"error": {"code": 14}}}]},
+            "Model Armor",
+        ),
     ],
 )
 def test_an_answer_without_content_names_what_was_said_of_the_policy(
@@ -662,8 +806,12 @@ def test_an_answer_without_content_names_what_was_said_of_the_policy(
     assert "MARK" not in caught.value.message
 
 
-@pytest.mark.parametrize("policy", [{"verdict": "ALLOW"}, {"verdict": "VERDICT_UNSPECIFIED"}, {}, [], "x"])
-def test_an_answer_without_content_is_not_put_down_to_a_policy_that_allowed_it(policy: object) -> None:
+@pytest.mark.parametrize(
+    "policy", [{"verdict": "ALLOW"}, {"verdict": "VERDICT_UNSPECIFIED"}, {}, [], "x"]
+)
+def test_an_answer_without_content_is_not_put_down_to_a_policy_that_allowed_it(
+    policy: object,
+) -> None:
     with pytest.raises(UpstreamUnclear, match=r"an empty answer$"):
         read(response({"state": "SUCCEEDED", "customerPolicyEnforcementResult": policy}))
 
@@ -690,7 +838,9 @@ def test_connectors_that_could_not_sign_in_take_nothing_from_the_answer_and_are_
 
 @pytest.mark.parametrize("wrapped", [True, False])
 @pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED"])
-def test_an_answer_without_content_names_connectors_that_could_not_sign_in(wrapped: bool, state: str) -> None:
+def test_an_answer_without_content_names_connectors_that_could_not_sign_in(
+    wrapped: bool, state: str
+) -> None:
     errors = response(connectorAuthErrors=[JIRA]) if wrapped else {"connectorAuthErrors": [JIRA]}
 
     with pytest.raises(
@@ -719,7 +869,9 @@ def test_failed_takes_the_meaning_of_the_error_that_follows() -> None:
 
 
 def test_failed_with_a_failed_precondition_is_not_the_request_s_fault() -> None:
-    error = failure_of(says("Hel"), response({"state": "FAILED"}), fails(400, "FAILED_PRECONDITION"))
+    error = failure_of(
+        says("Hel"), response({"state": "FAILED"}), fails(400, "FAILED_PRECONDITION")
+    )
 
     assert (type(error), error.status) == (UpstreamUnclear, 502)
 
@@ -741,7 +893,9 @@ def test_cancelled_is_an_error(closed: bool) -> None:
 
 @pytest.mark.parametrize("end", [[ends()], []], ids=["succeeded", "bracket"])
 def test_thoughts_without_an_answer_are_an_error_that_says_so(end: list[Element]) -> None:
-    thought = response({"replies": [{"groundedContent": {"content": {"text": "Hm.", "thought": True}}}]})
+    thought = response(
+        {"replies": [{"groundedContent": {"content": {"text": "Hm.", "thought": True}}}]}
+    )
 
     error = failure_of(thought, *end)
 
@@ -749,7 +903,9 @@ def test_thoughts_without_an_answer_are_an_error_that_says_so(end: list[Element]
     assert "thought" in error.message
 
 
-@pytest.mark.parametrize("elements", [[ends()], [response({})], []], ids=["succeeded", "bracket", "nothing"])
+@pytest.mark.parametrize(
+    "elements", [[ends()], [response({})], []], ids=["succeeded", "bracket", "nothing"]
+)
 def test_nothing_at_all_is_an_error(elements: list[Element]) -> None:
     error = failure_of(*elements)
 
@@ -766,7 +922,9 @@ def test_a_token_before_an_empty_answer_is_an_empty_answer() -> None:
     assert type(failure_of({"uToken": "u"}, ends())) is UpstreamUnclear
 
 
-@pytest.mark.parametrize("error", [fails(503, "UNAVAILABLE"), fails(401, "UNAUTHENTICATED"), {"message": "Oops."}])
+@pytest.mark.parametrize(
+    "error", [fails(503, "UNAVAILABLE"), fails(401, "UNAUTHENTICATED"), {"message": "Oops."}]
+)
 def test_an_error_after_the_answer_s_end_takes_nothing_from_it(error: Element) -> None:
     assert read(says("Hello"), ends(), error, closed=False) == [TextDelta("Hello"), Done()]
 
@@ -807,15 +965,24 @@ def test_an_answer_without_any_state_is_cut_off_otherwise() -> None:
 
 @pytest.mark.parametrize("state", ["", None, 3, []])
 def test_a_state_without_a_word_is_none(state: object) -> None:
-    assert read(response({"state": state, **says("Hello", None)["streamAssistResponse"]["answer"]}))[-1] == Done()
+    assert (
+        read(response({"state": state, **says("Hello", None)["streamAssistResponse"]["answer"]}))[
+            -1
+        ]
+        == Done()
+    )
 
 
 # Junk
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+)
 junk = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -836,12 +1003,27 @@ FULL: list[Element] = [
                                 "inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="},
                             },
                             "textGroundingMetadata": {
-                                "segments": [{"startIndex": "0", "endIndex": "12", "referenceIndices": [0, "0"]}],
-                                "references": [{"documentMetadata": {"uri": "u", "title": "t", "domain": "d"}}],
+                                "segments": [
+                                    {
+                                        "startIndex": "0",
+                                        "endIndex": "12",
+                                        "referenceIndices": [0, "0"],
+                                    }
+                                ],
+                                "references": [
+                                    {"documentMetadata": {"uri": "u", "title": "t", "domain": "d"}}
+                                ],
                             },
                             "attachments": [{"fileId": "f2", "mimeType": "image/png"}],
                         },
-                        "generatedImages": [{"image": {"bytesBase64Encoded": "iVBORw0KGgo=", "mimeType": "image/png"}}],
+                        "generatedImages": [
+                            {
+                                "image": {
+                                    "bytesBase64Encoded": "iVBORw0KGgo=",
+                                    "mimeType": "image/png",
+                                }
+                            }
+                        ],
                     }
                 ],
                 "assistSkippedReasons": [],
@@ -861,7 +1043,13 @@ FULL: list[Element] = [
 def paths(value: object) -> list[tuple[str | int, ...]]:
     """Where every value inside a JSON value stands."""
     found: list[tuple[str | int, ...]] = [()]
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    pairs = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in pairs:
         found += [(key, *path) for path in paths(inner)]
     return found
@@ -901,7 +1089,9 @@ IN_ITS_PLACE = [
 
 
 @pytest.mark.parametrize(
-    ("element", "path"), PLACES, ids=[f"{FULL.index(element)}/{'/'.join(map(str, path))}" for element, path in PLACES]
+    ("element", "path"),
+    PLACES,
+    ids=[f"{FULL.index(element)}/{'/'.join(map(str, path))}" for element, path in PLACES],
 )
 def test_a_value_of_any_type_in_any_place_is_read_or_an_error_of_ours(
     element: Element, path: tuple[str | int, ...]

@@ -1,4 +1,6 @@
-"""Which cookies a host of the sign-in is shown, and what of an answer's cookies becomes the account's."""
+"""Which cookies a host of the sign-in is shown, and what of an answer's cookies becomes the
+account's.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ SESSION = "__Secure-C_SES=CSE.old"
         ("http://business.gemini.google/", ""),
     ],
 )
-def test_the_account_s_cookies_go_to_its_page_and_the_session_s_to_the_host_that_renews_it(url: str, sent: str) -> None:
+def test_the_account_s_cookies_go_to_its_page_and_the_session_s_to_the_host_that_renews_it(
+    url: str, sent: str
+) -> None:
     assert BrowserCookies(PAGE, ACCOUNT).header(url) == sent
 
 
@@ -45,7 +49,9 @@ def test_further_cookies_go_with_them() -> None:
 def test_a_host_gets_its_own_cookies_back_and_no_other_does() -> None:
     cookies = BrowserCookies(PAGE, ACCOUNT)
 
-    cookies.take(GOOGLE, ["__Host-GAPS=1; Path=/; Secure", "NID=525=x; Domain=.google.com; Path=/", "a=b"])
+    cookies.take(
+        GOOGLE, ["__Host-GAPS=1; Path=/; Secure", "NID=525=x; Domain=.google.com; Path=/", "a=b"]
+    )
 
     assert cookies.header(GOOGLE) == "__Host-GAPS=1; a=b; NID=525=x"
     assert cookies.header("https://mail.google.com/") == "NID=525=x"
@@ -65,9 +71,17 @@ def test_a_host_gets_its_own_cookies_back_and_no_other_does() -> None:
         (AUTH, "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=business.gemini.google", "CSE.new"),
         (AUTH, "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=.gemini.google", "CSE.new"),
         (AUTH, "__Secure-C_SES=CSE.new; Path=/; Secure", "CSE.old"),
-        (GOOGLE, "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=business.gemini.google", "CSE.old"),
+        (
+            GOOGLE,
+            "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=business.gemini.google",
+            "CSE.old",
+        ),
         (PAGE, "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=google", "CSE.old"),
-        (PAGE, "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=auth.business.gemini.google", "CSE.old"),
+        (
+            PAGE,
+            "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=auth.business.gemini.google",
+            "CSE.old",
+        ),
         (PAGE, "__Secure-C_SES=CSE.new; Path=/", "CSE.old"),
         (PAGE, "__Secure-C_SES=CSE.new; Path=/elsewhere; Secure", "CSE.old"),
     ],
@@ -111,7 +125,9 @@ def test_a_renewed_cookie_is_sent_alone_whatever_its_domain() -> None:
 def test_a_cookie_that_was_deleted_on_the_way_is_not_sent_and_its_last_value_is_kept() -> None:
     cookies = BrowserCookies(PAGE, ACCOUNT)
 
-    cookies.take(AUTH, ["__Secure-C_SES=; Max-Age=0; Secure; Domain=business.gemini.google; Path=/"])
+    cookies.take(
+        AUTH, ["__Secure-C_SES=; Max-Age=0; Secure; Domain=business.gemini.google; Path=/"]
+    )
 
     assert cookies.header(PAGE) == "__Host-C_OSES=COS.old"
     assert cookies.account == ACCOUNT

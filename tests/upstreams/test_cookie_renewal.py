@@ -1,4 +1,6 @@
-"""The renewal of cookies over several hops: who is asked, with what, and what stays of it; and further cookies."""
+"""The renewal of cookies over several hops: who is asked, with what, and what stays of it; and
+further cookies.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def test_each_hop_gets_the_cookies_of_its_host_and_the_pair_of_the_end_is_in_use
         "",
     ],
 )
-def test_a_hop_that_leads_astray_is_not_followed_and_what_was_set_before_counts(location: str) -> None:
+def test_a_hop_that_leads_astray_is_not_followed_and_what_was_set_before_counts(
+    location: str,
+) -> None:
     door = Door(to(AUTH), to(location, SESSION), LOGIN)
 
     with pytest.raises(CredentialRefused) as caught:
@@ -96,7 +100,11 @@ def test_cookies_that_are_new_by_then_buy_a_key_wherever_the_last_hop_leads() ->
 
 @pytest.mark.parametrize("end", ["/", "/home/cid/c-1", "/login", KEY, "getoxsrf"])
 def test_back_on_the_page_the_way_ends(end: str) -> None:
-    door = Door(to(f"{BASE}/auth/refreshcookies"), to(end, SESSION.partition("; Domain")[0], SECOND), key_reply())
+    door = Door(
+        to(f"{BASE}/auth/refreshcookies"),
+        to(end, SESSION.partition("; Domain")[0], SECOND),
+        key_reply(),
+    )
 
     auth(door).bearer(ACCOUNT)
 
@@ -105,7 +113,13 @@ def test_back_on_the_page_the_way_ends(end: str) -> None:
 
 def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
     def hops(count: int) -> Door:
-        return Door(to(AUTH), *[to(f"{SIGN_IN}?{n}") for n in range(count - 2)], to(SET), to(KEY, SECOND), key_reply())
+        return Door(
+            to(AUTH),
+            *[to(f"{SIGN_IN}?{n}") for n in range(count - 2)],
+            to(SET),
+            to(KEY, SECOND),
+            key_reply(),
+        )
 
     five = hops(5)
     auth(five).bearer(ACCOUNT)
@@ -167,7 +181,10 @@ def test_a_page_at_another_address_has_the_cookies_of_the_page() -> None:
 
 def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> None:
     page = "https://vertexaisearch.cloud.google"
-    door = Door(replace(key_reply(), set_cookies=("__Secure-C_SES=CSE.new; Secure; Domain=cloud.google",)), key_reply())
+    door = Door(
+        replace(key_reply(), set_cookies=("__Secure-C_SES=CSE.new; Secure; Domain=cloud.google",)),
+        key_reply(),
+    )
     monotonic = Clock()
     tokens = WidgetAuth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
     tokens.bearer(ACCOUNT)
@@ -193,9 +210,13 @@ def test_further_cookies_are_not_sent_while_the_two_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "refusal", [LOGIN, reply(401), reply(403), reply(200, b"<html>")], ids=["302", "401", "403", "html"]
+    "refusal",
+    [LOGIN, reply(401), reply(403), reply(200, b"<html>")],
+    ids=["302", "401", "403", "html"],
 )
-def test_further_cookies_are_tried_once_and_sent_from_then_on(refusal: Reply, caplog: pytest.LogCaptureFixture) -> None:
+def test_further_cookies_are_tried_once_and_sent_from_then_on(
+    refusal: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
     monotonic = Clock()
     door = Door(refusal, key_reply(), key_reply())
     tokens = WidgetAuth(door, EndpointMap(), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
@@ -243,7 +264,9 @@ def test_further_cookies_are_renewed_with_the_others() -> None:
 
 def simulated(upstream: Simulator, cookies: str | None = None) -> Account:
     one = upstream.account
-    return Account("one", "one", one.csesidx, one.config_id, one.secure_c_ses, one.host_c_oses, cookies=cookies)
+    return Account(
+        "one", "one", one.csesidx, one.config_id, one.secure_c_ses, one.host_c_oses, cookies=cookies
+    )
 
 
 def by_name(upstream: Simulator) -> WidgetAuth:
@@ -254,16 +277,22 @@ def by_name(upstream: Simulator) -> WidgetAuth:
 
 @pytest.mark.parametrize("edition", ["business", "enterprise"])
 @pytest.mark.parametrize("hops", [1, 2, 3, 5])
-def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(hops: int, edition: Any) -> None:
+def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(
+    hops: int, edition: Any
+) -> None:
     with Simulator(tls=True) as upstream:
-        upstream.set(getoxsrf="refreshcookies", refresh_hops=hops, edition=edition, host_c_oses="required")
+        upstream.set(
+            getoxsrf="refreshcookies", refresh_hops=hops, edition=edition, host_c_oses="required"
+        )
         before = upstream.account.host_c_oses
 
         token = by_name(upstream).bearer(replace(simulated(upstream), edition=edition))
 
         assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
         assert (upstream.account.host_c_oses != before) is (hops > 1)
-        foreign = [call for call in upstream.requests if call.headers["Host"] == "accounts.google.com"]
+        foreign = [
+            call for call in upstream.requests if call.headers["Host"] == "accounts.google.com"
+        ]
         assert len(foreign) == max(hops - 2, 0)
         assert not any("C_SES" in call.headers.get("Cookie", "") for call in foreign)
         assert all("NID" not in call.headers.get("Cookie", "") for call in upstream.requests)
@@ -271,7 +300,12 @@ def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(hops: 
 
 @pytest.mark.parametrize(
     "chain",
-    [{"refresh_hops": 6}, {"refresh_chain": "elsewhere"}, {"refresh_chain": "http"}, {"refresh_chain": "loop"}],
+    [
+        {"refresh_hops": 6},
+        {"refresh_chain": "elsewhere"},
+        {"refresh_chain": "http"},
+        {"refresh_chain": "loop"},
+    ],
     ids=str,
 )
 def test_by_name_a_chain_that_leads_astray_is_refused(chain: dict[str, Any]) -> None:
@@ -285,7 +319,9 @@ def test_by_name_a_chain_that_leads_astray_is_refused(chain: dict[str, Any]) -> 
         assert len(upstream.requests) <= 7
 
 
-def test_by_name_further_cookies_open_the_way_to_the_renewal(caplog: pytest.LogCaptureFixture) -> None:
+def test_by_name_further_cookies_open_the_way_to_the_renewal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with Simulator(tls=True) as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=3, further_cookies=("__Secure-C_AUX",))
         account = simulated(upstream, upstream.described()["cookies"])

@@ -1,4 +1,6 @@
-"""Where an account's calls go, and what they say of where they come from: by its edition, unless settings say otherwise."""
+"""Where an account's calls go, and what they say of where they come from: by its edition, unless
+settings say otherwise.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,24 @@ ACCOUNT = Account("one", "one", "1", "c-1", "CSE.x")
 @pytest.mark.parametrize(
     ("edition", "location", "page", "api"),
     [
-        ("business", "global", "https://business.gemini.google", "https://biz-discoveryengine.googleapis.com"),
-        ("business", "eu", "https://business.gemini.google", "https://biz-discoveryengine.googleapis.com"),
-        ("enterprise", "us", "https://vertexaisearch.cloud.google", "https://content-discoveryengine.googleapis.com"),
+        (
+            "business",
+            "global",
+            "https://business.gemini.google",
+            "https://biz-discoveryengine.googleapis.com",
+        ),
+        (
+            "business",
+            "eu",
+            "https://business.gemini.google",
+            "https://biz-discoveryengine.googleapis.com",
+        ),
+        (
+            "enterprise",
+            "us",
+            "https://vertexaisearch.cloud.google",
+            "https://content-discoveryengine.googleapis.com",
+        ),
     ],
 )
 def test_everything_follows_the_account_s_edition_and_location(
@@ -30,11 +47,14 @@ def test_everything_follows_the_account_s_edition_and_location(
     assert found.api_url == f"{api}/v1alpha/locations/{location}"
     assert found.page_headers["Referer"] == found.api_headers["Referer"] == f"{page}/"
     assert found.api_headers["Origin"] == page
-    assert "Origin" not in found.page_headers  # a browser sends none when it reads from the page's own host
+    # a browser sends none when it reads from the page's own host
+    assert "Origin" not in found.page_headers
 
 
 def test_addresses_that_are_set_replace_the_hosts_and_nothing_else() -> None:
-    endpoints = EndpointMap(page_url="http://127.0.0.1:9", api_base_url="http://127.0.0.1:8/v1alpha")
+    endpoints = EndpointMap(
+        page_url="http://127.0.0.1:9", api_base_url="http://127.0.0.1:8/v1alpha"
+    )
 
     found = endpoints.of(replace(ACCOUNT, edition="enterprise", location="us"))
 

@@ -1,4 +1,5 @@
-"""The reader of text/event-stream: whatever the line ends and the cuts, the same objects, each as soon as it is whole.
+"""The reader of text/event-stream: whatever the line ends and the cuts, the same objects, each as
+soon as it is whole.
 
 Where it matters what an object holds, with either decoder.
 """
@@ -24,8 +25,15 @@ Objects = list[dict[str, Any]]
 
 GOLDEN: Objects = [
     {"text": "你好，世界。こんにちは 안녕하세요 𠮷野家"},
-    {"text": "👨‍👩‍👧‍👦 🇩🇪🇯🇵 👍🏽 ❤️‍🔥", "עברית": "שלום עולם", "عربي": "مرحبا \u200fبالعالم\u202c"},
-    {"text": "line\u2028paragraph\u2029next\u0085end\x0b\x0c\x1c", "marks": "e\u0301 n\u0303 Z\u0351\u036b\u0343"},
+    {
+        "text": "👨‍👩‍👧‍👦 🇩🇪🇯🇵 👍🏽 ❤️‍🔥",
+        "עברית": "שלום עולם",
+        "عربي": "مرحبا \u200fبالعالم\u202c",
+    },
+    {
+        "text": "line\u2028paragraph\u2029next\u0085end\x0b\x0c\x1c",
+        "marks": "e\u0301 n\u0303 Z\u0351\u036b\u0343",
+    },
     {"text": "data: not a field\n\ndata: {}\r\n\r\n: no comment", "\ufeff": "\ufeff"},
     {"nested": {"a": [{}, {"b": [None, -1.5e-7]}]}},
     {},
@@ -37,7 +45,9 @@ LINE_ENDS = {"CR LF": "\r\n", "LF": "\n", "CR": "\r"}
 def _write(
     objects: Objects, line_end: str, *, escaped: bool = False, indent: int | None = None
 ) -> tuple[bytes, list[int]]:
-    """The stream, and for each event the number of bytes up to the first that makes its blank line."""
+    """The stream, and for each event the number of bytes up to the first that makes its blank
+    line.
+    """
     stream, ends = bytearray(), []
     for item in objects:
         text = json.dumps(item, ensure_ascii=escaped, indent=indent)
@@ -76,7 +86,11 @@ def _outcome(pieces: Iterator[bytes]) -> tuple[Objects, str | None]:
 
 _integers = st.integers(-(2**63), 2**64 - 1)  # beyond these orjson gives floats
 _json = st.recursive(
-    st.none() | st.booleans() | _integers | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | _integers
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
@@ -112,7 +126,11 @@ class TestEvents:
         stream, ends = _write(GOLDEN, line_end, escaped=escaped, indent=indent)
         reader = EventReader()
 
-        arrivals = [(count, item) for count, byte in enumerate(stream, 1) for item in reader.feed(bytes([byte]))]
+        arrivals = [
+            (count, item)
+            for count, byte in enumerate(stream, 1)
+            for item in reader.feed(bytes([byte]))
+        ]
         reader.close()
 
         assert arrivals == list(zip(ends, GOLDEN, strict=True))
@@ -142,7 +160,8 @@ class TestEvents:
         assert read == objects
 
     @pytest.mark.parametrize(
-        ("first", "second"), [("\n", "\r\n"), ("\n", "\r"), ("\r\n", "\n"), ("\r\n", "\r"), ("\r", "\r\n")]
+        ("first", "second"),
+        [("\n", "\r\n"), ("\n", "\r"), ("\r\n", "\n"), ("\r\n", "\r"), ("\r", "\r\n")],
     )
     def test_line_ends_may_be_mixed(self, first: str, second: str) -> None:
         stream = f'data: {{"a":{first}data: 1}}{first}{second}data: {{"a":2}}{second}{second}{first}'.encode()
@@ -154,9 +173,9 @@ class TestEvents:
     @pytest.mark.parametrize("size", [1, 2, 1000])
     def test_everything_but_the_data_is_passed_over(self, size: int) -> None:
         stream = (
-            b"\xef\xbb\xbf: hello\r\n\r\n\r\nretry: 3000\n\nid: 7\nevent: answer\ndata:{\n: in between\n"
-            b'data:"a":\ndata: 1}\nunknown: field\nunknown\n\ndata\n\ndata:\n\ndata:  \n\nid: 8\n\n\n\n'
-            b'data: {"a":2}\n\n: ping\n\ndata: [DONE]\n\n: bye\n  \n'
+            b"\xef\xbb\xbf: hello\r\n\r\n\r\nretry: 3000\n\nid: 7\nevent: answer\ndata:{\n: in"
+            b' between\ndata:"a":\ndata: 1}\nunknown: field\nunknown\n\ndata\n\ndata:\n\ndata: '
+            b' \n\nid: 8\n\n\n\ndata: {"a":2}\n\n: ping\n\ndata: [DONE]\n\n: bye\n  \n'
         )
 
         assert _read(*_pieces(stream, size)) == [{"a": 1}, {"a": 2}]
@@ -187,7 +206,9 @@ class TestEvents:
 
     @with_either_decoder
     def test_half_a_pair_of_surrogates_becomes_the_replacement_character(self) -> None:
-        assert _read(rb'data: {"a":"\ud83d\ude00 \ud83d \\ud83d"}' + b"\n\n") == [{"a": "😀 \ufffd \\ud83d"}]
+        assert _read(rb'data: {"a":"\ud83d\ude00 \ud83d \\ud83d"}' + b"\n\n") == [
+            {"a": "😀 \ufffd \\ud83d"}
+        ]
 
     def test_a_stream_of_events_cannot_say_that_it_is_complete(self) -> None:
         reader = EventReader()
@@ -206,20 +227,37 @@ class TestCutOff:
             reader = EventReader()
             assert reader.feed(whole + stream[:length]) == GOLDEN[1:]
 
-            with pytest.raises(UpstreamProtocolError, match="the upstream's answer ended inside an event"):
+            with pytest.raises(
+                UpstreamProtocolError, match="the upstream's answer ended inside an event"
+            ):
                 reader.close()
 
-    @pytest.mark.parametrize("rest", [b"data: [DONE]\n", b"id: 7\n", b": unfinished", b"d", b"\xff", b"\n\n:a\n x"])
+    @pytest.mark.parametrize(
+        "rest", [b"data: [DONE]\n", b"id: 7\n", b": unfinished", b"d", b"\xff", b"\n\n:a\n x"]
+    )
     def test_an_unfinished_rest_of_any_kind_is_a_cut(self, rest: bytes) -> None:
-        with pytest.raises(UpstreamProtocolError, match="the upstream's answer ended inside an event"):
+        with pytest.raises(
+            UpstreamProtocolError, match="the upstream's answer ended inside an event"
+        ):
             _read(b'data: {"a":1}\n\n', rest)
 
-    @pytest.mark.parametrize("rest", [b"", b"\n", b" \t", b": bye\n", b":\r\n:\r\r\n", b"\n\n: bye\n \n:\n"])
+    @pytest.mark.parametrize(
+        "rest", [b"", b"\n", b" \t", b": bye\n", b":\r\n:\r\r\n", b"\n\n: bye\n \n:\n"]
+    )
     def test_white_space_and_whole_comments_may_end_a_stream(self, rest: bytes) -> None:
         assert _read(b'data: {"a":1}\n\n', rest) == [{"a": 1}]
 
     @pytest.mark.parametrize(
-        "stream", [b"", b"\n\n", b": ping\n\n", b"\xef\xbb\xbf\n", b"event: a\n\n", b"data: [DONE]\n\n", b"<p>\n\n"]
+        "stream",
+        [
+            b"",
+            b"\n\n",
+            b": ping\n\n",
+            b"\xef\xbb\xbf\n",
+            b"event: a\n\n",
+            b"data: [DONE]\n\n",
+            b"<p>\n\n",
+        ],
     )
     def test_a_stream_without_objects_is_an_empty_answer(self, stream: bytes) -> None:
         with pytest.raises(UpstreamProtocolError, match="the upstream's answer was empty"):
@@ -252,13 +290,19 @@ class TestGarbage:
         reader = EventReader()
         assert reader.feed(b"data: {}\n\n") == [{}]
 
-        with pytest.raises(UpstreamProtocolError, match=f"^an (element|event) of the upstream's answer .*{message}$"):
+        with pytest.raises(
+            UpstreamProtocolError,
+            match=f"^an (element|event) of the upstream's answer .*{message}$",
+        ):
             reader.feed(b"data: %b\n\n" % data)
 
     def test_whole_events_before_a_fault_in_the_same_piece_are_handed_out_first(self) -> None:
         reader = EventReader()
 
-        assert reader.feed(b'data: {"a":1}\n\ndata: {"a":2}\n\ndata: 3\n\ndata: {"a":4}\n\n') == [{"a": 1}, {"a": 2}]
+        assert reader.feed(b'data: {"a":1}\n\ndata: {"a":2}\n\ndata: 3\n\ndata: {"a":4}\n\n') == [
+            {"a": 1},
+            {"a": 2},
+        ]
         with pytest.raises(UpstreamProtocolError, match="something else"):
             reader.feed(b"")
         with pytest.raises(UpstreamProtocolError, match="something else"):
@@ -269,7 +313,20 @@ class TestGarbage:
         stream=st.binary(max_size=60)
         | st.lists(
             st.sampled_from(
-                [b"data: ", b"data:", b"{}", b"\n", b"\r", b"\r\n", b"\n\n", b'{"a":', b"1", b"}", b":", b"\xff"]
+                [
+                    b"data: ",
+                    b"data:",
+                    b"{}",
+                    b"\n",
+                    b"\r",
+                    b"\r\n",
+                    b"\n\n",
+                    b'{"a":',
+                    b"1",
+                    b"}",
+                    b":",
+                    b"\xff",
+                ]
             ),
             max_size=30,
         ).map(b"".join),
@@ -289,7 +346,9 @@ class TestSize:
         begun = b"data: {}" + 2 * line_end.encode()
 
         assert reader.feed(begun + b"data: " + b"x" * 94) == [{}]
-        with pytest.raises(UpstreamProtocolError, match="an element of the upstream's answer is over 100 bytes"):
+        with pytest.raises(
+            UpstreamProtocolError, match="an element of the upstream's answer is over 100 bytes"
+        ):
             reader.feed(b"x")
 
     @pytest.mark.parametrize("line_end", LINE_ENDS.values(), ids=LINE_ENDS)
@@ -305,7 +364,8 @@ class TestSize:
 
         assert EventReader(100).feed(stream) == [{"a": 1}] * 1000
 
-    # Linear, each of these takes about a second at most; rescanning or copying again per piece would take minutes.
+    # Linear, each of these takes about a second at most; rescanning or copying again per piece
+    # would take minutes.
     @pytest.mark.timeout(30)
     @pytest.mark.parametrize("size", [256, 4096, 65536])
     def test_one_huge_event_takes_linear_time(self, size: int) -> None:

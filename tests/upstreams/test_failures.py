@@ -32,8 +32,15 @@ from gbproxy.upstreams.failures import from_error, from_reply, in_stream
 PAGE = b"<!DOCTYPE html><html lang=en><title>Error 503 (Server Error)!!1</title></html>"
 
 
-def google(code: int, status: str, message: str = "Something went wrong.", *details: dict[str, Any]) -> dict[str, Any]:
-    error = {"code": code, "message": message, "status": status, **({"details": list(details)} if details else {})}
+def google(
+    code: int, status: str, message: str = "Something went wrong.", *details: dict[str, Any]
+) -> dict[str, Any]:
+    error = {
+        "code": code,
+        "message": message,
+        "status": status,
+        **({"details": list(details)} if details else {}),
+    }
     return {"error": error}
 
 
@@ -63,7 +70,14 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
         503,
         "upstream_overloaded",
     ),
-    ("unavailable", 503, google(503, "UNAVAILABLE"), UpstreamOverloaded, 503, "upstream_overloaded"),
+    (
+        "unavailable",
+        503,
+        google(503, "UNAVAILABLE"),
+        UpstreamOverloaded,
+        503,
+        "upstream_overloaded",
+    ),
     ("a front end's page with 503", 503, PAGE, UpstreamOverloaded, 503, "upstream_overloaded"),
     ("quota", 429, EXHAUSTED, QuotaExhausted, 429, "insufficient_quota"),
     (
@@ -102,7 +116,12 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
     (
         "too long by its reason alone",
         400,
-        google(400, "INVALID_ARGUMENT", "Request contains an invalid argument.", reason("PROMPT_TOO_LARGE")),
+        google(
+            400,
+            "INVALID_ARGUMENT",
+            "Request contains an invalid argument.",
+            reason("PROMPT_TOO_LARGE"),
+        ),
         ContextLengthExceeded,
         400,
         "context_length_exceeded",
@@ -135,7 +154,14 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
     ),
     ("403", 403, google(403, "PERMISSION_DENIED"), SessionDenied, 502, "upstream_auth_failed"),
     ("403 with a page", 403, PAGE, SessionDenied, 502, "upstream_auth_failed"),
-    ("404", 404, google(404, "NOT_FOUND", "Session not found."), SessionGone, 502, "upstream_error"),
+    (
+        "404",
+        404,
+        google(404, "NOT_FOUND", "Session not found."),
+        SessionGone,
+        502,
+        "upstream_error",
+    ),
     ("404 without a body", 404, b"", SessionGone, 502, "upstream_error"),
     (
         "a model that is gone",
@@ -148,15 +174,33 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
     (
         "a maximum of something else",
         400,
-        google(400, "INVALID_ARGUMENT", "Invalid request: field mask maximum. The token count must exceed zero."),
+        google(
+            400,
+            "INVALID_ARGUMENT",
+            "Invalid request: field mask maximum. The token count must exceed zero.",
+        ),
         RequestRefused,
         400,
         "invalid_request_error",
     ),
     ("a malformed request", 400, BAD, RequestRefused, 400, "invalid_request_error"),
-    ("a code that is no code", 500, {"error": {"code": "9" * 5000}}, UpstreamBroken, 502, "upstream_error"),
+    (
+        "a code that is no code",
+        500,
+        {"error": {"code": "9" * 5000}},
+        UpstreamBroken,
+        502,
+        "upstream_error",
+    ),
     ("400 without a body", 400, b"", RequestRefused, 400, "invalid_request_error"),
-    ("400 with a message alone", 400, {"message": "Missing."}, RequestRefused, 400, "invalid_request_error"),
+    (
+        "400 with a message alone",
+        400,
+        {"message": "Missing."},
+        RequestRefused,
+        400,
+        "invalid_request_error",
+    ),
     (
         "details alone",
         429,
@@ -165,11 +209,22 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
         503,
         "upstream_overloaded",
     ),
-    ("a failed precondition", 400, google(400, "FAILED_PRECONDITION"), UpstreamUnclear, 502, "upstream_error"),
+    (
+        "a failed precondition",
+        400,
+        google(400, "FAILED_PRECONDITION"),
+        UpstreamUnclear,
+        502,
+        "upstream_error",
+    ),
     (
         "too long",
         400,
-        google(400, "INVALID_ARGUMENT", "The input token count (1200000) exceeds the maximum of 1048576."),
+        google(
+            400,
+            "INVALID_ARGUMENT",
+            "The input token count (1200000) exceeds the maximum of 1048576.",
+        ),
         ContextLengthExceeded,
         400,
         "context_length_exceeded",
@@ -201,23 +256,36 @@ MEANINGS: list[tuple[str, int, object, type[GatewayError], int, str]] = [
         429,
         "insufficient_quota",
     ),
-    ("a code that is a text", 500, {"error": {"code": "401"}}, TokenRefused, 502, "upstream_auth_failed"),
+    (
+        "a code that is a text",
+        500,
+        {"error": {"code": "401"}},
+        TokenRefused,
+        502,
+        "upstream_auth_failed",
+    ),
     ("a redirect", 302, b"", UpstreamError, 502, "upstream_error"),
     ("a redirect with an error's body", 307, EXHAUSTED, UpstreamError, 502, "upstream_error"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "error", "our_status", "code"), [row[1:] for row in MEANINGS], ids=[row[0] for row in MEANINGS]
+    ("status", "body", "error", "our_status", "code"),
+    [row[1:] for row in MEANINGS],
+    ids=[row[0] for row in MEANINGS],
 )
-def test_what_an_answer_means(status: int, body: object, error: type[GatewayError], our_status: int, code: str) -> None:
+def test_what_an_answer_means(
+    status: int, body: object, error: type[GatewayError], our_status: int, code: str
+) -> None:
     found = replied(status, body)
 
     assert type(found) is error
     assert (found.status, found.code) == (our_status, code)
 
 
-@pytest.mark.parametrize("row", [row for row in MEANINGS if isinstance(row[2], dict)], ids=lambda row: row[0])
+@pytest.mark.parametrize(
+    "row", [row for row in MEANINGS if isinstance(row[2], dict)], ids=lambda row: row[0]
+)
 def test_an_error_means_the_same_wrapped_in_an_array(
     row: tuple[str, int, object, type[GatewayError], int, str],
 ) -> None:
@@ -290,9 +358,14 @@ def test_what_is_not_the_request_s_fault_is_told_in_our_words(status: int) -> No
 
 @pytest.mark.parametrize(
     ("denied", "advice"),
-    [(SessionDenied, ("CSESIDX", "same sign-in", "restricted")), (ConfigRefused, ("CONFIG_ID", "address bar"))],
+    [
+        (SessionDenied, ("CSESIDX", "same sign-in", "restricted")),
+        (ConfigRefused, ("CONFIG_ID", "address bar")),
+    ],
 )
-def test_each_meaning_of_a_denial_has_its_own_advice(denied: type[CredentialRefused], advice: tuple[str, ...]) -> None:
+def test_each_meaning_of_a_denial_has_its_own_advice(
+    denied: type[CredentialRefused], advice: tuple[str, ...]
+) -> None:
     body = json.dumps(google(403, "PERMISSION_DENIED")).encode()
 
     found = from_reply(403, {}, body, denied=denied)
@@ -304,7 +377,9 @@ def test_each_meaning_of_a_denial_has_its_own_advice(denied: type[CredentialRefu
 # When to come back
 
 
-def retry_after(*details: dict[str, object], headers: dict[str, str] | None = None, status: int = 429) -> float | None:
+def retry_after(
+    *details: dict[str, object], headers: dict[str, str] | None = None, status: int = 429
+) -> float | None:
     word = "RESOURCE_EXHAUSTED" if status == 429 else "UNAVAILABLE"
     return replied(status, google(status, word, "No.", *details), headers).retry_after
 
@@ -348,7 +423,9 @@ def test_a_header_that_says_nothing_leaves_the_usual_pause(value: str) -> None:
     assert retry_after(headers={"Retry-After": value}) == 60.0
 
 
-@pytest.mark.parametrize(("value", "expected"), [("30s", 30.0), ("1.500000000s", 1.5), ("3600s", 3600.0)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("30s", 30.0), ("1.500000000s", 1.5), ("3600s", 3600.0)]
+)
 def test_google_s_own_retry_delay_counts(value: str, expected: float) -> None:
     assert retry_after(reason("RATE_LIMIT_EXCEEDED"), delay(value)) == expected
 
@@ -369,7 +446,11 @@ def violation(**fields: str) -> dict[str, object]:
 
 
 def info(**metadata: str) -> dict[str, object]:
-    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED", "metadata": metadata}
+    return {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "RATE_LIMIT_EXCEEDED",
+        "metadata": metadata,
+    }
 
 
 @pytest.mark.parametrize(
@@ -393,7 +474,9 @@ def test_a_quota_of_the_day_is_recognised_by_its_name(details: list[dict[str, ob
 
 
 def test_a_quota_of_the_day_is_recognised_in_the_message() -> None:
-    assert exhausted(message="Quota exceeded for quota metric 'Assists' and limit 'Assists per day'").is_daily
+    assert exhausted(
+        message="Quota exceeded for quota metric 'Assists' and limit 'Assists per day'"
+    ).is_daily
 
 
 @pytest.mark.parametrize(
@@ -405,10 +488,15 @@ def test_a_quota_of_the_day_is_recognised_in_the_message() -> None:
         ([reason("RATE_LIMIT_EXCEEDED")], "No."),
         ([], "Limits are 10 per minute and 100 per day."),
         ([violation(description="Try again another day.")], "Come back on Monday."),
-        ([{"violations": "daily"}, {"metadata": ["per day"]}, {"violations": [None, "per day"]}], "No."),
+        (
+            [{"violations": "daily"}, {"metadata": ["per day"]}, {"violations": [None, "per day"]}],
+            "No.",
+        ),
     ],
 )
-def test_what_names_no_quota_of_the_day_is_none(details: list[dict[str, object]], message: str) -> None:
+def test_what_names_no_quota_of_the_day_is_none(
+    details: list[dict[str, object]], message: str
+) -> None:
     assert not exhausted(*details, message=message).is_daily
 
 
@@ -457,21 +545,33 @@ def test_which_elements_are_errors(element: dict[str, Any], expected: object) ->
 
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 fields = st.sampled_from(["code", "status", "message", "details", "error", "reason", "retryDelay"])
 
 
-@given(st.integers(100, 599), st.dictionaries(fields, junk | st.lists(st.dictionaries(fields, junk))), st.booleans())
-def test_junk_in_any_field_is_an_error_of_ours(status: int, error: dict[str, Any], bare: bool) -> None:
+@given(
+    st.integers(100, 599),
+    st.dictionaries(fields, junk | st.lists(st.dictionaries(fields, junk))),
+    st.booleans(),
+)
+def test_junk_in_any_field_is_an_error_of_ours(
+    status: int, error: dict[str, Any], bare: bool
+) -> None:
     found = replied(status, error if bare else {"error": error})
 
     assert isinstance(found, GatewayError)
     assert len(found.message) <= 500
 
 
-@given(st.integers(100, 599), st.binary(max_size=60), st.dictionaries(st.just("Retry-After"), st.text(max_size=40)))
+@given(
+    st.integers(100, 599),
+    st.binary(max_size=60),
+    st.dictionaries(st.just("Retry-After"), st.text(max_size=40)),
+)
 def test_any_body_is_an_error_of_ours(status: int, body: bytes, headers: dict[str, str]) -> None:
     found = replied(status, body, headers)
 
@@ -484,18 +584,42 @@ NAMED = [
     ("in the message", "Daily limit of image generations reached.", [], IMAGES, True),
     ("in the message, without a day", "Quota exceeded for image generation.", [], IMAGES, False),
     ("by its reason", "No.", [{"reason": "VIDEO_QUOTA_EXCEEDED"}], VIDEOS, False),
-    ("by its metadata", "No.", [{"metadata": {"quota_limit": "ImagesPerDayPerUser"}}], IMAGES, True),
+    (
+        "by its metadata",
+        "No.",
+        [{"metadata": {"quota_limit": "ImagesPerDayPerUser"}}],
+        IMAGES,
+        True,
+    ),
     ("by a violation", "No.", [{"violations": [{"quotaId": "VideosPerDay"}]}], VIDEOS, True),
-    ("by a violation's description", "No.", [{"violations": [{"description": "No pictures left"}]}], IMAGES, False),
-    ("in a message for the user", "No.", [{"locale": "en", "message": "No videos left for today"}], VIDEOS, False),
+    (
+        "by a violation's description",
+        "No.",
+        [{"violations": [{"description": "No pictures left"}]}],
+        IMAGES,
+        False,
+    ),
+    (
+        "in a message for the user",
+        "No.",
+        [{"locale": "en", "message": "No videos left for today"}],
+        VIDEOS,
+        False,
+    ),
     ("not at all", "Daily limit reached.", [{"metadata": {"service": "assist"}}], (), True),
 ]
 
 
-@pytest.mark.parametrize(("message", "details", "media", "is_daily"), [r[1:] for r in NAMED], ids=[r[0] for r in NAMED])
+@pytest.mark.parametrize(
+    ("message", "details", "media", "is_daily"), [r[1:] for r in NAMED], ids=[r[0] for r in NAMED]
+)
 @pytest.mark.parametrize("where", ["http", "stream"])
 def test_a_quota_of_pictures_or_videos_is_named_as_such(
-    where: str, message: str, details: list[dict[str, object]], media: tuple[str, ...], is_daily: bool
+    where: str,
+    message: str,
+    details: list[dict[str, object]],
+    media: tuple[str, ...],
+    is_daily: bool,
 ) -> None:
     error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": message, "details": details}
     found = replied(429, {"error": error}) if where == "http" else from_error(error)
@@ -510,8 +634,14 @@ def test_a_quota_of_pictures_or_videos_is_named_as_such(
     [
         {"code": 400, "message": "imageGenerationSpec is not enabled."},
         {"code": 403, "message": "Denied: image generation."},
-        {"code": 400, "details": [{"fieldViolations": [{"field": "tools_spec.image_generation_spec"}]}]},
-        {"code": 400, "details": [{"fieldViolations": [None, {"description": "image generation is off"}]}]},
+        {
+            "code": 400,
+            "details": [{"fieldViolations": [{"field": "tools_spec.image_generation_spec"}]}],
+        },
+        {
+            "code": 400,
+            "details": [{"fieldViolations": [None, {"description": "image generation is off"}]}],
+        },
     ],
     ids=str,
 )

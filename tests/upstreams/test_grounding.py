@@ -13,7 +13,13 @@ from gbproxy.domain.events import Citation
 from gbproxy.upstreams.grounding import citations
 from gbproxy.upstreams.said import Said
 
-EXAMPLE = {"documentMetadata": {"uri": "https://example.com/r", "title": "Example", "domain": "example.com"}}
+EXAMPLE = {
+    "documentMetadata": {
+        "uri": "https://example.com/r",
+        "title": "Example",
+        "domain": "example.com",
+    }
+}
 OTHER = {"documentMetadata": {"uri": "https://other.org/r"}}
 ONE = [EXAMPLE]
 
@@ -22,7 +28,9 @@ def segment(start: object, end: object, *references: object) -> dict[str, Any]:
     return {"startIndex": start, "endIndex": end, "referenceIndices": list(references)}
 
 
-def cite(fragment: str, *segments: dict[str, Any], before: str = "", references: object = ONE) -> list[Citation]:
+def cite(
+    fragment: str, *segments: dict[str, Any], before: str = "", references: object = ONE
+) -> list[Citation]:
     metadata = {"segments": list(segments), "references": references}
     return citations(metadata, fragment=fragment, said=said(before, fragment), at_most=1000)
 
@@ -129,7 +137,9 @@ def test_a_segment_that_comes_without_text_counts_from_the_answer_s_beginning() 
         (0, "٣", (0, 0)),
     ],
 )
-def test_a_place_outside_the_answer_is_moved_into_it(start: object, end: object, expected: tuple[int, int]) -> None:
+def test_a_place_outside_the_answer_is_moved_into_it(
+    start: object, end: object, expected: tuple[int, int]
+) -> None:
     found = cite("Hello", segment(start, end, 0))
 
     assert places(found) == [expected]
@@ -142,7 +152,9 @@ def test_an_offset_inside_a_character_is_its_beginning() -> None:
 
 
 def test_a_segment_may_have_several_sources_and_a_source_several_segments() -> None:
-    found = cite("Hello world", segment("0", "5", 0, 1), segment("6", "11", 1), references=[EXAMPLE, OTHER])
+    found = cite(
+        "Hello world", segment("0", "5", 0, 1), segment("6", "11", 1), references=[EXAMPLE, OTHER]
+    )
 
     assert [(c.start, c.end, c.uri) for c in found] == [
         (0, 5, "https://example.com/r"),
@@ -167,25 +179,39 @@ def test_an_index_of_no_source_is_passed_over(index: object) -> None:
     assert places(found) == [(5, 5)]
 
 
-@pytest.mark.parametrize("junk", [None, True, 7, 1.5, "x", [], {}, [None], [7], ["x"], [[]], {"a": 1}])
+@pytest.mark.parametrize(
+    "junk", [None, True, 7, 1.5, "x", [], {}, [None], [7], ["x"], [[]], {"a": 1}]
+)
 def test_junk_names_no_source(junk: object) -> None:
     everywhere = [
-        citations({"segments": junk, "references": [EXAMPLE]}, fragment="Hello", said=said("Hello"), at_most=9),
         citations(
-            {"segments": [{"referenceIndices": junk}], "references": []}, fragment="", said=said("Hello"), at_most=9
+            {"segments": junk, "references": [EXAMPLE]},
+            fragment="Hello",
+            said=said("Hello"),
+            at_most=9,
+        ),
+        citations(
+            {"segments": [{"referenceIndices": junk}], "references": []},
+            fragment="",
+            said=said("Hello"),
+            at_most=9,
         ),
     ]
 
     assert [places(found) for found in everywhere] == [[(5, 5)], []]
 
 
-@pytest.mark.parametrize("junk", [None, True, 7, 1.5, "x", [], {}, [None], [7], ["x"], [[]], {"a": 1}])
+@pytest.mark.parametrize(
+    "junk", [None, True, 7, 1.5, "x", [], {}, [None], [7], ["x"], [[]], {"a": 1}]
+)
 def test_references_that_are_none_are_passed_over(junk: object) -> None:
     assert cite("Hello", segment("0", "5", 0), references=junk) == []
 
 
 @given(st.text(max_size=60), st.text(max_size=30), st.integers(0, 300), st.integers(0, 300))
-def test_a_place_is_where_it_is_when_all_is_looked_through(before: str, fragment: str, start: int, end: int) -> None:
+def test_a_place_is_where_it_is_when_all_is_looked_through(
+    before: str, fragment: str, start: int, end: int
+) -> None:
     before, fragment = before * 50, fragment * 3
     data, offset = fragment.encode(), len(before)
     if end > len(data):
@@ -196,7 +222,9 @@ def test_a_place_is_where_it_is_when_all_is_looked_through(before: str, fragment
 
     [found] = cite(fragment, segment(start, end, 0), before=before)
 
-    expected = [offset + len(data[:size].decode("utf-8", "ignore")) for size in (start, max(start, end))]
+    expected = [
+        offset + len(data[:size].decode("utf-8", "ignore")) for size in (start, max(start, end))
+    ]
     assert [found.start, found.end] == expected
 
 

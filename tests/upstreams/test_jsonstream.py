@@ -1,7 +1,8 @@
-"""The reader of streamed JSON arrays: whatever the layout and the cuts, the same objects, each with its last byte.
+"""The reader of streamed JSON arrays: whatever the layout and the cuts, the same objects, each with
+its last byte.
 
-Every test runs twice: as the reader chooses for itself, and with the general scanner alone. Where it matters what an
-object holds, each of these with either decoder.
+Every test runs twice: as the reader chooses for itself, and with the general scanner alone. Where
+it matters what an object holds, each of these with either decoder.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from gbproxy.errors import UpstreamProtocolError
 from gbproxy.upstreams.jsonstream import ArrayReader
 
 pytestmark = pytest.mark.parametrize(
-    "new_reader", [partial(ArrayReader), partial(ArrayReader, guess_layout=False)], ids=["guessing", "scanning"]
+    "new_reader",
+    [partial(ArrayReader), partial(ArrayReader, guess_layout=False)],
+    ids=["guessing", "scanning"],
 )
 with_either_decoder = pytest.mark.usefixtures("either_decoder")
 
@@ -33,16 +36,32 @@ Objects = list[dict[str, Any]]
 GOLDEN: Objects = [
     {"text": "你好，世界。こんにちは 안녕하세요 𠮷野家"},
     {"text": "👨‍👩‍👧‍👦 🇩🇪🇯🇵 👍🏽 ❤️‍🔥", "עברית": "שלום עולם", "عربي": "مرحبا \u200fبالعالم\u202c"},
-    {"text": "line\u2028paragraph\u2029next\u0085end\x0b\x0c\x1c", "marks": "e\u0301 n\u0303 Z\u0351\u036b\u0343"},
-    {"text": 'brackets }]{[ in "quotes"\\', "code": '\n}\n,\n{\r\n"\\u007d\\', "}": "{", "\\": '\\"'},
-    {"nested": {"a": [{}, {"b": [[], {"c": None}]}], "numbers": [0, -1.5e-7, 12345678901234567890]}, "empty": ""},
+    {
+        "text": "line\u2028paragraph\u2029next\u0085end\x0b\x0c\x1c",
+        "marks": "e\u0301 n\u0303 Z\u0351\u036b\u0343",
+    },
+    {
+        "text": 'brackets }]{[ in "quotes"\\',
+        "code": '\n}\n,\n{\r\n"\\u007d\\',
+        "}": "{",
+        "\\": '\\"',
+    },
+    {
+        "nested": {
+            "a": [{}, {"b": [[], {"c": None}]}],
+            "numbers": [0, -1.5e-7, 12345678901234567890],
+        },
+        "empty": "",
+    },
     {},
 ]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to write an array; `render` writes an element, given its index and whether to escape beyond ASCII."""
+    """One way to write an array; `render` writes an element, given its index and whether to escape
+    beyond ASCII.
+    """
 
     render: Callable[[dict[str, Any], int, bool], str]
     opening: str = "["
@@ -53,7 +72,9 @@ class Layout:
         """The stream, and for each element the number of bytes up to its last."""
         stream, ends = bytearray(self.opening.encode()), []
         for index, element in enumerate(objects):
-            stream += (self.separator if index else "").encode() + self.render(element, index, escaped).encode()
+            stream += (self.separator if index else "").encode() + self.render(
+                element, index, escaped
+            ).encode()
             ends.append(len(stream))
         return bytes(stream) + self.closing.encode(), ends
 
@@ -136,8 +157,15 @@ def _outcome(reader: ArrayReader, pieces: Iterator[bytes]) -> Outcome:
 _tricky_text = st.text(st.sampled_from('"\\{}[],:\n\r\t /u0dé日\u2028\u0085👍'))
 _integers = st.integers(-(2**63), 2**64 - 1)  # beyond these orjson gives floats
 _json = st.recursive(
-    st.none() | st.booleans() | _integers | st.floats(allow_nan=False, allow_infinity=False) | st.text() | _tricky_text,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | _tricky_text, inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | _integers
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | _tricky_text,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text() | _tricky_text, inner, max_size=4)
+    ),
     max_leaves=8,
 )
 _objects = st.lists(st.dictionaries(st.text() | _tricky_text, _json, max_size=4), max_size=6)
@@ -171,7 +199,11 @@ class TestObjects:
         stream, ends = LAYOUTS[layout].write(GOLDEN, escaped=escaped)
         reader = new_reader()
 
-        arrivals = [(count, element) for count, byte in enumerate(stream, 1) for element in reader.feed(bytes([byte]))]
+        arrivals = [
+            (count, element)
+            for count, byte in enumerate(stream, 1)
+            for element in reader.feed(bytes([byte]))
+        ]
         reader.close()
 
         assert arrivals == list(zip(ends, GOLDEN, strict=True))
@@ -196,7 +228,9 @@ class TestObjects:
         assert read == objects
 
     @pytest.mark.parametrize("stream", [b"[]", b" [ \r\n ] ", b"\xef\xbb\xbf[\n]"])
-    def test_an_empty_array_holds_nothing_and_is_whole(self, new_reader: NewReader, stream: bytes) -> None:
+    def test_an_empty_array_holds_nothing_and_is_whole(
+        self, new_reader: NewReader, stream: bytes
+    ) -> None:
         assert _read(new_reader(), *_pieces(stream, 1)) == []
 
     @pytest.mark.parametrize("layout", ["{}", "\ufeff\n {}\n", "[{}]", "[{}\n]"])
@@ -204,7 +238,13 @@ class TestObjects:
     def test_an_error_is_read_bare_or_as_the_only_element(
         self, new_reader: NewReader, layout: str, indent: int | None
     ) -> None:
-        error = {"error": {"code": 429, "message": "Resource has been exhausted", "details": [{"reason": "}"}]}}
+        error = {
+            "error": {
+                "code": 429,
+                "message": "Resource has been exhausted",
+                "details": [{"reason": "}"}],
+            }
+        }
         stream = layout.replace("{}", json.dumps(error, indent=indent)).encode()
 
         assert _read(new_reader(), stream) == [error]
@@ -233,7 +273,9 @@ class TestObjects:
             (r"\\ud83d", r"\ud83d"),
         ],
     )
-    def test_half_a_pair_becomes_the_replacement_character(self, new_reader: NewReader, string: str, text: str) -> None:
+    def test_half_a_pair_becomes_the_replacement_character(
+        self, new_reader: NewReader, string: str, text: str
+    ) -> None:
         stream = f'[{{"{string}":["{string}"]}}]'.encode()
 
         objects = _read(new_reader(), *_pieces(stream, 1))
@@ -244,7 +286,10 @@ class TestObjects:
     def test_a_stream_is_complete_with_its_closing_bracket(self, new_reader: NewReader) -> None:
         reader = new_reader()
 
-        seen = [bool(reader.feed(piece)) or reader.complete for piece in (b'[{"a":1', b"}", b"\n", b"]", b"\n")]
+        seen = [
+            bool(reader.feed(piece)) or reader.complete
+            for piece in (b'[{"a":1', b"}", b"\n", b"]", b"\n")
+        ]
 
         assert seen == [False, True, False, True, True]
 
@@ -258,7 +303,9 @@ class TestObjects:
 
 class TestCutOff:
     @pytest.mark.parametrize("layout", LAYOUTS)
-    def test_a_stream_cut_before_its_bracket_is_never_a_short_success(self, new_reader: NewReader, layout: str) -> None:
+    def test_a_stream_cut_before_its_bracket_is_never_a_short_success(
+        self, new_reader: NewReader, layout: str
+    ) -> None:
         stream, _ = LAYOUTS[layout].write(GOLDEN)
 
         for length in range(stream.rindex(b"]")):
@@ -281,8 +328,12 @@ class TestCutOff:
             with pytest.raises(UpstreamProtocolError):
                 reader.close()
 
-    @pytest.mark.parametrize("pieces", [(), (b"",), (b" ", b"\r\n\t"), (b"\xef\xbb\xbf",), (b"\xef\xbb\xbf", b"\n")])
-    def test_nothing_but_white_space_is_an_empty_answer(self, new_reader: NewReader, pieces: tuple[bytes, ...]) -> None:
+    @pytest.mark.parametrize(
+        "pieces", [(), (b"",), (b" ", b"\r\n\t"), (b"\xef\xbb\xbf",), (b"\xef\xbb\xbf", b"\n")]
+    )
+    def test_nothing_but_white_space_is_an_empty_answer(
+        self, new_reader: NewReader, pieces: tuple[bytes, ...]
+    ) -> None:
         with pytest.raises(UpstreamProtocolError, match="the upstream's answer was empty"):
             _read(new_reader(), *pieces)
 
@@ -296,11 +347,15 @@ class TestCutOff:
             (b'{"a":1', "the rest of the object"),
         ],
     )
-    def test_the_error_says_what_was_missing(self, new_reader: NewReader, stream: bytes, missing: str) -> None:
+    def test_the_error_says_what_was_missing(
+        self, new_reader: NewReader, stream: bytes, missing: str
+    ) -> None:
         reader = new_reader()
         reader.feed(stream)
 
-        with pytest.raises(UpstreamProtocolError, match=f"^the upstream's answer ended before {missing}$"):
+        with pytest.raises(
+            UpstreamProtocolError, match=f"^the upstream's answer ended before {missing}$"
+        ):
             reader.close()
 
 
@@ -335,7 +390,9 @@ class TestGarbage:
         reader = new_reader()
         assert reader.feed(whole) == ([{"a": 1}] if whole else [])
 
-        with pytest.raises(UpstreamProtocolError, match=f"^the upstream's answer has {message} was expected$"):
+        with pytest.raises(
+            UpstreamProtocolError, match=f"^the upstream's answer has {message} was expected$"
+        ):
             reader.feed(stream)
 
     @pytest.mark.parametrize(
@@ -362,14 +419,20 @@ class TestGarbage:
             (b'{"a":' * 30_000 + b"1" + b"}" * 30_000, "nested too deeply"),
         ],
     )
-    @pytest.mark.parametrize("layout", [b'[{"a":%b}', b'[{\n  "a": %b\n}'], ids=["compact", "pretty"])
+    @pytest.mark.parametrize(
+        "layout", [b'[{"a":%b}', b'[{\n  "a": %b\n}'], ids=["compact", "pretty"]
+    )
     def test_an_element_that_cannot_be_decoded_is_refused(
         self, new_reader: NewReader, layout: bytes, value: bytes, message: str
     ) -> None:
-        with pytest.raises(UpstreamProtocolError, match=f"^an element of the upstream's answer is {message}$"):
+        with pytest.raises(
+            UpstreamProtocolError, match=f"^an element of the upstream's answer is {message}$"
+        ):
             new_reader().feed(layout % value)
 
-    def test_whole_elements_before_a_fault_in_the_same_piece_are_handed_out_first(self, new_reader: NewReader) -> None:
+    def test_whole_elements_before_a_fault_in_the_same_piece_are_handed_out_first(
+        self, new_reader: NewReader
+    ) -> None:
         reader = new_reader()
 
         assert reader.feed(b'[{"a":1},{"a":2},<p>') == [{"a": 1}, {"a": 2}]
@@ -388,7 +451,10 @@ class TestGarbage:
             reader.close()
 
     @_examples(max_examples=60)
-    @given(stream=st.binary(max_size=60) | st.text('[]{}",:\\ \n1a<é', max_size=40).map(str.encode), cuts=_cuts)
+    @given(
+        stream=st.binary(max_size=60) | st.text('[]{}",:\\ \n1a<é', max_size=40).map(str.encode),
+        cuts=_cuts,
+    )
     def test_any_bytes_give_objects_or_a_protocol_error_wherever_they_are_cut(
         self, new_reader: NewReader, stream: bytes, cuts: list[int]
     ) -> None:
@@ -400,7 +466,9 @@ class TestGarbage:
         layout=_layouts,
         place=st.integers(0, 10_000),
         removed=st.integers(0, 3),
-        inserted=st.sampled_from([b"", b'"', b"\\", b"{", b"}", b"\n}", b"[", b"]", b",", b"\n", b"0", b"\xff"]),
+        inserted=st.sampled_from(
+            [b"", b'"', b"\\", b"{", b"}", b"\n}", b"[", b"]", b",", b"\n", b"0", b"\xff"]
+        ),
         cuts=_cuts,
     )
     @example(objects=[{"a": {}}], layout="pretty", place=2, removed=0, inserted=b"\n}", cuts=[])
@@ -438,18 +506,27 @@ def _whole(stream: bytes) -> Objects | None:
 
 class TestSize:
     @pytest.mark.parametrize("layout", ["pretty", "compact", "indented braces"])
-    def test_an_element_is_refused_as_soon_as_it_passes_the_limit(self, new_reader: NewReader, layout: str) -> None:
+    def test_an_element_is_refused_as_soon_as_it_passes_the_limit(
+        self, new_reader: NewReader, layout: str
+    ) -> None:
         stream, ends = LAYOUTS[layout].write([{"a": 1}, {"a": "x" * 1000}])
-        start = len(LAYOUTS[layout].write([{"a": 1}])[0].rstrip(b"\n]")) + len(LAYOUTS[layout].separator)
+        start = len(LAYOUTS[layout].write([{"a": 1}])[0].rstrip(b"\n]")) + len(
+            LAYOUTS[layout].separator
+        )
         limit = ends[1] - start - 100
         reader = new_reader(limit)
 
         assert reader.feed(stream[: start + limit]) == [{"a": 1}]
-        with pytest.raises(UpstreamProtocolError, match=f"an element of the upstream's answer is over {limit} bytes"):
+        with pytest.raises(
+            UpstreamProtocolError,
+            match=f"an element of the upstream's answer is over {limit} bytes",
+        ):
             reader.feed(stream[start + limit : start + limit + 1])
 
     @pytest.mark.parametrize("layout", ["pretty", "compact", "indented braces"])
-    def test_an_element_over_the_limit_is_refused_also_in_one_piece(self, new_reader: NewReader, layout: str) -> None:
+    def test_an_element_over_the_limit_is_refused_also_in_one_piece(
+        self, new_reader: NewReader, layout: str
+    ) -> None:
         stream, ends = LAYOUTS[layout].write([{"a": "x" * 1000}])
         size = ends[0] - len(LAYOUTS[layout].opening)
 
@@ -474,13 +551,16 @@ class TestSize:
 
         assert _read(new_reader(100), stream) == [{"a": 1}] * 1000
 
-    # Linear, each of these takes about a second at most; rescanning or copying again per piece would take minutes.
+    # Linear, each of these takes about a second at most; rescanning or copying again per piece
+    # would take minutes.
     @pytest.mark.timeout(30)
     @pytest.mark.parametrize(
         ("layout", "size"),
         [("pretty", 256), ("compact", 256), ("compact", 4096), ("indented braces", 65536)],
     )
-    def test_one_huge_string_takes_linear_time(self, new_reader: NewReader, layout: str, size: int) -> None:
+    def test_one_huge_string_takes_linear_time(
+        self, new_reader: NewReader, layout: str, size: int
+    ) -> None:
         huge = [{"data": {"a": 'x}"\\' * 5_000_000 if size > 256 else "x" * 20_000_000}}]
         stream, _ = LAYOUTS[layout].write(huge)
 

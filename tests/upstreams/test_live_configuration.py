@@ -1,4 +1,6 @@
-"""What a live configuration says of an account's models and tools, and that nothing in it can do harm."""
+"""What a live configuration says of an account's models and tools, and that nothing in it can do
+harm.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ WHOLE: dict[str, Any] = {
     "uiSettings": {
         "modelConfigInfo": {
             "resolvedModels": [
-                {"modelId": id_} for id_ in ("auto", "gemini-fast", "gemini-3.8-flash", "gemini-4-neon")
+                {"modelId": id_}
+                for id_ in ("auto", "gemini-fast", "gemini-3.8-flash", "gemini-4-neon")
             ],
             "defaultModelId": "gemini-3.8-flash",
             "autoModelId": "auto",
@@ -27,7 +30,10 @@ WHOLE: dict[str, Any] = {
             "model-selector": "FEATURE_STATE_ON",
         },
     },
-    "assistantSettings": {"webGroundingType": "WEB_GROUNDING_TYPE_DISABLED", "defaultWebGroundingToggleOff": True},
+    "assistantSettings": {
+        "webGroundingType": "WEB_GROUNDING_TYPE_DISABLED",
+        "defaultWebGroundingToggleOff": True,
+    },
 }
 
 
@@ -60,19 +66,26 @@ def test_it_may_stand_under_a_name(name: str) -> None:
 def test_web_grounding_is_on_or_off_or_nothing_is_said(web: object, on: bool | None) -> None:
     found = live_configuration.read({"assistantSettings": {"webGroundingType": web}})
 
-    assert ("webGroundingSpec" in found.tools_on, "webGroundingSpec" in found.tools_off) == (on is True, on is False)
+    assert ("webGroundingSpec" in found.tools_on, "webGroundingSpec" in found.tools_off) == (
+        on is True,
+        on is False,
+    )
 
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
 
 @given(st.data())
 def test_whatever_stands_in_a_field_harms_nothing(data: st.DataObject) -> None:
-    """Any part of it is replaced by any JSON: what is read is of the right kinds, and all ids can be sent."""
+    """Any part of it is replaced by any JSON: what is read is of the right kinds, and all ids can
+    be sent.
+    """
 
     def spoilt(value: object) -> object:
         if data.draw(st.integers(0, 5)) == 0:

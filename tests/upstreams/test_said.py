@@ -32,7 +32,14 @@ def test_a_text_is_known_again_however_little_of_it_is_kept(fragments: list[str]
 def test_another_text_is_not_taken_for_it(fragments: list[str], data: st.DataObject) -> None:
     whole = "begin" + "".join(fragments) + "end"
     at = data.draw(st.integers(0, len(whole) - 1))
-    others = (whole[:at] + "x" + whole[at + 1 :], whole[:at] + whole[at + 1 :], whole + "x", "x" + whole, "end", "")
+    others = (
+        whole[:at] + "x" + whole[at + 1 :],
+        whole[:at] + whole[at + 1 :],
+        whole + "x",
+        "x" + whole,
+        "end",
+        "",
+    )
 
     answer = said("begin", *fragments, "end")
 

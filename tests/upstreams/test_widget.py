@@ -1,4 +1,6 @@
-"""The widget API over real sockets, in front of the simulator: what is sent to the letter, and how an answer is read."""
+"""The widget API over real sockets, in front of the simulator: what is sent to the letter, and how
+an answer is read.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ import pytest
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import NOTHING_SAID
-from gbproxy.domain.events import FLUSH, ChatEvent, Done, FileOutput, Refusal, SessionNamed, TextDelta, ThoughtDelta
+from gbproxy.domain.events import (
+    FLUSH,
+    ChatEvent,
+    Done,
+    FileOutput,
+    Refusal,
+    SessionNamed,
+    TextDelta,
+    ThoughtDelta,
+)
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
     AccountRestricted,
@@ -91,7 +102,9 @@ def upstream() -> Iterator[Simulator]:
 @pytest.fixture
 def account(upstream: Simulator) -> Account:
     given = upstream.account
-    return Account("one", "one", given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses)
+    return Account(
+        "one", "one", given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses
+    )
 
 
 def widget(
@@ -101,13 +114,25 @@ def widget(
     **settings: Any,
 ) -> Widget:
     outbound = Outbound(timeouts, ca_bundle=upstream.ca_file)
-    given = {name: settings.pop(name) for name in ("headers", "server_timeout_s") if name in settings}
+    given = {
+        name: settings.pop(name) for name in ("headers", "server_timeout_s") if name in settings
+    }
     options = {"headers": {"User-Agent": "gbproxy/test"}, **given}
-    endpoints = EndpointMap(page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", **options)
-    return Widget(outbound, WidgetAuth(outbound, endpoints), endpoints, WidgetSettings(**settings), monotonic=monotonic)
+    endpoints = EndpointMap(
+        page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", **options
+    )
+    return Widget(
+        outbound,
+        WidgetAuth(outbound, endpoints),
+        endpoints,
+        WidgetSettings(**settings),
+        monotonic=monotonic,
+    )
 
 
-def asked(client: Widget, account: Account, prompt: str = "Hello", model: Model = AUTO) -> list[ChatEvent]:
+def asked(
+    client: Widget, account: Account, prompt: str = "Hello", model: Model = AUTO
+) -> list[ChatEvent]:
     """A whole answer in a session of its own, without what only says when to write."""
     session = client.open_session(account)
     return [event for event in client.stream(prompt, model, account, session) if event is not FLUSH]
@@ -149,7 +174,11 @@ def test_asking_sends_this_body(upstream: Simulator, account: Account) -> None:
     list(client.stream("Grüß Gott 你好 👋\u2028", FLASH, account, session))
 
     [call] = upstream.calls(STREAM)
-    assert (call.method, call.path, dict(call.query)) == ("POST", f"/v1alpha/locations/global/{STREAM}", {})
+    assert (call.method, call.path, dict(call.query)) == (
+        "POST",
+        f"/v1alpha/locations/global/{STREAM}",
+        {},
+    )
     assert json.dumps(call.body) == json.dumps(
         {
             "configId": account.config_id,
@@ -195,7 +224,9 @@ def test_deleting_a_session_sends_this_body(upstream: Simulator, account: Accoun
 # Probes
 
 
-def test_a_probe_asks_for_one_entry_of_the_list_and_makes_nothing(upstream: Simulator, account: Account) -> None:
+def test_a_probe_asks_for_one_entry_of_the_list_and_makes_nothing(
+    upstream: Simulator, account: Account
+) -> None:
     widget(upstream).probe(account)
 
     [call] = upstream.calls("widgetListSessions")
@@ -203,13 +234,20 @@ def test_a_probe_asks_for_one_entry_of_the_list_and_makes_nothing(upstream: Simu
         {
             "configId": account.config_id,
             "additionalParams": {"token": "-"},
-            "listSessionsRequest": {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""},
+            "listSessionsRequest": {
+                "pageSize": 1,
+                "pageToken": "",
+                "orderBy": "update_time desc",
+                "filter": "",
+            },
         }
     )
     assert upstream.state()["sessions"] == {"alive": 0, "deleted": 0}
 
 
-def test_a_probe_that_is_denied_speaks_of_the_config_id(upstream: Simulator, account: Account) -> None:
+def test_a_probe_that_is_denied_speaks_of_the_config_id(
+    upstream: Simulator, account: Account
+) -> None:
     with pytest.raises(ConfigRefused) as caught:
         widget(upstream).probe(replace(account, config_id="another"))
 
@@ -227,7 +265,11 @@ def test_a_probe_that_is_denied_speaks_of_the_config_id(upstream: Simulator, acc
     ],
 )
 def test_a_probe_tells_a_refusal_from_a_fault(
-    upstream: Simulator, account: Account, path: str, script: tuple[Action, ...], error: type[GatewayError]
+    upstream: Simulator,
+    account: Account,
+    path: str,
+    script: tuple[Action, ...],
+    error: type[GatewayError],
 ) -> None:
     upstream.script(*script, path=path, times=math.inf)
 
@@ -237,7 +279,9 @@ def test_a_probe_tells_a_refusal_from_a_fault(
     assert type(caught.value) is error
 
 
-def test_a_probe_whose_token_is_refused_tries_a_fresh_one(upstream: Simulator, account: Account) -> None:
+def test_a_probe_whose_token_is_refused_tries_a_fresh_one(
+    upstream: Simulator, account: Account
+) -> None:
     client = widget(upstream)
     client.probe(account)
     upstream.revoke_tokens()
@@ -247,8 +291,14 @@ def test_a_probe_whose_token_is_refused_tries_a_fresh_one(upstream: Simulator, a
     assert len(upstream.calls("getoxsrf")) == 2
 
 
-def test_every_call_carries_the_headers_of_the_web_page(upstream: Simulator, account: Account) -> None:
-    client = widget(upstream, server_timeout_s=900, headers={"User-Agent": "Mozilla/5.0", "x-server-token": "st"})
+def test_every_call_carries_the_headers_of_the_web_page(
+    upstream: Simulator, account: Account
+) -> None:
+    client = widget(
+        upstream,
+        server_timeout_s=900,
+        headers={"User-Agent": "Mozilla/5.0", "x-server-token": "st"},
+    )
 
     asked(client, account)
 
@@ -264,8 +314,12 @@ def test_every_call_carries_the_headers_of_the_web_page(upstream: Simulator, acc
         assert "Cookie" not in call.headers
 
 
-def test_the_user_s_headers_cannot_replace_the_bearer(upstream: Simulator, account: Account) -> None:
-    client = widget(upstream, headers={"authorization": "Basic eA==", "referer": "https://example.com/"})
+def test_the_user_s_headers_cannot_replace_the_bearer(
+    upstream: Simulator, account: Account
+) -> None:
+    client = widget(
+        upstream, headers={"authorization": "Basic eA==", "referer": "https://example.com/"}
+    )
 
     client.open_session(account)
 
@@ -274,7 +328,9 @@ def test_the_user_s_headers_cannot_replace_the_bearer(upstream: Simulator, accou
     assert call.headers["Referer"] == "https://example.com/"
 
 
-def test_the_automatic_model_is_asked_for_by_saying_nothing(upstream: Simulator, account: Account) -> None:
+def test_the_automatic_model_is_asked_for_by_saying_nothing(
+    upstream: Simulator, account: Account
+) -> None:
     asked(widget(upstream), account, model=AUTO)
 
     [call] = upstream.calls(STREAM)
@@ -285,7 +341,10 @@ def test_the_automatic_model_is_asked_for_by_saying_nothing(upstream: Simulator,
     ("tools", "expected"),
     [
         (("imageGenerationSpec",), {"imageGenerationSpec": {}}),
-        (("toolRegistry", "webGroundingSpec"), {"toolRegistry": "default_tool_registry", "webGroundingSpec": {}}),
+        (
+            ("toolRegistry", "webGroundingSpec"),
+            {"toolRegistry": "default_tool_registry", "webGroundingSpec": {}},
+        ),
         ((), {}),
     ],
 )
@@ -302,13 +361,17 @@ def test_only_the_model_s_tools_are_offered(
 def test_an_empty_prompt_goes_out_as_a_space(upstream: Simulator, account: Account) -> None:
     asked(widget(upstream), account, prompt="")
 
-    assert upstream.calls(STREAM)[0].body["streamAssistRequest"]["query"] == {"parts": [{"text": " "}]}
+    assert upstream.calls(STREAM)[0].body["streamAssistRequest"]["query"] == {
+        "parts": [{"text": " "}]
+    }
 
 
 # Sessions
 
 
-def test_a_session_that_is_gone_already_counts_as_deleted(upstream: Simulator, account: Account) -> None:
+def test_a_session_that_is_gone_already_counts_as_deleted(
+    upstream: Simulator, account: Account
+) -> None:
     client = widget(upstream)
     session = client.open_session(account)
     client.delete_session(account, session)
@@ -318,8 +381,12 @@ def test_a_session_that_is_gone_already_counts_as_deleted(upstream: Simulator, a
     assert len(upstream.calls("widgetDeleteSession")) == 2
 
 
-@pytest.mark.parametrize("reply", [json_reply(200, {}), empty_body(), html_reply(200, "Gone"), json_reply(200, [])])
-def test_the_body_of_a_deletion_means_nothing(upstream: Simulator, account: Account, reply: tuple[Action, ...]) -> None:
+@pytest.mark.parametrize(
+    "reply", [json_reply(200, {}), empty_body(), html_reply(200, "Gone"), json_reply(200, [])]
+)
+def test_the_body_of_a_deletion_means_nothing(
+    upstream: Simulator, account: Account, reply: tuple[Action, ...]
+) -> None:
     client = widget(upstream)
     session = client.open_session(account)
     upstream.script(*reply, path="widgetDeleteSession")
@@ -350,7 +417,8 @@ def test_a_full_session_name_is_used_as_it_came(upstream: Simulator, account: Ac
 
 def test_a_wrapped_session_is_found_too(upstream: Simulator, account: Account) -> None:
     upstream.script(
-        *json_reply(200, {"createSessionResponse": {"session": {"name": "s/1"}}}), path="widgetCreateSession"
+        *json_reply(200, {"createSessionResponse": {"session": {"name": "s/1"}}}),
+        path="widgetCreateSession",
     )
 
     assert widget(upstream).open_session(account) == "s/1"
@@ -358,9 +426,20 @@ def test_a_wrapped_session_is_found_too(upstream: Simulator, account: Account) -
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"session": {}}, {"session": {"name": ""}}, {"session": {"name": 7}}, {"session": "s/1"}, [], "x", None],
+    [
+        {},
+        {"session": {}},
+        {"session": {"name": ""}},
+        {"session": {"name": 7}},
+        {"session": "s/1"},
+        [],
+        "x",
+        None,
+    ],
 )
-def test_a_session_without_a_name_is_an_error(upstream: Simulator, account: Account, body: object) -> None:
+def test_a_session_without_a_name_is_an_error(
+    upstream: Simulator, account: Account, body: object
+) -> None:
     upstream.script(*json_reply(200, body), path="widgetCreateSession", times=2)
 
     with pytest.raises(UpstreamProtocolError):
@@ -446,7 +525,9 @@ def test_a_refused_token_is_replaced_once(upstream: Simulator, account: Account,
     assert len(upstream.calls("getoxsrf")) == 2
 
 
-def test_an_answer_of_a_token_alone_is_a_refused_token(upstream: Simulator, account: Account) -> None:
+def test_an_answer_of_a_token_alone_is_a_refused_token(
+    upstream: Simulator, account: Account
+) -> None:
     upstream.script(*u_token_only())
     upstream.script(*HELLO)
 
@@ -456,7 +537,9 @@ def test_an_answer_of_a_token_alone_is_a_refused_token(upstream: Simulator, acco
     assert len(upstream.calls("getoxsrf")) == 2
 
 
-@pytest.mark.parametrize("reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"])
+@pytest.mark.parametrize(
+    "reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"]
+)
 def test_a_question_for_which_a_fresh_token_is_refused_too_makes_the_account_suspect(
     upstream: Simulator, account: Account, reply: tuple[Action, ...]
 ) -> None:
@@ -470,7 +553,9 @@ def test_a_question_for_which_a_fresh_token_is_refused_too_makes_the_account_sus
     assert len(upstream.calls(STREAM)) == 2
 
 
-@pytest.mark.parametrize("reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"])
+@pytest.mark.parametrize(
+    "reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"]
+)
 def test_many_questions_for_which_any_token_is_refused_cost_few_sign_ins(
     upstream: Simulator, account: Account, reply: tuple[Action, ...]
 ) -> None:
@@ -488,7 +573,9 @@ def test_many_questions_for_which_any_token_is_refused_cost_few_sign_ins(
     assert len(upstream.calls("getoxsrf")) == signed_in + 1
 
 
-@pytest.mark.parametrize("reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"])
+@pytest.mark.parametrize(
+    "reply", [http_error(401, "UNAUTHENTICATED"), u_token_only()], ids=["401", "token alone"]
+)
 def test_after_many_poisoned_questions_one_that_is_refused_once_is_still_answered(
     upstream: Simulator, account: Account, reply: tuple[Action, ...]
 ) -> None:
@@ -542,7 +629,9 @@ def test_a_fresh_token_that_is_refused_too_is_the_credential_on_opening_a_sessio
     assert len(upstream.calls("widgetCreateSession")) == 2
 
 
-def test_a_token_that_was_refused_when_fresh_is_not_used_again(upstream: Simulator, account: Account) -> None:
+def test_a_token_that_was_refused_when_fresh_is_not_used_again(
+    upstream: Simulator, account: Account
+) -> None:
     client = widget(upstream)
     upstream.script(*http_error(401, "UNAUTHENTICATED"), path="widgetCreateSession", times=2)
     with pytest.raises(CredentialRefused):
@@ -554,7 +643,9 @@ def test_a_token_that_was_refused_when_fresh_is_not_used_again(upstream: Simulat
     assert len(set(bearers)) == len(bearers) == 3
 
 
-@pytest.mark.parametrize(("began", "asked", "good"), [(4.0, ["t1", "t2", "t3"], True), (6.0, ["t1", "t2"], False)])
+@pytest.mark.parametrize(
+    ("began", "asked", "good"), [(4.0, ["t1", "t2", "t3"], True), (6.0, ["t1", "t2"], False)]
+)
 def test_a_token_whose_sign_in_began_before_the_refusal_says_nothing_of_the_account(
     account: Account, began: float, asked: list[str], good: bool
 ) -> None:
@@ -575,7 +666,9 @@ def test_a_token_whose_sign_in_began_before_the_refusal_says_nothing_of_the_acco
             return 5.0
 
     class Door(Outbound):
-        def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
+        def call(
+            self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+        ) -> Reply:
             shown.append(headers["Authorization"].removeprefix("Bearer "))
             return Reply(200 if shown[-1] == "t3" else 401, {}, (), b"{}")
 
@@ -589,7 +682,9 @@ def test_a_token_whose_sign_in_began_before_the_refusal_says_nothing_of_the_acco
     assert shown == asked
 
 
-def test_a_token_refused_after_text_is_no_reason_to_ask_again(upstream: Simulator, account: Account) -> None:
+def test_a_token_refused_after_text_is_no_reason_to_ask_again(
+    upstream: Simulator, account: Account
+) -> None:
     upstream.script(*in_stream_error(401, "UNAUTHENTICATED", "No.", texts=["Hel"]))
     client = widget(upstream)
 
@@ -629,7 +724,9 @@ def test_text_comes_as_it_was_sent(upstream: Simulator, account: Account) -> Non
     assert events == [ThoughtDelta("Hm."), *map(TextDelta, SPOKEN), Done()]
 
 
-def test_what_arrived_together_leaves_before_one_flush(upstream: Simulator, account: Account) -> None:
+def test_what_arrived_together_leaves_before_one_flush(
+    upstream: Simulator, account: Account
+) -> None:
     upstream.set(cuts="joined")
     upstream.script(Text("a"), Text("b"), Pause(0.05), Text("c"), Final(), End())
     client = widget(upstream)
@@ -654,7 +751,10 @@ def test_what_arrived_together_leaves_before_one_flush(upstream: Simulator, acco
         ({"transfer": "content_length", "state": "absent"}, "json"),
         ({"sse_lines": "crlf", "sse_comments": True, "sse_multiline": True, "cuts": "1"}, "sse"),
         ({"gzip": True, "cuts": "7"}, "sse"),
-        ({"extra_fields": True, "metadata_only": True, "citations": False, "suggestions": True}, "json"),
+        (
+            {"extra_fields": True, "metadata_only": True, "citations": False, "suggestions": True},
+            "json",
+        ),
         ({"final": "repeats_text"}, "json"),
         ({"final": "carries_last_text", "u_token": "every"}, "json"),
     ],
@@ -671,14 +771,18 @@ def test_the_answer_is_the_same_however_it_is_framed(
     assert events == [*map(TextDelta, SPOKEN), Done()]
 
 
-def test_events_are_asked_for_only_when_they_are_wanted(upstream: Simulator, account: Account) -> None:
+def test_events_are_asked_for_only_when_they_are_wanted(
+    upstream: Simulator, account: Account
+) -> None:
     asked(widget(upstream), account)
     asked(widget(upstream, framing="sse"), account)
 
     assert [dict(call.query) for call in upstream.calls(STREAM)] == [{}, {"alt": "sse"}]
 
 
-ELEMENT = '{"answer":{"state":"SUCCEEDED","replies":[{"groundedContent":{"content":{"text":"Hello"}}}]}}'
+ELEMENT = (
+    '{"answer":{"state":"SUCCEEDED","replies":[{"groundedContent":{"content":{"text":"Hello"}}}]}}'
+)
 ARRAY = f"[{ELEMENT}]".encode()
 EVENTS = f"data: {ELEMENT}\n\n".encode()
 
@@ -703,14 +807,18 @@ EVENTS = f"data: {ELEMENT}\n\n".encode()
 def test_the_content_type_decides_how_an_answer_is_read_not_what_was_asked_for(
     upstream: Simulator, account: Account, content_type: str, body: bytes, framing: str
 ) -> None:
-    upstream.script(Head(200, {"Content-Type": content_type} if content_type else {}), Write(body), End())
+    upstream.script(
+        Head(200, {"Content-Type": content_type} if content_type else {}), Write(body), End()
+    )
 
     events = asked(widget(upstream, framing=framing), account)
 
     assert events == [TextDelta("Hello"), Done()]
 
 
-def test_status_headlines_are_hidden_as_the_settings_say(upstream: Simulator, account: Account) -> None:
+def test_status_headlines_are_hidden_as_the_settings_say(
+    upstream: Simulator, account: Account
+) -> None:
     upstream.script(*answer("**Musing**", "Hello"), times=2)
 
     hidden = asked(widget(upstream, status_lines=frozenset({"musing"})), account)
@@ -816,7 +924,9 @@ def test_an_answer_that_breaks_after_its_end_is_whole(
 
 
 @pytest.mark.parametrize("framing", ["json", "sse"])
-def test_nobody_waits_long_for_an_end_that_does_not_come(upstream: Simulator, account: Account, framing: str) -> None:
+def test_nobody_waits_long_for_an_end_that_does_not_come(
+    upstream: Simulator, account: Account, framing: str
+) -> None:
     upstream.script(Text("Hello"), Final(), Stall())
 
     events = asked(widget(upstream, Timeouts(2, 60, 60), framing=framing), account)
@@ -840,7 +950,9 @@ def test_closing_the_stream_closes_the_connection(upstream: Simulator, account: 
     assert upstream.wait_for(lambda: upstream.open_streams == 0)
 
 
-def test_a_stream_that_was_not_begun_asks_for_nothing(upstream: Simulator, account: Account) -> None:
+def test_a_stream_that_was_not_begun_asks_for_nothing(
+    upstream: Simulator, account: Account
+) -> None:
     client = widget(upstream)
 
     client.stream("Hello", AUTO, account, "s/1").close()
@@ -863,7 +975,9 @@ def test_a_connection_is_used_again_for_the_next_call(
     assert len({request.connection for request in upstream.requests}) == 1
 
 
-def test_a_connection_on_which_a_failure_was_told_is_used_again(upstream: Simulator, account: Account) -> None:
+def test_a_connection_on_which_a_failure_was_told_is_used_again(
+    upstream: Simulator, account: Account
+) -> None:
     upstream.script(*quota())
     client = widget(upstream)
     failure_of(client, account)
@@ -901,7 +1015,9 @@ def test_a_broken_connection_is_not_used_again(upstream: Simulator, account: Acc
 def test_all_of_it_over_tls() -> None:
     with Simulator(tls=True) as upstream:
         given = upstream.account
-        account = Account("one", "one", given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses)
+        account = Account(
+            "one", "one", given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses
+        )
         upstream.script(*HELLO)
 
         events = asked(widget(upstream), account)
@@ -936,7 +1052,9 @@ def test_a_session_by_dash_is_made_and_named_with_the_answer(
     assert (made.queries, made.deleted) == (["Hello", "And?"], True)
 
 
-def test_a_session_of_our_own_making_is_asked_continued_and_deleted(upstream: Simulator, account: Account) -> None:
+def test_a_session_of_our_own_making_is_asked_continued_and_deleted(
+    upstream: Simulator, account: Account
+) -> None:
     upstream.set(create_session="404")
     client = widget(upstream, session="own")
 
@@ -997,11 +1115,17 @@ def test_a_session_that_nobody_can_delete_is_told_in_the_log(
 # Further fields of the body
 
 
-def test_further_fields_are_merged_into_each_body_and_win(upstream: Simulator, account: Account) -> None:
+def test_further_fields_are_merged_into_each_body_and_win(
+    upstream: Simulator, account: Account
+) -> None:
     further = {
         "location": "global",
         "additionalParams": {"origin": "ORIGIN_UNSPECIFIED", "token": "t"},
-        "streamAssistRequest": {"toolsSpec": {"toolRegistry": "mine"}, "filter": "f", "languageCode": "de"},
+        "streamAssistRequest": {
+            "toolsSpec": {"toolRegistry": "mine"},
+            "filter": "f",
+            "languageCode": "de",
+        },
     }
     client = widget(upstream, body=further)
 
@@ -1058,7 +1182,9 @@ def test_what_is_no_configuration_is_an_error_that_costs_no_token(
 
 
 @pytest.mark.parametrize("value", ["empty", "wrong_types"])
-def test_a_configuration_without_content_says_nothing(upstream: Simulator, account: Account, value: str) -> None:
+def test_a_configuration_without_content_says_nothing(
+    upstream: Simulator, account: Account, value: str
+) -> None:
     upstream.set(widget_config=value)
 
     assert widget(upstream).capabilities(account) == NOTHING_SAID

@@ -1,4 +1,6 @@
-"""Cookies to bearer tokens: the token to the letter, one refresh for all, and whose fault a failure is."""
+"""Cookies to bearer tokens: the token to the letter, one refresh for all, and whose fault a failure
+is.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,17 @@ from gbproxy.outbound import Outbound, Reply
 from gbproxy.simulator import HoldHeaders, Simulator
 from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth import WidgetAuth, XsrfKey, sign
-from tests.upstreams.business_host import ACCOUNT, BASE, KEY_TEXT, NOW, Clock, Door, Gate, key_reply, reply
+from tests.upstreams.business_host import (
+    ACCOUNT,
+    BASE,
+    KEY_TEXT,
+    NOW,
+    Clock,
+    Door,
+    Gate,
+    key_reply,
+    reply,
+)
 
 TOKEN = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRlc3Qta2V5LTEifQ.eyJpc3MiOiJodHRwczovL2J1c2luZXNzLmdlbWluaS5nb29n"
@@ -51,7 +63,9 @@ def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = Non
 
 
 @contextmanager
-def for_a_request(*, elsewhere: Callable[[], bool] = lambda: False, left_s: float = 60.0) -> Iterator[None]:
+def for_a_request(
+    *, elsewhere: Callable[[], bool] = lambda: False, left_s: float = 60.0
+) -> Iterator[None]:
     measured = trace.begin("req-1")
     measured.has_elsewhere, measured.until = elsewhere, time.monotonic() + left_s
     try:
@@ -108,7 +122,9 @@ def test_an_account_without_the_second_cookie_sends_the_first_alone() -> None:
     assert door.cookies == ["__Secure-C_SES=CSE.old"]
 
 
-@pytest.mark.parametrize("prefix", [")]}'\n", ")]}'", "", " )]}' \r\n\t ", ")]}'\r\n\r\n", "\n\n"], ids=repr)
+@pytest.mark.parametrize(
+    "prefix", [")]}'\n", ")]}'", "", " )]}' \r\n\t ", ")]}'\r\n\r\n", "\n\n"], ids=repr
+)
 def test_the_prefix_may_be_there_with_any_white_space_or_not(prefix: str) -> None:
     body = json.dumps({"note": ")]}'", "xsrfToken": KEY_TEXT, "keyId": "test-key-1"}, indent=1)
 
@@ -120,14 +136,20 @@ def test_the_prefix_may_be_there_with_any_white_space_or_not(prefix: str) -> Non
 @pytest.mark.parametrize("length", [1, 2, 3, 16, 31, 32, 33])
 @pytest.mark.parametrize("encode", [base64.urlsafe_b64encode, base64.b64encode])
 @pytest.mark.parametrize("padded", [True, False])
-def test_the_key_is_what_the_text_decodes_to(length: int, encode: Callable[[bytes], bytes], padded: bool) -> None:
+def test_the_key_is_what_the_text_decodes_to(
+    length: int, encode: Callable[[bytes], bytes], padded: bool
+) -> None:
     key = bytes(251 + i % 5 for i in range(length))
     text = encode(key).decode()
 
     token = auth(Door(key_reply(text=text if padded else text.rstrip("=")))).bearer(ACCOUNT)
 
     signed, _, signature = token.rpartition(".")
-    expected = base64.urlsafe_b64encode(hmac.new(key, signed.encode(), hashlib.sha256).digest()).decode().rstrip("=")
+    expected = (
+        base64.urlsafe_b64encode(hmac.new(key, signed.encode(), hashlib.sha256).digest())
+        .decode()
+        .rstrip("=")
+    )
     assert signature == expected
 
 
@@ -139,10 +161,16 @@ def test_the_token_is_dated_by_the_upstream_s_clock(skew: int) -> None:
     token = auth(Door(key_reply(date=NOW + skew)), Clock(NOW)).bearer(ACCOUNT)
 
     claims = part(token, 1)
-    assert (claims["iat"], claims["nbf"], claims["exp"]) == (NOW + skew, NOW + skew, NOW + skew + 300)
+    assert (claims["iat"], claims["nbf"], claims["exp"]) == (
+        NOW + skew,
+        NOW + skew,
+        NOW + skew + 300,
+    )
 
 
-@pytest.mark.parametrize("date", [None, "yesterday", "", "Mon, 1 Jan 2024 00:00:00 +99999999999999999999"])
+@pytest.mark.parametrize(
+    "date", [None, "yesterday", "", "Mon, 1 Jan 2024 00:00:00 +99999999999999999999"]
+)
 def test_without_a_usable_date_the_own_clock_counts(date: str | None) -> None:
     body = json.dumps({"xsrfToken": KEY_TEXT, "keyId": "k"}).encode()
 
@@ -253,7 +281,8 @@ class SharedRefresh:
         assert gate.reached.wait(10)
         waiting = Callers(tokens, self.WAITING).start()
         with self._condition:
-            # Asked for the age of the old token, a caller holds the lock under which it takes its place in the queue.
+            # Asked for the age of the old token, a caller holds the lock under which it takes its
+            # place in the queue.
             assert self._condition.wait_for(lambda: len(self._asked) == 1 + self.WAITING, 10)
         gate.open.set()
         [self.first] = refreshing.join()
@@ -274,7 +303,9 @@ def test_however_many_wait_one_of_them_refreshes() -> None:
     assert shared.refreshes == 1
 
 
-@pytest.mark.parametrize("answer", [reply(401), UpstreamTimeout("the upstream was silent")], ids=["refused", "silent"])
+@pytest.mark.parametrize(
+    "answer", [reply(401), UpstreamTimeout("the upstream was silent")], ids=["refused", "silent"]
+)
 def test_a_failed_refresh_fails_for_all_who_waited(answer: Reply | BaseException) -> None:
     shared = SharedRefresh(answer, key_reply())
 
@@ -283,8 +314,12 @@ def test_a_failed_refresh_fails_for_all_who_waited(answer: Reply | BaseException
     assert shared.refreshes == 1
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), GeneratorExit(), RuntimeError("a bug")], ids=repr)
-def test_when_the_one_who_refreshes_is_interrupted_another_takes_over(interruption: BaseException) -> None:
+@pytest.mark.parametrize(
+    "interruption", [KeyboardInterrupt(), GeneratorExit(), RuntimeError("a bug")], ids=repr
+)
+def test_when_the_one_who_refreshes_is_interrupted_another_takes_over(
+    interruption: BaseException,
+) -> None:
     shared = SharedRefresh(interruption, key_reply())
 
     assert shared.first is interruption
@@ -335,7 +370,9 @@ def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_tak
         assert len(upstream.calls("getoxsrf")) == 2
 
 
-def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_they_set_is_kept() -> None:
+def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_they_set_is_kept() -> (
+    None
+):
     with Simulator() as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=5)
         upstream.script(HoldHeaders(), path="setocookie")
@@ -438,7 +475,11 @@ def test_a_refresh_redirect_is_followed_once_and_its_cookies_are_used() -> None:
 
 
 def test_cookies_that_the_redirect_itself_sets_count_too() -> None:
-    door = Door(reply(302, b"", "__Secure-C_SES=CSE.new; Path=/; Secure", location=REFRESH), reply(200), key_reply())
+    door = Door(
+        reply(302, b"", "__Secure-C_SES=CSE.new; Path=/; Secure", location=REFRESH),
+        reply(200),
+        key_reply(),
+    )
 
     auth(door).bearer(ACCOUNT)
 
@@ -485,7 +526,9 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
     tokens.bearer(ACCOUNT)
-    changed = Account(id="one", name="one", csesidx="123456789", config_id="c-1", secure_c_ses="CSE.user")
+    changed = Account(
+        id="one", name="one", csesidx="123456789", config_id="c-1", secure_c_ses="CSE.user"
+    )
 
     monotonic.now = 240.0
     tokens.bearer(changed)
@@ -494,7 +537,11 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
 
 
 def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_cookies() -> None:
-    door = Door(reply(302, b"", location=REFRESH), reply(200, b"", "__Secure-C_SES=CSE.new; Secure"), key_reply())
+    door = Door(
+        reply(302, b"", location=REFRESH),
+        reply(200, b"", "__Secure-C_SES=CSE.new; Secure"),
+        key_reply(),
+    )
     tokens = auth(door)
     tokens.bearer(ACCOUNT)
 
@@ -596,7 +643,10 @@ def test_no_other_redirect_is_followed_and_the_cookies_stay_here(location: str) 
     ("answer", "words"),
     [
         (reply(302, location="/login"), "redirected to a sign-in page"),
-        (reply(303, location="https://auth.business.gemini.google/account-chooser"), "redirected to a sign-in page"),
+        (
+            reply(303, location="https://auth.business.gemini.google/account-chooser"),
+            "redirected to a sign-in page",
+        ),
         (reply(302), "redirected to a sign-in page"),
         (reply(400), "status 400"),
         (reply(401), "status 401"),
@@ -620,7 +670,9 @@ def test_no_other_redirect_is_followed_and_the_cookies_stay_here(location: str) 
         (reply(200, b"\xff\xfe"), "a page in place of a key"),
     ],
 )
-def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(answer: Reply, words: str) -> None:
+def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(
+    answer: Reply, words: str
+) -> None:
     door = Door(answer)
 
     with pytest.raises(CredentialRefused) as caught:
@@ -709,7 +761,9 @@ def test_a_discarded_token_does_not_come_back_with_a_passing_fault() -> None:
 
 def simulated(upstream: Simulator) -> Account:
     account = upstream.account
-    return Account("one", "one", account.csesidx, account.config_id, account.secure_c_ses, account.host_c_oses)
+    return Account(
+        "one", "one", account.csesidx, account.config_id, account.secure_c_ses, account.host_c_oses
+    )
 
 
 @pytest.mark.parametrize(
@@ -733,7 +787,9 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
     with Simulator() as upstream:
         upstream.set(**switches)
 
-        token = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
+        token = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(
+            simulated(upstream)
+        )
 
         key = upstream.keys.verify(token, upstream.now())
         assert key.csesidx == upstream.account.csesidx
@@ -769,7 +825,10 @@ def test_every_way_to_be_refused_has_its_error(mode: str, error: type[GatewayErr
 
 def test_the_cookies_are_never_taken_to_another_host() -> None:
     with Simulator() as upstream, Simulator() as elsewhere:
-        upstream.set(getoxsrf="refreshcookies_elsewhere", elsewhere_url=f"{elsewhere.url}/auth/refreshcookies")
+        upstream.set(
+            getoxsrf="refreshcookies_elsewhere",
+            elsewhere_url=f"{elsewhere.url}/auth/refreshcookies",
+        )
 
         with pytest.raises(CredentialRefused):
             WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))

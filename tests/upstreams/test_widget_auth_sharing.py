@@ -1,4 +1,6 @@
-"""Two workers on one database: tokens and renewed cookies are shared, survive a restart, and never cross credentials."""
+"""Two workers on one database: tokens and renewed cookies are shared, survive a restart, and never
+cross credentials.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,8 @@ class Records:
         self._rows = rows
         self.is_away = False
         self.calls: list[str] = []
-        self.after_reading: list[Callable[[], object]] = []  # what happens once, right after the next look
+        # what happens once, right after the next look
+        self.after_reading: list[Callable[[], object]] = []
 
     def keep(self, *values: Any) -> bool:
         return bool(self._call("keep", *values))
@@ -90,7 +93,9 @@ class Workers:
         self.cookies = Records(CookieRows(database, cipher))
         self._keys = 0
 
-    def worker(self, *answers: Reply | BaseException | Gate, wall: Clock | None = None) -> tuple[WidgetAuth, Door]:
+    def worker(
+        self, *answers: Reply | BaseException | Gate, wall: Clock | None = None
+    ) -> tuple[WidgetAuth, Door]:
         """Its host gives a new key each time, behind the answers that are named."""
         door = Door(*answers, self.key)
         return self.asking(door, wall), door
@@ -108,7 +113,9 @@ class Workers:
     def key(self, *set_cookies: str) -> Reply:
         """A good answer at this moment."""
         self._keys += 1
-        return replace(key_reply(f"key-{self._keys}", date=self.time.upstream()), set_cookies=set_cookies)
+        return replace(
+            key_reply(f"key-{self._keys}", date=self.time.upstream()), set_cookies=set_cookies
+        )
 
     def tell(self, auth: WidgetAuth, *accounts: Account) -> None:
         """What the background does each half second."""
@@ -139,8 +146,12 @@ def test_a_worker_that_starts_uses_the_token_of_another(workers: Workers) -> Non
     assert door.urls == []
 
 
-@pytest.mark.parametrize(("age_s", "sign_ins"), [(239.0, 0), (240.0, 1), (299.0, 1), (301.0, 1), (86_400.0, 1)])
-def test_a_recorded_token_serves_no_longer_than_one_s_own(workers: Workers, age_s: float, sign_ins: int) -> None:
+@pytest.mark.parametrize(
+    ("age_s", "sign_ins"), [(239.0, 0), (240.0, 1), (299.0, 1), (301.0, 1), (86_400.0, 1)]
+)
+def test_a_recorded_token_serves_no_longer_than_one_s_own(
+    workers: Workers, age_s: float, sign_ins: int
+) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker()
     first.bearer(ACCOUNT)
     workers.time.passes(age_s)
@@ -376,7 +387,9 @@ def test_after_a_refusal_no_sign_in_is_joined_that_began_before_it(workers: Work
     assert first.token(ACCOUNT, refused_at) == first.token(ACCOUNT) == mine
 
 
-def test_who_is_refused_the_same_token_later_takes_the_one_that_was_made_since(workers: Workers) -> None:
+def test_who_is_refused_the_same_token_later_takes_the_one_that_was_made_since(
+    workers: Workers,
+) -> None:
     first, door = workers.worker()
     refused = first.bearer(ACCOUNT)
     workers.time.passes(1)
@@ -387,7 +400,9 @@ def test_who_is_refused_the_same_token_later_takes_the_one_that_was_made_since(w
     assert len(door.urls) == 2
 
 
-@pytest.mark.parametrize("answer", [reply(401), reply(503), UpstreamBroken("EOF")], ids=["401", "503", "eof"])
+@pytest.mark.parametrize(
+    "answer", [reply(401), reply(503), UpstreamBroken("EOF")], ids=["401", "503", "eof"]
+)
 def test_a_failure_is_told_to_the_background_and_the_old_token_stays(
     workers: Workers, answer: Reply | BaseException
 ) -> None:
@@ -423,7 +438,9 @@ def test_renewed_cookies_serve_the_other_workers_and_after_a_restart(workers: Wo
 
 
 def test_they_are_kept_before_anything_else_can_fail(workers: Workers) -> None:
-    first, _ = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED), KeyboardInterrupt())
+    first, _ = workers.worker(
+        reply(302, location=REFRESH), reply(200, b"", RENEWED), KeyboardInterrupt()
+    )
     second, door = workers.worker()
     with pytest.raises(KeyboardInterrupt):
         first.bearer(ACCOUNT)
@@ -448,11 +465,15 @@ def test_cookies_that_the_user_replaces_end_them_also_after_a_restart(workers: W
     "others",
     [
         RenewedCookies(ACCOUNT.credential(), "CSE.older", None, NOW - 1),
-        RenewedCookies(replace(ACCOUNT, secure_c_ses="CSE.user").credential(), "CSE.others", None, NOW + 1),
+        RenewedCookies(
+            replace(ACCOUNT, secure_c_ses="CSE.user").credential(), "CSE.others", None, NOW + 1
+        ),
     ],
     ids=["older", "of another credential"],
 )
-def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(workers: Workers, others: RenewedCookies) -> None:
+def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(
+    workers: Workers, others: RenewedCookies
+) -> None:
     first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     first.bearer(ACCOUNT)
     workers.time.passes(240)
@@ -464,20 +485,28 @@ def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(workers: Workers,
     assert door.cookies[-1] == NEW_COOKIES
 
 
-def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(workers: Workers) -> None:
+def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(
+    workers: Workers,
+) -> None:
     first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     first.bearer(ACCOUNT)
     changed = replace(ACCOUNT, secure_c_ses="CSE.user")
     workers.go_away()
 
-    first.take_over((changed,), {}, {changed.seat: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)})
+    first.take_over(
+        (changed,),
+        {},
+        {changed.seat: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)},
+    )
     first.bearer(changed)
 
     assert door.cookies[-1] == "__Secure-C_SES=CSE.theirs"
 
 
 def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -> None:
-    first, _ = workers.worker(workers.key(RENEWED), workers.key("__Secure-C_SES=CSE.newest; Secure"))
+    first, _ = workers.worker(
+        workers.key(RENEWED), workers.key("__Secure-C_SES=CSE.newest; Secure")
+    )
     second, door = workers.worker()
     first.bearer(ACCOUNT)
     workers.tell(second)
@@ -501,7 +530,10 @@ def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -
         ([f"{RENEWED}; Expires=Fri, 01 Jan 2100 00:00:00 GMT"], NEW_COOKIES),
         ([f"{RENEWED}; Max-Age=soon; Expires=never"], NEW_COOKIES),
         ([RENEWED, "__Secure-C_SES=; Max-Age=0"], NEW_COOKIES),
-        (["__Host-C_OSES=COS.new; Path=/; Secure"], "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.new"),
+        (
+            ["__Host-C_OSES=COS.new; Path=/; Secure"],
+            "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.new",
+        ),
         (["__Secure-C_SES="], OLD_COOKIES),
         (['__Secure-C_SES=""; Path=/'], OLD_COOKIES),
         (["__Secure-C_SES=EXPIRED; Max-Age=0"], OLD_COOKIES),
@@ -531,7 +563,9 @@ def test_cookies_that_come_with_a_key_are_used_unless_they_are_deleted(
 
 @pytest.mark.parametrize("status", [302, 401, 403, 503])
 def test_cookies_that_come_with_a_refusal_are_not_used(workers: Workers, status: int) -> None:
-    first, door = workers.worker(reply(status, b"", RENEWED, location="/login" if status == 302 else None))
+    first, door = workers.worker(
+        reply(status, b"", RENEWED, location="/login" if status == 302 else None)
+    )
     with pytest.raises(UpstreamError):
         first.bearer(ACCOUNT)
 
@@ -575,9 +609,15 @@ def test_renewed_cookies_that_are_refused_at_once_are_not_tried_again(workers: W
 # Further cookies
 
 
-def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_after_a_restart(workers: Workers) -> None:
+def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_after_a_restart(
+    workers: Workers,
+) -> None:
     account = replace(ACCOUNT, cookies="__Secure-C_AUX=1")
-    (first, _), (second, door), (third, third_door) = workers.worker(LOGIN), workers.worker(), workers.worker()
+    (first, _), (second, door), (third, third_door) = (
+        workers.worker(LOGIN),
+        workers.worker(),
+        workers.worker(),
+    )
 
     first.bearer(account)
     workers.tell(second, account)
@@ -589,7 +629,9 @@ def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_aft
     assert [*door.cookies, *third_door.cookies] == [f"{OLD_COOKIES}; __Secure-C_AUX=1"] * 2
 
 
-def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_again(workers: Workers) -> None:
+def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_again(
+    workers: Workers,
+) -> None:
     first, door = workers.worker(LOGIN)
     first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=1"))
 
@@ -609,7 +651,12 @@ def test_with_renewed_cookies_that_are_refused_and_with_the_account_s_own_furthe
     with pytest.raises(CredentialRefused):
         first.bearer(account)
 
-    assert door.cookies[1:] == [NEW_COOKIES, OLD_COOKIES, f"{NEW_COOKIES}; a=1", f"{OLD_COOKIES}; a=1"]
+    assert door.cookies[1:] == [
+        NEW_COOKIES,
+        OLD_COOKIES,
+        f"{NEW_COOKIES}; a=1",
+        f"{OLD_COOKIES}; a=1",
+    ]
 
 
 # The database is away
@@ -642,7 +689,9 @@ def test_each_outage_is_logged(workers: Workers, caplog: pytest.LogCaptureFixtur
     assert [record.getMessage() for record in caplog.records] == ["credentials.unshared"] * 2
 
 
-def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(workers: Workers) -> None:
+def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(
+    workers: Workers,
+) -> None:
     first, _ = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     workers.go_away()
     first.bearer(ACCOUNT)
@@ -653,7 +702,9 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(worke
     first.take_over((ACCOUNT,), {}, {})
 
     assert workers.cookies.calls == []
-    assert workers.cookies.read() == {ACCOUNT.seat: RenewedCookies(ACCOUNT.credential(), "CSE.new", "COS.old", NOW)}
+    assert workers.cookies.read() == {
+        ACCOUNT.seat: RenewedCookies(ACCOUNT.credential(), "CSE.new", "COS.old", NOW)
+    }
 
 
 # Clocks
@@ -662,7 +713,8 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(worke
 def test_machines_whose_clocks_differ_know_the_age_from_the_upstream(workers: Workers) -> None:
     late = Clock(NOW - 150)
     (first, _), (second, door) = workers.worker(), workers.worker(wall=late)
-    second.bearer(replace(ACCOUNT, id="two"))  # whatever the account: it has heard the upstream's clock
+    # whatever the account: it has heard the upstream's clock
+    second.bearer(replace(ACCOUNT, id="two"))
     first.bearer(ACCOUNT)
     workers.time.passes(239)
     late.now += 239
@@ -690,7 +742,9 @@ def test_without_the_upstream_s_clock_nothing_is_taken_from_the_future(workers: 
 
 def simulated(upstream: Simulator) -> Account:
     account = upstream.account
-    return Account("one", "one", account.csesidx, account.config_id, account.secure_c_ses, account.host_c_oses)
+    return Account(
+        "one", "one", account.csesidx, account.config_id, account.secure_c_ses, account.host_c_oses
+    )
 
 
 def test_the_upstream_takes_what_was_shared_and_one_renewal_serves_both(workers: Workers) -> None:
@@ -700,7 +754,8 @@ def test_the_upstream_takes_what_was_shared_and_one_renewal_serves_both(workers:
         account = simulated(upstream)
         second.bearer(account)
         workers.time.passes(240)
-        upstream.set(getoxsrf="refreshcookies")  # from now on the old cookie only leads to the renewal
+        # from now on the old cookie only leads to the renewal
+        upstream.set(getoxsrf="refreshcookies")
 
         shared = first.bearer(account)
         workers.tell(second, account)
@@ -714,7 +769,9 @@ def test_the_upstream_takes_what_was_shared_and_one_renewal_serves_both(workers:
         outbound.close()
 
 
-def test_one_who_is_refused_the_old_cookies_finds_those_that_another_has_just_renewed(workers: Workers) -> None:
+def test_one_who_is_refused_the_old_cookies_finds_those_that_another_has_just_renewed(
+    workers: Workers,
+) -> None:
     with Simulator(clock=workers.time.upstream) as upstream:
         outbound = Outbound()
         account = simulated(upstream)

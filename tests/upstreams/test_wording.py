@@ -16,12 +16,18 @@ TOO_LONG = [
     "Request payload size exceeds the limit: 20971520 bytes.",
     "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).",
     "The input token count exceeds the maximum number of tokens allowed.",
-    "Unable to submit request because the input token count is 1800000 but model only supports up to 1048576. "
-    "Reduce the input token count and try again. You can also use the CountTokens API to calculate prompt token count.",
+    (
+        "Unable to submit request because the input token count is 1800000 but model only supports"
+        " up to 1048576. Reduce the input token count and try again. You can also use the"
+        " CountTokens API to calculate prompt token count."
+    ),
     "The prompt is too long",
     "prompt is too long: 210000 tokens > 200000 maximum",
     "Input is too long for requested model.",
-    "This model's maximum context length is 32768 tokens. However, your messages resulted in 40000 tokens.",
+    (
+        "This model's maximum context length is 32768 tokens. However, your messages resulted in"
+        " 40000 tokens."
+    ),
     "Please reduce the length of the messages or completion.",
     "The number of tokens in the request is over the limit of 32000",
     "Number of input tokens exceeds the limit",
@@ -160,7 +166,9 @@ def test_one_call_that_was_too_large_is_no_quota(message: str, large: bool) -> N
         ("surveyor", ()),
     ],
 )
-def test_a_quota_of_pictures_or_videos_is_known_by_its_name(text: str, media: tuple[str, ...]) -> None:
+def test_a_quota_of_pictures_or_videos_is_known_by_its_name(
+    text: str, media: tuple[str, ...]
+) -> None:
     assert wording.named_media([text]) == media
 
 
@@ -171,7 +179,10 @@ def test_a_quota_of_pictures_or_videos_is_known_by_its_name(text: str, media: tu
     ("message", "named"),
     [
         (
-            "Invalid value at 'stream_assist_request.tools_spec': imageGenerationSpec is not enabled.",
+            (
+                "Invalid value at 'stream_assist_request.tools_spec': imageGenerationSpec is not"
+                " enabled."
+            ),
             {"imageGenerationSpec"},
         ),
         ("Image generation is disabled for this engine.", {"imageGenerationSpec"}),

@@ -30,7 +30,11 @@ DAILY = {
         "quota_limit": "AssistRequestsPerDayPerProjectPerUser",
     },
 }
-VIOLATION = {"violations": [{"subject": f"user:{MARK}", "description": MARK, "quotaId": "AssistRequestsPerUser"}]}
+VIOLATION = {
+    "violations": [
+        {"subject": f"user:{MARK}", "description": MARK, "quotaId": "AssistRequestsPerUser"}
+    ]
+}
 
 
 def error(code: int, status: object, *details: object) -> dict[str, Any]:
@@ -67,7 +71,9 @@ def test_all_that_a_reply_said_is_carried_and_its_words_are_safe() -> None:
 
 
 def test_a_page_in_place_of_an_error_says_its_status_and_type_alone() -> None:
-    page = Reply(403, {"Content-Type": "text/html; charset=UTF-8"}, (), f"<html>{MARK}</html>".encode())
+    page = Reply(
+        403, {"Content-Type": "text/html; charset=UTF-8"}, (), f"<html>{MARK}</html>".encode()
+    )
 
     words = heard(page, "getoxsrf").safe_words
 
@@ -78,7 +84,11 @@ def test_a_page_in_place_of_an_error_says_its_status_and_type_alone() -> None:
     "detail",
     [
         {"reason": MARK, "domain": MARK, "metadata": {"quotaId": MARK}},
-        {"reason": "ada", "domain": "ada@example.com", "metadata": {"quota_limit": "ada@example.com"}},
+        {
+            "reason": "ada",
+            "domain": "ada@example.com",
+            "metadata": {"quota_limit": "ada@example.com"},
+        },
         {"reason": ["NO_TEXT"], "domain": 7, "metadata": [MARK], "violations": {"quotaId": MARK}},
         {"reason": "N" * 200, "violations": [MARK, {"quotaId": {"a": MARK}}]},
     ],
@@ -92,7 +102,9 @@ def test_what_is_no_word_is_not_taken_for_one(detail: dict[str, Any]) -> None:
 def test_few_words_are_kept_and_little_of_the_body() -> None:
     reasons = [{"reason": f"REASON_{letter}"} for letter in "ABCDEFGH"]
 
-    said = from_reply(400, {}, json.dumps({"error": error(400, "ABORTED", *reasons)}).encode() + b" " * 9000).said
+    said = from_reply(
+        400, {}, json.dumps({"error": error(400, "ABORTED", *reasons)}).encode() + b" " * 9000
+    ).said
 
     assert said is not None
     assert said.reasons == ("REASON_A", "REASON_B", "REASON_C", "REASON_D", "REASON_E")
@@ -118,7 +130,11 @@ def test_an_element_that_cannot_be_used_is_told_with_its_reply() -> None:
     with pytest.raises(UpstreamUnclear) as caught, Heard("streamAssist", reply):
         raise UpstreamUnclear("the upstream sent an empty answer")
 
-    assert caught.value.safe_words == {"verb": "streamAssist", "http_status": 200, "content_type": "text/html"}
+    assert caught.value.safe_words == {
+        "verb": "streamAssist",
+        "http_status": 200,
+        "content_type": "text/html",
+    }
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 429, 500, 503])

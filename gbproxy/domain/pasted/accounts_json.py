@@ -1,8 +1,10 @@
-"""JSON that holds accounts as gateways write them down, and cookies as browsers and their extensions export them.
+"""JSON that holds accounts as gateways write them down, and cookies as browsers and their
+extensions export them.
 
-Accounts: one object, an array of them, or `{"accounts": [...]}`, in each gateway's spelling of the fields; cookies may stand
-beside the ids. Cookies: an array of `{"domain", "name", "value", ...}` (Cookie-Editor, EditThisCookie), also under `cookies`, one
-such object, an object of names and values, a `Cookie` header's text. HAR files are read by `har`.
+Accounts: one object, an array of them, or `{"accounts": [...]}`, in each gateway's spelling of the
+fields; cookies may stand beside the ids. Cookies: an array of `{"domain", "name", "value", ...}`
+(Cookie-Editor, EditThisCookie), also under `cookies`, one such object, an object of names and
+values, a `Cookie` header's text. HAR files are read by `har`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,14 @@ _SPELLINGS = {
 _NAMES = ("name", "id")
 _OF_HEADERS = ("cookie", "set-cookie")  # a list of headers, as Firefox copies them
 _JARS = ("cookies", "cookie", "Cookie", "Request Cookies")
-_KEYS = frozenset({"url", *_JARS, *cookies.NAMES.split("|"), *(key for field in FIELDS for key in _SPELLINGS[field])})
+_KEYS = frozenset(
+    {
+        "url",
+        *_JARS,
+        *cookies.NAMES.split("|"),
+        *(key for field in FIELDS for key in _SPELLINGS[field]),
+    }
+)
 _WORDS_OF_AN_ACCOUNT = 30
 _DEPTH = 4  # how deep accounts and cookies lie in other objects
 
@@ -92,8 +101,16 @@ def _object(item: dict[str, Any], site: Site, budget: Budget, depth: int) -> Ite
 def _told(item: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
     address = _text(item.get("url")) or ""
     account = from_address(address, site).overlaid(_account(item, site))
-    by_name = {name: item[name] for name in item if name.lower() in cookies.FIELDS or consumer.is_name(name)}
-    jars = [clue for jar in (by_name, *map(item.get, _JARS)) for clue in _jar(jar, address, site, budget)]
+    by_name = {
+        name: item[name]
+        for name in item
+        if name.lower() in cookies.FIELDS or consumer.is_name(name)
+    }
+    jars = [
+        clue
+        for jar in (by_name, *map(item.get, _JARS))
+        for clue in _jar(jar, address, site, budget)
+    ]
     if len([jar for jar in jars if jar.cookies]) <= 1:
         yield _with_jar(account, rows.merged(jars))
     else:
@@ -102,7 +119,9 @@ def _told(item: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
 
 
 def _with_jar(account: Clue, jar: Clue) -> Clue:
-    """The account with the cookies that stand beside it; its own fields win, but for a second one without its first."""
+    """The account with the cookies that stand beside it; its own fields win, but for a second one
+    without its first.
+    """
     is_account = account.is_account or bool(jar.cookies and account.given())
     pair = jar.cookies.followed_by(account.cookies)
     is_beside = bool(pair) and not jar.cookies  # a jar without the pair, which stands beside it
@@ -132,7 +151,9 @@ def _jar(value: object, address: str, site: Site, budget: Budget) -> Iterator[Cl
 
 
 def _exported(items: list[Any], site: Site, host: str | None) -> Iterator[Clue]:
-    """Cookies of an array, those of each of the browser's stores by themselves; a doubt when there are others only."""
+    """Cookies of an array, those of each of the browser's stores by themselves; a doubt when there
+    are others only.
+    """
     exported = [item for item in items if isinstance(item, dict) and _is_cookie(item)]
     if any(item["name"].lower() in _OF_HEADERS for item in exported):
         yield headers.of_pairs(((item["name"], item["value"]) for item in exported), site) or Clue()
@@ -144,22 +165,32 @@ def _exported(items: list[Any], site: Site, host: str | None) -> Iterator[Clue]:
             stores.setdefault(str(item.get("storeId")), []).append(clue)
     for store in stores.values():
         yield from rows.combined(store)
-    if exported and not any(clue.given() or clue.doubt for store in stores.values() for clue in store):
+    if exported and not any(
+        clue.given() or clue.doubt for store in stores.values() for clue in store
+    ):
         yield Clue().doubted("bare")
 
 
 def _is_cookie(item: object) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("name"), str) and isinstance(item.get("value"), str)
+    return (
+        isinstance(item, dict)
+        and isinstance(item.get("name"), str)
+        and isinstance(item.get("value"), str)
+    )
 
 
 def _cookie(item: dict[str, Any], site: Site, host: str | None) -> Clue:
-    """One exported cookie: its domain decides, or that of the page which it was exported from, where there is one."""
+    """One exported cookie: its domain decides, or that of the page which it was exported from,
+    where there is one.
+    """
     domain = _text(item.get("domain")) or _text(item.get("host")) or host
     is_one_of_two = item["name"].lower() in cookies.FIELDS
     is_own = site.page_gets(domain) if domain else is_one_of_two
     is_near = is_one_of_two and domain is not None and site.sends_cookies_of(domain)
     is_told = is_own or is_near or consumer.is_cookie(item["name"], item["value"])
-    return at_page(from_cookies([(item["name"], item["value"])]), domain or "") if is_told else Clue()
+    return (
+        at_page(from_cookies([(item["name"], item["value"])]), domain or "") if is_told else Clue()
+    )
 
 
 def _account(item: dict[str, Any], site: Site) -> Clue:
@@ -176,7 +207,9 @@ def _account(item: dict[str, Any], site: Site) -> Clue:
         is_account=is_account,
         is_disabled=is_account and is_disabled(item),
     )
-    lacks = values["secure_c_ses"] is None and any(key in item for key in (*_SPELLINGS["secure_c_ses"], *_JARS))
+    lacks = values["secure_c_ses"] is None and any(
+        key in item for key in (*_SPELLINGS["secure_c_ses"], *_JARS)
+    )
     return clue.doubted("bare") if lacks else clue
 
 
@@ -190,6 +223,8 @@ def _first(item: dict[str, Any], keys: tuple[str, ...]) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """A value as text; a number is what some write for a csesidx. None for what is empty or neither."""
+    """A value as text; a number is what some write for a csesidx. None for what is empty or
+    neither.
+    """
     text = str(value) if type(value) is int else value
     return text.strip() or None if isinstance(text, str) else None

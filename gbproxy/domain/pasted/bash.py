@@ -1,7 +1,7 @@
 """The words of a command in the quoting of bash and its like, without a shell.
 
-As browsers write it: `'…'`, `$'…'` with escapes, a backslash at the end of a line. By hand also `"…"`. Nothing is expanded.
-Source: https://www.gnu.org/software/bash/manual/html_node/Quoting.html
+As browsers write it: `'…'`, `$'…'` with escapes, a backslash at the end of a line. By hand also
+`"…"`. Nothing is expanded. Source: https://www.gnu.org/software/bash/manual/html_node/Quoting.html
 """
 
 from __future__ import annotations
@@ -26,11 +26,22 @@ _IN_DOUBLE = re.compile(r'\\([\\"$`])|\\\r?\n|"')  # the last is the end of the 
 _IN_ANSI_C = re.compile(
     r"\\(?:(?P<sign>[abeEfnrtv\\'\"?])|x(?P<x>[0-9a-fA-F]{1,2})|u(?P<u>[0-9a-fA-F]{1,4})|U(?P<U>[0-9a-fA-F]{1,8})|(?P<o>[0-7]{1,3}))|'"
 )
-_SIGNS = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_SIGNS = {
+    "a": "\a",
+    "b": "\b",
+    "e": "\x1b",
+    "E": "\x1b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
+}
 
 
 def words(text: str, at: int, budget: Budget) -> tuple[list[str], int]:
-    """The words of the command that begins at `at`, and where it ends: at a line's end, `;`, `&` or `|`.
+    """The words of the command that begins at `at`, and where it ends: at a line's end, `;`, `&` or
+    `|`.
 
     A quote without an end was cut off: then the command ends with the line in which it begins.
     """

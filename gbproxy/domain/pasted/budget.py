@@ -17,11 +17,15 @@ class Budget:
         self._words -= words
         if self._words < 0:
             raise BadRequest(
-                "the text holds too many commands and lines: paste only those of the Gemini Business page", param="text"
+                "the text holds too many commands and lines: paste only those of the Gemini"
+                " Business page",
+                param="text",
             )
 
     def waste(self, chars: int) -> None:
         """For reading that came to nothing and will be done once more from another place."""
         self._chars -= chars
         if self._chars < 0:
-            raise BadRequest("the text is cut off or damaged in too many places: copy it anew", param="text")
+            raise BadRequest(
+                "the text is cut off or damaged in too many places: copy it anew", param="text"
+            )

@@ -1,7 +1,7 @@
 """What one piece of a paste says about an account.
 
-Only requests to the hosts of an account are looked into, and of cookies only its page's. Everything else is dropped
-unread. Source: docs/upstream.md, credentials.
+Only requests to the hosts of an account are looked into, and of cookies only its page's. Everything
+else is dropped unread. Source: docs/upstream.md, credentials.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ _SUBJECT = re.compile(r"csesidx/([0-9]{1,64})")
 class Clue:
     """Values that were seen together.
 
-    `is_account`: somebody wrote them down as one account; `is_disabled`: as one that is not to be used. `is_row`: one of
-    several rows, what stands directly beside it belongs to it. `doubt`: what was to be expected there and could not be read.
+    `is_account`: somebody wrote them down as one account; `is_disabled`: as one that is not to be
+    used. `is_row`: one of several rows, what stands directly beside it belongs to it. `doubt`: what
+    was to be expected there and could not be read.
     """
 
     csesidx: str | None = None
@@ -61,7 +62,9 @@ class Clue:
 
     def overlaid(self, later: Clue) -> Clue:
         """The same with what a later piece says."""
-        is_of_same_app = None in (self.config_id, later.config_id) or self.config_id == later.config_id
+        is_of_same_app = (
+            None in (self.config_id, later.config_id) or self.config_id == later.config_id
+        )
         return Clue(
             csesidx=later.csesidx or self.csesidx,
             config_id=later.config_id or self.config_id,
@@ -96,7 +99,9 @@ class Request:
 
 
 def from_request(request: Request, site: Site) -> Clue | None:
-    """What a request to a page or the API says; None for those to all others, of which only the host is looked at."""
+    """What a request to a page or the API says; None for those to all others, of which only the
+    host is looked at.
+    """
     host = host_of(request.url)
     if is_consumers(host):
         return Clue().doubted("app")
@@ -115,9 +120,13 @@ def from_request(request: Request, site: Site) -> Clue | None:
     address = from_address(request.url, site)
     clue = clue.overlaid(replace(address, further=further.NONE) if request.is_guessed else address)
     if is_call:
-        clue = clue.overlaid(Clue(further=further.of_call(request.url, "" if request.is_guessed else host)))
+        clue = clue.overlaid(
+            Clue(further=further.of_call(request.url, "" if request.is_guessed else host))
+        )
     if is_call or site.is_page(host):
-        clue = clue.overlaid(Clue(further=_sent_along(headers, is_call=is_call or request.is_guessed)))
+        clue = clue.overlaid(
+            Clue(further=_sent_along(headers, is_call=is_call or request.is_guessed))
+        )
     return clue.overlaid(_from_jar(request, headers, host, site)) if site.is_page(host) else clue
 
 
@@ -130,7 +139,9 @@ def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further
 
 
 def _from_jar(request: Request, headers: Iterable[tuple[str, str]], host: str, site: Site) -> Clue:
-    """The cookies that were sent, each replaced by what the answer has set: after it the browser's jar is that."""
+    """The cookies that were sent, each replaced by what the answer has set: after it the browser's
+    jar is that.
+    """
     pairs = list(request.cookies)
     for name, value in headers:
         if name == "cookie":
@@ -145,7 +156,9 @@ def _from_jar(request: Request, headers: Iterable[tuple[str, str]], host: str, s
 
 
 def from_address(url: str, site: Site) -> Clue:
-    """The two ids in an address of a page, and where its app lives; nothing for every other address."""
+    """The two ids in an address of a page, and where its app lives; nothing for every other
+    address.
+    """
     host = host_of(url)
     if host is None or not site.is_page(host):
         return Clue()
@@ -164,7 +177,9 @@ def from_config_id(value: str, site: Site) -> Clue:
 
 
 def from_authorization(value: str) -> Clue:
-    """The csesidx that a widget call's bearer is made out to, and by which page; its signature is nobody's concern here."""
+    """The csesidx that a widget call's bearer is made out to, and by which page; its signature is
+    nobody's concern here.
+    """
     found = _BEARER.match(value.lstrip())
     if not found:
         return Clue()
@@ -172,7 +187,9 @@ def from_authorization(value: str) -> Clue:
         payload = jsontext.decode(base64.urlsafe_b64decode(found[1] + "==").decode())
     except ValueError:  # also base64's and UTF-8's
         return Clue()
-    subject, issuer = (payload.get("sub"), payload.get("iss")) if isinstance(payload, dict) else (None, None)
+    subject, issuer = (
+        (payload.get("sub"), payload.get("iss")) if isinstance(payload, dict) else (None, None)
+    )
     csesidx = _SUBJECT.fullmatch(subject) if isinstance(subject, str) else None
     page = host_of(issuer) if isinstance(issuer, str) else None
     return Clue(csesidx=csesidx[1] if csesidx else None, further=further.of_host(page or ""))
@@ -191,7 +208,9 @@ def from_cookie_header(value: str) -> Clue:
 
 
 def from_cookies(pairs: Iterable[tuple[str, str]]) -> Clue:
-    """The account's cookies of one jar; a doubt when one is damaged, or when they are another service's."""
+    """The account's cookies of one jar; a doubt when one is damaged, or when they are another
+    service's.
+    """
     found = cookies.from_pairs(pairs)
     kind: Kind | None = "damaged" if found.is_damaged else None
     if found.is_consumers and found.secure_c_ses is None:

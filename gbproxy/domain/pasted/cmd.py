@@ -1,9 +1,10 @@
 """The words of a command in the quoting of Windows' cmd.exe, without it.
 
-Two readers meet there: cmd takes `^` away and what it protects as it stands (at a line's end it continues the command, an
-empty line after it is a line break), then the program's own start-up reads `"…"`, in which `\\"` and `""` are quotes. Some
-browsers put carets between quotes where cmd would leave them: they are taken away there too. `%%` is how scripts write `%`.
-Source: https://learn.microsoft.com/cpp/c-language/parsing-c-command-line-arguments
+Two readers meet there: cmd takes `^` away and what it protects as it stands (at a line's end it
+continues the command, an empty line after it is a line break), then the program's own start-up
+reads `"…"`, in which `\\"` and `""` are quotes. Some browsers put carets between quotes where cmd
+would leave them: they are taken away there too. `%%` is how scripts write `%`. Source:
+https://learn.microsoft.com/cpp/c-language/parsing-c-command-line-arguments
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import re
 from gbproxy.domain.pasted.bash import WORD_CHARS
 from gbproxy.domain.pasted.budget import Budget
 
-_COMMAND_CHARS = 262_144  # what is read of one command: a body stands at its end, with the id at its beginning
+# what is read of one command: a body stands at its end, with the id at its beginning
+_COMMAND_CHARS = 262_144
 _COMMAND = re.compile(r"(?:[^\r\n^]++|\^(?:\r?\n(?:\r?\n)?+|.)|\r(?!\n))*+", re.DOTALL)
 _CARET = re.compile(r"\^(?:\r?\n(\r?\n)?+|(.))", re.DOTALL)
 _PIECES = r'"[^"\\]*+(?:(?:\\.|"")[^"\\]*+)*+"?+|[^\s"\\]++|\\"|\\'
@@ -23,7 +25,9 @@ _IN_QUOTES = re.compile(r'\\(["\\])|"(")|"')  # the last is the end of the quote
 
 
 def commands(text: str, at: int, budget: Budget) -> tuple[list[list[str]], int]:
-    """The words of each command of the line that begins at `at`, and where it ends; several are divided by `&`."""
+    """The words of each command of the line that begins at `at`, and where it ends; several are
+    divided by `&`.
+    """
     whole = _COMMAND.match(text, at)
     end = whole.end() if whole else at
     found: list[list[str]] = [[]]

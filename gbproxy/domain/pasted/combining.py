@@ -1,4 +1,6 @@
-"""Clues to accounts: what was seen together or can only belong together. Where that is not clear, nothing is guessed."""
+"""Clues to accounts: what was seen together or can only belong together. Where that is not clear,
+nothing is guessed.
+"""
 
 from __future__ import annotations
 
@@ -17,34 +19,42 @@ from gbproxy.settings import AccountSettings
 from gbproxy.settings.entries import STAND_INS
 
 PAGE = (
-    "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>, or of the Enterprise edition "
-    "https://vertexaisearch.cloud.google/home/cid/<config_id>?csesidx=<csesidx>"
+    "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>, or of the Enterprise"
+    " edition https://vertexaisearch.cloud.google/home/cid/<config_id>?csesidx=<csesidx>"
 )
 _COOKIES = (
-    "the browser's developer tools, Application (Firefox: Storage), Cookies, https://business.gemini.google or "
-    "https://vertexaisearch.cloud.google: "
+    "the browser's developer tools, Application (Firefox: Storage), Cookies,"
+    " https://business.gemini.google or https://vertexaisearch.cloud.google: "
 )
 WHERE = {
     "secure_c_ses": f"{_COOKIES}the value of __Secure-C_SES",
     "host_c_oses": f"{_COOKIES}the value of __Host-C_OSES; not every account has it",
-    "csesidx": f"the digits after csesidx= in the page's address, {PAGE}; or developer tools, Network, getoxsrf?csesidx=",
-    "config_id": f"the part after /cid/ of the page's address, {PAGE}; or developer tools, Network, "
-    "`configId` in what any request sends whose name begins with widget",
+    "csesidx": (
+        f"the digits after csesidx= in the page's address, {PAGE}; or developer tools, Network,"
+        " getoxsrf?csesidx="
+    ),
+    "config_id": (
+        f"the part after /cid/ of the page's address, {PAGE}; or developer tools, Network, "
+        "`configId` in what any request sends whose name begins with widget"
+    ),
 }
 """Where a user finds each field."""
 
 OPTIONAL = frozenset({"host_c_oses"})
 
 MAX_ACCOUNTS = 100
-"""The most accounts of one text: each is looked for among all that are known, and stored by itself."""
+"""The most accounts of one text: each is looked for among all that are known, and stored by
+itself.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundAccount:
     """An account as far as a paste tells it.
 
-    `values`: what was found, by field, as the gateway keeps it. `missing`: the fields without a value. `wrong`: why a
-    value cannot be, by field, in words that do not quote it. `is_disabled`: it was written down as one not to be used.
+    `values`: what was found, by field, as the gateway keeps it. `missing`: the fields without a
+    value. `wrong`: why a value cannot be, by field, in words that do not quote it. `is_disabled`:
+    it was written down as one not to be used.
     """
 
     name: str | None
@@ -59,13 +69,17 @@ class FoundAccount:
 
 
 class Found(list[FoundAccount]):
-    """The accounts of a paste. `warnings`: what was to be expected in it and could not be read, or was left out."""
+    """The accounts of a paste. `warnings`: what was to be expected in it and could not be read, or
+    was left out.
+    """
 
     warnings: tuple[str, ...] = ()
 
 
 def accounts(clues: Sequence[Clue]) -> Found:
-    """The accounts that clues speak of, in the order in which they first do; of more than `MAX_ACCOUNTS` only one more."""
+    """The accounts that clues speak of, in the order in which they first do; of more than
+    `MAX_ACCOUNTS` only one more.
+    """
     telling = [clue for clue in clues if clue.given() or clue.further.given()]
     drafts = [draft for draft in islice(_combined(telling), MAX_ACCOUNTS + 1) if draft.given()]
     found = Found(map(_checked, drafts))
@@ -78,7 +92,9 @@ def _combined(clues: list[Clue]) -> Iterator[Clue]:
     for clue in clues:
         if clue.csesidx is not None:
             own.setdefault(clue.csesidx, []).append(clue)
-    drafts = [draft for parts in islice(own.values(), MAX_ACCOUNTS + 1) for draft in _of_sign_in(parts)]
+    drafts = [
+        draft for parts in islice(own.values(), MAX_ACCOUNTS + 1) for draft in _of_sign_in(parts)
+    ]
     drafts += [clue for clue in clues if clue.is_account and clue.csesidx is None]
     loose = [clue for clue in clues if not clue.is_account and clue.csesidx is None]
     if len(drafts) > 1 and _is_one(drafts, {clue.config_id for clue in clues} - {None}):
@@ -90,8 +106,12 @@ def _combined(clues: list[Clue]) -> Iterator[Clue]:
 
 
 def _of_sign_in(own: list[Clue]) -> Iterator[Clue]:
-    """The account of one sign-in; several only where somebody wrote them down with different config ids."""
-    written = dict.fromkeys(clue.config_id for clue in own if clue.is_account and clue.config_id is not None)
+    """The account of one sign-in; several only where somebody wrote them down with different config
+    ids.
+    """
+    written = dict.fromkeys(
+        clue.config_id for clue in own if clue.is_account and clue.config_id is not None
+    )
     if len(written) <= 1:
         yield merged(own)
         return
@@ -103,13 +123,22 @@ def _of_sign_in(own: list[Clue]) -> Iterator[Clue]:
 
 
 def _is_one(drafts: list[Clue], places: set[str | None]) -> bool:
-    """Whether a sign-in, and an account that was written down without one, are the same: nothing speaks against it."""
+    """Whether a sign-in, and an account that was written down without one, are the same: nothing
+    speaks against it.
+    """
     firsts = {draft.cookies.secure_c_ses for draft in drafts if draft.cookies}
-    return len(drafts) == 2 and drafts[0].csesidx != drafts[1].csesidx is None and len(places) <= 1 and len(firsts) <= 1
+    return (
+        len(drafts) == 2
+        and drafts[0].csesidx != drafts[1].csesidx is None
+        and len(places) <= 1
+        and len(firsts) <= 1
+    )
 
 
 def _filled(drafts: list[Clue], loose: list[Clue]) -> Iterator[Clue]:
-    """The accounts with what stands in the paste without a csesidx: it is given to whom it can be meant for only."""
+    """The accounts with what stands in the paste without a csesidx: it is given to whom it can be
+    meant for only.
+    """
     config_ids = {clue.config_id for clue in loose} - {None, *(draft.config_id for draft in drafts)}
     lacking = [draft for draft in drafts if draft.config_id is None]
     by_edition: dict[str | None, _Loose] = {}
@@ -118,7 +147,9 @@ def _filled(drafts: list[Clue], loose: list[Clue]) -> Iterator[Clue]:
         edition = named if named in EDITIONS else None  # so that there are few
         if draft.config_id is None and len(lacking) == 1 and len(config_ids) == 1:
             (config_id,) = config_ids
-            if any(clue.config_id == config_id and not _is_of_another(clue, edition) for clue in loose):
+            if any(
+                clue.config_id == config_id and not _is_of_another(clue, edition) for clue in loose
+            ):
                 draft = replace(draft, config_id=config_id)
         if edition not in by_edition:
             its = [clue for clue in loose if not (clue.cookies and _is_of_another(clue, edition))]
@@ -151,7 +182,9 @@ class _Loose:
         )
 
     def _cookies(self, own: Cookies, nobodys: Clue, of_app: Clue, *, is_alone: bool) -> Cookies:
-        """Those that were seen with the account's ids; or else those of its browser, both of them."""
+        """Those that were seen with the account's ids; or else those of its browser, both of
+        them.
+        """
         # The later ones count where all is one account's; elsewhere nobody can tell two jars apart.
         if self._are_several and not is_alone:
             return own
@@ -169,12 +202,18 @@ def _checked(clue: Clue) -> FoundAccount:
         AccountSettings.model_validate(STAND_INS | given)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
-        wrong = {str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in faults}
+        wrong = {
+            str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in faults
+        }
     good = {name: value for name, value in given.items() if name not in wrong}
     account = AccountSettings.model_validate(STAND_INS | good)
     return FoundAccount(
         name=account.name if "name" in good else None,
-        values={name: _bare(getattr(account, name)) for name in (*FIELDS, *FURTHER_FIELDS) if name in good},
+        values={
+            name: _bare(getattr(account, name))
+            for name in (*FIELDS, *FURTHER_FIELDS)
+            if name in good
+        },
         missing=tuple(name for name in FIELDS if name not in given),
         wrong=wrong,
         is_disabled=clue.is_disabled,

@@ -14,7 +14,15 @@ _BODY = frozenset({"-d", "--data", "--data-raw", "--data-binary", "--data-ascii"
 _REFERER = frozenset({"-e", "--referer"})
 _USER_AGENT = frozenset({"-A", "--user-agent"})
 _URL = frozenset({"--url"})
-_VALUED = _HEADER | _COOKIE | _BODY | _REFERER | _USER_AGENT | _URL | {"-X", "--request", "-o", "-x", "--proxy"}
+_VALUED = (
+    _HEADER
+    | _COOKIE
+    | _BODY
+    | _REFERER
+    | _USER_AGENT
+    | _URL
+    | {"-X", "--request", "-o", "-x", "--proxy"}
+)
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _FIRST_QUOTE = re.compile(r"[^\r\n'\"^\\]*+(\^?)(['\"])")
 _SHOWS_CMD = re.compile(r"\^|\"\"")
@@ -22,7 +30,9 @@ _LINE = re.compile(r"[^\r\n]{0,1024}+")
 
 
 def read(text: str, at: int, budget: Budget) -> tuple[list[Request], int]:
-    """The requests of the command, or the line of commands, that begins at `at`, and where it ends."""
+    """The requests of the command, or the line of commands, that begins at `at`, and where it
+    ends.
+    """
     if _is_for_cmd(text, at):
         several, end = cmd.commands(text, at, budget)
     else:
@@ -65,7 +75,8 @@ def _request(words: list[str]) -> Request | None:
             url = value
         elif url is None and _ADDRESS.match(word):
             url = word
-    is_command = url is not None or any(len(word) > 1 and word[0] == "-" for word in words)  # and no word of a sentence
+    # and no word of a sentence
+    is_command = url is not None or any(len(word) > 1 and word[0] == "-" for word in words)
     return Request(url or "", headers, body=body) if is_command else None
 
 

@@ -1,7 +1,9 @@
-"""`fetch(…)` calls as browsers copy them ("Copy as fetch", with or without Node.js), read without JavaScript.
+"""`fetch(…)` calls as browsers copy them ("Copy as fetch", with or without Node.js), read without
+JavaScript.
 
-The address comes first, then an object whose headers are pairs of strings; also as people write it, with names unquoted.
-Source: Chromium's NetworkLogView, Firefox's CopyAsFetch, WebKit's Resource.generateFetchCode.
+The address comes first, then an object whose headers are pairs of strings; also as people write it,
+with names unquoted. Source: Chromium's NetworkLogView, Firefox's CopyAsFetch, WebKit's
+Resource.generateFetchCode.
 """
 
 from __future__ import annotations
@@ -12,20 +14,24 @@ from gbproxy.domain.pasted.bash import WORD_CHARS
 from gbproxy.domain.pasted.budget import Budget
 from gbproxy.domain.pasted.clues import Request
 
-# Each quote may lack its end: a search for it that fails would be repeated from the next quote on. A string ends with
-# its line, but for one between backticks.
+# Each quote may lack its end: a search for it that fails would be repeated from the next quote on.
+# A string ends with its line, but for one between backticks.
 _TOKEN = re.compile(
     r"""(?P<string>"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+"?+|'[^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+'?+|`[^`\\]*+(?:\\.[^`\\]*+)*+`?+)
     |(?P<colon>:)|(?P<open>[({\[])|(?P<close>[)}\]])|(?P<comma>,)|(?P<word>[\w$.-]++)|(?P<other>\s++|.)""",
     re.DOTALL | re.VERBOSE,
 )
-_ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\r?\n)|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\r?\n)|(.))", re.DOTALL
+)
 _HEADERS = {"referrer": "referer"}
 _SIGNS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 
 
 def read(text: str, at: int, budget: Budget) -> tuple[Request | None, int]:
-    """The request of the call whose arguments begin at `at`, and where they end; None if there is no address."""
+    """The request of the call whose arguments begin at `at`, and where they end; None if there is
+    no address.
+    """
     url: str | None = None
     body = ""
     headers: list[tuple[str, str]] = []

@@ -1,4 +1,5 @@
-"""What an account carries beside its ids and cookies: where its app lives, and what its browser sends along.
+"""What an account carries beside its ids and cookies: where its app lives, and what its browser
+sends along.
 
 Source: docs/upstream.md, editions and hosts; gates.
 """
@@ -12,14 +13,18 @@ from gbproxy.domain.pasted.site import edition_of
 
 _MOST = 4  # of editions and locations that are named: there are two and three
 _LOCATION_OF_CALL = re.compile(r"[^?#]{0,2048}?/locations/(global|us|eu)/")
-_LOCATION_OF_PAGE = re.compile(r"https?://[^/?#]{1,300}+(?:/(global|us|eu))?/home/cid/", re.IGNORECASE)
+_LOCATION_OF_PAGE = re.compile(
+    r"https?://[^/?#]{1,300}+(?:/(global|us|eu))?/home/cid/", re.IGNORECASE
+)
 _SERVER_TOKEN = re.compile(r"[A-Za-z0-9+/_-]{4,1024}={0,2}")
 _BROWSER = re.compile(r"Mozilla/[ -~]{1,500}")  # and no command's own, such as curl's
 
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """`editions` and `locations`: each that was named, once; the last counts, and several speak against each other."""
+    """`editions` and `locations`: each that was named, once; the last counts, and several speak
+    against each other.
+    """
 
     editions: tuple[str, ...] = ()
     locations: tuple[str, ...] = ()
@@ -69,7 +74,10 @@ def of_host(host: str) -> Further:
 def of_page(url: str, host: str) -> Further:
     """Edition and location of a page's address: one without a location in its path is global."""
     home = _LOCATION_OF_PAGE.match(url)
-    return Further(editions=_one(edition_of(host)), locations=_one((home[1] or "global").lower() if home else None))
+    return Further(
+        editions=_one(edition_of(host)),
+        locations=_one((home[1] or "global").lower() if home else None),
+    )
 
 
 def of_call(url: str, host: str) -> Further:

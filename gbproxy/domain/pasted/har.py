@@ -1,4 +1,5 @@
-"""HAR files, as Chromium and Firefox write them, with or without cookies and authorization ("sanitized").
+"""HAR files, as Chromium and Firefox write them, with or without cookies and authorization
+("sanitized").
 
 Source: http://www.softwareishard.com/blog/har-12-spec/
 """
@@ -14,10 +15,13 @@ from gbproxy.domain.pasted.site import Site
 
 
 def read(log: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
-    """What the pages and requests of a decoded `log` say, in their order; what is not shaped as HAR says is passed over."""
+    """What the pages and requests of a decoded `log` say, in their order; what is not shaped as HAR
+    says is passed over.
+    """
     for page in _objects(log.get("pages")):
         budget.spend()
-        yield from_address(_text(page.get("title")), site)  # Chromium's title of a page is its address
+        # Chromium's title of a page is its address
+        yield from_address(_text(page.get("title")), site)
     for entry in _objects(log.get("entries")):
         budget.spend()
         request, response = _object(entry.get("request")), _object(entry.get("response"))
@@ -31,11 +35,14 @@ def read(log: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
 def _cookies_set(response: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in _pairs(response, "headers"):
         if name.lower() == "set-cookie":
-            yield from ((name, line) for line in value.split("\n"))  # Chromium puts several into one
+            # Chromium puts several into one
+            yield from ((name, line) for line in value.split("\n"))
 
 
 def _pairs(message: dict[str, Any], key: str) -> list[tuple[str, str]]:
-    return [(_text(item.get("name")), _text(item.get("value"))) for item in _objects(message.get(key))]
+    return [
+        (_text(item.get("name")), _text(item.get("value"))) for item in _objects(message.get(key))
+    ]
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Request headers as browsers show and copy them, one request after another.
 
-`name: value`, as Chromium's and Firefox's raw view have it, with the request's line or `:authority` and `:path`; the name on a
-line of its own, with a colon or without, and the value on the next (Chromium's table), also behind a tab (Firefox's).
+`name: value`, as Chromium's and Firefox's raw view have it, with the request's line or `:authority`
+and `:path`; the name on a line of its own, with a colon or without, and the value on the next
+(Chromium's table), also behind a tab (Firefox's).
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ _OTHERS = (
     r":method|:scheme|:status|:protocol|accept(?:-[a-z]++)*|alt-svc|cache-control|connection|content-[a-z-]++|date|dnt|etag|"
     r"expires|if-[a-z-]++|origin|pragma|priority|range|sec-[a-z-]++|server|te|upgrade(?:-[a-z]++)*|user-agent|vary|via|x-[\w-]++"
 )
-# In a command that lost its beginning they stand behind an option, in a list of them between quotes.
+# In a command that lost its beginning they stand behind an option, in a list of them between
+# quotes.
 _NAME = rf"[ \t]*+(?:(?:-H|--header)[ \t=]*+)?+\$?+[\"']?+(?P<name>{_TOLD}|{_OTHERS})[\"']?+"
-_HEADER = re.compile(rf"{_NAME}(?:[ \t]*+:[ \t]*+|[ ]*+\t[ \t]*+|(?=[ \t]*+\r?$))", re.IGNORECASE | re.MULTILINE)
-_REQUEST_LINE = re.compile(r"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)[ \t]++(\S{1,8192}+)[ \t]++HTTP/[0-9.]++")
+_HEADER = re.compile(
+    rf"{_NAME}(?:[ \t]*+:[ \t]*+|[ ]*+\t[ \t]*+|(?=[ \t]*+\r?$))", re.IGNORECASE | re.MULTILINE
+)
+_REQUEST_LINE = re.compile(
+    r"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)[ \t]++(\S{1,8192}+)[ \t]++HTTP/[0-9.]++"
+)
 _BEGINNING = re.compile(
-    rf"(?:{_NAME.replace(f'|{_OTHERS}', '|:method|:scheme')}(?:[ \t]*+:|[ ]*+\t|[ \t]*+\r?$))", re.I | re.M
+    rf"(?:{_NAME.replace(f'|{_OTHERS}', '|:method|:scheme')}(?:[ \t]*+:|[ ]*+\t|[ \t]*+\r?$))",
+    re.I | re.M,
 )
 _LINE = re.compile(r"[^\r\n]*+")
 _END = re.compile(r"\r?\n|\r|\Z")
@@ -44,7 +51,8 @@ class _Block:
     names: set[str] = field(default_factory=set)
 
     def is_ended_by(self, name: str) -> bool:
-        """Whether a header of this name is another's: each stands there once, those with a colon first.
+        """Whether a header of this name is another's: each stands there once, those with a colon
+        first.
 
         What an answer sets is not put to the request above or below it: it may be another's.
         """
@@ -60,7 +68,8 @@ class _Block:
         is_address = path.lower().startswith(("http://", "https://"))
         url = path if is_address else f"https://{named or BUSINESS_HOST}{path}"
         clue = from_request(Request(url, self.headers, is_guessed=not (named or is_address)), site)
-        # What was selected may well be a part of the headers, without a cookie: an address beside them has none either.
+        # What was selected may well be a part of the headers, without a cookie: an address beside
+        # them has none either.
         is_whole = "cookie" in told or "accept" in self.names
         return (
             clue
@@ -82,7 +91,9 @@ def begins(text: str, at: int) -> bool:
 
 
 def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], int]:
-    """What the requests say whose headers begin at `at`, and where the last of them ends: at a line that is none."""
+    """What the requests say whose headers begin at `at`, and where the last of them ends: at a line
+    that is none.
+    """
     blocks = [_Block()]
     for name, value, end in _headers(text, at, budget):
         if name == "" or blocks[-1].is_ended_by(name):
@@ -96,7 +107,9 @@ def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], in
 
 
 def _headers(text: str, at: int, budget: Budget) -> Iterator[tuple[str, str, int]]:
-    """Name in lower case, value and end of each header from `at` on; the name is empty for a request's line."""
+    """Name in lower case, value and end of each header from `at` on; the name is empty for a
+    request's line.
+    """
     while at < len(text):
         budget.spend(_WORDS_OF_A_HEADER)
         line_end = _matched(_LINE, text, at)
@@ -113,12 +126,18 @@ def _headers(text: str, at: int, budget: Budget) -> Iterator[tuple[str, str, int
 
 
 def _value_below(text: str, line_end: int) -> tuple[str, int]:
-    """The value that stands on the next line, and its end; none if that line is empty or a header with its own."""
+    """The value that stands on the next line, and its end; none if that line is empty or a header
+    with its own.
+    """
     at = _matched(_END, text, line_end)
     end = _matched(_LINE, text, at)
     value = text[at:end].strip()
     header = _HEADER.match(text, at, end)
-    is_header = header is not None and header.end() < end and ":" in text[header.start("name") + 1 : header.end()]
+    is_header = (
+        header is not None
+        and header.end() < end
+        and ":" in text[header.start("name") + 1 : header.end()]
+    )
     return ("", line_end) if not value or is_header else (value, end)
 
 

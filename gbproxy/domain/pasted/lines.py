@@ -1,4 +1,5 @@
-"""Single lines: rows of cookies and of an account's other values, by name or in a table, a cookie string, and addresses.
+"""Single lines: rows of cookies and of an account's other values, by name or in a table, a cookie
+string, and addresses.
 
 Source of `cookies.txt`: https://curl.se/docs/http-cookies.html
 """
@@ -10,12 +11,20 @@ from dataclasses import replace
 from itertools import islice
 
 from gbproxy.domain.pasted import cookies
-from gbproxy.domain.pasted.clues import Clue, at_page, from_address, from_config_id, from_cookie_header, from_cookies
+from gbproxy.domain.pasted.clues import (
+    Clue,
+    at_page,
+    from_address,
+    from_config_id,
+    from_cookie_header,
+    from_cookies,
+)
 from gbproxy.domain.pasted.site import Site, host_of, is_consumers
 from gbproxy.settings import consumer
 
 _COOKIE = re.compile(rf"[\s\"']*+({cookies.NAMES})[\"']?+(\s*+=|\s++|\s*+:)", re.IGNORECASE)
-# As a gateway's environment and configuration spell them. Between quotes it is a part of JSON, and that is broken.
+# As a gateway's environment and configuration spell them. Between quotes it is a part of JSON, and
+# that is broken.
 _VALUE = re.compile(
     r"\s*+(?:-\s++)?+(?:export\s++)?+(secure_c_ses|host_c_oses|csesidx|config_id|team_id|configId)\s*+[=:]\s*+(.*+)",
     re.IGNORECASE,
@@ -23,7 +32,9 @@ _VALUE = re.compile(
 _FIELDS = {"team_id": "config_id", "configid": "config_id"}
 _COOKIES_BY_FIELD = {field: name for name, field in cookies.FIELDS.items()}
 # A caret and a backslash are some shell's: what they protect is not read by guess.
-_ANYWHERE = re.compile(rf"(?<![\w-])({cookies.NAMES})=\"?+([^\s;,\"'\\^]++)(?=[\s;,\"']|$)", re.IGNORECASE)
+_ANYWHERE = re.compile(
+    rf"(?<![\w-])({cookies.NAMES})=\"?+([^\s;,\"'\\^]++)(?=[\s;,\"']|$)", re.IGNORECASE
+)
 _COOKIE_STRING = re.compile(r"[\"']?(?:[^\s=;\"']{1,256}+=[^\s;\"']*+(?:;[ ]*+|[\"']?$))++[\"']?")
 _MENTION = re.compile(rf"{cookies.NAMES}|secure_c_ses|host_c_oses", re.IGNORECASE)
 _OTHER_COOKIE = re.compile(r"[\w.$-]{1,256}+=[^\s;]*+;?+\s*+")
@@ -67,7 +78,9 @@ def _netscape(columns: list[str], site: Site) -> Clue:
 
 
 def _named(name: str, divider: str, rest: str, site: Site) -> Clue:
-    """A cookie by its name: `name=value; …`, `name: value`, or a row of the table with its value and domain."""
+    """A cookie by its name: `name=value; …`, `name: value`, or a row of the table with its value
+    and domain.
+    """
     if divider.strip() == "=":
         value, _, others = rest.partition(";")
         return from_cookie_header(f"{name}={rest}") if others.strip("\"' \t") else _row(name, value)
@@ -84,7 +97,9 @@ def _of_domain(name: str, value: str, domain: str, site: Site) -> Clue:
     """A cookie of a list in which each has its domain."""
     if consumer.is_cookie(name, value):
         return _ROW.doubted("consumer")
-    is_own = site.page_gets(domain) or (name.lower() in cookies.FIELDS and site.sends_cookies_of(domain))
+    is_own = site.page_gets(domain) or (
+        name.lower() in cookies.FIELDS and site.sends_cookies_of(domain)
+    )
     return at_page(_row(name, value), domain) if is_own else _ROW
 
 
@@ -98,7 +113,9 @@ def _value(name: str, value: str, site: Site) -> Clue:
             return replace(from_config_id(bare, site), is_row=True) if bare else _ROW
         case _:
             cookie = _COOKIES_BY_FIELD[field]
-            return _row(cookie, re.sub(f"^{cookie}=", "", bare, flags=re.IGNORECASE)) if bare else _ROW
+            return (
+                _row(cookie, re.sub(f"^{cookie}=", "", bare, flags=re.IGNORECASE)) if bare else _ROW
+            )
 
 
 def _row(name: str, value: str) -> Clue:

@@ -1,7 +1,8 @@
 """`Invoke-WebRequest` commands as browsers copy them ("Copy as PowerShell"), read without a shell.
 
-A session with its cookies comes first, then the request; strings stand in `"…"`, where a backtick protects the next sign
-and `$([char]233)` is a character. Source: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_quoting_rules
+A session with its cookies comes first, then the request; strings stand in `"…"`, where a backtick
+protects the next sign and `$([char]233)` is a character. Source:
+https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_quoting_rules
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from gbproxy.domain.pasted.site import Site
 
 _PROMPT = r"(?:PS(?:[ ][^\r\n>]{0,260}+)?>++|>>)"
 START = re.compile(
-    rf"(?:[\s;]|{_PROMPT})*+(?P<word>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])", re.IGNORECASE
+    rf"(?:[\s;]|{_PROMPT})*+(?P<word>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])",
+    re.IGNORECASE,
 )
 """The beginning of such a command, after blanks, prompts and ends of others."""
 
@@ -35,7 +37,9 @@ _COOKIE = "system.net.cookie"
 
 @dataclass(slots=True)
 class _Statement:
-    """The words of one statement, in lower case, and its strings by the word that each came after."""
+    """The words of one statement, in lower case, and its strings by the word that each came
+    after.
+    """
 
     words: list[str] = field(default_factory=list)
     strings: list[tuple[str, str]] = field(default_factory=list)
@@ -115,7 +119,8 @@ def _statement(text: str, at: int, budget: Budget) -> tuple[_Statement, int]:
     return statement, len(text)
 
 
-_PASSING = frozenset({"[system.text.encoding]::utf8.getbytes"})  # stands between `-Body` and its text
+# stands between `-Body` and its text
+_PASSING = frozenset({"[system.text.encoding]::utf8.getbytes"})
 
 
 def _decoded(string: str) -> str:

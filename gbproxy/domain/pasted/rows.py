@@ -1,4 +1,6 @@
-"""Rows that stand beside each other, each with one value: which of them are one jar's, or one account's."""
+"""Rows that stand beside each other, each with one value: which of them are one jar's, or one
+account's.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,13 @@ from gbproxy.domain.pasted.doubts import Doubt
 def combined(rows: Sequence[Clue]) -> Iterator[Clue]:
     """What the rows say together.
 
-    Where a value stands there twice and differs, they are several jars': one after another if each has the same rows in the
-    same order. Otherwise a second cookie might be put to another's first, and is left out.
+    Where a value stands there twice and differs, they are several jars': one after another if each
+    has the same rows in the same order. Otherwise a second cookie might be put to another's first,
+    and is left out.
     """
-    told = [(name, value) for row in rows for name, value in (row.given() | row.further.given()).items()]
+    told = [
+        (name, value) for row in rows for name, value in (row.given() | row.further.given()).items()
+    ]
     names = [name for name, _ in told]
     if len(set(told)) == len(set(names)):
         yield _one(dict(told), _others(rows))
@@ -31,7 +36,8 @@ def combined(rows: Sequence[Clue]) -> Iterator[Clue]:
     yield from _doubts(rows, has_first="secure_c_ses" in names)
 
 
-_ALONE = frozenset({"secure_c_ses", "csesidx", "config_id"})  # what says something where nobody knows what is beside it
+# what says something where nobody knows what is beside it
+_ALONE = frozenset({"secure_c_ses", "csesidx", "config_id"})
 
 
 def _others(rows: Sequence[Clue]) -> tuple[tuple[str, str], ...]:
@@ -42,7 +48,9 @@ def _others(rows: Sequence[Clue]) -> tuple[tuple[str, str], ...]:
 
 
 def _doubts(rows: Sequence[Clue], *, has_first: bool) -> Iterator[Clue]:
-    """What is in doubt; that cookies are the consumer app's is told once, and not of a browser that has both."""
+    """What is in doubt; that cookies are the consumer app's is told once, and not of a browser that
+    has both.
+    """
     is_told = has_first
     for row in rows:
         if row.doubt is not None and not (is_told and row.doubt.kind == "consumer"):
@@ -60,7 +68,10 @@ def _period(names: list[str]) -> int:
 def _one(values: dict[str, str], others: tuple[tuple[str, str], ...] = ()) -> Clue:
     cookies = Cookies(values.get("secure_c_ses"), values.get("host_c_oses"), others)
     return Clue(
-        csesidx=values.get("csesidx"), config_id=values.get("config_id"), cookies=cookies, further=further.of(values)
+        csesidx=values.get("csesidx"),
+        config_id=values.get("config_id"),
+        cookies=cookies,
+        further=further.of(values),
     )
 
 

@@ -1,4 +1,6 @@
-"""Which hosts belong to an account: nothing of any other is looked into. Source: docs/upstream.md, editions and hosts."""
+"""Which hosts belong to an account: nothing of any other is looked into. Source: docs/upstream.md,
+editions and hosts.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _HOST = re.compile(r"https?://([a-z0-9.-]{1,253}+)(?::[0-9]{1,5})?+(?=[/?#]|$)",
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The hosts whose requests are looked into: pages, and the API, which is also called at other hosts of Google's."""
+    """The hosts whose requests are looked into: pages, and the API, which is also called at other
+    hosts of Google's.
+    """
 
     pages: frozenset[str] = frozenset(_PAGES)
     apis: frozenset[str] = frozenset(_APIS)
@@ -41,20 +45,32 @@ class Site:
         return any(host == own or host.endswith(f".{own}") for own in self.pages)
 
     def is_api(self, host: str) -> bool:
-        return host in self.apis or host.endswith((".googleapis.com", ".clients6.google.com")) or self.is_page(host)
+        return (
+            host in self.apis
+            or host.endswith((".googleapis.com", ".clients6.google.com"))
+            or self.is_page(host)
+        )
 
     def sends_cookies_of(self, domain: str) -> bool:
-        """Whether a cookie of this domain, with or without a dot before it, is one of a page, or of a host below it."""
+        """Whether a cookie of this domain, with or without a dot before it, is one of a page, or of
+        a host below it.
+        """
         return self.is_page(_bare(domain)) or self.page_gets(domain)
 
     def page_gets(self, domain: str) -> bool:
-        """Whether a browser sends a cookie of this domain, with or without a dot before it, to a page itself."""
+        """Whether a browser sends a cookie of this domain, with or without a dot before it, to a
+        page itself.
+        """
         bare = _bare(domain)
-        return bare in self.pages or ("." in bare and any(own.endswith(f".{bare}") for own in self.pages))
+        return bare in self.pages or (
+            "." in bare and any(own.endswith(f".{bare}") for own in self.pages)
+        )
 
 
 def edition_of(host: str) -> EditionName | None:
-    """The edition that a host is a page or the API of; None for one that several have, and for a gateway's stand-in."""
+    """The edition that a host is a page or the API of; None for one that several have, and for a
+    gateway's stand-in.
+    """
     pages = (name for own, name in _PAGES.items() if host == own or host.endswith(f".{own}"))
     return _APIS.get(host) or next(pages, None)
 

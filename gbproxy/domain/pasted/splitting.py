@@ -16,13 +16,16 @@ from gbproxy.domain.pasted.doubts import Doubt
 from gbproxy.domain.pasted.site import Site
 
 _BLANKS = re.compile(r"[\s;&,\ufeff]*+")
-# Behind a prompt, a list's sign, the name of a variable or any other words of its line. The look ahead makes it quick.
+# Behind a prompt, a list's sign, the name of a variable or any other words of its line. The look
+# ahead makes it quick.
 _OPENING = re.compile(
-    r"(?=[cf$i\[{])(?:(?<![\w.-])(?P<curl>curl(?:\.exe)?+(?=[ \t\\^]))|(?<![\w$-])(?P<fetch>fetch\s*+(?=\())"
+    r"(?=[cf$i\[{])(?:(?<![\w.-])(?P<curl>curl(?:\.exe)?+(?=["
+    r" \t\\^]))|(?<![\w$-])(?P<fetch>fetch\s*+(?=\())"
     r"|(?<![\w.-])(?P<powershell>\$session|invoke-webrequest|invoke-restmethod|iwr|irm)(?=[\s.=])|(?P<bracket>[\[{]))",
     re.IGNORECASE,
 )
-LOOKED_THROUGH = 128 * 1024  # characters at a time: others have their turn between two looks, and none within one
+# characters at a time: others have their turn between two looks, and none within one
+LOOKED_THROUGH = 128 * 1024
 _OPENING_CHARS = 256
 _JSON = re.compile(r"\{\s*+[\"}]|\[\s*+[{\]]")
 _OBJECT = re.compile(
@@ -38,7 +41,9 @@ _DECODER = json.JSONDecoder()
 
 
 def clues(text: str, site: Site, budget: Budget) -> Iterator[Clue]:
-    """What each piece of a text says, in its order; what could not be read, though it was to be expected, is a doubt."""
+    """What each piece of a text says, in its order; what could not be read, though it was to be
+    expected, is a doubt.
+    """
     return _Paste(text, site, budget).clues()
 
 
@@ -73,7 +78,11 @@ class _Paste:
             self._budget.spend(_WORDS_OF_A_PIECE)
             found, end = self._piece(at, is_line=is_line)
             for clue in found or [Clue()]:
-                yield replace(clue, doubt=replace(clue.doubt, line=self._line(at))) if clue.doubt else clue
+                yield (
+                    replace(clue, doubt=replace(clue.doubt, line=self._line(at)))
+                    if clue.doubt
+                    else clue
+                )
             end = max(end, at + 1)
             at = self._end(_BLANKS, end)
             is_line = at > end and ("\n" in self._text[end:at] or "\r" in self._text[end:at])
@@ -98,13 +107,17 @@ class _Paste:
     def _opening(self, at: int) -> re.Match[str] | None:
         """The next word or bracket in this line with which a piece may begin."""
         for start in range(at, self._line_end, LOOKED_THROUGH):
-            found = _OPENING.search(self._text, start, min(start + LOOKED_THROUGH + _OPENING_CHARS, self._line_end))
+            found = _OPENING.search(
+                self._text, start, min(start + LOOKED_THROUGH + _OPENING_CHARS, self._line_end)
+            )
             if found is not None:
                 return found
         return None
 
     def _behind(self, opening: re.Match[str]) -> tuple[list[Clue], int] | None:
-        """What the command or the JSON says that begins there, and where it ends; None if it is neither."""
+        """What the command or the JSON says that begins there, and where it ends; None if it is
+        neither.
+        """
         at = opening.start()
         match opening.lastgroup:
             case "curl":
@@ -125,7 +138,9 @@ class _Paste:
         return [clue for request in requests if (clue := from_request(request, self._site))], end
 
     def _json(self, at: int) -> tuple[list[Clue], int] | None:
-        """What the JSON that begins at `at` says; if it is broken, what is within it is read for itself."""
+        """What the JSON that begins at `at` says; if it is broken, what is within it is read for
+        itself.
+        """
         if not _JSON.match(self._text, at):
             if _OBJECT.match(self._text, at):
                 self._tell_broken(at, at)
@@ -140,7 +155,9 @@ class _Paste:
         return None
 
     def _decoded(self, at: int) -> tuple[Any, int]:
-        """The value of the JSON that begins at `at`, and where it ends; None and how far was read when it is none."""
+        """The value of the JSON that begins at `at`, and where it ends; None and how far was read
+        when it is none.
+        """
         opened: list[int] = []
         end = at
         for token in _IN_JSON.finditer(self._text, at):

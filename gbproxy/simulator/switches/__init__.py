@@ -1,8 +1,8 @@
 """What is not certain about the upstream, as switches: one value of each is in force at a time.
 
-Every field says which fact of docs/upstream.md it stands for and how sure that fact is. A client should
-work with every value; those under which it cannot succeed (a dead credential) are listed as `breaks`.
-`gbproxy simulate --list-switches` prints them all.
+Every field says which fact of docs/upstream.md it stands for and how sure that fact is. A client
+should work with every value; those under which it cannot succeed (a dead credential) are listed as
+`breaks`. `gbproxy simulate --list-switches` prints them all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from gbproxy.simulator.switches.questions import LIVING_MODELS, RETIRED_MODELS, 
 from gbproxy.simulator.switches.sessions import SessionSwitches
 from gbproxy.simulator.switches.switch import check
 
-__all__ = ["GROUPS", "LIVING_MODELS", "MAIN_FLOW_VALUES", "RETIRED_MODELS", "SPECS", "SWITCH_VALUES", "Switches"]
+__all__ = [
+    "GROUPS",
+    "LIVING_MODELS",
+    "MAIN_FLOW_VALUES",
+    "RETIRED_MODELS",
+    "SPECS",
+    "SWITCH_VALUES",
+    "Switches",
+]
 
 GROUPS = (
     CredentialSwitches,
@@ -48,7 +56,9 @@ class Switches(
     GateSwitches,
     CredentialSwitches,
 ):
-    """The behaviour in force: all groups of switches as one flat record. Raises ValueError for an unknown name or value."""
+    """The behaviour in force: all groups of switches as one flat record. Raises ValueError for an
+    unknown name or value.
+    """
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -67,7 +77,9 @@ class Switches(
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # checked above
 
 
-SPECS: dict[str, dataclasses.Field[Any]] = {spec.name: spec for group in GROUPS for spec in dataclasses.fields(group)}
+SPECS: dict[str, dataclasses.Field[Any]] = {
+    spec.name: spec for group in GROUPS for spec in dataclasses.fields(group)
+}
 
 SWITCH_VALUES: Mapping[str, tuple[object, ...]] = MappingProxyType(
     {name: tuple(spec.metadata["values"]) for name, spec in SPECS.items()}

@@ -20,8 +20,10 @@ class ConfigurationSwitches:
         "html",
         "garbage",
         "wrong_types",
-        fact="lookupWidgetConfig answers with models and features, is not there (404), is empty, fails, or answers with"
-        " a page, with broken JSON, or with JSON of other types",
+        fact=(
+            "lookupWidgetConfig answers with models and features, is not there (404), is empty,"
+            " fails, or answers with a page, with broken JSON, or with JSON of other types"
+        ),
         certainty="unknown",
     )
     widget_config_wrapper: str = switch(

@@ -45,7 +45,10 @@ class CredentialSwitches:
     )
     elsewhere_url: str = switch(
         "http://evil.invalid/auth/refreshcookies",
-        fact="where refreshcookies_elsewhere, and a chain that goes elsewhere, point; cookies must not be taken there",
+        fact=(
+            "where refreshcookies_elsewhere, and a chain that goes elsewhere, point; cookies must"
+            " not be taken there"
+        ),
         certainty="inferred",
         open_ended=True,
     )
@@ -60,9 +63,12 @@ class CredentialSwitches:
         3,
         5,
         6,
-        fact="how many redirects a renewal takes, getoxsrf's own not counted: 1 is refreshcookies alone; with more, the"
-        " sign-in hosts come between, and the last is /auth/setocookie of the page's host, which alone renews"
-        " __Host-C_OSES and must be reached; clients are to follow five",
+        fact=(
+            "how many redirects a renewal takes, getoxsrf's own not counted: 1 is refreshcookies"
+            " alone; with more, the sign-in hosts come between, and the last is /auth/setocookie of"
+            " the page's host, which alone renews __Host-C_OSES and must be reached; clients are to"
+            " follow five"
+        ),
         certainty="inferred",
         breaks=(6,),
         open_ended=True,
@@ -72,8 +78,10 @@ class CredentialSwitches:
         "elsewhere",
         "http",
         "loop",
-        fact="where the renewal goes after refreshcookies: on to its end, to `elsewhere_url`, to the page's host without"
-        " TLS, or back to refreshcookies for ever",
+        fact=(
+            "where the renewal goes after refreshcookies: on to its end, to `elsewhere_url`, to the"
+            " page's host without TLS, or back to refreshcookies for ever"
+        ),
         certainty="inferred",
         breaks=("elsewhere", "http", "loop"),
     )
@@ -99,8 +107,10 @@ class CredentialSwitches:
     further_cookies: tuple[str, ...] = switch(
         (),
         ("__Secure-C_AUX",),
-        fact="cookies of the page's host, by name, that getoxsrf wants beside the two (the name is made up; an account's"
-        " `cookies` say the values)",
+        fact=(
+            "cookies of the page's host, by name, that getoxsrf wants beside the two (the name is"
+            " made up; an account's `cookies` say the values)"
+        ),
         certainty="one source",
         open_ended=True,
     )

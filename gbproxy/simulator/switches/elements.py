@@ -34,7 +34,9 @@ class ElementSwitches:
     session_info_name: str = switch(
         "as_created",
         "full",
-        fact="sessionInfo names the session as createSession does, or in full, as downloads need it",
+        fact=(
+            "sessionInfo names the session as createSession does, or in full, as downloads need it"
+        ),
         certainty="one source",
     )
     status_lines: str = switch(
@@ -42,8 +44,10 @@ class ElementSwitches:
         "unflagged_headlines",
         "joined",
         "separate",
-        fact="thoughts come word by word, as headline and prose, or joined; all carry `thought: true`"
-        " (unflagged_headlines: the headlines do not)",
+        fact=(
+            "thoughts come word by word, as headline and prose, or joined; all carry `thought:"
+            " true` (unflagged_headlines: the headlines do not)"
+        ),
         certainty="inferred",
     )
     suggestions: bool = switch(
@@ -88,7 +92,10 @@ class ElementSwitches:
         "none",
         "ALLOW",
         "WATCH_CLOSELY",
-        fact="the last element also tells a policy verdict, perhaps one that no client knows; only BLOCK refuses",
+        fact=(
+            "the last element also tells a policy verdict, perhaps one that no client knows; only"
+            " BLOCK refuses"
+        ),
         certainty="one source",
     )
     connector_errors: bool = switch(

@@ -9,20 +9,27 @@ from gbproxy.simulator.switches.switch import switch
 
 @dataclass(frozen=True)
 class GateSwitches:
-    """Gates: edition, location, server token, user agent. An account's own edition and location go first."""
+    """Gates: edition, location, server token, user agent. An account's own edition and location go
+    first.
+    """
 
     edition: str = switch(
         "business",
         "enterprise",
-        fact="which pair of hosts an account belongs to; the token's iss and aud, Origin and Referer must be those of"
-        " its edition: another token is 401, another page 403",
+        fact=(
+            "which pair of hosts an account belongs to; the token's iss and aud, Origin and Referer"
+            " must be those of its edition: another token is 401, another page 403"
+        ),
         certainty="certain",
     )
     location: str = switch(
         "global",
         "us",
         "eu",
-        fact="the location in the path, of each call and in full names; only the account's own is served",
+        fact=(
+            "the location in the path, of each call and in full names; only the account's own is"
+            " served"
+        ),
         certainty="certain",
     )
     wrong_location: str = switch(
@@ -36,7 +43,10 @@ class GateSwitches:
         "ignored",
         "wanted",
         "exact",
-        fact="x-server-token on the API's calls: not looked at, any value that begins with CAMS, or the account's own",
+        fact=(
+            "x-server-token on the API's calls: not looked at, any value that begins with CAMS, or"
+            " the account's own"
+        ),
         certainty="unknown",
     )
     server_token_refusal: str = switch(

@@ -1,4 +1,6 @@
-"""Which questions are accepted: model ids that are known, retired or switched off, and everything else that is looked at."""
+"""Which questions are accepted: model ids that are known, retired or switched off, and everything
+else that is looked at.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ RETIRED_MODELS = (
     "gemini-3-pro-preview",
     "gemini-3-pro-image-preview",
 )
-"""Ids whose end is announced or past: the first three since 20 October 2026, the others since March and June."""
+"""Ids whose end is announced or past: the first three since 20 October 2026, the others since March
+and June.
+"""
 
 LIVING_MODELS = (
     "gemini-3-flash-preview",
@@ -37,8 +41,10 @@ class QuestionSwitches:
     known_models: tuple[str, ...] = switch(
         (*RETIRED_MODELS, *LIVING_MODELS),
         LIVING_MODELS,
-        fact="the model ids that are served at all; by default all that ever were, in the second value those of"
-        " November 2026",
+        fact=(
+            "the model ids that are served at all; by default all that ever were, in the second"
+            " value those of November 2026"
+        ),
         certainty="one family",
         open_ended=True,
     )
@@ -52,7 +58,10 @@ class QuestionSwitches:
     disabled_models: tuple[str, ...] = switch(
         (),
         ("gemini-4-argon", "gemini-3.1-pro-preview"),
-        fact="ids that an administrator has switched off, as the configuration says; refused like unknown ones",
+        fact=(
+            "ids that an administrator has switched off, as the configuration says; refused like"
+            " unknown ones"
+        ),
         certainty="one source",
         open_ended=True,
     )
@@ -80,8 +89,11 @@ class QuestionSwitches:
         "message",
         "reason",
         "in_stream",
-        fact="too long a prompt is 400 INVALID_ARGUMENT with a message that says so, with the reason PROMPT_TOO_LARGE and"
-        " a message that says nothing, or an error with that reason inside a stream that began with 200",
+        fact=(
+            "too long a prompt is 400 INVALID_ARGUMENT with a message that says so, with the reason"
+            " PROMPT_TOO_LARGE and a message that says nothing, or an error with that reason inside"
+            " a stream that began with 200"
+        ),
         certainty="one source",
     )
     stream_error_shape: str = switch(

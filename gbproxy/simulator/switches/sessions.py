@@ -54,7 +54,9 @@ class SessionSwitches:
         "creates",
         "400",
         "404",
-        fact="streaming to a session id of the client's own (lower-case letters, digits and `-`, not digits alone) makes"
-        " that session; files cannot be put into it before",
+        fact=(
+            "streaming to a session id of the client's own (lower-case letters, digits and `-`, not"
+            " digits alone) makes that session; files cannot be put into it before"
+        ),
         certainty="one source",
     )

@@ -1,4 +1,6 @@
-"""One uncertain fact of docs/upstream.md as a field: its values, how sure it is, and what no client survives."""
+"""One uncertain fact of docs/upstream.md as a field: its values, how sure it is, and what no client
+survives.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ def switch(
     open_ended: bool = False,
     pattern: str = "",
 ) -> Any:
-    """A dataclass field whose default is the first of `values`; open-ended ones take any value of that type.
+    """A dataclass field whose default is the first of `values`; open-ended ones take any value of
+    that type.
 
-    `breaks` are the values under which no client can succeed. Raises ValueError for an unknown certainty.
+    `breaks` are the values under which no client can succeed. Raises ValueError for an unknown
+    certainty.
     """
     if certainty not in CERTAINTIES:
         raise ValueError(f"unknown certainty: {certainty}")

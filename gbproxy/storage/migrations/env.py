@@ -1,4 +1,6 @@
-"""How alembic runs the migrations: on the connection of gbproxy/storage/migrate.py, inside of its transaction."""
+"""How alembic runs the migrations: on the connection of gbproxy/storage/migrate.py, inside of its
+transaction.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Cookies -> xsrf key -> the bearer token of the widget calls; tokens and renewed cookies are shared by all workers.
+"""Cookies -> xsrf key -> the bearer token of the widget calls; tokens and renewed cookies are
+shared by all workers.
 
-A token is signed for 300 s and used for 240. It is cached per account; one refresh runs however many requests wait for it.
-Source: docs/upstream.md, credentials and token.
+A token is signed for 300 s and used for 240. It is cached per account; one refresh runs however
+many requests wait for it. Source: docs/upstream.md, credentials and token.
 """
 
 from gbproxy.upstreams.widget_auth.ages import Token

@@ -1,7 +1,9 @@
-"""How old a token is, whoever has signed it: another worker, another machine, or this one before it was started again.
+"""How old a token is, whoever has signed it: another worker, another machine, or this one before it
+was started again.
 
-No clock of this machine is trusted beyond need. Whoever has signed in once knows the upstream's clock, by which each
-token is dated; before that, the wall clocks of those who share a database are taken to agree.
+No clock of this machine is trusted beyond need. Whoever has signed in once knows the upstream's
+clock, by which each token is dated; before that, the wall clocks of those who share a database are
+taken to agree.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ TOLERANCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`born_at` is on the monotonic clock, `signed_at` on the wall clock, as it stands in the records; in seconds."""
+    """`born_at` is on the monotonic clock, `signed_at` on the wall clock, as it stands in the
+    records; in seconds.
+    """
 
     bearer: str = field(repr=False)
     born_at: float
@@ -41,7 +45,9 @@ class Ages:
         self._ahead_s = upstream_time - self._monotonic()
 
     def token(self, stored: StoredToken) -> Token | None:
-        """The token of a record, or None if its age cannot be told: it seems to come from the future."""
+        """The token of a record, or None if its age cannot be told: it seems to come from the
+        future.
+        """
         now = self._monotonic()
         issued = issued_at(stored.bearer)
         if self._ahead_s is None or issued is None:

@@ -20,7 +20,13 @@ from gbproxy.storage.renewals import RenewedCookies, StoredToken
 from gbproxy.upstreams.endpoints import EndpointMap
 from gbproxy.upstreams.widget_auth.ages import Ages, Token
 from gbproxy.upstreams.widget_auth.cookies import CookieJar
-from gbproxy.upstreams.widget_auth.records import CookieRecords, NoCookies, NoTokens, Records, TokenRecords
+from gbproxy.upstreams.widget_auth.records import (
+    CookieRecords,
+    NoCookies,
+    NoTokens,
+    Records,
+    TokenRecords,
+)
 from gbproxy.upstreams.widget_auth.signin import SignIn
 from gbproxy.upstreams.widget_auth.signing import TOKEN_LIFE_S, sign
 
@@ -35,9 +41,9 @@ _WHAT = "the account's sign-in"
 class WidgetAuth:
     """Bearer tokens for accounts; safe for use by many threads at once.
 
-    In the records a token stands under the account's seat, with the digest of the credential *as it was given*, also when
-    renewed cookies have bought it: who configures another credential gets none of its tokens, and a worker that does not know
-    of the renewal yet still does.
+    In the records a token stands under the account's seat, with the digest of the credential *as it
+    was given*, also when renewed cookies have bought it: who configures another credential gets
+    none of its tokens, and a worker that does not know of the renewal yet still does.
     """
 
     def __init__(
@@ -52,7 +58,9 @@ class WidgetAuth:
         meter: Meter = SILENT,
         patience_s: float = 5.0,
     ) -> None:
-        """`patience_s`: for so long a request that another account may serve waits for a sign-in."""
+        """`patience_s`: for so long a request that another account may serve waits for a
+        sign-in.
+        """
         self._patience_s = patience_s
         self._clock = clock
         self._meter = meter
@@ -63,25 +71,33 @@ class WidgetAuth:
         self._endpoints = endpoints
         self._ages = Ages(clock, monotonic)
         self._lock = threading.Lock()
-        self._tokens: dict[Account, Token] = {}  # by the account as it is: one that was changed signs in anew
+        # by the account as it is: one that was changed signs in anew
+        self._tokens: dict[Account, Token] = {}
         self._refreshing: dict[Account, _Refreshing] = {}
-        self._refused: dict[str, float] = {}  # bearers, and when first; the records may still hold them
+        # bearers, and when first; the records may still hold them
+        self._refused: dict[str, float] = {}
 
     def bearer(self, account: Account) -> str:
         """As `token`: what the upstream is shown."""
         return self.token(account).bearer
 
     def token(self, account: Account, after: float = -math.inf) -> Token:
-        """A token that the upstream will take, by a sign-in that began `after` then (as `discard` tells it).
+        """A token that the upstream will take, by a sign-in that began `after` then (as `discard`
+        tells it).
 
-        Raises CredentialRefused, UpstreamTimeout or UpstreamError; AccountStalled when another account may serve the request.
+        Raises CredentialRefused, UpstreamTimeout or UpstreamError; AccountStalled when another
+        account may serve the request.
         """
         patient_until = time.monotonic() + self._patience_s
         while True:
             with self._lock:
                 token = self._tokens.get(account)
                 usable_s = _LAST_USE_S if account in self._refreshing else TOKEN_USE_S
-                if token is not None and token.born_at >= after and token.age_s(self._monotonic()) < usable_s:
+                if (
+                    token is not None
+                    and token.born_at >= after
+                    and token.age_s(self._monotonic()) < usable_s
+                ):
                     return token
                 refreshing, mine = self._join(account, after)
             try:
@@ -102,9 +118,11 @@ class WidgetAuth:
                 return old  # a passing fault, and the old one still holds
 
     def refresh_ahead(self, account: Account, older_than_s: float) -> bool:
-        """Replace the token in use, if there is none or it is older; requests use it meanwhile, and none of them waits.
+        """Replace the token in use, if there is none or it is older; requests use it meanwhile, and
+        none of them waits.
 
-        Returns whether there is a new one. Raises what `token` raises; then the old one stays as long as it holds.
+        Returns whether there is a new one. Raises what `token` raises; then the old one stays as
+        long as it holds.
         """
         with self._lock:
             token = self._tokens.get(account)
@@ -126,9 +144,11 @@ class WidgetAuth:
         tokens: Mapping[str, StoredToken],
         cookies: Mapping[str, RenewedCookies],
     ) -> None:
-        """Use what other workers have got for these accounts, as far as it is newer than ours; both by seat.
+        """Use what other workers have got for these accounts, as far as it is newer than ours; both
+        by seat.
 
-        Also keeps renewed cookies that could not be kept when they came. Never raises for a database that is away.
+        Also keeps renewed cookies that could not be kept when they came. Never raises for a
+        database that is away.
         """
         for account in accounts:
             renewed, stored = cookies.get(account.seat), tokens.get(account.seat)
@@ -139,19 +159,25 @@ class WidgetAuth:
                 continue
             with self._lock:
                 ours = self._tokens.get(account)
-                is_newer = ours is None or (theirs.bearer != ours.bearer and theirs.born_at > ours.born_at)
+                is_newer = ours is None or (
+                    theirs.bearer != ours.bearer and theirs.born_at > ours.born_at
+                )
                 if is_newer and theirs.bearer not in self._refused:
                     self._tokens[account] = theirs
         self._jar.save()
 
     def discard(self, account: Account, bearer: str) -> float:
-        """The upstream has refused this token: the next `token` makes a new one. A newer token stays.
+        """The upstream has refused this token: the next `token` makes a new one. A newer token
+        stays.
 
-        Returns when it was first refused: a sign-in that began before may have been given no better one.
+        Returns when it was first refused: a sign-in that began before may have been given no better
+        one.
         """
         now = self._monotonic()
         with self._lock:
-            self._refused = {known: at for known, at in self._refused.items() if now - at < TOKEN_LIFE_S}
+            self._refused = {
+                known: at for known, at in self._refused.items() if now - at < TOKEN_LIFE_S
+            }
             refused_at = self._refused.setdefault(bearer, now)
             token = self._tokens.get(account)
             if token is None or token.bearer != bearer:
@@ -161,7 +187,9 @@ class WidgetAuth:
         return refused_at
 
     def _join(self, account: Account, after: float = -math.inf) -> tuple[_Refreshing, bool]:
-        """What all wait for who want a new token, and whether it is the caller's to make. The lock is held."""
+        """What all wait for who want a new token, and whether it is the caller's to make. The lock
+        is held.
+        """
         running = self._refreshing.get(account)
         if running is not None and running.begun_at >= after:
             return running, False
@@ -176,14 +204,17 @@ class WidgetAuth:
         after: float = -math.inf,
         patient_until: float = math.inf,
     ) -> Token:
-        """Get a token for all who wait for it; who was interrupted leaves the work to one of them."""
+        """Get a token for all who wait for it; who was interrupted leaves the work to one of
+        them.
+        """
         try:
             token = self._recorded(account, max_age_s, after)
             is_ours = token is None
             token = token or self._signed_in_time(account, patient_until)
         except UpstreamError as error:
             self._meter.token_refreshed(error.code)
-            has_left = isinstance(error, AccountStalled) or trace.current().is_over()  # others may have more time
+            # others may have more time
+            has_left = isinstance(error, AccountStalled) or trace.current().is_over()
             self._settle(account, refreshing, error=_Abandoned() if has_left else error)
             raise
         except BaseException:
@@ -198,17 +229,26 @@ class WidgetAuth:
     def _awaited(self, token: Future[Token], patient_until: float) -> Token:
         trace.current().wait_begins()
         try:
-            return result_in_time(token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic())
+            return result_in_time(
+                token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic()
+            )
         finally:
             trace.current().wait_ends()
 
     def _settle(
-        self, account: Account, settled: _Refreshing, *, token: Token | None = None, error: Exception | None = None
+        self,
+        account: Account,
+        settled: _Refreshing,
+        *,
+        token: Token | None = None,
+        error: Exception | None = None,
     ) -> None:
         now = self._monotonic()
         with self._lock:
             if token is not None:
-                for gone in [known for known, old in self._tokens.items() if old.age_s(now) > TOKEN_LIFE_S]:
+                for gone in [
+                    known for known, old in self._tokens.items() if old.age_s(now) > TOKEN_LIFE_S
+                ]:
                     del self._tokens[gone]
                 known = self._tokens.get(account)
                 if known is None or known.born_at <= token.born_at:
@@ -221,10 +261,16 @@ class WidgetAuth:
             settled.future.set_exception(error)
 
     def _recorded(self, account: Account, max_age_s: float, after: float) -> Token | None:
-        """A token younger than that, which another worker has made, or this one before it was started again."""
+        """A token younger than that, which another worker has made, or this one before it was
+        started again.
+        """
         stored = self._records.token(account.seat, self._clock() - TOKEN_LIFE_S)
         token = self._usable(account, stored) if stored is not None else None
-        is_fresh = token is not None and token.age_s(self._monotonic()) < max_age_s and token.born_at >= after
+        is_fresh = (
+            token is not None
+            and token.age_s(self._monotonic()) < max_age_s
+            and token.born_at >= after
+        )
         return token if is_fresh else None
 
     def _usable(self, account: Account, stored: StoredToken) -> Token | None:
@@ -246,7 +292,9 @@ class WidgetAuth:
             raise AccountStalled(f"{_WHAT} took longer than {self._patience_s:g} s") from error
 
     def _signed(self, account: Account) -> Token:
-        """Sign in, and sign a token by the upstream's clock: a host whose clock is off gets valid ones too."""
+        """Sign in, and sign a token by the upstream's clock: a host whose clock is off gets valid
+        ones too.
+        """
         started = self._monotonic()
         key, upstream_time = self._sign_in.buy_key(account)
         wall, now = self._clock(), self._monotonic()
@@ -264,7 +312,9 @@ class WidgetAuth:
         )
         # As old as its sign-in: what was refused meanwhile may be refused of this one too.
         names = self._endpoints.of(account)
-        bearer = sign(key, account.csesidx, int(issued), issuer=names.issuer, audience=names.audience)
+        bearer = sign(
+            key, account.csesidx, int(issued), issuer=names.issuer, audience=names.audience
+        )
         return Token(bearer, started, wall)
 
 

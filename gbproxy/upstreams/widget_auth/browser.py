@@ -1,6 +1,7 @@
 """Cookies by host, as a browser keeps them, for the time of one sign-in.
 
-Source: RFC 6265, and its successor for the names `__Host-…` and `__Secure-…`; docs/upstream.md, renewal.
+Source: RFC 6265, and its successor for the names `__Host-…` and `__Secure-…`; docs/upstream.md,
+renewal.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from urllib.request import Request
 from gbproxy.domain.account import Account
 from gbproxy.upstreams.widget_auth import cookies
 
-_GIVEN = "Given"  # an attribute of our own: so the account's own cookies are told from what the upstream has set
+# an attribute of our own: so the account's own cookies are told from what the upstream has set
+_GIVEN = "Given"
 # What a browser passes over, and the library would lose the whole cookie for.
 _ODD_ATTRIBUTE = re.compile(
     r";\s*(max-age(\s*=(?!\s*-?[0-9]+\s*(;|$))[^;]*)?|domain(\s*=)?|path(\s*=(?!\s*/)[^;]*)?)\s*(?=;|$)",
@@ -26,10 +28,11 @@ _ODD_ATTRIBUTE = re.compile(
 
 
 class BrowserCookies:
-    """Begins with the account's cookies, at its page's host; dies with the sign-in, so that no account gets another's.
+    """Begins with the account's cookies, at its page's host; dies with the sign-in, so that no
+    account gets another's.
 
-    Addresses are https and name the upstream's own hosts. Dates are compared with this machine's clock: a session's cookie
-    lives for days, and a deletion is decades old.
+    Addresses are https and name the upstream's own hosts. Dates are compared with this machine's
+    clock: a session's cookie lives for days, and a deletion is decades old.
     """
 
     def __init__(self, page: str, account: Account) -> None:
@@ -37,10 +40,13 @@ class BrowserCookies:
         self._page = page
         self._page_host = urlsplit(page).hostname or ""
         self.account = account
-        """With its cookies as they are now at its page; one that is gone, or empty, keeps its last value."""
+        """With its cookies as they are now at its page; one that is gone, or empty, keeps its last
+        value.
+        """
         self._jar = CookieJar(_Policy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain))
         for name, value in cookies.pairs(account):
-            # The sign-in host `auth.<page host>` renews the session by its cookie; one of `__Host-` stays at its host.
+            # The sign-in host `auth.<page host>` renews the session by its cookie; one of `__Host-`
+            # stays at its host.
             domain = "" if _is_of_one_host(name) else f"; Domain={self._page_host}"
             self._set(page, (f"{name}={value}; Path=/; Secure; {_GIVEN}{domain}",))
 
@@ -53,9 +59,14 @@ class BrowserCookies:
     def take(self, url: str, set_cookies: Iterable[str]) -> None:
         """Keep what an answer from this address has set."""
         self._set(url, set_cookies)
-        renewed = {cookie.name for cookie in self._jar if not _is_given(cookie) and self._is_for_page(cookie)}
+        renewed = {
+            cookie.name
+            for cookie in self._jar
+            if not _is_given(cookie) and self._is_for_page(cookie)
+        }
         for cookie in [each for each in self._jar if _is_given(each) and each.name in renewed]:
-            # Whether it was set for one host or for its neighbours too, nobody knows: it must not be sent beside its heir.
+            # Whether it was set for one host or for its neighbours too, nobody knows: it must not
+            # be sent beside its heir.
             self._jar.clear(cookie.domain, cookie.path, cookie.name)
         now: dict[str, str] = {}
         for name, value in cookies.parsed(self.header(self._page)):
@@ -81,7 +92,9 @@ class _Policy(DefaultCookiePolicy):
         name = cookie.name.lower()
         if name.startswith("__secure-") and not cookie.secure:
             return False
-        if _is_of_one_host(name) and (not cookie.secure or cookie.domain_specified or cookie.path != "/"):
+        if _is_of_one_host(name) and (
+            not cookie.secure or cookie.domain_specified or cookie.path != "/"
+        ):
             return False
         return super().set_ok(cookie, request)
 

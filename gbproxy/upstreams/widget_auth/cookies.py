@@ -18,10 +18,12 @@ _TICK_S = 0.001  # what tells later cookies from earlier ones when the clock doe
 
 
 class CookieJar:
-    """Which cookies each account uses: those that the upstream gave in place of the ones that are configured.
+    """Which cookies each account uses: those that the upstream gave in place of the ones that are
+    configured.
 
-    They count for as long as the account's two cookies, as given, are those that they replace; what else it has may change. An
-    account that comes from here has the further cookies that are in use: none until its two alone were refused.
+    They count for as long as the account's two cookies, as given, are those that they replace; what
+    else it has may change. An account that comes from here has the further cookies that are in use:
+    none until its two alone were refused.
     """
 
     def __init__(self, records: Records, clock: Callable[[], float]) -> None:
@@ -36,7 +38,9 @@ class CookieJar:
         return _with(given, self._renewed.get(given.seat))
 
     def recorded(self, given: Account) -> Account:
-        """The account with the cookies that stand in the records, older ones than ours too, or as it is given."""
+        """The account with the cookies that stand in the records, older ones than ours too, or as
+        it is given.
+        """
         return _with(given, self._records.cookies(given.seat))
 
     def look(self, given: Account) -> Account:
@@ -52,15 +56,22 @@ class CookieJar:
             return
         with self._lock:
             ours = self._renewed.get(given.seat)
-            if ours is None or ours.replaces != theirs.replaces or ours.renewed_at < theirs.renewed_at:
+            if (
+                ours is None
+                or ours.replaces != theirs.replaces
+                or ours.renewed_at < theirs.renewed_at
+            ):
                 self._renewed[given.seat] = theirs
                 self._unsaved.discard(given.seat)
 
     def put(self, given: Account, changed: Account) -> None:
-        """From now on the cookies of `changed` are in use, here and, as soon as can be, in all workers."""
+        """From now on the cookies of `changed` are in use, here and, as soon as can be, in all
+        workers.
+        """
         with self._lock:
             ours = self._renewed.get(given.seat)
-            after_ours = ours.renewed_at + _TICK_S if ours else 0.0  # also when the clock was set back
+            # also when the clock was set back
+            after_ours = ours.renewed_at + _TICK_S if ours else 0.0
             self._renewed[given.seat] = RenewedCookies(
                 given.sign_in(),
                 changed.secure_c_ses,
@@ -73,7 +84,9 @@ class CookieJar:
         self.save()
 
     def save(self) -> None:
-        """Keep what could not be kept before: with the old cookies nobody else could sign in, nor we after a restart."""
+        """Keep what could not be kept before: with the old cookies nobody else could sign in, nor
+        we after a restart.
+        """
         for seat in tuple(self._unsaved):
             renewed = self._renewed[seat]
             if self._records.keep_cookies(seat, renewed):
@@ -95,21 +108,29 @@ def header(account: Account) -> str:
 def parsed(text: str) -> list[tuple[str, str]]:
     """The cookies of a Cookie header that have a name and a value."""
     split = (pair.partition("=") for pair in text.split(";"))
-    return [(name.strip(), value.strip()) for name, _, value in split if name.strip() and value.strip()]
+    return [
+        (name.strip(), value.strip()) for name, _, value in split if name.strip() and value.strip()
+    ]
 
 
 def further(account: Account) -> str | None:
     """The further cookies that are given with an account, as they are sent; None if there are none.
 
-    A whole header may be given. The two cookies are in it as they were then; NID, a cookie of google.com's, which no browser
-    brings here, makes the sign-in ask for a renewal again.
+    A whole header may be given. The two cookies are in it as they were then; NID, a cookie of
+    google.com's, which no browser brings here, makes the sign-in ask for a renewal again.
     """
-    kept = {name: value for name, value in parsed(account.cookies or "") if name not in (_SESSION, _HOST, "NID")}
+    kept = {
+        name: value
+        for name, value in parsed(account.cookies or "")
+        if name not in (_SESSION, _HOST, "NID")
+    }
     return _written(kept.items()) or None
 
 
 def renewed(account: Account, values: Mapping[str, str]) -> Account:
-    """The account with these values of its cookies, as far as it has such cookies; an empty one changes nothing."""
+    """The account with these values of its cookies, as far as it has such cookies; an empty one
+    changes nothing.
+    """
     new = [(name, values.get(name) or value) for name, value in parsed(account.cookies or "")]
     return replace(
         account,

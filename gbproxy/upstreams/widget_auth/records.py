@@ -1,4 +1,5 @@
-"""What all workers share of an account's sign-in, and what outlives a restart: renewed cookies and tokens.
+"""What all workers share of an account's sign-in, and what outlives a restart: renewed cookies and
+tokens.
 
 It spares sign-ins and saves renewed cookies, but no request depends on it.
 """
@@ -56,7 +57,9 @@ class NoCookies:
 
 
 class Records:
-    """Both kinds. While the database is away nothing is found and nothing is kept: said once in the log, never raised."""
+    """Both kinds. While the database is away nothing is found and nothing is kept: said once in the
+    log, never raised.
+    """
 
     def __init__(self, tokens: TokenRecords, cookies: CookieRecords) -> None:
         self._tokens = tokens

@@ -1,4 +1,5 @@
-"""The renewal of an account's cookies: from getoxsrf over refreshcookies and some hosts of the sign-in, back to the page.
+"""The renewal of an account's cookies: from getoxsrf over refreshcookies and some hosts of the
+sign-in, back to the page.
 
 Source: docs/upstream.md, renewal.
 """
@@ -20,7 +21,8 @@ from gbproxy.upstreams.words import of_reply
 
 MAX_HOPS = 5
 _SIGN_IN_HOST = "accounts.google.com"
-# What every reader of addresses reads alike: others may take `https://a.example\\.google/` for a.example.
+# What every reader of addresses reads alike: others may take `https://a.example\\.google/` for
+# a.example.
 _PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[!-\[\]-~]*")
 
 Ask = Callable[[str, str, str], Reply]
@@ -51,7 +53,11 @@ class Renewal:
     def is_wanted(self, reply: Reply) -> bool:
         """Whether this answer of getoxsrf leads to refreshcookies, at a host that may be asked."""
         target = _target(self._url, reply)
-        return target is not None and self._hosts.trust(target) and "refreshcookies" in urlsplit(target).path
+        return (
+            target is not None
+            and self._hosts.trust(target)
+            and "refreshcookies" in urlsplit(target).path
+        )
 
     def follow(self, reply: Reply) -> None:
         """Go on from this answer of getoxsrf. Raises what asking raises."""
@@ -61,7 +67,9 @@ class Renewal:
             if target is None:
                 return
             self._url = target
-            reply = self._ask(_verb(target), target, self._cookies.header(self._hosts.by_name(target)))
+            reply = self._ask(
+                _verb(target), target, self._cookies.header(self._hosts.by_name(target))
+            )
             self.hops += 1
             self.status = reply.status
             self._said = of_reply(_verb(target), reply, reply.body)
@@ -125,7 +133,9 @@ class _Hosts:
         return parts.scheme == "https" and port in (None, 443) and parts.hostname in self._trusted
 
     def is_end(self, url: str) -> bool:
-        """Whether a browser would be back on the page there; setocookie and the like are still on the way."""
+        """Whether a browser would be back on the page there; setocookie and the like are still on
+        the way.
+        """
         parts = urlsplit(self.by_name(url))
         on_the_way = "/auth/" in parts.path and not parts.path.endswith("/getoxsrf")
         return parts.hostname == self._page.hostname and not on_the_way
@@ -141,7 +151,9 @@ def _target(url: str, reply: Reply) -> str | None:
     if not 300 <= reply.status < 400:
         return None
     try:
-        return urljoin(url, reply.headers.get("Location", "")) if reply.headers.get("Location") else ""
+        return (
+            urljoin(url, reply.headers.get("Location", "")) if reply.headers.get("Location") else ""
+        )
     except ValueError:
         return ""
 

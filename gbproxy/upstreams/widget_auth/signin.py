@@ -1,4 +1,5 @@
-"""The calls to the page's host: cookies buy a signing key, and are renewed when the upstream asks for it.
+"""The calls to the page's host: cookies buy a signing key, and are renewed when the upstream asks
+for it.
 
 Source: docs/upstream.md, token.
 """
@@ -40,7 +41,9 @@ class SignIn:
         self._meter = meter
 
     def buy_key(self, given: Account) -> tuple[XsrfKey, float | None]:
-        """A key, and the upstream's clock when it gave it. Raises CredentialRefused, UpstreamTimeout or UpstreamError."""
+        """A key, and the upstream's clock when it gave it. Raises CredentialRefused,
+        UpstreamTimeout or UpstreamError.
+        """
         tried: list[Account] = []
         refusals: list[CredentialRefused] = []
         were_alone = self._jar.current(given).cookies is None
@@ -57,9 +60,11 @@ class SignIn:
         raise refusals[0]
 
     def _candidates(self, given: Account) -> Iterator[Account]:
-        """The account with the cookies in use; if they are refused, with those that another worker may just have got.
+        """The account with the cookies in use; if they are refused, with those that another worker
+        may just have got.
 
-        Then as it was given: a renewal that went wrong must not outlast what is configured. Last, with its further cookies.
+        Then as it was given: a renewal that went wrong must not outlast what is configured. Last,
+        with its further cookies.
         """
         yield self._jar.look(given)
         yield self._jar.recorded(given)
@@ -69,7 +74,9 @@ class SignIn:
             yield replace(self._jar.current(given), cookies=further)
             yield replace(given, cookies=further)
 
-    def _ask(self, given: Account, account: Account, tried: list[Account]) -> tuple[XsrfKey, float | None]:
+    def _ask(
+        self, given: Account, account: Account, tried: list[Account]
+    ) -> tuple[XsrfKey, float | None]:
         tried.append(account)
         reply = self._get_key(account)
         renewal = Renewal(self._endpoints.of(given), account, partial(self._get_hop, account))
@@ -83,7 +90,9 @@ class SignIn:
             raise renewal.explained(error) from None
 
     def _renew(self, given: Account, renewal: Renewal, reply: Reply) -> Account:
-        """The account with what the renewal has set; in use from then on, also when a hop fails: the old ones may be dead."""
+        """The account with what the renewal has set; in use from then on, also when a hop fails:
+        the old ones may be dead.
+        """
         before = renewal.account
         try:
             renewal.follow(reply)
@@ -102,7 +111,9 @@ class SignIn:
         )
         return renewed
 
-    def _bought(self, given: Account, renewal: Renewal, reply: Reply) -> tuple[XsrfKey, float | None]:
+    def _bought(
+        self, given: Account, renewal: Renewal, reply: Reply
+    ) -> tuple[XsrfKey, float | None]:
         """The key of an answer, whose cookies are taken over if it is good."""
         key = read_key(reply, urlsplit(self._endpoints.of(given).issuer).netloc)
         renewal.take(reply)
@@ -116,11 +127,17 @@ class SignIn:
     def _get_key(self, account: Account) -> Reply:
         endpoints = self._endpoints.of(account)
         url = f"{endpoints.page_url}/auth/getoxsrf?csesidx={account.csesidx}"
-        return self._get("getoxsrf", url, {**endpoints.page_headers, "Cookie": cookies.header(account)})
+        return self._get(
+            "getoxsrf", url, {**endpoints.page_headers, "Cookie": cookies.header(account)}
+        )
 
     def _get_hop(self, account: Account, verb: str, url: str, cookie: str) -> Reply:
         # A cookie that the settings send along is for the page alone.
-        headers = {n: value for n, value in self._endpoints.of(account).page_headers.items() if n.lower() != "cookie"}
+        headers = {
+            n: value
+            for n, value in self._endpoints.of(account).page_headers.items()
+            if n.lower() != "cookie"
+        }
         return self._get(verb, url, {**headers, "Cookie": cookie} if cookie else headers)
 
     def _get(self, verb: str, url: str, headers: Mapping[str, str]) -> Reply:

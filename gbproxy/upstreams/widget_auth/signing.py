@@ -22,7 +22,10 @@ from gbproxy.upstreams.words import Heard
 
 TOKEN_LIFE_S = 300
 
-_ADVICE = "Sign in to {page} again and renew SECURE_C_SES, HOST_C_OSES, CSESIDX and CONFIG_ID of this account"
+_ADVICE = (
+    "Sign in to {page} again and renew SECURE_C_SES, HOST_C_OSES, CSESIDX and CONFIG_ID of this"
+    " account"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,9 @@ class XsrfKey:
 
 
 def sign(key: XsrfKey, csesidx: str, issued_at: int, *, issuer: str, audience: str) -> str:
-    """The HS256 token for a session index, valid from `issued_at` (Unix seconds) for TOKEN_LIFE_S."""
+    """The HS256 token for a session index, valid from `issued_at` (Unix seconds) for
+    TOKEN_LIFE_S.
+    """
     header = {"alg": "HS256", "typ": "JWT", "kid": key.key_id}
     payload = {
         "iss": issuer,
@@ -47,7 +52,9 @@ def sign(key: XsrfKey, csesidx: str, issued_at: int, *, issuer: str, audience: s
 
 
 def issued_at(bearer: str) -> int | None:
-    """When a token was signed, by the upstream's clock (Unix seconds), or None if it is not one of ours."""
+    """When a token was signed, by the upstream's clock (Unix seconds), or None if it is not one of
+    ours.
+    """
     try:
         payload = json.loads(_unb64url(bearer.split(".")[1]))
         issued = payload["iat"]
@@ -57,7 +64,8 @@ def issued_at(bearer: str) -> int | None:
 
 
 def read_key(reply: Reply, page: str) -> XsrfKey:
-    """The key of a getoxsrf answer: optional `)]}'`, any white space, JSON. Raises CredentialRefused or UpstreamError.
+    """The key of a getoxsrf answer: optional `)]}'`, any white space, JSON. Raises
+    CredentialRefused or UpstreamError.
 
     `page`: the host where the account signs in, as it is told to people.
     """
@@ -71,8 +79,8 @@ def _key(reply: Reply, page: str) -> XsrfKey:
         raise UpstreamBroken(f"the sign-in service answered {reply.status}")
     if reply.status == 403:
         raise AccountRestricted(
-            f"the account's cookies were refused (status 403): open {page} with this account to see "
-            f"whether it is restricted. If not: {advice}"
+            f"the account's cookies were refused (status 403): open {page} with this account to see"
+            f" whether it is restricted. If not: {advice}"
         )
     if reply.status != 200:
         raise CredentialRefused(f"the account's cookies were refused ({_refusal(reply)}). {advice}")
@@ -86,11 +94,15 @@ def _key(reply: Reply, page: str) -> XsrfKey:
             raise ValueError("no key id")
         return XsrfKey(_unb64url(key), key_id)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CredentialRefused(f"the sign-in service gave a page in place of a key. {advice}") from error
+        raise CredentialRefused(
+            f"the sign-in service gave a page in place of a key. {advice}"
+        ) from error
 
 
 def server_time(reply: Reply) -> float | None:
-    """The upstream's clock by the answer's Date header, in Unix seconds; None without a usable one."""
+    """The upstream's clock by the answer's Date header, in Unix seconds; None without a usable
+    one.
+    """
     try:
         date = parsedate_to_datetime(reply.headers["Date"])
         return date.replace(tzinfo=date.tzinfo or UTC).timestamp()

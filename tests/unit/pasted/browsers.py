@@ -1,6 +1,8 @@
-"""How browsers write a request into the clipboard: the quoting of each shell, and whole commands in it.
+"""How browsers write a request into the clipboard: the quoting of each shell, and whole commands in
+it.
 
-Sources: Chromium's DevTools (NetworkLogView) and Firefox's (devtools/client/shared/curl.js, netmonitor/src/utils/powershell.js).
+Sources: Chromium's DevTools (NetworkLogView) and Firefox's (devtools/client/shared/curl.js,
+netmonitor/src/utils/powershell.js).
 """
 
 from __future__ import annotations
@@ -15,8 +17,12 @@ def posix(text: str) -> str:
     """Chromium's on Linux and macOS."""
     if not re.search(r"[\0-\x1f\x7f-\x9f!']", text):
         return f"'{text}'"
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
-    return "$'" + re.sub(r"[\0-\x1f\x7f-\x9f!]", lambda sign: f"\\u{ord(sign[0]):04x}", escaped) + "'"
+    escaped = (
+        text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    )
+    return (
+        "$'" + re.sub(r"[\0-\x1f\x7f-\x9f!]", lambda sign: f"\\u{ord(sign[0]):04x}", escaped) + "'"
+    )
 
 
 def posix_firefox(text: str) -> str:
@@ -24,7 +30,9 @@ def posix_firefox(text: str) -> str:
         return text
     if not re.search(r"[^\x20-\x7e]|!|'", text):
         return f"'{text}'"
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    escaped = (
+        text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    )
     escaped = escaped.replace("!", "\\041")
     return "$'" + re.sub(r"[^\x20-\x7e]", lambda sign: _hexadecimal(ord(sign[0])), escaped) + "'"
 
@@ -101,8 +109,14 @@ def invoke(
     for name, (value, domain) in cookies.items():
         cookie = ", ".join((powershell(name), powershell(value), '"/"', powershell(domain)))
         lines.append(f"$session.Cookies.Add((New-Object System.Net.Cookie({cookie})))")
-    parts = [f"-Uri {powershell(url)}", *(['-Method "POST"'] if body else []), "-WebSession $session"]
-    pairs = "\n  ".join(f"{powershell(name)}={powershell(value)}" for name, value in headers.items())
+    parts = [
+        f"-Uri {powershell(url)}",
+        *(['-Method "POST"'] if body else []),
+        "-WebSession $session",
+    ]
+    pairs = "\n  ".join(
+        f"{powershell(name)}={powershell(value)}" for name, value in headers.items()
+    )
     parts += [f"-Headers @{{\n{pairs}\n}}", '-ContentType "application/json"']
     if body is not None:
         parts.append(f"-Body {_bytes(body)}")

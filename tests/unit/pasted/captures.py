@@ -1,4 +1,6 @@
-"""The captures beside this file: what browsers and other gateways write about one account. All values are invented."""
+"""The captures beside this file: what browsers and other gateways write about one account. All
+values are invented.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,13 @@ FOREIGN = "do_not_read"
 
 FOLDER = Path(__file__).parent / "captures"
 NAMES = sorted(file.name for file in FOLDER.iterdir())
-_ONLY_COOKIES = ("cookie-editor.json", "cookie-header.txt", "cookie-table.txt", "cookies.txt", "edit-this-cookie.json")
+_ONLY_COOKIES = (
+    "cookie-editor.json",
+    "cookie-header.txt",
+    "cookie-table.txt",
+    "cookies.txt",
+    "edit-this-cookie.json",
+)
 _ONLY_IDS = ("address.txt", "chrome-sanitized.har")
 
 
@@ -30,7 +38,9 @@ def text(name: str) -> str:
 
 
 def told_by(name: str) -> dict[str, str]:
-    """What a capture tells: a call of the API carries no cookies of the page, exported cookies carry no ids."""
+    """What a capture tells: a call of the API carries no cookies of the page, exported cookies
+    carry no ids.
+    """
     if name in _ONLY_COOKIES:
         return COOKIES
     return IDS if name in _ONLY_IDS or "widget" in name else WHOLE

@@ -1,7 +1,7 @@
 """Every form in which people paste an account, made for any account.
 
-Sources: Chromium's NetworkLogView (Edge's too), Firefox's devtools/client/netmonitor, WebKit's Resource.generateFetchCode; what
-their panels give when their rows are selected and copied.
+Sources: Chromium's NetworkLogView (Edge's too), Firefox's devtools/client/netmonitor, WebKit's
+Resource.generateFetchCode; what their panels give when their rows are selected and copied.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from tests.unit.pasted import browsers
 
 BUSINESS, ENTERPRISE = "business.gemini.google", "vertexaisearch.cloud.google"
-APIS = {BUSINESS: "biz-discoveryengine.googleapis.com", ENTERPRISE: "content-discoveryengine.googleapis.com"}
+APIS = {
+    BUSINESS: "biz-discoveryengine.googleapis.com",
+    ENTERPRISE: "content-discoveryengine.googleapis.com",
+}
 FOREIGN = "NID=526%3DforeignNid_do_not_read"
 
 
@@ -87,10 +90,31 @@ class Person:
     @property
     def rows(self) -> list[dict[str, object]]:
         return [
-            {"domain": ".google.com", "name": "NID", "value": "526=foreign_do_not_read", "storeId": None},
-            {"domain": ".google.com", "name": "SID", "value": "g.a000foreign_do_not_read", "storeId": None},
-            {"domain": self.host, "name": "__Host-C_OSES", "value": self.second, "hostOnly": True, "storeId": None},
-            {"domain": f".{self.host}", "name": "__Secure-C_SES", "value": self.first, "storeId": None},
+            {
+                "domain": ".google.com",
+                "name": "NID",
+                "value": "526=foreign_do_not_read",
+                "storeId": None,
+            },
+            {
+                "domain": ".google.com",
+                "name": "SID",
+                "value": "g.a000foreign_do_not_read",
+                "storeId": None,
+            },
+            {
+                "domain": self.host,
+                "name": "__Host-C_OSES",
+                "value": self.second,
+                "hostOnly": True,
+                "storeId": None,
+            },
+            {
+                "domain": f".{self.host}",
+                "name": "__Secure-C_SES",
+                "value": self.first,
+                "storeId": None,
+            },
             *(
                 {"domain": f".{self.host}", "name": name, "value": value, "storeId": None}
                 for name, value in (pair.split("=") for pair in self.others.split("; "))
@@ -99,14 +123,20 @@ class Person:
 
     def call(self, **more: str) -> tuple[str, dict[str, str], str]:
         """Address, headers and body of a widget call."""
-        claims = json.dumps({"iss": f"https://{self.host}", "sub": f"csesidx/{self.csesidx}"}).encode()
+        claims = json.dumps(
+            {"iss": f"https://{self.host}", "sub": f"csesidx/{self.csesidx}"}
+        ).encode()
         token = ".".join(["eyJh", base64.urlsafe_b64encode(claims).decode().rstrip("="), "c2ln"])
         headers = {
             "accept": "*/*", "authorization": f"Bearer {token}", "origin": f"https://{self.host}",
             "referer": f"https://{self.host}/", "user-agent": self.user_agent, "x-server-token": self.server_token, **more,
         }  # fmt: skip
         url = f"https://{APIS[self.host]}/v1alpha/locations/{self.location}/widgetStreamAssist"
-        return url, headers, json.dumps({"configId": self.config_id, "additionalParams": {"token": "-"}})
+        return (
+            url,
+            headers,
+            json.dumps({"configId": self.config_id, "additionalParams": {"token": "-"}}),
+        )
 
 
 ANNA = Person("548217093", "7c1e9a52-4b0d-4f8e-9a63-2d5b8e71c094", "anna")
@@ -118,21 +148,29 @@ Form = Callable[[Person], str]
 def _curl(person: Person) -> str:
     headers = {name: value for name, value in person.headers.items() if name != "cookie"}
     return browsers.curl(
-        browsers.posix, f"https://{person.host}{person.path}", headers, cookie=f"{FOREIGN}; {person.string}"
+        browsers.posix,
+        f"https://{person.host}{person.path}",
+        headers,
+        cookie=f"{FOREIGN}; {person.string}",
     )
 
 
 def _cmd(person: Person) -> str:
-    return browsers.curl(browsers.windows, f"https://{person.host}{person.path}", person.headers, joint=" ^\n  ")
+    return browsers.curl(
+        browsers.windows, f"https://{person.host}{person.path}", person.headers, joint=" ^\n  "
+    )
 
 
 def _powershell(person: Person) -> str:
     cookies = {
-        name: (value, f".{person.host}") for name, value in (pair.split("=") for pair in person.string.split("; "))
+        name: (value, f".{person.host}")
+        for name, value in (pair.split("=") for pair in person.string.split("; "))
     }
     cookies["NID"] = ("526=foreign_do_not_read", ".google.com")
     headers = {"accept": "*/*", "referer": person.page}
-    return browsers.invoke(f"https://{person.host}{person.path}", headers, cookies, user_agent=person.user_agent)
+    return browsers.invoke(
+        f"https://{person.host}{person.path}", headers, cookies, user_agent=person.user_agent
+    )
 
 
 def _fetch_nodejs(person: Person) -> str:
@@ -168,7 +206,12 @@ def _fetch_by_hand(person: Person) -> str:
 
 
 def _pseudo(person: Person) -> list[tuple[str, str]]:
-    return [(":authority", person.host), (":method", "GET"), (":path", person.path), (":scheme", "https")]
+    return [
+        (":authority", person.host),
+        (":method", "GET"),
+        (":path", person.path),
+        (":scheme", "https"),
+    ]
 
 
 def _table(person: Person, between: str, after: str = "\n") -> str:
@@ -182,7 +225,10 @@ def _raw(person: Person) -> str:
 
 
 def _firefox_table(person: Person) -> str:
-    return "\n".join(f"{name.title()}\n\t{value}" for name, value in {"host": person.host, **person.headers}.items())
+    return "\n".join(
+        f"{name.title()}\n\t{value}"
+        for name, value in {"host": person.host, **person.headers}.items()
+    )
 
 
 def _account(person: Person) -> dict[str, object]:
@@ -281,19 +327,30 @@ def _har_of_call(person: Person) -> str:
         "method": "POST", "url": url, "cookies": [], "postData": {"mimeType": "application/json", "text": body},
         "headers": [{"name": name, "value": value} for name, value in headers.items()],
     }  # fmt: skip
-    return json.dumps({"log": {"version": "1.2", "pages": [], "entries": [{"request": request, "response": {}}]}})
+    return json.dumps(
+        {"log": {"version": "1.2", "pages": [], "entries": [{"request": request, "response": {}}]}}
+    )
 
 
 def _headers_of_call(person: Person, between: str) -> str:
     url, headers, _ = person.call()
     host, _, path = url.removeprefix("https://").partition("/")
-    pairs = {":authority": host, ":method": "POST", ":path": f"/{path}", ":scheme": "https", **headers}
+    pairs = {
+        ":authority": host,
+        ":method": "POST",
+        ":path": f"/{path}",
+        ":scheme": "https",
+        **headers,
+    }
     return "\n".join(f"{name}{between}{value}" for name, value in pairs.items())
 
 
 def _fetch_of_call(person: Person) -> str:
     url, headers, body = person.call()
-    return f'fetch("{url}", {json.dumps({"headers": headers, "body": body, "method": "POST"}, indent=2)});'
+    return (
+        f'fetch("{url}",'
+        f" {json.dumps({'headers': headers, 'body': body, 'method': 'POST'}, indent=2)});"
+    )
 
 
 def _powershell_of_call(person: Person) -> str:

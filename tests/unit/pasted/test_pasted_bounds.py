@@ -52,7 +52,9 @@ def test_a_mixture_of_real_pieces_is_read_or_refused_in_our_words(pieces: list[s
 
     if error is not None:
         assert error.status == 400
-        assert not any(mark in error.message for mark in ("CSE.", "COS.", "548217093", captures.FOREIGN))
+        assert not any(
+            mark in error.message for mark in ("CSE.", "COS.", "548217093", captures.FOREIGN)
+        )
 
 
 @given(st.text(), st.text() | st.sampled_from(TEXTS))
@@ -142,7 +144,8 @@ def test_five_megabytes_made_to_be_slow_are_not(kind: str) -> None:
 def test_a_command_far_into_a_line_is_found_wherever_a_look_ends(looks: int, before: int) -> None:
     words = "x" * (looks * LOOKED_THROUGH + before)
     command = (
-        "curl 'https://business.gemini.google/auth/getoxsrf?csesidx=17' -b '__Secure-C_SES=CSE.a; __Host-C_OSES=COS.a'"
+        "curl 'https://business.gemini.google/auth/getoxsrf?csesidx=17' -b '__Secure-C_SES=CSE.a;"
+        " __Host-C_OSES=COS.a'"
     )
 
     [account] = find(f"{words} {command}")

@@ -16,7 +16,11 @@ from tests.unit.pasted.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE, core
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 @pytest.mark.parametrize("name", captures.NAMES)
 def test_each_capture_tells_of_one_account(name: str, line_end: str) -> None:
-    text = "".join(captures.text(name).splitlines(keepends=True)).replace("\r\n", "\n").replace("\n", line_end)
+    text = (
+        "".join(captures.text(name).splitlines(keepends=True))
+        .replace("\r\n", "\n")
+        .replace("\n", line_end)
+    )
 
     (account,) = find(text)
 
@@ -35,10 +39,16 @@ def test_no_cookie_is_shown_by_repr(name: str) -> None:
     assert all(cookie not in repr(find(captures.text(name))) for cookie in COOKIES.values())
 
 
-@pytest.mark.parametrize("cookies", [name for name in captures.NAMES if captures.told_by(name) == COOKIES])
+@pytest.mark.parametrize(
+    "cookies", [name for name in captures.NAMES if captures.told_by(name) == COOKIES]
+)
 @pytest.mark.parametrize("ids", [name for name in captures.NAMES if captures.told_by(name) == IDS])
-def test_two_pastes_that_each_lack_something_combine_in_either_order(cookies: str, ids: str) -> None:
-    (one,), (other,) = (find("\n".join(map(captures.text, pair))) for pair in ((cookies, ids), (ids, cookies)))
+def test_two_pastes_that_each_lack_something_combine_in_either_order(
+    cookies: str, ids: str
+) -> None:
+    (one,), (other,) = (
+        find("\n".join(map(captures.text, pair))) for pair in ((cookies, ids), (ids, cookies))
+    )
 
     assert one == other
     assert core(one.values) == WHOLE
@@ -60,20 +70,29 @@ QUOTES = {
     "chrome-cmd-oldest": (browsers.windows_oldest, " ", "curl"),
     "firefox-cmd": (browsers.windows_firefox, " ^\n  ", "curl.exe"),
 }
-HEADER_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=0xFFFF, exclude_categories=("Cs", "Zl", "Zp")))
+HEADER_TEXT = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0xFFFF, exclude_categories=("Cs", "Zl", "Zp"))
+)
 COOKIE_VALUE = st.text("!#$%&()*+-./0123456789:<=>?@ABCxyz[]^_`{|}~", min_size=1)
 
 
 @pytest.mark.parametrize("browser", QUOTES)
 @given(header=HEADER_TEXT, value=COOKIE_VALUE)
-def test_whatever_else_a_curl_command_holds_its_cookies_and_ids_are_read(browser: str, header: str, value: str) -> None:
+def test_whatever_else_a_curl_command_holds_its_cookies_and_ids_are_read(
+    browser: str, header: str, value: str
+) -> None:
     quote, joint, program = QUOTES[browser]
     # A caret that no other protects cannot be told from one that does.
     value = value.replace("^", "-") if browser == "chrome-cmd-oldest" else value
     told = {**COOKIES, "host_c_oses": value}
-    # Firefox writes a backslash for cmd as it stands, and a quote after one as no program reads it back.
+    # Firefox writes a backslash for cmd as it stands, and a quote after one as no program reads it
+    # back.
     header = header.replace("\\", "/") if browser == "firefox-cmd" else header
-    headers = {"accept": header, "cookie": f"__Secure-C_SES={told['secure_c_ses']}; __Host-C_OSES={value}", "x": "y"}
+    headers = {
+        "accept": header,
+        "cookie": f"__Secure-C_SES={told['secure_c_ses']}; __Host-C_OSES={value}",
+        "x": "y",
+    }
 
     (account,) = find(browsers.curl(quote, PAGE, headers, joint=joint, program=program))
 
@@ -88,12 +107,18 @@ def test_whatever_a_call_says_its_config_id_is_read(browser: str, message: str) 
     body = json.dumps({"configId": IDS["config_id"], "query": message}, ensure_ascii=False)
     url = "https://biz-discoveryengine.googleapis.com/v1alpha/locations/global/widgetStreamAssist"
 
-    (account,) = find(browsers.curl(quote, url, {"accept": "*/*"}, body, joint=joint, program=program))
+    (account,) = find(
+        browsers.curl(quote, url, {"accept": "*/*"}, body, joint=joint, program=program)
+    )
 
     assert core(account.values) == {"config_id": IDS["config_id"]}
 
 
-@given(header=HEADER_TEXT, value=COOKIE_VALUE, message=st.text(st.characters(exclude_categories=("Cs",))))
+@given(
+    header=HEADER_TEXT,
+    value=COOKIE_VALUE,
+    message=st.text(st.characters(exclude_categories=("Cs",))),
+)
 def test_whatever_else_a_powershell_command_holds_its_cookies_and_ids_are_read(
     header: str, value: str, message: str
 ) -> None:

@@ -27,7 +27,9 @@ def values(text: str, url: str | None = None) -> list[dict[str, str]]:
 
 
 def test_two_sign_ins_are_two_accounts() -> None:
-    text = json.dumps([{"csesidx": 111, "secure_c_ses": "CSE.a"}, {"csesidx": "222", "secure_c_ses": "CSE.b"}])
+    text = json.dumps(
+        [{"csesidx": 111, "secure_c_ses": "CSE.a"}, {"csesidx": "222", "secure_c_ses": "CSE.b"}]
+    )
 
     assert values(f"{text}\n{address(FIRST)}\n{address(SECOND)}") == [
         {"secure_c_ses": "CSE.a", **FIRST},
@@ -38,7 +40,10 @@ def test_two_sign_ins_are_two_accounts() -> None:
 def test_cookies_of_one_browser_serve_all_its_sign_ins() -> None:
     cookies = {"secure_c_ses": "CSE.one", "host_c_oses": "COS.one"}
 
-    assert values(f"{address(FIRST)}\n{JAR}\n{address(SECOND)}") == [{**cookies, **FIRST}, {**cookies, **SECOND}]
+    assert values(f"{address(FIRST)}\n{JAR}\n{address(SECOND)}") == [
+        {**cookies, **FIRST},
+        {**cookies, **SECOND},
+    ]
 
 
 def test_cookies_of_two_browsers_are_not_guessed_apart() -> None:
@@ -48,7 +53,14 @@ def test_cookies_of_two_browsers_are_not_guessed_apart() -> None:
 
 
 def test_accounts_that_lack_their_csesidx_stay_apart() -> None:
-    text = json.dumps({"accounts": [{"name": "a", "secure_c_ses": "CSE.a"}, {"name": "b", "secure_c_ses": "CSE.b"}]})
+    text = json.dumps(
+        {
+            "accounts": [
+                {"name": "a", "secure_c_ses": "CSE.a"},
+                {"name": "b", "secure_c_ses": "CSE.b"},
+            ]
+        }
+    )
 
     found = find(f"{text}\n{address(FIRST)}")
 
@@ -62,13 +74,18 @@ def test_accounts_that_lack_their_csesidx_stay_apart() -> None:
 def test_the_latest_widget_of_a_sign_in_counts() -> None:
     here, there = FIRST, {**FIRST, "config_id": THIRD_ID}
 
-    assert values(f"{browsers.curl(browsers.posix, address(here), {'cookie': JAR[8:]})}\n{address(there)}") == [
+    assert values(
+        f"{browsers.curl(browsers.posix, address(here), {'cookie': JAR[8:]})}\n{address(there)}"
+    ) == [
         {"secure_c_ses": "CSE.one", "host_c_oses": "COS.one", **there},
     ]
 
 
 def test_accounts_written_down_with_one_csesidx_stay_apart_by_their_config_ids() -> None:
-    accounts = [{**FIRST, "secure_c_ses": "CSE.a"}, {**FIRST, "config_id": THIRD_ID, "secure_c_ses": "CSE.b"}]
+    accounts = [
+        {**FIRST, "secure_c_ses": "CSE.a"},
+        {**FIRST, "config_id": THIRD_ID, "secure_c_ses": "CSE.b"},
+    ]
 
     assert values(json.dumps(accounts)) == accounts
 
@@ -107,7 +124,12 @@ def test_the_second_cookie_may_be_missing() -> None:
 
 
 def test_a_value_that_cannot_be_is_told_by_its_field_and_not_shown() -> None:
-    given = {"name": "a\nb", "secure_c_ses": "CSE.a; secret=1", "csesidx": "secret-2", "team_id": "x y secret"}
+    given = {
+        "name": "a\nb",
+        "secure_c_ses": "CSE.a; secret=1",
+        "csesidx": "secret-2",
+        "team_id": "x y secret",
+    }
 
     (account,) = find(json.dumps(given))
 
@@ -125,7 +147,9 @@ def test_a_pasted_cookie_loses_its_name() -> None:
 
 @pytest.mark.parametrize("value", ["[__Secure-C_SES redacted]", "REDACTED", "***", "", "a b"])
 def test_what_stands_for_a_cookie_in_a_cleaned_capture_is_none(value: str) -> None:
-    assert values(browsers.curl(browsers.posix, PAGE, {"cookie": f"__Secure-C_SES={value}"})) == [IDS]
+    assert values(browsers.curl(browsers.posix, PAGE, {"cookie": f"__Secure-C_SES={value}"})) == [
+        IDS
+    ]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +164,11 @@ def test_what_stands_for_a_cookie_in_a_cleaned_capture_is_none(value: str) -> No
     ],
 )
 def test_requests_to_other_hosts_are_not_looked_into(url: str) -> None:
-    headers = {"cookie": f"__Secure-C_SES={FOREIGN}", "referer": PAGE, "authorization": "Bearer a.b.c"}
+    headers = {
+        "cookie": f"__Secure-C_SES={FOREIGN}",
+        "referer": PAGE,
+        "authorization": "Bearer a.b.c",
+    }
 
     with pytest.raises(BadRequest, match="nothing of a Gemini Business account"):
         find(browsers.curl(browsers.posix, url, headers, '{"configId":"x"}'))
@@ -149,9 +177,9 @@ def test_requests_to_other_hosts_are_not_looked_into(url: str) -> None:
 def test_cookies_are_not_taken_from_calls_of_the_api() -> None:
     url = "https://biz-discoveryengine.googleapis.com/v1alpha/locations/global/widgetStreamAssist"
 
-    assert values(browsers.curl(browsers.posix, url, {"cookie": JAR[8:]}, f'{{"configId":"{THIRD_ID}"}}')) == [
-        {"config_id": THIRD_ID}
-    ]
+    assert values(
+        browsers.curl(browsers.posix, url, {"cookie": JAR[8:]}, f'{{"configId":"{THIRD_ID}"}}')
+    ) == [{"config_id": THIRD_ID}]
 
 
 def test_another_site_can_be_named() -> None:
@@ -165,7 +193,9 @@ def test_another_site_can_be_named() -> None:
 def test_cookies_set_by_an_answer_are_newer_than_those_of_its_request() -> None:
     har = json.loads(captures.text("chrome.har"))
     set_cookie = "__Secure-C_SES=CSE.new; Path=/; Secure\n__Host-C_OSES=COS.new; Path=/\n_ga=x"
-    har["log"]["entries"][1]["response"]["headers"].append({"name": "set-cookie", "value": set_cookie})
+    har["log"]["entries"][1]["response"]["headers"].append(
+        {"name": "set-cookie", "value": set_cookie}
+    )
 
     (account,) = find(json.dumps(har))
 
@@ -180,11 +210,13 @@ def test_a_har_file_that_was_cut_is_read_as_far_as_it_goes() -> None:
     assert core(account.values) == WHOLE
 
 
-@pytest.mark.parametrize("shape", ["[{}]", "[{},", '{{"accounts": [{}]}}', '{{"accounts":\n[{}', "x\n{}\ny"])
+@pytest.mark.parametrize(
+    "shape", ["[{}]", "[{},", '{{"accounts": [{}]}}', '{{"accounts":\n[{}', "x\n{}\ny"]
+)
 def test_accounts_stand_alone_or_in_lists_also_cut_ones(shape: str) -> None:
-    assert values(shape.replace("{}", captures.text("account.json"), 1).replace("{{", "{").replace("}}", "}")) == [
-        WHOLE
-    ]
+    assert values(
+        shape.replace("{}", captures.text("account.json"), 1).replace("{{", "{").replace("}}", "}")
+    ) == [WHOLE]
 
 
 def test_nothing_found_says_what_to_paste() -> None:
@@ -225,9 +257,9 @@ def test_a_cookie_that_was_cut_off_is_none_and_what_follows_is_read(cut: str) ->
 
 
 def test_a_word_for_a_command_in_a_sentence_swallows_nothing() -> None:
-    assert values(f"I don't know curl, and curl doesn't know me: here's the rest\n{JAR}\n{PAGE}") == [
-        {"secure_c_ses": "CSE.one", "host_c_oses": "COS.one", **IDS}
-    ]
+    assert values(
+        f"I don't know curl, and curl doesn't know me: here's the rest\n{JAR}\n{PAGE}"
+    ) == [{"secure_c_ses": "CSE.one", "host_c_oses": "COS.one", **IDS}]
 
 
 def test_headers_of_another_host_are_not_looked_into() -> None:
@@ -245,8 +277,18 @@ def test_two_jars_of_which_nobody_knows_the_sign_in_are_told() -> None:
 
 def test_cookies_of_two_of_a_browsers_stores_are_not_mixed() -> None:
     rows = [
-        {"name": "__Secure-C_SES", "value": "CSE.a", "domain": ".business.gemini.google", "storeId": "0"},
-        {"name": "__Host-C_OSES", "value": "COS.b", "domain": "business.gemini.google", "storeId": "1"},
+        {
+            "name": "__Secure-C_SES",
+            "value": "CSE.a",
+            "domain": ".business.gemini.google",
+            "storeId": "0",
+        },
+        {
+            "name": "__Host-C_OSES",
+            "value": "COS.b",
+            "domain": "business.gemini.google",
+            "storeId": "1",
+        },
     ]
 
     assert values(f"{json.dumps(rows)}\n{PAGE}") == [{"secure_c_ses": "CSE.a", **IDS}]

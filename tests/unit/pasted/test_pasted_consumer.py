@@ -1,4 +1,6 @@
-"""Cookies of the consumer Gemini app: told by their names as those of another service, and never taken."""
+"""Cookies of the consumer Gemini app: told by their names as those of another service, and never
+taken.
+"""
 
 from __future__ import annotations
 
@@ -46,16 +48,22 @@ COOKIES = {
 REQUESTS = {
     "curl": browsers.curl(browsers.posix, APP, {"cookie": STRING}),
     "fetch": f'fetch("{APP}", {json.dumps({"headers": {"cookie": STRING}})});',
-    "powershell": browsers.invoke(APP, {}, {name: (value, ".google.com") for name, value in VALUES.items()}),
+    "powershell": browsers.invoke(
+        APP, {}, {name: (value, ".google.com") for name, value in VALUES.items()}
+    ),
     "har": json.dumps({"log": {"entries": [{"request": {"url": APP, "headers": []}}]}}),
     "headers": f":authority: gemini.google.com\n:path: /app\ncookie: {STRING}",
     "address": APP,
 }
 
 
-@pytest.mark.parametrize("form", [name for name in COOKIES if name != "to our own page"] + list(REQUESTS))
+@pytest.mark.parametrize(
+    "form", [name for name in COOKIES if name != "to our own page"] + list(REQUESTS)
+)
 def test_where_nothing_else_is_the_error_names_the_service_and_where_to_go(form: str) -> None:
-    with pytest.raises(BadRequest, match=r"another service: open https://business\.gemini\.google") as caught:
+    with pytest.raises(
+        BadRequest, match=r"another service: open https://business\.gemini\.google"
+    ) as caught:
         find((COOKIES | REQUESTS)[form])
 
     assert "consumer Gemini app (gemini.google.com)" in caught.value.message
@@ -75,7 +83,9 @@ def test_beside_other_things_a_warning_names_the_service_once(form: str, beside:
 
 @pytest.mark.parametrize("form", REQUESTS)
 def test_a_request_of_that_app_is_told_where_an_account_lacks_its_cookies(form: str) -> None:
-    lacking, whole = (find(f"{REQUESTS[form]}\n\n{FORMS[form_](ANNA)}") for form_ in ("address", "curl"))
+    lacking, whole = (
+        find(f"{REQUESTS[form]}\n\n{FORMS[form_](ANNA)}") for form_ in ("address", "curl")
+    )
 
     assert ["consumer Gemini app" in warning for warning in lacking.warnings] == [True]
     assert whole.warnings == ()

@@ -1,4 +1,6 @@
-"""Every form that people paste, wherever it stands among others, and never one account's cookie with another's."""
+"""Every form that people paste, wherever it stands among others, and never one account's cookie
+with another's.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ PLACES = {"first": 0, "middle": 2, "last": 4}
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"], ids=["lf", "crlf"])
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("form", FORMS)
-def test_each_form_is_read_in_each_place_of_a_mixed_paste(form: str, place: str, line_end: str) -> None:
+def test_each_form_is_read_in_each_place_of_a_mixed_paste(
+    form: str, place: str, line_end: str
+) -> None:
     pieces = [FORMS["curl"](BEN), ANNA.page, FORMS["account"](BEN), "and the rest, please:"]
     pieces.insert(PLACES[place], FORMS[form](ANNA))
 
@@ -89,14 +93,26 @@ LACKING = {
     ),
 }  # fmt: skip
 ALL = FORMS | CALLS | LACKING
-FIRM = ("curl", "fetch", "account", "powershell", "headers", "cookies beside", "request", "environment")
+FIRM = (
+    "curl",
+    "fetch",
+    "account",
+    "powershell",
+    "headers",
+    "cookies beside",
+    "request",
+    "environment",
+)
 
 
 @example([(ANNA, "request with the first only"), (BEN, "call without its bearer")], "\n")
 @given(
-    st.lists(st.tuples(PEOPLE, st.sampled_from(sorted(ALL))), min_size=1, max_size=7), st.sampled_from(["\n", "\n\n"])
+    st.lists(st.tuples(PEOPLE, st.sampled_from(sorted(ALL))), min_size=1, max_size=7),
+    st.sampled_from(["\n", "\n\n"]),
 )
-def test_never_is_one_accounts_cookie_put_to_anothers(pieces: list[tuple[Person, str]], joint: str) -> None:
+def test_never_is_one_accounts_cookie_put_to_anothers(
+    pieces: list[tuple[Person, str]], joint: str
+) -> None:
     try:
         found = find(joint.join(ALL[form](person) for person, form in pieces))
     except BadRequest:
@@ -104,18 +120,31 @@ def test_never_is_one_accounts_cookie_put_to_anothers(pieces: list[tuple[Person,
 
     for account in found:
         assert len(_owners(account.values, JAR)) <= 1, account.values
-        assert len(_owners(account.values, APP)) <= 1 or "server_token" not in account.values, account.values
-        told = {person.mark for person, form in pieces if form.startswith(FIRM) and "second" not in form}
-        if told == {"anna", "ben"} and "csesidx" in account.values:  # each has cookies of its own beside its ids
+        assert len(_owners(account.values, APP)) <= 1 or "server_token" not in account.values, (
+            account.values
+        )
+        told = {
+            person.mark for person, form in pieces if form.startswith(FIRM) and "second" not in form
+        }
+        # each has cookies of its own beside its ids
+        if told == {"anna", "ben"} and "csesidx" in account.values:
             assert len(_owners(account.values)) == 1, account.values
 
 
 @given(
     st.permutations(
-        [(ANNA, "curl"), (BEN, "curl"), (ANNA, "cookies.txt"), (BEN, "headers"), (BEN, "fetch for node.js")]
+        [
+            (ANNA, "curl"),
+            (BEN, "curl"),
+            (ANNA, "cookies.txt"),
+            (BEN, "headers"),
+            (BEN, "fetch for node.js"),
+        ]
     )
 )
-def test_whatever_the_order_each_account_has_its_own_values(pieces: list[tuple[Person, str]]) -> None:
+def test_whatever_the_order_each_account_has_its_own_values(
+    pieces: list[tuple[Person, str]],
+) -> None:
     found = find("\n".join(FORMS[form](person) for person, form in pieces))
 
     assert sorted(account.values["csesidx"] for account in found) == [ANNA.csesidx, BEN.csesidx]

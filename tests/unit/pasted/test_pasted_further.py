@@ -1,4 +1,6 @@
-"""What an account carries beside its ids and cookies: edition, location, further cookies, server token, user agent."""
+"""What an account carries beside its ids and cookies: edition, location, further cookies, server
+token, user agent.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,10 @@ TELLS: dict[str, tuple[str, ...]] = {
 
 
 def further(found: Found) -> list[dict[str, str]]:
-    return [{name: value for name, value in each.values.items() if name in FURTHER_FIELDS} for each in found]
+    return [
+        {name: value for name, value in each.values.items() if name in FURTHER_FIELDS}
+        for each in found
+    ]
 
 
 @pytest.mark.parametrize("person", [ANNA, BEN], ids=[BUSINESS, ENTERPRISE])
@@ -52,7 +57,9 @@ def test_each_form_tells_what_is_in_it(form: str, person: Person) -> None:
 
     found = find((FORMS | CALLS)[form](person))
 
-    assert further(found) == [{name: value for name, value in person.carried.items() if name in told}]
+    assert further(found) == [
+        {name: value for name, value in person.carried.items() if name in told}
+    ]
     assert found.warnings == ()
 
 
@@ -67,7 +74,9 @@ def test_a_request_of_the_page_and_a_call_tell_all_of_an_account(person: Person,
 
 
 def test_a_call_without_a_sign_in_is_that_of_its_app() -> None:
-    calls = "\n".join(browsers.curl(browsers.posix, *person.call(authorization="")) for person in (ANNA, BEN))
+    calls = "\n".join(
+        browsers.curl(browsers.posix, *person.call(authorization="")) for person in (ANNA, BEN)
+    )
     text = "\n".join((FORMS["curl"](BEN), calls, FORMS["curl"](ANNA)))
 
     assert {each.values["csesidx"]: each.values["server_token"] for each in find(text)} == {
@@ -81,7 +90,9 @@ def test_a_call_of_which_nobody_knows_the_app_is_that_of_the_one_account() -> No
     call = browsers.curl(browsers.posix, url, headers)
 
     assert find(f"{call}\n{FORMS['curl'](ANNA)}")[0].values["server_token"] == ANNA.server_token
-    assert not any("server_token" in each.values for each in find("\n".join((call, ANNA.page, BEN.page))))
+    assert not any(
+        "server_token" in each.values for each in find("\n".join((call, ANNA.page, BEN.page)))
+    )
 
 
 def test_a_server_token_is_not_kept_for_another_app() -> None:
@@ -113,7 +124,9 @@ def sent(cookies: str, host: str = BUSINESS) -> str:
         ("", None),
     ],
 )
-def test_further_cookies_are_those_of_the_same_jar_but_for_what_does_harm(cookies: str, taken: str | None) -> None:
+def test_further_cookies_are_those_of_the_same_jar_but_for_what_does_harm(
+    cookies: str, taken: str | None
+) -> None:
     (account,) = find(sent(f"{cookies}; __Secure-C_SES={ANNA.first}"))
 
     assert account.values.get("cookies") == taken
@@ -125,7 +138,10 @@ def test_further_cookies_are_bounded() -> None:
         for count, value in ((300, "x"), (50, "x" * 500))
     )
 
-    counts = [len(find(sent(f"__Secure-C_SES=CSE.a; {many}"))[0].values["cookies"]) for many in (few, large)]
+    counts = [
+        len(find(sent(f"__Secure-C_SES=CSE.a; {many}"))[0].values["cookies"])
+        for many in (few, large)
+    ]
 
     assert all(500 < count <= 8192 for count in counts)
 
@@ -170,7 +186,10 @@ def test_cookies_of_each_edition_in_one_browser_go_to_the_account_of_that_editio
 def test_further_rows_that_differ_in_value_are_nobodys() -> None:
     rows = [*ANNA.rows, {"domain": f".{BUSINESS}", "name": "_ga", "value": "another"}]
 
-    assert find(json.dumps([{**row, "storeId": "0"} for row in rows]))[0].values["cookies"] == "__Secure-C_AUX=CAX.anna"
+    assert (
+        find(json.dumps([{**row, "storeId": "0"} for row in rows]))[0].values["cookies"]
+        == "__Secure-C_AUX=CAX.anna"
+    )
 
 
 def test_lines_that_may_be_anything_are_no_cookies() -> None:
@@ -189,16 +208,25 @@ def test_a_server_token_that_is_none_is_left_out(token: str) -> None:
     assert "server_token" not in find(browsers.curl(browsers.posix, url, headers, body))[0].values
 
 
-@pytest.mark.parametrize("agent", ["curl/8.5.0", "python-requests/2.34", "PostmanRuntime/7", "", "Mozilla/5.0 \u00e9"])
+@pytest.mark.parametrize(
+    "agent", ["curl/8.5.0", "python-requests/2.34", "PostmanRuntime/7", "", "Mozilla/5.0 \u00e9"]
+)
 def test_a_user_agent_that_is_no_browsers_is_left_out(agent: str) -> None:
-    assert "user_agent" not in find(browsers.curl(browsers.posix, ANNA.page, {"user-agent": agent}))[0].values
+    assert (
+        "user_agent"
+        not in find(browsers.curl(browsers.posix, ANNA.page, {"user-agent": agent}))[0].values
+    )
 
 
 def test_what_is_sent_along_to_other_hosts_is_not_looked_into() -> None:
     headers = {"user-agent": ANNA.user_agent, "x-server-token": ANNA.server_token}
     elsewhere = [
         browsers.curl(browsers.posix, url, headers)
-        for url in ("https://example.com/widgetX", "https://fonts.googleapis.com/css", f"https://{BUSINESS}/home")
+        for url in (
+            "https://example.com/widgetX",
+            "https://fonts.googleapis.com/css",
+            f"https://{BUSINESS}/home",
+        )
     ]
 
     (account,) = find("\n".join([*elsewhere[:2], ANNA.page]))
@@ -222,7 +250,9 @@ def test_what_is_sent_along_to_other_hosts_is_not_looked_into() -> None:
         (f"https://auth.{ENTERPRISE}/x?csesidx=1", "enterprise", None),
     ],
 )
-def test_the_pages_address_tells_edition_and_location(address: str, edition: str, location: str | None) -> None:
+def test_the_pages_address_tells_edition_and_location(
+    address: str, edition: str, location: str | None
+) -> None:
     text = address.format(ANNA.config_id)
     told = {"edition": edition} | ({"location": location} if location else {})
 
@@ -230,18 +260,30 @@ def test_the_pages_address_tells_edition_and_location(address: str, edition: str
 
 
 def test_an_address_in_place_of_a_config_id_tells_it_too() -> None:
-    told = {"csesidx": BEN.csesidx, "config_id": BEN.config_id, "edition": "enterprise", "location": "eu"}
+    told = {
+        "csesidx": BEN.csesidx,
+        "config_id": BEN.config_id,
+        "edition": "enterprise",
+        "location": "eu",
+    }
 
-    for text in (f"CONFIG_ID={BEN.page}", json.dumps({"config_id": BEN.page, "csesidx": BEN.csesidx})):
+    for text in (
+        f"CONFIG_ID={BEN.page}",
+        json.dumps({"config_id": BEN.page, "csesidx": BEN.csesidx}),
+    ):
         assert [account.values for account in find(text)] == [told]
 
 
-@pytest.mark.parametrize("host", ["discoveryengine.googleapis.com", "eu-discoveryengine.googleapis.com"])
+@pytest.mark.parametrize(
+    "host", ["discoveryengine.googleapis.com", "eu-discoveryengine.googleapis.com"]
+)
 def test_the_edition_of_a_shared_host_is_that_of_its_page(host: str) -> None:
     url, headers, body = BEN.call()
     url = url.replace("content-discoveryengine.googleapis.com", host)
 
-    assert find(browsers.curl(browsers.posix, url, headers, body))[0].values["edition"] == "enterprise"
+    assert (
+        find(browsers.curl(browsers.posix, url, headers, body))[0].values["edition"] == "enterprise"
+    )
 
 
 def test_a_gateways_stand_in_has_no_edition_but_a_location() -> None:
@@ -270,14 +312,18 @@ def test_a_page_and_a_host_that_disagree_are_told(form: str, first: str) -> None
     found = find("\n".join(pieces if first == "page" else pieces[::-1]))
 
     kept = other if first == "page" else ANNA
-    assert (found[0].values["edition"], found[0].values["location"]) == tuple(kept.carried[name] for name in PLACE)
+    assert (found[0].values["edition"], found[0].values["location"]) == tuple(
+        kept.carried[name] for name in PLACE
+    )
     assert [warning.partition(",")[0] for warning in found.warnings] == [
         f"csesidx {ANNA.csesidx}: the text names more than one edition",
         f"csesidx {ANNA.csesidx}: the text names more than one location",
     ]
 
 
-@pytest.mark.parametrize("form", ["cookies.txt", "cookies as json", "cookies of an address", "cookie table"])
+@pytest.mark.parametrize(
+    "form", ["cookies.txt", "cookies as json", "cookies of an address", "cookie table"]
+)
 def test_cookies_of_another_editions_page_are_not_taken_and_told(form: str) -> None:
     for beside in (ANNA.page, browsers.curl(browsers.posix, *ANNA.call(authorization=""))):
         found = find(f"{FORMS[form](BEN)}\n{beside}")
@@ -289,7 +335,10 @@ def test_cookies_of_another_editions_page_are_not_taken_and_told(form: str) -> N
 def test_a_call_whose_page_is_another_editions_is_told() -> None:
     url, headers, body = ANNA.call(referer=BEN.page.replace(BEN.csesidx, ANNA.csesidx))
 
-    assert "more than one edition" in find(browsers.curl(browsers.posix, url, headers, body)).warnings[0]
+    assert (
+        "more than one edition"
+        in find(browsers.curl(browsers.posix, url, headers, body)).warnings[0]
+    )
 
 
 # Accounts that were written down
@@ -302,7 +351,11 @@ def test_an_account_in_json_has_all_by_its_fields_names() -> None:
 
 
 def test_what_cannot_be_is_told_by_its_field_and_not_shown() -> None:
-    found = find(json.dumps({**BEN.whole, "edition": "secret", "location": "secret-2", "server_token": "a secret"}))
+    found = find(
+        json.dumps(
+            {**BEN.whole, "edition": "secret", "location": "secret-2", "server_token": "a secret"}
+        )
+    )
 
     assert found[0].wrong.keys() == {"edition", "location", "server_token"}
     assert "secret" not in repr((found, found[0].wrong, found.warnings))

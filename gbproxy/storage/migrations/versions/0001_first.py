@@ -79,8 +79,14 @@ def upgrade() -> None:
         sa.Column("last_turn_at", _TIME),
         sa.Column("expires_at", _TIME),
     )
-    op.create_index("ix_sessions_head_state_expires_at", "sessions", ["head", "state", "expires_at"])
-    op.create_index("ix_sessions_conversation_state_expires_at", "sessions", ["conversation", "state", "expires_at"])
+    op.create_index(
+        "ix_sessions_head_state_expires_at", "sessions", ["head", "state", "expires_at"]
+    )
+    op.create_index(
+        "ix_sessions_conversation_state_expires_at",
+        "sessions",
+        ["conversation", "state", "expires_at"],
+    )
     op.create_index("ix_sessions_state_expires_at", "sessions", ["state", "expires_at"])
     op.create_index("ix_sessions_state_not_before", "sessions", ["state", "not_before"])
     op.create_table(

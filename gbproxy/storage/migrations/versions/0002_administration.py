@@ -1,4 +1,6 @@
-"""What administrators change and see: changes that workers look for, answers in flight, checks of credentials."""
+"""What administrators change and see: changes that workers look for, answers in flight, checks of
+credentials.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What each account has turned out to have: models and tools, by its configuration and by what it took and refused."""
+"""What each account has turned out to have: models and tools, by its configuration and by what it
+took and refused.
+"""
 
 from __future__ import annotations
 
