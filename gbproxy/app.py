@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import Flask
 
 from gbproxy import startup
+from gbproxy.account_admin.importing import Site
 from gbproxy.admin import accounts as admin_accounts
 from gbproxy.admin import auth as admin_auth
 from gbproxy.admin import cookies as admin_cookies
@@ -17,10 +18,9 @@ from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_mis
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
 from gbproxy.api.sse import Responder
-from gbproxy.domain.pasted import Site
 from gbproxy.engine import Engine, build
+from gbproxy.sessions.prewarmed import SIZE as STOCK_SIZE
 from gbproxy.settings import Settings
-from gbproxy.sweeper import STOCK_SIZE
 from gbproxy.upstreams.base import Upstream
 
 EXTENSION = "gbproxy"

@@ -10,7 +10,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
-from gbproxy.accounts import Attempts, Next, Offering, Pool
+from gbproxy.accounts.available_models import Offering
+from gbproxy.accounts.failover import Attempts, Next
+from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Ahead, Conversations, Turn
 from gbproxy.domain import prompt as prompts
 from gbproxy.domain import usage
@@ -33,9 +35,10 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gbproxy.limiting import Limiter, Use
-from gbproxy.observability import trace
-from gbproxy.observability.trace import Phase
+from gbproxy.observability import request_context as trace
+from gbproxy.observability.request_context import Phase
+from gbproxy.rate_limits.limiter import Limiter
+from gbproxy.rate_limits.reservation import Use
 from gbproxy.upstreams.base import Upstream
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gbproxy.domain.models import built_in_names
 from gbproxy.settings import Settings, SettingsError, load
-from gbproxy.settings.rules import outlives_the_process
-from gbproxy.settings.sources import Reader
+from gbproxy.settings.environment import Reader
+from gbproxy.settings.validators import outlives_the_process
 
 # With these gunicorn does not listen, or not as HOST and PORT say; the variables hold sockets that
 # it was handed.
@@ -79,7 +79,9 @@ def _unusable_address(host: str, port: int, host_name: str, port_name: str) -> I
 
 
 def _unusable_database(settings: Settings) -> Iterator[str]:
-    from gbproxy.storage import preparation  # a start without mistakes has no time for it twice
+    from gbproxy.storage import (
+        prepare as preparation,  # a start without mistakes has no time for it twice
+    )
 
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     if outlives_the_process(url):

@@ -22,10 +22,10 @@ from gbproxy import preflight
 from gbproxy.domain.account import owner
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
-from gbproxy.observability import worker_files
+from gbproxy.observability import multiprocess as worker_files
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
-from gbproxy.settings.rules import outlives_the_process
+from gbproxy.settings.validators import outlives_the_process
 from gbproxy.web import keys
 
 log = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) 
     """What cannot be used ends the process with status 2. What killed servers have left is taken
     over into it.
     """
-    from gbproxy.storage import preparation
+    from gbproxy.storage import prepare as preparation
 
     if (url, *secret_keys) in _prepared:
         return
@@ -206,7 +206,7 @@ def _refuse_limited_keys(url: str, workers: int) -> None:
     """A limit that each worker counted for itself would be none: such a start ends with status
     2.
     """
-    from gbproxy.storage import preparation
+    from gbproxy.storage import prepare as preparation
 
     try:
         names = preparation.limited_keys(url)

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gbproxy.accounts import Pool, Scope, Standing
+from gbproxy.accounts.health import Scope, Standing
+from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import GatewayError
 

@@ -34,9 +34,9 @@ from flask import Flask
 from gbproxy import settings
 from gbproxy.app import EXTENSION, create_app
 from gbproxy.domain.models import built_in_names
+from gbproxy.sessions.prewarmed import SIZE as STOCK_SIZE
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.speech import reply_to
-from gbproxy.sweeper import STOCK_SIZE
 from gbproxy.upstreams.base import Upstream
 
 ROOT = Path(__file__).resolve().parent.parent

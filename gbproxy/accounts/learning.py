@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gbproxy.accounts.rules import Cooldown, cooldown_ends, names_an_end, next_midnight
-from gbproxy.accounts.states import Member, Standing, is_from_before
+from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
+from gbproxy.accounts.health import Member, Standing, is_from_before
 from gbproxy.errors import GatewayError
 
 

@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
-from gbproxy.accounts.line import Lent, Waiter, Wish
+from gbproxy.accounts.health import MAY_BE_ASKED, TRIAL_S, Board, Condition, Member, Standing
+from gbproxy.accounts.health_store import Telling
+from gbproxy.accounts.lease_queue import Lent, Waiter, Wish
 from gbproxy.accounts.members import Members
 from gbproxy.accounts.shortage import nothing_to_try
-from gbproxy.accounts.states import MAY_BE_ASKED, TRIAL_S, Board, Condition, Member, Standing
-from gbproxy.accounts.telling import Telling
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import GatewayError, Overloaded, UpstreamTimeout
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.observability.meter import Meter
-from gbproxy.observability.trace import Phase
+from gbproxy.observability.request_context import Phase
 
 log = logging.getLogger(__name__)
 

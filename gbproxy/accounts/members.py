@@ -7,9 +7,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from gbproxy.accounts.line import Wish
+from gbproxy.accounts.health import MAY_BE_ASKED, AccountView, Condition, Member
+from gbproxy.accounts.lease_queue import Wish
 from gbproxy.accounts.shortage import seconds_until
-from gbproxy.accounts.states import MAY_BE_ASKED, AccountView, Condition, Member
 from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass
 
 

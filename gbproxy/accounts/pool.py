@@ -6,10 +6,10 @@ import random as chance
 import time
 from collections.abc import Callable, Collection, Iterable
 
+from gbproxy.accounts.failure_policy import Then, rule_for
+from gbproxy.accounts.health import Alone, Board, Member, Standing
 from gbproxy.accounts.learning import cooled, refused, taken_over
 from gbproxy.accounts.lending import Lending, Order
-from gbproxy.accounts.rules import Then, rule_for
-from gbproxy.accounts.states import Alone, Board, Member, Standing
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, QuotaClass, id_of
 from gbproxy.errors import GatewayError, QuotaExhausted

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gbproxy.accounts.line import Wish
-from gbproxy.accounts.states import Condition, Member
+from gbproxy.accounts.health import Condition, Member
+from gbproxy.accounts.lease_queue import Wish
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,

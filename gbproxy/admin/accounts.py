@@ -12,7 +12,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from gbproxy.accounts import AccountRecord, Roster
+from gbproxy.account_admin.registry import Roster
+from gbproxy.account_admin.views import AccountRecord
 from gbproxy.admin.cookies import entry as check_entry
 from gbproxy.web.body import json_body
 

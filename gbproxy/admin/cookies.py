@@ -10,7 +10,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gbproxy.accounts import Check, Roster
+from gbproxy.account_admin.registry import Roster
+from gbproxy.account_admin.views import Check
 
 
 def blueprint(roster: Roster, check_key: Callable[[], None]) -> Blueprint:

@@ -13,8 +13,9 @@ from typing import Any
 import gevent
 from flask import Blueprint, Response, jsonify
 
-from gbproxy.accounts import Import, Roster, bring_in
-from gbproxy.domain.pasted import OPTIONAL, WHERE, Found, Site, find
+from gbproxy.account_admin.import_accounts import Import, bring_in
+from gbproxy.account_admin.importing import OPTIONAL, WHERE, Found, Site, find
+from gbproxy.account_admin.registry import Roster
 from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.web.body import json_body
 

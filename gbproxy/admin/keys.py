@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from gbproxy.callers import KeyRegister
+from gbproxy.api_keys.registry import KeyRegister
 from gbproxy.domain.principal import ApiKey
 from gbproxy.web.body import json_body
 

@@ -10,7 +10,7 @@ from flask import g, request
 
 from gbproxy.domain.principal import Principal
 from gbproxy.errors import Unauthenticated
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.web.address import network
 from gbproxy.web.keys import fingerprint, presented_key
 

@@ -28,7 +28,8 @@ from gbproxy.errors import (
     RequestTimeout,
     UnsupportedMediaType,
 )
-from gbproxy.observability import trace, traceparent
+from gbproxy.observability import request_context as trace
+from gbproxy.observability import traceparent
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.web.body import too_large
 

@@ -14,7 +14,7 @@ from flask import Response, g
 
 from gbproxy.api import auth
 from gbproxy.domain.principal import Principal
-from gbproxy.limiting import Standing
+from gbproxy.rate_limits.status import Standing
 
 
 class Limits(Protocol):

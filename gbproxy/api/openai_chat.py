@@ -29,7 +29,7 @@ from gbproxy.domain.events import (
     collect,
 )
 from gbproxy.gateway import Gateway
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.web.body import read_json
 
 

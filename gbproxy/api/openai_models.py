@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gbproxy.accounts import Offering
+from gbproxy.accounts.available_models import Offering
 from gbproxy.api import auth
 from gbproxy.domain.models import Model, no_such
 

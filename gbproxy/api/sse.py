@@ -16,7 +16,7 @@ from gbproxy.api.heartbeat import Heartbeat
 from gbproxy.api.pump import Pump, Silence
 from gbproxy.domain import jsontext
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.observability.meter import SILENT, AnswerKind, Meter
 
 log = logging.getLogger(__name__)

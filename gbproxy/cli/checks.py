@@ -17,10 +17,10 @@ from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.models import built_in_names
 from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.rate_limits.choice import counters
 from gbproxy.settings import Settings, SettingsError, load
-from gbproxy.settings.rules import outlives_the_process
-from gbproxy.storage import preparation
-from gbproxy.storage.shared import counters
+from gbproxy.settings.validators import outlives_the_process
+from gbproxy.storage import prepare as preparation
 from gbproxy.storage.tables import REVISION
 
 _PATIENCE = Timeouts(connect_s=10, read_s=15, request_s=30)

@@ -20,8 +20,8 @@ from gbproxy.engine import Engine, build
 from gbproxy.errors import GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.settings import Settings
-from gbproxy.settings.rules import outlives_the_process
-from gbproxy.storage import preparation
+from gbproxy.settings.validators import outlives_the_process
+from gbproxy.storage import prepare as preparation
 
 if TYPE_CHECKING:
     from werkzeug.test import Client

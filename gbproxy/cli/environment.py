@@ -82,7 +82,7 @@ def variable(given: Mapping[str, str], name: str) -> str:
 
     For commands that need one or two and must not stumble over what is wrong with the others.
     """
-    from gbproxy.settings.sources import Reader
+    from gbproxy.settings.environment import Reader
 
     reader = Reader(given)
     found = reader.find(name)
@@ -93,6 +93,6 @@ def variable(given: Mapping[str, str], name: str) -> str:
 
 def lasting_database(given: Mapping[str, str]) -> bool:
     """Whether there is a database that outlives the process. Raises CannotBegin."""
-    from gbproxy.settings.rules import outlives_the_process
+    from gbproxy.settings.validators import outlives_the_process
 
     return outlives_the_process(variable(given, "DATABASE_URL"))

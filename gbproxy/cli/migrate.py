@@ -22,7 +22,7 @@ def _migrate(options: argparse.Namespace) -> int:
             " prepare"
         )
     settings = environment.settings(given)
-    from gbproxy.storage import preparation
+    from gbproxy.storage import prepare as preparation
     from gbproxy.storage.tables import REVISION
 
     url = settings.database_url.get_secret_value() if settings.database_url else ""

@@ -14,8 +14,8 @@ from gbproxy.domain.chat import ChatRequest, TextPart
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, FinishReason, TextDelta, ThoughtDelta
 from gbproxy.errors import UpstreamError, UpstreamProtocolError
 from gbproxy.outbound import Outbound, StreamedReply, Timeouts
-from gbproxy.settings import rules
-from gbproxy.upstreams.eventstream import EventReader
+from gbproxy.settings import validators as rules
+from gbproxy.upstreams.decoding.event_stream import EventReader
 
 _COLLECTIONS = ("/api/admin/accounts", "/api/admin/keys")
 _TIMEOUTS = Timeouts(connect_s=10, read_s=150, request_s=3600)

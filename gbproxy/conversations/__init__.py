@@ -14,8 +14,8 @@ One request takes one `Turn`:
 """
 
 from gbproxy.conversations.ahead import Ahead
-from gbproxy.conversations.finding import Conversations
-from gbproxy.conversations.records import Counts, Rows
+from gbproxy.conversations.conversations import Conversations
+from gbproxy.conversations.session_store import Counts, Rows
 from gbproxy.conversations.turn import Turn
 
 __all__ = ["Ahead", "Conversations", "Counts", "Rows", "Turn"]

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gbproxy.conversations.records import Counts, Held, Records
+from gbproxy.conversations.session_store import Counts, Held, Records
 from gbproxy.domain import history, prompt
 from gbproxy.domain.chat import Message
 from gbproxy.domain.conversation_id import half_of, public_id
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationNotFound
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 
 
 @dataclass(frozen=True, slots=True)

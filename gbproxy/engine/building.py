@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gbproxy.accounts import AccountView, Offering, Pool, Roster, Support
-from gbproxy.accounts.given import account_of
-from gbproxy.callers import KeyRegister, Keyring
+from gbproxy.account_admin.account_input import account_of
+from gbproxy.account_admin.registry import Roster
+from gbproxy.accounts.available_models import Offering
+from gbproxy.accounts.health import AccountView
+from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.pool import Pool
+from gbproxy.api_keys.registry import KeyRegister
+from gbproxy.api_keys.verifier import Keyring
+from gbproxy.background.account_probes import Looks
+from gbproxy.background.capability_reads import Lookups
+from gbproxy.background.loop import Sweeper
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
 from gbproxy.engine import calling, sweeping
 from gbproxy.engine.storing import Storage
 from gbproxy.gateway import Gateway
-from gbproxy.limiting import Limiter, Rules
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import Outbound
+from gbproxy.rate_limits.choice import counters
+from gbproxy.rate_limits.limiter import Limiter, Rules
+from gbproxy.sessions.prewarmed import SIZE as STOCK_SIZE
 from gbproxy.settings import Settings
 from gbproxy.storage.database import Database
-from gbproxy.storage.offices import WorkerId
+from gbproxy.storage.leases import WorkerId
 from gbproxy.storage.secrets import Cipher
-from gbproxy.storage.shared import counters
-from gbproxy.sweeper import STOCK_SIZE, Looks, Lookups, Sweeper
 from gbproxy.upstreams.base import Upstream
 
 

@@ -9,9 +9,9 @@ from gbproxy.engine.storing import Storage
 from gbproxy.observability.meter import Meter
 from gbproxy.outbound import Outbound, Timeouts
 from gbproxy.settings import Settings
-from gbproxy.upstreams.endpoints import EndpointMap
-from gbproxy.upstreams.widget import Widget, WidgetSettings
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.endpoints import EndpointMap
+from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
 
 
 class OutboundOptions(TypedDict):

@@ -13,9 +13,9 @@ from gbproxy.engine.building import Engine
 from gbproxy.observability.meter import SILENT
 from gbproxy.outbound.recording import RecordingOutbound
 from gbproxy.settings import Settings
-from gbproxy.storage.renewals import CookieRows
-from gbproxy.upstreams.widget import Widget
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.storage.tokens_cookies import CookieRows
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.widget import Widget
 
 
 @dataclass(frozen=True, slots=True)

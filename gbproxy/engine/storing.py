@@ -7,21 +7,22 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from gbproxy.accounts import Rows, Standing
+from gbproxy.account_admin.registry import Rows
+from gbproxy.accounts.health import Standing
 from gbproxy.observability.meter import Meter
 from gbproxy.settings import Settings
+from gbproxy.storage.account_health import StateRows
+from gbproxy.storage.accounts import StoredAccounts, Switches
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.changes import Changes
 from gbproxy.storage.checks import Checks
-from gbproxy.storage.credentials import StoredAccounts, Switches
 from gbproxy.storage.database import Database
-from gbproxy.storage.offices import Offices, WorkerId, Workers
-from gbproxy.storage.preparation import private_database
-from gbproxy.storage.renewals import CookieRows, TokenRows
+from gbproxy.storage.leases import Offices, WorkerId, Workers
+from gbproxy.storage.model_support import SupportRows
+from gbproxy.storage.prepare import private_database
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.storage.states import StateRows
-from gbproxy.storage.support import SupportRows
+from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 
 
 @dataclass(frozen=True, slots=True)

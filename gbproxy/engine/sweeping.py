@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gbproxy.accounts import Pool, Roster, Support
-from gbproxy.callers import Keyring
+from gbproxy.account_admin.registry import Roster
+from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.pool import Pool
+from gbproxy.api_keys.verifier import Keyring
+from gbproxy.background.capability_reads import Lookups
+from gbproxy.background.executor import Crew
+from gbproxy.background.leader import Office
+from gbproxy.background.loop import Sweeper
 from gbproxy.domain.account import Account
 from gbproxy.engine.storing import Storage
 from gbproxy.errors import CredentialRefused, GatewayError
+from gbproxy.sessions.cleanup import Deletions
+from gbproxy.sessions.prewarmed import Stock
 from gbproxy.storage import temporary
-from gbproxy.sweeper import Crew, Deletions, Lookups, Office, SharedCredentials, Stock, Sweeper
 from gbproxy.upstreams.base import Upstream
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.shared_credentials import SharedCredentials
 
 _DELETIONS_AT_ONCE = 32
 

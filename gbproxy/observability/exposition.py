@@ -17,8 +17,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from gbproxy import __version__
-from gbproxy.observability import families as f
-from gbproxy.observability import worker_files
+from gbproxy.observability import definitions as f
+from gbproxy.observability import multiprocess as worker_files
 
 STATES = ("ready", "cooling", "refused", "disabled")
 ACCOUNTS_SHOWN = 1000  # one by one; of more, those that are not ready come first

@@ -15,7 +15,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 
 _PLAIN = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "taskName"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal, Self
 
 from gbproxy.errors import GatewayError
-from gbproxy.observability.trace import Trace
+from gbproxy.observability.request_context import Trace
 
 AnswerKind = Literal["stream", "whole"]
 Outcome = Literal["continued", "fresh", "missed", "taken", "lost", "unavailable"]

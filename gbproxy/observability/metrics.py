@@ -14,11 +14,12 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gbproxy.observability import exposition, worker_files
-from gbproxy.observability import families as f
+from gbproxy.observability import definitions as f
+from gbproxy.observability import exposition
+from gbproxy.observability import multiprocess as worker_files
 from gbproxy.observability.exposition import AccountView
 from gbproxy.observability.meter import AnswerKind, Meter, Outcome
-from gbproxy.observability.trace import Phase, Trace
+from gbproxy.observability.request_context import Phase, Trace
 
 # Google's canonical codes. Whatever else the upstream may call its status is no label. Source:
 # google/rpc/code.proto

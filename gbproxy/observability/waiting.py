@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from gbproxy.errors import AccountStalled, GatewayError, UpstreamTimeout
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 
 T = TypeVar("T")
 

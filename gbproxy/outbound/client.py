@@ -12,10 +12,10 @@ import requests
 import urllib3.exceptions
 
 from gbproxy.errors import GatewayError
-from gbproxy.observability import trace
-from gbproxy.outbound import warming
+from gbproxy.observability import request_context as trace
+from gbproxy.outbound import prewarming as warming
 from gbproxy.outbound.adapter import Adapter, prepared
-from gbproxy.outbound.faults import never_left, reraise
+from gbproxy.outbound.errors import never_left, reraise
 from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Limits, Timeouts
 from gbproxy.outbound.reply import Reply, StreamedReply
 from gbproxy.settings.proxy_address import ProxyAddress

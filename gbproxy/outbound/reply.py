@@ -11,9 +11,9 @@ import requests
 import urllib3.exceptions
 
 from gbproxy.errors import UpstreamProtocolError
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.outbound.body import Body, ObservedBody, body_of
-from gbproxy.outbound.faults import reraise
+from gbproxy.outbound.errors import reraise
 from gbproxy.outbound.limits import Limits
 from gbproxy.outbound.reader import SocketReader
 

@@ -23,7 +23,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from gbproxy.api import openai_errors
 from gbproxy.api.lifecycle import PROBES
 from gbproxy.errors import BadRequest, GatewayError
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.server.connection import Connection, allow_little_unsent
 from gbproxy.server.incoming import Incoming, is_unread
 from gbproxy.server.turnstile import Turnstile

@@ -6,11 +6,11 @@ error.
 
 from gbproxy.settings.documentation import Documented, documented
 from gbproxy.settings.entries import AccountSettings, ModelSettings
+from gbproxy.settings.errors import SettingsError
 from gbproxy.settings.fields import DO_NOTHING, NOT_YET, Settings
-from gbproxy.settings.kinds import STATUS_LINES, status_line
 from gbproxy.settings.loading import load
-from gbproxy.settings.problems import SettingsError
 from gbproxy.settings.rates import Rate
+from gbproxy.settings.types import STATUS_LINES, status_line
 
 __all__ = [
     "DO_NOTHING",

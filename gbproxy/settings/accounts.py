@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gbproxy.settings import problems, rules
+from gbproxy.settings import errors as problems
+from gbproxy.settings import validators as rules
 from gbproxy.settings.entries import AccountSettings, is_disabled, is_empty, names_two_config_ids
+from gbproxy.settings.environment import Found, Reader
 from gbproxy.settings.fields import ACCOUNT_VARIABLES
-from gbproxy.settings.sources import Found, Reader
 
 
 @dataclass(frozen=True, slots=True)

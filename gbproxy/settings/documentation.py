@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gbproxy.settings.entries import AccountSettings
+from gbproxy.settings.environment import ALIASES, SECRETS
 from gbproxy.settings.fields import ACCOUNT_VARIABLES, VARIABLES, Settings
-from gbproxy.settings.kinds import STATUS_LINES
-from gbproxy.settings.sources import ALIASES, SECRETS
+from gbproxy.settings.types import STATUS_LINES
 
 
 @dataclass(frozen=True, slots=True)

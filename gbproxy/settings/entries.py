@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from gbproxy.settings import account_values, page_address
-from gbproxy.settings.kinds import ANY_CASE, ModelId, reads
+from gbproxy.settings.types import ANY_CASE, ModelId, reads
 
 
 def _printable(text: str) -> str:

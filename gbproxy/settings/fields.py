@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gbproxy.settings import rates, rules
+from gbproxy.settings import rates
+from gbproxy.settings import validators as rules
 from gbproxy.settings.entries import AccountSettings, ModelSettings, distinct
-from gbproxy.settings.kinds import (
+from gbproxy.settings.types import (
     ANY_CASE,
     JSON_ARRAY,
     STATUS_LINES,

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gbproxy.settings import accounts as account_settings
-from gbproxy.settings import key_rules, rules
+from gbproxy.settings import key_rules
+from gbproxy.settings import validators as rules
+from gbproxy.settings.environment import Found, Reader
+from gbproxy.settings.errors import SettingsError, line
 from gbproxy.settings.fields import DO_NOTHING, NOT_YET, VARIABLES, Settings
-from gbproxy.settings.problems import SettingsError, line
-from gbproxy.settings.sources import Found, Reader
 
 
 def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Settings:

@@ -16,7 +16,7 @@ from werkzeug.exceptions import ClientDisconnected
 from gbproxy.domain import jsonsize, jsontext
 from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 
 BODY_S = 10.0  # for a body to arrive, and one more second for
 BODY_BYTES_A_SECOND = 256 * 1024  # each so many that have come

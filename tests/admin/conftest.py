@@ -15,7 +15,7 @@ from gbproxy.app import EXTENSION
 from gbproxy.domain.account import Account
 from gbproxy.engine import Engine
 from gbproxy.errors import GatewayError
-from gbproxy.storage.preparation import prepare
+from gbproxy.storage.prepare import prepare
 from tests.api.fake import FakeUpstream
 from tests.serving import InProcess, Reply, in_process
 

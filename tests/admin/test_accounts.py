@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.accounts.rules import next_midnight
+from gbproxy.accounts.failure_policy import next_midnight
 from gbproxy.errors import CredentialRefused, QuotaExhausted, RequestRefused, UpstreamUnreachable
 from gbproxy.upstream_words import UpstreamWords
 from tests.admin.conftest import (

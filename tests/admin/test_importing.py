@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gbproxy.domain.pasted import MAX_ACCOUNTS, MAX_CHARS
-from gbproxy.domain.pasted.clues import FURTHER_FIELDS
+from gbproxy.account_admin.importing import MAX_ACCOUNTS, MAX_CHARS
+from gbproxy.account_admin.importing.clues import FURTHER_FIELDS
 from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office
 from tests.serving import KEY, Reply
 from tests.unit.pasted import browsers, captures

@@ -12,12 +12,12 @@ from flask import Blueprint, Flask, Response
 from gbproxy.api import auth, lifecycle, openai_chat
 from gbproxy.api.cors import Cors
 from gbproxy.api.sse import Responder
-from gbproxy.callers import Keyring
+from gbproxy.api_keys.verifier import Keyring
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Started, TextDelta, Usage
 from gbproxy.domain.principal import ApiKey
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from tests.serving import KEY, InProcess
 
 OTHER_KEY = "sk-another-0123456789abcdef"

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from gbproxy import settings
 from gbproxy.domain.models import built_in_names
 from gbproxy.settings import NOT_YET, Settings, documented
-from gbproxy.settings.sources import IN_FILES
+from gbproxy.settings.environment import IN_FILES
 from tests.container.test_dockerfile import last
 from tests.docs.markdown import Page
 from tests.serving import ROOT, free_port, in_process, process

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from gbproxy.observability.families import FAMILIES
+from gbproxy.observability.definitions import FAMILIES
 from tests.docs.markdown import ROOT, Page, code
 
 RULES = YAML(typ="safe").load((ROOT / "conf/prometheus-rules.yaml").read_text("utf-8"))

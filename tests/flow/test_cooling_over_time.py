@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from gbproxy.accounts import Offering, Support
+from gbproxy.accounts.available_models import Offering
+from gbproxy.accounts.model_support import Support
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
@@ -20,13 +21,13 @@ from gbproxy.domain.models import Catalogue
 from gbproxy.domain.session import Session
 from gbproxy.errors import CredentialRefused, GatewayError, QuotaExhausted, UpstreamOverloaded
 from gbproxy.gateway import Gateway
-from gbproxy.limiting import Limiter, Rules
 from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.rate_limits.limiter import Limiter, Rules
+from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.simulator import Action, Simulator, answer, denied, html_error, overloaded, quota
-from gbproxy.storage.memory_counters import MemoryCounters
-from gbproxy.upstreams.endpoints import EndpointMap
-from gbproxy.upstreams.widget import Widget
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.endpoints import EndpointMap
+from gbproxy.upstreams.widget.widget import Widget
 from tests.flow.chats import NAMES, asked, csesidx
 from tests.memory_rows import MemoryRows
 from tests.pools import MIDNIGHT, NOON, Workers

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from gbproxy.sessions.prewarmed import SIZE as STOCK_SIZE
 from gbproxy.storage.database import Database
-from gbproxy.sweeper import STOCK_SIZE
 from tests.databases import PostgreSQL
 from tests.flow.chats import until
 from tests.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process, serving

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from gbproxy.background.account_probes import REST_S
 from gbproxy.simulator import (
     Action,
     End,
@@ -50,8 +51,7 @@ from gbproxy.simulator import (
     u_token_only,
 )
 from gbproxy.simulator.failures import error_object
-from gbproxy.sweeper.looks import REST_S
-from gbproxy.upstreams.tokens import MOST_IN_VAIN, WITHIN_S
+from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN, WITHIN_S
 from tests.flow.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
 from tests.serving import (
     FORGETFUL,

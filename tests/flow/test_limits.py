@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from gbproxy.domain.principal import Allowance, ApiKey
-from gbproxy.limiting.slots import LEASE_S, RENEW_S
+from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S
 from gbproxy.simulator import Stall, Text
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Database
-from gbproxy.storage.preparation import prepare
+from gbproxy.storage.prepare import prepare
 from tests.flow.chats import killed_in_the_end, only, until, workers
 from tests.redis_server import Redis, redis_server
 from tests.serving import GUNICORN, KEY, Reply, Served, SharedUpstream, free_port, process

@@ -16,7 +16,7 @@ import pytest
 
 from gbproxy.cli.environment import read_env_file
 from gbproxy.settings import DO_NOTHING
-from gbproxy.settings.sources import ALIASES
+from gbproxy.settings.environment import ALIASES
 from tests.databases import PostgreSQL
 from tests.relays import Proxy
 from tests.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process

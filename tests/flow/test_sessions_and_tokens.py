@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gbproxy.sessions import cleanup as deletions
 from gbproxy.simulator import (
     Action,
     Fin,
@@ -18,7 +19,6 @@ from gbproxy.simulator import (
     overloaded,
     thoughts_only,
 )
-from gbproxy.sweeper import deletions
 from tests.flow.chats import STREAM, Chat, session_of, used_sessions
 from tests.serving import Served, SharedUpstream, in_process
 

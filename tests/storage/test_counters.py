@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gbproxy.errors import StorageUnavailable
+from gbproxy.rate_limits.memory_store import MemoryCounters
+from gbproxy.rate_limits.redis_store import REST_S, RedisCounters
+from gbproxy.rate_limits.store import Counters
 from gbproxy.settings import Rate
-from gbproxy.storage.counting import Counters
-from gbproxy.storage.memory_counters import MemoryCounters
-from gbproxy.storage.redis_counters import REST_S, RedisCounters
 from tests.redis_server import Redis, redis_server
 from tests.serving import free_port
 from tests.storage.clock import Clock

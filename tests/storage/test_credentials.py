@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from gbproxy.accounts import Standing
+from gbproxy.accounts.health import Standing
 from gbproxy.domain.account import Account
 from gbproxy.domain.claim import NoClaim
 from gbproxy.errors import BadRequest
 from gbproxy.storage import tables
+from gbproxy.storage.account_health import StateRows
+from gbproxy.storage.accounts import NameTaken, StoredAccount, StoredAccounts, Switches
 from gbproxy.storage.changes import Changes
 from gbproxy.storage.checks import Checks, Seen
-from gbproxy.storage.credentials import NameTaken, StoredAccount, StoredAccounts, Switches
 from gbproxy.storage.database import Database
-from gbproxy.storage.renewals import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.storage.states import StateRows
+from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from tests.storage.clock import Clock
 
 COOKIE, OTHER_COOKIE, BEARER = (

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, insert, select, text
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.database import HASTE_S, REST_S, TENDED_S, TOLD_S, Conflict, Database
 from gbproxy.storage.migrate import create, migrate
-from gbproxy.storage.preparation import prepare
+from gbproxy.storage.prepare import prepare
 from gbproxy.storage.tables import REVISION, facts
 from tests.databases import Open, PostgreSQL, postgresql
 from tests.storage.clock import Clock

@@ -16,7 +16,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from gbproxy.storage import engines, migrate, preparation
+from gbproxy.storage import engines, migrate
+from gbproxy.storage import prepare as preparation
 from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import CannotMigrate
 from gbproxy.storage.tables import REVISION, metadata

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from gbproxy.storage.database import Database
-from gbproxy.storage.offices import Offices, WorkerId, Workers
+from gbproxy.storage.leases import Offices, WorkerId, Workers
 from tests.storage.clock import Clock
 
 

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, text
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import engines
 from gbproxy.storage.database import REST_S, Database
+from gbproxy.storage.leases import Offices
 from gbproxy.storage.migrate import migrate
-from gbproxy.storage.offices import Offices
 from gbproxy.storage.sessions import SessionRows
 from tests.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
 from tests.storage.clock import Clock

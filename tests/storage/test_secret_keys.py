@@ -7,12 +7,12 @@ import logging
 import pytest
 
 from gbproxy.domain.account import Account
-from gbproxy.storage import keycheck
-from gbproxy.storage.credentials import StoredAccounts
+from gbproxy.storage import secret_key as keycheck
+from gbproxy.storage.accounts import StoredAccounts
 from gbproxy.storage.database import Database
-from gbproxy.storage.keycheck import WrongSecretKey
-from gbproxy.storage.renewals import CookieRows, RenewedCookies, StoredToken, TokenRows
+from gbproxy.storage.secret_key import WrongSecretKey
 from gbproxy.storage.secrets import Cipher, Unreadable
+from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from tests.storage.clock import Clock
 
 OLD, NEW = "the-old-secret-key-1", "the-new-secret-key-2"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from gbproxy.storage.account_health import StateRows, Use
 from gbproxy.storage.database import Database
-from gbproxy.storage.states import StateRows, Use
 from tests.storage.clock import Clock
 
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.accounts import Pool, given
+from gbproxy.account_admin import account_input as given
+from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.errors import BadRequest, NoAccountAvailable, Overloaded
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 
 
 def account(name: str) -> Account:

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.accounts import Attempts, Next, Offering, Pool, RequestedModel, Support
+from gbproxy.accounts.available_models import Offering
+from gbproxy.accounts.failover import Attempts, Next
+from gbproxy.accounts.model_fallbacks import RequestedModel
+from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.pool import Pool
 from gbproxy.domain.capabilities import Capabilities
 from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model, Tool
 from gbproxy.domain.principal import NOBODY, Allowance, Principal

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gbproxy.accounts import Attempts, Next, Pool, RequestedModel, Support
+from gbproxy.accounts.failover import Attempts, Next
+from gbproxy.accounts.model_fallbacks import RequestedModel
+from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import Capabilities
 from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model

@@ -14,7 +14,7 @@ from gbproxy.conversations import Conversations, Turn
 from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from tests.memory_rows import MemoryRows
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gbproxy.sweeper import Crew
+from gbproxy.background.executor import Crew
 from tests.pools import until
 from tests.unit.sweeping import logged
 

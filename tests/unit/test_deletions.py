@@ -10,11 +10,12 @@ from dataclasses import replace
 
 import pytest
 
+from gbproxy.background.executor import Crew
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable, UpstreamError, UpstreamTimeout
+from gbproxy.sessions.cleanup import Deletions
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.sweeper import Crew, Deletions
 from tests.pools import until
 from tests.storage.clock import Clock
 from tests.unit.sweeping import (

@@ -13,7 +13,9 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.accounts import Offering, Pool, Support
+from gbproxy.accounts.available_models import Offering
+from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.capabilities import Capabilities
@@ -62,9 +64,9 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.gateway import Gateway
-from gbproxy.limiting import Limiter, Rules
-from gbproxy.observability import trace
-from gbproxy.storage.memory_counters import MemoryCounters
+from gbproxy.observability import request_context as trace
+from gbproxy.rate_limits.limiter import Limiter, Rules
+from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.storage.sessions import SessionRows
 from tests.memory_rows import MemoryRows
 from tests.storage.clock import Clock as StillClock

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.callers import KeyRegister
+from gbproxy.api_keys.registry import KeyRegister
 from gbproxy.domain.models import Catalogue
 from gbproxy.domain.principal import Allowance, ApiKey, digest
 from gbproxy.errors import BadRequest, NotFound, StorageUnavailable

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gbproxy.callers import Keyring
+from gbproxy.api_keys.verifier import Keyring
 from gbproxy.domain.principal import Allowance, ApiKey, digest
 from gbproxy.errors import StorageUnavailable, Unauthenticated
 from tests.storage.clock import Clock

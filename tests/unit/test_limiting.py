@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from gbproxy.api.limits import duration
 from gbproxy.domain.principal import Allowance, Principal
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
-from gbproxy.limiting import Limiter, Rules, Standing
-from gbproxy.limiting.slots import LEASE_S, RENEW_S, Slots
 from gbproxy.observability.meter import Meter
+from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S, Slots
+from gbproxy.rate_limits.limiter import Limiter, Rules
+from gbproxy.rate_limits.memory_store import MemoryCounters
+from gbproxy.rate_limits.status import Standing
+from gbproxy.rate_limits.store import Window
 from gbproxy.settings import Rate
-from gbproxy.storage.counting import Window
-from gbproxy.storage.memory_counters import MemoryCounters
 from tests.storage.clock import Clock
 
 EVENING = datetime(2026, 3, 1, 23, 0, tzinfo=UTC).timestamp()

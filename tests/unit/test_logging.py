@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from gbproxy.observability import logging as json_logging
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 
 log = logging.getLogger("gbproxy.test")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gbproxy.background.account_probes import Looks
 from gbproxy.domain.account import Account
 from gbproxy.errors import (
     ConfigRefused,
@@ -16,7 +17,6 @@ from gbproxy.errors import (
     UpstreamBroken,
     UpstreamOverloaded,
 )
-from gbproxy.sweeper.looks import Looks
 from tests.pools import A, B, Clock, account, pool
 from tests.unit.sweeping import Hands, logged
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gbproxy.accounts import Support
+from gbproxy.accounts.model_support import Support
+from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, Lookups
 from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import Capabilities
 from gbproxy.errors import GatewayError, UpstreamError
-from gbproxy.sweeper import Lookups
-from gbproxy.sweeper.lookups import AFTER_FAILURE_S, PERIOD_S
 from tests.storage.clock import Clock
 from tests.unit.sweeping import ONE, TWO, Hands
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from gbproxy.observability.definitions import FAMILIES
 from gbproxy.observability.exposition import ACCOUNTS_SHOWN
-from gbproxy.observability.families import FAMILIES
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.metrics import Metrics
-from gbproxy.observability.trace import Phase, Trace
+from gbproxy.observability.request_context import Phase, Trace
 from tests.prometheus import page_of
 
 MODEL = "gemini-auto"

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import pytest
 
+from gbproxy.background.leader import Office
 from gbproxy.domain.account import Account, owner_of
 from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken, UpstreamError
-from gbproxy.storage.offices import Offices, Workers
+from gbproxy.sessions.cleanup import Deletions
+from gbproxy.storage.account_health import Use
+from gbproxy.storage.leases import Offices, Workers
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.storage.states import Use
-from gbproxy.sweeper import Deletions, Office
 from tests.pools import pool
 from tests.storage.clock import Clock
 from tests.unit.sweeping import (

@@ -20,7 +20,7 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.outbound import MAX_BODY_BYTES, Outbound, Timeouts
 from gbproxy.simulator import (
     Action,

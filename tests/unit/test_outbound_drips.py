@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 
 from gbproxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.outbound import Outbound, Timeouts
 
 LIMIT_S = 0.25

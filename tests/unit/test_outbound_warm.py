@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from gbproxy.outbound import Outbound, Timeouts, warming
+from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.outbound import prewarming as warming
 from gbproxy.outbound.adapter import prepared
 from gbproxy.outbound.connections import has_tickets_only
 from gbproxy.simulator import Simulator

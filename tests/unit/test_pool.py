@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from gbproxy.accounts import Pool, Standing
-from gbproxy.accounts.line import Waiter, Wish
+from gbproxy.accounts.health import Standing
+from gbproxy.accounts.lease_queue import Waiter, Wish
+from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import QUOTA_CLASSES, QuotaClass
 from gbproxy.errors import (
     CredentialRefused,

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gbproxy.accounts import Attempts, Next, Pool, RequestedModel
+from gbproxy.accounts.failover import Attempts, Next
+from gbproxy.accounts.model_fallbacks import RequestedModel
+from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import QUOTA_CLASSES, QuotaClass
 from gbproxy.domain.models import Catalogue
 from gbproxy.errors import (

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.accounts.rules import OVERLOAD, QUOTA, Then, cooldown_ends, next_midnight, rule_for
+from gbproxy.accounts.failure_policy import (
+    OVERLOAD,
+    QUOTA,
+    Then,
+    cooldown_ends,
+    next_midnight,
+    rule_for,
+)
 from gbproxy.domain.account import AccountState
 from gbproxy.errors import (
     AccountRestricted,

@@ -15,15 +15,20 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from gbproxy.accounts import Pool, Standing
+from gbproxy.accounts.health import Standing
+from gbproxy.accounts.pool import Pool
+from gbproxy.background.executor import Crew
+from gbproxy.background.leader import Office
+from gbproxy.background.loop import Sweeper
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import QuotaExhausted, StorageUnavailable, UpstreamTimeout
-from gbproxy.storage.offices import Offices, Workers
+from gbproxy.sessions.cleanup import Deletions
+from gbproxy.sessions.prewarmed import Stock
+from gbproxy.storage.account_health import StateRows
+from gbproxy.storage.leases import Offices, Workers
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.storage.states import StateRows
 from gbproxy.storage.tables import offices
-from gbproxy.sweeper import Crew, Deletions, Office, Stock, Sweeper
 from tests.pools import pool, until
 from tests.storage.clock import Clock
 from tests.unit.sweeping import (

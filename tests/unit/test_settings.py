@@ -31,7 +31,7 @@ from gbproxy.settings import (
     page_address,
     status_line,
 )
-from gbproxy.settings.sources import ALIASES, IN_FILES, SECRETS
+from gbproxy.settings.environment import ALIASES, IN_FILES, SECRETS
 
 KEY = "k7Jq2mZ0vT9xWc4LbN8r"
 KNOWN = frozenset({"gemini-auto", "gemini-business", "gemini-2.5-pro"})

@@ -15,12 +15,13 @@ from types import FrameType
 
 import pytest
 
+from gbproxy.background.executor import Crew
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import AccountStalled, CredentialRefused, GatewayError, UpstreamTimeout
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
+from gbproxy.sessions.prewarmed import Stock
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.sweeper import Crew, Stock
 from tests.pools import until
 from tests.storage.clock import Clock
 from tests.unit.sweeping import ONE, TWO, US, FragileDatabase, Hands, Upstream, logged, session_rows

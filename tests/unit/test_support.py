@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.accounts import Support
+from gbproxy.accounts.model_support import Support
 from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities
 from gbproxy.domain.models import Tool
 from gbproxy.errors import StorageUnavailable
-from gbproxy.storage.support import SupportRows
+from gbproxy.storage.model_support import SupportRows
 from tests.storage.clock import Clock
 from tests.unit.sweeping import ONE, TWO, FragileDatabase
 

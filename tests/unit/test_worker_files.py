@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import mmap_dict
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gbproxy.observability import worker_files
+from gbproxy.observability import multiprocess as worker_files
 
 KEY = mmap_dict.mmap_key("calls", "calls_total", ("verb",), ("get",), "Calls")
 

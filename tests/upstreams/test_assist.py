@@ -30,7 +30,7 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.settings import STATUS_LINES, status_line
-from gbproxy.upstreams.assist import AssistReader
+from gbproxy.upstreams.stream_assist.assist import AssistReader
 
 HEADLINES = frozenset(map(status_line, STATUS_LINES))
 PNG = b"\x89PNG\r\n\x1a\n picture"

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.upstreams.widget_auth.browser import BrowserCookies
-from gbproxy.upstreams.widget_auth.cookies import further
+from gbproxy.upstreams.widget.auth.browser import BrowserCookies
+from gbproxy.upstreams.widget.auth.cookies import further
 from tests.upstreams.business_host import ACCOUNT, BASE
 
 PAGE = f"{BASE}/auth/getoxsrf"

@@ -15,8 +15,8 @@ from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.simulator import Simulator
-from gbproxy.upstreams.endpoints import EndpointMap
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.upstreams.business_host import ACCOUNT, BASE, NOW, Clock, Door, key_reply, reply
 
 AUTH = "https://auth.business.gemini.google/auth/refreshcookies"

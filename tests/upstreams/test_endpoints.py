@@ -10,7 +10,7 @@ import pytest
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
-from gbproxy.upstreams.endpoints import EndpointMap
+from gbproxy.upstreams.widget.endpoints import EndpointMap
 
 ACCOUNT = Account("one", "one", "1", "c-1", "CSE.x")
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gbproxy.errors import UpstreamProtocolError
-from gbproxy.upstreams.eventstream import EventReader
+from gbproxy.upstreams.decoding.event_stream import EventReader
 
 with_either_decoder = pytest.mark.usefixtures("either_decoder")
 

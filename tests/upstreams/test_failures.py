@@ -27,7 +27,7 @@ from gbproxy.errors import (
     UpstreamOverloaded,
     UpstreamUnclear,
 )
-from gbproxy.upstreams.failures import from_error, from_reply, in_stream
+from gbproxy.upstreams.stream_assist.google_errors import from_error, from_reply, in_stream
 
 PAGE = b"<!DOCTYPE html><html lang=en><title>Error 503 (Server Error)!!1</title></html>"
 

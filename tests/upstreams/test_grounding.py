@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.domain.events import Citation
-from gbproxy.upstreams.grounding import citations
-from gbproxy.upstreams.said import Said
+from gbproxy.upstreams.stream_assist.grounding import citations
+from gbproxy.upstreams.stream_assist.said import Said
 
 EXAMPLE = {
     "documentMetadata": {

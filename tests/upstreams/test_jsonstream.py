@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from gbproxy.errors import UpstreamProtocolError
-from gbproxy.upstreams.jsonstream import ArrayReader
+from gbproxy.upstreams.decoding.json_array import ArrayReader
 
 pytestmark = pytest.mark.parametrize(
     "new_reader",

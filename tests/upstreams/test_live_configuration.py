@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.domain.capabilities import Capabilities
-from gbproxy.upstreams import live_configuration
+from gbproxy.upstreams.widget import live_configuration
 
 WHOLE: dict[str, Any] = {
     "uiSettings": {

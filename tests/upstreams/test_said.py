@@ -1,4 +1,4 @@
-"""What is known of an answer of which little is kept (gbproxy/upstreams/said.py)."""
+"""What is known of an answer of which little is kept (gbproxy/upstreams/stream_assist/said.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.upstreams.said import Said
+from gbproxy.upstreams.stream_assist.said import Said
 
 texts = st.text(st.sampled_from("a语🍵 \n"), max_size=12)
 

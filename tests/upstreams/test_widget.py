@@ -79,10 +79,10 @@ from gbproxy.simulator import (
     thoughts_only,
     u_token_only,
 )
-from gbproxy.upstreams.endpoints import EndpointMap
-from gbproxy.upstreams.tokens import MOST_IN_VAIN
-from gbproxy.upstreams.widget import Widget, WidgetSettings
-from gbproxy.upstreams.widget_auth import Token, WidgetAuth
+from gbproxy.upstreams.widget.auth import Token, WidgetAuth
+from gbproxy.upstreams.widget.endpoints import EndpointMap
+from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN
+from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
 from tests.storage.clock import Clock
 
 AUTO = Model("gemini-auto", None)

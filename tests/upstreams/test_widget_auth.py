@@ -29,11 +29,11 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gbproxy.observability import trace
+from gbproxy.observability import request_context as trace
 from gbproxy.outbound import Outbound, Reply
 from gbproxy.simulator import HoldHeaders, Simulator
-from gbproxy.upstreams.endpoints import EndpointMap
-from gbproxy.upstreams.widget_auth import WidgetAuth, XsrfKey, sign
+from gbproxy.upstreams.widget.auth import WidgetAuth, XsrfKey, sign
+from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.upstreams.business_host import (
     ACCOUNT,
     BASE,

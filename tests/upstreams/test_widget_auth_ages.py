@@ -9,9 +9,9 @@ import math
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gbproxy.storage.renewals import StoredToken
-from gbproxy.upstreams.widget_auth.ages import TOLERANCE_S, Ages
-from gbproxy.upstreams.widget_auth.signing import XsrfKey, sign
+from gbproxy.storage.tokens_cookies import StoredToken
+from gbproxy.upstreams.widget.auth.ages import TOLERANCE_S, Ages
+from gbproxy.upstreams.widget.auth.signing import XsrfKey, sign
 from tests.upstreams.business_host import NOW, Clock
 
 KEY = XsrfKey(bytes(range(32)), "k")

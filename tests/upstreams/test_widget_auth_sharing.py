@@ -20,10 +20,10 @@ from gbproxy.outbound import Outbound, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import migrate
-from gbproxy.storage.renewals import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.storage.secrets import Cipher
-from gbproxy.upstreams.endpoints import EndpointMap
-from gbproxy.upstreams.widget_auth import WidgetAuth
+from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.upstreams.business_host import ACCOUNT, BASE, NOW, Clock, Door, Gate, key_reply, reply
 
 REFRESH = "/auth/refreshcookies?continue=x"

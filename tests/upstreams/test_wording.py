@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.upstreams import wording
+from gbproxy.upstreams.stream_assist import wording
 
 TOO_LONG = [
     "The query exceeded the maximum length",

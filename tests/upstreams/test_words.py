@@ -16,8 +16,8 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.outbound import Reply
-from gbproxy.upstreams.failures import from_error, from_reply
-from gbproxy.upstreams.words import Heard
+from gbproxy.upstreams.stream_assist.google_errors import from_error, from_reply
+from gbproxy.upstreams.stream_assist.words import Heard
 
 MARK = "MESSAGEMARK you wrote: my secret diary"
 DAILY = {

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.domain.pasted import find
-from gbproxy.domain.pasted.budget import Budget
-from gbproxy.domain.pasted.site import Site
-from gbproxy.domain.pasted.splitting import LOOKED_THROUGH, clues
+from gbproxy.account_admin.importing import find
+from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.site import Site
+from gbproxy.account_admin.importing.splitting import LOOKED_THROUGH, clues
 from gbproxy.errors import GatewayError
 from tests.unit.pasted import captures
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.domain.pasted import find
+from gbproxy.account_admin.importing import find
 from tests.unit.pasted import browsers, captures
 from tests.unit.pasted.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE, core
 

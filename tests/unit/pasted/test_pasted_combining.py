@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gbproxy.domain.pasted import MAX_CHARS, OPTIONAL, WHERE, FoundAccount, Site, find
+from gbproxy.account_admin.importing import MAX_CHARS, OPTIONAL, WHERE, FoundAccount, Site, find
 from gbproxy.errors import BadRequest, RequestTooLarge
 from tests.unit.pasted import browsers, captures
 from tests.unit.pasted.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE, core

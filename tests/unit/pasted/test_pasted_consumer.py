@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from gbproxy.domain.pasted import find
+from gbproxy.account_admin.importing import find
 from gbproxy.errors import BadRequest
 from gbproxy.settings.account_values import cookie
 from tests.unit.pasted import browsers

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gbproxy.domain.pasted import find
+from gbproxy.account_admin.importing import find
 from gbproxy.errors import BadRequest
 from tests.unit.pasted import browsers
 from tests.unit.pasted.captures import FOREIGN, core

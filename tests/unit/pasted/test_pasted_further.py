@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from gbproxy.domain.pasted import Found, Site, find
-from gbproxy.domain.pasted.clues import FURTHER_FIELDS
+from gbproxy.account_admin.importing import Found, Site, find
+from gbproxy.account_admin.importing.clues import FURTHER_FIELDS
 from gbproxy.errors import BadRequest
 from tests.unit.pasted import browsers
 from tests.unit.pasted.captures import core

@@ -1,0 +1,98 @@
+"""What people paste out of their browser or another gateway, to the values of accounts.
+
+    for account in find(text, "https://business.gemini.google/home/cid/…?csesidx=…"):
+        account.values, account.missing, account.wrong
+
+A text may hold several pieces, one after another: accounts as JSON, `curl` and PowerShell commands,
+`fetch` calls, a HAR file, exported cookies, headers, the page's address. Nothing is run, fetched or
+kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.clues import Clue, from_address
+from gbproxy.account_admin.importing.combining import (
+    MAX_ACCOUNTS,
+    OPTIONAL,
+    PAGE,
+    WHERE,
+    Found,
+    FoundAccount,
+    accounts,
+)
+from gbproxy.account_admin.importing.doubts import WRONG_SERVICE
+from gbproxy.account_admin.importing.site import Site
+from gbproxy.account_admin.importing.splitting import clues
+from gbproxy.errors import BadRequest, RequestTooLarge
+from gbproxy.settings import consumer
+
+__all__ = [
+    "MAX_ACCOUNTS",
+    "MAX_CHARS",
+    "OPTIONAL",
+    "WHERE",
+    "Found",
+    "FoundAccount",
+    "Site",
+    "find",
+]
+
+MAX_CHARS = 8 * 1024 * 1024
+"""The longest text. A HAR of the few requests that matter has some hundred thousand characters."""
+
+
+_LOOKED_AT = 1024
+
+
+def find(text: str, url: str | None = None, site: Site | None = None) -> Found:
+    """The accounts that a paste tells of, whole or in part; `url`: the page's address, if it was
+    given apart.
+
+    Raises RequestTooLarge beyond `MAX_CHARS`, and BadRequest when nothing of an account is in it,
+    more than `MAX_ACCOUNTS` are, or it is too much to read. No message quotes anything.
+    """
+    site = site or Site()
+    if len(text) > MAX_CHARS:
+        raise RequestTooLarge(
+            f"the text is longer than {MAX_CHARS} characters: paste only the requests of the Gemini"
+            " Business page",
+            param="text",
+        )
+    if text.count("\0", 0, _LOOKED_AT) > min(len(text), _LOOKED_AT) // 4:
+        raise BadRequest(
+            "the text is UTF-16 that was read as something else: save it as UTF-8", param="text"
+        )
+    address = _address(url, site) if url is not None and url.strip() else Clue()
+    told = [*clues(text, site, Budget(len(text))), address]
+    found = accounts(told)
+    if not found:
+        raise _nothing_found(told, found.warnings)
+    if len(found) > MAX_ACCOUNTS:
+        raise BadRequest(
+            f"the text holds more than {MAX_ACCOUNTS} accounts: paste them in parts", param="text"
+        )
+    return found
+
+
+def _nothing_found(told: Iterable[Clue], warnings: Iterable[str]) -> BadRequest:
+    if any(clue.doubt and clue.doubt.kind in WRONG_SERVICE for clue in told):
+        advice = f"what is in it is {consumer.WRONG_SERVICE}"
+    else:
+        reasons = "".join(f"; {warning}" for warning in warnings)
+        advice = (
+            "paste an account as JSON, a request of the page as cURL, PowerShell or fetch, a HAR"
+            f" file, exported cookies, its headers, or the page's address{reasons}"
+        )
+    return BadRequest(
+        f"nothing of a Gemini Business account was found in it: {advice}", param="text"
+    )
+
+
+def _address(url: str, site: Site) -> Clue:
+    clue = from_address(url.strip(), site)
+    if not clue.given():
+        raise BadRequest(f"must be the page's address, {PAGE}", param="url")
+    return clue

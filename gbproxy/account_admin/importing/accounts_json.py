@@ -1,0 +1,230 @@
+"""JSON that holds accounts as gateways write them down, and cookies as browsers and their
+extensions export them.
+
+Accounts: one object, an array of them, or `{"accounts": [...]}`, in each gateway's spelling of the
+fields; cookies may stand beside the ids. Cookies: an array of `{"domain", "name", "value", ...}`
+(Cookie-Editor, EditThisCookie), also under `cookies`, one such object, an object of names and
+values, a `Cookie` header's text. HAR files are read by `har`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from gbproxy.account_admin.importing import cookies, further, har, headers, rows
+from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.clues import (
+    FIELDS,
+    Clue,
+    at_page,
+    from_address,
+    from_config_id,
+    from_cookie_header,
+    from_cookies,
+)
+from gbproxy.account_admin.importing.cookies import Cookies
+from gbproxy.account_admin.importing.site import Site, host_of
+from gbproxy.settings import consumer
+from gbproxy.settings.entries import is_disabled
+
+_SPELLINGS = {
+    "secure_c_ses": ("secure_c_ses", "SECURE_C_SES"),
+    "host_c_oses": ("host_c_oses", "HOST_C_OSES"),
+    "csesidx": ("csesidx", "CSESIDX"),
+    "config_id": ("config_id", "team_id", "configId", "group_id", "CONFIG_ID"),
+    "edition": ("edition",),
+    "location": ("location",),
+    "server_token": ("server_token",),
+    "user_agent": ("user_agent",),
+}
+_NAMES = ("name", "id")
+_OF_HEADERS = ("cookie", "set-cookie")  # a list of headers, as Firefox copies them
+_JARS = ("cookies", "cookie", "Cookie", "Request Cookies")
+_KEYS = frozenset(
+    {
+        "url",
+        *_JARS,
+        *cookies.NAMES.split("|"),
+        *(key for field in FIELDS for key in _SPELLINGS[field]),
+    }
+)
+_WORDS_OF_AN_ACCOUNT = 30
+_DEPTH = 4  # how deep accounts and cookies lie in other objects
+
+
+def read(value: Any, site: Site, budget: Budget) -> Iterator[Clue]:
+    """What a decoded JSON text says about accounts."""
+    match value:
+        case {"log": dict(log)}:
+            yield from har.read(log, site, budget)
+        case {"request": {"url": str()}}:  # an entry of a HAR file that was cut
+            yield from har.read({"entries": [value]}, site, budget)
+        case _:
+            yield from _within(value, site, budget, _DEPTH)
+
+
+def _within(value: Any, site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
+    match value:
+        case list():
+            yield from _listed(value, site, budget, depth)
+        case dict() if _is_cookie(value):
+            yield replace(_cookie(value, site, None), is_row=True)
+        case dict():
+            yield from _object(value, site, budget, depth)
+        case _:
+            pass
+
+
+def _listed(items: list[Any], site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
+    budget.spend(len(items))
+    yield from _exported(items, site, None)
+    if depth:
+        for item in items:
+            if isinstance(item, dict | list) and not _is_cookie(item):
+                yield from _within(item, site, budget, depth - 1)
+
+
+def _object(item: dict[str, Any], site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
+    """An account, the cookies beside it, or what lies deeper."""
+    if not _KEYS.isdisjoint(item) or any(map(consumer.is_name, item)):
+        budget.spend(_WORDS_OF_AN_ACCOUNT)
+        yield from _told(item, site, budget)
+    if depth:
+        for key, inner in item.items():
+            if isinstance(inner, dict | list) and key not in _JARS:
+                budget.spend()
+                yield from _within(inner, site, budget, depth - 1)
+
+
+def _told(item: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
+    address = _text(item.get("url")) or ""
+    account = from_address(address, site).overlaid(_account(item, site))
+    by_name = {
+        name: item[name]
+        for name in item
+        if name.lower() in cookies.FIELDS or consumer.is_name(name)
+    }
+    jars = [
+        clue
+        for jar in (by_name, *map(item.get, _JARS))
+        for clue in _jar(jar, address, site, budget)
+    ]
+    if len([jar for jar in jars if jar.cookies]) <= 1:
+        yield _with_jar(account, rows.merged(jars))
+    else:
+        yield account
+        yield from jars
+
+
+def _with_jar(account: Clue, jar: Clue) -> Clue:
+    """The account with the cookies that stand beside it; its own fields win, but for a second one
+    without its first.
+    """
+    is_account = account.is_account or bool(jar.cookies and account.given())
+    pair = jar.cookies.followed_by(account.cookies)
+    is_beside = bool(pair) and not jar.cookies  # a jar without the pair, which stands beside it
+    clue = replace(
+        account,
+        cookies=pair.with_others_of(jar.cookies) if is_beside else pair,
+        further=jar.further.followed_by(account.further),
+        is_account=is_account,
+    )
+    return replace(clue, doubt=None if clue.cookies.secure_c_ses else jar.doubt or account.doubt)
+
+
+def _jar(value: object, address: str, site: Site, budget: Budget) -> Iterator[Clue]:
+    """The cookies of one jar, whatever it was written as."""
+    match value:
+        case str() if value.strip():
+            yield from_cookie_header(value)
+        case list():
+            budget.spend(len(value))
+            host = host_of(address)
+            yield from _exported(value, site, host)
+        case dict() if value:
+            budget.spend(len(value))
+            yield from_cookies((name, _value(inner)) for name, inner in value.items())
+        case _:
+            pass
+
+
+def _exported(items: list[Any], site: Site, host: str | None) -> Iterator[Clue]:
+    """Cookies of an array, those of each of the browser's stores by themselves; a doubt when there
+    are others only.
+    """
+    exported = [item for item in items if isinstance(item, dict) and _is_cookie(item)]
+    if any(item["name"].lower() in _OF_HEADERS for item in exported):
+        yield headers.of_pairs(((item["name"], item["value"]) for item in exported), site) or Clue()
+        return
+    stores: dict[str, list[Clue]] = {}
+    for item in exported:
+        clue = _cookie(item, site, host)
+        if clue.given() or clue.cookies.others or clue.doubt:
+            stores.setdefault(str(item.get("storeId")), []).append(clue)
+    for store in stores.values():
+        yield from rows.combined(store)
+    if exported and not any(
+        clue.given() or clue.doubt for store in stores.values() for clue in store
+    ):
+        yield Clue().doubted("bare")
+
+
+def _is_cookie(item: object) -> bool:
+    return (
+        isinstance(item, dict)
+        and isinstance(item.get("name"), str)
+        and isinstance(item.get("value"), str)
+    )
+
+
+def _cookie(item: dict[str, Any], site: Site, host: str | None) -> Clue:
+    """One exported cookie: its domain decides, or that of the page which it was exported from,
+    where there is one.
+    """
+    domain = _text(item.get("domain")) or _text(item.get("host")) or host
+    is_one_of_two = item["name"].lower() in cookies.FIELDS
+    is_own = site.page_gets(domain) if domain else is_one_of_two
+    is_near = is_one_of_two and domain is not None and site.sends_cookies_of(domain)
+    is_told = is_own or is_near or consumer.is_cookie(item["name"], item["value"])
+    return (
+        at_page(from_cookies([(item["name"], item["value"])]), domain or "") if is_told else Clue()
+    )
+
+
+def _account(item: dict[str, Any], site: Site) -> Clue:
+    values = {field: _first(item, spellings) for field, spellings in _SPELLINGS.items()}
+    app = from_config_id(values["config_id"], site) if values["config_id"] else Clue()
+    told = {field: value for field, value in values.items() if value is not None}
+    is_account = any(values[field] for field in ("secure_c_ses", "host_c_oses", "csesidx"))
+    clue = Clue(
+        csesidx=values["csesidx"],
+        config_id=app.config_id,
+        further=app.further.followed_by(further.of(told)),
+        cookies=Cookies(values["secure_c_ses"], values["host_c_oses"]),
+        name=_first(item, _NAMES) if is_account else None,
+        is_account=is_account,
+        is_disabled=is_account and is_disabled(item),
+    )
+    lacks = values["secure_c_ses"] is None and any(
+        key in item for key in (*_SPELLINGS["secure_c_ses"], *_JARS)
+    )
+    return clue.doubted("bare") if lacks else clue
+
+
+def _value(value: object) -> str:
+    """A cookie's value, also of Firefox's `{"name": {"value": …}}`."""
+    return str(value.get("value", "")) if isinstance(value, dict) else str(value)
+
+
+def _first(item: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    return next((text for key in keys if (text := _text(item.get(key)))), None)
+
+
+def _text(value: object) -> str | None:
+    """A value as text; a number is what some write for a csesidx. None for what is empty or
+    neither.
+    """
+    text = str(value) if type(value) is int else value
+    return text.strip() or None if isinstance(text, str) else None

@@ -1,0 +1,218 @@
+"""What one piece of a paste says about an account.
+
+Only requests to the hosts of an account are looked into, and of cookies only its page's. Everything
+else is dropped unread. Source: docs/upstream.md, credentials.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from gbproxy.account_admin.importing import cookies, further
+from gbproxy.account_admin.importing.cookies import Cookies
+from gbproxy.account_admin.importing.doubts import Doubt, Kind
+from gbproxy.account_admin.importing.further import Further
+from gbproxy.account_admin.importing.site import Site, host_of, is_consumers
+from gbproxy.domain import jsontext
+
+_CONFIG_ID_IN_PATH = re.compile(r"[^?#]{0,2048}?/cid/([A-Za-z0-9._~-]{1,256}+)(?=[/?#]|$)")
+_CSESIDX_IN_QUERY = re.compile(r"[?&]csesidx=([0-9]{1,64}+)(?=[&#]|$)")
+_WIDGET_CALL = re.compile(r"[^?#]{0,2048}/(?:widget\w{1,64}+|lookupWidgetConfig)(?=[?#]|$)")
+_CONFIG_ID_IN_BODY = re.compile(r'"(?:configId|widgetConfigId)"\s*+:\s*+"([!#-\[\]-~]{1,256}+)"')
+_BEARER = re.compile(r"bearer\s++[\w-]{1,8192}+\.([\w-]{1,8192}+)\.", re.IGNORECASE)
+_SUBJECT = re.compile(r"csesidx/([0-9]{1,64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Clue:
+    """Values that were seen together.
+
+    `is_account`: somebody wrote them down as one account; `is_disabled`: as one that is not to be
+    used. `is_row`: one of several rows, what stands directly beside it belongs to it. `doubt`: what
+    was to be expected there and could not be read.
+    """
+
+    csesidx: str | None = None
+    config_id: str | None = None
+    cookies: Cookies = cookies.NONE
+    further: Further = further.NONE
+    name: str | None = None
+    is_account: bool = False
+    is_disabled: bool = False
+    is_row: bool = False
+    doubt: Doubt | None = None
+
+    def given(self) -> dict[str, str]:
+        """What tells of an account."""
+        values = {
+            "secure_c_ses": self.cookies.secure_c_ses,
+            "host_c_oses": self.cookies.host_c_oses,
+            "csesidx": self.csesidx,
+            "config_id": self.config_id,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def carried(self) -> dict[str, str]:
+        """What an account may carry beside that."""
+        others = self.cookies.header()
+        return self.further.given() | ({"cookies": others} if others else {})
+
+    def overlaid(self, later: Clue) -> Clue:
+        """The same with what a later piece says."""
+        is_of_same_app = (
+            None in (self.config_id, later.config_id) or self.config_id == later.config_id
+        )
+        return Clue(
+            csesidx=later.csesidx or self.csesidx,
+            config_id=later.config_id or self.config_id,
+            cookies=self.cookies.followed_by(later.cookies),
+            further=self.further.followed_by(later.further, is_of_same_app=is_of_same_app),
+            name=later.name or self.name,
+            is_account=self.is_account or later.is_account,
+            is_disabled=self.is_disabled or later.is_disabled,
+            doubt=self.doubt or later.doubt,
+        )
+
+    def doubted(self, kind: Kind) -> Clue:
+        return replace(self, doubt=Doubt(kind))
+
+
+FIELDS = ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
+FURTHER_FIELDS = ("edition", "location", "cookies", "server_token", "user_agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as a browser has sent it: `headers` by their names in any case, `body` may be cut.
+
+    `is_guessed`: nobody has said to which host and path it went.
+    """
+
+    url: str
+    headers: Iterable[tuple[str, str]] = ()
+    cookies: Iterable[tuple[str, str]] = ()
+    body: str = ""
+    is_guessed: bool = False
+
+
+def from_request(request: Request, site: Site) -> Clue | None:
+    """What a request to a page or the API says; None for those to all others, of which only the
+    host is looked at.
+    """
+    host = host_of(request.url)
+    if is_consumers(host):
+        return Clue().doubted("app")
+    if host is None or not site.is_api(host):
+        return None
+    is_call = _WIDGET_CALL.match(request.url) is not None
+    clue = Clue()
+    if is_call and (found := _CONFIG_ID_IN_BODY.search(request.body)):
+        clue = Clue(config_id=found[1])
+    headers = [(name.lower(), value.strip()) for name, value in request.headers]
+    for name, value in headers:
+        if name in ("referer", "origin"):
+            clue = clue.overlaid(from_address(value, site))
+        elif name == "authorization":
+            clue = clue.overlaid(from_authorization(value))
+    address = from_address(request.url, site)
+    clue = clue.overlaid(replace(address, further=further.NONE) if request.is_guessed else address)
+    if is_call:
+        clue = clue.overlaid(
+            Clue(further=further.of_call(request.url, "" if request.is_guessed else host))
+        )
+    if is_call or site.is_page(host):
+        clue = clue.overlaid(
+            Clue(further=_sent_along(headers, is_call=is_call or request.is_guessed))
+        )
+    return clue.overlaid(_from_jar(request, headers, host, site)) if site.is_page(host) else clue
+
+
+def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further:
+    told = dict(headers)
+    return Further(
+        server_token=further.server_token(told.get("x-server-token", "")) if is_call else None,
+        user_agent=further.user_agent(told.get("user-agent", "")),
+    )
+
+
+def _from_jar(request: Request, headers: Iterable[tuple[str, str]], host: str, site: Site) -> Clue:
+    """The cookies that were sent, each replaced by what the answer has set: after it the browser's
+    jar is that.
+    """
+    pairs = list(request.cookies)
+    for name, value in headers:
+        if name == "cookie":
+            pairs += cookies.split(value)
+        elif name == "set-cookie":
+            pair, domain = cookies.set_by(value)
+            pairs += [pair] if domain is None or site.sends_cookies_of(domain) else []
+    clue = from_cookies(pairs)
+    if not site.page_gets(host):  # the sign-in's own host: its other cookies are not the page's
+        clue = replace(clue, cookies=replace(clue.cookies, others=()))
+    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
+
+
+def from_address(url: str, site: Site) -> Clue:
+    """The two ids in an address of a page, and where its app lives; nothing for every other
+    address.
+    """
+    host = host_of(url)
+    if host is None or not site.is_page(host):
+        return Clue()
+    config_id, csesidx = _CONFIG_ID_IN_PATH.match(url), _CSESIDX_IN_QUERY.search(url)
+    return Clue(
+        csesidx=csesidx[1] if csesidx else None,
+        config_id=config_id[1] if config_id else None,
+        further=further.of_page(url, host),
+    )
+
+
+def from_config_id(value: str, site: Site) -> Clue:
+    """A config id as somebody gave it, also as the page's whole address."""
+    address = from_address(value, site)
+    return address if address.config_id else Clue(config_id=value)
+
+
+def from_authorization(value: str) -> Clue:
+    """The csesidx that a widget call's bearer is made out to, and by which page; its signature is
+    nobody's concern here.
+    """
+    found = _BEARER.match(value.lstrip())
+    if not found:
+        return Clue()
+    try:
+        payload = jsontext.decode(base64.urlsafe_b64decode(found[1] + "==").decode())
+    except ValueError:  # also base64's and UTF-8's
+        return Clue()
+    subject, issuer = (
+        (payload.get("sub"), payload.get("iss")) if isinstance(payload, dict) else (None, None)
+    )
+    csesidx = _SUBJECT.fullmatch(subject) if isinstance(subject, str) else None
+    page = host_of(issuer) if isinstance(issuer, str) else None
+    return Clue(csesidx=csesidx[1] if csesidx else None, further=further.of_host(page or ""))
+
+
+def at_page(clue: Clue, domain: str) -> Clue:
+    """The clue of a cookie in a list, with the edition that its domain tells."""
+    host = domain.strip().lstrip(".").lower()
+    return replace(clue, further=further.of_host(host)) if clue.cookies.secure_c_ses else clue
+
+
+def from_cookie_header(value: str) -> Clue:
+    """The account's cookies of a `Cookie` header's value; a doubt when there are none."""
+    clue = from_cookies(cookies.split(value))
+    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
+
+
+def from_cookies(pairs: Iterable[tuple[str, str]]) -> Clue:
+    """The account's cookies of one jar; a doubt when one is damaged, or when they are another
+    service's.
+    """
+    found = cookies.from_pairs(pairs)
+    kind: Kind | None = "damaged" if found.is_damaged else None
+    if found.is_consumers and found.secure_c_ses is None:
+        kind = "consumer"
+    return Clue(cookies=found, doubt=Doubt(kind) if kind else None)

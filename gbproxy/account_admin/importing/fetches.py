@@ -1,0 +1,86 @@
+"""`fetch(…)` calls as browsers copy them ("Copy as fetch", with or without Node.js), read without
+JavaScript.
+
+The address comes first, then an object whose headers are pairs of strings; also as people write it,
+with names unquoted. Source: Chromium's NetworkLogView, Firefox's CopyAsFetch, WebKit's
+Resource.generateFetchCode.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gbproxy.account_admin.importing.bash import WORD_CHARS
+from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.clues import Request
+
+# Each quote may lack its end: a search for it that fails would be repeated from the next quote on.
+# A string ends with its line, but for one between backticks.
+_TOKEN = re.compile(
+    r"""(?P<string>"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+"?+|'[^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+'?+|`[^`\\]*+(?:\\.[^`\\]*+)*+`?+)
+    |(?P<colon>:)|(?P<open>[({\[])|(?P<close>[)}\]])|(?P<comma>,)|(?P<word>[\w$.-]++)|(?P<other>\s++|.)""",
+    re.DOTALL | re.VERBOSE,
+)
+_ESCAPE = re.compile(
+    r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\r?\n)|(.))", re.DOTALL
+)
+_HEADERS = {"referrer": "referer"}
+_SIGNS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
+
+
+def read(text: str, at: int, budget: Budget) -> tuple[Request | None, int]:
+    """The request of the call whose arguments begin at `at`, and where they end; None if there is
+    no address.
+    """
+    url: str | None = None
+    body = ""
+    headers: list[tuple[str, str]] = []
+    name = last = ""  # what stands before the colon, and the last string or word
+    depth = 0
+    end = at
+    for token in _TOKEN.finditer(text, at):
+        budget.spend()
+        end = token.end()
+        match token.lastgroup:
+            case "string" | "word":
+                if token.lastgroup == "string" and not _is_closed(token[0]):
+                    break  # cut off, and so is the value
+                last = _decoded(token[0][:WORD_CHARS]) if token.lastgroup == "string" else token[0]
+                if url is None:
+                    url = last
+                elif name == "body":
+                    body += last
+                elif name == "configid":  # a body that JSON.stringify makes
+                    body += f'"configId":"{last}"'
+                elif name:
+                    headers.append((_HEADERS.get(name, name), last))
+            case "colon":
+                name = last.lower()
+            case "comma":
+                name = ""
+            case "open":
+                depth += 1
+                name = ""
+            case "close":
+                depth -= 1
+                if depth <= 0:
+                    break
+            case _:
+                pass
+    is_request = url is not None and url.lower().startswith(("http://", "https://"))
+    return (Request(url or "", headers, body=body) if is_request else None), end
+
+
+def _is_closed(string: str) -> bool:
+    return len(string) > 1 and string[-1] == string[0]
+
+
+def _decoded(string: str) -> str:
+    quote = string[0]
+    return _ESCAPE.sub(_sign, string[1:].removesuffix(quote))
+
+
+def _sign(matched: re.Match[str]) -> str:
+    if code := matched[1] or matched[2] or matched[3]:
+        return chr(int(code, 16)) if int(code, 16) <= 0x10FFFF else "\ufffd"
+    return "" if matched[4] else _SIGNS.get(matched[5], matched[5])

@@ -1,0 +1,146 @@
+"""Request headers as browsers show and copy them, one request after another.
+
+`name: value`, as Chromium's and Firefox's raw view have it, with the request's line or `:authority`
+and `:path`; the name on a line of its own, with a colon or without, and the value on the next
+(Chromium's table), also behind a tab (Firefox's).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.clues import Clue, Request, from_request
+from gbproxy.account_admin.importing.site import BUSINESS_HOST, Site
+
+_TOLD = "cookie|set-cookie|authorization|referer|host|:authority|:path|x-server-token"
+_OTHERS = (
+    r":method|:scheme|:status|:protocol|accept(?:-[a-z]++)*|alt-svc|cache-control|connection|content-[a-z-]++|date|dnt|etag|"
+    r"expires|if-[a-z-]++|origin|pragma|priority|range|sec-[a-z-]++|server|te|upgrade(?:-[a-z]++)*|user-agent|vary|via|x-[\w-]++"
+)
+# In a command that lost its beginning they stand behind an option, in a list of them between
+# quotes.
+_NAME = rf"[ \t]*+(?:(?:-H|--header)[ \t=]*+)?+\$?+[\"']?+(?P<name>{_TOLD}|{_OTHERS})[\"']?+"
+_HEADER = re.compile(
+    rf"{_NAME}(?:[ \t]*+:[ \t]*+|[ ]*+\t[ \t]*+|(?=[ \t]*+\r?$))", re.IGNORECASE | re.MULTILINE
+)
+_REQUEST_LINE = re.compile(
+    r"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)[ \t]++(\S{1,8192}+)[ \t]++HTTP/[0-9.]++"
+)
+_BEGINNING = re.compile(
+    rf"(?:{_NAME.replace(f'|{_OTHERS}', '|:method|:scheme')}(?:[ \t]*+:|[ ]*+\t|[ \t]*+\r?$))",
+    re.I | re.M,
+)
+_LINE = re.compile(r"[^\r\n]*+")
+_END = re.compile(r"\r?\n|\r|\Z")
+_WORDS_OF_A_HEADER = 4
+_SET = "set-cookie"
+_OF_REQUESTS = frozenset({
+    ":authority", ":method", ":path", "host", "accept", "authorization", "cookie", "referer", "user-agent",
+})  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Block:
+    """The headers of one request, or of its answer."""
+
+    url: str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+
+    def is_ended_by(self, name: str) -> bool:
+        """Whether a header of this name is another's: each stands there once, those with a colon
+        first.
+
+        What an answer sets is not put to the request above or below it: it may be another's.
+        """
+        if name == _SET:
+            return not self.names.isdisjoint(_OF_REQUESTS)
+        is_late = name.startswith(":") and not all(known.startswith(":") for known in self.names)
+        return is_late or name in self.names or (_SET in self.names and name in _OF_REQUESTS)
+
+    def clue(self, site: Site) -> Clue | None:
+        told = dict(self.headers)
+        named = told.get(":authority") or told.get("host")
+        path = told.get(":path") or self.url or "/"
+        is_address = path.lower().startswith(("http://", "https://"))
+        url = path if is_address else f"https://{named or BUSINESS_HOST}{path}"
+        clue = from_request(Request(url, self.headers, is_guessed=not (named or is_address)), site)
+        # What was selected may well be a part of the headers, without a cookie: an address beside
+        # them has none either.
+        is_whole = "cookie" in told or "accept" in self.names
+        return (
+            clue
+            if clue is None or is_whole or clue.doubt is None or clue.doubt.kind != "bare"
+            else replace(clue, doubt=None)
+        )
+
+
+def of_pairs(pairs: Iterable[tuple[str, str]], site: Site) -> Clue | None:
+    """What the headers of one request, or of its answer, say: names and values in their order."""
+    block = _Block(headers=[(name.lower(), value) for name, value in pairs])
+    block.names.update(name for name, _ in block.headers)
+    return block.clue(site)
+
+
+def begins(text: str, at: int) -> bool:
+    """Whether headers begin with the line at `at`."""
+    return bool(_BEGINNING.match(text, at) or _REQUEST_LINE.match(text, at))
+
+
+def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], int]:
+    """What the requests say whose headers begin at `at`, and where the last of them ends: at a line
+    that is none.
+    """
+    blocks = [_Block()]
+    for name, value, end in _headers(text, at, budget):
+        if name == "" or blocks[-1].is_ended_by(name):
+            blocks.append(_Block(url=value if name == "" else ""))
+        if name:
+            blocks[-1].headers.append((name, value))
+            blocks[-1].names.add(name)
+        at = end
+    clues = [block.clue(site) for block in blocks if block.names]
+    return [clue for clue in clues if clue is not None], at
+
+
+def _headers(text: str, at: int, budget: Budget) -> Iterator[tuple[str, str, int]]:
+    """Name in lower case, value and end of each header from `at` on; the name is empty for a
+    request's line.
+    """
+    while at < len(text):
+        budget.spend(_WORDS_OF_A_HEADER)
+        line_end = _matched(_LINE, text, at)
+        if request := _REQUEST_LINE.match(text, at):
+            yield "", request[1], line_end
+        elif header := _HEADER.match(text, at, line_end):
+            value = text[header.end() : line_end].strip()
+            if not value:
+                value, line_end = _value_below(text, line_end)
+            yield header["name"].lower(), value, line_end
+        else:
+            return
+        at = _matched(_END, text, line_end)
+
+
+def _value_below(text: str, line_end: int) -> tuple[str, int]:
+    """The value that stands on the next line, and its end; none if that line is empty or a header
+    with its own.
+    """
+    at = _matched(_END, text, line_end)
+    end = _matched(_LINE, text, at)
+    value = text[at:end].strip()
+    header = _HEADER.match(text, at, end)
+    is_header = (
+        header is not None
+        and header.end() < end
+        and ":" in text[header.start("name") + 1 : header.end()]
+    )
+    return ("", line_end) if not value or is_header else (value, end)
+
+
+def _matched(pattern: re.Pattern[str], text: str, at: int) -> int:
+    matched = pattern.match(text, at)
+    return matched.end() if matched else at

@@ -1,0 +1,132 @@
+"""Single lines: rows of cookies and of an account's other values, by name or in a table, a cookie
+string, and addresses.
+
+Source of `cookies.txt`: https://curl.se/docs/http-cookies.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import islice
+
+from gbproxy.account_admin.importing import cookies
+from gbproxy.account_admin.importing.clues import (
+    Clue,
+    at_page,
+    from_address,
+    from_config_id,
+    from_cookie_header,
+    from_cookies,
+)
+from gbproxy.account_admin.importing.site import Site, host_of, is_consumers
+from gbproxy.settings import consumer
+
+_COOKIE = re.compile(rf"[\s\"']*+({cookies.NAMES})[\"']?+(\s*+=|\s++|\s*+:)", re.IGNORECASE)
+# As a gateway's environment and configuration spell them. Between quotes it is a part of JSON, and
+# that is broken.
+_VALUE = re.compile(
+    r"\s*+(?:-\s++)?+(?:export\s++)?+(secure_c_ses|host_c_oses|csesidx|config_id|team_id|configId)\s*+[=:]\s*+(.*+)",
+    re.IGNORECASE,
+)
+_FIELDS = {"team_id": "config_id", "configid": "config_id"}
+_COOKIES_BY_FIELD = {field: name for name, field in cookies.FIELDS.items()}
+# A caret and a backslash are some shell's: what they protect is not read by guess.
+_ANYWHERE = re.compile(
+    rf"(?<![\w-])({cookies.NAMES})=\"?+([^\s;,\"'\\^]++)(?=[\s;,\"']|$)", re.IGNORECASE
+)
+_COOKIE_STRING = re.compile(r"[\"']?(?:[^\s=;\"']{1,256}+=[^\s;\"']*+(?:;[ ]*+|[\"']?$))++[\"']?")
+_MENTION = re.compile(rf"{cookies.NAMES}|secure_c_ses|host_c_oses", re.IGNORECASE)
+_OTHER_COOKIE = re.compile(r"[\w.$-]{1,256}+=[^\s;]*+;?+\s*+")
+_ADDRESS = re.compile(r"https?://[^\s\"'<>`^\\]++", re.IGNORECASE)
+_ADDRESSES_OF_A_LINE = 1_000
+_HTTP_ONLY = "#HttpOnly_"
+_FLAGS = frozenset({"TRUE", "FALSE"})
+_DOMAIN_COLUMN = re.compile(r"\.?[a-z0-9-]++(?:\.[a-z0-9-]++)++", re.IGNORECASE)
+_ROW = Clue(is_row=True)
+
+
+def read(line: str, site: Site) -> Clue:
+    """What a line says that stands for itself, or beside others of its kind."""
+    columns = line.removeprefix(_HTTP_ONLY).split(None, 7)
+    if len(columns) > 6 and columns[1] in _FLAGS and columns[3] in _FLAGS:
+        return _netscape(columns, site)
+    if named := _COOKIE.match(line):
+        return _named(named[1], named[2], line[named.end() :], site)
+    if value := _VALUE.match(line):
+        return _value(value[1].lower(), value[2], site)
+    is_mentioned = any(
+        mark in line.lower() for mark in ("c_ses", "c_oses")
+    )  # a search by pattern takes ten times as long
+    if is_mentioned and _COOKIE_STRING.fullmatch(line.strip()):
+        return from_cookie_header(line)
+    if is_mentioned and (found := _ANYWHERE.findall(line)):
+        return from_cookies(found)
+    if consumer.is_written_in(line):
+        return _ROW.doubted("consumer")
+    if len(columns) > 2 and "\t" in line and _DOMAIN_COLUMN.fullmatch(columns[2]):
+        return _of_domain(columns[0], columns[1], columns[2], site)
+    if _OTHER_COOKIE.fullmatch(line):
+        return _ROW
+    clue = _addresses(line, site)
+    return clue.doubted("unread") if is_mentioned and _MENTION.search(line) else clue
+
+
+def _netscape(columns: list[str], site: Site) -> Clue:
+    """A row of domain, for subdomains too, path, only by TLS, expiry, name and value."""
+    return _of_domain(columns[5], columns[6], columns[0], site)
+
+
+def _named(name: str, divider: str, rest: str, site: Site) -> Clue:
+    """A cookie by its name: `name=value; …`, `name: value`, or a row of the table with its value
+    and domain.
+    """
+    if divider.strip() == "=":
+        value, _, others = rest.partition(";")
+        return from_cookie_header(f"{name}={rest}") if others.strip("\"' \t") else _row(name, value)
+    columns = rest.split(None, 2)
+    domain = columns[1] if len(columns) > 1 and _DOMAIN_COLUMN.fullmatch(columns[1]) else None
+    if domain is not None:
+        return _of_domain(name, columns[0], domain, site)
+    if len(columns) > 1 and set(divider) == {" "}:  # a sentence
+        return Clue().doubted("unread")
+    return _row(name, columns[0] if columns else "")
+
+
+def _of_domain(name: str, value: str, domain: str, site: Site) -> Clue:
+    """A cookie of a list in which each has its domain."""
+    if consumer.is_cookie(name, value):
+        return _ROW.doubted("consumer")
+    is_own = site.page_gets(domain) or (
+        name.lower() in cookies.FIELDS and site.sends_cookies_of(domain)
+    )
+    return at_page(_row(name, value), domain) if is_own else _ROW
+
+
+def _value(name: str, value: str, site: Site) -> Clue:
+    """An account's value by the gateway's own name for it."""
+    field, bare = _FIELDS.get(name, name), value.strip(" \t\"',;")
+    match field:
+        case "csesidx":
+            return Clue(csesidx=bare or None, is_row=True)
+        case "config_id":
+            return replace(from_config_id(bare, site), is_row=True) if bare else _ROW
+        case _:
+            cookie = _COOKIES_BY_FIELD[field]
+            return (
+                _row(cookie, re.sub(f"^{cookie}=", "", bare, flags=re.IGNORECASE)) if bare else _ROW
+            )
+
+
+def _row(name: str, value: str) -> Clue:
+    return replace(from_cookies([(name, value)]), is_row=True)
+
+
+def _addresses(line: str, site: Site) -> Clue:
+    """The ids of the addresses in a line."""
+    clue = Clue()
+    for address in islice(_ADDRESS.finditer(line), _ADDRESSES_OF_A_LINE):
+        clue = clue.overlaid(from_address(address[0], site))
+        if is_consumers(host_of(address[0])):
+            clue = clue.overlaid(Clue().doubted("app"))
+    return clue

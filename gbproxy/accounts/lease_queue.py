@@ -1,0 +1,57 @@
+"""The waiting line's own vocabulary: what a request needs, what it was given, and that it waits."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from gbproxy.accounts.health import Member
+from gbproxy.domain.account import QuotaClass
+from gbproxy.errors import GatewayError
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request needs of an account; `wanted` and `preferred` are seats, `excluded` are
+    ids.
+    """
+
+    quota: QuotaClass
+    wanted: str | None = None
+    preferred: str | None = None
+    excluded: frozenset[str] = frozenset()
+
+    def admits(self, member: Member) -> bool:
+        is_wanted = self.wanted is None or self.wanted == member.account.seat
+        return is_wanted and member.account.id not in self.excluded
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A place on an account; with `trial_until` this request finds out whether the account may be
+    asked again.
+    """
+
+    member: Member
+    quota: QuotaClass
+    trial_until: float | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A request that waits, and what it was given in the end."""
+
+    wish: Wish
+    called: threading.Event = field(default_factory=threading.Event)
+    lent: Lent | None = None
+    error: GatewayError | None = None
+
+    @property
+    def is_served(self) -> bool:
+        return self.lent is not None or self.error is not None
+
+    def result(self) -> Lent:
+        """The place. Raises the error that was given in its stead."""
+        if self.lent is None:
+            raise self.error or RuntimeError("this one is still waiting")
+        return self.lent

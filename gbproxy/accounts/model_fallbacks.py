@@ -1,0 +1,159 @@
+"""Which model and tools a request asks an account for: what its client wants, as far as the account
+has it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from gbproxy.accounts.model_support import Support
+from gbproxy.domain.account import Account
+from gbproxy.domain.models import Model, Tool
+from gbproxy.errors import GatewayError, RequestRefused, SessionDenied, SessionGone, UpstreamUnclear
+
+log = logging.getLogger(__name__)
+
+# What an administrator can switch off: in question where a refusal names nothing.
+_OPTIONAL: frozenset[Tool] = frozenset(
+    {"imageGenerationSpec", "videoGenerationSpec", "webGroundingSpec"}
+)
+_MAY_BE_A_TOOL = (RequestRefused, SessionDenied, UpstreamUnclear)
+
+
+@dataclass(slots=True)
+class RequestedModel:
+    """What one request wants of whichever account. `chain`: the model, and what may answer in its
+    place, in order.
+    """
+
+    chain: Sequence[Model]
+    support: Support = field(default_factory=Support)
+    has_guessed: bool = False  # without a name of what was refused, one more try a request
+
+    @property
+    def model(self) -> Model:
+        return self.chain[0]
+
+    def unable(self) -> Collection[str]:
+        """The ids of accounts that lack the tool which this model is there for."""
+        essential = self.model.essential_tools
+        return self.support.without_tools(essential) if essential else ()
+
+    def averse(self) -> Collection[str]:
+        """The ids of accounts on which something else would answer."""
+        return self.support.without_model(self.model.upstream)
+
+
+class Choice:
+    """What one account is asked for, and what instead once it has refused that; for one request,
+    and one thread.
+    """
+
+    def __init__(self, requested: RequestedModel, account: Account) -> None:
+        self._requested = requested
+        self._account = account
+        self._support = requested.support
+        chain = requested.chain
+        self._position = next(
+            (i for i, m in enumerate(chain) if not self._support.refuses(account, m.upstream)), 0
+        )
+        self._refused: list[tuple[Model, bool]] = []
+        self._left_out: dict[Tool, bool] = {}  # whether the upstream has named it
+        self._first_refusal: GatewayError | None = None
+        self._narrow()
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    def refused(self, error: GatewayError) -> bool:
+        """Whether something else is to be asked for, after this failure. Raises the first refusal,
+        if all that is left was refused.
+        """
+        if isinstance(error, _MAY_BE_A_TOOL) and self._may_leave_out_more(error):
+            self._narrow()
+            return True
+        if not isinstance(error, SessionGone | RequestRefused):
+            return False
+        following = self._following()
+        if following is None:
+            if self._first_refusal is not None:
+                raise self._first_refusal
+            return False
+        self._first_refusal = self._first_refusal or bare(error)
+        self._refused.append((self._requested.chain[self._position], "model" in error.named))
+        self._position = following
+        self._narrow()
+        return True
+
+    def lacks_tool(self, error: GatewayError) -> bool:
+        """Whether this failure says that the tool is off which the model is there for: then others
+        may have it.
+        """
+        lacking = [tool for tool in self._model.essential_tools if tool in error.named]
+        if not lacking or not isinstance(error, _MAY_BE_A_TOOL):
+            return False
+        for tool in lacking:
+            self._support.tool_refused(self._account, tool, is_named=True)
+        return True
+
+    def begun(self) -> None:
+        """The upstream has begun to answer."""
+        asked, used = self._requested.model.id, self._model.id
+        if asked != used:
+            log.info(
+                "model.mapped",
+                extra={
+                    "asked": asked,
+                    "used": used,
+                    "reason": "retired",
+                    "account": self._account.id,
+                },
+            )
+
+    def answered(self) -> None:
+        """The answer is whole: what was refused before it was at fault, and this account is spared
+        it from now on.
+        """
+        for model, is_named in self._refused:
+            self._support.model_refused(self._account, model.upstream, is_named=is_named)
+        for tool, is_named in self._left_out.items():
+            self._support.tool_refused(self._account, tool, is_named=is_named)
+        self._support.model_taken(self._account, self._model.upstream)
+        self._support.tools_taken(self._account, self._model.tools)
+
+    def _narrow(self) -> None:
+        off = self._support.tools_off(self._account) | self._left_out.keys()
+        self._model = self._requested.chain[self._position].without_tools(off)
+
+    def _following(self) -> int | None:
+        chain = self._requested.chain
+        rest = range(self._position + 1, len(chain))
+        return next(
+            (i for i in rest if not self._support.refuses(self._account, chain[i].upstream)), None
+        )
+
+    def _may_leave_out_more(self, error: GatewayError) -> bool:
+        """Whether this failure may be over without some tool: one that it names, or that is known
+        to be off by now.
+        """
+        spare = [tool for tool in self._model.tools if tool not in self._model.essential_tools]
+        named = {tool: True for tool in spare if tool in error.named}
+        if named or not self._support.tools_off(self._account).isdisjoint(spare):
+            self._left_out |= named
+            return True
+        if not isinstance(error, SessionDenied) or self._requested.has_guessed:
+            return False
+        doubtful = _OPTIONAL - self._support.tools_on(self._account)
+        guessed = {tool: False for tool in spare if tool in doubtful}
+        self._left_out |= guessed
+        self._requested.has_guessed = bool(guessed)
+        return bool(guessed)
+
+
+def bare(error: GatewayError) -> GatewayError:
+    """The error without what led to it: a traceback would keep a whole attempt alive."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

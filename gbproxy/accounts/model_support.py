@@ -1,0 +1,330 @@
+"""What each account is known to have: by its live configuration, and by which models and tools it
+took or refused.
+
+Asked for on the path of requests, so it is memory; other workers learn of it, and it of them, by
+`take_over`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Literal, Protocol
+
+from gbproxy.domain.account import Account, id_of
+from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities
+from gbproxy.domain.models import ALL_TOOLS, Tool
+from gbproxy.storage.model_support import Finding
+
+Verdict = Literal["taken", "doubted", "guessed", "refused", "forgotten"]
+"""`doubted`: it was taken before, and refused once in words that may be about something else.
+`guessed`: nothing was named by a refusal that ended when this tool was left out; what the
+configuration says is better.
+"""
+
+REFUSED_S = 3600.0  # then it is tried again
+_TAKEN_S = 86_400.0  # then it is noted anew
+_KEPT_S = 7 * 86_400.0
+_HOLDS_S = 86_400.0
+_OVERLAP_S = 300.0  # clocks of other machines, and rows that were on their way
+_LEAST_BETWEEN_S = 1.0
+_MAX_SUBJECTS = 500  # of each account: clients may invent names
+_CONFIGURATION = "configuration"
+
+
+class Rows(Protocol):
+    """What outlives the process. Calls raise StorageUnavailable."""
+
+    def keep(self, findings: Iterable[Finding]) -> None: ...
+    def read(self, since: float) -> list[Finding]: ...
+    def forget(self, *, taken_before: float, others_before: float) -> None: ...
+
+
+class NoRows:
+    """Nothing outlives the process."""
+
+    def keep(self, findings: Iterable[Finding]) -> None:
+        del findings
+
+    def read(self, since: float) -> list[Finding]:
+        del since
+        return []
+
+    def forget(self, *, taken_before: float, others_before: float) -> None:
+        del taken_before, others_before
+
+
+class Support:
+    """Safe for use by many threads at once. `clock`: Unix seconds."""
+
+    def __init__(self, rows: Rows | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._rows = rows or NoRows()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._findings: dict[str, dict[str, Finding]] = defaultdict(dict)  # by seat, by subject
+        # by subject: seats that have refused it, also longer ago
+        self._refusing: dict[str, set[str]] = {}
+        self._capabilities: Mapping[str, Capabilities] = {}  # by seat; replaced, never changed
+        self._untold: dict[tuple[str, str], Finding] = {}
+        self._read_at: float | None = None
+        self._forgot_at = 0.0
+
+    # Asking
+
+    def refuses(self, account: Account, upstream_id: str | None) -> bool:
+        """Whether this account is known not to have this model."""
+        if upstream_id is None:
+            return False
+        capabilities = self._capabilities.get(account.seat, NOTHING_SAID)
+        return (
+            upstream_id in capabilities.disabled
+            or self._verdict(account.seat, _model(upstream_id)) == "refused"
+        )
+
+    def without_model(self, upstream_id: str | None) -> Collection[str]:
+        """The ids of accounts that have not got this model, as far as that is known.
+
+        Where the configuration of one lists it, those whose configuration does not are among them.
+        """
+        if upstream_id is None:
+            return ()
+        known = self._capabilities
+        listing = {seat for seat, each in known.items() if upstream_id in each.listed}
+        lacking = {
+            seat
+            for seat, each in known.items()
+            if upstream_id in each.disabled or (listing and each.listed and seat not in listing)
+        }
+        with self._lock:
+            seats = tuple(self._refusing.get(_model(upstream_id), ()))
+        lacking.update(
+            seat for seat in seats if self._verdict(seat, _model(upstream_id)) == "refused"
+        )
+        return {id_of(seat) for seat in lacking}
+
+    def without_tools(self, tools: Collection[Tool]) -> Collection[str]:
+        """The ids of accounts for which one of these tools is known to be off."""
+        with self._lock:
+            seats = {*self._capabilities, *self._findings}
+        return {id_of(seat) for seat in seats if not self._tools_off(seat).isdisjoint(tools)}
+
+    def tools_off(self, account: Account) -> frozenset[Tool]:
+        """The tools that this account is not to be asked with."""
+        return self._tools_off(account.seat)
+
+    def tools_on(self, account: Account) -> frozenset[Tool]:
+        """The tools that this account's configuration leaves on."""
+        return self._capabilities.get(account.seat, NOTHING_SAID).tools_on
+
+    def capabilities(self, accounts: Iterable[Account]) -> list[Capabilities | None]:
+        """What the configuration of each account says; None where it was never read."""
+        return [self._capabilities.get(account.seat) for account in accounts]
+
+    def _tools_off(self, seat: str) -> frozenset[Tool]:
+        capabilities = self._capabilities.get(seat, NOTHING_SAID)
+        verdicts = (
+            {tool: self._verdict(seat, _tool(tool)) for tool in ALL_TOOLS}
+            if seat in self._findings
+            else {}
+        )
+        named = {tool for tool, verdict in verdicts.items() if verdict == "refused"}
+        guessed = {tool for tool, verdict in verdicts.items() if verdict == "guessed"}
+        return frozenset(capabilities.tools_off | named | (guessed - capabilities.tools_on))
+
+    def _verdict(self, seat: str, subject: str) -> str | None:
+        found = self._findings.get(seat, {}).get(subject)
+        if found is None:
+            return None
+        age_s = self._clock() - found.noted_at
+        return found.text if found.text == "taken" or age_s < REFUSED_S else None
+
+    # Learning
+
+    def model_taken(self, account: Account, upstream_id: str | None) -> None:
+        if upstream_id is not None:
+            self._note(account.seat, _model(upstream_id), "taken")
+
+    def tools_taken(self, account: Account, tools: Iterable[Tool]) -> None:
+        for tool in tools:
+            self._note(account.seat, _tool(tool), "taken")
+
+    def model_refused(self, account: Account, upstream_id: str | None, *, is_named: bool) -> None:
+        """`is_named`: the refusal was about the model; else it may have been about the question, if
+        the model was taken before.
+        """
+        if upstream_id is not None:
+            subject = _model(upstream_id)
+            is_doubtful = not is_named and self._verdict(account.seat, subject) == "taken"
+            self._note(account.seat, subject, "doubted" if is_doubtful else "refused")
+
+    def tool_refused(self, account: Account, tool: Tool, *, is_named: bool) -> None:
+        """`is_named`: the refusal was about this tool; else it may have been about another, or the
+        question.
+
+        What the configuration leaves on, or was taken before, may have been refused to this
+        question only.
+        """
+        if tool in self.tools_on(account):
+            return
+        subject = _tool(tool)
+        is_doubtful = self._verdict(account.seat, subject) == "taken"
+        self._note(
+            account.seat,
+            subject,
+            "doubted" if is_doubtful else "refused" if is_named else "guessed",
+        )
+
+    def _note(self, seat: str, subject: str, verdict: Verdict) -> None:
+        now = self._clock()
+        with self._lock:
+            known = self._findings.get(seat, {}).get(subject)
+            if (
+                verdict == "taken"
+                and known is not None
+                and known.text == verdict
+                and now - known.noted_at < _TAKEN_S
+            ):
+                return
+            self._tell(Finding(seat, subject, verdict, now))
+
+    def forget(self, account: Account) -> None:
+        """Know nothing of this account any more, in no worker: it begins anew, and its
+        configuration is read again.
+        """
+        with self._lock:
+            subjects = tuple(self._findings.get(account.seat, {}))
+            for subject in subjects:
+                self._tell(Finding(account.seat, subject, "forgotten", self._clock()))
+
+    # The live configuration
+
+    def looked_at(self, account: Account) -> tuple[float, bool] | None:
+        """When this account's configuration was last asked for, in Unix seconds, and whether it was
+        read; None: never as it is.
+        """
+        with self._lock:
+            found = self._findings.get(account.seat, {}).get(_CONFIGURATION)
+        value = _parsed(found.text) if found is not None else {}
+        if found is None or value.get("credential") != account.credential():
+            return None
+        return found.noted_at, value.get("is_read") is True
+
+    def note_capabilities(self, account: Account, capabilities: Capabilities | None) -> None:
+        """The configuration was asked for. None: in vain; what was known before holds on, for a
+        day.
+        """
+        now = self._clock()
+        with self._lock:
+            found = self._findings.get(account.seat, {}).get(_CONFIGURATION)
+            read_at = _parsed(found.text).get("read_at") if found is not None else None
+            is_read = capabilities is not None
+            if is_read or not isinstance(read_at, float) or now - read_at > _HOLDS_S:
+                read_at = now if is_read else None
+            elif found is not None:
+                capabilities = _read(_parsed(found.text))
+            value = {"credential": account.credential(), "is_read": is_read, "read_at": read_at}
+            text = json.dumps(value | _written(capabilities or NOTHING_SAID))
+            self._tell(Finding(account.seat, _CONFIGURATION, text, now))
+
+    # Sharing
+
+    def take_over(self) -> None:
+        """Tell the other workers what is new here, and learn what they know. Raises
+        StorageUnavailable.
+        """
+        now = self._clock()
+        read_at = self._read_at
+        if read_at is not None and not self._untold and abs(now - read_at) < _LEAST_BETWEEN_S:
+            return
+        with self._lock:
+            untold = dict(self._untold)
+        self._rows.keep(untold.values())
+        found = self._rows.read(now - _KEPT_S if read_at is None else read_at - _OVERLAP_S)
+        self._read_at = now
+        with self._lock:
+            for key, finding in untold.items():
+                if self._untold.get(key) is finding:
+                    del self._untold[key]
+            for finding in found:
+                known = self._findings.get(finding.seat, {}).get(finding.subject)
+                if known is None or known.noted_at < finding.noted_at:
+                    self._put(finding)
+
+    def forget_old(self) -> None:
+        """Delete what nobody has noted for long. For one worker; may be called often. Raises
+        StorageUnavailable.
+        """
+        now = self._clock()
+        if now - self._forgot_at > REFUSED_S:
+            self._forgot_at = now
+            self._rows.forget(taken_before=now - _KEPT_S, others_before=now - _HOLDS_S)
+
+    def _tell(self, finding: Finding) -> None:
+        """Know this, and tell the others at the next `take_over`. The lock is held."""
+        self._put(finding)
+        self._untold[finding.seat, finding.subject] = finding
+
+    def _put(self, finding: Finding) -> None:
+        """The lock is held."""
+        of_seat = self._findings[finding.seat]
+        of_seat.pop(finding.subject, None)
+        of_seat[finding.subject] = finding
+        if finding.subject == _CONFIGURATION:
+            self._capabilities = {**self._capabilities, finding.seat: _read(_parsed(finding.text))}
+        elif len(of_seat) > _MAX_SUBJECTS:
+            oldest = next(subject for subject in of_seat if subject.startswith(_model("")))
+            del of_seat[oldest]
+            self._note_refusing(oldest, finding.seat, is_refused=False)
+        self._note_refusing(finding.subject, finding.seat, is_refused=finding.text == "refused")
+
+    def _note_refusing(self, subject: str, seat: str, *, is_refused: bool) -> None:
+        if is_refused and subject.startswith(_model("")):
+            self._refusing.setdefault(subject, set()).add(seat)
+        elif subject in self._refusing:
+            self._refusing[subject].discard(seat)
+            if not self._refusing[subject]:
+                del self._refusing[subject]
+
+
+def _model(upstream_id: str) -> str:
+    return f"model:{upstream_id}"
+
+
+def _tool(tool: Tool) -> str:
+    return f"tool:{tool}"
+
+
+def _written(capabilities: Capabilities) -> dict[str, list[str]]:
+    return {name: list(getattr(capabilities, name)) for name in Capabilities.__dataclass_fields__}
+
+
+def _read(value: Mapping[str, object]) -> Capabilities:
+    """What another worker, maybe of another version, has written."""
+    given = {name: value.get(name) for name in Capabilities.__dataclass_fields__}
+    texts = {
+        name: [t for t in each if isinstance(t, str)]
+        for name, each in given.items()
+        if isinstance(each, list)
+    }
+    tools = {
+        name: frozenset(t for t in ALL_TOOLS if t in texts.get(name, ()))
+        for name in ("tools_on", "tools_off")
+    }
+    return Capabilities(
+        tuple(texts.get("listed", ())),
+        frozenset(texts.get("disabled", ())),
+        frozenset(texts.get("automatic", ())),
+        tools["tools_on"],
+        tools["tools_off"],
+    )
+
+
+def _parsed(text: str) -> Mapping[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""Client API keys: the verifier on each request's path, and the registry that administrators use."""

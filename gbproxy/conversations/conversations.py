@@ -1,0 +1,150 @@
+"""Which upstream session continues a request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from gbproxy.conversations.session_store import Counts, Records, Rows
+from gbproxy.conversations.turn import Matter, Turn
+from gbproxy.domain import history
+from gbproxy.domain.chat import Message
+from gbproxy.domain.claim import Claimed, NoClaim
+from gbproxy.domain.conversation_id import belongs_to, public_id, random_half
+from gbproxy.domain.session import Session
+from gbproxy.errors import ConversationBusy, ConversationNotFound
+from gbproxy.observability.meter import SILENT, Meter
+
+
+class Conversations:
+    """Begins the turns of all requests; safe for use by many threads at once."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        session_timeout_s: float,
+        discard: Callable[[Session], None],
+        clock: Callable[[], float] = time.time,
+        meter: Meter = SILENT,
+    ) -> None:
+        """`session_timeout_s` 0: nothing is continued, every session is deleted after its answer.
+
+        `discard` has a session deleted whose row cannot say so: it has none, or the storage is away
+        and the row must be seen to later.
+        """
+        self.counts = Counts(_meter=meter)
+        self._records = Records(rows, discard, self.counts)
+        self._session_timeout_s = session_timeout_s
+        self._clock = clock
+        # of this process: a fresh session's row does not tell it
+        self._running: set[tuple[bytes, str]] = set()
+
+    def settle(self) -> None:
+        """Do what had to wait for the storage. Raises StorageUnavailable."""
+        self._records.settle()
+
+    def begin(
+        self,
+        caller: bytes,
+        model_id: str,
+        messages: Sequence[Message],
+        conversation: str | None = None,
+        *,
+        avoided: Callable[[], Collection[str]] = tuple,
+    ) -> Turn:
+        """Begin one request's turn; `conversation` is the id that the client sent, `caller` b""
+        nobody in particular.
+
+        `avoided` are seats that cannot answer at the moment: of several sessions that hold the
+        same, another's is taken.
+
+        With a history in `messages`, the session must hold it, and be of that conversation if one
+        is named; else a fresh one gets it, and a new id, as the named conversation may be going on
+        elsewhere. Without a history the named conversation is continued whatever it holds: raises
+        ConversationNotFound, ConversationBusy or StorageUnavailable.
+        """
+        parts = history.split(messages)
+        if conversation is not None and not parts.past:
+            return self._named(caller, tuple(messages), parts, conversation)
+        keeps = self._keeps(caller)
+        before = history.digest(caller, model_id, parts.system, parts.past) if keeps else b""
+        continues = keeps and parts.past and parts.turns
+        session = self._claim(caller, before, conversation, avoided()) if continues else None
+        own = session.conversation if session else public_id(caller, random_half())
+        self.counts.add("continued" if session else "fresh")
+        if parts.past and not session:
+            self.counts.add("missed")
+        return self._turn(
+            Matter(
+                caller,
+                own if keeps else None,
+                before,
+                parts.turns,
+                whole=tuple(messages),
+                new=parts.turns,
+                is_new=session is None,
+            ),
+            session,
+        )
+
+    def _keeps(self, caller: bytes) -> bool:
+        return bool(caller) and self._session_timeout_s > 0
+
+    def _claim(
+        self, caller: bytes, head: bytes, conversation: str | None, avoided: Collection[str]
+    ) -> Session | None:
+        if conversation is not None and not belongs_to(caller, conversation):
+            return None
+        return self._records.claim_head(head, conversation, avoided)
+
+    def _named(
+        self,
+        caller: bytes,
+        messages: tuple[Message, ...],
+        parts: history.History,
+        conversation: str,
+    ) -> Turn:
+        claimed = self._claim_named(caller, conversation)
+        before, new = claimed.head, parts.turns
+        if not (new and history.has_instructions(before, caller, parts.system)):
+            before, new = history.instructed(before, caller, parts.system), messages
+        self.counts.add("continued")
+        return self._turn(
+            Matter(caller, conversation, before, parts.turns, whole=None, new=new), claimed.session
+        )
+
+    def _claim_named(self, caller: bytes, conversation: str) -> Claimed:
+        if not self._keeps(caller) or not belongs_to(caller, conversation):
+            raise ConversationNotFound
+        if (caller, conversation) in self._running:
+            self.counts.add("taken")
+            raise ConversationBusy
+        match self._records.claim_conversation(conversation, caller):
+            case Claimed() as claimed:
+                return claimed
+            case NoClaim.UNKNOWN:
+                raise ConversationNotFound
+            case NoClaim.BUSY:
+                raise ConversationBusy
+
+    def _turn(self, matter: Matter, session: Session | None) -> Turn:
+        caller = matter.caller
+        names = {(caller, matter.conversation)} if matter.conversation is not None else set()
+        self._running |= names
+
+        def rename(conversation: str) -> None:
+            self._running -= names
+            names.clear()
+            names.add((caller, conversation))
+            self._running |= names
+
+        return Turn(
+            matter,
+            session,
+            self._records,
+            self.counts,
+            expires_at=lambda: self._clock() + self._session_timeout_s,
+            on_end=lambda: self._running.difference_update(names),
+            on_rename=rename,
+        )

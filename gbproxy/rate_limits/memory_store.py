@@ -1,0 +1,84 @@
+"""What is counted for callers, by the only worker: gone with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gbproxy.rate_limits.store import Window
+from gbproxy.settings import Rate
+
+if TYPE_CHECKING:
+    from gbproxy.rate_limits.windows import Windows
+
+_TIDY_AT = 1024
+
+
+class MemoryCounters:
+    """Safe for use by many threads at once. `clock`: seconds, only ever growing."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._reserved: dict[str, float] = {}  # until when
+        self._members: dict[str, set[str]] = {}
+
+    def hit(self, name: str, rate: Rate) -> Window:
+        with self._lock:
+            return self._windows.hit(name, rate)
+
+    def reserve(self, name: str, for_s: float) -> float:
+        with self._lock:
+            now = self._clock()
+            until = self._reserved.get(name, now)
+            if until > now:
+                return until - now
+            if len(self._reserved) >= _TIDY_AT:
+                self._reserved = {
+                    name: until for name, until in self._reserved.items() if until > now
+                }
+            self._reserved[name] = now + for_s
+            return 0.0
+
+    def add(self, name: str, amount: int, keep_s: int) -> None:
+        with self._lock:
+            self._windows.add(name, amount, keep_s)
+
+    def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
+        with self._lock:
+            is_below = self._windows.read(name) < limit
+            if is_below:
+                self._windows.add(name, amount, keep_s)
+            return is_below
+
+    def read(self, name: str) -> int:
+        with self._lock:
+            return self._windows.read(name)
+
+    def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
+        del for_s  # who is in this memory ends with it
+        with self._lock:
+            members = self._members.setdefault(name, set())
+            if len(members) >= limit:
+                return False
+            members.add(member)
+            return True
+
+    def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
+        del members, for_s
+
+    def leave(self, name: str, member: str) -> None:
+        with self._lock:
+            members = self._members.get(name, set())
+            members.discard(member)
+            if not members:
+                self._members.pop(name, None)
+
+    @cached_property
+    def _windows(self) -> Windows:
+        # the library is loaded where something is limited
+        from gbproxy.rate_limits.windows import Memory, Windows
+
+        return Windows(Memory(self._clock), self._clock)

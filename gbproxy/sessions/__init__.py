@@ -1,0 +1,3 @@
+"""Upstream sessions: prewarmed ones for new conversations, and the cleanup of those that nobody
+continues.
+"""

@@ -1,0 +1,78 @@
+"""The kinds of values: each reads the text of a variable by a rule of `rules`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from gbproxy.settings import validators as rules
+
+STATUS_LINES = (
+    "Assessing the Request",
+    "Generating Response",
+    "Analyzing the Request",
+    "Formulating the Response",
+    "Refining the Response",
+)
+
+
+def status_line(text: str) -> str:
+    """A headline as `STATUS_LINES` compares it: case, surrounding `**` and white space do not
+    count.
+    """
+    return " ".join(text.split()).strip("* ").casefold()
+
+
+def reads(rule: Callable[[str], Any]) -> BeforeValidator:
+    """Read a field's text by a rule of `rules`; a value that is no text is left to pydantic."""
+
+    def read(value: object) -> object:
+        bare = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return rule(bare) if isinstance(bare, str) else value
+
+    return BeforeValidator(read)
+
+
+def matching(pattern: str, allowed: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {allowed}")
+        return text
+
+    return check
+
+
+def headlines(text: str) -> frozenset[str]:
+    if text.casefold() == "off":
+        return frozenset()
+    return frozenset(filter(None, map(status_line, rules.comma_separated(text))))
+
+
+ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+JSON_ARRAY = reads(partial(rules.json_value, kind=list))
+
+Count = Annotated[int, reads(partial(rules.whole_number, least=1, most=rules.LARGEST))]
+Workers = Annotated[int, reads(partial(rules.whole_number, least=1, most=1000))]
+# Each has its place in the list of upstream connections from the start: far more would only fill
+# memory.
+Connections = Annotated[int, reads(partial(rules.whole_number, least=1, most=100_000))]
+CountOrZero = Annotated[int, reads(partial(rules.whole_number, least=0, most=100))]
+Port = Annotated[int, reads(partial(rules.whole_number, least=1, most=65535))]
+Amount = Annotated[float, reads(rules.number)]
+AmountOrZero = Annotated[float, reads(partial(rules.number, zero_allowed=True))]
+Keys = Annotated[tuple[SecretStr, ...], reads(rules.comma_separated)]
+BaseUrl = Annotated[str, reads(rules.base_url)]
+ModelId = Annotated[
+    str,
+    AfterValidator(
+        matching(r"[A-Za-z0-9._:/-]{1,128}", "1 to 128 characters of A-Z a-z 0-9 . _ : / -")
+    ),
+]
+LanguageCode = Annotated[
+    str,
+    AfterValidator(matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", "a language tag such as en-US")),
+]

@@ -1,0 +1,222 @@
+"""Accounts that are stored here, their secrets encrypted; and which of the environment's are
+disabled by hand.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from gbproxy.domain.account import Account
+from gbproxy.storage.changes import Changes
+from gbproxy.storage.database import AnyRow, Conflict, Database
+from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.sessions import IDLE, TO_DOOM
+from gbproxy.storage.tables import (
+    account_checks,
+    account_states,
+    account_support,
+    account_uses,
+    accounts,
+    cookies,
+    has_id,
+    sessions,
+    tokens,
+)
+from gbproxy.storage.tables import account_switches as switches
+from gbproxy.storage.tokens_cookies import decrypted
+from gbproxy.storage.upsert import upsert
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """Times are Unix seconds."""
+
+    account: Account
+    is_active: bool
+    created_at: float
+    updated_at: float
+
+
+class NameTaken(Exception):
+    """Another stored account has this name."""
+
+
+T = TypeVar("T")
+
+_ENCRYPTED = (
+    "secure_c_ses",
+    "host_c_oses",
+    "edition",
+    "location",
+    "cookies",
+    "server_token",
+    "user_agent",
+)
+
+_LIST = select(accounts).order_by(accounts.c.created_at, accounts.c.name)
+_ONE = select(accounts).where(accounts.c.id == bindparam("account_id")).with_for_update()
+_ADD = insert(accounts)
+_CHANGE = (
+    update(accounts)
+    .where(accounts.c.id == bindparam("account_id"))
+    .values(
+        name=bindparam("new_name"),
+        csesidx=bindparam("new_csesidx"),
+        config_id=bindparam("new_config_id"),
+        credentials=bindparam("new_credentials"),
+        is_active=bindparam("active"),
+        updated_at=bindparam("now"),
+    )
+)
+_OF_ACCOUNT = [
+    *(
+        delete(table).where(table.c.account_id == bindparam("wanted"))
+        for table in (switches, account_uses, account_checks)
+    ),
+    *(
+        delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
+        for table in (cookies, tokens, account_states, account_support)
+    ),
+    # Until they are deleted upstream, by whom the account has left or when it comes back, it is
+    # known what there is.
+    update(sessions)
+    .where(has_id(sessions.c.account_id, bindparam("wanted")), sessions.c.state == IDLE)
+    .values(TO_DOOM),
+]
+_REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
+_DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
+
+
+class StoredAccounts:
+    """Accounts that administrators add. Each change is told to all workers. `clock`: Unix
+    seconds.
+    """
+
+    def __init__(self, database: Database, cipher: Cipher, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._cipher = cipher
+        self._clock = clock
+        self._changes = Changes(database)
+
+    def list(self) -> list[StoredAccount]:
+        """All that can be read, the oldest first."""
+        return [
+            found for row in self._database.fetch(_LIST) if (found := self._read(row)) is not None
+        ]
+
+    def add(self, given: Account, *, is_active: bool = True) -> StoredAccount:
+        """A new account with these values, under an id of its own. Raises NameTaken."""
+        account = replace(given, id=uuid.uuid4().hex)
+        now = self._clock()
+        values = {
+            "id": account.id,
+            "name": account.name,
+            "csesidx": account.csesidx,
+            "config_id": account.config_id,
+            "credentials": self._encrypted(account),
+            "is_active": is_active,
+            "created_at": now,
+            "updated_at": now,
+        }
+
+        def add(connection: Connection) -> None:
+            connection.execute(_ADD, values)
+            self._changes.bump(connection, "accounts")
+
+        self._transact(add)
+        return StoredAccount(account, is_active, now, now)
+
+    def change(
+        self, account_id: str, edit: Callable[[StoredAccount], StoredAccount]
+    ) -> StoredAccount | None:
+        """Put what `edit` makes of an account in its place, and return that; None when there is no
+        such account.
+
+        Nobody else changes it meanwhile. Raises NameTaken, and what `edit` raises: then nothing has
+        changed.
+        """
+
+        def change(connection: Connection) -> StoredAccount | None:
+            row = connection.execute(_ONE, {"account_id": account_id}).one_or_none()
+            known = self._read(row) if row is not None else None
+            if known is None:
+                return None
+            edited = replace(edit(known), updated_at=self._clock())
+            values = {
+                "account_id": account_id,
+                "new_name": edited.account.name,
+                "new_csesidx": edited.account.csesidx,
+                "new_config_id": edited.account.config_id,
+                "new_credentials": self._encrypted(edited.account),
+                "active": edited.is_active,
+                "now": edited.updated_at,
+            }
+            connection.execute(_CHANGE, values)
+            self._changes.bump(connection, "accounts")
+            return edited
+
+        return self._transact(change)
+
+    def remove(self, account_id: str) -> bool:
+        """With all that is known of it, but for its sessions, which are to be deleted; False when
+        there is no such account.
+        """
+        if not account_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
+            return False
+
+        def remove(connection: Connection) -> bool:
+            removed = connection.execute(_REMOVE, {"wanted": account_id}).rowcount == 1
+            if removed:
+                values = {"wanted": account_id, "from_when": self._clock()}
+                for statement in _OF_ACCOUNT:
+                    connection.execute(statement, values)
+                self._changes.bump(connection, "accounts")
+            return removed
+
+        return self._database.transact(remove)
+
+    def _transact(self, action: Callable[[Connection], T]) -> T:
+        try:
+            return self._database.transact(action)
+        except Conflict:
+            raise NameTaken from None
+
+    def _encrypted(self, account: Account) -> bytes:
+        return self._cipher.encrypt({name: getattr(account, name) for name in _ENCRYPTED})
+
+    def _read(self, row: AnyRow) -> StoredAccount | None:
+        secrets = decrypted(self._cipher, row.credentials, "accounts", row.id)
+        if secrets is None:
+            return None
+        # Older rows have fewer fields, those of a newer version may have more.
+        known = {name: secrets[name] for name in _ENCRYPTED if name in secrets}
+        account = Account(row.id, row.name, row.csesidx, row.config_id, **known)
+        return StoredAccount(account, row.is_active, row.created_at, row.updated_at)
+
+
+class Switches:
+    """Accounts from the environment that were disabled by hand: they cannot be changed, but left
+    aside.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._put = upsert(database, switches, "is_active")
+        self._changes = Changes(database)
+
+    def enable(self, account_id: str, is_active: bool) -> None:
+        """Told to all workers."""
+
+        def enable(connection: Connection) -> None:
+            connection.execute(self._put, {"account_id": account_id, "is_active": is_active})
+            self._changes.bump(connection, "accounts")
+
+        self._database.transact(enable)
+
+    def disabled(self) -> frozenset[str]:
+        return frozenset(row.account_id for row in self._database.fetch(_DISABLED))

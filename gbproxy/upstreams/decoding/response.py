@@ -1,0 +1,130 @@
+"""One streamed reply, read by read: bytes -> elements -> events. Source: docs/upstream.md,
+framing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gbproxy.domain.events import ChatEvent
+from gbproxy.errors import AnswerTooLarge, GatewayError, UpstreamError, UpstreamProtocolError
+from gbproxy.upstreams.decoding.event_stream import EventReader
+from gbproxy.upstreams.decoding.json_array import ArrayReader
+from gbproxy.upstreams.decoding.objects import ObjectReader
+from gbproxy.upstreams.stream_assist.assist import AssistReader
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of text
+_END_S = 2.0  # an answer that is whole waits no longer for all that may follow it
+# elements between two turns of the others: of the smallest, what 3 ms are enough for
+_AT_ONCE = 256
+
+# For an answer to arrive: text is a small part of what its elements say, and files come beside it.
+_BYTES_FOR_EACH_OF_TEXT = 8
+_BYTES_FOR_FILES = 64 * 1024 * 1024
+_FEWEST_BYTES_OF_TEXT = 64  # in an element, on the whole
+_ELEMENTS_WITHOUT = 100_000
+
+
+class Body(Protocol):
+    """The part of a reply that still arrives."""
+
+    headers: Mapping[str, str]
+
+    def read(self) -> bytes: ...
+    def give_way(self) -> None: ...
+    def limit_rest(self, seconds: float) -> None: ...
+    def finish(self) -> None: ...
+
+
+class AnswerReading:
+    """Reads one answer. No generator, so that what waits for the network stands on few frames: each
+    costs memory.
+    """
+
+    def __init__(
+        self, reply: Body, status_lines: frozenset[str], max_bytes: int = MAX_ANSWER_BYTES
+    ) -> None:
+        self._reply = reply
+        self._assist = AssistReader(status_lines, max_bytes)
+        self._bytes_left = _BYTES_FOR_FILES + _BYTES_FOR_EACH_OF_TEXT * max_bytes
+        self._max_elements = _ELEMENTS_WITHOUT + max_bytes // _FEWEST_BYTES_OF_TEXT
+        self._reader: ObjectReader | None = None
+        self._failure: GatewayError | None = None
+        self.ended = False  # the events that `read` returned last were the last ones
+
+    @property
+    def session(self) -> str:
+        """The session's name, or "" as long as the upstream has not told it; the last one told
+        counts.
+        """
+        return self._assist.session
+
+    def read(self) -> list[ChatEvent] | None:
+        """Wait for bytes and return the events that they complete, perhaps none; None behind the
+        last.
+
+        A fault is raised by the call after the one that returned what came ahead of it.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self.ended:
+            return None
+        events: list[ChatEvent] = []
+        try:
+            self.ended = not self._read(events)
+        except GatewayError as error:
+            if not (self._assist.complete and isinstance(error, UpstreamError)):
+                self._failure = error
+                return events
+            self.ended = True  # what breaks behind the answer's end takes nothing from it
+        if self.ended:
+            self._reply.finish()
+            is_closed = self._reader is not None and self._reader.complete
+            self._add_end(events, is_closed=is_closed)
+        return events
+
+    def _read(self, events: list[ChatEvent]) -> bool:
+        """Append the events of one read; whether more may come."""
+        if self._reader is not None and self._reader.has_more:
+            self._reply.give_way()
+            data = b""
+        elif not (data := self._reply.read()):
+            (self._reader or ArrayReader()).close()
+            return False
+        self._bytes_left -= len(data)
+        if self._reader is None:
+            self._reader = _reader(self._reply.headers.get("Content-Type", ""), data)
+        assist = self._assist
+        was_complete = assist.complete
+        for element in self._reader.feed(data, _AT_ONCE):
+            events += assist.read(element)
+        if self._bytes_left < 0 or self._reader.seen + assist.replies > self._max_elements:
+            raise AnswerTooLarge(
+                "the upstream sent far more than an answer that MAX_ANSWER_MB allows can need"
+            )
+        if assist.complete and not was_complete:
+            self._reply.limit_rest(_END_S)
+        return not self._reader.complete
+
+    def _add_end(self, events: list[ChatEvent], *, is_closed: bool) -> None:
+        try:
+            events += self._assist.finish(closed=is_closed)
+        except UpstreamError as error:
+            self._failure = error
+            self.ended = False
+
+
+def _reader(content_type: str, first: bytes) -> ObjectReader:
+    """The reader for what is arriving: by its content type, and where that does not say, by its
+    first bytes.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "text/event-stream":
+        return EventReader()
+    if kind.endswith("json"):
+        return ArrayReader()
+    if kind == "text/html":
+        raise UpstreamProtocolError("the upstream sent a web page in place of an answer")
+    looks_like_events = first.lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+    return EventReader() if looks_like_events else ArrayReader()

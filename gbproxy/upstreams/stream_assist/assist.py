@@ -1,0 +1,296 @@
+"""The elements of one streamed answer -> events.
+
+Sans I/O: `read` takes each element as it arrives, `finish` says how the answer ended. Source:
+docs/upstream.md, elements.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
+from gbproxy.errors import AnswerTooLarge, TokenRefused, UpstreamProtocolError, UpstreamUnclear
+from gbproxy.settings import status_line
+from gbproxy.upstreams.stream_assist import google_errors as failures
+from gbproxy.upstreams.stream_assist.connectors import Connectors
+from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
+from gbproxy.upstreams.stream_assist.grounding import citations
+from gbproxy.upstreams.stream_assist.policy import Policy
+from gbproxy.upstreams.stream_assist.said import Said
+
+_WHOLE = ("SUCCEEDED", "SKIPPED")
+_MEDIA_FIELDS = frozenset({"file", "inlineData", "generatedImages", "attachments"})
+_MEDIA = ("image/", "video/", "audio/")
+_MOST = 1000  # files, sources, and whatever an element may list
+_HELD_CHARS = 64 * 1024  # of white space before any text; what is more is dropped
+_REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
+_SENTENCE_CHARS = 6  # unless it is a sentence that has come in pieces
+_SENTENCE_ENDS = tuple(".!?…。！？")
+_LETTERS = 4  # that differ: digits and syllables repeat
+
+
+class AssistReader:
+    """Reads the elements of one answer, in order."""
+
+    def __init__(
+        self, status_lines: frozenset[str] = frozenset(), max_bytes: float = math.inf
+    ) -> None:
+        self._status_lines = status_lines
+        self._bytes_left = max_bytes  # of text, hidden or shown
+        self._sources_left = _MOST
+        self._said = Said()
+        # white space before any text: part of the answer, or of a status line
+        self._held: list[str] = []
+        self._held_chars = 0
+        self._files: set[str | int] = set()  # ids of kept ones, hashes of what was sent along
+        self._thoughts = False
+        self.replies = 0
+        self._responses = 0
+        self._tokens_only = False
+        self._state: str | None = None
+        self._refused = False
+        self.session = ""  # as the upstream calls it, once it has told
+        self._policy = Policy()
+        self._connectors = Connectors()
+
+    @property
+    def complete(self) -> bool:
+        """The upstream has said that the answer is whole; nothing after it belongs to the
+        answer.
+        """
+        return self._refused or self._state in _WHOLE
+
+    def read(self, element: Mapping[str, Any]) -> list[ChatEvent]:
+        """The events of one element. Raises the error that an element may be."""
+        if not self.complete:
+            error = failures.in_stream(element)
+            if error is not None:
+                raise failures.from_error(error)
+        response = as_mapping(element.get("streamAssistResponse")) or (
+            element if _is_response(element) else {}
+        )
+        if not response:
+            self._tokens_only = self._tokens_only or "uToken" in element
+            return []
+        self._responses += 1
+        self.session = (
+            as_text(as_mapping(response.get("sessionInfo")).get("session")) or self.session
+        )
+        self._connectors.read(response)
+        return [] if self.complete else self._answer(as_mapping(response.get("answer")))
+
+    def finish(self, *, closed: bool) -> list[ChatEvent]:
+        """The answer's last events, once the stream has ended. Raises when it ended too early or
+        said nothing.
+
+        `closed`: the framing itself has marked the end, which is all there is where no element
+        carries a state.
+        """
+        if self._refused:
+            return [Done("content_filter")]
+        if self._state == "FAILED":
+            raise self._unclear("the upstream failed to answer")
+        if self._tokens_only and not self._responses:
+            raise TokenRefused("the upstream sent a token in place of an answer")
+        if not self.complete and (self._state is not None or not closed):
+            raise UpstreamProtocolError("the upstream's answer was cut off before its end")
+        if not self._said and not self._files:
+            thought = self._thoughts
+            raise self._unclear(
+                "the model thought, but gave no answer"
+                if thought
+                else "the upstream sent an empty answer"
+            )
+        return [Done("stop")]
+
+    def _unclear(self, what: str) -> UpstreamUnclear:
+        """With what the answer itself told of its circumstances: whether that is the cause, it does
+        not say.
+        """
+        return UpstreamUnclear(
+            "; ".join([what, *self._policy.doubts(), *self._connectors.doubts()])
+        )
+
+    def _answer(self, answer: Mapping[str, Any]) -> list[ChatEvent]:
+        state = answer.get("state")
+        self._policy.read(answer)
+        is_blocked = self._policy.blocks
+        if state == "CANCELLED" and not is_blocked:
+            raise self._unclear("the upstream cancelled the answer")
+        replies = [as_mapping(reply) for reply in _listed(answer.get("replies"))]
+        is_repeat = state in _WHOLE and self._repeats(replies, answer)
+        events: list[ChatEvent] = []
+        self.replies += len(replies)
+        for reply in replies:
+            self._reply(reply, events, is_repeat=is_repeat)
+        if isinstance(state, str) and state:
+            self._state = state  # only now: an element that cannot be read makes no answer whole
+        if self._state == "SKIPPED" or is_blocked:
+            self._refused = True
+            events.append(
+                Refusal(self._policy.refusal(_listed(answer.get("assistSkippedReasons"))))
+            )
+        return events
+
+    def _reply(self, reply: Mapping[str, Any], events: list[ChatEvent], *, is_repeat: bool) -> None:
+        """Add the events of one reply. A repeat adds no text; files and sources that come with it
+        count.
+        """
+        grounded = as_mapping(reply.get("groundedContent"))
+        content = as_mapping(grounded.get("content"))
+        text = content.get("text")
+        is_thought = content.get("thought") is True
+        fragments = self._said.fragments
+        if isinstance(text, str) and text and (is_thought or not is_repeat):
+            self._text(text, events, is_thought=is_thought)
+        if not (
+            _MEDIA_FIELDS.isdisjoint(content)
+            and _MEDIA_FIELDS.isdisjoint(reply)
+            and _MEDIA_FIELDS.isdisjoint(grounded)
+        ):
+            events += self._media(reply, grounded, content)
+        metadata = grounded.get("textGroundingMetadata")
+        if isinstance(metadata, dict) and not is_thought:
+            fragment = str(text) if self._said.fragments > fragments else ""
+            sources = citations(
+                metadata, fragment=fragment, said=self._said, at_most=self._sources_left
+            )
+            self._sources_left -= len(sources)
+            events += sources
+
+    def _text(self, text: str, events: list[ChatEvent], *, is_thought: bool) -> None:
+        self._bytes_left -= len(text) if text.isascii() else len(text.encode())
+        if self._bytes_left < 0:
+            raise AnswerTooLarge("the upstream's answer has more text than MAX_ANSWER_MB allows")
+        if is_thought or (not self._said and status_line(text) in self._status_lines):
+            self._thoughts = True
+            self._held.clear()
+            self._held_chars = 0
+            events.append(ThoughtDelta(text))
+            return
+        if not self._said and not text.strip():
+            if self._held_chars < _HELD_CHARS:
+                self._held.append(text)
+                self._held_chars += len(text)
+            return
+        for part in (*self._held, text) if self._held else (text,):
+            self._said.add(part)
+            events.append(TextDelta(part))
+        self._held.clear()
+
+    def _media(
+        self, reply: Mapping[str, Any], grounded: Mapping[str, Any], content: Mapping[str, Any]
+    ) -> Iterator[FileOutput]:
+        images = [
+            as_mapping(as_mapping(image).get("image"))
+            for image in _listed(reply.get("generatedImages"))
+        ]
+        attachments = [as_mapping(item) for item in _listed(grounded.get("attachments"))]
+        for found in (
+            as_mapping(content.get("file")),
+            as_mapping(content.get("inlineData")),
+            *images,
+            *attachments,
+        ):
+            file = _file(found)
+            if file is None:
+                continue
+            known_as = file.file_id or hash(file.data)
+            if known_as not in self._files:
+                if len(self._files) >= _MOST:
+                    raise AnswerTooLarge(f"the upstream's answer has more than {_MOST} files")
+                self._files.add(known_as)
+                yield file
+
+    def _repeats(self, replies: list[Mapping[str, Any]], answer: Mapping[str, Any]) -> bool:
+        """Whether the last element says the whole answer once more, which cannot be chance; see
+        what was planned first.
+        """
+        contents = [
+            as_mapping(as_mapping(reply.get("groundedContent")).get("content")) for reply in replies
+        ]
+        last = "".join(
+            as_text(content.get("text"))
+            for content in contents
+            if content.get("thought") is not True
+        )
+        if not last.strip() or not self._said.is_again(last):
+            return False
+        said = self._said.whole
+        if said is None:  # nobody says so much twice by chance
+            return True
+        planned = _planned(answer).strip()
+        if planned in (said.strip(), (said + last).strip()):
+            return planned == said.strip()
+        return _cannot_be_chance(last.strip(), is_whole=last == said, pieces=self._said.fragments)
+
+
+def _cannot_be_chance(said: str, *, is_whole: bool, pieces: int) -> bool:
+    """Whether nobody would say this twice, one right behind the other. A repeat costs less than a
+    text that is lost.
+    """
+    letters = "".join(filter(str.isalpha, said)).casefold()
+    # the latter repeats something itself
+    if len(set(letters)) < _LETTERS or letters in (letters + letters)[1:-1]:
+        return False
+    if len(said) >= _REPEATED_CHARS:
+        return True
+    return (
+        is_whole and pieces > 1 and len(said) >= _SENTENCE_CHARS and said.endswith(_SENTENCE_ENDS)
+    )
+
+
+def _planned(answer: Mapping[str, Any]) -> str:
+    """The last text of the model's plan steps: never part of the answer, but it tells what the
+    answer is.
+    """
+    steps = [
+        as_mapping(as_mapping(step).get("planStep"))
+        for step in _listed(as_mapping(answer.get("diagnosticInfo")).get("plannerSteps"))
+    ]
+    texts = [
+        "".join(as_text(as_mapping(part).get("text")) for part in _listed(step.get("parts")))
+        for step in steps
+    ]
+    return next(filter(None, reversed(texts)), "")
+
+
+def _is_response(element: Mapping[str, Any]) -> bool:
+    """The official API sends the response without the widget's wrapper."""
+    return any(
+        key in element for key in ("answer", "sessionInfo", "assistToken", "connectorAuthErrors")
+    )
+
+
+def _file(found: Mapping[str, Any]) -> FileOutput | None:
+    """A file kept upstream, or image, video or audio data sent along; other inline data
+    (suggestions) is none.
+    """
+    mime_type = as_text(found.get("mimeType"))
+    file_id = found.get("fileId")
+    name = found.get("name")
+    if isinstance(file_id, str) and file_id:
+        return FileOutput(
+            mime_type or "application/octet-stream",
+            file_id,
+            name if isinstance(name, str) else None,
+        )
+    data = found.get("data") or found.get("bytesBase64Encoded")
+    if not isinstance(data, str) or not mime_type.startswith(_MEDIA):
+        return None
+    try:
+        return FileOutput(mime_type, data=base64.b64decode(data))
+    except (binascii.Error, ValueError):
+        raise UpstreamProtocolError("the upstream sent a file that cannot be decoded") from None
+
+
+def _listed(value: object) -> list[Any]:
+    """Raises AnswerTooLarge when it is a list of more than any element has use for."""
+    listed = as_list(value)
+    if len(listed) > _MOST:
+        raise AnswerTooLarge(f"an element of the upstream's answer lists more than {_MOST}")
+    return listed

@@ -1,0 +1,3 @@
+"""The Gemini Business widget API: sign-in, sessions, the streamed answer. Source:
+docs/upstream.md.
+"""

@@ -1,0 +1,13 @@
+"""Cookies -> xsrf key -> the bearer token of the widget calls; tokens and renewed cookies are
+shared by all workers.
+
+A token is signed for 300 s and used for 240. It is cached per account; one refresh runs however
+many requests wait for it. Source: docs/upstream.md, credentials and token.
+"""
+
+from gbproxy.upstreams.widget.auth.ages import Token
+from gbproxy.upstreams.widget.auth.auth import WidgetAuth
+from gbproxy.upstreams.widget.auth.records import CookieRecords, TokenRecords
+from gbproxy.upstreams.widget.auth.signing import XsrfKey, sign
+
+__all__ = ["CookieRecords", "Token", "TokenRecords", "WidgetAuth", "XsrfKey", "sign"]

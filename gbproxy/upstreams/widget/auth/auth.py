@@ -1,0 +1,330 @@
+"""The tokens in use: one for each account, made by one request for all, or by another worker."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from gbproxy.domain.account import Account
+from gbproxy.errors import AccountStalled, CredentialRefused, UpstreamError, UpstreamTimeout
+from gbproxy.observability import request_context as trace
+from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.observability.waiting import result_in_time
+from gbproxy.outbound import Outbound, calls_end_at
+from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
+from gbproxy.upstreams.widget.auth.ages import Ages, Token
+from gbproxy.upstreams.widget.auth.cookies import CookieJar
+from gbproxy.upstreams.widget.auth.records import (
+    CookieRecords,
+    NoCookies,
+    NoTokens,
+    Records,
+    TokenRecords,
+)
+from gbproxy.upstreams.widget.auth.signin import SignIn
+from gbproxy.upstreams.widget.auth.signing import TOKEN_LIFE_S, sign
+from gbproxy.upstreams.widget.endpoints import EndpointMap
+
+log = logging.getLogger(__name__)
+
+TOKEN_USE_S = 240
+_LAST_USE_S = 290  # while a new one is being made, or cannot be had
+_SIGN_IN_S = 30.0  # with all its calls
+_WHAT = "the account's sign-in"
+
+
+class WidgetAuth:
+    """Bearer tokens for accounts; safe for use by many threads at once.
+
+    In the records a token stands under the account's seat, with the digest of the credential *as it
+    was given*, also when renewed cookies have bought it: who configures another credential gets
+    none of its tokens, and a worker that does not know of the renewal yet still does.
+    """
+
+    def __init__(
+        self,
+        outbound: Outbound,
+        endpoints: EndpointMap,
+        *,
+        tokens: TokenRecords | None = None,
+        cookies: CookieRecords | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        meter: Meter = SILENT,
+        patience_s: float = 5.0,
+    ) -> None:
+        """`patience_s`: for so long a request that another account may serve waits for a
+        sign-in.
+        """
+        self._patience_s = patience_s
+        self._clock = clock
+        self._meter = meter
+        self._monotonic = monotonic
+        self._records = Records(tokens or NoTokens(), cookies or NoCookies())
+        self._jar = CookieJar(self._records, clock)
+        self._sign_in = SignIn(outbound, endpoints, self._jar, meter)
+        self._endpoints = endpoints
+        self._ages = Ages(clock, monotonic)
+        self._lock = threading.Lock()
+        # by the account as it is: one that was changed signs in anew
+        self._tokens: dict[Account, Token] = {}
+        self._refreshing: dict[Account, _Refreshing] = {}
+        # bearers, and when first; the records may still hold them
+        self._refused: dict[str, float] = {}
+
+    def bearer(self, account: Account) -> str:
+        """As `token`: what the upstream is shown."""
+        return self.token(account).bearer
+
+    def token(self, account: Account, after: float = -math.inf) -> Token:
+        """A token that the upstream will take, by a sign-in that began `after` then (as `discard`
+        tells it).
+
+        Raises CredentialRefused, UpstreamTimeout or UpstreamError; AccountStalled when another
+        account may serve the request.
+        """
+        patient_until = time.monotonic() + self._patience_s
+        while True:
+            with self._lock:
+                token = self._tokens.get(account)
+                usable_s = _LAST_USE_S if account in self._refreshing else TOKEN_USE_S
+                if (
+                    token is not None
+                    and token.born_at >= after
+                    and token.age_s(self._monotonic()) < usable_s
+                ):
+                    return token
+                refreshing, mine = self._join(account, after)
+            try:
+                if mine:
+                    token = self._refresh(account, refreshing, TOKEN_USE_S, after, patient_until)
+                else:
+                    token = self._awaited(refreshing.future, patient_until)
+                if token.born_at >= after:
+                    return token
+            except _Abandoned:
+                continue
+            except UpstreamError as error:
+                old = self._tokens.get(account)
+                if isinstance(error, CredentialRefused) or old is None or old.born_at < after:
+                    raise
+                if old.age_s(self._monotonic()) > _LAST_USE_S:
+                    raise
+                return old  # a passing fault, and the old one still holds
+
+    def refresh_ahead(self, account: Account, older_than_s: float) -> bool:
+        """Replace the token in use, if there is none or it is older; requests use it meanwhile, and
+        none of them waits.
+
+        Returns whether there is a new one. Raises what `token` raises; then the old one stays as
+        long as it holds.
+        """
+        with self._lock:
+            token = self._tokens.get(account)
+            if token is not None and token.age_s(self._monotonic()) < older_than_s:
+                return False
+            refreshing, mine = self._join(account)
+        if mine:
+            self._refresh(account, refreshing, older_than_s)
+            return True
+        try:
+            refreshing.future.result()
+        except _Abandoned:
+            return False
+        return True
+
+    def take_over(
+        self,
+        accounts: Iterable[Account],
+        tokens: Mapping[str, StoredToken],
+        cookies: Mapping[str, RenewedCookies],
+    ) -> None:
+        """Use what other workers have got for these accounts, as far as it is newer than ours; both
+        by seat.
+
+        Also keeps renewed cookies that could not be kept when they came. Never raises for a
+        database that is away.
+        """
+        for account in accounts:
+            renewed, stored = cookies.get(account.seat), tokens.get(account.seat)
+            if renewed is not None:
+                self._jar.take_over(account, renewed)
+            theirs = self._usable(account, stored) if stored is not None else None
+            if theirs is None:
+                continue
+            with self._lock:
+                ours = self._tokens.get(account)
+                is_newer = ours is None or (
+                    theirs.bearer != ours.bearer and theirs.born_at > ours.born_at
+                )
+                if is_newer and theirs.bearer not in self._refused:
+                    self._tokens[account] = theirs
+        self._jar.save()
+
+    def discard(self, account: Account, bearer: str) -> float:
+        """The upstream has refused this token: the next `token` makes a new one. A newer token
+        stays.
+
+        Returns when it was first refused: a sign-in that began before may have been given no better
+        one.
+        """
+        now = self._monotonic()
+        with self._lock:
+            self._refused = {
+                known: at for known, at in self._refused.items() if now - at < TOKEN_LIFE_S
+            }
+            refused_at = self._refused.setdefault(bearer, now)
+            token = self._tokens.get(account)
+            if token is None or token.bearer != bearer:
+                return refused_at
+            del self._tokens[account]
+        self._records.drop_token(account.seat, token.signed_at)
+        return refused_at
+
+    def _join(self, account: Account, after: float = -math.inf) -> tuple[_Refreshing, bool]:
+        """What all wait for who want a new token, and whether it is the caller's to make. The lock
+        is held.
+        """
+        running = self._refreshing.get(account)
+        if running is not None and running.begun_at >= after:
+            return running, False
+        mine = self._refreshing[account] = _Refreshing(self._monotonic())
+        return mine, True
+
+    def _refresh(
+        self,
+        account: Account,
+        refreshing: _Refreshing,
+        max_age_s: float,
+        after: float = -math.inf,
+        patient_until: float = math.inf,
+    ) -> Token:
+        """Get a token for all who wait for it; who was interrupted leaves the work to one of
+        them.
+        """
+        try:
+            token = self._recorded(account, max_age_s, after)
+            is_ours = token is None
+            token = token or self._signed_in_time(account, patient_until)
+        except UpstreamError as error:
+            self._meter.token_refreshed(error.code)
+            # others may have more time
+            has_left = isinstance(error, AccountStalled) or trace.current().is_over()
+            self._settle(account, refreshing, error=_Abandoned() if has_left else error)
+            raise
+        except BaseException:
+            self._settle(account, refreshing, error=_Abandoned())
+            raise
+        self._settle(account, refreshing, token=token)
+        if is_ours:
+            stored = StoredToken(account.credential(), token.bearer, token.signed_at)
+            self._records.keep_token(account.seat, stored)
+        return token
+
+    def _awaited(self, token: Future[Token], patient_until: float) -> Token:
+        trace.current().wait_begins()
+        try:
+            return result_in_time(
+                token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic()
+            )
+        finally:
+            trace.current().wait_ends()
+
+    def _settle(
+        self,
+        account: Account,
+        settled: _Refreshing,
+        *,
+        token: Token | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        now = self._monotonic()
+        with self._lock:
+            if token is not None:
+                for gone in [
+                    known for known, old in self._tokens.items() if old.age_s(now) > TOKEN_LIFE_S
+                ]:
+                    del self._tokens[gone]
+                known = self._tokens.get(account)
+                if known is None or known.born_at <= token.born_at:
+                    self._tokens[account] = token
+            if self._refreshing.get(account) is settled:
+                del self._refreshing[account]
+        if token is not None:
+            settled.future.set_result(token)
+        else:
+            settled.future.set_exception(error)
+
+    def _recorded(self, account: Account, max_age_s: float, after: float) -> Token | None:
+        """A token younger than that, which another worker has made, or this one before it was
+        started again.
+        """
+        stored = self._records.token(account.seat, self._clock() - TOKEN_LIFE_S)
+        token = self._usable(account, stored) if stored is not None else None
+        is_fresh = (
+            token is not None
+            and token.age_s(self._monotonic()) < max_age_s
+            and token.born_at >= after
+        )
+        return token if is_fresh else None
+
+    def _usable(self, account: Account, stored: StoredToken) -> Token | None:
+        if stored.credential != account.credential() or stored.bearer in self._refused:
+            return None
+        token = self._ages.token(stored)
+        return token if token is not None and token.age_s(self._monotonic()) < TOKEN_USE_S else None
+
+    def _signed_in_time(self, account: Account, patient_until: float) -> Token:
+        """As `_signed`, with all its calls. Raises AccountStalled too."""
+        measured = trace.current()
+        is_patient = not measured.has_elsewhere()
+        try:
+            with calls_end_at(time.monotonic() + _SIGN_IN_S if is_patient else patient_until):
+                return self._signed(account)
+        except UpstreamTimeout as error:
+            if is_patient or time.monotonic() < patient_until or measured.is_over():
+                raise
+            raise AccountStalled(f"{_WHAT} took longer than {self._patience_s:g} s") from error
+
+    def _signed(self, account: Account) -> Token:
+        """Sign in, and sign a token by the upstream's clock: a host whose clock is off gets valid
+        ones too.
+        """
+        started = self._monotonic()
+        key, upstream_time = self._sign_in.buy_key(account)
+        wall, now = self._clock(), self._monotonic()
+        if upstream_time is not None:
+            self._ages.heard(upstream_time)
+        issued = wall if upstream_time is None else upstream_time
+        self._meter.token_refreshed("ok")
+        log.info(
+            "token.refreshed",
+            extra={
+                "account": account.id,
+                "skew_s": round(issued - wall, 1),
+                "elapsed_ms": round((now - started) * 1000),
+            },
+        )
+        # As old as its sign-in: what was refused meanwhile may be refused of this one too.
+        names = self._endpoints.of(account)
+        bearer = sign(
+            key, account.csesidx, int(issued), issuer=names.issuer, audience=names.audience
+        )
+        return Token(bearer, started, wall)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refreshing:
+    """A sign-in on its way; `begun_at` is on the monotonic clock."""
+
+    begun_at: float
+    future: Future[Token] = field(default_factory=Future)
+
+
+class _Abandoned(Exception):
+    """Whoever refreshed for all was interrupted."""

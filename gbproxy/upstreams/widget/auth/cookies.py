@@ -1,0 +1,155 @@
+"""An account's cookies: as a header, and which ones are in use.
+
+Source: docs/upstream.md, credentials and token.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from gbproxy.domain.account import Account
+from gbproxy.storage.tokens_cookies import RenewedCookies
+from gbproxy.upstreams.widget.auth.records import Records
+
+_SESSION, _HOST = "__Secure-C_SES", "__Host-C_OSES"
+_TICK_S = 0.001  # what tells later cookies from earlier ones when the clock does not
+
+
+class CookieJar:
+    """Which cookies each account uses: those that the upstream gave in place of the ones that are
+    configured.
+
+    They count for as long as the account's two cookies, as given, are those that they replace; what
+    else it has may change. An account that comes from here has the further cookies that are in use:
+    none until its two alone were refused.
+    """
+
+    def __init__(self, records: Records, clock: Callable[[], float]) -> None:
+        self._records = records
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._renewed: dict[str, RenewedCookies] = {}  # by seat
+        self._unsaved: set[str] = set()
+
+    def current(self, given: Account) -> Account:
+        """The account with the cookies that are in use."""
+        return _with(given, self._renewed.get(given.seat))
+
+    def recorded(self, given: Account) -> Account:
+        """The account with the cookies that stand in the records, older ones than ours too, or as
+        it is given.
+        """
+        return _with(given, self._records.cookies(given.seat))
+
+    def look(self, given: Account) -> Account:
+        """As `current`, after a look at what other workers have renewed."""
+        theirs = self._records.cookies(given.seat)
+        if theirs is not None:
+            self.take_over(given, theirs)
+        return self.current(given)
+
+    def take_over(self, given: Account, theirs: RenewedCookies) -> None:
+        """What another worker has got, if it is for this credential and newer than ours."""
+        if theirs.replaces != given.sign_in():
+            return
+        with self._lock:
+            ours = self._renewed.get(given.seat)
+            if (
+                ours is None
+                or ours.replaces != theirs.replaces
+                or ours.renewed_at < theirs.renewed_at
+            ):
+                self._renewed[given.seat] = theirs
+                self._unsaved.discard(given.seat)
+
+    def put(self, given: Account, changed: Account) -> None:
+        """From now on the cookies of `changed` are in use, here and, as soon as can be, in all
+        workers.
+        """
+        with self._lock:
+            ours = self._renewed.get(given.seat)
+            # also when the clock was set back
+            after_ours = ours.renewed_at + _TICK_S if ours else 0.0
+            self._renewed[given.seat] = RenewedCookies(
+                given.sign_in(),
+                changed.secure_c_ses,
+                changed.host_c_oses,
+                max(self._clock(), after_ours),
+                changed.cookies,
+                further(given) if changed.cookies is not None else None,
+            )
+            self._unsaved.add(given.seat)
+        self.save()
+
+    def save(self) -> None:
+        """Keep what could not be kept before: with the old cookies nobody else could sign in, nor
+        we after a restart.
+        """
+        for seat in tuple(self._unsaved):
+            renewed = self._renewed[seat]
+            if self._records.keep_cookies(seat, renewed):
+                with self._lock:
+                    if self._renewed[seat] is renewed:
+                        self._unsaved.discard(seat)
+
+
+def pairs(account: Account) -> list[tuple[str, str]]:
+    """Names and values of what is sent for an account; its further cookies are those in use."""
+    second = [(_HOST, account.host_c_oses)] if account.host_c_oses else []
+    return [(_SESSION, account.secure_c_ses), *second, *parsed(account.cookies or "")]
+
+
+def header(account: Account) -> str:
+    return _written(pairs(account))
+
+
+def parsed(text: str) -> list[tuple[str, str]]:
+    """The cookies of a Cookie header that have a name and a value."""
+    split = (pair.partition("=") for pair in text.split(";"))
+    return [
+        (name.strip(), value.strip()) for name, _, value in split if name.strip() and value.strip()
+    ]
+
+
+def further(account: Account) -> str | None:
+    """The further cookies that are given with an account, as they are sent; None if there are none.
+
+    A whole header may be given. The two cookies are in it as they were then; NID, a cookie of
+    google.com's, which no browser brings here, makes the sign-in ask for a renewal again.
+    """
+    kept = {
+        name: value
+        for name, value in parsed(account.cookies or "")
+        if name not in (_SESSION, _HOST, "NID")
+    }
+    return _written(kept.items()) or None
+
+
+def renewed(account: Account, values: Mapping[str, str]) -> Account:
+    """The account with these values of its cookies, as far as it has such cookies; an empty one
+    changes nothing.
+    """
+    new = [(name, values.get(name) or value) for name, value in parsed(account.cookies or "")]
+    return replace(
+        account,
+        secure_c_ses=values.get(_SESSION) or account.secure_c_ses,
+        host_c_oses=values.get(_HOST) or account.host_c_oses,
+        cookies=_written(new) or None,
+    )
+
+
+def _written(named: Iterable[tuple[str, str]]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in named)
+
+
+def _with(given: Account, renewed: RenewedCookies | None) -> Account:
+    if renewed is None or renewed.replaces != given.sign_in():
+        return replace(given, cookies=None)
+    return replace(
+        given,
+        secure_c_ses=renewed.secure_c_ses,
+        host_c_oses=renewed.host_c_oses,
+        cookies=renewed.cookies if renewed.cookies_given == further(given) else None,
+    )

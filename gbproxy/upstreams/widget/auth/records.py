@@ -1,0 +1,99 @@
+"""What all workers share of an account's sign-in, and what outlives a restart: renewed cookies and
+tokens.
+
+It spares sign-ins and saves renewed cookies, but no request depends on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+from gbproxy.errors import StorageUnavailable
+from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class TokenRecords(Protocol):
+    """Bearer tokens by seat, in gbproxy/storage/tokens_cookies.py. All may raise StorageUnavailable."""
+
+    def keep(self, seat: str, token: StoredToken) -> bool: ...
+    def read(self, since: float = 0.0) -> Mapping[str, StoredToken]: ...
+    def drop(self, seat: str, signed_at: float) -> None: ...
+
+
+class CookieRecords(Protocol):
+    """Renewed cookies by seat, in gbproxy/storage/tokens_cookies.py. All may raise StorageUnavailable."""
+
+    def keep(self, seat: str, renewed: RenewedCookies) -> bool: ...
+    def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]: ...
+
+
+class NoTokens:
+    """Nothing is shared."""
+
+    def keep(self, seat: str, token: StoredToken) -> bool:
+        return True
+
+    def read(self, since: float = 0.0) -> Mapping[str, StoredToken]:
+        return {}
+
+    def drop(self, seat: str, signed_at: float) -> None:
+        return None
+
+
+class NoCookies:
+    """Nothing is shared."""
+
+    def keep(self, seat: str, renewed: RenewedCookies) -> bool:
+        return True
+
+    def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]:
+        return {}
+
+
+class Records:
+    """Both kinds. While the database is away nothing is found and nothing is kept: said once in the
+    log, never raised.
+    """
+
+    def __init__(self, tokens: TokenRecords, cookies: CookieRecords) -> None:
+        self._tokens = tokens
+        self._cookies = cookies
+        self._is_away = False
+
+    def token(self, seat: str, since: float) -> StoredToken | None:
+        return self._try(lambda: self._tokens.read(since).get(seat), None)
+
+    def keep_token(self, seat: str, token: StoredToken) -> None:
+        self._try(lambda: self._tokens.keep(seat, token), False)
+
+    def drop_token(self, seat: str, signed_at: float) -> None:
+        self._try(lambda: self._tokens.drop(seat, signed_at), None)
+
+    def cookies(self, seat: str) -> RenewedCookies | None:
+        return self._try(lambda: self._cookies.read().get(seat), None)
+
+    def keep_cookies(self, seat: str, renewed: RenewedCookies) -> bool:
+        """Whether these, or newer ones, are there now."""
+
+        def keep() -> bool:
+            self._cookies.keep(seat, renewed)
+            return True
+
+        return self._try(keep, False)
+
+    def _try(self, action: Callable[[], T], otherwise: T) -> T:
+        try:
+            result = action()
+        except StorageUnavailable:
+            if not self._is_away:
+                self._is_away = True
+                log.warning("credentials.unshared", extra={"reason": "the database is away"})
+            return otherwise
+        self._is_away = False
+        return result

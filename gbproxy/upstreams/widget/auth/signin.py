@@ -1,0 +1,148 @@
+"""The calls to the page's host: cookies buy a signing key, and are renewed when the upstream asks
+for it.
+
+Source: docs/upstream.md, token.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from urllib.parse import urlsplit
+
+from gbproxy.domain.account import Account
+from gbproxy.errors import CredentialRefused
+from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
+from gbproxy.outbound import Outbound, Reply
+from gbproxy.upstreams.widget.auth import cookies
+from gbproxy.upstreams.widget.auth.cookies import CookieJar
+from gbproxy.upstreams.widget.auth.renewal import Renewal
+from gbproxy.upstreams.widget.auth.signing import XsrfKey, read_key, server_time
+from gbproxy.upstreams.widget.endpoints import EndpointMap
+
+log = logging.getLogger(__name__)
+
+
+class SignIn:
+    """Buys keys; whatever cookies come with an answer that is good are in use from then on."""
+
+    def __init__(
+        self,
+        outbound: Outbound,
+        endpoints: EndpointMap,
+        jar: CookieJar,
+        meter: Meter = SILENT,
+    ) -> None:
+        self._outbound = outbound
+        self._endpoints = endpoints
+        self._jar = jar
+        self._meter = meter
+
+    def buy_key(self, given: Account) -> tuple[XsrfKey, float | None]:
+        """A key, and the upstream's clock when it gave it. Raises CredentialRefused,
+        UpstreamTimeout or UpstreamError.
+        """
+        tried: list[Account] = []
+        refusals: list[CredentialRefused] = []
+        were_alone = self._jar.current(given).cookies is None
+        for account in self._candidates(given):
+            if account not in tried:
+                try:
+                    bought = self._ask(given, account, tried)
+                except CredentialRefused as error:
+                    refusals.append(error)
+                else:
+                    if refusals and were_alone and account.cookies is not None:
+                        log.info("cookies.further_needed", extra={"account": given.id})
+                    return bought
+        raise refusals[0]
+
+    def _candidates(self, given: Account) -> Iterator[Account]:
+        """The account with the cookies in use; if they are refused, with those that another worker
+        may just have got.
+
+        Then as it was given: a renewal that went wrong must not outlast what is configured. Last,
+        with its further cookies.
+        """
+        yield self._jar.look(given)
+        yield self._jar.recorded(given)
+        yield replace(given, cookies=None)
+        further = cookies.further(given)
+        if further is not None:
+            yield replace(self._jar.current(given), cookies=further)
+            yield replace(given, cookies=further)
+
+    def _ask(
+        self, given: Account, account: Account, tried: list[Account]
+    ) -> tuple[XsrfKey, float | None]:
+        tried.append(account)
+        reply = self._get_key(account)
+        renewal = Renewal(self._endpoints.of(given), account, partial(self._get_hop, account))
+        if not renewal.is_wanted(reply):
+            return self._bought(given, renewal, reply)
+        renewed = self._renew(given, renewal, reply)
+        tried.append(renewed)
+        try:
+            return self._bought(given, renewal, self._get_key(renewed))
+        except CredentialRefused as error:
+            raise renewal.explained(error) from None
+
+    def _renew(self, given: Account, renewal: Renewal, reply: Reply) -> Account:
+        """The account with what the renewal has set; in use from then on, also when a hop fails:
+        the old ones may be dead.
+        """
+        before = renewal.account
+        try:
+            renewal.follow(reply)
+        finally:
+            renewed = renewal.account
+            if renewed != before:
+                self._use(given, renewed)
+        log.info(
+            "cookies.refreshed",
+            extra={
+                "account": given.id,
+                "status": renewal.status,
+                "hops": renewal.hops,
+                "reason": renewal.fault,
+            },
+        )
+        return renewed
+
+    def _bought(
+        self, given: Account, renewal: Renewal, reply: Reply
+    ) -> tuple[XsrfKey, float | None]:
+        """The key of an answer, whose cookies are taken over if it is good."""
+        key = read_key(reply, urlsplit(self._endpoints.of(given).issuer).netloc)
+        renewal.take(reply)
+        self._use(given, renewal.account)
+        return key, server_time(reply)
+
+    def _use(self, given: Account, account: Account) -> None:
+        if account != self._jar.current(given):
+            self._jar.put(given, account)
+
+    def _get_key(self, account: Account) -> Reply:
+        endpoints = self._endpoints.of(account)
+        url = f"{endpoints.page_url}/auth/getoxsrf?csesidx={account.csesidx}"
+        return self._get(
+            "getoxsrf", url, {**endpoints.page_headers, "Cookie": cookies.header(account)}
+        )
+
+    def _get_hop(self, account: Account, verb: str, url: str, cookie: str) -> Reply:
+        # A cookie that the settings send along is for the page alone.
+        headers = {
+            n: value
+            for n, value in self._endpoints.of(account).page_headers.items()
+            if n.lower() != "cookie"
+        }
+        return self._get(verb, url, {**headers, "Cookie": cookie} if cookie else headers)
+
+    def _get(self, verb: str, url: str, headers: Mapping[str, str]) -> Reply:
+        with UpstreamCall(self._meter, verb) as call:
+            reply = self._outbound.call("GET", url, headers)
+            if reply.status >= 300:
+                call.result = "redirected" if reply.status < 400 else "refused"
+            return reply

@@ -1,0 +1,134 @@
+"""The key that getoxsrf gives, and the token that is signed with it.
+
+Source: docs/upstream.md, token.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from gbproxy.domain import jsontext
+from gbproxy.errors import AccountRestricted, CredentialRefused, UpstreamBroken
+from gbproxy.outbound import Reply
+from gbproxy.upstreams.stream_assist.words import Heard
+
+TOKEN_LIFE_S = 300
+
+_ADVICE = (
+    "Sign in to {page} again and renew SECURE_C_SES, HOST_C_OSES, CSESIDX and CONFIG_ID of this"
+    " account"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class XsrfKey:
+    key: bytes = field(repr=False)
+    key_id: str
+
+
+def sign(key: XsrfKey, csesidx: str, issued_at: int, *, issuer: str, audience: str) -> str:
+    """The HS256 token for a session index, valid from `issued_at` (Unix seconds) for
+    TOKEN_LIFE_S.
+    """
+    header = {"alg": "HS256", "typ": "JWT", "kid": key.key_id}
+    payload = {
+        "iss": issuer,
+        "aud": audience,
+        "sub": f"csesidx/{csesidx}",
+        "iat": issued_at,
+        "exp": issued_at + TOKEN_LIFE_S,
+        "nbf": issued_at,
+    }
+    signed = f"{_b64url(_compact(header))}.{_b64url(_compact(payload))}"
+    return f"{signed}.{_b64url(hmac.digest(key.key, signed.encode(), hashlib.sha256))}"
+
+
+def issued_at(bearer: str) -> int | None:
+    """When a token was signed, by the upstream's clock (Unix seconds), or None if it is not one of
+    ours.
+    """
+    try:
+        payload = json.loads(_unb64url(bearer.split(".")[1]))
+        issued = payload["iat"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return issued if type(issued) is int else None
+
+
+def read_key(reply: Reply, page: str) -> XsrfKey:
+    """The key of a getoxsrf answer: optional `)]}'`, any white space, JSON. Raises
+    CredentialRefused or UpstreamError.
+
+    `page`: the host where the account signs in, as it is told to people.
+    """
+    with Heard("getoxsrf", reply, reply.body):
+        return _key(reply, page)
+
+
+def _key(reply: Reply, page: str) -> XsrfKey:
+    advice = _ADVICE.format(page=page)
+    if reply.status >= 500 or reply.status == 429:
+        raise UpstreamBroken(f"the sign-in service answered {reply.status}")
+    if reply.status == 403:
+        raise AccountRestricted(
+            f"the account's cookies were refused (status 403): open {page} with this account to see"
+            f" whether it is restricted. If not: {advice}"
+        )
+    if reply.status != 200:
+        raise CredentialRefused(f"the account's cookies were refused ({_refusal(reply)}). {advice}")
+    if not reply.body:
+        raise UpstreamBroken("the sign-in service sent an empty answer")
+    text = reply.body.decode("utf-8", "replace").strip().removeprefix(")]}'")
+    try:
+        answer = jsontext.decode(text.strip())
+        key, key_id = answer["xsrfToken"], answer["keyId"]
+        if not isinstance(key_id, str) or not key_id:
+            raise ValueError("no key id")
+        return XsrfKey(_unb64url(key), key_id)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CredentialRefused(
+            f"the sign-in service gave a page in place of a key. {advice}"
+        ) from error
+
+
+def server_time(reply: Reply) -> float | None:
+    """The upstream's clock by the answer's Date header, in Unix seconds; None without a usable
+    one.
+    """
+    try:
+        date = parsedate_to_datetime(reply.headers["Date"])
+        return date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+
+
+def _refusal(reply: Reply) -> str:
+    return "redirected to a sign-in page" if 300 <= reply.status < 400 else f"status {reply.status}"
+
+
+def _compact(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _b64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _unb64url(text: str) -> bytes:
+    """Decode base64 in either alphabet, padded or not. Raises ValueError."""
+    plain = text.translate({ord("+"): "-", ord("/"): "_"}).rstrip("=")
+    try:
+        key = base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("not base64") from error
+    if not key:
+        raise ValueError("an empty key")
+    return key

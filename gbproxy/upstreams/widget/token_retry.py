@@ -1,0 +1,79 @@
+"""Which tokens one call tries, and how often tokens are renewed for questions that no token cures.
+
+Source: docs/upstream.md, suspicion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gbproxy.domain.account import Account
+from gbproxy.upstreams.widget.auth import Token, WidgetAuth
+
+MOST_IN_VAIN = 5
+WITHIN_S = 15.0
+
+
+@dataclass(slots=True)
+class Tokens:
+    """The tokens that one call tries: until one is refused whose sign-in began after the first
+    refusal.
+
+    That says something about the account; what was signed before may have been as bad as the one
+    that was refused.
+    """
+
+    auth: WidgetAuth
+    account: Account
+    _token: Token | None = None
+    _refused_at: float | None = None
+    _after: float = -math.inf
+
+    def next(self) -> str:
+        self._token = self.auth.token(self.account, self._after)
+        return self._token.bearer
+
+    def may_try_another(self) -> bool:
+        """The last one was refused."""
+        if self._token is None:
+            return True
+        refused_at = self.auth.discard(self.account, self._token.bearer)
+        if self._refused_at is None:
+            self._refused_at = refused_at
+            return True
+        self._after = self._refused_at
+        return self._token.born_at < self._refused_at
+
+    def may_keep_it(self) -> bool:
+        """Whether the last one is as fresh as can be: its refusal by a question proves nothing, and
+        it stays in use.
+        """
+        return (
+            self._token is not None
+            and self._refused_at is not None
+            and self._token.born_at >= self._refused_at
+        )
+
+
+@dataclass(slots=True)
+class VainRenewals:
+    """When an account's token was renewed for a question, and the fresh one was refused too."""
+
+    monotonic: Callable[[], float]
+    _at: dict[Account, list[float]] = field(default_factory=dict)
+
+    def note(self, account: Account) -> None:
+        self._at = {known: moments for known in self._at if (moments := self._recent(known))}
+        self._at.setdefault(account, []).append(self.monotonic())
+
+    def are_many(self, account: Account) -> bool:
+        """Whether another is more likely a sign-in for nothing, as many poisoned questions would
+        have it.
+        """
+        return len(self._recent(account)) >= MOST_IN_VAIN
+
+    def _recent(self, account: Account) -> list[float]:
+        begin = self.monotonic() - WITHIN_S
+        return [moment for moment in self._at.get(account, ()) if moment > begin]
