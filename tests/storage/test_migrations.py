@@ -92,7 +92,7 @@ def test_two_processes_that_start_at_once_both_succeed(
 
 def _preparing(url: str) -> subprocess.Popen[str]:
     program = (
-        "import sys; from gbproxy.storage import preparation; preparation.prepare(sys.argv[1],"
+        "import sys; from gbproxy.storage import prepare; prepare.prepare(sys.argv[1],"
         " [sys.argv[2]])"
     )
     return subprocess.Popen(

@@ -23,7 +23,7 @@ KEY = mmap_dict.mmap_key("calls", "calls_total", ("verb",), ("get",), "Calls")
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = worker_files.make()
+    made = multiprocess.make()
     yield made
     worker_files.remove(made, os.getpid())
 
@@ -140,10 +140,10 @@ def test_what_a_killed_server_has_left_is_removed_and_what_serves_is_not(tmp_pat
 
 
 def test_a_directory_is_held_as_long_as_a_process_that_uses_it_lives(tmp_path: Path) -> None:
-    own = worker_files.make(tmp_path)
+    own = multiprocess.make(tmp_path)
     making = (
-        "import pathlib, sys; from gbproxy.observability import worker_files;"
-        " worker_files.make(pathlib.Path(sys.argv[1]))"
+        "import pathlib, sys; from gbproxy.observability import multiprocess;"
+        " multiprocess.make(pathlib.Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", making, str(tmp_path)], check=True)
     before = len(list(tmp_path.iterdir()))
