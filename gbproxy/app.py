@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Flask
 
 from gbproxy import startup
-from gbproxy.account_admin.importing import Site
+from gbproxy.account_admin.importing import Hosts
 from gbproxy.admin import accounts as admin_accounts
 from gbproxy.admin import auth as admin_auth
 from gbproxy.admin import cookies as admin_cookies
@@ -17,9 +17,9 @@ from gbproxy.admin import metrics as metrics_page
 from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_missing, openai_models
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
-from gbproxy.api.sse import Responder
-from gbproxy.engine import Engine, build
-from gbproxy.sessions.prewarmed import SIZE as STOCK_SIZE
+from gbproxy.api.sse import StreamResponder
+from gbproxy.engine import Services, build
+from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream
 
@@ -27,15 +27,15 @@ EXTENSION = "gbproxy"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class AppState:
     """What the app is made of, for hooks and tests: `app.extensions["gbproxy"]`."""
 
-    engine: Engine
-    responder: Responder
+    engine: Services
+    responder: StreamResponder
     drain: Drain
 
     def close(self, *, for_good: bool | None = None) -> None:
-        """As `Engine.close`."""
+        """As `Services.close`."""
         self.engine.close(for_good=for_good)
 
 
@@ -43,7 +43,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     upstream: Upstream | None = None,
-    stock_size: int = STOCK_SIZE,
+    stock_size: int = PREWARMED_PER_ACCOUNT,
 ) -> Flask:
     """The WSGI app. Without `settings` they come from the environment; mistakes in it end the
     process with status 2.
@@ -53,17 +53,17 @@ def create_app(
     return over(build(settings or startup.load(), upstream=upstream, stock_size=stock_size))
 
 
-def over(engine: Engine) -> Flask:
+def over(engine: Services) -> Flask:
     """The WSGI app over an engine that is there."""
     settings, meter = engine.settings, engine.meter
-    responder = Responder(
+    responder = StreamResponder(
         limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s, meter=meter
     )
     drain = Drain()
     app = Flask("gbproxy", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.extensions[EXTENSION] = Parts(engine, responder, drain)
+    app.extensions[EXTENSION] = AppState(engine, responder, drain)
     lifecycle.install(
         app,
         max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
@@ -86,7 +86,7 @@ def over(engine: Engine) -> Flask:
     return app
 
 
-def _administer(app: Flask, engine: Engine) -> None:
+def _administer(app: Flask, engine: Services) -> None:
     """With an ADMIN_KEY, the routes that it opens; without one there are none, not even
     refusals.
     """
@@ -98,5 +98,5 @@ def _administer(app: Flask, engine: Engine) -> None:
     app.register_blueprint(admin_accounts.blueprint(engine.roster, check))
     app.register_blueprint(admin_cookies.blueprint(engine.roster, check))
     app.register_blueprint(admin_keys.blueprint(engine.register, check))
-    site = Site.of(settings.gemini_business_url, settings.api_base_url)
+    site = Hosts.of(settings.gemini_business_url, settings.api_base_url)
     app.register_blueprint(admin_imports.blueprint(engine.roster, site, check))

@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
-from gbproxy.accounts.available_models import Offering
-from gbproxy.accounts.failover import Attempts, Next
+from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.pool import Pool
-from gbproxy.conversations import Ahead, Conversations, Turn
+from gbproxy.conversations import Conversations, SessionSource, Turn
 from gbproxy.domain import prompt as prompts
 from gbproxy.domain import usage
 from gbproxy.domain.account import Account
@@ -35,10 +35,10 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
 from gbproxy.rate_limits.limiter import Limiter
-from gbproxy.rate_limits.reservation import Use
+from gbproxy.rate_limits.reservation import Reservation
 from gbproxy.upstreams.base import Upstream
 
 log = logging.getLogger(__name__)
@@ -49,11 +49,11 @@ class Gateway:
 
     def __init__(
         self,
-        models: Offering,
+        models: AvailableModels,
         pool: Pool,
         upstream: Upstream,
         conversations: Conversations,
-        ahead: Ahead,
+        ahead: SessionSource,
         limits: Limiter,
         *,
         show_thoughts: bool = False,
@@ -87,8 +87,8 @@ class Gateway:
         Whoever takes `Done` and asks for no more has not delivered it: then the conversation does
         not go on from this answer.
         """
-        measured = trace.current()
-        measured.until = time.monotonic() + self._request_timeout_s
+        context = request_context.current()
+        context.until = time.monotonic() + self._request_timeout_s
         ask = self._read(chat)
         self._ahead.note_use()
         use = self._limits.begin(
@@ -99,7 +99,7 @@ class Gateway:
         )
         try:
             with self._begin(chat, ask.model) as turn:
-                measured.conversation = turn.conversation
+                context.conversation = turn.conversation
                 if not turn.continues:
                     self._check_length(ask.prompt_chars)
                 attempts = self._attempts(ask.model, chat.principal)
@@ -113,7 +113,7 @@ class Gateway:
                     if after is None:
                         return
         except (UpstreamError, NoAccountAvailable, Overloaded) as error:
-            if measured.is_over():
+            if context.is_over():
                 raise UpstreamTimeout(
                     f"the answer took longer than {self._request_timeout_s:g} s"
                 ) from error
@@ -132,15 +132,15 @@ class Gateway:
         )
 
     def _attempt(
-        self, ask: _Ask, turn: Turn, attempts: Attempts, account: Account, use: Use
+        self, ask: _Ask, turn: Turn, attempts: Failover, account: Account, use: Reservation
     ) -> Generator[ChatEvent, None, Next | None]:
         """One try in one session; returns what follows, None once it was the answer. Raises what
         the client is to see.
         """
-        measured = trace.current()
-        measured.attempts += 1
-        measured.phase = Phase.CONNECTING
-        measured.has_elsewhere = (
+        context = request_context.current()
+        context.attempts += 1
+        context.phase = Phase.CONNECTING
+        context.has_elsewhere = (
             attempts.may_go_elsewhere if turn.may_start_afresh else lambda: False
         )
         ask.shaper = shaper = Shaper(ask.shows_thoughts)
@@ -173,7 +173,7 @@ class Gateway:
                         turn.delivered()
         except (UpstreamError, ContextLengthExceeded) as error:
             _log_failure(error, account)
-            measured.failures.append(
+            context.failures.append(
                 (error.code, error.said.status if error.said is not None else "")
             )
             if (
@@ -191,9 +191,9 @@ class Gateway:
         next request must find it.
         """
         kept = done.finish_reason == "stop" and turn.keep(shaper.answer)
-        measured = trace.current()
-        if not kept and not measured.has_told_conversation:
-            measured.conversation = None
+        context = request_context.current()
+        if not kept and not context.has_told_conversation:
+            context.conversation = None
 
     def _read(self, chat: ChatRequest) -> _Ask:
         model = self._models.resolve(chat.model)
@@ -205,7 +205,7 @@ class Gateway:
                 extra={"asked": chat.model[:100], "used": model.id, "reason": "name"},
             )
         size = prompts.measured(chat.messages)
-        trace.current().facts |= {"model": model.id, "prompt_chars": size.chars}
+        request_context.current().facts |= {"model": model.id, "prompt_chars": size.chars}
         shows = self._show_thoughts if chat.show_thoughts is None else chat.show_thoughts
         return _Ask(
             model, self._models.counted_as(model), size.chars, size.weight, shows, Shaper(shows)
@@ -229,9 +229,9 @@ class Gateway:
                 param="messages",
             )
 
-    def _attempts(self, model: Model, principal: Principal) -> Attempts:
+    def _attempts(self, model: Model, principal: Principal) -> Failover:
         requested = self._models.requested(model, principal)
-        return Attempts(
+        return Failover(
             self._pool,
             requested,
             limit=self._max_attempts,
@@ -245,8 +245,8 @@ class Gateway:
         """
         if turn.session is not None:
             return turn.session, False
-        measured = trace.current()
-        may_rename = turn.may_adopt_id and not measured.has_told_conversation
+        context = request_context.current()
+        may_rename = turn.may_adopt_id and not context.has_told_conversation
         # A session of the stock has an id of its own, by which other workers see that the
         # conversation is in use.
         session = self._ahead.take(account) if may_rename else None
@@ -256,24 +256,24 @@ class Gateway:
         else:
             turn.use(session)
             turn.adopt_id()
-        if not measured.has_told_conversation:
-            measured.conversation = turn.conversation
+        if not context.has_told_conversation:
+            context.conversation = turn.conversation
         return session, made_now
 
     def _note_account(self, account: Account, turn: Turn) -> None:
-        measured = trace.current()
-        measured.facts["account"] = account.id
-        measured.accounts += 1
+        context = request_context.current()
+        context.facts["account"] = account.id
+        context.accounts += 1
         self._ahead.note_use(account.id)
         # its account is busy or cannot answer: all of it goes elsewhere
         if turn.wanted not in (None, account.seat):
             turn.discard()
 
     def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:
-        measured = trace.current()
-        measured.ttft_ms = measured.elapsed_ms()
-        measured.phase = Phase.STREAMING
-        measured.facts["model"] = model.id
+        context = request_context.current()
+        context.ttft_ms = context.elapsed_ms()
+        context.phase = Phase.STREAMING
+        context.facts["model"] = model.id
         self._pool.succeeded(account, ask.model.quota)
 
 
@@ -297,11 +297,11 @@ class _Ask:
 
 
 def _after(
-    error: GatewayError, turn: Turn, attempts: Attempts, *, said: bool, continued: bool
+    error: GatewayError, turn: Turn, attempts: Failover, *, said: bool, continued: bool
 ) -> Next:
     """How it goes on after a failure. Raises what the client is to see when it does not."""
     try:
-        is_last = said or trace.current().is_over()
+        is_last = said or request_context.current().is_over()
         after = attempts.failed(
             error, said=is_last, continued=continued, afresh=turn.may_start_afresh
         )
@@ -320,7 +320,7 @@ def _after(
 
 def _note_end(ask: _Ask) -> None:
     counted = ask.shaper.usage(ask.weight)
-    trace.current().facts |= {
+    request_context.current().facts |= {
         "answer_chars": ask.shaper.characters,
         "input_tokens": counted.input_tokens,
         "output_tokens": counted.output_tokens,

@@ -22,7 +22,7 @@ from gbproxy import preflight
 from gbproxy.domain.account import owner
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
-from gbproxy.observability import multiprocess as worker_files
+from gbproxy.observability import multiprocess
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
 from gbproxy.settings.validators import outlives_the_process
@@ -150,12 +150,12 @@ def _share_metrics(environ: MutableMapping[str, str]) -> None:
     """Where workers count. Also while nobody may ask for it: a reload may allow that, and
     prometheus_client reads it once.
     """
-    given = environ.get(worker_files.VARIABLE)
-    if given and worker_files.is_own(Path(given)):
+    given = environ.get(multiprocess.VARIABLE)
+    if given and multiprocess.is_own(Path(given)):
         return
-    folder = worker_files.make()
-    atexit.register(worker_files.remove, folder, os.getpid())
-    environ[worker_files.VARIABLE] = str(folder)
+    folder = multiprocess.make()
+    atexit.register(multiprocess.remove, folder, os.getpid())
+    environ[multiprocess.VARIABLE] = str(folder)
 
 
 def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bool:

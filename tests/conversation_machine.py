@@ -1,7 +1,7 @@
 """Clients, failures and workers in any order, against a model of what each upstream session was
 really sent.
 
-`ConversationMachine` drives `Conversations` over any `Rows`: a subclass says which by `open_rows`.
+`ConversationMachine` drives `Conversations` over any `SessionStore`: a subclass says which by `open_rows`.
 It asserts that
 
 * no session ever holds a turn that its conversation does not: before each send and after, what the
@@ -27,7 +27,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from gbproxy.conversations import Conversations, Rows, Turn
+from gbproxy.conversations import Conversations, SessionStore, Turn
 from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
 from gbproxy.domain.conversation_id import belongs_to
 from gbproxy.domain.session import Session
@@ -59,7 +59,7 @@ class Clock:
         return self.now
 
 
-class ExpiringRows(Rows, Protocol):
+class ExpiringRows(SessionStore, Protocol):
     """With what the sweeper calls."""
 
     def expire(self, now: float) -> int: ...
@@ -68,7 +68,7 @@ class ExpiringRows(Rows, Protocol):
 class Switchable:
     """Rows that can be away: then every call fails before it has done anything."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: SessionStore) -> None:
         self.away = False
         self._rows = rows
 

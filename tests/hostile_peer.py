@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gbproxy.errors import UpstreamError
-from gbproxy.outbound import Outbound, StreamedReply, Timeouts
+from gbproxy.outbound import HttpClient, StreamedReply, Timeouts
 from gbproxy.outbound.adapter import prepared
 from gbproxy.simulator.ca import make_certificates
 
@@ -97,7 +97,7 @@ def run(seed: int, count: int, *, tls: bool = False) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         ca, context = make_certificates(Path(folder)) if tls else (None, None)
         with _Peer(seed, context) as peer:
-            outbound = Outbound(TIMEOUTS, ca_bundle=ca)
+            outbound = HttpClient(TIMEOUTS, ca_bundle=ca)
             for first in range(0, count, _AT_ONCE):
                 _ask(
                     peer,
@@ -108,7 +108,7 @@ def run(seed: int, count: int, *, tls: bool = False) -> Outcome:
         return peer.outcome
 
 
-def _ask(peer: _Peer, outbound: Outbound, tokens: list[str]) -> None:
+def _ask(peer: _Peer, outbound: HttpClient, tokens: list[str]) -> None:
     """Some requests at once, each over a connection of its own; the next begin when all late bytes
     of these are out.
     """
@@ -126,7 +126,7 @@ def _ask(peer: _Peer, outbound: Outbound, tokens: list[str]) -> None:
         _wait_until_here(outbound, peer.url, peer.finish(token))
 
 
-def _wait_until_here(outbound: Outbound, url: str, late_on: int | None) -> None:
+def _wait_until_here(outbound: HttpClient, url: str, late_on: int | None) -> None:
     """Wait for late bytes on this port of ours, if its connection was kept: the next request must
     find that they have come.
     """

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gbproxy.accounts.health import Scope, Standing
+from gbproxy.accounts.health import AccountHealth, Scope
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import GatewayError
@@ -49,14 +49,14 @@ class MemoryBoard:
     """What the database keeps for all workers."""
 
     def __init__(self, clock: Clock) -> None:
-        self.rows: dict[tuple[str, Scope], Standing] = {}
-        self.published: list[Standing] = []
+        self.rows: dict[tuple[str, Scope], AccountHealth] = {}
+        self.published: list[AccountHealth] = []
         self.errors: dict[str, tuple[str | None, float]] = {}
         self.said: dict[str, dict[str, Any] | None] = {}
         self.is_away = False
         self._clock = clock
 
-    def publish(self, change: Standing) -> None:
+    def publish(self, change: AccountHealth) -> None:
         self._check()
         self.published.append(change)
         self.rows[change.account_id, change.quota] = change
@@ -73,7 +73,7 @@ class MemoryBoard:
         row = self.rows.get((account_id, quota))
         if row is None or row.cooling_until is None or row.tried_until(self._clock()) is not None:
             return False
-        self.rows[account_id, quota] = Standing(
+        self.rows[account_id, quota] = AccountHealth(
             account_id,
             quota,
             state=row.state,
@@ -85,7 +85,7 @@ class MemoryBoard:
         )
         return True
 
-    def read(self) -> Iterable[Standing]:
+    def read(self) -> Iterable[AccountHealth]:
         self._check()
         return tuple(self.rows.values())
 

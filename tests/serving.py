@@ -34,7 +34,7 @@ from flask import Flask
 from gbproxy import settings
 from gbproxy.app import EXTENSION, create_app
 from gbproxy.domain.models import built_in_names
-from gbproxy.sessions.prewarmed import SIZE as STOCK_SIZE
+from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.speech import reply_to
 from gbproxy.upstreams.base import Upstream
@@ -84,7 +84,7 @@ def in_process(
     environment: Mapping[str, str],
     *,
     upstream: Upstream | None = None,
-    stock_size: int = STOCK_SIZE,
+    stock_size: int = PREWARMED_PER_ACCOUNT,
     **overrides: str,
 ) -> Iterator[InProcess]:
     """The same app with the same settings, without a server: for what does not depend on one."""

@@ -15,7 +15,7 @@ from gbproxy.settings.entries import STAND_INS, is_empty, names_two_config_ids, 
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class AccountInput:
     """`is_active` is None when nothing was said of it."""
 
     values: AccountSettings
@@ -45,7 +45,7 @@ def _bare(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret is not None else None
 
 
-def read(given: Mapping[str, object], known: Account | None = None) -> Given:
+def read(given: Mapping[str, object], known: Account | None = None) -> AccountInput:
     """The values of an account: as they are `known`, but for those that are given; unknown fields
     are passed over.
 
@@ -61,7 +61,7 @@ def read(given: Mapping[str, object], known: Account | None = None) -> Given:
     if wrong:
         raise BadRequest("; ".join(wrong.values()), param=next(iter(wrong)))
     is_active = given.get("is_active")
-    return Given(values, is_active if isinstance(is_active, bool) else None)
+    return AccountInput(values, is_active if isinstance(is_active, bool) else None)
 
 
 def _named(given: Mapping[str, object]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Literal
 
 from gbproxy.account_admin.importing import FoundAccount
-from gbproxy.account_admin.registry import Roster
+from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.account_admin.views import AccountRecord
 from gbproxy.errors import BadRequest, Conflict, NotFound
 
@@ -40,8 +40,8 @@ class Import:
     warning: str | None = None
 
 
-def bring_in(
-    roster: Roster, found: Iterable[FoundAccount], *, dry_run: bool = False
+def import_accounts(
+    roster: AccountRegistry, found: Iterable[FoundAccount], *, dry_run: bool = False
 ) -> Sequence[Import]:
     """Store what is whole and new, and renew what is known; of a known account, what was not found
     is kept.
@@ -55,19 +55,19 @@ def bring_in(
     imports = []
     for account in found:
         time.sleep(0)  # many of them are much to look up: let those go on who wait meanwhile
-        imports.append(importer.bring_in(account))
+        imports.append(importer.import_accounts(account))
     return imports
 
 
 class _Importer:
-    def __init__(self, roster: Roster, dry_run: bool) -> None:
+    def __init__(self, roster: AccountRegistry, dry_run: bool) -> None:
         self._roster = roster
         self._dry_run = dry_run
         self._known = list(roster.list())
         self._names = {record.name for record in self._known}
         self._credentials: set[tuple[str, str]] = set()  # of what this paste has created
 
-    def bring_in(self, account: FoundAccount) -> Import:
+    def import_accounts(self, account: FoundAccount) -> Import:
         record = self._record(account)
         if record is not None:
             self._known.remove(record)  # a second one in the same paste is another account

@@ -11,33 +11,33 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gbproxy.account_admin import account_input as givens
-from gbproxy.account_admin.views import AccountRecord, Check, Entry, record
-from gbproxy.accounts.health import Standing
+from gbproxy.account_admin.views import AccountRecord, ConfiguredAccount, CredentialStatus, record
+from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.errors import Conflict, CredentialRefused, GatewayError, NotFound, StorageUnavailable
-from gbproxy.storage.account_health import StateRows, Use
-from gbproxy.storage.accounts import NameTaken, StoredAccount, StoredAccounts, Switches
-from gbproxy.storage.changes import Changes
-from gbproxy.storage.checks import Checks, Seen, Status
-from gbproxy.storage.leases import Workers
+from gbproxy.storage.account_health import AccountUse, StateRows
+from gbproxy.storage.accounts import EnabledOverrides, NameTaken, StoredAccount, StoredAccounts
+from gbproxy.storage.changes import ChangeCounter
+from gbproxy.storage.checks import CheckResult, CheckStore, Status
+from gbproxy.storage.leases import WorkerRegistry
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class AccountStore:
     """All that the database keeps of accounts, but for what their credentials have bought."""
 
     stored: StoredAccounts
-    switches: Switches
-    changes: Changes
-    checks: Checks
-    states: StateRows[Standing]
-    workers: Workers
+    switches: EnabledOverrides
+    changes: ChangeCounter
+    checks: CheckStore
+    states: StateRows[AccountHealth]
+    workers: WorkerRegistry
 
 
-class Roster:
+class AccountRegistry:
     """Safe for use by many threads at once. All calls raise StorageUnavailable while the database
     is away.
     """
@@ -46,7 +46,7 @@ class Roster:
         self,
         environment: Iterable[Account],
         pool: Pool,
-        rows: Rows,
+        rows: AccountStore,
         probe: Callable[[Account], None],
         part: Callable[[Account], None],
         forget: Callable[[Account], None] = lambda account: None,
@@ -183,7 +183,7 @@ class Roster:
 
     # Credentials
 
-    def check(self, account_id: str) -> Check:
+    def check(self, account_id: str) -> CredentialStatus:
         """Ask the upstream now whether the credential is good, and remember what it says. Raises
         NotFound.
 
@@ -218,7 +218,7 @@ class Roster:
             raise
         self._note(account, None)
 
-    def checks(self) -> Sequence[Check]:
+    def checks(self) -> Sequence[CredentialStatus]:
         """What is known of each account's credential, in the order of `list`: by checks, requests
         and sign-ins.
         """
@@ -244,7 +244,7 @@ class Roster:
 
     # How
 
-    def _addable(self, given: Mapping[str, object]) -> givens.Given:
+    def _addable(self, given: Mapping[str, object]) -> givens.AccountInput:
         read = givens.read(given)
         self._refuse_twins(read.account(""))
         return read
@@ -273,15 +273,15 @@ class Roster:
         log.info("account.changed", extra={"account": account_id, "action": action})
         return self.get(account_id)
 
-    def _entries(self) -> dict[str, Entry]:
+    def _entries(self) -> dict[str, ConfiguredAccount]:
         """All accounts as they stand in the environment and in the database, by id."""
         disabled = self._rows.switches.disabled()
         entries = {
-            id_: Entry(account, id_ not in disabled, "env")
+            id_: ConfiguredAccount(account, id_ not in disabled, "env")
             for id_, account in self._environment.items()
         }
         for stored in self._rows.stored.list():
-            entries[stored.account.id] = Entry(
+            entries[stored.account.id] = ConfiguredAccount(
                 stored.account, stored.is_active, "db", stored.created_at
             )
         return entries
@@ -321,8 +321,11 @@ class Roster:
 
 
 def _check(
-    account: Account, refusal: Standing | None, seen: Iterable[Seen | None], use: Use | None
-) -> Check:
+    account: Account,
+    refusal: AccountHealth | None,
+    seen: Iterable[CheckResult | None],
+    use: AccountUse | None,
+) -> CredentialStatus:
     """The latest word about the credential that the account has now; while it is set aside, no
     other counts.
     """
@@ -335,11 +338,11 @@ def _check(
         )
         said = next((words for sentence, words in told if sentence == refusal.cause), None)
         at = max([refusal.changed_at, *refused_at])
-        return Check(account.id, account.name, "refused", at, refusal.cause, said)
+        return CredentialStatus(account.id, account.name, "refused", at, refusal.cause, said)
     last = max(known, key=lambda each: each.at, default=None)
     if last is None:
-        return Check(account.id, account.name, "unknown", None, "")
-    return Check(account.id, account.name, last.status, last.at, last.detail, last.said)
+        return CredentialStatus(account.id, account.name, "unknown", None, "")
+    return CredentialStatus(account.id, account.name, last.status, last.at, last.detail, last.said)
 
 
 def _unknown() -> NotFound:

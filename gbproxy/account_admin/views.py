@@ -9,14 +9,14 @@ from typing import Any, Literal
 from gbproxy.accounts.health import AccountView
 from gbproxy.domain.account import Account, AccountState, QuotaClass
 from gbproxy.domain.edition import EditionName, Location
-from gbproxy.storage.account_health import Use
+from gbproxy.storage.account_health import AccountUse
 from gbproxy.storage.checks import Status
 
 Source = Literal["env", "db"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ConfiguredAccount:
     """An account and where it comes from; `created_at` is None for accounts of the environment."""
 
     account: Account
@@ -53,7 +53,7 @@ class AccountRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CredentialStatus:
     """What is known of an account's credential. `checked_at` is None before any look; `detail` says
     why, or is empty.
 
@@ -69,7 +69,7 @@ class Check:
 
 
 def record(
-    entry: Entry, view: AccountView | None, use: Use | None, elsewhere: int
+    entry: ConfiguredAccount, view: AccountView | None, use: AccountUse | None, elsewhere: int
 ) -> AccountRecord:
     """`view`: what the pool of this worker knows; `elsewhere`: the answers that run in the
     others.

@@ -7,17 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gbproxy.accounts.model_fallbacks import RequestedModel
-from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import AUTOMATIC, BUILT_IN, Catalogue, Model, no_such
 from gbproxy.domain.principal import Principal
 
 
-class Offering:
+class AvailableModels:
     """Safe for use by many threads at once. `accounts`: those that are enabled."""
 
     def __init__(
-        self, catalogue: Catalogue, support: Support, accounts: Callable[[], Iterable[Account]]
+        self, catalogue: Catalogue, support: ModelSupport, accounts: Callable[[], Iterable[Account]]
     ) -> None:
         self._catalogue = catalogue
         self._support = support

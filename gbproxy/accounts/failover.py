@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gbproxy.accounts.failure_policy import Rule, Then, rule_for
+from gbproxy.accounts.failure_policy import FailurePolicy, Then, policy_for
 from gbproxy.accounts.model_fallbacks import Choice, RequestedModel, bare
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain import jitter
@@ -31,12 +31,12 @@ _RETRY_S = (0.1, 0.4)  # before the same account is asked again, jittered
 class Next(Enum):
     """What the request does after a failure that it can get over."""
 
-    SAME = "same"  # ask the account that it has, in a fresh session, for `Attempts.model`
-    OTHER = "other"  # give it back, and take the next from `Attempts.lease`
+    SAME = "same"  # ask the account that it has, in a fresh session, for `Failover.model`
+    OTHER = "other"  # give it back, and take the next from `Failover.lease`
 
 
 @dataclass(slots=True)
-class Attempts:
+class Failover:
     """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after
     content.
 
@@ -212,8 +212,8 @@ class Attempts:
         is_lost = isinstance(error, SessionGone) or (continued and isinstance(error, SessionDenied))
         return is_lost and not self._lost_session
 
-    def _learn(self, error: GatewayError, *, continued: bool) -> Rule:
-        rule = rule_for(error)
+    def _learn(self, error: GatewayError, *, continued: bool) -> FailurePolicy:
+        rule = policy_for(error)
         about_session = (
             continued and not self._lost_session and isinstance(error, SessionDenied | SessionGone)
         )
@@ -223,7 +223,7 @@ class Attempts:
                 self.suspect(self._account)
         return rule
 
-    def _goes_on(self, error: GatewayError, rule: Rule, account: Account) -> Next:
+    def _goes_on(self, error: GatewayError, rule: FailurePolicy, account: Account) -> Next:
         if (
             rule.then is Then.UNCLEAR
             and self._unclear_on.setdefault(rule.suspects, account.id) != account.id

@@ -74,7 +74,7 @@ QUOTA = Cooldown("quota", least_s=60, most_s=60, factor=4, longest_s=math.inf, h
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FailurePolicy:
     """`refuses`: the credential is set aside; `suspects`: a probe shall tell whether it is to be.
 
     `once_more`: the same account may do better, where no other is left.
@@ -87,29 +87,34 @@ class Rule:
     once_more: bool = False
 
 
-RULES: Mapping[type[GatewayError], Rule] = {
-    BadRequest: Rule(Then.ENDS),
-    RequestRefused: Rule(Then.ENDS),
-    AnswerTooLarge: Rule(Then.ENDS),
-    UpstreamOverloaded: Rule(Then.ELSEWHERE, cooldown=OVERLOAD),
-    QuotaExhausted: Rule(Then.ELSEWHERE, cooldown=QUOTA),
-    CredentialRefused: Rule(Then.ELSEWHERE, refuses=True),
-    AccountSuspected: Rule(Then.UNCLEAR, suspects=True),
-    TokenRefused: Rule(Then.ELSEWHERE),
-    UpstreamBroken: Rule(Then.ELSEWHERE, once_more=True),
-    UpstreamProtocolError: Rule(Then.ELSEWHERE, once_more=True),
-    UpstreamTimeout: Rule(Then.ELSEWHERE),
-    AccountStalled: Rule(Then.ELSEWHERE, cooldown=STALL),  # it is known that another may serve
-    UpstreamUnreachable: Rule(Then.ELSEWHERE, once_more=True),
-    UpstreamGaveUp: Rule(Then.ELSEWHERE, once_more=True),
-    SessionGone: Rule(Then.UNCLEAR),  # in a session made a moment ago
-    UpstreamError: Rule(Then.UNCLEAR),
+POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
+    BadRequest: FailurePolicy(Then.ENDS),
+    RequestRefused: FailurePolicy(Then.ENDS),
+    AnswerTooLarge: FailurePolicy(Then.ENDS),
+    UpstreamOverloaded: FailurePolicy(Then.ELSEWHERE, cooldown=OVERLOAD),
+    QuotaExhausted: FailurePolicy(Then.ELSEWHERE, cooldown=QUOTA),
+    CredentialRefused: FailurePolicy(Then.ELSEWHERE, refuses=True),
+    AccountSuspected: FailurePolicy(Then.UNCLEAR, suspects=True),
+    TokenRefused: FailurePolicy(Then.ELSEWHERE),
+    UpstreamBroken: FailurePolicy(Then.ELSEWHERE, once_more=True),
+    UpstreamProtocolError: FailurePolicy(Then.ELSEWHERE, once_more=True),
+    UpstreamTimeout: FailurePolicy(Then.ELSEWHERE),
+    AccountStalled: FailurePolicy(
+        Then.ELSEWHERE, cooldown=STALL
+    ),  # it is known that another may serve
+    UpstreamUnreachable: FailurePolicy(Then.ELSEWHERE, once_more=True),
+    UpstreamGaveUp: FailurePolicy(Then.ELSEWHERE, once_more=True),
+    SessionGone: FailurePolicy(Then.UNCLEAR),  # in a session made a moment ago
+    UpstreamError: FailurePolicy(Then.UNCLEAR),
 }
 """By the nearest class; what is no fault of the upstream's ends the request."""
 
 
-def rule_for(error: GatewayError) -> Rule:
-    return next((RULES[kind] for kind in type(error).__mro__ if kind in RULES), Rule(Then.ENDS))
+def policy_for(error: GatewayError) -> FailurePolicy:
+    return next(
+        (POLICIES[kind] for kind in type(error).__mro__ if kind in POLICIES),
+        FailurePolicy(Then.ENDS),
+    )
 
 
 def cooldown_ends(

@@ -1,4 +1,4 @@
-"""What is known of each account: shared with other workers as `Standing`s, kept here as a `Member`
+"""What is known of each account: shared with other workers as `AccountHealth`s, kept here as a `PooledAccount`
 of the pool.
 """
 
@@ -19,7 +19,7 @@ _CLOCK_SET_BACK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountHealth:
     """What all workers know of one account; times are Unix seconds.
 
     `account_id` is its seat (Account.seat): another account under the same name is not meant.
@@ -63,12 +63,12 @@ def is_from_before(changed_at: float, now: float) -> bool:
     return changed_at > now + _CLOCK_SET_BACK_S
 
 
-class Board(Protocol):
+class HealthStore(Protocol):
     """Where all workers write what they learn, and read what the others have learnt. Calls raise
     GatewayErrors.
     """
 
-    def publish(self, change: Standing) -> object:
+    def publish(self, change: AccountHealth) -> object:
         """Put it in the place of what was known of this account and scope; an older one than that
         is dropped.
         """
@@ -92,15 +92,15 @@ class Board(Protocol):
         """
         ...
 
-    def read(self) -> Iterable[Standing]:
+    def read(self) -> Iterable[AccountHealth]:
         """All there is."""
         ...
 
 
-class Alone:
+class LocalHealthStore:
     """The board of a worker that has nobody to share with."""
 
-    def publish(self, change: Standing) -> None:
+    def publish(self, change: AccountHealth) -> None:
         del change
 
     def failed(
@@ -112,7 +112,7 @@ class Alone:
         del account_id, quota, until
         return True
 
-    def read(self) -> Iterable[Standing]:
+    def read(self) -> Iterable[AccountHealth]:
         return ()
 
 
@@ -131,13 +131,13 @@ MAY_BE_ASKED = (Condition.READY, Condition.DUE)
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class PooledAccount:
     """An account in the pool of this worker. Not locked: the pool is."""
 
     account: Account
     is_active: bool = True
     in_flight: int = 0
-    standings: dict[Scope, Standing] = field(default_factory=dict)
+    standings: dict[Scope, AccountHealth] = field(default_factory=dict)
     last_used_at: float | None = None
     last_error: str | None = None
     last_error_said: dict[str, Any] | None = None  # UpstreamWords.safe
@@ -159,12 +159,12 @@ class Member:
         return Condition.DUE if known.tried_until(now) is None else Condition.TRIED
 
     @property
-    def refusal(self) -> Standing | None:
+    def refusal(self) -> AccountHealth | None:
         known = self.standings.get("")
         return known if known is not None and known.state == "refused" else None
 
-    def standing(self, scope: Scope) -> Standing:
-        return self.standings.get(scope) or Standing(self.account.seat, scope)
+    def standing(self, scope: Scope) -> AccountHealth:
+        return self.standings.get(scope) or AccountHealth(self.account.seat, scope)
 
     def is_cleared_since(self, scope: Scope, moment: float) -> bool:
         known = self.standings.get(scope)

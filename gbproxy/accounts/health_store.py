@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from gbproxy.accounts.health import Board, Standing
+from gbproxy.accounts.health import AccountHealth, HealthStore
 from gbproxy.domain.account import id_of
 from gbproxy.errors import GatewayError
 from gbproxy.observability.meter import Meter
@@ -16,18 +16,18 @@ from gbproxy.observability.meter import Meter
 log = logging.getLogger(__name__)
 
 
-class Telling:
+class HealthPublisher:
     """Keeps what the board could not take, until it can. But for `note_error`, to be called without
     holding a lock.
     """
 
-    def __init__(self, board: Board, meter: Meter) -> None:
+    def __init__(self, board: HealthStore, meter: Meter) -> None:
         self._board = board
         self._meter = meter
-        self._untold: dict[tuple[str, str], Standing] = {}
+        self._untold: dict[tuple[str, str], AccountHealth] = {}
         self._untold_errors: dict[str, tuple[str | None, float, dict[str, Any] | None]] = {}
 
-    def tell(self, change: Standing, now: float, said: dict[str, Any] | None = None) -> None:
+    def tell(self, change: AccountHealth, now: float, said: dict[str, Any] | None = None) -> None:
         """Everybody who is to know: those who read the log or the figures, and the other workers.
 
         `said`: the safe words of the upstream that led to it.
@@ -37,7 +37,7 @@ class Telling:
         self._meter.account_changed(change.state, change.quota, cause)
         self.share(change)
 
-    def share(self, change: Standing) -> None:
+    def share(self, change: AccountHealth) -> None:
         """The other workers alone."""
         try:
             self._board.publish(change)
@@ -70,7 +70,7 @@ class Telling:
                 del self._untold_errors[account_id]
 
 
-def _log(change: Standing, now: float, said: dict[str, Any] | None) -> None:
+def _log(change: AccountHealth, now: float, said: dict[str, Any] | None) -> None:
     account, quota = id_of(change.account_id), change.quota or None
     match change.state:
         case "cooling":

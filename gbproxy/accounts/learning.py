@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
-from gbproxy.accounts.health import Member, Standing, is_from_before
+from gbproxy.accounts.health import AccountHealth, PooledAccount, is_from_before
 from gbproxy.errors import GatewayError
 
 
 def cooled(
-    known: Standing,
+    known: AccountHealth,
     cooldown: Cooldown,
     error: GatewayError,
     now: float,
     uniform: Callable[[float, float], float],
-) -> Standing | None:
+) -> AccountHealth | None:
     """A cooldown begins, or is found to last longer. It is one strike, however many answers at once
     bring the news.
     """
@@ -42,11 +42,11 @@ def cooled(
     )
 
 
-def refused(member: Member, error: GatewayError, now: float) -> Standing | None:
+def refused(member: PooledAccount, error: GatewayError, now: float) -> AccountHealth | None:
     """The credential is set aside; the error's words are what clients hear until it is replaced."""
     if member.refusal is not None:
         return None
-    return Standing(
+    return AccountHealth(
         member.account.seat,
         "",
         state="refused",
@@ -56,7 +56,7 @@ def refused(member: Member, error: GatewayError, now: float) -> Standing | None:
     )
 
 
-def taken_over(member: Member, told: Standing, now: float) -> Standing | None:
+def taken_over(member: PooledAccount, told: AccountHealth, now: float) -> AccountHealth | None:
     """What another worker has learnt, unless it is older than what is known here, or about another
     credential.
     """

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from gbproxy.accounts.health import Member
+from gbproxy.accounts.health import PooledAccount
 from gbproxy.domain.account import QuotaClass
 from gbproxy.errors import GatewayError
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LeaseRequest:
     """What a request needs of an account; `wanted` and `preferred` are seats, `excluded` are
     ids.
     """
@@ -21,18 +21,18 @@ class Wish:
     preferred: str | None = None
     excluded: frozenset[str] = frozenset()
 
-    def admits(self, member: Member) -> bool:
+    def admits(self, member: PooledAccount) -> bool:
         is_wanted = self.wanted is None or self.wanted == member.account.seat
         return is_wanted and member.account.id not in self.excluded
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
+class Lease:
     """A place on an account; with `trial_until` this request finds out whether the account may be
     asked again.
     """
 
-    member: Member
+    member: PooledAccount
     quota: QuotaClass
     trial_until: float | None = None
 
@@ -41,16 +41,16 @@ class Lent:
 class Waiter:
     """A request that waits, and what it was given in the end."""
 
-    wish: Wish
+    wish: LeaseRequest
     called: threading.Event = field(default_factory=threading.Event)
-    lent: Lent | None = None
+    lent: Lease | None = None
     error: GatewayError | None = None
 
     @property
     def is_served(self) -> bool:
         return self.lent is not None or self.error is not None
 
-    def result(self) -> Lent:
+    def result(self) -> Lease:
         """The place. Raises the error that was given in its stead."""
         if self.lent is None:
             raise self.error or RuntimeError("this one is still waiting")

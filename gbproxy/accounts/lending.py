@@ -11,14 +11,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
-from gbproxy.accounts.health import MAY_BE_ASKED, TRIAL_S, Board, Condition, Member, Standing
-from gbproxy.accounts.health_store import Telling
-from gbproxy.accounts.lease_queue import Lent, Waiter, Wish
+from gbproxy.accounts.health import (
+    MAY_BE_ASKED,
+    TRIAL_S,
+    AccountHealth,
+    Condition,
+    HealthStore,
+    PooledAccount,
+)
+from gbproxy.accounts.health_store import HealthPublisher
+from gbproxy.accounts.lease_queue import Lease, LeaseRequest, Waiter
 from gbproxy.accounts.members import Members
 from gbproxy.accounts.shortage import nothing_to_try
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import GatewayError, Overloaded, UpstreamTimeout
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.observability.meter import Meter
 from gbproxy.observability.request_context import Phase
 
@@ -39,7 +46,7 @@ class Lending(Members):
         wait_s: float,
         order: Order,
         clock: Callable[[], float],
-        board: Board,
+        board: HealthStore,
         meter: Meter,
     ) -> None:
         super().__init__(accounts, concurrency, clock)
@@ -47,7 +54,7 @@ class Lending(Members):
         self._order = order
         self._board = board
         self._meter = meter
-        self._telling = Telling(board, meter)
+        self._telling = HealthPublisher(board, meter)
         # nobody in it can be served: every change sees to that at once
         self._waiting: deque[Waiter] = deque()
         self._due = math.inf  # when time alone will change something
@@ -70,13 +77,13 @@ class Lending(Members):
         CredentialRefused or NoAccountAvailable; after waiting in vain Overloaded, or
         UpstreamTimeout when the request's time is over.
         """
-        lent = self._take(Wish(quota, wanted, preferred, frozenset(excluded)))
+        lent = self._take(LeaseRequest(quota, wanted, preferred, frozenset(excluded)))
         try:
             yield lent.member.account
         finally:
             self._give_back(lent)
 
-    def _take(self, wish: Wish) -> Lent:
+    def _take(self, wish: LeaseRequest) -> Lease:
         """A place, and where a cooldown has just ended also the word of the board that nobody else
         is trying.
         """
@@ -86,7 +93,7 @@ class Lending(Members):
             lent = self._place(wish, comes_back=True)
         return lent
 
-    def _place(self, wish: Wish, *, comes_back: bool = False) -> Lent:
+    def _place(self, wish: LeaseRequest, *, comes_back: bool = False) -> Lease:
         with self._lock:
             now = self._clock()
             if self._waiting and now >= self._due:
@@ -101,11 +108,11 @@ class Lending(Members):
                 self._waiting.append(waiter)
         return self._wait(waiter)
 
-    def _pick(self, wish: Wish, now: float) -> Member | None:
+    def _pick(self, wish: LeaseRequest, now: float) -> PooledAccount | None:
         """The account that serves this wish best, None when one may later. Raises when none
         will.
         """
-        free: list[Member] = []
+        free: list[PooledAccount] = []
         may_come = False
         for member in self._candidates(wish):
             condition = member.condition(wish.quota, now)
@@ -124,19 +131,19 @@ class Lending(Members):
             return best
         return next((member for member in free if member.account.seat == wish.preferred), best)
 
-    def _lend(self, member: Member, quota: QuotaClass, now: float) -> Lent:
+    def _lend(self, member: PooledAccount, quota: QuotaClass, now: float) -> Lease:
         member.in_flight += 1
         self._meter.account_lent(member.account.id)
         member.last_used_at = now
         if member.condition(quota, now) is Condition.READY:
-            return Lent(member, quota)
+            return Lease(member, quota)
         until = now + TRIAL_S
         # the board notes it by itself
         member.standings[quota] = replace(member.standing(quota), trial_until=until)
         self._due = min(self._due, until)
-        return Lent(member, quota, until)
+        return Lease(member, quota, until)
 
-    def _may_try(self, lent: Lent) -> bool:
+    def _may_try(self, lent: Lease) -> bool:
         if lent.trial_until is None:
             return True
         try:
@@ -152,7 +159,7 @@ class Lending(Members):
             self._give_back(lent)
             raise
 
-    def _tell_anew(self, lent: Lent) -> bool:
+    def _tell_anew(self, lent: Lease) -> bool:
         """Whether the board knows nothing of the cooldown that has ended, as it was away when it
         began; now it does.
         """
@@ -168,11 +175,11 @@ class Lending(Members):
         self._board.publish(known)
         return True
 
-    def _wait(self, waiter: Waiter) -> Lent:
+    def _wait(self, waiter: Waiter) -> Lease:
         started = time.perf_counter()
-        measured = trace.current()
-        measured.phase = Phase.WAITING
-        wait_s = min(self._wait_s, measured.until - time.monotonic())
+        context = request_context.current()
+        context.phase = Phase.WAITING
+        wait_s = min(self._wait_s, context.until - time.monotonic())
         try:
             while not waiter.is_served:
                 left_s = started + wait_s - time.perf_counter()
@@ -197,7 +204,7 @@ class Lending(Members):
             self._withdraw(waiter)
             raise
         finally:
-            measured.queued_s += time.perf_counter() - started
+            context.queued_s += time.perf_counter() - started
 
     def _withdraw(self, waiter: Waiter) -> None:
         """The client has left: its turn is the next one's."""
@@ -207,11 +214,11 @@ class Lending(Members):
         if waiter.lent is not None:
             self._give_back(waiter.lent)
 
-    def _give_back(self, lent: Lent, *, is_tried_elsewhere: bool = False) -> None:
+    def _give_back(self, lent: Lease, *, is_tried_elsewhere: bool = False) -> None:
         """Hand the place to the first in the line that it will do for, or free it. A trial without
         a verdict is over.
         """
-        ended: Standing | None = None
+        ended: AccountHealth | None = None
         with self._lock:
             now = self._clock()
             lent.member.in_flight -= 1
@@ -232,7 +239,7 @@ class Lending(Members):
         if ended is not None:
             self._telling.share(ended)
 
-    def _serve_place(self, member: Member, now: float) -> None:
+    def _serve_place(self, member: PooledAccount, now: float) -> None:
         for waiter in self._waiting:
             wish = waiter.wish
             if wish.admits(member) and self._is_free(member, wish.quota, now):
@@ -241,7 +248,7 @@ class Lending(Members):
                 waiter.called.set()
                 return
 
-    def _is_free(self, member: Member, quota: QuotaClass, now: float) -> bool:
+    def _is_free(self, member: PooledAccount, quota: QuotaClass, now: float) -> bool:
         is_here = self._members.get(member.account.id) is member
         has_place = member.in_flight < self._concurrency
         return is_here and has_place and member.condition(quota, now) in MAY_BE_ASKED

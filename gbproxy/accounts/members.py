@@ -7,8 +7,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from gbproxy.accounts.health import MAY_BE_ASKED, AccountView, Condition, Member
-from gbproxy.accounts.lease_queue import Wish
+from gbproxy.accounts.health import MAY_BE_ASKED, AccountView, Condition, PooledAccount
+from gbproxy.accounts.lease_queue import LeaseRequest
 from gbproxy.accounts.shortage import seconds_until
 from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass
 
@@ -19,7 +19,7 @@ class Members:
     def __init__(
         self, accounts: Iterable[Account], concurrency: int, clock: Callable[[], float]
     ) -> None:
-        self._members = {account.id: Member(account) for account in accounts}
+        self._members = {account.id: PooledAccount(account) for account in accounts}
         self._concurrency = concurrency
         self._clock = clock
         self._lock = threading.Lock()
@@ -40,7 +40,7 @@ class Members:
         """Whether some account, or the one with the seat `wanted`, may be asked, or soon, beside
         these.
         """
-        wish = Wish(quota, wanted, excluded=frozenset(excluded))
+        wish = LeaseRequest(quota, wanted, excluded=frozenset(excluded))
         with self._lock:
             now = self._clock()
             conditions = [member.condition(quota, now) for member in self._candidates(wish)]
@@ -85,7 +85,7 @@ class Members:
         with self._lock:
             now = self._clock()
             moments = []
-            for member in self._candidates(Wish(quota, wanted)):
+            for member in self._candidates(LeaseRequest(quota, wanted)):
                 match member.condition(quota, now):
                     case Condition.READY | Condition.DUE:
                         moments.append(now)
@@ -147,5 +147,5 @@ class Members:
             now = self._clock()
             return tuple(member.view(now) for member in self._members.values())
 
-    def _candidates(self, wish: Wish) -> Iterator[Member]:
+    def _candidates(self, wish: LeaseRequest) -> Iterator[PooledAccount]:
         return (member for member in self._members.values() if wish.admits(member))

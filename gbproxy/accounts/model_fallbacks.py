@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Model, Tool
 from gbproxy.errors import GatewayError, RequestRefused, SessionDenied, SessionGone, UpstreamUnclear
@@ -29,7 +29,7 @@ class RequestedModel:
     """
 
     chain: Sequence[Model]
-    support: Support = field(default_factory=Support)
+    support: ModelSupport = field(default_factory=ModelSupport)
     has_guessed: bool = False  # without a name of what was refused, one more try a request
 
     @property

@@ -57,7 +57,7 @@ class NoRows:
         del taken_before, others_before
 
 
-class Support:
+class ModelSupport:
     """Safe for use by many threads at once. `clock`: Unix seconds."""
 
     def __init__(self, rows: Rows | None = None, clock: Callable[[], float] = time.time) -> None:

@@ -6,8 +6,8 @@ import random as chance
 import time
 from collections.abc import Callable, Collection, Iterable
 
-from gbproxy.accounts.failure_policy import Then, rule_for
-from gbproxy.accounts.health import Alone, Board, Member, Standing
+from gbproxy.accounts.failure_policy import Then, policy_for
+from gbproxy.accounts.health import AccountHealth, HealthStore, LocalHealthStore, PooledAccount
 from gbproxy.accounts.learning import cooled, refused, taken_over
 from gbproxy.accounts.lending import Lending, Order
 from gbproxy.domain import jitter
@@ -33,14 +33,16 @@ class Pool(Lending):
         wait_s: float = 120,
         order: Order = "least-busy",
         clock: Callable[[], float] = time.time,
-        board: Board | None = None,
+        board: HealthStore | None = None,
         random: chance.Random | None = None,
         meter: Meter = SILENT,
     ) -> None:
         """`concurrency`: answers at once on one account; a request waits for a place for `wait_s`
         seconds at most.
         """
-        super().__init__(accounts, concurrency, wait_s, order, clock, board or Alone(), meter)
+        super().__init__(
+            accounts, concurrency, wait_s, order, clock, board or LocalHealthStore(), meter
+        )
         self._uniform = random.uniform if random is not None else jitter.uniform
 
     # Learning
@@ -55,7 +57,7 @@ class Pool(Lending):
         met it. What has begun `took_s` seconds ago teaches nothing if the account was found, or
         declared, good since.
         """
-        rule = rule_for(error)
+        rule = policy_for(error)
         if rule.then is Then.ENDS:
             return
         with self._lock:
@@ -67,7 +69,7 @@ class Pool(Lending):
             if any(member.is_cleared_since(scope, now - took_s) for scope in ("", *met)):
                 return
             self._note_error(member, error, now)
-            changes: list[Standing | None] = []
+            changes: list[AccountHealth | None] = []
             if rule.refuses and member.account.credential() == account.credential():
                 changes = [refused(member, error, now)]
             elif rule.cooldown is not None:
@@ -96,7 +98,7 @@ class Pool(Lending):
             if known.cools_until(now) is not None:
                 return  # this answer had begun before
             self._note_error(member, None, now)
-            change = member.standings[quota] = Standing(account.seat, quota, changed_at=now)
+            change = member.standings[quota] = AccountHealth(account.seat, quota, changed_at=now)
             self._serve(now)
         self._telling.tell(change, now)
 
@@ -112,11 +114,11 @@ class Pool(Lending):
                 return
             now = self._clock()
             self._note_error(member, None, now)
-            change = member.standings[""] = Standing(account.seat, "", changed_at=now)
+            change = member.standings[""] = AccountHealth(account.seat, "", changed_at=now)
             self._serve(now)
         self._telling.tell(change, now)
 
-    def refresh(self, standings: Iterable[Standing]) -> None:
+    def refresh(self, standings: Iterable[AccountHealth]) -> None:
         """Take over what other workers have learnt since."""
         with self._lock:
             now = self._clock()
@@ -140,15 +142,15 @@ class Pool(Lending):
         """
         with self._lock:
             now = self._clock()
-            changes: list[Standing] = []
-            members: dict[str, Member] = {}
+            changes: list[AccountHealth] = []
+            members: dict[str, PooledAccount] = {}
             for account in accounts:
-                member = self._seated(account.seat) or Member(account)
+                member = self._seated(account.seat) or PooledAccount(account)
                 if (
                     member.refusal is not None
                     and member.account.credential() != account.credential()
                 ):
-                    change = member.standings[""] = Standing(account.seat, "", changed_at=now)
+                    change = member.standings[""] = AccountHealth(account.seat, "", changed_at=now)
                     changes.append(change)
                 member.account = account
                 member.is_active = account.id not in disabled
@@ -181,7 +183,7 @@ class Pool(Lending):
             now = self._clock()
             kept = {scope: known for scope, known in member.standings.items() if scope == ""}
             changes = [
-                Standing(member.account.seat, scope, changed_at=now)
+                AccountHealth(member.account.seat, scope, changed_at=now)
                 for scope in member.standings.keys() - kept.keys()
             ]
             member.standings = kept | {change.quota: change for change in changes}
@@ -191,12 +193,12 @@ class Pool(Lending):
 
     # How
 
-    def _seated(self, seat: str) -> Member | None:
+    def _seated(self, seat: str) -> PooledAccount | None:
         """The account with this seat, if it is still there. The lock is held."""
         member = self._members.get(id_of(seat))
         return member if member is not None and member.account.seat == seat else None
 
-    def _take_over(self, standing: Standing, now: float) -> bool:
+    def _take_over(self, standing: AccountHealth, now: float) -> bool:
         member = self._seated(standing.account_id)
         news = taken_over(member, standing, now) if member is not None else None
         if member is None or news is None:
@@ -204,7 +206,7 @@ class Pool(Lending):
         member.standings[news.quota] = news
         return True
 
-    def _note_error(self, member: Member, error: GatewayError | None, now: float) -> None:
+    def _note_error(self, member: PooledAccount, error: GatewayError | None, now: float) -> None:
         member.last_error = error.own_words if error is not None else None
         member.last_error_said = error.safe_words if error is not None else None
         self._telling.note_error(member.account.id, member.last_error, now, member.last_error_said)

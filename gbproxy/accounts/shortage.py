@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gbproxy.accounts.health import Condition, Member
-from gbproxy.accounts.lease_queue import Wish
+from gbproxy.accounts.health import Condition, PooledAccount
+from gbproxy.accounts.lease_queue import LeaseRequest
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
@@ -19,7 +19,9 @@ from gbproxy.errors import (
 _LEAST_S = 1.0
 
 
-def nothing_to_try(members: Iterable[Member], wish: Wish, now: float) -> GatewayError:
+def nothing_to_try(
+    members: Iterable[PooledAccount], wish: LeaseRequest, now: float
+) -> GatewayError:
     """Some only overloaded: that; else some out of quota; else all refused; else none enabled.
 
     The hint when to come back is the earliest recovery.

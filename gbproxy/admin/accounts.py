@@ -12,13 +12,13 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from gbproxy.account_admin.registry import Roster
+from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.account_admin.views import AccountRecord
 from gbproxy.admin.cookies import entry as check_entry
 from gbproxy.web.body import json_body
 
 
-def blueprint(roster: Roster, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(roster: AccountRegistry, check_key: Callable[[], None]) -> Blueprint:
     bp = Blueprint("admin_accounts", __name__, url_prefix="/api/admin/accounts")
     bp.before_request(check_key)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gbproxy.account_admin.registry import Roster
-from gbproxy.account_admin.views import Check
+from gbproxy.account_admin.registry import AccountRegistry
+from gbproxy.account_admin.views import CredentialStatus
 
 
-def blueprint(roster: Roster, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(roster: AccountRegistry, check_key: Callable[[], None]) -> Blueprint:
     bp = Blueprint("admin_cookies", __name__)
     bp.before_request(check_key)
 
@@ -25,7 +25,7 @@ def blueprint(roster: Roster, check_key: Callable[[], None]) -> Blueprint:
     return bp
 
 
-def entry(check: Check) -> dict[str, Any]:
+def entry(check: CredentialStatus) -> dict[str, Any]:
     """What one account's answer says, here and to a check."""
     return {
         **asdict(check),

@@ -13,14 +13,14 @@ from typing import Any
 import gevent
 from flask import Blueprint, Response, jsonify
 
-from gbproxy.account_admin.import_accounts import Import, bring_in
-from gbproxy.account_admin.importing import OPTIONAL, WHERE, Found, Site, find
-from gbproxy.account_admin.registry import Roster
+from gbproxy.account_admin.import_accounts import Import, import_accounts
+from gbproxy.account_admin.importing import OPTIONAL, WHERE, Found, Hosts, find
+from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.web.body import json_body
 
 
-def blueprint(roster: Roster, site: Site, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(roster: AccountRegistry, site: Hosts, check_key: Callable[[], None]) -> Blueprint:
     bp = Blueprint("admin_imports", __name__, url_prefix="/api/admin/accounts")
     bp.before_request(check_key)
 
@@ -34,12 +34,14 @@ def blueprint(roster: Roster, site: Site, check_key: Callable[[], None]) -> Blue
         found = gevent.get_hub().threadpool.apply(_find, (text, url, site))
         if isinstance(found, GatewayError):
             raise found
-        return jsonify(_answer(bring_in(roster, found, dry_run=dry_run), found.warnings, dry_run))
+        return jsonify(
+            _answer(import_accounts(roster, found, dry_run=dry_run), found.warnings, dry_run)
+        )
 
     return bp
 
 
-def _find(text: str, url: str, site: Site) -> Found | GatewayError:
+def _find(text: str, url: str, site: Hosts) -> Found | GatewayError:
     """As `find`; an error is given back, because gevent prints what a thread of its pool raises."""
     try:
         return find(text, url, site)

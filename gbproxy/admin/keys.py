@@ -11,12 +11,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from gbproxy.api_keys.registry import KeyRegister
+from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.domain.principal import ApiKey
 from gbproxy.web.body import json_body
 
 
-def blueprint(register: KeyRegister, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(register: ApiKeys, check_key: Callable[[], None]) -> Blueprint:
     bp = Blueprint("admin_keys", __name__, url_prefix="/api/admin/keys")
     bp.before_request(check_key)
 

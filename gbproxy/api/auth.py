@@ -10,7 +10,7 @@ from flask import g, request
 
 from gbproxy.domain.principal import Principal
 from gbproxy.errors import Unauthenticated
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.web.address import network
 from gbproxy.web.keys import fingerprint, presented_key
 
@@ -36,7 +36,7 @@ def required(keys: Keys) -> Callable[[], None]:
                 " ?key=KEY"
             )
         found = keys.find(key)
-        trace.current().facts["key"] = fingerprint(key)
+        request_context.current().facts["key"] = fingerprint(key)
         g.principal = replace(found, address=network(request.remote_addr or ""))
 
     return check

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import gevent
 
-from gbproxy.api.pump import Pump
+from gbproxy.api.pump import StreamRunner
 from gbproxy.errors import ClientGone
 
 
@@ -23,7 +23,7 @@ class Heartbeat:
     """
 
     def __init__(
-        self, pump: Pump, environ: Mapping[str, Any], beat: bytes, interval_s: float
+        self, pump: StreamRunner, environ: Mapping[str, Any], beat: bytes, interval_s: float
     ) -> None:
         """To be made once the response has begun."""
         self._pump = pump

@@ -28,8 +28,7 @@ from gbproxy.errors import (
     RequestTimeout,
     UnsupportedMediaType,
 )
-from gbproxy.observability import request_context as trace
-from gbproxy.observability import traceparent
+from gbproxy.observability import request_context, traceparent
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.web.body import too_large
 
@@ -91,13 +90,13 @@ class _Entry:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        context = (
+        parent = (
             traceparent.continued(environ["HTTP_TRACEPARENT"])
             if "HTTP_TRACEPARENT" in environ
             else None
         )
-        measured = trace.begin(
-            given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), context
+        context = request_context.begin(
+            given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), parent
         )
         environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
         if environ["REQUEST_METHOD"] == "OPTIONS":
@@ -107,57 +106,59 @@ class _Entry:
                 environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
             )
             start_response(
-                "204 No Content", [*headers.items(), ("x-request-id", measured.request_id)]
+                "204 No Content", [*headers.items(), ("x-request-id", context.request_id)]
             )
             return []
         if environ["REQUEST_METHOD"] == "POST" and not self._cors.is_private(environ["PATH_INFO"]):
             error = self._refusal()
             if error is not None:
-                return self._refuse(environ, start_response, measured, error)
+                return self._refuse(environ, start_response, context, error)
         return self._inner(environ, start_response)
 
     def _refuse(
         self,
         environ: WSGIEnvironment,
         start_response: StartResponse,
-        measured: trace.Trace,
+        context: request_context.RequestContext,
         error: GatewayError,
     ) -> Iterable[bytes]:
         body = json.dumps(openai_errors.body(error)).encode()
         headers = {
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
-            "x-request-id": measured.request_id,
+            "x-request-id": context.request_id,
             **openai_errors.headers(error),
             **self._cors.headers(environ["PATH_INFO"], environ.get("HTTP_ORIGIN")),
         }
         start_response("503 Service Unavailable", [*headers.items()])
         facts = {"method": "POST", "route": "-", "status": error.status, "code": error.code}
-        measured.facts["code"] = error.code
-        self._meter.request_done(measured, _NO_SURFACE, error.status)
-        log.info("request.done", extra={**facts, "elapsed_ms": round(measured.elapsed_ms(), 1)})
+        context.facts["code"] = error.code
+        self._meter.request_done(context, _NO_SURFACE, error.status)
+        log.info("request.done", extra={**facts, "elapsed_ms": round(context.elapsed_ms(), 1)})
         return [body]
 
 
 def _finish(response: Response, cors: Cors, meter: Meter) -> Response:
-    measured = trace.current()
-    response.headers["x-request-id"] = measured.request_id
+    context = request_context.current()
+    response.headers["x-request-id"] = context.request_id
     response.headers.update(cors.headers(request.path, request.headers.get("Origin")))
-    if measured.attempts:
-        response.headers["x-gbproxy-attempts"] = str(measured.attempts)
-        response.headers["x-gbproxy-overhead-ms"] = f"{measured.overhead_ms():.1f}"
-    measured.has_told_conversation = True
-    if measured.conversation is not None and response.status_code < 400:
-        response.headers["X-Conversation-Id"] = measured.conversation
-    if measured.facts.get("ignored"):
-        response.headers["x-gbproxy-ignored"] = ", ".join(measured.facts["ignored"])
-    if "response_bytes" not in measured.facts and not response.is_streamed:
-        measured.facts["response_bytes"] = response.calculate_content_length()
-    response.call_on_close(_access_line(measured, response.status_code, meter))
+    if context.attempts:
+        response.headers["x-gbproxy-attempts"] = str(context.attempts)
+        response.headers["x-gbproxy-overhead-ms"] = f"{context.overhead_ms():.1f}"
+    context.has_told_conversation = True
+    if context.conversation is not None and response.status_code < 400:
+        response.headers["X-Conversation-Id"] = context.conversation
+    if context.facts.get("ignored"):
+        response.headers["x-gbproxy-ignored"] = ", ".join(context.facts["ignored"])
+    if "response_bytes" not in context.facts and not response.is_streamed:
+        context.facts["response_bytes"] = response.calculate_content_length()
+    response.call_on_close(_access_line(context, response.status_code, meter))
     return response
 
 
-def _access_line(measured: trace.Trace, status: int, meter: Meter) -> Callable[[], None]:
+def _access_line(
+    context: request_context.RequestContext, status: int, meter: Meter
+) -> Callable[[], None]:
     """Log and count the request once it is over, in the words known now: the request itself is gone
     by then.
     """
@@ -171,13 +172,13 @@ def _access_line(measured: trace.Trace, status: int, meter: Meter) -> Callable[[
             "method": method,
             "route": route,
             "status": status,
-            "elapsed_ms": round(measured.elapsed_ms(), 1),
-            "overhead_ms": round(measured.overhead_ms(), 1),
-            "attempts": measured.attempts,
-            "ttft_ms": round(measured.ttft_ms, 1) if measured.ttft_ms is not None else None,
-            **measured.facts,
+            "elapsed_ms": round(context.elapsed_ms(), 1),
+            "overhead_ms": round(context.overhead_ms(), 1),
+            "attempts": context.attempts,
+            "ttft_ms": round(context.ttft_ms, 1) if context.ttft_ms is not None else None,
+            **context.facts,
         }
-        meter.request_done(measured, surface, status)
+        meter.request_done(context, surface, status)
         log.log(level, "request.done", extra=facts)
 
     return done
@@ -189,9 +190,9 @@ def _render(error: GatewayError, http: HTTPException | None = None) -> Response:
             mimetype="application/json",
             headers={"Allow": dict(http.get_headers()).get("Allow", "")},
         )  # probes want to know it is there
-    trace.current().facts["code"] = error.code
+    request_context.current().facts["code"] = error.code
     if isinstance(error, ClientGone):
-        trace.current().facts["client_gone"] = True
+        request_context.current().facts["client_gone"] = True
     response = jsonify(openai_errors.body(error))
     response.status_code = (
         error.status if http is None or http.code is None or http.code < 400 else http.code

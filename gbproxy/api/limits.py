@@ -14,11 +14,11 @@ from flask import Response, g
 
 from gbproxy.api import auth
 from gbproxy.domain.principal import Principal
-from gbproxy.rate_limits.status import Standing
+from gbproxy.rate_limits.status import LimitStatus
 
 
 class Limits(Protocol):
-    def count(self, principal: Principal) -> Standing:
+    def count(self, principal: Principal) -> LimitStatus:
         """How the caller stands, with a request counted that has just come in."""
         ...
 
@@ -45,7 +45,7 @@ def tell(response: Response) -> Response:
     return response
 
 
-def _headers(standing: Standing) -> dict[str, str]:
+def _headers(standing: LimitStatus) -> dict[str, str]:
     """`x-ratelimit-*` as OpenAI sends them."""
     found: dict[str, str] = {}
     requests, tokens = standing.requests, standing.tokens

@@ -29,12 +29,12 @@ from gbproxy.domain.events import (
     collect,
 )
 from gbproxy.gateway import Gateway
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.web.body import read_json
 
 
 def blueprint(
-    gateway: Gateway, responder: sse.Responder, check_caller: Callable[[], None]
+    gateway: Gateway, responder: sse.StreamResponder, check_caller: Callable[[], None]
 ) -> Blueprint:
     bp = Blueprint("openai_chat", __name__)
     bp.before_request(check_caller)
@@ -44,7 +44,7 @@ def blueprint(
     def create() -> Response:
         conversation = request.headers.get("X-Conversation-Id") or None
         call = read_json(lambda body: parse(body, auth.principal(), conversation))
-        facts = trace.current().facts
+        facts = request_context.current().facts
         facts |= {"stream": call.chat.is_streamed}
         if call.ignored:
             facts["ignored"] = call.ignored

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gbproxy.accounts.available_models import Offering
+from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.api import auth
 from gbproxy.domain.models import Model, no_such
 
@@ -17,7 +17,7 @@ from gbproxy.domain.models import Model, no_such
 _CREATED = 1_764_201_600
 
 
-def blueprint(models: Offering, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(models: AvailableModels, check_key: Callable[[], None]) -> Blueprint:
     bp = Blueprint("openai_models", __name__)
     bp.before_request(check_key)
 

@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbproxy.api.openai_messages import MOST_MESSAGES, MessageBody, Reader
 from gbproxy.domain.chat import ChatRequest
-from gbproxy.domain.principal import NOBODY, Principal
+from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.errors import BadRequest
 
 MOST_TOOLS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class ChatCall:
+class ParsedChat:
     """A request as the surface needs it: what to ask, and how to answer."""
 
     chat: ChatRequest
@@ -31,9 +31,9 @@ class ChatCall:
 
 def parse(
     body: dict[str, Any],
-    principal: Principal = NOBODY,
+    principal: Principal = ANONYMOUS,
     conversation: str | None = None,
-) -> ChatCall:
+) -> ParsedChat:
     """`conversation` is the request's X-Conversation-Id. Raises BadRequest, whose `param` names the
     field that is wrong.
     """
@@ -52,7 +52,7 @@ def parse(
         conversation=conversation,
         is_streamed=bool(fields.stream),
     )
-    return ChatCall(
+    return ParsedChat(
         chat=chat,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
         ignored=_ignored(fields, has_passed_over=reader.has_passed_over),

@@ -20,7 +20,7 @@ from gbproxy.api import client
 from gbproxy.errors import ClientGone, GatewayError
 
 
-class Silence(Exception):
+class FirstChunkTimeout(Exception):
     """Nothing has come for the time given."""
 
 
@@ -41,7 +41,7 @@ class _Raised:
     error: Exception
 
 
-class Pump:
+class StreamRunner:
     """One answer on its way; the generator `pieces` is closed with it, whatever ends it."""
 
     def __init__(self, pieces: Generator[bytes], environ: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ class Pump:
         if self._beginning is not None:
             self._beginning.join(timeout_s)
             if not self._beginning.ready():
-                raise Silence
+                raise FirstChunkTimeout
             first: bytes | _Raised | None = self._beginning.value
             self._beginning = None
             self._raise_failure()

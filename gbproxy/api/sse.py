@@ -13,10 +13,10 @@ from flask import Response, request
 
 from gbproxy.api.admission import Admission, stopping
 from gbproxy.api.heartbeat import Heartbeat
-from gbproxy.api.pump import Pump, Silence
+from gbproxy.api.pump import FirstChunkTimeout, StreamRunner
 from gbproxy.domain import jsontext
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, AnswerKind, Meter
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _LINE_ENDS = ("\x85", "\u2028", "\u2029")
 Pieces = Generator[bytes]
 
 
-class Responder:
+class StreamResponder:
     """Answers requests, one piece at a time or whole, within the worker's limit; ends each when its
     client leaves.
     """
@@ -56,7 +56,7 @@ class Responder:
             if self._heartbeat_s:
                 running.pump.begin()
             first = running.pump.take(self._heartbeat_s)
-        except Silence:
+        except FirstChunkTimeout:
             first = heartbeat
         except BaseException:
             running.close()
@@ -114,7 +114,7 @@ class Responder:
         on_error: Callable[[GatewayError], bytes],
         heartbeat: bytes,
     ) -> Pieces:
-        measured = trace.current()
+        context = request_context.current()
         sent = 0
         try:
             piece: bytes | None = first
@@ -124,19 +124,19 @@ class Responder:
                 running.keep_alive(heartbeat, self._heartbeat_s)
                 try:
                     piece = running.pump.take(self._heartbeat_s)
-                except Silence:
+                except FirstChunkTimeout:
                     piece = heartbeat
         except (GeneratorExit, ClientGone):
-            measured.facts["client_gone"] = True
+            context.facts["client_gone"] = True
         except GatewayError as error:
-            measured.facts["code"] = error.code
+            context.facts["code"] = error.code
             yield on_error(error)
         except Exception:  # the WSGI error handler's place once the status is out
             log.exception("request.crashed")
-            measured.facts["code"] = GatewayError.code
+            context.facts["code"] = GatewayError.code
             yield on_error(GatewayError("the gateway met an error of its own"))
         finally:
-            measured.facts["response_bytes"] = sent
+            context.facts["response_bytes"] = sent
             running.close()
 
 
@@ -146,7 +146,7 @@ class _Running:
     """
 
     def __init__(self, pieces: Pieces, leave: Callable[[], None], others: set[_Running]) -> None:
-        self.pump = Pump(pieces, request.environ)
+        self.pump = StreamRunner(pieces, request.environ)
         self._environ = request.environ
         self._heart: Heartbeat | None = None
         self._leave = leave
@@ -173,11 +173,11 @@ def _delivered(text: bytes, running: _Running) -> Pieces:
         yield text
         running.pump.take()
     except ClientGone:
-        trace.current().facts["client_gone"] = True
+        request_context.current().facts["client_gone"] = True
     except GatewayError as error:  # all is written: nobody can be told any more
-        trace.current().facts["code"] = error.code
+        request_context.current().facts["code"] = error.code
     finally:
-        trace.current().facts["response_bytes"] = len(text)
+        request_context.current().facts["response_bytes"] = len(text)
         running.close()
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from gbproxy.domain.principal import Allowance, ApiKey, digest, new_key
+from gbproxy.domain.principal import ApiKey, KeyPolicy, digest, new_key
 from gbproxy.errors import BadRequest, ModelNotFound, NotFound, StorageUnavailable
 from gbproxy.settings import Rate
 from gbproxy.settings.rates import parse as parse_rate
@@ -32,7 +32,7 @@ class Rows(Protocol):
     def remove(self, key_id: str) -> bool: ...
 
 
-class KeyRegister:
+class ApiKeys:
     """`model_id`: the id behind a model's name, raises ModelNotFound; `on_change`: something was
     made or revoked.
 
@@ -74,7 +74,7 @@ class KeyRegister:
             digest=digest(key),
             created_at=self._clock(),
             expires_at=fields.read("expires_at", self._expiry),
-            allowance=Allowance(
+            allowance=KeyPolicy(
                 models=fields.read("models", self._models),
                 rate_limit=fields.read("rate_limit", _rate),
                 tokens_per_day=fields.read("tokens_per_day", _up_to(_MOST_TOKENS)),

@@ -31,7 +31,7 @@ class Rows(Protocol):
     def all(self) -> Sequence[ApiKey]: ...
 
 
-class Keyring:
+class KeyVerifier:
     """Safe for use by many threads at once. `clock`: Unix seconds; `monotonic`: seconds, only ever
     growing.
     """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from gbproxy.background.executor import Crew, Job
+from gbproxy.background.executor import BackgroundExecutor, Job
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import CredentialRefused, GatewayError
 
@@ -37,7 +37,7 @@ class _Look:
     is_wanted_again: bool = False  # the account was suspected meanwhile
 
 
-class Looks:
+class AccountProbes:
     """One probe of an account at a time, then a short rest; only what a probe says is refused sets
     an account aside.
     """
@@ -57,7 +57,7 @@ class Looks:
         self._pool = pool
         self._probe = probe
         # its own, as slow session openings must not hold a verdict up
-        self._crew = Crew(width=_AT_ONCE)
+        self._crew = BackgroundExecutor(width=_AT_ONCE)
         self._put = put or self._crew.put
         self._later = later or _later
         self._clock = clock

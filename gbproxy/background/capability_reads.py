@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
-from gbproxy.background.executor import Crew, Job
+from gbproxy.background.executor import BackgroundExecutor, Job
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import Capabilities
@@ -28,7 +28,7 @@ class Support(Protocol):
     def forget_old(self) -> None: ...
 
 
-class Lookups:
+class CapabilityReads:
     """For one worker, who does it for all. What a configuration cannot be read for is no fault of
     its account.
     """
@@ -45,7 +45,7 @@ class Lookups:
         self._support = support
         self._look_up = look_up
         # its own: a slow configuration must not hold up what requests wait for
-        self._crew = Crew(width=_AT_ONCE)
+        self._crew = BackgroundExecutor(width=_AT_ONCE)
         self._put = put or self._crew.put
         self._uniform = uniform
         self._running: set[str] = set()  # seats

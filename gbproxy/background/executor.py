@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 Job = Callable[[], None]
 
 
-class Crew:
+class BackgroundExecutor:
     """Does jobs in the background, in few threads and from a queue with a bound; never delays who
     puts one down.
     """

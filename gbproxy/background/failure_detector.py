@@ -7,11 +7,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-DEAD_S = 15.0  # a worker that has not reported for so long, while we looked on, is dead
+DEAD_AFTER_S = 15.0  # a worker that has not reported for so long, while we looked on, is dead
 _LOOK_S = 5.0  # who has not looked for so long has not looked on
 
 
-class Watch:
+class FailureDetector:
     """Remembers when each worker's last report was first seen; on its own monotonic clock."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,7 +35,7 @@ class Watch:
             else (report, now)
             for worker, report in reports.items()
         }
-        return [worker for worker, (_, since) in self._seen.items() if now - since > DEAD_S]
+        return [worker for worker, (_, since) in self._seen.items() if now - since > DEAD_AFTER_S]
 
     def forget(self) -> None:
         """Somebody else looks from now on."""

@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
-from gbproxy.background.executor import Crew
-from gbproxy.background.failure_detector import Watch
+from gbproxy.background.executor import BackgroundExecutor
+from gbproxy.background.failure_detector import FailureDetector
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, QuotaClass, owner_of
 from gbproxy.errors import CredentialRefused, GatewayError
-from gbproxy.sessions.cleanup import Deletions
-from gbproxy.storage.account_health import Use
-from gbproxy.storage.leases import Offices, Workers
+from gbproxy.sessions.cleanup import SessionCleanup
+from gbproxy.storage.account_health import AccountUse
+from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
 
 log = logging.getLogger(__name__)
@@ -47,19 +47,19 @@ class Pool(Protocol):
     ) -> None: ...
 
 
-class Office:
+class LeaderTasks:
     """Held by one worker at a time, by a row with a time limit; by one for each set of accounts on
     one database.
     """
 
     def __init__(
         self,
-        offices: Offices,
-        workers: Workers,
+        offices: LeaderLeases,
+        workers: WorkerRegistry,
         rows: SessionRows,
         pool: Pool,
-        deletions: Deletions,
-        crew: Crew,
+        deletions: SessionCleanup,
+        crew: BackgroundExecutor,
         *,
         refresh_token: Callable[[Account, float], bool],
         probe: Callable[[Account], None],
@@ -87,7 +87,7 @@ class Office:
         self._clock = clock
         self._monotonic = monotonic
         self._look_at = monotonic() + _LEFT_S  # the start has looked
-        self._watch = Watch(monotonic)
+        self._watch = FailureDetector(monotonic)
         self._next_probe: dict[Account, float] = {}
         # by seat: at which its token is refreshed, drawn once for each
         self._token_ages: dict[str, float] = {}
@@ -95,7 +95,7 @@ class Office:
         self._busy: set[str] = set()  # accounts that a job is about
         self._name = ""
 
-    def serve(self, uses: Mapping[str, Use]) -> None:
+    def serve(self, uses: Mapping[str, AccountUse]) -> None:
         """Do what is due, if the office is ours. Raises StorageUnavailable."""
         self._rename()
         if not self._offices.take(self._name, _TERM_S):
@@ -141,12 +141,12 @@ class Office:
             self._look_at = self._monotonic() + _LEFT_S
             self._take_over_left({owner_of(account.seat) for account in self._pool.accounts()})
 
-    def _tend_tokens(self, uses: Mapping[str, Use], now: float) -> None:
+    def _tend_tokens(self, uses: Mapping[str, AccountUse], now: float) -> None:
         for account in self._asked_of_late(uses, now):
             if now >= self._sign_in_rests.get(account.id, 0.0):
                 self._put(account, partial(self._refresh, account))
 
-    def _asked_of_late(self, uses: Mapping[str, Use], now: float) -> list[Account]:
+    def _asked_of_late(self, uses: Mapping[str, AccountUse], now: float) -> list[Account]:
         """The accounts in use whose credential is not set aside."""
         refused = {account.id for account in self._pool.refused()}
         return [
@@ -166,7 +166,7 @@ class Office:
             facts = {"account": account.id, "code": error.code, "said": error.safe_words}
             log.warning("token.not_refreshed", extra=facts)
 
-    def _tend_refused(self, uses: Mapping[str, Use], now: float) -> None:
+    def _tend_refused(self, uses: Mapping[str, AccountUse], now: float) -> None:
         refused = list(self._pool.refused())
         self._next_probe = {
             account: at for account, at in self._next_probe.items() if account in refused
@@ -204,6 +204,6 @@ class Office:
             self._busy.discard(account.id)
 
 
-def is_in_use(uses: Mapping[str, Use], account_id: str, now: float) -> bool:
+def is_in_use(uses: Mapping[str, AccountUse], account_id: str, now: float) -> bool:
     use = uses.get(account_id)
     return use is not None and use.last_used_at is not None and now - use.last_used_at < IN_USE_S

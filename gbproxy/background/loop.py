@@ -11,15 +11,15 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
-from gbproxy.background.executor import Crew
-from gbproxy.background.leader import ANYBODY, Office, is_in_use
+from gbproxy.background.executor import BackgroundExecutor
+from gbproxy.background.leader import ANYBODY, LeaderTasks, is_in_use
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
-from gbproxy.sessions.cleanup import Deletions
-from gbproxy.sessions.prewarmed import Stock
-from gbproxy.storage.account_health import Use
-from gbproxy.storage.leases import Workers
+from gbproxy.sessions.cleanup import SessionCleanup
+from gbproxy.sessions.prewarmed import SessionPool
+from gbproxy.storage.account_health import AccountUse
+from gbproxy.storage.leases import WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Uses(Protocol):
     """Which accounts were used when, by all workers. Calls raise StorageUnavailable."""
 
     def used(self, account_ids: Collection[str], at: float) -> None: ...
-    def uses(self) -> Mapping[str, Use]: ...
+    def uses(self) -> Mapping[str, AccountUse]: ...
 
 
 class Pool(Protocol):
@@ -43,19 +43,19 @@ class Pool(Protocol):
     def running(self) -> Mapping[str, int]: ...
 
 
-class Sweeper:
+class BackgroundLoop:
     """Cares for what is between requests, from `start` to `close`."""
 
     def __init__(
         self,
         rows: SessionRows,
-        workers: Workers,
+        workers: WorkerRegistry,
         uses: Uses,
         pool: Pool,
-        stock: Stock,
-        deletions: Deletions,
-        office: Office,
-        crew: Crew,
+        stock: SessionPool,
+        deletions: SessionCleanup,
+        office: LeaderTasks,
+        crew: BackgroundExecutor,
         *,
         take_over: Iterable[Callable[[], None]],
         warm: Callable[[Collection[Account]], None],
@@ -81,7 +81,7 @@ class Sweeper:
         self._clock = clock
         self._used: set[str] = set()  # since the last round
         self._dead: set[str] = set()  # workers of which the others are still to be told
-        self._last_uses: Mapping[str, Use] = {}
+        self._last_uses: Mapping[str, AccountUse] = {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None

@@ -16,7 +16,7 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.models import built_in_names
 from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
-from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.choice import counters
 from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.validators import outlives_the_process
@@ -173,7 +173,7 @@ def _redis(url: str) -> Finding:
 def network(found: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
     """Whether the upstream's two hosts can be reached, and what time it is there."""
     proxy = found.proxy.get_secret_value() if found.proxy else None
-    outbound = Outbound(_PATIENCE, proxy=proxy, ca_bundle=found.ca_bundle, pool_size=2)
+    outbound = HttpClient(_PATIENCE, proxy=proxy, ca_bundle=found.ca_bundle, pool_size=2)
     try:
         reached = [
             _reach(outbound, name, url, clock, by_proxy=proxy is not None)
@@ -208,7 +208,7 @@ def _hosts(found: Settings) -> list[tuple[str, str]]:
 
 
 def _reach(
-    outbound: Outbound, name: str, url: str, clock: Callable[[], float], *, by_proxy: bool
+    outbound: HttpClient, name: str, url: str, clock: Callable[[], float], *, by_proxy: bool
 ) -> tuple[Finding, float | None]:
     """Whether an address answers at all, whatever it says, and by how many seconds its clock is
     ahead of ours.

@@ -21,7 +21,7 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
 from gbproxy.domain.models import BUILT_IN, Model
 from gbproxy.domain.redaction import Redactor
-from gbproxy.engine import Engine
+from gbproxy.engine import Services
 from gbproxy.engine.recording import recorded
 from gbproxy.outbound.recording import Exchange
 from gbproxy.settings import Settings
@@ -77,7 +77,7 @@ class _Try:
     model: Model = _AUTO
 
 
-def examine(engine: Engine, account: Account) -> Iterator[Report]:
+def examine(engine: Services, account: Account) -> Iterator[Report]:
     """The report of each step, as soon as it is known."""
     redactor = Redactor(capturing.secrets_of(account), phrases=engine.settings.status_lines)
     has_failed = False
@@ -115,7 +115,7 @@ def examine(engine: Engine, account: Account) -> Iterator[Report]:
             )
 
 
-def _vary(engine: Engine, account: Account, step: Step) -> tuple[list[Variant], list[Variant]]:
+def _vary(engine: Services, account: Account, step: Step) -> tuple[list[Variant], list[Variant]]:
     """Which other ways lead beyond the step that failed, and which do not."""
     passed: list[Variant] = []
     failed: list[Variant] = []

@@ -16,7 +16,7 @@ from gbproxy.cli.answers import object_of
 from gbproxy.cli.terminal import CommandError
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream
-from gbproxy.engine import Engine, build
+from gbproxy.engine import Services, build
 from gbproxy.errors import GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.settings import Settings
@@ -84,7 +84,7 @@ def administering(settings: Settings) -> Iterator[Administering]:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Engine]:
+def opened(settings: Settings) -> Iterator[Services]:
     """An engine, on the database of the settings or a private one. It makes no sessions ahead.
     Raises CommandError.
     """

@@ -13,7 +13,7 @@ from gbproxy.cli.terminal import CannotBegin, CommandError
 from gbproxy.domain.chat import ChatRequest, TextPart
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, FinishReason, TextDelta, ThoughtDelta
 from gbproxy.errors import UpstreamError, UpstreamProtocolError
-from gbproxy.outbound import Outbound, StreamedReply, Timeouts
+from gbproxy.outbound import HttpClient, StreamedReply, Timeouts
 from gbproxy.settings import validators as rules
 from gbproxy.upstreams.decoding.event_stream import EventReader
 
@@ -34,14 +34,14 @@ def address(text: str) -> str:
 @contextmanager
 def connected(url: str, key: str) -> Iterator[Remote]:
     """The gateway at what `address` gives, until the end of the block."""
-    with closing(Outbound(_TIMEOUTS, pool_size=1)) as outbound:
+    with closing(HttpClient(_TIMEOUTS, pool_size=1)) as outbound:
         yield Remote(url, key, outbound)
 
 
 class Remote:
     """All calls raise CommandError, in the gateway's own words where it has said something."""
 
-    def __init__(self, url: str, key: str, outbound: Outbound) -> None:
+    def __init__(self, url: str, key: str, outbound: HttpClient) -> None:
         self._url = url
         self._outbound = outbound
         self._headers = {

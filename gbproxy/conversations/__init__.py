@@ -13,9 +13,9 @@ One request takes one `Turn`:
         turn.keep(text)  # whole, and before its last frame goes out
 """
 
-from gbproxy.conversations.ahead import Ahead
+from gbproxy.conversations.ahead import SessionSource
 from gbproxy.conversations.conversations import Conversations
-from gbproxy.conversations.session_store import Counts, Rows
+from gbproxy.conversations.session_store import Outcomes, SessionStore
 from gbproxy.conversations.turn import Turn
 
-__all__ = ["Ahead", "Conversations", "Counts", "Rows", "Turn"]
+__all__ = ["Conversations", "Outcomes", "SessionSource", "SessionStore", "Turn"]

@@ -8,7 +8,7 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 
 
-class Ahead(Protocol):
+class SessionSource(Protocol):
     """What was made ready before this request came, and who cares for that."""
 
     def take(self, account: Account) -> Session | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from gbproxy.conversations.session_store import Counts, Records, Rows
-from gbproxy.conversations.turn import Matter, Turn
+from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionStore
+from gbproxy.conversations.turn import Turn, TurnPlan
 from gbproxy.domain import history
 from gbproxy.domain.chat import Message
 from gbproxy.domain.claim import Claimed, NoClaim
@@ -21,7 +21,7 @@ class Conversations:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: SessionStore,
         *,
         session_timeout_s: float,
         discard: Callable[[Session], None],
@@ -33,8 +33,8 @@ class Conversations:
         `discard` has a session deleted whose row cannot say so: it has none, or the storage is away
         and the row must be seen to later.
         """
-        self.counts = Counts(_meter=meter)
-        self._records = Records(rows, discard, self.counts)
+        self.counts = Outcomes(_meter=meter)
+        self._records = FailSafeSessions(rows, discard, self.counts)
         self._session_timeout_s = session_timeout_s
         self._clock = clock
         # of this process: a fresh session's row does not tell it
@@ -76,7 +76,7 @@ class Conversations:
         if parts.past and not session:
             self.counts.add("missed")
         return self._turn(
-            Matter(
+            TurnPlan(
                 caller,
                 own if keeps else None,
                 before,
@@ -111,7 +111,8 @@ class Conversations:
             before, new = history.instructed(before, caller, parts.system), messages
         self.counts.add("continued")
         return self._turn(
-            Matter(caller, conversation, before, parts.turns, whole=None, new=new), claimed.session
+            TurnPlan(caller, conversation, before, parts.turns, whole=None, new=new),
+            claimed.session,
         )
 
     def _claim_named(self, caller: bytes, conversation: str) -> Claimed:
@@ -128,7 +129,7 @@ class Conversations:
             case NoClaim.BUSY:
                 raise ConversationBusy
 
-    def _turn(self, matter: Matter, session: Session | None) -> Turn:
+    def _turn(self, matter: TurnPlan, session: Session | None) -> Turn:
         caller = matter.caller
         names = {(caller, matter.conversation)} if matter.conversation is not None else set()
         self._running |= names

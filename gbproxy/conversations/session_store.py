@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _MOST_OWED = 10_000
 
 
-class Rows(Protocol):
+class SessionStore(Protocol):
     """The records of upstream sessions, shared by all workers. Every call may raise
     StorageUnavailable.
     """
@@ -75,7 +75,7 @@ class Rows(Protocol):
 
 
 @dataclass(slots=True)
-class Counts:
+class Outcomes:
     """How requests found their sessions; safe for use by many threads at once.
 
     `missed`: fresh although there was a history; `taken`: another request was first, and has the
@@ -98,7 +98,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SessionHandle:
     """A session that a request has; `recorded` False: its row could not be written, it serves this
     request only.
     """
@@ -107,12 +107,14 @@ class Held:
     recorded: bool = True
 
 
-class Records:
-    """`Rows` that never fail a request: a session whose row cannot be written is not continued, but
+class FailSafeSessions:
+    """`SessionStore` that never fail a request: a session whose row cannot be written is not continued, but
     discarded.
     """
 
-    def __init__(self, rows: Rows, discard: Callable[[Session], None], counts: Counts) -> None:
+    def __init__(
+        self, rows: SessionStore, discard: Callable[[Session], None], counts: Outcomes
+    ) -> None:
         self._rows = rows
         self._discard = discard
         self._counts = counts
@@ -124,27 +126,27 @@ class Records:
             self._rows.withdraw(*self._owed[0])
             self._owed.popleft()
 
-    def add(self, seat: str, name: str, conversation: str | None) -> Held:
+    def add(self, seat: str, name: str, conversation: str | None) -> SessionHandle:
         unrecorded = Session(secrets.token_hex(16), seat, name, "")
         try:
-            return Held(self._rows.add(seat, name, stock=False, conversation=conversation))
+            return SessionHandle(self._rows.add(seat, name, stock=False, conversation=conversation))
         except StorageUnavailable:
             self.note_unavailable("record")
-            return Held(unrecorded, recorded=False)
+            return SessionHandle(unrecorded, recorded=False)
         except BaseException:  # the client has left
             self._discard(unrecorded)
             raise
 
-    def name(self, held: Held, name: str) -> Held:
+    def name(self, held: SessionHandle, name: str) -> SessionHandle:
         """A session whose name is known now; one that cannot be recorded is not continued, but
         discarded.
         """
         session = replace(held.session, name=name)
         try:
-            return Held(session, recorded=held.recorded and self._rows.name(session))
+            return SessionHandle(session, recorded=held.recorded and self._rows.name(session))
         except StorageUnavailable:
             self.note_unavailable("record")
-            return Held(session, recorded=False)
+            return SessionHandle(session, recorded=False)
 
     def claim_head(
         self, head: bytes, conversation: str | None, avoided: Collection[str]
@@ -170,7 +172,7 @@ class Records:
         return claim
 
     def keep(
-        self, held: Held, head: bytes, caller: bytes, conversation: str, expires_at: float
+        self, held: SessionHandle, head: bytes, caller: bytes, conversation: str, expires_at: float
     ) -> bool:
         """Whether the session will be continued; it is let go in any case."""
         kept = False
@@ -203,7 +205,7 @@ class Records:
             self.note_unavailable("release")
             self._discard(session)
 
-    def doom(self, held: Held) -> None:
+    def doom(self, held: SessionHandle) -> None:
         if not held.recorded:
             self._discard(held.session)
             return

@@ -7,17 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gbproxy.conversations.session_store import Counts, Held, Records
+from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
 from gbproxy.domain import history, prompt
 from gbproxy.domain.chat import Message
 from gbproxy.domain.conversation_id import half_of, public_id
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationNotFound
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 
 
 @dataclass(frozen=True, slots=True)
-class Matter:
+class TurnPlan:
     """What a turn is about: `before` is the head up to the new `turns`.
 
     `whole` is what a fresh session is sent, None where the client sent no history; `new` what the
@@ -44,17 +44,19 @@ class Turn:
 
     def __init__(
         self,
-        matter: Matter,
+        matter: TurnPlan,
         claimed: Session | None,
-        records: Records,
-        counts: Counts,
+        records: FailSafeSessions,
+        counts: Outcomes,
         expires_at: Callable[[], float],
         on_end: Callable[[], None],
         on_rename: Callable[[str], None],
     ) -> None:
         self._matter = matter
-        self._held = Held(claimed) if claimed else None
-        self._left: Held | None = None  # discarded, and recorded as in use until another is
+        self._held = SessionHandle(claimed) if claimed else None
+        self._left: SessionHandle | None = (
+            None  # discarded, and recorded as in use until another is
+        )
         self._claimed = claimed is not None
         self._sent = self._released = False
         self._kept: tuple[Session, bytes] | None = None
@@ -63,7 +65,7 @@ class Turn:
         self._expires_at = expires_at
         self._on_end = on_end
         self._on_rename = on_rename
-        trace.current().facts["continued"] = self._claimed
+        request_context.current().facts["continued"] = self._claimed
 
     def __enter__(self) -> Turn:
         return self
@@ -129,7 +131,7 @@ class Turn:
 
     def use(self, session: Session) -> None:
         """Take up a fresh session that is recorded already."""
-        self._take_up(Held(session))
+        self._take_up(SessionHandle(session))
 
     def record(self, seat: str, name: str) -> Session:
         """Take up a session that was just made upstream, and record it. Without storage it serves
@@ -243,13 +245,13 @@ class Turn:
         if self._matter.whole is None or self._matter.conversation is None:
             self._doom_left()
 
-    def _take_up(self, held: Held) -> None:
+    def _take_up(self, held: SessionHandle) -> None:
         # two sessions of one conversation would not hold the same
         if self._held is not None or self._released:
             raise ValueError("the turn has, or left behind, a session: discard it first")
         self._held = held
         self._doom_left()
-        trace.current().facts["continued"] = False
+        request_context.current().facts["continued"] = False
 
     def _doom_left(self) -> None:
         if self._left is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gbproxy.domain.principal import NOBODY, Principal
+from gbproxy.domain.principal import ANONYMOUS, Principal
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -56,7 +56,7 @@ class ChatRequest:
     messages: tuple[Message, ...]
     model: str | None = None
     show_thoughts: bool | None = None
-    principal: Principal = NOBODY
+    principal: Principal = ANONYMOUS
     conversation: str | None = None
     is_streamed: bool = False
 

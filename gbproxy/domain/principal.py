@@ -12,7 +12,7 @@ KEY_PREFIX = "sk-gbproxy-"
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class KeyPolicy:
     """What one key allows; None: nothing is said about it. `tokens_per_day` are those of a day in
     UTC.
     """
@@ -33,27 +33,27 @@ class Allowance:
         return {name: limit for name, limit in named.items() if limit is not None}
 
 
-ANYTHING = Allowance()
+UNRESTRICTED = KeyPolicy()
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is asking. `caller` is the digest of the key: between two callers nothing is ever shared.
 
-    b"" is nobody in particular, for whom nothing is kept (`NOBODY`). `key_id` is a stored key's;
+    b"" is nobody in particular, for whom nothing is kept (`ANONYMOUS`). `key_id` is a stored key's;
     None: one of the environment. `address` is where the request came from.
     """
 
     caller: bytes = b""
     key_id: str | None = None
-    allowance: Allowance = ANYTHING
+    allowance: KeyPolicy = UNRESTRICTED
     address: str = ""
 
     def may_use(self, model_id: str) -> bool:
         return self.allowance.models is None or model_id in self.allowance.models
 
 
-NOBODY = Principal()
+ANONYMOUS = Principal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ApiKey:
     digest: bytes
     created_at: float
     expires_at: float | None = None
-    allowance: Allowance = ANYTHING
+    allowance: KeyPolicy = UNRESTRICTED
 
     @property
     def fingerprint(self) -> str:

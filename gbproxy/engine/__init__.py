@@ -2,6 +2,6 @@
 concrete classes are named.
 """
 
-from gbproxy.engine.building import Engine, build
+from gbproxy.engine.building import Services, build
 
-__all__ = ["Engine", "build"]
+__all__ = ["Services", "build"]

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gbproxy.account_admin.account_input import account_of
-from gbproxy.account_admin.registry import Roster
-from gbproxy.accounts.available_models import Offering
+from gbproxy.account_admin.registry import AccountRegistry
+from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.health import AccountView
-from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
-from gbproxy.api_keys.registry import KeyRegister
-from gbproxy.api_keys.verifier import Keyring
-from gbproxy.background.account_probes import Looks
-from gbproxy.background.capability_reads import Lookups
-from gbproxy.background.loop import Sweeper
+from gbproxy.api_keys.registry import ApiKeys
+from gbproxy.api_keys.verifier import KeyVerifier
+from gbproxy.background.account_probes import AccountProbes
+from gbproxy.background.capability_reads import CapabilityReads
+from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Catalogue
@@ -23,10 +23,10 @@ from gbproxy.engine import calling, sweeping
 from gbproxy.engine.storing import Storage
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
-from gbproxy.outbound import Outbound
+from gbproxy.outbound import HttpClient
 from gbproxy.rate_limits.choice import counters
 from gbproxy.rate_limits.limiter import Limiter, Rules
-from gbproxy.sessions.prewarmed import SIZE as STOCK_SIZE
+from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.storage.database import Database
 from gbproxy.storage.leases import WorkerId
@@ -35,24 +35,24 @@ from gbproxy.upstreams.base import Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class Services:
     """What answers, and what it is made of."""
 
     settings: Settings
-    models: Offering
-    support: Support
+    models: AvailableModels
+    support: ModelSupport
     pool: Pool
-    roster: Roster
-    keyring: Keyring
-    register: KeyRegister
+    roster: AccountRegistry
+    keyring: KeyVerifier
+    register: ApiKeys
     limiter: Limiter
     conversations: Conversations
     upstream: Upstream
     gateway: Gateway
-    sweeper: Sweeper
-    looks: Looks
-    lookups: Lookups
-    outbound: Outbound
+    sweeper: BackgroundLoop
+    looks: AccountProbes
+    lookups: CapabilityReads
+    outbound: HttpClient
     database: Database
     cipher: Cipher
     meter: Meter
@@ -71,8 +71,8 @@ class Engine:
 
 
 def build(
-    settings: Settings, *, upstream: Upstream | None = None, stock_size: int = STOCK_SIZE
-) -> Engine:
+    settings: Settings, *, upstream: Upstream | None = None, stock_size: int = PREWARMED_PER_ACCOUNT
+) -> Services:
     """`upstream`: in place of the real one; `stock_size`: how many fresh sessions are made ahead
     for each account in use.
 
@@ -95,9 +95,9 @@ def build(
         board=storage.accounts.states,
         meter=meter,
     )
-    support = Support(storage.support)
-    models = Offering(catalogue, support, pool.enabled)
-    roster = Roster(
+    support = ModelSupport(storage.support)
+    models = AvailableModels(catalogue, support, pool.enabled)
+    roster = AccountRegistry(
         accounts,
         pool,
         storage.accounts,
@@ -105,8 +105,8 @@ def build(
         part=lambda account: sweeper.part(account),
         forget=support.forget,
     )
-    lookups = Lookups(support, upstream.capabilities)
-    keyring = Keyring((key.get_secret_value() for key in settings.api_keys), storage.api_keys)
+    lookups = CapabilityReads(support, upstream.capabilities)
+    keyring = KeyVerifier((key.get_secret_value() for key in settings.api_keys), storage.api_keys)
     sweeper = sweeping.sweeper(
         storage,
         pool,
@@ -125,14 +125,14 @@ def build(
         discard=sweeper.discard,
         meter=meter,
     )
-    register = KeyRegister(
+    register = ApiKeys(
         storage.api_keys,
         lambda name: models.get(name).id,
         can_limit=settings.can_limit_keys,
         on_change=keyring.refresh,
     )
     limiter = _limiter(settings, meter)
-    looks = Looks(pool, roster.probe)
+    looks = AccountProbes(pool, roster.probe)
     gateway = Gateway(
         models,
         pool,
@@ -146,7 +146,7 @@ def build(
         suspect=looks.look,
         request_timeout_s=settings.request_timeout_s,
     )
-    return Engine(
+    return Services(
         settings=settings,
         models=models,
         support=support,

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from gbproxy.engine.storing import Storage
 from gbproxy.observability.meter import Meter
-from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.settings import Settings
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
@@ -15,7 +15,7 @@ from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
 
 
 class OutboundOptions(TypedDict):
-    """As `Outbound` takes them."""
+    """As `HttpClient` takes them."""
 
     timeouts: Timeouts
     proxy: str | None
@@ -23,8 +23,8 @@ class OutboundOptions(TypedDict):
     pool_size: int
 
 
-def outbound(settings: Settings) -> Outbound:
-    return Outbound(**outbound_options(settings))
+def outbound(settings: Settings) -> HttpClient:
+    return HttpClient(**outbound_options(settings))
 
 
 def outbound_options(settings: Settings) -> OutboundOptions:
@@ -48,7 +48,7 @@ def endpoints(settings: Settings) -> EndpointMap:
     )
 
 
-def sign_in(door: Outbound, known: EndpointMap, storage: Storage, meter: Meter) -> WidgetAuth:
+def sign_in(door: HttpClient, known: EndpointMap, storage: Storage, meter: Meter) -> WidgetAuth:
     return WidgetAuth(
         door,
         known,
@@ -59,7 +59,7 @@ def sign_in(door: Outbound, known: EndpointMap, storage: Storage, meter: Meter) 
 
 
 def widget(
-    settings: Settings, door: Outbound, auth: WidgetAuth, known: EndpointMap, meter: Meter
+    settings: Settings, door: HttpClient, auth: WidgetAuth, known: EndpointMap, meter: Meter
 ) -> Widget:
     told = WidgetSettings(
         framing=settings.upstream_stream,

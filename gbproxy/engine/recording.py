@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gbproxy.engine import calling
-from gbproxy.engine.building import Engine
+from gbproxy.engine.building import Services
 from gbproxy.observability.meter import SILENT
-from gbproxy.outbound.recording import RecordingOutbound
+from gbproxy.outbound.recording import RecordingHttpClient
 from gbproxy.settings import Settings
 from gbproxy.storage.tokens_cookies import CookieRows
 from gbproxy.upstreams.widget.auth import WidgetAuth
@@ -26,14 +26,14 @@ class RecordedUpstream:
 
     auth: WidgetAuth
     widget: Widget
-    outbound: RecordingOutbound
+    outbound: RecordingHttpClient
 
 
 @contextmanager
-def recorded(engine: Engine, settings: Settings | None = None) -> Iterator[RecordedUpstream]:
+def recorded(engine: Services, settings: Settings | None = None) -> Iterator[RecordedUpstream]:
     """`settings`: in place of the engine's, to try something else."""
     settings = settings or engine.settings
-    outbound = RecordingOutbound(**calling.outbound_options(settings))
+    outbound = RecordingHttpClient(**calling.outbound_options(settings))
     try:
         endpoints = calling.endpoints(settings)
         auth = WidgetAuth(outbound, endpoints, cookies=CookieRows(engine.database, engine.cipher))

@@ -7,17 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from gbproxy.account_admin.registry import Rows
-from gbproxy.accounts.health import Standing
+from gbproxy.account_admin.registry import AccountStore
+from gbproxy.accounts.health import AccountHealth
 from gbproxy.observability.meter import Meter
 from gbproxy.settings import Settings
 from gbproxy.storage.account_health import StateRows
-from gbproxy.storage.accounts import StoredAccounts, Switches
+from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
 from gbproxy.storage.api_keys import ApiKeyRows
-from gbproxy.storage.changes import Changes
-from gbproxy.storage.checks import Checks
+from gbproxy.storage.changes import ChangeCounter
+from gbproxy.storage.checks import CheckStore
 from gbproxy.storage.database import Database
-from gbproxy.storage.leases import Offices, WorkerId, Workers
+from gbproxy.storage.leases import LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.storage.model_support import SupportRows
 from gbproxy.storage.prepare import private_database
 from gbproxy.storage.secrets import Cipher
@@ -29,25 +29,25 @@ from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 class Storage:
     database: Database
     cipher: Cipher
-    accounts: Rows
+    accounts: AccountStore
     support: SupportRows
     tokens: TokenRows
     cookies: CookieRows
     sessions: SessionRows
-    offices: Offices
+    offices: LeaderLeases
     api_keys: ApiKeyRows
     worker_id: WorkerId
 
     @classmethod
     def of(cls, settings: Settings, meter: Meter) -> Self:
         database, cipher, worker_id = _database(settings, meter), _cipher(settings), WorkerId()
-        accounts = Rows(
+        accounts = AccountStore(
             StoredAccounts(database, cipher, time.time),
-            Switches(database),
-            Changes(database),
-            Checks(database, time.time),
-            StateRows(database, time.time, Standing),
-            Workers(database, time.time, worker_id),
+            EnabledOverrides(database),
+            ChangeCounter(database),
+            CheckStore(database, time.time),
+            StateRows(database, time.time, AccountHealth),
+            WorkerRegistry(database, time.time, worker_id),
         )
         return cls(
             database,
@@ -57,7 +57,7 @@ class Storage:
             TokenRows(database, cipher),
             CookieRows(database, cipher),
             SessionRows(database, time.time, worker_id),
-            Offices(database, time.time, worker_id),
+            LeaderLeases(database, time.time, worker_id),
             ApiKeyRows(database),
             worker_id,
         )

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gbproxy.account_admin.registry import Roster
-from gbproxy.accounts.model_support import Support
+from gbproxy.account_admin.registry import AccountRegistry
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
-from gbproxy.api_keys.verifier import Keyring
-from gbproxy.background.capability_reads import Lookups
-from gbproxy.background.executor import Crew
-from gbproxy.background.leader import Office
-from gbproxy.background.loop import Sweeper
+from gbproxy.api_keys.verifier import KeyVerifier
+from gbproxy.background.capability_reads import CapabilityReads
+from gbproxy.background.executor import BackgroundExecutor
+from gbproxy.background.leader import LeaderTasks
+from gbproxy.background.loop import BackgroundLoop
 from gbproxy.domain.account import Account
 from gbproxy.engine.storing import Storage
 from gbproxy.errors import CredentialRefused, GatewayError
-from gbproxy.sessions.cleanup import Deletions
-from gbproxy.sessions.prewarmed import Stock
+from gbproxy.sessions.cleanup import SessionCleanup
+from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.storage import temporary
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget.auth import WidgetAuth
@@ -30,18 +30,18 @@ def sweeper(
     pool: Pool,
     upstream: Upstream,
     sign_in: WidgetAuth,
-    roster: Roster,
-    keyring: Keyring,
-    support: Support,
-    lookups: Lookups,
+    roster: AccountRegistry,
+    keyring: KeyVerifier,
+    support: ModelSupport,
+    lookups: CapabilityReads,
     settle: Callable[[], None],
     stock_size: int,
-) -> Sweeper:
+) -> BackgroundLoop:
     sessions, states, workers = storage.sessions, storage.accounts.states, storage.accounts.workers
-    crew = Crew()
+    crew = BackgroundExecutor()
     # many or slow ones must not hold up what requests wait for
-    hands = Crew(width=_DELETIONS_AT_ONCE)
-    deletions = Deletions(
+    hands = BackgroundExecutor(width=_DELETIONS_AT_ONCE)
+    deletions = SessionCleanup(
         sessions,
         upstream.delete_session,
         pool.accounts,
@@ -54,7 +54,7 @@ def sweeper(
         if isinstance(error, CredentialRefused):
             pool.failed(account, "text", error, took_s=took_s)
 
-    stock = Stock(
+    stock = SessionPool(
         sessions,
         upstream.open_session,
         crew.put,
@@ -62,7 +62,7 @@ def sweeper(
         size=stock_size,
         on_failure=set_aside,
     )
-    office = Office(
+    office = LeaderTasks(
         storage.offices,
         workers,
         sessions,
@@ -75,7 +75,7 @@ def sweeper(
         look_up=lookups.tend,
     )
     credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
-    return Sweeper(
+    return BackgroundLoop(
         sessions,
         workers,
         states,

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from gbproxy import __version__
 from gbproxy.observability import definitions as f
-from gbproxy.observability import multiprocess as worker_files
+from gbproxy.observability import multiprocess
 
 STATES = ("ready", "cooling", "refused", "disabled")
 ACCOUNTS_SHOWN = 1000  # one by one; of more, those that are not ready come first
@@ -37,7 +37,7 @@ class AccountView(Protocol):
 
 def of_all(folder: Path) -> Iterable[Metric]:
     """What all processes have counted together."""
-    with worker_files.readable(folder) as files:
+    with multiprocess.readable(folder) as files:
         counted: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
     return counted
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 
 _PLAIN = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "taskName"}
@@ -39,11 +39,11 @@ def configure(level: str = "info", log_format: str = "json") -> None:
 
 
 def _add_ids(record: logging.LogRecord) -> bool:
-    measured = trace.current()
+    context = request_context.current()
     if not hasattr(record, "request_id"):
-        record.request_id = measured.request_id
-    if measured.context is not None:
-        record.trace_id = measured.context.trace_id
+        record.request_id = context.request_id
+    if context.context is not None:
+        record.trace_id = context.context.trace_id
     return True
 
 

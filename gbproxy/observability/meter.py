@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal, Self
 
 from gbproxy.errors import GatewayError
-from gbproxy.observability.request_context import Trace
+from gbproxy.observability.request_context import RequestContext
 
 AnswerKind = Literal["stream", "whole"]
 Outcome = Literal["continued", "fresh", "missed", "taken", "lost", "unavailable"]
@@ -19,7 +19,7 @@ class Meter:
     piece of an answer.
     """
 
-    def request_done(self, measured: Trace, surface: str, status: int) -> None:
+    def request_done(self, context: RequestContext, surface: str, status: int) -> None:
         """A request is over; `surface`: the blueprint that has answered it, "none" where there is
         no route.
         """
@@ -50,7 +50,7 @@ class Meter:
         """An account was signed in, or could not be: "ok" or an error's code."""
 
     def conversation(self, outcome: Outcome) -> None:
-        """How a request found its session, see `Counts` of the conversations."""
+        """How a request found its session, see `Outcomes` of the conversations."""
 
     def database_failed(self) -> None:
         """A call to the database has failed."""

@@ -1,6 +1,6 @@
 """Counts what the rooms report, and tells it to Prometheus.
 
-With several workers each counts in files of its own (worker_files.py), and whichever is asked tells
+With several workers each counts in files of its own (multiprocess.py), and whichever is asked tells
 the sum of all. Which it is, files or plain memory, prometheus_client decides at its import, by an
 environment variable.
 """
@@ -15,11 +15,10 @@ from typing import Any, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gbproxy.observability import definitions as f
-from gbproxy.observability import exposition
-from gbproxy.observability import multiprocess as worker_files
+from gbproxy.observability import exposition, multiprocess
 from gbproxy.observability.exposition import AccountView
 from gbproxy.observability.meter import AnswerKind, Meter, Outcome
-from gbproxy.observability.request_context import Phase, Trace
+from gbproxy.observability.request_context import Phase, RequestContext
 
 # Google's canonical codes. Whatever else the upstream may call its status is no label. Source:
 # google/rpc/code.proto
@@ -49,10 +48,10 @@ class Metrics(Meter):
         database_is_up: Callable[[], bool] = lambda: True,
     ) -> None:
         """`models`: the ids of the catalogue; every other name counts as "other"."""
-        folder = os.environ.get(worker_files.VARIABLE)
+        folder = os.environ.get(multiprocess.VARIABLE)
         self._folder = Path(folder) if folder else None
         if self._folder is not None:
-            worker_files.reserve(self._folder)
+            multiprocess.reserve(self._folder)
         self._models = frozenset(models)
         self._accounts = accounts
         self._database_is_up = database_is_up
@@ -76,31 +75,31 @@ class Metrics(Meter):
 
     # Counting
 
-    def request_done(self, measured: Trace, surface: str, status: int) -> None:
-        facts = measured.facts
+    def request_done(self, context: RequestContext, surface: str, status: int) -> None:
+        facts = context.facts
         is_gone = "client_gone" in facts
         code = facts.get("code") or ("client_gone" if is_gone else "")
         request = self._request(surface, self._model(facts.get("model")), status, code)
         request.total.inc()
         if is_gone:
-            self._child(f.CLIENTS_GONE, measured.phase.value).inc()
-        if measured.queued_s:
-            self._child(f.ACCOUNT_WAIT).observe(measured.queued_s)
-        if measured.attempts:
-            self._count_tries(measured, is_gone=is_gone)
-            self._child(f.OVERHEAD, surface).observe(measured.overhead_ms() / 1000)
+            self._child(f.CLIENTS_GONE, context.phase.value).inc()
+        if context.queued_s:
+            self._child(f.ACCOUNT_WAIT).observe(context.queued_s)
+        if context.attempts:
+            self._count_tries(context, is_gone=is_gone)
+            self._child(f.OVERHEAD, surface).observe(context.overhead_ms() / 1000)
         if request.answer is not None:
-            request.answer.observe(measured, succeeded=not code)
+            request.answer.observe(context, succeeded=not code)
 
-    def _count_tries(self, measured: Trace, *, is_gone: bool) -> None:
-        for code, word in measured.failures:
+    def _count_tries(self, context: RequestContext, *, is_gone: bool) -> None:
+        for code, word in context.failures:
             self._child(
                 f.ATTEMPTS, code, word if not word or word in _STATUS_WORDS else "other"
             ).inc()
-        if measured.attempts > len(measured.failures):
+        if context.attempts > len(context.failures):
             self._child(f.ATTEMPTS, "abandoned" if is_gone else "ok", "").inc()
-        if measured.accounts > 1:
-            self._child(f.FAILOVERS).inc(measured.accounts - 1)
+        if context.accounts > 1:
+            self._child(f.FAILOVERS).inc(context.accounts - 1)
 
     def _request(self, surface: str, model: str, status: int, code: str) -> _Request:
         """What is counted of all requests that end alike."""
@@ -161,14 +160,14 @@ class Metrics(Meter):
 
     def worker_started(self) -> None:
         if self._folder is not None:
-            worker_files.reserve(self._folder)
+            multiprocess.reserve(self._folder)
         self._child(f.WORKER_STARTS).inc()
 
     def worker_ended(self, pid: int) -> None:
         if self._folder is None:
             return
-        worker_files.forget_gauges(self._folder, pid)
-        worker_files.add_up(self._folder, worker_files.ended(self._folder))
+        multiprocess.forget_gauges(self._folder, pid)
+        multiprocess.add_up(self._folder, multiprocess.ended(self._folder))
 
     # Telling
 
@@ -222,16 +221,16 @@ class _Answer:
         self._input = given
         self._output = said
 
-    def observe(self, measured: Trace, *, succeeded: bool) -> None:
-        elapsed_s = measured.elapsed_ms() / 1000
+    def observe(self, context: RequestContext, *, succeeded: bool) -> None:
+        elapsed_s = context.elapsed_ms() / 1000
         self._duration.observe(elapsed_s)
-        if not succeeded or measured.ttft_ms is None:
+        if not succeeded or context.ttft_ms is None:
             return
-        first_s, tokens = measured.ttft_ms / 1000, measured.facts.get("output_tokens", 0)
+        first_s, tokens = context.ttft_ms / 1000, context.facts.get("output_tokens", 0)
         self._first.observe(first_s)
         if tokens > 1:
             self._each.observe((elapsed_s - first_s) / (tokens - 1))
-        self._input.observe(measured.facts.get("input_tokens", 0))
+        self._input.observe(context.facts.get("input_tokens", 0))
         self._output.observe(tokens)
 
 

@@ -23,7 +23,7 @@ class Phase(Enum):
 
 
 @dataclass(slots=True)
-class Trace:
+class RequestContext:
     """Filled by every room that the request passes; read by the access line and the response
     headers.
 
@@ -85,16 +85,16 @@ class Trace:
         return max(0.0, now - self.started - self.upstream_s - self.queued_s - waiting_s) * 1000
 
 
-_current: ContextVar[Trace | None] = ContextVar("gbproxy_trace", default=None)
+_current: ContextVar[RequestContext | None] = ContextVar("gbproxy_trace", default=None)
 
 
-def begin(request_id: str, context: TraceContext | None = None) -> Trace:
-    """Start a new trace in this context. A keep-alive connection's next request replaces it."""
-    trace = Trace(request_id, context)
-    _current.set(trace)
-    return trace
+def begin(request_id: str, context: TraceContext | None = None) -> RequestContext:
+    """Start a new request context in this context. A keep-alive connection's next request replaces it."""
+    started = RequestContext(request_id, context)
+    _current.set(started)
+    return started
 
 
-def current() -> Trace:
-    """The request's trace, or a fresh one that nobody reads (background work, use as a library)."""
-    return _current.get() or Trace()
+def current() -> RequestContext:
+    """The request context, or a fresh one that nobody reads (background work, use as a library)."""
+    return _current.get() or RequestContext()

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from gbproxy.errors import AccountStalled, GatewayError, UpstreamTimeout
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 
 T = TypeVar("T")
 
@@ -25,20 +25,20 @@ def result_in_time(
     Raises what the work raises; AccountStalled after `patience_s`, of which `left_s` may be left,
     when another account may serve the request; UpstreamTimeout when the request's time is over.
     """
-    measured = trace.current()
+    context = request_context.current()
     patient_until = time.monotonic() + (patience_s if left_s is None else left_s)
     while True:
         now = time.monotonic()
-        if now >= measured.until:
+        if now >= context.until:
             raise _untaken(UpstreamTimeout(f"{what} took longer than the request may"))
         if now < patient_until:
             wait_s = patient_until - now
-        elif measured.has_elsewhere():
+        elif context.has_elsewhere():
             raise _untaken(AccountStalled(f"{what} took longer than {patience_s:g} s"))
         else:
             wait_s = _LOOK_AGAIN_S
         try:
-            return future.result(min(wait_s, measured.until - now))
+            return future.result(min(wait_s, context.until - now))
         except TimeoutError:
             if future.done():  # it is the work's own
                 raise

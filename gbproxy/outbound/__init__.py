@@ -5,8 +5,8 @@ cookies from one account to another, follow redirects and read proxies and netrc
 environment. Here none of that can happen.
 """
 
-from gbproxy.outbound.client import Outbound
+from gbproxy.outbound.client import HttpClient
 from gbproxy.outbound.limits import Timeouts, calls_end_at
 from gbproxy.outbound.reply import MAX_BODY_BYTES, Reply, StreamedReply
 
-__all__ = ["MAX_BODY_BYTES", "Outbound", "Reply", "StreamedReply", "Timeouts", "calls_end_at"]
+__all__ = ["MAX_BODY_BYTES", "HttpClient", "Reply", "StreamedReply", "Timeouts", "calls_end_at"]

@@ -12,7 +12,7 @@ import requests
 import urllib3.exceptions
 
 from gbproxy.errors import GatewayError
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.outbound import prewarming as warming
 from gbproxy.outbound.adapter import Adapter, prepared
 from gbproxy.outbound.errors import never_left, reraise
@@ -23,7 +23,7 @@ from gbproxy.settings.proxy_address import ProxyAddress
 log = logging.getLogger(__name__)
 
 
-class Outbound:
+class HttpClient:
     """Sends requests; safe for use by many threads at once."""
 
     def __init__(
@@ -72,13 +72,13 @@ class Outbound:
         body: bytes | None,
         timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
-        measured = trace.current()
-        limits = Limits(timeouts, measured.until)
+        context = request_context.current()
+        limits = Limits(timeouts, context.until)
         if limits.is_over():
             raise _not_taken(limits.overrun())
-        measured.wait_begins()
-        if measured.context is not None:
-            headers = {**headers, "traceparent": measured.context.header}
+        context.wait_begins()
+        if context.context is not None:
+            headers = {**headers, "traceparent": context.context.header}
         try:
             response = self._adapter.send(
                 prepared(method, url, headers, body),
@@ -93,7 +93,7 @@ class Outbound:
                 ours.was_taken = not never_left(error)
                 raise
         finally:
-            measured.wait_ends()
+            context.wait_ends()
         with closing(StreamedReply(response, limits)) as reply:
             yield reply
 

@@ -21,7 +21,7 @@ from urllib3.contrib.socks import SOCKSHTTPConnectionPool, SOCKSHTTPSConnectionP
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.outbound import socks5
 from gbproxy.outbound.answer import Answer
 from gbproxy.outbound.reader import has_buffered
@@ -126,7 +126,7 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> Any:
         # What is waited for from now on is the upstream's answer.
-        trace.current().has_sent()
+        request_context.current().has_sent()
         return super().getresponse()
 
     def end_exchange(self) -> None:

@@ -114,9 +114,9 @@ def reader_of(sock: Any, until: float) -> SocketReader:
 @cache
 def _kind_for(kinds: tuple[type, ...]) -> type[SocketReader]:
     if any(kind.__module__.startswith("gevent.") for kind in kinds):
-        from gbproxy.outbound.wire import Wire
+        from gbproxy.outbound.wire import GeventReader
 
-        return Wire
+        return GeventReader
     return SocketReader
 
 

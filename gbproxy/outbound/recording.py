@@ -1,4 +1,4 @@
-"""Keeps what goes over an `Outbound`, to the byte and with its times: what a capture is made of."""
+"""Keeps what goes over an `HttpClient`, to the byte and with its times: what a capture is made of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gbproxy.errors import GatewayError
-from gbproxy.outbound.client import Outbound
+from gbproxy.outbound.client import HttpClient
 from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Timeouts
 from gbproxy.outbound.reply import StreamedReply
 
@@ -56,8 +56,8 @@ class Exchange:
         return b"".join(piece for _, piece in self.pieces)
 
 
-class RecordingOutbound(Outbound):
-    """An `Outbound` that keeps every exchange, in the order in which they began."""
+class RecordingHttpClient(HttpClient):
+    """An `HttpClient` that keeps every exchange, in the order in which they began."""
 
     def __init__(self, timeouts: Timeouts = DEFAULT_TIMEOUTS, **options: Any) -> None:
         super().__init__(timeouts, **options)

@@ -11,7 +11,7 @@ import requests
 import urllib3.exceptions
 
 from gbproxy.errors import UpstreamProtocolError
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.outbound.body import Body, ObservedBody, body_of
 from gbproxy.outbound.errors import reraise
 from gbproxy.outbound.limits import Limits
@@ -64,18 +64,18 @@ class StreamedReply:
         Raises UpstreamTimeout when nothing of the body came for too long, whatever else did, or
         when the whole answer takes too long; UpstreamError when the connection breaks.
         """
-        measured = trace.current()
+        context = request_context.current()
         now = time.monotonic()
         if now >= self._until:
             raise self._limits.overrun()
         self._reader.until = min(now + self._limits.timeouts.read_s, self._until)
-        measured.wait_begins()
+        context.wait_begins()
         try:
             return self._body.read()
         except Exception as error:  # noqa: BLE001  raised again, in our words
             reraise(error, self._limits)
         finally:
-            measured.wait_ends()
+            context.wait_ends()
 
     def reads(self) -> Generator[bytes]:
         """What `read` gives, until the end."""

@@ -32,7 +32,7 @@ def give_way() -> None:
         hub.wait(hub.loop.timer(0))
 
 
-class Wire(SocketReader):
+class GeventReader(SocketReader):
     """`until` may be changed between two waits."""
 
     def __init__(self, sock: Any, until: float = math.inf) -> None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import time
 
-from gbproxy.rate_limits.store import Counters
+from gbproxy.rate_limits.store import LimitStore
 
 
-def counters(redis_url: str | None) -> Counters:
+def counters(redis_url: str | None) -> LimitStore:
     """Those of Redis, or of memory without one. Nothing is connected, nor its library loaded,
     before the first use.
     """

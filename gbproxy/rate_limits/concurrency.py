@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable
 
 from gbproxy.errors import StorageUnavailable
-from gbproxy.rate_limits.store import Counters
+from gbproxy.rate_limits.store import LimitStore
 
 LEASE_S = 10.0
 RENEW_S = 3.0
 
 
-class Slots:
+class ConcurrencyLimiter:
     """Those of this worker, among those of all. Safe for use by many threads at once."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: LimitStore) -> None:
         self._counters = counters
         self._lock = threading.Lock()
         self._held: set[tuple[str, str]] = set()

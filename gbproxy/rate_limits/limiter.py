@@ -17,10 +17,10 @@ from typing import Literal
 from gbproxy.domain.principal import Principal
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter
-from gbproxy.rate_limits.concurrency import Slots
-from gbproxy.rate_limits.reservation import Use
-from gbproxy.rate_limits.status import Standing, Tokens
-from gbproxy.rate_limits.store import Counters, Window
+from gbproxy.rate_limits.concurrency import ConcurrencyLimiter
+from gbproxy.rate_limits.reservation import Reservation
+from gbproxy.rate_limits.status import LimitStatus, Tokens
+from gbproxy.rate_limits.store import LimitStore, RateStatus
 from gbproxy.settings import Rate
 
 _DAY_S = 86_400
@@ -41,7 +41,7 @@ class Limiter:
 
     def __init__(
         self,
-        counters: Counters,
+        counters: LimitStore,
         rules: Rules,
         clock: Callable[[], float] = time.time,
         meter: Meter = SILENT,
@@ -50,9 +50,9 @@ class Limiter:
         self._rules = rules
         self._clock = clock
         self._meter = meter
-        self._slots = Slots(counters)
+        self._slots = ConcurrencyLimiter(counters)
 
-    def count(self, principal: Principal) -> Standing:
+    def count(self, principal: Principal) -> LimitStatus:
         """A request for a model has come in: how its caller stands, with this one counted."""
         allowed = principal.allowance
         if (
@@ -60,18 +60,18 @@ class Limiter:
             and allowed.tokens_per_day is None
             and self._rules.rate is None
         ):
-            return Standing()
+            return LimitStatus()
         try:
-            standing = Standing(self._requests(principal), self._tokens(principal))
+            standing = LimitStatus(self._requests(principal), self._tokens(principal))
         except StorageUnavailable:
-            return Standing()
+            return LimitStatus()
         if standing.exhausted is not None:
             self._meter.limited(standing.exhausted)
         return standing
 
     def begin(
         self, principal: Principal, model_id: str, *, is_streamed: bool, prompt_tokens: int = 0
-    ) -> Use:
+    ) -> Reservation:
         """An answer is about to be made. Raises RateLimitExceeded; else what comes back is to be
         ended with it.
 
@@ -85,9 +85,9 @@ class Limiter:
             undo.callback(leave)
             self._reserve(principal, model_id)
             undo.pop_all()
-        return Use(leave, charge)
+        return Reservation(leave, charge)
 
-    def _requests(self, principal: Principal) -> Window | None:
+    def _requests(self, principal: Principal) -> RateStatus | None:
         """The narrowest of what holds: a key's own rate stands in the place of that which holds for
         every key.
         """

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gbproxy.rate_limits.store import Window
+from gbproxy.rate_limits.store import RateStatus
 from gbproxy.settings import Rate
 
 if TYPE_CHECKING:
-    from gbproxy.rate_limits.windows import Windows
+    from gbproxy.rate_limits.windows import MovingWindows
 
 _TIDY_AT = 1024
 
@@ -25,7 +25,7 @@ class MemoryCounters:
         self._reserved: dict[str, float] = {}  # until when
         self._members: dict[str, set[str]] = {}
 
-    def hit(self, name: str, rate: Rate) -> Window:
+    def hit(self, name: str, rate: Rate) -> RateStatus:
         with self._lock:
             return self._windows.hit(name, rate)
 
@@ -77,8 +77,8 @@ class MemoryCounters:
                 self._members.pop(name, None)
 
     @cached_property
-    def _windows(self) -> Windows:
+    def _windows(self) -> MovingWindows:
         # the library is loaded where something is limited
-        from gbproxy.rate_limits.windows import Memory, Windows
+        from gbproxy.rate_limits.windows import MemoryStorage, MovingWindows
 
-        return Windows(Memory(self._clock), self._clock)
+        return MovingWindows(MemoryStorage(self._clock), self._clock)

@@ -18,13 +18,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gbproxy.errors import StorageUnavailable
-from gbproxy.rate_limits.store import Window
+from gbproxy.rate_limits.store import RateStatus
 from gbproxy.settings import Rate
 
 if TYPE_CHECKING:
     import redis
 
-    from gbproxy.rate_limits.windows import Windows
+    from gbproxy.rate_limits.windows import MovingWindows
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class RedisCounters:
         self._refuses_writes = False
         self._is_trying = False
 
-    def hit(self, name: str, rate: Rate) -> Window:
+    def hit(self, name: str, rate: Rate) -> RateStatus:
         return self._run(lambda redis: redis.windows.hit(name, rate))
 
     def reserve(self, name: str, for_s: float) -> float:
@@ -176,7 +176,7 @@ class RedisCounters:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        from gbproxy.rate_limits.windows import Windows
+        from gbproxy.rate_limits.windows import MovingWindows
 
         client = redis.Redis.from_url(
             self._url,
@@ -190,7 +190,7 @@ class RedisCounters:
         )
         return _Connected(
             client=client,
-            windows=Windows(storage, time.time),
+            windows=MovingWindows(storage, time.time),
             enter=client.register_script(_ENTER),
             renew=client.register_script(_RENEW),
             add_below=client.register_script(_ADD_BELOW),
@@ -203,7 +203,7 @@ class RedisCounters:
 @dataclass(frozen=True, slots=True)
 class _Connected:
     client: redis.Redis
-    windows: Windows
+    windows: MovingWindows
     enter: Any
     renew: Any
     add_below: Any

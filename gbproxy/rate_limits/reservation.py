@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Use:
+class Reservation:
     """Ends once, however often it is told to: with the answer's last event, or with whatever cut it
     short.
     """

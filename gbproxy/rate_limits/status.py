@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gbproxy.errors import RateLimitExceeded
-from gbproxy.rate_limits.store import Window
+from gbproxy.rate_limits.store import RateStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LimitStatus:
     """None: not limited, or not known while what counts is away."""
 
-    requests: Window | None = None
+    requests: RateStatus | None = None
     tokens: Tokens | None = None
 
     @property

@@ -10,7 +10,7 @@ from gbproxy.settings import Rate
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RateStatus:
     """How it stands with a rate. `reset_s`: seconds until one more comes free; 0.0 when all are."""
 
     rate: Rate
@@ -19,12 +19,12 @@ class Window:
     reset_s: float
 
 
-class Counters(Protocol):
+class LimitStore(Protocol):
     """Each call is one step that nothing comes between, over all workers. It may raise
     StorageUnavailable, soon.
     """
 
-    def hit(self, name: str, rate: Rate) -> Window:
+    def hit(self, name: str, rate: Rate) -> RateStatus:
         """Take one of the rate, if one is left in the time that ends now. `remaining` knows of
         those who came right behind.
         """

@@ -13,13 +13,13 @@ from limits import RateLimitItemPerSecond
 from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import MovingWindowRateLimiter
 
-from gbproxy.rate_limits.store import Window
+from gbproxy.rate_limits.store import RateStatus
 from gbproxy.settings import Rate
 
 _TIDY_EVERY = 1024  # entries
 
 
-class Windows:
+class MovingWindows:
     """`clock`: the storage's own time, in seconds."""
 
     def __init__(self, storage: Storage, clock: Callable[[], float]) -> None:
@@ -27,13 +27,13 @@ class Windows:
         self._clock = clock
         self._limiter = MovingWindowRateLimiter(storage)
 
-    def hit(self, name: str, rate: Rate) -> Window:
+    def hit(self, name: str, rate: Rate) -> RateStatus:
         item = RateLimitItemPerSecond(rate.amount, rate.per_s)
         is_taken = self._limiter.hit(item, name)
         stats = self._limiter.get_window_stats(item, name)
         left_s = stats.reset_time - self._clock() if stats.remaining < rate.amount else 0.0
         remaining = max(0, stats.remaining) if is_taken else 0
-        return Window(rate, is_taken, remaining, min(max(0.0, left_s), rate.per_s))
+        return RateStatus(rate, is_taken, remaining, min(max(0.0, left_s), rate.per_s))
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
         self._storage.incr(name, keep_s, amount)
@@ -42,7 +42,7 @@ class Windows:
         return self._storage.get(name)
 
 
-class Memory(Storage, MovingWindowSupport):
+class MemoryStorage(Storage, MovingWindowSupport):
     """The library's windows in memory. Not locked: its user is.
 
     The library's own reads the wall clock, which may be set back; starts a thread for nearly each

@@ -10,7 +10,7 @@ from gevent.hub import Waiter
 AT_ONCE = 3  # a request takes 2 to 3 ms in all
 
 
-class Turnstile:
+class RequestPacer:
     """The greenlets of one event loop pass it in the order in which they came, so many in each
     round of the loop.
 
@@ -25,7 +25,7 @@ class Turnstile:
         self._waiting: deque[Waiter] = deque()
         self._round = gevent.get_hub().loop.timer(0)
 
-    def pass_through(self) -> None:
+    def wait_turn(self) -> None:
         """Return when it is the caller's turn: at once, unless there is a rush."""
         if not self._round.active:
             self._round.start(self._next_round)

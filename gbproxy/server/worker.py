@@ -23,10 +23,10 @@ from gunicorn.workers.ggevent import GeventWorker
 from gbproxy.api import openai_errors
 from gbproxy.api.lifecycle import PROBES
 from gbproxy.errors import BadRequest, GatewayError
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.server.connection import Connection, allow_little_unsent
 from gbproxy.server.incoming import Incoming, is_unread
-from gbproxy.server.turnstile import Turnstile
+from gbproxy.server.turnstile import RequestPacer
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +62,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._idle_since: dict[socket.socket, float] = {}  # connections that wait for a request
 
     def run(self) -> None:
-        self._turnstile = Turnstile()  # now that there is the event loop of this process
-        self._probes_turnstile = Turnstile(_PROBES_AT_ONCE)
+        self._turnstile = RequestPacer()  # now that there is the event loop of this process
+        self._probes_turnstile = RequestPacer(_PROBES_AT_ONCE)
         self._max_body_bytes = self.wsgi.config["MAX_CONTENT_LENGTH"]
         super().run()
 
@@ -97,7 +97,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         incoming.read_through(req)
         try:
             is_probe = req.method in ("GET", "HEAD") and req.path in PROBES
-            (self._probes_turnstile if is_probe else self._turnstile).pass_through()
+            (self._probes_turnstile if is_probe else self._turnstile).wait_turn()
             super().handle_request(listener_name, req, sock, addr)
             if not incoming.discard(req.body):  # left to itself, gunicorn would read it to its end
                 raise StopIteration
@@ -137,7 +137,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what the app never got to see."""
-        measured = trace.begin(secrets.token_hex(12))
+        context = request_context.begin(secrets.token_hex(12))
         if isinstance(exc, errors.ParseException):
             status = next((code for kind, code in _STATUSES.items() if isinstance(exc, kind)), 400)
             log.warning("request.refused", extra={"status": status, "reason": type(exc).__name__})
@@ -148,7 +148,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             status, error = 500, GatewayError("the gateway met an error of its own")
             log.error("request.crashed", exc_info=exc)
         with contextlib.suppress(OSError):
-            client.sendall(_response(status, error, measured.request_id))
+            client.sendall(_response(status, error, context.request_id))
             Incoming(client, 0).linger()
 
 

@@ -10,12 +10,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from gbproxy.background.executor import Crew
+from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, id_of, owner_of
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
-from gbproxy.storage.sessions import Doomed
+from gbproxy.storage.sessions import PendingDeletion
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ class Rows(Protocol):
     StorageUnavailable.
     """
 
-    def doomed(self, limit: int, seats: Collection[str]) -> list[Doomed]: ...
+    def doomed(self, limit: int, seats: Collection[str]) -> list[PendingDeletion]: ...
     def give_up(self, seats: Collection[str], after_s: float) -> int: ...
     def deleted(self, session: Session) -> None: ...
     def postpone(self, session: Session, until: float, *, failed: bool = True) -> None: ...
 
 
-class Deletions:
+class SessionCleanup:
     """Has sessions deleted in the background; what fails is tried again for hours."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Deletions:
         rows: Rows,
         delete: Callable[[Account, str], None],
         accounts: Callable[[], Iterable[Account]],
-        crew: Crew,
+        crew: BackgroundExecutor,
         *,
         is_refused: Callable[[Account], bool] = lambda account: False,
         clock: Callable[[], float] = time.time,
@@ -156,7 +156,7 @@ class Deletions:
         for doomed in self._rows.doomed(_AT_ONCE, list(self._parting)) if self._parting else ():
             self._put(doomed, partial(self._delete_doomed, doomed))
 
-    def _delete_doomed(self, session: Doomed) -> None:
+    def _delete_doomed(self, session: PendingDeletion) -> None:
         account = self._account(session.seat)
         if session.name and (
             account is None or self._is_refused(account)

@@ -44,7 +44,7 @@ class _Shelf:
     rests_until: float = 0.0
 
 
-class Stock:
+class SessionPool:
     """Sessions that were made for nobody yet; safe for use by many threads at once.
 
     A session is recorded as soon as the upstream has made it: whoever dies with stock in hand

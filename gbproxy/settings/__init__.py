@@ -7,14 +7,14 @@ error.
 from gbproxy.settings.documentation import Documented, documented
 from gbproxy.settings.entries import AccountSettings, ModelSettings
 from gbproxy.settings.errors import SettingsError
-from gbproxy.settings.fields import DO_NOTHING, NOT_YET, Settings
+from gbproxy.settings.fields import LEGACY_IGNORED, RESERVED, Settings
 from gbproxy.settings.loading import load
 from gbproxy.settings.rates import Rate
 from gbproxy.settings.types import STATUS_LINES, status_line
 
 __all__ = [
-    "DO_NOTHING",
-    "NOT_YET",
+    "LEGACY_IGNORED",
+    "RESERVED",
     "STATUS_LINES",
     "AccountSettings",
     "Documented",

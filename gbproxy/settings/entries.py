@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from gbproxy.settings import account_values, page_address
-from gbproxy.settings.types import ANY_CASE, ModelId, reads
+from gbproxy.settings.types import ANY_CASE, ModelId, parsed_by
 
 
 def _printable(text: str) -> str:
@@ -27,17 +27,17 @@ class AccountSettings(BaseModel):
         description="what logs and the console call the account"
     )
     secure_c_ses: Annotated[
-        SecretStr, reads(partial(account_values.cookie, name="__Secure-C_SES"))
+        SecretStr, parsed_by(partial(account_values.cookie, name="__Secure-C_SES"))
     ] = Field(description="the account's cookie __Secure-C_SES")
     host_c_oses: (
-        Annotated[SecretStr, reads(partial(account_values.cookie, name="__Host-C_OSES"))] | None
+        Annotated[SecretStr, parsed_by(partial(account_values.cookie, name="__Host-C_OSES"))] | None
     ) = Field(None, description="the account's cookie __Host-C_OSES, where there is one")
-    csesidx: Annotated[str, reads(account_values.csesidx)] = Field(
+    csesidx: Annotated[str, parsed_by(account_values.csesidx)] = Field(
         description=(
             "the number `csesidx` in the address of the account's page; the whole address will do"
         )
     )
-    config_id: Annotated[str, reads(account_values.config_id)] = Field(
+    config_id: Annotated[str, parsed_by(account_values.config_id)] = Field(
         description=(
             "the id after `/cid/` in the address of the account's page; the whole address will do"
         )
@@ -49,13 +49,13 @@ class AccountSettings(BaseModel):
     location: Annotated[Literal["global", "us", "eu"], ANY_CASE] = Field(
         "global", description="where the account's app lives; the page's address tells it too"
     )
-    cookies: Annotated[SecretStr, reads(account_values.further_cookies)] | None = Field(
+    cookies: Annotated[SecretStr, parsed_by(account_values.further_cookies)] | None = Field(
         None, description="further cookies of the account's page, as a Cookie header"
     )
-    server_token: Annotated[SecretStr, reads(account_values.server_token)] | None = Field(
+    server_token: Annotated[SecretStr, parsed_by(account_values.server_token)] | None = Field(
         None, description="what the account's browser sends as x-server-token"
     )
-    user_agent: Annotated[str, reads(account_values.user_agent)] | None = Field(
+    user_agent: Annotated[str, parsed_by(account_values.user_agent)] | None = Field(
         None, description="what the account's browser sends as user-agent"
     )
 

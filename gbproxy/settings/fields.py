@@ -15,31 +15,31 @@ from gbproxy.settings.types import (
     ANY_CASE,
     JSON_ARRAY,
     STATUS_LINES,
-    Amount,
-    AmountOrZero,
     BaseUrl,
     Connections,
-    Count,
     CountOrZero,
     Keys,
     LanguageCode,
     ModelId,
+    NonNegativeFloat,
     Port,
-    Workers,
+    PositiveFloat,
+    PositiveInt,
+    WorkerCount,
     headlines,
-    reads,
+    parsed_by,
     status_line,
 )
 
 # Variables of older programs that are accepted and have no meaning here.
-DO_NOTHING = frozenset({
+LEGACY_IGNORED = frozenset({
     "AUTH_URL", "AUTH_DOMAIN", "ACCOUNT_EMAIL", "GEMINI_BUSINESS_EMAIL", "JWT_SECRET", "JWT_EXPIRY_MINUTES",
     "OPENAI_COMPATIBLE", "API_KEY_HEADER",
 })  # fmt: skip
 
 # Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit
 # that is not there.
-NOT_YET = frozenset({
+RESERVED = frozenset({
     "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S",
 })  # fmt: skip
 
@@ -59,14 +59,17 @@ class Settings(BaseSettings):
         frozen=True, validate_default=False, hide_input_in_errors=True
     )
 
-    host: Annotated[str, reads(rules.host)] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
+    host: Annotated[str, parsed_by(rules.host)] = Field(
+        "0.0.0.0",  # noqa: S104
+        description="address to listen on",
+    )
     port: Port = Field(8080, description="port to listen on")
-    web_concurrency: Workers = Field(1, description="gunicorn workers")
+    web_concurrency: WorkerCount = Field(1, description="gunicorn workers")
     worker_connections: Connections = Field(1000, description="connections at once in each worker")
-    graceful_timeout_s: AmountOrZero = Field(
+    graceful_timeout_s: NonNegativeFloat = Field(
         120.0, description="seconds that running answers may take after SIGTERM"
     )
-    drain_delay_s: AmountOrZero = Field(
+    drain_delay_s: NonNegativeFloat = Field(
         1.0,
         description=(
             "seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"
@@ -109,10 +112,10 @@ class Settings(BaseSettings):
             " `user_agent`; `team_id` is read as `config_id`, unknown fields are ignored"
         ),
     )
-    database_url: Annotated[SecretStr, reads(rules.database_url)] | None = Field(
+    database_url: Annotated[SecretStr, parsed_by(rules.database_url)] | None = Field(
         None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
     )
-    redis_url: Annotated[SecretStr, reads(rules.redis_url)] | None = Field(
+    redis_url: Annotated[SecretStr, parsed_by(rules.redis_url)] | None = Field(
         None,
         description=(
             "`redis://…` or `rediss://…`: where several workers count together what is limited"
@@ -128,17 +131,17 @@ class Settings(BaseSettings):
     api_base_url: BaseUrl | None = Field(
         None, description="the widget API, in place of that of every account's edition"
     )
-    proxy: Annotated[SecretStr, reads(rules.proxy_url)] | None = Field(
+    proxy: Annotated[SecretStr, parsed_by(rules.proxy_url)] | None = Field(
         None,
         description="proxy for the upstream: `http://`, `https://`, `socks5://` or `socks5h://`",
     )
-    user_agent: Annotated[str, reads(rules.user_agent)] = Field(
+    user_agent: Annotated[str, parsed_by(rules.user_agent)] = Field(
         default_factory=_user_agent, description="what the upstream is told we are"
     )
-    upstream_headers: Annotated[dict[str, SecretStr], reads(rules.headers)] = Field(
+    upstream_headers: Annotated[dict[str, SecretStr], parsed_by(rules.headers)] = Field(
         {}, description="a JSON object of further request headers for the upstream"
     )
-    upstream_body: Annotated[dict[str, Any], reads(rules.json_object)] = Field(
+    upstream_body: Annotated[dict[str, Any], parsed_by(rules.json_object)] = Field(
         {}, description="a JSON object that is merged into the body of each call", repr=False
     )
     upstream_session: Annotated[Literal["create", "dash", "own"], ANY_CASE] = Field(
@@ -151,35 +154,35 @@ class Settings(BaseSettings):
     upstream_stream: Annotated[Literal["json", "sse"], ANY_CASE] = Field(
         "json", description="`json` (array framing) or `sse` (adds `alt=sse`)"
     )
-    connect_timeout_s: Amount = Field(10.0, description="seconds to connect to the upstream")
-    read_timeout_s: Amount = Field(
+    connect_timeout_s: PositiveFloat = Field(10.0, description="seconds to connect to the upstream")
+    read_timeout_s: PositiveFloat = Field(
         120.0, description="seconds of silence between two bytes of the upstream"
     )
-    request_timeout_s: Amount = Field(1800.0, description="seconds for a whole answer")
-    heartbeat_s: AmountOrZero = Field(
+    request_timeout_s: PositiveFloat = Field(1800.0, description="seconds for a whole answer")
+    heartbeat_s: NonNegativeFloat = Field(
         10.0,
         description=(
             "seconds without anything sent after which a stream says that it is alive; 0: off"
         ),
     )
-    max_attempts: Count = Field(3, description="accounts tried for one request")
-    account_concurrency: Count = Field(
+    max_attempts: PositiveInt = Field(3, description="accounts tried for one request")
+    account_concurrency: PositiveInt = Field(
         8, description="answers at once on one account, in each worker; more wait in order"
     )
     account_order: Annotated[Literal["least-busy", "first"], ANY_CASE] = Field(
         "least-busy", description="`least-busy`, or `first`: the first usable one, in order"
     )
-    session_timeout: AmountOrZero = Field(
+    session_timeout: NonNegativeFloat = Field(
         1800.0,
         description=(
             "seconds after its last turn in which a conversation goes on in its upstream session,"
             " which is deleted then; 0: a fresh session for each request"
         ),
     )
-    prompt_max_chars: Count = Field(
+    prompt_max_chars: PositiveInt = Field(
         400_000, description="longer prompts: 400 `context_length_exceeded`"
     )
-    ca_bundle: Annotated[Path, reads(rules.certificates)] | None = Field(
+    ca_bundle: Annotated[Path, parsed_by(rules.certificates)] | None = Field(
         None, description="certificates that the upstream's and proxy's TLS is verified with"
     )
     models: Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(distinct)] = Field(
@@ -192,13 +195,15 @@ class Settings(BaseSettings):
     thoughts: Annotated[Literal["hide", "show"], ANY_CASE] = Field(
         "hide", description="`hide` or `show`"
     )
-    status_lines: Annotated[frozenset[str], reads(headlines)] = Field(
+    status_lines: Annotated[frozenset[str], parsed_by(headlines)] = Field(
         frozenset(map(status_line, STATUS_LINES)),
         description="comma-separated headlines that are hidden before any answer text; `off`: none",
     )
     language_code: LanguageCode = Field("en-US", description="sent upstream")
-    time_zone: Annotated[str, reads(rules.time_zone)] = Field("UTC", description="sent upstream")
-    rate_limit: Annotated[rates.Rate, reads(rates.parse)] | None = Field(
+    time_zone: Annotated[str, parsed_by(rules.time_zone)] = Field(
+        "UTC", description="sent upstream"
+    )
+    rate_limit: Annotated[rates.Rate, parsed_by(rates.parse)] | None = Field(
         None,
         description=(
             "requests of one caller in any such time: `60/hour`, `10/second`, `100/15 minutes`"
@@ -207,13 +212,13 @@ class Settings(BaseSettings):
     rate_limit_by: Annotated[Literal["key", "ip"], ANY_CASE] = Field(
         "key", description="what a caller is: `key` or `ip`, its address"
     )
-    model_interval_s: AmountOrZero = Field(
+    model_interval_s: NonNegativeFloat = Field(
         0.0, description="least seconds between two requests of one caller to one model; 0: off"
     )
     trusted_proxies: CountOrZero = Field(
         0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
     )
-    cors_origins: Annotated[tuple[str, ...], reads(rules.origins)] = Field(
+    cors_origins: Annotated[tuple[str, ...], parsed_by(rules.origins)] = Field(
         ("*",),
         description=(
             "comma-separated origins of the web pages that may use the API; `*`: all. `*` may stand"
@@ -221,8 +226,8 @@ class Settings(BaseSettings):
             " `https://*.example.com`"
         ),
     )
-    max_body_mb: Amount = Field(32.0, description="larger requests: 413")
-    max_answer_mb: Amount = Field(
+    max_body_mb: PositiveFloat = Field(32.0, description="larger requests: 413")
+    max_answer_mb: PositiveFloat = Field(
         64.0,
         description="an upstream's answer with more text, thoughts included, ends with an error",
     )

@@ -13,7 +13,7 @@ from gbproxy.settings import key_rules
 from gbproxy.settings import validators as rules
 from gbproxy.settings.environment import Found, Reader
 from gbproxy.settings.errors import SettingsError, line
-from gbproxy.settings.fields import DO_NOTHING, NOT_YET, VARIABLES, Settings
+from gbproxy.settings.fields import LEGACY_IGNORED, RESERVED, VARIABLES, Settings
 
 
 def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Settings:
@@ -137,7 +137,7 @@ def _wrong_names_in_models(
 
 
 def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:
-    without_effect = DO_NOTHING | NOT_YET
+    without_effect = LEGACY_IGNORED | RESERVED
     return tuple(
         sorted(
             name

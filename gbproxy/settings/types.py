@@ -27,7 +27,7 @@ def status_line(text: str) -> str:
     return " ".join(text.split()).strip("* ").casefold()
 
 
-def reads(rule: Callable[[str], Any]) -> BeforeValidator:
+def parsed_by(rule: Callable[[str], Any]) -> BeforeValidator:
     """Read a field's text by a rule of `rules`; a value that is no text is left to pydantic."""
 
     def read(value: object) -> object:
@@ -53,19 +53,19 @@ def headlines(text: str) -> frozenset[str]:
 
 
 ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
-JSON_ARRAY = reads(partial(rules.json_value, kind=list))
+JSON_ARRAY = parsed_by(partial(rules.json_value, kind=list))
 
-Count = Annotated[int, reads(partial(rules.whole_number, least=1, most=rules.LARGEST))]
-Workers = Annotated[int, reads(partial(rules.whole_number, least=1, most=1000))]
+PositiveInt = Annotated[int, parsed_by(partial(rules.whole_number, least=1, most=rules.LARGEST))]
+WorkerCount = Annotated[int, parsed_by(partial(rules.whole_number, least=1, most=1000))]
 # Each has its place in the list of upstream connections from the start: far more would only fill
 # memory.
-Connections = Annotated[int, reads(partial(rules.whole_number, least=1, most=100_000))]
-CountOrZero = Annotated[int, reads(partial(rules.whole_number, least=0, most=100))]
-Port = Annotated[int, reads(partial(rules.whole_number, least=1, most=65535))]
-Amount = Annotated[float, reads(rules.number)]
-AmountOrZero = Annotated[float, reads(partial(rules.number, zero_allowed=True))]
-Keys = Annotated[tuple[SecretStr, ...], reads(rules.comma_separated)]
-BaseUrl = Annotated[str, reads(rules.base_url)]
+Connections = Annotated[int, parsed_by(partial(rules.whole_number, least=1, most=100_000))]
+CountOrZero = Annotated[int, parsed_by(partial(rules.whole_number, least=0, most=100))]
+Port = Annotated[int, parsed_by(partial(rules.whole_number, least=1, most=65535))]
+PositiveFloat = Annotated[float, parsed_by(rules.number)]
+NonNegativeFloat = Annotated[float, parsed_by(partial(rules.number, zero_allowed=True))]
+Keys = Annotated[tuple[SecretStr, ...], parsed_by(rules.comma_separated)]
+BaseUrl = Annotated[str, parsed_by(rules.base_url)]
 ModelId = Annotated[
     str,
     AfterValidator(

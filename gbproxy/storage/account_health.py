@@ -46,7 +46,7 @@ S = TypeVar("S", bound=State)
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class AccountUse:
     last_used_at: float | None
     last_error: str | None
     last_error_at: float | None
@@ -149,9 +149,9 @@ class StateRows(Generic[S]):
         }
         self._database.change(self._failed, values)
 
-    def uses(self) -> dict[str, Use]:
+    def uses(self) -> dict[str, AccountUse]:
         """By account id."""
-        return {account_id: Use(*rest) for account_id, *rest in self._database.fetch(_USES)}
+        return {account_id: AccountUse(*rest) for account_id, *rest in self._database.fetch(_USES)}
 
 
 def _is_newer(new: Any, column: str) -> ColumnElement[bool]:

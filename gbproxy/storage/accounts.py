@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account
-from gbproxy.storage.changes import Changes
+from gbproxy.storage.changes import ChangeCounter
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import IDLE, TO_DOOM
@@ -101,7 +101,7 @@ class StoredAccounts:
         self._database = database
         self._cipher = cipher
         self._clock = clock
-        self._changes = Changes(database)
+        self._changes = ChangeCounter(database)
 
     def list(self) -> list[StoredAccount]:
         """All that can be read, the oldest first."""
@@ -199,7 +199,7 @@ class StoredAccounts:
         return StoredAccount(account, row.is_active, row.created_at, row.updated_at)
 
 
-class Switches:
+class EnabledOverrides:
     """Accounts from the environment that were disabled by hand: they cannot be changed, but left
     aside.
     """
@@ -207,7 +207,7 @@ class Switches:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._put = upsert(database, switches, "is_active")
-        self._changes = Changes(database)
+        self._changes = ChangeCounter(database)
 
     def enable(self, account_id: str, is_active: bool) -> None:
         """Told to all workers."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select
 
-from gbproxy.domain.principal import Allowance, ApiKey
+from gbproxy.domain.principal import ApiKey, KeyPolicy
 from gbproxy.settings.rates import parse as parse_rate
-from gbproxy.storage.changes import Changes
+from gbproxy.storage.changes import ChangeCounter
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import api_keys as keys
 
@@ -28,7 +28,7 @@ class ApiKeyRows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._changes = Changes(database)
+        self._changes = ChangeCounter(database)
 
     def version(self) -> int:
         """Another number than before, once a key was added or removed."""
@@ -87,7 +87,7 @@ def _key(row: AnyRow) -> ApiKey:
         digest=bytes(row.digest),
         created_at=row.created_at,
         expires_at=row.expires_at,
-        allowance=Allowance(
+        allowance=KeyPolicy(
             models=None if row.models is None else frozenset(json.loads(row.models)),
             rate_limit=None if row.rate_limit is None else parse_rate(row.rate_limit),
             tokens_per_day=row.tokens_per_day,

@@ -17,7 +17,7 @@ Topic = Literal["accounts", "keys"]
 _VERSION = select(changes.c.version).where(changes.c.topic == bindparam("topic"))
 
 
-class Changes:
+class ChangeCounter:
     """What has changed since a worker has looked."""
 
     def __init__(self, database: Database) -> None:

@@ -22,7 +22,7 @@ _SIGNED_IN = select(tokens.c.account_id, tokens.c.credential, tokens.c.signed_at
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CheckResult:
     """`credential` is the digest of what was looked at; `detail`, without a secret, says why; `at`:
     Unix seconds.
 
@@ -37,7 +37,7 @@ class Seen:
     said: dict[str, Any] | None = None
 
 
-class Checks:
+class CheckStore:
     """`clock`: Unix seconds. Calls raise StorageUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
@@ -52,9 +52,9 @@ class Checks:
         status: Status,
         detail: str = "",
         said: dict[str, Any] | None = None,
-    ) -> Seen:
+    ) -> CheckResult:
         """What a look has just shown, in the place of what an earlier one has."""
-        seen = Seen(credential, status, detail, self._clock(), said)
+        seen = CheckResult(credential, status, detail, self._clock(), said)
         values = {
             "credential": credential,
             "status": status,
@@ -65,15 +65,19 @@ class Checks:
         self._database.change(self._put, {"account_id": account_id, **values})
         return seen
 
-    def read(self) -> dict[str, Seen]:
+    def read(self) -> dict[str, CheckResult]:
         """By account id, what the last look has shown."""
         rows = self._database.fetch(_READ)
         return {
-            row.account_id: Seen(row.credential, row.status, row.detail, row.checked_at, row.said)
+            row.account_id: CheckResult(
+                row.credential, row.status, row.detail, row.checked_at, row.said
+            )
             for row in rows
         }
 
-    def sign_ins(self) -> dict[str, Seen]:
+    def sign_ins(self) -> dict[str, CheckResult]:
         """By seat, when the upstream has last taken its credential."""
         rows = self._database.fetch(_SIGNED_IN)
-        return {row.account_id: Seen(row.credential, "valid", "", row.signed_at) for row in rows}
+        return {
+            row.account_id: CheckResult(row.credential, "valid", "", row.signed_at) for row in rows
+        }

@@ -55,7 +55,7 @@ class WorkerId:
         return self._made[1]
 
 
-class Offices:
+class LeaderLeases:
     """`clock`: Unix seconds."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Offices:
         return found[0].holder if found else None
 
 
-class Workers:
+class WorkerRegistry:
     """Who is alive: each worker says so every second or so. `clock`: Unix seconds."""
 
     def __init__(

@@ -26,7 +26,7 @@ STOCK, RUNNING, IDLE, DOOMED = "stock", "running", "idle", "doomed"
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed(Session):
+class PendingDeletion(Session):
     """A session to be deleted upstream, and how many times that has failed."""
 
     tries: int
@@ -290,10 +290,10 @@ class SessionRows:
         ]
         return sum(self._database.change(_DOOM, value) for value in values)
 
-    def doomed(self, limit: int, seats: Collection[str]) -> list[Doomed]:
+    def doomed(self, limit: int, seats: Collection[str]) -> list[PendingDeletion]:
         """What of these seats' owners is to be deleted upstream now, the longest due first."""
         values = {"now": self._clock(), "most": limit, "owners": _owners(seats)}
-        return [Doomed(*row) for row in self._database.fetch(_DOOMED, values)]
+        return [PendingDeletion(*row) for row in self._database.fetch(_DOOMED, values)]
 
     def give_up(self, seats: Collection[str], after_s: float) -> int:
         """Forget what was to be deleted so long ago, of all but these seats: nobody can any more.

@@ -16,7 +16,7 @@ from werkzeug.exceptions import ClientDisconnected
 from gbproxy.domain import jsonsize, jsontext
 from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 
 BODY_S = 10.0  # for a body to arrive, and one more second for
 BODY_BYTES_A_SECOND = 256 * 1024  # each so many that have come
@@ -105,7 +105,7 @@ def _raw_body() -> bytes:
         raise BadRequest("the body could not be read to its end") from error
     if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
         raise too_large()  # chunks are cut at the limit without a word
-    trace.current().facts["request_bytes"] = len(body)
+    request_context.current().facts["request_bytes"] = len(body)
     return body
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from gbproxy.app import EXTENSION
 from gbproxy.domain.account import Account
-from gbproxy.engine import Engine
+from gbproxy.engine import Services
 from gbproxy.errors import GatewayError
 from gbproxy.storage.prepare import prepare
 from tests.api.fake import FakeUpstream
@@ -71,8 +71,8 @@ class Office:
     upstream: Probed
 
     @property
-    def parts(self) -> Engine:
-        parts: Engine = self.app.app.extensions[EXTENSION].engine
+    def parts(self) -> Services:
+        parts: Services = self.app.app.extensions[EXTENSION].engine
         return parts
 
     def call(

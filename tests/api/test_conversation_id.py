@@ -11,13 +11,13 @@ from flask import Blueprint, Flask, Response
 
 from gbproxy.api import auth, lifecycle, openai_chat
 from gbproxy.api.cors import Cors
-from gbproxy.api.sse import Responder
-from gbproxy.api_keys.verifier import Keyring
+from gbproxy.api.sse import StreamResponder
+from gbproxy.api_keys.verifier import KeyVerifier
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Started, TextDelta, Usage
 from gbproxy.domain.principal import ApiKey
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from tests.serving import KEY, InProcess
 
 OTHER_KEY = "sk-another-0123456789abcdef"
@@ -35,7 +35,7 @@ class FakeGateway:
 
     def stream(self, chat: ChatRequest) -> ChatStream:
         self.asked.append(chat)
-        trace.current().conversation = self._conversation
+        request_context.current().conversation = self._conversation
         if self._error is not None:
             raise self._error
         yield Started("gemini-auto", self._conversation)
@@ -58,8 +58,10 @@ class NoRows:
 def surface(gateway: FakeGateway) -> Iterator[InProcess]:
     app = Flask("gbproxy")
     lifecycle.install(app, max_body_bytes=1 << 20, cors=Cors(["*"]))
-    check_key = auth.required(Keyring([KEY, OTHER_KEY], NoRows()))
-    chat: Blueprint = openai_chat.blueprint(gateway, Responder(limit=10, heartbeat_s=10), check_key)  # type: ignore[arg-type]
+    check_key = auth.required(KeyVerifier([KEY, OTHER_KEY], NoRows()))
+    chat: Blueprint = openai_chat.blueprint(
+        gateway, StreamResponder(limit=10, heartbeat_s=10), check_key
+    )  # type: ignore[arg-type]
     app.register_blueprint(chat)
     app.get("/")(lambda: Response("ok"))
     yield InProcess(app)

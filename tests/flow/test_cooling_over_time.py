@@ -11,8 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from gbproxy.accounts.available_models import Offering
-from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
@@ -21,7 +21,7 @@ from gbproxy.domain.models import Catalogue
 from gbproxy.domain.session import Session
 from gbproxy.errors import CredentialRefused, GatewayError, QuotaExhausted, UpstreamOverloaded
 from gbproxy.gateway import Gateway
-from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.simulator import Action, Simulator, answer, denied, html_error, overloaded, quota
@@ -73,7 +73,7 @@ class House:
         self.clock = self._workers.clock
         self.poll = self._workers.poll
         self.pools = self._workers.pools
-        self.outbound = Outbound(Timeouts(5, 5, 30))
+        self.outbound = HttpClient(Timeouts(5, 5, 30))
         headers = {"User-Agent": "gbproxy/test"}
         endpoints = EndpointMap(
             page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", headers=headers
@@ -82,7 +82,7 @@ class House:
         rows = MemoryRows(self.clock)
         self.gateways = [
             Gateway(
-                Offering(Catalogue(), Support(), pool.enabled),
+                AvailableModels(Catalogue(), ModelSupport(), pool.enabled),
                 pool,
                 widget,
                 Conversations(

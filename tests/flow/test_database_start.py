@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gbproxy.sessions.prewarmed import SIZE as STOCK_SIZE
+from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
 from gbproxy.storage.database import Database
 from tests.databases import PostgreSQL
 from tests.flow.chats import until
@@ -101,7 +101,8 @@ def test_what_a_killed_gateway_has_left_goes_with_the_next_start_and_its_session
             ) as database:  # the asked one, and each worker's stock
                 until(
                     lambda: (
-                        len(database.fetch(text("SELECT id FROM sessions"))) == 1 + 2 * STOCK_SIZE
+                        len(database.fetch(text("SELECT id FROM sessions")))
+                        == 1 + 2 * PREWARMED_PER_ACCOUNT
                     )
                 )
             os.killpg(gateway.pid, signal.SIGKILL)

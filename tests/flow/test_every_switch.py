@@ -34,7 +34,7 @@ BROKEN = ("eof", "500", "503")
 # words of its message. The last switch of an entry is the one that is lacking. Who teaches the
 # gateway to answer takes the entry out: from then on the answer itself is asked for, under this
 # value alone and in every mixture.
-NOT_YET: list[tuple[dict[str, Any], str, str]] = [
+RESERVED: list[tuple[dict[str, Any], str, str]] = [
     ({"tools_off": ("image",), "tools_off_answer": "silence"}, "upstream_error", "an empty answer"),
     (
         {"max_prompt_chars": 3, "prompt_too_large": "reason"},
@@ -126,7 +126,10 @@ GATES: list[tuple[dict[str, Any], str, str, tuple[str, ...], str]] = [
     ({"create_session": "403"}, "upstream_auth_failed", "denies this account access", (), "dash"),
     ({"create_session": "404"}, "upstream_error", "would not open a session", (), "own"),
 ]
-REFUSALS = [*NOT_YET, *((switches, code, words) for switches, code, words, _fields, _form in GATES)]
+REFUSALS = [
+    *RESERVED,
+    *((switches, code, words) for switches, code, words, _fields, _form in GATES),
+]
 LACKING = {list(switches.items())[-1] for switches, _code, _words in REFUSALS}
 
 ALL_GATES = (

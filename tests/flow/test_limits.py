@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.domain.principal import Allowance, ApiKey
+from gbproxy.domain.principal import ApiKey, KeyPolicy
 from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S
 from gbproxy.simulator import Stall, Text
 from gbproxy.storage.api_keys import ApiKeyRows
@@ -308,7 +308,7 @@ def test_workers_that_cannot_count_together_do_not_start_with_a_limited_key(
     prepare(url, [SECRET_KEY])
     with closing(Database(url)) as database:
         ApiKeyRows(database).add(
-            ApiKey("1", "the laptop's", b"d" * 32, 0.0, None, Allowance(tokens_per_day=5))
+            ApiKey("1", "the laptop's", b"d" * 32, 0.0, None, KeyPolicy(tokens_per_day=5))
         )
     kept = {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY}
     settings = {**upstream.environment(), **kept, "API_KEYS": KEY, "HOST": "127.0.0.1"}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gbproxy.cli.environment import read_env_file
-from gbproxy.settings import DO_NOTHING
+from gbproxy.settings import LEGACY_IGNORED
 from gbproxy.settings.environment import ALIASES
 from tests.databases import PostgreSQL
 from tests.relays import Proxy
@@ -132,10 +132,12 @@ def test_a_block_of_an_older_program_starts_a_gateway_that_answers(
     assert reply.succeeded
     assert reply.model == "gemini-auto"
     assert done["status"] == 200
-    assert ignored == ([sorted(given.keys() & DO_NOTHING)] if given.keys() & DO_NOTHING else [])
+    assert ignored == (
+        [sorted(given.keys() & LEGACY_IGNORED)] if given.keys() & LEGACY_IGNORED else []
+    )
 
 
 def test_what_is_ignored_in_the_blocks_is_all_that_has_no_meaning_here() -> None:
     named = set(re.findall(r"^(\w+)=", "".join(BLOCKS.values()), re.MULTILINE))
 
-    assert named & DO_NOTHING == DO_NOTHING
+    assert named & LEGACY_IGNORED == LEGACY_IGNORED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.domain.principal import Allowance, ApiKey, digest
+from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
 from gbproxy.settings import Rate
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Conflict, Database
@@ -17,14 +17,14 @@ FULL = ApiKey(
     digest("full"),
     NOW + 0.25,
     NOW + 5,
-    Allowance(frozenset({"b", "a"}), Rate(100, 900), 10**12, 3),
+    KeyPolicy(frozenset({"b", "a"}), Rate(100, 900), 10**12, 3),
 )
 PLAIN = ApiKey("1", "plain", digest("plain"), NOW)
 LIMITED = [
-    ApiKey("3", "rate", digest("3"), NOW, None, Allowance(rate_limit=Rate(1, 1))),
-    ApiKey("4", "tokens", digest("4"), NOW, None, Allowance(tokens_per_day=1)),
-    ApiKey("5", "streams", digest("5"), NOW, None, Allowance(concurrent_streams=1)),
-    ApiKey("6", "models", digest("6"), NOW, NOW + 1, Allowance(models=frozenset({"a"}))),
+    ApiKey("3", "rate", digest("3"), NOW, None, KeyPolicy(rate_limit=Rate(1, 1))),
+    ApiKey("4", "tokens", digest("4"), NOW, None, KeyPolicy(tokens_per_day=1)),
+    ApiKey("5", "streams", digest("5"), NOW, None, KeyPolicy(concurrent_streams=1)),
+    ApiKey("6", "models", digest("6"), NOW, NOW + 1, KeyPolicy(models=frozenset({"a"}))),
 ]
 
 

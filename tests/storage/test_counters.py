@@ -14,7 +14,7 @@ import pytest
 from gbproxy.errors import StorageUnavailable
 from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.rate_limits.redis_store import REST_S, RedisCounters
-from gbproxy.rate_limits.store import Counters
+from gbproxy.rate_limits.store import LimitStore
 from gbproxy.settings import Rate
 from tests.redis_server import Redis, redis_server
 from tests.serving import free_port
@@ -30,7 +30,7 @@ def redis() -> Iterator[Redis]:
 
 
 @pytest.fixture(params=["memory", "redis"])
-def workers(request: pytest.FixtureRequest) -> tuple[Counters, Counters]:
+def workers(request: pytest.FixtureRequest) -> tuple[LimitStore, LimitStore]:
     """Those of two workers: in memory there is one."""
     if request.param == "memory":
         alone = MemoryCounters(time.monotonic)
@@ -40,7 +40,7 @@ def workers(request: pytest.FixtureRequest) -> tuple[Counters, Counters]:
     return RedisCounters(server.url), RedisCounters(server.url)
 
 
-def test_exactly_as_many_get_by_as_the_rate_says(workers: tuple[Counters, Counters]) -> None:
+def test_exactly_as_many_get_by_as_the_rate_says(workers: tuple[LimitStore, LimitStore]) -> None:
     with ThreadPoolExecutor(20) as callers:
         windows = list(callers.map(lambda n: workers[n % 2].hit("caller", TEN), range(50)))
 
@@ -49,7 +49,7 @@ def test_exactly_as_many_get_by_as_the_rate_says(workers: tuple[Counters, Counte
     assert all(0 < window.reset_s <= 60 for window in windows)
 
 
-def test_callers_are_counted_apart(workers: tuple[Counters, Counters]) -> None:
+def test_callers_are_counted_apart(workers: tuple[LimitStore, LimitStore]) -> None:
     one, other = Rate(1, 60), Rate(2, 60)
 
     assert workers[0].hit("a", one).is_taken
@@ -58,7 +58,7 @@ def test_callers_are_counted_apart(workers: tuple[Counters, Counters]) -> None:
     assert [workers[0].hit("c", other).remaining for _ in range(3)] == [1, 0, 0]
 
 
-def test_sums_are_those_of_all(workers: tuple[Counters, Counters]) -> None:
+def test_sums_are_those_of_all(workers: tuple[LimitStore, LimitStore]) -> None:
     workers[0].add("tokens", 40, 60)
     workers[1].add("tokens", 2, 60)
 
@@ -67,7 +67,7 @@ def test_sums_are_those_of_all(workers: tuple[Counters, Counters]) -> None:
 
 
 def test_a_sum_is_never_added_to_once_it_has_reached_its_limit(
-    workers: tuple[Counters, Counters],
+    workers: tuple[LimitStore, LimitStore],
 ) -> None:
     with ThreadPoolExecutor(20) as callers:
         added = list(callers.map(lambda n: workers[n % 2].add_below("day", 30, 100, 60), range(50)))
@@ -80,14 +80,16 @@ def test_a_sum_is_never_added_to_once_it_has_reached_its_limit(
     assert not workers[1].add_below("day", 1, 100, 60)
 
 
-def test_what_is_reserved_is_nobody_elses_for_that_time(workers: tuple[Counters, Counters]) -> None:
+def test_what_is_reserved_is_nobody_elses_for_that_time(
+    workers: tuple[LimitStore, LimitStore],
+) -> None:
     assert workers[0].reserve("model", 60.0) == 0.0
     assert 59 < workers[1].reserve("model", 60.0) <= 60.0
     assert workers[1].reserve("another", 0.25) == 0.0
     assert 0 < workers[0].reserve("another", 0.25) <= 0.25
 
 
-def test_no_more_members_than_the_limit_says(workers: tuple[Counters, Counters]) -> None:
+def test_no_more_members_than_the_limit_says(workers: tuple[LimitStore, LimitStore]) -> None:
     one, other = workers
 
     assert one.enter("key", "a", 2, 60)

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from gbproxy.accounts.health import Standing
+from gbproxy.accounts.health import AccountHealth
 from gbproxy.domain.account import Account
 from gbproxy.domain.claim import NoClaim
 from gbproxy.errors import BadRequest
 from gbproxy.storage import tables
 from gbproxy.storage.account_health import StateRows
-from gbproxy.storage.accounts import NameTaken, StoredAccount, StoredAccounts, Switches
-from gbproxy.storage.changes import Changes
-from gbproxy.storage.checks import Checks, Seen
+from gbproxy.storage.accounts import EnabledOverrides, NameTaken, StoredAccount, StoredAccounts
+from gbproxy.storage.changes import ChangeCounter
+from gbproxy.storage.checks import CheckResult, CheckStore
 from gbproxy.storage.database import Database
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
@@ -43,8 +43,8 @@ def accounts(database: Database, cipher: Cipher, clock: Clock) -> StoredAccounts
 
 
 @pytest.fixture
-def changes(database: Database) -> Changes:
-    return Changes(database)
+def changes(database: Database) -> ChangeCounter:
+    return ChangeCounter(database)
 
 
 def added(accounts: StoredAccounts, name: str = "anna") -> StoredAccount:
@@ -123,7 +123,9 @@ def test_an_account_is_changed(accounts: StoredAccounts, clock: Clock) -> None:
     assert accounts.list() == [told]
 
 
-def test_what_does_not_exist_is_not_changed(accounts: StoredAccounts, changes: Changes) -> None:
+def test_what_does_not_exist_is_not_changed(
+    accounts: StoredAccounts, changes: ChangeCounter
+) -> None:
     stored = added(accounts)
     accounts.remove(stored.account.id)
     version = changes.version("accounts")
@@ -156,7 +158,7 @@ def test_a_name_is_given_once(accounts: StoredAccounts) -> None:
 
 
 def test_a_change_that_is_refused_leaves_all_as_it_was(
-    accounts: StoredAccounts, changes: Changes
+    accounts: StoredAccounts, changes: ChangeCounter
 ) -> None:
     stored = added(accounts)
     version = changes.version("accounts")
@@ -170,14 +172,14 @@ def test_a_change_that_is_refused_leaves_all_as_it_was(
 
 
 def test_each_change_is_told(
-    accounts: StoredAccounts, changes: Changes, database: Database
+    accounts: StoredAccounts, changes: ChangeCounter, database: Database
 ) -> None:
     versions = [changes.version("accounts")]
     id_ = added(accounts).account.id
     versions.append(changes.version("accounts"))
     accounts.change(id_, lambda known: replace(known, is_active=False))
     versions.append(changes.version("accounts"))
-    Switches(database).enable("default", False)
+    EnabledOverrides(database).enable("default", False)
     versions.append(changes.version("accounts"))
     accounts.remove(id_)
     versions.append(changes.version("accounts"))
@@ -193,15 +195,15 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     cookies, tokens, switches = (
         CookieRows(database, cipher),
         TokenRows(database, cipher),
-        Switches(database),
+        EnabledOverrides(database),
     )
     cookies.keep(account.seat, RenewedCookies(DIGEST, COOKIE, None, clock()))
     tokens.keep(account.seat, StoredToken(DIGEST, BEARER, clock()))
     switches.enable(account.id, False)
-    checks = Checks(database, clock)
+    checks = CheckStore(database, clock)
     checks.note(account.id, DIGEST, "valid")
-    states = StateRows(database, clock, Standing)
-    states.publish(Standing(account.seat, "text", "cooling", clock() + 60, changed_at=clock()))
+    states = StateRows(database, clock, AccountHealth)
+    states.publish(AccountHealth(account.seat, "text", "cooling", clock() + 60, changed_at=clock()))
     states.used([account.id], clock())
     sessions = SessionRows(database, clock, lambda: "worker")
     kept = sessions.add(account.seat, "sessions/1", stock=True)
@@ -222,20 +224,20 @@ def test_an_account_goes_with_all_that_belongs_to_it(
 def test_what_was_last_seen_of_a_credential_is_remembered(
     database: Database, cipher: Cipher, clock: Clock
 ) -> None:
-    checks = Checks(database, clock)
+    checks = CheckStore(database, clock)
     checks.note("anna", DIGEST, "unknown", "no connection")
     clock.now += 1
 
     seen = checks.note("anna", OTHER_DIGEST, "refused", "Renew it.")
     TokenRows(database, cipher).keep("ben", StoredToken(DIGEST, BEARER, clock()))
 
-    assert seen == Seen(OTHER_DIGEST, "refused", "Renew it.", clock())
+    assert seen == CheckResult(OTHER_DIGEST, "refused", "Renew it.", clock())
     assert checks.read() == {"anna": seen}
-    assert checks.sign_ins() == {"ben": Seen(DIGEST, "valid", "", clock())}
+    assert checks.sign_ins() == {"ben": CheckResult(DIGEST, "valid", "", clock())}
 
 
 def test_accounts_of_the_environment_are_switched(database: Database) -> None:
-    switches = Switches(database)
+    switches = EnabledOverrides(database)
 
     switches.enable("default", False)
     switches.enable("other", False)

@@ -7,21 +7,21 @@ import os
 import pytest
 
 from gbproxy.storage.database import Database
-from gbproxy.storage.leases import Offices, WorkerId, Workers
+from gbproxy.storage.leases import LeaderLeases, WorkerId, WorkerRegistry
 from tests.storage.clock import Clock
 
 
 @pytest.fixture
-def ours(database: Database, clock: Clock) -> Offices:
-    return Offices(database, clock, lambda: "worker-1")
+def ours(database: Database, clock: Clock) -> LeaderLeases:
+    return LeaderLeases(database, clock, lambda: "worker-1")
 
 
 @pytest.fixture
-def theirs(database: Database, clock: Clock) -> Offices:
-    return Offices(database, clock, lambda: "worker-2")
+def theirs(database: Database, clock: Clock) -> LeaderLeases:
+    return LeaderLeases(database, clock, lambda: "worker-2")
 
 
-def test_an_office_is_held_by_one_worker(ours: Offices, theirs: Offices) -> None:
+def test_an_office_is_held_by_one_worker(ours: LeaderLeases, theirs: LeaderLeases) -> None:
     taken = [ours.take("sweeper", 5), theirs.take("sweeper", 5), theirs.take("other", 5)]
 
     assert taken == [True, False, True]
@@ -32,7 +32,9 @@ def test_an_office_is_held_by_one_worker(ours: Offices, theirs: Offices) -> None
     )
 
 
-def test_an_office_is_kept_by_taking_it_again(ours: Offices, theirs: Offices, clock: Clock) -> None:
+def test_an_office_is_kept_by_taking_it_again(
+    ours: LeaderLeases, theirs: LeaderLeases, clock: Clock
+) -> None:
     ours.take("sweeper", 5)
     clock.now += 4
 
@@ -43,7 +45,7 @@ def test_an_office_is_kept_by_taking_it_again(ours: Offices, theirs: Offices, cl
 
 
 def test_an_office_whose_holder_is_silent_is_free(
-    ours: Offices, theirs: Offices, clock: Clock
+    ours: LeaderLeases, theirs: LeaderLeases, clock: Clock
 ) -> None:
     ours.take("sweeper", 5)
     clock.now += 5
@@ -53,7 +55,9 @@ def test_an_office_whose_holder_is_silent_is_free(
     assert not ours.take("sweeper", 5)
 
 
-def test_an_office_that_is_given_up_is_free_at_once(ours: Offices, theirs: Offices) -> None:
+def test_an_office_that_is_given_up_is_free_at_once(
+    ours: LeaderLeases, theirs: LeaderLeases
+) -> None:
     ours.take("sweeper", 5)
 
     theirs.give_up("sweeper")
@@ -68,7 +72,7 @@ def test_when_each_worker_has_last_said_that_it_is_alive_is_known(
     database: Database, clock: Clock
 ) -> None:
     one, two = (
-        Workers(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2")
+        WorkerRegistry(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2")
     )
     one.touch()
     clock.now += 10
@@ -80,7 +84,7 @@ def test_when_each_worker_has_last_said_that_it_is_alive_is_known(
 
 def test_a_worker_that_leaves_or_is_dead_is_forgotten(database: Database, clock: Clock) -> None:
     names = ("worker-1", "worker-2", "worker-3")
-    one, two, three = (Workers(database, clock, lambda name=name: name) for name in names)
+    one, two, three = (WorkerRegistry(database, clock, lambda name=name: name) for name in names)
     one.touch()
     clock.now += 100
     two.touch()
@@ -113,7 +117,7 @@ def test_each_process_has_a_name_of_its_own() -> None:
 
 def test_answers_that_run_in_other_workers_are_summed(database: Database, clock: Clock) -> None:
     one, two, three = (
-        Workers(database, clock, lambda name=name: name)
+        WorkerRegistry(database, clock, lambda name=name: name)
         for name in ("worker-1", "worker-2", "worker-3")
     )
     one.touch({"anna": 2, "ben": 1})

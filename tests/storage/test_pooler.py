@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import engines
 from gbproxy.storage.database import REST_S, Database
-from gbproxy.storage.leases import Offices
+from gbproxy.storage.leases import LeaderLeases
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.sessions import SessionRows
 from tests.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
@@ -31,7 +31,7 @@ def use(database: Database, clock: Clock) -> None:
     """Do of each kind of call one: single statements, transactions, and some that fail."""
     rows, offices = (
         SessionRows(database, clock, lambda: "worker"),
-        Offices(database, clock, lambda: "worker"),
+        LeaderLeases(database, clock, lambda: "worker"),
     )
     session = rows.add("seat", "name", stock=False)
     rows.keep(session, head=b"head", caller=b"caller", conversation="c", expires_at=clock.now + 60)

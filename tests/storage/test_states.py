@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gbproxy.storage.account_health import StateRows, Use
+from gbproxy.storage.account_health import AccountUse, StateRows
 from gbproxy.storage.database import Database
 from tests.storage.clock import Clock
 
@@ -139,8 +139,8 @@ def test_the_last_use_and_the_last_error_are_remembered(rows: Rows, clock: Clock
     rows.used((), clock())
 
     assert rows.uses() == {
-        "anna": Use(clock(), "upstream_timeout", clock() + 1),
-        "ben": Use(clock(), None, None),
+        "anna": AccountUse(clock(), "upstream_timeout", clock() + 1),
+        "ben": AccountUse(clock(), None, None),
     }
 
 
@@ -153,7 +153,7 @@ def test_what_the_upstream_said_stands_with_the_last_error_and_goes_with_it(
     before = rows.uses()
     rows.failed("anna", None, clock() + 1)
 
-    assert before == {"anna": Use(None, "It was refused.", clock(), said)}
+    assert before == {"anna": AccountUse(None, "It was refused.", clock(), said)}
     assert rows.uses()["anna"].last_error_said is None
 
 
@@ -163,4 +163,4 @@ def test_a_recovery_takes_the_last_error_away(rows: Rows, clock: Clock) -> None:
     rows.failed("anna", None, clock() + 1)
     rows.failed("anna", "Earlier.", clock())
 
-    assert rows.uses() == {"anna": Use(None, None, clock() + 1)}
+    assert rows.uses() == {"anna": AccountUse(None, None, clock() + 1)}

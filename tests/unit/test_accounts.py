@@ -16,7 +16,7 @@ from gbproxy.account_admin import account_input as given
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.errors import BadRequest, NoAccountAvailable, Overloaded
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 
 
 def account(name: str) -> Account:
@@ -188,7 +188,7 @@ def test_whichever_account_is_free_first_serves_the_one_that_waits() -> None:
 
 def test_one_that_waits_in_vain_is_told_so_and_leaves_the_line() -> None:
     pool = Pool([A], concurrency=1, wait_s=0.05)
-    measured = trace.begin("waits")
+    measured = request_context.begin("waits")
 
     with pool.lease(), pytest.raises(Overloaded) as caught, pool.lease():
         pass

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.accounts.available_models import Offering
-from gbproxy.accounts.failover import Attempts, Next
+from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.model_fallbacks import RequestedModel
-from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.capabilities import Capabilities
 from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model, Tool
-from gbproxy.domain.principal import NOBODY, Allowance, Principal
+from gbproxy.domain.principal import ANONYMOUS, KeyPolicy, Principal
 from gbproxy.errors import (
     GatewayError,
     ModelNotFound,
@@ -31,9 +31,9 @@ WEB: Tool = "webGroundingSpec"
 PAINTER = Model("painter", None, (IMAGE,), "images")
 
 
-def request(accounts: Pool, model: Model = AUTO, support: Support | None = None) -> Attempts:
-    requested = RequestedModel(CATALOGUE.chain(model), support or Support())
-    return Attempts(accounts, requested, pause=lambda seconds: None)
+def request(accounts: Pool, model: Model = AUTO, support: ModelSupport | None = None) -> Failover:
+    requested = RequestedModel(CATALOGUE.chain(model), support or ModelSupport())
+    return Failover(accounts, requested, pause=lambda seconds: None)
 
 
 def refused(*named: str, kind: type[GatewayError] = RequestRefused) -> GatewayError:
@@ -50,7 +50,7 @@ def without(*tools: Tool) -> tuple[Tool, ...]:
 def test_a_tool_that_a_refusal_names_is_left_out_and_that_is_remembered_once_it_has_helped(
     kind: type[GatewayError],
 ) -> None:
-    support = Support()
+    support = ModelSupport()
     attempts = request(pool(A), support=support)
 
     with attempts.lease():
@@ -85,7 +85,7 @@ def test_a_denial_that_names_nothing_is_tried_once_in_a_request_without_what_may
 
 
 def test_a_denial_is_put_down_to_no_tool_that_the_configuration_leaves_on() -> None:
-    support = Support()
+    support = ModelSupport()
     support.note_capabilities(
         A, Capabilities(tools_on=frozenset({IMAGE, WEB, "videoGenerationSpec"}))
     )
@@ -96,7 +96,7 @@ def test_a_denial_is_put_down_to_no_tool_that_the_configuration_leaves_on() -> N
 
 
 def test_an_empty_answer_is_tried_again_only_if_a_tool_is_known_to_be_off_by_now() -> None:
-    support = Support()
+    support = ModelSupport()
     attempts = request(pool(A, B), support=support)
 
     with attempts.lease():
@@ -115,7 +115,7 @@ def test_a_malformed_question_is_told_at_once() -> None:
 
 
 def test_an_account_whose_tool_is_off_is_not_lent_to_who_needs_it() -> None:
-    support = Support()
+    support = ModelSupport()
     support.note_capabilities(A, Capabilities(tools_off=frozenset({IMAGE})))
     accounts = pool(A, B)
 
@@ -127,7 +127,7 @@ def test_an_account_whose_tool_is_off_is_not_lent_to_who_needs_it() -> None:
 
 
 def test_an_account_that_refuses_the_tool_by_name_hands_the_request_on() -> None:
-    support = Support()
+    support = ModelSupport()
     attempts = request(pool(A, B), PAINTER, support)
 
     with attempts.lease():
@@ -140,7 +140,7 @@ def test_an_account_that_refuses_the_tool_by_name_hands_the_request_on() -> None
 
 
 def test_where_every_account_has_the_tool_off_the_error_says_so() -> None:
-    support = Support()
+    support = ModelSupport()
     for account in (A, B):
         support.note_capabilities(account, Capabilities(tools_off=frozenset({IMAGE})))
 
@@ -152,7 +152,7 @@ def test_where_every_account_has_the_tool_off_the_error_says_so() -> None:
 
 
 def test_where_the_account_with_the_tool_rests_its_rest_is_told() -> None:
-    support = Support()
+    support = ModelSupport()
     support.note_capabilities(A, Capabilities(tools_off=frozenset({IMAGE})))
     accounts = pool(A, B)
     accounts.failed(A, "images", QuotaExhausted("empty"))
@@ -163,7 +163,7 @@ def test_where_the_account_with_the_tool_rests_its_rest_is_told() -> None:
 
 
 def test_an_account_that_has_the_model_goes_before_one_where_another_would_answer() -> None:
-    support = Support()
+    support = ModelSupport()
     support.model_refused(A, FLASH.upstream, is_named=True)
     accounts = pool(A, B)
 
@@ -183,14 +183,14 @@ def test_an_account_that_has_the_model_goes_before_one_where_another_would_answe
 # Names
 
 
-def offering(*known: tuple[object, Capabilities]) -> Offering:
-    support = Support()
+def offering(*known: tuple[object, Capabilities]) -> AvailableModels:
+    support = ModelSupport()
     for account, capabilities in known:
         support.note_capabilities(account, capabilities)  # type: ignore[arg-type]
-    return Offering(CATALOGUE, support, pool(A, B).enabled)
+    return AvailableModels(CATALOGUE, support, pool(A, B).enabled)
 
 
-def ids(models: Offering) -> list[str]:
+def ids(models: AvailableModels) -> list[str]:
     return [model.id for model in models.all()]
 
 
@@ -238,10 +238,10 @@ def test_a_name_that_nobody_knows_is_asked_for_but_is_not_in_the_list() -> None:
 
 
 def test_a_request_may_ask_for_what_its_key_may_use() -> None:
-    principal = Principal(allowance=Allowance(models=frozenset({"gemini-2.5-pro", "gemini-auto"})))
+    principal = Principal(allowance=KeyPolicy(models=frozenset({"gemini-2.5-pro", "gemini-auto"})))
     pro = CATALOGUE.get("gemini-2.5-pro")
 
-    chains = [offering().requested(pro, who).chain for who in (NOBODY, principal)]
+    chains = [offering().requested(pro, who).chain for who in (ANONYMOUS, principal)]
 
     assert [[model.id for model in chain] for chain in chains] == [
         ["gemini-2.5-pro", "gemini-3.1-pro-preview", "gemini-auto"],

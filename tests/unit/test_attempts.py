@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gbproxy.accounts.failover import Attempts, Next
+from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.model_fallbacks import RequestedModel
-from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import Capabilities
@@ -62,7 +62,7 @@ class Journey:
 
     pool: Pool
     failures: list[GatewayError]
-    attempts: Attempts
+    attempts: Failover
     tried: list[str] = field(default_factory=list)
     error: GatewayError | None = None
 
@@ -92,17 +92,17 @@ class Journey:
 
 def attempts(
     accounts: Pool, *, limit: int = 3, model: Model = PLAIN, pauses: list[float] | None = None
-) -> Attempts:
+) -> Failover:
     pauses = [] if pauses is None else pauses
     requested = RequestedModel(CATALOGUE.chain(model), with_all_tools(accounts))
-    return Attempts(accounts, requested, limit=limit, pause=pauses.append)
+    return Failover(accounts, requested, limit=limit, pause=pauses.append)
 
 
-def with_all_tools(accounts: Pool) -> Support:
+def with_all_tools(accounts: Pool) -> ModelSupport:
     """What is known of accounts whose configuration leaves every tool on: no refusal is put down to
     one.
     """
-    support = Support()
+    support = ModelSupport()
     for each in accounts.accounts():
         support.note_capabilities(each, Capabilities(tools_on=frozenset(ALL_TOOLS)))
     return support
@@ -397,7 +397,7 @@ def test_a_denial_in_a_continued_session_is_about_the_session_first() -> None:
 DENIED, TOKEN = SessionDenied("denied"), AccountSuspected("refused")
 
 
-def suspecting(accounts: Pool) -> tuple[Attempts, list[str]]:
+def suspecting(accounts: Pool) -> tuple[Failover, list[str]]:
     request, suspected = attempts(accounts), []
     request.suspect = lambda mine: suspected.append(mine.id)
     return request, suspected
@@ -591,9 +591,9 @@ def test_each_remedy_is_tried_once() -> None:
 
 
 def test_the_next_account_is_asked_for_its_own_model_first() -> None:
-    support = Support()
+    support = ModelSupport()
     support.model_refused(B, RETIRED.upstream, is_named=True)
-    request = Attempts(
+    request = Failover(
         pool(A, B), RequestedModel(CATALOGUE.chain(RETIRED), support), pause=lambda _: None
     )
 

@@ -14,7 +14,7 @@ from gbproxy.conversations import Conversations, Turn
 from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from tests.memory_rows import MemoryRows
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -747,7 +747,7 @@ def test_who_finds_another_request_in_its_session_is_counted(house: House) -> No
 
 def test_the_log_of_a_request_says_whether_it_continued(house: House) -> None:
     begun(house)
-    facts = trace.begin("-").facts
+    facts = request_context.begin("-").facts
 
     with house.begin(HI, HELLO, WHY) as turn:
         continued = facts["continued"]

@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gbproxy.background.executor import Crew
+from gbproxy.background.executor import BackgroundExecutor
 from tests.pools import until
 from tests.unit.sweeping import logged
 
-Make = Callable[..., Crew]
+Make = Callable[..., BackgroundExecutor]
 
 
 @pytest.fixture
 def crew_of() -> Iterator[Make]:
     """Makes crews that are told to end after the test."""
-    made: list[Crew] = []
+    made: list[BackgroundExecutor] = []
 
-    def make(width: int = 2, capacity: int = 100) -> Crew:
-        made.append(Crew(width=width, capacity=capacity))
+    def make(width: int = 2, capacity: int = 100) -> BackgroundExecutor:
+        made.append(BackgroundExecutor(width=width, capacity=capacity))
         return made[-1]
 
     yield make

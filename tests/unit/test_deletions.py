@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.background.executor import Crew
+from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable, UpstreamError, UpstreamTimeout
-from gbproxy.sessions.cleanup import Deletions
+from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.sessions import SessionRows
 from tests.pools import until
 from tests.storage.clock import Clock
@@ -42,7 +42,7 @@ class House:
         self.upstream = Upstream()
         self.hands = Hands()
         self.refused: set[str] = set()
-        self.deletions = Deletions(
+        self.deletions = SessionCleanup(
             self.rows,
             self.upstream.delete_session,
             accounts,
@@ -229,8 +229,8 @@ def test_what_the_records_could_not_be_told_is_deleted_once_more(house: House) -
 def test_an_outage_of_the_database_is_not_logged_as_a_bug(
     database: FragileDatabase, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows, upstream, crew = session_rows(database, clock), Upstream(), Crew()
-    deletions = Deletions(rows, upstream.delete_session, accounts, crew, clock=clock)
+    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    deletions = SessionCleanup(rows, upstream.delete_session, accounts, crew, clock=clock)
     upstream.go_on.clear()
     doomed(rows, "s/1")
     deletions.begin()
@@ -437,8 +437,8 @@ def test_at_the_end_what_waits_for_another_try_is_tried_once_more(
 
 
 def test_a_real_crew_deletes_what_is_doomed(database: FragileDatabase, clock: Clock) -> None:
-    rows, upstream, crew = session_rows(database, clock), Upstream(), Crew(width=2)
-    deletions = Deletions(rows, upstream.delete_session, accounts, crew, clock=clock)
+    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor(width=2)
+    deletions = SessionCleanup(rows, upstream.delete_session, accounts, crew, clock=clock)
     for number in range(20):
         doomed(rows, f"s/{number}")
 
@@ -478,7 +478,7 @@ def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answer
     house: House,
 ) -> None:
     used: list[tuple[Account, str]] = []
-    deletions = Deletions(
+    deletions = SessionCleanup(
         house.rows, lambda *call: used.append(call), accounts, house.hands, clock=house.clock
     )  # type: ignore[arg-type]
     doomed(house.rows, "s/1", GONE)

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.accounts.available_models import Offering
-from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account, id_of
@@ -38,7 +38,7 @@ from gbproxy.domain.events import (
     Usage,
 )
 from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model
-from gbproxy.domain.principal import Allowance, Principal
+from gbproxy.domain.principal import KeyPolicy, Principal
 from gbproxy.domain.session import Session
 from gbproxy.domain.usage import tokens, weight
 from gbproxy.errors import (
@@ -64,7 +64,7 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.gateway import Gateway
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.storage.sessions import SessionRows
@@ -148,7 +148,7 @@ class Upstream:
         return [session for _, _, session in self.asked]
 
 
-class Ahead:
+class SessionSource:
     """What the sweeper is to the gateway: a stock of sessions, and somebody who makes them and
     notes.
     """
@@ -200,7 +200,7 @@ class House:
             random=random.Random(1),
         )
         self.rows = MemoryRows(self.clock)
-        self.ahead = Ahead(upstream)
+        self.ahead = SessionSource(upstream)
         self.discarded: list[str] = []  # without a word in the records
         self.pauses: list[float] = []
         self.conversations = Conversations(
@@ -209,11 +209,11 @@ class House:
             discard=lambda session: self.discarded.append(session.name),
             clock=self.clock,
         )
-        self.support = Support(clock=self.clock)
+        self.support = ModelSupport(clock=self.clock)
         for account in self.pool.accounts():  # no refusal is put down to a tool
             self.support.note_capabilities(account, Capabilities(tools_on=frozenset(ALL_TOOLS)))
         self.gateway = Gateway(
-            Offering(Catalogue(), self.support, self.pool.enabled),
+            AvailableModels(Catalogue(), self.support, self.pool.enabled),
             self.pool,
             upstream,
             self.conversations,
@@ -284,7 +284,7 @@ class House:
 
 @pytest.fixture(autouse=True)
 def _request() -> None:
-    trace.begin("req-1")
+    request_context.begin("req-1")
 
 
 def says(role: Role, text: str) -> Message:
@@ -389,7 +389,7 @@ def test_too_long_a_prompt_costs_no_session() -> None:
     assert house.upstream.opened == 0
     assert house.states == {"stock/1": "stock"}
     assert house.accounts == ["ready"]
-    assert trace.current().attempts == 0
+    assert request_context.current().attempts == 0
 
 
 def test_too_long_a_prompt_is_told_also_where_no_account_can_be_asked() -> None:
@@ -520,12 +520,12 @@ def test_what_an_attempt_that_was_given_up_had_thought_is_not_counted() -> None:
 
 
 def test_the_request_s_trace_holds_what_is_logged_of_it() -> None:
-    trace.begin("req-1")
+    request_context.begin("req-1")
     house = House(Upstream((SessionGone("gone"),), THINKING))
 
     house.answer("Hi", model=RETIRED)
 
-    noted = trace.current()
+    noted = request_context.current()
     assert noted.attempts == 2
     assert noted.ttft_ms is not None
     assert noted.facts == {
@@ -540,12 +540,12 @@ def test_the_request_s_trace_holds_what_is_logged_of_it() -> None:
 
 
 def test_what_was_said_before_a_failure_is_noted_too() -> None:
-    trace.begin("req-1")
+    request_context.begin("req-1")
     house = House(Upstream((TextDelta("Hel"), UpstreamError("broken"))))
 
     house.failure()
 
-    assert trace.current().facts["answer_chars"] == 3
+    assert request_context.current().facts["answer_chars"] == 3
 
 
 # Sessions that the upstream makes and names while it answers
@@ -581,7 +581,7 @@ def test_a_session_whose_name_is_never_told_is_not_continued() -> None:
     events = house.answer("Hi", caller=KEY)
 
     assert text_of(events) == "Hello"
-    assert trace.current().conversation is None
+    assert request_context.current().conversation is None
     assert house.states == {"": "doomed"}
 
 
@@ -715,7 +715,7 @@ def test_a_passing_failure_before_content_is_got_over_on_another_account_or_else
     assert events.count(Started("gemini-auto")) == 1
     assert house.upstream.asked == [("one", "gemini-auto", "s/1"), (second, "gemini-auto", "s/2")]
     assert house.doomed == [("one", "s/1"), (second, "s/2")]
-    assert trace.current().attempts == 2
+    assert request_context.current().attempts == 2
     assert len(house.pauses) == (0 if second == "two" else 1)
     assert record.account == "one"
     assert set(house.accounts) == {"ready"}
@@ -739,7 +739,11 @@ def test_a_passing_failure_that_comes_twice_is_told() -> None:
     error, said = house.failure()
 
     assert (error.message, said) == ("the second", [])
-    assert (house.upstream.opened, trace.current().attempts, len(house.pauses)) == (2, 2, 1)
+    assert (house.upstream.opened, request_context.current().attempts, len(house.pauses)) == (
+        2,
+        2,
+        1,
+    )
 
 
 def test_a_session_that_could_not_be_opened_for_once_is_opened_again() -> None:
@@ -747,7 +751,7 @@ def test_a_session_that_could_not_be_opened_for_once_is_opened_again() -> None:
 
     house.failure()
 
-    assert trace.current().attempts == 2
+    assert request_context.current().attempts == 2
     assert house.states == {}
 
 
@@ -850,7 +854,10 @@ def test_what_one_account_cannot_do_another_does_unseen(
     assert house.upstream.asked == [("one", "gemini-auto", "s/1"), ("two", "gemini-auto", "s/2")]
     assert house.doomed == [("one", "s/1"), ("two", "s/2")]
     assert (house.accounts, house.pauses, house.pool.in_flight()) == ([state, "ready"], [], 0)
-    assert (trace.current().attempts, trace.current().facts["account"]) == (2, "two")
+    assert (request_context.current().attempts, request_context.current().facts["account"]) == (
+        2,
+        "two",
+    )
 
 
 def test_an_account_that_cannot_open_a_session_is_got_over_too() -> None:
@@ -889,7 +896,7 @@ def test_at_most_so_many_accounts_are_asked(most: int, asked: list[str]) -> None
 
     assert (type(error), said) == (UpstreamTimeout, [])
     assert house.upstream.accounts == asked
-    assert trace.current().attempts == len(asked)
+    assert request_context.current().attempts == len(asked)
 
 
 BUSY, EMPTY, DEAD, SILENT = (
@@ -1108,7 +1115,7 @@ def test_a_model_that_is_refused_is_answered_by_its_successor(refused: Script) -
 
     assert events[0] == Started(SUCCESSOR)
     assert house.upstream.models == [RETIRED] * tries + [SUCCESSOR]
-    assert trace.current().facts["model"] == SUCCESSOR
+    assert request_context.current().facts["model"] == SUCCESSOR
 
 
 def test_a_successor_that_worked_is_remembered_for_an_hour(
@@ -1197,7 +1204,7 @@ def test_an_unknown_name_that_is_refused_is_answered_by_the_default_for_an_hour(
 
 def test_a_key_for_certain_models_asks_for_no_other_by_a_name_that_nobody_knows() -> None:
     house = House(Upstream(HELLO))
-    principal = Principal(KEY, "key", Allowance(models=frozenset({"gemini-auto"})))
+    principal = Principal(KEY, "key", KeyPolicy(models=frozenset({"gemini-auto"})))
 
     with pytest.raises(ModelNotFound):
         list(
@@ -1305,7 +1312,7 @@ def test_the_beginning_of_an_answer_says_how_it_can_be_continued() -> None:
     conversation = conversation_of(house.answer(caller=KEY))
 
     assert conversation is not None
-    assert trace.current().conversation == conversation
+    assert request_context.current().conversation == conversation
     assert isinstance(house.rows.claim_conversation(conversation, KEY), Claimed)
 
 
@@ -1354,14 +1361,14 @@ def test_an_id_that_the_client_has_been_told_stays_whatever_session_answers_in_t
     told: list[str | None] = []
 
     def send_headers() -> None:
-        told.append(trace.current().conversation)
-        trace.current().has_told_conversation = True
+        told.append(request_context.current().conversation)
+        request_context.current().has_told_conversation = True
 
     house.upstream.on_ask = send_headers
     events = house.answer(caller=KEY)
     house.answer("Why?", caller=KEY, conversation=told[0])
 
-    assert [conversation_of(events), trace.current().conversation] == [told[0]] * 2
+    assert [conversation_of(events), request_context.current().conversation] == [told[0]] * 2
     assert house.upstream.sessions == ["s/1", "s/2", "s/2"]
 
 
@@ -1369,7 +1376,7 @@ def test_nobody_in_particular_continues_nothing() -> None:
     house = House(Upstream())
 
     assert house.answer()[0] == Started("gemini-auto", None)
-    assert trace.current().conversation is None
+    assert request_context.current().conversation is None
     assert house.states == {"s/1": "doomed"}
 
 
@@ -1402,7 +1409,7 @@ def test_in_a_continued_conversation_only_what_is_new_is_sent_into_its_session()
     assert house.upstream.asked == [("one", "gemini-auto", "s/1")] * 2
     assert conversation_of(events) == conversation
     assert house.rows.calls == ["claim_head", "keep"]
-    assert trace.current().facts["continued"] is True
+    assert request_context.current().facts["continued"] is True
 
 
 def test_a_continued_conversation_is_counted_as_its_whole_prompt() -> None:
@@ -1601,7 +1608,7 @@ def test_of_an_answer_that_cannot_be_continued_no_id_is_told() -> None:
 
     house.answer(caller=KEY)
 
-    assert trace.current().conversation is None
+    assert request_context.current().conversation is None
 
 
 @pytest.mark.parametrize("events", [1, 2, 3])
@@ -2042,7 +2049,7 @@ def test_neither_prompt_nor_answer_nor_cookie_is_logged(caplog: pytest.LogCaptur
 # What callers are held to
 
 
-LIMITED = Principal(KEY, "key", Allowance(tokens_per_day=1000, concurrent_streams=1))
+LIMITED = Principal(KEY, "key", KeyPolicy(tokens_per_day=1000, concurrent_streams=1))
 
 
 def _limited(house: House, model: str | None = None, *, streamed: bool = True) -> ChatStream:
@@ -2139,7 +2146,7 @@ def test_a_model_that_was_just_asked_waits_and_takes_no_place() -> None:
 
 def test_a_model_that_a_key_may_not_use_does_not_exist_for_it() -> None:
     house = House(Upstream())
-    principal = Principal(KEY, "key", Allowance(models=frozenset({"gemini-2.5-pro"})))
+    principal = Principal(KEY, "key", KeyPolicy(models=frozenset({"gemini-2.5-pro"})))
 
     with pytest.raises(ModelNotFound):
         next(
@@ -2154,7 +2161,7 @@ def test_a_model_that_a_key_may_not_use_does_not_exist_for_it() -> None:
 )
 def test_a_key_for_a_retired_model_gets_no_successor_that_it_may_not_use(refused: Script) -> None:
     house = House(Upstream(refused))
-    principal = Principal(KEY, "key", Allowance(models=frozenset({RETIRED})))
+    principal = Principal(KEY, "key", KeyPolicy(models=frozenset({RETIRED})))
 
     with pytest.raises(GatewayError):
         list(house.gateway.stream(ChatRequest((_message("Hi"),), RETIRED, principal=principal)))
@@ -2164,7 +2171,7 @@ def test_a_key_for_a_retired_model_gets_no_successor_that_it_may_not_use(refused
 
 def test_what_others_have_learnt_of_a_successor_opens_it_to_nobody() -> None:
     house = House(Upstream((RequestRefused("no"),), HELLO))
-    principal = Principal(KEY, "key", Allowance(models=frozenset({RETIRED})))
+    principal = Principal(KEY, "key", KeyPolicy(models=frozenset({RETIRED})))
     house.answer(model=RETIRED)
 
     list(house.gateway.stream(ChatRequest((_message("Hi"),), RETIRED, principal=principal)))
@@ -2177,13 +2184,15 @@ def test_what_others_have_learnt_of_a_successor_opens_it_to_nobody() -> None:
 
 def over() -> None:
     """Let all of the time be over at this moment."""
-    trace.current().until = time.monotonic()
+    request_context.current().until = time.monotonic()
 
 
 def test_a_request_has_its_deadline_from_its_beginning() -> None:
     house = House(Upstream(HELLO), request_timeout_s=60)
     left_s: list[float] = []
-    house.upstream.on_ask = lambda: left_s.append(trace.current().until - time.monotonic())
+    house.upstream.on_ask = lambda: left_s.append(
+        request_context.current().until - time.monotonic()
+    )
 
     house.answer("Hi")
 
@@ -2261,7 +2270,7 @@ def test_a_conversation_of_which_the_upstream_took_nothing_goes_on_after_the_tim
 def test_only_a_request_that_another_account_may_serve_has_somewhere_to_go() -> None:
     house = House(Upstream(HELLO), ONE, TWO)
     has_elsewhere: list[bool] = []
-    house.upstream.on_ask = lambda: has_elsewhere.append(trace.current().has_elsewhere())
+    house.upstream.on_ask = lambda: has_elsewhere.append(request_context.current().has_elsewhere())
 
     house.answer("Hi")
     conversation = house.begun("Hi")

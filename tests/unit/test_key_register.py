@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.api_keys.registry import KeyRegister
+from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.domain.models import Catalogue
-from gbproxy.domain.principal import Allowance, ApiKey, digest
+from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
 from gbproxy.errors import BadRequest, NotFound, StorageUnavailable
 from gbproxy.settings import Rate
 
@@ -34,8 +34,8 @@ class Rows:
         return len(self.keys) < before
 
 
-def register(rows: Rows | None = None, *, can_limit: bool = True) -> KeyRegister:
-    return KeyRegister(
+def register(rows: Rows | None = None, *, can_limit: bool = True) -> ApiKeys:
+    return ApiKeys(
         rows or Rows(),
         lambda name: Catalogue().get(name).id,
         can_limit=can_limit,
@@ -53,7 +53,7 @@ def test_a_name_is_enough() -> None:
         "laptop",
         NOW,
         None,
-        Allowance(),
+        KeyPolicy(),
     )
     assert made.digest == digest(key)
     assert key.startswith("sk-gbproxy-")
@@ -79,7 +79,7 @@ def test_everything_that_can_be_said() -> None:
     )
 
     assert made.expires_at == 1_801_436_400.0
-    assert made.allowance == Allowance(
+    assert made.allowance == KeyPolicy(
         frozenset({"gemini-auto", "gemini-2.5-pro"}), Rate(10, 1), 1000, 2
     )
 
@@ -89,7 +89,7 @@ def test_null_is_what_was_not_said() -> None:
         {"name": "n", "expires_at": None, "models": None, "rate_limit": None}
     )
 
-    assert (made.expires_at, made.allowance) == (None, Allowance())
+    assert (made.expires_at, made.allowance) == (None, KeyPolicy())
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_key_that_is_stored_is_told_though_this_worker_cannot_look() -> None:
     def away() -> None:
         raise StorageUnavailable("away")
 
-    made, _ = KeyRegister(Rows(), str, on_change=away).create({"name": "n"})
+    made, _ = ApiKeys(Rows(), str, on_change=away).create({"name": "n"})
 
     assert made.name == "n"
 

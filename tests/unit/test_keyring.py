@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gbproxy.api_keys.verifier import Keyring
-from gbproxy.domain.principal import Allowance, ApiKey, digest
+from gbproxy.api_keys.verifier import KeyVerifier
+from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
 from gbproxy.errors import StorageUnavailable, Unauthenticated
 from tests.storage.clock import Clock
 
@@ -18,7 +18,7 @@ OWN, STORED, OTHER = (
     "sk-stored-0123456789abcdef",
     "sk-other-0123456789abcdef",
 )
-ALLOWED = Allowance(models=frozenset({"gemini-auto"}), tokens_per_day=5)
+ALLOWED = KeyPolicy(models=frozenset({"gemini-auto"}), tokens_per_day=5)
 
 
 class Rows:
@@ -53,7 +53,7 @@ class Worker:
         self.rows = rows
         self.clock = Clock()
         self.slept: list[float] = []
-        self.keyring = Keyring(
+        self.keyring = KeyVerifier(
             [OWN], rows, clock=self.clock, monotonic=self.clock, sleep=self._sleep
         )
 
@@ -65,7 +65,7 @@ class Worker:
         return knows(self.keyring, key)
 
 
-def knows(keyring: Keyring, key: str) -> bool:
+def knows(keyring: KeyVerifier, key: str) -> bool:
     try:
         keyring.find(key)
     except Unauthenticated:
@@ -86,7 +86,7 @@ def test_the_environments_keys_need_no_database() -> None:
     assert (principal.caller, principal.key_id, principal.allowance) == (
         digest(OWN),
         None,
-        Allowance(),
+        KeyPolicy(),
     )
     assert worker.rows.looks == 0
 
@@ -167,7 +167,7 @@ def test_guesses_that_come_together_share_a_look() -> None:
         waiting.set()
         go.wait(5)
 
-    keyring = Keyring([OWN], rows, sleep=sleep)
+    keyring = KeyVerifier([OWN], rows, sleep=sleep)
     keyring.take_over()
 
     def guess(n: int) -> bool:
@@ -192,7 +192,7 @@ def test_the_round_does_not_wait_for_those_who_guess() -> None:
         asleep.set()
         wake.wait(5)
 
-    keyring = Keyring([OWN], rows, sleep=sleep)
+    keyring = KeyVerifier([OWN], rows, sleep=sleep)
     keyring.take_over()
     with ThreadPoolExecutor(1) as guessers:
         guess = guessers.submit(lambda: knows(keyring, "sk-guess"))

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.api.limits import duration
-from gbproxy.domain.principal import Allowance, Principal
+from gbproxy.domain.principal import KeyPolicy, Principal
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.observability.meter import Meter
-from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S, Slots
+from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S, ConcurrencyLimiter
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryCounters
-from gbproxy.rate_limits.status import Standing
-from gbproxy.rate_limits.store import Window
+from gbproxy.rate_limits.status import LimitStatus
+from gbproxy.rate_limits.store import RateStatus
 from gbproxy.settings import Rate
 from tests.storage.clock import Clock
 
@@ -30,17 +30,17 @@ def limited(clock: Clock, **rules: object) -> Limiter:
 
 
 def stored(**allowed: object) -> Principal:
-    return Principal(b"s" * 32, "stored", Allowance(**allowed), "192.0.2.1")  # type: ignore[arg-type]
+    return Principal(b"s" * 32, "stored", KeyPolicy(**allowed), "192.0.2.1")  # type: ignore[arg-type]
 
 
-def refusal(standing: Standing) -> RateLimitExceeded:
+def refusal(standing: LimitStatus) -> RateLimitExceeded:
     found = standing.refusal()
     assert found is not None
     return found
 
 
 def test_a_caller_without_limits_is_told_none(clock: Clock) -> None:
-    assert limited(clock).count(A) == Standing()
+    assert limited(clock).count(A) == LimitStatus()
 
 
 def test_the_window_moves(clock: Clock) -> None:
@@ -242,7 +242,7 @@ class Away:
         if self.is_away:
             raise StorageUnavailable("away")
 
-    def hit(self, name: str, rate: Rate) -> Window:
+    def hit(self, name: str, rate: Rate) -> RateStatus:
         raise StorageUnavailable("away")
 
     def reserve(self, name: str, for_s: float) -> float:
@@ -279,13 +279,13 @@ def test_while_nobody_can_count_everybody_may(clock: Clock) -> None:
     caller = stored(tokens_per_day=1, concurrent_streams=1, rate_limit=Rate(1, 1))
 
     for _ in range(3):
-        assert limiter.count(caller) == Standing()
+        assert limiter.count(caller) == LimitStatus()
         limiter.begin(caller, "m", is_streamed=True).end(5)
 
 
 def test_streams_that_began_meanwhile_are_counted_as_soon_as_somebody_can() -> None:
     counters = Away()
-    slots = Slots(counters)
+    slots = ConcurrencyLimiter(counters)
     leave = slots.take("key", 1)
     slots.renew()
     counters.is_away = False
@@ -312,7 +312,7 @@ def test_a_place_that_is_given_back_while_it_is_renewed_stays_free() -> None:
 
     counters = Slow()
     counters.is_away = False
-    slots = Slots(counters)
+    slots = ConcurrencyLimiter(counters)
     leave = slots.take("key", 1)
 
     slots.renew()
@@ -330,7 +330,7 @@ def test_a_client_who_leaves_while_its_place_is_taken_holds_none() -> None:
     counters.is_away = False
 
     with pytest.raises(KeyboardInterrupt):
-        Slots(counters).take("key", 1)
+        ConcurrencyLimiter(counters).take("key", 1)
 
     assert counters.members == set()
 

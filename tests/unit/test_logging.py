@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from gbproxy.observability import logging as json_logging
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 
 log = logging.getLogger("gbproxy.test")
 
@@ -36,9 +36,9 @@ def _logging_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _request() -> Iterator[None]:
-    trace.begin("req-1")
+    request_context.begin("req-1")
     yield
-    trace.begin("-")
+    request_context.begin("-")
 
 
 def only_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -153,7 +153,7 @@ def test_the_request_id_is_that_of_the_line_s_own_context(
     json_logging.configure()
 
     def other_request() -> None:
-        trace.begin("req-2")
+        request_context.begin("req-2")
         log.info("theirs")
 
     copy_context().run(other_request)
@@ -174,7 +174,7 @@ def test_a_line_may_name_another_request(capsys: pytest.CaptureFixture[str]) -> 
 def test_outside_a_request_the_id_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
     json_logging.configure()
 
-    trace.begin("-")
+    request_context.begin("-")
     log.info("server.started")
 
     assert fields(capsys)["request_id"] == "-"
@@ -207,7 +207,7 @@ def test_no_value_can_begin_a_line_of_its_own_in_the_text_format(
 def test_outside_a_request_the_text_format_names_none(capsys: pytest.CaptureFixture[str]) -> None:
     json_logging.configure(log_format="text")
 
-    trace.begin("-")
+    request_context.begin("-")
     log.info("server.started")
 
     assert re.fullmatch(r"\S+Z info    server\.started", only_line(capsys))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gbproxy.background.account_probes import Looks
+from gbproxy.background.account_probes import AccountProbes
 from gbproxy.domain.account import Account
 from gbproxy.errors import (
     ConfigRefused,
@@ -30,7 +30,7 @@ class House:
         self.probed: list[str] = []
         self.hands = Hands()
         self.rests: list[Callable[[], None]] = []
-        self.looks = Looks(
+        self.looks = AccountProbes(
             self.pool,
             self._probe,
             put=self.hands.put,
@@ -138,7 +138,7 @@ def test_a_probe_that_began_before_the_account_was_found_good_teaches_nothing() 
         accounts.accepted(account)
         raise ConfigRefused("no")
 
-    looks = Looks(
+    looks = AccountProbes(
         accounts, says_no_late, put=hands.put, later=lambda seconds, job: None, clock=clock
     )
     looks.look(A)
@@ -157,7 +157,7 @@ def test_nobody_waits_for_a_probe_and_none_begins_once_it_is_over() -> None:
         raise CredentialRefused("no")
 
     accounts = pool(A, B)
-    looks = Looks(accounts, slow)
+    looks = AccountProbes(accounts, slow)
     looks.look(A)
     assert begun.wait(10)
     meanwhile = accounts.snapshot()[0].state

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gbproxy.accounts.model_support import Support
-from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, Lookups
+from gbproxy.accounts.model_support import ModelSupport
+from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, CapabilityReads
 from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import Capabilities
 from gbproxy.errors import GatewayError, UpstreamError
@@ -30,8 +30,8 @@ class Room:
     asked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.support = Support(clock=self.clock)
-        self.lookups = Lookups(
+        self.support = ModelSupport(clock=self.clock)
+        self.lookups = CapabilityReads(
             self.support, self._look_up, put=self.hands.put, uniform=lambda least, most: most
         )
 

@@ -12,7 +12,7 @@ from gbproxy.observability.definitions import FAMILIES
 from gbproxy.observability.exposition import ACCOUNTS_SHOWN
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.metrics import Metrics
-from gbproxy.observability.request_context import Phase, Trace
+from gbproxy.observability.request_context import Phase, RequestContext
 from tests.prometheus import page_of
 
 MODEL = "gemini-auto"
@@ -33,17 +33,19 @@ def metrics() -> Metrics:
     return Metrics([MODEL])
 
 
-def asked(**facts: Any) -> Trace:
+def asked(**facts: Any) -> RequestContext:
     """A request that has been answered at its first try."""
     tokens = {"input_tokens": 100, "output_tokens": 50}
-    return Trace(attempts=1, accounts=1, ttft_ms=1.0, facts={"model": MODEL, **tokens, **facts})
+    return RequestContext(
+        attempts=1, accounts=1, ttft_ms=1.0, facts={"model": MODEL, **tokens, **facts}
+    )
 
 
 def test_a_request_is_counted_by_where_it_went_and_how_it_ended(metrics: Metrics) -> None:
     metrics.request_done(asked(), "openai_chat", 200)
     metrics.request_done(asked(), "openai_chat", 200)
     metrics.request_done(asked(code="upstream_error"), "openai_chat", 200)
-    metrics.request_done(Trace(), "health", 200)
+    metrics.request_done(RequestContext(), "health", 200)
 
     page = page_of(metrics)
     total = "gbproxy_requests_total"
@@ -84,7 +86,7 @@ def test_what_failed_has_a_duration_and_an_error_but_no_rate(metrics: Metrics) -
 
 
 def test_a_request_without_a_model_is_no_answer(metrics: Metrics) -> None:
-    metrics.request_done(Trace(), "openai_models", 200)
+    metrics.request_done(RequestContext(), "openai_models", 200)
 
     assert page_of(metrics).value(f"{ANSWER}_count") == 0
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.background.leader import Office
+from gbproxy.background.leader import LeaderTasks
 from gbproxy.domain.account import Account, owner_of
 from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken, UpstreamError
-from gbproxy.sessions.cleanup import Deletions
-from gbproxy.storage.account_health import Use
-from gbproxy.storage.leases import Offices, Workers
+from gbproxy.sessions.cleanup import SessionCleanup
+from gbproxy.storage.account_health import AccountUse
+from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
 from tests.pools import pool
 from tests.storage.clock import Clock
@@ -51,16 +51,16 @@ class Worker:
         self.refusing: dict[str, UpstreamError] = {}  # what signing in or a probe meets
         self.pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
         self.rows: SessionRows = session_rows(database, clock, name)
-        self.workers = Workers(database, clock, lambda: name)
-        self.offices = Offices(database, clock, lambda: name)
-        deletions = Deletions(
+        self.workers = WorkerRegistry(database, clock, lambda: name)
+        self.offices = LeaderLeases(database, clock, lambda: name)
+        deletions = SessionCleanup(
             self.rows,
             self.upstream.delete_session,
             self.pool.accounts,
             self.hands,  # type: ignore[arg-type]
             clock=clock,
         )
-        self.office = Office(
+        self.office = LeaderTasks(
             self.offices,
             self.workers,
             self.rows,
@@ -77,20 +77,20 @@ class Worker:
     def have(self, *accounts: Account) -> None:
         self.pool.replace(accounts)
 
-    def round(self, uses: Mapping[str, Use] | None = None) -> None:
+    def round(self, uses: Mapping[str, AccountUse] | None = None) -> None:
         self.workers.touch()
         self.office.serve(uses or {})
         self.hands.work()
 
-    def go_on(self, seconds: float, uses: Mapping[str, Use] | None = None) -> None:
+    def go_on(self, seconds: float, uses: Mapping[str, AccountUse] | None = None) -> None:
         """Go round for so long."""
         for _ in range(round(seconds / ROUND_S)):
             self.clock.now += ROUND_S
             self.round(uses)
 
-    def used(self, *account_ids: str) -> dict[str, Use]:
+    def used(self, *account_ids: str) -> dict[str, AccountUse]:
         """These accounts were used just now; "" stands for any request."""
-        return {account_id: Use(self.clock.now, None, None) for account_id in account_ids}
+        return {account_id: AccountUse(self.clock.now, None, None) for account_id in account_ids}
 
     def refuse(self, account: Account) -> None:
         self.pool.failed(account, "text", CredentialRefused("Renew it."))
@@ -406,7 +406,7 @@ def test_an_account_is_cared_for_until_ten_minutes_after_its_last_use(
 
 
 def test_an_account_that_was_never_used_is_not_cared_for(ours: Worker) -> None:
-    ours.round({"one": Use(None, "broken", ours.clock.now)})
+    ours.round({"one": AccountUse(None, "broken", ours.clock.now)})
 
     assert ours.refreshed == []
 

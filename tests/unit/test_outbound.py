@@ -20,8 +20,8 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gbproxy.observability import request_context as trace
-from gbproxy.outbound import MAX_BODY_BYTES, Outbound, Timeouts
+from gbproxy.observability import request_context
+from gbproxy.outbound import MAX_BODY_BYTES, HttpClient, Timeouts
 from gbproxy.simulator import (
     Action,
     End,
@@ -51,8 +51,8 @@ def upstream() -> Iterator[Simulator]:
 @contextmanager
 def door(
     timeouts: Timeouts = PATIENT, *, proxy: str | None = None, ca_bundle: Path | None = None
-) -> Iterator[Outbound]:
-    outbound = Outbound(timeouts, proxy=proxy, ca_bundle=ca_bundle)
+) -> Iterator[HttpClient]:
+    outbound = HttpClient(timeouts, proxy=proxy, ca_bundle=ca_bundle)
     try:
         yield outbound
     finally:
@@ -594,7 +594,7 @@ def test_a_socks_proxy_that_is_none_is_named() -> None:
 
 
 def test_the_time_spent_waiting_on_the_upstream_is_measured(upstream: Simulator) -> None:
-    measured = trace.begin("req-1")
+    measured = request_context.begin("req-1")
     upstream.script(
         HoldHeaders(0.1),
         Head(200, TYPE),

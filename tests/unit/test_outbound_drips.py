@@ -16,8 +16,8 @@ from contextlib import contextmanager
 import pytest
 
 from gbproxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from gbproxy.observability import request_context as trace
-from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.observability import request_context
+from gbproxy.outbound import HttpClient, Timeouts
 
 LIMIT_S = 0.25
 PAUSE_S = 0.02
@@ -63,7 +63,7 @@ def peer(at_once: bytes, drops: bytes, *, awaits_request: bool = True) -> Iterat
 
 def failure(url: str, timeouts: Timeouts, proxy: str | None = None) -> UpstreamError:
     """What comes of a call; it must come in time."""
-    outbound = Outbound(timeouts, proxy=proxy)
+    outbound = HttpClient(timeouts, proxy=proxy)
     started = time.monotonic()
     with pytest.raises(UpstreamError) as caught:
         outbound.call("GET", url, {})
@@ -113,13 +113,13 @@ def test_an_answer_that_drips_is_over_in_time(
     ("at_once", "drops"), [(CHUNKED, b"1\r\nx\r\n"), (b"HTTP/1.1 200 OK\r\n\r\n", b"x")]
 )
 def test_the_end_of_the_request_bounds_each_of_its_calls(at_once: bytes, drops: bytes) -> None:
-    trace.begin("req-1").until = time.monotonic() + LIMIT_S
+    request_context.begin("req-1").until = time.monotonic() + LIMIT_S
     try:
         with peer(at_once, drops) as port:
             error = failure(f"http://127.0.0.1:{port}/", Timeouts())
             after = failure(f"http://127.0.0.1:{port}/", Timeouts())
     finally:
-        trace.begin("-")
+        request_context.begin("-")
 
     assert type(error) is type(after) is UpstreamTimeout
     assert not after.was_taken

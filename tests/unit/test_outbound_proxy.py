@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gbproxy.outbound import Outbound
+from gbproxy.outbound import HttpClient
 from gbproxy.settings import load
 from gbproxy.simulator import Simulator
 from tests.relays import Proxy
@@ -46,7 +46,7 @@ def test_any_user_and_password_is_shown_in_utf_8(
     with Proxy(scheme) as proxy:
         setting = load({"PROXY": proxy.url.replace("://", f"://{given}@")}).proxy
         assert setting is not None
-        outbound = Outbound(proxy=setting.get_secret_value(), ca_bundle=upstream.ca_file)
+        outbound = HttpClient(proxy=setting.get_secret_value(), ca_bundle=upstream.ca_file)
         try:
             reply = outbound.call("GET", f"{upstream.url}/nothing", {})
         finally:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.outbound import Outbound, Timeouts
+from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.outbound import prewarming as warming
 from gbproxy.outbound.adapter import prepared
 from gbproxy.outbound.connections import has_tickets_only
@@ -37,15 +37,17 @@ def upstream(request: pytest.FixtureRequest) -> Iterator[Simulator]:
 @contextmanager
 def door(
     upstream: Simulator, proxy: str | None = None, ca_bundle: Path | None = None
-) -> Iterator[Outbound]:
-    outbound = Outbound(Timeouts(connect_s=2), proxy=proxy, ca_bundle=ca_bundle or upstream.ca_file)
+) -> Iterator[HttpClient]:
+    outbound = HttpClient(
+        Timeouts(connect_s=2), proxy=proxy, ca_bundle=ca_bundle or upstream.ca_file
+    )
     try:
         yield outbound
     finally:
         outbound.close()
 
 
-def pool_of(outbound: Outbound, url: str) -> Any:
+def pool_of(outbound: HttpClient, url: str) -> Any:
     return outbound._adapter.get_connection_with_tls_context(
         prepared("GET", url, {}, None), True, outbound._proxies
     )
@@ -114,7 +116,7 @@ def test_one_that_the_server_has_closed_is_replaced() -> None:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        outbound = Outbound()
+        outbound = HttpClient()
         outbound.warm(url)
         assert accepted.acquire(timeout=WITHIN_S)
         pool = pool_of(outbound, url)
@@ -277,14 +279,14 @@ def test_a_failure_is_only_logged(
     url: str, proxy: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        Outbound(Timeouts(connect_s=1), proxy=proxy).warm(url)
+        HttpClient(Timeouts(connect_s=1), proxy=proxy).warm(url)
 
     assert [record.getMessage() for record in caplog.records] == ["connection.failed"]
 
 
 def test_a_certificate_that_is_not_trusted_leaves_nothing_open() -> None:
     with Simulator(tls=True) as upstream:
-        outbound = Outbound()
+        outbound = HttpClient()
 
         outbound.warm(upstream.url)
 
@@ -295,7 +297,7 @@ def test_a_certificate_that_is_not_trusted_leaves_nothing_open() -> None:
 
 def test_it_waits_no_longer_than_connecting_may_take() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # never says a word of the handshake
-        outbound = Outbound(Timeouts(connect_s=0.2))
+        outbound = HttpClient(Timeouts(connect_s=0.2))
 
         outbound.warm(f"https://127.0.0.1:{silent.getsockname()[1]}")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gbproxy.accounts.health import Standing
-from gbproxy.accounts.lease_queue import Waiter, Wish
+from gbproxy.accounts.health import AccountHealth
+from gbproxy.accounts.lease_queue import LeaseRequest, Waiter
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import QUOTA_CLASSES, QuotaClass
 from gbproxy.errors import (
@@ -448,7 +448,7 @@ def test_a_row_that_is_older_than_what_is_known_changes_nothing() -> None:
     one, _ = workers.pools
     old = list(workers.board.read())
     one.failed(A, "text", EMPTY)
-    stale = [Standing(A.seat, "text", changed_at=NOON - 1), *old]
+    stale = [AccountHealth(A.seat, "text", changed_at=NOON - 1), *old]
 
     one.refresh(stale)
 
@@ -493,7 +493,7 @@ def test_rows_of_accounts_that_are_not_here_are_passed_over() -> None:
 
     accounts.refresh(
         [
-            Standing(
+            AccountHealth(
                 account("z").seat, "text", state="cooling", cooling_until=MIDNIGHT, changed_at=NOON
             )
         ]
@@ -564,9 +564,13 @@ def test_without_the_board_each_worker_goes_on_by_itself(caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize(
-    "row", [None, Standing(A.seat, "text", changed_at=NOON - 1)], ids=["nothing", "something older"]
+    "row",
+    [None, AccountHealth(A.seat, "text", changed_at=NOON - 1)],
+    ids=["nothing", "something older"],
 )
-def test_a_cooldown_that_the_board_never_heard_of_ends_all_the_same(row: Standing | None) -> None:
+def test_a_cooldown_that_the_board_never_heard_of_ends_all_the_same(
+    row: AccountHealth | None,
+) -> None:
     workers = Workers([A])
     one, two = workers.pools
     if row is not None:
@@ -602,12 +606,12 @@ def test_a_request_that_leaves_while_the_board_is_asked_gives_its_place_back() -
         pass
 
     class Slow:
-        def publish(self, change: Standing) -> None: ...
+        def publish(self, change: AccountHealth) -> None: ...
 
         def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
             raise Left
 
-        def read(self) -> tuple[Standing, ...]:
+        def read(self) -> tuple[AccountHealth, ...]:
             return ()
 
     accounts, _ = rested(board=Slow())
@@ -646,7 +650,7 @@ def test_a_clock_that_is_set_back_leaves_no_account_cooling_when_the_board_tells
 
 def test_another_machine_s_clock_cools_no_account_beyond_midnight() -> None:
     accounts = pool(A)
-    ahead = Standing(
+    ahead = AccountHealth(
         A.seat,
         "text",
         state="cooling",
@@ -830,7 +834,7 @@ def test_a_newcomer_does_not_pass_those_who_wait_when_time_alone_has_opened_a_pl
 def test_one_that_leaves_just_when_it_is_served_gives_its_place_on() -> None:
     accounts = pool(A, concurrency=1, wait_s=5)
     with accounts.lease():
-        leaving = Waiter(Wish("text"))
+        leaving = Waiter(LeaseRequest("text"))
         accounts._waiting.append(leaving)
         behind = Request(accounts)
     assert leaving.lent is not None

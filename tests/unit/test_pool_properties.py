@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gbproxy.accounts.failover import Attempts, Next
+from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import QUOTA_CLASSES, QuotaClass
@@ -217,7 +217,7 @@ def test_every_request_comes_to_an_end_within_its_limit(
     given = pool(*ACCOUNTS[:count])
     catalogue = Catalogue()
     requested = RequestedModel(catalogue.chain(catalogue.get("gemini-auto")))
-    request = Attempts(given, requested, limit=limit, pause=lambda _: None)
+    request = Failover(given, requested, limit=limit, pause=lambda _: None)
     tried: list[str] = []
     left = iter(failures)
 

@@ -15,7 +15,7 @@ from gbproxy.accounts.failure_policy import (
     Then,
     cooldown_ends,
     next_midnight,
-    rule_for,
+    policy_for,
 )
 from gbproxy.domain.account import AccountState
 from gbproxy.errors import (
@@ -79,7 +79,7 @@ def test_what_a_failure_means_for_the_request_and_for_the_account(
 
     accounts.failed(A, "text", error)
 
-    assert rule_for(error).then is then
+    assert policy_for(error).then is then
     assert accounts.snapshot()[0].state == state
 
 
@@ -89,14 +89,14 @@ def test_only_what_may_pass_at_once_is_asked_of_the_same_account_again(
 ) -> None:
     _, error, _, _ = row
 
-    assert rule_for(error).once_more is bool(getattr(error, "retryable", False))
+    assert policy_for(error).once_more is bool(getattr(error, "retryable", False))
 
 
 # How long
 
 
 def cooled_s(error: GatewayError, repeats: int = 0, now: float = NOON, seed: int = 1) -> float:
-    cooldown = rule_for(error).cooldown
+    cooldown = policy_for(error).cooldown
     assert cooldown is not None
     return cooldown_ends(cooldown, error, repeats, now, random.Random(seed).uniform) - now
 

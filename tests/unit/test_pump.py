@@ -7,7 +7,7 @@ from collections.abc import Generator
 import gevent.socket
 import pytest
 
-from gbproxy.api.pump import Pump
+from gbproxy.api.pump import StreamRunner
 from gbproxy.errors import ClientGone
 
 
@@ -21,7 +21,7 @@ def test_no_answer_is_begun_for_a_client_that_has_left(aside: bool) -> None:
 
     connection, client = gevent.socket.socketpair()
     client.close()
-    pump = Pump(pieces(), {"gunicorn.socket": connection})
+    pump = StreamRunner(pieces(), {"gunicorn.socket": connection})
     if aside:
         pump.begin()
 

@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from gbproxy.accounts.health import Standing
+from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.pool import Pool
-from gbproxy.background.executor import Crew
-from gbproxy.background.leader import Office
-from gbproxy.background.loop import Sweeper
+from gbproxy.background.executor import BackgroundExecutor
+from gbproxy.background.leader import LeaderTasks
+from gbproxy.background.loop import BackgroundLoop
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import QuotaExhausted, StorageUnavailable, UpstreamTimeout
-from gbproxy.sessions.cleanup import Deletions
-from gbproxy.sessions.prewarmed import Stock
+from gbproxy.sessions.cleanup import SessionCleanup
+from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.storage.account_health import StateRows
-from gbproxy.storage.leases import Offices, Workers
+from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import offices
 from tests.pools import pool, until
@@ -62,7 +62,7 @@ class House:
         *,
         hands: Any = None,
         by_itself: bool = False,
-        uses: StateRows[Standing] | None = None,
+        uses: StateRows[AccountHealth] | None = None,
         **options: Any,
     ) -> None:
         self.database = database
@@ -72,17 +72,17 @@ class House:
         self.hands = hands or Hands()  # that delete
         self.pool: Pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
         self.rows: SessionRows = session_rows(database, clock)
-        self.uses = uses or StateRows(database, clock, Standing)
-        self.workers = Workers(database, clock, lambda: US)
-        self.offices = Offices(database, clock, lambda: US)
+        self.uses = uses or StateRows(database, clock, AccountHealth)
+        self.workers = WorkerRegistry(database, clock, lambda: US)
+        self.offices = LeaderLeases(database, clock, lambda: US)
         self.others = session_rows(database, clock, THEM)
-        deletions = Deletions(
+        deletions = SessionCleanup(
             self.rows, self.upstream.delete_session, accounts, self.hands, clock=clock
         )
-        self.stock = Stock(
+        self.stock = SessionPool(
             self.rows, self.upstream.open_session, self.crew.put, deletions.discard, clock=clock
         )
-        office = Office(
+        office = LeaderTasks(
             self.offices,
             self.workers,
             self.rows,
@@ -94,7 +94,7 @@ class House:
             clock=clock,
             monotonic=clock,
         )
-        self.sweeper = Sweeper(
+        self.sweeper = BackgroundLoop(
             self.rows,
             self.workers,
             self.uses,
@@ -134,7 +134,16 @@ def houses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., Ho
     made: list[House] = []
 
     def make(**options: Any) -> House:
-        made.append(House(database, clock, Crew(), hands=Crew(), by_itself=True, **options))
+        made.append(
+            House(
+                database,
+                clock,
+                BackgroundExecutor(),
+                hands=BackgroundExecutor(),
+                by_itself=True,
+                **options,
+            )
+        )
         return made[-1]
 
     yield make
@@ -242,8 +251,8 @@ def test_what_this_worker_holds_and_does_not_know_of_is_deleted(house: House) ->
 def test_what_a_worker_held_that_is_known_to_have_died_is_free_as_soon_as_the_database_can_be_told(
     house: House, database: FragileDatabase, clock: Clock
 ) -> None:
-    Workers(database, clock, lambda: THEM).touch()
-    assert Offices(database, clock, lambda: THEM).take("office", 60.0)
+    WorkerRegistry(database, clock, lambda: THEM).touch()
+    assert LeaderLeases(database, clock, lambda: THEM).take("office", 60.0)
     house.others.add(ONE.seat, "s/1", stock=False)
     house.sweeper.note_dead([THEM])
 
@@ -315,7 +324,7 @@ def test_uses_are_remembered_while_storage_is_away(
 def test_uses_that_could_not_be_told_are_told_in_the_next_round(
     database: FragileDatabase, clock: Clock
 ) -> None:
-    class Uses(StateRows[Standing]):
+    class Uses(StateRows[AccountHealth]):
         fails = 1
 
         def used(self, account_ids: Collection[str], at: float) -> None:
@@ -324,7 +333,7 @@ def test_uses_that_could_not_be_told_are_told_in_the_next_round(
                 raise StorageUnavailable("away for a moment")
             super().used(account_ids, at)
 
-    house = House(database, clock, uses=Uses(database, clock, Standing))
+    house = House(database, clock, uses=Uses(database, clock, AccountHealth))
     house.sweeper.note_use("one")
     house.round()
     house.sweeper.note_use("two")
@@ -438,7 +447,7 @@ def test_connections_are_looked_after_again_when_that_was_quick(
 # Its thread
 
 
-def threads_of(sweeper: Sweeper) -> list[threading.Thread]:
+def threads_of(sweeper: BackgroundLoop) -> list[threading.Thread]:
     return [
         thread
         for thread in threading.enumerate()
@@ -513,7 +522,7 @@ def filled(house: House) -> House:
     kept(house.rows, "s/kept", expires_at=house.clock.now + 1000)
     doomed(house.rows, "s/doomed")
     house.workers.touch()
-    Workers(house.database, house.clock, lambda: THEM).touch()
+    WorkerRegistry(house.database, house.clock, lambda: THEM).touch()
     house.others.add(TWO.seat, "s/theirs", stock=True)
     return house
 

@@ -21,8 +21,8 @@ from pydantic import SecretStr, ValidationError
 from gbproxy import __version__
 from gbproxy.domain.edition import EDITIONS
 from gbproxy.settings import (
-    DO_NOTHING,
-    NOT_YET,
+    LEGACY_IGNORED,
+    RESERVED,
     Rate,
     Settings,
     SettingsError,
@@ -266,7 +266,7 @@ def test_settings_without_an_account_are_accepted() -> None:
     assert load(block("B"), KNOWN).accounts == ()
 
 
-@pytest.mark.parametrize("variable", sorted(DO_NOTHING | NOT_YET))
+@pytest.mark.parametrize("variable", sorted(LEGACY_IGNORED | RESERVED))
 def test_a_variable_without_effect_is_named_when_it_is_set(variable: str) -> None:
     assert load({variable: "1"}).ignored == (variable,)
     assert load({variable: " "}).ignored == ()
@@ -1812,7 +1812,9 @@ def test_a_documented_default_is_the_value_without_the_variable(name: str, defau
 # Anything at all
 
 _NAMES = sorted(
-    {name for item in documented() for name in (item.name, *item.aliases)} | DO_NOTHING | NOT_YET
+    {name for item in documented() for name in (item.name, *item.aliases)}
+    | LEGACY_IGNORED
+    | RESERVED
 )
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -15,12 +15,12 @@ from types import FrameType
 
 import pytest
 
-from gbproxy.background.executor import Crew
+from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import AccountStalled, CredentialRefused, GatewayError, UpstreamTimeout
-from gbproxy.observability import request_context as trace
-from gbproxy.sessions.prewarmed import Stock
+from gbproxy.observability import request_context
+from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.storage.sessions import SessionRows
 from tests.pools import until
 from tests.storage.clock import Clock
@@ -38,7 +38,7 @@ class House:
         self.hands = Hands()
         self.discarded: list[Session] = []
         self.failures: list[tuple[str, GatewayError]] = []
-        self.stock = Stock(
+        self.stock = SessionPool(
             self.rows,
             self.upstream.open_session,
             self.hands.put,
@@ -130,8 +130,8 @@ def test_there_are_never_more_than_two_however_many_ask(house: House) -> None:
 def test_there_are_never_more_than_two_with_many_threads(
     database: FragileDatabase, clock: Clock
 ) -> None:
-    rows, upstream, crew = session_rows(database, clock), Upstream(), Crew()
-    stock = Stock(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
+    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    stock = SessionPool(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
     taken: list[Session] = []
 
     def take() -> None:
@@ -389,7 +389,7 @@ def holds(left: threading.Event) -> None:
 def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_stock(house: House) -> None:
     left = threading.Event()
     house.upstream.fails = lambda session, nth: holds(left)
-    stock = Stock(
+    stock = SessionPool(
         house.rows,
         house.upstream.open_session,
         house.hands.put,
@@ -397,13 +397,13 @@ def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_stock(house: Ho
         clock=house.clock,
         patience_s=0.02,
     )
-    trace.begin("req-1").has_elsewhere = lambda: True
+    request_context.begin("req-1").has_elsewhere = lambda: True
 
     try:
         with pytest.raises(AccountStalled) as caught:
             stock.open(ONE)
     finally:
-        trace.begin("-")
+        request_context.begin("-")
     left.set()
 
     assert not caught.value.was_taken
@@ -413,20 +413,20 @@ def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_stock(house: Ho
 def test_nobody_waits_for_a_session_beyond_the_end_of_the_request(house: House) -> None:
     left = threading.Event()
     house.upstream.fails = lambda session, nth: holds(left)
-    trace.begin("req-1").until = time.monotonic() + 0.02
+    request_context.begin("req-1").until = time.monotonic() + 0.02
 
     try:
         with pytest.raises(UpstreamTimeout):
             house.stock.open(ONE)
     finally:
-        trace.begin("-")
+        request_context.begin("-")
     left.set()
 
     until(lambda: house.recorded == ["one/1"])
 
 
 def test_without_a_size_nothing_is_made_ahead(house: House) -> None:
-    stock = Stock(
+    stock = SessionPool(
         house.rows, house.upstream.open_session, house.hands.put, house.discarded.append, size=0
     )
 
@@ -511,8 +511,8 @@ def test_a_killed_workers_stock_is_in_the_records(house: House) -> None:
 
 
 def test_the_stock_is_filled_by_a_real_crew(database: FragileDatabase, clock: Clock) -> None:
-    rows, upstream, crew = session_rows(database, clock), Upstream(), Crew()
-    stock = Stock(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
+    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    stock = SessionPool(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
 
     stock.tend([ONE, TWO])
 

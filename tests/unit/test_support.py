@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.accounts.model_support import Support
+from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities
 from gbproxy.domain.models import Tool
 from gbproxy.errors import StorageUnavailable
@@ -24,12 +24,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def support(clock: Clock) -> Support:
-    return Support(clock=clock)
+def support(clock: Clock) -> ModelSupport:
+    return ModelSupport(clock=clock)
 
 
 def test_a_model_that_was_refused_is_tried_again_after_an_hour(
-    support: Support, clock: Clock
+    support: ModelSupport, clock: Clock
 ) -> None:
     support.model_refused(ONE, "old", is_named=True)
 
@@ -43,7 +43,7 @@ def test_a_model_that_was_refused_is_tried_again_after_an_hour(
 
 
 def test_a_model_that_was_taken_is_refused_only_by_its_name_or_twice_in_a_row(
-    support: Support,
+    support: ModelSupport,
 ) -> None:
     support.model_taken(ONE, "m")
 
@@ -56,21 +56,21 @@ def test_a_model_that_was_taken_is_refused_only_by_its_name_or_twice_in_a_row(
     assert support.refuses(ONE, "m")
 
 
-def test_a_model_that_was_taken_and_is_refused_by_its_name_has_ended(support: Support) -> None:
+def test_a_model_that_was_taken_and_is_refused_by_its_name_has_ended(support: ModelSupport) -> None:
     support.model_taken(ONE, "m")
     support.model_refused(ONE, "m", is_named=True)
 
     assert support.refuses(ONE, "m")
 
 
-def test_automatic_choice_is_never_refused(support: Support) -> None:
+def test_automatic_choice_is_never_refused(support: ModelSupport) -> None:
     support.model_refused(ONE, None, is_named=True)
 
     assert not support.refuses(ONE, None)
     assert support.without_model(None) == ()
 
 
-def test_a_tool_that_was_refused_is_off_for_an_hour(support: Support, clock: Clock) -> None:
+def test_a_tool_that_was_refused_is_off_for_an_hour(support: ModelSupport, clock: Clock) -> None:
     support.tool_refused(ONE, IMAGE, is_named=True)
 
     assert (support.tools_off(ONE), support.tools_off(TWO)) == ({IMAGE}, frozenset())
@@ -81,7 +81,7 @@ def test_a_tool_that_was_refused_is_off_for_an_hour(support: Support, clock: Clo
 
 @pytest.mark.parametrize("is_named", [True, False])
 def test_what_the_configuration_leaves_on_was_refused_to_one_question_only(
-    support: Support, is_named: bool
+    support: ModelSupport, is_named: bool
 ) -> None:
     support.note_capabilities(ONE, Capabilities(tools_on=frozenset({IMAGE})))
 
@@ -90,7 +90,7 @@ def test_what_the_configuration_leaves_on_was_refused_to_one_question_only(
     assert support.tools_off(ONE) == frozenset()
 
 
-def test_a_guess_gives_way_to_the_configuration(support: Support) -> None:
+def test_a_guess_gives_way_to_the_configuration(support: ModelSupport) -> None:
     support.tool_refused(ONE, IMAGE, is_named=False)
     support.tool_refused(ONE, "webGroundingSpec", is_named=False)
 
@@ -99,7 +99,7 @@ def test_a_guess_gives_way_to_the_configuration(support: Support) -> None:
     assert support.tools_off(ONE) == {"webGroundingSpec"}
 
 
-def test_what_was_taken_is_not_off_by_one_refusal(support: Support) -> None:
+def test_what_was_taken_is_not_off_by_one_refusal(support: ModelSupport) -> None:
     support.tools_taken(ONE, [IMAGE])
 
     support.tool_refused(ONE, IMAGE, is_named=True)
@@ -109,7 +109,7 @@ def test_what_was_taken_is_not_off_by_one_refusal(support: Support) -> None:
 
 
 def test_an_account_lacks_a_model_that_only_others_list_or_that_is_disabled(
-    support: Support,
+    support: ModelSupport,
 ) -> None:
     support.note_capabilities(ONE, Capabilities(listed=("a",), disabled=frozenset({"c"})))
 
@@ -123,7 +123,7 @@ def test_an_account_lacks_a_model_that_only_others_list_or_that_is_disabled(
 
 
 def test_what_a_configuration_said_holds_for_a_day_while_it_cannot_be_read(
-    support: Support, clock: Clock
+    support: ModelSupport, clock: Clock
 ) -> None:
     known = Capabilities(listed=("a",), tools_off=frozenset({IMAGE}))
     support.note_capabilities(ONE, known)
@@ -139,7 +139,7 @@ def test_what_a_configuration_said_holds_for_a_day_while_it_cannot_be_read(
     assert support.looked_at(ONE) == (clock.now, False)
 
 
-def test_an_empty_configuration_takes_the_place_of_an_earlier_one(support: Support) -> None:
+def test_an_empty_configuration_takes_the_place_of_an_earlier_one(support: ModelSupport) -> None:
     support.note_capabilities(ONE, Capabilities(tools_off=frozenset({IMAGE})))
 
     support.note_capabilities(ONE, NOTHING_SAID)
@@ -147,7 +147,7 @@ def test_an_empty_configuration_takes_the_place_of_an_earlier_one(support: Suppo
     assert support.tools_off(ONE) == frozenset()
 
 
-def test_an_account_that_was_forgotten_begins_anew(support: Support) -> None:
+def test_an_account_that_was_forgotten_begins_anew(support: ModelSupport) -> None:
     support.note_capabilities(ONE, Capabilities(listed=("a",), tools_off=frozenset({IMAGE})))
     support.model_refused(ONE, "m", is_named=True)
 
@@ -160,7 +160,7 @@ def test_an_account_that_was_forgotten_begins_anew(support: Support) -> None:
     )
 
 
-def test_names_that_clients_invent_are_remembered_up_to_a_bound(support: Support) -> None:
+def test_names_that_clients_invent_are_remembered_up_to_a_bound(support: ModelSupport) -> None:
     support.note_capabilities(ONE, Capabilities(tools_off=frozenset({IMAGE})))
     for number in range(2000):
         support.model_refused(ONE, f"gemini-{number}", is_named=True)
@@ -176,17 +176,17 @@ def test_names_that_clients_invent_are_remembered_up_to_a_bound(support: Support
 
 
 @pytest.fixture
-def workers(database: FragileDatabase, clock: Clock) -> list[Support]:
-    return [Support(SupportRows(database), clock) for _ in range(2)]
+def workers(database: FragileDatabase, clock: Clock) -> list[ModelSupport]:
+    return [ModelSupport(SupportRows(database), clock) for _ in range(2)]
 
 
-def shared(workers: list[Support], clock: Clock) -> None:
+def shared(workers: list[ModelSupport], clock: Clock) -> None:
     for worker in workers:
         clock.now += 1.0
         worker.take_over()
 
 
-def test_what_one_worker_has_found_out_all_know(workers: list[Support], clock: Clock) -> None:
+def test_what_one_worker_has_found_out_all_know(workers: list[ModelSupport], clock: Clock) -> None:
     here, there = workers
     shared(workers, clock)
     known = Capabilities(
@@ -210,19 +210,19 @@ def test_what_one_worker_has_found_out_all_know(workers: list[Support], clock: C
 
 
 def test_it_outlives_a_restart(
-    workers: list[Support], database: FragileDatabase, clock: Clock
+    workers: list[ModelSupport], database: FragileDatabase, clock: Clock
 ) -> None:
     workers[0].model_refused(ONE, "m", is_named=True)
     workers[0].take_over()
 
-    later = Support(SupportRows(database), clock)
+    later = ModelSupport(SupportRows(database), clock)
     later.take_over()
 
     assert later.refuses(ONE, "m")
 
 
 def test_while_the_database_is_away_each_worker_knows_what_it_found_out_and_tells_it_later(
-    workers: list[Support], database: FragileDatabase, clock: Clock
+    workers: list[ModelSupport], database: FragileDatabase, clock: Clock
 ) -> None:
     here, there = workers
     shared(workers, clock)
@@ -239,7 +239,7 @@ def test_while_the_database_is_away_each_worker_knows_what_it_found_out_and_tell
 
 
 def test_nothing_is_read_more_often_than_once_a_second_without_news(
-    workers: list[Support], database: FragileDatabase, clock: Clock
+    workers: list[ModelSupport], database: FragileDatabase, clock: Clock
 ) -> None:
     here = workers[0]
     here.take_over()
@@ -252,7 +252,7 @@ def test_nothing_is_read_more_often_than_once_a_second_without_news(
 
 
 def test_what_nobody_has_noted_for_long_is_deleted(
-    workers: list[Support], database: FragileDatabase, clock: Clock
+    workers: list[ModelSupport], database: FragileDatabase, clock: Clock
 ) -> None:
     here = workers[0]
     here.model_refused(ONE, "old", is_named=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import gevent
 
-from gbproxy.server.turnstile import Turnstile
+from gbproxy.server.turnstile import RequestPacer
 
 AT_ONCE = 2
 
@@ -26,9 +26,9 @@ class Rounds:
         self.now += 1
 
 
-def rush(count: int, turnstile: Turnstile, work: Callable[[int], None]) -> list[gevent.Greenlet]:
+def rush(count: int, turnstile: RequestPacer, work: Callable[[int], None]) -> list[gevent.Greenlet]:
     def one(number: int) -> None:
-        turnstile.pass_through()
+        turnstile.wait_turn()
         work(number)
 
     # its time is that of its last round, maybe of another test: limits would be over
@@ -37,18 +37,18 @@ def rush(count: int, turnstile: Turnstile, work: Callable[[int], None]) -> list[
 
 
 def test_without_a_rush_nobody_waits() -> None:
-    turnstile = Turnstile(AT_ONCE)
+    turnstile = RequestPacer(AT_ONCE)
     rounds = Rounds()
 
     for _ in range(AT_ONCE):
-        turnstile.pass_through()
+        turnstile.wait_turn()
 
     assert rounds.now == 0
     rounds.close()
 
 
 def test_a_rush_passes_in_order_and_a_few_in_each_round() -> None:
-    turnstile = Turnstile(AT_ONCE)
+    turnstile = RequestPacer(AT_ONCE)
     rounds = Rounds()
     passed: list[tuple[int, int]] = []
 
@@ -64,7 +64,7 @@ def test_a_rush_passes_in_order_and_a_few_in_each_round() -> None:
 
 
 def test_other_work_goes_on_between_the_rounds() -> None:
-    turnstile = Turnstile(AT_ONCE)
+    turnstile = RequestPacer(AT_ONCE)
     passed: list[int] = []
     rush(40, turnstile, passed.append)
     gevent.sleep(0)
@@ -77,7 +77,7 @@ def test_other_work_goes_on_between_the_rounds() -> None:
 
 
 def test_who_is_called_away_takes_nobody_s_turn() -> None:
-    turnstile = Turnstile(AT_ONCE)
+    turnstile = RequestPacer(AT_ONCE)
     passed: list[int] = []
     greenlets = rush(10, turnstile, passed.append)
     gevent.sleep(0)
@@ -89,13 +89,13 @@ def test_who_is_called_away_takes_nobody_s_turn() -> None:
 
 
 def test_after_a_rush_there_is_none() -> None:
-    turnstile = Turnstile(AT_ONCE)
+    turnstile = RequestPacer(AT_ONCE)
     gevent.joinall(rush(10, turnstile, lambda _: None), timeout=5)
     gevent.sleep(0.01)
     rounds = Rounds()
 
     for _ in range(AT_ONCE):
-        turnstile.pass_through()
+        turnstile.wait_turn()
 
     assert rounds.now == 0
     rounds.close()

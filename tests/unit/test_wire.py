@@ -14,10 +14,10 @@ import gevent.socket
 import gevent.ssl
 import pytest
 
-from gbproxy.outbound.wire import Wire
+from gbproxy.outbound.wire import GeventReader
 from gbproxy.simulator.ca import make_certificates
 
-Pair = tuple[Wire, Any, Any]  # what is tested, its socket, and the other side's
+Pair = tuple[GeventReader, Any, Any]  # what is tested, its socket, and the other side's
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -25,7 +25,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     ours, theirs = gevent.socket.socketpair()
     if request.param == "tls":
         ours, theirs = secured(ours, theirs, tmp_path)
-    wire = Wire(ours, soon())
+    wire = GeventReader(ours, soon())
     yield wire, ours, theirs
     wire.close()
     for end in (ours, theirs):
@@ -47,7 +47,7 @@ def secured(ours: Any, theirs: Any, folder: Path) -> tuple[Any, Any]:
     return secured_ours, greeting.get(timeout=5)
 
 
-def everything(wire: Wire, size: int) -> Iterator[bytes]:
+def everything(wire: GeventReader, size: int) -> Iterator[bytes]:
     while data := wire.read1(size):
         yield data
 
@@ -119,7 +119,7 @@ def test_a_part_of_a_tls_record_is_no_news(tmp_path: Path) -> None:
         gevent.spawn(pass_on, relayed, theirs),
     ]
     ours, far = secured(ours, far, tmp_path)
-    wire = Wire(ours, soon(0.5))
+    wire = GeventReader(ours, soon(0.5))
     started = time.monotonic()
     gevent.spawn(far.sendall, bytes(16_000))  # one record: 250 pieces
 

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import mmap_dict
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gbproxy.observability import multiprocess as worker_files
+from gbproxy.observability import multiprocess
 
 KEY = mmap_dict.mmap_key("calls", "calls_total", ("verb",), ("get",), "Calls")
 
@@ -25,7 +25,7 @@ KEY = mmap_dict.mmap_key("calls", "calls_total", ("verb",), ("get",), "Calls")
 def folder() -> Iterator[Path]:
     made = multiprocess.make()
     yield made
-    worker_files.remove(made, os.getpid())
+    multiprocess.remove(made, os.getpid())
 
 
 def counted(folder: Path, pid: int, value: float, kind: str = "counter") -> Path:
@@ -38,7 +38,7 @@ def counted(folder: Path, pid: int, value: float, kind: str = "counter") -> Path
 
 
 def total(folder: Path) -> float:
-    with worker_files.readable(folder) as files:
+    with multiprocess.readable(folder) as files:
         return sum(
             sample.value
             for metric in MultiProcessCollector.merge(files)
@@ -50,8 +50,8 @@ def test_counts_of_the_ended_are_kept_without_their_files(folder: Path) -> None:
     ended = [counted(folder, 11, 2.0), counted(folder, 12, 3.0)]
     counted(folder, 13, 4.0)
 
-    assert worker_files.add_up(folder, [11])
-    assert worker_files.add_up(folder, [12])
+    assert multiprocess.add_up(folder, [11])
+    assert multiprocess.add_up(folder, [12])
 
     assert total(folder) == 9.0
     assert [file for file in ended if file.exists()] == []
@@ -60,11 +60,11 @@ def test_counts_of_the_ended_are_kept_without_their_files(folder: Path) -> None:
 def test_nothing_is_added_up_while_somebody_reads(folder: Path) -> None:
     file = counted(folder, 11, 2.0)
 
-    with worker_files.readable(folder):
-        assert not worker_files.add_up(folder, [11])
+    with multiprocess.readable(folder):
+        assert not multiprocess.add_up(folder, [11])
 
     assert file.exists()
-    assert worker_files.add_up(folder, [11])
+    assert multiprocess.add_up(folder, [11])
     assert total(folder) == 2.0
 
 
@@ -74,12 +74,12 @@ def test_the_ended_are_those_who_have_left_files_and_are_no_more(folder: Path) -
     for pid in (0, gone, os.getpid()):
         counted(folder, pid, 1.0)
 
-    assert worker_files.ended(folder) == {gone}
+    assert multiprocess.ended(folder) == {gone}
 
 
 def test_a_worker_that_has_counted_nothing_may_end(folder: Path) -> None:
-    assert worker_files.add_up(folder, [11])
-    worker_files.forget_gauges(folder, 11)
+    assert multiprocess.add_up(folder, [11])
+    multiprocess.forget_gauges(folder, 11)
 
     assert total(folder) == 0
 
@@ -87,7 +87,7 @@ def test_a_worker_that_has_counted_nothing_may_end(folder: Path) -> None:
 def test_what_the_ended_held_is_free(folder: Path) -> None:
     file = counted(folder, 11, 2.0, "gauge_livesum")
 
-    worker_files.forget_gauges(folder, 11)
+    multiprocess.forget_gauges(folder, 11)
 
     assert not file.exists()
 
@@ -99,8 +99,8 @@ def test_a_file_that_has_just_been_opened_is_passed_over(folder: Path) -> None:
 
 
 def test_the_room_for_this_process_is_reserved_and_empty(folder: Path) -> None:
-    worker_files.reserve(folder)
-    worker_files.reserve(folder)
+    multiprocess.reserve(folder)
+    multiprocess.reserve(folder)
 
     made = [path for path in folder.iterdir() if path.suffix == ".db"]
     assert {path.name.rpartition("_")[2] for path in made} == {f"{os.getpid()}.db"}
@@ -109,15 +109,15 @@ def test_the_room_for_this_process_is_reserved_and_empty(folder: Path) -> None:
 
 
 def test_a_directory_is_its_makers_own(folder: Path, tmp_path: Path) -> None:
-    assert worker_files.is_own(folder)
-    assert not worker_files.is_own(tmp_path)
-    assert not worker_files.is_own(folder.with_name("gbproxy-metrics-1-inherited"))
+    assert multiprocess.is_own(folder)
+    assert not multiprocess.is_own(tmp_path)
+    assert not multiprocess.is_own(folder.with_name("gbproxy-metrics-1-inherited"))
 
-    worker_files.remove(folder, os.getpid() + 1)
+    multiprocess.remove(folder, os.getpid() + 1)
     assert folder.exists()
-    worker_files.remove(folder, os.getpid())
+    multiprocess.remove(folder, os.getpid())
     assert not folder.exists()
-    assert not worker_files.is_own(folder)
+    assert not multiprocess.is_own(folder)
 
 
 def test_what_a_killed_server_has_left_is_removed_and_what_serves_is_not(tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_what_a_killed_server_has_left_is_removed_and_what_serves_is_not(tmp_pat
         fcntl.flock(held, fcntl.LOCK_SH)
 
         # all are younger than a minute: their locks may still be on the way
-        worker_files.sweep(tmp_path)
+        multiprocess.sweep(tmp_path)
         young = set(tmp_path.iterdir())
-        worker_files.sweep(tmp_path, clock=lambda: time.time() + 3600)
+        multiprocess.sweep(tmp_path, clock=lambda: time.time() + 3600)
 
     assert young == {killed, serving, foreign}
     assert set(tmp_path.iterdir()) == {serving, foreign}
@@ -148,7 +148,7 @@ def test_a_directory_is_held_as_long_as_a_process_that_uses_it_lives(tmp_path: P
     subprocess.run([sys.executable, "-c", making, str(tmp_path)], check=True)
     before = len(list(tmp_path.iterdir()))
 
-    worker_files.sweep(tmp_path, clock=lambda: time.time() + 3600)
+    multiprocess.sweep(tmp_path, clock=lambda: time.time() + 3600)
 
     assert before == 2
     assert list(tmp_path.iterdir()) == [own]
@@ -159,12 +159,12 @@ def test_a_page_that_is_being_read_is_waited_for(folder: Path) -> None:
     begun, read = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with worker_files.readable(folder):
+        with multiprocess.readable(folder):
             begun.set()
             read.wait(0.05)
 
     with ThreadPoolExecutor(1) as threads:
         reading = threads.submit(hold)
         begun.wait(10)
-        assert worker_files.add_up(folder, [11])
+        assert multiprocess.add_up(folder, [11])
         reading.result()

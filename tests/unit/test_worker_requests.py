@@ -15,7 +15,7 @@ import pytest
 from gunicorn.config import Config
 
 from gbproxy.server import Log, Worker
-from gbproxy.server.turnstile import Turnstile
+from gbproxy.server.turnstile import RequestPacer
 
 HEAD_S = 1  # for a head to arrive
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -28,7 +28,7 @@ class Closed:
         self.waiting = 0
         self._open = gevent.event.Event()
 
-    def pass_through(self) -> None:
+    def wait_turn(self) -> None:
         self.waiting += 1
         self._open.wait()
         self.waiting -= 1
@@ -82,7 +82,7 @@ def worker(turnstile: Closed) -> Iterator[Worker]:
     worker = Worker(0, os.getpid(), [], None, 30, config, Log(config))
     worker.wsgi = application
     worker._turnstile = turnstile  # type: ignore[assignment]
-    worker._probes_turnstile = Turnstile()
+    worker._probes_turnstile = RequestPacer()
     worker._max_body_bytes = MAX_BODY_BYTES
     yield worker
     worker.tmp.close()

@@ -13,7 +13,7 @@ import pytest
 
 from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError, UpstreamTimeout
-from gbproxy.outbound import Outbound, Reply
+from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
@@ -271,7 +271,7 @@ def simulated(upstream: Simulator, cookies: str | None = None) -> Account:
 
 def by_name(upstream: Simulator) -> WidgetAuth:
     environment = upstream.environment_by_name()
-    outbound = Outbound(proxy=environment["PROXY"], ca_bundle=Path(environment["CA_BUNDLE"]))
+    outbound = HttpClient(proxy=environment["PROXY"], ca_bundle=Path(environment["CA_BUNDLE"]))
     return WidgetAuth(outbound, EndpointMap(), clock=upstream.now)
 
 

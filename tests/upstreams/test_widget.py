@@ -45,7 +45,7 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnclear,
 )
-from gbproxy.outbound import Outbound, Reply, Timeouts
+from gbproxy.outbound import HttpClient, Reply, Timeouts
 from gbproxy.simulator import (
     LIVING_MODELS,
     Action,
@@ -113,7 +113,7 @@ def widget(
     monotonic: Callable[[], float] = time.monotonic,
     **settings: Any,
 ) -> Widget:
-    outbound = Outbound(timeouts, ca_bundle=upstream.ca_file)
+    outbound = HttpClient(timeouts, ca_bundle=upstream.ca_file)
     given = {
         name: settings.pop(name) for name in ("headers", "server_timeout_s") if name in settings
     }
@@ -665,7 +665,7 @@ def test_a_token_whose_sign_in_began_before_the_refusal_says_nothing_of_the_acco
         def discard(self, account: Account, bearer: str) -> float:
             return 5.0
 
-    class Door(Outbound):
+    class Door(HttpClient):
         def call(
             self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
         ) -> Reply:

@@ -29,8 +29,8 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gbproxy.observability import request_context as trace
-from gbproxy.outbound import Outbound, Reply
+from gbproxy.observability import request_context
+from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import HoldHeaders, Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth, XsrfKey, sign
 from gbproxy.upstreams.widget.endpoints import EndpointMap
@@ -66,12 +66,12 @@ def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = Non
 def for_a_request(
     *, elsewhere: Callable[[], bool] = lambda: False, left_s: float = 60.0
 ) -> Iterator[None]:
-    measured = trace.begin("req-1")
+    measured = request_context.begin("req-1")
     measured.has_elsewhere, measured.until = elsewhere, time.monotonic() + left_s
     try:
         yield
     finally:
-        trace.begin("-")
+        request_context.begin("-")
 
 
 def part(token: str, index: int) -> Any:
@@ -359,7 +359,7 @@ def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
 def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_take_it_over() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf")
-        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.2)
+        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.2)
         account = simulated(upstream)
 
         with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
@@ -376,7 +376,7 @@ def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_th
     with Simulator() as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=5)
         upstream.script(HoldHeaders(), path="setocookie")
-        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
         account = simulated(upstream)
         started = time.monotonic()
 
@@ -393,7 +393,7 @@ def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_th
 def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf", times=math.inf)
-        tokens = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
         account = simulated(upstream)
         started = time.monotonic()
 
@@ -787,7 +787,7 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
     with Simulator() as upstream:
         upstream.set(**switches)
 
-        token = WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(
+        token = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(
             simulated(upstream)
         )
 
@@ -818,7 +818,7 @@ def test_every_way_to_be_refused_has_its_error(mode: str, error: type[GatewayErr
         upstream.set(getoxsrf=mode)
 
         with pytest.raises(GatewayError) as caught:
-            WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
+            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
 
         assert type(caught.value) is error
 
@@ -831,6 +831,6 @@ def test_the_cookies_are_never_taken_to_another_host() -> None:
         )
 
         with pytest.raises(CredentialRefused):
-            WidgetAuth(Outbound(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
+            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
 
         assert elsewhere.requests == []

@@ -16,7 +16,7 @@ import pytest
 
 from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken, UpstreamError
-from gbproxy.outbound import Outbound, Reply
+from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import migrate
@@ -749,7 +749,7 @@ def simulated(upstream: Simulator) -> Account:
 
 def test_the_upstream_takes_what_was_shared_and_one_renewal_serves_both(workers: Workers) -> None:
     with Simulator(clock=workers.time.upstream) as upstream:
-        outbound = Outbound()
+        outbound = HttpClient()
         first, second = (workers.asking(outbound, url=upstream.url) for _ in range(2))
         account = simulated(upstream)
         second.bearer(account)
@@ -773,7 +773,7 @@ def test_one_who_is_refused_the_old_cookies_finds_those_that_another_has_just_re
     workers: Workers,
 ) -> None:
     with Simulator(clock=workers.time.upstream) as upstream:
-        outbound = Outbound()
+        outbound = HttpClient()
         account = simulated(upstream)
         first, second = (workers.asking(outbound, url=upstream.url) for _ in range(2))
         upstream.set(getoxsrf="refreshcookies")

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gbproxy.account_admin.importing.budget import Budget
-from gbproxy.account_admin.importing.clues import Clue, from_address
+from gbproxy.account_admin.importing.budget import WorkLimit
+from gbproxy.account_admin.importing.clues import PartialAccount, from_address
 from gbproxy.account_admin.importing.combining import (
     MAX_ACCOUNTS,
     OPTIONAL,
@@ -24,7 +24,7 @@ from gbproxy.account_admin.importing.combining import (
     accounts,
 )
 from gbproxy.account_admin.importing.doubts import WRONG_SERVICE
-from gbproxy.account_admin.importing.site import Site
+from gbproxy.account_admin.importing.site import Hosts
 from gbproxy.account_admin.importing.splitting import clues
 from gbproxy.errors import BadRequest, RequestTooLarge
 from gbproxy.settings import consumer
@@ -36,7 +36,7 @@ __all__ = [
     "WHERE",
     "Found",
     "FoundAccount",
-    "Site",
+    "Hosts",
     "find",
 ]
 
@@ -47,14 +47,14 @@ MAX_CHARS = 8 * 1024 * 1024
 _LOOKED_AT = 1024
 
 
-def find(text: str, url: str | None = None, site: Site | None = None) -> Found:
+def find(text: str, url: str | None = None, site: Hosts | None = None) -> Found:
     """The accounts that a paste tells of, whole or in part; `url`: the page's address, if it was
     given apart.
 
     Raises RequestTooLarge beyond `MAX_CHARS`, and BadRequest when nothing of an account is in it,
     more than `MAX_ACCOUNTS` are, or it is too much to read. No message quotes anything.
     """
-    site = site or Site()
+    site = site or Hosts()
     if len(text) > MAX_CHARS:
         raise RequestTooLarge(
             f"the text is longer than {MAX_CHARS} characters: paste only the requests of the Gemini"
@@ -65,8 +65,8 @@ def find(text: str, url: str | None = None, site: Site | None = None) -> Found:
         raise BadRequest(
             "the text is UTF-16 that was read as something else: save it as UTF-8", param="text"
         )
-    address = _address(url, site) if url is not None and url.strip() else Clue()
-    told = [*clues(text, site, Budget(len(text))), address]
+    address = _address(url, site) if url is not None and url.strip() else PartialAccount()
+    told = [*clues(text, site, WorkLimit(len(text))), address]
     found = accounts(told)
     if not found:
         raise _nothing_found(told, found.warnings)
@@ -77,7 +77,7 @@ def find(text: str, url: str | None = None, site: Site | None = None) -> Found:
     return found
 
 
-def _nothing_found(told: Iterable[Clue], warnings: Iterable[str]) -> BadRequest:
+def _nothing_found(told: Iterable[PartialAccount], warnings: Iterable[str]) -> BadRequest:
     if any(clue.doubt and clue.doubt.kind in WRONG_SERVICE for clue in told):
         advice = f"what is in it is {consumer.WRONG_SERVICE}"
     else:
@@ -91,7 +91,7 @@ def _nothing_found(told: Iterable[Clue], warnings: Iterable[str]) -> BadRequest:
     )
 
 
-def _address(url: str, site: Site) -> Clue:
+def _address(url: str, site: Hosts) -> PartialAccount:
     clue = from_address(url.strip(), site)
     if not clue.given():
         raise BadRequest(f"must be the page's address, {PAGE}", param="url")

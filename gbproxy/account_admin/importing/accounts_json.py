@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from gbproxy.account_admin.importing import cookies, further, har, headers, rows
-from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.budget import WorkLimit
 from gbproxy.account_admin.importing.clues import (
     FIELDS,
-    Clue,
+    PartialAccount,
     at_page,
     from_address,
     from_config_id,
@@ -25,7 +25,7 @@ from gbproxy.account_admin.importing.clues import (
     from_cookies,
 )
 from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.site import Site, host_of
+from gbproxy.account_admin.importing.site import Hosts, host_of
 from gbproxy.settings import consumer
 from gbproxy.settings.entries import is_disabled
 
@@ -54,7 +54,7 @@ _WORDS_OF_AN_ACCOUNT = 30
 _DEPTH = 4  # how deep accounts and cookies lie in other objects
 
 
-def read(value: Any, site: Site, budget: Budget) -> Iterator[Clue]:
+def read(value: Any, site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
     """What a decoded JSON text says about accounts."""
     match value:
         case {"log": dict(log)}:
@@ -65,7 +65,7 @@ def read(value: Any, site: Site, budget: Budget) -> Iterator[Clue]:
             yield from _within(value, site, budget, _DEPTH)
 
 
-def _within(value: Any, site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
+def _within(value: Any, site: Hosts, budget: WorkLimit, depth: int) -> Iterator[PartialAccount]:
     match value:
         case list():
             yield from _listed(value, site, budget, depth)
@@ -77,7 +77,9 @@ def _within(value: Any, site: Site, budget: Budget, depth: int) -> Iterator[Clue
             pass
 
 
-def _listed(items: list[Any], site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
+def _listed(
+    items: list[Any], site: Hosts, budget: WorkLimit, depth: int
+) -> Iterator[PartialAccount]:
     budget.spend(len(items))
     yield from _exported(items, site, None)
     if depth:
@@ -86,7 +88,9 @@ def _listed(items: list[Any], site: Site, budget: Budget, depth: int) -> Iterato
                 yield from _within(item, site, budget, depth - 1)
 
 
-def _object(item: dict[str, Any], site: Site, budget: Budget, depth: int) -> Iterator[Clue]:
+def _object(
+    item: dict[str, Any], site: Hosts, budget: WorkLimit, depth: int
+) -> Iterator[PartialAccount]:
     """An account, the cookies beside it, or what lies deeper."""
     if not _KEYS.isdisjoint(item) or any(map(consumer.is_name, item)):
         budget.spend(_WORDS_OF_AN_ACCOUNT)
@@ -98,7 +102,7 @@ def _object(item: dict[str, Any], site: Site, budget: Budget, depth: int) -> Ite
                 yield from _within(inner, site, budget, depth - 1)
 
 
-def _told(item: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
+def _told(item: dict[str, Any], site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
     address = _text(item.get("url")) or ""
     account = from_address(address, site).overlaid(_account(item, site))
     by_name = {
@@ -118,7 +122,7 @@ def _told(item: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
         yield from jars
 
 
-def _with_jar(account: Clue, jar: Clue) -> Clue:
+def _with_jar(account: PartialAccount, jar: PartialAccount) -> PartialAccount:
     """The account with the cookies that stand beside it; its own fields win, but for a second one
     without its first.
     """
@@ -134,7 +138,7 @@ def _with_jar(account: Clue, jar: Clue) -> Clue:
     return replace(clue, doubt=None if clue.cookies.secure_c_ses else jar.doubt or account.doubt)
 
 
-def _jar(value: object, address: str, site: Site, budget: Budget) -> Iterator[Clue]:
+def _jar(value: object, address: str, site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
     """The cookies of one jar, whatever it was written as."""
     match value:
         case str() if value.strip():
@@ -150,15 +154,18 @@ def _jar(value: object, address: str, site: Site, budget: Budget) -> Iterator[Cl
             pass
 
 
-def _exported(items: list[Any], site: Site, host: str | None) -> Iterator[Clue]:
+def _exported(items: list[Any], site: Hosts, host: str | None) -> Iterator[PartialAccount]:
     """Cookies of an array, those of each of the browser's stores by themselves; a doubt when there
     are others only.
     """
     exported = [item for item in items if isinstance(item, dict) and _is_cookie(item)]
     if any(item["name"].lower() in _OF_HEADERS for item in exported):
-        yield headers.of_pairs(((item["name"], item["value"]) for item in exported), site) or Clue()
+        yield (
+            headers.of_pairs(((item["name"], item["value"]) for item in exported), site)
+            or PartialAccount()
+        )
         return
-    stores: dict[str, list[Clue]] = {}
+    stores: dict[str, list[PartialAccount]] = {}
     for item in exported:
         clue = _cookie(item, site, host)
         if clue.given() or clue.cookies.others or clue.doubt:
@@ -168,7 +175,7 @@ def _exported(items: list[Any], site: Site, host: str | None) -> Iterator[Clue]:
     if exported and not any(
         clue.given() or clue.doubt for store in stores.values() for clue in store
     ):
-        yield Clue().doubted("bare")
+        yield PartialAccount().doubted("bare")
 
 
 def _is_cookie(item: object) -> bool:
@@ -179,7 +186,7 @@ def _is_cookie(item: object) -> bool:
     )
 
 
-def _cookie(item: dict[str, Any], site: Site, host: str | None) -> Clue:
+def _cookie(item: dict[str, Any], site: Hosts, host: str | None) -> PartialAccount:
     """One exported cookie: its domain decides, or that of the page which it was exported from,
     where there is one.
     """
@@ -189,16 +196,18 @@ def _cookie(item: dict[str, Any], site: Site, host: str | None) -> Clue:
     is_near = is_one_of_two and domain is not None and site.sends_cookies_of(domain)
     is_told = is_own or is_near or consumer.is_cookie(item["name"], item["value"])
     return (
-        at_page(from_cookies([(item["name"], item["value"])]), domain or "") if is_told else Clue()
+        at_page(from_cookies([(item["name"], item["value"])]), domain or "")
+        if is_told
+        else PartialAccount()
     )
 
 
-def _account(item: dict[str, Any], site: Site) -> Clue:
+def _account(item: dict[str, Any], site: Hosts) -> PartialAccount:
     values = {field: _first(item, spellings) for field, spellings in _SPELLINGS.items()}
-    app = from_config_id(values["config_id"], site) if values["config_id"] else Clue()
+    app = from_config_id(values["config_id"], site) if values["config_id"] else PartialAccount()
     told = {field: value for field, value in values.items() if value is not None}
     is_account = any(values[field] for field in ("secure_c_ses", "host_c_oses", "csesidx"))
-    clue = Clue(
+    clue = PartialAccount(
         csesidx=values["csesidx"],
         config_id=app.config_id,
         further=app.further.followed_by(further.of(told)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.budget import WorkLimit
 
 WORD_CHARS = 65_536
 """What is read of one word: cookies and ids are shorter, and stand at the beginning of a body."""
@@ -39,7 +39,7 @@ _SIGNS = {
 }
 
 
-def words(text: str, at: int, budget: Budget) -> tuple[list[str], int]:
+def words(text: str, at: int, budget: WorkLimit) -> tuple[list[str], int]:
     """The words of the command that begins at `at`, and where it ends: at a line's end, `;`, `&` or
     `|`.
 

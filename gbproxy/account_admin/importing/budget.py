@@ -5,7 +5,7 @@ from __future__ import annotations
 from gbproxy.errors import BadRequest
 
 
-class Budget:
+class WorkLimit:
     """Spent while reading. Raises BadRequest when a text holds more than any browser copies."""
 
     def __init__(self, chars: int, *, words: int = 300_000) -> None:

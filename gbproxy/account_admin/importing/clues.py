@@ -15,7 +15,7 @@ from gbproxy.account_admin.importing import cookies, further
 from gbproxy.account_admin.importing.cookies import Cookies
 from gbproxy.account_admin.importing.doubts import Doubt, Kind
 from gbproxy.account_admin.importing.further import Further
-from gbproxy.account_admin.importing.site import Site, host_of, is_consumers
+from gbproxy.account_admin.importing.site import Hosts, host_of, is_consumers
 from gbproxy.domain import jsontext
 
 _CONFIG_ID_IN_PATH = re.compile(r"[^?#]{0,2048}?/cid/([A-Za-z0-9._~-]{1,256}+)(?=[/?#]|$)")
@@ -27,7 +27,7 @@ _SUBJECT = re.compile(r"csesidx/([0-9]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)
-class Clue:
+class PartialAccount:
     """Values that were seen together.
 
     `is_account`: somebody wrote them down as one account; `is_disabled`: as one that is not to be
@@ -60,12 +60,12 @@ class Clue:
         others = self.cookies.header()
         return self.further.given() | ({"cookies": others} if others else {})
 
-    def overlaid(self, later: Clue) -> Clue:
+    def overlaid(self, later: PartialAccount) -> PartialAccount:
         """The same with what a later piece says."""
         is_of_same_app = (
             None in (self.config_id, later.config_id) or self.config_id == later.config_id
         )
-        return Clue(
+        return PartialAccount(
             csesidx=later.csesidx or self.csesidx,
             config_id=later.config_id or self.config_id,
             cookies=self.cookies.followed_by(later.cookies),
@@ -76,7 +76,7 @@ class Clue:
             doubt=self.doubt or later.doubt,
         )
 
-    def doubted(self, kind: Kind) -> Clue:
+    def doubted(self, kind: Kind) -> PartialAccount:
         return replace(self, doubt=Doubt(kind))
 
 
@@ -98,19 +98,19 @@ class Request:
     is_guessed: bool = False
 
 
-def from_request(request: Request, site: Site) -> Clue | None:
+def from_request(request: Request, site: Hosts) -> PartialAccount | None:
     """What a request to a page or the API says; None for those to all others, of which only the
     host is looked at.
     """
     host = host_of(request.url)
     if is_consumers(host):
-        return Clue().doubted("app")
+        return PartialAccount().doubted("app")
     if host is None or not site.is_api(host):
         return None
     is_call = _WIDGET_CALL.match(request.url) is not None
-    clue = Clue()
+    clue = PartialAccount()
     if is_call and (found := _CONFIG_ID_IN_BODY.search(request.body)):
-        clue = Clue(config_id=found[1])
+        clue = PartialAccount(config_id=found[1])
     headers = [(name.lower(), value.strip()) for name, value in request.headers]
     for name, value in headers:
         if name in ("referer", "origin"):
@@ -121,11 +121,11 @@ def from_request(request: Request, site: Site) -> Clue | None:
     clue = clue.overlaid(replace(address, further=further.NONE) if request.is_guessed else address)
     if is_call:
         clue = clue.overlaid(
-            Clue(further=further.of_call(request.url, "" if request.is_guessed else host))
+            PartialAccount(further=further.of_call(request.url, "" if request.is_guessed else host))
         )
     if is_call or site.is_page(host):
         clue = clue.overlaid(
-            Clue(further=_sent_along(headers, is_call=is_call or request.is_guessed))
+            PartialAccount(further=_sent_along(headers, is_call=is_call or request.is_guessed))
         )
     return clue.overlaid(_from_jar(request, headers, host, site)) if site.is_page(host) else clue
 
@@ -138,7 +138,9 @@ def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further
     )
 
 
-def _from_jar(request: Request, headers: Iterable[tuple[str, str]], host: str, site: Site) -> Clue:
+def _from_jar(
+    request: Request, headers: Iterable[tuple[str, str]], host: str, site: Hosts
+) -> PartialAccount:
     """The cookies that were sent, each replaced by what the answer has set: after it the browser's
     jar is that.
     """
@@ -155,59 +157,61 @@ def _from_jar(request: Request, headers: Iterable[tuple[str, str]], host: str, s
     return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
 
 
-def from_address(url: str, site: Site) -> Clue:
+def from_address(url: str, site: Hosts) -> PartialAccount:
     """The two ids in an address of a page, and where its app lives; nothing for every other
     address.
     """
     host = host_of(url)
     if host is None or not site.is_page(host):
-        return Clue()
+        return PartialAccount()
     config_id, csesidx = _CONFIG_ID_IN_PATH.match(url), _CSESIDX_IN_QUERY.search(url)
-    return Clue(
+    return PartialAccount(
         csesidx=csesidx[1] if csesidx else None,
         config_id=config_id[1] if config_id else None,
         further=further.of_page(url, host),
     )
 
 
-def from_config_id(value: str, site: Site) -> Clue:
+def from_config_id(value: str, site: Hosts) -> PartialAccount:
     """A config id as somebody gave it, also as the page's whole address."""
     address = from_address(value, site)
-    return address if address.config_id else Clue(config_id=value)
+    return address if address.config_id else PartialAccount(config_id=value)
 
 
-def from_authorization(value: str) -> Clue:
+def from_authorization(value: str) -> PartialAccount:
     """The csesidx that a widget call's bearer is made out to, and by which page; its signature is
     nobody's concern here.
     """
     found = _BEARER.match(value.lstrip())
     if not found:
-        return Clue()
+        return PartialAccount()
     try:
         payload = jsontext.decode(base64.urlsafe_b64decode(found[1] + "==").decode())
     except ValueError:  # also base64's and UTF-8's
-        return Clue()
+        return PartialAccount()
     subject, issuer = (
         (payload.get("sub"), payload.get("iss")) if isinstance(payload, dict) else (None, None)
     )
     csesidx = _SUBJECT.fullmatch(subject) if isinstance(subject, str) else None
     page = host_of(issuer) if isinstance(issuer, str) else None
-    return Clue(csesidx=csesidx[1] if csesidx else None, further=further.of_host(page or ""))
+    return PartialAccount(
+        csesidx=csesidx[1] if csesidx else None, further=further.of_host(page or "")
+    )
 
 
-def at_page(clue: Clue, domain: str) -> Clue:
+def at_page(clue: PartialAccount, domain: str) -> PartialAccount:
     """The clue of a cookie in a list, with the edition that its domain tells."""
     host = domain.strip().lstrip(".").lower()
     return replace(clue, further=further.of_host(host)) if clue.cookies.secure_c_ses else clue
 
 
-def from_cookie_header(value: str) -> Clue:
+def from_cookie_header(value: str) -> PartialAccount:
     """The account's cookies of a `Cookie` header's value; a doubt when there are none."""
     clue = from_cookies(cookies.split(value))
     return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
 
 
-def from_cookies(pairs: Iterable[tuple[str, str]]) -> Clue:
+def from_cookies(pairs: Iterable[tuple[str, str]]) -> PartialAccount:
     """The account's cookies of one jar; a doubt when one is damaged, or when they are another
     service's.
     """
@@ -215,4 +219,4 @@ def from_cookies(pairs: Iterable[tuple[str, str]]) -> Clue:
     kind: Kind | None = "damaged" if found.is_damaged else None
     if found.is_consumers and found.secure_c_ses is None:
         kind = "consumer"
-    return Clue(cookies=found, doubt=Doubt(kind) if kind else None)
+    return PartialAccount(cookies=found, doubt=Doubt(kind) if kind else None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from gbproxy.account_admin.importing.bash import WORD_CHARS
-from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.budget import WorkLimit
 
 # what is read of one command: a body stands at its end, with the id at its beginning
 _COMMAND_CHARS = 262_144
@@ -24,7 +24,7 @@ _PIECE = re.compile(_PIECES, re.DOTALL)
 _IN_QUOTES = re.compile(r'\\(["\\])|"(")|"')  # the last is the end of the quotes
 
 
-def commands(text: str, at: int, budget: Budget) -> tuple[list[list[str]], int]:
+def commands(text: str, at: int, budget: WorkLimit) -> tuple[list[list[str]], int]:
     """The words of each command of the line that begins at `at`, and where it ends; several are
     divided by `&`.
     """

@@ -11,7 +11,7 @@ from itertools import islice
 from pydantic import SecretStr, ValidationError
 
 from gbproxy.account_admin.importing import warnings
-from gbproxy.account_admin.importing.clues import FIELDS, FURTHER_FIELDS, Clue
+from gbproxy.account_admin.importing.clues import FIELDS, FURTHER_FIELDS, PartialAccount
 from gbproxy.account_admin.importing.cookies import Cookies
 from gbproxy.account_admin.importing.rows import merged
 from gbproxy.domain.edition import EDITIONS
@@ -76,7 +76,7 @@ class Found(list[FoundAccount]):
     warnings: tuple[str, ...] = ()
 
 
-def accounts(clues: Sequence[Clue]) -> Found:
+def accounts(clues: Sequence[PartialAccount]) -> Found:
     """The accounts that clues speak of, in the order in which they first do; of more than
     `MAX_ACCOUNTS` only one more.
     """
@@ -87,8 +87,8 @@ def accounts(clues: Sequence[Clue]) -> Found:
     return found
 
 
-def _combined(clues: list[Clue]) -> Iterator[Clue]:
-    own: dict[str, list[Clue]] = {}
+def _combined(clues: list[PartialAccount]) -> Iterator[PartialAccount]:
+    own: dict[str, list[PartialAccount]] = {}
     for clue in clues:
         if clue.csesidx is not None:
             own.setdefault(clue.csesidx, []).append(clue)
@@ -105,7 +105,7 @@ def _combined(clues: list[Clue]) -> Iterator[Clue]:
         yield from _filled([merged([clue for clue in loose if not clue.cookies])], loose)
 
 
-def _of_sign_in(own: list[Clue]) -> Iterator[Clue]:
+def _of_sign_in(own: list[PartialAccount]) -> Iterator[PartialAccount]:
     """The account of one sign-in; several only where somebody wrote them down with different config
     ids.
     """
@@ -115,14 +115,14 @@ def _of_sign_in(own: list[Clue]) -> Iterator[Clue]:
     if len(written) <= 1:
         yield merged(own)
         return
-    parts: dict[str | None, list[Clue]] = {}
+    parts: dict[str | None, list[PartialAccount]] = {}
     for clue in own:
         parts.setdefault(clue.config_id, []).append(clue)
     for config_id in islice(written, MAX_ACCOUNTS + 1):
         yield merged([*parts.get(None, ()), *parts[config_id]])
 
 
-def _is_one(drafts: list[Clue], places: set[str | None]) -> bool:
+def _is_one(drafts: list[PartialAccount], places: set[str | None]) -> bool:
     """Whether a sign-in, and an account that was written down without one, are the same: nothing
     speaks against it.
     """
@@ -135,7 +135,7 @@ def _is_one(drafts: list[Clue], places: set[str | None]) -> bool:
     )
 
 
-def _filled(drafts: list[Clue], loose: list[Clue]) -> Iterator[Clue]:
+def _filled(drafts: list[PartialAccount], loose: list[PartialAccount]) -> Iterator[PartialAccount]:
     """The accounts with what stands in the paste without a csesidx: it is given to whom it can be
     meant for only.
     """
@@ -157,21 +157,21 @@ def _filled(drafts: list[Clue], loose: list[Clue]) -> Iterator[Clue]:
         yield by_edition[edition].added_to(draft, is_alone=len(drafts) == 1)
 
 
-def _is_of_another(clue: Clue, edition: str | None) -> bool:
+def _is_of_another(clue: PartialAccount, edition: str | None) -> bool:
     return edition is not None and clue.further.given().get("edition", edition) != edition
 
 
 class _Loose:
     """What was seen without a csesidx, and may be that of an account of one edition."""
 
-    def __init__(self, clues: list[Clue]) -> None:
-        parts: dict[str | None, list[Clue]] = {}
+    def __init__(self, clues: list[PartialAccount]) -> None:
+        parts: dict[str | None, list[PartialAccount]] = {}
         for clue in clues:
             parts.setdefault(clue.config_id, []).append(clue)
         self._parts = {config_id: merged(several) for config_id, several in parts.items()}
         self._are_several = len({clue.cookies.secure_c_ses for clue in clues if clue.cookies}) > 1
 
-    def added_to(self, draft: Clue, *, is_alone: bool) -> Clue:
+    def added_to(self, draft: PartialAccount, *, is_alone: bool) -> PartialAccount:
         nobodys = self._parts.get(None, _NOTHING)
         of_app = self._parts.get(draft.config_id, _NOTHING) if draft.config_id else _NOTHING
         further = of_app.further.followed_by(draft.further)
@@ -181,7 +181,9 @@ class _Loose:
             further=nobodys.further.followed_by(further) if is_alone else further,
         )
 
-    def _cookies(self, own: Cookies, nobodys: Clue, of_app: Clue, *, is_alone: bool) -> Cookies:
+    def _cookies(
+        self, own: Cookies, nobodys: PartialAccount, of_app: PartialAccount, *, is_alone: bool
+    ) -> Cookies:
         """Those that were seen with the account's ids; or else those of its browser, both of
         them.
         """
@@ -192,10 +194,10 @@ class _Loose:
         return own.followed_by(jar) if own.secure_c_ses in (None, jar.secure_c_ses) else own
 
 
-_NOTHING = Clue()
+_NOTHING = PartialAccount()
 
 
-def _checked(clue: Clue) -> FoundAccount:
+def _checked(clue: PartialAccount) -> FoundAccount:
     given = clue.given() | clue.carried() | ({"name": clue.name} if clue.name is not None else {})
     wrong: dict[str, str] = {}
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gbproxy.account_admin.importing import bash, cmd
-from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.budget import WorkLimit
 from gbproxy.account_admin.importing.clues import Request
 
 _HEADER = frozenset({"-H", "--header"})
@@ -29,7 +29,7 @@ _SHOWS_CMD = re.compile(r"\^|\"\"")
 _LINE = re.compile(r"[^\r\n]{0,1024}+")
 
 
-def read(text: str, at: int, budget: Budget) -> tuple[list[Request], int]:
+def read(text: str, at: int, budget: WorkLimit) -> tuple[list[Request], int]:
     """The requests of the command, or the line of commands, that begins at `at`, and where it
     ends.
     """

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from gbproxy.account_admin.importing.bash import WORD_CHARS
-from gbproxy.account_admin.importing.budget import Budget
+from gbproxy.account_admin.importing.budget import WorkLimit
 from gbproxy.account_admin.importing.clues import Request
 
 # Each quote may lack its end: a search for it that fails would be repeated from the next quote on.
@@ -28,7 +28,7 @@ _HEADERS = {"referrer": "referer"}
 _SIGNS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 
 
-def read(text: str, at: int, budget: Budget) -> tuple[Request | None, int]:
+def read(text: str, at: int, budget: WorkLimit) -> tuple[Request | None, int]:
     """The request of the call whose arguments begin at `at`, and where they end; None if there is
     no address.
     """

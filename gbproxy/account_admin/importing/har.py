@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gbproxy.account_admin.importing.budget import Budget
-from gbproxy.account_admin.importing.clues import Clue, Request, from_address, from_request
-from gbproxy.account_admin.importing.site import Site
+from gbproxy.account_admin.importing.budget import WorkLimit
+from gbproxy.account_admin.importing.clues import (
+    PartialAccount,
+    Request,
+    from_address,
+    from_request,
+)
+from gbproxy.account_admin.importing.site import Hosts
 
 
-def read(log: dict[str, Any], site: Site, budget: Budget) -> Iterator[Clue]:
+def read(log: dict[str, Any], site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
     """What the pages and requests of a decoded `log` say, in their order; what is not shaped as HAR
     says is passed over.
     """

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from gbproxy.account_admin.importing.budget import Budget
-from gbproxy.account_admin.importing.clues import Clue, Request, from_request
-from gbproxy.account_admin.importing.site import BUSINESS_HOST, Site
+from gbproxy.account_admin.importing.budget import WorkLimit
+from gbproxy.account_admin.importing.clues import PartialAccount, Request, from_request
+from gbproxy.account_admin.importing.site import BUSINESS_HOST, Hosts
 
 _TOLD = "cookie|set-cookie|authorization|referer|host|:authority|:path|x-server-token"
 _OTHERS = (
@@ -61,7 +61,7 @@ class _Block:
         is_late = name.startswith(":") and not all(known.startswith(":") for known in self.names)
         return is_late or name in self.names or (_SET in self.names and name in _OF_REQUESTS)
 
-    def clue(self, site: Site) -> Clue | None:
+    def clue(self, site: Hosts) -> PartialAccount | None:
         told = dict(self.headers)
         named = told.get(":authority") or told.get("host")
         path = told.get(":path") or self.url or "/"
@@ -78,7 +78,7 @@ class _Block:
         )
 
 
-def of_pairs(pairs: Iterable[tuple[str, str]], site: Site) -> Clue | None:
+def of_pairs(pairs: Iterable[tuple[str, str]], site: Hosts) -> PartialAccount | None:
     """What the headers of one request, or of its answer, say: names and values in their order."""
     block = _Block(headers=[(name.lower(), value) for name, value in pairs])
     block.names.update(name for name, _ in block.headers)
@@ -90,7 +90,7 @@ def begins(text: str, at: int) -> bool:
     return bool(_BEGINNING.match(text, at) or _REQUEST_LINE.match(text, at))
 
 
-def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], int]:
+def read(text: str, at: int, site: Hosts, budget: WorkLimit) -> tuple[list[PartialAccount], int]:
     """What the requests say whose headers begin at `at`, and where the last of them ends: at a line
     that is none.
     """
@@ -106,7 +106,7 @@ def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], in
     return [clue for clue in clues if clue is not None], at
 
 
-def _headers(text: str, at: int, budget: Budget) -> Iterator[tuple[str, str, int]]:
+def _headers(text: str, at: int, budget: WorkLimit) -> Iterator[tuple[str, str, int]]:
     """Name in lower case, value and end of each header from `at` on; the name is empty for a
     request's line.
     """

@@ -12,14 +12,14 @@ from itertools import islice
 
 from gbproxy.account_admin.importing import cookies
 from gbproxy.account_admin.importing.clues import (
-    Clue,
+    PartialAccount,
     at_page,
     from_address,
     from_config_id,
     from_cookie_header,
     from_cookies,
 )
-from gbproxy.account_admin.importing.site import Site, host_of, is_consumers
+from gbproxy.account_admin.importing.site import Hosts, host_of, is_consumers
 from gbproxy.settings import consumer
 
 _COOKIE = re.compile(rf"[\s\"']*+({cookies.NAMES})[\"']?+(\s*+=|\s++|\s*+:)", re.IGNORECASE)
@@ -43,10 +43,10 @@ _ADDRESSES_OF_A_LINE = 1_000
 _HTTP_ONLY = "#HttpOnly_"
 _FLAGS = frozenset({"TRUE", "FALSE"})
 _DOMAIN_COLUMN = re.compile(r"\.?[a-z0-9-]++(?:\.[a-z0-9-]++)++", re.IGNORECASE)
-_ROW = Clue(is_row=True)
+_ROW = PartialAccount(is_row=True)
 
 
-def read(line: str, site: Site) -> Clue:
+def read(line: str, site: Hosts) -> PartialAccount:
     """What a line says that stands for itself, or beside others of its kind."""
     columns = line.removeprefix(_HTTP_ONLY).split(None, 7)
     if len(columns) > 6 and columns[1] in _FLAGS and columns[3] in _FLAGS:
@@ -72,12 +72,12 @@ def read(line: str, site: Site) -> Clue:
     return clue.doubted("unread") if is_mentioned and _MENTION.search(line) else clue
 
 
-def _netscape(columns: list[str], site: Site) -> Clue:
+def _netscape(columns: list[str], site: Hosts) -> PartialAccount:
     """A row of domain, for subdomains too, path, only by TLS, expiry, name and value."""
     return _of_domain(columns[5], columns[6], columns[0], site)
 
 
-def _named(name: str, divider: str, rest: str, site: Site) -> Clue:
+def _named(name: str, divider: str, rest: str, site: Hosts) -> PartialAccount:
     """A cookie by its name: `name=value; …`, `name: value`, or a row of the table with its value
     and domain.
     """
@@ -89,11 +89,11 @@ def _named(name: str, divider: str, rest: str, site: Site) -> Clue:
     if domain is not None:
         return _of_domain(name, columns[0], domain, site)
     if len(columns) > 1 and set(divider) == {" "}:  # a sentence
-        return Clue().doubted("unread")
+        return PartialAccount().doubted("unread")
     return _row(name, columns[0] if columns else "")
 
 
-def _of_domain(name: str, value: str, domain: str, site: Site) -> Clue:
+def _of_domain(name: str, value: str, domain: str, site: Hosts) -> PartialAccount:
     """A cookie of a list in which each has its domain."""
     if consumer.is_cookie(name, value):
         return _ROW.doubted("consumer")
@@ -103,12 +103,12 @@ def _of_domain(name: str, value: str, domain: str, site: Site) -> Clue:
     return at_page(_row(name, value), domain) if is_own else _ROW
 
 
-def _value(name: str, value: str, site: Site) -> Clue:
+def _value(name: str, value: str, site: Hosts) -> PartialAccount:
     """An account's value by the gateway's own name for it."""
     field, bare = _FIELDS.get(name, name), value.strip(" \t\"',;")
     match field:
         case "csesidx":
-            return Clue(csesidx=bare or None, is_row=True)
+            return PartialAccount(csesidx=bare or None, is_row=True)
         case "config_id":
             return replace(from_config_id(bare, site), is_row=True) if bare else _ROW
         case _:
@@ -118,15 +118,15 @@ def _value(name: str, value: str, site: Site) -> Clue:
             )
 
 
-def _row(name: str, value: str) -> Clue:
+def _row(name: str, value: str) -> PartialAccount:
     return replace(from_cookies([(name, value)]), is_row=True)
 
 
-def _addresses(line: str, site: Site) -> Clue:
+def _addresses(line: str, site: Hosts) -> PartialAccount:
     """The ids of the addresses in a line."""
-    clue = Clue()
+    clue = PartialAccount()
     for address in islice(_ADDRESS.finditer(line), _ADDRESSES_OF_A_LINE):
         clue = clue.overlaid(from_address(address[0], site))
         if is_consumers(host_of(address[0])):
-            clue = clue.overlaid(Clue().doubted("app"))
+            clue = clue.overlaid(PartialAccount().doubted("app"))
     return clue

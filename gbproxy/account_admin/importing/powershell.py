@@ -11,10 +11,15 @@ import re
 from dataclasses import dataclass, field
 
 from gbproxy.account_admin.importing.bash import WORD_CHARS
-from gbproxy.account_admin.importing.budget import Budget
-from gbproxy.account_admin.importing.clues import Clue, Request, from_cookies, from_request
+from gbproxy.account_admin.importing.budget import WorkLimit
+from gbproxy.account_admin.importing.clues import (
+    PartialAccount,
+    Request,
+    from_cookies,
+    from_request,
+)
 from gbproxy.account_admin.importing.cookies import FIELDS
-from gbproxy.account_admin.importing.site import Site
+from gbproxy.account_admin.importing.site import Hosts
 
 _PROMPT = r"(?:PS(?:[ ][^\r\n>]{0,260}+)?>++|>>)"
 START = re.compile(
@@ -56,9 +61,9 @@ class _Session:
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], int]:
+def read(text: str, at: int, site: Hosts, budget: WorkLimit) -> tuple[list[PartialAccount], int]:
     """What the commands say that follow each other from `at` on, and where they end."""
-    found: list[Clue] = []
+    found: list[PartialAccount] = []
     session = _Session()
     while start := START.match(text, at):
         statement, at = _statement(text, start.start("word"), budget)
@@ -69,7 +74,7 @@ def read(text: str, at: int, site: Site, budget: Budget) -> tuple[list[Clue], in
     return found or [from_cookies(session.jar)], at
 
 
-def _after(statement: _Statement, session: _Session, site: Site) -> _Session:
+def _after(statement: _Statement, session: _Session, site: Hosts) -> _Session:
     """The session after a statement: a new one is empty, of an added cookie the domain decides."""
     match statement.after(_COOKIE), statement.after("$session.useragent"):
         case [name, value, _, domain, *_], _ if site.page_gets(domain) or (
@@ -83,7 +88,7 @@ def _after(statement: _Statement, session: _Session, site: Site) -> _Session:
     return session
 
 
-def _asked(statement: _Statement, session: _Session, site: Site) -> list[Clue]:
+def _asked(statement: _Statement, session: _Session, site: Hosts) -> list[PartialAccount]:
     headers = statement.after("-headers")
     pairs = list(zip(headers[::2], headers[1::2], strict=False))
     body = "".join(statement.after("-body"))
@@ -97,7 +102,7 @@ def _asked(statement: _Statement, session: _Session, site: Site) -> list[Clue]:
     return [clue for clue in clues if clue is not None]
 
 
-def _statement(text: str, at: int, budget: Budget) -> tuple[_Statement, int]:
+def _statement(text: str, at: int, budget: WorkLimit) -> tuple[_Statement, int]:
     """The statement that begins at `at`, and where it ends."""
     statement = _Statement()
     before, depth = "", 0

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 
 from gbproxy.account_admin.importing import further
-from gbproxy.account_admin.importing.clues import Clue
+from gbproxy.account_admin.importing.clues import PartialAccount
 from gbproxy.account_admin.importing.cookies import MAX_OTHERS, Cookies
 from gbproxy.account_admin.importing.doubts import Doubt
 
 
-def combined(rows: Sequence[Clue]) -> Iterator[Clue]:
+def combined(rows: Sequence[PartialAccount]) -> Iterator[PartialAccount]:
     """What the rows say together.
 
     Where a value stands there twice and differs, they are several jars': one after another if each
@@ -32,7 +32,7 @@ def combined(rows: Sequence[Clue]) -> Iterator[Clue]:
             yield _one(dict(told[at : at + length]))
     else:
         yield from (_one({name: value}) for name, value in told if name in _ALONE)
-        yield Clue(doubt=Doubt("mixed"))
+        yield PartialAccount(doubt=Doubt("mixed"))
     yield from _doubts(rows, has_first="secure_c_ses" in names)
 
 
@@ -40,14 +40,14 @@ def combined(rows: Sequence[Clue]) -> Iterator[Clue]:
 _ALONE = frozenset({"secure_c_ses", "csesidx", "config_id"})
 
 
-def _others(rows: Sequence[Clue]) -> tuple[tuple[str, str], ...]:
+def _others(rows: Sequence[PartialAccount]) -> tuple[tuple[str, str], ...]:
     """The further cookies of one jar, but those that stand there with two values."""
     pairs = dict.fromkeys(pair for row in rows for pair in row.cookies.others)
     times = Counter(name for name, _ in pairs)
     return tuple(pair for pair in pairs if times[pair[0]] == 1)[:MAX_OTHERS]
 
 
-def _doubts(rows: Sequence[Clue], *, has_first: bool) -> Iterator[Clue]:
+def _doubts(rows: Sequence[PartialAccount], *, has_first: bool) -> Iterator[PartialAccount]:
     """What is in doubt; that cookies are the consumer app's is told once, and not of a browser that
     has both.
     """
@@ -55,7 +55,7 @@ def _doubts(rows: Sequence[Clue], *, has_first: bool) -> Iterator[Clue]:
     for row in rows:
         if row.doubt is not None and not (is_told and row.doubt.kind == "consumer"):
             is_told = is_told or row.doubt.kind == "consumer"
-            yield Clue(doubt=row.doubt)
+            yield PartialAccount(doubt=row.doubt)
 
 
 def _period(names: list[str]) -> int:
@@ -65,9 +65,9 @@ def _period(names: list[str]) -> int:
     return length if not rest and names == names[:length] * repeats else 0
 
 
-def _one(values: dict[str, str], others: tuple[tuple[str, str], ...] = ()) -> Clue:
+def _one(values: dict[str, str], others: tuple[tuple[str, str], ...] = ()) -> PartialAccount:
     cookies = Cookies(values.get("secure_c_ses"), values.get("host_c_oses"), others)
-    return Clue(
+    return PartialAccount(
         csesidx=values.get("csesidx"),
         config_id=values.get("config_id"),
         cookies=cookies,
@@ -75,6 +75,6 @@ def _one(values: dict[str, str], others: tuple[tuple[str, str], ...] = ()) -> Cl
     )
 
 
-def merged(clues: Sequence[Clue]) -> Clue:
+def merged(clues: Sequence[PartialAccount]) -> PartialAccount:
     """Several clues to one account as one, the later ones over the earlier."""
-    return reduce(Clue.overlaid, clues, Clue())
+    return reduce(PartialAccount.overlaid, clues, PartialAccount())

@@ -24,7 +24,7 @@ _HOST = re.compile(r"https?://([a-z0-9.-]{1,253}+)(?::[0-9]{1,5})?+(?=[/?#]|$)",
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Hosts:
     """The hosts whose requests are looked into: pages, and the API, which is also called at other
     hosts of Google's.
     """
@@ -33,7 +33,7 @@ class Site:
     apis: frozenset[str] = frozenset(_APIS)
 
     @classmethod
-    def of(cls, business_url: str | None, api_base_url: str | None) -> Site:
+    def of(cls, business_url: str | None, api_base_url: str | None) -> Hosts:
         """Also the hosts of these addresses, where a gateway asks others than the real ones."""
         return cls(
             frozenset(_PAGES) | ({_host(business_url)} if business_url else set()),

@@ -17,10 +17,10 @@ from gbproxy.account_admin.importing import (
     powershell,
     rows,
 )
-from gbproxy.account_admin.importing.budget import Budget
-from gbproxy.account_admin.importing.clues import Clue, Request, from_request
+from gbproxy.account_admin.importing.budget import WorkLimit
+from gbproxy.account_admin.importing.clues import PartialAccount, Request, from_request
 from gbproxy.account_admin.importing.doubts import Doubt
-from gbproxy.account_admin.importing.site import Site
+from gbproxy.account_admin.importing.site import Hosts
 from gbproxy.domain import jsontext
 
 _BLANKS = re.compile(r"[\s;&,\ufeff]*+")
@@ -48,7 +48,7 @@ _LINE = re.compile(r"[^\r\n]*+")
 _DECODER = json.JSONDecoder()
 
 
-def clues(text: str, site: Site, budget: Budget) -> Iterator[Clue]:
+def clues(text: str, site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
     """What each piece of a text says, in its order; what could not be read, though it was to be
     expected, is a doubt.
     """
@@ -56,7 +56,7 @@ def clues(text: str, site: Site, budget: Budget) -> Iterator[Clue]:
 
 
 class _Paste:
-    def __init__(self, text: str, site: Site, budget: Budget) -> None:
+    def __init__(self, text: str, site: Hosts, budget: WorkLimit) -> None:
         self._text = text
         self._site = site
         self._budget = budget
@@ -66,8 +66,8 @@ class _Paste:
         self._counted = (0, 1)  # a place, and its line
         self._line_end = -1  # of the line that is read: several pieces may stand in it
 
-    def clues(self) -> Iterator[Clue]:
-        run: list[Clue] = []
+    def clues(self) -> Iterator[PartialAccount]:
+        run: list[PartialAccount] = []
         for clue in self._located():
             if clue.is_row:
                 run.append(clue)
@@ -76,16 +76,16 @@ class _Paste:
             run.clear()
             yield clue
         yield from rows.combined(run)
-        yield from (Clue(doubt=doubt) for doubt in self._broken)
+        yield from (PartialAccount(doubt=doubt) for doubt in self._broken)
 
-    def _located(self) -> Iterator[Clue]:
+    def _located(self) -> Iterator[PartialAccount]:
         """The clues of each piece, at least one, with the line of what is in doubt."""
         at = self._end(_BLANKS, 0)
         is_line = True
         while at < len(self._text):
             self._budget.spend(_WORDS_OF_A_PIECE)
             found, end = self._piece(at, is_line=is_line)
-            for clue in found or [Clue()]:
+            for clue in found or [PartialAccount()]:
                 yield (
                     replace(clue, doubt=replace(clue.doubt, line=self._line(at)))
                     if clue.doubt
@@ -95,7 +95,7 @@ class _Paste:
             at = self._end(_BLANKS, end)
             is_line = at > end and ("\n" in self._text[end:at] or "\r" in self._text[end:at])
 
-    def _piece(self, at: int, *, is_line: bool) -> tuple[list[Clue], int]:
+    def _piece(self, at: int, *, is_line: bool) -> tuple[list[PartialAccount], int]:
         if is_line and headers.begins(self._text, at):
             found, end = headers.read(self._text, at, self._site, self._budget)
             if end > at:
@@ -122,7 +122,7 @@ class _Paste:
                 return found
         return None
 
-    def _behind(self, opening: re.Match[str]) -> tuple[list[Clue], int] | None:
+    def _behind(self, opening: re.Match[str]) -> tuple[list[PartialAccount], int] | None:
         """What the command or the JSON says that begins there, and where it ends; None if it is
         neither.
         """
@@ -139,13 +139,15 @@ class _Paste:
             case _:
                 return self._json(at)
 
-    def _asked(self, requests: list[Request], at: int, end: int) -> tuple[list[Clue], int] | None:
+    def _asked(
+        self, requests: list[Request], at: int, end: int
+    ) -> tuple[list[PartialAccount], int] | None:
         if not requests:  # the word for it in a sentence
             self._budget.waste(end - at)
             return None
         return [clue for request in requests if (clue := from_request(request, self._site))], end
 
-    def _json(self, at: int) -> tuple[list[Clue], int] | None:
+    def _json(self, at: int) -> tuple[list[PartialAccount], int] | None:
         """What the JSON that begins at `at` says; if it is broken, what is within it is read for
         itself.
         """

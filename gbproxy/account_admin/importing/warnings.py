@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import get_args
 
-from gbproxy.account_admin.importing.clues import Clue
+from gbproxy.account_admin.importing.clues import PartialAccount
 from gbproxy.domain.edition import EditionName, Location
 
 _MOST = 10
@@ -28,7 +28,7 @@ _LONE_SECOND = (
 )
 
 
-def of(clues: Sequence[Clue], drafts: Sequence[Clue]) -> Iterator[str]:
+def of(clues: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
     """About a paste of these clues, which were combined to these drafts of accounts."""
     yield from islice(dict.fromkeys(_doubts(clues, drafts)), _MOST)
     taken = {draft.cookies.secure_c_ses for draft in drafts}
@@ -46,13 +46,13 @@ def of(clues: Sequence[Clue], drafts: Sequence[Clue]) -> Iterator[str]:
     yield from islice((said for draft in drafts for said in _contradictions(draft)), _MOST)
 
 
-def _is_of_another_edition(jar: Clue, drafts: Sequence[Clue]) -> bool:
+def _is_of_another_edition(jar: PartialAccount, drafts: Sequence[PartialAccount]) -> bool:
     """Whether the page that the cookies are of is known, and no account's."""
     known = {draft.further.editions[-1] for draft in drafts if draft.further.editions}
     return bool(jar.further.editions) and bool(known) and known.isdisjoint(jar.further.editions)
 
 
-def _contradictions(draft: Clue) -> Iterator[str]:
+def _contradictions(draft: PartialAccount) -> Iterator[str]:
     """That pages and calls do not name the same edition or location."""
     whose = f"csesidx {draft.csesidx}" if draft.csesidx else "the account"
     for what, names in (("edition", draft.further.editions), ("location", draft.further.locations)):
@@ -63,7 +63,7 @@ def _contradictions(draft: Clue) -> Iterator[str]:
             )
 
 
-def _doubts(clues: Sequence[Clue], drafts: Sequence[Clue]) -> Iterator[str]:
+def _doubts(clues: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
     with_cookies = {draft.csesidx for draft in drafts if draft.cookies.secure_c_ses}
     is_all = bool(drafts) and all(draft.cookies.secure_c_ses for draft in drafts)
     for clue in clues:
@@ -76,7 +76,7 @@ def _doubts(clues: Sequence[Clue], drafts: Sequence[Clue]) -> Iterator[str]:
             yield str(clue.doubt)
 
 
-def _lacks_a_second(clues: Sequence[Clue], drafts: Sequence[Clue]) -> bool:
+def _lacks_a_second(clues: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> bool:
     """Whether an account is without a second cookie, though the paste has one that could be its own
     or nobody's.
     """

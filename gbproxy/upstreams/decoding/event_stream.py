@@ -12,7 +12,7 @@ from typing import Any
 from sseclient import SSEClient
 
 from gbproxy.errors import UpstreamProtocolError
-from gbproxy.upstreams.decoding.objects import MAX_ELEMENT_BYTES, ObjectReader, decode_json
+from gbproxy.upstreams.decoding.objects import MAX_ELEMENT_BYTES, ObjectDecoder, decode_json
 
 _BLANK_LINE = b"\n\n"
 _NOTHING_BEGUN = re.compile(rb"(?:[ \t]*+\n|:[^\n]*+\n)*+[ \t]*+")
@@ -22,7 +22,7 @@ _MANY_LINES = 64
 _MANY_OBJECTS = 64  # in one event: a server may wrap an error, but sends no answers so
 
 
-class EventReader(ObjectReader):
+class EventReader(ObjectDecoder):
     """Reads text/event-stream: each event's data is an object, or an array of objects (how a server
     may wrap an error).
 

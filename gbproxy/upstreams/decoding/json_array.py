@@ -12,7 +12,7 @@ from gbproxy.errors import UpstreamProtocolError
 from gbproxy.upstreams.decoding.objects import (
     MAX_ELEMENT_BYTES,
     MOST_PARTS,
-    ObjectReader,
+    ObjectDecoder,
     decode_json,
     too_many_parts,
 )
@@ -64,7 +64,7 @@ _KINDS = {
 }
 
 
-class ArrayReader(ObjectReader):
+class ArrayReader(ObjectDecoder):
     """Reads one streamed JSON array, or a bare object (how Google sends errors), from bytes cut
     anywhere.
 

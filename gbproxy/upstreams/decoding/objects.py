@@ -30,7 +30,7 @@ _WHITE_SPACE = b" \t\r\n"
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
-class ObjectReader(ABC):
+class ObjectDecoder(ABC):
     """Gives each object of a stream to the call of `feed` that brings its last byte.
 
     What comes out does not depend on where the bytes were cut: a fault that stands behind whole

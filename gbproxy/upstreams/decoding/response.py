@@ -11,7 +11,7 @@ from gbproxy.domain.events import ChatEvent
 from gbproxy.errors import AnswerTooLarge, GatewayError, UpstreamError, UpstreamProtocolError
 from gbproxy.upstreams.decoding.event_stream import EventReader
 from gbproxy.upstreams.decoding.json_array import ArrayReader
-from gbproxy.upstreams.decoding.objects import ObjectReader
+from gbproxy.upstreams.decoding.objects import ObjectDecoder
 from gbproxy.upstreams.stream_assist.assist import AssistReader
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of text
@@ -37,7 +37,7 @@ class Body(Protocol):
     def finish(self) -> None: ...
 
 
-class AnswerReading:
+class ResponseDecoder:
     """Reads one answer. No generator, so that what waits for the network stands on few frames: each
     costs memory.
     """
@@ -49,7 +49,7 @@ class AnswerReading:
         self._assist = AssistReader(status_lines, max_bytes)
         self._bytes_left = _BYTES_FOR_FILES + _BYTES_FOR_EACH_OF_TEXT * max_bytes
         self._max_elements = _ELEMENTS_WITHOUT + max_bytes // _FEWEST_BYTES_OF_TEXT
-        self._reader: ObjectReader | None = None
+        self._reader: ObjectDecoder | None = None
         self._failure: GatewayError | None = None
         self.ended = False  # the events that `read` returned last were the last ones
 
@@ -115,7 +115,7 @@ class AnswerReading:
             self.ended = False
 
 
-def _reader(content_type: str, first: bytes) -> ObjectReader:
+def _reader(content_type: str, first: bytes) -> ObjectDecoder:
     """The reader for what is arriving: by its content type, and where that does not say, by its
     first bytes.
     """

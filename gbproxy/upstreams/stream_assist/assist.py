@@ -15,7 +15,7 @@ from typing import Any
 from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
 from gbproxy.errors import AnswerTooLarge, TokenRefused, UpstreamProtocolError, UpstreamUnclear
 from gbproxy.settings import status_line
-from gbproxy.upstreams.stream_assist import google_errors as failures
+from gbproxy.upstreams.stream_assist import google_errors
 from gbproxy.upstreams.stream_assist.connectors import Connectors
 from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
 from gbproxy.upstreams.stream_assist.grounding import citations
@@ -67,9 +67,9 @@ class AssistReader:
     def read(self, element: Mapping[str, Any]) -> list[ChatEvent]:
         """The events of one element. Raises the error that an element may be."""
         if not self.complete:
-            error = failures.in_stream(element)
+            error = google_errors.in_stream(element)
             if error is not None:
-                raise failures.from_error(error)
+                raise google_errors.from_error(error)
         response = as_mapping(element.get("streamAssistResponse")) or (
             element if _is_response(element) else {}
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Connectors:
             _kind(as_text(as_mapping(error).get("dataConnector"))) for error in errors
         )
         if errors and not self.kinds:
-            account = trace.current().facts.get("account")
+            account = request_context.current().facts.get("account")
             log.warning("connectors.refused", extra={"account": account, "kinds": sorted(kinds)})
         self.kinds |= kinds
 

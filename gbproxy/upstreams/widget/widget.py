@@ -32,13 +32,13 @@ from gbproxy.errors import (
     UpstreamProtocolError,
     UpstreamUnclear,
 )
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.request_context import Phase
-from gbproxy.outbound import Outbound, Reply
+from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.decoding.objects import decode_body
-from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES, AnswerReading
-from gbproxy.upstreams.stream_assist import google_errors as failures
+from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES, ResponseDecoder
+from gbproxy.upstreams.stream_assist import google_errors
 from gbproxy.upstreams.stream_assist.fields import as_mapping, as_text
 from gbproxy.upstreams.stream_assist.words import Heard
 from gbproxy.upstreams.widget import live_configuration, session_names
@@ -87,7 +87,7 @@ class Widget:
 
     def __init__(
         self,
-        outbound: Outbound,
+        outbound: HttpClient,
         auth: WidgetAuth,
         endpoints: EndpointMap,
         settings: WidgetSettings | None = None,
@@ -177,7 +177,7 @@ class Widget:
         while True:
             bearer = _not_taken(tokens.next)
             said = False
-            trace.current().asks()
+            request_context.current().asks()
             try:
                 with (
                     UpstreamCall(self._meter, "streamAssist"),
@@ -185,10 +185,12 @@ class Widget:
                     Heard("streamAssist", reply),
                 ):
                     if reply.status != 200:
-                        error = failures.from_reply(reply.status, reply.headers, reply.read_body())
+                        error = google_errors.from_reply(
+                            reply.status, reply.headers, reply.read_body()
+                        )
                         error.was_taken = reply.status not in _NOT_TAKEN
                         raise session_names.blamed(error, session, self._settings.session)
-                    answer = AnswerReading(
+                    answer = ResponseDecoder(
                         reply, self._settings.status_lines, self._settings.max_answer_bytes
                     )
                     try:
@@ -209,7 +211,7 @@ class Widget:
                             )
                 return
             except TokenRefused as error:
-                trace.current().phase = Phase.CONNECTING  # signing in again
+                request_context.current().phase = Phase.CONNECTING  # signing in again
                 asked += 1
                 if said or not self._may_ask_again(account, tokens, asked):
                     raise _suspected(error) from error
@@ -251,7 +253,7 @@ class Widget:
             )
             with Heard(_WORDS[verb], reply, reply.body):
                 if reply.status != 200:
-                    raise failures.from_reply(
+                    raise google_errors.from_reply(
                         reply.status, reply.headers, reply.body, denied=denied
                     )
                 return _object(reply, denied)
@@ -325,8 +327,8 @@ def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
 def _object(reply: Reply, denied: type[UpstreamError]) -> Mapping[str, Any]:
     answer = decode_body(reply.body or b"{}")
     if isinstance(answer, dict):
-        error_object = failures.in_stream(answer)
+        error_object = google_errors.in_stream(answer)
         if error_object is not None:
-            raise failures.from_error(error_object, denied=denied)
+            raise google_errors.from_error(error_object, denied=denied)
         return answer
     raise UpstreamProtocolError("the upstream's answer is not an object")

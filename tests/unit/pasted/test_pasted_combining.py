@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gbproxy.account_admin.importing import MAX_CHARS, OPTIONAL, WHERE, FoundAccount, Site, find
+from gbproxy.account_admin.importing import MAX_CHARS, OPTIONAL, WHERE, FoundAccount, Hosts, find
 from gbproxy.errors import BadRequest, RequestTooLarge
 from tests.unit.pasted import browsers, captures
 from tests.unit.pasted.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE, core
@@ -183,7 +183,7 @@ def test_cookies_are_not_taken_from_calls_of_the_api() -> None:
 
 
 def test_another_site_can_be_named() -> None:
-    site = Site.of("http://127.0.0.1:9000", "http://127.0.0.1:9000/v1alpha")
+    site = Hosts.of("http://127.0.0.1:9000", "http://127.0.0.1:9000/v1alpha")
 
     (account,) = find(f"http://127.0.0.1:9000/home/cid/{THIRD_ID}?csesidx=5", site=site)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from gbproxy.domain.account import Account
 from gbproxy.errors import AccountStalled, CredentialRefused, UpstreamError, UpstreamTimeout
-from gbproxy.observability import request_context as trace
+from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.observability.waiting import result_in_time
-from gbproxy.outbound import Outbound, calls_end_at
+from gbproxy.outbound import HttpClient, calls_end_at
 from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
 from gbproxy.upstreams.widget.auth.ages import Ages, Token
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
@@ -48,7 +48,7 @@ class WidgetAuth:
 
     def __init__(
         self,
-        outbound: Outbound,
+        outbound: HttpClient,
         endpoints: EndpointMap,
         *,
         tokens: TokenRecords | None = None,
@@ -214,7 +214,7 @@ class WidgetAuth:
         except UpstreamError as error:
             self._meter.token_refreshed(error.code)
             # others may have more time
-            has_left = isinstance(error, AccountStalled) or trace.current().is_over()
+            has_left = isinstance(error, AccountStalled) or request_context.current().is_over()
             self._settle(account, refreshing, error=_Abandoned() if has_left else error)
             raise
         except BaseException:
@@ -227,13 +227,13 @@ class WidgetAuth:
         return token
 
     def _awaited(self, token: Future[Token], patient_until: float) -> Token:
-        trace.current().wait_begins()
+        request_context.current().wait_begins()
         try:
             return result_in_time(
                 token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic()
             )
         finally:
-            trace.current().wait_ends()
+            request_context.current().wait_ends()
 
     def _settle(
         self,
@@ -281,13 +281,13 @@ class WidgetAuth:
 
     def _signed_in_time(self, account: Account, patient_until: float) -> Token:
         """As `_signed`, with all its calls. Raises AccountStalled too."""
-        measured = trace.current()
-        is_patient = not measured.has_elsewhere()
+        context = request_context.current()
+        is_patient = not context.has_elsewhere()
         try:
             with calls_end_at(time.monotonic() + _SIGN_IN_S if is_patient else patient_until):
                 return self._signed(account)
         except UpstreamTimeout as error:
-            if is_patient or time.monotonic() < patient_until or measured.is_over():
+            if is_patient or time.monotonic() < patient_until or context.is_over():
                 raise
             raise AccountStalled(f"{_WHAT} took longer than {self._patience_s:g} s") from error
 

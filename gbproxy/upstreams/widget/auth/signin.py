@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
-from gbproxy.outbound import Outbound, Reply
+from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.widget.auth import cookies
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
 from gbproxy.upstreams.widget.auth.renewal import Renewal
@@ -30,7 +30,7 @@ class SignIn:
 
     def __init__(
         self,
-        outbound: Outbound,
+        outbound: HttpClient,
         endpoints: EndpointMap,
         jar: CookieJar,
         meter: Meter = SILENT,
