@@ -38,7 +38,7 @@ imports: $(VENV)/dev
 
 cover: $(VENV)/dev ## which lines the tests in one process reach (slow)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest tests/unit tests/upstreams tests/api
+	@$(BIN)/coverage run -m pytest -m "not waits" --ignore tests/flow --ignore tests/container
 	@$(BIN)/coverage report
 
 format: $(VENV)/dev ## put the code into its form

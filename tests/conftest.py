@@ -8,12 +8,35 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import openai
 import pytest
+from hypothesis import HealthCheck, settings
 
-from tests.databases import PostgreSQL, postgresql
-from tests.serving import Front, Served, SharedUpstream, fronting
+from gbproxy.storage.migrate import create
+from tests.support.background import FragileDatabase
+from tests.support.clock import Clock
+from tests.support.databases import PostgreSQL, postgresql
+from tests.support.serving import Front, Served, SharedUpstream, fronting
+
+# Property tests are about what holds, not about how fast a busy machine is.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[FragileDatabase]:
+    """An empty SQLite database, which a test may take away."""
+    made = FragileDatabase(f"sqlite:///{tmp_path}/gbproxy.db", temporary=True)
+    create(made)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

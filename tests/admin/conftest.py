@@ -16,8 +16,8 @@ from gbproxy.domain.account import Account
 from gbproxy.engine import Services
 from gbproxy.errors import GatewayError
 from gbproxy.storage.prepare import prepare
-from tests.api.fake import FakeUpstream
-from tests.serving import InProcess, Reply, in_process
+from tests.support.fake_upstream import FakeUpstream
+from tests.support.serving import InProcess, Reply, in_process
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 SECRET_KEY = "a-secret-key-for-tests-1"

@@ -24,7 +24,7 @@ from tests.admin.conftest import (
     Office,
     Opened,
 )
-from tests.pools import until
+from tests.support.pools import until
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",

@@ -13,8 +13,8 @@ from werkzeug.routing import Rule
 from gbproxy.admin.auth import Guesses
 from gbproxy.errors import RateLimitExceeded
 from tests.admin.conftest import ADMIN_KEY, ANNA, Office, Opened
-from tests.serving import KEY, InProcess, Reply, in_process
-from tests.storage.clock import Clock
+from tests.support.clock import Clock
+from tests.support.serving import KEY, InProcess, Reply, in_process
 
 WRONG = "ak-test-another-0a1b2c3d4e"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

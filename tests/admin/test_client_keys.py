@@ -13,8 +13,8 @@ from gbproxy.app import EXTENSION
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.events import FLUSH, ChatStream, Done, TextDelta
 from tests.admin.conftest import ADMIN_KEY, Office, Opened
-from tests.api.fake import ACCOUNT
-from tests.serving import KEY, Reply
+from tests.support.fake_upstream import ACCOUNT
+from tests.support.serving import KEY, Reply
 
 HELLO = (TextDelta("Hello"), FLUSH, Done())
 HI = {"messages": [{"role": "user", "content": "Hi"}]}

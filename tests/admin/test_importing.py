@@ -13,11 +13,11 @@ import pytest
 from gbproxy.account_admin.importing import MAX_ACCOUNTS, MAX_CHARS
 from gbproxy.account_admin.importing.clues import FURTHER_FIELDS
 from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office
-from tests.serving import KEY, Reply
-from tests.unit.pasted import browsers, captures
-from tests.unit.pasted.forms import ANNA as PERSON
-from tests.unit.pasted.forms import BEN as OTHER_EDITIONS
-from tests.unit.pasted.forms import CALLS, FORMS, Person
+from tests.support.pasting import browsers, captures
+from tests.support.pasting.forms import ANNA as PERSON
+from tests.support.pasting.forms import BEN as OTHER_EDITIONS
+from tests.support.pasting.forms import CALLS, FORMS, Person
+from tests.support.serving import KEY, Reply
 
 PATH = "/api/admin/accounts/import"
 OXSRF = "https://business.gemini.google/auth/getoxsrf?csesidx="

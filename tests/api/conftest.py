@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api.fake import FakeUpstream, api
-from tests.serving import InProcess
+from tests.support.fake_upstream import FakeUpstream, api
+from tests.support.serving import InProcess
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from flask import request
 
-from tests.api.fake import api
-from tests.serving import InProcess, Reply, Served, SharedUpstream, serving
+from tests.support.fake_upstream import api
+from tests.support.serving import InProcess, Reply, Served, SharedUpstream, serving
 
 PAGE = "https://chat.example.com"
 ASKED = "authorization, content-type, x-stainless-lang, x-stainless-retry-count"

@@ -18,7 +18,7 @@ from gbproxy.domain.events import ChatStream, Done, Started, TextDelta, Usage
 from gbproxy.domain.principal import ApiKey
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError
 from gbproxy.observability import request_context
-from tests.serving import KEY, InProcess
+from tests.support.serving import KEY, InProcess
 
 OTHER_KEY = "sk-another-0123456789abcdef"
 ID = "0123456789abcdef" * 2

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from tests.serving import KEY, InProcess, Reply, Served
+from tests.support.serving import KEY, InProcess, Reply, Served
 
 PLACES = {
     "bearer": ({"Authorization": "Bearer {}"}, ""),

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api.fake import FakeUpstream, api
-from tests.prometheus import scraped
-from tests.serving import KEY, InProcess, Reply
+from tests.support.fake_upstream import FakeUpstream, api
+from tests.support.prometheus import scraped
+from tests.support.serving import KEY, InProcess, Reply
 
 METRICS_KEY = "a-key-for-metrics-0123"
 ADMIN_KEY = "an-admin-key-of-tests-01"

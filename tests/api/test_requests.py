@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.fake import FakeUpstream, api
-from tests.serving import InProcess, Reply
+from tests.support.fake_upstream import FakeUpstream, api
+from tests.support.serving import InProcess, Reply
 
 HI = {"role": "user", "content": "Hi"}
 TEXT = {"type": "text", "text": "Hi"}

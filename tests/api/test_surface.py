@@ -13,8 +13,8 @@ import pytest
 
 from gbproxy.domain.events import FLUSH, Done, TextDelta
 from gbproxy.errors import ClientGone, QuotaExhausted
-from tests.api.fake import FakeUpstream, api
-from tests.serving import InProcess, Reply, Served, serving
+from tests.support.fake_upstream import FakeUpstream, api
+from tests.support.serving import InProcess, Reply, Served, serving
 
 HI = json.dumps({"messages": [{"role": "user", "content": "Hi"}]})
 

@@ -11,7 +11,7 @@ import pytest
 
 from gbproxy.simulator import Simulator, Skipped, Stall, Text, answer
 from tests.cli.conftest import Command
-from tests.serving import process
+from tests.support.serving import process
 
 
 def test_the_answer_goes_to_stdout_and_nothing_else(gbproxy: Command, upstream: Simulator) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gbproxy.cli import _COMMANDS
 from gbproxy.cli.terminal import listing, sentence
 from tests.cli.conftest import Command
-from tests.serving import ROOT
+from tests.support.serving import ROOT
 
 HEAVY = {"flask", "gevent", "gunicorn", "pydantic", "requests", "sqlalchemy"}
 

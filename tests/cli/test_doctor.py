@@ -15,7 +15,7 @@ from gbproxy.domain.edition import EDITIONS
 from gbproxy.simulator import Simulator
 from gbproxy.storage.tables import REVISION
 from tests.cli.conftest import Command, Ended
-from tests.redis_server import redis_server
+from tests.support.redis_server import redis_server
 
 KEYS = {"API_KEYS": "sk-9f2c41d07ab84e5e11", "SECRET_KEY": "k7Jq2mZ0vT9xWc4LbN8r"}
 

@@ -10,7 +10,7 @@ import pytest
 
 from gbproxy.simulator import Rst, Simulator, Skipped, Stall, Text, answer
 from tests.cli.conftest import Command, Ended
-from tests.serving import KEY, Served, serving
+from tests.support.serving import KEY, Served, serving
 
 ADMIN_KEY = "adm-3f0c72d19be64a58"
 

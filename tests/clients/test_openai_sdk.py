@@ -25,9 +25,9 @@ from gbproxy.simulator import (
     policy_violation,
     quota,
 )
-from tests.flow.chats import used_sessions
-from tests.flow.texts import FRAGMENTS, QUESTION, TEXT
-from tests.serving import Served, SharedUpstream
+from tests.support.chats import used_sessions
+from tests.support.serving import Served, SharedUpstream
+from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 
 T = TypeVar("T")
 ASKED: Any = [{"role": "user", "content": QUESTION}]

@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gbproxy.simulator import answer, overloaded, policy_violation
-from tests.flow.texts import FRAGMENTS
-from tests.serving import ROOT, Reply, Served, SharedUpstream
+from tests.support.serving import ROOT, Reply, Served, SharedUpstream
+from tests.support.texts import FRAGMENTS
 
 OPENAPI = ROOT.parent / "shared" / "data" / "openai-openapi.json"
 

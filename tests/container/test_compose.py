@@ -24,7 +24,7 @@ from gbproxy.settings import RESERVED, Settings, documented
 from gbproxy.settings.environment import IN_FILES
 from tests.container.test_dockerfile import last
 from tests.docs.markdown import Page
-from tests.serving import ROOT, free_port, in_process, process
+from tests.support.serving import ROOT, free_port, in_process, process
 
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "conf/compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

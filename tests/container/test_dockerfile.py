@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gbproxy.settings import Settings
-from tests.serving import ROOT, Served, free_port
+from tests.support.serving import ROOT, Served, free_port
 
 DRAIN_DELAY_S = 1  # DRAIN_DELAY_S where nothing else is set
 INSTRUCTIONS = {"FROM", "ENV", "LABEL", "WORKDIR", "RUN", "COPY", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}  # fmt: skip
@@ -127,7 +127,7 @@ def test_the_health_check_does_not_wait_for_longer_than_it_may() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        ".env", ".env.local", ".git/config", ".venv/bin/python", "tests/serving.py", "bench/results/a.json",
+        ".env", ".env.local", ".git/config", ".venv/bin/python", "tests/support/serving.py", "bench/results/a.json",
         "docs/upstream.md", "conf/env.example", "gbproxy/.env", "gbproxy/__pycache__/app.cpython-312.pyc", "secret.pem",
         ".coverage", ".ci/run",
     ],

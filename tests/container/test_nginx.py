@@ -27,7 +27,7 @@ from gbproxy.errors import RequestTooLarge
 from gbproxy.settings import Settings
 from gbproxy.simulator import answer
 from gbproxy.simulator.ca import make_certificates
-from tests.serving import (
+from tests.support.serving import (
     DONE,
     KEY,
     ROOT,

@@ -17,7 +17,7 @@ from gbproxy.app import create_app
 from gbproxy.cli.environment import read_env_file
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.errors import BadRequest
-from gbproxy.settings import DO_NOTHING, NOT_YET, SettingsError, documented, load
+from gbproxy.settings import LEGACY_IGNORED, RESERVED, SettingsError, documented, load
 from gbproxy.simulator import SWITCH_VALUES, Simulator, script_from_json
 from gbproxy.web import body
 from tests.docs import code_facts
@@ -25,7 +25,7 @@ from tests.docs.markdown import ROOT, Block, Page, code
 
 README = Page.read("README.md")
 SETTINGS = README.section("Settings")
-BUILT = [setting for setting in documented() if setting.name not in NOT_YET]
+BUILT = [setting for setting in documented() if setting.name not in RESERVED]
 NO_SETTINGS = {
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
@@ -50,23 +50,23 @@ def test_every_setting_stands_in_a_table_with_its_other_names_and_its_default() 
 
 
 def test_every_variable_without_effect_is_named_as_such() -> None:
-    assert set(code(_paragraph("Accepted, without effect yet"))) - {"setting.ignored"} == NOT_YET
-    assert set(code(_paragraph("Names of older programs"))) >= DO_NOTHING
+    assert set(code(_paragraph("Accepted, without effect yet"))) - {"setting.ignored"} == RESERVED
+    assert set(code(_paragraph("Names of older programs"))) >= LEGACY_IGNORED
 
 
 def test_the_names_that_may_come_from_files_are_listed() -> None:
     listed = _paragraph("Secrets from files").partition(": ")[2]
     names = {
         name for setting in documented() for name in (setting.name, *setting.aliases)
-    } - NOT_YET
+    } - RESERVED
 
     assert set(code(listed)) == {name for name in names if _is_read_from_a_file(name)}
 
 
 def test_no_variable_is_named_that_does_not_exist() -> None:
     known = (
-        DO_NOTHING
-        | NOT_YET
+        LEGACY_IGNORED
+        | RESERVED
         | {name for setting in documented() for name in (setting.name, *setting.aliases)}
     )
     known |= {"SECURE_C_SES_FILE"} | NO_SETTINGS

@@ -18,7 +18,7 @@ from gbproxy.app import EXTENSION, create_app
 from gbproxy.settings import load
 from gbproxy.simulator import Simulator
 from tests.docs.markdown import Block, Page
-from tests.serving import KEY, Served, serving
+from tests.support.serving import KEY, Served, serving
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 EXAMPLES = Page.read("README.md").blocks("bash", "python")

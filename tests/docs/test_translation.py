@@ -14,7 +14,7 @@ import pytest
 
 from gbproxy.app import create_app
 from gbproxy.domain.models import built_in_names
-from gbproxy.settings import NOT_YET, documented, load
+from gbproxy.settings import RESERVED, documented, load
 from tests.docs import code_facts
 from tests.docs.markdown import Page, Section, code
 
@@ -141,7 +141,7 @@ def test_every_setting_endpoint_error_and_event_is_named(page: Page) -> None:
     served = {re.sub(r"<(?:\w+:)?\w+>", "{}", rule.rule) for rule in app.url_map.iter_rules()}
     settings = {
         name for setting in documented() for name in (setting.name, *setting.aliases)
-    } | NOT_YET
+    } | RESERVED
     errors = {name for _, name in code_facts.errors()}
     named = _names(page.prose)
 

@@ -16,7 +16,7 @@ from gbproxy.simulator import (
     image_reply,
     video_reply,
 )
-from tests.serving import Served, SharedUpstream, in_process
+from tests.support.serving import Served, SharedUpstream, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 either_framing = pytest.mark.parametrize("framing", ["json", "sse"])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
+from tests.support.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
 
 Record = Callable[[str, object], None]
 

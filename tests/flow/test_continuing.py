@@ -32,7 +32,7 @@ from gbproxy.simulator import (
     session_not_found,
     thoughts_only,
 )
-from tests.flow.chats import (
+from tests.support.chats import (
     STREAM,
     Chat,
     accounts,
@@ -49,7 +49,7 @@ from tests.flow.chats import (
     used_sessions,
     user,
 )
-from tests.serving import FORGETFUL, KEY, Front, Reply, Served, SharedUpstream, serving
+from tests.support.serving import FORGETFUL, KEY, Front, Reply, Served, SharedUpstream, serving
 
 OTHER_KEY = "sk-test-another-0a1b2c3d4e"
 Messages = list[dict[str, Any]]

@@ -28,9 +28,9 @@ from gbproxy.simulator import Action, Simulator, answer, denied, html_error, ove
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
-from tests.flow.chats import NAMES, asked, csesidx
-from tests.memory_rows import MemoryRows
-from tests.pools import MIDNIGHT, NOON, Workers
+from tests.support.chats import NAMES, asked, csesidx
+from tests.support.memory_rows import MemoryRows
+from tests.support.pools import MIDNIGHT, NOON, Workers
 
 Script = tuple[Action, ...]
 WELL = "All is well."

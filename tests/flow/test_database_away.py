@@ -15,8 +15,7 @@ from gbproxy.domain.principal import ApiKey, digest
 from gbproxy.simulator import Rst, Text, answer
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Database
-from tests.databases import PostgreSQL
-from tests.flow.chats import (
+from tests.support.chats import (
     Chat,
     accounts,
     asked,
@@ -28,7 +27,8 @@ from tests.flow.chats import (
     until,
     used_sessions,
 )
-from tests.serving import Reply, SharedUpstream
+from tests.support.databases import PostgreSQL
+from tests.support.serving import Reply, SharedUpstream
 
 SECRET = "a-secret-key-for-tests-1"
 STORED_KEY, UNKNOWN_KEY = "sk-test-stored-0a1b2c3d", "sk-test-unknown-0a1b2c3d"

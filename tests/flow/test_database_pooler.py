@@ -11,9 +11,9 @@ from contextlib import closing
 import pytest
 
 from gbproxy.storage.database import Database
-from tests.databases import LEFT_BEHIND, PgBouncer, PostgreSQL, pgbouncer
-from tests.flow.chats import Chat, accounts, killed_in_the_end, texts_by_session, topic
-from tests.serving import SharedUpstream
+from tests.support.chats import Chat, accounts, killed_in_the_end, texts_by_session, topic
+from tests.support.databases import LEFT_BEHIND, PgBouncer, PostgreSQL, pgbouncer
+from tests.support.serving import SharedUpstream
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from sqlalchemy import text
 
 from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
 from gbproxy.storage.database import Database
-from tests.databases import PostgreSQL
-from tests.flow.chats import until
-from tests.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process, serving
+from tests.support.chats import until
+from tests.support.databases import PostgreSQL
+from tests.support.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process, serving
 
 SECRET, OTHER_SECRET = "a-secret-key-for-tests-1", "a-secret-key-for-tests-2"
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.serving import free_port, process
+from tests.support.serving import free_port, process
 
 DEMO = (sys.executable, "-m", "gbproxy", "demo")
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from gbproxy.domain.edition import EDITIONS
 from gbproxy.simulator import MAIN_FLOW_VALUES, SWITCH_VALUES, Speech, answer
-from tests.flow.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
-from tests.serving import Front, Reply, Served, SharedUpstream, fronting, in_process
+from tests.support.serving import Front, Reply, Served, SharedUpstream, fronting, in_process
+from tests.support.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 either_framing = pytest.mark.parametrize("framing", ["json", "sse"])

@@ -52,8 +52,8 @@ from gbproxy.simulator import (
 )
 from gbproxy.simulator.failures import error_object
 from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN, WITHIN_S
-from tests.flow.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
-from tests.serving import (
+from tests.support.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
+from tests.support.serving import (
     FORGETFUL,
     Front,
     LogLine,

@@ -19,15 +19,15 @@ from pathlib import Path
 import pytest
 
 from gbproxy.simulator import Stall, Text, answer, overloaded
-from tests.flow.chats import Chat, accounts, asked, csesidx, killed_in_the_end, topic, until
-from tests.serving import DONE, Served, SharedUpstream
+from tests.support.chats import Chat, accounts, asked, csesidx, killed_in_the_end, topic, until
+from tests.support.serving import DONE, Served, SharedUpstream
 
 COMMAND = (
     sys.executable,
     "-m",
     "gunicorn",
     "-c",
-    "tests/jumping.conf.py",
+    "tests/support/jumping.conf.py",
     "gbproxy.app:create_app()",
 )
 HOUR_S = 3600.0

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.flow.chats import accounts, killed_in_the_end
-from tests.relays import Proxy
-from tests.serving import Reply, Served, SharedUpstream
+from tests.support.chats import accounts, killed_in_the_end
+from tests.support.relays import Proxy
+from tests.support.serving import Reply, Served, SharedUpstream
 
 
 def learnt(gateway: Served, reply: Reply) -> list[str]:

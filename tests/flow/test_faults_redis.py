@@ -7,9 +7,9 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from tests.flow.chats import accounts, killed_in_the_end, until
-from tests.redis_server import redis_server
-from tests.serving import Reply, Served, SharedUpstream
+from tests.support.chats import accounts, killed_in_the_end, until
+from tests.support.redis_server import redis_server
+from tests.support.serving import Reply, Served, SharedUpstream
 
 LIMIT = 2
 

@@ -34,9 +34,9 @@ from gbproxy.simulator import (
     html_reply,
     overloaded,
 )
-from tests.flow.chats import accounts, asked, csesidx
-from tests.relays import Relay
-from tests.serving import DONE, Front, Reply, Served, SharedUpstream, fronting
+from tests.support.chats import accounts, asked, csesidx
+from tests.support.relays import Relay
+from tests.support.serving import DONE, Front, Reply, Served, SharedUpstream, fronting
 
 READ_TIMEOUT_S = 0.5
 HEARTBEAT_S = 0.12

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import Action, Head, Write
-from tests.flow.chats import until
-from tests.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
+from tests.support.chats import until
+from tests.support.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
 
 Record = Callable[[str, object], None]
 

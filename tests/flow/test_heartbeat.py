@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from gbproxy.simulator import HoldHeaders, Pause, Rst, Stall, Text, answer, http_error, overloaded
-from tests.serving import DONE, Front, Served, SharedUpstream, fronting, serving
+from tests.support.serving import DONE, Front, Served, SharedUpstream, fronting, serving
 
 HEARTBEAT_S = 0.3
 READ_TIMEOUT_S = 1.5

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.conftest import MEASURED
-from tests.serving import Reply, Served
+from tests.support.serving import Reply, Served
 
 Record = Callable[[str, object], None]
 

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from gbproxy.simulator import Action, HoldHeaders, Rst, Stall, Text, answer
-from tests.flow.chats import Chat, session_of, used_sessions, user
-from tests.serving import Call, Front, Served, SharedUpstream, fronting, serving
+from tests.support.chats import Chat, session_of, used_sessions, user
+from tests.support.serving import Call, Front, Served, SharedUpstream, fronting, serving
 
 NOTICED_S = 0.2
 NOTICED_BEHIND_PIPELINED_S = 0.4

@@ -24,9 +24,9 @@ from gbproxy.simulator import Stall, Text
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Database
 from gbproxy.storage.prepare import prepare
-from tests.flow.chats import killed_in_the_end, only, until, workers
-from tests.redis_server import Redis, redis_server
-from tests.serving import GUNICORN, KEY, Reply, Served, SharedUpstream, free_port, process
+from tests.support.chats import killed_in_the_end, only, until, workers
+from tests.support.redis_server import Redis, redis_server
+from tests.support.serving import GUNICORN, KEY, Reply, Served, SharedUpstream, free_port, process
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 SECRET_KEY = "a-secret-key-for-tests-1"

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gbproxy.simulator import Action, Head, Pause, Raw, Stall, Text, Write, answer
-from tests.flow.chats import accounts, asked, csesidx
-from tests.serving import Front, Reply, Served, SharedUpstream, fronting, serving
+from tests.support.chats import accounts, asked, csesidx
+from tests.support.serving import Front, Reply, Served, SharedUpstream, fronting, serving
 
 LIMIT_S = 0.5
 MOST_S = 4.0  # on a busy machine

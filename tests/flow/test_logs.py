@@ -27,8 +27,8 @@ from gbproxy.simulator import (
     quota,
     thoughts_only,
 )
-from tests.flow.texts import TEXT
-from tests.serving import KEY, Front, Served, SharedUpstream, fronting, serving
+from tests.support.serving import KEY, Front, Served, SharedUpstream, fronting, serving
+from tests.support.texts import TEXT
 
 EVERY_LINE = {"timestamp", "level", "event", "logger", "request_id"}
 ASKED, SAID, THOUGHT, FOREIGN = "PROMPTMARK", "ANSWERMARK", "THOUGHTMARK", "FOREIGNMARK"

@@ -10,7 +10,7 @@ import pytest
 
 from gbproxy.settings import SettingsError
 from gbproxy.simulator import Simulator
-from tests.serving import in_process
+from tests.support.serving import in_process
 
 ODD = [
     *[

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from gbproxy.simulator import Action, End, Head, Write
-from tests.serving import Front, SharedUpstream, fronting
+from tests.support.serving import Front, SharedUpstream, fronting
 
 HALF = b"\\ud83d"
 JSON = {"Content-Type": "application/json; charset=UTF-8"}

@@ -17,9 +17,9 @@ import pytest
 from gbproxy.cli.environment import read_env_file
 from gbproxy.settings import LEGACY_IGNORED
 from gbproxy.settings.environment import ALIASES
-from tests.databases import PostgreSQL
-from tests.relays import Proxy
-from tests.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process
+from tests.support.databases import PostgreSQL
+from tests.support.relays import Proxy
+from tests.support.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process
 
 A_COMPOSE = """\
 GEMINI_API_BASE=https://biz-discoveryengine.googleapis.com

@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import Element, Final, Rst, Stall, Text, answer, overloaded
-from tests.serving import Call, Front, Served, SharedUpstream, fronting, resident_bytes, serving
+from tests.support.serving import (
+    Call,
+    Front,
+    Served,
+    SharedUpstream,
+    fronting,
+    resident_bytes,
+    serving,
+)
 
 HEARTBEAT_S = 0.2
 WAIT_S = 2.0

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from gbproxy.simulator import Stall, Text
-from tests.serving import Served, SharedUpstream, resident_bytes, serving
+from tests.support.serving import Served, SharedUpstream, resident_bytes, serving
 
 PLACES = 150
 BEYOND = 450

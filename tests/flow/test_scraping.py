@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from gbproxy.simulator import Action, HoldHeaders, Stall, Text
-from tests.flow.chats import until
-from tests.prometheus import Page, scraped
-from tests.serving import Front, Served, SharedUpstream, fronting, serving
+from tests.support.chats import until
+from tests.support.prometheus import Page, scraped
+from tests.support.serving import Front, Served, SharedUpstream, fronting, serving
 
 METRICS_KEY = "a-key-for-metrics-0123"
 SETTINGS = {"WEB_CONCURRENCY": "2", "METRICS_KEY": METRICS_KEY, "LOG_LEVEL": "debug"}

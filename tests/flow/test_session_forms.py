@@ -10,8 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from gbproxy.simulator import Element, Pause, Session, policy_violation
-from tests.flow.chats import STREAM, assistant, user
-from tests.serving import Front, SharedUpstream, fronting
+from tests.support.chats import STREAM, assistant, user
+from tests.support.serving import Front, SharedUpstream, fronting
 
 
 def nameless(text: str, **answer: object) -> Element:

@@ -19,8 +19,8 @@ from gbproxy.simulator import (
     overloaded,
     thoughts_only,
 )
-from tests.flow.chats import STREAM, Chat, session_of, used_sessions
-from tests.serving import Served, SharedUpstream, in_process
+from tests.support.chats import STREAM, Chat, session_of, used_sessions
+from tests.support.serving import Served, SharedUpstream, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 

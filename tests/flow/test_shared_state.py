@@ -38,8 +38,7 @@ from gbproxy.simulator import (
 )
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
-from tests.databases import PostgreSQL
-from tests.flow.chats import (
+from tests.support.chats import (
     NAMES,
     STREAM,
     Chat,
@@ -60,7 +59,8 @@ from tests.flow.chats import (
     user,
     workers,
 )
-from tests.serving import KEY, Reply, Served, SharedUpstream, serving
+from tests.support.databases import PostgreSQL
+from tests.support.serving import KEY, Reply, Served, SharedUpstream, serving
 
 OTHER_KEY = "sk-test-another-0a1b2c3d4e"
 SECRET = "a-secret-key-for-tests-1"

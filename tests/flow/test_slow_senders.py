@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.serving import Call, Reply, Served
+from tests.support.serving import Call, Reply, Served
 
 Record = Callable[[str, object], None]
 LIMIT_S = 15.0

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gbproxy.simulator import answer
-from tests.serving import (
+from tests.support.serving import (
     GUNICORN,
     KEY,
     ROOT,

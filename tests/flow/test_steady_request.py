@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from gbproxy.simulator import RecordedRequest
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
-from tests.flow.chats import (
+from tests.support.chats import (
     STREAM,
     Chat,
     accounts,
@@ -28,7 +28,7 @@ from tests.flow.chats import (
     until,
     user,
 )
-from tests.serving import Served, SharedUpstream
+from tests.support.serving import Served, SharedUpstream
 
 DELAY_S = 0.15
 ROOM_S = 0.05  # for a machine that does other things too

@@ -22,7 +22,7 @@ import pytest
 
 from gbproxy.app import EXTENSION
 from gbproxy.simulator import Pause, Simulator, Stall, Text, answer
-from tests.serving import DONE, Reply, Served, SharedUpstream, in_process, serving
+from tests.support.serving import DONE, Reply, Served, SharedUpstream, in_process, serving
 
 STREAMS = 200
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from gbproxy.simulator import End, Fin, Final, Head, Pause, Raw, Simulator, Speech, Text, answer
-from tests.flow.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
-from tests.serving import Front, Served, SharedUpstream, fronting, in_process
+from tests.support.serving import Front, Served, SharedUpstream, fronting, in_process
+from tests.support.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 

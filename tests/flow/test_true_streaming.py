@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from gbproxy.simulator import Final, Stall, Text, answer
-from tests.serving import DONE, Served, SharedUpstream
+from tests.support.serving import DONE, Served, SharedUpstream
 
 PAUSE_S = 0.1
 WORDS = tuple(f"word{number} " for number in range(8))

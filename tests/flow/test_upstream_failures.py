@@ -51,9 +51,9 @@ from gbproxy.simulator import (
     thoughts_only,
     u_token_only,
 )
-from tests.flow.chats import used_sessions
-from tests.flow.texts import CJK, EMOJI
-from tests.serving import DONE, LogLine, Reply, Served, SharedUpstream, in_process
+from tests.support.chats import used_sessions
+from tests.support.serving import DONE, LogLine, Reply, Served, SharedUpstream, in_process
+from tests.support.texts import CJK, EMOJI
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 either_framing = pytest.mark.parametrize("framing", ["json", "sse"])

@@ -27,8 +27,8 @@ from gbproxy.simulator import (
     policy_violation,
 )
 from gbproxy.simulator.failures import error_object
-from tests.flow.texts import TEXT
-from tests.serving import Front, Reply, SharedUpstream, fronting
+from tests.support.serving import Front, Reply, SharedUpstream, fronting
+from tests.support.texts import TEXT
 
 ADMIN_KEY = "an-admin-key-of-these-tests-0123"
 MARK = "SENTENCEMARK: you wrote my secret diary, ada@example.com"

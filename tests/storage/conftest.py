@@ -11,8 +11,8 @@ import pytest
 from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.secrets import Cipher
-from tests.databases import Open, PostgreSQL
-from tests.storage.clock import Clock
+from tests.support.clock import Clock
+from tests.support.databases import Open, PostgreSQL
 
 KINDS = ("sqlite", "postgresql")
 

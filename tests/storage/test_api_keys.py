@@ -8,7 +8,7 @@ from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
 from gbproxy.settings import Rate
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Conflict, Database
-from tests.storage.clock import Clock
+from tests.support.clock import Clock
 
 NOW = Clock().now
 FULL = ApiKey(

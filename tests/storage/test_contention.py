@@ -15,7 +15,7 @@ import pytest
 
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
-from tests.databases import ROOT
+from tests.support.databases import ROOT
 
 HEAD, CALLER = b"\x01" * 32, b"\xaa" * 32
 SESSIONS, WORKERS, GREENLETS = 150, 3, 30
@@ -99,7 +99,7 @@ def _rush(url: str) -> list[dict[str, object]]:
             [
                 sys.executable,
                 "-m",
-                "tests.storage.rush",
+                "tests.support.rush",
                 url,
                 f"worker-{number}",
                 str(GREENLETS),

@@ -1,7 +1,7 @@
 """Random clients, failures and workers over the real rows, each of two workers with connections of
 its own.
 
-tests/conversation_machine.py says what must hold.
+tests/support/conversation_machine.py says what must hold.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gbproxy.errors import ConversationBusy, ConversationNotFound
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
-from tests.conversation_machine import (
+from tests.support.conversation_machine import (
     KEYS,
     MODELS,
     REPORTED_IN_TIME,
@@ -30,7 +30,7 @@ from tests.conversation_machine import (
     ExpiringRows,
     Switchable,
 )
-from tests.databases import Open
+from tests.support.databases import Open
 
 _SETTINGS = settings(
     REPORTED_IN_TIME,

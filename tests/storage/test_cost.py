@@ -22,8 +22,8 @@ from gbproxy.domain.models import Model
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import STOCK
 from gbproxy.storage.tables import sessions
-from tests.api.fake import ACCOUNT, FakeUpstream
-from tests.serving import InProcess, in_process
+from tests.support.fake_upstream import ACCOUNT, FakeUpstream
+from tests.support.serving import InProcess, in_process
 
 SECRET = "a-secret-key-for-tests-1"
 MEDIAN_S = {"sqlite": 0.001, "postgresql": 0.003}  # of a machine that does nothing else

@@ -21,8 +21,8 @@ from gbproxy.storage.database import HASTE_S, REST_S, TENDED_S, TOLD_S, Conflict
 from gbproxy.storage.migrate import create, migrate
 from gbproxy.storage.prepare import prepare
 from gbproxy.storage.tables import REVISION, facts
-from tests.databases import Open, PostgreSQL, postgresql
-from tests.storage.clock import Clock
+from tests.support.clock import Clock
+from tests.support.databases import Open, PostgreSQL, postgresql
 
 SECRET = "a-secret-key-for-tests-1"
 ADD = insert(facts)

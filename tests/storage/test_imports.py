@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import ROOT
+from tests.support.databases import ROOT
 
 START = """
 import sys

@@ -21,8 +21,8 @@ from gbproxy.storage import prepare as preparation
 from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import CannotMigrate
 from gbproxy.storage.tables import REVISION, metadata
-from tests.databases import ROOT, Open, PostgreSQL
-from tests.storage.clock import Clock
+from tests.support.clock import Clock
+from tests.support.databases import ROOT, Open, PostgreSQL
 
 KEY = "a-secret-key-of-the-tests"
 

@@ -18,8 +18,8 @@ from gbproxy.storage.database import REST_S, Database
 from gbproxy.storage.leases import LeaderLeases
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.sessions import SessionRows
-from tests.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
-from tests.storage.clock import Clock
+from tests.support.clock import Clock
+from tests.support.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
 
 BACKEND = text("SELECT pg_backend_pid()")
 SLEEPING = text(

@@ -13,7 +13,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.secret_key import WrongSecretKey
 from gbproxy.storage.secrets import Cipher, Unreadable
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
-from tests.storage.clock import Clock
+from tests.support.clock import Clock
 
 OLD, NEW = "the-old-secret-key-1", "the-new-secret-key-2"
 

@@ -13,7 +13,7 @@ from gbproxy.domain.claim import Claimed, NoClaim
 from gbproxy.domain.session import Session
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
-from tests.storage.clock import Clock
+from tests.support.clock import Clock
 
 HEAD, NEXT_HEAD, OTHER_HEAD = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
 ALICE, BOB = b"\xaa" * 32, b"\xbb" * 32

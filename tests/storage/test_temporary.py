@@ -19,9 +19,9 @@ from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import temporary
 from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import create
-from tests.databases import Open
-from tests.storage.clock import Clock
-from tests.unit.sweeping import ONE, FragileDatabase, session_rows
+from tests.support.background import ONE, FragileDatabase, session_rows
+from tests.support.clock import Clock
+from tests.support.databases import Open
 
 FOREIGN = "0123456789abcdef:somebody"
 OWNERS = [owner_of(ONE.seat)]

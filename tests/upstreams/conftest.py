@@ -1,16 +1,12 @@
-"""Property tests are about what holds, not about how fast a busy machine is."""
+"""Readers with and without orjson."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from gbproxy.domain import jsontext
-
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["orjson", "plain"])

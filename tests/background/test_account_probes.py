@@ -1,0 +1,170 @@
+"""Suspicions are decided by a probe, aside, and by few of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from gbproxy.background.account_probes import AccountProbes
+from gbproxy.domain.account import Account
+from gbproxy.errors import (
+    ConfigRefused,
+    CredentialRefused,
+    GatewayError,
+    UpstreamBroken,
+    UpstreamOverloaded,
+)
+from tests.support.background import Hands, logged
+from tests.support.pools import A, B, Clock, account, pool
+
+
+class House:
+    """Looks at the accounts of a pool; a probe raises what is said of the account."""
+
+    def __init__(self, **says: GatewayError) -> None:
+        self.pool = pool(A, B)
+        self.says = says
+        self.probed: list[str] = []
+        self.hands = Hands()
+        self.rests: list[Callable[[], None]] = []
+        self.looks = AccountProbes(
+            self.pool,
+            self._probe,
+            put=self.hands.put,
+            later=lambda seconds, job: self.rests.append(job),
+        )
+
+    def _probe(self, account: Account) -> None:
+        self.probed.append(account.id)
+        if account.id in self.says:
+            raise self.says[account.id]
+
+    def end_rests(self) -> None:
+        rests, self.rests = self.rests, []
+        for rested in rests:
+            rested()
+
+    @property
+    def states(self) -> list[str]:
+        return [view.state for view in self.pool.snapshot()]
+
+
+def test_an_account_goes_on_until_the_probe_has_spoken() -> None:
+    house = House(a=CredentialRefused("Renew it."))
+
+    house.looks.look(A)
+    before = ([*house.probed], house.states)
+    house.hands.work()
+
+    assert before == ([], ["ready", "ready"])
+    assert (house.probed, house.states) == (["a"], ["refused", "ready"])
+
+
+@pytest.mark.parametrize(
+    "error", [None, UpstreamBroken("reset"), UpstreamOverloaded("busy")], ids=str
+)
+def test_a_probe_that_refuses_nothing_costs_the_account_nothing(
+    error: GatewayError | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(**({"a": error} if error else {}))
+
+    with caplog.at_level(logging.INFO):
+        house.looks.look(A)
+        house.hands.work()
+
+    assert house.states == ["ready", "ready"]
+    [record] = logged(caplog, "account.probed")
+    assert (record.account, record.code) == ("a", error.code if error else None)  # type: ignore[attr-defined]
+
+
+def test_a_thousand_suspicions_are_one_probe_and_after_a_rest_another() -> None:
+    house = House()
+
+    for _ in range(1000):
+        house.looks.look(A)
+    at_once = house.hands.work()
+    for _ in range(1000):
+        house.looks.look(A)
+    while_it_rests = house.hands.work()
+    house.end_rests()
+    afterwards = house.hands.work()
+    house.end_rests()
+
+    assert (at_once, while_it_rests, afterwards, house.hands.work()) == (1, 0, 1, 0)
+    assert house.probed == ["a", "a"]
+
+
+def test_an_account_that_rests_and_is_suspected_no_more_is_left_alone() -> None:
+    house = House()
+    house.looks.look(A)
+    house.hands.work()
+    house.end_rests()
+
+    assert house.hands.work() == 0
+    house.looks.look(A)
+    assert house.hands.work() == 1
+
+
+def test_each_account_is_looked_at_by_itself_and_one_with_other_cookies_anew() -> None:
+    house = House()
+
+    for each in (A, B, account("a", "CSE.other"), A):
+        house.looks.look(each)
+    house.hands.work()
+
+    assert house.probed == ["a", "b", "a"]
+
+
+def test_what_could_not_be_put_down_may_be_tried_again() -> None:
+    house = House()
+    house.hands.room = 0
+    house.looks.look(A)
+    house.hands.room = 1
+    house.looks.look(A)
+
+    assert house.hands.work() == 1
+
+
+def test_a_probe_that_began_before_the_account_was_found_good_teaches_nothing() -> None:
+    clock, hands = Clock(), Hands()
+    accounts = pool(A, clock=clock)
+
+    def says_no_late(account: Account) -> None:
+        clock.now += 5
+        accounts.failed(account, "text", CredentialRefused("no"))
+        accounts.accepted(account)
+        raise ConfigRefused("no")
+
+    looks = AccountProbes(
+        accounts, says_no_late, put=hands.put, later=lambda seconds, job: None, clock=clock
+    )
+    looks.look(A)
+    hands.work()
+
+    assert accounts.snapshot()[0].state == "ready"
+
+
+def test_nobody_waits_for_a_probe_and_none_begins_once_it_is_over() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(account: Account) -> None:
+        del account
+        begun.set()
+        assert go_on.wait(10)
+        raise CredentialRefused("no")
+
+    accounts = pool(A, B)
+    looks = AccountProbes(accounts, slow)
+    looks.look(A)
+    assert begun.wait(10)
+    meanwhile = accounts.snapshot()[0].state
+    go_on.set()
+    looks.close(within_s=10)
+    begun.clear()
+    looks.look(B)
+
+    assert (meanwhile, accounts.snapshot()[0].state) == ("ready", "refused")
+    assert not begun.is_set()

@@ -1,0 +1,113 @@
+"""When live configurations are read: once an account is in use, then rarely, and never twice at
+once.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from gbproxy.accounts.model_support import ModelSupport
+from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, CapabilityReads
+from gbproxy.domain.account import Account
+from gbproxy.domain.capabilities import Capabilities
+from gbproxy.errors import GatewayError, UpstreamError
+from tests.support.background import ONE, TWO, Hands
+from tests.support.clock import Clock
+
+KNOWN = Capabilities(listed=("a",))
+
+
+@dataclass
+class Room:
+    """Lookups whose jobs wait for the test, and an upstream that answers or fails."""
+
+    answers: Capabilities | GatewayError = KNOWN
+    hands: Hands = field(default_factory=Hands)
+    clock: Clock = field(default_factory=Clock)
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.support = ModelSupport(clock=self.clock)
+        self.lookups = CapabilityReads(
+            self.support, self._look_up, put=self.hands.put, uniform=lambda least, most: most
+        )
+
+    def _look_up(self, account: Account) -> Capabilities:
+        self.asked.append(account.id)
+        if isinstance(self.answers, GatewayError):
+            raise self.answers
+        return self.answers
+
+    def tend(self, *accounts: Account) -> None:
+        self.lookups.tend(accounts or (ONE,), self.clock.now)
+        self.hands.work()
+
+
+def test_an_account_in_use_is_read_once_and_again_after_an_hour_or_so() -> None:
+    room = Room()
+
+    room.tend(ONE, TWO)
+    room.tend(ONE, TWO)
+    room.clock.now += PERIOD_S[1] - 1
+    room.tend(ONE, TWO)
+    assert room.asked == ["one", "two"]
+    room.clock.now += 1
+    room.tend(ONE)
+
+    assert room.asked == ["one", "two", "one"]
+    assert room.support.capabilities([ONE]) == [KNOWN]
+
+
+def test_no_account_is_read_twice_at_once() -> None:
+    room = Room()
+
+    for _ in range(3):
+        room.lookups.tend([ONE], room.clock.now)
+
+    assert len(room.hands.waiting) == 1
+
+
+def test_what_cannot_be_read_is_tried_again_sooner(caplog: pytest.LogCaptureFixture) -> None:
+    room = Room(UpstreamError("no"))
+
+    with caplog.at_level(logging.INFO, "gbproxy"):
+        room.tend()
+        room.tend()
+    assert [(r.account, r.code, r.models) for r in caplog.records] == [("one", "upstream_error", 0)]
+    room.clock.now += AFTER_FAILURE_S[1]
+    room.answers = KNOWN
+    room.tend()
+
+    assert room.support.capabilities([ONE]) == [KNOWN]
+
+
+def test_changed_credentials_are_read_anew() -> None:
+    room = Room()
+    room.tend()
+
+    room.tend(replace(ONE, secure_c_ses="CSE.other"))
+
+    assert room.asked == ["one", "one"]
+
+
+def test_a_clock_that_was_set_back_delays_nothing() -> None:
+    room = Room()
+    room.tend()
+
+    room.clock.now -= 2 * PERIOD_S[1]
+    room.tend()
+
+    assert room.asked == ["one", "one"]
+
+
+def test_where_there_is_no_room_for_a_job_it_is_tried_in_the_next_round() -> None:
+    room = Room(hands=Hands(room=0))
+    room.tend()
+
+    room.hands.room = 1
+    room.tend()
+
+    assert room.asked == ["one"]

@@ -1,0 +1,243 @@
+"""What is counted for callers: the same in memory and in a real Redis; and what happens while Redis
+is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gbproxy.errors import StorageUnavailable
+from gbproxy.rate_limits.memory_store import MemoryCounters
+from gbproxy.rate_limits.redis_store import REST_S, RedisCounters
+from gbproxy.rate_limits.store import LimitStore
+from gbproxy.settings import Rate
+from tests.support.clock import Clock
+from tests.support.redis_server import Redis, redis_server
+from tests.support.serving import free_port
+
+TEN = Rate(10, 60)
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "redis"])
+def workers(request: pytest.FixtureRequest) -> tuple[LimitStore, LimitStore]:
+    """Those of two workers: in memory there is one."""
+    if request.param == "memory":
+        alone = MemoryCounters(time.monotonic)
+        return alone, alone
+    server: Redis = request.getfixturevalue("redis")
+    server.ask("FLUSHALL")
+    return RedisCounters(server.url), RedisCounters(server.url)
+
+
+def test_exactly_as_many_get_by_as_the_rate_says(workers: tuple[LimitStore, LimitStore]) -> None:
+    with ThreadPoolExecutor(20) as callers:
+        windows = list(callers.map(lambda n: workers[n % 2].hit("caller", TEN), range(50)))
+
+    assert sum(window.is_taken for window in windows) == 10
+    assert min(window.remaining for window in windows) == 0
+    assert all(0 < window.reset_s <= 60 for window in windows)
+
+
+def test_callers_are_counted_apart(workers: tuple[LimitStore, LimitStore]) -> None:
+    one, other = Rate(1, 60), Rate(2, 60)
+
+    assert workers[0].hit("a", one).is_taken
+    assert not workers[1].hit("a", one).is_taken
+    assert workers[1].hit("b", one).is_taken
+    assert [workers[0].hit("c", other).remaining for _ in range(3)] == [1, 0, 0]
+
+
+def test_sums_are_those_of_all(workers: tuple[LimitStore, LimitStore]) -> None:
+    workers[0].add("tokens", 40, 60)
+    workers[1].add("tokens", 2, 60)
+
+    assert [each.read("tokens") for each in workers] == [42, 42]
+    assert workers[0].read("others") == 0
+
+
+def test_a_sum_is_never_added_to_once_it_has_reached_its_limit(
+    workers: tuple[LimitStore, LimitStore],
+) -> None:
+    with ThreadPoolExecutor(20) as callers:
+        added = list(callers.map(lambda n: workers[n % 2].add_below("day", 30, 100, 60), range(50)))
+    first = workers[0].read("day")
+    workers[1].add("day", -30, 60)
+
+    assert added.count(True) == 4
+    assert (first, workers[0].read("day")) == (120, 90)
+    assert workers[0].add_below("day", 1000, 100, 60)
+    assert not workers[1].add_below("day", 1, 100, 60)
+
+
+def test_what_is_reserved_is_nobody_elses_for_that_time(
+    workers: tuple[LimitStore, LimitStore],
+) -> None:
+    assert workers[0].reserve("model", 60.0) == 0.0
+    assert 59 < workers[1].reserve("model", 60.0) <= 60.0
+    assert workers[1].reserve("another", 0.25) == 0.0
+    assert 0 < workers[0].reserve("another", 0.25) <= 0.25
+
+
+def test_no_more_members_than_the_limit_says(workers: tuple[LimitStore, LimitStore]) -> None:
+    one, other = workers
+
+    assert one.enter("key", "a", 2, 60)
+    assert other.enter("key", "b", 2, 60)
+    assert not one.enter("key", "c", 2, 60)
+    assert one.enter("another", "c", 2, 60)
+    other.leave("key", "a")
+    assert other.enter("key", "c", 2, 60)
+
+
+def test_a_member_who_is_not_renewed_is_gone(redis: Redis) -> None:
+    dead, alive = RedisCounters(redis.url), RedisCounters(redis.url)
+    assert dead.enter("lease", "a", 2, 0.05)
+    assert alive.enter("lease", "b", 2, 0.05)
+    alive.renew([("lease", "b")], 60)
+
+    _until(lambda: alive.enter("lease", "c", 2, 60))
+
+    assert not alive.enter("lease", "d", 2, 60)
+
+
+def test_time_passes_in_memory(clock: Clock) -> None:
+    counters = MemoryCounters(clock)
+    rate = Rate(2, 10)
+    counters.reserve("model", 5.0)
+    counters.add("tokens", 7, 10)
+    first = counters.hit("caller", rate)
+    clock.now += 4
+    second, refused = counters.hit("caller", rate), counters.hit("caller", rate)
+    clock.now += 6
+    third, again = counters.hit("caller", rate), counters.hit("caller", rate)
+
+    assert [w.is_taken for w in (first, second, refused, third, again)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert (first.reset_s, refused.reset_s, again.reset_s) == (10, 6, 4)
+    assert counters.reserve("model", 5.0) == 0.0
+    assert counters.read("tokens") == 0
+
+
+def test_memory_forgets_callers_who_are_gone(clock: Clock) -> None:
+    counters = MemoryCounters(clock)
+    for n in range(3000):
+        counters.hit(f"caller {n}", TEN)
+        counters.reserve(f"caller {n}", 1.0)
+        counters.add(f"caller {n}", 1, 1)
+        clock.now += 1
+
+    windows = counters._windows._storage
+    assert len(windows._entries) < 1200  # type: ignore[attr-defined]
+    assert len(windows._sums) < 1200  # type: ignore[attr-defined]
+    assert len(counters._reserved) <= 1024
+
+
+def test_an_outage_is_told_once_and_costs_no_time(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    counters = RedisCounters(f"redis://:secret@127.0.0.1:{free_port()}/0", clock)
+    began = time.monotonic()
+
+    with caplog.at_level(logging.INFO):
+        for call in (
+            lambda: counters.hit("a", TEN),
+            lambda: counters.read("a"),
+            lambda: counters.leave("a", "b"),
+        ):
+            with pytest.raises(StorageUnavailable):
+                call()
+
+    assert time.monotonic() - began < 1.0
+    assert [record.getMessage() for record in caplog.records] == ["redis.unavailable"]
+    assert "secret" not in caplog.text
+
+
+def test_the_end_of_an_outage_is_noticed(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with redis_server() as server:
+        counters = RedisCounters(server.url, clock)
+        assert counters.hit("a", TEN).remaining == 9
+        server.stop()
+        with pytest.raises(StorageUnavailable):
+            counters.hit("a", TEN)
+        server.start()
+        with pytest.raises(StorageUnavailable):  # it rests: nobody waits for what is away
+            counters.hit("a", TEN)
+        clock.now += 1.5
+
+        with caplog.at_level(logging.INFO):
+            window = counters.hit("a", TEN)
+
+    assert window.remaining == 9
+    [told] = [record for record in caplog.records if record.getMessage() == "redis.available"]
+    assert told.away_s == 1.5  # type: ignore[attr-defined]
+
+
+def test_a_redis_that_refuses_to_count_is_away_until_it_counts(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a failover: it is a replica now, and still answers what is read."""
+    with redis_server() as server:
+        counters = RedisCounters(server.url, clock)
+        assert counters.add_below("day", 1, 10, 60)
+        server.ask("REPLICAOF", "127.0.0.1", str(free_port()))
+
+        with caplog.at_level(logging.INFO):
+            for _ in range(5):
+                clock.now += REST_S
+                for call in (
+                    lambda: counters.add_below("day", 1, 10, 60),
+                    lambda: counters.read("day"),
+                ):
+                    with pytest.raises(StorageUnavailable):
+                        call()
+            server.ask("REPLICAOF", "NO", "ONE")
+            clock.now += REST_S
+            assert counters.add_below("day", 1, 10, 60)
+
+        assert counters.read("day") == 2
+    assert caplog.messages == ["redis.unavailable", "redis.available"]
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_redis_that_says_nothing_is_waited_for_a_second_and_then_left_alone(
+    clock: Clock, is_connected: bool
+) -> None:
+    with redis_server() as server:
+        counters = RedisCounters(server.url, clock)
+        if is_connected:
+            counters.hit("a", TEN)
+        server.pause()
+        began = time.monotonic()
+        for _ in range(10):
+            with pytest.raises(StorageUnavailable):
+                counters.hit("a", TEN)
+            clock.now += 0.45
+        took_s = time.monotonic() - began
+        server.resume()
+        clock.now += 1
+
+        assert took_s < 1.5
+        assert counters.hit("a", TEN).is_taken
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,536 @@
+"""Sessions that nobody continues are deleted upstream: in the background, again when it fails, and
+once.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from gbproxy.background.executor import BackgroundExecutor
+from gbproxy.domain.account import Account
+from gbproxy.domain.session import Session
+from gbproxy.errors import StorageUnavailable, UpstreamError, UpstreamTimeout
+from gbproxy.sessions.cleanup import SessionCleanup
+from gbproxy.storage.sessions import SessionRows
+from tests.support.background import (
+    ONE,
+    FragileDatabase,
+    Hands,
+    Upstream,
+    accounts,
+    doomed,
+    logged,
+    session_rows,
+)
+from tests.support.clock import Clock
+from tests.support.pools import until
+
+UNRECORDED = Session("no-row", ONE.seat, "s/1", "")
+
+
+class House:
+    """Deletions over real records; the test's own hands do them."""
+
+    def __init__(self, database: FragileDatabase, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self.rows: SessionRows = session_rows(database, clock)
+        self.upstream = Upstream()
+        self.hands = Hands()
+        self.refused: set[str] = set()
+        self.deletions = SessionCleanup(
+            self.rows,
+            self.upstream.delete_session,
+            accounts,
+            self.hands,  # type: ignore[arg-type]
+            is_refused=lambda account: account.id in self.refused,
+            clock=clock,
+        )
+
+    def round(self) -> int:
+        """One round's deletions; how many that were."""
+        self.deletions.go_on()
+        self.deletions.begin()
+        return self.hands.work()
+
+    @property
+    def left(self) -> list[str]:
+        """The sessions that there are records of."""
+        return [session.name for session in self.rows.all_sessions(1000)]
+
+
+@pytest.fixture
+def house(database: FragileDatabase, clock: Clock) -> House:
+    return House(database, clock)
+
+
+def broken(session: str, nth: int) -> Exception:
+    return UpstreamTimeout("silent")
+
+
+# What the records say
+
+
+def test_doomed_sessions_are_deleted_upstream_and_then_forgotten(house: House) -> None:
+    doomed(house.rows, "s/1")
+    doomed(house.rows, "s/2")
+    house.rows.add(ONE.seat, "s/running", stock=False)
+
+    house.deletions.begin()
+    before = list(house.upstream.tried)
+    house.hands.work()
+
+    assert before == []  # whoever begins it does not wait for it
+    assert house.upstream.deleted == ["s/1", "s/2"]
+    assert house.left == ["s/running"]
+
+
+def test_a_deletion_that_is_under_way_is_not_begun_again(house: House) -> None:
+    doomed(house.rows, "s/1")
+
+    for _ in range(3):
+        house.deletions.begin()
+    house.hands.work()
+
+    assert house.upstream.tried == ["s/1"]
+
+
+def test_a_deletion_that_failed_is_tried_again_after_pauses_that_grow(house: House) -> None:
+    house.upstream.fails = broken
+    doomed(house.rows, "s/1")
+    pauses: list[float] = []
+
+    for _ in range(9):
+        assert house.round() == 1
+        since = house.clock.now
+        while not house.rows.doomed(1, [ONE.seat]):
+            house.clock.now += 1
+        pauses.append(house.clock.now - since)
+
+    usual = [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert all(0.75 * u <= pause <= 1.25 * u + 1 for u, pause in zip(usual, pauses, strict=True))
+    assert house.left == ["s/1"]
+
+
+def test_a_deletion_that_succeeds_at_last_is_over(house: House) -> None:
+    house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth < 3 else None
+    doomed(house.rows, "s/1")
+
+    for _ in range(3):
+        house.round()
+        house.clock.now += 200
+
+    assert (house.upstream.tried, house.left) == (["s/1"] * 3, [])
+
+
+def test_the_pauses_vary(house: House) -> None:
+    house.upstream.fails = broken
+    for number in range(40):
+        doomed(house.rows, f"s/{number}")
+
+    house.round()
+
+    house.clock.now += 30
+    assert 5 < len(house.rows.doomed(100, [ONE.seat])) < 35
+
+
+def test_after_ten_failures_a_session_is_left_and_said_so(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = lambda session, nth: (
+        UpstreamError("broken") if session == "s/bad" else None
+    )
+    doomed(house.rows, "s/bad")
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        for _ in range(12):
+            house.round()
+            house.clock.now += 5000
+
+    assert house.upstream.tried == ["s/bad"] * 10
+    assert house.left == []
+    [left] = logged(caplog, "session.left")
+    assert (left.account, left.reason) == ("one", "upstream_error")
+
+
+def test_one_session_that_cannot_be_deleted_holds_up_no_other(house: House) -> None:
+    house.upstream.fails = lambda session, nth: (
+        UpstreamError("broken") if session == "s/bad" else None
+    )
+    for name in ("s/bad", "s/1", "s/2"):
+        doomed(house.rows, name)
+
+    house.round()
+
+    assert (house.upstream.deleted, house.left) == (["s/1", "s/2"], ["s/bad"])
+
+
+@pytest.mark.parametrize("why", ["gone", "refused"])
+def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_try(
+    house: House, why: str
+) -> None:
+    gone = Account(id="gone", name="gone", csesidx="9", config_id="c", secure_c_ses="CSE.secret")
+    doomed(house.rows, "s/1", gone if why == "gone" else ONE)
+    house.refused = {"one"}
+
+    for _ in range(20):
+        house.round()
+        house.clock.now += 1200
+
+    assert house.upstream.tried == []
+    assert house.left == ["s/1"]
+    assert [session.tries for session in house.rows.doomed(10, [ONE.seat, gone.seat])] == [0]
+
+
+def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id(
+    house: House,
+) -> None:
+    before, other = replace(ONE, id="before"), replace(ONE, id="other", csesidx="2")
+    for session, account in (("s/1", before), ("s/2", other)):
+        doomed(house.rows, session, account)
+    house.deletions.discard(Session("no-row", before.seat, "s/3", ""))
+
+    house.round()
+
+    assert (sorted(house.upstream.deleted), house.left) == (["s/1", "s/3"], ["s/2"])
+
+
+def test_the_sessions_of_an_account_that_is_accepted_again_are_deleted(house: House) -> None:
+    doomed(house.rows, "s/1")
+    house.refused = {"one"}
+    house.round()
+    house.refused = set()
+
+    house.round()
+    at_once = list(house.upstream.deleted)
+    house.clock.now += 1200
+    house.round()
+
+    assert (at_once, house.upstream.deleted) == ([], ["s/1"])
+
+
+def test_what_the_records_could_not_be_told_is_deleted_once_more(house: House) -> None:
+    doomed(house.rows, "s/1")
+    house.deletions.begin()
+    house.database.away = True
+    with suppress(StorageUnavailable):
+        house.hands.work()
+    house.database.away = False
+
+    house.round()
+
+    assert (house.upstream.tried, house.left) == (["s/1", "s/1"], [])
+
+
+def test_an_outage_of_the_database_is_not_logged_as_a_bug(
+    database: FragileDatabase, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    deletions = SessionCleanup(rows, upstream.delete_session, accounts, crew, clock=clock)
+    upstream.go_on.clear()
+    doomed(rows, "s/1")
+    deletions.begin()
+    assert upstream.wait_for(lambda upstream: upstream.tried)
+
+    database.away = True
+    upstream.go_on.set()
+    assert crew.end(10)
+
+    assert logged(caplog, "sweeper.failed") == []
+
+
+def test_a_bug_in_a_deletion_ends_neither_the_others_nor_the_next_try(house: House) -> None:
+    house.upstream.fails = lambda session, nth: RuntimeError("a bug") if nth == 1 else None
+    doomed(house.rows, "s/1")
+    with pytest.raises(RuntimeError):
+        house.round()
+
+    house.round()
+
+    assert (house.upstream.deleted, house.left) == (["s/1"], [])
+
+
+def test_sessions_of_another_seat_are_left_to_those_who_have_it_and_forgotten_after_a_week(
+    house: House,
+) -> None:
+    other = replace(ONE, csesidx="2")
+    doomed(house.rows, "s/theirs", other)
+
+    house.round()
+    house.clock.now += 8 * 86_400
+    before = house.rows.doomed(10, [other.seat])
+    house.round()
+
+    assert house.upstream.tried == []
+    assert [session.name for session in before] == ["s/theirs"]
+    assert house.rows.doomed(10, [other.seat]) == []
+
+
+def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.hands.room = 2
+    for number in range(5):
+        doomed(house.rows, f"s/{number}")
+
+    counts = [house.round() for _ in range(3)]
+
+    assert counts == [2, 2, 1]
+    assert house.left == []
+    assert logged(caplog, "session.left") == []
+
+
+def test_not_too_many_are_taken_up_at_once(house: House) -> None:
+    for number in range(100):
+        doomed(house.rows, f"s/{number}")
+
+    assert house.round() == 64
+    assert house.round() == 36
+
+
+# What the records cannot say
+
+
+def test_a_session_without_a_record_is_deleted(house: House) -> None:
+    house.deletions.discard(UNRECORDED)
+
+    assert house.upstream.tried == []
+    house.hands.work()
+    assert house.upstream.deleted == ["s/1"]
+
+
+def test_a_session_without_a_record_is_tried_again_after_a_second_then_five_then_25_and_left(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = broken
+    house.deletions.discard(UNRECORDED)
+    moments: list[float] = []
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        for second in range(60):
+            house.round()
+            moments += [float(second)] * (len(house.upstream.tried) - len(moments))
+            house.clock.now += 1
+
+    assert moments == [0, 1, 6, 31]
+    [left] = logged(caplog, "session.left")
+    assert (left.account, left.reason) == ("one", "upstream_timeout")
+
+
+def test_a_session_without_a_record_may_be_deleted_at_the_second_try(house: House) -> None:
+    house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth == 1 else None
+    house.deletions.discard(UNRECORDED)
+
+    for _ in range(10):
+        house.round()
+        house.clock.now += 1
+
+    assert (house.upstream.tried, house.upstream.deleted) == (["s/1"] * 2, ["s/1"])
+
+
+def test_a_session_whose_record_is_there_after_all_is_forgotten_with_it(house: House) -> None:
+    session = house.rows.add(ONE.seat, "s/1", stock=False)
+
+    house.deletions.discard(session)
+    house.hands.work()
+
+    assert (house.upstream.deleted, house.left) == (["s/1"], [])
+
+
+def test_while_storage_is_away_a_session_is_deleted_all_the_same(house: House) -> None:
+    house.database.away = True
+
+    house.deletions.discard(UNRECORDED)
+    house.hands.work()
+
+    assert house.upstream.deleted == ["s/1"]
+
+
+def test_what_finds_no_hands_free_and_has_no_record_is_left_and_said_so(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.hands.room = 0
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        house.deletions.discard(UNRECORDED)
+
+    [left] = logged(caplog, "session.left")
+    assert (left.account, left.reason) == ("one", "too many wait to be deleted")
+
+
+# The end
+
+
+def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_how_many_are_left(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = lambda session, nth: (
+        UpstreamError("broken") if session.startswith("s/bad") else None
+    )
+    sessions = [
+        house.rows.add(ONE.seat, name, stock=True) for name in ("s/bad1", "s/1", "s/bad2", "s/2")
+    ]
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        house.deletions.finish(sessions, 1.0)
+
+    assert house.upstream.tried == ["s/bad1", "s/1", "s/bad2", "s/2"]
+    assert sorted(house.left) == ["s/bad1", "s/bad2"]  # for others to delete
+    [left] = logged(caplog, "session.left")
+    assert (left.sessions, left.reason) == (2, "shutdown")
+
+
+def test_what_is_named_twice_at_the_end_is_counted_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = broken
+    session = house.rows.add(ONE.seat, "s/1", stock=True)
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        house.deletions.finish([session, session], 1.0)
+
+    assert house.upstream.tried == ["s/1"]
+    assert [record.sessions for record in logged(caplog, "session.left")] == [1]
+
+
+def test_an_end_that_leaves_nothing_says_nothing(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "gbproxy"):
+        house.deletions.finish([house.rows.add(ONE.seat, "s/1", stock=True)], 1.0)
+
+    assert house.left == []
+    assert logged(caplog, "session.left") == []
+
+
+def test_at_the_end_what_still_waits_is_deleted_too_and_nothing_twice(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting, other = doomed(house.rows, "s/1"), house.rows.add(ONE.seat, "s/2", stock=True)
+    house.deletions.begin()
+
+    with caplog.at_level(logging.DEBUG, "gbproxy"):
+        house.deletions.finish([waiting, other], 1.0)
+
+    assert house.upstream.tried == ["s/1", "s/2"]
+    assert logged(caplog, "session.left") == []
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_at_the_end_what_waits_for_another_try_is_tried_once_more(
+    house: House, works: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = broken
+    house.deletions.discard(UNRECORDED)
+    house.hands.work()
+    house.upstream.fails = (lambda session, nth: None) if works else broken
+
+    with caplog.at_level(logging.WARNING, "gbproxy"):
+        house.deletions.finish([], 1.0)
+
+    assert house.upstream.tried == ["s/1", "s/1"]
+    assert [record.sessions for record in logged(caplog, "session.left")] == ([] if works else [1])
+
+
+def test_a_real_crew_deletes_what_is_doomed(database: FragileDatabase, clock: Clock) -> None:
+    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor(width=2)
+    deletions = SessionCleanup(rows, upstream.delete_session, accounts, crew, clock=clock)
+    for number in range(20):
+        doomed(rows, f"s/{number}")
+
+    deletions.begin()
+
+    until(lambda: not rows.all_sessions(1))
+    assert sorted(upstream.deleted) == sorted(f"s/{number}" for number in range(20))
+    assert len(upstream.threads) <= 2
+    assert crew.end(10)
+
+
+def test_no_log_line_names_a_session_or_a_cookie(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = broken
+    doomed(house.rows, "s/123")
+
+    with caplog.at_level(logging.DEBUG, "gbproxy"):
+        house.deletions.discard(Session("no-row", ONE.seat, "s/456", ""))
+        house.round()
+        house.upstream.fails = lambda session, nth: None
+        house.clock.now += 100
+        house.round()
+
+    lines = [str(vars(record)) for record in caplog.records if record.name.startswith("gbproxy")]
+    assert lines
+    assert not any(word in line for line in lines for word in ("s/123", "s/456", "CSE."))
+
+
+# Of accounts that are removed
+
+
+GONE = Account(id="gone", name="gone", csesidx="2", config_id="c", secure_c_ses="CSE.secret")
+
+
+def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answers_leave(
+    house: House,
+) -> None:
+    used: list[tuple[Account, str]] = []
+    deletions = SessionCleanup(
+        house.rows, lambda *call: used.append(call), accounts, house.hands, clock=house.clock
+    )  # type: ignore[arg-type]
+    doomed(house.rows, "s/1", GONE)
+    running = house.rows.add(GONE.seat, "s/2", stock=False)
+
+    deletions.part(GONE)
+    deletions.go_on()
+    house.hands.work()
+    before = list(used)
+    house.rows.doom(running)
+    deletions.go_on()
+    deletions.discard(Session("3", GONE.seat, "s/3", ""))
+    house.hands.work()
+
+    assert before == [(GONE, "s/1")]
+    assert used == [(GONE, "s/1"), (GONE, "s/2"), (GONE, "s/3")]
+    assert house.left == []
+
+
+def test_the_credential_of_a_removed_account_is_forgotten_after_an_hour(
+    house: House, clock: Clock
+) -> None:
+    doomed(house.rows, "s/1", GONE)
+
+    house.deletions.part(GONE)
+    clock.now += 3600
+    house.round()
+
+    assert house.upstream.tried == []
+    assert house.left == ["s/1"]
+    assert house.deletions._parting == {}
+
+
+# Sessions whose name nobody knows
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_session_without_a_name_is_forgotten_without_a_call(house: House, refused: bool) -> None:
+    house.refused = {ONE.id} if refused else set()
+    doomed(house.rows, "")
+
+    house.round()
+
+    assert (house.upstream.tried, house.left) == ([], [])
+
+
+def test_at_the_end_a_session_without_a_name_holds_nothing_up(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = house.rows.add(ONE.seat, "", stock=False)
+
+    house.deletions.finish([session], 1)
+    house.hands.work()
+
+    assert house.upstream.tried == []

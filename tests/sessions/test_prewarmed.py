@@ -1,0 +1,529 @@
+"""Sessions made ahead: at most two for each account, recorded as soon as they are there, and none
+left behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from dataclasses import replace
+from traceback import walk_stack
+from types import FrameType
+
+import pytest
+
+from gbproxy.background.executor import BackgroundExecutor
+from gbproxy.domain.account import Account
+from gbproxy.domain.session import Session
+from gbproxy.errors import AccountStalled, CredentialRefused, GatewayError, UpstreamTimeout
+from gbproxy.observability import request_context
+from gbproxy.sessions.prewarmed import SessionPool
+from gbproxy.storage.sessions import SessionRows
+from tests.support.background import (
+    ONE,
+    TWO,
+    US,
+    FragileDatabase,
+    Hands,
+    Upstream,
+    logged,
+    session_rows,
+)
+from tests.support.clock import Clock
+from tests.support.pools import until
+
+
+class House:
+    """A stock over real records; the test's own hands fill it."""
+
+    def __init__(self, database: FragileDatabase, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self.rows: SessionRows = session_rows(database, clock)
+        self.upstream = Upstream()
+        self.hands = Hands()
+        self.discarded: list[Session] = []
+        self.failures: list[tuple[str, GatewayError]] = []
+        self.stock = SessionPool(
+            self.rows,
+            self.upstream.open_session,
+            self.hands.put,
+            self.discarded.append,
+            on_failure=lambda account, error, took_s: self.failures.append((account.id, error)),
+            clock=clock,
+        )
+
+    def fill(self, *accounts: Account) -> None:
+        self.stock.tend(accounts)
+        self.hands.work()
+
+    def take(self, account: Account = ONE) -> str | None:
+        session = self.stock.take(account)
+        return session.name if session else None
+
+    @property
+    def recorded(self) -> list[str]:
+        """What the records say is in stock."""
+        return [session.name for session in self.rows.stock_of(US)]
+
+    @property
+    def doomed(self) -> list[str]:
+        return [session.name for session in self.rows.doomed(100, [ONE.seat, TWO.seat])]
+
+
+@pytest.fixture
+def house(database: FragileDatabase, clock: Clock) -> House:
+    return House(database, clock)
+
+
+def test_two_sessions_are_made_for_each_account_in_use_and_recorded_at_once(house: House) -> None:
+    house.stock.tend([ONE, TWO])
+    before = house.upstream.opened
+
+    house.hands.work()
+
+    assert before == 0  # whoever tends does not wait for the upstream
+    assert sorted(house.recorded) == ["one/1", "one/2", "two/3", "two/4"]
+
+
+def test_the_oldest_session_is_taken_first_and_another_made_in_its_place(house: House) -> None:
+    house.fill(ONE)
+
+    taken = house.take()
+
+    assert taken == "one/1"
+    assert house.upstream.opened == 2  # whoever takes does not wait for the upstream either
+    house.hands.work()
+    assert [house.take(), house.take(), house.take()] == ["one/2", "one/3", None]
+
+
+def test_a_session_that_was_taken_is_still_this_workers_in_the_records(house: House) -> None:
+    house.fill(ONE)
+
+    session = house.stock.take(ONE)
+
+    assert session is not None
+    assert house.rows.keep(
+        session, head=b"h", caller=b"k", conversation="c", expires_at=house.clock.now + 60
+    )
+
+
+def test_without_stock_nothing_is_taken_and_stock_is_made(house: House) -> None:
+    assert house.take() is None
+
+    house.hands.work()
+
+    assert house.recorded == ["one/1", "one/2"]
+
+
+def test_each_account_has_its_own_stock(house: House) -> None:
+    house.fill(ONE)
+
+    assert house.take(TWO) is None
+
+
+def test_there_are_never_more_than_two_however_many_ask(house: House) -> None:
+    for _ in range(10):
+        house.take()
+        house.stock.tend([ONE])
+    house.hands.work()
+    house.fill(ONE)
+
+    assert house.upstream.opened == 2
+    assert len(house.recorded) == 2
+
+
+def test_there_are_never_more_than_two_with_many_threads(
+    database: FragileDatabase, clock: Clock
+) -> None:
+    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    stock = SessionPool(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
+    taken: list[Session] = []
+
+    def take() -> None:
+        for _ in range(5):
+            session = stock.take(ONE)
+            if session is not None:
+                taken.append(session)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert crew.end(10)
+    left = stock.close()
+    assert len({session.id for session in taken}) == len(taken)
+    assert len(left) == 2
+    assert upstream.opened == len(taken) + 2
+
+
+def test_what_the_crew_does_not_take_is_made_later(house: House) -> None:
+    house.hands.room = 1
+    house.fill(ONE)
+    first = house.recorded
+    house.hands.room = 10
+
+    house.fill(ONE)
+
+    assert (first, house.recorded) == (["one/1"], ["one/1", "one/2"])
+
+
+# Accounts that are not in use, or changed
+
+
+def test_the_stock_of_an_account_that_is_not_in_use_any_more_is_doomed(house: House) -> None:
+    house.fill(ONE, TWO)
+
+    house.fill(TWO)
+
+    assert sorted(house.doomed) == ["one/1", "one/2"]
+    assert house.recorded == ["two/3", "two/4"]
+
+
+def test_a_session_that_is_made_too_late_is_doomed(house: House) -> None:
+    house.stock.tend([ONE])
+
+    house.stock.tend([])
+    house.hands.work()
+
+    assert (house.recorded, sorted(house.doomed)) == ([], ["one/1", "one/2"])
+
+
+def test_a_changed_credential_has_no_use_for_the_old_ones_stock(house: House) -> None:
+    house.fill(ONE)
+    renewed = replace(ONE, secure_c_ses="CSE.renewed")
+
+    assert house.take(renewed) is None
+    house.fill(renewed)
+
+    assert sorted(house.doomed) == ["one/1", "one/2"]
+    assert house.take(renewed) == "one/3"
+
+
+def test_stock_that_has_grown_old_is_doomed_and_replaced(house: House) -> None:
+    house.fill(ONE)
+    house.clock.now += 674  # three quarters of its time: the rest varies
+    house.fill(ONE)
+    young = list(house.doomed)
+
+    house.clock.now += 227
+    house.fill(ONE)
+
+    assert young == []
+    assert (sorted(house.doomed), house.recorded) == (["one/1", "one/2"], ["one/3", "one/4"])
+
+
+def test_not_all_stock_grows_old_at_once(house: House) -> None:
+    accounts = [replace(ONE, id=f"a{number}") for number in range(20)]
+    house.fill(*accounts)
+
+    house.clock.now += 790
+    house.stock.tend(accounts)
+
+    assert 2 < len(house.rows.doomed(100, [account.seat for account in accounts])) < 38
+
+
+def test_dropped_stock_is_doomed_and_not_used(house: House) -> None:
+    house.fill(ONE, TWO)
+
+    house.stock.drop(ONE)
+
+    assert house.take(ONE) is None
+    assert house.take(TWO) == "two/3"
+    assert sorted(house.doomed) == ["one/1", "one/2"]
+
+
+def test_what_was_being_made_when_the_stock_was_dropped_is_not_used_either(house: House) -> None:
+    house.stock.tend([ONE])
+
+    house.stock.drop(ONE)
+    house.hands.work()
+
+    assert sorted(house.doomed) == ["one/1", "one/2"]
+    house.fill(ONE)
+    assert house.recorded == ["one/3", "one/4"]
+
+
+# Failures
+
+
+def test_after_a_failure_an_account_s_stock_rests_for_a_while(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth <= 2 else None
+    with caplog.at_level(logging.INFO, "gbproxy"):
+        house.fill(ONE)
+
+    house.clock.now += 29
+    house.fill(ONE)
+    house.take()
+    house.hands.work()
+    during = house.upstream.opened
+    house.clock.now += 1
+    house.fill(ONE)
+
+    assert (during, house.recorded) == (2, ["one/3", "one/4"])
+    assert [(name, type(error)) for name, error in house.failures] == [("one", UpstreamTimeout)] * 2
+    assert [(record.account, record.code) for record in logged(caplog, "stock.failed")] == [
+        ("one", "upstream_timeout")
+    ] * 2
+
+
+def test_the_failure_of_one_account_disturbs_no_other(house: House) -> None:
+    house.upstream.fails = lambda session, nth: CredentialRefused("no") if nth <= 2 else None
+
+    house.fill(ONE, TWO)
+
+    assert house.recorded == ["two/3", "two/4"]
+    assert {name for name, _ in house.failures} == {"one"}
+
+
+def test_while_storage_is_away_what_was_made_is_discarded_and_no_more_made(house: House) -> None:
+    """A session without a record would be left upstream by a worker that is killed."""
+    house.database.away = True
+
+    house.fill(ONE)
+    house.fill(ONE)
+
+    assert [(session.seat, session.name) for session in house.discarded] == [
+        (ONE.seat, "one/1"),
+        (ONE.seat, "one/2"),
+    ]
+    assert house.take() is None
+    assert house.upstream.opened == 2
+    assert house.failures == []  # the account is not to blame
+
+    house.database.away = False
+    house.clock.now += 30
+    house.fill(ONE)
+    assert house.recorded == ["one/3", "one/4"]
+
+
+def test_while_storage_is_away_what_is_not_wanted_any_more_is_discarded(house: House) -> None:
+    house.fill(ONE, TWO)
+    house.database.away = True
+
+    house.stock.tend([TWO])
+    house.stock.drop(TWO)
+
+    assert [session.name for session in house.discarded] == ["one/1", "one/2", "two/3", "two/4"]
+
+
+def test_stock_can_be_taken_while_storage_is_away(house: House) -> None:
+    house.fill(ONE)
+    house.database.away = True
+
+    assert [house.take(), house.take()] == ["one/1", "one/2"]
+
+
+def test_after_a_bug_an_account_s_stock_rests_and_is_made_then(house: House) -> None:
+    house.upstream.fails = lambda session, nth: RuntimeError("a bug") if nth <= 2 else None
+    house.stock.tend([ONE])
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            house.hands.work()
+
+    house.stock.tend([ONE])
+    resting = not house.hands.waiting
+    house.clock.now += 30
+    house.fill(ONE)
+
+    assert (resting, house.recorded) == (True, ["one/3", "one/4"])
+
+
+# Sessions that a request waits for
+
+
+def test_a_request_may_have_a_session_made_now_that_is_nobody_elses(house: House) -> None:
+    name = house.stock.open(ONE)
+
+    assert (name, house.upstream.opened, house.recorded) == ("one/1", 1, [])
+
+
+@pytest.mark.parametrize("error", [UpstreamTimeout("silent"), RuntimeError("a bug")], ids=repr)
+def test_who_has_a_session_made_hears_why_it_cannot_be(house: House, error: Exception) -> None:
+    house.upstream.fails = lambda session, nth: error
+
+    with pytest.raises(type(error)):
+        house.stock.open(ONE)
+
+    assert house.failures == []  # the request tells the pool by itself
+
+
+def in_the_main_thread(function: str) -> bool:
+    """Whether it runs this function."""
+    ident = threading.main_thread().ident
+    assert ident is not None
+    return any(
+        frame.f_code.co_name == function for frame, _ in walk_stack(sys._current_frames()[ident])
+    )
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_session_whose_request_has_left_meanwhile_goes_into_the_stock_or_is_deleted(
+    house: House, closed: bool
+) -> None:
+    """As when a client hangs up: its greenlet is killed where it waits."""
+    left = threading.Event()
+
+    def interrupt(session: str, nth: int) -> None:
+        until(lambda: in_the_main_thread("result"))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert left.wait(10)
+
+    house.upstream.fails = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        house.stock.open(ONE)
+    if closed:
+        house.stock.close()
+    left.set()
+
+    if closed:
+        until(lambda: house.discarded)
+        assert [session.name for session in house.discarded] == ["one/1"]
+    else:
+        until(lambda: house.take() == "one/1")
+        assert house.recorded == ["one/1"]
+
+
+def holds(left: threading.Event) -> None:
+    assert left.wait(10)
+
+
+def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_stock(house: House) -> None:
+    left = threading.Event()
+    house.upstream.fails = lambda session, nth: holds(left)
+    stock = SessionPool(
+        house.rows,
+        house.upstream.open_session,
+        house.hands.put,
+        house.discarded.append,
+        clock=house.clock,
+        patience_s=0.02,
+    )
+    request_context.begin("req-1").has_elsewhere = lambda: True
+
+    try:
+        with pytest.raises(AccountStalled) as caught:
+            stock.open(ONE)
+    finally:
+        request_context.begin("-")
+    left.set()
+
+    assert not caught.value.was_taken
+    until(lambda: house.recorded == ["one/1"])
+
+
+def test_nobody_waits_for_a_session_beyond_the_end_of_the_request(house: House) -> None:
+    left = threading.Event()
+    house.upstream.fails = lambda session, nth: holds(left)
+    request_context.begin("req-1").until = time.monotonic() + 0.02
+
+    try:
+        with pytest.raises(UpstreamTimeout):
+            house.stock.open(ONE)
+    finally:
+        request_context.begin("-")
+    left.set()
+
+    until(lambda: house.recorded == ["one/1"])
+
+
+def test_without_a_size_nothing_is_made_ahead(house: House) -> None:
+    stock = SessionPool(
+        house.rows, house.upstream.open_session, house.hands.put, house.discarded.append, size=0
+    )
+
+    stock.tend([ONE])
+    taken = stock.take(ONE)
+
+    assert (taken, len(house.hands.waiting), stock.open(ONE)) == (None, 0, "one/1")
+
+
+def test_a_session_whose_request_has_left_while_its_thread_began_is_not_lost(house: House) -> None:
+    def leave(frame: FrameType, event: str, argument: object) -> None:
+        if event == "return" and frame.f_code is threading.Thread.start.__code__:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(leave)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            house.stock.open(ONE)
+    finally:
+        sys.setprofile(None)
+
+    until(lambda: house.take() == "one/1")
+
+
+# The end
+
+
+def test_the_end_waits_for_a_session_that_is_being_made(house: House) -> None:
+    """As after Ctrl-C, when the process ends next."""
+    end_begins = threading.Event()
+
+    def interrupt(session: str, nth: int) -> None:
+        until(lambda: in_the_main_thread("result"))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert end_begins.wait(10)
+        until(lambda: in_the_main_thread("join"))
+
+    house.upstream.fails = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        house.stock.open(ONE)
+    end_begins.set()
+    house.stock.close(within_s=10)
+
+    assert [session.name for session in house.discarded] == ["one/1"]
+
+
+def test_at_the_end_all_stock_is_handed_out_and_no_more_made(house: House) -> None:
+    house.fill(ONE, TWO)
+    house.take(ONE)
+    house.hands.work()
+
+    left = house.stock.close()
+    late = [house.take(ONE), house.take(TWO)]
+    house.stock.tend([ONE, TWO])
+
+    assert sorted(session.name for session in left) == ["one/2", "one/5", "two/3", "two/4"]
+    assert late == [None, None]
+    assert not house.hands.waiting
+    assert house.stock.close() == []
+
+
+def test_what_waits_to_be_made_at_the_end_is_not_made(house: House) -> None:
+    house.stock.tend([ONE])
+
+    house.stock.close()
+    house.hands.work()
+
+    assert house.upstream.opened == 0
+
+
+def test_a_killed_workers_stock_is_in_the_records(house: House) -> None:
+    house.fill(ONE)
+
+    others = session_rows(house.database, house.clock, "worker-2")
+    others.orphans(dead={US})
+
+    assert sorted(session.name for session in others.doomed(10, [ONE.seat, TWO.seat])) == [
+        "one/1",
+        "one/2",
+    ]
+
+
+def test_the_stock_is_filled_by_a_real_crew(database: FragileDatabase, clock: Clock) -> None:
+    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    stock = SessionPool(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
+
+    stock.tend([ONE, TWO])
+
+    until(lambda: len(rows.stock_of(US)) == 4)
+    assert crew.end(10)

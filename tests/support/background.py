@@ -1,0 +1,174 @@
+"""What tests of the work between requests need: a database that may go away, an upstream that
+counts, and hands.
+
+Time is a clock that stands still. Jobs wait until a test has the hands work, unless it takes a real
+crew.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import Connection, Executable
+
+from gbproxy.domain.account import Account
+from gbproxy.domain.session import Session
+from gbproxy.errors import StorageUnavailable
+from gbproxy.storage.database import AnyRow, Database, Values
+from gbproxy.storage.sessions import SessionRows
+from tests.support.clock import Clock
+
+ONE, TWO = (
+    Account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret")
+    for name in ("one", "two")
+)
+US, THEM = "worker-1", "worker-2"
+KEY, HEAD = b"k" * 32, b"h" * 32
+
+T = TypeVar("T")
+
+
+class FragileDatabase(Database):
+    """`away`: nothing can be reached."""
+
+    away = False
+
+    def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
+        self._check()
+        return super().fetch(statement, values)
+
+    def change(self, statement: Executable, values: Values = None) -> int:
+        self._check()
+        return super().change(statement, values)
+
+    def transact(self, action: Callable[[Connection], T]) -> T:
+        self._check()
+        return super().transact(action)
+
+    def _check(self) -> None:
+        if self.away:
+            raise StorageUnavailable("the gateway's database cannot be used at the moment")
+
+
+class Hands:
+    """A crew of the test's own thread: what is put down waits until `work`; `room` is how much may
+    wait.
+    """
+
+    def __init__(self, room: int = 1000) -> None:
+        self.waiting: deque[Callable[[], None]] = deque()
+        self.room = room
+        self.ended = False
+
+    def put(self, job: Callable[[], None]) -> bool:
+        if self.ended or len(self.waiting) >= self.room:
+            return False
+        self.waiting.append(job)
+        return True
+
+    def work(self) -> int:
+        """Do what waits now; how many jobs that were. Raises what a job raises."""
+        count = len(self.waiting)
+        for _ in range(count):
+            self.waiting.popleft()()
+        return count
+
+    def widen(self, width: int) -> None:
+        del width
+
+    def end(self, within_s: float) -> bool:
+        del within_s
+        self.ended = True
+        self.work()
+        return True
+
+
+class Upstream:
+    """Counts sessions: `fails` says what the nth try to open or delete raises; without `go_on`
+    everything waits.
+
+    Or, where `slow`, deletions only.
+    """
+
+    def __init__(
+        self, fails: Callable[[str, int], Exception | None] = lambda session, nth: None
+    ) -> None:
+        self.sessions: list[str] = []  # that are there now
+        self.opened = 0
+        self.tried: list[str] = []
+        self.deleted: list[str] = []
+        self.threads: set[int] = set()
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.fails = fails
+        self.slow = False
+        self._condition = threading.Condition()
+
+    def open_session(self, account: Account) -> str:
+        with self._condition:
+            self.opened += 1
+            name = f"{account.id}/{self.opened}"
+            self._condition.notify_all()
+        if not self.slow:
+            self._wait("", self.opened)
+        with self._condition:
+            self.sessions.append(name)
+        return name
+
+    def delete_session(self, account: Account, session: str) -> None:
+        assert account.id in (ONE.id, TWO.id)
+        with self._condition:
+            self.tried.append(session)
+            self.threads.add(threading.get_ident())
+            self._condition.notify_all()
+        self._wait(session, self.tried.count(session))
+        with self._condition:
+            self.deleted.append(session)
+            if session in self.sessions:
+                self.sessions.remove(session)
+            self._condition.notify_all()
+
+    def wait_for(self, predicate: Callable[[Upstream], object], within_s: float = 10) -> bool:
+        with self._condition:
+            return bool(self._condition.wait_for(lambda: predicate(self), within_s))
+
+    def _wait(self, session: str, nth: int) -> None:
+        assert self.go_on.wait(10)
+        error = self.fails(session, nth)
+        if error is not None:
+            raise error
+
+
+def session_rows(database: Database, clock: Clock, worker: str = US) -> SessionRows:
+    return SessionRows(database, clock, lambda: worker)
+
+
+def kept(
+    rows: SessionRows, name: str, account: Account = ONE, *, expires_at: float, head: bytes = HEAD
+) -> Session:
+    """A session that may be continued until then."""
+    session = rows.add(account.seat, name, stock=False)
+    rows.keep(
+        session, head=head, caller=KEY, conversation=session.conversation, expires_at=expires_at
+    )
+    return session
+
+
+def doomed(rows: SessionRows, name: str, account: Account = ONE) -> Session:
+    session = rows.add(account.seat, name, stock=False)
+    rows.doom(session)
+    return session
+
+
+def accounts() -> tuple[Account, ...]:
+    return ONE, TWO
+
+
+def logged(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:
+    """The events of this name."""
+    return [record for record in caplog.records if record.message == name]

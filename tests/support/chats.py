@@ -1,0 +1,196 @@
+"""Several accounts on one simulator, chats as clients keep them, and what the upstream has seen of
+both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from gbproxy.simulator import RecordedRequest, Session, Simulator
+from tests.support.serving import GUNICORN, KEY, Asking, Reply, Served, serving
+
+NAMES = ("first", "second", "third")
+_MORE = (*NAMES, "fourth")
+STREAM = "widgetStreamAssist"
+
+_topics = itertools.count(1)
+
+
+def accounts(upstream: Simulator, count: int) -> dict[str, str]:
+    """The environment of a gateway with so many accounts, the first three by the names in
+    `NAMES`.
+    """
+    while len(upstream.accounts) < count:
+        upstream.add_account()
+    given = [
+        {
+            "name": name,
+            "secure_c_ses": account.secure_c_ses,
+            "host_c_oses": account.host_c_oses,
+            "csesidx": account.csesidx,
+            "config_id": account.config_id,
+        }
+        for name, account in zip(_MORE, list(upstream.accounts.values())[:count], strict=False)
+    ]
+    addresses = {
+        name: value for name, value in upstream.environment().items() if name.endswith("_URL")
+    }
+    return addresses | {"ACCOUNTS": json.dumps(given)}
+
+
+def csesidx(upstream: Simulator, name: str) -> str:
+    """By what the upstream knows this account."""
+    return list(upstream.accounts)[_MORE.index(name)]
+
+
+def asked(upstream: Simulator) -> list[str]:
+    """The accounts that were asked for an answer, in order; calls with a refused token apart."""
+    names = dict(zip(upstream.accounts, _MORE, strict=False))
+    return [names[call.csesidx] for call in upstream.calls(STREAM) if call.csesidx is not None]
+
+
+def topic() -> str:
+    """Words that no other conversation of this process has."""
+    return f"Topic {next(_topics)}"
+
+
+def texts_by_session(upstream: Simulator) -> list[list[str]]:
+    """What was asked in each session, those first that were used first."""
+    found: dict[str, list[str]] = {}
+    for call in upstream.calls(STREAM):
+        if call.csesidx is not None:
+            found.setdefault(session_of(call), []).append(text_of(call))
+    return list(found.values())
+
+
+def session_of(call: RecordedRequest) -> str:
+    return str(call.body["streamAssistRequest"]["session"])
+
+
+def text_of(call: RecordedRequest) -> str:
+    return str(call.body["streamAssistRequest"]["query"]["parts"][0]["text"])
+
+
+def used_sessions(upstream: Simulator) -> list[Session]:
+    """The sessions in which anything was asked since the last reset, those first that were used
+    first.
+    """
+    by_name = {session.short_name: session for session in upstream.sessions.values()}
+    return [
+        by_name[name] for name in dict.fromkeys(session_of(call) for call in upstream.calls(STREAM))
+    ]
+
+
+@contextmanager
+def one_at_a_time(upstream: Simulator) -> Iterator[None]:
+    """At the end: no session was ever asked while an answer was still under way in it."""
+    yield
+    assert [session.id for session in upstream.sessions.values() if session.most_at_once > 1] == []
+
+
+def holds(prompt: str, messages: list[dict[str, Any]]) -> bool:
+    """Whether a prompt tells these messages, all of them and in this order."""
+    at = 0
+    for message in messages:
+        at = prompt.find(message["content"], at)
+        if at < 0:
+            return False
+        at += len(message["content"])
+    return True
+
+
+def until(true: Callable[[], object], timeout_s: float = 10.0, every_s: float = 0.02) -> float:
+    """Wait for what no event tells of; after how many seconds it was so."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < timeout_s, "it never came to be"
+        time.sleep(every_s)
+    return time.monotonic() - started
+
+
+@contextmanager
+def killed_in_the_end(
+    environment: Mapping[str, str], *, command: Sequence[str] = GUNICORN, **overrides: str
+) -> Iterator[Served]:
+    """A gateway for tests in which nothing hangs on how it ends: one with a temporary database
+    removes that first.
+    """
+    with serving(environment, command=command, **overrides) as gateway:
+        gateway.key = KEY
+        try:
+            yield gateway
+        finally:
+            if "DATABASE_URL" in {**environment, **overrides}:
+                with suppress(ProcessLookupError):
+                    os.killpg(gateway.pid, signal.SIGKILL)
+
+
+@contextmanager
+def only(gateway: Served, worker: int) -> Iterator[None]:
+    """Nobody but this worker answers."""
+    others = gateway.worker_pids() - {worker}
+    assert worker in gateway.worker_pids()
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def workers(gateway: Served, count: int) -> list[int]:
+    """The workers' process ids, once there are so many."""
+    until(lambda: len(gateway.worker_pids()) == count)
+    return sorted(gateway.worker_pids())
+
+
+class Chat:
+    """A conversation as a client has it: the whole history, sent with each request."""
+
+    def __init__(self, gateway: Asking, *messages: dict[str, Any], **headers: str) -> None:
+        self.gateway = gateway
+        self.messages: list[dict[str, Any]] = list(messages)
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.conversation: str | None = None
+
+    def say(self, text: str, **options: Any) -> Reply:
+        """One more turn; a whole answer becomes part of the history."""
+        reply = self.ask([*self.messages, user(text)], **options)
+        if reply.succeeded:
+            self.messages += [user(text), assistant(reply.text)]
+            self.conversation = reply.headers["X-Conversation-Id"]
+        return reply
+
+    def ask(
+        self,
+        messages: list[dict[str, Any]],
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Reply:
+        """Ask with any history, which leaves this one as it is."""
+        return self.gateway.ask(messages, headers={**self.headers, **(headers or {})}, **options)
+
+    def fork(self) -> Chat:
+        made = Chat(self.gateway, *self.messages)
+        made.headers = self.headers
+        return made
+
+
+def system(text: str) -> dict[str, Any]:
+    return {"role": "system", "content": text}
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}

@@ -1,0 +1,333 @@
+"""The renewal of cookies over several hops: who is asked, with what, and what stays of it; and
+further cookies.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gbproxy.domain.account import Account
+from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError, UpstreamTimeout
+from gbproxy.outbound import HttpClient, Reply
+from gbproxy.simulator import Simulator
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.endpoints import EndpointMap
+from tests.support.business_host import ACCOUNT, BASE, NOW, Clock, Door, key_reply, reply
+
+AUTH = "https://auth.business.gemini.google/auth/refreshcookies"
+SIGN_IN = "https://accounts.google.com/auth/signin"
+SET = f"{BASE}/auth/setocookie?csesidx=123456789"
+KEY = f"{BASE}/auth/getoxsrf?csesidx=123456789"
+SESSION = "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=business.gemini.google"
+SECOND = "__Host-C_OSES=COS.new; Path=/; Secure"
+OLD = "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.old"
+NEW = "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.new"
+LOGIN = reply(302, location="/login")
+
+
+def auth(door: object, endpoints: EndpointMap | None = None) -> WidgetAuth:
+    return WidgetAuth(door, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock())  # type: ignore[arg-type]
+
+
+def to(location: str, *set_cookies: str) -> Reply:
+    return reply(302, b"", *set_cookies, location=location)
+
+
+def cookies_of(door: Door) -> list[str]:
+    return [headers.get("Cookie", "") for headers in door.headers]
+
+
+def test_each_hop_gets_the_cookies_of_its_host_and_the_pair_of_the_end_is_in_use() -> None:
+    door = Door(
+        to(AUTH),
+        to(SIGN_IN, SESSION),
+        to(SIGN_IN, "__Host-GAPS=1; Path=/; Secure"),
+        to(SET, "__Host-GAPS=2; Path=/; Secure"),
+        to(KEY, SECOND),
+        key_reply(),
+    )
+
+    auth(door).bearer(ACCOUNT)
+
+    assert door.urls == [KEY, AUTH, SIGN_IN, SIGN_IN, SET, KEY]
+    assert cookies_of(door) == [
+        OLD,
+        "__Secure-C_SES=CSE.old",
+        "",
+        "__Host-GAPS=1",
+        "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old",
+        NEW,
+    ]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://business.gemini.google/auth/setocookie",
+        "https://evil.invalid/auth/setocookie",
+        "https://business.gemini.google@evil.invalid/auth/setocookie",
+        "https://evil.invalid\\.google/auth/setocookie",
+        "https://business.gemini.google:8443/auth/setocookie",
+        "https://mail.google.com/auth/setocookie",
+        "https://[/auth/setocookie",
+        "",
+    ],
+)
+def test_a_hop_that_leads_astray_is_not_followed_and_what_was_set_before_counts(
+    location: str,
+) -> None:
+    door = Door(to(AUTH), to(location, SESSION), LOGIN)
+
+    with pytest.raises(CredentialRefused) as caught:
+        auth(door).bearer(ACCOUNT)
+
+    assert door.urls == [KEY, AUTH, KEY]
+    assert cookies_of(door)[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+    assert "led to an address that is none of the sign-in's" in caught.value.message
+    assert "evil" not in caught.value.message
+
+
+def test_cookies_that_are_new_by_then_buy_a_key_wherever_the_last_hop_leads() -> None:
+    door = Door(to(AUTH), to("https://evil.invalid/", SESSION), key_reply())
+
+    assert auth(door).bearer(ACCOUNT)
+
+
+@pytest.mark.parametrize("end", ["/", "/home/cid/c-1", "/login", KEY, "getoxsrf"])
+def test_back_on_the_page_the_way_ends(end: str) -> None:
+    door = Door(
+        to(f"{BASE}/auth/refreshcookies"),
+        to(end, SESSION.partition("; Domain")[0], SECOND),
+        key_reply(),
+    )
+
+    auth(door).bearer(ACCOUNT)
+
+    assert door.urls == [KEY, f"{BASE}/auth/refreshcookies", KEY]
+
+
+def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
+    def hops(count: int) -> Door:
+        return Door(
+            to(AUTH),
+            *[to(f"{SIGN_IN}?{n}") for n in range(count - 2)],
+            to(SET),
+            to(KEY, SECOND),
+            key_reply(),
+        )
+
+    five = hops(5)
+    auth(five).bearer(ACCOUNT)
+
+    assert five.urls[-2:] == [SET, KEY]
+    assert "__Host-C_OSES=COS.new" in cookies_of(five)[-1]
+    six = Door(to(AUTH), *[to(f"{SIGN_IN}?{n}") for n in range(4)], to(SET), LOGIN)
+    with pytest.raises(CredentialRefused):
+        auth(six).bearer(ACCOUNT)
+    assert SET not in six.urls
+
+
+@pytest.mark.parametrize("fault", [reply(503), reply(429)], ids=["503", "429"])
+def test_a_hop_that_is_out_of_order_does_not_make_the_credential_refused(fault: Reply) -> None:
+    with pytest.raises(UpstreamBroken) as caught:
+        auth(Door(to(AUTH), fault, LOGIN)).bearer(ACCOUNT)
+
+    assert str(fault.status) in caught.value.message
+    assert (caught.value.safe_words or {})["http_status"] == fault.status
+    assert (caught.value.safe_words or {})["verb"] == "refreshcookies"
+
+
+def test_what_was_set_before_a_hop_failed_is_in_use() -> None:
+    door = Door(to(AUTH), to(SET, SESSION), UpstreamTimeout("silent"), key_reply())
+    tokens = auth(door)
+    with pytest.raises(UpstreamTimeout):
+        tokens.bearer(ACCOUNT)
+
+    tokens.bearer(ACCOUNT)
+
+    assert cookies_of(door)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+
+
+def test_what_settings_send_along_as_a_cookie_goes_to_no_host_of_the_sign_in() -> None:
+    door = Door(to(AUTH), to(SIGN_IN), to(KEY), key_reply())
+
+    auth(door, EndpointMap(headers={"cookie": "own=1", "X-More": "1"})).bearer(ACCOUNT)
+
+    assert [headers.get("cookie") for headers in door.headers[1:3]] == [None, None]
+    assert door.headers[2]["X-More"] == "1"
+
+
+def test_a_page_at_another_address_has_the_cookies_of_the_page() -> None:
+    here = "http://127.0.0.1:8000"
+    door = Door(
+        to(f"{here}/auth/refreshcookies"),
+        to(AUTH),
+        to(f"{here}/auth/setocookie", SESSION),
+        to("/", SECOND),
+        key_reply(),
+    )
+
+    auth(door, EndpointMap(page_url=here)).bearer(ACCOUNT)
+
+    assert cookies_of(door) == [
+        OLD, OLD, "__Secure-C_SES=CSE.old", "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old", NEW,
+    ]  # fmt: skip
+
+
+def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> None:
+    page = "https://vertexaisearch.cloud.google"
+    door = Door(
+        replace(key_reply(), set_cookies=("__Secure-C_SES=CSE.new; Secure; Domain=cloud.google",)),
+        key_reply(),
+    )
+    monotonic = Clock()
+    tokens = WidgetAuth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
+    tokens.bearer(ACCOUNT)
+    monotonic.now = 250.0
+
+    tokens.bearer(ACCOUNT)
+
+    assert door.cookies[1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+
+
+# Further cookies
+
+FURTHER = replace(ACCOUNT, cookies=f"{OLD}; NID=525=x; __Secure-C_AUX=1")
+WITH_FURTHER = f"{OLD}; __Secure-C_AUX=1"
+
+
+def test_further_cookies_are_not_sent_while_the_two_are_taken() -> None:
+    door = Door(key_reply())
+
+    auth(door).bearer(FURTHER)
+
+    assert door.cookies == [OLD]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [LOGIN, reply(401), reply(403), reply(200, b"<html>")],
+    ids=["302", "401", "403", "html"],
+)
+def test_further_cookies_are_tried_once_and_sent_from_then_on(
+    refusal: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    monotonic = Clock()
+    door = Door(refusal, key_reply(), key_reply())
+    tokens = WidgetAuth(door, EndpointMap(), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
+
+    with caplog.at_level(logging.INFO):
+        tokens.bearer(FURTHER)
+        monotonic.now = 250.0
+        tokens.bearer(FURTHER)
+
+    assert door.cookies == [OLD, WITH_FURTHER, WITH_FURTHER]
+    assert [line.message for line in caplog.records].count("cookies.further_needed") == 1
+
+
+def test_when_they_are_refused_too_the_first_refusal_stands() -> None:
+    door = Door(reply(401), LOGIN)
+
+    with pytest.raises(CredentialRefused) as caught:
+        auth(door).bearer(FURTHER)
+
+    assert door.cookies == [OLD, WITH_FURTHER]
+    assert "status 401" in caught.value.message
+
+
+@pytest.mark.parametrize("fault", [reply(503), UpstreamTimeout("silent")], ids=["503", "silent"])
+def test_they_are_not_tried_when_it_was_the_network(fault: Reply | BaseException) -> None:
+    door = Door(fault)
+
+    with pytest.raises(UpstreamError):
+        auth(door).bearer(FURTHER)
+
+    assert door.cookies == [OLD]
+
+
+def test_further_cookies_are_renewed_with_the_others() -> None:
+    renewed = to("/", "__Secure-C_SES=CSE.new; Path=/; Secure", "__Secure-C_AUX=2; Path=/; Secure")
+    door = Door(LOGIN, to("/auth/refreshcookies"), renewed, key_reply())
+
+    auth(door).bearer(FURTHER)
+
+    assert cookies_of(door)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old; __Secure-C_AUX=2"
+
+
+# Over sockets
+
+
+def simulated(upstream: Simulator, cookies: str | None = None) -> Account:
+    one = upstream.account
+    return Account(
+        "one", "one", one.csesidx, one.config_id, one.secure_c_ses, one.host_c_oses, cookies=cookies
+    )
+
+
+def by_name(upstream: Simulator) -> WidgetAuth:
+    environment = upstream.environment_by_name()
+    outbound = HttpClient(proxy=environment["PROXY"], ca_bundle=Path(environment["CA_BUNDLE"]))
+    return WidgetAuth(outbound, EndpointMap(), clock=upstream.now)
+
+
+@pytest.mark.parametrize("edition", ["business", "enterprise"])
+@pytest.mark.parametrize("hops", [1, 2, 3, 5])
+def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(
+    hops: int, edition: Any
+) -> None:
+    with Simulator(tls=True) as upstream:
+        upstream.set(
+            getoxsrf="refreshcookies", refresh_hops=hops, edition=edition, host_c_oses="required"
+        )
+        before = upstream.account.host_c_oses
+
+        token = by_name(upstream).bearer(replace(simulated(upstream), edition=edition))
+
+        assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
+        assert (upstream.account.host_c_oses != before) is (hops > 1)
+        foreign = [
+            call for call in upstream.requests if call.headers["Host"] == "accounts.google.com"
+        ]
+        assert len(foreign) == max(hops - 2, 0)
+        assert not any("C_SES" in call.headers.get("Cookie", "") for call in foreign)
+        assert all("NID" not in call.headers.get("Cookie", "") for call in upstream.requests)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        {"refresh_hops": 6},
+        {"refresh_chain": "elsewhere"},
+        {"refresh_chain": "http"},
+        {"refresh_chain": "loop"},
+    ],
+    ids=str,
+)
+def test_by_name_a_chain_that_leads_astray_is_refused(chain: dict[str, Any]) -> None:
+    with Simulator(tls=True) as upstream:
+        upstream.set(getoxsrf="refreshcookies", **chain)
+
+        with pytest.raises(CredentialRefused) as caught:
+            by_name(upstream).bearer(simulated(upstream))
+
+        assert "The renewal of its cookies did not end" in caught.value.message
+        assert len(upstream.requests) <= 7
+
+
+def test_by_name_further_cookies_open_the_way_to_the_renewal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Simulator(tls=True) as upstream:
+        upstream.set(getoxsrf="refreshcookies", refresh_hops=3, further_cookies=("__Secure-C_AUX",))
+        account = simulated(upstream, upstream.described()["cookies"])
+
+        with caplog.at_level(logging.INFO):
+            token = by_name(upstream).bearer(account)
+
+        assert upstream.keys.verify(token, upstream.now()).csesidx == account.csesidx
+        assert [line.message for line in caplog.records].count("cookies.further_needed") == 1
