@@ -252,7 +252,7 @@ class Gateway:
         session = self._ahead.take(account) if may_rename else None
         made_now = session is None
         if session is None:
-            session = turn.record(account.seat, self._ahead.open(account))
+            session = turn.record(account.account_key, self._ahead.open(account))
         else:
             turn.use(session)
             turn.adopt_id()
@@ -266,7 +266,7 @@ class Gateway:
         context.accounts += 1
         self._ahead.note_use(account.id)
         # its account is busy or cannot answer: all of it goes elsewhere
-        if turn.wanted not in (None, account.seat):
+        if turn.wanted not in (None, account.account_key):
             turn.discard()
 
     def _note_start(self, model: Model, account: Account, ask: _Ask) -> None:

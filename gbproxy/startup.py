@@ -19,7 +19,7 @@ from pathlib import Path
 from gevent import monkey
 
 from gbproxy import preflight
-from gbproxy.domain.account import owner
+from gbproxy.domain.account import identity
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
 from gbproxy.observability import multiprocess
@@ -197,8 +197,8 @@ def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) 
     except preparation.CannotBeUsed as error:
         print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
         raise SystemExit(_EXIT_BAD_SETTINGS) from None
-    owners = [owner(account.csesidx, account.config_id) for account in settings.accounts]
-    preparation.clear_left(url, owners, temporary=settings.database_is_temporary)
+    identities = [identity(account.csesidx, account.config_id) for account in settings.accounts]
+    preparation.clear_left(url, identities, temporary=settings.database_is_temporary)
     _prepared.add((url, *secret_keys))
 
 

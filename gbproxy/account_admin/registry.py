@@ -235,8 +235,8 @@ class AccountRegistry:
         return [
             _check(
                 account,
-                refusals.get(account.seat),
-                [looks.get(account.id), sign_ins.get(account.seat)],
+                refusals.get(account.account_key),
+                [looks.get(account.id), sign_ins.get(account.account_key)],
                 uses.get(account.id),
             )
             for account in (entry.account for entry in self._entries().values())

@@ -233,7 +233,7 @@ class Failover:
             )
         self._met.append(bare(error))
         if rule.once_more:
-            self._may_ask_again = account.seat
+            self._may_ask_again = account.account_key
             if not self._asked_again and not self.may_go_elsewhere():
                 self._asked_again = True
                 self.pause(self.uniform(*_RETRY_S))

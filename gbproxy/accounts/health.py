@@ -164,7 +164,7 @@ class PooledAccount:
         return known if known is not None and known.state == "refused" else None
 
     def standing(self, scope: Scope) -> AccountHealth:
-        return self.standings.get(scope) or AccountHealth(self.account.seat, scope)
+        return self.standings.get(scope) or AccountHealth(self.account.account_key, scope)
 
     def is_cleared_since(self, scope: Scope, moment: float) -> bool:
         known = self.standings.get(scope)

@@ -47,7 +47,7 @@ def refused(member: PooledAccount, error: GatewayError, now: float) -> AccountHe
     if member.refusal is not None:
         return None
     return AccountHealth(
-        member.account.seat,
+        member.account.account_key,
         "",
         state="refused",
         cause=error.message,

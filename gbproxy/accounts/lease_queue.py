@@ -22,7 +22,7 @@ class LeaseRequest:
     excluded: frozenset[str] = frozenset()
 
     def admits(self, member: PooledAccount) -> bool:
-        is_wanted = self.wanted is None or self.wanted == member.account.seat
+        is_wanted = self.wanted is None or self.wanted == member.account.account_key
         return is_wanted and member.account.id not in self.excluded
 
 

@@ -129,7 +129,9 @@ class Lending(Members):
         best = free[0] if self._order == "first" else min(free, key=lambda member: member.in_flight)
         if wish.preferred is None:
             return best
-        return next((member for member in free if member.account.seat == wish.preferred), best)
+        return next(
+            (member for member in free if member.account.account_key == wish.preferred), best
+        )
 
     def _lend(self, member: PooledAccount, quota: QuotaClass, now: float) -> Lease:
         member.in_flight += 1
@@ -148,7 +150,7 @@ class Lending(Members):
             return True
         try:
             return self._board.try_trial(
-                lent.member.account.seat, lent.quota, lent.trial_until
+                lent.member.account.account_key, lent.quota, lent.trial_until
             ) or self._tell_anew(lent)
         except GatewayError as error:  # without the board each worker tries for itself
             log.warning(

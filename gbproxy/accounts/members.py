@@ -72,7 +72,7 @@ class Members:
         with self._lock:
             now = self._clock()
             return [
-                member.account.seat
+                member.account.account_key
                 for member in self._members.values()
                 if member.in_flight >= self._concurrency
                 or member.condition(quota, now) not in MAY_BE_ASKED

@@ -78,10 +78,10 @@ class ModelSupport:
         """Whether this account is known not to have this model."""
         if upstream_id is None:
             return False
-        capabilities = self._capabilities.get(account.seat, NOTHING_SAID)
+        capabilities = self._capabilities.get(account.account_key, NOTHING_SAID)
         return (
             upstream_id in capabilities.disabled
-            or self._verdict(account.seat, _model(upstream_id)) == "refused"
+            or self._verdict(account.account_key, _model(upstream_id)) == "refused"
         )
 
     def without_model(self, upstream_id: str | None) -> Collection[str]:
@@ -92,50 +92,57 @@ class ModelSupport:
         if upstream_id is None:
             return ()
         known = self._capabilities
-        listing = {seat for seat, each in known.items() if upstream_id in each.listed}
+        listing = {account_key for account_key, each in known.items() if upstream_id in each.listed}
         lacking = {
-            seat
-            for seat, each in known.items()
-            if upstream_id in each.disabled or (listing and each.listed and seat not in listing)
+            account_key
+            for account_key, each in known.items()
+            if upstream_id in each.disabled
+            or (listing and each.listed and account_key not in listing)
         }
         with self._lock:
-            seats = tuple(self._refusing.get(_model(upstream_id), ()))
+            account_keys = tuple(self._refusing.get(_model(upstream_id), ()))
         lacking.update(
-            seat for seat in seats if self._verdict(seat, _model(upstream_id)) == "refused"
+            account_key
+            for account_key in account_keys
+            if self._verdict(account_key, _model(upstream_id)) == "refused"
         )
-        return {id_of(seat) for seat in lacking}
+        return {id_of(account_key) for account_key in lacking}
 
     def without_tools(self, tools: Collection[Tool]) -> Collection[str]:
         """The ids of accounts for which one of these tools is known to be off."""
         with self._lock:
-            seats = {*self._capabilities, *self._findings}
-        return {id_of(seat) for seat in seats if not self._tools_off(seat).isdisjoint(tools)}
+            account_keys = {*self._capabilities, *self._findings}
+        return {
+            id_of(account_key)
+            for account_key in account_keys
+            if not self._tools_off(account_key).isdisjoint(tools)
+        }
 
     def tools_off(self, account: Account) -> frozenset[Tool]:
         """The tools that this account is not to be asked with."""
-        return self._tools_off(account.seat)
+        return self._tools_off(account.account_key)
 
     def tools_on(self, account: Account) -> frozenset[Tool]:
         """The tools that this account's configuration leaves on."""
-        return self._capabilities.get(account.seat, NOTHING_SAID).tools_on
+        return self._capabilities.get(account.account_key, NOTHING_SAID).tools_on
 
     def capabilities(self, accounts: Iterable[Account]) -> list[Capabilities | None]:
         """What the configuration of each account says; None where it was never read."""
-        return [self._capabilities.get(account.seat) for account in accounts]
+        return [self._capabilities.get(account.account_key) for account in accounts]
 
-    def _tools_off(self, seat: str) -> frozenset[Tool]:
-        capabilities = self._capabilities.get(seat, NOTHING_SAID)
+    def _tools_off(self, account_key: str) -> frozenset[Tool]:
+        capabilities = self._capabilities.get(account_key, NOTHING_SAID)
         verdicts = (
-            {tool: self._verdict(seat, _tool(tool)) for tool in ALL_TOOLS}
-            if seat in self._findings
+            {tool: self._verdict(account_key, _tool(tool)) for tool in ALL_TOOLS}
+            if account_key in self._findings
             else {}
         )
         named = {tool for tool, verdict in verdicts.items() if verdict == "refused"}
         guessed = {tool for tool, verdict in verdicts.items() if verdict == "guessed"}
         return frozenset(capabilities.tools_off | named | (guessed - capabilities.tools_on))
 
-    def _verdict(self, seat: str, subject: str) -> str | None:
-        found = self._findings.get(seat, {}).get(subject)
+    def _verdict(self, account_key: str, subject: str) -> str | None:
+        found = self._findings.get(account_key, {}).get(subject)
         if found is None:
             return None
         age_s = self._clock() - found.noted_at
@@ -145,11 +152,11 @@ class ModelSupport:
 
     def model_taken(self, account: Account, upstream_id: str | None) -> None:
         if upstream_id is not None:
-            self._note(account.seat, _model(upstream_id), "taken")
+            self._note(account.account_key, _model(upstream_id), "taken")
 
     def tools_taken(self, account: Account, tools: Iterable[Tool]) -> None:
         for tool in tools:
-            self._note(account.seat, _tool(tool), "taken")
+            self._note(account.account_key, _tool(tool), "taken")
 
     def model_refused(self, account: Account, upstream_id: str | None, *, is_named: bool) -> None:
         """`is_named`: the refusal was about the model; else it may have been about the question, if
@@ -157,8 +164,8 @@ class ModelSupport:
         """
         if upstream_id is not None:
             subject = _model(upstream_id)
-            is_doubtful = not is_named and self._verdict(account.seat, subject) == "taken"
-            self._note(account.seat, subject, "doubted" if is_doubtful else "refused")
+            is_doubtful = not is_named and self._verdict(account.account_key, subject) == "taken"
+            self._note(account.account_key, subject, "doubted" if is_doubtful else "refused")
 
     def tool_refused(self, account: Account, tool: Tool, *, is_named: bool) -> None:
         """`is_named`: the refusal was about this tool; else it may have been about another, or the
@@ -170,17 +177,17 @@ class ModelSupport:
         if tool in self.tools_on(account):
             return
         subject = _tool(tool)
-        is_doubtful = self._verdict(account.seat, subject) == "taken"
+        is_doubtful = self._verdict(account.account_key, subject) == "taken"
         self._note(
-            account.seat,
+            account.account_key,
             subject,
             "doubted" if is_doubtful else "refused" if is_named else "guessed",
         )
 
-    def _note(self, seat: str, subject: str, verdict: Verdict) -> None:
+    def _note(self, account_key: str, subject: str, verdict: Verdict) -> None:
         now = self._clock()
         with self._lock:
-            known = self._findings.get(seat, {}).get(subject)
+            known = self._findings.get(account_key, {}).get(subject)
             if (
                 verdict == "taken"
                 and known is not None
@@ -188,16 +195,16 @@ class ModelSupport:
                 and now - known.noted_at < _TAKEN_S
             ):
                 return
-            self._tell(Finding(seat, subject, verdict, now))
+            self._tell(Finding(account_key, subject, verdict, now))
 
     def forget(self, account: Account) -> None:
         """Know nothing of this account any more, in no worker: it begins anew, and its
         configuration is read again.
         """
         with self._lock:
-            subjects = tuple(self._findings.get(account.seat, {}))
+            subjects = tuple(self._findings.get(account.account_key, {}))
             for subject in subjects:
-                self._tell(Finding(account.seat, subject, "forgotten", self._clock()))
+                self._tell(Finding(account.account_key, subject, "forgotten", self._clock()))
 
     # The live configuration
 
@@ -206,7 +213,7 @@ class ModelSupport:
         read; None: never as it is.
         """
         with self._lock:
-            found = self._findings.get(account.seat, {}).get(_CONFIGURATION)
+            found = self._findings.get(account.account_key, {}).get(_CONFIGURATION)
         value = _parsed(found.text) if found is not None else {}
         if found is None or value.get("credential") != account.credential():
             return None
@@ -218,7 +225,7 @@ class ModelSupport:
         """
         now = self._clock()
         with self._lock:
-            found = self._findings.get(account.seat, {}).get(_CONFIGURATION)
+            found = self._findings.get(account.account_key, {}).get(_CONFIGURATION)
             read_at = _parsed(found.text).get("read_at") if found is not None else None
             is_read = capabilities is not None
             if is_read or not isinstance(read_at, float) or now - read_at > _HOLDS_S:
@@ -227,7 +234,7 @@ class ModelSupport:
                 capabilities = _read(_parsed(found.text))
             value = {"credential": account.credential(), "is_read": is_read, "read_at": read_at}
             text = json.dumps(value | _written(capabilities or NOTHING_SAID))
-            self._tell(Finding(account.seat, _CONFIGURATION, text, now))
+            self._tell(Finding(account.account_key, _CONFIGURATION, text, now))
 
     # Sharing
 
@@ -249,7 +256,7 @@ class ModelSupport:
                 if self._untold.get(key) is finding:
                     del self._untold[key]
             for finding in found:
-                known = self._findings.get(finding.seat, {}).get(finding.subject)
+                known = self._findings.get(finding.account_key, {}).get(finding.subject)
                 if known is None or known.noted_at < finding.noted_at:
                     self._put(finding)
 
@@ -265,26 +272,31 @@ class ModelSupport:
     def _tell(self, finding: Finding) -> None:
         """Know this, and tell the others at the next `take_over`. The lock is held."""
         self._put(finding)
-        self._untold[finding.seat, finding.subject] = finding
+        self._untold[finding.account_key, finding.subject] = finding
 
     def _put(self, finding: Finding) -> None:
         """The lock is held."""
-        of_seat = self._findings[finding.seat]
+        of_seat = self._findings[finding.account_key]
         of_seat.pop(finding.subject, None)
         of_seat[finding.subject] = finding
         if finding.subject == _CONFIGURATION:
-            self._capabilities = {**self._capabilities, finding.seat: _read(_parsed(finding.text))}
+            self._capabilities = {
+                **self._capabilities,
+                finding.account_key: _read(_parsed(finding.text)),
+            }
         elif len(of_seat) > _MAX_SUBJECTS:
             oldest = next(subject for subject in of_seat if subject.startswith(_model("")))
             del of_seat[oldest]
-            self._note_refusing(oldest, finding.seat, is_refused=False)
-        self._note_refusing(finding.subject, finding.seat, is_refused=finding.text == "refused")
+            self._note_refusing(oldest, finding.account_key, is_refused=False)
+        self._note_refusing(
+            finding.subject, finding.account_key, is_refused=finding.text == "refused"
+        )
 
-    def _note_refusing(self, subject: str, seat: str, *, is_refused: bool) -> None:
+    def _note_refusing(self, subject: str, account_key: str, *, is_refused: bool) -> None:
         if is_refused and subject.startswith(_model("")):
-            self._refusing.setdefault(subject, set()).add(seat)
+            self._refusing.setdefault(subject, set()).add(account_key)
         elif subject in self._refusing:
-            self._refusing[subject].discard(seat)
+            self._refusing[subject].discard(account_key)
             if not self._refusing[subject]:
                 del self._refusing[subject]
 

@@ -61,7 +61,7 @@ class Pool(Lending):
         if rule.then is Then.ENDS:
             return
         with self._lock:
-            member = self._seated(account.seat)
+            member = self._pooled(account.account_key)
             if member is None:
                 return
             now = self._clock()
@@ -90,7 +90,7 @@ class Pool(Lending):
         forgotten.
         """
         with self._lock:
-            member = self._seated(account.seat)
+            member = self._pooled(account.account_key)
             known = member.standings.get(quota) if member is not None else None
             if member is None or known is None or known.state == "ready":
                 return
@@ -98,14 +98,16 @@ class Pool(Lending):
             if known.cools_until(now) is not None:
                 return  # this answer had begun before
             self._note_error(member, None, now)
-            change = member.standings[quota] = AccountHealth(account.seat, quota, changed_at=now)
+            change = member.standings[quota] = AccountHealth(
+                account.account_key, quota, changed_at=now
+            )
             self._serve(now)
         self._telling.tell(change, now)
 
     def accepted(self, account: Account) -> None:
         """A probe has found the credential good."""
         with self._lock:
-            member = self._seated(account.seat)
+            member = self._pooled(account.account_key)
             if (
                 member is None
                 or member.refusal is None
@@ -114,7 +116,7 @@ class Pool(Lending):
                 return
             now = self._clock()
             self._note_error(member, None, now)
-            change = member.standings[""] = AccountHealth(account.seat, "", changed_at=now)
+            change = member.standings[""] = AccountHealth(account.account_key, "", changed_at=now)
             self._serve(now)
         self._telling.tell(change, now)
 
@@ -145,12 +147,14 @@ class Pool(Lending):
             changes: list[AccountHealth] = []
             members: dict[str, PooledAccount] = {}
             for account in accounts:
-                member = self._seated(account.seat) or PooledAccount(account)
+                member = self._pooled(account.account_key) or PooledAccount(account)
                 if (
                     member.refusal is not None
                     and member.account.credential() != account.credential()
                 ):
-                    change = member.standings[""] = AccountHealth(account.seat, "", changed_at=now)
+                    change = member.standings[""] = AccountHealth(
+                        account.account_key, "", changed_at=now
+                    )
                     changes.append(change)
                 member.account = account
                 member.is_active = account.id not in disabled
@@ -183,7 +187,7 @@ class Pool(Lending):
             now = self._clock()
             kept = {scope: known for scope, known in member.standings.items() if scope == ""}
             changes = [
-                AccountHealth(member.account.seat, scope, changed_at=now)
+                AccountHealth(member.account.account_key, scope, changed_at=now)
                 for scope in member.standings.keys() - kept.keys()
             ]
             member.standings = kept | {change.quota: change for change in changes}
@@ -193,13 +197,13 @@ class Pool(Lending):
 
     # How
 
-    def _seated(self, seat: str) -> PooledAccount | None:
+    def _pooled(self, account_key: str) -> PooledAccount | None:
         """The account with this seat, if it is still there. The lock is held."""
-        member = self._members.get(id_of(seat))
-        return member if member is not None and member.account.seat == seat else None
+        member = self._members.get(id_of(account_key))
+        return member if member is not None and member.account.account_key == account_key else None
 
     def _take_over(self, standing: AccountHealth, now: float) -> bool:
-        member = self._seated(standing.account_id)
+        member = self._pooled(standing.account_id)
         news = taken_over(member, standing, now) if member is not None else None
         if member is None or news is None:
             return False

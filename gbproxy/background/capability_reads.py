@@ -56,10 +56,10 @@ class CapabilityReads:
         """Have those read that are due; `now`: Unix seconds. Raises StorageUnavailable."""
         self._support.forget_old()
         for account in in_use:
-            if account.seat not in self._running and self._is_due(account, now):
-                self._running.add(account.seat)
+            if account.account_key not in self._running and self._is_due(account, now):
+                self._running.add(account.account_key)
                 if not self._put(partial(self._look, account)):
-                    self._running.discard(account.seat)
+                    self._running.discard(account.account_key)
 
     def close(self, within_s: float = 0.5) -> None:
         """Begin no more, and wait so long for those that run."""
@@ -70,10 +70,10 @@ class CapabilityReads:
         if last is None:
             return True
         looked_at, was_read = last
-        of, due_at = self._due.get(account.seat, (0.0, 0.0))
+        of, due_at = self._due.get(account.account_key, (0.0, 0.0))
         if of != looked_at:
             due_at = looked_at + self._uniform(*(PERIOD_S if was_read else AFTER_FAILURE_S))
-            self._due[account.seat] = looked_at, due_at
+            self._due[account.account_key] = looked_at, due_at
         return now >= due_at or looked_at > now + PERIOD_S[0]  # the clock was set back
 
     def _look(self, account: Account) -> None:
@@ -84,7 +84,7 @@ class CapabilityReads:
             code = error.code
         finally:
             self._support.note_capabilities(account, found)
-            self._running.discard(account.seat)
+            self._running.discard(account.account_key)
         log.info(
             "configuration.read",
             extra={

@@ -15,7 +15,7 @@ from typing import Protocol
 from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.background.failure_detector import FailureDetector
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account, QuotaClass, owner_of
+from gbproxy.domain.account import Account, QuotaClass, identity_of
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
@@ -63,7 +63,7 @@ class LeaderTasks:
         *,
         refresh_token: Callable[[Account, float], bool],
         probe: Callable[[Account], None],
-        take_over_left: Callable[[Collection[str]], None] = lambda owners: None,
+        take_over_left: Callable[[Collection[str]], None] = lambda identities: None,
         look_up: Callable[[Iterable[Account], float], None] = lambda accounts, now: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -127,8 +127,8 @@ class LeaderTasks:
 
     def _rename(self) -> None:
         """Who has other accounts cannot do our work, nor we theirs."""
-        seats = sorted(account.seat for account in self._pool.accounts())
-        name = f"{_NAME} {hashlib.sha256(json.dumps(seats).encode()).hexdigest()}"
+        account_keys = sorted(account.account_key for account in self._pool.accounts())
+        name = f"{_NAME} {hashlib.sha256(json.dumps(account_keys).encode()).hexdigest()}"
         if name != self._name:
             self.leave()
             self._name = name
@@ -139,7 +139,9 @@ class LeaderTasks:
         """
         if self._monotonic() >= self._look_at:
             self._look_at = self._monotonic() + _LEFT_S
-            self._take_over_left({owner_of(account.seat) for account in self._pool.accounts()})
+            self._take_over_left(
+                {identity_of(account.account_key) for account in self._pool.accounts()}
+            )
 
     def _tend_tokens(self, uses: Mapping[str, AccountUse], now: float) -> None:
         for account in self._asked_of_late(uses, now):
@@ -155,10 +157,10 @@ class LeaderTasks:
 
     def _refresh(self, account: Account) -> None:
         begun_at = self._clock()
-        age_s = self._token_ages.setdefault(account.seat, jitter.uniform(*_TOKEN_AGE_S))
+        age_s = self._token_ages.setdefault(account.account_key, jitter.uniform(*_TOKEN_AGE_S))
         try:
             if self._refresh_token(account, age_s):
-                del self._token_ages[account.seat]
+                del self._token_ages[account.account_key]
         except CredentialRefused as error:
             self._pool.failed(account, "text", error, took_s=self._clock() - begun_at)
         except GatewayError as error:

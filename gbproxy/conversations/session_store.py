@@ -25,7 +25,9 @@ class SessionStore(Protocol):
     StorageUnavailable.
     """
 
-    def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+    def add(
+        self, account_key: str, name: str, *, stock: bool, conversation: str | None = None
+    ) -> Session:
         """Record a session that was just made; it is this worker's. Without `conversation` it gets
         half an id.
         """
@@ -126,10 +128,12 @@ class FailSafeSessions:
             self._rows.withdraw(*self._owed[0])
             self._owed.popleft()
 
-    def add(self, seat: str, name: str, conversation: str | None) -> SessionHandle:
-        unrecorded = Session(secrets.token_hex(16), seat, name, "")
+    def add(self, account_key: str, name: str, conversation: str | None) -> SessionHandle:
+        unrecorded = Session(secrets.token_hex(16), account_key, name, "")
         try:
-            return SessionHandle(self._rows.add(seat, name, stock=False, conversation=conversation))
+            return SessionHandle(
+                self._rows.add(account_key, name, stock=False, conversation=conversation)
+            )
         except StorageUnavailable:
             self.note_unavailable("record")
             return SessionHandle(unrecorded, recorded=False)

@@ -106,7 +106,7 @@ class Turn:
     @property
     def wanted(self) -> str | None:
         """The seat that the claimed session belongs to: no other account can continue in it."""
-        return self._held.session.seat if self._claimed and self._held else None
+        return self._held.session.account_key if self._claimed and self._held else None
 
     @property
     def may_start_afresh(self) -> bool:
@@ -133,11 +133,11 @@ class Turn:
         """Take up a fresh session that is recorded already."""
         self._take_up(SessionHandle(session))
 
-    def record(self, seat: str, name: str) -> Session:
+    def record(self, account_key: str, name: str) -> Session:
         """Take up a session that was just made upstream, and record it. Without storage it serves
         this request only.
         """
-        held = self._records.add(seat, name, self._matter.conversation)
+        held = self._records.add(account_key, name, self._matter.conversation)
         if not held.recorded:
             # nobody can go on in it, nor wait for it
             self._matter = replace(self._matter, conversation=None)

@@ -19,7 +19,7 @@ finds it good again.
 
 QUOTA_CLASSES: tuple[QuotaClass, ...] = ("text", "images", "videos")
 
-OWNER_CHARS = 16
+IDENTITY_CHARS = 16
 """How much of a seat tells whose it is upstream."""
 
 
@@ -45,14 +45,14 @@ class Account:
     user_agent: str | None = None
 
     @property
-    def seat(self) -> str:
+    def account_key(self) -> str:
         """What is kept of this account stands under this: its id, and a digest of whose seat that
         is upstream.
 
         So another one that is configured under the same name inherits nothing; new cookies of the
         same one change nothing.
         """
-        return _seat(self.id, self.csesidx, self.config_id)
+        return _account_key(self.id, self.csesidx, self.config_id)
 
     def credential(self) -> str:
         """What tells one set of credentials from another without showing any: a SHA-256 digest in
@@ -81,28 +81,28 @@ class Account:
         return (self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
 
 
-ID_IN_SEAT = OWNER_CHARS + 1
+ID_IN_KEY = IDENTITY_CHARS + 1
 """Where in a seat the account's id begins."""
 
 
-def id_of(seat: str) -> str:
+def id_of(account_key: str) -> str:
     """The account's id, as logs and administrators know it."""
-    return seat[ID_IN_SEAT:]
+    return account_key[ID_IN_KEY:]
 
 
-def owner(csesidx: str, config_id: str) -> str:
+def identity(csesidx: str, config_id: str) -> str:
     """Whose seat upstream such an account's is."""
-    return _digest(csesidx, config_id)[:OWNER_CHARS]
+    return _digest(csesidx, config_id)[:IDENTITY_CHARS]
 
 
-def owner_of(seat: str) -> str:
+def identity_of(account_key: str) -> str:
     """Whose seat that is upstream: the same when it is configured again under another id."""
-    return seat[:OWNER_CHARS]
+    return account_key[:IDENTITY_CHARS]
 
 
 @lru_cache(maxsize=4096)  # asked for several times for each request
-def _seat(id_: str, csesidx: str, config_id: str) -> str:
-    return f"{owner(csesidx, config_id)}:{id_}"
+def _account_key(id_: str, csesidx: str, config_id: str) -> str:
+    return f"{identity(csesidx, config_id)}:{id_}"
 
 
 def _digest(*parts: str) -> str:

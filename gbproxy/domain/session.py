@@ -11,10 +11,10 @@ class Session:
     is known by.
 
     `name` is empty as long as the upstream, which is to make the session with its first answer, has
-    not told it. `seat`: who has made it, and alone can use it (Account.seat).
+    not told it. `account_key`: who has made it, and alone can use it (Account.seat).
     """
 
     id: str
-    seat: str
+    account_key: str
     name: str
     conversation: str

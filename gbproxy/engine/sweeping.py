@@ -71,7 +71,9 @@ def sweeper(
         crew,
         refresh_token=upstream.sign_in_ahead,
         probe=roster.probe,
-        take_over_left=lambda owners: temporary.take_over_left(storage.database, sessions, owners),
+        take_over_left=lambda identities: temporary.take_over_left(
+            storage.database, sessions, identities
+        ),
         look_up=lookups.tend,
     )
     credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account, id_of, owner_of
+from gbproxy.domain.account import Account, id_of, identity_of
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.storage.sessions import PendingDeletion
@@ -35,8 +35,8 @@ class Rows(Protocol):
     StorageUnavailable.
     """
 
-    def doomed(self, limit: int, seats: Collection[str]) -> list[PendingDeletion]: ...
-    def give_up(self, seats: Collection[str], after_s: float) -> int: ...
+    def doomed(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]: ...
+    def give_up(self, account_keys: Collection[str], after_s: float) -> int: ...
     def deleted(self, session: Session) -> None: ...
     def postpone(self, session: Session, until: float, *, failed: bool = True) -> None: ...
 
@@ -76,10 +76,10 @@ class SessionCleanup:
         Sessions of seats that are not there are left to those who have them; after a week nobody
         has.
         """
-        seats = [account.seat for account in self._accounts()]
-        for session in self._rows.doomed(_AT_ONCE, seats):
+        account_keys = [account.account_key for account in self._accounts()]
+        for session in self._rows.doomed(_AT_ONCE, account_keys):
             self._put(session, partial(self._delete_doomed, session))
-        given_up = self._rows.give_up(seats, _GIVEN_UP_S)
+        given_up = self._rows.give_up(account_keys, _GIVEN_UP_S)
         if given_up:
             log.warning(
                 "session.left", extra={"sessions": given_up, "reason": "its account is gone"}
@@ -94,7 +94,7 @@ class SessionCleanup:
         behind.
         """
         with self._lock:
-            self._parting[account.seat] = (account, self._clock() + _PARTING_S)
+            self._parting[account.account_key] = (account, self._clock() + _PARTING_S)
 
     def finish(self, sessions: Collection[Session], within_s: float) -> None:
         """Delete these now, together with whatever the crew still has to do; what is not done in
@@ -149,7 +149,9 @@ class SessionCleanup:
             due = [(session, tries) for at, session, tries in self._later if at <= now]
             self._later = [later for later in self._later if later[0] > now]
             self._parting = {
-                seat: parting for seat, parting in self._parting.items() if parting[1] > now
+                account_key: parting
+                for account_key, parting in self._parting.items()
+                if parting[1] > now
             }
         for session, tries in due:
             self._put(session, partial(self._delete_unrecorded, session, tries), is_recorded=False)
@@ -157,7 +159,7 @@ class SessionCleanup:
             self._put(doomed, partial(self._delete_doomed, doomed))
 
     def _delete_doomed(self, session: PendingDeletion) -> None:
-        account = self._account(session.seat)
+        account = self._account(session.account_key)
         if session.name and (
             account is None or self._is_refused(account)
         ):  # it may come back; that is no fault of the session's
@@ -192,26 +194,28 @@ class SessionCleanup:
             with suppress(StorageUnavailable):  # then it will be deleted once more
                 self._rows.deleted(session)
 
-    def _account(self, seat: str) -> Account | None:
+    def _account(self, account_key: str) -> Account | None:
         """Who can delete what was made under this seat: that account, or the one that has come into
         its place.
         """
-        owner = owner_of(seat)
-        present = (account for account in self._accounts() if owner_of(account.seat) == owner)
-        return next(present, self._parting.get(seat, (None,))[0])
+        owner = identity_of(account_key)
+        present = (
+            account for account in self._accounts() if identity_of(account.account_key) == owner
+        )
+        return next(present, self._parting.get(account_key, (None,))[0])
 
     def _try(self, session: Session) -> str | None:
         """Delete upstream; why that failed, or None."""
         if not session.name:  # it was never asked, or its name was never told: nobody can delete it
             return None
-        account = self._account(session.seat)
+        account = self._account(session.account_key)
         if account is None:
             return "its account is gone"
         try:
             self._delete(account, session.name)
         except GatewayError as error:
             return error.code
-        log.debug("session.deleted", extra={"account": id_of(session.seat)})
+        log.debug("session.deleted", extra={"account": id_of(session.account_key)})
         return None
 
 
@@ -220,4 +224,4 @@ def _jittered(seconds: float) -> float:
 
 
 def _left(session: Session, reason: str) -> None:
-    log.warning("session.left", extra={"account": id_of(session.seat), "reason": reason})
+    log.warning("session.left", extra={"account": id_of(session.account_key), "reason": reason})

@@ -31,7 +31,7 @@ _AGE_S = 900.0  # how long an unused session of the upstream's surely lives is n
 class Rows(Protocol):
     """What is recorded of sessions. Calls raise StorageUnavailable."""
 
-    def add(self, seat: str, name: str, *, stock: bool) -> Session: ...
+    def add(self, account_key: str, name: str, *, stock: bool) -> Session: ...
     def doom(self, session: Session) -> None: ...
 
 
@@ -205,14 +205,14 @@ class SessionPool:
         """
         made: Session | None = None
         try:
-            made = self._rows.add(account.seat, name, stock=True)
+            made = self._rows.add(account.account_key, name, stock=True)
         except StorageUnavailable:
             with self._lock:
                 shelf.rests_until = self._clock() + _RETRY_S
         finally:
             is_wanted = self._put_on(account, shelf, made)
         if made is None:
-            self._discard(Session(name, account.seat, name, ""))
+            self._discard(Session(name, account.account_key, name, ""))
         elif not is_wanted:
             self._doom(made)
 

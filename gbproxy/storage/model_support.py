@@ -18,7 +18,7 @@ class Finding:
     seconds.
     """
 
-    seat: str
+    account_key: str
     subject: str
     text: str
     noted_at: float
@@ -49,7 +49,7 @@ class SupportRows:
     def keep(self, findings: Iterable[Finding]) -> None:
         """Tell all workers, unless something newer is known already."""
         rows = [
-            {"account_id": each.seat, "subject": each.subject, "finding": each.text}
+            {"account_id": each.account_key, "subject": each.subject, "finding": each.text}
             | at(support.c.noted_at, each.noted_at)
             for each in findings
         ]

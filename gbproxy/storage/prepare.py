@@ -120,14 +120,14 @@ def limited_keys(url: str) -> Sequence[str]:
         database.close()
 
 
-def clear_left(url: str, owners: Collection[str], *, temporary: bool = False) -> None:
+def clear_left(url: str, identities: Collection[str], *, temporary: bool = False) -> None:
     """See to what killed servers have left on this machine; what cannot be done now is left for
     another time.
     """
     database = Database(url, temporary=temporary)
     try:
         with suppress(StorageUnavailable):
-            take_over_left(database, SessionRows(database, time.time, lambda: ""), owners)
+            take_over_left(database, SessionRows(database, time.time, lambda: ""), identities)
     finally:
         database.close()
 

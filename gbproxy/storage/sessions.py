@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, func, insert, not_, or_, select, update
 
-from gbproxy.domain.account import OWNER_CHARS, owner_of
+from gbproxy.domain.account import IDENTITY_CHARS, identity_of
 from gbproxy.domain.claim import Claim, Claimed, NoClaim
 from gbproxy.domain.conversation_id import half_of, random_half
 from gbproxy.domain.session import Session
@@ -124,7 +124,9 @@ _HELD_LONG = select(rows.c.id).where(
 )
 # Whoever has the same seat upstream can delete them, also under another name or when it was removed
 # and added again.
-_THEIRS = func.substr(rows.c.account_id, 1, OWNER_CHARS).in_(bindparam("owners", expanding=True))
+_THEIRS = func.substr(rows.c.account_id, 1, IDENTITY_CHARS).in_(
+    bindparam("identities", expanding=True)
+)
 _DOOMED = (
     select(*_SESSION, rows.c.tries)
     .where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("now"), _THEIRS)
@@ -155,17 +157,19 @@ class SessionRows:
         self._worker_id = worker_id
         self._known: set[str] = set()  # held by this worker, and it knows of it
 
-    def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+    def add(
+        self, account_key: str, name: str, *, stock: bool, conversation: str | None = None
+    ) -> Session:
         """Note a session that the upstream has just made; this worker holds it. Without
         `conversation` it gets half an id.
         """
-        session = Session(uuid.uuid4().hex, seat, name, conversation or random_half())
+        session = Session(uuid.uuid4().hex, account_key, name, conversation or random_half())
         now = self._clock()
         self._database.change(
             _ADD,
             {
                 "id": session.id,
-                "account_id": seat,
+                "account_id": account_key,
                 "name": name,
                 "conversation": session.conversation,
                 "state": STOCK if stock else RUNNING,
@@ -191,8 +195,8 @@ class SessionRows:
         now = self._clock()
         fixed = {"state": DOOMED, "tries": 0, "not_before": now, "made_at": now, "conversation": ""}
         values = [
-            {"id": uuid.uuid4().hex, "account_id": seat, "name": name, **fixed}
-            for seat, name in found
+            {"id": uuid.uuid4().hex, "account_id": account_key, "name": name, **fixed}
+            for account_key, name in found
         ]
         self._database.transact(lambda connection: connection.execute(_ADD, values))
 
@@ -290,17 +294,17 @@ class SessionRows:
         ]
         return sum(self._database.change(_DOOM, value) for value in values)
 
-    def doomed(self, limit: int, seats: Collection[str]) -> list[PendingDeletion]:
+    def doomed(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]:
         """What of these seats' owners is to be deleted upstream now, the longest due first."""
-        values = {"now": self._clock(), "most": limit, "owners": _owners(seats)}
+        values = {"now": self._clock(), "most": limit, "identities": _identities(account_keys)}
         return [PendingDeletion(*row) for row in self._database.fetch(_DOOMED, values)]
 
-    def give_up(self, seats: Collection[str], after_s: float) -> int:
+    def give_up(self, account_keys: Collection[str], after_s: float) -> int:
         """Forget what was to be deleted so long ago, of all but these seats: nobody can any more.
         How many that were.
         """
         return self._database.change(
-            _GIVEN_UP, {"before": self._clock() - after_s, "owners": _owners(seats)}
+            _GIVEN_UP, {"before": self._clock() - after_s, "identities": _identities(account_keys)}
         )
 
     def deleted(self, session: Session) -> None:
@@ -331,5 +335,5 @@ class SessionRows:
         return claimed
 
 
-def _owners(seats: Collection[str]) -> list[str]:
-    return sorted({owner_of(seat) for seat in seats})
+def _identities(account_keys: Collection[str]) -> list[str]:
+    return sorted({identity_of(account_key) for account_key in account_keys})

@@ -23,7 +23,7 @@ from sqlalchemy import (
     func,
 )
 
-from gbproxy.domain.account import ID_IN_SEAT
+from gbproxy.domain.account import ID_IN_KEY
 
 REVISION = "0005"  # the newest migration: what these tables are
 
@@ -53,9 +53,9 @@ metadata = MetaData(
 )
 
 
-def has_id(seat: Column[str], account_id: BindParameter[str]) -> ColumnElement[bool]:
+def has_id(account_key: Column[str], account_id: BindParameter[str]) -> ColumnElement[bool]:
     """Whether a row belongs to this account, whichever seat it was then."""
-    return func.substr(seat, ID_IN_SEAT + 1) == account_id
+    return func.substr(account_key, ID_IN_KEY + 1) == account_id
 
 
 accounts = Table(

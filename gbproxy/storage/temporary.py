@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import exc, select
 
-from gbproxy.domain.account import owner, owner_of
+from gbproxy.domain.account import identity, identity_of
 from gbproxy.storage import engines
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
@@ -59,17 +59,19 @@ def remove(folder: Path, made_by: int) -> None:
             os.close(_locks.pop(folder))
 
 
-def take_over_left(database: Database, rows: SessionRows, owners: Collection[str]) -> None:
+def take_over_left(database: Database, rows: SessionRows, identities: Collection[str]) -> None:
     """Remove the temporary databases that no process uses any more, and have deleted what they knew
     to be upstream.
 
-    `owners`: whose sessions can be deleted, beside those of the accounts in `database`; of others
+    `identities`: whose sessions can be deleted, beside those of the accounts in `database`; of others
     nothing is known after it. Raises StorageUnavailable: then they stay for another time.
     """
     for folder in _left():
-        known = {*owners, *(owner(*row) for row in database.fetch(_STORED))}
+        known = {*identities, *(identity(*row) for row in database.fetch(_STORED))}
         found = _sessions(folder)
-        ours = [(seat, name) for seat, name in found if owner_of(seat) in known]
+        ours = [
+            (account_key, name) for account_key, name in found if identity_of(account_key) in known
+        ]
         rows.add_doomed(ours)
         shutil.rmtree(folder, ignore_errors=True)
         log.warning(
@@ -112,6 +114,6 @@ def _sessions(folder: Path) -> Sequence[tuple[str, str]]:
         return []
     try:
         with engines.patient(engines.parse(url_in(folder))).connect() as connection:
-            return [(seat, name) for seat, name in connection.execute(_LEFT)]
+            return [(account_key, name) for account_key, name in connection.execute(_LEFT)]
     except exc.SQLAlchemyError:
         return []

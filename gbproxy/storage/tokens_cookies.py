@@ -74,13 +74,13 @@ class CookieRows:
             when=lambda new: not_older(new, cookies.c.renewed_at),
         )
 
-    def keep(self, seat: str, renewed: RenewedCookies) -> bool:
+    def keep(self, account_key: str, renewed: RenewedCookies) -> bool:
         """In place of earlier ones; False when newer ones are there already."""
         secrets = {"secure_c_ses": renewed.secure_c_ses, "host_c_oses": renewed.host_c_oses}
         if renewed.cookies is not None:
             secrets |= {"cookies": renewed.cookies, "cookies_given": renewed.cookies_given}
         values = {
-            "account_id": seat,
+            "account_id": account_key,
             "replaces": renewed.replaces,
             "cookies": self._cipher.encrypt(secrets),
             **at(cookies.c.renewed_at, renewed.renewed_at),
@@ -116,12 +116,12 @@ class TokenRows:
             ),
         )
 
-    def keep(self, seat: str, token: StoredToken) -> bool:
+    def keep(self, account_key: str, token: StoredToken) -> bool:
         """In place of an earlier one, or one of another credential; False when a newer one is there
         already.
         """
         values = {
-            "account_id": seat,
+            "account_id": account_key,
             "credential": token.credential,
             "bearer": self._cipher.encrypt(token.bearer),
             **at(tokens.c.signed_at, token.signed_at),
@@ -137,9 +137,9 @@ class TokenRows:
                 found[row.account_id] = StoredToken(row.credential, bearer, row.signed_at)
         return found
 
-    def drop(self, seat: str, signed_at: float) -> None:
+    def drop(self, account_key: str, signed_at: float) -> None:
         """The upstream has refused a token; a newer one stays."""
-        self._database.change(_DROP_TOKEN, {"wanted": seat, "until": signed_at})
+        self._database.change(_DROP_TOKEN, {"wanted": account_key, "until": signed_at})
 
 
 def decrypted(cipher: Cipher, encrypted: bytes, table: str, account_id: str) -> Any:

@@ -287,7 +287,7 @@ def test_without_any_try_the_pool_s_own_error_is_heard() -> None:
 def test_who_finds_all_others_busy_after_a_try_hears_what_that_met() -> None:
     accounts = pool(A, B, concurrency=1)
 
-    with accounts.lease(wanted=B.seat):
+    with accounts.lease(wanted=B.account_key):
         found = journey(accounts, SILENT)
 
     assert isinstance(found.error, UpstreamTimeout)
@@ -351,7 +351,7 @@ def test_without_its_history_a_request_goes_nowhere_else(error: GatewayError) ->
     accounts = pool(A, B)
     request = attempts(accounts)
 
-    with request.lease(wanted=A.seat), pytest.raises(GatewayError) as caught:
+    with request.lease(wanted=A.account_key), pytest.raises(GatewayError) as caught:
         request.failed(error, continued=True, afresh=False)
 
     assert caught.value is error
@@ -364,7 +364,7 @@ def test_a_wanted_account_that_cannot_answer_gives_its_own_error() -> None:
     accounts = pool(A, B)
     accounts.failed(A, "text", fresh(EMPTY))
 
-    with pytest.raises(QuotaExhausted), attempts(accounts).lease(wanted=A.seat):
+    with pytest.raises(QuotaExhausted), attempts(accounts).lease(wanted=A.account_key):
         pass
 
 
@@ -372,7 +372,7 @@ def test_a_preferred_account_that_cannot_answer_is_replaced_by_another() -> None
     accounts = pool(A, B)
     accounts.failed(B, "text", fresh(EMPTY))
 
-    with attempts(accounts).lease(preferred=B.seat) as mine:
+    with attempts(accounts).lease(preferred=B.account_key) as mine:
         assert mine == A
 
 

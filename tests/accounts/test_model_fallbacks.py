@@ -176,7 +176,7 @@ def test_an_account_that_has_the_model_goes_before_one_where_another_would_answe
         assert (first, attempts.model) == (A, AUTO)
     accounts.enable(B.id)
     attempts = request(accounts, FLASH, support)
-    with attempts.lease(wanted=A.seat) as first:
+    with attempts.lease(wanted=A.account_key) as first:
         assert (first, attempts.model) == (A, AUTO)
 
 

@@ -90,15 +90,15 @@ def test_excluded_accounts_are_passed_over() -> None:
 
 
 def test_only_the_wanted_account_will_do() -> None:
-    assert lent(pool(A, B), 3, wanted=B.seat) == ["b", "b", "b"]
+    assert lent(pool(A, B), 3, wanted=B.account_key) == ["b", "b", "b"]
 
 
 def test_the_preferred_account_is_taken_as_long_as_it_has_a_place() -> None:
     accounts = pool(A, B, concurrency=2)
 
-    assert lent(accounts, 4, preferred=B.seat) == ["b", "b", "a", "a"]
+    assert lent(accounts, 4, preferred=B.account_key) == ["b", "b", "a", "a"]
     accounts.failed(B, "text", BUSY)
-    assert lent(accounts, 1, preferred=B.seat) == ["a"]
+    assert lent(accounts, 1, preferred=B.account_key) == ["a"]
 
 
 def test_a_disabled_account_is_lent_to_nobody_until_it_is_enabled() -> None:
@@ -168,7 +168,8 @@ def test_a_wanted_account_gives_its_own_error() -> None:
     accounts.disable("c")
 
     kinds = [
-        type(refusal(accounts, wanted=seat)) for seat in (A.seat, B.seat, C.seat, account("d").seat)
+        type(refusal(accounts, wanted=account_key))
+        for account_key in (A.account_key, B.account_key, C.account_key, account("d").account_key)
     ]
 
     assert kinds == [QuotaExhausted, CredentialRefused, NoAccountAvailable, NoAccountAvailable]
@@ -195,7 +196,7 @@ def test_the_earliest_recovery_is_told_on_its_own_too() -> None:
     accounts.failed(B, "text", BUSY)
     some = (
         accounts.recovery_s(),
-        accounts.recovery_s(wanted=A.seat),
+        accounts.recovery_s(wanted=A.account_key),
         accounts.recovery_s("images"),
     )
     accounts.failed(A, "text", DEAD)
@@ -431,7 +432,9 @@ def test_a_trial_of_a_killed_worker_ends_by_time() -> None:
     one.failed(A, "text", EMPTY)
     workers.poll()
     workers.clock.now += 60
-    workers.board.try_trial(A.seat, "text", workers.clock.now + 30)  # by somebody who is no more
+    workers.board.try_trial(
+        A.account_key, "text", workers.clock.now + 30
+    )  # by somebody who is no more
     workers.poll()
 
     before = refusal(two).code
@@ -460,7 +463,7 @@ def test_a_row_that_is_older_than_what_is_known_changes_nothing() -> None:
     one, _ = workers.pools
     old = list(workers.board.read())
     one.failed(A, "text", EMPTY)
-    stale = [AccountHealth(A.seat, "text", changed_at=NOON - 1), *old]
+    stale = [AccountHealth(A.account_key, "text", changed_at=NOON - 1), *old]
 
     one.refresh(stale)
 
@@ -506,7 +509,11 @@ def test_rows_of_accounts_that_are_not_here_are_passed_over() -> None:
     accounts.refresh(
         [
             AccountHealth(
-                account("z").seat, "text", state="cooling", cooling_until=MIDNIGHT, changed_at=NOON
+                account("z").account_key,
+                "text",
+                state="cooling",
+                cooling_until=MIDNIGHT,
+                changed_at=NOON,
             )
         ]
     )
@@ -533,7 +540,7 @@ def test_an_account_that_is_changed_into_another_seat_begins_anew() -> None:
     accounts.replace([replace(A, config_id="another")])
 
     assert lent(accounts) == ["a"]
-    assert isinstance(refusal(accounts, wanted=A.seat), NoAccountAvailable)
+    assert isinstance(refusal(accounts, wanted=A.account_key), NoAccountAvailable)
 
 
 def test_new_cookies_of_the_same_seat_keep_its_state() -> None:
@@ -577,7 +584,7 @@ def test_without_the_board_each_worker_goes_on_by_itself(caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize(
     "row",
-    [None, AccountHealth(A.seat, "text", changed_at=NOON - 1)],
+    [None, AccountHealth(A.account_key, "text", changed_at=NOON - 1)],
     ids=["nothing", "something older"],
 )
 def test_a_cooldown_that_the_board_never_heard_of_ends_all_the_same(
@@ -663,7 +670,7 @@ def test_a_clock_that_is_set_back_leaves_no_account_cooling_when_the_board_tells
 def test_another_machine_s_clock_cools_no_account_beyond_midnight() -> None:
     accounts = pool(A)
     ahead = AccountHealth(
-        A.seat,
+        A.account_key,
         "text",
         state="cooling",
         cooling_until=NOON + 1e9,
@@ -694,7 +701,7 @@ def test_an_account_that_is_removed_is_lent_no_more_and_given_back_in_peace() ->
     accounts = pool(A, B, concurrency=1, wait_s=5)
 
     with accounts.lease() as first, accounts.lease():
-        waiting = Request(accounts, wanted=A.seat)
+        waiting = Request(accounts, wanted=A.account_key)
         accounts.replace([B])
         told = waiting.wait()
 
@@ -793,10 +800,10 @@ def test_those_who_wait_are_told_when_the_last_account_is_gone() -> None:
 def test_a_place_goes_to_the_first_who_can_use_it() -> None:
     accounts = pool(A, B, concurrency=1, wait_s=5)
     with ExitStack() as a, ExitStack() as b:
-        a.enter_context(accounts.lease(wanted=A.seat))
-        b.enter_context(accounts.lease(wanted=B.seat))
+        a.enter_context(accounts.lease(wanted=A.account_key))
+        b.enter_context(accounts.lease(wanted=B.account_key))
         waiting = [
-            Request(accounts, hold=True, wanted=B.seat),
+            Request(accounts, hold=True, wanted=B.account_key),
             Request(accounts, hold=True, excluded=["a"]),
             Request(accounts, hold=True),
         ]
@@ -818,7 +825,7 @@ def test_one_who_waits_for_an_account_that_cools_down_meanwhile_is_told() -> Non
     accounts = pool(A, B, concurrency=1, wait_s=5)
 
     with accounts.lease() as first, accounts.lease():
-        stubborn, patient = Request(accounts, wanted=A.seat), Request(accounts, hold=True)
+        stubborn, patient = Request(accounts, wanted=A.account_key), Request(accounts, hold=True)
         accounts.failed(first, "text", EMPTY)
         told = stubborn.wait()
         assert not patient.served
@@ -973,7 +980,7 @@ def test_a_recovery_is_told_too_but_nothing_of_an_account_that_is_gone() -> None
 def test_where_answers_run_is_told_by_account() -> None:
     accounts = pool(A, B)
 
-    with accounts.lease(wanted=A.seat), accounts.lease(wanted=A.seat):
+    with accounts.lease(wanted=A.account_key), accounts.lease(wanted=A.account_key):
         assert accounts.running() == {"a": 2}
     assert accounts.running() == {}
 

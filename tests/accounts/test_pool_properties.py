@@ -154,7 +154,7 @@ class Asking:
             accounts,
             hold=True,
             quota=quota,
-            wanted=wanted and account(wanted).seat,
+            wanted=wanted and account(wanted).account_key,
             excluded=excluded,
         )
 
@@ -207,7 +207,7 @@ def test_a_success_after_the_cooldown_forgets_all_strikes(
     given.succeeded(A, "text")
     given.failed(A, "text", QuotaExhausted("empty"))
 
-    assert given.recovery_s("text", wanted=A.seat) == 60
+    assert given.recovery_s("text", wanted=A.account_key) == 60
 
 
 @given(st.lists(errors, min_size=40, max_size=40), st.integers(1, 5), st.integers(1, 3))

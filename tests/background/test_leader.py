@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from gbproxy.background.leader import LeaderTasks
-from gbproxy.domain.account import Account, owner_of
+from gbproxy.domain.account import Account, identity_of
 from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken, UpstreamError
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
@@ -69,7 +69,7 @@ class Worker:
             self.hands,  # type: ignore[arg-type]
             refresh_token=self._refresh,
             probe=self._probe,
-            take_over_left=lambda owners: self.looked_for.append(sorted(owners)),
+            take_over_left=lambda identities: self.looked_for.append(sorted(identities)),
             clock=clock,
             monotonic=clock,
         )
@@ -208,7 +208,7 @@ def test_whoever_holds_the_office_looks_from_time_to_time_for_what_killed_server
         theirs.round()
         clock.now += ROUND_S
 
-    assert ours.looked_for == [[owner_of(ONE.seat)]] * 2  # both accounts are of one owner
+    assert ours.looked_for == [[identity_of(ONE.account_key)]] * 2  # both accounts are of one owner
     assert theirs.looked_for == []
 
 
@@ -226,8 +226,8 @@ def test_sessions_that_nobody_may_continue_any_more_are_deleted(ours: Worker, cl
 
 def test_the_sessions_of_a_dead_worker_are_deleted(ours: Worker, theirs: Worker) -> None:
     theirs.workers.touch()
-    theirs.rows.add(ONE.seat, "s/stock", stock=True)
-    theirs.rows.add(ONE.seat, "s/running", stock=False)
+    theirs.rows.add(ONE.account_key, "s/stock", stock=True)
+    theirs.rows.add(ONE.account_key, "s/running", stock=False)
 
     ours.go_on(14)
     before = list(ours.upstream.deleted)
@@ -237,8 +237,8 @@ def test_the_sessions_of_a_dead_worker_are_deleted(ours: Worker, theirs: Worker)
 
 
 def test_the_sessions_of_a_living_worker_are_left_alone(ours: Worker, theirs: Worker) -> None:
-    mine = ours.rows.add(ONE.seat, "s/1", stock=True)
-    others = theirs.rows.add(ONE.seat, "s/2", stock=True)
+    mine = ours.rows.add(ONE.account_key, "s/1", stock=True)
+    others = theirs.rows.add(ONE.account_key, "s/2", stock=True)
     kept(theirs.rows, "s/3", expires_at=ours.clock.now + 1000)
 
     for _ in range(30):
@@ -254,7 +254,7 @@ def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(
     ours: Worker, theirs: Worker
 ) -> None:
     theirs.workers.touch()
-    theirs.rows.add(ONE.seat, "s/1", stock=True)
+    theirs.rows.add(ONE.account_key, "s/1", stock=True)
     ours.round()
 
     theirs.workers.leave()
@@ -267,7 +267,7 @@ def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, their
     """As at the start of several gateways, or when the database was away: nobody has been seen for
     long.
     """
-    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
+    session = theirs.rows.add(ONE.account_key, "s/1", stock=False)
 
     ours.go_on(10)
     theirs.workers.touch()
@@ -283,7 +283,7 @@ def test_who_takes_the_office_back_gives_everybody_time_to_report(
     ours: Worker, theirs: Worker, clock: Clock
 ) -> None:
     ours.go_on(20)
-    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
+    session = theirs.rows.add(ONE.account_key, "s/1", stock=False)
     clock.now += 60
     theirs.round()
     ours.round()
@@ -302,7 +302,7 @@ def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_repo
 ) -> None:
     ours.go_on(20)
     theirs.workers.touch()
-    session = theirs.rows.add(ONE.seat, "s/1", stock=False)
+    session = theirs.rows.add(ONE.account_key, "s/1", stock=False)
     ours.round()
     database.away = True
     for _ in range(60):
@@ -326,7 +326,7 @@ def test_after_a_machine_slept_the_holder_gives_everybody_time_to_report(
 ) -> None:
     ours.go_on(20)
     theirs.workers.touch()
-    theirs.rows.add(ONE.seat, "s/1", stock=False)
+    theirs.rows.add(ONE.account_key, "s/1", stock=False)
     ours.round()
 
     clock.now += 3600
@@ -350,7 +350,7 @@ def test_a_worker_whose_clock_is_wrong_is_alive_as_long_as_it_reports(
     ours: Worker, database: FragileDatabase, off_s: float
 ) -> None:
     other = Worker(database, Clock(ours.clock.now + off_s), THEM)
-    session = other.rows.add(ONE.seat, "s/1", stock=True)
+    session = other.rows.add(ONE.account_key, "s/1", stock=True)
 
     for _ in range(40):
         other.clock.now += ROUND_S

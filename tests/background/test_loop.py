@@ -46,7 +46,7 @@ from tests.support.background import (
 from tests.support.clock import Clock
 from tests.support.pools import pool, until
 
-UNRECORDED = Session("no-row", ONE.seat, "s/1", "")
+UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 
 
 class House:
@@ -240,7 +240,7 @@ def test_what_was_discarded_and_what_is_doomed_is_deleted(house: House) -> None:
 
 def test_what_this_worker_holds_and_does_not_know_of_is_deleted(house: House) -> None:
     """As after a request that was ended while its session was being recorded."""
-    session_rows(house.database, house.clock).add(ONE.seat, "s/1", stock=False)
+    session_rows(house.database, house.clock).add(ONE.account_key, "s/1", stock=False)
 
     house.clock.now += 61
     house.round()
@@ -253,7 +253,7 @@ def test_what_a_worker_held_that_is_known_to_have_died_is_free_as_soon_as_the_da
 ) -> None:
     WorkerRegistry(database, clock, lambda: THEM).touch()
     assert LeaderLeases(database, clock, lambda: THEM).take("office", 60.0)
-    house.others.add(ONE.seat, "s/1", stock=False)
+    house.others.add(ONE.account_key, "s/1", stock=False)
     house.sweeper.note_dead([THEM])
 
     database.away = True
@@ -523,7 +523,7 @@ def filled(house: House) -> House:
     doomed(house.rows, "s/doomed")
     house.workers.touch()
     WorkerRegistry(house.database, house.clock, lambda: THEM).touch()
-    house.others.add(TWO.seat, "s/theirs", stock=True)
+    house.others.add(TWO.account_key, "s/theirs", stock=True)
     return house
 
 
@@ -543,14 +543,16 @@ def test_at_the_end_for_good_every_session_is_deleted(house: House) -> None:
 
 def test_at_the_end_the_office_and_what_this_worker_holds_are_free_for_others(house: House) -> None:
     filled(house)
-    running = house.rows.add(ONE.seat, "s/running", stock=False)
+    running = house.rows.add(ONE.account_key, "s/running", stock=False)
 
     house.sweeper.close()
 
     assert house.database.fetch(select(offices)) == []
     assert house.workers.all().keys() == {THEM}
     house.others.orphans({US})
-    assert running.id in {session.id for session in house.others.doomed(10, [ONE.seat, TWO.seat])}
+    assert running.id in {
+        session.id for session in house.others.doomed(10, [ONE.account_key, TWO.account_key])
+    }
 
 
 class StoicHands(Hands):
@@ -668,7 +670,7 @@ def test_slow_deletions_keep_no_stock_from_being_made(houses: Callable[..., Hous
     house.upstream.slow = True
     house.upstream.go_on.clear()
     for number in range(40):
-        house.sweeper.discard(Session(f"no-row-{number}", ONE.seat, f"s/{number}", ""))
+        house.sweeper.discard(Session(f"no-row-{number}", ONE.account_key, f"s/{number}", ""))
     assert house.upstream.wait_for(lambda upstream: len(upstream.tried) >= 8)
 
     taken = house.sweeper.take(ONE)  # none, unless one is there already
@@ -683,7 +685,9 @@ def test_who_does_not_end_last_hands_its_stock_on_to_who_does(house: House) -> N
     filled(house).sweeper.close(hands_on=True)
 
     assert house.upstream.deleted == []
-    assert {session.name for session in house.others.doomed(10, [ONE.seat, TWO.seat])} == {
+    assert {
+        session.name for session in house.others.doomed(10, [ONE.account_key, TWO.account_key])
+    } == {
         "one/1",
         "one/2",
         "s/doomed",

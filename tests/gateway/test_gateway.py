@@ -228,7 +228,7 @@ class House:
 
     def stock(self, account: Account, *names: str) -> None:
         self.ahead.stock[account.id] = [
-            self.rows.add(account.seat, name, stock=True) for name in names
+            self.rows.add(account.account_key, name, stock=True) for name in names
         ]
 
     def stream(
@@ -271,7 +271,7 @@ class House:
     @property
     def doomed(self) -> list[tuple[str, str]]:
         return [
-            (id_of(row.session.seat), row.session.name)
+            (id_of(row.session.account_key), row.session.name)
             for row in self.rows.rows.values()
             if row.state == "doomed"
         ]
@@ -1326,7 +1326,8 @@ def test_every_worker_sees_that_a_new_conversation_is_in_use(
     other = House(Upstream(), ONE, TWO, rows=theirs)
     if stocked:
         house.ahead.stock = {
-            each.id: [ours.add(each.seat, f"stock/{each.id}", stock=True)] for each in (ONE, TWO)
+            each.id: [ours.add(each.account_key, f"stock/{each.id}", stock=True)]
+            for each in (ONE, TWO)
         }
     stream = house.stream(caller=KEY)
 
@@ -1347,7 +1348,7 @@ def test_every_worker_sees_that_a_conversation_is_in_use_which_goes_on_in_a_fres
     house = House(Upstream(HELLO, (SessionGone("gone"),), HELLO), rows=ours)
     other = House(Upstream(), rows=theirs)
     conversation = house.begun()
-    house.ahead.stock = {"one": [ours.add(ONE.seat, "stock/1", stock=True)]}
+    house.ahead.stock = {"one": [ours.add(ONE.account_key, "stock/1", stock=True)]}
 
     stream = house.stream(*HISTORY, caller=KEY)
     started = conversation_of([next(stream)])
@@ -1386,12 +1387,12 @@ def test_of_several_sessions_that_hold_the_same_one_is_taken_whose_account_can_a
 ) -> None:
     house = House(Upstream(), ONE, TWO, concurrency=1)
     house.begun()
-    with house.pool.lease(wanted=ONE.seat):
+    with house.pool.lease(wanted=ONE.account_key):
         house.begun()
     if why == "disabled":
         house.pool.disable("one")
 
-    with house.pool.lease(wanted=ONE.seat) if why == "busy" else nullcontext():
+    with house.pool.lease(wanted=ONE.account_key) if why == "busy" else nullcontext():
         house.answer(*HISTORY, caller=KEY)
 
     assert (house.upstream.accounts, house.upstream.prompts[2]) == (["one", "two", "two"], "Why?")
@@ -1775,7 +1776,7 @@ def test_a_conversation_whose_account_is_busy_does_not_wait_for_it() -> None:
     house = House(Upstream(), ONE, TWO, concurrency=1)
     house.begun()
 
-    with house.pool.lease(wanted=ONE.seat):
+    with house.pool.lease(wanted=ONE.account_key):
         house.answer(*HISTORY, caller=KEY)
 
     assert house.upstream.asked[1:] == [("two", "gemini-auto", "s/2")]
@@ -1786,7 +1787,7 @@ def test_a_conversation_is_asked_on_its_own_account_though_another_is_less_busy(
     house = House(Upstream(), ONE, TWO)
     house.begun()
 
-    with house.pool.lease(wanted=ONE.seat):
+    with house.pool.lease(wanted=ONE.account_key):
         house.answer(*HISTORY, caller=KEY)
 
     assert house.upstream.asked[1:] == [("one", "gemini-auto", "s/1")]

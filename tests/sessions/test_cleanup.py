@@ -29,7 +29,7 @@ from tests.support.background import (
 from tests.support.clock import Clock
 from tests.support.pools import until
 
-UNRECORDED = Session("no-row", ONE.seat, "s/1", "")
+UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 
 
 class House:
@@ -78,7 +78,7 @@ def broken(session: str, nth: int) -> Exception:
 def test_doomed_sessions_are_deleted_upstream_and_then_forgotten(house: House) -> None:
     doomed(house.rows, "s/1")
     doomed(house.rows, "s/2")
-    house.rows.add(ONE.seat, "s/running", stock=False)
+    house.rows.add(ONE.account_key, "s/running", stock=False)
 
     house.deletions.begin()
     before = list(house.upstream.tried)
@@ -107,7 +107,7 @@ def test_a_deletion_that_failed_is_tried_again_after_pauses_that_grow(house: Hou
     for _ in range(9):
         assert house.round() == 1
         since = house.clock.now
-        while not house.rows.doomed(1, [ONE.seat]):
+        while not house.rows.doomed(1, [ONE.account_key]):
             house.clock.now += 1
         pauses.append(house.clock.now - since)
 
@@ -135,7 +135,7 @@ def test_the_pauses_vary(house: House) -> None:
     house.round()
 
     house.clock.now += 30
-    assert 5 < len(house.rows.doomed(100, [ONE.seat])) < 35
+    assert 5 < len(house.rows.doomed(100, [ONE.account_key])) < 35
 
 
 def test_after_ten_failures_a_session_is_left_and_said_so(
@@ -183,7 +183,9 @@ def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_tr
 
     assert house.upstream.tried == []
     assert house.left == ["s/1"]
-    assert [session.tries for session in house.rows.doomed(10, [ONE.seat, gone.seat])] == [0]
+    assert [
+        session.tries for session in house.rows.doomed(10, [ONE.account_key, gone.account_key])
+    ] == [0]
 
 
 def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id(
@@ -192,7 +194,7 @@ def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id
     before, other = replace(ONE, id="before"), replace(ONE, id="other", csesidx="2")
     for session, account in (("s/1", before), ("s/2", other)):
         doomed(house.rows, session, account)
-    house.deletions.discard(Session("no-row", before.seat, "s/3", ""))
+    house.deletions.discard(Session("no-row", before.account_key, "s/3", ""))
 
     house.round()
 
@@ -262,12 +264,12 @@ def test_sessions_of_another_seat_are_left_to_those_who_have_it_and_forgotten_af
 
     house.round()
     house.clock.now += 8 * 86_400
-    before = house.rows.doomed(10, [other.seat])
+    before = house.rows.doomed(10, [other.account_key])
     house.round()
 
     assert house.upstream.tried == []
     assert [session.name for session in before] == ["s/theirs"]
-    assert house.rows.doomed(10, [other.seat]) == []
+    assert house.rows.doomed(10, [other.account_key]) == []
 
 
 def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(
@@ -333,7 +335,7 @@ def test_a_session_without_a_record_may_be_deleted_at_the_second_try(house: Hous
 
 
 def test_a_session_whose_record_is_there_after_all_is_forgotten_with_it(house: House) -> None:
-    session = house.rows.add(ONE.seat, "s/1", stock=False)
+    session = house.rows.add(ONE.account_key, "s/1", stock=False)
 
     house.deletions.discard(session)
     house.hands.work()
@@ -372,7 +374,8 @@ def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_h
         UpstreamError("broken") if session.startswith("s/bad") else None
     )
     sessions = [
-        house.rows.add(ONE.seat, name, stock=True) for name in ("s/bad1", "s/1", "s/bad2", "s/2")
+        house.rows.add(ONE.account_key, name, stock=True)
+        for name in ("s/bad1", "s/1", "s/bad2", "s/2")
     ]
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
@@ -388,7 +391,7 @@ def test_what_is_named_twice_at_the_end_is_counted_once(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.fails = broken
-    session = house.rows.add(ONE.seat, "s/1", stock=True)
+    session = house.rows.add(ONE.account_key, "s/1", stock=True)
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
         house.deletions.finish([session, session], 1.0)
@@ -401,7 +404,7 @@ def test_an_end_that_leaves_nothing_says_nothing(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.deletions.finish([house.rows.add(ONE.seat, "s/1", stock=True)], 1.0)
+        house.deletions.finish([house.rows.add(ONE.account_key, "s/1", stock=True)], 1.0)
 
     assert house.left == []
     assert logged(caplog, "session.left") == []
@@ -410,7 +413,7 @@ def test_an_end_that_leaves_nothing_says_nothing(
 def test_at_the_end_what_still_waits_is_deleted_too_and_nothing_twice(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waiting, other = doomed(house.rows, "s/1"), house.rows.add(ONE.seat, "s/2", stock=True)
+    waiting, other = doomed(house.rows, "s/1"), house.rows.add(ONE.account_key, "s/2", stock=True)
     house.deletions.begin()
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
@@ -457,7 +460,7 @@ def test_no_log_line_names_a_session_or_a_cookie(
     doomed(house.rows, "s/123")
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.deletions.discard(Session("no-row", ONE.seat, "s/456", ""))
+        house.deletions.discard(Session("no-row", ONE.account_key, "s/456", ""))
         house.round()
         house.upstream.fails = lambda session, nth: None
         house.clock.now += 100
@@ -482,7 +485,7 @@ def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answer
         house.rows, lambda *call: used.append(call), accounts, house.hands, clock=house.clock
     )  # type: ignore[arg-type]
     doomed(house.rows, "s/1", GONE)
-    running = house.rows.add(GONE.seat, "s/2", stock=False)
+    running = house.rows.add(GONE.account_key, "s/2", stock=False)
 
     deletions.part(GONE)
     deletions.go_on()
@@ -490,7 +493,7 @@ def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answer
     before = list(used)
     house.rows.doom(running)
     deletions.go_on()
-    deletions.discard(Session("3", GONE.seat, "s/3", ""))
+    deletions.discard(Session("3", GONE.account_key, "s/3", ""))
     house.hands.work()
 
     assert before == [(GONE, "s/1")]
@@ -528,7 +531,7 @@ def test_a_session_without_a_name_is_forgotten_without_a_call(house: House, refu
 def test_at_the_end_a_session_without_a_name_holds_nothing_up(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = house.rows.add(ONE.seat, "", stock=False)
+    session = house.rows.add(ONE.account_key, "", stock=False)
 
     house.deletions.finish([session], 1)
     house.hands.work()

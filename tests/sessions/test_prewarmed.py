@@ -71,7 +71,9 @@ class House:
 
     @property
     def doomed(self) -> list[str]:
-        return [session.name for session in self.rows.doomed(100, [ONE.seat, TWO.seat])]
+        return [
+            session.name for session in self.rows.doomed(100, [ONE.account_key, TWO.account_key])
+        ]
 
 
 @pytest.fixture
@@ -225,7 +227,7 @@ def test_not_all_stock_grows_old_at_once(house: House) -> None:
     house.clock.now += 790
     house.stock.tend(accounts)
 
-    assert 2 < len(house.rows.doomed(100, [account.seat for account in accounts])) < 38
+    assert 2 < len(house.rows.doomed(100, [account.account_key for account in accounts])) < 38
 
 
 def test_dropped_stock_is_doomed_and_not_used(house: House) -> None:
@@ -290,9 +292,9 @@ def test_while_storage_is_away_what_was_made_is_discarded_and_no_more_made(house
     house.fill(ONE)
     house.fill(ONE)
 
-    assert [(session.seat, session.name) for session in house.discarded] == [
-        (ONE.seat, "one/1"),
-        (ONE.seat, "one/2"),
+    assert [(session.account_key, session.name) for session in house.discarded] == [
+        (ONE.account_key, "one/1"),
+        (ONE.account_key, "one/2"),
     ]
     assert house.take() is None
     assert house.upstream.opened == 2
@@ -513,7 +515,9 @@ def test_a_killed_workers_stock_is_in_the_records(house: House) -> None:
     others = session_rows(house.database, house.clock, "worker-2")
     others.orphans(dead={US})
 
-    assert sorted(session.name for session in others.doomed(10, [ONE.seat, TWO.seat])) == [
+    assert sorted(
+        session.name for session in others.doomed(10, [ONE.account_key, TWO.account_key])
+    ) == [
         "one/1",
         "one/2",
     ]

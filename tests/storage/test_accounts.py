@@ -197,18 +197,20 @@ def test_an_account_goes_with_all_that_belongs_to_it(
         TokenRows(database, cipher),
         EnabledOverrides(database),
     )
-    cookies.keep(account.seat, RenewedCookies(DIGEST, COOKIE, None, clock()))
-    tokens.keep(account.seat, StoredToken(DIGEST, BEARER, clock()))
+    cookies.keep(account.account_key, RenewedCookies(DIGEST, COOKIE, None, clock()))
+    tokens.keep(account.account_key, StoredToken(DIGEST, BEARER, clock()))
     switches.enable(account.id, False)
     checks = CheckStore(database, clock)
     checks.note(account.id, DIGEST, "valid")
     states = StateRows(database, clock, AccountHealth)
-    states.publish(AccountHealth(account.seat, "text", "cooling", clock() + 60, changed_at=clock()))
+    states.publish(
+        AccountHealth(account.account_key, "text", "cooling", clock() + 60, changed_at=clock())
+    )
     states.used([account.id], clock())
     sessions = SessionRows(database, clock, lambda: "worker")
-    kept = sessions.add(account.seat, "sessions/1", stock=True)
+    kept = sessions.add(account.account_key, "sessions/1", stock=True)
     sessions.keep(kept, head=b"h", caller=b"c", conversation="1", expires_at=clock() + 60)
-    sessions.add(account.seat, "sessions/2", stock=False)  # an answer runs in it
+    sessions.add(account.account_key, "sessions/2", stock=False)  # an answer runs in it
 
     assert accounts.remove(account.id)
 
@@ -216,9 +218,9 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     assert (checks.read(), checks.sign_ins(), states.read(), states.uses()) == ({}, {}, [], {})
     assert sessions.claim_conversation("1", b"c") is NoClaim.UNKNOWN
     # It may come back, under another id, and then they can be deleted upstream.
-    assert [left.id for left in sessions.doomed(10, [replace(account, id="another").seat])] == [
-        kept.id
-    ]
+    assert [
+        left.id for left in sessions.doomed(10, [replace(account, id="another").account_key])
+    ] == [kept.id]
 
 
 def test_what_was_last_seen_of_a_credential_is_remembered(

@@ -195,7 +195,7 @@ def test_a_conversation_that_has_moved_is_found_in_its_new_session(
 
     claimed = rows.claim_conversation(old.conversation, ALICE)
     assert isinstance(claimed, Claimed)
-    assert (claimed.session.seat, claimed.session.name) == ("ben", "sessions/2")
+    assert (claimed.session.account_key, claimed.session.name) == ("ben", "sessions/2")
 
 
 # Giving back

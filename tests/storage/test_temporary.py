@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.domain.account import owner_of
+from gbproxy.domain.account import identity_of
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import temporary
 from gbproxy.storage.database import Database
@@ -24,7 +24,7 @@ from tests.support.clock import Clock
 from tests.support.databases import Open
 
 FOREIGN = "0123456789abcdef:somebody"
-OWNERS = [owner_of(ONE.seat)]
+OWNERS = [identity_of(ONE.account_key)]
 
 # A server that makes a temporary database with these sessions in it, says where, and ends without a
 # word.
@@ -75,18 +75,21 @@ def take_over(database: Database, clock: Clock) -> list[tuple[str, str]]:
     """Seat and name of what is to be deleted after it."""
     rows = session_rows(database, clock)
     temporary.take_over_left(database, rows, OWNERS)
-    return [(session.seat, session.name) for session in rows.doomed(100, [ONE.seat, FOREIGN])]
+    return [
+        (session.account_key, session.name)
+        for session in rows.doomed(100, [ONE.account_key, FOREIGN])
+    ]
 
 
 def test_what_a_killed_server_has_left_goes_and_its_sessions_are_to_be_deleted(
     ours: FragileDatabase, clock: Clock, place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = killed(ONE.seat, "s/1", ONE.seat, "s/2", FOREIGN, "s/3")
+    folder = killed(ONE.account_key, "s/1", ONE.account_key, "s/2", FOREIGN, "s/3")
     assert list(place.iterdir()) == [folder]
 
     found = take_over(ours, clock)
 
-    assert found == [(ONE.seat, "s/1"), (ONE.seat, "s/2")]
+    assert found == [(ONE.account_key, "s/1"), (ONE.account_key, "s/2")]
     assert list(place.iterdir()) == []
     assert [(record.sessions, record.others) for record in caplog.records] == [(2, 1)]
     assert take_over(ours, clock) == found
@@ -97,7 +100,7 @@ def test_what_a_process_still_uses_stays(ours: FragileDatabase, clock: Clock, pl
     with ExitStack() as stack:
         serving = stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-c", SERVER, ONE.seat, "s/1"],
+                [sys.executable, "-c", SERVER, ONE.account_key, "s/1"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -111,7 +114,7 @@ def test_what_a_process_still_uses_stays(ours: FragileDatabase, clock: Clock, pl
         serving.communicate("")
 
     assert (meanwhile, there) == ([], {own, folder})
-    assert take_over(ours, clock) == [(ONE.seat, "s/1")]
+    assert take_over(ours, clock) == [(ONE.account_key, "s/1")]
     assert list(place.iterdir()) == [own]
     temporary.remove(own, os.getpid())
 
@@ -119,7 +122,7 @@ def test_what_a_process_still_uses_stays(ours: FragileDatabase, clock: Clock, pl
 def test_what_cannot_be_taken_over_now_is_left_for_another_time(
     ours: FragileDatabase, clock: Clock, place: Path
 ) -> None:
-    folder = killed(ONE.seat, "s/1")
+    folder = killed(ONE.account_key, "s/1")
 
     ours.away = True
     with pytest.raises(StorageUnavailable):
@@ -128,7 +131,7 @@ def test_what_cannot_be_taken_over_now_is_left_for_another_time(
     ours.away = False
 
     assert still == [folder]
-    assert take_over(ours, clock) == [(ONE.seat, "s/1")]
+    assert take_over(ours, clock) == [(ONE.account_key, "s/1")]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nothing that a database is made of"])
@@ -139,7 +142,7 @@ def test_what_cannot_be_read_goes_too(
     content: bytes | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    folder = killed(ONE.seat, "s/1")
+    folder = killed(ONE.account_key, "s/1")
     for file in folder.glob("gbproxy.db*"):
         file.unlink()
     if content is not None:
@@ -171,7 +174,7 @@ def test_files_can_be_read_by_their_owner_alone(opened: Open, tmp_path: Path, um
         )
         for database in (kept, passing):
             create(database)
-            session_rows(database, Clock()).add(ONE.seat, "s/1", stock=True)
+            session_rows(database, Clock()).add(ONE.account_key, "s/1", stock=True)
 
         files = [*tmp_path.glob("kept.db*"), *folder.iterdir()]
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in files}

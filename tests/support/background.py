@@ -152,7 +152,7 @@ def kept(
     rows: SessionRows, name: str, account: Account = ONE, *, expires_at: float, head: bytes = HEAD
 ) -> Session:
     """A session that may be continued until then."""
-    session = rows.add(account.seat, name, stock=False)
+    session = rows.add(account.account_key, name, stock=False)
     rows.keep(
         session, head=head, caller=KEY, conversation=session.conversation, expires_at=expires_at
     )
@@ -160,7 +160,7 @@ def kept(
 
 
 def doomed(rows: SessionRows, name: str, account: Account = ONE) -> Session:
-    session = rows.add(account.seat, name, stock=False)
+    session = rows.add(account.account_key, name, stock=False)
     rows.doom(session)
     return session
 

@@ -32,9 +32,13 @@ class MemoryRows:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def add(self, seat: str, name: str, *, stock: bool, conversation: str | None = None) -> Session:
+    def add(
+        self, account_key: str, name: str, *, stock: bool, conversation: str | None = None
+    ) -> Session:
         with self._called("add"):
-            session = Session(f"row-{len(self.rows)}", seat, name, conversation or random_half())
+            session = Session(
+                f"row-{len(self.rows)}", account_key, name, conversation or random_half()
+            )
             self.rows[session.id] = Row(session, "stock" if stock else "running")
             return session
 
@@ -50,7 +54,9 @@ class MemoryRows:
         self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
     ) -> Session | None:
         with self._called("claim_head"):
-            for row in sorted(self.rows.values(), key=lambda row: row.session.seat in avoided):
+            for row in sorted(
+                self.rows.values(), key=lambda row: row.session.account_key in avoided
+            ):
                 if (
                     self._is_free(row)
                     and row.head == head

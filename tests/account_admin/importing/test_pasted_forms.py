@@ -61,10 +61,10 @@ def test_two_accounts_in_one_form_stay_two(form: str, joint: str) -> None:
     found = find(joint.join(FORMS[form](person) for person in (ANNA, BEN)))
 
     for account in found:
-        assert _owners(account.values) in ({"anna"}, {"ben"}), account.values
+        assert _identities(account.values) in ({"anna"}, {"ben"}), account.values
 
 
-def _owners(values: dict[str, str], names: Iterable[str] = FIELDS) -> set[str]:
+def _identities(values: dict[str, str], names: Iterable[str] = FIELDS) -> set[str]:
     """Whose the values of these fields are."""
     people = {person.mark: (person.whole | person.carried).items() for person in (ANNA, BEN)}
     told = [(name, values[name]) for name in names if name in values]
@@ -119,8 +119,8 @@ def test_never_is_one_accounts_cookie_put_to_anothers(
         return
 
     for account in found:
-        assert len(_owners(account.values, JAR)) <= 1, account.values
-        assert len(_owners(account.values, APP)) <= 1 or "server_token" not in account.values, (
+        assert len(_identities(account.values, JAR)) <= 1, account.values
+        assert len(_identities(account.values, APP)) <= 1 or "server_token" not in account.values, (
             account.values
         )
         told = {
@@ -128,7 +128,7 @@ def test_never_is_one_accounts_cookie_put_to_anothers(
         }
         # each has cookies of its own beside its ids
         if told == {"anna", "ben"} and "csesidx" in account.values:
-            assert len(_owners(account.values)) == 1, account.values
+            assert len(_identities(account.values)) == 1, account.values
 
 
 @given(
@@ -149,11 +149,11 @@ def test_whatever_the_order_each_account_has_its_own_values(
 
     assert sorted(account.values["csesidx"] for account in found) == [ANNA.csesidx, BEN.csesidx]
     assert all(core(account.values) in (ANNA.whole, BEN.whole) for account in found)
-    assert all(len(_owners(account.values)) == 1 for account in found)
+    assert all(len(_identities(account.values)) == 1 for account in found)
 
 
 def test_every_pair_of_forms_of_two_accounts_keeps_their_cookies_apart() -> None:
     names = sorted(ALL)
     for one, other in [*pairwise(names), *pairwise(names[::2]), *pairwise(names[::-3])]:
         for account in find(f"{ALL[one](ANNA)}\n{ALL[other](BEN)}\n{ANNA.page}"):
-            assert len(_owners(account.values, JAR)) <= 1, (one, other)
+            assert len(_identities(account.values, JAR)) <= 1, (one, other)

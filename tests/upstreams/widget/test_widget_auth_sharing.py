@@ -211,7 +211,7 @@ def test_a_token_grows_no_younger_by_being_read_again(workers: Workers) -> None:
         workers.time.passes(1)
         workers.time.wall.now -= 1
         workers.tell(second)
-    workers.tokens.drop(ACCOUNT.seat, NOW)
+    workers.tokens.drop(ACCOUNT.account_key, NOW)
 
     second.bearer(ACCOUNT)
 
@@ -249,9 +249,9 @@ def test_what_stands_under_another_account_s_id_is_not_used(workers: Workers) ->
     their_cookies = RenewedCookies(other.credential(), "CSE.theirs", None, NOW)
     first, door = workers.worker()
 
-    first.take_over((ACCOUNT,), {ACCOUNT.seat: theirs}, {ACCOUNT.seat: their_cookies})
-    workers.tokens.keep(ACCOUNT.seat, theirs)
-    workers.cookies.keep(ACCOUNT.seat, their_cookies)
+    first.take_over((ACCOUNT,), {ACCOUNT.account_key: theirs}, {ACCOUNT.account_key: their_cookies})
+    workers.tokens.keep(ACCOUNT.account_key, theirs)
+    workers.cookies.keep(ACCOUNT.account_key, their_cookies)
     bearer = first.bearer(ACCOUNT)
 
     assert bearer != theirs.bearer
@@ -287,7 +287,7 @@ def test_a_refused_token_that_could_not_be_dropped_does_not_come_back(workers: W
 def test_a_refused_token_takes_no_newer_one_with_it(workers: Workers) -> None:
     (first, _), (second, _) = workers.worker(), workers.worker()
     refused = second.bearer(ACCOUNT)
-    workers.tokens.drop(ACCOUNT.seat, NOW)
+    workers.tokens.drop(ACCOUNT.account_key, NOW)
     workers.time.passes(10)
     newer = first.bearer(ACCOUNT)
 
@@ -479,7 +479,7 @@ def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(
     workers.time.passes(240)
     workers.go_away()
 
-    first.take_over((ACCOUNT,), {}, {ACCOUNT.seat: others})
+    first.take_over((ACCOUNT,), {}, {ACCOUNT.account_key: others})
     first.bearer(ACCOUNT)
 
     assert door.cookies[-1] == NEW_COOKIES
@@ -496,7 +496,7 @@ def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(
     first.take_over(
         (changed,),
         {},
-        {changed.seat: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)},
+        {changed.account_key: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)},
     )
     first.bearer(changed)
 
@@ -703,7 +703,7 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(
 
     assert workers.cookies.calls == []
     assert workers.cookies.read() == {
-        ACCOUNT.seat: RenewedCookies(ACCOUNT.credential(), "CSE.new", "COS.old", NOW)
+        ACCOUNT.account_key: RenewedCookies(ACCOUNT.credential(), "CSE.new", "COS.old", NOW)
     }
 
 

@@ -151,7 +151,7 @@ class WidgetAuth:
         database that is away.
         """
         for account in accounts:
-            renewed, stored = cookies.get(account.seat), tokens.get(account.seat)
+            renewed, stored = cookies.get(account.account_key), tokens.get(account.account_key)
             if renewed is not None:
                 self._jar.take_over(account, renewed)
             theirs = self._usable(account, stored) if stored is not None else None
@@ -183,7 +183,7 @@ class WidgetAuth:
             if token is None or token.bearer != bearer:
                 return refused_at
             del self._tokens[account]
-        self._records.drop_token(account.seat, token.signed_at)
+        self._records.drop_token(account.account_key, token.signed_at)
         return refused_at
 
     def _join(self, account: Account, after: float = -math.inf) -> tuple[_Refreshing, bool]:
@@ -223,7 +223,7 @@ class WidgetAuth:
         self._settle(account, refreshing, token=token)
         if is_ours:
             stored = StoredToken(account.credential(), token.bearer, token.signed_at)
-            self._records.keep_token(account.seat, stored)
+            self._records.keep_token(account.account_key, stored)
         return token
 
     def _awaited(self, token: Future[Token], patient_until: float) -> Token:
@@ -264,7 +264,7 @@ class WidgetAuth:
         """A token younger than that, which another worker has made, or this one before it was
         started again.
         """
-        stored = self._records.token(account.seat, self._clock() - TOKEN_LIFE_S)
+        stored = self._records.token(account.account_key, self._clock() - TOKEN_LIFE_S)
         token = self._usable(account, stored) if stored is not None else None
         is_fresh = (
             token is not None

@@ -35,17 +35,17 @@ class CookieJar:
 
     def current(self, given: Account) -> Account:
         """The account with the cookies that are in use."""
-        return _with(given, self._renewed.get(given.seat))
+        return _with(given, self._renewed.get(given.account_key))
 
     def recorded(self, given: Account) -> Account:
         """The account with the cookies that stand in the records, older ones than ours too, or as
         it is given.
         """
-        return _with(given, self._records.cookies(given.seat))
+        return _with(given, self._records.cookies(given.account_key))
 
     def look(self, given: Account) -> Account:
         """As `current`, after a look at what other workers have renewed."""
-        theirs = self._records.cookies(given.seat)
+        theirs = self._records.cookies(given.account_key)
         if theirs is not None:
             self.take_over(given, theirs)
         return self.current(given)
@@ -55,24 +55,24 @@ class CookieJar:
         if theirs.replaces != given.sign_in():
             return
         with self._lock:
-            ours = self._renewed.get(given.seat)
+            ours = self._renewed.get(given.account_key)
             if (
                 ours is None
                 or ours.replaces != theirs.replaces
                 or ours.renewed_at < theirs.renewed_at
             ):
-                self._renewed[given.seat] = theirs
-                self._unsaved.discard(given.seat)
+                self._renewed[given.account_key] = theirs
+                self._unsaved.discard(given.account_key)
 
     def put(self, given: Account, changed: Account) -> None:
         """From now on the cookies of `changed` are in use, here and, as soon as can be, in all
         workers.
         """
         with self._lock:
-            ours = self._renewed.get(given.seat)
+            ours = self._renewed.get(given.account_key)
             # also when the clock was set back
             after_ours = ours.renewed_at + _TICK_S if ours else 0.0
-            self._renewed[given.seat] = RenewedCookies(
+            self._renewed[given.account_key] = RenewedCookies(
                 given.sign_in(),
                 changed.secure_c_ses,
                 changed.host_c_oses,
@@ -80,19 +80,19 @@ class CookieJar:
                 changed.cookies,
                 further(given) if changed.cookies is not None else None,
             )
-            self._unsaved.add(given.seat)
+            self._unsaved.add(given.account_key)
         self.save()
 
     def save(self) -> None:
         """Keep what could not be kept before: with the old cookies nobody else could sign in, nor
         we after a restart.
         """
-        for seat in tuple(self._unsaved):
-            renewed = self._renewed[seat]
-            if self._records.keep_cookies(seat, renewed):
+        for account_key in tuple(self._unsaved):
+            renewed = self._renewed[account_key]
+            if self._records.keep_cookies(account_key, renewed):
                 with self._lock:
-                    if self._renewed[seat] is renewed:
-                        self._unsaved.discard(seat)
+                    if self._renewed[account_key] is renewed:
+                        self._unsaved.discard(account_key)
 
 
 def pairs(account: Account) -> list[tuple[str, str]]:

@@ -21,35 +21,35 @@ T = TypeVar("T")
 class TokenRecords(Protocol):
     """Bearer tokens by seat, in gbproxy/storage/tokens_cookies.py. All may raise StorageUnavailable."""
 
-    def keep(self, seat: str, token: StoredToken) -> bool: ...
+    def keep(self, account_key: str, token: StoredToken) -> bool: ...
     def read(self, since: float = 0.0) -> Mapping[str, StoredToken]: ...
-    def drop(self, seat: str, signed_at: float) -> None: ...
+    def drop(self, account_key: str, signed_at: float) -> None: ...
 
 
 class CookieRecords(Protocol):
     """Renewed cookies by seat, in gbproxy/storage/tokens_cookies.py. All may raise StorageUnavailable."""
 
-    def keep(self, seat: str, renewed: RenewedCookies) -> bool: ...
+    def keep(self, account_key: str, renewed: RenewedCookies) -> bool: ...
     def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]: ...
 
 
 class NoTokens:
     """Nothing is shared."""
 
-    def keep(self, seat: str, token: StoredToken) -> bool:
+    def keep(self, account_key: str, token: StoredToken) -> bool:
         return True
 
     def read(self, since: float = 0.0) -> Mapping[str, StoredToken]:
         return {}
 
-    def drop(self, seat: str, signed_at: float) -> None:
+    def drop(self, account_key: str, signed_at: float) -> None:
         return None
 
 
 class NoCookies:
     """Nothing is shared."""
 
-    def keep(self, seat: str, renewed: RenewedCookies) -> bool:
+    def keep(self, account_key: str, renewed: RenewedCookies) -> bool:
         return True
 
     def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]:
@@ -66,23 +66,23 @@ class Records:
         self._cookies = cookies
         self._is_away = False
 
-    def token(self, seat: str, since: float) -> StoredToken | None:
-        return self._try(lambda: self._tokens.read(since).get(seat), None)
+    def token(self, account_key: str, since: float) -> StoredToken | None:
+        return self._try(lambda: self._tokens.read(since).get(account_key), None)
 
-    def keep_token(self, seat: str, token: StoredToken) -> None:
-        self._try(lambda: self._tokens.keep(seat, token), False)
+    def keep_token(self, account_key: str, token: StoredToken) -> None:
+        self._try(lambda: self._tokens.keep(account_key, token), False)
 
-    def drop_token(self, seat: str, signed_at: float) -> None:
-        self._try(lambda: self._tokens.drop(seat, signed_at), None)
+    def drop_token(self, account_key: str, signed_at: float) -> None:
+        self._try(lambda: self._tokens.drop(account_key, signed_at), None)
 
-    def cookies(self, seat: str) -> RenewedCookies | None:
-        return self._try(lambda: self._cookies.read().get(seat), None)
+    def cookies(self, account_key: str) -> RenewedCookies | None:
+        return self._try(lambda: self._cookies.read().get(account_key), None)
 
-    def keep_cookies(self, seat: str, renewed: RenewedCookies) -> bool:
+    def keep_cookies(self, account_key: str, renewed: RenewedCookies) -> bool:
         """Whether these, or newer ones, are there now."""
 
         def keep() -> bool:
-            self._cookies.keep(seat, renewed)
+            self._cookies.keep(account_key, renewed)
             return True
 
         return self._try(keep, False)
