@@ -79,15 +79,15 @@ def on_reload(arbiter):
 
 def post_worker_init(worker):
     parts = parts_of(worker.app)
-    parts.engine.meter.worker_started()
-    parts.engine.worker_id.take(worker.id)
-    parts.engine.sweeper.note_dead(dead)
-    parts.engine.sweeper.start()
+    parts.services.meter.worker_started()
+    parts.services.storage.worker_id.take(worker.id)
+    parts.services.background.note_dead(dead)
+    parts.services.background.start()
 
 
 def child_exit(arbiter, worker):
     dead.append(worker.id)
-    parts_of(arbiter.app).engine.meter.worker_ended(worker.pid)
+    parts_of(arbiter.app).services.meter.worker_ended(worker.pid)
 
 
 def worker_exit(arbiter, worker):
@@ -99,7 +99,7 @@ def worker_exit(arbiter, worker):
 def on_exit(arbiter):
     """All workers have ended: with a temporary database, what is left upstream ends too."""
     parts = parts_of(arbiter.app)
-    if parts.engine.database.temporary:
+    if parts.services.storage.database.temporary:
         parts.close(for_good=True)
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""The WSGI app: an engine, and over it what clients and administrators see."""
+"""The WSGI app: the services, and over them what clients and administrators see."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_mis
 from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
 from gbproxy.api.sse import StreamResponder
-from gbproxy.engine import Services, build
+from gbproxy.bootstrap import Services, build
 from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream
@@ -30,32 +30,32 @@ EXTENSION = "gbproxy"
 class AppState:
     """What the app is made of, for hooks and tests: `app.extensions["gbproxy"]`."""
 
-    engine: Services
+    services: Services
     responder: StreamResponder
     drain: Drain
 
     def close(self, *, for_good: bool | None = None) -> None:
         """As `Services.close`."""
-        self.engine.close(for_good=for_good)
+        self.services.close(for_good=for_good)
 
 
 def create_app(
     settings: Settings | None = None,
     *,
     upstream: Upstream | None = None,
-    stock_size: int = PREWARMED_PER_ACCOUNT,
+    prewarmed: int = PREWARMED_PER_ACCOUNT,
 ) -> Flask:
     """The WSGI app. Without `settings` they come from the environment; mistakes in it end the
     process with status 2.
 
-    The rest is as for `gbproxy.engine.build`.
+    The rest is as for `gbproxy.bootstrap.build`.
     """
-    return over(build(settings or startup.load(), upstream=upstream, stock_size=stock_size))
+    return over(build(settings or startup.load(), upstream=upstream, prewarmed=prewarmed))
 
 
-def over(engine: Services) -> Flask:
-    """The WSGI app over an engine that is there."""
-    settings, meter = engine.settings, engine.meter
+def over(services: Services) -> Flask:
+    """The WSGI app over services that are there."""
+    settings, meter = services.settings, services.meter
     responder = StreamResponder(
         limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s, meter=meter
     )
@@ -63,7 +63,7 @@ def over(engine: Services) -> Flask:
     app = Flask("gbproxy", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.extensions[EXTENSION] = AppState(engine, responder, drain)
+    app.extensions[EXTENSION] = AppState(services, responder, drain)
     lifecycle.install(
         app,
         max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
@@ -73,30 +73,30 @@ def over(engine: Services) -> Flask:
         meter=meter,
     )
     app.after_request(limits.tell)
-    check_key = auth.required(engine.keyring)
-    check_limits = limits.required(check_key, engine.limiter)
-    app.register_blueprint(health.blueprint(engine.pool.usable, drain.has_begun))
-    app.register_blueprint(openai_chat.blueprint(engine.gateway, responder, check_limits))
-    app.register_blueprint(openai_models.blueprint(engine.models, check_key))
+    check_key = auth.required(services.key_verifier)
+    check_limits = limits.required(check_key, services.limiter)
+    app.register_blueprint(health.blueprint(services.pool.usable, drain.has_begun))
+    app.register_blueprint(openai_chat.blueprint(services.gateway, responder, check_limits))
+    app.register_blueprint(openai_models.blueprint(services.models, check_key))
     app.register_blueprint(openai_missing.blueprint(check_key))
     app.register_blueprint(
-        metrics_page.blueprint(meter, settings.metrics_keys, engine.keyring.find)
+        metrics_page.blueprint(meter, settings.metrics_keys, services.key_verifier.find)
     )
-    _administer(app, engine)
+    _administer(app, services)
     return app
 
 
-def _administer(app: Flask, engine: Services) -> None:
+def _administer(app: Flask, services: Services) -> None:
     """With an ADMIN_KEY, the routes that it opens; without one there are none, not even
     refusals.
     """
-    settings = engine.settings
+    settings = services.settings
     if settings.admin_key is None:
         return
-    check = admin_auth.required([settings.admin_key.get_secret_value()], engine.keyring.find)
+    check = admin_auth.required([settings.admin_key.get_secret_value()], services.key_verifier.find)
     admin_auth.guard(app, check)
-    app.register_blueprint(admin_accounts.blueprint(engine.roster, check))
-    app.register_blueprint(admin_cookies.blueprint(engine.roster, check))
-    app.register_blueprint(admin_keys.blueprint(engine.register, check))
+    app.register_blueprint(admin_accounts.blueprint(services.registry, check))
+    app.register_blueprint(admin_cookies.blueprint(services.registry, check))
+    app.register_blueprint(admin_keys.blueprint(services.api_keys, check))
     site = Hosts.of(settings.gemini_business_url, settings.api_base_url)
-    app.register_blueprint(admin_imports.blueprint(engine.roster, site, check))
+    app.register_blueprint(admin_imports.blueprint(services.registry, site, check))

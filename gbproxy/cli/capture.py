@@ -56,22 +56,22 @@ def _capture(options: argparse.Namespace) -> int:
     settings = environment.settings(environment.environ(options))
     if options.file.exists():
         raise CannotBegin(f"{options.file} is there already")
+    from gbproxy.bootstrap import recorded
     from gbproxy.cli import capturing, embedded
     from gbproxy.cli.steps import Steps
     from gbproxy.domain.models import Catalogue
     from gbproxy.domain.redaction import Redactor
-    from gbproxy.engine.recording import recorded
 
     model = Catalogue(settings.default_model, settings.models).get(options.model)
-    with without_log(), embedded.opened(settings) as engine:
-        engine.roster.take_over()  # with the stored accounts
-        account = chosen(engine.pool.accounts(), options.account)
+    with without_log(), embedded.opened(settings) as services:
+        services.registry.take_over()  # with the stored accounts
+        account = chosen(services.pool.accounts(), options.account)
         redactor = Redactor(
             capturing.secrets_of(account),
             with_text=options.with_text,
             phrases=settings.status_lines,
         )
-        with recorded(engine) as upstream:
+        with recorded(services) as upstream:
             steps = list(Steps(upstream, account, model, options.question).run())
             lines = capturing.lines(
                 upstream.outbound.exchanges, redactor, account, with_text=options.with_text

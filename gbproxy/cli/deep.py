@@ -13,6 +13,7 @@ from time import time
 from typing import get_args
 from urllib.parse import urlsplit
 
+from gbproxy.bootstrap import Services, recorded
 from gbproxy.cli import capturing
 from gbproxy.cli.causes import Cause, Variant, likely, may_be_varied
 from gbproxy.cli.finding import Level
@@ -21,8 +22,6 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
 from gbproxy.domain.models import BUILT_IN, Model
 from gbproxy.domain.redaction import Redactor
-from gbproxy.engine import Services
-from gbproxy.engine.recording import recorded
 from gbproxy.outbound.recording import Exchange
 from gbproxy.settings import Settings
 
@@ -77,11 +76,11 @@ class _Try:
     model: Model = _AUTO
 
 
-def examine(engine: Services, account: Account) -> Iterator[Report]:
+def examine(services: Services, account: Account) -> Iterator[Report]:
     """The report of each step, as soon as it is known."""
-    redactor = Redactor(capturing.secrets_of(account), phrases=engine.settings.status_lines)
+    redactor = Redactor(capturing.secrets_of(account), phrases=services.settings.status_lines)
     has_failed = False
-    with recorded(engine) as upstream:
+    with recorded(services) as upstream:
         for step in Steps(upstream, account, _AUTO, QUESTION).run():
             calls = tuple(_call(exchange, redactor) for exchange in step.exchanges)
             if step.error is None:
@@ -100,7 +99,7 @@ def examine(engine: Services, account: Account) -> Iterator[Report]:
             # What comes after a failure, or beside the question, tells nothing more by being
             # varied.
             is_first = not has_failed and step.name in ("sign in", "session", "question")
-            passed, failed = _vary(engine, account, step) if is_first else ([], [])
+            passed, failed = _vary(services, account, step) if is_first else ([], [])
             causes = () if has_failed else tuple(likely(step, passed))
             has_failed = True
             yield Report(
@@ -115,12 +114,12 @@ def examine(engine: Services, account: Account) -> Iterator[Report]:
             )
 
 
-def _vary(engine: Services, account: Account, step: Step) -> tuple[list[Variant], list[Variant]]:
+def _vary(services: Services, account: Account, step: Step) -> tuple[list[Variant], list[Variant]]:
     """Which other ways lead beyond the step that failed, and which do not."""
     passed: list[Variant] = []
     failed: list[Variant] = []
-    for each in _tries(engine.settings, account, step) if may_be_varied(step) else ():
-        with recorded(engine, each.settings) as upstream:
+    for each in _tries(services.settings, account, step) if may_be_varied(step) else ():
+        with recorded(services, each.settings) as upstream:
             met = list(Steps(upstream, each.account, each.model, QUESTION).run(until="question"))
         (passed if _is_better(met, step) else failed).append(each.variant)
     return passed, failed

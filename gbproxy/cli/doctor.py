@@ -62,15 +62,15 @@ def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
 
     settings = environment.settings(given)
     met = []
-    with without_log(), embedded.opened(settings) as engine:
-        engine.roster.take_over()  # with the stored accounts
-        account = capture.chosen(tuple(engine.pool.accounts()), wanted or None)
+    with without_log(), embedded.opened(settings) as services:
+        services.registry.take_over()  # with the stored accounts
+        account = capture.chosen(tuple(services.pool.accounts()), wanted or None)
         if not as_json:
             say(
                 "One question of the day's quota is asked on the account"
                 f" {printable(account.name)}."
             )
-        for report in deep.examine(engine, account):
+        for report in deep.examine(services, account):
             met.append(report)
             if not as_json:
                 reports.show(report)
@@ -117,9 +117,9 @@ def _credentials(settings: Settings) -> list[Finding]:
 
     settings = settings.model_copy(update={"read_timeout_s": min(settings.read_timeout_s, _READ_S)})
     try:
-        with embedded.opened(settings) as engine:
-            engine.roster.take_over()  # with the stored accounts
-            return checks.credentials(tuple(engine.pool.accounts()), engine.upstream.probe)
+        with embedded.opened(settings) as services:
+            services.registry.take_over()  # with the stored accounts
+            return checks.credentials(tuple(services.pool.accounts()), services.upstream.probe)
     except (CommandError, StorageUnavailable) as error:
         return [Finding("fail", "database", str(error), "Look at the database's own log.")]
 

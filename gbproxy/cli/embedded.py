@@ -6,22 +6,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from gbproxy.bootstrap import Services, open_gateway
 from gbproxy.cli.answers import object_of
 from gbproxy.cli.terminal import CommandError
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream
-from gbproxy.engine import Services, build
 from gbproxy.errors import GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.settings import Settings
-from gbproxy.settings.validators import outlives_the_process
-from gbproxy.storage import prepare as preparation
+from gbproxy.storage.prepare import CannotBeUsed
 
 if TYPE_CHECKING:
     from werkzeug.test import Client
@@ -47,13 +46,13 @@ def answering(settings: Settings) -> Iterator[Answering]:
 
     Raises CommandError when the database cannot be used.
     """
-    with opened(settings) as engine:
-        engine.sweeper.start()
+    with opened(settings) as services:
+        services.background.start()
         try:
-            yield Answering(engine.gateway)
+            yield Answering(services.gateway)
         finally:
             # where the database stays, nobody may be left to delete the session later
-            engine.sweeper.round()
+            services.background.round()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +78,15 @@ def administering(settings: Settings) -> Iterator[Administering]:
     from gbproxy.app import over
 
     key = secrets.token_urlsafe(32)
-    with opened(settings.model_copy(update={"admin_key": SecretStr(key)})) as engine:
-        yield Administering(Client(over(engine)), key)
+    with opened(settings.model_copy(update={"admin_key": SecretStr(key)})) as services:
+        yield Administering(Client(over(services)), key)
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Services]:
-    """An engine, on the database of the settings or a private one. It makes no sessions ahead.
-    Raises CommandError.
-    """
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
-    if outlives_the_process(url):
-        try:
-            preparation.prepare(url, [key.get_secret_value() for key in settings.secret_keys])
-        except preparation.CannotBeUsed as error:
-            raise CommandError(str(error)) from error
-    else:
-        settings = settings.model_copy(update={"database_url": None})
-    with closing(build(settings, stock_size=0)) as engine:
-        yield engine
+    """As `open_gateway`. Raises CommandError when the database cannot be used."""
+    try:
+        with open_gateway(settings) as services:
+            yield services
+    except CannotBeUsed as error:
+        raise CommandError(str(error)) from error

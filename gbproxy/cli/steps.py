@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gbproxy.bootstrap import RecordedUpstream
 from gbproxy.domain.account import Account
 from gbproxy.domain.events import SessionNamed, TextDelta
 from gbproxy.domain.models import Model
-from gbproxy.engine.recording import RecordedUpstream
 from gbproxy.errors import GatewayError
 from gbproxy.outbound.recording import Exchange
 

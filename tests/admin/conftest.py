@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gbproxy.app import EXTENSION
+from gbproxy.bootstrap import Services
 from gbproxy.domain.account import Account
-from gbproxy.engine import Services
 from gbproxy.errors import GatewayError
 from gbproxy.storage.prepare import prepare
 from tests.support.fake_upstream import FakeUpstream
@@ -71,9 +71,9 @@ class Office:
     upstream: Probed
 
     @property
-    def parts(self) -> Services:
-        parts: Services = self.app.app.extensions[EXTENSION].engine
-        return parts
+    def services(self) -> Services:
+        services: Services = self.app.app.extensions[EXTENSION].services
+        return services
 
     def call(
         self,
@@ -108,7 +108,7 @@ class Office:
 
     def lent(self) -> list[str]:
         """The names of the accounts that requests may be lent now, as far as this worker knows."""
-        pool = self.parts.pool
+        pool = self.services.pool
         return [account.name for account in pool.accounts() if pool.is_ready(account.id)]
 
 

@@ -152,7 +152,7 @@ def test_both_spellings_and_pasted_values_are_taken(office: Office) -> None:
         "123",
         ANNA["config_id"],
     )
-    assert office.parts.pool.accounts()[0].secure_c_ses == COOKIE
+    assert office.services.pool.accounts()[0].secure_c_ses == COOKIE
 
 
 FURTHER = {
@@ -170,7 +170,7 @@ def test_what_an_account_s_browser_sends_is_kept_and_the_secret_part_never_shown
     added = office.call("POST", "/api/admin/accounts", {**ANNA, **FURTHER})
 
     shown = added.json()
-    [account] = office.parts.pool.accounts()
+    [account] = office.services.pool.accounts()
     assert [shown[name] for name in ("edition", "location", "user_agent")] == [
         "enterprise",
         "eu",
@@ -197,7 +197,7 @@ def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(offic
     office.call("PUT", path, {"name": "anna 2", "server_token": ""})
     office.call("PUT", path, {**office.call("GET", path).json(), "cookies": None})
 
-    [account] = office.parts.pool.accounts()
+    [account] = office.services.pool.accounts()
     assert (account.name, account.edition, account.location) == ("anna 2", "enterprise", "eu")
     assert (account.cookies, account.server_token, account.user_agent) == (
         None,
@@ -261,7 +261,7 @@ def test_what_is_not_sent_is_kept(office: Office) -> None:
     reply = office.change(id_, name="anna 2", csesidx="124")
     then = office.change(id_, is_active=False)
 
-    account = office.parts.pool.account(id_)
+    account = office.services.pool.account(id_)
     assert (reply.status, reply.json()["name"], reply.json()["is_active"]) == (200, "anna 2", True)
     assert (then.json()["name"], then.json()["state"]) == ("anna 2", "disabled")
     assert account is not None
@@ -283,7 +283,7 @@ def test_cookies_are_replaced_and_an_empty_other_cookie_is_taken_away(office: Of
         office.change(id_, secure_c_ses="CSE.new", host_c_oses="", team_id=OTHER_ID).status == 200
     )
 
-    account = office.parts.pool.account(id_)
+    account = office.services.pool.account(id_)
     assert account is not None
     assert (account.secure_c_ses, account.host_c_oses, account.config_id) == (
         "CSE.new",
@@ -331,7 +331,7 @@ def test_the_page_s_address_is_taken_for_its_ids(office: Office) -> None:
     )
 
     assert (changed.json()["config_id"], changed.json()["csesidx"]) == (OTHER_ID, "77")
-    account = office.parts.pool.account(id_)
+    account = office.services.pool.account(id_)
     assert account is not None
     assert account.secure_c_ses == "CSE.new"
 
@@ -428,8 +428,8 @@ def test_an_account_whose_name_has_a_slash_is_reached(opened: Opened) -> None:
 
 def test_a_cooldown_is_shown_and_forgotten(office: Office) -> None:
     id_ = office.add()["id"]
-    account = office.parts.pool.accounts()[0]
-    office.parts.pool.failed(
+    account = office.services.pool.accounts()[0]
+    office.services.pool.failed(
         account, "images", QuotaExhausted("No quota is left.", retry_after=600)
     )
 
@@ -447,7 +447,7 @@ def test_a_cooldown_is_shown_and_forgotten(office: Office) -> None:
 def test_answers_in_flight_and_the_last_use_are_told(office: Office) -> None:
     office.add()
 
-    with office.parts.pool.lease():
+    with office.services.pool.lease():
         during = office.accounts()[0]
     after = office.accounts()[0]
 
@@ -457,12 +457,12 @@ def test_answers_in_flight_and_the_last_use_are_told(office: Office) -> None:
 
 def test_what_the_upstream_said_stands_beside_the_last_error(office: Office) -> None:
     office.add()
-    account = office.parts.pool.accounts()[0]
+    account = office.services.pool.accounts()[0]
     refusal = CredentialRefused("Renew it.")
     refusal.said = UpstreamWords(
         "getoxsrf", 403, status="PERMISSION_DENIED", message="MARK", body=b"MARK"
     )
-    office.parts.pool.failed(account, "text", refusal)
+    office.services.pool.failed(account, "text", refusal)
 
     told = office.accounts()[0]
     checks = office.call("GET", "/api/cookies/status")
@@ -564,8 +564,8 @@ def test_a_look_at_old_cookies_says_nothing_of_new_ones(office: Office) -> None:
 
 def test_a_request_that_meets_a_refusal_tells_it(office: Office) -> None:
     office.add()
-    office.parts.pool.failed(
-        office.parts.pool.accounts()[0], "text", CredentialRefused("Renew it.")
+    office.services.pool.failed(
+        office.services.pool.accounts()[0], "text", CredentialRefused("Renew it.")
     )
 
     told = office.call("GET", "/api/cookies/status").json()["accounts"][0]
@@ -579,15 +579,15 @@ def test_a_request_that_meets_a_refusal_tells_it(office: Office) -> None:
 def test_what_one_worker_is_told_all_do(opened: Opened, stored: dict[str, str]) -> None:
     one, two = opened(**stored), opened(**stored)
     anna = one.add()
-    two.parts.sweeper.round()
+    two.services.background.round()
     lent = [two.lent()]
     one.change(anna["id"], is_active=False)
-    two.parts.sweeper.round()
+    two.services.background.round()
     lent.append(two.lent())
     one.change(anna["id"], is_active=True)
     one.add(BEN)
     one.call("DELETE", f"/api/admin/accounts/{anna['id']}")
-    two.parts.sweeper.round()
+    two.services.background.round()
     lent.append(two.lent())
 
     assert lent == [["anna"], [], ["ben"]]
@@ -598,11 +598,11 @@ def test_what_all_workers_know_of_an_account_is_told_as_one(
 ) -> None:
     one, two = opened(**stored), opened(**stored)
     one.add()
-    two.parts.sweeper.round()
-    pool = two.parts.pool
+    two.services.background.round()
+    pool = two.services.pool
     pool.failed(pool.accounts()[0], "text", QuotaExhausted("No quota is left."))
-    with pool.lease("images"), one.parts.pool.lease("images"):
-        two.parts.sweeper.round()
+    with pool.lease("images"), one.services.pool.lease("images"):
+        two.services.background.round()
         told = one.accounts()[0]
 
     assert (told["in_flight"], told["last_error"], told["state"]) == (
@@ -621,18 +621,18 @@ def test_stored_accounts_and_switches_outlive_a_restart(
     before.change("home", is_active=False)
 
     after = opened(**stored, **environment)
-    after.parts.sweeper.start()
+    after.services.background.start()
 
     assert (after.lent(), after.accounts()) == (["anna"], before.accounts())
 
 
 def test_a_running_answer_on_an_account_that_is_removed_ends_normally(office: Office) -> None:
     id_ = office.add()["id"]
-    with office.parts.pool.lease() as account:
+    with office.services.pool.lease() as account:
         office.call("DELETE", f"/api/admin/accounts/{id_}")
         still = account.secure_c_ses
 
-    assert (still, office.accounts(), office.parts.pool.in_flight()) == (COOKIE, [], 0)
+    assert (still, office.accounts(), office.services.pool.in_flight()) == (COOKIE, [], 0)
 
 
 def test_no_secret_is_answered_logged_counted_or_written(
@@ -679,7 +679,7 @@ def test_while_the_database_is_away_nothing_is_lost(
     for path in tmp_path.glob("gbproxy.db*"):
         path.rename(path.with_name(f"away-{path.name}"))
     (tmp_path / "gbproxy.db").mkdir()
-    office.parts.database.close()
+    office.services.storage.database.close()
 
     reply = office.call("POST", "/api/admin/accounts", BEN)
 

@@ -118,7 +118,7 @@ def test_another_worker_knows_a_new_key_at_once_and_a_revoked_one_after_its_roun
     made = create(here)
     at_once = ask(there, made["key"]).status
     here.call("DELETE", f"/api/admin/keys/{made['id']}")
-    there.parts.sweeper.round()
+    there.services.background.round()
 
     assert (at_once, ask(there, made["key"]).status) == (200, 401)
 
@@ -126,7 +126,7 @@ def test_another_worker_knows_a_new_key_at_once_and_a_revoked_one_after_its_roun
 def test_the_key_itself_is_nowhere_in_the_database(opened: Opened, stored: dict[str, str]) -> None:
     office = opened(**ACCOUNT, **stored)
     key = create(office)["key"]
-    with closing(office.app.app.extensions[EXTENSION].engine.database):
+    with closing(office.app.app.extensions[EXTENSION].services.storage.database):
         pass
     path = Path(stored["DATABASE_URL"].removeprefix("sqlite:///"))
 
@@ -336,8 +336,8 @@ def _usage(reply: Reply) -> int:
 
 def _held(office: Office, key: str) -> ChatStream:
     """An answer of the gateway itself that nobody has read to its end."""
-    parts = office.parts
-    principal = parts.keyring.find(key)
-    return parts.gateway.stream(
+    services = office.services
+    principal = services.key_verifier.find(key)
+    return services.gateway.stream(
         ChatRequest((Message("user", (TextPart("Hi"),)),), principal=principal, is_streamed=True)
     )

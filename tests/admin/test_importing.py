@@ -46,7 +46,7 @@ def renewal(csesidx: object, cookie: str) -> str:
 
 def held(office: Office, name: str) -> dict[str, str | None]:
     """What requests would go upstream with."""
-    (account,) = (account for account in office.parts.pool.accounts() if account.name == name)
+    (account,) = (account for account in office.services.pool.accounts() if account.name == name)
     return {
         "secure_c_ses": account.secure_c_ses,
         "host_c_oses": account.host_c_oses,
@@ -210,7 +210,7 @@ def test_cookies_of_two_requests_are_never_put_together(office: Office) -> None:
 
 def carried(office: Office, name: str) -> dict[str, object]:
     """What requests would go upstream with beside ids and the two cookies."""
-    (account,) = (account for account in office.parts.pool.accounts() if account.name == name)
+    (account,) = (account for account in office.services.pool.accounts() if account.name == name)
     return {field: getattr(account, field) for field in FURTHER_FIELDS}
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from gbproxy import simulator as sim
+from gbproxy.bootstrap import recorded
 from gbproxy.cli import capturing, embedded
 from gbproxy.cli.steps import Step, Steps
 from gbproxy.domain.models import Catalogue, built_in_names
 from gbproxy.domain.redaction import Redactor, shape
-from gbproxy.engine.recording import recorded
 from gbproxy.settings import Settings, load
 from gbproxy.simulator import SWITCH_VALUES, Replay, Simulator
 from tests.cli.conftest import Command
@@ -105,8 +105,8 @@ def settings_for(upstream: Simulator, **variables: str) -> Settings:
 
 def run(settings: Settings, *, with_text: bool = False) -> Run:
     """The steps on the first account of the settings, and their capture."""
-    with embedded.opened(settings) as engine, recorded(engine) as upstream:
-        (account,) = engine.pool.accounts()
+    with embedded.opened(settings) as services, recorded(services) as upstream:
+        (account,) = services.pool.accounts()
         steps = Steps(upstream, account, Catalogue().get("gemini-auto"), QUESTION)
         met = list(steps.run())
         redactor = Redactor(

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from gbproxy.bootstrap import recorded
 from gbproxy.cli import embedded
 from gbproxy.cli.steps import Steps
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import BUILT_IN, built_in_names
-from gbproxy.engine.recording import recorded
 from gbproxy.settings import load
 from gbproxy.simulator import Replay, Simulator
 
@@ -29,7 +29,7 @@ def met(file: Path) -> dict[str, Any]:
     told = json.loads(first)
     with Simulator(replay=Replay(lines, speed=0)) as player:
         settings = load({**player.environment(), "READ_TIMEOUT_S": "5"}, built_in_names())
-        with embedded.opened(settings) as engine, recorded(engine) as upstream:
+        with embedded.opened(settings) as services, recorded(services) as upstream:
             account = Account(
                 "a",
                 "a",

@@ -302,7 +302,7 @@ def test_what_cannot_be_answered_is_told(switches: dict[str, Any], code: str, wo
 
         # A gateway of its own: with a token or a session at hand, another call would be the one
         # that is refused.
-        with in_process(upstream.environment(), stock_size=0) as gateway:
+        with in_process(upstream.environment(), prewarmed=0) as gateway:
             reply = gateway.ask(QUESTION)
 
     assert reply.status == (
@@ -351,7 +351,7 @@ def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
         upstream.set(**switches)
 
         with in_process(
-            with_fields(upstream, *fields), stock_size=0, UPSTREAM_SESSION=form
+            with_fields(upstream, *fields), prewarmed=0, UPSTREAM_SESSION=form
         ) as gateway:
             reply = gateway.ask(QUESTION, stream=stream)
 
@@ -377,7 +377,7 @@ def test_an_account_that_has_all_that_any_gate_wants_passes_every_mixture_of_the
             upstream, "edition", "location", "cookies", "server_token", "user_agent"
         )
 
-        with in_process(everything, stock_size=0, UPSTREAM_SESSION=form) as gateway:
+        with in_process(everything, prewarmed=0, UPSTREAM_SESSION=form) as gateway:
             reply = gateway.ask(QUESTION, stream=stream)
 
         assert_is_the_upstreams(reply)

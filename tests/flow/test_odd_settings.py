@@ -67,7 +67,7 @@ def upstream() -> Iterator[Simulator]:
 def test_no_question_ends_in_500(upstream: Simulator, variable: str, value: str) -> None:
     environment = {**upstream.environment(), "MAX_ATTEMPTS": "1", variable: value}
 
-    with in_process(environment, stock_size=0) as gateway:
+    with in_process(environment, prewarmed=0) as gateway:
         whole, streamed = gateway.ask("Hi"), gateway.ask("Hi", stream=True)
 
     assert {whole.status, streamed.status} <= PLAIN

@@ -122,7 +122,7 @@ def test_a_redirect_is_not_followed_with_the_token(path: str, stream: bool) -> N
     with (
         Simulator() as elsewhere,
         Simulator() as upstream,
-        in_process(upstream.environment(), stock_size=0) as gateway,
+        in_process(upstream.environment(), prewarmed=0) as gateway,
     ):
         target = f"{elsewhere.url}/v1alpha/locations/global/{path}"
         upstream.script(Head(307, {"Location": target}), End(), path=path, times=2)

@@ -302,7 +302,7 @@ SIGN_IN, OPENING = "getoxsrf", "widgetCreateSession"
 def test_a_passing_failure_on_the_way_to_the_answer_is_tried_once_more(
     script: tuple[Action, ...], path: str, stream: bool
 ) -> None:
-    with Simulator() as upstream, in_process(upstream.environment(), stock_size=0) as gateway:
+    with Simulator() as upstream, in_process(upstream.environment(), prewarmed=0) as gateway:
         upstream.script(*script, path=path)
         upstream.script(*answer("All is well."))
 

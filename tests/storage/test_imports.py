@@ -15,7 +15,7 @@ import sys
 from gbproxy import startup
 from gbproxy.app import create_app
 app = create_app(startup.load({environment!r}))
-app.extensions["gbproxy"].engine.database.fetch(__import__("sqlalchemy").text("SELECT 1"))
+app.extensions["gbproxy"].services.storage.database.fetch(__import__("sqlalchemy").text("SELECT 1"))
 """
 
 
@@ -44,7 +44,7 @@ def test_the_command_loads_no_sql_before_it_serves(module: str) -> None:
 
 def test_a_question_in_the_terminal_needs_no_web_framework() -> None:
     build = (
-        "import gbproxy.cli.embedded as it; from gbproxy.settings import Settings;"
+        "import gbproxy.bootstrap as it; from gbproxy.settings import Settings;"
         " it.build(Settings()).close()"
     )
 

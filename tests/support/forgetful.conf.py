@@ -21,21 +21,21 @@ _begin = post_worker_init  # noqa: F821
 
 def post_worker_init(worker):
     _begin(worker)
-    gevent.spawn(_serve, parts_of(worker.app).engine)  # noqa: F821
+    gevent.spawn(_serve, parts_of(worker.app).services)  # noqa: F821
 
 
-def _serve(engine):
+def _serve(services):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.environ["FORGET_SOCKET"])
         listener.listen()
         while True:
             client, _ = listener.accept()
             with client:
-                for account in engine.pool.accounts():
-                    engine.pool.clear_cooldown(account.id)
-                    engine.pool.accepted(account)
-                    engine.support.forget(account)
+                for account in services.pool.accounts():
+                    services.pool.clear_cooldown(account.id)
+                    services.pool.accepted(account)
+                    services.support.forget(account)
                     # Not read again: a test counts the calls of its own requests.
-                    engine.support.note_capabilities(account, KNOWN)
-                engine.looks._looks.clear()
+                    services.support.note_capabilities(account, KNOWN)
+                services.account_probes._looks.clear()
                 client.sendall(b"forgotten")

@@ -49,7 +49,7 @@ FORGETFUL = (
     "tests/support/forgetful.conf.py",
     "gbproxy.app:create_app()",
 )
-STOCKLESS = (*FORGETFUL[:-1], "gbproxy.app:create_app(stock_size=0)")
+STOCKLESS = (*FORGETFUL[:-1], "gbproxy.app:create_app(prewarmed=0)")
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "gbproxy.app:create_app()")
 DONE = "[DONE]"
 
@@ -84,13 +84,13 @@ def in_process(
     environment: Mapping[str, str],
     *,
     upstream: Upstream | None = None,
-    stock_size: int = PREWARMED_PER_ACCOUNT,
+    prewarmed: int = PREWARMED_PER_ACCOUNT,
     **overrides: str,
 ) -> Iterator[InProcess]:
     """The same app with the same settings, without a server: for what does not depend on one."""
     values = {"HOST": "127.0.0.1", "API_KEYS": KEY, **environment, **overrides}
     app = create_app(
-        settings.load(values, built_in_names()), upstream=upstream, stock_size=stock_size
+        settings.load(values, built_in_names()), upstream=upstream, prewarmed=prewarmed
     )
     with contextlib.closing(app.extensions[EXTENSION]):
         yield InProcess(app)
