@@ -39,7 +39,7 @@ from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
 from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.settings import Settings
-from gbproxy.settings.validators import outlives_the_process
+from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
 from gbproxy.storage.account_health import StateRows
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gbproxy.domain.models import built_in_names
 from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.environment import Reader
-from gbproxy.settings.validators import outlives_the_process
+from gbproxy.settings.network import outlives_the_process
 
 # With these gunicorn does not listen, or not as HOST and PORT say; the variables hold sockets that
 # it was handed.

@@ -25,7 +25,7 @@ from gbproxy.observability import logging as json_logging
 from gbproxy.observability import multiprocess
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
-from gbproxy.settings.validators import outlives_the_process
+from gbproxy.settings.network import outlives_the_process
 from gbproxy.web import keys
 
 log = logging.getLogger(__name__)

@@ -159,7 +159,7 @@ def _import(admin: Admin, options: argparse.Namespace) -> int:
 def _to_import(files: list[Path]) -> str:
     if not files:
         return asking.pasted("Paste what the browser gave")
-    from gbproxy.settings.texts import decoded
+    from gbproxy.settings.text import decoded
 
     try:
         return "\n".join(decoded(path.read_bytes()) for path in files)

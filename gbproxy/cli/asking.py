@@ -18,7 +18,7 @@ def text() -> str:
     """All of standard input: what is typed, or a file's text in UTF-8 or UTF-16. Raises CannotBegin
     when it is no text.
     """
-    from gbproxy.settings.texts import decoded
+    from gbproxy.settings.text import decoded
 
     try:
         return sys.stdin.read() if is_terminal() else decoded(sys.stdin.buffer.read())

@@ -19,7 +19,7 @@ from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.choice import counters
 from gbproxy.settings import Settings, SettingsError, load
-from gbproxy.settings.validators import outlives_the_process
+from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare as preparation
 from gbproxy.storage.tables import REVISION
 

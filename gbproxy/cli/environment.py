@@ -51,7 +51,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     A bare NAME passes on the environment's own value, which it has already. Raises OSError and
     ValueError.
     """
-    from gbproxy.settings.texts import decoded
+    from gbproxy.settings.text import decoded
 
     try:
         text = decoded(path.read_bytes())
@@ -93,6 +93,6 @@ def variable(given: Mapping[str, str], name: str) -> str:
 
 def lasting_database(given: Mapping[str, str]) -> bool:
     """Whether there is a database that outlives the process. Raises CannotBegin."""
-    from gbproxy.settings.validators import outlives_the_process
+    from gbproxy.settings.network import outlives_the_process
 
     return outlives_the_process(variable(given, "DATABASE_URL"))

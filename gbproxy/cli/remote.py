@@ -14,7 +14,7 @@ from gbproxy.domain.chat import ChatRequest, TextPart
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, FinishReason, TextDelta, ThoughtDelta
 from gbproxy.errors import UpstreamError, UpstreamProtocolError
 from gbproxy.outbound import HttpClient, StreamedReply, Timeouts
-from gbproxy.settings import validators as rules
+from gbproxy.settings import network
 from gbproxy.upstreams.decoding.event_stream import EventReader
 
 _COLLECTIONS = ("/api/admin/accounts", "/api/admin/keys")
@@ -26,7 +26,7 @@ def address(text: str) -> str:
     CannotBegin.
     """
     try:
-        return rules.base_url(text.strip()).removesuffix("/v1")
+        return network.base_url(text.strip()).removesuffix("/v1")
     except ValueError as error:
         raise CannotBegin(f"--url {error}") from error
 

@@ -18,7 +18,7 @@ from requests.cookies import RequestsCookieJar
 from urllib3.connection import HTTPConnection
 
 from gbproxy.outbound.connections import POOLS, SOCKS_POOLS
-from gbproxy.settings.proxy_address import ProxyAddress
+from gbproxy.settings.network import ProxyAddress
 
 # Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of
 # them.

@@ -18,7 +18,7 @@ from gbproxy.outbound.adapter import Adapter, prepared
 from gbproxy.outbound.errors import never_left, reraise
 from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Limits, Timeouts
 from gbproxy.outbound.reply import Reply, StreamedReply
-from gbproxy.settings.proxy_address import ProxyAddress
+from gbproxy.settings.network import ProxyAddress
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gbproxy.settings import errors as problems
-from gbproxy.settings import validators as rules
+from gbproxy.settings import validators
 from gbproxy.settings.entries import AccountSettings, is_disabled, is_empty, names_two_config_ids
 from gbproxy.settings.environment import Found, Reader
 from gbproxy.settings.fields import ACCOUNT_VARIABLES
@@ -74,7 +74,7 @@ def read(reader: Reader) -> tuple[tuple[AccountSettings, ...], list[str]]:
 
 
 def _listed(variable: str, text: str) -> Iterator[_Candidate]:
-    for index, item in enumerate(rules.json_value(text, list)):
+    for index, item in enumerate(validators.json_value(text, list)):
         if isinstance(item, dict) and is_disabled(item):
             continue  # also what is wrong with it is nobody's trouble
         nameless = isinstance(item, dict) and is_empty(item.get("name"))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gbproxy.settings import account_values, quotes, texts
+from gbproxy.settings import account_values
+from gbproxy.settings.text import decoded, unquoted, unquoted_items
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -109,7 +110,7 @@ class Reader:
         """A text without the quotes round it, as `variable` gives it for the setting `name`; None
         when it is empty.
         """
-        remove = quotes.unquoted_items if name in _SEPARATED else quotes.unquoted
+        remove = unquoted_items if name in _SEPARATED else unquoted
         try:
             bare = remove(text)
         except ValueError as error:
@@ -141,7 +142,7 @@ def read_secret(path: str) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise ValueError("the file is larger than 1 MB; it may hold one secret")
     try:
-        text = texts.decoded(content)
+        text = decoded(content)
     except ValueError as error:
         raise ValueError(f"the file {error}") from None
     return text.removesuffix("\n").removesuffix("\r")

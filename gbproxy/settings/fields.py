@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gbproxy.settings import rates
-from gbproxy.settings import validators as rules
+from gbproxy.settings import network, rates, validators
 from gbproxy.settings.entries import AccountSettings, ModelSettings, distinct
 from gbproxy.settings.types import (
     ANY_CASE,
@@ -59,7 +58,7 @@ class Settings(BaseSettings):
         frozen=True, validate_default=False, hide_input_in_errors=True
     )
 
-    host: Annotated[str, parsed_by(rules.host)] = Field(
+    host: Annotated[str, parsed_by(network.host)] = Field(
         "0.0.0.0",  # noqa: S104
         description="address to listen on",
     )
@@ -112,10 +111,10 @@ class Settings(BaseSettings):
             " `user_agent`; `team_id` is read as `config_id`, unknown fields are ignored"
         ),
     )
-    database_url: Annotated[SecretStr, parsed_by(rules.database_url)] | None = Field(
+    database_url: Annotated[SecretStr, parsed_by(network.database_url)] | None = Field(
         None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
     )
-    redis_url: Annotated[SecretStr, parsed_by(rules.redis_url)] | None = Field(
+    redis_url: Annotated[SecretStr, parsed_by(network.redis_url)] | None = Field(
         None,
         description=(
             "`redis://…` or `rediss://…`: where several workers count together what is limited"
@@ -131,17 +130,17 @@ class Settings(BaseSettings):
     api_base_url: BaseUrl | None = Field(
         None, description="the widget API, in place of that of every account's edition"
     )
-    proxy: Annotated[SecretStr, parsed_by(rules.proxy_url)] | None = Field(
+    proxy: Annotated[SecretStr, parsed_by(network.proxy_url)] | None = Field(
         None,
         description="proxy for the upstream: `http://`, `https://`, `socks5://` or `socks5h://`",
     )
-    user_agent: Annotated[str, parsed_by(rules.user_agent)] = Field(
+    user_agent: Annotated[str, parsed_by(validators.user_agent)] = Field(
         default_factory=_user_agent, description="what the upstream is told we are"
     )
-    upstream_headers: Annotated[dict[str, SecretStr], parsed_by(rules.headers)] = Field(
+    upstream_headers: Annotated[dict[str, SecretStr], parsed_by(validators.headers)] = Field(
         {}, description="a JSON object of further request headers for the upstream"
     )
-    upstream_body: Annotated[dict[str, Any], parsed_by(rules.json_object)] = Field(
+    upstream_body: Annotated[dict[str, Any], parsed_by(validators.json_object)] = Field(
         {}, description="a JSON object that is merged into the body of each call", repr=False
     )
     upstream_session: Annotated[Literal["create", "dash", "own"], ANY_CASE] = Field(
@@ -182,7 +181,7 @@ class Settings(BaseSettings):
     prompt_max_chars: PositiveInt = Field(
         400_000, description="longer prompts: 400 `context_length_exceeded`"
     )
-    ca_bundle: Annotated[Path, parsed_by(rules.certificates)] | None = Field(
+    ca_bundle: Annotated[Path, parsed_by(validators.certificates)] | None = Field(
         None, description="certificates that the upstream's and proxy's TLS is verified with"
     )
     models: Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(distinct)] = Field(
@@ -200,7 +199,7 @@ class Settings(BaseSettings):
         description="comma-separated headlines that are hidden before any answer text; `off`: none",
     )
     language_code: LanguageCode = Field("en-US", description="sent upstream")
-    time_zone: Annotated[str, parsed_by(rules.time_zone)] = Field(
+    time_zone: Annotated[str, parsed_by(validators.time_zone)] = Field(
         "UTC", description="sent upstream"
     )
     rate_limit: Annotated[rates.Rate, parsed_by(rates.parse)] | None = Field(
@@ -218,7 +217,7 @@ class Settings(BaseSettings):
     trusted_proxies: CountOrZero = Field(
         0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
     )
-    cors_origins: Annotated[tuple[str, ...], parsed_by(rules.origins)] = Field(
+    cors_origins: Annotated[tuple[str, ...], parsed_by(network.origins)] = Field(
         ("*",),
         description=(
             "comma-separated origins of the web pages that may use the API; `*`: all. `*` may stand"

@@ -9,8 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gbproxy.settings import accounts as account_settings
-from gbproxy.settings import key_rules
-from gbproxy.settings import validators as rules
+from gbproxy.settings import network, validators
 from gbproxy.settings.environment import Found, Reader
 from gbproxy.settings.errors import SettingsError, line
 from gbproxy.settings.fields import LEGACY_IGNORED, RESERVED, VARIABLES, Settings
@@ -58,7 +57,7 @@ def _validated(values: dict[str, Any]) -> tuple[Settings, list[ErrorDetails]]:
 
 
 def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
-    strong = not rules.is_loopback(settings.host)
+    strong = not network.is_loopback(settings.host)
     admin_keys = (settings.admin_key,) if settings.admin_key else ()
     metrics_keys = (settings.metrics_key,) if settings.metrics_key else ()
     for name, keys in (
@@ -68,7 +67,7 @@ def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
         ("secret_keys", settings.secret_keys),
     ):
         for position, key in enumerate(keys, start=1):
-            if fault := key_rules.key_fault(
+            if fault := validators.key_fault(
                 key.get_secret_value(), strong=strong, shown=name != "secret_keys"
             ):
                 which = f"key {position} " if len(keys) > 1 else ""
@@ -87,7 +86,7 @@ def _missing_secret_key(found: Mapping[str, Found]) -> Iterator[str]:
     """Also beside an address that is wrong: all mistakes are told at once."""
     url = found["database_url"].text if "database_url" in found else None
     keys = found["secret_keys"].text if "secret_keys" in found else ""
-    if url and rules.outlives_the_process(url) and keys is not None and not keys.strip(", "):
+    if url and network.outlives_the_process(url) and keys is not None and not keys.strip(", "):
         yield (
             f"{found['database_url'].name}: needs SECRET_KEY beside it, which encrypts what the"
             " database keeps"

@@ -1,4 +1,4 @@
-"""The kinds of values: each reads the text of a variable by a rule of `rules`."""
+"""The kinds of values: each reads the text of a variable by a rule of `validators` or `network`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
-from gbproxy.settings import validators as rules
+from gbproxy.settings import network, validators
 
 STATUS_LINES = (
     "Assessing the Request",
@@ -28,7 +28,7 @@ def status_line(text: str) -> str:
 
 
 def parsed_by(rule: Callable[[str], Any]) -> BeforeValidator:
-    """Read a field's text by a rule of `rules`; a value that is no text is left to pydantic."""
+    """Read a field's text by a rule of `validators` or `network`; a value that is no text is left to pydantic."""
 
     def read(value: object) -> object:
         bare = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -49,23 +49,25 @@ def matching(pattern: str, allowed: str) -> Callable[[str], str]:
 def headlines(text: str) -> frozenset[str]:
     if text.casefold() == "off":
         return frozenset()
-    return frozenset(filter(None, map(status_line, rules.comma_separated(text))))
+    return frozenset(filter(None, map(status_line, validators.comma_separated(text))))
 
 
 ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
-JSON_ARRAY = parsed_by(partial(rules.json_value, kind=list))
+JSON_ARRAY = parsed_by(partial(validators.json_value, kind=list))
 
-PositiveInt = Annotated[int, parsed_by(partial(rules.whole_number, least=1, most=rules.LARGEST))]
-WorkerCount = Annotated[int, parsed_by(partial(rules.whole_number, least=1, most=1000))]
+PositiveInt = Annotated[
+    int, parsed_by(partial(validators.whole_number, least=1, most=validators.LARGEST))
+]
+WorkerCount = Annotated[int, parsed_by(partial(validators.whole_number, least=1, most=1000))]
 # Each has its place in the list of upstream connections from the start: far more would only fill
 # memory.
-Connections = Annotated[int, parsed_by(partial(rules.whole_number, least=1, most=100_000))]
-CountOrZero = Annotated[int, parsed_by(partial(rules.whole_number, least=0, most=100))]
-Port = Annotated[int, parsed_by(partial(rules.whole_number, least=1, most=65535))]
-PositiveFloat = Annotated[float, parsed_by(rules.number)]
-NonNegativeFloat = Annotated[float, parsed_by(partial(rules.number, zero_allowed=True))]
-Keys = Annotated[tuple[SecretStr, ...], parsed_by(rules.comma_separated)]
-BaseUrl = Annotated[str, parsed_by(rules.base_url)]
+Connections = Annotated[int, parsed_by(partial(validators.whole_number, least=1, most=100_000))]
+CountOrZero = Annotated[int, parsed_by(partial(validators.whole_number, least=0, most=100))]
+Port = Annotated[int, parsed_by(partial(validators.whole_number, least=1, most=65535))]
+PositiveFloat = Annotated[float, parsed_by(validators.number)]
+NonNegativeFloat = Annotated[float, parsed_by(partial(validators.number, zero_allowed=True))]
+Keys = Annotated[tuple[SecretStr, ...], parsed_by(validators.comma_separated)]
+BaseUrl = Annotated[str, parsed_by(network.base_url)]
 ModelId = Annotated[
     str,
     AfterValidator(

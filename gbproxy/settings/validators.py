@@ -4,7 +4,6 @@ with the value.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 import os
@@ -14,10 +13,6 @@ import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
-
-from gbproxy.settings.origins import normalized
-from gbproxy.settings.proxy_address import ProxyAddress
 
 LARGEST = 1_000_000_000  # for every number: more would overflow a timer
 
@@ -71,162 +66,6 @@ def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for item in map(str.strip, text.split(",")) if item))
 
 
-def origins(text: str) -> tuple[str, ...]:
-    """Origins as browsers send them, `scheme://host[:port]`, patterns of such, or `*`."""
-    found = comma_separated(text)
-    wrong: list[str] = []
-    result: list[str] = []
-    for position, origin in enumerate(found, start=1):
-        try:
-            result.append(normalized(origin))
-        except ValueError as error:
-            wrong.append(f"origin {position} {error}")
-    if wrong:
-        raise ValueError("; ".join(wrong))
-    return tuple(dict.fromkeys(result))
-
-
-def host(text: str) -> str:
-    """An address or host name to listen on; an IPv6 address comes back without brackets."""
-    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if not _is_address(bare) and not _HOST_NAME.fullmatch(text):
-        raise ValueError("must be an IP address or a host name, without scheme, port or path")
-    return bare
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address or host name as `host` returns it is reached from this machine only."""
-    if _is_address(address):
-        return ipaddress.ip_address(address).is_loopback
-    return address.casefold() == "localhost"
-
-
-# Labels as sockets take them: one that is empty or too long would fail at the first request.
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def base_url(text: str) -> str:
-    """An http(s) address that paths can be added to: no slash at its end."""
-    parts = _url(text, ("http", "https"))
-    if "@" in parts.netloc:
-        raise ValueError("must not contain a user name or password")
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}".rstrip("/")
-
-
-def proxy_url(text: str) -> str:
-    """A proxy's address; user and password may be any, and come back as ASCII."""
-    given, at, host = text.rpartition("@")
-    parts = _url(
-        re.sub(r"[^\x00-\x7f]+|[][\\]+", _percent_encoded, given) + at + host,
-        ("http", "https", "socks5", "socks5h"),
-    )
-    if parts.path not in ("", "/"):
-        raise ValueError("must end after the host and port; a `/` in a password is written %2F")
-    url = f"{parts.scheme}://{parts.netloc}"
-    address = ProxyAddress.parse(url)
-    if address.is_socks and any(
-        len((part or "").encode()) > 255 for part in (address.user, address.password)
-    ):
-        raise ValueError("has a user or password of more than 255 bytes, which SOCKS5 cannot carry")
-    return url
-
-
-def _percent_encoded(found: re.Match[str]) -> str:
-    try:
-        # bytes of an environment that are no UTF-8 stay as they are
-        return quote(found[0], errors="surrogateescape")
-    except UnicodeEncodeError:
-        raise ValueError("has a user or password with characters that are none") from None
-
-
-def redis_url(text: str) -> str:
-    allowed = "must look like redis://:password@host:port/0, or rediss:// for TLS"
-    if not re.fullmatch(r"rediss?://[!-~]+", text) or re.search(r"[?#]", text):
-        raise ValueError(f"{allowed}; other signs in a password are written as %XX")
-    try:
-        parts = urlsplit(text)
-        name, _ = parts.hostname or "", parts.port  # reading the port checks it
-    except ValueError:
-        raise ValueError(f"{allowed}, with a port up to 65535") from None
-    if not (_HOST_NAME.fullmatch(name) or _is_address(name)) or not re.fullmatch(
-        r"(/[0-9]{0,5})?", parts.path
-    ):
-        raise ValueError(allowed)
-    return text
-
-
-def _url(text: str, schemes: tuple[str, ...]) -> SplitResult:
-    allowed = f"must be an address such as {schemes[0]}://host:port; allowed: {', '.join(schemes)}"
-    if not re.fullmatch(r"[!-~]+", text):
-        raise ValueError(f"{allowed}, all of it printable ASCII without spaces")
-    if "?" in text or "#" in text:
-        raise ValueError("must not contain `?` or `#`; in a password they are written %3F and %23")
-    try:
-        parts = urlsplit(text)
-        name, _ = parts.hostname or "", parts.port  # reading the port checks it
-    except ValueError:
-        raise ValueError(f"{allowed}, with a port up to 65535") from None
-    if parts.scheme not in schemes or not (_HOST_NAME.fullmatch(name) or _is_address(name)):
-        raise ValueError(allowed)
-    return parts
-
-
-def database_url(text: str) -> str:
-    if text.startswith("sqlite:///"):
-        if outlives_the_process(text):
-            _writable_file(text.removeprefix("sqlite:///"))
-    elif text.startswith("postgresql://"):
-        _server(text)
-    else:
-        raise ValueError(
-            "must begin with sqlite:/// (four slashes for an absolute path) or postgresql://"
-        )
-    return text
-
-
-def _writable_file(path: str) -> None:
-    if re.search(r"[?#\x00-\x1f]", path):
-        raise ValueError("must not contain `?`, `#` or control characters")
-    if not os.path.isdir(os.path.dirname(path) or "."):
-        raise ValueError("the directory of its file does not exist")
-    if os.path.isdir(path):
-        raise ValueError("must be the path of a file, and is a directory")
-    # SQLite puts files of its own beside it.
-    if not os.access(os.path.dirname(path) or ".", os.W_OK | os.X_OK) or (
-        os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK)
-    ):
-        raise ValueError("the file, or the directory it is in, cannot be written to")
-
-
-def _server(text: str) -> None:
-    allowed = "must look like postgresql://user:password@host:port/database"
-    if not re.fullmatch(r"[!-~]+", text) or "#" in text:
-        raise ValueError(f"{allowed}; other signs in a password are written as %XX")
-    try:
-        parts = urlsplit(text)
-        named, _ = parts.netloc or parts.query, parts.port  # reading the port checks it
-    except ValueError:
-        raise ValueError(
-            f"{allowed}; `@`, `:` and `/` in a password are written %40, %3A and %2F"
-        ) from None
-    if not named or not parts.path.strip("/"):
-        raise ValueError(allowed)
-
-
-def outlives_the_process(url: str) -> bool:
-    """Whether a database keeps what is in it; none given ("") and SQLite in memory do not."""
-    return url not in ("", "sqlite:///", "sqlite:///:memory:")
-
-
 def header_value(text: str) -> str:
     if re.search(r"[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]", text):
         raise ValueError(
@@ -258,6 +97,7 @@ def headers(text: str) -> dict[str, str]:
 
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+
 
 _REFUSED_HEADERS = {
     "authorization": "the gateway sends each account's own token in it",
@@ -338,3 +178,67 @@ def _is_zone(name: str) -> bool:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+# Words that examples and tutorials put where a key belongs, compared without case, with and without
+# a leading `sk-`.
+PLACEHOLDERS = frozenset({
+    "admin", "api-key", "api_key", "apikey", "default", "demo", "dummy", "example", "foobar", "key", "mysecretkey",
+    "my-secret-key", "my_secret_key", "my-super-secret-key", "none", "null", "password", "secret", "secret-key",
+    "secret_key", "sk-my-secret-key", "super-secret-key", "supersecret", "supersecretkey", "test", "test-key",
+    "testkey", "token", "undefined", "adminadminadminadmin", "passwordpassword", "secretsecretsecret",
+})  # fmt: skip
+
+
+PLACEHOLDER_STARTS = (
+    "your_", "your-", "yourkey", "<", "{{", "${", "$(", "...", "xxx", "123456", "abcdefgh", "changeme",
+    "change-", "change_", "replace-", "replace_", "insert-", "insert_", "put-", "put_", "enter-", "enter_",
+    "placeholder", "example-", "example_", "todo", "fixme", "sk-test", "sk-example", "my-secret-", "my_secret_",
+    "some-secret", "some_secret", "super-secret", "super_secret",
+)  # fmt: skip
+
+
+PLACEHOLDER_PARTS = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "change-this",
+    "change_this",
+    "change-in-",
+    "placeholder",
+)
+
+
+KEY_MIN_CHARS = 16
+
+
+def key_fault(key: str, *, strong: bool, shown: bool = True) -> str | None:
+    """What is wrong with a key; `strong`: it guards more than this machine; `shown`: clients or
+    administrators send it.
+    """
+    if not re.fullmatch(r"[!-~]+", key) or "," in key:
+        return "must be printable ASCII without spaces and commas"
+    if shown and re.match(r"[\"'\[]|\{(?!\{)", key):
+        return "must be the bare key, without quotes or JSON round it"
+    if strong and is_placeholder(key):
+        return (
+            "is a well-known placeholder; it must be a secret of your own unless HOST is loopback"
+        )
+    if strong and len(key) < KEY_MIN_CHARS:
+        return (
+            f"is too short; it must have at least {KEY_MIN_CHARS} characters unless HOST is"
+            " loopback"
+        )
+    return None
+
+
+def is_placeholder(key: str) -> bool:
+    folded = key.casefold()
+    bare = folded.removeprefix("sk-")
+    return (
+        len(set(bare)) <= 1
+        or any(
+            form in PLACEHOLDERS or form.startswith(PLACEHOLDER_STARTS) for form in (folded, bare)
+        )
+        or any(part in folded for part in PLACEHOLDER_PARTS)
+    )
