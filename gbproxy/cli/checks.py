@@ -59,7 +59,7 @@ def settings(environ: Mapping[str, str]) -> tuple[Settings | None, list[Finding]
     except SettingsError as error:
         problems = (problem.partition(": ") for problem in error.problems)
         return None, [
-            Finding("fail", name, text, "Correct it: README.md, settings.")
+            Finding("fail", name, text, "Correct it: docs/settings.md.")
             for name, _, text in problems
         ]
     return found, [Finding("ok", "settings", _summary(found)), *_doubts(found)]
@@ -289,7 +289,7 @@ def _credential(account: Account, probe: Callable[[Account], None]) -> Finding:
             "fail",
             name,
             what,
-            advice if stop else "Compare its values with your browser's: README.md.",
+            advice if stop else "Compare its values with your browser's: docs/getting-started.md.",
         )
     except GatewayError as error:
         return Finding(
