@@ -75,8 +75,8 @@ def _summary(found: Settings) -> str:
 def _doubts(found: Settings) -> Iterator[Finding]:
     if not found.accounts and not (found.database_url or found.admin_key):
         advice = (
-            "Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or ACCOUNTS: README.md,"
-            " your account."
+            "Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or ACCOUNTS:"
+            " docs/getting-started.md."
         )
         yield Finding("fail", "accounts", "there is no account to answer with", advice)
     if not found.api_keys:

@@ -8,14 +8,9 @@ import re
 
 import pytest
 
-from tests.docs.markdown import ROOT, Page
+from tests.docs.markdown import ROOT, Page, pages
 
-PAGES = [
-    "README.md",
-    "README.zh-CN.md",
-    "CHANGELOG.md",
-    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))),
-]
+PAGES = [str(page.path.relative_to(ROOT)) for page in pages()]
 TEXTS = [*PAGES, *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "conf").iterdir()))]
 
 # Directories of somebody's machine (not a container's), hosts of package registries. Brackets keep
