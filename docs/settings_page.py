@@ -47,42 +47,45 @@ OPENING = """\
 
 <!-- Made by `make docs-settings` out of gbproxy/settings: change the descriptions there. -->
 
-All settings are environment variables. `make run` and `gbproxy serve --env-file FILE` put the lines of a file into the
-environment; where both name a variable, the environment wins. An empty value means unset.
-[conf/env.example](../conf/env.example) has every setting, to copy.
+All settings are environment variables. `make run` and `gbproxy serve --env-file FILE` put the lines
+of a file into the environment; where both name a variable, the environment wins. An empty value
+means unset. [conf/env.example](../conf/env.example) has every setting, to copy.
 
-Every mistake is reported at the start, all of them at once, each with the name of its variable, and the exit status is
+Every mistake is reported at the start, all of them at once, each with the name of its variable, and
+the exit status is
 2. So it is where `HOST` and `PORT` cannot be listened on, or the database cannot be used.
 
-The file follows Docker's rules for `--env-file`: everything after `=` is the value as it stands. No spaces round `=`, no
-`export`, no `$VARIABLE`; a line that begins with `#` is a comment, and one behind a value is not; JSON goes on one line.
-UTF-16, which Windows' tools write, is read too.
+The file follows Docker's rules for `--env-file`: everything after `=` is the value as it stands. No
+spaces round `=`, no `export`, no `$VARIABLE`; a line that begins with `#` is a comment, and one
+behind a value is not; JSON goes on one line. UTF-16, which Windows' tools write, is read too.
 """
 CLOSING = """\
 ## Quotes
 
-One pair of `"…"` or `'…'` round a value is removed, for every setting alike: in the environment, in a file of it, in a
-secret's file, and round the items of a list. A quote that stands alone at one end is refused. To begin or end a value
-with a quote, put it into other quotes: `SECRET_KEY='"secret"'` keeps the inner ones, which a `SECRET_KEY` that was used
-with a database may need. Client keys and admin keys never begin with a quote, and lists are separated by commas, not
+One pair of `"…"` or `'…'` round a value is removed, for every setting alike: in the environment, in
+a file of it, in a secret's file, and round the items of a list. A quote that stands alone at one
+end is refused. To begin or end a value with a quote, put it into other quotes:
+`SECRET_KEY='"secret"'` keeps the inner ones, which a `SECRET_KEY` that was used with a database may
+need. Client keys and admin keys never begin with a quote, and lists are separated by commas, not
 written as JSON.
 
 ## Names of older programs
 
-The names in brackets work like the first one; giving two different values is a mistake. `GEMINI_API_BASE` is an origin
-(`/v1alpha` is added), `BUSINESS_DOMAIN` a host, and `DEFAULT_MODEL=gemini-business` means `gemini-auto`.
+The names in brackets work like the first one; giving two different values is a mistake.
+`GEMINI_API_BASE` is an origin (`/v1alpha` is added), `BUSINESS_DOMAIN` a host, and
+`DEFAULT_MODEL=gemini-business` means `gemini-auto`.
 
 These are accepted, do nothing, and are named in the log by `setting.ignored`: {do_nothing}.
 
 ## Secrets from files
 
-These may be given as the path of a file that holds the value, under the name with `_FILE` at its end, such as
-`SECURE_C_SES_FILE`: {in_files}.
+These may be given as the path of a file that holds the value, under the name with `_FILE` at its
+end, such as `SECURE_C_SES_FILE`: {in_files}.
 
 ## Accepted, without effect yet
 
-These names are reserved for what is not built; they are named by `setting.ignored` too, so that nobody relies on a limit
-that does not exist: {not_yet}.
+These names are reserved for what is not built; they are named by `setting.ignored` too, so that
+nobody relies on a limit that does not exist: {not_yet}.
 """
 
 

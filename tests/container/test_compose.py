@@ -193,7 +193,9 @@ def test_everything_that_is_declared_is_used() -> None:
     assert held == set(paths) == COMPOSE["secrets"].keys()
 
 
-def test_the_files_of_secrets_are_kept_out_of_the_repository_and_made_as_the_documentation_says() -> None:
+def test_the_files_of_secrets_are_kept_out_of_the_repository_and_made_as_the_documentation_says() -> (
+    None
+):
     files = {secret["file"].removeprefix("../") for secret in COMPOSE["secrets"].values()}
     told = Page.read("docs/deployment.md").section("Compose").blocks("console")[0].text
 

@@ -106,9 +106,20 @@ class Page:
 
 def pages() -> list[Page]:
     """All pages for people: those at the root, those in docs/, and the benchmark's."""
-    roots = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "bench/README.md"]
+    roots = [
+        "README.md",
+        "README.zh-CN.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "bench/README.md",
+    ]
     return [
-        Page.read(name) for name in [*roots, *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+        Page.read(name)
+        for name in [
+            *roots,
+            *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+        ]
     ]
 
 

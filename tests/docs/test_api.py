@@ -49,17 +49,26 @@ def test_every_error_stands_in_the_table_and_no_other() -> None:
 
 def test_every_header_of_our_own_is_explained() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy").rglob("*.py"))
-    own = set(re.findall(r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After|X-Conversation-Id)"', sources))
+    own = set(
+        re.findall(
+            r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After|X-Conversation-Id)"',
+            sources,
+        )
+    )
 
     own |= set(re.findall(r"x-ratelimit-[a-z]+-(?:requests|tokens)", sources))
 
-    assert {each for name, *_ in API.section("Response headers").rows() for each in code(name)} == own
+    assert {
+        each for name, *_ in API.section("Response headers").rows() for each in code(name)
+    } == own
 
 
 def test_the_models_are_those_of_the_catalogue() -> None:
     told = [
         (code(name)[0], tuple(code(aliases)), next(iter(code(successor)), None))
-        for name, _, aliases, successor in (row for row in Page.read("docs/models.md").rows() if len(row) == 4)
+        for name, _, aliases, successor in (
+            row for row in Page.read("docs/models.md").rows() if len(row) == 4
+        )
     ]
 
     assert told == [(model.id, model.aliases, model.successor) for model in BUILT_IN]
@@ -68,13 +77,17 @@ def test_the_models_are_those_of_the_catalogue() -> None:
 def test_the_parameters_without_effect_are_those_that_the_code_names() -> None:
     listed = next(
         p
-        for p in Page.read("docs/clients.md").section("What is ignored, and what is refused").text.split("\n\n")
+        for p in Page.read("docs/clients.md")
+        .section("What is ignored, and what is refused")
+        .text.split("\n\n")
         if p.startswith("`temperature`")
     )
     told = set(code(listed))
 
     assert {name for name in told if name in _ignored(name)} == told
-    assert {name for name in get_type_hints(CompletionCreateParamsBase) if name in _ignored(name)} <= told
+    assert {
+        name for name in get_type_hints(CompletionCreateParamsBase) if name in _ignored(name)
+    } <= told
 
 
 def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:
@@ -97,7 +110,9 @@ def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:
     assert reply.json["error"]["message"] == quoted
 
 
-@pytest.mark.parametrize("message", [code(row[0])[0] for row in ACCOUNTS.section("Limits of time").rows()])
+@pytest.mark.parametrize(
+    "message", [code(row[0])[0] for row in ACCOUNTS.section("Limits of time").rows()]
+)
 def test_a_limit_is_told_in_the_words_that_are_quoted(message: str) -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy").rglob("*.py"))
     words = [re.escape(part) for part in re.split(r"\d+", message)]
@@ -106,7 +121,10 @@ def test_a_limit_is_told_in_the_words_that_are_quoted(message: str) -> None:
 
 
 def test_the_body_has_the_time_that_is_told() -> None:
-    told = re.search(r"for the body (\d+) seconds\s+and one more for each (\d+) KiB", ACCOUNTS.section("Clients").text)
+    told = re.search(
+        r"for the body (\d+) seconds\s+and one more for each (\d+) KiB",
+        ACCOUNTS.section("Clients").text,
+    )
 
     assert told is not None
     assert (int(told[1]), int(told[2]) * 1024) == (body.BODY_S, body.BODY_BYTES_A_SECOND)
@@ -117,7 +135,9 @@ def _ignored(name: str) -> tuple[str, ...]:
     values: tuple[Any, ...] = (1, True, "auto", {}, [])
     for value in values:
         try:
-            return openai_request.parse({"messages": [{"role": "user", "content": "Hi"}], name: value}).ignored
+            return openai_request.parse(
+                {"messages": [{"role": "user", "content": "Hi"}], name: value}
+            ).ignored
         except BadRequest:
             continue
     return ()

@@ -35,7 +35,9 @@ def test_a_package_of_the_layers_exists(place: str) -> None:
 
 def test_every_package_stands_in_the_layers() -> None:
     there = {f"gbproxy/{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
-    there |= {f"gbproxy/{path.name}" for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
+    there |= {
+        f"gbproxy/{path.name}" for path in PACKAGE.glob("*.py") if not path.name.startswith("__")
+    }
 
     assert there - set(_layers()) == set()
 
@@ -45,7 +47,11 @@ def test_a_package_that_a_row_says_it_holds_is_there() -> None:
     for name, what in ARCHITECTURE.section("Layers").rows():
         home = ROOT / code(name)[0]
         inner = re.findall(r"`([a-z_]+/|[a-z_]+\.py)`", what) if home.is_dir() else []
-        wrong += [f"{name} {each}" for each in inner if not (home / each).exists() and not (PACKAGE / each).exists()]
+        wrong += [
+            f"{name} {each}"
+            for each in inner
+            if not (home / each).exists() and not (PACKAGE / each).exists()
+        ]
 
     assert wrong == []
 
@@ -65,7 +71,10 @@ def test_contributing_names_places_that_there_are() -> None:
 
 def test_the_steps_of_a_request_name_packages_that_there_are() -> None:
     steps = ARCHITECTURE.section("One request in steps")
-    words = {word for word in code(steps.text) if re.fullmatch(r"[a-z_]+(?:/[a-z_]+)?", word)} - {"with", "finally"}
+    words = {word for word in code(steps.text) if re.fullmatch(r"[a-z_]+(?:/[a-z_]+)?", word)} - {
+        "with",
+        "finally",
+    }
 
     assert len(words) >= 10
     assert [word for word in sorted(words) if not (PACKAGE / word).is_dir()] == []

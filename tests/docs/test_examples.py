@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.support.serving import KEY, Served, serving
 
 from gbproxy.app import EXTENSION, create_app
 from gbproxy.settings import load
 from gbproxy.simulator import Simulator
 from tests.docs.markdown import Block, Page, pages
-from tests.serving import KEY, Served, serving
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 PAGES = [Page.read(name) for name in ("README.md", "docs/clients.md", "docs/simulator.md")]
@@ -27,7 +27,10 @@ ADMINISTRATION = Page.read("docs/admin.md").blocks("bash")
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
     """What the pages have their reader export."""
-    with Simulator(seed=1) as simulator, serving(simulator.environment(), ADMIN_KEY=ADMIN_KEY) as gateway:
+    with (
+        Simulator(seed=1) as simulator,
+        serving(simulator.environment(), ADMIN_KEY=ADMIN_KEY) as gateway,
+    ):
         yield _exported(gateway, simulator)
 
 
@@ -44,18 +47,24 @@ def _exported(gateway: Served, simulator: Simulator) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.language}: {example.title}")
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=lambda example: f"{example.language}: {example.title}"
+)
 def test_an_example_runs_as_it_stands(example: Block, environment: dict[str, str]) -> None:
     if example.language == "bash":
         _require_curl()
 
-    ended = subprocess.run(_command(example), env=environment, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(
+        _command(example), env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert SENSIBLE[example.title](ended.stdout), ended.stdout
 
 
-def test_the_examples_of_the_admin_page_run_one_after_the_other(environment: dict[str, str]) -> None:
+def test_the_examples_of_the_admin_page_run_one_after_the_other(
+    environment: dict[str, str],
+) -> None:
     _require_curl()
     script = "\n".join(block.text for block in ADMINISTRATION)
 
@@ -98,12 +107,20 @@ def test_every_example_is_looked_at() -> None:
     translated = {path for path in with_examples if path.name.endswith(".zh-CN.md")}
 
     assert {example.title for example in EXAMPLES} == SENSIBLE.keys()
-    assert with_examples - translated == {page.path for page in (*PAGES, Page.read("docs/admin.md"))}
+    assert with_examples - translated == {
+        page.path for page in (*PAGES, Page.read("docs/admin.md"))
+    }
 
 
-@pytest.mark.parametrize("page", [*PAGES, Page.read("docs/admin.md")], ids=lambda page: page.path.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, Page.read("docs/admin.md")], ids=lambda page: page.path.name
+)
 def test_the_variables_that_examples_use_are_exported_before(page: Page) -> None:
-    used = {name for example in page.blocks("bash", "python") for name in re.findall(r"\$\{?([A-Z_]+)", example.text)}
+    used = {
+        name
+        for example in page.blocks("bash", "python")
+        for name in re.findall(r"\$\{?([A-Z_]+)", example.text)
+    }
 
     for name in used - {"ID", "KEY_ID"}:
         assert 0 < page.text.index(f"export {name}=") < page.text.index(f"${name}"), name
@@ -140,7 +157,9 @@ def _one_answer(output: str) -> bool:
 
 def _a_plain_stream(output: str) -> bool:
     *events, end = [line.removeprefix("data: ") for line in output.split("\n\n") if line]
-    text = "".join(json.loads(event)["choices"][0]["delta"].get("content") or "" for event in events)
+    text = "".join(
+        json.loads(event)["choices"][0]["delta"].get("content") or "" for event in events
+    )
     return end == "[DONE]" and "sky blue" in text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from gbproxy.observability.families import FAMILIES
+from gbproxy.observability.definitions import FAMILIES
 from tests.docs import code_facts
 from tests.docs.markdown import ROOT, Page, code
 
@@ -45,13 +45,19 @@ def test_every_metric_stands_in_the_table_with_its_type_and_labels() -> None:
 
 
 def test_the_verbs_and_results_that_are_told_are_those_of_the_code() -> None:
-    sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy/upstreams").rglob("*.py"))
+    sources = "".join(
+        path.read_text("utf-8") for path in (ROOT / "gbproxy/upstreams").rglob("*.py")
+    )
     told = next(
-        row[3] for row in OPERATIONS.section("What is counted").rows() if "gbproxy_upstream_calls_total" in row[0]
+        row[3]
+        for row in OPERATIONS.section("What is counted").rows()
+        if "gbproxy_upstream_calls_total" in row[0]
     )
 
     assert [
-        word for word in code(told) if word not in ("ok", "abandoned", "verb", "result") and f'"{word}"' not in sources
+        word
+        for word in code(told)
+        if word not in ("ok", "abandoned", "verb", "result") and f'"{word}"' not in sources
     ] == []
 
 
@@ -95,7 +101,9 @@ def test_what_an_alert_names_of_the_log_and_the_settings_is_there() -> None:
     settings = Page.read("docs/settings.md").text
 
     events = re.findall(r"\b[a-z]+\.[a-z_]+\b(?! )|\b[a-z]+\.[a-z_]+(?= in the log)", told)
-    assert [name for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", told) if f"`{name}`" not in settings] == []
+    assert [
+        name for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", told) if f"`{name}`" not in settings
+    ] == []
     assert [name for name in events if f"`{name}`" not in OPERATIONS.text] == []
 
 
@@ -108,5 +116,6 @@ def test_the_first_of_its_kind_is_noticed_where_one_is_enough() -> None:
 
 def _told_events() -> dict[str, tuple[str, str, str]]:
     return {
-        code(name)[0]: (levels, fields, meaning) for name, levels, fields, meaning in OPERATIONS.section("Logs").rows()
+        code(name)[0]: (levels, fields, meaning)
+        for name, levels, fields, meaning in OPERATIONS.section("Logs").rows()
     }

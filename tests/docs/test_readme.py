@@ -27,7 +27,9 @@ def test_it_leads_to_every_page() -> None:
 def test_its_caveat_stands_before_anything_to_try() -> None:
     caveat = README.text.partition("\n## ")[0]
 
-    assert all(words in caveat for words in ("undocumented API", "account that is yours", "Google's terms"))
+    assert all(
+        words in caveat for words in ("undocumented API", "account that is yours", "Google's terms")
+    )
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -10,11 +10,11 @@ import pytest
 from docs import settings_page
 from gbproxy.cli.environment import read_env_file
 from gbproxy.domain.models import built_in_names
-from gbproxy.settings import DO_NOTHING, NOT_YET, SettingsError, documented, load
+from gbproxy.settings import LEGACY_IGNORED, RESERVED, SettingsError, documented, load
 from tests.docs.markdown import ROOT, Block, Page, code, pages
 
 SETTINGS = Page.read("docs/settings.md")
-BUILT = [setting for setting in documented() if setting.name not in NOT_YET]
+BUILT = [setting for setting in documented() if setting.name not in RESERVED]
 NAMES = {name for setting in documented() for name in (setting.name, *setting.aliases)}
 KEY = "sk-9f2c41d07ab84e5e11"
 # Variables that pages name and that are none of the gateway's settings.
@@ -23,7 +23,9 @@ NO_SETTINGS = {
     "SECURE_C_SES_FILE", "PERMISSION_DENIED",
 }  # fmt: skip
 BLOCKS = [
-    pytest.param(block, id=f"{page.path.name} line {block.line}") for page in pages() for block in page.blocks("dotenv")
+    pytest.param(block, id=f"{page.path.name} line {block.line}")
+    for page in pages()
+    for block in page.blocks("dotenv")
 ]
 
 
@@ -41,7 +43,7 @@ def test_every_setting_stands_in_a_table_with_its_other_names_and_its_default() 
 def test_the_names_that_may_come_from_files_are_listed() -> None:
     listed = SETTINGS.section("Secrets from files").text.partition(": ")[2]
 
-    assert set(code(listed)) == {name for name in NAMES - NOT_YET if _is_read_from_a_file(name)}
+    assert set(code(listed)) == {name for name in NAMES - RESERVED if _is_read_from_a_file(name)}
 
 
 # These two quote the upstream's own words in capitals.
@@ -54,8 +56,10 @@ _WITH_WORDS_OF_THE_UPSTREAM = ("upstream.md", "CHANGELOG.md")
     ids=lambda page: page.path.name,
 )
 def test_no_variable_is_named_that_does_not_exist(page: Page) -> None:
-    known = DO_NOTHING | NOT_YET | NAMES | NO_SETTINGS
-    named = {name for name in re.findall(r"`([A-Z][A-Z0-9_]{2,})(?:=[^`]*)?`", page.prose) if "_" in name}
+    known = LEGACY_IGNORED | RESERVED | NAMES | NO_SETTINGS
+    named = {
+        name for name in re.findall(r"`([A-Z][A-Z0-9_]{2,})(?:=[^`]*)?`", page.prose) if "_" in name
+    }
 
     assert named - known == set()
 

@@ -38,7 +38,9 @@ def test_the_navigation_has_every_page_once() -> None:
 def test_a_link_that_leads_nowhere_fails_the_build() -> None:
     assert CONFIG["strict"] is True
     assert CONFIG["validation"]["links"]["anchors"] == "warn"
-    assert {level for group in CONFIG["validation"].values() for level in group.values()} == {"warn"}
+    assert {level for group in CONFIG["validation"].values() for level in group.values()} == {
+        "warn"
+    }
 
 
 @pytest.mark.parametrize("page", pages(), ids=_in_site)
@@ -68,7 +70,10 @@ def test_its_packages_are_locked_with_hashes_and_without_an_index() -> None:
         re.findall(r"^[a-z0-9-]+==", lock, re.MULTILINE)
     )
     assert "://" not in lock
-    assert "requirements-docs" in (ROOT / "Makefile").read_text("utf-8").partition("\nlock:")[2].partition("\n\n")[0]
+    assert (
+        "requirements-docs"
+        in (ROOT / "Makefile").read_text("utf-8").partition("\nlock:")[2].partition("\n\n")[0]
+    )
 
 
 def test_what_is_built_is_not_committed() -> None:

@@ -17,7 +17,9 @@ TWINS = [
     for name in ("README", "docs/getting-started", "docs/clients")
 ]
 each_twin = pytest.mark.parametrize(("english", "chinese"), TWINS, ids=lambda page: page.path.name)
-each_chinese_page = pytest.mark.parametrize("page", [chinese for _, chinese in TWINS], ids=lambda page: page.path.name)
+each_chinese_page = pytest.mark.parametrize(
+    "page", [chinese for _, chinese in TWINS], ids=lambda page: page.path.name
+)
 each_section = pytest.mark.parametrize(
     ("pages", "english", "chinese"),
     [
@@ -34,12 +36,17 @@ WORDS = {
 
 
 def test_every_chinese_page_has_its_twin_here() -> None:
-    assert {chinese.path for _, chinese in TWINS} == {*ROOT.glob("*.zh-CN.md"), *ROOT.glob("docs/*.zh-CN.md")}
+    assert {chinese.path for _, chinese in TWINS} == {
+        *ROOT.glob("*.zh-CN.md"),
+        *ROOT.glob("docs/*.zh-CN.md"),
+    }
 
 
 @each_twin
 def test_the_headings_are_the_same_in_rank_and_number(english: Page, chinese: Page) -> None:
-    assert [section.rank for section in chinese.sections()] == [section.rank for section in english.sections()]
+    assert [section.rank for section in chinese.sections()] == [
+        section.rank for section in english.sections()
+    ]
 
 
 @each_twin
@@ -56,7 +63,9 @@ def test_each_page_leads_to_the_other_at_its_top(english: Page, chinese: Page) -
 
 
 @each_twin
-def test_the_blocks_of_code_are_the_same_to_the_letter_and_in_the_same_sections(english: Page, chinese: Page) -> None:
+def test_the_blocks_of_code_are_the_same_to_the_letter_and_in_the_same_sections(
+    english: Page, chinese: Page
+) -> None:
     assert _blocks_by_section(chinese) == _blocks_by_section(english)
 
 
@@ -80,19 +89,27 @@ def test_the_lists_tables_and_quotes_follow_in_the_same_order(
 
 
 @each_section
-def test_a_section_names_the_same_things(pages: tuple[Page, Page], english: Section, chinese: Section) -> None:
+def test_a_section_names_the_same_things(
+    pages: tuple[Page, Page], english: Section, chinese: Section
+) -> None:
     assert _names(chinese.prose) == _names(english.prose)
 
 
 @each_section
-def test_a_section_has_the_same_links(pages: tuple[Page, Page], english: Section, chinese: Section) -> None:
+def test_a_section_has_the_same_links(
+    pages: tuple[Page, Page], english: Section, chinese: Section
+) -> None:
     assert _links(pages[1], chinese) == _links(pages[0], english)
 
 
 @each_section
-def test_what_is_quoted_stays_as_it_is(pages: tuple[Page, Page], english: Section, chinese: Section) -> None:
+def test_what_is_quoted_stays_as_it_is(
+    pages: tuple[Page, Page], english: Section, chinese: Section
+) -> None:
     assert _quoted(chinese) == _quoted(english)
-    for sentence in re.findall(r'"(\w+(?:[ ,]+\w+){3,})"', " ".join(re.sub(r"`[^`]*`", "", english.prose).split())):
+    for sentence in re.findall(
+        r'"(\w+(?:[ ,]+\w+){3,})"', " ".join(re.sub(r"`[^`]*`", "", english.prose).split())
+    ):
         assert f"“{sentence}”" in chinese.prose
 
 
@@ -102,7 +119,9 @@ def test_bold_words_are_shown_bold(page: Page) -> None:
     text = re.sub(r"`[^`\n]*`", "`", page.prose)
     bold = re.finditer(r"(\w)?\*\*([^*\n]+)\*\*(\w)?", text)
 
-    wrong = [m[0] for m in bold if (m[1] and not m[2][0].isalnum()) or (m[3] and not m[2][-1].isalnum())]
+    wrong = [
+        m[0] for m in bold if (m[1] and not m[2][0].isalnum()) or (m[3] and not m[2][-1].isalnum())
+    ]
 
     assert wrong == []
 
@@ -112,7 +131,10 @@ def test_chinese_stands_with_chinese_punctuation_and_apart_from_latin_letters(pa
     text = re.sub(r"`[^`\n]*`", "", re.sub(r"\]\([^)]*\)", "]", page.prose))
 
     assert re.findall(r".{0,9}[\u4e00-\u9fff][,;:!?(](?!\S*//).{0,9}", text) == []
-    assert re.findall(r".{0,9}(?:[\u4e00-\u9fff][A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]).{0,9}", text) == []
+    assert (
+        re.findall(r".{0,9}(?:[\u4e00-\u9fff][A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]).{0,9}", text)
+        == []
+    )
 
 
 # What the tests above read with
@@ -121,7 +143,11 @@ def test_chinese_stands_with_chinese_punctuation_and_apart_from_latin_letters(pa
 def _blocks_by_section(page: Page) -> list[list[tuple[str, str]]]:
     """The blocks under each heading; a heading without any counts too."""
     lines = page.text.splitlines()
-    fenced = {n for block in page.blocks() for n in range(block.line, block.line + block.text.count("\n") + 2)}
+    fenced = {
+        n
+        for block in page.blocks()
+        for n in range(block.line, block.line + block.text.count("\n") + 2)
+    }
     starts = [n for n, line in enumerate(lines, 1) if re.match(r"#+ ", line) and n not in fenced]
     ends = [*starts[1:], len(lines) + 1]
     blocks = page.blocks()
@@ -155,7 +181,11 @@ def _links(page: Page, section: Section) -> Counter[str]:
     found = []
     for link in Page(page.path, section.prose).links():
         path, _, anchor = link.partition("#")
-        target = Page.read(str((page.path.parent / path).resolve().relative_to(ROOT))) if path.endswith(".md") else page
+        target = (
+            Page.read(str((page.path.parent / path).resolve().relative_to(ROOT)))
+            if path.endswith(".md")
+            else page
+        )
         bare = path.replace(".zh-CN", "")
         found.append(f"{bare}#{target.anchors().index(anchor)}" if anchor else bare)
     return Counter(found)
