@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.support.serving import KEY, Served, serving
 
 from gbproxy.app import EXTENSION, create_app
 from gbproxy.settings import load
 from gbproxy.simulator import Simulator
 from tests.docs.markdown import Block, Page, pages
+from tests.support.serving import KEY, Served, serving
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 PAGES = [Page.read(name) for name in ("README.md", "docs/clients.md", "docs/simulator.md")]
