@@ -52,8 +52,8 @@ of a file into the environment; where both name a variable, the environment wins
 means unset. [conf/env.example](../conf/env.example) has every setting, to copy.
 
 Every mistake is reported at the start, all of them at once, each with the name of its variable, and
-the exit status is
-2. So it is where `HOST` and `PORT` cannot be listened on, or the database cannot be used.
+the exit status is 2. The same holds where `HOST` and `PORT` cannot be listened on, or the database
+cannot be used.
 
 The file follows Docker's rules for `--env-file`: everything after `=` is the value as it stands. No
 spaces round `=`, no `export`, no `$VARIABLE`; a line that begins with `#` is a comment, and one
