@@ -85,7 +85,7 @@ end, such as `SECURE_C_SES_FILE`: {in_files}.
 ## Accepted, without effect yet
 
 These names are reserved for what is not built; they are named by `setting.ignored` too, so that
-nobody relies on a limit that does not exist: {not_yet}.
+no one relies on a limit that does not exist: {not_yet}.
 """
 
 
