@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo run test check lint types imports cover format lock bench bench-check docker-build docker-run docker-check ci-deps clean
+.PHONY: help demo run test check lint types imports cover format lock docs docs-settings bench bench-check docker-build docker-run docker-check ci-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -47,10 +47,18 @@ format: $(VENV)/dev ## put the code into its form
 
 lock: $(VENV)/bin/python ## compile requirements*.in into locks with hashes
 	$(PIP) uv
-	for name in requirements requirements-demo requirements-dev requirements-bench; do \
+	for name in requirements requirements-demo requirements-dev requirements-bench requirements-docs; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 			$$name.in --output-file $$name.txt || exit 1; done
+
+DOCS := .venv-docs
+
+docs: $(DOCS)/ready ## the documentation as a site in site/; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --clean
+
+docs-settings: $(VENV)/dev ## write docs/settings.md out of the code
+	@PYTHONPATH=. $(BIN)/python docs/settings_page.py
 
 BENCH := .venv-bench
 
@@ -88,7 +96,7 @@ ci-deps: ## what tests need from beyond pip, by apt: curl, nginx, pgbouncer
 		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends curl nginx-light pgbouncer; }
 
 clean: ## forget the virtual environment and every cache
-	rm -rf $(VENV) $(BENCH) bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH) $(DOCS) site bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
@@ -102,6 +110,14 @@ $(BENCH)/ready: requirements-bench.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(BENCH)
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The site's own environment: nothing of the gateway runs in it.
+$(DOCS)/ready: requirements-docs.txt
+	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo 'Making $(DOCS) with $(PYTHON) …'
+	@$(PYTHON) -m venv --clear $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # One stamp for each set of packages; each is made anew when its lock changes.

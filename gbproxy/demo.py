@@ -35,7 +35,7 @@ The gateway serves at {url}, with the simulator at {simulator} behind it. Try:
   answer = client.chat.completions.create(model="gemini-auto", messages=[{{"role": "user", "content": "Hi"}}])
   print(answer.choices[0].message.content)
 
-With an account of your own: README.md, then `make run`. Ctrl-C ends the demo.
+With an account of your own: docs/getting-started.md, then `make run`. Ctrl-C ends the demo.
 """
 
 

@@ -33,7 +33,7 @@ _COMMANDS: Mapping[str, str] = {
     "keys": "the client keys: list, create, revoke",
 }
 _EPILOG = """\
-Settings come from environment variables (README.md lists them); --env-file adds those of a file. Secrets are never taken
+Settings come from environment variables (docs/settings.md lists them); --env-file adds those of a file. Secrets are never taken
 from arguments: commands ask for them, or read them from standard input. The exit status is 0 when all is well, 1 when
 something went wrong, 2 when the settings or the arguments cannot be used, and 130 after Ctrl-C."""
 _INTERRUPTED = 130

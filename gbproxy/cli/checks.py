@@ -59,7 +59,7 @@ def settings(environ: Mapping[str, str]) -> tuple[Settings | None, list[Finding]
     except SettingsError as error:
         problems = (problem.partition(": ") for problem in error.problems)
         return None, [
-            Finding("fail", name, text, "Correct it: README.md, settings.")
+            Finding("fail", name, text, "Correct it: docs/settings.md.")
             for name, _, text in problems
         ]
     return found, [Finding("ok", "settings", _summary(found)), *_doubts(found)]
@@ -75,8 +75,8 @@ def _summary(found: Settings) -> str:
 def _doubts(found: Settings) -> Iterator[Finding]:
     if not found.accounts and not (found.database_url or found.admin_key):
         advice = (
-            "Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or ACCOUNTS: README.md,"
-            " your account."
+            "Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or ACCOUNTS:"
+            " docs/getting-started.md."
         )
         yield Finding("fail", "accounts", "there is no account to answer with", advice)
     if not found.api_keys:
@@ -289,7 +289,7 @@ def _credential(account: Account, probe: Callable[[Account], None]) -> Finding:
             "fail",
             name,
             what,
-            advice if stop else "Compare its values with your browser's: README.md.",
+            advice if stop else "Compare its values with your browser's: docs/getting-started.md.",
         )
     except GatewayError as error:
         return Finding(

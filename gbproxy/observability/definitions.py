@@ -1,4 +1,4 @@
-"""Every metric by name: what it counts, and by which labels. docs/metrics.md tells it to operators.
+"""Every metric by name: what it counts, and by which labels. docs/operations.md explains them to operators.
 
 `gen_ai_*` are OpenTelemetry's metrics for generative AI, in Prometheus' spelling, with the limits
 of their buckets; answers here may be long, so some go on further. Source:

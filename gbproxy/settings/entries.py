@@ -28,19 +28,17 @@ class AccountSettings(BaseModel):
     )
     secure_c_ses: Annotated[
         SecretStr, parsed_by(partial(account_values.cookie, name="__Secure-C_SES"))
-    ] = Field(description="the account's cookie __Secure-C_SES")
+    ] = Field(
+        description="the account's cookie `__Secure-C_SES`; a pasted `name=value;` is understood"
+    )
     host_c_oses: (
         Annotated[SecretStr, parsed_by(partial(account_values.cookie, name="__Host-C_OSES"))] | None
-    ) = Field(None, description="the account's cookie __Host-C_OSES, where there is one")
+    ) = Field(None, description="the account's cookie `__Host-C_OSES`, where there is one")
     csesidx: Annotated[str, parsed_by(account_values.csesidx)] = Field(
-        description=(
-            "the number `csesidx` in the address of the account's page; the whole address will do"
-        )
+        description=("the digits after `csesidx=` in the address bar, or that whole address")
     )
     config_id: Annotated[str, parsed_by(account_values.config_id)] = Field(
-        description=(
-            "the id after `/cid/` in the address of the account's page; the whole address will do"
-        )
+        description=("the UUID after `/cid/` in the address bar, or that whole address")
     )
     edition: Annotated[Literal["business", "enterprise"], ANY_CASE] = Field(
         "business",
@@ -56,7 +54,7 @@ class AccountSettings(BaseModel):
         None, description="what the account's browser sends as x-server-token"
     )
     user_agent: Annotated[str, parsed_by(account_values.user_agent)] | None = Field(
-        None, description="what the account's browser sends as user-agent"
+        None, description="the `user-agent` that the upstream sees; you may name your own browser's"
     )
 
     @model_validator(mode="before")

@@ -60,175 +60,252 @@ class Settings(BaseSettings):
 
     host: Annotated[str, parsed_by(network.host)] = Field(
         "0.0.0.0",  # noqa: S104
-        description="address to listen on",
+        description="address to listen on; `127.0.0.1`: this machine only",
     )
     port: Port = Field(8080, description="port to listen on")
-    web_concurrency: WorkerCount = Field(1, description="gunicorn workers")
-    worker_connections: Connections = Field(1000, description="connections at once in each worker")
+    web_concurrency: WorkerCount = Field(
+        1,
+        description="gunicorn workers; a start whose `--workers` says otherwise ends with status "
+        "2. Give a bare number where you start gunicorn yourself, which reads it "
+        "first",
+    )
+    worker_connections: Connections = Field(
+        1000,
+        description="answers at once in each worker; further requests get 503 `overloaded` at "
+        "once. Health checks, the catalogue and refusals do not count",
+    )
     graceful_timeout_s: NonNegativeFloat = Field(
-        120.0, description="seconds that running answers may take after SIGTERM"
+        120.0,
+        description="seconds that running answers get to finish when the gateway "
+        "[stops](deployment.md#stopping-and-reloading); those that remain end with an "
+        "error",
     )
     drain_delay_s: NonNegativeFloat = Field(
         1.0,
         description=(
-            "seconds after SIGTERM in which `/readyz` says 503 and requests are still taken; 0: off"
+            "seconds after SIGTERM in which `/readyz` answers 503 while requests are "
+            "still taken; `0`: none"
         ),
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], ANY_CASE] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
     )
     log_format: Annotated[Literal["json", "text"], ANY_CASE] = Field(
-        "json", description="`json` or `text`, both to stdout"
+        "json", description="`json` (one object a line) or `text` (for people), both to stdout"
     )
     api_keys: Keys = Field(
         (),
         description=(
-            "comma-separated client keys; at least 16 characters each unless `HOST` is loopback"
+            "keys that clients may use, comma-separated. Unless `HOST` is loopback, a key "
+            "of less than 16 characters or a well-known placeholder is refused. None "
+            "given: a key is made for this start and printed once on stderr"
         ),
     )
     admin_key: SecretStr | None = Field(
         None,
         description=(
-            "opens the admin API; at least 16 characters unless `HOST` is loopback, and none of"
-            " `API_KEYS`"
+            "opens the [admin API](admin.md) and `/metrics`, nothing else; the rules for "
+            "`API_KEYS` hold for it, and it must be none of them. Unset: there is no "
+            "admin API"
         ),
     )
     metrics_key: SecretStr | None = Field(
-        None, description="bearer for `/metrics`; the admin key works too"
+        None,
+        description="opens [`/metrics`](operations.md#metrics), by the rules for `API_KEYS`; "
+        "`ADMIN_KEY` opens it too. With neither, the path answers 404",
     )
     secret_keys: Keys = Field(
         (),
         description=(
-            "encrypts what the database keeps; several, comma-separated: the first encrypts, all"
-            " decrypt"
+            "encrypts the credentials in the database; needed with `DATABASE_URL`. "
+            "Several, comma-separated, rotate: the first encrypts, all decrypt. The rules "
+            "for `API_KEYS` hold for it too. See [storage](deployment.md#storage)"
         ),
     )
     accounts: tuple[AccountSettings, ...] = Field(
         (),
         description=(
-            'several accounts: a JSON array of `{"name", "secure_c_ses", "host_c_oses", "csesidx",'
-            ' "config_id"}` and, optional, `edition`, `location`, `cookies`, `server_token`,'
-            " `user_agent`; `team_id` is read as `config_id`, unknown fields are ignored"
+            "several accounts: a JSON array of objects with `secure_c_ses`, "
+            "`host_c_oses`, `csesidx`, `config_id` (or `team_id`) and a `name` for the "
+            "log, and optional `edition`, `location`, `cookies`, `server_token`, "
+            "`user_agent`: see [editions and "
+            'gates](getting-started.md#editions-and-gates). An account with `"disabled": '
+            "true` is left out; other fields are passed over"
         ),
     )
     database_url: Annotated[SecretStr, parsed_by(network.database_url)] | None = Field(
-        None, description="`sqlite:////data/gbproxy.db` or `postgresql://…`"
+        None,
+        description="where account states, upstream sessions and stored credentials are kept: "
+        "`sqlite:////data/gbproxy.db` (four slashes for an absolute path; its "
+        "directory must exist) or `postgresql://user:password@host:port/database`. "
+        "Unset: nothing outlives the process. See [storage](deployment.md#storage)",
     )
     redis_url: Annotated[SecretStr, parsed_by(network.redis_url)] | None = Field(
         None,
         description=(
-            "`redis://…` or `rediss://…`: where several workers count together what is limited"
+            "`redis://:password@host:port/0`, or `rediss://` for TLS: where several "
+            "workers count limits together. Needed with `WEB_CONCURRENCY` above 1 as soon "
+            "as anything is limited, by a key too: without it such a start ends with "
+            "status 2"
         ),
     )
     gemini_business_url: BaseUrl | None = Field(
         None,
         description=(
-            "where the cookies are shown for a token, in place of the page of every account's"
-            " edition"
+            "page that exchanges the cookies for a token, in place of the page of every "
+            "account's [edition](getting-started.md#editions-and-gates)"
         ),
     )
     api_base_url: BaseUrl | None = Field(
-        None, description="the widget API, in place of that of every account's edition"
+        None,
+        description="the widget API, in place of that of every account's edition; the location is "
+        "added",
     )
     proxy: Annotated[SecretStr, parsed_by(network.proxy_url)] | None = Field(
         None,
-        description="proxy for the upstream: `http://`, `https://`, `socks5://` or `socks5h://`",
+        description="proxy for all upstream traffic: `http://`, `https://`, `socks5://` or "
+        "`socks5h://`, with `user:password@` or `user@` where needed; both are sent "
+        "in UTF-8, and `/`, `?`, `#`, `%` and spaces in them are written as `%XX`. "
+        "The usual `HTTPS_PROXY` is not read",
     )
     user_agent: Annotated[str, parsed_by(validators.user_agent)] = Field(
-        default_factory=_user_agent, description="what the upstream is told we are"
+        default_factory=_user_agent,
+        description="the `user-agent` that the upstream sees; you may name your own browser's",
     )
     upstream_headers: Annotated[dict[str, SecretStr], parsed_by(validators.headers)] = Field(
-        {}, description="a JSON object of further request headers for the upstream"
+        {},
+        description="a JSON object of further request headers; not `Authorization`, `Cookie`, "
+        "`Host` and those of the connection",
     )
     upstream_body: Annotated[dict[str, Any], parsed_by(validators.json_object)] = Field(
-        {}, description="a JSON object that is merged into the body of each call", repr=False
+        {},
+        description="a JSON object that is merged into the body of each call, objects into "
+        "objects; a value here wins, even over the question. What stands under a "
+        "call's own name, such as `streamAssistRequest`, goes into that call alone. A "
+        "way out, should the upstream come to want a field",
+        repr=False,
     )
     upstream_session: Annotated[Literal["create", "dash", "own"], ANY_CASE] = Field(
         "create",
         description=(
-            "how a session comes to be: `create`, by a call of its own; `dash` and `own`, with its"
-            " first question, named by the upstream or by us"
+            "how a session is opened: `create`, by a call of its own before the question; "
+            "`own` and `dash`, with its first question: under an id that the gateway "
+            "makes, or under one that the upstream sends with its answer. A way out, "
+            "should creating be refused; "
+            "[conversations](conversations.md#sessions-named-by-the-upstream) says what "
+            "`dash` costs"
         ),
     )
     upstream_stream: Annotated[Literal["json", "sse"], ANY_CASE] = Field(
-        "json", description="`json` (array framing) or `sse` (adds `alt=sse`)"
+        "json",
+        description="framing to ask for: `json` (an array) or `sse`; both are understood, "
+        "whichever comes",
     )
-    connect_timeout_s: PositiveFloat = Field(10.0, description="seconds to connect to the upstream")
+    connect_timeout_s: PositiveFloat = Field(
+        10.0,
+        description="seconds to connect, including the name lookup and the proxy's and TLS "
+        "handshakes",
+    )
     read_timeout_s: PositiveFloat = Field(
-        120.0, description="seconds of silence between two bytes of the upstream"
+        120.0,
+        description="seconds until all headers of an answer have arrived, and of silence between "
+        "two pieces of its body (a small call, such as signing in, may take 30 in "
+        "all); also the longest wait for an account",
     )
-    request_timeout_s: PositiveFloat = Field(1800.0, description="seconds for a whole answer")
+    request_timeout_s: PositiveFloat = Field(
+        1800.0, description="seconds for a whole request, with all its waits and attempts"
+    )
     heartbeat_s: NonNegativeFloat = Field(
         10.0,
-        description=(
-            "seconds without anything sent after which a stream says that it is alive; 0: off"
-        ),
+        description=("seconds without output after which a stream sends a heartbeat; `0`: never"),
     )
-    max_attempts: PositiveInt = Field(3, description="accounts tried for one request")
+    max_attempts: PositiveInt = Field(
+        3,
+        description="accounts tried for one request: see [failing over](accounts.md#failing-over)",
+    )
     account_concurrency: PositiveInt = Field(
-        8, description="answers at once on one account, in each worker; more wait in order"
+        8,
+        description="answers at once on one account, counted in each worker; further requests "
+        "wait in order, for `READ_TIMEOUT_S` at most",
     )
     account_order: Annotated[Literal["least-busy", "first"], ANY_CASE] = Field(
-        "least-busy", description="`least-busy`, or `first`: the first usable one, in order"
+        "least-busy",
+        description="`least-busy`: the account with the fewest running answers; `first`: the "
+        "first available one, in order",
     )
     session_timeout: NonNegativeFloat = Field(
         1800.0,
         description=(
-            "seconds after its last turn in which a conversation goes on in its upstream session,"
-            " which is deleted then; 0: a fresh session for each request"
+            "seconds after its last answer in which a [conversation](conversations.md) "
+            "continues in its upstream session, which is deleted then. `0`: a fresh "
+            "session for each request, deleted after it"
         ),
     )
     prompt_max_chars: PositiveInt = Field(
-        400_000, description="longer prompts: 400 `context_length_exceeded`"
+        400_000, description="longer conversations: 400 `context_length_exceeded`"
     )
     ca_bundle: Annotated[Path, parsed_by(validators.certificates)] | None = Field(
-        None, description="certificates that the upstream's and proxy's TLS is verified with"
+        None,
+        description="certificates that verify the TLS of the upstream and the proxy, which is "
+        "always verified: a file in PEM form, or a directory of such files with names "
+        "by `openssl rehash`",
     )
     models: Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(distinct)] = Field(
-        (), description="a JSON array that is merged into the built-in catalogue by `id`"
+        (),
+        description="changes to the catalogue, a JSON array: see "
+        "[models](models.md#changing-the-catalogue)",
     )
     default_model: ModelId = Field(
         "gemini-auto",
-        description="for requests without a model and for foreign names such as `gpt-*`",
+        description="answers requests without a model and with other vendors' names",
     )
     thoughts: Annotated[Literal["hide", "show"], ANY_CASE] = Field(
-        "hide", description="`hide` or `show`"
+        "hide", description="`hide` or `show`, where the request does not say"
     )
     status_lines: Annotated[frozenset[str], parsed_by(headlines)] = Field(
         frozenset(map(status_line, STATUS_LINES)),
-        description="comma-separated headlines that are hidden before any answer text; `off`: none",
+        description="headlines, comma-separated, that count as thoughts when one arrives alone "
+        "before any answer text; case and surrounding `**` do not matter; `off`: none",
     )
-    language_code: LanguageCode = Field("en-US", description="sent upstream")
+    language_code: LanguageCode = Field("en-US", description="language sent upstream")
     time_zone: Annotated[str, parsed_by(validators.time_zone)] = Field(
-        "UTC", description="sent upstream"
+        "UTC", description="time zone sent upstream, such as `Europe/Madrid`"
     )
     rate_limit: Annotated[rates.Rate, parsed_by(rates.parse)] | None = Field(
         None,
         description=(
-            "requests of one caller in any such time: `60/hour`, `10/second`, `100/15 minutes`"
+            "answers that one caller may request within any period of this length: "
+            "`60/hour`, `10/second`, `100/15 minutes` (units from `second` to `day`); "
+            "more: 429 `rate_limit_exceeded`. See [limits](admin.md#limits)"
         ),
     )
     rate_limit_by: Annotated[Literal["key", "ip"], ANY_CASE] = Field(
-        "key", description="what a caller is: `key` or `ip`, its address"
+        "key",
+        description="what a caller is: `key`, or `ip`, its address (of IPv6 the first 64 bits). "
+        "Behind a proxy set `TRUSTED_PROXIES`",
     )
     model_interval_s: NonNegativeFloat = Field(
-        0.0, description="least seconds between two requests of one caller to one model; 0: off"
+        0.0, description="least seconds between two requests of one caller for one model; `0`: none"
     )
     trusted_proxies: CountOrZero = Field(
-        0, description="how many proxies in front set `X-Forwarded-*`; 0: none is believed"
+        0,
+        description="how many proxies in front set `X-Forwarded-*`; `0`: none is believed. See "
+        "[behind a proxy](deployment.md#behind-a-proxy)",
     )
     cors_origins: Annotated[tuple[str, ...], parsed_by(network.origins)] = Field(
         ("*",),
         description=(
-            "comma-separated origins of the web pages that may use the API; `*`: all. `*` may stand"
-            " for a port, `http://localhost:*`, or for the first labels of a host,"
-            " `https://*.example.com`"
+            "web pages that may use the API from a browser: origins such as "
+            "`https://chat.example.com`, comma-separated; `*`: all. `*` may also stand "
+            "for a port or for the first labels of a host: see "
+            "[browsers](deployment.md#browsers)"
         ),
     )
-    max_body_mb: PositiveFloat = Field(32.0, description="larger requests: 413")
+    max_body_mb: PositiveFloat = Field(32.0, description="larger requests: 413 `request_too_large`")
     max_answer_mb: PositiveFloat = Field(
         64.0,
-        description="an upstream's answer with more text, thoughts included, ends with an error",
+        description="an upstream answer with more text than that, hidden thoughts included, ends "
+        "with an error; so does one that needs far more data to say it",
     )
     ignored: tuple[str, ...] = Field(
         (), description="no variable: names of variables that are set and have no effect"

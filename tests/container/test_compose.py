@@ -193,9 +193,11 @@ def test_everything_that_is_declared_is_used() -> None:
     assert held == set(paths) == COMPOSE["secrets"].keys()
 
 
-def test_the_files_of_secrets_are_kept_out_of_the_repository_and_made_as_the_readme_says() -> None:
+def test_the_files_of_secrets_are_kept_out_of_the_repository_and_made_as_the_documentation_says() -> (
+    None
+):
     files = {secret["file"].removeprefix("../") for secret in COMPOSE["secrets"].values()}
-    told = Page.read("README.md").section("Compose").blocks("console")[0].text
+    told = Page.read("docs/deployment.md").section("Compose").blocks("console")[0].text
 
     assert "/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
     assert files == set(re.findall(r"> (secrets/\w+)", told))

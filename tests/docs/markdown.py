@@ -104,6 +104,25 @@ class Page:
         yield from re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", self.prose))
 
 
+def pages() -> list[Page]:
+    """All pages for people: those at the root, those in docs/, and the benchmark's."""
+    roots = [
+        "README.md",
+        "README.zh-CN.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "bench/README.md",
+    ]
+    return [
+        Page.read(name)
+        for name in [
+            *roots,
+            *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+        ]
+    ]
+
+
 def code(text: str) -> list[str]:
     """What stands between backticks."""
     return re.findall(r"`([^`]+)`", text)

@@ -31,9 +31,7 @@ def test_each_row_says_what_comes_of_it_and_names_tests_that_exist(row: list[str
     assert lost
     assert tests
     for file, test in tests:
-        (path,) = [
-            path for folder in ("flow", "unit") if (path := ROOT / "tests" / folder / file).exists()
-        ]
+        (path,) = (ROOT / "tests").rglob(file)
         written = path.read_text("utf-8")
         assert re.search(rf"^def {test}\(", written, re.MULTILINE)
 

@@ -8,14 +8,9 @@ import re
 
 import pytest
 
-from tests.docs.markdown import ROOT, Page
+from tests.docs.markdown import ROOT, Page, pages
 
-PAGES = [
-    "README.md",
-    "README.zh-CN.md",
-    "CHANGELOG.md",
-    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))),
-]
+PAGES = [str(page.path.relative_to(ROOT)) for page in pages()]
 TEXTS = [*PAGES, *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "conf").iterdir()))]
 
 # Directories of somebody's machine (not a container's), hosts of package registries. Brackets keep
@@ -59,3 +54,15 @@ def test_the_changelog_keeps_its_form() -> None:
     assert {h for h in headings if not h.startswith("[")} <= {
         "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security",
     }  # fmt: skip
+
+
+def test_the_pages_that_code_and_examples_point_at_are_there() -> None:
+    sources = [*(ROOT / "gbproxy").rglob("*.py"), *(ROOT / "conf").iterdir(), ROOT / "Makefile"]
+    pointed_at = {
+        name
+        for path in sources
+        for name in re.findall(r"\b(?:docs|bench)/[\w.-]+\.md\b", path.read_text("utf-8"))
+    }
+
+    assert len(pointed_at) > 3
+    assert [name for name in sorted(pointed_at) if not (ROOT / name).exists()] == []

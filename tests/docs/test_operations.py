@@ -1,4 +1,4 @@
-"""docs/metrics.md and the alerts name the metrics that there are, and no others."""
+"""docs/operations.md and the alerts name the log events and metrics that there are, and no others."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from gbproxy.observability.definitions import FAMILIES
+from tests.docs import code_facts
 from tests.docs.markdown import ROOT, Page, code
 
+OPERATIONS = Page.read("docs/operations.md")
 RULES = YAML(typ="safe").load((ROOT / "conf/prometheus-rules.yaml").read_text("utf-8"))
 ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
 BY_NAME = {
@@ -22,8 +24,21 @@ LABELS = {label for family in FAMILIES for label in family.labels} | {"instance"
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
 
 
+def test_every_log_event_stands_in_the_table_and_no_other() -> None:
+    assert _told_events().keys() == code_facts.log_events().keys()
+
+
+@pytest.mark.parametrize("name", code_facts.log_events())
+def test_a_log_event_is_told_with_its_fields_and_levels(name: str) -> None:
+    levels, fields, _ = _told_events()[name]
+    event = code_facts.log_events()[name]
+
+    assert set(code(fields)) == event.fields
+    assert event.levels <= set(re.findall(r"\w+", levels))
+
+
 def test_every_metric_stands_in_the_table_with_its_type_and_labels() -> None:
-    rows = Page.read("docs/metrics.md").section("What there is").rows()
+    rows = OPERATIONS.section("What is counted").rows()
     told = [(code(name)[0], kind, tuple(code(labels))) for name, kind, labels, _ in rows]
 
     assert sorted(told) == sorted((family.name, family.kind, family.labels) for family in FAMILIES)
@@ -35,7 +50,7 @@ def test_the_verbs_and_results_that_are_told_are_those_of_the_code() -> None:
     )
     told = next(
         row[3]
-        for row in Page.read("docs/metrics.md").rows()
+        for row in OPERATIONS.section("What is counted").rows()
         if "gbproxy_upstream_calls_total" in row[0]
     )
 
@@ -83,19 +98,24 @@ def test_a_counter_is_looked_at_by_its_growth(alert: dict[str, Any]) -> None:
 
 def test_what_an_alert_names_of_the_log_and_the_settings_is_there() -> None:
     told = " ".join(alert["annotations"]["description"] for alert in ALERTS)
-    readme = Page.read("README.md").text
+    settings = Page.read("docs/settings.md").text
 
     events = re.findall(r"\b[a-z]+\.[a-z_]+\b(?! )|\b[a-z]+\.[a-z_]+(?= in the log)", told)
     assert [
-        name for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", told) if f"`{name}`" not in readme
+        name for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", told) if f"`{name}`" not in settings
     ] == []
-    assert [name for name in events if f"`{name}`" not in readme] == []
+    assert [name for name in events if f"`{name}`" not in OPERATIONS.text] == []
 
 
 def test_the_first_of_its_kind_is_noticed_where_one_is_enough() -> None:
-    """A series that begins with 1 has not grown, as `increase` sees it; and these have labels that
-    nobody can foresee.
-    """
+    """A series that begins with 1 has not grown, as `increase` sees it; and these have labels that nobody can foresee."""
     for alert in ALERTS:
         for metric in re.findall(r"increase\((\w+\{[^}]*\})\[\d+m\]\)\) > 0", alert["expr"]):
             assert f"{metric} unless {metric} offset " in alert["expr"], alert["alert"]
+
+
+def _told_events() -> dict[str, tuple[str, str, str]]:
+    return {
+        code(name)[0]: (levels, fields, meaning)
+        for name, levels, fields, meaning in OPERATIONS.section("Logs").rows()
+    }

@@ -1,0 +1,126 @@
+"""Makes docs/settings.md out of the code: `make docs-settings` writes it, a test compares the two.
+
+Names, other names, defaults and meanings come from `gbproxy.settings`; this file has the sections and what holds for
+all settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from gbproxy.settings import LEGACY_IGNORED, RESERVED, Documented, documented
+from gbproxy.settings.environment import IN_FILES
+
+PAGE = Path(__file__).with_name("settings.md")
+
+# A setting that stands in none of these fails the page: a new one is put where its reader would look for it.
+SECTIONS = {
+    "Serving": (
+        "HOST", "PORT", "API_KEYS", "ADMIN_KEY", "WEB_CONCURRENCY", "WORKER_CONNECTIONS", "GRACEFUL_TIMEOUT_S",
+        "DRAIN_DELAY_S", "TRUSTED_PROXIES", "CORS_ORIGINS", "MAX_BODY_MB", "MAX_ANSWER_MB", "METRICS_KEY", "LOG_LEVEL",
+        "LOG_FORMAT",
+    ),
+    "Accounts": (
+        "SECURE_C_SES", "HOST_C_OSES", "CSESIDX", "CONFIG_ID", "ACCOUNTS", "MAX_ATTEMPTS", "ACCOUNT_ORDER",
+        "ACCOUNT_CONCURRENCY",
+    ),
+    "Storage": ("DATABASE_URL", "SECRET_KEY"),
+    "Limits": ("RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "REDIS_URL"),
+    "Answers": (
+        "DEFAULT_MODEL", "MODELS", "THOUGHTS", "STATUS_LINES", "HEARTBEAT_S", "SESSION_TIMEOUT", "PROMPT_MAX_CHARS",
+        "LANGUAGE_CODE", "TIME_ZONE",
+    ),
+    "Upstream": (
+        "GEMINI_BUSINESS_URL", "API_BASE_URL", "PROXY", "CA_BUNDLE", "CONNECT_TIMEOUT_S", "READ_TIMEOUT_S",
+        "REQUEST_TIMEOUT_S", "UPSTREAM_STREAM", "USER_AGENT", "UPSTREAM_HEADERS", "UPSTREAM_BODY", "UPSTREAM_SESSION",
+    ),
+}  # fmt: skip
+# Defaults that are described instead of quoted.
+IN_WORDS = (
+    "unset", "made at start", "random per start", "a private temporary SQLite file", "built-in catalogue",
+    "the edition's", "the system's",
+)  # fmt: skip
+
+OPENING = """\
+# Settings
+
+<!-- Made by `make docs-settings` out of gbproxy/settings: change the descriptions there. -->
+
+All settings are environment variables. `make run` and `gbproxy serve --env-file FILE` put the lines
+of a file into the environment; where both name a variable, the environment wins. An empty value
+means unset. [conf/env.example](../conf/env.example) has every setting, to copy.
+
+Every mistake is reported at the start, all of them at once, each with the name of its variable, and
+the exit status is 2. The same holds where `HOST` and `PORT` cannot be listened on, or the database
+cannot be used.
+
+The file follows Docker's rules for `--env-file`: everything after `=` is the value as it stands. No
+spaces round `=`, no `export`, no `$VARIABLE`; a line that begins with `#` is a comment, and one
+behind a value is not; JSON goes on one line. UTF-16, which Windows' tools write, is read too.
+"""
+CLOSING = """\
+## Quotes
+
+One pair of `"…"` or `'…'` round a value is removed, for every setting alike: in the environment, in
+a file of it, in a secret's file, and round the items of a list. A quote that stands alone at one
+end is refused. To begin or end a value with a quote, put it into other quotes:
+`SECRET_KEY='"secret"'` keeps the inner ones, which a `SECRET_KEY` that was used with a database may
+need. Client keys and admin keys never begin with a quote, and lists are separated by commas, not
+written as JSON.
+
+## Names of older programs
+
+The names in brackets work like the first one; giving two different values is a mistake.
+`GEMINI_API_BASE` is an origin (`/v1alpha` is added), `BUSINESS_DOMAIN` a host, and
+`DEFAULT_MODEL=gemini-business` means `gemini-auto`.
+
+These are accepted, do nothing, and are named in the log by `setting.ignored`: {do_nothing}.
+
+## Secrets from files
+
+These may be given as the path of a file that holds the value, under the name with `_FILE` at its
+end, such as `SECURE_C_SES_FILE`: {in_files}.
+
+## Accepted, without effect yet
+
+These names are reserved for what is not built; they are named by `setting.ignored` too, so that
+no one relies on a limit that does not exist: {not_yet}.
+"""
+
+
+def page() -> str:
+    """The text of docs/settings.md. Raises KeyError for a section's setting that the code does not have."""
+    settings = {setting.name: setting for setting in documented() if setting.name not in RESERVED}
+    tables = [
+        _table(title, [settings.pop(name) for name in names]) for title, names in SECTIONS.items()
+    ]
+    if settings:
+        raise KeyError(f"no section has {', '.join(settings)}: add it to SECTIONS")
+    closing = CLOSING.format(
+        do_nothing=_listed(LEGACY_IGNORED), in_files=_listed(IN_FILES), not_yet=_listed(RESERVED)
+    )
+    return "\n".join([OPENING, *tables, closing])
+
+
+def _table(title: str, settings: Iterable[Documented]) -> str:
+    rows = "\n".join(map(_row, settings))
+    return f"## {title}\n\n| setting | default | meaning |\n|---|---|---|\n{rows}\n"
+
+
+def _row(setting: Documented) -> str:
+    aliases = ", ".join(f"`{alias}`" for alias in setting.aliases)
+    default = (
+        setting.default
+        if setting.default in IN_WORDS or ", " in setting.default
+        else f"`{setting.default}`"
+    )
+    return f"| `{setting.name}`{f' ({aliases})' if aliases else ''} | {default} | {setting.description} |"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

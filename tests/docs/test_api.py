@@ -1,0 +1,143 @@
+"""The pages about the API, models, clients and accounts tell what the code does, and nothing that is not so."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_type_hints
+
+import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+
+from gbproxy.api import openai_request
+from gbproxy.app import create_app
+from gbproxy.domain.models import BUILT_IN, built_in_names
+from gbproxy.errors import BadRequest
+from gbproxy.settings import load
+from gbproxy.simulator import Simulator
+from gbproxy.web import body
+from tests.docs import code_facts
+from tests.docs.markdown import ROOT, Page, code
+
+API = Page.read("docs/api.md")
+ACCOUNTS = Page.read("docs/accounts.md")
+KEY = "sk-9f2c41d07ab84e5e11"
+
+
+def test_every_endpoint_stands_in_the_table_and_no_other() -> None:
+    told = set()
+    for methods, paths, *_ in (row for row in API.section("Endpoints").rows() if row[0].isupper()):
+        for path in code(paths):
+            bare = path.removeprefix("/v1")
+            told |= {(method, p) for method in methods.split(", ") for p in (path, bare)}
+
+    app = create_app(load({"API_KEYS": KEY, "ADMIN_KEY": f"{KEY}-admin"}, built_in_names()))
+
+    served = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", "{}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in told} == served
+
+
+def test_every_error_stands_in_the_table_and_no_other() -> None:
+    told = [(int(status), code(name)[0]) for status, name, *_ in API.section("Errors").rows()]
+
+    assert len(set(told)) == len(told)
+    assert set(told) == code_facts.errors()
+
+
+def test_every_header_of_our_own_is_explained() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy").rglob("*.py"))
+    own = set(
+        re.findall(
+            r'"(x-gbproxy-[a-z-]+|x-request-id|x-should-retry|Retry-After|X-Conversation-Id)"',
+            sources,
+        )
+    )
+
+    own |= set(re.findall(r"x-ratelimit-[a-z]+-(?:requests|tokens)", sources))
+
+    assert {
+        each for name, *_ in API.section("Response headers").rows() for each in code(name)
+    } == own
+
+
+def test_the_models_are_those_of_the_catalogue() -> None:
+    told = [
+        (code(name)[0], tuple(code(aliases)), next(iter(code(successor)), None))
+        for name, _, aliases, successor in (
+            row for row in Page.read("docs/models.md").rows() if len(row) == 4
+        )
+    ]
+
+    assert told == [(model.id, model.aliases, model.successor) for model in BUILT_IN]
+
+
+def test_the_parameters_without_effect_are_those_that_the_code_names() -> None:
+    listed = next(
+        p
+        for p in Page.read("docs/clients.md")
+        .section("What is ignored, and what is refused")
+        .text.split("\n\n")
+        if p.startswith("`temperature`")
+    )
+    told = set(code(listed))
+
+    assert {name for name in told if name in _ignored(name)} == told
+    assert {
+        name for name in get_type_hints(CompletionCreateParamsBase) if name in _ignored(name)
+    } <= told
+
+
+def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:
+    quoted = " ".join(
+        line.removeprefix("> ")
+        for line in Page.read("docs/getting-started.md").text.splitlines()
+        if line.startswith("> ")
+    )
+
+    with Simulator() as simulator:
+        simulator.set(getoxsrf="login")
+        app = create_app(load({**simulator.environment(), "API_KEYS": KEY}, built_in_names()))
+        reply = app.test_client().post(
+            "/v1/chat/completions",
+            json={"messages": [{"role": "user", "content": "Hi"}]},
+            headers={"Authorization": f"Bearer {KEY}"},
+        )
+
+    assert (reply.status_code, reply.json["error"]["code"]) == (502, "upstream_auth_failed")
+    assert reply.json["error"]["message"] == quoted
+
+
+@pytest.mark.parametrize(
+    "message", [code(row[0])[0] for row in ACCOUNTS.section("Limits of time").rows()]
+)
+def test_a_limit_is_told_in_the_words_that_are_quoted(message: str) -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "gbproxy").rglob("*.py"))
+    words = [re.escape(part) for part in re.split(r"\d+", message)]
+
+    assert re.search(r"\{[\w.:]+\}".join(words), sources)
+
+
+def test_the_body_has_the_time_that_is_told() -> None:
+    told = re.search(
+        r"for the body (\d+) seconds\s+and one more for each (\d+) KiB",
+        ACCOUNTS.section("Clients").text,
+    )
+
+    assert told is not None
+    assert (int(told[1]), int(told[2]) * 1024) == (body.BODY_S, body.BODY_BYTES_A_SECOND)
+
+
+def _ignored(name: str) -> tuple[str, ...]:
+    """What is ignored of a request that has this parameter, in whichever type it may have."""
+    values: tuple[Any, ...] = (1, True, "auto", {}, [])
+    for value in values:
+        try:
+            return openai_request.parse(
+                {"messages": [{"role": "user", "content": "Hi"}], name: value}
+            ).ignored
+        except BadRequest:
+            continue
+    return ()
