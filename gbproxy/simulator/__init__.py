@@ -9,8 +9,30 @@ scripted. Imports nothing else of gbproxy and works with plain threads as well a
 patching.
 """
 
-from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.failures import (
+from gbproxy.simulator.scripting.actions import (
+    Action,
+    CutBytes,
+    Element,
+    End,
+    ErrorElement,
+    Failed,
+    Fields,
+    FileReply,
+    Fin,
+    Final,
+    Head,
+    HoldHeaders,
+    Pause,
+    Raw,
+    Rst,
+    Skipped,
+    Stall,
+    Text,
+    Thought,
+    Write,
+    answer,
+)
+from gbproxy.simulator.scripting.failures import (
     array_wrapped_error,
     banned_phrase,
     blocked,
@@ -43,35 +65,10 @@ from gbproxy.simulator.failures import (
     u_token_only,
     video_reply,
 )
-from gbproxy.simulator.observation import RecordedRequest
-from gbproxy.simulator.replay import Replay
-from gbproxy.simulator.script import (
-    Action,
-    CutBytes,
-    Element,
-    End,
-    ErrorElement,
-    Failed,
-    Fields,
-    FileReply,
-    Fin,
-    Final,
-    Head,
-    HoldHeaders,
-    Pause,
-    Raw,
-    Rst,
-    Skipped,
-    Stall,
-    Text,
-    Thought,
-    Write,
-    answer,
-)
-from gbproxy.simulator.script_json import script_from_json
-from gbproxy.simulator.sessions import Session, StoredFile, Turn
+from gbproxy.simulator.scripting.recorder import RecordedRequest
+from gbproxy.simulator.scripting.replay import Replay
+from gbproxy.simulator.scripting.script_json import script_from_json
 from gbproxy.simulator.simulator import Simulator
-from gbproxy.simulator.speech import Speech
 from gbproxy.simulator.switches import (
     LIVING_MODELS,
     MAIN_FLOW_VALUES,
@@ -79,6 +76,9 @@ from gbproxy.simulator.switches import (
     SWITCH_VALUES,
     Switches,
 )
+from gbproxy.simulator.widget.accounts import Account
+from gbproxy.simulator.widget.model import ModelAnswer
+from gbproxy.simulator.widget.sessions import Session, StoredFile, Turn
 
 __all__ = [
     "LIVING_MODELS",
@@ -98,6 +98,7 @@ __all__ = [
     "Final",
     "Head",
     "HoldHeaders",
+    "ModelAnswer",
     "Pause",
     "Raw",
     "RecordedRequest",
@@ -106,7 +107,6 @@ __all__ = [
     "Session",
     "Simulator",
     "Skipped",
-    "Speech",
     "Stall",
     "StoredFile",
     "Switches",

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.control import queue_all
-from gbproxy.simulator.replay import Replay
+from gbproxy.simulator.scripting.control import queue_all
+from gbproxy.simulator.scripting.replay import Replay
 from gbproxy.simulator.simulator import Simulator
 from gbproxy.simulator.switch_text import describe, parse_setting
 from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.widget.accounts import Account
 
 DEMO_WORD_DELAY_S = 0.03
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -10,27 +10,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from gbproxy.simulator import control
-from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.answering import Answering
-from gbproxy.simulator.backend import STREAM, Backend, Reply
-from gbproxy.simulator.editions import EDITIONS, LOCATIONS, edition_of, location_of
-from gbproxy.simulator.gates import BROWSER
-from gbproxy.simulator.keys import Keys
-from gbproxy.simulator.observation import RecordedRequest
-from gbproxy.simulator.replay import Replay
-from gbproxy.simulator.script import Action, Element, ElementAction
-from gbproxy.simulator.server import Server
-from gbproxy.simulator.sessions import Session, Sessions
-from gbproxy.simulator.speech import Speech
+from gbproxy.simulator.http.connection import Connection, Request
+from gbproxy.simulator.http.server import Server
+from gbproxy.simulator.scripting import control
+from gbproxy.simulator.scripting.actions import Action, Element, ElementAction
+from gbproxy.simulator.scripting.handler import Answering
+from gbproxy.simulator.scripting.recorder import RecordedRequest
+from gbproxy.simulator.scripting.replay import Replay
 from gbproxy.simulator.switches import Switches
-from gbproxy.simulator.wire import Connection, Request
+from gbproxy.simulator.widget.accounts import Account
+from gbproxy.simulator.widget.editions import EDITIONS, LOCATIONS, edition_of, location_of
+from gbproxy.simulator.widget.gates import BROWSER
+from gbproxy.simulator.widget.keys import Keys
+from gbproxy.simulator.widget.model import ModelAnswer
+from gbproxy.simulator.widget.service import STREAM, Backend, Reply
+from gbproxy.simulator.widget.sessions import Session, Sessions
 
 
 class Simulator:
     """A fake of the upstream on its own port; a context manager that leaves nothing behind.
 
-    `clock` is the server's wall clock. `speech` may be replaced: prompt in, answer out. With a
+    `clock` is the server's wall clock. `model` may be replaced: prompt in, answer out. With a
     `replay`, every call is answered as that has it, whoever asks.
     """
 
@@ -57,7 +57,7 @@ class Simulator:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         context = None
         if tls:
-            from gbproxy.simulator.ca import make_certificates
+            from gbproxy.simulator.http.certificates import make_certificates
 
             self._directory = tempfile.TemporaryDirectory(prefix="gbproxy-simulator-")
             self.ca_file, context = make_certificates(Path(self._directory.name))
@@ -98,13 +98,13 @@ class Simulator:
         return self._backend.keys
 
     @property
-    def speech(self) -> Callable[[str], Speech]:
+    def model(self) -> Callable[[str], ModelAnswer]:
         """What answers when no script does: a function from the prompt to the answer."""
-        return self._backend.speech
+        return self._backend.model
 
-    @speech.setter
-    def speech(self, speech: Callable[[str], Speech]) -> None:
-        self._backend.speech = speech
+    @model.setter
+    def model(self, model: Callable[[str], ModelAnswer]) -> None:
+        self._backend.model = model
 
     @property
     def switches(self) -> Switches:

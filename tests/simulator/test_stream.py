@@ -119,10 +119,10 @@ def test_a_session_remembers_its_turns(upstream: Simulator, client: Client) -> N
     assert turns[0].model_id == "gemini-3.8-flash"
 
 
-def test_the_speech_can_be_replaced(upstream: Simulator, client: Client) -> None:
-    from gbproxy.simulator import Speech
+def test_the_model_can_be_replaced(upstream: Simulator, client: Client) -> None:
+    from gbproxy.simulator import ModelAnswer
 
-    upstream.speech = lambda prompt: Speech(prompt.upper())
+    upstream.model = lambda prompt: ModelAnswer(prompt.upper())
 
     assert text_of(client.ask("shout it").json()) == "SHOUT IT"
 
@@ -262,10 +262,10 @@ def test_the_wrapper_the_token_and_the_session_follow_their_switches(
 def test_status_lines_come_in_four_ways(
     upstream: Simulator, client: Client, value: str, expected: list[tuple[str, bool]]
 ) -> None:
-    from gbproxy.simulator import Speech
+    from gbproxy.simulator import ModelAnswer
 
     upstream.set(status_lines=value, suggestions=False)
-    upstream.speech = lambda _: Speech("Yes", (("H", "Some prose."),))
+    upstream.model = lambda _: ModelAnswer("Yes", (("H", "Some prose."),))
 
     found = [
         (content["text"], content.get("thought", False))
