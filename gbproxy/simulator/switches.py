@@ -1,9 +1,4 @@
-"""What is not certain about the upstream, as switches: one value of each is in force at a time.
-
-Every field says which fact of docs/upstream.md it stands for and how sure that fact is. A client
-should work with every value; those under which it cannot succeed (a dead credential) are listed as
-`breaks`. `gbproxy simulate --list-switches` prints them all.
-"""
+"""The switches of all services: one record, the values worth trying, and how people type and read them."""
 
 from __future__ import annotations
 
@@ -13,73 +8,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gbproxy.simulator.scripting.switches import check
-from gbproxy.simulator.widget.switches.configuration import ConfigurationSwitches
-from gbproxy.simulator.widget.switches.credentials import CredentialSwitches
-from gbproxy.simulator.widget.switches.elements import ElementSwitches
-from gbproxy.simulator.widget.switches.files import FileSwitches
-from gbproxy.simulator.widget.switches.framing import FramingSwitches
-from gbproxy.simulator.widget.switches.gates import GateSwitches
-from gbproxy.simulator.widget.switches.questions import (
-    LIVING_MODELS,
-    RETIRED_MODELS,
-    QuestionSwitches,
-)
-from gbproxy.simulator.widget.switches.sessions import SessionSwitches
-
-__all__ = [
-    "GROUPS",
-    "LIVING_MODELS",
-    "MAIN_FLOW_VALUES",
-    "RETIRED_MODELS",
-    "SPECS",
-    "SWITCH_VALUES",
-    "Switches",
-]
-
-GROUPS = (
-    CredentialSwitches,
-    GateSwitches,
-    SessionSwitches,
-    FileSwitches,
-    ConfigurationSwitches,
-    QuestionSwitches,
-    FramingSwitches,
-    ElementSwitches,
-)
+from gbproxy.simulator.widget import switches as widget
 
 
 @dataclass(frozen=True)
-class Switches(
-    ElementSwitches,
-    FramingSwitches,
-    QuestionSwitches,
-    ConfigurationSwitches,
-    FileSwitches,
-    SessionSwitches,
-    GateSwitches,
-    CredentialSwitches,
-):
-    """The behaviour in force: all groups of switches as one flat record. Raises ValueError for an
-    unknown name or value.
+class Switches(widget.WidgetSwitches):
+    """The behaviour in force: one base class for each service that has switches of its own.
+
+    Raises ValueError for an unknown name or value.
     """
 
-    def __post_init__(self) -> None:
-        for spec in dataclasses.fields(self):
-            check(spec, getattr(self, spec.name))
 
-    def changed(self, **changes: object) -> Switches:
-        """A copy with other values. Raises ValueError for an unknown name or value."""
-        for name, value in changes.items():
-            spec = SPECS.get(name)
-            if spec is None:
-                raise ValueError(f"no switch is called {name!r}")
-            if isinstance(value, list):
-                changes[name] = tuple(value)
-            elif isinstance(spec.default, float) and type(value) is int:
-                changes[name] = float(value)
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # checked above
-
+# A further service adds its groups to these.
+GROUPS = widget.GROUPS
 
 SPECS: dict[str, dataclasses.Field[Any]] = {
     spec.name: spec for group in GROUPS for spec in dataclasses.fields(group)
@@ -97,3 +38,43 @@ MAIN_FLOW_VALUES: Mapping[str, tuple[object, ...]] = MappingProxyType(
     }
 )
 """SWITCH_VALUES without those under which no client can succeed."""
+
+# The first switch of each group -> the group's heading.
+_HEADINGS = {dataclasses.fields(group)[0].name: str(group.__doc__) for group in GROUPS}
+
+
+def parse_setting(setting: str) -> tuple[str, object]:
+    """Read `NAME=VALUE` as typed on a command line. Raises ValueError."""
+    name, equals, text = setting.partition("=")
+    if not equals or name not in SPECS:
+        raise ValueError(f"expected NAME=VALUE with the name of a switch, not {setting!r}")
+    default: Any = SPECS[name].default
+    if isinstance(default, bool):
+        known = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+        if text.lower() not in known:
+            raise ValueError(f"{name} is on or off, not {text!r}")
+        return name, known[text.lower()]
+    if isinstance(default, tuple):
+        return name, tuple(part.strip() for part in text.split(",") if part.strip())
+    return name, type(default)(text)
+
+
+def describe() -> str:
+    """One paragraph per switch, under the heading of its group: its values, the default, the fact
+    and how sure it is.
+    """
+    lines: list[str] = []
+    for name, spec in SPECS.items():
+        if name in _HEADINGS:
+            lines.append(f"\n# {_HEADINGS[name]}\n" if lines else f"# {_HEADINGS[name]}\n")
+        values = "any, e.g. " if spec.metadata["open_ended"] else ""
+        values += " | ".join(_shown(value) for value in spec.metadata["values"])
+        lines.append(f"{name} = {_shown(spec.default)}\n    values: {values}")
+        lines.append(f"    {spec.metadata['fact']} ({spec.metadata['certainty']})")
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(value) if isinstance(value, tuple) else str(value)

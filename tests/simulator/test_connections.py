@@ -147,7 +147,7 @@ def test_an_answer_comes_word_by_word_in_its_time(upstream: Simulator, client: C
 )
 def test_control_calls_can_be_slow(upstream: Simulator, client: Client, verb: str) -> None:
     name = client.create_session()
-    upstream.control_delay_s = 0.05
+    upstream.set(control_delay_s=0.05)
     begun = time.monotonic()
 
     client.call(verb, {"name": name})
@@ -157,7 +157,7 @@ def test_control_calls_can_be_slow(upstream: Simulator, client: Client, verb: st
 
 def test_the_sign_in_can_be_slow_and_the_stream_is_not(upstream: Simulator, client: Client) -> None:
     name = client.create_session()
-    upstream.control_delay_s = 0.5
+    upstream.set(control_delay_s=0.5)
     begun = time.monotonic()
 
     client.ask("2+2", name)

@@ -1,5 +1,4 @@
-"""A certificate authority for one run: it signs a certificate for the loopback names and the
-upstream's own.
+"""A certificate authority for one run, which signs a certificate for the loopback names and others.
 
 The only module that needs `cryptography`, and only when TLS is asked for.
 """
@@ -9,14 +8,29 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import ssl
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from gbproxy.simulator.widget.editions import HOSTS
+
+class TemporaryCertificates:
+    """The certificates of one server in a directory of their own, which `close` removes.
+
+    `ca_file` is what clients are to trust, `context` what the server speaks TLS with.
+    """
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="gbproxy-simulator-")
+        self.ca_file, self.context = make_certificates(Path(self._directory.name), hosts)
+
+    def close(self) -> None:
+        self._directory.cleanup()
 
 
-def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
-    """Write the authority's certificate into `directory`; return its path and the server's
-    context.
+def make_certificates(directory: Path, hosts: Iterable[str] = ()) -> tuple[Path, ssl.SSLContext]:
+    """Write the authority's certificate into `directory`: its path, and the server's context.
+
+    The server's certificate is for the loopback names and addresses, and for `hosts`.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -53,7 +67,7 @@ def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
         )
         .sign(ca_key, hashes.SHA256())
     )
-    names: list[x509.GeneralName] = [x509.DNSName(host) for host in ("localhost", *HOSTS)]
+    names: list[x509.GeneralName] = [x509.DNSName(host) for host in ("localhost", *hosts)]
     names += [x509.IPAddress(ipaddress.ip_address(host)) for host in ("127.0.0.1", "::1")]
     leaf = (
         x509.CertificateBuilder(ca_name, leaf_name, leaf_key.public_key())

@@ -1,4 +1,4 @@
-"""How elements become body bytes: a JSON array in several layouts, or server-sent events.
+"""Layouts of a streamed body: elements as one JSON array, or as server-sent events.
 
 The separator comes with the following element: a reader must not wait for it to use the one before.
 """
@@ -6,11 +6,8 @@ The separator comes with the following element: a reader must not wait for it to
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Protocol
-
-from gbproxy.simulator.switches import Switches
-
-JsonObject = dict[str, Any]
 
 
 class Layout(Protocol):
@@ -18,20 +15,13 @@ class Layout(Protocol):
 
     content_type: str
 
-    def frame(self, element: JsonObject) -> bytes: ...
+    def frame(self, element: Mapping[str, Any]) -> bytes: ...
 
     def close(self) -> bytes: ...
 
 
-def layout_for(switches: Switches, *, sse: bool) -> Layout:
-    """The layout in force; `sse` says whether the request asked for `alt=sse`."""
-    if sse and switches.honours_alt_sse:
-        return EventLayout(switches)
-    return ArrayLayout(switches.layout, ascii_escapes=switches.ascii_escapes)
-
-
 class ArrayLayout:
-    """One JSON array, written element by element."""
+    """One JSON array, written element by element, in one of the ways of `_ARRAYS`."""
 
     content_type = "application/json; charset=UTF-8"
 
@@ -41,7 +31,7 @@ class ArrayLayout:
         self._ascii_escapes = ascii_escapes
         self._framed = 0
 
-    def frame(self, element: JsonObject) -> bytes:
+    def frame(self, element: Mapping[str, Any]) -> bytes:
         before = self._separator if self._framed else self._opening
         self._framed += 1
         return (before + self._json(element)).encode()
@@ -49,7 +39,7 @@ class ArrayLayout:
     def close(self) -> bytes:
         return self._closing.encode() if self._framed else b""
 
-    def _json(self, element: JsonObject) -> str:
+    def _json(self, element: Mapping[str, Any]) -> str:
         if self._name in ("pretty", "crlf"):
             return json.dumps(element, ensure_ascii=self._ascii_escapes, indent=2)
         separators = (" ,\t", "\r\n : ") if self._name == "padded" else (",", ":")
@@ -57,19 +47,25 @@ class ArrayLayout:
 
 
 class EventLayout:
-    """Server-sent events, one element each; nothing closes them."""
+    """Server-sent events, one for each element; nothing closes them."""
 
     content_type = "text/event-stream"
 
-    def __init__(self, switches: Switches) -> None:
-        self._line_end = "\r\n" if switches.sse_lines == "crlf" else "\n"
-        self._comments = switches.sse_comments
-        self._multiline = switches.sse_multiline
-        self._ascii_escapes = switches.ascii_escapes
+    def __init__(
+        self,
+        *,
+        line_end: str = "\n",
+        comments: bool = False,
+        multiline: bool = False,
+        ascii_escapes: bool = False,
+    ) -> None:
+        self._line_end = line_end
+        self._comments = comments
+        self._indent = 1 if multiline else None
+        self._ascii_escapes = ascii_escapes
 
-    def frame(self, element: JsonObject) -> bytes:
-        indent = 1 if self._multiline else None
-        text = json.dumps(element, ensure_ascii=self._ascii_escapes, indent=indent)
+    def frame(self, element: Mapping[str, Any]) -> bytes:
+        text = json.dumps(element, ensure_ascii=self._ascii_escapes, indent=self._indent)
         lines = [f"data: {line}" for line in text.split("\n")]
         if self._comments:
             lines = [": keep-alive", *lines]

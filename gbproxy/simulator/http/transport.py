@@ -1,7 +1,7 @@
-"""Performs a script on a connection: actions become body bytes, body bytes become sends.
+"""Performs a list of actions on a connection: actions become body bytes, body bytes become sends.
 
 Stages, each a generator over the one before: body bytes, head, compression, length, cut; then the
-wire.
+connection.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 import email.utils
 import random
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
-from gbproxy.simulator.http.connection import Connection, Request
-from gbproxy.simulator.http.layout import Layout
-from gbproxy.simulator.scripting.actions import (
-    Action,
+from gbproxy.simulator.http.actions import (
+    JSON_TYPE,
     CutBytes,
     Element,
     End,
     Fin,
     Head,
     HoldHeaders,
+    HttpAction,
+    LazyElements,
     Pause,
     Raw,
     Rst,
     Stall,
     Write,
 )
-from gbproxy.simulator.scripting.failures import JSON_TYPE
-from gbproxy.simulator.switches import Switches
-from gbproxy.simulator.widget.elements import ElementBuilder, arranged
+from gbproxy.simulator.http.connection import Connection, Request
+from gbproxy.simulator.http.layout import Layout
 
 Step = bytes | Head | Raw | Pause | HoldHeaders | Stall | Fin | Rst | End
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -40,36 +40,45 @@ _ENDS = (End, Fin, Rst, Stall)
 
 
 @dataclass
-class Player:
-    """Everything that the performance of one answer needs."""
+class Transport:
+    """Sends one answer over its connection.
+
+    `coding` tells the end of the body ("chunked", "content_length" or "close"), `cuts` where it is
+    cut ("none", "joined", "random" or a number of bytes), `gzip` compresses for clients that accept
+    it, `now` is for the Date header, `rng` for random cuts.
+    """
 
     connection: Connection
     request: Request
-    switches: Switches
     layout: Layout | None
-    builder: ElementBuilder
+    coding: str
+    cuts: str
+    gzip: bool
     now: Callable[[], float]
     rng: random.Random
 
-    def perform(self, script: tuple[Action, ...]) -> bool:
-        """Send the answer; whether the connection may carry another. Raises PeerLeftError."""
+    def perform(self, script: Sequence[HttpAction]) -> bool:
+        """Send the answer. True if the connection may carry another. Raises PeerLeftError."""
         if not any(isinstance(action, _ENDS) for action in script):
             script = (*script, End())
         cut = next((action for action in script if isinstance(action, CutBytes)), None)
-        steps = self._with_head(self._bodies(arranged(script, self.switches)), script)
+        steps = self._with_head(self._bodies(script), script)
         steps = self._compressed(steps)
         coding, steps = self._coded(steps)
         if cut is not None:
             steps = _limited(steps, cut)
         return self._send(steps, coding)
 
-    def _bodies(self, script: tuple[Action, ...]) -> Iterator[Step]:
+    def _bodies(self, script: Sequence[HttpAction]) -> Iterator[Step]:
         for action in script:
             match action:
                 case Write(data):
                     yield data
                 case Element(value):
-                    yield self._framed([dict(value)])
+                    yield self._framed(value)
+                case LazyElements(make):
+                    for element in make():
+                        yield self._framed(element)
                 case Head() | Raw() | Pause() | HoldHeaders() | Stall() | Fin() | Rst():
                     yield action
                 case End(close_array):
@@ -79,16 +88,13 @@ class Player:
                     yield action
                 case CutBytes():
                     pass
-                case _:
-                    for element in self.builder.elements(action):
-                        yield self._framed([element])
 
-    def _framed(self, elements: list[dict[str, object]]) -> bytes:
+    def _framed(self, element: Mapping[str, Any]) -> bytes:
         if self.layout is None:
             raise ValueError("elements belong to a stream; use Write for other answers")
-        return b"".join(self.layout.frame(element) for element in elements)
+        return self.layout.frame(element)
 
-    def _with_head(self, steps: Iterable[Step], script: tuple[Action, ...]) -> Iterator[Step]:
+    def _with_head(self, steps: Iterable[Step], script: Sequence[HttpAction]) -> Iterator[Step]:
         own_head = any(isinstance(action, Head) for action in script)
         begun = False
         for step in steps:
@@ -103,7 +109,7 @@ class Player:
         return self.layout.content_type if self.layout else JSON_TYPE
 
     def _compressed(self, steps: Iterator[Step]) -> Iterator[Step]:
-        if not (self.switches.gzip and self.request.accepts_gzip()):
+        if not (self.gzip and self.request.accepts_gzip()):
             yield from steps
             return
         packer: zlib._Compress | None = None
@@ -135,7 +141,7 @@ class Player:
         assert isinstance(head, Head)  # noqa: S101  for the type checker
         if _describes_body(head):
             return "identity", _chain([*before, head], steps)
-        coding = self.switches.transfer
+        coding = self.coding
         if coding == "content_length":
             rest = list(steps)
             length = sum(len(step) for step in rest if isinstance(step, bytes))
@@ -151,7 +157,7 @@ class Player:
 
     def _send(self, steps: Iterator[Step], coding: str) -> bool:
         raw = False
-        for step in _regrouped(steps, self.switches.cuts, self.rng):
+        for step in _regrouped(steps, self.cuts, self.rng):
             match step:
                 case bytes():
                     chunked = coding == "chunked"

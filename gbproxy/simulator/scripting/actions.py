@@ -1,46 +1,15 @@
-"""The vocabulary of an answer: each action is one write, pause or end, performed in order.
+"""The vocabulary of a script: the actions of HTTP, and those that say what a model answers.
 
-A script that ends without End, Fin, Rst or Stall is ended properly. The head is written by itself
-before the first body byte or Pause, unless the script has its own Head or begins with Raw.
+The service that is asked turns the latter into its own elements, as its switches want them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-
-@dataclass(frozen=True)
-class Head:
-    """Status line and headers. With a Content-Length or Transfer-Encoding of its own, body bytes go
-    out as they are and the connection ends after them."""
-
-    status: int = 200
-    headers: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Write:
-    """Body bytes, one chunk (and one send) through the transfer coding in force."""
-
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Raw:
-    """Bytes straight onto the connection, past all codings; nothing is added after them."""
-
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Element:
-    """One element of the array (or one event), exactly as given."""
-
-    value: Mapping[str, Any]
+from gbproxy.simulator.http.actions import End, HoldHeaders, HttpAction, Pause
 
 
 @dataclass(frozen=True)
@@ -117,67 +86,10 @@ class Final:
     state: str = "SUCCEEDED"
 
 
-@dataclass(frozen=True)
-class Pause:
-    """Silence, after the head."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class HoldHeaders:
-    """Silence before the head."""
-
-    seconds: float = math.inf
-
-
-@dataclass(frozen=True)
-class Stall:
-    """Silence until the peer leaves or the simulator closes."""
-
-
-@dataclass(frozen=True)
-class CutBytes:
-    """Somewhere in the script: after so many bytes of the coded body the connection ends."""
-
-    count: int
-    rst: bool = False
-
-
-@dataclass(frozen=True)
-class Fin:
-    """The connection ends here with FIN, whatever was promised."""
-
-
-@dataclass(frozen=True)
-class Rst:
-    """The connection ends here with RST."""
-
-
-@dataclass(frozen=True)
-class End:
-    """The proper end of the body: the closing bracket, if an element was sent, and the last
-    chunk.
-    """
-
-    close_array: bool = True
-
-
-ElementAction = Fields | Text | Thought | FileReply | Skipped | Failed | ErrorElement | Final
-Action = (
-    Head
-    | Write
-    | Raw
-    | Element
-    | ElementAction
-    | Pause
-    | HoldHeaders
-    | Stall
-    | CutBytes
-    | Fin
-    | Rst
-    | End
-)
+AnswerAction = Fields | Text | Thought | FileReply | Skipped | Failed | ErrorElement | Final
+ANSWER_ACTIONS: tuple[type, ...] = get_args(AnswerAction)
+Action = HttpAction | AnswerAction
+Script = tuple[Action, ...]
 
 
 def answer(
@@ -197,10 +109,3 @@ def answer(
             actions.append(Pause(pause_s))
         actions.append(fragment)
     return (*actions, Final(), End())
-
-
-def http_head(
-    status: int, content_type: str, headers: Mapping[str, str | Sequence[str]] | None = None
-) -> Head:
-    """A Head with a content type and further headers."""
-    return Head(status, {"Content-Type": content_type, **(headers or {})})

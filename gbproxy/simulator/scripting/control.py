@@ -1,61 +1,67 @@
-"""The endpoint by which a test governs a simulator in another process; for loopback only."""
+"""The endpoint by which a test controls a simulator in another process; for loopback only."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from gbproxy.simulator.http.actions import HttpScript, html_reply, json_reply
 from gbproxy.simulator.http.connection import Request
-from gbproxy.simulator.scripting.actions import Action
-from gbproxy.simulator.scripting.failures import Script, html_reply, json_reply
 from gbproxy.simulator.scripting.script_json import script_from_json
 
-
-class Governed(Protocol):
-    """What is governed of a simulator."""
-
-    def set(self, **changes: object) -> None: ...
-    def script(
-        self, *actions: Action, path: str = ..., times: float = ..., csesidx: str | None = ...
-    ) -> None: ...
-    def state(self) -> dict[str, Any]: ...
-    def session_states(self) -> list[dict[str, Any]]: ...
+PREFIX = "/_simulator/"
 
 
-def answer(simulator: Governed, request: Request, peer_host: str) -> Script:
-    """Answer `GET /_simulator/state` and `/_simulator/sessions`, `POST /_simulator/switches` and
-    `POST /_simulator/script`.
+class ControlEndpoint:
+    """Answers `GET /_simulator/<name>` with what its reader returns, and `POST` by its writer.
+
+    A writer takes the JSON of the body and returns that of the answer; its ValueError or TypeError
+    is a 400.
     """
-    if not ipaddress.ip_address(peer_host.partition("%")[0]).is_loopback:
-        return html_reply(403, "Loopback only")
-    try:
-        match request.method, request.path.removeprefix("/_simulator/"):
-            case "GET", "state":
-                return json_reply(200, simulator.state())
-            case "GET", "sessions":
-                return json_reply(200, simulator.session_states())
-            case "POST", "switches":
-                simulator.set(**_json(request, dict))
-                return json_reply(200, {})
-            case "POST", "script":
-                return _queue(simulator, request)
-            case _:
-                return html_reply(404, "Not found")
-    except (ValueError, TypeError) as error:
-        return json_reply(400, {"error": {"message": str(error)}})
+
+    def __init__(
+        self,
+        *,
+        readers: Mapping[str, Callable[[], object]],
+        writers: Mapping[str, Callable[[Any], object]],
+    ) -> None:
+        self._readers = readers
+        self._writers = writers
+
+    def answer(self, request: Request, peer_host: str) -> HttpScript:
+        """The answer to a request under PREFIX."""
+        if not ipaddress.ip_address(peer_host.partition("%")[0]).is_loopback:
+            return html_reply(403, "Loopback only")
+        name = request.path.removeprefix(PREFIX)
+        try:
+            if request.method == "GET" and name in self._readers:
+                return json_reply(200, self._readers[name]())
+            if request.method == "POST" and name in self._writers:
+                return json_reply(200, self._writers[name](json.loads(request.body)))
+        except (ValueError, TypeError) as error:
+            return json_reply(400, {"error": {"message": str(error)}})
+        return html_reply(404, "Not found")
 
 
-def _queue(simulator: Governed, request: Request) -> Script:
-    """A list of answers; or an object with `script` (one answer), `path`, `times`, `csesidx`."""
-    value = _json(request, dict | list)
+def set_switches(change: Callable[..., None], value: Any) -> dict[str, Any]:
+    """Change switches as an object names them. Raises ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError("not the right kind of JSON value")
+    change(**value)
+    return {}
+
+
+def queue_scripts(queue: Callable[..., None], value: Any) -> dict[str, Any]:
+    """Queue one answer, an object, or a list of them. Raises ValueError before any is queued.
+
+    An object has `script` (a list of actions) and perhaps `path`, `times`, `csesidx`; in a list an
+    answer may also be its list of actions alone.
+    """
+    if not isinstance(value, dict | list):
+        raise ValueError("not the right kind of JSON value")
     entries = value if isinstance(value, list) else [value]
-    queue_all(simulator, entries)
-    return json_reply(200, {"queued": len(entries)})
-
-
-def queue_all(simulator: Governed, entries: list[Any]) -> None:
-    """Queue answers in their JSON form. Raises ValueError before any of them is queued."""
     read = []
     for entry in entries:
         described = entry if isinstance(entry, dict) else {"script": entry}
@@ -65,11 +71,5 @@ def queue_all(simulator: Governed, entries: list[Any]) -> None:
         options = {name: value for name, value in described.items() if name != "script"}
         read.append((script_from_json(described.get("script")), options))
     for script, options in read:
-        simulator.script(*script, **options)
-
-
-def _json(request: Request, kind: Any) -> Any:
-    value = json.loads(request.body)
-    if not isinstance(value, kind):
-        raise ValueError("not the right kind of JSON value")
-    return value
+        queue(*script, **options)
+    return {"queued": len(entries)}

@@ -3,108 +3,95 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Generic
 
+from gbproxy.simulator.http.actions import HoldHeaders, HttpAction, LazyElements
 from gbproxy.simulator.http.connection import Connection, Request
-from gbproxy.simulator.http.transport import Player
-from gbproxy.simulator.scripting.recorder import Records
+from gbproxy.simulator.http.transport import Transport
+from gbproxy.simulator.scripting.actions import AnswerAction
+from gbproxy.simulator.scripting.recorder import Recorder
 from gbproxy.simulator.scripting.replay import Replay
-from gbproxy.simulator.switches import Switches
-from gbproxy.simulator.widget import files
-from gbproxy.simulator.widget.elements import ElementBuilder
-from gbproxy.simulator.widget.service import Backend, Reply
-from gbproxy.simulator.widget.sessions import Session, Turn
+from gbproxy.simulator.scripting.service import AnswerStream, Call, Context, Reply, SwitchesT
+from gbproxy.simulator.scripting.switches import FramingSwitches
 
 
-class Answering:
-    """`condition` guards all of the backend, and what is counted here; it is notified of every
-    change.
-    """
+class Handler(Generic[SwitchesT]):
+    """Answers requests as `accept` says; the context's lock is notified of every change."""
 
-    def __init__(
-        self, backend: Backend, condition: threading.Condition, rng: random.Random
-    ) -> None:
-        self.records = Records()
+    def __init__(self, accept: Callable[[Request, SwitchesT], Call], context: Context) -> None:
+        self.recorder = Recorder()
         self.open_streams = 0
-        self._backend = backend
-        self._condition = condition
-        self._rng = rng
+        self._accept = accept
+        self._context = context
 
-    def respond(self, connection: Connection, request: Request, switches: Switches) -> bool:
-        """Answer a call of the upstream; whether the connection may go on."""
-        with self._condition:
-            caller = self._backend.identify(request, switches)
-            self.records.add(caller.name, request, connection.number, caller.csesidx)
-            self._condition.notify_all()
-            reply = self._backend.reply(request, caller, switches)
-        if reply.turn is None:
-            return self.perform(connection, request, reply, switches)
-        with self._streaming(reply.session) as completed:
-            return self.perform(connection, request, reply, switches, completed)
+    def answer(self, connection: Connection, request: Request, switches: SwitchesT) -> bool:
+        """Answer a call of a service. True if the connection may carry another request."""
+        with self._context.lock:
+            call = self._accept(request, switches)
+            self.recorder.add(call.name, request, connection.number, call.account_id)
+            self._context.lock.notify_all()
+            reply = call.reply()
+        delay_s = switches.control_delay_s if call.delayed else 0.0
+        if reply.stream is None:
+            return self.perform(connection, request, reply, switches, delay_s)
+        with self._open(reply.stream):
+            return self.perform(connection, request, reply, switches, delay_s)
 
     def replay(self, connection: Connection, request: Request, replay: Replay) -> bool:
-        """Answer a call as a capture has it; whether the connection may go on."""
-        with self._condition:
-            self.records.add(request.path.rpartition("/")[2], request, connection.number, None)
-            self._condition.notify_all()
-            script = replay.answer(request, self._backend.origin)
-        return self.perform(connection, request, Reply(script), Switches())
+        """Answer a call as a capture has it. True if the connection may carry another request."""
+        with self._context.lock:
+            self.recorder.add(request.path.rpartition("/")[2], request, connection.number, None)
+            self._context.lock.notify_all()
+            script = replay.answer(request, self._context.origin)
+        return self.perform(connection, request, Reply(script), FramingSwitches())
 
     def perform(
         self,
         connection: Connection,
         request: Request,
         reply: Reply,
-        switches: Switches,
-        completed: Callable[[], None] = lambda: None,
+        switches: FramingSwitches,
+        delay_s: float = 0.0,
     ) -> bool:
-        session, sessions = reply.session, self._backend.sessions
-        builder = ElementBuilder(
-            switches=switches,
-            now=self._backend.now,
-            new_id=sessions.new_id,
-            session=session,
-            turn=reply.turn or Turn(""),
-            store=lambda wanted: files.generate(sessions, session, wanted) if session else None,
-            completed=completed,
-        )
-        player = Player(
+        """Send a reply. True if the connection may carry another request."""
+        transport = Transport(
             connection=connection,
             request=request,
-            switches=switches,
             layout=reply.layout,
-            builder=builder,
-            now=self._backend.now,
-            rng=random.Random(self._rng.random()),  # noqa: S311  where to cut
+            coding=switches.transfer,
+            cuts=switches.cuts,
+            gzip=switches.gzip,
+            now=self._context.now,
+            rng=random.Random(self._context.rng.random()),  # noqa: S311  where to cut
         )
-        return player.perform(reply.script)
+        delay = [HoldHeaders(delay_s)] if delay_s else []
+        return transport.perform([*delay, *_http_actions(reply)])
 
     @contextmanager
-    def _streaming(self, session: Session | None) -> Iterator[Callable[[], None]]:
-        """Count an answer that is under way; what it gives is called when the answer is complete,
-        before that is sent.
-
-        A quick client asks again as soon as it has seen the end.
-        """
-        running = [session] if session is not None else []
-        with self._condition:
+    def _open(self, stream: AnswerStream) -> Iterator[None]:
+        """Count an answer while it is under way."""
+        with self._context.lock:
             self.open_streams += 1
-            for each in running:
-                each.running += 1
-                each.most_at_once = max(each.most_at_once, each.running)
-            self._condition.notify_all()
-
-        def completed() -> None:
-            with self._condition:
-                while running:
-                    running.pop().running -= 1
-
+            stream.begin()
+            self._context.lock.notify_all()
         try:
-            yield completed
+            yield
         finally:
-            completed()
-            with self._condition:
+            with self._context.lock:
+                stream.end()
                 self.open_streams -= 1
-                self._condition.notify_all()
+                self._context.lock.notify_all()
+
+
+def _http_actions(reply: Reply) -> Iterator[HttpAction]:
+    """The script as HTTP has it: what a model says becomes elements when its turn has come."""
+    for action in reply.script:
+        if not isinstance(action, AnswerAction):
+            yield action
+        elif reply.stream is None:
+            raise ValueError("this answer has no elements; use Write, json_reply and the like")
+        else:
+            yield LazyElements(partial(reply.stream.elements, action))

@@ -1,4 +1,4 @@
-"""What a simulator remembers of the requests it got, and the scripts that wait for requests."""
+"""The requests that a simulator got, and the scripts that wait for requests."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from gbproxy.simulator.http.connection import Headers, Request
-from gbproxy.simulator.scripting.actions import Action
+from gbproxy.simulator.scripting.actions import Script
 
 _REMEMBERED_REQUESTS = 20_000
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """A request as it came. `body` is the parsed JSON if it is JSON; `time` is monotonic;
-    `csesidx` is the account whose token was accepted, or that was named to getoxsrf."""
+    """A request as it came.
+
+    `body` is the parsed JSON if it is JSON; `time` is monotonic, in seconds; `csesidx` is the
+    account whose token was accepted, or that was named to getoxsrf.
+    """
 
     name: str
     method: str
@@ -31,14 +34,14 @@ class RecordedRequest:
     csesidx: str | None = None
 
 
-class Records:
-    """The latest requests, and the count of all. Not locked: the caller is."""
+class Recorder:
+    """The latest requests, and the count of all by name. Not locked: the caller is."""
 
     def __init__(self) -> None:
         self.latest: deque[RecordedRequest] = deque(maxlen=_REMEMBERED_REQUESTS)
         self.counts: Counter[str] = Counter()
 
-    def add(self, name: str, request: Request, connection: int, csesidx: str | None) -> None:
+    def add(self, name: str, request: Request, connection: int, account_id: str | None) -> None:
         self.counts[name] += 1
         record = RecordedRequest(
             name=name,
@@ -49,40 +52,41 @@ class Records:
             body=_body(request),
             time=time.monotonic(),
             connection=connection,
-            csesidx=csesidx,
+            csesidx=account_id,
         )
         self.latest.append(record)
 
 
 @dataclass
-class _Queued:
+class _QueuedScript:
     name: str
-    script: tuple[Action, ...]
-    left: float
-    csesidx: str | None
+    script: Script
+    uses_left: float
+    account_id: str | None
 
 
 class ScriptQueue:
     """Scripts in the order of queueing. Not locked: the caller is."""
 
     def __init__(self) -> None:
-        self._queued: list[_Queued] = []
+        self._queued: list[_QueuedScript] = []
 
     def __len__(self) -> int:
         return len(self._queued)
 
-    def add(self, name: str, script: tuple[Action, ...], times: float, csesidx: str | None) -> None:
-        self._queued.append(_Queued(name, script, times, csesidx))
+    def add(self, name: str, script: Script, times: float, account_id: str | None) -> None:
+        """Queue a script for the next `times` calls of that name, of one account or of all."""
+        self._queued.append(_QueuedScript(name, script, times, account_id))
 
     def clear(self) -> None:
         self._queued.clear()
 
-    def take(self, name: str, csesidx: str | None) -> tuple[Action, ...] | None:
+    def take(self, name: str, account_id: str | None) -> Script | None:
         """The first script for this call and account, which thereby is used once."""
         for queued in self._queued:
-            if queued.name == name and queued.csesidx in (None, csesidx):
-                queued.left -= 1
-                if queued.left <= 0:
+            if queued.name == name and queued.account_id in (None, account_id):
+                queued.uses_left -= 1
+                if queued.uses_left <= 0:
                     self._queued.remove(queued)
                 return queued.script
         return None

@@ -17,9 +17,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from gbproxy.simulator.http.actions import (
+    End,
+    Fin,
+    Head,
+    HoldHeaders,
+    HttpAction,
+    HttpScript,
+    Pause,
+    Write,
+    html_reply,
+)
 from gbproxy.simulator.http.connection import Request
-from gbproxy.simulator.scripting.actions import Action, End, Fin, Head, HoldHeaders, Pause, Write
-from gbproxy.simulator.scripting.failures import Script, html_reply
 
 _VERSION = 1
 _NAME = re.compile(r"[^/:]+$")
@@ -58,7 +67,7 @@ class Replay:
             self._hosts.add(exchange.host)
         self._played: dict[str, int] = defaultdict(int)
 
-    def answer(self, request: Request, origin: str) -> Script:
+    def answer(self, request: Request, origin: str) -> HttpScript:
         """The next answer of this call, the last one again when there are no more; 404 for a call
         that was not captured.
 
@@ -73,7 +82,7 @@ class Replay:
         self._played[name] += 1
         return tuple(self._script(exchange, origin))
 
-    def _script(self, exchange: _Exchange, origin: str) -> Iterable[Action]:
+    def _script(self, exchange: _Exchange, origin: str) -> Iterable[HttpAction]:
         last_ms = exchange.sent_ms
         if not exchange.status:  # the connection broke before there was an answer
             yield Fin()
@@ -89,7 +98,7 @@ class Replay:
 
     def _silence(
         self, milliseconds: float, kind: type[Pause] | type[HoldHeaders]
-    ) -> Iterable[Action]:
+    ) -> Iterable[HttpAction]:
         if self._speed and milliseconds > 0:
             yield kind(milliseconds / 1000 / self._speed)
 

@@ -14,75 +14,68 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gbproxy.simulator.scripting import actions as script
-from gbproxy.simulator.scripting import failures
-from gbproxy.simulator.scripting.actions import Action
+from gbproxy.simulator.http import actions as http_actions
+from gbproxy.simulator.scripting import actions, google_errors, ready_made
+from gbproxy.simulator.scripting.actions import Action, Script
 
 _CLASSES: tuple[type, ...] = (
-    script.Head,
-    script.Write,
-    script.Raw,
-    script.Element,
-    script.Fields,
-    script.Text,
-    script.Thought,
-    script.FileReply,
-    script.Skipped,
-    script.Failed,
-    script.ErrorElement,
-    script.Final,
-    script.Pause,
-    script.HoldHeaders,
-    script.Stall,
-    script.CutBytes,
-    script.Fin,
-    script.Rst,
-    script.End,
+    http_actions.Head,
+    http_actions.Write,
+    http_actions.Raw,
+    http_actions.Element,
+    http_actions.Pause,
+    http_actions.HoldHeaders,
+    http_actions.Stall,
+    http_actions.CutBytes,
+    http_actions.Fin,
+    http_actions.Rst,
+    http_actions.End,
+    *actions.ANSWER_ACTIONS,
 )
-_READY_MADE: tuple[Callable[..., tuple[Action, ...]], ...] = (
-    script.answer,
-    failures.json_reply,
-    failures.html_reply,
-    failures.http_error,
-    failures.overloaded,
-    failures.quota,
-    failures.denied,
-    failures.session_not_found,
-    failures.failed_alone,
-    failures.quota_exceeded,
-    failures.prompt_too_large,
-    failures.in_stream_error,
-    failures.failed_precondition,
-    failures.policy_violation,
-    failures.banned_phrase,
-    failures.blocked,
-    failures.connector_errors,
-    failures.not_seeking_assistance,
-    failures.thoughts_only,
-    failures.array_wrapped_error,
-    failures.html_error,
-    failures.u_token_only,
-    failures.message_only_error,
-    failures.details_only_error,
-    failures.empty_array,
-    failures.empty_body,
-    failures.broken_chunk,
-    failures.half_head,
-    failures.cut_after,
-    failures.cut_bytes,
-    failures.image_reply,
-    failures.video_reply,
+_READY_MADE: tuple[Callable[..., Script], ...] = (
+    actions.answer,
+    http_actions.json_reply,
+    http_actions.html_reply,
+    google_errors.http_error,
+    google_errors.overloaded,
+    google_errors.quota,
+    google_errors.denied,
+    google_errors.session_not_found,
+    ready_made.failed_alone,
+    ready_made.quota_exceeded,
+    ready_made.prompt_too_large,
+    ready_made.in_stream_error,
+    ready_made.failed_precondition,
+    ready_made.policy_violation,
+    ready_made.banned_phrase,
+    ready_made.blocked,
+    ready_made.connector_errors,
+    ready_made.not_seeking_assistance,
+    ready_made.thoughts_only,
+    google_errors.array_wrapped_error,
+    google_errors.html_error,
+    ready_made.u_token_only,
+    google_errors.message_only_error,
+    google_errors.details_only_error,
+    ready_made.empty_array,
+    http_actions.empty_body,
+    ready_made.broken_chunk,
+    http_actions.half_head,
+    ready_made.cut_after,
+    ready_made.cut_bytes,
+    ready_made.image_reply,
+    ready_made.video_reply,
 )
 
 
-def script_from_json(value: Any) -> tuple[Action, ...]:
+def script_from_json(value: Any) -> Script:
     """Read one answer. Raises ValueError that names the bad action."""
     if not isinstance(value, list):
         raise ValueError("a script is a list of actions")
-    actions: list[Action] = []
+    script: list[Action] = []
     for item in value:
-        actions += _actions(item)
-    return tuple(actions)
+        script += _actions(item)
+    return tuple(script)
 
 
 def action_names() -> list[str]:
@@ -90,7 +83,7 @@ def action_names() -> list[str]:
     return sorted([*_BY_CLASS, *_BY_FUNCTION])
 
 
-def _actions(item: Any) -> tuple[Action, ...]:
+def _actions(item: Any) -> Script:
     if not isinstance(item, dict) or not isinstance(item.get("action"), str):
         raise ValueError(f"an action is an object with 'action', not {item!r}")
     name = item["action"]
@@ -112,9 +105,7 @@ def _made(kind: type, given: Mapping[str, Any]) -> Action:
     return action
 
 
-def _called(
-    function: Callable[..., tuple[Action, ...]], given: Mapping[str, Any]
-) -> tuple[Action, ...]:
+def _called(function: Callable[..., Script], given: Mapping[str, Any]) -> Script:
     """Call with keywords; the function's `*args` are given as a list under their own name."""
     parameters = inspect.signature(function).parameters
     positional: list[Any] = []

@@ -10,27 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gbproxy.simulator.scripting.actions import (
-    Action,
-    End,
-    FileReply,
-    Final,
-    HoldHeaders,
-    Pause,
-    Text,
-    Thought,
-)
-from gbproxy.simulator.scripting.failures import (
+from gbproxy.simulator.http.actions import End, HoldHeaders, Pause
+from gbproxy.simulator.scripting.actions import Action, FileReply, Final, Script, Text, Thought
+from gbproxy.simulator.scripting.google_errors import (
     INVALID,
     PROMPT_TOO_LARGE,
-    Script,
-    not_seeking_assistance,
-    prompt_too_large,
+    RefusedError,
+    invalid,
+    permission_denied,
 )
-from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.scripting.ready_made import not_seeking_assistance, prompt_too_large
 from gbproxy.simulator.widget.configuration import is_served
 from gbproxy.simulator.widget.model import ModelAnswer, words
-from gbproxy.simulator.widget.sessions import RefusedError, invalid, permission_denied
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 JsonObject = Mapping[str, Any]
 _GREETING = re.compile(
@@ -52,7 +44,7 @@ class Question:
     instead: Script | None = None
 
 
-def read_question(wanted: JsonObject, switches: Switches) -> Question:
+def read_question(wanted: JsonObject, switches: WidgetSwitches) -> Question:
     """Check a `streamAssistRequest` field by field. Raises RefusedError naming the first bad
     one.
     """
@@ -75,7 +67,7 @@ def read_question(wanted: JsonObject, switches: Switches) -> Question:
     )
 
 
-def stream_answer(answer: ModelAnswer, switches: Switches) -> Script:
+def stream_answer(answer: ModelAnswer, switches: WidgetSwitches) -> Script:
     """The script of an answer as a model would stream it."""
     actions: list[Action] = []
     if switches.first_byte_delay_s:
@@ -93,7 +85,7 @@ def stream_answer(answer: ModelAnswer, switches: Switches) -> Script:
     return (*actions, Final(), End())
 
 
-def _thought(headline: str, prose: str, switches: Switches) -> list[Action]:
+def _thought(headline: str, prose: str, switches: WidgetSwitches) -> list[Action]:
     title, text = f"**{headline}**\n\n", f"{prose}\n\n\n"
     pause: list[Action] = [Pause(switches.word_delay_s * 4)] if switches.word_delay_s else []
     match switches.status_lines:
@@ -108,7 +100,7 @@ def _thought(headline: str, prose: str, switches: Switches) -> list[Action]:
             return [*fragments, *pause]
 
 
-def _too_large(text: str, switches: Switches) -> Script | None:
+def _too_large(text: str, switches: WidgetSwitches) -> Script | None:
     """Refuse too long a prompt, at once or inside the stream. Raises RefusedError."""
     if not switches.max_prompt_chars or len(text) <= switches.max_prompt_chars:
         return None
@@ -119,7 +111,7 @@ def _too_large(text: str, switches: Switches) -> Script | None:
     raise invalid("The input token count exceeds the maximum number of tokens allowed.")
 
 
-def _tool_off(wanted: JsonObject, switches: Switches) -> Script | None:
+def _tool_off(wanted: JsonObject, switches: WidgetSwitches) -> Script | None:
     """Refuse to use a tool that the configuration switches off, or say nothing at all. Raises
     RefusedError.
     """
@@ -133,7 +125,7 @@ def _tool_off(wanted: JsonObject, switches: Switches) -> Script | None:
     raise invalid(f"Invalid value at 'stream_assist_request.tools_spec': {off[0]} is not enabled.")
 
 
-def _skipped(wanted: JsonObject, text: str, switches: Switches) -> Script | None:
+def _skipped(wanted: JsonObject, text: str, switches: WidgetSwitches) -> Script | None:
     asks = wanted.get("assistSkippingMode") == "REQUEST_ASSIST"
     skips = switches.greeting_skipped and not asks and bool(_GREETING.fullmatch(text))
     return not_seeking_assistance() if skips else None

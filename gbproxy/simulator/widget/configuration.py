@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gbproxy.simulator.scripting.actions import End, Write, http_head
-from gbproxy.simulator.scripting.failures import (
-    JSON_TYPE,
-    Script,
-    html_reply,
+from gbproxy.simulator.http.actions import JSON_TYPE, End, Write, html_reply, http_head, json_reply
+from gbproxy.simulator.scripting.actions import Script
+from gbproxy.simulator.scripting.google_errors import (
+    RefusedError,
     http_error,
-    json_reply,
+    invalid,
+    permission_denied,
 )
-from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.widget.accounts import Account
 from gbproxy.simulator.widget.editions import edition_of, location_of
-from gbproxy.simulator.widget.sessions import ENGINE, RefusedError, invalid, permission_denied
+from gbproxy.simulator.widget.sessions import ENGINE
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 JsonObject = dict[str, Any]
 
@@ -39,7 +39,7 @@ _FIELDS = {
 _FIELDS |= {"regionCode", "view"}
 
 
-def answer(body: bytes, account: Account, switches: Switches) -> Script:
+def answer(body: bytes, account: Account, switches: WidgetSwitches) -> Script:
     """Answer lookupWidgetConfig as the switches want it. Raises RefusedError."""
     try:
         wanted = json.loads(body)
@@ -75,19 +75,19 @@ def answer(body: bytes, account: Account, switches: Switches) -> Script:
             return _wrapped(_configuration(account, switches), switches)
 
 
-def is_served(model_id: str, switches: Switches) -> bool:
+def is_served(model_id: str, switches: WidgetSwitches) -> bool:
     """Whether a question may name this model."""
     if model_id in (*switches.retired_models, *switches.disabled_models):
         return False
     return model_id in switches.known_models or model_id in PSEUDO_MODEL_IDS
 
 
-def _wrapped(value: JsonObject, switches: Switches) -> Script:
+def _wrapped(value: JsonObject, switches: WidgetSwitches) -> Script:
     name = switches.widget_config_wrapper
     return json_reply(200, value if name == "none" else {name: value})
 
 
-def _configuration(account: Account, switches: Switches) -> JsonObject:
+def _configuration(account: Account, switches: WidgetSwitches) -> JsonObject:
     off = set(switches.tools_off)
     models = [id_ for id_ in switches.known_models if id_ not in switches.retired_models]
     kept = [id_ for id_ in models if id_ not in switches.disabled_models]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gbproxy.simulator.http.connection import Request
-from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.widget.accounts import Account
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 LOCATIONS = ("global", "us", "eu")
 SIGN_IN_HOST = "accounts.google.com"
@@ -57,7 +57,7 @@ HOSTS = (
 )
 
 
-def edition_of(account: Account, switches: Switches) -> Edition:
+def edition_of(account: Account, switches: WidgetSwitches) -> Edition:
     """The account's own edition, else the one in force. Raises ValueError for one that does not
     exist.
     """
@@ -67,7 +67,7 @@ def edition_of(account: Account, switches: Switches) -> Edition:
     return EDITIONS[name]
 
 
-def location_of(account: Account, switches: Switches) -> str:
+def location_of(account: Account, switches: WidgetSwitches) -> str:
     """The account's own location, else the one in force."""
     return account.location or switches.location
 

@@ -1,4 +1,4 @@
-"""The elements of one answer, built as the switches in force want them.
+"""The elements of one answer of the stream, built as the switches in force want them.
 
 Source: docs/upstream.md, element schema.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gbproxy.simulator.http.layout import JsonObject
 from gbproxy.simulator.scripting.actions import (
     Action,
-    ElementAction,
+    AnswerAction,
     ErrorElement,
     Failed,
     Fields,
@@ -25,38 +25,48 @@ from gbproxy.simulator.scripting.actions import (
     Text,
     Thought,
 )
-from gbproxy.simulator.switches import Switches
-from gbproxy.simulator.widget.sessions import Session, StoredFile, Turn, rfc3339
+from gbproxy.simulator.scripting.service import JsonObject
+from gbproxy.simulator.widget import files
+from gbproxy.simulator.widget.sessions import Session, Sessions, Turn, rfc3339
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 _NONE: Mapping[str, Any] = {}
 _SUGGESTIONS = ("What else can you do?", "Why is that so?", "Can you give an example?")
 
 
-def _no_file(reply: FileReply) -> StoredFile | None:
-    del reply
-    return None
-
-
 @dataclass
-class ElementBuilder:
-    """Builds the elements of one answer and keeps account of what was said.
+class ElementStream:
+    """The elements of one answer in a session; keeps account of what was said.
 
-    `store` puts a generated file into the session; `new_id` makes decimal ids; `completed` is told
-    before the element is sent that makes the answer complete.
+    `now` is the server's time as seconds since the epoch. What is said and made belongs to the
+    session from the moment in which its element is built.
     """
 
-    switches: Switches
+    switches: WidgetSwitches
     now: Callable[[], float]
-    new_id: Callable[[], str]
-    session: Session | None = None
-    turn: Turn = field(default_factory=lambda: Turn(""))
-    store: Callable[[FileReply], StoredFile | None] = _no_file
-    completed: Callable[[], None] = lambda: None
+    lock: threading.Condition
+    sessions: Sessions
+    session: Session
+    turn: Turn
+    _runs: bool = False
     _count: int = 0
     _sprinkled: bool = False
     _assist_token: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
-    def elements(self, action: ElementAction) -> Iterator[JsonObject]:
+    def begin(self) -> None:
+        """Count the answer among those that run in its session."""
+        with self.lock:
+            self._runs = True
+            self.session.running += 1
+            self.session.most_at_once = max(self.session.most_at_once, self.session.running)
+
+    def end(self) -> None:
+        """Count the answer as one that runs no longer, if that was not done before."""
+        with self.lock:
+            self.session.running -= self._runs
+            self._runs = False
+
+    def elements(self, action: AnswerAction) -> Iterator[JsonObject]:
         """Every element that this action stands for, in order."""
         match action:
             case Text(text):
@@ -81,9 +91,8 @@ class ElementBuilder:
                 yield from self._end(action)
 
     def _say(self, text: str) -> None:
-        turns = self.session.turns if self.session else []
-        if not any(turn is self.turn for turn in turns):
-            turns.append(self.turn)
+        if not any(turn is self.turn for turn in self.session.turns):
+            self.session.turns.append(self.turn)
         self.turn.answer += text
 
     def _reply(self, content: JsonObject, **grounding: Any) -> JsonObject:
@@ -122,8 +131,6 @@ class ElementBuilder:
 
     def _session_info(self, *, last: bool = False) -> JsonObject:
         if last or self.switches.session_info == "everywhere":
-            if self.session is None:
-                return {}
             name = self.session.short_name
             if "full" in (self.switches.session_name, self.switches.session_info_name):
                 name = self.session.full_name
@@ -133,16 +140,17 @@ class ElementBuilder:
         return {"sessionInfo": {}} if self.switches.session_info == "empty_then_full" else {}
 
     def _file(self, action: FileReply) -> JsonObject:
-        stored = self.store(action)
-        mime_type = stored.mime_type if stored else action.mime_type
+        stored = files.generate(self.sessions, self.session, action)
         content: JsonObject = {"role": "model"}
         if action.inline:
-            data = base64.b64encode(stored.content if stored else action.content).decode()
-            content["inlineData"] = {"mimeType": mime_type, "data": data}
+            data = base64.b64encode(stored.content).decode()
+            content["inlineData"] = {"mimeType": stored.mime_type, "data": data}
         else:
-            file_id = stored.file_id if stored else self.new_id()
-            name = stored.name if stored else action.name
-            content["file"] = {"fileId": file_id, "mimeType": mime_type, "name": name}
+            content["file"] = {
+                "fileId": stored.file_id,
+                "mimeType": stored.mime_type,
+                "name": stored.name,
+            }
         replies: list[JsonObject] = [{"groundedContent": {"content": content}}]
         if action.sentence:
             self._say(action.sentence)
@@ -167,7 +175,8 @@ class ElementBuilder:
             yield self._in_progress([], response={"connectorAuthErrors": [error]})
         self._say(final.text)
         self.turn.complete = True
-        self.completed()
+        # Before the element is sent: a quick client asks again as soon as it has seen the end.
+        self.end()
         yield self._wrap({"answer": self._last_answer(final), **self._session_info(last=True)})
 
     def _last_answer(self, final: Final) -> JsonObject:
@@ -175,11 +184,10 @@ class ElementBuilder:
         text = self.turn.answer if self.switches.final == "repeats_text" else final.text
         if text:
             grounded = {"content": {"role": "model", "text": text}}
-        parent = self.session.full_name if self.session else "sessions/0"
         answer: JsonObject = {
-            "name": f"{parent}/assistAnswers/{self.new_id()}",
+            "name": f"{self.session.full_name}/assistAnswers/{self.sessions.new_id()}",
             "state": final.state,
-            "replies": [{"groundedContent": grounded, "replyId": self.new_id()}],
+            "replies": [{"groundedContent": grounded, "replyId": self.sessions.new_id()}],
         }
         if not final.state:
             del answer["state"]
@@ -209,7 +217,7 @@ class ElementBuilder:
         yield self._in_progress([])
 
 
-def arranged(actions: tuple[Action, ...], switches: Switches) -> tuple[Action, ...]:
+def arranged(actions: tuple[Action, ...], switches: WidgetSwitches) -> tuple[Action, ...]:
     """The script as `final=carries_last_text` wants it: the last fragment moves into the Final."""
     if switches.final != "carries_last_text":
         return actions

@@ -13,17 +13,11 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from gbproxy.simulator.scripting.actions import End, FileReply, Head, Write
-from gbproxy.simulator.scripting.failures import Script, json_reply
-from gbproxy.simulator.switches import Switches
-from gbproxy.simulator.widget.sessions import (
-    RefusedError,
-    Session,
-    Sessions,
-    StoredFile,
-    invalid,
-    rfc3339,
-)
+from gbproxy.simulator.http.actions import End, Head, Write, json_reply
+from gbproxy.simulator.scripting.actions import FileReply, Script
+from gbproxy.simulator.scripting.google_errors import RefusedError, invalid
+from gbproxy.simulator.widget.sessions import Session, Sessions, StoredFile, rfc3339
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 QUOTA_TOKENS = 800_000
 _USERS = "USER_PROVIDED"
@@ -36,7 +30,7 @@ _ORIGIN_FILTER = re.compile(r'\s*file_origin_type\s*=\s*"?(\w+)"?\s*')
 
 
 def upload(
-    sessions: Sessions, session: Session, wanted: Mapping[str, Any], switches: Switches
+    sessions: Sessions, session: Session, wanted: Mapping[str, Any], switches: WidgetSwitches
 ) -> Script:
     """Answer widgetAddContextFile."""
     mime_type = wanted.get("mimeType")
@@ -65,7 +59,7 @@ def upload(
     return json_reply(200, {"addContextFileResponse": answer})
 
 
-def listing(session: Session, origin_filter: str, switches: Switches) -> Script:
+def listing(session: Session, origin_filter: str, switches: WidgetSwitches) -> Script:
     """Answer widgetListSessionFileMetadata. Raises RefusedError for a filter that it cannot
     read.
     """
@@ -82,7 +76,7 @@ def listing(session: Session, origin_filter: str, switches: Switches) -> Script:
     return json_reply(200, {"listSessionFileMetadataResponse": answer})
 
 
-def download(session: Session, file_id: str, switches: Switches) -> Script:
+def download(session: Session, file_id: str, switches: WidgetSwitches) -> Script:
     """Answer downloadFile: the bytes, or base64 text with or without the headers that say so."""
     file = session.files.get(file_id)
     if file is None:
@@ -136,11 +130,11 @@ def _contents(wanted: Mapping[str, Any]) -> bytes:
         raise invalid("Invalid value at 'file_contents' (TYPE_BYTES), Base64 decoding.") from error
 
 
-def _origin(file: StoredFile, switches: Switches) -> str:
+def _origin(file: StoredFile, switches: WidgetSwitches) -> str:
     return switches.user_file_origin if file.origin == _USERS else file.origin
 
 
-def _metadata(session: Session, file: StoredFile, switches: Switches) -> dict[str, Any]:
+def _metadata(session: Session, file: StoredFile, switches: WidgetSwitches) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "fileId": file.file_id,
         "name": file.name,

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 
+from gbproxy.simulator.http.actions import html_reply
 from gbproxy.simulator.http.connection import Request
-from gbproxy.simulator.scripting.failures import (
+from gbproxy.simulator.scripting.actions import Script
+from gbproxy.simulator.scripting.google_errors import (
     INVALID,
     UNAUTHENTICATED,
-    Script,
+    RefusedError,
     denied,
-    html_reply,
+    invalid,
+    permission_denied,
 )
-from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.widget.accounts import Account
 from gbproxy.simulator.widget.editions import (
     EDITIONS,
@@ -26,7 +28,7 @@ from gbproxy.simulator.widget.editions import (
     is_of_another_page,
     location_of,
 )
-from gbproxy.simulator.widget.sessions import RefusedError, invalid, permission_denied
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 BROWSER = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0"
@@ -43,7 +45,7 @@ _GOOGLE_WORDS = {
 }
 
 
-def user_agent(request: Request, switches: Switches, *, is_api: bool) -> Script | None:
+def user_agent(request: Request, switches: WidgetSwitches, *, is_api: bool) -> Script | None:
     """The refusal of a user agent that is no browser's, where only those are served."""
     if switches.user_agent == "any" or _BROWSER.fullmatch(request.headers.get("user-agent", "")):
         return None
@@ -70,7 +72,7 @@ def is_served_here(request: Request) -> bool:
     return "/v1alpha/" in path or path.startswith("/_media/")
 
 
-def check(request: Request, location: str, account: Account, switches: Switches) -> None:
+def check(request: Request, location: str, account: Account, switches: WidgetSwitches) -> None:
     """Refuse a call of the API, whose token is good, at one of the gates. Raises RefusedError.
 
     `location` is the one in the path, or "" where none is.
@@ -88,7 +90,7 @@ def check(request: Request, location: str, account: Account, switches: Switches)
     _check_server_token(request.headers.get("x-server-token", ""), account, switches)
 
 
-def _check_server_token(sent: str, account: Account, switches: Switches) -> None:
+def _check_server_token(sent: str, account: Account, switches: WidgetSwitches) -> None:
     match switches.server_token:
         case "ignored":
             return

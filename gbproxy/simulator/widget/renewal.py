@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
+from gbproxy.simulator.http.actions import End, Write, http_head, redirect
 from gbproxy.simulator.http.connection import Request
-from gbproxy.simulator.scripting.actions import End, Write, http_head
-from gbproxy.simulator.scripting.failures import Script, redirect
-from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.scripting.actions import Script
 from gbproxy.simulator.widget.accounts import Account
 from gbproxy.simulator.widget.editions import SIGN_IN_HOST, base_of, edition_of, host_of
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 _ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=none"
 _NID = "NID=525=Qk9HVVMtTklE; Path=/; Domain=.google.com; Secure; HttpOnly"
@@ -27,7 +27,7 @@ _STEP_COOKIE = "__Host-GAPS_STEP"
 _LOGIN = "/login"
 
 
-def begin(request: Request, account: Account, switches: Switches, origin: str) -> Script:
+def begin(request: Request, account: Account, switches: WidgetSwitches, origin: str) -> Script:
     """What getoxsrf answers when the cookies want renewing: a redirect to refreshcookies, which is
     to lead back.
     """
@@ -38,7 +38,7 @@ def begin(request: Request, account: Account, switches: Switches, origin: str) -
 
 
 def refreshcookies(
-    request: Request, accounts: Mapping[str, Account], switches: Switches, origin: str
+    request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches, origin: str
 ) -> Script:
     """Answer `GET /auth/refreshcookies`: a new session cookie, and on to the next hop, or back, or
     a page.
@@ -68,7 +68,7 @@ def refreshcookies(
 
 
 def signin(
-    request: Request, accounts: Mapping[str, Account], switches: Switches, origin: str
+    request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches, origin: str
 ) -> Script:
     """Answer a hop of the sign-in host. From its second on it wants the cookie that the one before
     has set.
@@ -89,7 +89,9 @@ def signin(
     )
 
 
-def setocookie(request: Request, accounts: Mapping[str, Account], switches: Switches) -> Script:
+def setocookie(
+    request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches
+) -> Script:
     """Answer `GET /auth/setocookie` of the page's host: a new host cookie for a session cookie that
     is already new.
     """
@@ -101,7 +103,7 @@ def setocookie(request: Request, accounts: Mapping[str, Account], switches: Swit
 
 
 def _after_refreshcookies(
-    request: Request, account: Account, switches: Switches, origin: str
+    request: Request, account: Account, switches: WidgetSwitches, origin: str
 ) -> str:
     match switches.refresh_chain:
         case "elsewhere":
@@ -115,7 +117,9 @@ def _after_refreshcookies(
             return _next(request, account, switches, origin, 2)
 
 
-def _next(request: Request, account: Account, switches: Switches, origin: str, step: int) -> str:
+def _next(
+    request: Request, account: Account, switches: WidgetSwitches, origin: str, step: int
+) -> str:
     """The address of the `step`-th hop."""
     if step >= switches.refresh_hops:
         page = base_of(request, edition_of(account, switches).page_host, origin)
@@ -129,14 +133,16 @@ def _query(request: Request, account: Account, **more: str) -> str:
     )
 
 
-def _end(request: Request, switches: Switches, cookies: tuple[str, ...]) -> Script:
+def _end(request: Request, switches: WidgetSwitches, cookies: tuple[str, ...]) -> Script:
     headers = {"Set-Cookie": cookies}
     if switches.refreshcookies_answer == "page":
         return (http_head(200, "text/html; charset=UTF-8", headers), Write(b"<html>"), End())
     return redirect(request.query.get("continue", "/"), headers)
 
 
-def _session_cookie(request: Request, account: Account, value: str, switches: Switches) -> str:
+def _session_cookie(
+    request: Request, account: Account, value: str, switches: WidgetSwitches
+) -> str:
     """By name it is set by a neighbour of the page's host, for that host."""
     domain = f"; Domain={edition_of(account, switches).page_host}" if host_of(request) else ""
     return f"__Secure-C_SES={value}; {_ATTRIBUTES}{domain}"

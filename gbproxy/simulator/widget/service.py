@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from gbproxy.simulator.http.actions import End, Head, html_reply
 from gbproxy.simulator.http.connection import Request
-from gbproxy.simulator.http.layout import Layout, layout_for
-from gbproxy.simulator.scripting.actions import End, Head, HoldHeaders
-from gbproxy.simulator.scripting.failures import Script, html_reply, u_token_only
-from gbproxy.simulator.scripting.recorder import ScriptQueue
-from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.http.layout import Layout
+from gbproxy.simulator.scripting.actions import Script
+from gbproxy.simulator.scripting.google_errors import (
+    RefusedError,
+    invalid,
+    permission_denied,
+    unauthenticated,
+)
+from gbproxy.simulator.scripting.ready_made import u_token_only
+from gbproxy.simulator.scripting.service import Call, Context, Reply
+from gbproxy.simulator.scripting.switches import layout_for
 from gbproxy.simulator.widget import configuration, files, gates, renewal, sign_in
 from gbproxy.simulator.widget.accounts import Account
 from gbproxy.simulator.widget.assist import Question, read_question, stream_answer
-from gbproxy.simulator.widget.editions import base_of, edition_of, location_of
+from gbproxy.simulator.widget.editions import HOSTS, base_of, edition_of, location_of
+from gbproxy.simulator.widget.elements import ElementStream, arranged
 from gbproxy.simulator.widget.keys import BadTokenError, Keys, bearer
 from gbproxy.simulator.widget.model import ModelAnswer, reply_to
-from gbproxy.simulator.widget.sessions import (
-    RefusedError,
-    Session,
-    Sessions,
-    Turn,
-    invalid,
-    is_dash,
-    own_id,
-    permission_denied,
-)
+from gbproxy.simulator.widget.sessions import Session, Sessions, Turn, is_dash, own_id
+from gbproxy.simulator.widget.switches import WidgetSwitches
 from gbproxy.simulator.widget.verbs import REQUEST_KEYS, ControlVerbs, read_envelope
 
 STREAM = "widgetStreamAssist"
@@ -46,9 +47,7 @@ _OPEN = (*_SIGN_IN_PATHS.values(), "media", "page")
 
 @dataclass(frozen=True)
 class Caller:
-    """What is called, and by whom: `account` when a good token came, `refused` when it needed
-    one.
-    """
+    """Who calls which verb: `account` when a good token came, `refused` when it needed one."""
 
     name: str
     csesidx: str | None
@@ -56,40 +55,50 @@ class Caller:
     refused: bool = False
 
 
-@dataclass(frozen=True)
-class Reply:
-    """The script that answers, and for a stream where it belongs."""
+class WidgetService:
+    """The service's own state, and which script answers a call. Not locked: the caller is."""
 
-    script: Script
-    layout: Layout | None = None
-    session: Session | None = None
-    turn: Turn | None = None
+    hosts = HOSTS
+    streams = (STREAM,)
 
+    def __init__(self, context: Context) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.keys = Keys()
+        self.sessions = Sessions(context.rng, context.now)
+        self.model: Callable[[str], ModelAnswer] = reply_to
+        self._context = context
+        self._verbs = ControlVerbs(self.sessions)
 
-@dataclass
-class Backend:
-    """The upstream's own state. Not locked: the caller is."""
+    def apply_switches(self, changed: Container[str], switches: WidgetSwitches) -> None:
+        """Start anew what these switches count or age."""
+        if "create_session_transient" in changed:
+            self._verbs.transient_failures = switches.create_session_transient
+        if "getoxsrf" in changed:
+            self.expire_cookies()
 
-    now: Callable[[], float]
-    sessions: Sessions
-    origin: str = ""
-    model: Callable[[str], ModelAnswer] = reply_to
-    accounts: dict[str, Account] = field(default_factory=dict)
-    keys: Keys = field(default_factory=Keys)
-    scripts: ScriptQueue = field(default_factory=ScriptQueue)
-    verbs: ControlVerbs = field(init=False)
+    def expire_cookies(self) -> None:
+        """Under `refreshcookies`: the present cookies need renewing again."""
+        for account in self.accounts.values():
+            account.needs_renewal = True
 
-    def __post_init__(self) -> None:
-        self.verbs = ControlVerbs(self.sessions)
+    def accept(self, request: Request, switches: WidgetSwitches) -> Call:
+        """Any request: what no path of this service is has a page of its own, with status 404."""
+        caller = self._identify(request, switches)
+        return Call(
+            name=caller.name,
+            account_id=caller.csesidx,
+            reply=partial(self._reply, request, caller, switches),
+            delayed=caller.name not in _UNDELAYED,
+        )
 
-    def identify(self, request: Request, switches: Switches) -> Caller:
+    def _identify(self, request: Request, switches: WidgetSwitches) -> Caller:
         """Check the token, if one is needed."""
         name = _name(request.path)
         if name in _OPEN:
             return Caller(name, request.query.get("csesidx"))
         single_use = switches.xsrf_key_uses == "one"
         try:
-            key = self.keys.verify(bearer(request), self.now(), single_use=single_use)
+            key = self.keys.verify(bearer(request), self._context.now(), single_use=single_use)
         except BadTokenError:
             return Caller(name, None, refused=True)
         account = self.accounts.get(key.csesidx)
@@ -97,19 +106,15 @@ class Backend:
             return Caller(name, None, refused=True)
         return Caller(name, key.csesidx, account)
 
-    def reply(self, request: Request, caller: Caller, switches: Switches) -> Reply:
-        """The answer to this call."""
+    def _reply(self, request: Request, caller: Caller, switches: WidgetSwitches) -> Reply:
         try:
-            reply = self._accepted(request, caller, switches)
+            return self._accepted(request, caller, switches)
         except RefusedError as refused:
             in_array = caller.name == STREAM and switches.stream_error_shape == "array"
-            reply = Reply(refused.script(in_array=in_array))
-        if caller.name not in _UNDELAYED and switches.control_delay_s:
-            delay = HoldHeaders(switches.control_delay_s)
-            return replace(reply, script=(delay, *reply.script))
-        return reply
+            return Reply(refused.script(in_array=in_array))
 
-    def _accepted(self, request: Request, caller: Caller, switches: Switches) -> Reply:
+    def _accepted(self, request: Request, caller: Caller, switches: WidgetSwitches) -> Reply:
+        """The answer of a call that passes the gates. Raises RefusedError."""
         if not gates.is_served_here(request):
             return Reply(_not_found())
         unwanted = gates.user_agent(request, switches, is_api=caller.name not in _OPEN)
@@ -118,40 +123,53 @@ class Backend:
         if caller.refused:
             return _unauthenticated(caller.name, request, switches)
         if caller.account is None:
-            scripted = self.scripts.take(caller.name, caller.csesidx)
+            scripted = self._scripted(caller)
             return Reply(scripted or self._open_page(caller.name, request, switches))
         if caller.account.restricted:
             raise permission_denied()
         self._check_gates(request, caller.account, switches)
+        return self._api(request, caller, caller.account, switches)
+
+    def _api(
+        self, request: Request, caller: Caller, account: Account, switches: WidgetSwitches
+    ) -> Reply:
         if caller.name == "downloadFile":
-            scripted = self.scripts.take(caller.name, caller.csesidx)
-            return Reply(scripted or self._download(request, caller.account, switches))
+            scripted = self._scripted(caller)
+            return Reply(scripted or self._download(request, account, switches))
         if request.method == "POST" and caller.name == configuration.LOOKUP:
-            scripted = self.scripts.take(caller.name, caller.csesidx)
-            return Reply(scripted or configuration.answer(request.body, caller.account, switches))
+            scripted = self._scripted(caller)
+            return Reply(scripted or configuration.answer(request.body, account, switches))
         if request.method != "POST" or caller.name not in REQUEST_KEYS:
             return Reply(_not_found())
-        wanted = read_envelope(caller.name, request.body, caller.account, switches)
+        wanted = read_envelope(caller.name, request.body, account, switches)
         if caller.name == STREAM:
-            return self._stream(request, wanted, caller.account, switches)
-        scripted = self.scripts.take(caller.name, caller.csesidx)
-        return Reply(scripted or self.verbs.answer(caller.name, wanted, caller.account, switches))
+            return self._stream(request, wanted, account, switches)
+        scripted = self._scripted(caller)
+        return Reply(scripted or self._verbs.answer(caller.name, wanted, account, switches))
 
-    def _open_page(self, name: str, request: Request, switches: Switches) -> Script:
+    def _scripted(self, caller: Caller) -> Script | None:
+        # Asked for last: a call that the checks refuse does not use a script up.
+        return self._context.scripts.take(caller.name, caller.csesidx)
+
+    def _open_page(self, name: str, request: Request, switches: WidgetSwitches) -> Script:
         """What needs no token: the key, the renewal, the pages, and the target of a redirect."""
         match request.method, name:
             case "GET", "getoxsrf":
-                return sign_in.getoxsrf(request, self.accounts, self.keys, switches, self.origin)
+                return sign_in.getoxsrf(
+                    request, self.accounts, self.keys, switches, self._context.origin
+                )
             case "GET", "refreshcookies":
-                return renewal.refreshcookies(request, self.accounts, switches, self.origin)
+                return renewal.refreshcookies(
+                    request, self.accounts, switches, self._context.origin
+                )
             case "GET", "signin":
-                return renewal.signin(request, self.accounts, switches, self.origin)
+                return renewal.signin(request, self.accounts, switches, self._context.origin)
             case "GET", "setocookie":
                 return renewal.setocookie(request, self.accounts, switches)
             case _:
                 return self._other_page(request, switches)
 
-    def _other_page(self, request: Request, switches: Switches) -> Script:
+    def _other_page(self, request: Request, switches: WidgetSwitches) -> Script:
         media = _MEDIA.fullmatch(request.path)
         if media and media[1] in self.sessions.by_id:
             return files.download(self.sessions.by_id[media[1]], media[2], switches)
@@ -159,7 +177,7 @@ class Backend:
             return html_reply(200, "Sign in")
         return self._home(request, switches) or _not_found()
 
-    def _home(self, request: Request, switches: Switches) -> Script | None:
+    def _home(self, request: Request, switches: WidgetSwitches) -> Script | None:
         """The page of a widget, whose address names the config id, and beyond the global location
         that too.
         """
@@ -171,23 +189,37 @@ class Backend:
             return None
         return html_reply(200, edition_of(account, switches).title)
 
-    def _check_gates(self, request: Request, account: Account, switches: Switches) -> None:
+    def _check_gates(self, request: Request, account: Account, switches: WidgetSwitches) -> None:
         named = _PATH_LOCATION.search(request.path)
         gates.check(request, named[1] if named else "", account, switches)
 
     def _stream(
-        self, request: Request, wanted: Mapping[str, Any], account: Account, switches: Switches
+        self,
+        request: Request,
+        wanted: Mapping[str, Any],
+        account: Account,
+        switches: WidgetSwitches,
     ) -> Reply:
         question = read_question(wanted, switches)
         session = self._session_of(question, account, switches)
         turn = Turn(question.text, model_id=question.model_id, file_ids=question.file_ids)
         session.asked.append(turn)
-        script = question.instead or self.scripts.take(STREAM, account.csesidx)
+        script = question.instead or self._context.scripts.take(STREAM, account.csesidx)
         if script is None:
             script = stream_answer(self._answer_to(question), switches)
-        return Reply(script, _layout(request, switches), session, turn)
+        stream = ElementStream(
+            switches=switches,
+            now=self._context.now,
+            lock=self._context.lock,
+            sessions=self.sessions,
+            session=session,
+            turn=turn,
+        )
+        return Reply(arranged(script, switches), _layout(request, switches), stream)
 
-    def _session_of(self, question: Question, account: Account, switches: Switches) -> Session:
+    def _session_of(
+        self, question: Question, account: Account, switches: WidgetSwitches
+    ) -> Session:
         if is_dash(question.session) and switches.dash_session == "creates":
             return self.sessions.create(account, location_of(account, switches))
         self._make_own_session(question.session, account, switches)
@@ -197,7 +229,7 @@ class Backend:
             raise invalid(f"File {missing[0]} was not found in the session.")
         return session
 
-    def _make_own_session(self, name: str, account: Account, switches: Switches) -> None:
+    def _make_own_session(self, name: str, account: Account, switches: WidgetSwitches) -> None:
         """A session under an id of the client's choice comes to be when it is first asked."""
         chosen = own_id(name)
         if not chosen or chosen in self.sessions.by_id or switches.own_session == "404":
@@ -220,7 +252,7 @@ class Backend:
             return replace(answer, media="")
         return answer
 
-    def _download(self, request: Request, account: Account, switches: Switches) -> Script:
+    def _download(self, request: Request, account: Account, switches: WidgetSwitches) -> Script:
         match = _DOWNLOAD.fullmatch(request.path)
         name = match[1] if match else ""
         session = self.sessions.find(name, account.csesidx, project_required=True)
@@ -228,7 +260,7 @@ class Backend:
         if request.query.get("alt") != "media":
             raise invalid("alt=media is required.")
         if switches.download_redirect and file_id in session.files:
-            base = base_of(request, edition_of(account, switches).api_host, self.origin)
+            base = base_of(request, edition_of(account, switches).api_host, self._context.origin)
             return (Head(302, {"Location": f"{base}/_media/{session.id}/{file_id}"}), End())
         return files.download(session, file_id, switches)
 
@@ -245,13 +277,13 @@ def _name(path: str) -> str:
     return "media" if _MEDIA.fullmatch(path) else "page"
 
 
-def _unauthenticated(name: str, request: Request, switches: Switches) -> Reply:
+def _unauthenticated(name: str, request: Request, switches: WidgetSwitches) -> Reply:
     if name == STREAM and switches.bad_token == "u_token_only":  # noqa: S105  a switch's value
         return Reply(u_token_only(), _layout(request, switches))
-    return Reply(sign_in.unauthenticated())
+    return Reply(unauthenticated())
 
 
-def _layout(request: Request, switches: Switches) -> Layout:
+def _layout(request: Request, switches: WidgetSwitches) -> Layout:
     return layout_for(switches, sse=request.query.get("alt") == "sse")
 
 

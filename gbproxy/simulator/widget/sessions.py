@@ -8,7 +8,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gbproxy.simulator.scripting.failures import Script, error_details, error_object, json_reply
+from gbproxy.simulator.scripting.google_errors import (
+    RefusedError,
+    invalid,
+    permission_denied,
+)
 from gbproxy.simulator.widget.accounts import Account
 
 ENGINE = "collections/default_collection/engines/agentspace-engine"
@@ -16,29 +20,6 @@ _NAME = re.compile(
     rf"(?:projects/(\d+)/locations/(global|us|eu)/)?{ENGINE}/sessions/(-|[a-z0-9][a-z0-9-]{{0,62}})"
 )
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-
-
-class RefusedError(Exception):
-    """A request is answered with an error."""
-
-    def __init__(self, status: int, google_status: str, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self._status = status
-        self._body = error_object(status, google_status, message, error_details(reason))
-
-    def script(self, *, in_array: bool = False) -> Script:
-        """The answer; `in_array` wraps it as the stream's framing may."""
-        return json_reply(self._status, [self._body] if in_array else self._body)
-
-
-def invalid(message: str) -> RefusedError:
-    """400 INVALID_ARGUMENT."""
-    return RefusedError(400, "INVALID_ARGUMENT", message)
-
-
-def permission_denied() -> RefusedError:
-    """403, for a session of somebody else and for a configId that is not the account's."""
-    return RefusedError(403, "PERMISSION_DENIED", "The caller does not have permission")
 
 
 @dataclass

@@ -9,34 +9,24 @@ import base64
 import json
 from collections.abc import Mapping
 
+from gbproxy.simulator.http.actions import End, Fin, Write, html_reply, http_head, redirect
 from gbproxy.simulator.http.connection import Request
-from gbproxy.simulator.scripting.actions import Action, End, Fin, Write, http_head
-from gbproxy.simulator.scripting.failures import (
-    UNAUTHENTICATED,
-    Script,
-    html_reply,
-    http_error,
-    redirect,
-)
-from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.scripting.actions import Action, Script
+from gbproxy.simulator.scripting.google_errors import unauthenticated
 from gbproxy.simulator.widget import renewal
 from gbproxy.simulator.widget.accounts import Account
 from gbproxy.simulator.widget.editions import edition_of, host_of, is_of_another_page
 from gbproxy.simulator.widget.keys import Key, Keys
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 _PREFIXES = {"newline": ")]}'\n", "bare": ")]}'", "none": "", "spaces": " )]}' \r\n\t "}
-
-
-def unauthenticated() -> Script:
-    """401 as Google words it."""
-    return http_error(401, "UNAUTHENTICATED", UNAUTHENTICATED)
 
 
 def getoxsrf(
     request: Request,
     accounts: Mapping[str, Account],
     keys: Keys,
-    switches: Switches,
+    switches: WidgetSwitches,
     origin: str,
 ) -> Script:
     """Answer `GET /auth/getoxsrf`: a fresh key, or one of the refusals."""
@@ -57,7 +47,7 @@ def getoxsrf(
     )
 
 
-def _knows(request: Request, account: Account, switches: Switches) -> bool:
+def _knows(request: Request, account: Account, switches: WidgetSwitches) -> bool:
     """Whether this page knows the cookies as this account's, be they stale."""
     cookies, edition = request.cookies, edition_of(account, switches)
     if host_of(request) not in ("", edition.page_host) or is_of_another_page(request, edition):
@@ -78,7 +68,7 @@ def _are_current(cookies: Mapping[str, str], account: Account) -> bool:
     )
 
 
-def _key_reply(key: Key, switches: Switches) -> Script:
+def _key_reply(key: Key, switches: WidgetSwitches) -> Script:
     value = {"xsrfToken": _b64_text(key.secret), "keyId": key.key_id}
     if switches.extra_fields:
         value = {"version": "2", **value, "note": ")]}'"}
@@ -101,7 +91,7 @@ def _b64_text(data: bytes) -> str:
 _REFUSALS: Mapping[str, Script] = {
     "login": redirect("/login"),
     "account_chooser": redirect("https://auth.business.gemini.google/account-chooser"),
-    "401": http_error(401, "UNAUTHENTICATED", UNAUTHENTICATED),
+    "401": unauthenticated(),
     "403": html_reply(403, "Access Restricted"),
     "html": html_reply(200, "Sign in"),
     "missing_fields": _json_reply(b')]}\'\n{"xsrfToken":"AAECAwQFBgc"}'),

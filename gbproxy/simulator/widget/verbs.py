@@ -9,20 +9,20 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gbproxy.simulator.scripting.failures import INVALID, Script, http_error, json_reply
-from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.http.actions import json_reply
+from gbproxy.simulator.scripting.actions import Script
+from gbproxy.simulator.scripting.google_errors import (
+    INVALID,
+    RefusedError,
+    http_error,
+    invalid,
+    permission_denied,
+)
 from gbproxy.simulator.widget import files
 from gbproxy.simulator.widget.accounts import Account
 from gbproxy.simulator.widget.editions import location_of
-from gbproxy.simulator.widget.sessions import (
-    RefusedError,
-    Session,
-    Sessions,
-    Turn,
-    invalid,
-    permission_denied,
-    rfc3339,
-)
+from gbproxy.simulator.widget.sessions import Session, Sessions, Turn, rfc3339
+from gbproxy.simulator.widget.switches import WidgetSwitches
 
 JsonObject = dict[str, Any]
 
@@ -44,7 +44,7 @@ _CREATE_REFUSALS: Mapping[str, Callable[[], RefusedError]] = {
 _MAX_PAGE = 200
 
 
-def read_envelope(verb: str, body: bytes, account: Account, switches: Switches) -> JsonObject:
+def read_envelope(verb: str, body: bytes, account: Account, switches: WidgetSwitches) -> JsonObject:
     """The verb's own request out of the envelope. Raises RefusedError."""
     value = _json_object(body)
     key = REQUEST_KEYS[verb]
@@ -75,7 +75,7 @@ class ControlVerbs:
     def __init__(self, sessions: Sessions) -> None:
         self.transient_failures = 0
         self._sessions = sessions
-        self._verbs: Mapping[str, Callable[[JsonObject, Account, Switches], Script]] = {
+        self._verbs: Mapping[str, Callable[[JsonObject, Account, WidgetSwitches], Script]] = {
             "widgetCreateSession": self._create,
             "widgetDeleteSession": self._delete,
             "widgetGetSession": self._get,
@@ -84,11 +84,13 @@ class ControlVerbs:
             "widgetListSessionFileMetadata": self._list_files,
         }
 
-    def answer(self, verb: str, wanted: JsonObject, account: Account, switches: Switches) -> Script:
+    def answer(
+        self, verb: str, wanted: JsonObject, account: Account, switches: WidgetSwitches
+    ) -> Script:
         """Do what the verb says. Raises RefusedError."""
         return self._verbs[verb](wanted, account, switches)
 
-    def _create(self, wanted: JsonObject, account: Account, switches: Switches) -> Script:
+    def _create(self, wanted: JsonObject, account: Account, switches: WidgetSwitches) -> Script:
         if self.transient_failures:
             self.transient_failures -= 1
             if switches.create_session_transient_status == 500:
@@ -106,19 +108,19 @@ class ControlVerbs:
         session = self._sessions.create(account, location_of(account, switches), display_name=title)
         return _reply({"session": _described(session, switches)}, switches)
 
-    def _delete(self, wanted: JsonObject, account: Account, switches: Switches) -> Script:
+    def _delete(self, wanted: JsonObject, account: Account, switches: WidgetSwitches) -> Script:
         session = self._sessions.find(wanted.get("name"), account.csesidx)
         session.deleted = True
         session.files.clear()
         return _reply({}, switches)
 
-    def _get(self, wanted: JsonObject, account: Account, switches: Switches) -> Script:
+    def _get(self, wanted: JsonObject, account: Account, switches: WidgetSwitches) -> Script:
         session = self._sessions.find_by_id(wanted.get("name"), account.csesidx)
         described = _described(session, switches)
         described["turns"] = [_turn(number, turn) for number, turn in enumerate(session.turns, 1)]
         return _reply({"session": described}, switches)
 
-    def _list(self, wanted: JsonObject, account: Account, switches: Switches) -> Script:
+    def _list(self, wanted: JsonObject, account: Account, switches: WidgetSwitches) -> Script:
         size, token = wanted.get("pageSize", 50), wanted.get("pageToken", "")
         if type(size) is not int or not size >= 0:
             raise invalid("page_size must not be negative.")
@@ -134,11 +136,11 @@ class ControlVerbs:
             answer["nextPageToken"] = str(last)
         return _reply({"listSessionsResponse": answer}, switches)
 
-    def _add_file(self, wanted: JsonObject, account: Account, switches: Switches) -> Script:
+    def _add_file(self, wanted: JsonObject, account: Account, switches: WidgetSwitches) -> Script:
         session = self._sessions.find(wanted.get("name"), account.csesidx)
         return files.upload(self._sessions, session, wanted, switches)
 
-    def _list_files(self, wanted: JsonObject, account: Account, switches: Switches) -> Script:
+    def _list_files(self, wanted: JsonObject, account: Account, switches: WidgetSwitches) -> Script:
         session = self._sessions.find(wanted.get("name"), account.csesidx)
         return files.listing(session, str(wanted.get("filter", "")), switches)
 
@@ -153,7 +155,7 @@ def _json_object(body: bytes) -> JsonObject:
     return value
 
 
-def _described(session: Session, switches: Switches) -> JsonObject:
+def _described(session: Session, switches: WidgetSwitches) -> JsonObject:
     full = switches.session_name == "full"
     return {
         "name": session.full_name if full else session.short_name,
@@ -181,7 +183,7 @@ def _turn(number: int, turn: Turn) -> JsonObject:
     }
 
 
-def _reply(value: JsonObject, switches: Switches) -> Script:
+def _reply(value: JsonObject, switches: WidgetSwitches) -> Script:
     if switches.extra_fields:
         value = {"futureField": {"name": "not for you", "n": "9" * 19}, **value}
     return json_reply(200, value)

@@ -1,14 +1,14 @@
-"""What the elements of a stream hold."""
+"""Switches of what the elements of a stream hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gbproxy.simulator.scripting.switches import switch
+from gbproxy.simulator.scripting.switches import SwitchGroup, switch
 
 
 @dataclass(frozen=True)
-class ElementSwitches:
+class ElementSwitches(SwitchGroup):
     """Elements of the stream."""
 
     wrapper: str = switch(

@@ -1,12 +1,10 @@
-"""Which questions are accepted: model ids that are known, retired or switched off, and everything
-else that is looked at.
-"""
+"""Switches of what may be asked: the live configuration, models, and what else is looked at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gbproxy.simulator.scripting.switches import switch
+from gbproxy.simulator.scripting.switches import SwitchGroup, switch
 
 RETIRED_MODELS = (
     "gemini-2.5-flash",
@@ -35,7 +33,7 @@ LIVING_MODELS = (
 
 
 @dataclass(frozen=True)
-class QuestionSwitches:
+class QuestionSwitches(SwitchGroup):
     """Questions: models, and what else the stream accepts."""
 
     known_models: tuple[str, ...] = switch(
@@ -101,4 +99,49 @@ class QuestionSwitches:
         "array",
         fact="an error before the first element is an object, or wrapped in a one-element array",
         certainty="inferred",
+    )
+
+
+@dataclass(frozen=True)
+class ConfigurationSwitches(SwitchGroup):
+    """The live configuration, and the tools that it switches off."""
+
+    widget_config: str = switch(
+        "present",
+        "absent",
+        "empty",
+        "403",
+        "500",
+        "html",
+        "garbage",
+        "wrong_types",
+        fact=(
+            "lookupWidgetConfig answers with models and features, is not there (404), is empty,"
+            " fails, or answers with a page, with broken JSON, or with JSON of other types"
+        ),
+        certainty="unknown",
+    )
+    widget_config_wrapper: str = switch(
+        "none",
+        "widgetConfig",
+        "lookupWidgetConfigResponse",
+        fact="the configuration stands at the top of the answer, or under one name",
+        certainty="unknown",
+    )
+    tools_off: tuple[str, ...] = switch(
+        (),
+        ("image",),
+        ("video",),
+        ("web",),
+        ("image", "video", "web"),
+        fact="tools that the configuration switches off: image, video, web",
+        certainty="one source",
+        pattern=r"\(('(image|video|web)',? ?)*\)",
+    )
+    tools_off_answer: str = switch(
+        "400",
+        "403",
+        "silence",
+        fact="a question that asks for a tool that is off: refused, or answered with nothing",
+        certainty="unknown",
     )
