@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import ModelAnswer
-from tests.simulator.client import BROWSER
 from tests.support.browser import Browser, Kind
 from tests.support.serving import Served, SharedUpstream, serving
 from tests.support.texts import QUESTION, TEXT, THOUGHTS
+from tests.support.widget_client import BROWSER
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 GATES = {

@@ -25,8 +25,7 @@ from gbproxy.simulator.http.connection import Request
 from gbproxy.simulator.scripting.actions import AnswerAction, Script
 from gbproxy.simulator.scripting.service import Call, Context, Reply
 from gbproxy.simulator.scripting.switches import FramingSwitches, layout_for
-
-from .client import Client, parse_stream, read_to_end, text_of
+from tests.support.widget_client import Client, parse_stream, read_to_end, text_of
 
 HOST = "numbers.example"
 COUNTED = [{"n": number} for number in range(5)]

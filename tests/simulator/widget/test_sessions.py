@@ -8,8 +8,7 @@ import threading
 import pytest
 
 from gbproxy.simulator import Account, HoldHeaders, Simulator, answer, empty_array, http_error
-
-from .client import Client
+from tests.support.widget_client import Client
 
 SHORT = r"collections/default_collection/engines/agentspace-engine/sessions/\d{20}"
 

@@ -7,8 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from gbproxy.simulator import Simulator
-
-from .client import Client
+from tests.support.widget_client import Client, by_name
 
 
 class Browser:
@@ -139,8 +138,6 @@ def test_a_loop_never_ends(upstream: Simulator, client: Client) -> None:
 
 
 def test_by_name_the_chain_goes_over_the_hosts_of_the_sign_in() -> None:
-    from .test_editions import by_name
-
     with Simulator(tls=True) as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=4)
         client = Client(upstream)

@@ -253,3 +253,16 @@ def read_to_end(sock: socket.socket) -> tuple[bytes, str]:
         if not piece:
             return data, "fin"
         data += piece
+
+
+def by_name(upstream: Simulator, method: str, url: str, **more: Any) -> requests.Response:
+    proxy = upstream.environment_by_name()["PROXY"]
+    return requests.request(
+        method,
+        url,
+        proxies={"https": proxy},
+        verify=str(upstream.ca_file),
+        allow_redirects=False,
+        timeout=5,
+        **more,
+    )

@@ -9,8 +9,7 @@ import pytest
 import requests
 
 from gbproxy.simulator import Fin, Simulator, http_error
-
-from .client import Client, b64, sign
+from tests.support.widget_client import Client, b64, sign
 
 # Computed independently of this project: key bytes 00..1f, kid test-key-1, csesidx 123456789, iat
 # 1700000000

@@ -5,14 +5,12 @@ are refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import requests
 
 from gbproxy.simulator import Simulator
-
-from .client import BROWSER, HOSTS, Client
+from tests.support.widget_client import BROWSER, HOSTS, Client, by_name, sign
 
 EDITIONS = ["business", "enterprise"]
 OTHER = {"business": "enterprise", "enterprise": "business"}
@@ -64,8 +62,6 @@ def test_one_simulator_serves_accounts_of_several_editions(upstream: Simulator) 
 def test_another_editions_token_is_unauthenticated(
     upstream: Simulator, client: Client, edition: str, claim: str
 ) -> None:
-    from .client import sign
-
     upstream.set(edition=edition)
     key_id, key = client.key()
     iss, aud = HOSTS[OTHER[edition]]
@@ -221,19 +217,6 @@ def test_an_account_is_described_as_a_gateway_is_given_it(upstream: Simulator) -
 def named() -> Iterator[Simulator]:
     with Simulator(tls=True, seed=1) as upstream:
         yield upstream
-
-
-def by_name(upstream: Simulator, method: str, url: str, **more: Any) -> requests.Response:
-    proxy = upstream.environment_by_name()["PROXY"]
-    return requests.request(
-        method,
-        url,
-        proxies={"https": proxy},
-        verify=str(upstream.ca_file),
-        allow_redirects=False,
-        timeout=5,
-        **more,
-    )
 
 
 def test_each_host_serves_its_own_paths_alone(named: Simulator) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import LIVING_MODELS, RETIRED_MODELS, Simulator
-
-from .client import Client, parse_array, text_of
+from tests.support.widget_client import Client, parse_array, text_of
 
 SPECS = {"image": "imageGenerationSpec", "video": "videoGenerationSpec", "web": "webGroundingSpec"}
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import SWITCH_VALUES, Simulator, image_reply, video_reply
-
-from .client import Client, contents, inner
+from tests.support.widget_client import Client, contents, inner
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
