@@ -1,4 +1,4 @@
-"""Which service answers a request. A further service is one line here."""
+"""Chooses the service that answers a request. A further service is one line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator as a whole: what is in force, and what has happened."""
+"""The simulator: the server, its services, the switches in force and the record of requests."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Simulator:
 
     @property
     def model(self) -> Callable[[str], ModelAnswer]:
-        """What answers when no script does: a function from the prompt to the answer."""
+        """The function from prompt to answer that is asked when no script answers."""
         return self._widget.model
 
     @model.setter
@@ -217,9 +217,7 @@ class Simulator:
             return dict(self._widget.sessions.by_id)
 
     def sessions_of(self, account: Account, *, alive: bool = True) -> list[Session]:
-        """The sessions of one account in the order of their making, those that are not deleted or
-        all.
-        """
+        """The sessions of one account in the order of their making, without deleted ones or all."""
         with self._condition:
             own = [
                 session
@@ -230,7 +228,7 @@ class Simulator:
 
     @property
     def open_streams(self) -> int:
-        """Answers of widgetStreamAssist under way whose peer is still there."""
+        """The number of streamed answers under way whose peer is still there."""
         with self._condition:
             return self._handler.open_streams
 
@@ -239,9 +237,7 @@ class Simulator:
         return self._server.open_connections
 
     def wait_for(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> bool:
-        """Wait until something about this simulator is true; looked at whenever anything
-        changed.
-        """
+        """Wait until `predicate` is true, tried at every change. False when the time is up."""
         with self._condition:
             return bool(self._condition.wait_for(predicate, timeout_s))
 
@@ -260,7 +256,7 @@ class Simulator:
             }
 
     def session_states(self) -> list[dict[str, Any]]:
-        """What every session holds, as the control endpoint shows it."""
+        """The contents of every session, as the control endpoint shows them."""
         with self._condition:
             return [
                 {

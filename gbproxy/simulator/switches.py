@@ -1,4 +1,4 @@
-"""The switches of all services: one record, the values worth trying, and how people type and read them."""
+"""The switches of all services: one record, the values worth trying, and their text form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ MAIN_FLOW_VALUES: Mapping[str, tuple[object, ...]] = MappingProxyType(
 """SWITCH_VALUES without those under which no client can succeed."""
 
 # The first switch of each group -> the group's heading.
-_HEADINGS = {dataclasses.fields(group)[0].name: str(group.__doc__) for group in GROUPS}
+_HEADINGS = {
+    dataclasses.fields(group)[0].name: " ".join(str(group.__doc__).split()) for group in GROUPS
+}
 
 
 def parse_setting(setting: str) -> tuple[str, object]:
@@ -60,9 +62,7 @@ def parse_setting(setting: str) -> tuple[str, object]:
 
 
 def describe() -> str:
-    """One paragraph per switch, under the heading of its group: its values, the default, the fact
-    and how sure it is.
-    """
+    """A paragraph for each switch, by group: its values, default, fact, and how sure that is."""
     lines: list[str] = []
     for name, spec in SPECS.items():
         if name in _HEADINGS:

@@ -1,6 +1,4 @@
-"""A straightforward client of the widget API, written against its description and not against our
-code.
-"""
+"""A client of the widget API, written against its description and not against our code."""
 
 import base64
 import hashlib
@@ -86,9 +84,7 @@ def states_of(elements: list[dict[str, Any]]) -> list[str | None]:
 
 
 class Client:
-    """One account's calls, each over a connection of its own. `headers` go with every call of the
-    API, over the usual ones.
-    """
+    """One account's calls, each over a connection of its own; `headers` go with every API call."""
 
     def __init__(self, upstream: Simulator, account: Account | None = None) -> None:
         self.upstream = upstream
@@ -233,7 +229,7 @@ class Client:
 
 
 def read_until(sock: socket.socket, wanted: bytes) -> bytes:
-    """What comes until it contains `wanted`; fails the test when the peer ends before."""
+    """The bytes up to `wanted` and a little more; fails the test when the peer ends before."""
     data = b""
     while wanted not in data:
         piece = sock.recv(65536)

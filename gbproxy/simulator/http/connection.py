@@ -1,8 +1,8 @@
-"""One connection: requests read from it, bytes written to it, and noticing at once that the peer
-left.
+"""One connection: requests are read from it, bytes written to it.
 
 A hand-written HTTP/1.1, because a framework cannot hold back headers, break a chunk or reset. Only
-the connection's own thread reads and writes; `interrupt` may be called from any other.
+the connection's own thread reads and writes, and notices at once that the peer left; `interrupt`
+may be called from any other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PeerLeftError(Exception):
 
 
 class BadRequestError(Exception):
-    """What came is not HTTP; the connection cannot be used any further."""
+    """The peer does not speak HTTP; the connection cannot be used any further."""
 
 
 class Headers(Mapping[str, str]):
@@ -60,9 +60,7 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came; `path` is percent-decoded, `query` keeps the last of repeated
-    names.
-    """
+    """One request; `path` is percent-decoded, `query` keeps the last of repeated names."""
 
     method: str
     path: str
@@ -102,7 +100,7 @@ class Connection:
             raise PeerLeftError from error
 
     def begins_tls(self, timeout_s: float = 10.0) -> bool:
-        """Whether the first byte that comes, and is left where it is, opens TLS."""
+        """True if the first byte, which is left unread, opens TLS. Raises PeerLeftError."""
         try:
             self._socket.settimeout(timeout_s)
             return self._socket.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE
@@ -136,7 +134,7 @@ class Connection:
         )
 
     def send(self, data: bytes) -> None:
-        """Write all of `data` with nothing held back."""
+        """Write all of `data` at once. Raises PeerLeftError."""
         try:
             self._socket.settimeout(None)
             self._socket.sendall(data)
@@ -144,7 +142,7 @@ class Connection:
             raise PeerLeftError from error
 
     def wait(self, seconds: float = math.inf) -> None:
-        """Stay silent so long, but raise PeerLeftError in the moment in which the peer leaves.
+        """Stay silent for so many seconds. Raises PeerLeftError as soon as the peer leaves.
 
         What the peer sends meanwhile is kept for the next request.
         """
@@ -154,9 +152,7 @@ class Connection:
                 self._receive(min(left, _LONGEST_WAIT_S))
 
     def finish(self) -> None:
-        """End the connection with FIN (with TLS: and no closing alert, as when a proxy gives
-        up).
-        """
+        """End the connection with FIN; under TLS without an alert, as when a proxy gives up."""
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
         self._close()

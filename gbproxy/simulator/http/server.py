@@ -48,7 +48,7 @@ class Server:
 
     @property
     def accepted(self) -> int:
-        """How many connections there have been."""
+        """The number of connections so far."""
         with self._lock:
             return self._accepted
 
@@ -70,9 +70,7 @@ class Server:
             thread.join(_JOIN_S)
 
     def _secure(self, connection: Connection, tls: ssl.SSLContext) -> None:
-        """Begin TLS at once, or after a CONNECT: so the upstream can be reached by its own names,
-        with this as the proxy.
-        """
+        """Begin TLS at once, or after a CONNECT: so clients reach the services by their names."""
         if not connection.begins_tls():
             request = connection.read_request()
             if request is None or request.method != "CONNECT":

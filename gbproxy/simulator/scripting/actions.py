@@ -14,9 +14,7 @@ from gbproxy.simulator.http.actions import End, HoldHeaders, HttpAction, Pause
 
 @dataclass(frozen=True)
 class Fields:
-    """An element whose response, and whose unfinished answer, have these fields besides the usual
-    ones.
-    """
+    """An element whose response and unfinished answer have further fields."""
 
     response: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] = field(default_factory=dict)
@@ -98,9 +96,7 @@ def answer(
     pause_s: float = 0.0,
     first_byte_s: float = 0.0,
 ) -> tuple[Action, ...]:
-    """A whole proper answer whose fragments are exactly `texts`, with a pause before each but the
-    first.
-    """
+    """A whole proper answer in the fragments `texts`, with a pause before each but the first."""
     actions: list[Action] = [HoldHeaders(first_byte_s)] if first_byte_s else []
     fragments: list[Action] = [Thought(text) for text in thoughts]
     fragments += [Text(text) for text in texts]

@@ -131,9 +131,7 @@ def quota(
     retry_delay_s: float | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpScript:
-    """429 without LLM_OVERLOADED; `daily` and `per_minute` name the quota that is spent, as
-    Google's services do.
-    """
+    """429 without LLM_OVERLOADED; `daily` or `per_minute` names the quota that is spent."""
     period, unit = ("Day", "d") if daily else ("Minute", "min")
     details = error_details("RATE_LIMIT_EXCEEDED" if daily or per_minute else "", retry_delay_s)
     if daily or per_minute:
@@ -154,9 +152,7 @@ def quota(
 
 
 def denied() -> HttpScript:
-    """403, in the same words for each of its meanings: whose session, whose config, a restricted
-    account.
-    """
+    """403, worded alike for another's session, another's config and a restricted account."""
     return http_error(403, "PERMISSION_DENIED", "The caller does not have permission")
 
 

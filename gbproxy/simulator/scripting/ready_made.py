@@ -85,9 +85,7 @@ def policy_violation(
     source: str = "",
     verdict: str = "BLOCK",
 ) -> Script:
-    """SKIPPED because of the customer's policy (Model Armor); `source` is SYSTEM, PROMPT or
-    ATTACHMENT.
-    """
+    """SKIPPED by the customer's policy (Model Armor); `source`: SYSTEM, PROMPT or ATTACHMENT."""
     return (
         Skipped("CUSTOMER_POLICY_VIOLATION", violation=violation, source=source, verdict=verdict),
         End(),
@@ -106,9 +104,7 @@ def blocked(*texts: str, source: str = "PROMPT", verdict: str = "BLOCK") -> Scri
 
 
 def connector_errors(*texts: str, message: str = "The connector could not sign in.") -> Script:
-    """Connectors that could not sign in; then the answer, or without texts nothing more than
-    FAILED.
-    """
+    """Connectors that could not sign in; then the answer, or FAILED when there are no texts."""
     error = {
         "dataConnector": "projects/123456789012/locations/global/dataConnector",
         "errorMessage": message,

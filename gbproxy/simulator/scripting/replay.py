@@ -1,5 +1,4 @@
-"""Plays what a capture holds: the answers of each call, in the order in which they came and in the
-pieces that came.
+"""Plays a capture: the answers of each call in their order, in the pieces in which they came.
 
 A capture has one JSON object a line (docs/upstream.md, captures): first `{"capture": 1, …}`, then
 for each exchange its request, the answer's head, its pieces with their times, and how it ended.
@@ -68,8 +67,7 @@ class Replay:
         self._played: dict[str, int] = defaultdict(int)
 
     def answer(self, request: Request, origin: str) -> HttpScript:
-        """The next answer of this call, the last one again when there are no more; 404 for a call
-        that was not captured.
+        """The next answer of this call, or its last one again; 404 for a call not captured.
 
         Redirects that were followed lead to `origin`, where this is played, others nowhere: never
         to the real service.

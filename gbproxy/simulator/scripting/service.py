@@ -1,4 +1,4 @@
-"""The contract of a service: it is asked about every request, and replies to those that are its own.
+"""The contract of a service: asked about every request, it replies to those that are its own.
 
 A further service is one package beside `widget` and one line in the router. Scripts, records,
 delays, framing, cuts, TLS and the control endpoint come with the handler and the server.
@@ -25,7 +25,7 @@ SwitchesT_contra = TypeVar("SwitchesT_contra", bound=FramingSwitches, contravari
 
 @dataclass
 class Context:
-    """What all services of one simulator share.
+    """Everything that the services of one simulator share.
 
     `now` is the server's own time as seconds since the epoch; `lock` is held whenever a service is
     called; `origin` is the simulator's own address, known once it listens.

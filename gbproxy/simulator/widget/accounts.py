@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Account:
-    """One signed-in account. `getoxsrf`, `edition` and `location` override the switches of those
-    names for this account.
-    """
+    """One signed-in account; `getoxsrf`, `edition`, `location` override switches of those names."""
 
     csesidx: str = "1234567890"
     secure_c_ses: str = "CSE.AdLk3xVb9QmZr7TtYw2HnPq5Js8Ec"
@@ -31,13 +29,11 @@ class Account:
     former_cookies: set[str] = field(default_factory=set)
 
     def owns(self, cookie: str | None) -> bool:
-        """Whether the cookie is, or once was, this account's."""
+        """True if the cookie is, or once was, this account's."""
         return cookie is not None and (cookie == self.secure_c_ses or cookie in self.former_cookies)
 
     def renew(self) -> str:
-        """Make a new session cookie; from now on only it is good, and no further renewal is asked
-        for.
-        """
+        """Make a new session cookie, the only good one, and ask for no further renewal."""
         self.needs_renewal = False
         return self.begin_renewal()
 

@@ -34,7 +34,7 @@ _TOOLS = {"image": "imageGenerationSpec", "video": "videoGenerationSpec", "web":
 
 @dataclass(frozen=True)
 class Question:
-    """What an accepted request asks; `instead` when no model answers it."""
+    """An accepted request; `instead` is the answer when no model gives it."""
 
     session: str
     text: str
@@ -45,9 +45,7 @@ class Question:
 
 
 def read_question(wanted: JsonObject, switches: WidgetSwitches) -> Question:
-    """Check a `streamAssistRequest` field by field. Raises RefusedError naming the first bad
-    one.
-    """
+    """Check a `streamAssistRequest`. Raises RefusedError that names the first bad field."""
     _check_fields(wanted, _FIELDS, "stream_assist_request")
     if "session" not in wanted:
         raise invalid("stream_assist_request.session is required.")
@@ -112,9 +110,7 @@ def _too_large(text: str, switches: WidgetSwitches) -> Script | None:
 
 
 def _tool_off(wanted: JsonObject, switches: WidgetSwitches) -> Script | None:
-    """Refuse to use a tool that the configuration switches off, or say nothing at all. Raises
-    RefusedError.
-    """
+    """The answer, empty or none, for a tool that is switched off. Raises RefusedError."""
     off = [
         spec for tool in switches.tools_off if (spec := _TOOLS[tool]) in wanted.get("toolsSpec", {})
     ]

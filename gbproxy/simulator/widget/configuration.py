@@ -76,7 +76,7 @@ def answer(body: bytes, account: Account, switches: WidgetSwitches) -> Script:
 
 
 def is_served(model_id: str, switches: WidgetSwitches) -> bool:
-    """Whether a question may name this model."""
+    """True if a question may name this model."""
     if model_id in (*switches.retired_models, *switches.disabled_models):
         return False
     return model_id in switches.known_models or model_id in PSEUDO_MODEL_IDS

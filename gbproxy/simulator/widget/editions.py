@@ -1,5 +1,4 @@
-"""The two editions: their pages, where they sign in, and their APIs; and which of them a request
-speaks of.
+"""The two editions: the hosts of their pages, sign-in and APIs, and the one that a request names.
 
 Source: docs/upstream.md, editions and hosts. A request is made "by name" when its Host is one of
 Google's, as it is through this simulator's own proxy; under the simulator's own address all hosts
@@ -58,9 +57,7 @@ HOSTS = (
 
 
 def edition_of(account: Account, switches: WidgetSwitches) -> Edition:
-    """The account's own edition, else the one in force. Raises ValueError for one that does not
-    exist.
-    """
+    """The account's own edition, else the one in force. Raises ValueError for an unknown one."""
     name = account.edition or switches.edition
     if name not in EDITIONS:
         raise ValueError(f"no edition is called {name!r}")
@@ -73,24 +70,18 @@ def location_of(account: Account, switches: WidgetSwitches) -> str:
 
 
 def host_of(request: Request) -> str:
-    """The host by whose name the request came, or "" when it came under the simulator's own
-    address.
-    """
+    """The host by whose name the request came; "" under the simulator's own address."""
     host = request.headers.get("host", "").partition(":")[0].lower()
     return host if host in HOSTS else ""
 
 
 def base_of(request: Request, host: str, origin: str) -> str:
-    """How this request's client reaches `host`: by its name, or, when it came by no name, at the
-    simulator's address.
-    """
+    """The base URL of `host` for this request's client; `origin` if the request came by no name."""
     return f"https://{host}" if host_of(request) else origin
 
 
 def is_of_another_page(request: Request, edition: Edition) -> bool:
-    """Whether Origin or Referer name a page of Google's that is not this edition's; none and
-    foreign ones are let be.
-    """
+    """True if Origin or Referer name a page of Google's that is not this edition's."""
     hosts = {
         urlsplit(request.headers.get(name, "")).hostname or "" for name in ("origin", "referer")
     }

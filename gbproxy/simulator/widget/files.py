@@ -60,9 +60,7 @@ def upload(
 
 
 def listing(session: Session, origin_filter: str, switches: WidgetSwitches) -> Script:
-    """Answer widgetListSessionFileMetadata. Raises RefusedError for a filter that it cannot
-    read.
-    """
+    """Answer widgetListSessionFileMetadata. Raises RefusedError for an unreadable filter."""
     files = list(session.files.values())
     if origin_filter.strip():
         match = _ORIGIN_FILTER.fullmatch(origin_filter)

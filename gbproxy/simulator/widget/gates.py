@@ -1,5 +1,4 @@
-"""What a call must bring beside its token: the user agent, the page it came from, the location, the
-server token.
+"""Checks what a call brings beside its token: user agent, page, location, server token.
 
 Source: docs/upstream.md, editions and hosts; gates.
 """
@@ -55,9 +54,7 @@ def user_agent(request: Request, switches: WidgetSwitches, *, is_api: bool) -> S
 
 
 def is_served_here(request: Request) -> bool:
-    """Whether the host by whose name the request came has such a path; under the simulator's own
-    address all are there.
-    """
+    """True if the host that the request names has such a path; the simulator's own has all."""
     host, path = host_of(request), request.path
     if not host:
         return True
@@ -73,7 +70,7 @@ def is_served_here(request: Request) -> bool:
 
 
 def check(request: Request, location: str, account: Account, switches: WidgetSwitches) -> None:
-    """Refuse a call of the API, whose token is good, at one of the gates. Raises RefusedError.
+    """Raise RefusedError unless a call of the API, whose token is good, passes every gate.
 
     `location` is the one in the path, or "" where none is.
     """

@@ -1,4 +1,4 @@
-"""What the fake model says: short, sensible answers about the question, without any intelligence.
+"""The fake model: short, sensible answers about the question, without any intelligence.
 
 Used by the demo and wherever a test does not script the answer.
 """
@@ -33,9 +33,7 @@ _STOP_WORD = re.compile(
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """One answer: thoughts as (headline, prose), the text, and the MIME type of a made file, if
-    any.
-    """
+    """One answer; thoughts are (headline, prose), `media` the MIME type of a made file or empty."""
 
     text: str
     thoughts: tuple[tuple[str, str], ...] = ()
@@ -66,9 +64,7 @@ def last_user_message(prompt: str) -> str:
 
 
 def words(text: str) -> Iterator[str]:
-    """The text in the fragments in which a model would stream it; joined they are the text
-    again.
-    """
+    """The text in the fragments in which a model would stream it."""
     end = 0
     for match in _WORD.finditer(text):
         end = match.end()

@@ -1,5 +1,4 @@
-"""The renewal of cookies: from getoxsrf over refreshcookies, and perhaps more hops, back to
-getoxsrf.
+"""Renews cookies: from getoxsrf over refreshcookies, and perhaps more hops, back to getoxsrf.
 
 One hop is refreshcookies alone, which renews all. Of several, refreshcookies renews
 `__Secure-C_SES`, the sign-in host leads on (and wants its own cookie back from hop to hop, as from
@@ -28,11 +27,10 @@ _LOGIN = "/login"
 
 
 def begin(request: Request, account: Account, switches: WidgetSwitches, origin: str) -> Script:
-    """What getoxsrf answers when the cookies want renewing: a redirect to refreshcookies, which is
-    to lead back.
-    """
+    """Redirect from getoxsrf to refreshcookies, which is to lead back."""
     edition = edition_of(account, switches)
-    back = f"{base_of(request, edition.page_host, origin)}/auth/getoxsrf?csesidx={request.query.get('csesidx', '')}"
+    page = base_of(request, edition.page_host, origin)
+    back = f"{page}/auth/getoxsrf?csesidx={request.query.get('csesidx', '')}"
     auth = base_of(request, edition.auth_host, origin)
     return redirect(f"{auth}/auth/refreshcookies?continue={quote(back, safe='')}")
 
@@ -40,9 +38,7 @@ def begin(request: Request, account: Account, switches: WidgetSwitches, origin: 
 def refreshcookies(
     request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches, origin: str
 ) -> Script:
-    """Answer `GET /auth/refreshcookies`: a new session cookie, and on to the next hop, or back, or
-    a page.
-    """
+    """Answer `GET /auth/refreshcookies`: a new session cookie, and on to the next hop or back."""
     cookie = request.cookies.get("__Secure-C_SES")
     account = next((a for a in accounts.values() if a.owns(cookie)), None)
     if account is None:
@@ -70,9 +66,7 @@ def refreshcookies(
 def signin(
     request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches, origin: str
 ) -> Script:
-    """Answer a hop of the sign-in host. From its second on it wants the cookie that the one before
-    has set.
-    """
+    """Answer a hop of the sign-in host; from the second on it wants the cookie of the last."""
     account = accounts.get(request.query.get("csesidx", ""))
     step = int(
         request.query.get("step", "0") if request.query.get("step", "0").isdecimal() else "0"
@@ -92,9 +86,7 @@ def signin(
 def setocookie(
     request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches
 ) -> Script:
-    """Answer `GET /auth/setocookie` of the page's host: a new host cookie for a session cookie that
-    is already new.
-    """
+    """Answer `GET /auth/setocookie`: a new host cookie for a session cookie that is renewed."""
     account = accounts.get(request.query.get("csesidx", ""))
     if account is None or request.cookies.get("__Secure-C_SES") != account.secure_c_ses:
         return redirect(_LOGIN)
@@ -109,7 +101,8 @@ def _after_refreshcookies(
         case "elsewhere":
             return switches.elsewhere_url
         case "http":
-            return f"http://{edition_of(account, switches).page_host}/auth/setocookie?{_query(request, account)}"
+            page = f"http://{edition_of(account, switches).page_host}"
+            return f"{page}/auth/setocookie?{_query(request, account)}"
         case "loop":
             auth = base_of(request, edition_of(account, switches).auth_host, origin)
             return f"{auth}/auth/refreshcookies?{_query(request, account)}"
@@ -124,7 +117,8 @@ def _next(
     if step >= switches.refresh_hops:
         page = base_of(request, edition_of(account, switches).page_host, origin)
         return f"{page}/auth/setocookie?{_query(request, account)}"
-    return f"{base_of(request, SIGN_IN_HOST, origin)}/auth/signin?{_query(request, account, step=str(step))}"
+    sign_in = base_of(request, SIGN_IN_HOST, origin)
+    return f"{sign_in}/auth/signin?{_query(request, account, step=str(step))}"
 
 
 def _query(request: Request, account: Account, **more: str) -> str:

@@ -1,4 +1,4 @@
-"""Who is calling, whether the call is accepted, and which script answers it."""
+"""The widget service: identifies the caller, checks the call, chooses the script that answers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OPEN = (*_SIGN_IN_PATHS.values(), "media", "page")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls which verb: `account` when a good token came, `refused` when it needed one."""
+    """The caller of a verb: `account` if a good token came, `refused` if one was needed."""
 
     name: str
     csesidx: str | None
@@ -82,7 +82,7 @@ class WidgetService:
             account.needs_renewal = True
 
     def accept(self, request: Request, switches: WidgetSwitches) -> Call:
-        """Any request: what no path of this service is has a page of its own, with status 404."""
+        """Any request as a call; a path that the service does not have is answered with 404."""
         caller = self._identify(request, switches)
         return Call(
             name=caller.name,
@@ -152,7 +152,7 @@ class WidgetService:
         return self._context.scripts.take(caller.name, caller.csesidx)
 
     def _open_page(self, name: str, request: Request, switches: WidgetSwitches) -> Script:
-        """What needs no token: the key, the renewal, the pages, and the target of a redirect."""
+        """Answer where no token is needed: the key, the renewal, the pages, a redirect's target."""
         match request.method, name:
             case "GET", "getoxsrf":
                 return sign_in.getoxsrf(
@@ -178,9 +178,7 @@ class WidgetService:
         return self._home(request, switches) or _not_found()
 
     def _home(self, request: Request, switches: WidgetSwitches) -> Script | None:
-        """The page of a widget, whose address names the config id, and beyond the global location
-        that too.
-        """
+        """A widget's page; its address names the config id and, unless global, the location."""
         home = _HOME.fullmatch(request.path)
         account = self.accounts.get(request.query.get("csesidx", "")) if home else None
         if home is None or account is None or home[2] != account.config_id:
@@ -230,7 +228,7 @@ class WidgetService:
         return session
 
     def _make_own_session(self, name: str, account: Account, switches: WidgetSwitches) -> None:
-        """A session under an id of the client's choice comes to be when it is first asked."""
+        """Make the session that a client names by an id of its own, when it is first asked."""
         chosen = own_id(name)
         if not chosen or chosen in self.sessions.by_id or switches.own_session == "404":
             return
@@ -239,9 +237,7 @@ class WidgetService:
         self.sessions.create(account, location_of(account, switches), session_id=chosen)
 
     def _answer_to(self, question: Question) -> ModelAnswer:
-        """The model's answer, with a file only where the tools allow one, and always where they ask
-        for nothing else.
-        """
+        """The model's answer, with a file only where the tools allow one or ask for it."""
         answer = self.model(question.text)
         if question.tools == {"videoGenerationSpec"}:
             return replace(answer, media="video/mp4")
@@ -266,7 +262,7 @@ class WidgetService:
 
 
 def _name(path: str) -> str:
-    """What a path is called in scripts and records."""
+    """The name of a path in scripts and records."""
     if path in _SIGN_IN_PATHS:
         return _SIGN_IN_PATHS[path]
     if _DOWNLOAD.fullmatch(path):

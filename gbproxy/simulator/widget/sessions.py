@@ -145,15 +145,13 @@ class Sessions:
 
 
 def is_dash(name: object) -> bool:
-    """Whether this name asks for a new session."""
+    """True if this name asks for a new session."""
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
     return match is not None and match[3] == "-"
 
 
 def own_id(name: object) -> str:
-    """The id in a session's name, if it is one of the client's own making; the server's are all
-    digits. Else "".
-    """
+    """The id in a session's name if the client made it up, else ""; the server's are all digits."""
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
     chosen = match[3] if match else "-"
     return "" if chosen == "-" or chosen.isdecimal() else chosen

@@ -48,7 +48,7 @@ def getoxsrf(
 
 
 def _knows(request: Request, account: Account, switches: WidgetSwitches) -> bool:
-    """Whether this page knows the cookies as this account's, be they stale."""
+    """True if this page knows the cookies as this account's, be they stale."""
     cookies, edition = request.cookies, edition_of(account, switches)
     if host_of(request) not in ("", edition.page_host) or is_of_another_page(request, edition):
         return False

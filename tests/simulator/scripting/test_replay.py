@@ -1,6 +1,4 @@
-"""A capture is played as it was: the answers of each call in their order, in their pieces, with
-their ends.
-"""
+"""A capture is played as it was: each call's answers in order, in their pieces, with their ends."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ def exchange(
     end: str = "complete",
     **headers: str,
 ) -> list[Any]:
-    """What a capture says of one exchange; its pieces come 100 ms apart."""
+    """The lines of one exchange of a capture; its pieces come 100 ms apart."""
     begun = 1000 * number
     entries: list[dict[str, Any]] = [
         {

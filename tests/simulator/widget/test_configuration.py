@@ -1,6 +1,4 @@
-"""The fake upstream's live configuration, the models and tools that it switches off, and too large
-a prompt.
-"""
+"""Live configuration: the models and tools that it switches off; and too large a prompt."""
 
 from __future__ import annotations
 
@@ -41,9 +39,8 @@ def test_the_configuration_lists_the_models_that_may_be_asked(
         "gemini-3.8-flash": "MODEL_ENABLED",
         "gemini-4-argon": "MODEL_DISABLED",
     }
-    assert [model(client, id_) for id_ in ("gemini-3.8-flash", "gemini-fast", "gemini-auto", "gemini-4-argon")] == [
-        200, 200, 200, 400,
-    ]  # fmt: skip
+    asked = ("gemini-3.8-flash", "gemini-fast", "gemini-auto", "gemini-4-argon")
+    assert [model(client, id_) for id_ in asked] == [200, 200, 200, 400]
     assert ui["features"]["disable-image-generation"] == "FEATURE_STATE_OFF"
     assert (
         configuration["assistantSettings"]["webGroundingType"] == "WEB_GROUNDING_TYPE_GOOGLE_SEARCH"

@@ -1,4 +1,4 @@
-"""How the fake upstream gives, renews, refuses and checks credentials."""
+"""Credentials: how the fake upstream gives, renews, refuses and checks them."""
 
 import base64
 import email.utils

@@ -1,6 +1,4 @@
-"""Editions, locations and the gates of the fake upstream: whose call is served, and how the others
-are refused.
-"""
+"""Editions, locations and gates: which calls are served, and how others fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fake model says when no script governs it."""
+"""The fake model's answers when no script governs it."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""How the fake upstream renews cookies over several hops, and which further cookies it may want."""
+"""Renewal of cookies over several hops, and the further cookies that may be wanted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from tests.support.widget_client import Client, by_name
 
 
 class Browser:
-    """Follows redirects with one jar for all of the simulator's paths; remembers what each hop has
-    set.
-    """
+    """Follows redirects with one jar for all paths; remembers the cookies of each hop."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -21,9 +19,7 @@ class Browser:
         self.hops: list[tuple[str, list[str]]] = []
 
     def open(self, path: str, limit: int = 20) -> int:
-        """The status of the first answer that is no redirect to a path of the simulator's; 302 when
-        there is no end.
-        """
+        """The status of the first answer that is no redirect inside; 302 for a loop."""
         for _ in range(limit):
             response = self.client.get(
                 path, Cookie="; ".join(f"{name}={value}" for name, value in self.jar.items())

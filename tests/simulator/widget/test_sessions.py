@@ -1,6 +1,4 @@
-"""Sessions of the fake upstream: making, listing, owning and deleting them; the envelope of every
-call.
-"""
+"""Sessions: making, listing, owning and deleting them; the envelope of every call."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""What is not certain about the widget service, as switches.
+"""The uncertain facts about the widget service, as switches.
 
 Every field says which fact of docs/upstream.md it stands for and how sure that fact is. A client
 should work with every value; those under which it cannot succeed (a dead credential) are listed as

@@ -1,4 +1,4 @@
-"""Switches of who is let in: cookies and their renewal, keys and tokens, and what else a call must bring."""
+"""Switches of sign-in: cookies and their renewal, keys, tokens, and what else a call must bring."""
 
 from __future__ import annotations
 
