@@ -20,6 +20,7 @@ from gbproxy.simulator.scripting.handler import Handler
 from gbproxy.simulator.scripting.recorder import RecordedRequest
 from gbproxy.simulator.scripting.replay import Replay
 from gbproxy.simulator.scripting.service import Context, Reply
+from gbproxy.simulator.scripting.switches import FramingSwitches
 from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.widget import account_settings
 from gbproxy.simulator.widget.accounts import Account
@@ -274,7 +275,7 @@ class Simulator:
     def _respond(self, connection: Connection, request: Request) -> bool:
         if request.path.startswith(control.PREFIX):
             reply = Reply(self._control.answer(request, connection.peer_host))
-            return self._handler.perform(connection, request, reply, Switches())
+            return self._handler.perform(connection, request, reply, FramingSwitches())
         if self._replay is not None:
             return self._handler.replay(connection, request, self._replay)
         return self._handler.answer(connection, request, self._switches)

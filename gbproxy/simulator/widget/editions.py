@@ -82,6 +82,7 @@ def base_of(request: Request, host: str, origin: str) -> str:
 
 def is_of_another_page(request: Request, edition: Edition) -> bool:
     """True if Origin or Referer name a page of Google's that is not this edition's."""
+    # Requests without them, or from pages of others, are served all the same.
     hosts = {
         urlsplit(request.headers.get(name, "")).hostname or "" for name in ("origin", "referer")
     }
