@@ -9,76 +9,79 @@ scripted. Imports nothing else of gbproxy and works with plain threads as well a
 patching.
 """
 
-from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.failures import (
+from gbproxy.simulator.http.actions import (
+    CutBytes,
+    Element,
+    End,
+    Fin,
+    Head,
+    HoldHeaders,
+    Pause,
+    Raw,
+    Rst,
+    Stall,
+    Write,
+    empty_body,
+    half_head,
+    html_reply,
+    json_reply,
+)
+from gbproxy.simulator.scripting.actions import (
+    Action,
+    ErrorElement,
+    Failed,
+    Fields,
+    FileReply,
+    Final,
+    Skipped,
+    Text,
+    Thought,
+    answer,
+)
+from gbproxy.simulator.scripting.google_errors import (
     array_wrapped_error,
+    denied,
+    details_only_error,
+    html_error,
+    http_error,
+    message_only_error,
+    overloaded,
+    quota,
+    session_not_found,
+)
+from gbproxy.simulator.scripting.ready_made import (
     banned_phrase,
     blocked,
     broken_chunk,
     connector_errors,
     cut_after,
     cut_bytes,
-    denied,
-    details_only_error,
     empty_array,
-    empty_body,
     failed_alone,
     failed_precondition,
-    half_head,
-    html_error,
-    html_reply,
-    http_error,
     image_reply,
     in_stream_error,
-    json_reply,
-    message_only_error,
     not_seeking_assistance,
-    overloaded,
     policy_violation,
     prompt_too_large,
-    quota,
     quota_exceeded,
-    session_not_found,
     thoughts_only,
     u_token_only,
     video_reply,
 )
-from gbproxy.simulator.observation import RecordedRequest
-from gbproxy.simulator.replay import Replay
-from gbproxy.simulator.script import (
-    Action,
-    CutBytes,
-    Element,
-    End,
-    ErrorElement,
-    Failed,
-    Fields,
-    FileReply,
-    Fin,
-    Final,
-    Head,
-    HoldHeaders,
-    Pause,
-    Raw,
-    Rst,
-    Skipped,
-    Stall,
-    Text,
-    Thought,
-    Write,
-    answer,
-)
-from gbproxy.simulator.script_json import script_from_json
-from gbproxy.simulator.sessions import Session, StoredFile, Turn
+from gbproxy.simulator.scripting.recorder import RecordedRequest
+from gbproxy.simulator.scripting.replay import Replay
+from gbproxy.simulator.scripting.script_json import script_from_json
 from gbproxy.simulator.simulator import Simulator
-from gbproxy.simulator.speech import Speech
 from gbproxy.simulator.switches import (
-    LIVING_MODELS,
     MAIN_FLOW_VALUES,
-    RETIRED_MODELS,
     SWITCH_VALUES,
     Switches,
 )
+from gbproxy.simulator.widget.accounts import Account
+from gbproxy.simulator.widget.model import ModelAnswer
+from gbproxy.simulator.widget.sessions import Session, StoredFile, Turn
+from gbproxy.simulator.widget.switches.questions import LIVING_MODELS, RETIRED_MODELS
 
 __all__ = [
     "LIVING_MODELS",
@@ -98,6 +101,7 @@ __all__ = [
     "Final",
     "Head",
     "HoldHeaders",
+    "ModelAnswer",
     "Pause",
     "Raw",
     "RecordedRequest",
@@ -106,7 +110,6 @@ __all__ = [
     "Session",
     "Simulator",
     "Skipped",
-    "Speech",
     "Stall",
     "StoredFile",
     "Switches",

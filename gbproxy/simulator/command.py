@@ -16,12 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.control import queue_all
-from gbproxy.simulator.replay import Replay
+from gbproxy.simulator.scripting.control import queue_scripts
+from gbproxy.simulator.scripting.replay import Replay
 from gbproxy.simulator.simulator import Simulator
-from gbproxy.simulator.switch_text import describe, parse_setting
-from gbproxy.simulator.switches import Switches
+from gbproxy.simulator.switches import Switches, describe, parse_setting
+from gbproxy.simulator.widget.accounts import Account
 
 DEMO_WORD_DELAY_S = 0.03
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -125,7 +124,7 @@ def _configure(simulator: Simulator, accounts: list[dict[str, str]], answers: An
         simulator.add_account(**values)
     if not isinstance(answers, list):
         raise ValueError("a script file holds a list of answers")
-    queue_all(simulator, answers)
+    queue_scripts(simulator.script, answers)
 
 
 def _account(text: str) -> dict[str, str]:

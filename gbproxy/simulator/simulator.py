@@ -1,37 +1,41 @@
-"""The fake upstream as a whole: what is in force, and what has happened."""
+"""The simulator: the server, its services, the switches in force and the record of requests."""
 
 from __future__ import annotations
 
 import random
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
-from gbproxy.simulator import control
-from gbproxy.simulator.accounts import Account
-from gbproxy.simulator.answering import Answering
-from gbproxy.simulator.backend import STREAM, Backend, Reply
-from gbproxy.simulator.editions import EDITIONS, LOCATIONS, edition_of, location_of
-from gbproxy.simulator.gates import BROWSER
-from gbproxy.simulator.keys import Keys
-from gbproxy.simulator.observation import RecordedRequest
-from gbproxy.simulator.replay import Replay
-from gbproxy.simulator.script import Action, Element, ElementAction
-from gbproxy.simulator.server import Server
-from gbproxy.simulator.sessions import Session, Sessions
-from gbproxy.simulator.speech import Speech
+from gbproxy.simulator.http.actions import Element, LazyElements
+from gbproxy.simulator.http.certificates import TemporaryCertificates
+from gbproxy.simulator.http.connection import Connection, Request
+from gbproxy.simulator.http.server import Server
+from gbproxy.simulator.router import Router, ServiceFactory
+from gbproxy.simulator.scripting import control
+from gbproxy.simulator.scripting.actions import Action, AnswerAction
+from gbproxy.simulator.scripting.handler import Handler
+from gbproxy.simulator.scripting.recorder import RecordedRequest
+from gbproxy.simulator.scripting.replay import Replay
+from gbproxy.simulator.scripting.service import Context, Reply
+from gbproxy.simulator.scripting.switches import FramingSwitches
 from gbproxy.simulator.switches import Switches
-from gbproxy.simulator.wire import Connection, Request
+from gbproxy.simulator.widget import account_settings
+from gbproxy.simulator.widget.accounts import Account
+from gbproxy.simulator.widget.keys import Keys
+from gbproxy.simulator.widget.model import ModelAnswer
+from gbproxy.simulator.widget.service import STREAM
+from gbproxy.simulator.widget.sessions import Session
 
 
 class Simulator:
     """A fake of the upstream on its own port; a context manager that leaves nothing behind.
 
-    `clock` is the server's wall clock. `speech` may be replaced: prompt in, answer out. With a
-    `replay`, every call is answered as that has it, whoever asks.
+    `clock` is the server's wall clock. `model` may be replaced: prompt in, answer out. With a
+    `replay`, every call is answered as that has it, whoever asks. `services` are served beside
+    those of the router.
     """
 
     def __init__(
@@ -44,35 +48,44 @@ class Simulator:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         replay: Replay | None = None,
+        services: Sequence[ServiceFactory] = (),
     ) -> None:
         self.clock = clock
         self._replay = replay
-        self.ca_file: Path | None = None
         self._switches = switches or Switches()
         self._condition = threading.Condition(threading.RLock())
-        self._rng = random.Random(seed)  # noqa: S311  ids and cuts, not secrets
-        self._backend = Backend(self.now, Sessions(self._rng, self.now))
-        self._backend.verbs.transient_failures = self._switches.create_session_transient
-        self._answering = Answering(self._backend, self._condition, self._rng)
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
-        context = None
-        if tls:
-            from gbproxy.simulator.ca import make_certificates
-
-            self._directory = tempfile.TemporaryDirectory(prefix="gbproxy-simulator-")
-            self.ca_file, context = make_certificates(Path(self._directory.name))
+        rng = random.Random(seed)  # noqa: S311  ids and cuts, not secrets
+        context = Context(self.now, rng, self._condition)
+        self._scripts = context.scripts
+        self._router = Router(context, services)
+        self._widget = self._router.widget
+        self._widget.apply_switches({"create_session_transient"}, self._switches)
+        self._handler = Handler(self._router.accept, context)
+        self._control = control.ControlEndpoint(
+            readers={"state": self.state, "sessions": self.session_states},
+            writers={
+                "switches": partial(control.set_switches, self.set),
+                "script": partial(control.queue_scripts, self.script),
+            },
+        )
         self.add_account()
+        self._certificates = TemporaryCertificates(self._router.hosts) if tls else None
+        self.ca_file = self._certificates.ca_file if self._certificates else None
         try:
             self._server = Server(
-                self._respond, host=host, port=port, tls=context, changed=self._notify
+                self._respond,
+                host=host,
+                port=port,
+                tls=self._certificates.context if self._certificates else None,
+                changed=self._notify,
             )
         except OSError:
-            self._remove_directory()
+            self._remove_certificates()
             raise
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if tls else "http"
         self.port = self._server.address[1]
-        self.url = self._backend.origin = f"{scheme}://{shown}:{self.port}"
+        self.url = context.origin = f"{scheme}://{shown}:{self.port}"
 
     def __enter__(self) -> Self:
         return self
@@ -83,28 +96,28 @@ class Simulator:
     def close(self) -> None:
         """End every connection and thread, and remove the certificates."""
         self._server.close()
-        self._remove_directory()
+        self._remove_certificates()
 
     # What is in force
 
     @property
     def accounts(self) -> dict[str, Account]:
         """The accounts by csesidx; their fields may be changed."""
-        return self._backend.accounts
+        return self._widget.accounts
 
     @property
     def keys(self) -> Keys:
         """The signing keys given out."""
-        return self._backend.keys
+        return self._widget.keys
 
     @property
-    def speech(self) -> Callable[[str], Speech]:
-        """What answers when no script does: a function from the prompt to the answer."""
-        return self._backend.speech
+    def model(self) -> Callable[[str], ModelAnswer]:
+        """The function from prompt to answer that is asked when no script answers."""
+        return self._widget.model
 
-    @speech.setter
-    def speech(self, speech: Callable[[str], Speech]) -> None:
-        self._backend.speech = speech
+    @model.setter
+    def model(self, model: Callable[[str], ModelAnswer]) -> None:
+        self._widget.model = model
 
     @property
     def switches(self) -> Switches:
@@ -114,19 +127,7 @@ class Simulator:
         """Change switches; answers already begun keep theirs. Raises ValueError."""
         with self._condition:
             self._switches = self._switches.changed(**changes)
-            if "create_session_transient" in changes:
-                self._backend.verbs.transient_failures = self._switches.create_session_transient
-            if "getoxsrf" in changes:
-                self.expire_cookies()
-
-    @property
-    def control_delay_s(self) -> float:
-        """Delay of every call but the stream and downloads."""
-        return self._switches.control_delay_s
-
-    @control_delay_s.setter
-    def control_delay_s(self, seconds: float) -> None:
-        self.set(control_delay_s=seconds)
+            self._widget.apply_switches(changes, self._switches)
 
     def now(self) -> float:
         """The server's own time, which its Date header tells."""
@@ -138,34 +139,19 @@ class Simulator:
         return next(iter(self.accounts.values()))
 
     def add_account(self, **values: Any) -> Account:
-        """One more account; what is not given is made up, the first being always the same."""
+        """One more account; what is not given is made up, the first being always the same.
+
+        Raises ValueError.
+        """
         with self._condition:
-            number = len(self.accounts)
-            if number:
-                made_up = {
-                    "csesidx": str(1234567890 + number),
-                    "secure_c_ses": f"CSE.Ad{number}Lk3xVb9QmZr7TtYw2HnPq5Js",
-                    "host_c_oses": f"COS.Af{number}Wm4RzKx8LdTn6VbYp2GqHs",
-                    "config_id": f"11111111-2222-4333-8444-{555555555555 + number}",
-                    "project_number": str(123456789012 + number),
-                }
-                values = {**made_up, **values}
-            account = Account(**values)
-            if account.edition not in (None, *EDITIONS) or account.location not in (
-                None,
-                *LOCATIONS,
-            ):
-                raise ValueError(
-                    f"no such edition or location: {account.edition}, {account.location}"
-                )
+            account = account_settings.make_account(len(self.accounts), **values)
             self.accounts[account.csesidx] = account
             return account
 
     def expire_cookies(self) -> None:
         """Under `refreshcookies`: the present cookies need renewing again."""
         with self._condition:
-            for account in self.accounts.values():
-                account.needs_renewal = True
+            self._widget.expire_cookies()
 
     def revoke_tokens(self) -> None:
         """Make every token that present keys signed, or will sign, a 401."""
@@ -185,61 +171,33 @@ class Simulator:
         of credentials, envelope or fields does not use it up. `csesidx` binds it to one account;
         `times=math.inf` keeps it for ever. Raises ValueError for elements where no stream is.
         """
-        if path != STREAM and any(
-            isinstance(action, Element | ElementAction) for action in actions
-        ):
+        kinds = Element | LazyElements | AnswerAction
+        if path not in self._router.streams and any(isinstance(a, kinds) for a in actions):
             raise ValueError(
                 f"the answer of {path} has no elements; use Write, json_reply and the like"
             )
         with self._condition:
-            self._backend.scripts.add(path, actions, times, csesidx)
+            self._scripts.add(path, actions, times, csesidx)
 
     def clear_scripts(self) -> None:
         with self._condition:
-            self._backend.scripts.clear()
+            self._scripts.clear()
 
     def environment(self, account: Account | None = None) -> dict[str, str]:
         """The environment variables with which a gateway uses this upstream."""
-        account = account or self.account
-        values = {
-            "GEMINI_BUSINESS_URL": self.url,
-            "API_BASE_URL": f"{self.url}/v1alpha",
-            "SECURE_C_SES": account.secure_c_ses,
-            "HOST_C_OSES": account.host_c_oses,
-            "CSESIDX": account.csesidx,
-            "CONFIG_ID": account.config_id,
-        }
-        return values | ({"CA_BUNDLE": str(self.ca_file)} if self.ca_file else {})
+        return account_settings.environment(account or self.account, self.url, self.ca_file)
 
     def environment_by_name(self, account: Account | None = None) -> dict[str, str]:
-        """As `environment`, but for the upstream's own host names, with this simulator (which must
-        speak TLS) as the proxy.
-        """
-        if self.ca_file is None:
-            raise ValueError("the upstream's own names need TLS")
-        ours = {
-            name: value
-            for name, value in self.environment(account).items()
-            if not name.endswith("_URL")
-        }
-        return ours | {"PROXY": self.url.replace("https:", "http:", 1)}
+        """As `environment`, but for the upstream's own host names, with this simulator as proxy.
 
-    def described(self, account: Account | None = None) -> dict[str, str]:
-        """The account as `ACCOUNTS` takes it, with its edition and location and what its gates may
-        want.
+        Raises ValueError unless the simulator speaks TLS.
         """
         account = account or self.account
-        return {
-            "secure_c_ses": account.secure_c_ses,
-            "host_c_oses": account.host_c_oses,
-            "csesidx": account.csesidx,
-            "config_id": account.config_id,
-            "edition": edition_of(account, self._switches).name,
-            "location": location_of(account, self._switches),
-            "cookies": "; ".join(f"{name}={value}" for name, value in account.cookies.items()),
-            "server_token": account.server_token,
-            "user_agent": BROWSER,
-        }
+        return account_settings.environment_by_name(account, self.url, self.ca_file)
+
+    def described(self, account: Account | None = None) -> dict[str, str]:
+        """The account as `ACCOUNTS` takes it, with all that its gates may want."""
+        return account_settings.described(account or self.account, self._switches)
 
     # What happened
 
@@ -247,7 +205,7 @@ class Simulator:
     def requests(self) -> list[RecordedRequest]:
         """The requests so far, in the order of arrival; of very many, the latest."""
         with self._condition:
-            return list(self._answering.records.latest)
+            return list(self._handler.recorder.latest)
 
     def calls(self, name: str) -> list[RecordedRequest]:
         """The requests of that name: a verb, getoxsrf, refreshcookies or downloadFile."""
@@ -257,53 +215,49 @@ class Simulator:
     def sessions(self) -> Mapping[str, Session]:
         """Every session by id, the deleted ones too."""
         with self._condition:
-            return dict(self._backend.sessions.by_id)
+            return dict(self._widget.sessions.by_id)
 
     def sessions_of(self, account: Account, *, alive: bool = True) -> list[Session]:
-        """The sessions of one account in the order of their making, those that are not deleted or
-        all.
-        """
+        """The sessions of one account in the order of their making, without deleted ones or all."""
         with self._condition:
             own = [
                 session
-                for session in self._backend.sessions.by_id.values()
+                for session in self._widget.sessions.by_id.values()
                 if session.owner == account.csesidx
             ]
             return [session for session in own if not (alive and session.deleted)]
 
     @property
     def open_streams(self) -> int:
-        """Answers of widgetStreamAssist under way whose peer is still there."""
+        """The number of streamed answers under way whose peer is still there."""
         with self._condition:
-            return self._answering.open_streams
+            return self._handler.open_streams
 
     @property
     def open_connections(self) -> int:
         return self._server.open_connections
 
     def wait_for(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> bool:
-        """Wait until something about this simulator is true; looked at whenever anything
-        changed.
-        """
+        """Wait until `predicate` is true, tried at every change. False when the time is up."""
         with self._condition:
             return bool(self._condition.wait_for(predicate, timeout_s))
 
     def state(self) -> dict[str, Any]:
         """Counts, as the control endpoint shows them."""
         with self._condition:
-            alive = len(self._backend.sessions.alive())
+            alive = len(self._widget.sessions.alive())
             return {
-                "open_streams": self._answering.open_streams,
+                "open_streams": self._handler.open_streams,
                 "open_connections": self.open_connections,
                 "connections": self._server.accepted,
-                "requests": dict(self._answering.records.counts),
-                "sessions": {"alive": alive, "deleted": len(self._backend.sessions.by_id) - alive},
+                "requests": dict(self._handler.recorder.counts),
+                "sessions": {"alive": alive, "deleted": len(self._widget.sessions.by_id) - alive},
                 "tokens": len(self.keys.by_id),
-                "scripts": len(self._backend.scripts),
+                "scripts": len(self._scripts),
             }
 
     def session_states(self) -> list[dict[str, Any]]:
-        """What every session holds, as the control endpoint shows it."""
+        """The contents of every session, as the control endpoint shows them."""
         with self._condition:
             return [
                 {
@@ -313,23 +267,23 @@ class Simulator:
                     "queries": session.queries,
                     "most_at_once": session.most_at_once,
                 }
-                for session in self._backend.sessions.by_id.values()
+                for session in self._widget.sessions.by_id.values()
             ]
 
     # How
 
     def _respond(self, connection: Connection, request: Request) -> bool:
-        if request.path.startswith("/_simulator/"):
-            script = control.answer(self, request, connection.peer_host)
-            return self._answering.perform(connection, request, Reply(script), Switches())
+        if request.path.startswith(control.PREFIX):
+            reply = Reply(self._control.answer(request, connection.peer_host))
+            return self._handler.perform(connection, request, reply, FramingSwitches())
         if self._replay is not None:
-            return self._answering.replay(connection, request, self._replay)
-        return self._answering.respond(connection, request, self._switches)
+            return self._handler.replay(connection, request, self._replay)
+        return self._handler.answer(connection, request, self._switches)
 
     def _notify(self) -> None:
         with self._condition:
             self._condition.notify_all()
 
-    def _remove_directory(self) -> None:
-        if self._directory is not None:
-            self._directory.cleanup()
+    def _remove_certificates(self) -> None:
+        if self._certificates is not None:
+            self._certificates.close()

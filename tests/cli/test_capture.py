@@ -131,7 +131,7 @@ def replayed(lines: list[str], settings: Settings) -> Run:
 def test_a_capture_plays_as_it_was_under_every_switch(switches: dict[str, Any], label: str) -> None:
     with Simulator(seed=1) as upstream:
         upstream.set(**switches)
-        upstream.speech = lambda prompt: sim.Speech(ANSWER)
+        upstream.model = lambda prompt: sim.ModelAnswer(ANSWER)
         settings = settings_for(upstream)
         captured = run(settings)
 
@@ -157,7 +157,7 @@ def test_nothing_of_an_account_or_a_text_stands_in_a_capture(
     gbproxy: Command, upstream: Simulator, tmp_path: Path
 ) -> None:
     file = tmp_path / "capture.jsonl"
-    upstream.speech = lambda prompt: sim.Speech(ANSWER)
+    upstream.model = lambda prompt: sim.ModelAnswer(ANSWER)
 
     ended = gbproxy(
         "capture", str(file), "--question", QUESTION, environment=upstream.environment()

@@ -26,7 +26,7 @@ from gbproxy.api import openai_errors
 from gbproxy.errors import RequestTooLarge
 from gbproxy.settings import Settings
 from gbproxy.simulator import answer
-from gbproxy.simulator.ca import make_certificates
+from gbproxy.simulator.http.certificates import make_certificates
 from tests.support.serving import (
     DONE,
     KEY,

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gbproxy.domain.edition import EDITIONS
-from gbproxy.simulator import MAIN_FLOW_VALUES, SWITCH_VALUES, Speech, answer
+from gbproxy.simulator import MAIN_FLOW_VALUES, SWITCH_VALUES, ModelAnswer, answer
 from tests.support.serving import Front, Reply, Served, SharedUpstream, fronting, in_process
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
 
@@ -210,7 +210,7 @@ def assert_is_the_upstreams(reply: Reply) -> None:
 def test_the_answer_arrives_to_the_letter(
     gateway: Served, upstream: SharedUpstream, switches: dict[str, Any], stream: bool
 ) -> None:
-    upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+    upstream.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
     upstream.set(**switches)
     upstream.revoke_tokens()
 
@@ -257,7 +257,7 @@ def test_the_answer_arrives_to_the_letter_under_any_mixture(
     front: Front, switches: dict[str, Any], stream: bool
 ) -> None:
     front.renew()
-    front.upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+    front.upstream.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
     front.upstream.set(**switches)
     front.upstream.revoke_tokens()
 
@@ -347,7 +347,7 @@ def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
     switches: dict[str, Any], fields: tuple[str, ...], form: str, stream: bool
 ) -> None:
     with SharedUpstream() as upstream:
-        upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+        upstream.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
         upstream.set(**switches)
 
         with in_process(
@@ -371,7 +371,7 @@ def test_an_account_that_has_all_that_any_gate_wants_passes_every_mixture_of_the
     switches: dict[str, Any], form: str, stream: bool
 ) -> None:
     with SharedUpstream() as upstream:
-        upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+        upstream.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
         upstream.set(**switches)
         everything = with_fields(
             upstream, "edition", "location", "cookies", "server_token", "user_agent"
@@ -397,7 +397,7 @@ def test_either_edition_answers_under_its_own_names(
     by_name: SharedUpstream, edition: str, location: str, stream: bool
 ) -> None:
     by_name.reset()
-    by_name.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+    by_name.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
     by_name.set(
         edition=edition,
         location=location,

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from gbproxy.simulator import Speech
-from tests.simulator.client import BROWSER
+from gbproxy.simulator import ModelAnswer
 from tests.support.browser import Browser, Kind
 from tests.support.serving import Served, SharedUpstream, serving
 from tests.support.texts import QUESTION, TEXT, THOUGHTS
+from tests.support.widget_client import BROWSER
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 GATES = {
@@ -74,7 +74,7 @@ def test_a_har_of_either_edition_gives_a_working_account(
     upstream.reset()
     upstream.set(edition=edition, location=location, **GATES)
     text = har_of(upstream, kind)
-    upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+    upstream.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
     answer = administer(gateway, "POST", "/import", {"text": text})
     (found,) = answer["found"]
 

@@ -178,7 +178,7 @@ def test_one_that_leaves_while_its_session_is_opened_is_let_go_at_once_and_the_s
         with gateway.call() as call:
             ask_before(call, way)
             known = upstream.sessions.keys()
-            upstream.control_delay_s = 0.5
+            upstream.set(control_delay_s=0.5)
             before = len(upstream.calls(OPENING))
             call.ask(stream=stream, request_id=request_id)
             assert upstream.wait_for(lambda: len(upstream.calls(OPENING)) > before)

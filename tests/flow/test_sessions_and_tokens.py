@@ -93,7 +93,7 @@ def test_the_answer_does_not_wait_for_the_deletion(
     chat = Chat(gateway)
     chat.say("Sign in, should it be time")
     (session,) = used_sessions(upstream)
-    upstream.control_delay_s = 0.6
+    upstream.set(control_delay_s=0.6)
     upstream.script(Text("Half "), Fin())
 
     started = time.monotonic()
@@ -182,7 +182,7 @@ def test_one_sign_in_serves_all_who_wait_for_it(gateway: Served, upstream: Share
     gateway.ask()
     upstream.reset()
     upstream.revoke_tokens()
-    upstream.control_delay_s = 0.2
+    upstream.set(control_delay_s=0.2)
 
     with ThreadPoolExecutor(20) as pool:
         replies = list(

@@ -461,7 +461,7 @@ def test_after_the_end_no_stock_is_left_and_with_a_temporary_database_no_session
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda _: Chat(gateway).say(topic()), range(30)))
         assert has_stock(upstream, workers=2)
-        upstream.control_delay_s = 0.15
+        upstream.set(control_delay_s=0.15)
 
         asked_at = time.monotonic()
         assert gateway.stop() == 0

@@ -125,7 +125,7 @@ def test_the_first_token_comes_no_later_when_every_control_call_is_slow(
 
     quick = [ask() for _ in range(REQUESTS)]
     steady.wait_for_stock()
-    steady.upstream.control_delay_s = DELAY_S
+    steady.upstream.set(control_delay_s=DELAY_S)
     slow = [ask() for _ in range(REQUESTS)]
 
     before, after = (statistics.median(each.ttft_s for each in some) for some in (quick, slow))
@@ -140,7 +140,7 @@ def test_the_first_token_comes_no_later_when_every_control_call_is_slow(
 def test_between_a_steady_request_and_its_first_token_there_is_the_stream_alone(
     steady: Steady,
 ) -> None:
-    steady.upstream.control_delay_s = DELAY_S
+    steady.upstream.set(control_delay_s=DELAY_S)
     chats = [steady.begin() for _ in range(4)]
 
     asked = [steady.go_on(chat) for chat in chats]
@@ -150,7 +150,7 @@ def test_between_a_steady_request_and_its_first_token_there_is_the_stream_alone(
 
 def test_a_fresh_request_takes_a_session_that_was_there_before_it(steady: Steady) -> None:
     """What is called meanwhile is the next one for the stock, and nobody waits for it."""
-    steady.upstream.control_delay_s = DELAY_S
+    steady.upstream.set(control_delay_s=DELAY_S)
 
     for _ in range(4):
         steady.wait_for_stock()

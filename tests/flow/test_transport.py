@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from gbproxy.simulator import End, Fin, Final, Head, Pause, Raw, Simulator, Speech, Text, answer
+from gbproxy.simulator import (
+    End,
+    Fin,
+    Final,
+    Head,
+    ModelAnswer,
+    Pause,
+    Raw,
+    Simulator,
+    Text,
+    answer,
+)
 from tests.support.serving import Front, Served, SharedUpstream, fronting, in_process
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
 
@@ -26,7 +37,7 @@ def test_an_upstream_behind_tls_is_trusted_by_its_own_authority(
 ) -> None:
     secure_front.renew()
     secure_front.upstream.set(gzip=gzip, cuts="random")
-    secure_front.upstream.speech = lambda prompt: Speech(TEXT, THOUGHTS)
+    secure_front.upstream.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
 
     reply = secure_front.gateway.ask(QUESTION, stream=stream)
 

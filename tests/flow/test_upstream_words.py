@@ -26,7 +26,7 @@ from gbproxy.simulator import (
     message_only_error,
     policy_violation,
 )
-from gbproxy.simulator.failures import error_object
+from gbproxy.simulator.scripting.google_errors import error_object
 from tests.support.serving import Front, Reply, SharedUpstream, fronting
 from tests.support.texts import TEXT
 

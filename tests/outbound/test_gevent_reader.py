@@ -15,7 +15,7 @@ import gevent.ssl
 import pytest
 
 from gbproxy.outbound.wire import GeventReader
-from gbproxy.simulator.ca import make_certificates
+from gbproxy.simulator.http.certificates import make_certificates
 
 Pair = tuple[GeventReader, Any, Any]  # what is tested, its socket, and the other side's
 

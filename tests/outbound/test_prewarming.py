@@ -22,7 +22,7 @@ from gbproxy.outbound import prewarming as warming
 from gbproxy.outbound.adapter import prepared
 from gbproxy.outbound.connections import has_tickets_only
 from gbproxy.simulator import Simulator
-from gbproxy.simulator.ca import make_certificates
+from gbproxy.simulator.http.certificates import make_certificates
 
 PATH = "/login"
 WITHIN_S = 10.0

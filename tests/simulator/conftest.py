@@ -3,8 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from gbproxy.simulator import Simulator
-
-from .client import Client
+from tests.support.widget_client import Client
 
 
 @pytest.fixture

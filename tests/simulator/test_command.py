@@ -22,9 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A simulator that has said it is ready, and what it said; ended at the end if still there, so
-    that it tidies up.
-    """
+    """A simulator that is ready, and its first line; terminated, so that it tidies up."""
     command = [sys.executable, "-m", "gbproxy.simulator", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 
 from gbproxy.simulator import Account, Simulator
-from tests.simulator.client import HOSTS, Client, sign
+from tests.support.widget_client import HOSTS, Client, sign
 
 Kind = Literal["chromium", "firefox"]
 

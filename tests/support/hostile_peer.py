@@ -35,7 +35,7 @@ from pathlib import Path
 from gbproxy.errors import UpstreamError
 from gbproxy.outbound import HttpClient, StreamedReply, Timeouts
 from gbproxy.outbound.adapter import prepared
-from gbproxy.simulator.ca import make_certificates
+from gbproxy.simulator.http.certificates import make_certificates
 
 STRAY = b"<stray>"
 WITHIN_S = 20.0

@@ -36,7 +36,7 @@ from gbproxy.app import EXTENSION, create_app
 from gbproxy.domain.models import built_in_names
 from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
-from gbproxy.simulator.speech import reply_to
+from gbproxy.simulator.widget.model import reply_to
 from gbproxy.upstreams.base import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -641,7 +641,7 @@ class SharedUpstream(Simulator):
         """
         self.clear_scripts()
         self.set(**{name: values[0] for name, values in SWITCH_VALUES.items()})
-        self.speech = reply_to
+        self.model = reply_to
         self._first = len(super().requests)
         self._known = frozenset(id_ for id_, session in self.sessions.items() if session.turns)
 

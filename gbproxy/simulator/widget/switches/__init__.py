@@ -1,0 +1,42 @@
+"""The uncertain facts about the widget service, as switches.
+
+Every field says which fact of docs/upstream.md it stands for and how sure that fact is. A client
+should work with every value; those under which it cannot succeed (a dead credential) are listed as
+`breaks`. `gbproxy simulate --list-switches` prints them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gbproxy.simulator.scripting.switches import FramingSwitches
+from gbproxy.simulator.widget.switches.credentials import CredentialSwitches, GateSwitches
+from gbproxy.simulator.widget.switches.elements import ElementSwitches
+from gbproxy.simulator.widget.switches.questions import ConfigurationSwitches, QuestionSwitches
+from gbproxy.simulator.widget.switches.sessions import FileSwitches, SessionSwitches
+
+GROUPS = (
+    CredentialSwitches,
+    GateSwitches,
+    SessionSwitches,
+    FileSwitches,
+    ConfigurationSwitches,
+    QuestionSwitches,
+    FramingSwitches,
+    ElementSwitches,
+)
+"""In the order in which they are listed."""
+
+
+@dataclass(frozen=True)
+class WidgetSwitches(
+    ElementSwitches,
+    FramingSwitches,
+    QuestionSwitches,
+    ConfigurationSwitches,
+    FileSwitches,
+    SessionSwitches,
+    GateSwitches,
+    CredentialSwitches,
+):
+    """All groups as one flat record."""
