@@ -15,7 +15,7 @@ from gbproxy.domain.account import Account
 from gbproxy.storage.changes import ChangeCounter
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.secrets import Cipher
-from gbproxy.storage.sessions import IDLE, TO_DOOM
+from gbproxy.storage.sessions import IDLE, TO_DELETE
 from gbproxy.storage.tables import (
     account_checks,
     account_states,
@@ -86,7 +86,7 @@ _OF_ACCOUNT = [
     # known what there is.
     update(sessions)
     .where(has_id(sessions.c.account_id, bindparam("wanted")), sessions.c.state == IDLE)
-    .values(TO_DOOM),
+    .values(TO_DELETE),
 ]
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
 _DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))

@@ -1,7 +1,8 @@
-"""Offices that one worker holds for all, each for a limited time; and which workers are alive.
+"""How workers agree: leases, each held by one of them for a limited time, and the registry of those
+that are alive.
 
-The clocks of all machines on one database must agree within a few seconds: the limits are told in
-their time.
+The clocks of all machines on one database must agree within a few seconds: the ends of leases are
+written in their time.
 """
 
 from __future__ import annotations
@@ -18,35 +19,31 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.tables import offices, workers
 from gbproxy.storage.upsert import upsert
 
-_GIVE_UP = delete(offices).where(
-    offices.c.name == bindparam("office"), offices.c.holder == bindparam("worker")
+_RELEASE = delete(offices).where(
+    offices.c.name == bindparam("lease"), offices.c.holder == bindparam("worker")
 )
-_HOLDER = select(offices.c.holder).where(
-    offices.c.name == bindparam("office"), offices.c.until > bindparam("now")
-)
-_REPORTS = select(workers.c.id, workers.c.seen_at)
+_HEARTBEATS = select(workers.c.id, workers.c.seen_at)
 _IN_FLIGHT = select(workers.c.in_flight).where(
     workers.c.id != bindparam("worker"),
     workers.c.seen_at > bindparam("since"),
     workers.c.in_flight.is_not(None),
 )
-_SEEN_LATELY_S = 5.0  # whose last report is older may have died, and its answers with it
-_LEAVE = delete(workers).where(workers.c.id == bindparam("worker"))
-_FORGET = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
-_VACATE = delete(offices).where(offices.c.holder.in_(bindparam("gone", expanding=True)))
-_TERMS = 2  # an end that lies further ahead was set by a clock that has been set back since
+_ALIVE_S = 5.0  # with an older heartbeat a worker may be dead, and its answers with it
+_DEREGISTER = delete(workers).where(workers.c.id == bindparam("worker"))
+_REMOVE = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
+_RELEASE_HELD = delete(offices).where(offices.c.holder.in_(bindparam("gone", expanding=True)))
+# An end further ahead than so many terms was written by a clock that has been set back since.
+_TERMS = 2
 
 
 class WorkerId:
-    """This process' name: the one that it was given, or a random one, so that each process that
-    forks has its own.
-    """
+    """This process' name: a given one, or a random one, anew in each process that is forked."""
 
     def __init__(self) -> None:
         self._made = (0, "")
 
     def take(self, name: str) -> None:
-        """Go by this name from now on, in this process; before its first use."""
+        """Use this name in this process; to be called before the first use."""
         self._made = (os.getpid(), name)
 
     def __call__(self) -> str:
@@ -56,7 +53,7 @@ class WorkerId:
 
 
 class LeaderLeases:
-    """`clock`: Unix seconds."""
+    """Leader election by lease. `clock`: Unix seconds. Calls raise StorageUnavailable."""
 
     def __init__(
         self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]
@@ -64,7 +61,7 @@ class LeaderLeases:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
-        self._take = upsert(
+        self._acquire = upsert(
             database,
             offices,
             "holder",
@@ -76,31 +73,29 @@ class LeaderLeases:
             ),
         )
 
-    def take(self, office: str, for_s: float) -> bool:
-        """Take a free office, or keep the one that is ours, for so long from now; False: another
-        worker holds it.
+    def acquire(self, lease: str, for_s: float) -> bool:
+        """Take a free lease, or renew this worker's, for so long from now. False: another worker
+        holds it.
         """
         now = self._clock()
-        values = {"name": office, "holder": self._worker_id(), "until": now + for_s}
+        values = {"name": lease, "holder": self._worker_id(), "until": now + for_s}
         limits = {"now": now, "too_late": now + _TERMS * for_s}
-        return self._database.change(self._take, values | limits) == 1
+        return self._database.change(self._acquire, values | limits) == 1
 
-    def give_up(self, office: str) -> None:
-        """Let another worker take it at once."""
-        self._database.change(_GIVE_UP, {"office": office, "worker": self._worker_id()})
+    def release(self, lease: str) -> None:
+        """Free this worker's lease for others at once."""
+        self._database.change(_RELEASE, {"lease": lease, "worker": self._worker_id()})
 
-    def vacate(self, gone: Collection[str]) -> None:
-        """Let others take at once what workers held that have died."""
-        self._database.change(_VACATE, {"gone": list(gone)})
-
-    def holder(self, office: str) -> str | None:
-        """The worker that holds it now."""
-        found = self._database.fetch(_HOLDER, {"office": office, "now": self._clock()})
-        return found[0].holder if found else None
+    def release_held_by(self, gone: Collection[str]) -> None:
+        """Free the leases of workers that have died."""
+        self._database.change(_RELEASE_HELD, {"gone": list(gone)})
 
 
 class WorkerRegistry:
-    """Who is alive: each worker says so every second or so. `clock`: Unix seconds."""
+    """Which workers are alive: each writes a heartbeat twice a second. `clock`: Unix seconds.
+
+    Calls raise StorageUnavailable.
+    """
 
     def __init__(
         self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]
@@ -108,32 +103,32 @@ class WorkerRegistry:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
-        self._touch = upsert(database, workers, "seen_at", "in_flight")
+        self._heartbeat = upsert(database, workers, "seen_at", "in_flight")
 
-    def touch(self, in_flight: Mapping[str, int] | None = None) -> None:
+    def heartbeat(self, in_flight: Mapping[str, int] | None = None) -> None:
         """This worker is alive; `in_flight`: by account id, how many answers run on it here."""
         running = json.dumps(in_flight) if in_flight else None
         values = {"id": self._worker_id(), "seen_at": self._clock(), "in_flight": running}
-        self._database.change(self._touch, values)
+        self._database.change(self._heartbeat, values)
 
     def in_flight_elsewhere(self) -> Mapping[str, int]:
-        """By account id, how many answers run on it in all other workers, as they have last
-        said.
+        """By account id, how many answers run on it in all other workers, by their last
+        heartbeats.
         """
-        values = {"worker": self._worker_id(), "since": self._clock() - _SEEN_LATELY_S}
+        values = {"worker": self._worker_id(), "since": self._clock() - _ALIVE_S}
         found: Counter[str] = Counter()
         for row in self._database.fetch(_IN_FLIGHT, values):
             found.update(json.loads(row.in_flight))
         return found
 
-    def all(self) -> dict[str, float]:
-        """By worker, when it has last said that it is alive (Unix seconds, by its own clock)."""
-        return {row.id: row.seen_at for row in self._database.fetch(_REPORTS)}
+    def heartbeats(self) -> dict[str, float]:
+        """By worker, the time of its last heartbeat (Unix seconds, by its own clock)."""
+        return {row.id: row.seen_at for row in self._database.fetch(_HEARTBEATS)}
 
-    def leave(self) -> None:
-        """This worker ends: what it holds is free for others at once."""
-        self._database.change(_LEAVE, {"worker": self._worker_id()})
+    def deregister(self) -> None:
+        """This worker ends: what it still holds is reclaimed by the leader soon."""
+        self._database.change(_DEREGISTER, {"worker": self._worker_id()})
 
-    def forget(self, gone: Collection[str]) -> None:
-        """These have died."""
-        self._database.change(_FORGET, {"gone": list(gone)})
+    def remove(self, gone: Collection[str]) -> None:
+        """These workers have died."""
+        self._database.change(_REMOVE, {"gone": list(gone)})

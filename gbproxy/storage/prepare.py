@@ -26,7 +26,7 @@ from gbproxy.storage.secret_key import WrongSecretKey
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import REVISION
-from gbproxy.storage.temporary import new_folder, remove, take_over_left, url_in
+from gbproxy.storage.temporary import new_folder, reclaim_abandoned, remove, url_in
 
 
 class CannotBeUsed(Exception):
@@ -127,7 +127,7 @@ def clear_left(url: str, identities: Collection[str], *, temporary: bool = False
     database = Database(url, temporary=temporary)
     try:
         with suppress(StorageUnavailable):
-            take_over_left(database, SessionRows(database, time.time, lambda: ""), identities)
+            reclaim_abandoned(database, SessionRows(database, time.time, lambda: ""), identities)
     finally:
         database.close()
 

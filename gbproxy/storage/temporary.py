@@ -59,7 +59,7 @@ def remove(folder: Path, made_by: int) -> None:
             os.close(_locks.pop(folder))
 
 
-def take_over_left(database: Database, rows: SessionRows, identities: Collection[str]) -> None:
+def reclaim_abandoned(database: Database, rows: SessionRows, identities: Collection[str]) -> None:
     """Remove the temporary databases that no process uses any more, and have deleted what they knew
     to be upstream.
 
@@ -72,7 +72,7 @@ def take_over_left(database: Database, rows: SessionRows, identities: Collection
         ours = [
             (account_key, name) for account_key, name in found if identity_of(account_key) in known
         ]
-        rows.add_doomed(ours)
+        rows.add_for_deletion(ours)
         shutil.rmtree(folder, ignore_errors=True)
         log.warning(
             "database.left", extra={"sessions": len(ours), "others": len(found) - len(ours)}

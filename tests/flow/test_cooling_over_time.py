@@ -49,11 +49,8 @@ class NothingAhead:
         del account
         return None
 
-    def distrust(self, account: Account) -> None:
+    def invalidate(self, account: Account) -> None:
         del account
-
-    def note_use(self, account_id: str = "") -> None:
-        del account_id
 
 
 class House:

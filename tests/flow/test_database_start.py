@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
+from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.storage.database import Database
 from tests.support.chats import until
 from tests.support.databases import PostgreSQL

@@ -59,7 +59,7 @@ class Steady:
 
     def wait_for_stock(self) -> None:
         """Until the gateway has all of it: what the upstream has made may still be on its way."""
-        made = select(func.count()).where(tables.sessions.c.state == "stock")
+        made = select(func.count()).where(tables.sessions.c.state == "prewarmed")
         until(lambda: self.database.fetch(made) == [(2,)], every_s=0.005)
 
     def ask(self, messages: list[dict[str, Any]] | None = None) -> Timed:

@@ -208,9 +208,9 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     )
     states.used([account.id], clock())
     sessions = SessionRows(database, clock, lambda: "worker")
-    kept = sessions.add(account.account_key, "sessions/1", stock=True)
+    kept = sessions.add(account.account_key, "sessions/1", prewarmed=True)
     sessions.keep(kept, head=b"h", caller=b"c", conversation="1", expires_at=clock() + 60)
-    sessions.add(account.account_key, "sessions/2", stock=False)  # an answer runs in it
+    sessions.add(account.account_key, "sessions/2", prewarmed=False)  # an answer runs in it
 
     assert accounts.remove(account.id)
 
@@ -219,7 +219,7 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     assert sessions.claim_conversation("1", b"c") is NoClaim.UNKNOWN
     # It may come back, under another id, and then they can be deleted upstream.
     assert [
-        left.id for left in sessions.doomed(10, [replace(account, id="another").account_key])
+        left.id for left in sessions.due_deletions(10, [replace(account, id="another").account_key])
     ] == [kept.id]
 
 

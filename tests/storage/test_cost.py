@@ -20,7 +20,7 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.events import ChatStream
 from gbproxy.domain.models import Model
 from gbproxy.storage.database import Database
-from gbproxy.storage.sessions import STOCK
+from gbproxy.storage.sessions import PREWARMED
 from gbproxy.storage.tables import sessions
 from tests.support.fake_upstream import ACCOUNT, FakeUpstream
 from tests.support.serving import InProcess, in_process
@@ -92,7 +92,7 @@ def watch() -> Iterator[Watch]:
 
 @pytest.fixture
 def app(database: Database, url: str, watch: Watch) -> Iterator[InProcess]:
-    """A gateway on that database, with sessions in stock."""
+    """A gateway on that database, with prewarmed sessions."""
     with in_process(ACCOUNT, upstream=watch, DATABASE_URL=url, SECRET_KEY=SECRET) as made:
         made.ask("Hi")
         wait_for_stock(database)
@@ -101,7 +101,7 @@ def app(database: Database, url: str, watch: Watch) -> Iterator[InProcess]:
 
 def wait_for_stock(database: Database) -> None:
     deadline = time.monotonic() + 10
-    while len(database.fetch(select(sessions.c.id).where(sessions.c.state == STOCK))) < 2:
+    while len(database.fetch(select(sessions.c.id).where(sessions.c.state == PREWARMED))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(0.1)  # they are recorded first, then put where requests find them

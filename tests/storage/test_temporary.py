@@ -38,7 +38,7 @@ folder = temporary.new_folder()
 database = Database(temporary.url_in(folder), temporary=True)
 create(database)
 for seat, name in zip(sys.argv[1::2], sys.argv[2::2]):
-    SessionRows(database, lambda: 0.0, lambda: "worker").add(seat, name, stock=True)
+    SessionRows(database, lambda: 0.0, lambda: "worker").add(seat, name, prewarmed=True)
 print(folder, flush=True)
 sys.stdin.read()
 os._exit(9)
@@ -74,10 +74,10 @@ def killed(*sessions: str) -> Path:
 def take_over(database: Database, clock: Clock) -> list[tuple[str, str]]:
     """Seat and name of what is to be deleted after it."""
     rows = session_rows(database, clock)
-    temporary.take_over_left(database, rows, OWNERS)
+    temporary.reclaim_abandoned(database, rows, OWNERS)
     return [
         (session.account_key, session.name)
-        for session in rows.doomed(100, [ONE.account_key, FOREIGN])
+        for session in rows.due_deletions(100, [ONE.account_key, FOREIGN])
     ]
 
 
@@ -174,7 +174,7 @@ def test_files_can_be_read_by_their_owner_alone(opened: Open, tmp_path: Path, um
         )
         for database in (kept, passing):
             create(database)
-            session_rows(database, Clock()).add(ONE.account_key, "s/1", stock=True)
+            session_rows(database, Clock()).add(ONE.account_key, "s/1", prewarmed=True)
 
         files = [*tmp_path.glob("kept.db*"), *folder.iterdir()]
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in files}

@@ -60,9 +60,9 @@ class Clock:
 
 
 class ExpiringRows(SessionStore, Protocol):
-    """With what the sweeper calls."""
+    """With what the leader calls."""
 
-    def expire(self, now: float) -> int: ...
+    def mark_expired(self, now: float) -> int: ...
 
 
 class Switchable:
@@ -459,7 +459,7 @@ class ConversationMachine(RuleBasedStateMachine):
         if self.rows[worker].away:
             return
 
-        self.rows[worker].expire(self.clock.now)
+        self.rows[worker].mark_expired(self.clock.now)
 
         for head in self.heads:
             if head.state == "free" and not self._is_free(head):

@@ -34,7 +34,7 @@ from flask import Flask
 from gbproxy import settings
 from gbproxy.app import EXTENSION, create_app
 from gbproxy.domain.models import built_in_names
-from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
+from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.speech import reply_to
 from gbproxy.upstreams.base import Upstream
