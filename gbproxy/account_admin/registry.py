@@ -228,7 +228,7 @@ class AccountRegistry:
             self._rows.states.uses(),
         )
         refusals = {
-            known.account_id: known
+            known.account_key: known
             for known in self._rows.states.read()
             if known.state == "refused"
         }

@@ -25,18 +25,22 @@ def cooled(
     running = known.cools_until(now)
     if running is not None and known.cause == cooldown.cause and not names_an_end(error):
         return None
-    strikes = known.strikes
+    strikes = known.consecutive_failures
     if cooldown.has_trial:
         strikes = max(strikes + (running is None), 1)
     ends = cooldown_ends(cooldown, error, strikes - 1, now, uniform)
     if running is not None and running >= ends:
-        return None if strikes == known.strikes else replace(known, strikes=strikes, changed_at=now)
+        return (
+            None
+            if strikes == known.consecutive_failures
+            else replace(known, consecutive_failures=strikes, changed_at=now)
+        )
     return replace(
         known,
         state="cooling",
         cooling_until=ends,
-        strikes=strikes,
-        trial_until=None,
+        consecutive_failures=strikes,
+        probe_until=None,
         cause=cooldown.cause,
         changed_at=now,
     )
@@ -69,7 +73,7 @@ def taken_over(member: PooledAccount, told: AccountHealth, now: float) -> Accoun
         return None  # it has been replaced since
     if (
         told.changed_at == known.changed_at
-        and told.trial_until is None
+        and told.probe_until is None
         and known.tried_until(now) is not None
     ):
         return None  # read just before the trial began

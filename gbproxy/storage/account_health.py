@@ -23,7 +23,7 @@ class State(Protocol):
     """
 
     @property
-    def account_id(self) -> str: ...
+    def account_key(self) -> str: ...
     @property
     def quota(self) -> str: ...
     @property
@@ -31,9 +31,9 @@ class State(Protocol):
     @property
     def cooling_until(self) -> float | None: ...
     @property
-    def strikes(self) -> int: ...
+    def consecutive_failures(self) -> int: ...
     @property
-    def trial_until(self) -> float | None: ...
+    def probe_until(self) -> float | None: ...
     @property
     def cause(self) -> str: ...
     @property
@@ -81,7 +81,7 @@ class StateRows(Generic[S]):
             *(column.name for column in states.columns if not column.primary_key),
             when=lambda new: not_older(new, states.c.changed_at),
         )
-        self._try = upsert(database, states, "trial_until", when=_may_be_tried)
+        self._try = upsert(database, states, "probe_until", when=_may_be_tried)
         self._used = upsert(
             database, uses, "last_used_at", when=lambda new: _is_newer(new, "last_used_at")
         )
@@ -99,7 +99,7 @@ class StateRows(Generic[S]):
         values = {column.name: getattr(change, column.name) for column in states.columns}
         self._database.change(self._put, values | at(states.c.changed_at, change.changed_at))
 
-    def try_trial(self, account_id: str, quota: str, until: float) -> bool:
+    def try_trial(self, account_key: str, quota: str, until: float) -> bool:
         """Whether this is the one request, of all workers', that may try an account whose cooling
         has ended.
 
@@ -107,11 +107,11 @@ class StateRows(Generic[S]):
         be tried too.
         """
         values = {
-            "account_id": account_id,
+            "account_key": account_key,
             "quota": quota,
             "state": "ready",
-            "strikes": 0,
-            "trial_until": until,
+            "consecutive_failures": 0,
+            "probe_until": until,
             "cause": "",
             "credential": "",
             "changed_at": 0.0,  # whatever is published is newer
@@ -163,7 +163,7 @@ def _may_be_tried(new: Any) -> ColumnElement[bool]:
     now, cooling, trial = (
         bindparam("now", type_=Instant),
         states.c.cooling_until,
-        states.c.trial_until,
+        states.c.probe_until,
     )
     return and_(
         or_(

@@ -23,11 +23,11 @@ from gbproxy.storage.tables import (
     account_uses,
     accounts,
     cookies,
+    enabled_overrides,
     has_id,
     sessions,
     tokens,
 )
-from gbproxy.storage.tables import account_switches as switches
 from gbproxy.storage.tokens_cookies import decrypted
 from gbproxy.storage.upsert import upsert
 
@@ -76,20 +76,20 @@ _CHANGE = (
 _OF_ACCOUNT = [
     *(
         delete(table).where(table.c.account_id == bindparam("wanted"))
-        for table in (switches, account_uses, account_checks)
+        for table in (enabled_overrides, account_uses, account_checks)
     ),
     *(
-        delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
+        delete(table).where(has_id(table.c.account_key, bindparam("wanted")))
         for table in (cookies, tokens, account_states, account_support)
     ),
     # Until they are deleted upstream, by whom the account has left or when it comes back, it is
     # known what there is.
     update(sessions)
-    .where(has_id(sessions.c.account_id, bindparam("wanted")), sessions.c.state == IDLE)
+    .where(has_id(sessions.c.account_key, bindparam("wanted")), sessions.c.state == IDLE)
     .values(TO_DELETE),
 ]
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
-_DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
+_DISABLED = select(enabled_overrides.c.account_id).where(enabled_overrides.c.is_active.is_(False))
 
 
 class StoredAccounts:
@@ -206,7 +206,7 @@ class EnabledOverrides:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._put = upsert(database, switches, "is_active")
+        self._put = upsert(database, enabled_overrides, "is_active")
         self._changes = ChangeCounter(database)
 
     def enable(self, account_id: str, is_active: bool) -> None:

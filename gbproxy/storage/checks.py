@@ -18,7 +18,7 @@ from gbproxy.storage.upsert import upsert
 Status = Literal["valid", "refused", "unknown"]
 
 _READ = select(checks)
-_SIGNED_IN = select(tokens.c.account_id, tokens.c.credential, tokens.c.signed_at)
+_SIGNED_IN = select(tokens.c.account_key, tokens.c.credential, tokens.c.signed_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +79,5 @@ class CheckStore:
         """By seat, when the upstream has last taken its credential."""
         rows = self._database.fetch(_SIGNED_IN)
         return {
-            row.account_id: CheckResult(row.credential, "valid", "", row.signed_at) for row in rows
+            row.account_key: CheckResult(row.credential, "valid", "", row.signed_at) for row in rows
         }

@@ -16,22 +16,22 @@ from collections.abc import Callable, Collection, Mapping
 from sqlalchemy import bindparam, delete, select
 
 from gbproxy.storage.database import Database
-from gbproxy.storage.tables import offices, workers
+from gbproxy.storage.tables import leases, workers
 from gbproxy.storage.upsert import upsert
 
-_RELEASE = delete(offices).where(
-    offices.c.name == bindparam("lease"), offices.c.holder == bindparam("worker")
+_RELEASE = delete(leases).where(
+    leases.c.name == bindparam("lease"), leases.c.holder == bindparam("worker")
 )
-_HEARTBEATS = select(workers.c.id, workers.c.seen_at)
+_HEARTBEATS = select(workers.c.id, workers.c.heartbeat_at)
 _IN_FLIGHT = select(workers.c.in_flight).where(
     workers.c.id != bindparam("worker"),
-    workers.c.seen_at > bindparam("since"),
+    workers.c.heartbeat_at > bindparam("since"),
     workers.c.in_flight.is_not(None),
 )
 _ALIVE_S = 5.0  # with an older heartbeat a worker may be dead, and its answers with it
 _DEREGISTER = delete(workers).where(workers.c.id == bindparam("worker"))
 _REMOVE = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
-_RELEASE_HELD = delete(offices).where(offices.c.holder.in_(bindparam("gone", expanding=True)))
+_RELEASE_HELD = delete(leases).where(leases.c.holder.in_(bindparam("gone", expanding=True)))
 # An end further ahead than so many terms was written by a clock that has been set back since.
 _TERMS = 2
 
@@ -63,13 +63,13 @@ class LeaderLeases:
         self._worker_id = worker_id
         self._acquire = upsert(
             database,
-            offices,
+            leases,
             "holder",
-            "until",
+            "expires_at",
             when=lambda new: (
-                (offices.c.holder == new.holder)
-                | (offices.c.until <= bindparam("now"))
-                | (offices.c.until > bindparam("too_late"))
+                (leases.c.holder == new.holder)
+                | (leases.c.expires_at <= bindparam("now"))
+                | (leases.c.expires_at > bindparam("too_late"))
             ),
         )
 
@@ -78,7 +78,7 @@ class LeaderLeases:
         holds it.
         """
         now = self._clock()
-        values = {"name": lease, "holder": self._worker_id(), "until": now + for_s}
+        values = {"name": lease, "holder": self._worker_id(), "expires_at": now + for_s}
         limits = {"now": now, "too_late": now + _TERMS * for_s}
         return self._database.change(self._acquire, values | limits) == 1
 
@@ -103,12 +103,12 @@ class WorkerRegistry:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
-        self._heartbeat = upsert(database, workers, "seen_at", "in_flight")
+        self._heartbeat = upsert(database, workers, "heartbeat_at", "in_flight")
 
     def heartbeat(self, in_flight: Mapping[str, int] | None = None) -> None:
         """This worker is alive; `in_flight`: by account id, how many answers run on it here."""
         running = json.dumps(in_flight) if in_flight else None
-        values = {"id": self._worker_id(), "seen_at": self._clock(), "in_flight": running}
+        values = {"id": self._worker_id(), "heartbeat_at": self._clock(), "in_flight": running}
         self._database.change(self._heartbeat, values)
 
     def in_flight_elsewhere(self) -> Mapping[str, int]:
@@ -123,7 +123,7 @@ class WorkerRegistry:
 
     def heartbeats(self) -> dict[str, float]:
         """By worker, the time of its last heartbeat (Unix seconds, by its own clock)."""
-        return {row.id: row.seen_at for row in self._database.fetch(_HEARTBEATS)}
+        return {row.id: row.heartbeat_at for row in self._database.fetch(_HEARTBEATS)}
 
     def deregister(self) -> None:
         """This worker ends: what it still holds is reclaimed by the leader soon."""

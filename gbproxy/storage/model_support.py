@@ -49,7 +49,7 @@ class SupportRows:
     def keep(self, findings: Iterable[Finding]) -> None:
         """Tell all workers, unless something newer is known already."""
         rows = [
-            {"account_id": each.account_key, "subject": each.subject, "finding": each.text}
+            {"account_key": each.account_key, "subject": each.subject, "finding": each.text}
             | at(support.c.noted_at, each.noted_at)
             for each in findings
         ]
@@ -59,7 +59,7 @@ class SupportRows:
     def read(self, since: float) -> list[Finding]:
         """What was noted then (Unix seconds) or later."""
         rows = self._database.fetch(_READ, {"since": since})
-        return [Finding(row.account_id, row.subject, row.finding, row.noted_at) for row in rows]
+        return [Finding(row.account_key, row.subject, row.finding, row.noted_at) for row in rows]
 
     def forget(self, *, taken_before: float, others_before: float) -> None:
         """Delete what was noted before then: that something was taken, and all else."""

@@ -23,7 +23,7 @@ from gbproxy.domain.session import Session
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import sessions as rows
 
-PREWARMED, RUNNING, IDLE, DELETING = "stock", "running", "idle", "doomed"
+PREWARMED, RUNNING, IDLE, DELETING = "prewarmed", "running", "idle", "deleting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class PendingDeletion(Session):
     attempts: int
 
 
-_SESSION = (rows.c.id, rows.c.account_id, rows.c.name, rows.c.conversation)
+_SESSION = (rows.c.id, rows.c.account_key, rows.c.name, rows.c.conversation)
 _HELD = rows.c.state.in_((PREWARMED, RUNNING))
 _OURS = and_(rows.c.id == bindparam("session_id"), rows.c.holder == bindparam("worker"), _HELD)
 _FREE = and_(rows.c.state == IDLE, rows.c.expires_at > bindparam("now"))
@@ -60,32 +60,39 @@ def _claim(condition: Any, *first: Any) -> Any:
             rows.c.id == one.with_for_update(skip_locked=True).scalar_subquery(),
             rows.c.state == IDLE,
         )
-        .values(state=RUNNING, holder=bindparam("worker"), held_at=bindparam("now"))
-        .returning(*_SESSION, rows.c.head)
+        .values(state=RUNNING, holder=bindparam("worker"), claimed_at=bindparam("now"))
+        .returning(*_SESSION, rows.c.history_digest)
     )
 
 
-_CONVERSATION = and_(rows.c.conversation == bindparam("wanted"), rows.c.caller == bindparam("by"))
+_CONVERSATION = and_(
+    rows.c.conversation == bindparam("wanted"), rows.c.key_digest == bindparam("by")
+)
 # Until its first answer is committed a session has no caller, and maybe half an id; the caller's
 # part of the id was checked before.
 _IN_USE = or_(
     and_(
         rows.c.conversation.in_((bindparam("wanted"), bindparam("half"))),
         _HELD,
-        or_(rows.c.caller == bindparam("by"), rows.c.caller.is_(None)),
+        or_(rows.c.key_digest == bindparam("by"), rows.c.key_digest.is_(None)),
     ),
     and_(_CONVERSATION, _FREE),  # it has just become free, or is being claimed
 )
 _ADD = insert(rows)
-_IS_AVOIDED = rows.c.account_id.in_(bindparam("avoided", expanding=True))
-_CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"), _IS_AVOIDED)
+_IS_AVOIDED = rows.c.account_key.in_(bindparam("avoided", expanding=True))
+_CLAIM_HEAD = _claim(rows.c.history_digest == bindparam("wanted"), _IS_AVOIDED)
 _CLAIM_HEAD_IN = _claim(
-    and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation"))
+    and_(
+        rows.c.history_digest == bindparam("wanted"),
+        rows.c.conversation == bindparam("in_conversation"),
+    )
 )
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
 _FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
 _FIND_TAKEN = (
-    select(rows.c.id).where(rows.c.head == bindparam("wanted"), rows.c.state == RUNNING).limit(1)
+    select(rows.c.id)
+    .where(rows.c.history_digest == bindparam("wanted"), rows.c.state == RUNNING)
+    .limit(1)
 )
 _KEEP = (
     update(rows)
@@ -93,9 +100,9 @@ _KEEP = (
     .values(
         state=IDLE,
         holder=None,
-        held_at=None,
-        head=bindparam("new_head"),
-        caller=bindparam("by"),
+        claimed_at=None,
+        history_digest=bindparam("new_head"),
+        key_digest=bindparam("by"),
         conversation=bindparam("wanted"),
         last_turn_at=bindparam("now"),
         expires_at=bindparam("until"),
@@ -104,15 +111,15 @@ _KEEP = (
 _NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
 _RELEASE = (
     update(rows)
-    .where(_OURS, rows.c.head.is_not(None))
-    .values(state=IDLE, holder=None, held_at=None)
+    .where(_OURS, rows.c.history_digest.is_not(None))
+    .values(state=IDLE, holder=None, claimed_at=None)
 )
 _WITHDRAW = (
     update(rows)
     .where(
         rows.c.id == bindparam("session_id"),
         rows.c.state == IDLE,
-        rows.c.head == bindparam("wanted"),
+        rows.c.history_digest == bindparam("wanted"),
     )
     .values(TO_DELETE)
 )
@@ -129,15 +136,15 @@ _ORPHANS = (
 )
 _HOLDERS = select(rows.c.holder).where(_HELD).distinct()
 _HELD_LONG = select(rows.c.id).where(
-    rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before")
+    rows.c.holder == bindparam("worker"), _HELD, rows.c.claimed_at < bindparam("before")
 )
 # An account of the same identity upstream can delete them, also under another name, or after it was
 # removed and added again.
-_THEIRS = func.substr(rows.c.account_id, 1, IDENTITY_CHARS).in_(
+_THEIRS = func.substr(rows.c.account_key, 1, IDENTITY_CHARS).in_(
     bindparam("identities", expanding=True)
 )
 _DUE = (
-    select(*_SESSION, rows.c.tries)
+    select(*_SESSION, rows.c.attempts)
     .where(rows.c.state == DELETING, rows.c.not_before <= bindparam("now"), _THEIRS)
     .order_by(rows.c.not_before)
     .limit(bindparam("most"))
@@ -149,7 +156,7 @@ _REMOVE = delete(rows).where(rows.c.id == bindparam("session_id"))
 _RESCHEDULE = (
     update(rows)
     .where(rows.c.id == bindparam("session_id"), rows.c.state == DELETING)
-    .values(not_before=bindparam("until"), tries=rows.c.tries + bindparam("failures"))
+    .values(not_before=bindparam("until"), attempts=rows.c.attempts + bindparam("failures"))
 )
 _ALL = select(*_SESSION).limit(bindparam("most"))
 
@@ -180,14 +187,14 @@ class SessionRows:
             _ADD,
             {
                 "id": session.id,
-                "account_id": account_key,
+                "account_key": account_key,
                 "name": name,
                 "conversation": session.conversation,
                 "state": PREWARMED if prewarmed else RUNNING,
                 "holder": self._worker_id(),
-                "tries": 0,
-                "made_at": now,
-                "held_at": now,
+                "attempts": 0,
+                "created_at": now,
+                "claimed_at": now,
             },
         )
         self._known.add(session.id)
@@ -272,9 +279,9 @@ class SessionRows:
         if not found:
             return
         now = self._clock()
-        fixed = {"state": DELETING, "tries": 0, "not_before": now, "made_at": now}
+        fixed = {"state": DELETING, "attempts": 0, "not_before": now, "created_at": now}
         values = [
-            {"id": uuid.uuid4().hex, "account_id": key, "name": name, "conversation": "", **fixed}
+            {"id": uuid.uuid4().hex, "account_key": key, "name": name, "conversation": "", **fixed}
             for key, name in found
         ]
         self._database.transact(lambda connection: connection.execute(_ADD, values))

@@ -28,7 +28,7 @@ from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.storage.account_health import StateRows
 from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.storage.tables import offices
+from gbproxy.storage.tables import leases
 from tests.support.background import (
     ONE,
     THEM,
@@ -553,7 +553,7 @@ def test_at_the_end_the_lease_and_what_this_worker_holds_are_free_for_others(hou
 
     house.loop.close()
 
-    assert house.database.fetch(select(offices)) == []
+    assert house.database.fetch(select(leases)) == []
     assert house.workers.heartbeats().keys() == {THEM}
     house.others.reclaim_orphans({US})
     assert running.id in {

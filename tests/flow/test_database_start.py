@@ -132,7 +132,7 @@ def test_a_database_of_ones_own_stays_and_is_used_again(tmp_path: Path, folder: 
             assert SECRET not in gateway.process.stdout + gateway.process.stderr
 
     with closing(Database(url)) as database:
-        assert database.fetch(text("SELECT name FROM facts")) == [("secret_key",)]
+        assert database.fetch(text("SELECT name FROM metadata")) == [("secret_key",)]
     assert stat.S_IMODE((tmp_path / "own.db").stat().st_mode) == 0o600
     assert databases(folder) == []
 
@@ -146,7 +146,7 @@ def test_the_same_on_postgresql(server: PostgreSQL, folder: Path) -> None:
             assert gateway.stop() == 0
 
     with closing(Database(url)) as database:
-        assert database.fetch(text("SELECT name FROM facts")) == [("secret_key",)]
+        assert database.fetch(text("SELECT name FROM metadata")) == [("secret_key",)]
 
 
 def test_a_key_that_is_not_the_database_s_ends_the_start(tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def test_further_cookies_are_kept_encrypted_and_rows_without_them_are_read(
     cookies.keep("otto", with_further)
 
     assert cookies.read() == {"anna": without, "otto": with_further}
-    stored = {row.account_id: row.cookies for row in database.fetch(select(tables.cookies))}
+    stored = {row.account_key: row.cookies for row in database.fetch(select(tables.cookies))}
     assert b"secret-1" not in stored["otto"]
     # as ever
     assert cipher.decrypt(stored["anna"]) == {"secure_c_ses": COOKIE, "host_c_oses": None}

@@ -367,7 +367,7 @@ def test_every_session_is_told_at_the_end(rows: SessionRows, clock: Clock) -> No
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
-@pytest.mark.parametrize("column", ["head", "conversation"])
+@pytest.mark.parametrize("column", ["history_digest", "conversation"])
 def test_a_claim_looks_at_its_own_sessions_only(database: Database, column: str) -> None:
     """SQLite decides by itself which index to use; the wrong one walks through every idle
     session.

@@ -170,7 +170,7 @@ def prewarmed(database: Database, worker: str = US) -> list[str]:
     wanted = (
         select(sessions.c.name)
         .where(sessions.c.holder == worker, sessions.c.state == PREWARMED)
-        .order_by(sessions.c.made_at, sessions.c.name)
+        .order_by(sessions.c.created_at, sessions.c.name)
     )
     return [row.name for row in database.fetch(wanted)]
 

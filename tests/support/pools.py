@@ -59,7 +59,7 @@ class MemoryBoard:
     def publish(self, change: AccountHealth) -> None:
         self._check()
         self.published.append(change)
-        self.rows[change.account_id, change.quota] = change
+        self.rows[change.account_key, change.quota] = change
 
     def failed(
         self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
@@ -78,8 +78,8 @@ class MemoryBoard:
             quota,
             state=row.state,
             cooling_until=row.cooling_until,
-            strikes=row.strikes,
-            trial_until=until,
+            consecutive_failures=row.consecutive_failures,
+            probe_until=until,
             cause=row.cause,
             changed_at=row.changed_at,
         )
