@@ -41,17 +41,15 @@ from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool
 from gbproxy.settings import Settings
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
-from gbproxy.storage.account_health import StateRows
+from gbproxy.storage.account_health import AccountHealthRows, CheckStore
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
 from gbproxy.storage.api_keys import ApiKeyRows
-from gbproxy.storage.changes import ChangeCounter
-from gbproxy.storage.checks import CheckStore
 from gbproxy.storage.database import Database
-from gbproxy.storage.leases import LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.storage.model_support import SupportRows
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
+from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
@@ -326,7 +324,7 @@ def _storage(settings: Settings, meter: Meter) -> Storage:
         EnabledOverrides(database),
         ChangeCounter(database),
         CheckStore(database, time.time),
-        StateRows(database, time.time, AccountHealth),
+        AccountHealthRows(database, time.time, AccountHealth),
         WorkerRegistry(database, time.time, worker_id),
     )
     return Storage(

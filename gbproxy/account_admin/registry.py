@@ -16,11 +16,15 @@ from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.errors import Conflict, CredentialRefused, GatewayError, NotFound, StorageUnavailable
-from gbproxy.storage.account_health import AccountUse, StateRows
+from gbproxy.storage.account_health import (
+    AccountHealthRows,
+    AccountUse,
+    CheckResult,
+    CheckStore,
+    Status,
+)
 from gbproxy.storage.accounts import EnabledOverrides, NameTaken, StoredAccount, StoredAccounts
-from gbproxy.storage.changes import ChangeCounter
-from gbproxy.storage.checks import CheckResult, CheckStore, Status
-from gbproxy.storage.leases import WorkerRegistry
+from gbproxy.storage.workers import ChangeCounter, WorkerRegistry
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ class AccountStore:
     switches: EnabledOverrides
     changes: ChangeCounter
     checks: CheckStore
-    states: StateRows[AccountHealth]
+    states: AccountHealthRows[AccountHealth]
     workers: WorkerRegistry
 
 

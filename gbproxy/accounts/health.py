@@ -10,12 +10,12 @@ from enum import Enum
 from typing import Any, Literal, Protocol
 
 from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, QuotaClass
+from gbproxy.domain.clock import was_set_back_since
 
 Scope = QuotaClass | Literal[""]
 """What a standing is about: one kind of request, or ("") the account as a whole."""
 
 TRIAL_S = 30.0  # a trial that nobody reports on (a killed worker) is over then
-_CLOCK_SET_BACK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class AccountHealth:
         if (
             self.cooling_until is None
             or self.cooling_until <= now
-            or is_from_before(self.changed_at, now)
+            or was_set_back_since(self.changed_at, now)
         ):
             return None
         return self.cooling_until
@@ -57,11 +57,6 @@ class AccountHealth:
         if self.probe_until is None or not now < self.probe_until <= now + TRIAL_S:
             return None
         return self.probe_until
-
-
-def is_from_before(changed_at: float, now: float) -> bool:
-    """Whether something was noted before the clock was set back: it would be from the future."""
-    return changed_at > now + _CLOCK_SET_BACK_S
 
 
 class HealthStore(Protocol):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
-from gbproxy.accounts.health import AccountHealth, PooledAccount, is_from_before
+from gbproxy.accounts.health import AccountHealth, PooledAccount
+from gbproxy.domain.clock import was_set_back_since
 from gbproxy.errors import GatewayError
 
 
@@ -67,7 +68,7 @@ def taken_over(member: PooledAccount, told: AccountHealth, now: float) -> Accoun
     known = member.standing(told.quota)
     if told.changed_at < known.changed_at:
         return None
-    if is_from_before(known.changed_at, now) and is_from_before(told.changed_at, now):
+    if was_set_back_since(known.changed_at, now) and was_set_back_since(told.changed_at, now):
         return None  # the clock was set back since, and both are over
     if told.state == "refused" and told.credential != member.account.credential():
         return None  # it has been replaced since

@@ -18,8 +18,8 @@ from gbproxy.domain.account import Account, identity_of
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.sessions.cleanup import Executor, SessionCleanup
 from gbproxy.storage.account_health import AccountUse
-from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 
 log = logging.getLogger(__name__)
 

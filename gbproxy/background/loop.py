@@ -18,9 +18,9 @@ from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
 from gbproxy.sessions.cleanup import Executor, SessionCleanup
 from gbproxy.sessions.prewarmed import SessionPool
-from gbproxy.storage.account_health import AccountUse, StateRows
-from gbproxy.storage.leases import WorkerRegistry
+from gbproxy.storage.account_health import AccountHealthRows, AccountUse
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.workers import WorkerRegistry
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class BackgroundLoop:
         self,
         sessions: SessionRows,
         workers: WorkerRegistry,
-        uses: StateRows[AccountHealth],
+        uses: AccountHealthRows[AccountHealth],
         pool: Pool,
         session_pool: SessionPool,
         cleanup: SessionCleanup,

@@ -12,7 +12,6 @@ from typing import TypeVar
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account
-from gbproxy.storage.changes import ChangeCounter
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import IDLE, TO_DELETE
@@ -30,6 +29,7 @@ from gbproxy.storage.tables import (
 )
 from gbproxy.storage.tokens_cookies import decrypted
 from gbproxy.storage.upsert import upsert
+from gbproxy.storage.workers import ChangeCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class StoredAccounts:
 
         def add(connection: Connection) -> None:
             connection.execute(_ADD, values)
-            self._changes.bump(connection, "accounts")
+            self._changes.increment(connection, "accounts")
 
         self._transact(add)
         return StoredAccount(account, is_active, now, now)
@@ -157,7 +157,7 @@ class StoredAccounts:
                 "now": edited.updated_at,
             }
             connection.execute(_CHANGE, values)
-            self._changes.bump(connection, "accounts")
+            self._changes.increment(connection, "accounts")
             return edited
 
         return self._transact(change)
@@ -175,7 +175,7 @@ class StoredAccounts:
                 values = {"wanted": account_id, "from_when": self._clock()}
                 for statement in _OF_ACCOUNT:
                     connection.execute(statement, values)
-                self._changes.bump(connection, "accounts")
+                self._changes.increment(connection, "accounts")
             return removed
 
         return self._database.transact(remove)
@@ -214,7 +214,7 @@ class EnabledOverrides:
 
         def enable(connection: Connection) -> None:
             connection.execute(self._put, {"account_id": account_id, "is_active": is_active})
-            self._changes.bump(connection, "accounts")
+            self._changes.increment(connection, "accounts")
 
         self._database.transact(enable)
 

@@ -33,67 +33,52 @@ class PendingDeletion(Session):
     attempts: int
 
 
-_SESSION = (rows.c.id, rows.c.account_key, rows.c.name, rows.c.conversation)
-_HELD = rows.c.state.in_((PREWARMED, RUNNING))
-_OURS = and_(rows.c.id == bindparam("session_id"), rows.c.holder == bindparam("worker"), _HELD)
-_FREE = and_(rows.c.state == IDLE, rows.c.expires_at > bindparam("now"))
-TO_DELETE: dict[str, Any] = {
-    "state": DELETING,
-    "holder": None,
-    "not_before": bindparam("from_when"),
-}
+_c = rows.c
+_SESSION = (_c.id, _c.account_key, _c.name, _c.conversation)
+_ID = _c.id == bindparam("session_id")
+_DIGEST = _c.history_digest == bindparam("wanted")
+_HELD = _c.state.in_((PREWARMED, RUNNING))
+_OURS = and_(_ID, _c.holder == bindparam("worker"), _HELD)
+_FREE = and_(_c.state == IDLE, _c.expires_at > bindparam("now"))
+_CONVERSATION = and_(_c.conversation == bindparam("wanted"), _c.key_digest == bindparam("by"))
+# Until its first answer is committed a session has no caller, and maybe half an id; the caller's
+# part of the id was checked before.
+_IN_USE = or_(
+    and_(
+        _c.conversation.in_((bindparam("wanted"), bindparam("half"))),
+        _HELD,
+        or_(_c.key_digest == bindparam("by"), _c.key_digest.is_(None)),
+    ),
+    and_(_CONVERSATION, _FREE),  # it has just become free, or is being claimed
+)
+# An account of the same identity upstream can delete them, also under another name, or after it was
+# removed and added again.
+_THEIRS = func.substr(_c.account_key, 1, IDENTITY_CHARS).in_(
+    bindparam("identities", expanding=True)
+)
 
 
 def _claim(condition: Any, *first: Any) -> Any:
     """Claim the free session whose last turn is the latest; of claims at the same moment each gets
     another.
     """
-    one = (
-        select(rows.c.id)
-        .where(condition, _FREE)
-        .order_by(*first, rows.c.last_turn_at.desc())
-        .limit(1)
-    )
+    one = select(_c.id).where(condition, _FREE).order_by(*first, _c.last_turn_at.desc()).limit(1)
     return (
         update(rows)
-        .where(
-            rows.c.id == one.with_for_update(skip_locked=True).scalar_subquery(),
-            rows.c.state == IDLE,
-        )
+        .where(_c.id == one.with_for_update(skip_locked=True).scalar_subquery(), _c.state == IDLE)
         .values(state=RUNNING, holder=bindparam("worker"), claimed_at=bindparam("now"))
-        .returning(*_SESSION, rows.c.history_digest)
+        .returning(*_SESSION, _c.history_digest)
     )
 
 
-_CONVERSATION = and_(
-    rows.c.conversation == bindparam("wanted"), rows.c.key_digest == bindparam("by")
-)
-# Until its first answer is committed a session has no caller, and maybe half an id; the caller's
-# part of the id was checked before.
-_IN_USE = or_(
-    and_(
-        rows.c.conversation.in_((bindparam("wanted"), bindparam("half"))),
-        _HELD,
-        or_(rows.c.key_digest == bindparam("by"), rows.c.key_digest.is_(None)),
-    ),
-    and_(_CONVERSATION, _FREE),  # it has just become free, or is being claimed
-)
 _ADD = insert(rows)
-_IS_AVOIDED = rows.c.account_key.in_(bindparam("avoided", expanding=True))
-_CLAIM_HEAD = _claim(rows.c.history_digest == bindparam("wanted"), _IS_AVOIDED)
-_CLAIM_HEAD_IN = _claim(
-    and_(
-        rows.c.history_digest == bindparam("wanted"),
-        rows.c.conversation == bindparam("in_conversation"),
-    )
-)
+_NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
+_IS_AVOIDED = _c.account_key.in_(bindparam("avoided", expanding=True))
+_CLAIM_HEAD = _claim(_DIGEST, _IS_AVOIDED)
+_CLAIM_HEAD_IN = _claim(and_(_DIGEST, _c.conversation == bindparam("in_conversation")))
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
-_FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
-_FIND_TAKEN = (
-    select(rows.c.id)
-    .where(rows.c.history_digest == bindparam("wanted"), rows.c.state == RUNNING)
-    .limit(1)
-)
+_FIND_IN_USE = select(_c.id).where(_IN_USE).limit(1)
+_FIND_TAKEN = select(_c.id).where(_DIGEST, _c.state == RUNNING).limit(1)
 _KEEP = (
     update(rows)
     .where(_OURS)
@@ -108,55 +93,39 @@ _KEEP = (
         expires_at=bindparam("until"),
     )
 )
-_NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
 _RELEASE = (
     update(rows)
-    .where(_OURS, rows.c.history_digest.is_not(None))
+    .where(_OURS, _c.history_digest.is_not(None))
     .values(state=IDLE, holder=None, claimed_at=None)
 )
-_WITHDRAW = (
-    update(rows)
-    .where(
-        rows.c.id == bindparam("session_id"),
-        rows.c.state == IDLE,
-        rows.c.history_digest == bindparam("wanted"),
-    )
-    .values(TO_DELETE)
-)
-_MARK = update(rows).where(_OURS).values(TO_DELETE)
-_EXPIRE = (
-    update(rows)
-    .where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now"))
-    .values(TO_DELETE)
-)
-_ORPHANS = (
-    update(rows)
-    .where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True)))
-    .values(TO_DELETE)
-)
-_HOLDERS = select(rows.c.holder).where(_HELD).distinct()
-_HELD_LONG = select(rows.c.id).where(
-    rows.c.holder == bindparam("worker"), _HELD, rows.c.claimed_at < bindparam("before")
-)
-# An account of the same identity upstream can delete them, also under another name, or after it was
-# removed and added again.
-_THEIRS = func.substr(rows.c.account_key, 1, IDENTITY_CHARS).in_(
-    bindparam("identities", expanding=True)
+TO_DELETE: dict[str, Any] = {
+    "state": DELETING,
+    "holder": None,
+    "not_before": bindparam("from_when"),
+}
+_DELETE_LATER = update(rows).values(TO_DELETE)
+_WITHDRAW = _DELETE_LATER.where(_ID, _c.state == IDLE, _DIGEST)
+_MARK = _DELETE_LATER.where(_OURS)
+_EXPIRE = _DELETE_LATER.where(_c.state == IDLE, _c.expires_at <= bindparam("now"))
+_ORPHANS = _DELETE_LATER.where(_HELD, _c.holder.in_(bindparam("dead", expanding=True)))
+_HOLDERS = select(_c.holder).where(_HELD).distinct()
+_HELD_LONG = select(_c.id).where(
+    _c.holder == bindparam("worker"), _HELD, _c.claimed_at < bindparam("before")
 )
 _DUE = (
-    select(*_SESSION, rows.c.attempts)
-    .where(rows.c.state == DELETING, rows.c.not_before <= bindparam("now"), _THEIRS)
-    .order_by(rows.c.not_before)
+    select(*_SESSION, _c.attempts)
+    .where(_c.state == DELETING, _c.not_before <= bindparam("now"), _THEIRS)
+    .order_by(_c.not_before)
     .limit(bindparam("most"))
 )
 _ABANDON = delete(rows).where(
-    rows.c.state == DELETING, rows.c.not_before <= bindparam("before"), not_(_THEIRS)
+    _c.state == DELETING, _c.not_before <= bindparam("before"), not_(_THEIRS)
 )
-_REMOVE = delete(rows).where(rows.c.id == bindparam("session_id"))
+_REMOVE = delete(rows).where(_ID)
 _RESCHEDULE = (
     update(rows)
-    .where(rows.c.id == bindparam("session_id"), rows.c.state == DELETING)
-    .values(not_before=bindparam("until"), attempts=rows.c.attempts + bindparam("failures"))
+    .where(_ID, _c.state == DELETING)
+    .values(not_before=bindparam("until"), attempts=_c.attempts + bindparam("failures"))
 )
 _ALL = select(*_SESSION).limit(bindparam("most"))
 

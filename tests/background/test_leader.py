@@ -13,8 +13,8 @@ from gbproxy.domain.account import Account, identity_of
 from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken, UpstreamError
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
-from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 from tests.support.background import (
     HEAD,
     ONE,

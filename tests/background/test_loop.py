@@ -25,10 +25,10 @@ from gbproxy.domain.session import Session
 from gbproxy.errors import QuotaExhausted, StorageUnavailable, UpstreamTimeout
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import SessionPool
-from gbproxy.storage.account_health import StateRows
-from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
+from gbproxy.storage.account_health import AccountHealthRows
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import leases
+from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 from tests.support.background import (
     ONE,
     THEM,
@@ -61,7 +61,7 @@ class House:
         *,
         deletion_executor: Any = None,
         has_thread: bool = False,
-        uses: StateRows[AccountHealth] | None = None,
+        uses: AccountHealthRows[AccountHealth] | None = None,
         **options: Any,
     ) -> None:
         self.database = database
@@ -72,7 +72,7 @@ class House:
         self.deletion_executor = deletion_executor or ManualExecutor()
         self.pool: Pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
         self.rows: SessionRows = session_rows(database, clock)
-        self.uses = uses or StateRows(database, clock, AccountHealth)
+        self.uses = uses or AccountHealthRows(database, clock, AccountHealth)
         self.workers = WorkerRegistry(database, clock, lambda: US)
         self.leases = LeaderLeases(database, clock, lambda: US)
         self.others = session_rows(database, clock, THEM)
@@ -329,7 +329,7 @@ def test_uses_are_remembered_while_storage_is_away(
 def test_uses_that_could_not_be_told_are_written_in_the_next_run(
     database: FragileDatabase, clock: Clock
 ) -> None:
-    class Uses(StateRows[AccountHealth]):
+    class Uses(AccountHealthRows[AccountHealth]):
         fails = 1
 
         def used(self, account_ids: Collection[str], at: float) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gbproxy.storage.account_health import AccountUse, StateRows
+from gbproxy.storage.account_health import AccountHealthRows, AccountUse
 from gbproxy.storage.database import Database
 from tests.support.clock import Clock
 
@@ -26,12 +26,12 @@ class StateRow:
     credential: str = ""
 
 
-Rows = StateRows[StateRow]
+Rows = AccountHealthRows[StateRow]
 
 
 @pytest.fixture
 def rows(database: Database, clock: Clock) -> Rows:
-    return StateRows(database, clock, StateRow)
+    return AccountHealthRows(database, clock, StateRow)
 
 
 def cooling(clock: Clock, for_s: float = 60, quota: str = "text") -> StateRow:

@@ -17,14 +17,13 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.claim import NoClaim
 from gbproxy.errors import BadRequest
 from gbproxy.storage import tables
-from gbproxy.storage.account_health import StateRows
+from gbproxy.storage.account_health import AccountHealthRows, CheckResult, CheckStore
 from gbproxy.storage.accounts import EnabledOverrides, NameTaken, StoredAccount, StoredAccounts
-from gbproxy.storage.changes import ChangeCounter
-from gbproxy.storage.checks import CheckResult, CheckStore
 from gbproxy.storage.database import Database
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
+from gbproxy.storage.workers import ChangeCounter
 from tests.support.clock import Clock
 
 COOKIE, OTHER_COOKIE, BEARER = (
@@ -202,7 +201,7 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     switches.enable(account.id, False)
     checks = CheckStore(database, clock)
     checks.note(account.id, DIGEST, "valid")
-    states = StateRows(database, clock, AccountHealth)
+    states = AccountHealthRows(database, clock, AccountHealth)
     states.publish(
         AccountHealth(account.account_key, "text", "cooling", clock() + 60, changed_at=clock())
     )

@@ -24,10 +24,9 @@ from gbproxy.domain.claim import Claimed
 from gbproxy.domain.session import Session
 from gbproxy.storage import engines, migrate, secret_key
 from gbproxy.storage import prepare as preparation
-from gbproxy.storage.account_health import StateRows
+from gbproxy.storage.account_health import AccountHealthRows
 from gbproxy.storage.accounts import EnabledOverrides
 from gbproxy.storage.database import Database
-from gbproxy.storage.leases import WorkerRegistry
 from gbproxy.storage.migrate import CannotMigrate
 from gbproxy.storage.model_support import Finding, SupportRows
 from gbproxy.storage.secret_key import WrongSecretKey
@@ -35,6 +34,7 @@ from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import REVISION, metadata
 from gbproxy.storage.tokens_cookies import CookieRows, StoredToken, TokenRows
+from gbproxy.storage.workers import WorkerRegistry
 from tests.support.background import ONE, prewarmed
 from tests.support.clock import Clock
 from tests.support.databases import ROOT, Open, PostgreSQL
@@ -111,7 +111,7 @@ def test_what_an_earlier_version_knew_beside_sessions_is_kept(opened: Open, url:
 
     migrate.migrate(database)
 
-    states = StateRows(database, clock, AccountHealth).read()
+    states = AccountHealthRows(database, clock, AccountHealth).read()
     assert states == [
         AccountHealth(ONE.account_key, "text", "cooling", 8.0, 2, 9.0, "quota", "", 7.0)
     ]

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, text
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import engines
 from gbproxy.storage.database import REST_S, Database
-from gbproxy.storage.leases import LeaderLeases
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.workers import LeaderLeases
 from tests.support.clock import Clock
 from tests.support.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
 

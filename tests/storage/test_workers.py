@@ -7,7 +7,7 @@ import os
 import pytest
 
 from gbproxy.storage.database import Database
-from gbproxy.storage.leases import LeaderLeases, WorkerId, WorkerRegistry
+from gbproxy.storage.workers import LeaderLeases, WorkerId, WorkerRegistry
 from tests.support.clock import Clock
 
 

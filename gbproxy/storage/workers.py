@@ -1,5 +1,5 @@
-"""How workers agree: leases, each held by one of them for a limited time, and the registry of those
-that are alive.
+"""How workers agree: leases, each held by one of them for a limited time; the registry of those that
+are alive; and version counters by which they see that something was changed.
 
 The clocks of all machines on one database must agree within a few seconds: the ends of leases are
 written in their time.
@@ -12,12 +12,15 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from typing import Literal
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from gbproxy.storage.database import Database
-from gbproxy.storage.tables import leases, workers
-from gbproxy.storage.upsert import upsert
+from gbproxy.storage.tables import changes, leases, workers
+from gbproxy.storage.upsert import insert, upsert
+
+Topic = Literal["accounts", "keys"]
 
 _RELEASE = delete(leases).where(
     leases.c.name == bindparam("lease"), leases.c.holder == bindparam("worker")
@@ -32,6 +35,7 @@ _ALIVE_S = 5.0  # with an older heartbeat a worker may be dead, and its answers 
 _DEREGISTER = delete(workers).where(workers.c.id == bindparam("worker"))
 _REMOVE = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
 _RELEASE_HELD = delete(leases).where(leases.c.holder.in_(bindparam("gone", expanding=True)))
+_VERSION = select(changes.c.version).where(changes.c.topic == bindparam("topic"))
 # An end further ahead than so many terms was written by a clock that has been set back since.
 _TERMS = 2
 
@@ -132,3 +136,24 @@ class WorkerRegistry:
     def remove(self, gone: Collection[str]) -> None:
         """These workers have died."""
         self._database.change(_REMOVE, {"gone": list(gone)})
+
+
+class ChangeCounter:
+    """One version counter per topic; workers poll it and reload when it moves."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._increment = insert(database, changes).on_conflict_do_update(
+            index_elements=[changes.c.topic], set_={"version": changes.c.version + 1}
+        )
+
+    def version(self, topic: Topic) -> int:
+        """Raises StorageUnavailable."""
+        found = self._database.fetch(_VERSION, {"topic": topic})
+        return int(found[0].version) if found else 0
+
+    def increment(self, connection: Connection, topic: Topic) -> None:
+        """To be called in the transaction of the change itself: a worker that sees the new version
+        sees the change.
+        """
+        connection.execute(self._increment, {"topic": topic, "version": 1})
