@@ -29,19 +29,8 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnclear,
 )
-from tests.support.pools import (
-    MIDNIGHT,
-    NOON,
-    A,
-    B,
-    C,
-    Clock,
-    Request,
-    Workers,
-    account,
-    lent,
-    pool,
-)
+from tests.support.clock import NOON, Clock
+from tests.support.pools import MIDNIGHT, A, B, C, Request, Workers, account, lent, pool
 
 EMPTY, BUSY, DEAD = (
     QuotaExhausted("empty"),

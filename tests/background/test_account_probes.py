@@ -18,7 +18,8 @@ from gbproxy.errors import (
     UpstreamOverloaded,
 )
 from tests.support.background import ManualExecutor, logged
-from tests.support.pools import A, B, Clock, account, pool
+from tests.support.clock import Clock
+from tests.support.pools import A, B, account, pool
 
 
 class House:

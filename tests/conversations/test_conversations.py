@@ -15,19 +15,12 @@ from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
 from gbproxy.observability import request_context
+from tests.support.clock import Clock
 from tests.support.memory_rows import MemoryRows
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 MODEL = "gemini-auto"
 TIMEOUT_S = 1800.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class House:

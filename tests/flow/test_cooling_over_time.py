@@ -29,8 +29,9 @@ from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
 from tests.support.chats import NAMES, asked, csesidx
+from tests.support.clock import NOON
 from tests.support.memory_rows import MemoryRows
-from tests.support.pools import MIDNIGHT, NOON, Workers
+from tests.support.pools import MIDNIGHT, Workers
 
 Script = tuple[Action, ...]
 WELL = "All is well."

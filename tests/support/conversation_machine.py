@@ -32,6 +32,7 @@ from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
 from gbproxy.domain.conversation_id import belongs_to
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
+from tests.support.clock import Clock
 from tests.support.memory_rows import MemoryRows
 
 # Making a failing example small takes minutes, in which pytest-timeout would end the whole process
@@ -49,14 +50,6 @@ _CHANGES = ("none", "key", "model", "system", "edit", "edit", "regenerate", "win
 
 Said = tuple[str, str]  # role and text, plain: what a client means, however it writes it
 Outcome = type[GatewayError] | Literal["continued"]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class ExpiringRows(SessionStore, Protocol):

@@ -9,17 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from gbproxy.accounts.health import AccountHealth, Scope
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import GatewayError
+from tests.support.clock import NOON, Clock
 
-LOS_ANGELES = ZoneInfo("America/Los_Angeles")
-NOON = datetime(2026, 5, 4, 12, tzinfo=LOS_ANGELES).timestamp()
 MIDNIGHT = NOON + 12 * 3600
 
 
@@ -35,14 +32,6 @@ def account(name: str, secret: str = "CSE.secret") -> Account:
 
 
 A, B, C = account("a"), account("b"), account("c")
-
-
-class Clock:
-    def __init__(self, now: float = NOON) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class MemoryBoard:

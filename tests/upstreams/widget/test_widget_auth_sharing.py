@@ -24,7 +24,8 @@ from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-from tests.support.business_host import ACCOUNT, BASE, NOW, Clock, Door, Gate, key_reply, reply
+from tests.support.business_host import ACCOUNT, BASE, NOW, Door, Gate, key_reply, reply
+from tests.support.clock import Clock
 
 REFRESH = "/auth/refreshcookies?continue=x"
 RENEWED = "__Secure-C_SES=CSE.new; Path=/; Secure; HttpOnly"
