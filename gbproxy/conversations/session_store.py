@@ -43,7 +43,7 @@ class SessionStore(Protocol):
         """Take one free session with this head, of this conversation where one is named, for this
         worker alone.
 
-        Of several, one of a seat that is not `avoided` comes first.
+        Of several, one whose account key is not `avoided` comes first.
         """
         ...
 

@@ -105,7 +105,7 @@ class Turn:
 
     @property
     def wanted(self) -> str | None:
-        """The seat that the claimed session belongs to: no other account can continue in it."""
+        """The account key of the claimed session: no other account can continue in it."""
         return self._held.session.account_key if self._claimed and self._held else None
 
     @property

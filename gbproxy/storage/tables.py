@@ -29,7 +29,7 @@ REVISION = "0007"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
-    """A point in time: Unix seconds in the program, UTC in the database."""
+    """A point in time: Unix seconds in Python, UTC in the database."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -79,7 +79,7 @@ enabled_overrides = Table(
     Column("is_active", Boolean, nullable=False),
 )
 
-# Client keys that administrators have created. None: nothing is said about it.
+# Client keys that administrators have created. None: no limit.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -139,19 +139,19 @@ account_uses = Table(
     Column("last_error_said", JSON(none_as_null=True)),  # UpstreamWords.safe
 )
 
-# What the last look at each account's credential has shown.
+# The last check of each account's credential.
 account_checks = Table(
     "account_checks",
     metadata,
     Column("account_id", String, primary_key=True),
-    Column("credential", String, nullable=False),  # digest of what was looked at
+    Column("credential", String, nullable=False),  # digest of what was checked
     Column("status", String, nullable=False),  # valid, refused, unknown
     Column("detail", String, nullable=False),
     Column("checked_at", Instant, nullable=False),
     Column("said", JSON(none_as_null=True)),  # UpstreamWords.safe
 )
 
-# Which models and tools each account has turned out to have.
+# Which models and tools each account has been found to have.
 account_support = Table(
     "account_support",
     metadata,
@@ -179,8 +179,8 @@ sessions = Table(
     Column("claimed_at", Instant),
     Column("last_turn_at", Instant),
     Column("expires_at", Instant),
-    # With all columns of a claim: left to choose, SQLite would walk through every idle session
-    # instead.
+    # With all columns of a claim: SQLite would otherwise choose an index that walks through every
+    # idle session.
     Index(None, "history_digest", "state", "expires_at"),
     Index(None, "conversation", "state", "expires_at"),
     Index(None, "state", "expires_at"),

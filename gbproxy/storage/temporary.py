@@ -32,19 +32,19 @@ _SESSIONS = (
     text("SELECT account_id, name FROM sessions"),  # by a server of an earlier version
 )
 
-# by directory; the system lets go of one when the last process that has it is no more
+# by directory; the system releases one when the last process that has it ends
 _locks: dict[Path, int] = {}
 
 
 def new_folder() -> Path:
-    """A directory for a temporary database, closed to other users, and held by this process and
-    those that it forks.
+    """Make a directory for a temporary database, closed to other users, and locked by this process
+    and those that it forks.
     """
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     making = folder / f"{_ALIVE}.new"
     _locks[folder] = os.open(making, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(_locks[folder], fcntl.LOCK_SH)
-    making.rename(folder / _ALIVE)  # so that it is never there without being held
+    making.rename(folder / _ALIVE)  # renamed, so that it is never there without its lock
     return folder
 
 
@@ -53,8 +53,8 @@ def url_in(folder: Path) -> str:
 
 
 def remove(folder: Path, made_by: int) -> None:
-    """Remove a temporary database's directory, in the process that has made it; not in those that
-    it has forked.
+    """Remove a temporary database's directory, if this process has made it, and is no fork of
+    that.
     """
     if os.getpid() == made_by:
         shutil.rmtree(folder, ignore_errors=True)

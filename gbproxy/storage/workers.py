@@ -46,7 +46,7 @@ class WorkerId:
     def __init__(self) -> None:
         self._made = (0, "")
 
-    def take(self, name: str) -> None:
+    def assign(self, name: str) -> None:
         """Use this name in this process; to be called before the first use."""
         self._made = (os.getpid(), name)
 

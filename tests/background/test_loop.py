@@ -66,8 +66,9 @@ class House:
     ) -> None:
         self.database = database
         self.clock = clock
+        self._has_thread = has_thread
         self.upstream = Upstream()
-        self.threads: list[Callable[[], None]] = []  # that were not started
+        self.threads: list[threading.Thread] = []  # which the loop has asked for
         self.executor = executor or ManualExecutor()
         self.deletion_executor = deletion_executor or ManualExecutor()
         self.pool: Pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
@@ -108,9 +109,16 @@ class House:
             leader,
             self.executor,
             clock=clock,
-            **({} if has_thread else {"start_thread": self.threads.append}),
+            start_thread=self._start_thread,
             **{"sync": (), "keep_warm": lambda accounts: None, **options},
         )
+
+    def _start_thread(self, run: Callable[[], None]) -> threading.Thread | None:
+        self.threads.append(threading.Thread(target=run, daemon=True))
+        if not self._has_thread:
+            return None
+        self.threads[-1].start()
+        return self.threads[-1]
 
     def run(self) -> None:
         self.loop.run_once()
@@ -454,19 +462,19 @@ def test_connections_are_looked_after_again_when_that_was_quick(
 # Its thread
 
 
-def loops() -> int:
-    """How many threads run a loop in this process."""
-    return sum(thread.name == "background loop" for thread in threading.enumerate())
+def running(house: House) -> int:
+    """How many threads run this loop in this process."""
+    return sum(thread.is_alive() for thread in house.threads)
 
 
 def test_it_runs_by_itself_from_the_first_request_on(houses: Callable[..., House]) -> None:
     house = houses()
-    before = loops()
+    before = running(house)
 
     house.loop.record_activity("one")
 
     until(lambda: len(house.prewarmed) == 2)
-    assert (before, loops()) == (0, 1)
+    assert (before, running(house)) == (0, 1)
 
 
 def test_it_is_started_once_in_a_process(houses: Callable[..., House]) -> None:
@@ -476,7 +484,7 @@ def test_it_is_started_once_in_a_process(houses: Callable[..., House]) -> None:
         house.loop.start()
         house.loop.record_activity()
 
-    assert loops() == 1
+    assert running(house) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -488,9 +496,9 @@ def test_a_process_that_was_forked_has_a_thread_of_its_own(houses: Callable[...,
     child = os.fork()
     if child == 0:
         try:
-            before = loops()
+            before = running(house)
             house.loop.record_activity()
-            os.write(writer, b"%d %d" % (before, loops()))
+            os.write(writer, b"%d %d" % (before, running(house)))
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -511,7 +519,7 @@ def test_after_the_end_it_is_not_started_again(houses: Callable[..., House], sta
     house.loop.start()
     house.loop.record_activity("one")
 
-    assert loops() == 0
+    assert running(house) == 0
 
 
 # The end
@@ -725,4 +733,4 @@ def test_a_worker_begins_though_storage_is_away(houses: Callable[..., House]) ->
 
     house.loop.start()
 
-    assert loops() == 1
+    assert running(house) == 1

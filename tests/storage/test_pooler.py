@@ -33,7 +33,7 @@ def use(database: Database, clock: Clock) -> None:
         SessionRows(database, clock, lambda: "worker"),
         LeaderLeases(database, clock, lambda: "worker"),
     )
-    session = rows.add("seat", "name", prewarmed=False)
+    session = rows.add("account-key", "name", prewarmed=False)
     rows.keep(session, head=b"head", caller=b"caller", conversation="c", expires_at=clock.now + 60)
     assert rows.claim_head(b"head") == rows.all_sessions(1)[0]
     assert leases.acquire("leader", 5.0)
@@ -113,7 +113,7 @@ def test_many_share_the_one_session_that_a_pooler_lends_them(
         ready.wait(10)
         for turn in range(10):
             head = f"{number} {turn}".encode()
-            session = rows.add("seat", "name", prewarmed=False)
+            session = rows.add("account-key", "name", prewarmed=False)
             assert rows.keep(
                 session, head=head, caller=b"", conversation="", expires_at=clock.now + 60
             )
