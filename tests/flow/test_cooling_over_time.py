@@ -38,7 +38,7 @@ WELL = "All is well."
 
 
 class NothingAhead:
-    """No stock."""
+    """No prewarmed sessions."""
 
     def __init__(self, upstream: Widget) -> None:
         self._upstream = upstream

@@ -98,7 +98,7 @@ def test_what_a_killed_gateway_has_left_goes_with_the_next_start_and_its_session
             (left,) = databases(folder)
             with closing(
                 Database(f"sqlite:///{left}/gbproxy.db")
-            ) as database:  # the asked one, and each worker's stock
+            ) as database:  # the asked one, and each worker's prewarmed ones
                 until(
                     lambda: (
                         len(database.fetch(text("SELECT id FROM sessions")))
