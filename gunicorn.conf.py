@@ -80,7 +80,7 @@ def on_reload(arbiter):
 def post_worker_init(worker):
     parts = parts_of(worker.app)
     parts.services.meter.worker_started()
-    parts.services.storage.worker_id.take(worker.id)
+    parts.services.storage.worker_id.assign(worker.id)
     parts.services.background.note_dead(dead)
     parts.services.background.start()
 

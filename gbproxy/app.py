@@ -19,7 +19,7 @@ from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
 from gbproxy.api.sse import StreamResponder
 from gbproxy.bootstrap import Services, build
-from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
+from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from gbproxy.account_admin.account_input import account_of
@@ -36,22 +37,19 @@ from gbproxy.outbound.recording import RecordingHttpClient
 from gbproxy.rate_limits.choice import counters
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.sessions.cleanup import SessionCleanup
-from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
-from gbproxy.sessions.prewarmed import SessionPool
+from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool
 from gbproxy.settings import Settings
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
-from gbproxy.storage.account_health import StateRows
+from gbproxy.storage.account_health import AccountHealthRows, CheckStore
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
 from gbproxy.storage.api_keys import ApiKeyRows
-from gbproxy.storage.changes import ChangeCounter
-from gbproxy.storage.checks import CheckStore
 from gbproxy.storage.database import Database
-from gbproxy.storage.leases import LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.storage.model_support import SupportRows
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
+from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
@@ -94,7 +92,7 @@ class Services:
         is_last = database.temporary if for_good is None else for_good
         self.account_probes.close()
         self.capability_reads.close()
-        self.background.close(for_good=is_last, hands_on=database.temporary and not is_last)
+        self.background.close(for_good=is_last, hand_over=database.temporary and not is_last)
         self.outbound.close()
         database.close()
 
@@ -143,6 +141,23 @@ def build(
         board=storage.accounts.states,
         meter=meter,
     )
+    # Many or slow deletions must not hold up what requests wait for: they have their own threads.
+    executor, deletion_executor = BackgroundExecutor(), BackgroundExecutor(width=_DELETIONS_AT_ONCE)
+    cleanup = SessionCleanup(
+        storage.sessions,
+        upstream.delete_session,
+        pool.accounts,
+        deletion_executor,
+        is_refused=lambda account: account in pool.refused(),
+    )
+    session_pool = SessionPool(
+        storage.sessions,
+        upstream.open_session,
+        executor.submit,
+        cleanup.delete_unrecorded,
+        size=prewarmed,
+        on_failure=partial(_set_aside, pool),
+    )
     support = ModelSupport(storage.support)
     models = AvailableModels(catalogue, support, pool.enabled)
     registry = AccountRegistry(
@@ -150,30 +165,53 @@ def build(
         pool,
         storage.accounts,
         upstream.probe,
-        part=lambda account: background.part(account),
+        part=cleanup.delete_for_account,
         forget=support.forget,
     )
     capability_reads = CapabilityReads(support, upstream.capabilities)
     key_verifier = KeyVerifier(
         (key.get_secret_value() for key in settings.api_keys), storage.api_keys
     )
-    background = _background(
-        storage,
-        pool,
-        upstream,
-        sign_in,
-        registry,
-        key_verifier,
-        support,
-        capability_reads,
-        lambda: conversations.settle(),
-        prewarmed,
-    )
     conversations = Conversations(
         storage.sessions,
         session_timeout_s=settings.session_timeout,
-        discard=background.discard,
+        discard=cleanup.delete_unrecorded,
         meter=meter,
+    )
+    leader = LeaderTasks(
+        storage.leases,
+        storage.accounts.workers,
+        storage.sessions,
+        pool,
+        cleanup,
+        executor,
+        refresh_token=upstream.sign_in_ahead,
+        probe=registry.probe,
+        reclaim_abandoned=partial(temporary.reclaim_abandoned, storage.database, storage.sessions),
+        read_capabilities=capability_reads.read_due,
+    )
+    credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
+    states = storage.accounts.states
+    background = BackgroundLoop(
+        storage.sessions,
+        storage.accounts.workers,
+        states,
+        pool,
+        session_pool,
+        cleanup,
+        leader,
+        executor,
+        sync=[
+            registry.pull_changes,
+            key_verifier.pull_changes,
+            lambda: pool.refresh(states.read()),
+            pool.share_again,
+            credentials.pull_changes,
+            support.sync,
+            conversations.flush,
+        ],
+        keep_warm=upstream.warm,
+        long_timeout=storage.database.patiently,
     )
     api_keys = ApiKeys(
         storage.api_keys,
@@ -188,12 +226,13 @@ def build(
         pool,
         upstream,
         conversations,
-        background,
+        session_pool,
         limiter,
         show_thoughts=settings.thoughts == "show",
         prompt_max_chars=settings.prompt_max_chars,
         max_attempts=settings.max_attempts,
-        suspect=account_probes.look,
+        suspect=account_probes.request,
+        record_activity=background.record_activity,
         request_timeout_s=settings.request_timeout_s,
     )
     return Services(
@@ -285,7 +324,7 @@ def _storage(settings: Settings, meter: Meter) -> Storage:
         EnabledOverrides(database),
         ChangeCounter(database),
         CheckStore(database, time.time),
-        StateRows(database, time.time, AccountHealth),
+        AccountHealthRows(database, time.time, AccountHealth),
         WorkerRegistry(database, time.time, worker_id),
     )
     return Storage(
@@ -362,77 +401,8 @@ def _widget(
     return Widget(outbound, auth, endpoints, widget_settings, meter)
 
 
-def _background(
-    storage: Storage,
-    pool: Pool,
-    upstream: Upstream,
-    sign_in: WidgetAuth,
-    registry: AccountRegistry,
-    key_verifier: KeyVerifier,
-    support: ModelSupport,
-    capability_reads: CapabilityReads,
-    settle: Callable[[], None],
-    prewarmed: int,
-) -> BackgroundLoop:
-    sessions, states, workers = storage.sessions, storage.accounts.states, storage.accounts.workers
-    executor = BackgroundExecutor()
-    # Many or slow deletions must not hold up what requests wait for.
-    deletion_executor = BackgroundExecutor(width=_DELETIONS_AT_ONCE)
-    cleanup = SessionCleanup(
-        sessions,
-        upstream.delete_session,
-        pool.accounts,
-        deletion_executor,
-        is_refused=lambda account: account in pool.refused(),
-    )
-
-    def set_aside(account: Account, error: GatewayError, took_s: float) -> None:
-        # Only a rejected credential says something about the account; a failed prewarm otherwise
-        # costs it nothing.
-        if isinstance(error, CredentialRefused):
-            pool.failed(account, "text", error, took_s=took_s)
-
-    session_pool = SessionPool(
-        sessions,
-        upstream.open_session,
-        executor.put,
-        cleanup.discard,
-        size=prewarmed,
-        on_failure=set_aside,
-    )
-    leader = LeaderTasks(
-        storage.leases,
-        workers,
-        sessions,
-        pool,
-        cleanup,
-        executor,
-        refresh_token=upstream.sign_in_ahead,
-        probe=registry.probe,
-        take_over_left=lambda identities: temporary.take_over_left(
-            storage.database, sessions, identities
-        ),
-        look_up=capability_reads.tend,
-    )
-    credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
-    return BackgroundLoop(
-        sessions,
-        workers,
-        states,
-        pool,
-        session_pool,
-        cleanup,
-        leader,
-        executor,
-        take_over=[
-            registry.take_over,
-            key_verifier.take_over,
-            lambda: pool.refresh(states.read()),
-            pool.share_again,
-            credentials.take_over,
-            support.take_over,
-            settle,
-        ],
-        warm=upstream.warm,
-        patiently=storage.database.patiently,
-    )
+def _set_aside(pool: Pool, account: Account, error: GatewayError, took_s: float) -> None:
+    # Only a rejected credential says something about the account; a failed prewarm otherwise costs
+    # it nothing.
+    if isinstance(error, CredentialRefused):
+        pool.failed(account, "text", error, took_s=took_s)

@@ -61,11 +61,14 @@ class Gateway:
         max_attempts: int = 3,
         request_timeout_s: float = 1800,
         suspect: Callable[[Account], object] = lambda account: None,
+        record_activity: Callable[..., object] = lambda account_id="": None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`request_timeout_s` bounds one request over all its waits and tries.
 
         `suspect` has an account looked at that a question was refused on, and does not wait for it.
+        `record_activity` notes that a request has arrived or, with an account id, that it got that
+        account.
         """
         self._models = models
         self._pool = pool
@@ -77,6 +80,7 @@ class Gateway:
         self._prompt_max_chars = prompt_max_chars
         self._max_attempts = max_attempts
         self._suspect = suspect
+        self._record_activity = record_activity
         self._request_timeout_s = request_timeout_s
         self._pause = pause
 
@@ -90,7 +94,7 @@ class Gateway:
         context = request_context.current()
         context.until = time.monotonic() + self._request_timeout_s
         ask = self._read(chat)
-        self._ahead.note_use()
+        self._record_activity()
         use = self._limits.begin(
             chat.principal,
             ask.counted_as,
@@ -181,7 +185,7 @@ class Gateway:
                 and not made_now
                 and not turn.continues
             ):
-                self._ahead.distrust(account)
+                self._ahead.invalidate(account)
             return _after(error, turn, attempts, said=said, continued=not made_now)
         attempts.answered()
         return None
@@ -264,7 +268,7 @@ class Gateway:
         context = request_context.current()
         context.facts["account"] = account.id
         context.accounts += 1
-        self._ahead.note_use(account.id)
+        self._record_activity(account.id)
         # its account is busy or cannot answer: all of it goes elsewhere
         if turn.wanted not in (None, account.account_key):
             turn.discard()

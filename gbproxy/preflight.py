@@ -85,6 +85,8 @@ def _unusable_database(settings: Settings) -> Iterator[str]:
 
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     if outlives_the_process(url):
-        fault = preparation.fault(url, [key.get_secret_value() for key in settings.secret_keys])
+        fault = preparation.find_fault(
+            url, [key.get_secret_value() for key in settings.secret_keys]
+        )
         if fault is not None:
             yield fault

@@ -198,7 +198,7 @@ def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) 
         print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
         raise SystemExit(_EXIT_BAD_SETTINGS) from None
     identities = [identity(account.csesidx, account.config_id) for account in settings.accounts]
-    preparation.clear_left(url, identities, temporary=settings.database_is_temporary)
+    preparation.clear_abandoned(url, identities, temporary=settings.database_is_temporary)
     _prepared.add((url, *secret_keys))
 
 

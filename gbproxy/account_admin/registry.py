@@ -16,11 +16,15 @@ from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.errors import Conflict, CredentialRefused, GatewayError, NotFound, StorageUnavailable
-from gbproxy.storage.account_health import AccountUse, StateRows
+from gbproxy.storage.account_health import (
+    AccountHealthRows,
+    AccountUse,
+    CheckResult,
+    CheckStore,
+    Status,
+)
 from gbproxy.storage.accounts import EnabledOverrides, NameTaken, StoredAccount, StoredAccounts
-from gbproxy.storage.changes import ChangeCounter
-from gbproxy.storage.checks import CheckResult, CheckStore, Status
-from gbproxy.storage.leases import WorkerRegistry
+from gbproxy.storage.workers import ChangeCounter, WorkerRegistry
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ class AccountStore:
     switches: EnabledOverrides
     changes: ChangeCounter
     checks: CheckStore
-    states: StateRows[AccountHealth]
+    states: AccountHealthRows[AccountHealth]
     workers: WorkerRegistry
 
 
@@ -85,7 +89,7 @@ class AccountRegistry:
             raise _unknown()
         return found
 
-    def take_over(self) -> None:
+    def pull_changes(self) -> None:
         """Give the pool what was changed since the last call, by whichever worker; called twice a
         second by each.
         """
@@ -170,7 +174,7 @@ class AccountRegistry:
         log.info("account.changed", extra={"account": account_id, "action": "removed"})
         if entry is not None:
             self._part(entry.account)
-        self.take_over()
+        self.pull_changes()
 
     def clear_cooldown(self, account_id: str) -> AccountRecord:
         """Forget every cooldown of it, and which models and tools it has refused, in all workers.
@@ -228,7 +232,7 @@ class AccountRegistry:
             self._rows.states.uses(),
         )
         refusals = {
-            known.account_id: known
+            known.account_key: known
             for known in self._rows.states.read()
             if known.state == "refused"
         }
@@ -308,7 +312,7 @@ class AccountRegistry:
         """Have the pool of this worker know what all others have told, and tell them what it
         knows.
         """
-        self.take_over()
+        self.pull_changes()
         self._pool.refresh(self._rows.states.read())
         self._pool.share_again()
 

@@ -9,8 +9,7 @@ from typing import Any, Literal
 from gbproxy.accounts.health import AccountView
 from gbproxy.domain.account import Account, AccountState, QuotaClass
 from gbproxy.domain.edition import EditionName, Location
-from gbproxy.storage.account_health import AccountUse
-from gbproxy.storage.checks import Status
+from gbproxy.storage.account_health import AccountUse, Status
 
 Source = Literal["env", "db"]
 

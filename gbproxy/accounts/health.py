@@ -10,31 +10,32 @@ from enum import Enum
 from typing import Any, Literal, Protocol
 
 from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, QuotaClass
+from gbproxy.domain.clock import was_set_back_since
 
 Scope = QuotaClass | Literal[""]
 """What a standing is about: one kind of request, or ("") the account as a whole."""
 
 TRIAL_S = 30.0  # a trial that nobody reports on (a killed worker) is over then
-_CLOCK_SET_BACK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class AccountHealth:
     """What all workers know of one account; times are Unix seconds.
 
-    `account_id` is its seat (Account.seat): another account under the same name is not meant.
-    `strikes` counts failures for want of quota since the last success: with any, the end of a
-    cooldown lets one request through, which has until `trial_until` to succeed. `cause` of a
+    `account_key` (Account.account_key): another account under the same name is not meant.
+    `consecutive_failures` counts failures for want of quota since the last success: with any, the
+    end of a cooldown lets one request through, which has until `probe_until` to succeed. `cause` of
+    a
     cooldown is "overload" or "quota"; of a refusal it is the sentence that clients are told, and
     `credential` the digest of what was refused (Account.credential).
     """
 
-    account_id: str
+    account_key: str
     quota: Scope
     state: Literal["ready", "cooling", "refused"] = "ready"
     cooling_until: float | None = None
-    strikes: int = 0
-    trial_until: float | None = None
+    consecutive_failures: int = 0
+    probe_until: float | None = None
     cause: str = ""
     credential: str = ""
     changed_at: float = 0.0
@@ -46,21 +47,16 @@ class AccountHealth:
         if (
             self.cooling_until is None
             or self.cooling_until <= now
-            or is_from_before(self.changed_at, now)
+            or was_set_back_since(self.changed_at, now)
         ):
             return None
         return self.cooling_until
 
     def tried_until(self, now: float) -> float | None:
         """The end of a trial that is not over."""
-        if self.trial_until is None or not now < self.trial_until <= now + TRIAL_S:
+        if self.probe_until is None or not now < self.probe_until <= now + TRIAL_S:
             return None
-        return self.trial_until
-
-
-def is_from_before(changed_at: float, now: float) -> bool:
-    """Whether something was noted before the clock was set back: it would be from the future."""
-    return changed_at > now + _CLOCK_SET_BACK_S
+        return self.probe_until
 
 
 class HealthStore(Protocol):
@@ -154,7 +150,7 @@ class PooledAccount:
             return Condition.READY
         if known.cools_until(now) is not None:
             return Condition.COOLING
-        if not known.strikes:
+        if not known.consecutive_failures:
             return Condition.READY
         return Condition.DUE if known.tried_until(now) is None else Condition.TRIED
 

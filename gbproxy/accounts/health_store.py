@@ -42,9 +42,9 @@ class HealthPublisher:
         try:
             self._board.publish(change)
         except GatewayError as error:  # this worker knows; the others hear of it later
-            self._untold[change.account_id, change.quota] = change
+            self._untold[change.account_key, change.quota] = change
             log.warning(
-                "pool.unshared", extra={"account": id_of(change.account_id), "reason": error.code}
+                "pool.unshared", extra={"account": id_of(change.account_key), "reason": error.code}
             )
 
     def note_error(
@@ -71,7 +71,7 @@ class HealthPublisher:
 
 
 def _log(change: AccountHealth, now: float, said: dict[str, Any] | None) -> None:
-    account, quota = id_of(change.account_id), change.quota or None
+    account, quota = id_of(change.account_key), change.quota or None
     match change.state:
         case "cooling":
             seconds = round((change.cooling_until or now) - now, 1)
@@ -80,7 +80,7 @@ def _log(change: AccountHealth, now: float, said: dict[str, Any] | None) -> None
                 "quota": quota,
                 "cause": change.cause,
                 "seconds": seconds,
-                "strikes": change.strikes,
+                "strikes": change.consecutive_failures,
                 "said": said,
             }
             log.warning("account.cooling", extra=facts)

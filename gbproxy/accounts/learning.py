@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
-from gbproxy.accounts.health import AccountHealth, PooledAccount, is_from_before
+from gbproxy.accounts.health import AccountHealth, PooledAccount
+from gbproxy.domain.clock import was_set_back_since
 from gbproxy.errors import GatewayError
 
 
@@ -25,18 +26,22 @@ def cooled(
     running = known.cools_until(now)
     if running is not None and known.cause == cooldown.cause and not names_an_end(error):
         return None
-    strikes = known.strikes
+    strikes = known.consecutive_failures
     if cooldown.has_trial:
         strikes = max(strikes + (running is None), 1)
     ends = cooldown_ends(cooldown, error, strikes - 1, now, uniform)
     if running is not None and running >= ends:
-        return None if strikes == known.strikes else replace(known, strikes=strikes, changed_at=now)
+        return (
+            None
+            if strikes == known.consecutive_failures
+            else replace(known, consecutive_failures=strikes, changed_at=now)
+        )
     return replace(
         known,
         state="cooling",
         cooling_until=ends,
-        strikes=strikes,
-        trial_until=None,
+        consecutive_failures=strikes,
+        probe_until=None,
         cause=cooldown.cause,
         changed_at=now,
     )
@@ -63,13 +68,13 @@ def taken_over(member: PooledAccount, told: AccountHealth, now: float) -> Accoun
     known = member.standing(told.quota)
     if told.changed_at < known.changed_at:
         return None
-    if is_from_before(known.changed_at, now) and is_from_before(told.changed_at, now):
+    if was_set_back_since(known.changed_at, now) and was_set_back_since(told.changed_at, now):
         return None  # the clock was set back since, and both are over
     if told.state == "refused" and told.credential != member.account.credential():
         return None  # it has been replaced since
     if (
         told.changed_at == known.changed_at
-        and told.trial_until is None
+        and told.probe_until is None
         and known.tried_until(now) is not None
     ):
         return None  # read just before the trial began

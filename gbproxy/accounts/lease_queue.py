@@ -28,13 +28,13 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A place on an account; with `trial_until` this request finds out whether the account may be
+    """A place on an account; with `probe_until` this request finds out whether the account may be
     asked again.
     """
 
     member: PooledAccount
     quota: QuotaClass
-    trial_until: float | None = None
+    probe_until: float | None = None
 
 
 @dataclass(eq=False, slots=True)

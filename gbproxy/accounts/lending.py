@@ -141,16 +141,16 @@ class Lending(Members):
             return Lease(member, quota)
         until = now + TRIAL_S
         # the board notes it by itself
-        member.standings[quota] = replace(member.standing(quota), trial_until=until)
+        member.standings[quota] = replace(member.standing(quota), probe_until=until)
         self._due = min(self._due, until)
         return Lease(member, quota, until)
 
     def _may_try(self, lent: Lease) -> bool:
-        if lent.trial_until is None:
+        if lent.probe_until is None:
             return True
         try:
             return self._board.try_trial(
-                lent.member.account.account_key, lent.quota, lent.trial_until
+                lent.member.account.account_key, lent.quota, lent.probe_until
             ) or self._tell_anew(lent)
         except GatewayError as error:  # without the board each worker tries for itself
             log.warning(
@@ -169,7 +169,7 @@ class Lending(Members):
         rows = (
             row
             for row in self._board.read()
-            if (row.account_id, row.quota) == (known.account_id, known.quota)
+            if (row.account_key, row.quota) == (known.account_key, known.quota)
         )
         row = next(rows, None)
         if row is not None and row.changed_at >= known.changed_at:
@@ -227,12 +227,12 @@ class Lending(Members):
             self._meter.account_returned(lent.member.account.id)
             known = lent.member.standing(lent.quota)
             if (
-                lent.trial_until is not None
-                and lent.trial_until == known.trial_until
+                lent.probe_until is not None
+                and lent.probe_until == known.probe_until
                 and not is_tried_elsewhere
             ):
                 ended = lent.member.standings[lent.quota] = replace(
-                    known, trial_until=None, changed_at=now
+                    known, probe_until=None, changed_at=now
                 )
             if ended is not None or now >= self._due:
                 self._serve(now)

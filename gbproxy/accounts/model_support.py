@@ -2,7 +2,7 @@
 took or refused.
 
 Asked for on the path of requests, so it is memory; other workers learn of it, and it of them, by
-`take_over`.
+`sync`.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ class ModelSupport:
 
     # Sharing
 
-    def take_over(self) -> None:
+    def sync(self) -> None:
         """Tell the other workers what is new here, and learn what they know. Raises
         StorageUnavailable.
         """
@@ -270,7 +270,7 @@ class ModelSupport:
             self._rows.forget(taken_before=now - _KEPT_S, others_before=now - _HOLDS_S)
 
     def _tell(self, finding: Finding) -> None:
-        """Know this, and tell the others at the next `take_over`. The lock is held."""
+        """Know this, and tell the others at the next `sync`. The lock is held."""
         self._put(finding)
         self._untold[finding.account_key, finding.subject] = finding
 

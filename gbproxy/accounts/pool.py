@@ -203,7 +203,7 @@ class Pool(Lending):
         return member if member is not None and member.account.account_key == account_key else None
 
     def _take_over(self, standing: AccountHealth, now: float) -> bool:
-        member = self._pooled(standing.account_id)
+        member = self._pooled(standing.account_key)
         news = taken_over(member, standing, now) if member is not None else None
         if member is None or news is None:
             return False

@@ -75,7 +75,7 @@ class KeyVerifier:
             raise Unauthenticated("Incorrect API key provided: it has expired")
         return Principal(stored.digest, stored.id, stored.allowance)
 
-    def take_over(self) -> None:
+    def pull_changes(self) -> None:
         """Take over what was created or revoked, by whichever worker; called twice a second by
         each.
 

@@ -1,6 +1,4 @@
-"""Hands for the work between requests: a few threads that do what is put down for them, in
-order.
-"""
+"""Runs jobs in the background: few threads, one bounded queue."""
 
 from __future__ import annotations
 
@@ -16,11 +14,16 @@ Job = Callable[[], None]
 
 
 class BackgroundExecutor:
-    """Does jobs in the background, in few threads and from a queue with a bound; never delays who
-    puts one down.
+    """Runs jobs in order, in up to `width` threads; submitting never waits.
+
+    Not `concurrent.futures.ThreadPoolExecutor`: its queue has no bound; its threads, once started,
+    are taken to be there in a process that was forked since, and nothing is run; and at exit the
+    interpreter waits for its threads without a limit, so that one slow call upstream would outlast
+    the time that a worker has to end.
     """
 
     def __init__(self, *, width: int = 8, capacity: int = 10_000) -> None:
+        """`capacity`: how many jobs may wait."""
         self._width = width
         self._capacity = capacity
         self._waiting: deque[Job] = deque()
@@ -29,26 +32,24 @@ class BackgroundExecutor:
         self._busy = 0
         self._threads: list[threading.Thread] = []
 
-    def put(self, job: Job) -> bool:
-        """Have a job done soon; False when too many wait already, or when the crew has been told to
-        end.
-        """
+    def submit(self, job: Job) -> bool:
+        """Run a job soon; False when too many wait already, or after `shutdown`."""
         with self._changed:
             if self._stopping or len(self._waiting) >= self._capacity:
                 return False
             self._waiting.append(job)
             self._changed.notify()
-            # last: the request's greenlet may be killed where this gives way
+            # last: to start a thread gives way, and a request's greenlet may be killed there
             self._ensure_threads()
         return True
 
-    def widen(self, width: int) -> None:
-        """Use more threads from now on."""
+    def grow(self, width: int) -> None:
+        """Use up to `width` threads from now on."""
         self._width = max(self._width, width)
 
-    def end(self, within_s: float) -> bool:
-        """Do what still waits, for so long at most, and take nothing more. Whether all of it was
-        done.
+    def shutdown(self, within_s: float) -> bool:
+        """Run what still waits, for `within_s` at most, and accept nothing more. True if all of it
+        was run.
         """
         deadline = time.monotonic() + within_s
         with self._changed:
@@ -61,13 +62,13 @@ class BackgroundExecutor:
             return not self._waiting and not self._busy
 
     def _ensure_threads(self) -> None:
-        """Start the threads at the first use: those of a process that has forked since do not exist
-        here.
+        """Start threads as they are needed; those of the process that this one was forked from are
+        not alive here.
         """
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         wanted = min(self._width, len(self._waiting) + self._busy)
         while len(self._threads) < wanted:
-            thread = threading.Thread(target=self._work, name="crew", daemon=True)
+            thread = threading.Thread(target=self._work, name="background job", daemon=True)
             self._threads.append(thread)
             thread.start()
 

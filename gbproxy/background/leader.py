@@ -1,5 +1,5 @@
-"""What one worker does for all: expired and orphaned sessions deleted, tokens refreshed ahead,
-refused accounts probed.
+"""What the leader does for all workers: expired and orphaned sessions are marked and reaped, tokens
+refreshed ahead of use, refused credentials probed.
 """
 
 from __future__ import annotations
@@ -10,188 +10,186 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Protocol
 
-from gbproxy.background.executor import BackgroundExecutor
+from gbproxy.accounts.pool import Pool
 from gbproxy.background.failure_detector import FailureDetector
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account, QuotaClass, identity_of
+from gbproxy.domain.account import Account, identity_of
 from gbproxy.errors import CredentialRefused, GatewayError
-from gbproxy.sessions.cleanup import SessionCleanup
+from gbproxy.sessions.cleanup import Executor, SessionCleanup
 from gbproxy.storage.account_health import AccountUse
-from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 
 log = logging.getLogger(__name__)
 
-IN_USE_S = 600.0  # for so long after a use an account is cared for
-ANYBODY = ""  # the "account" under which each request's arrival is noted
+ACTIVE_S = 600.0  # an account is maintained for so long after its last use
+ANY_ACCOUNT = ""  # the account id under which the arrival of any request is recorded
 
-_NAME = "sweeper"
-_TERM_S = 5.0
-_TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; they hold for 240
-_SIGN_IN_RESTS_S = 15.0
+_LEASE = "leader"
+_LEASE_S = 5.0
+_TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; the upstream's hold for 240
+_SIGN_IN_PAUSE_S = 15.0  # after a failure
 _PROBE_S = (150.0, 240.0)
-_LEFT_S = 10.0  # between looks for what killed servers have left
-
-
-class Pool(Protocol):
-    """What the office needs of the pool."""
-
-    def accounts(self) -> Iterable[Account]: ...
-    def enabled(self) -> Iterable[Account]: ...
-    def refused(self) -> Iterable[Account]: ...
-    def accepted(self, account: Account) -> None: ...
-    def failed(
-        self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0
-    ) -> None: ...
+_ABANDONED_S = 10.0  # between looks for abandoned temporary databases
 
 
 class LeaderTasks:
-    """Held by one worker at a time, by a row with a time limit; by one for each set of accounts on
-    one database.
+    """The tasks of the one worker that holds the lease: of each set of accounts on a database there
+    is one leader.
     """
 
     def __init__(
         self,
-        offices: LeaderLeases,
+        leases: LeaderLeases,
         workers: WorkerRegistry,
-        rows: SessionRows,
+        sessions: SessionRows,
         pool: Pool,
-        deletions: SessionCleanup,
-        crew: BackgroundExecutor,
+        cleanup: SessionCleanup,
+        executor: Executor,
         *,
         refresh_token: Callable[[Account, float], bool],
         probe: Callable[[Account], None],
-        take_over_left: Callable[[Collection[str]], None] = lambda identities: None,
-        look_up: Callable[[Iterable[Account], float], None] = lambda accounts, now: None,
+        reclaim_abandoned: Callable[[Collection[str]], None] = lambda identities: None,
+        read_capabilities: Callable[[Iterable[Account], float], None] = lambda accounts, now: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`refresh_token` signs an account in anew if its token is older than so many seconds, and
-        says whether it has.
+        """`refresh_token`: signs an account in if its token is older than so many seconds; True if
+        it was. Raises GatewayErrors, as does `probe`, which asks whether a credential is good.
 
-        `take_over_left` has deleted what killed servers on this machine have left of these owners.
-        `look_up` has those of these accounts' configurations read that are due, and waits for none.
+        `reclaim_abandoned`: has deleted what killed servers on this machine have left of these
+        upstream identities. `read_capabilities`: reads the live configurations that are due, in the
+        background. `clock`: Unix seconds.
         """
-        self._offices = offices
+        self._leases = leases
         self._workers = workers
-        self._rows = rows
+        self._sessions = sessions
         self._pool = pool
-        self._deletions = deletions
-        self._crew = crew
+        self._cleanup = cleanup
+        self._executor = executor
         self._refresh_token = refresh_token
         self._probe = probe
-        self._take_over_left = take_over_left
-        self._look_up = look_up
+        self._reclaim_abandoned = reclaim_abandoned
+        self._read_capabilities = read_capabilities
         self._clock = clock
         self._monotonic = monotonic
-        self._look_at = monotonic() + _LEFT_S  # the start has looked
-        self._watch = FailureDetector(monotonic)
-        self._next_probe: dict[Account, float] = {}
-        # by seat: at which its token is refreshed, drawn once for each
+        self._abandoned_at = monotonic() + _ABANDONED_S  # the start has looked already
+        self._failures = FailureDetector(monotonic)
+        self._probe_at: dict[Account, float] = {}
+        # by account key: at which age its token is refreshed, drawn once for each token
         self._token_ages: dict[str, float] = {}
-        self._sign_in_rests: dict[str, float] = {}  # by account: until when, after a failure
-        self._busy: set[str] = set()  # accounts that a job is about
-        self._name = ""
+        self._sign_in_at: dict[str, float] = {}  # by account id, after a failure
+        self._busy: set[str] = set()  # account ids that a job is about
+        self._lease = ""
 
-    def serve(self, uses: Mapping[str, AccountUse]) -> None:
-        """Do what is due, if the office is ours. Raises StorageUnavailable."""
-        self._rename()
-        if not self._offices.take(self._name, _TERM_S):
-            self._watch.forget()
+    def run(self, uses: Mapping[str, AccountUse]) -> None:
+        """Do what is due, if this worker holds the lease or gets it. `uses`: by account id.
+
+        Raises StorageUnavailable.
+        """
+        self._name_lease()
+        if not self._leases.acquire(self._lease, _LEASE_S):
+            self._failures.reset()
             return
         now = self._clock()
-        self._rows.expire(now)
-        silent = dict.fromkeys(self._rows.holders(), 0.0)
-        dead = self._watch.dead(silent | self._workers.all())
+        self._sessions.mark_expired(now)
+        # A worker that holds sessions and has no heartbeat any more is dead too.
+        silent = dict.fromkeys(self._sessions.holders(), 0.0)
+        dead = self._failures.dead_workers(silent | self._workers.heartbeats())
         if dead:
             self.reclaim(dead)
-        self._tend_left()
-        self._deletions.begin()
-        self._tend_tokens(uses, now)
-        self._tend_refused(uses, now)
-        self._look_up(self._asked_of_late(uses, now), now)
+        self._look_for_abandoned()
+        self._cleanup.run_due()
+        active = self._active_accounts(uses, now)
+        self._refresh_tokens(active, now)
+        self._probe_refused(uses, now)
+        self._read_capabilities(active, now)
 
     def reclaim(self, dead: Collection[str]) -> None:
-        """Free what workers held that have died; their sessions are to be deleted. Raises
+        """Release what dead workers held and have their sessions deleted. Raises
         StorageUnavailable.
         """
-        self._rows.orphans(dead)
-        self._offices.vacate(dead)
-        self._workers.forget(dead)
+        self._sessions.reclaim_orphans(dead)
+        self._leases.release_held_by(dead)
+        self._workers.remove(dead)
 
-    def leave(self) -> None:
-        if self._name:
-            self._offices.give_up(self._name)
+    def resign(self) -> None:
+        """Let another worker lead at once. Raises StorageUnavailable."""
+        if self._lease:
+            self._leases.release(self._lease)
 
-    def _rename(self) -> None:
-        """Who has other accounts cannot do our work, nor we theirs."""
-        account_keys = sorted(account.account_key for account in self._pool.accounts())
-        name = f"{_NAME} {hashlib.sha256(json.dumps(account_keys).encode()).hexdigest()}"
-        if name != self._name:
-            self.leave()
-            self._name = name
-
-    def _tend_left(self) -> None:
-        """Workers live on for a while when their master is killed: what they leave was not there
-        yet at our start.
+    def _name_lease(self) -> None:
+        """Gateways with other accounts cannot do our tasks, nor we theirs: they have a leader of
+        their own.
         """
-        if self._monotonic() >= self._look_at:
-            self._look_at = self._monotonic() + _LEFT_S
-            self._take_over_left(
+        account_keys = sorted(account.account_key for account in self._pool.accounts())
+        lease = f"{_LEASE} {hashlib.sha256(json.dumps(account_keys).encode()).hexdigest()}"
+        if lease != self._lease:
+            self.resign()
+            self._lease = lease
+
+    def _look_for_abandoned(self) -> None:
+        # Again and again: when a master is killed its workers live on for a while, so what they
+        # leave was not there at our start.
+        if self._monotonic() >= self._abandoned_at:
+            self._abandoned_at = self._monotonic() + _ABANDONED_S
+            self._reclaim_abandoned(
                 {identity_of(account.account_key) for account in self._pool.accounts()}
             )
 
-    def _tend_tokens(self, uses: Mapping[str, AccountUse], now: float) -> None:
-        for account in self._asked_of_late(uses, now):
-            if now >= self._sign_in_rests.get(account.id, 0.0):
-                self._put(account, partial(self._refresh, account))
-
-    def _asked_of_late(self, uses: Mapping[str, AccountUse], now: float) -> list[Account]:
+    def _active_accounts(self, uses: Mapping[str, AccountUse], now: float) -> list[Account]:
         """The accounts in use whose credential is not set aside."""
         refused = {account.id for account in self._pool.refused()}
         return [
-            a for a in self._pool.enabled() if a.id not in refused and is_in_use(uses, a.id, now)
+            account
+            for account in self._pool.enabled()
+            if account.id not in refused and is_active(uses, account.id, now)
         ]
 
+    def _refresh_tokens(self, accounts: Iterable[Account], now: float) -> None:
+        for account in accounts:
+            if now >= self._sign_in_at.get(account.id, 0.0):
+                self._submit(account, partial(self._refresh, account))
+
     def _refresh(self, account: Account) -> None:
-        begun_at = self._clock()
+        began_at = self._clock()
         age_s = self._token_ages.setdefault(account.account_key, jitter.uniform(*_TOKEN_AGE_S))
         try:
             if self._refresh_token(account, age_s):
                 del self._token_ages[account.account_key]
         except CredentialRefused as error:
-            self._pool.failed(account, "text", error, took_s=self._clock() - begun_at)
+            self._pool.failed(account, "text", error, took_s=self._clock() - began_at)
         except GatewayError as error:
-            self._sign_in_rests[account.id] = self._clock() + _SIGN_IN_RESTS_S
-            facts = {"account": account.id, "code": error.code, "said": error.safe_words}
-            log.warning("token.not_refreshed", extra=facts)
+            self._sign_in_at[account.id] = self._clock() + _SIGN_IN_PAUSE_S
+            fields = {"account": account.id, "code": error.code, "said": error.safe_words}
+            log.warning("token.not_refreshed", extra=fields)
 
-    def _tend_refused(self, uses: Mapping[str, AccountUse], now: float) -> None:
+    def _probe_refused(self, uses: Mapping[str, AccountUse], now: float) -> None:
         refused = list(self._pool.refused())
-        self._next_probe = {
-            account: at for account, at in self._next_probe.items() if account in refused
+        self._probe_at = {
+            account: at for account, at in self._probe_at.items() if account in refused
         }
-        if not is_in_use(uses, ANYBODY, now):
+        if not is_active(uses, ANY_ACCOUNT, now):
             return
         for account in refused:
             pause_s = jitter.uniform(*_PROBE_S)
-            if now >= self._next_probe.setdefault(account, now + pause_s):
-                self._next_probe[account] = now + pause_s
-                self._put(account, partial(self._try_again, account))
+            if now >= self._probe_at.setdefault(account, now + pause_s):
+                self._probe_at[account] = now + pause_s
+                self._submit(account, partial(self._probe_once, account))
 
-    def _try_again(self, account: Account) -> None:
+    def _probe_once(self, account: Account) -> None:
         try:
             self._probe(account)
         except GatewayError as error:
-            facts = {"account": account.id, "code": error.code, "said": error.safe_words}
-            log.info("account.probed", extra=facts)
+            fields = {"account": account.id, "code": error.code, "said": error.safe_words}
+            log.info("account.probed", extra=fields)
         else:
             log.info("account.probed", extra={"account": account.id, "code": None, "said": None})
             self._pool.accepted(account)
 
-    def _put(self, account: Account, work: Callable[[], None]) -> None:
+    def _submit(self, account: Account, work: Callable[[], None]) -> None:
+        """One job for an account at a time; what is not accepted is submitted in a later run."""
         if account.id in self._busy:
             return
         self._busy.add(account.id)
@@ -202,10 +200,11 @@ class LeaderTasks:
             finally:
                 self._busy.discard(account.id)
 
-        if not self._crew.put(job):
+        if not self._executor.submit(job):
             self._busy.discard(account.id)
 
 
-def is_in_use(uses: Mapping[str, AccountUse], account_id: str, now: float) -> bool:
+def is_active(uses: Mapping[str, AccountUse], account_id: str, now: float) -> bool:
+    """True if the account was used in the last ten minutes, by any worker. `now`: Unix seconds."""
     use = uses.get(account_id)
-    return use is not None and use.last_used_at is not None and now - use.last_used_at < IN_USE_S
+    return use is not None and use.last_used_at is not None and now - use.last_used_at < ACTIVE_S

@@ -1,4 +1,4 @@
-"""The round that every worker goes, in a thread of its own."""
+"""The loop that every worker runs twice a second, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -9,78 +9,73 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from typing import Protocol
 
-from gbproxy.background.executor import BackgroundExecutor
-from gbproxy.background.leader import ANYBODY, LeaderTasks, is_in_use
+from gbproxy.accounts.health import AccountHealth
+from gbproxy.accounts.pool import Pool
+from gbproxy.background.leader import ANY_ACCOUNT, LeaderTasks, is_active
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
-from gbproxy.sessions.cleanup import SessionCleanup
+from gbproxy.sessions.cleanup import Executor, SessionCleanup
 from gbproxy.sessions.prewarmed import SessionPool
-from gbproxy.storage.account_health import AccountUse
-from gbproxy.storage.leases import WorkerRegistry
+from gbproxy.storage.account_health import AccountHealthRows, AccountUse
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.workers import WorkerRegistry
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 0.5
-_ALL = 10_000
+_MAX_SESSIONS = 10_000  # of a temporary database
 
 
-class Uses(Protocol):
-    """Which accounts were used when, by all workers. Calls raise StorageUnavailable."""
-
-    def used(self, account_ids: Collection[str], at: float) -> None: ...
-    def uses(self) -> Mapping[str, AccountUse]: ...
-
-
-class Pool(Protocol):
-    """What the round needs of the pool."""
-
-    def accounts(self) -> Iterable[Account]: ...
-    def is_ready(self, account_id: str) -> bool: ...
-    def running(self) -> Mapping[str, int]: ...
+def _start_thread(run: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=run, name="background loop", daemon=True)
+    thread.start()
+    return thread
 
 
 class BackgroundLoop:
-    """Cares for what is between requests, from `start` to `close`."""
+    """Runs between requests, from `start` to `close`."""
 
     def __init__(
         self,
-        rows: SessionRows,
+        sessions: SessionRows,
         workers: WorkerRegistry,
-        uses: Uses,
+        uses: AccountHealthRows[AccountHealth],
         pool: Pool,
-        stock: SessionPool,
-        deletions: SessionCleanup,
-        office: LeaderTasks,
-        crew: BackgroundExecutor,
+        session_pool: SessionPool,
+        cleanup: SessionCleanup,
+        leader: LeaderTasks,
+        executor: Executor,
         *,
-        take_over: Iterable[Callable[[], None]],
-        warm: Callable[[Collection[Account]], None],
-        patiently: Callable[[], AbstractContextManager[None]] = nullcontext,
+        sync: Iterable[Callable[[], None]],
+        keep_warm: Callable[[Collection[Account]], None],
+        long_timeout: Callable[[], AbstractContextManager[None]] = nullcontext,
         clock: Callable[[], float] = time.time,
+        start_thread: Callable[[Callable[[], None]], threading.Thread | None] = _start_thread,
     ) -> None:
-        """`take_over`: each reads what other workers have learnt, and may raise StorageUnavailable.
+        """`sync`: each exchanges news with the other workers; may raise StorageUnavailable.
 
-        `patiently`: within it the database is waited for longer than a request would.
+        `keep_warm`: keeps connections to these accounts' upstream open; may take long.
+        `long_timeout`: within it the database is waited for longer than a request would. `clock`:
+        Unix seconds.
         """
-        self._rows = rows
+        self._sessions = sessions
         self._workers = workers
         self._uses = uses
         self._pool = pool
-        self._stock = stock
-        self._deletions = deletions
-        self._office = office
-        self._take_over = tuple(take_over)
-        self._crew = crew
-        self._warm = warm
-        self._patiently = patiently
-        self._is_warming = False
+        self._session_pool = session_pool
+        self._cleanup = cleanup
+        self._leader = leader
+        self._executor = executor
+        self._sync = tuple(sync)
+        self._keep_warm = keep_warm
+        self._long_timeout = long_timeout
         self._clock = clock
-        self._used: set[str] = set()  # since the last round
-        self._dead: set[str] = set()  # workers of which the others are still to be told
+        self._start_thread = start_thread
+        self._is_warming = False
+        self._active: set[str] = set()  # account ids that were used since the last run
+        self._dead: set[str] = set()  # workers that are dead for sure, still to be reclaimed
         self._last_uses: Mapping[str, AccountUse] = {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -88,133 +83,120 @@ class BackgroundLoop:
         self._process = 0
 
     def start(self) -> None:
-        """Begin to go round; to be called in each process before it serves, and may be called
-        again.
+        """Start the thread, once in each process; to be called before it serves.
 
-        When this returns, the others know that this worker is alive, and it knows what they have
-        learnt.
+        When this returns, the other workers have this one's heartbeat, and it has their news.
         """
         with self._lock:
             if self._process == os.getpid() or self._stopping.is_set():
                 return
             self._process = os.getpid()
-            self._do(self._report, self._reclaim, *self._take_over)
-            self._thread = threading.Thread(target=self._go_round, name="sweeper", daemon=True)
-            self._thread.start()
+            self._run_tasks(self._report, self._reclaim_dead, *self._sync)
+            self._thread = self._start_thread(self._run)
 
     def note_dead(self, workers: Collection[str]) -> None:
-        """These have died for sure: nobody waits until their silence tells. To be called before
-        `start`.
+        """Reclaim what these workers held, which are known to be dead, without waiting for the
+        failure detector. To be called before `start`.
         """
         self._dead |= set(workers)
 
-    def note_use(self, account_id: str = ANYBODY) -> None:
-        """An account was lent to a request, or a request has arrived."""
-        self._used.add(account_id)
+    def record_activity(self, account_id: str = ANY_ACCOUNT) -> None:
+        """Record that a request has arrived, or that it got this account. Starts the loop in a
+        process where nobody has.
+        """
+        self._active.add(account_id)
         if self._process != os.getpid():
             self.start()
 
-    def take(self, account: Account) -> Session | None:
-        """A fresh session from stock, if there is one."""
-        return self._stock.take(account)
-
-    def open(self, account: Account) -> str:
-        """A session that is made now, by its name; who leaves meanwhile leaves it to the stock."""
-        return self._stock.open(account)
-
-    def distrust(self, account: Account) -> None:
-        """A session from stock was gone: use none of those that were made with it."""
-        self._stock.drop(account)
-
-    def discard(self, session: Session) -> None:
-        """Have a session deleted whose record cannot say so."""
-        self._deletions.discard(session)
-
-    def part(self, account: Account) -> None:
-        """Have deleted what an account that was removed still has upstream."""
-        self._deletions.part(account)
-
-    def round(self) -> None:
-        """What is to be done now. What cannot be reached is left for the next round."""
-        with self._patiently():
-            self._do(
+    def run_once(self) -> None:
+        """Run what is due now. A task that cannot reach the database is run again next time."""
+        with self._long_timeout():
+            self._run_tasks(
                 self._report,
-                self._reclaim,
-                *self._take_over,
-                self._deletions.go_on,
-                self._tend_stock,
-                self._tend_office,
+                self._reclaim_dead,
+                *self._sync,
+                self._cleanup.retry_due,
+                self._maintain_accounts,
+                self._reclaim_leaked,
+                self._lead,
             )
 
-    def _do(self, *chores: Callable[[], None]) -> None:
-        for chore in chores:
-            try:
-                chore()
-            except StorageUnavailable:  # the database has said so in the log
-                continue
-            except Exception:  # a background loop's body: one failure must not end it
-                log.exception("sweeper.failed")
-
     def close(
-        self, *, for_good: bool = False, hands_on: bool = False, within_s: float = 2.0
+        self, *, for_good: bool = False, hand_over: bool = False, within_s: float = 2.0
     ) -> None:
-        """Stop. `for_good`: delete every session that there is; else this worker's stock, or hand
-        it on to who ends last.
+        """Stop, and delete this worker's unused sessions: each is tried once, in `within_s`.
+
+        `for_good`: delete every session that is recorded. `hand_over`: delete none, but mark the
+        unused ones for the worker that ends last.
         """
         deadline = time.monotonic() + within_s
         self._stopping.set()
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(within_s / 4)
-        left: Collection[Session] = self._stock.close(within_s / 4)
-        self._crew.end(within_s / 4)  # with what is being made
+        left: Collection[Session] = self._session_pool.close(within_s / 4)
+        self._executor.shutdown(within_s / 4)  # with the sessions that are being opened
         with suppress(StorageUnavailable):
-            self._office.leave()
-            left = self._rows.all_sessions(_ALL) if for_good else left
-            for session in left if hands_on else ():
-                self._rows.doom(session)
-            left = () if hands_on else left
-        self._deletions.finish(left, max(0.0, deadline - time.monotonic()))
+            self._leader.resign()
+            left = self._sessions.all_sessions(_MAX_SESSIONS) if for_good else left
+            for session in left if hand_over else ():
+                self._sessions.mark_for_deletion(session)
+            left = () if hand_over else left
+        self._cleanup.drain(left, max(0.0, deadline - time.monotonic()))
         with suppress(StorageUnavailable):
-            self._workers.leave()  # what is left of ours is for others to delete
+            self._workers.deregister()  # what is left of ours is for other workers to delete
 
-    def _go_round(self) -> None:
+    def _run(self) -> None:
         while not self._stopping.wait(PERIOD_S):
-            self.round()
+            self.run_once()
+
+    def _run_tasks(self, *tasks: Callable[[], None]) -> None:
+        for task in tasks:
+            try:
+                task()
+            except StorageUnavailable:  # the database has logged it
+                continue
+            except Exception:  # a background loop's body: one failure must not end it
+                log.exception("sweeper.failed")
 
     def _report(self) -> None:
-        self._workers.touch(self._pool.running())
-        used, self._used = self._used, set()
+        self._workers.heartbeat(self._pool.running())
+        active, self._active = self._active, set()
         try:
-            self._uses.used(used, self._clock())
+            self._uses.used(active, self._clock())
             self._last_uses = self._uses.uses()
         except StorageUnavailable:
-            self._used |= used
+            self._active |= active
             raise
 
-    def _reclaim(self) -> None:
+    def _reclaim_dead(self) -> None:
         if self._dead:
-            self._office.reclaim(self._dead)
+            self._leader.reclaim(self._dead)
             self._dead.clear()
 
-    def _tend_stock(self) -> None:
+    def _maintain_accounts(self) -> None:
+        """Keep sessions and connections ready for the accounts in use."""
         now = self._clock()
-        in_use = [
+        active = [
             account
             for account in self._pool.accounts()
-            if is_in_use(self._last_uses, account.id, now)
+            if is_active(self._last_uses, account.id, now)
         ]
-        self._stock.tend([account for account in in_use if self._pool.is_ready(account.id)])
-        if in_use and not self._is_warming:  # aside: connecting may take its time
+        self._session_pool.refill(
+            [account for account in active if self._pool.is_ready(account.id)]
+        )
+        if active and not self._is_warming:  # in the background: to connect may take its time
             self._is_warming = True
-            if not self._crew.put(partial(self._keep_warm, in_use)):
+            if not self._executor.submit(partial(self._warm, active)):
                 self._is_warming = False
-        self._rows.doom_lost()
 
-    def _keep_warm(self, accounts: Collection[Account]) -> None:
+    def _warm(self, accounts: Collection[Account]) -> None:
         try:
-            self._warm(accounts)
+            self._keep_warm(accounts)
         finally:
             self._is_warming = False
 
-    def _tend_office(self) -> None:
-        self._office.serve(self._last_uses)
+    def _reclaim_leaked(self) -> None:
+        self._sessions.reclaim_leaked()
+
+    def _lead(self) -> None:
+        self._leader.run(self._last_uses)

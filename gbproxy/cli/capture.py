@@ -64,7 +64,7 @@ def _capture(options: argparse.Namespace) -> int:
 
     model = Catalogue(settings.default_model, settings.models).get(options.model)
     with without_log(), embedded.opened(settings) as services:
-        services.registry.take_over()  # with the stored accounts
+        services.registry.pull_changes()  # with the stored accounts
         account = chosen(services.pool.accounts(), options.account)
         redactor = Redactor(
             capturing.secrets_of(account),

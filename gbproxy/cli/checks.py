@@ -97,7 +97,7 @@ def database(found: Settings) -> tuple[bool, Finding]:
             "ok", "database", "none that outlives the process: a private one is made at each start"
         )
     try:
-        seen = preparation.look(url, [key.get_secret_value() for key in found.secret_keys])
+        seen = preparation.inspect(url, [key.get_secret_value() for key in found.secret_keys])
     except preparation.CannotBeUsed as error:
         advice = (
             "See whether the server runs, and whether DATABASE_URL names it rightly, with its user"

@@ -51,8 +51,8 @@ def answering(settings: Settings) -> Iterator[Answering]:
         try:
             yield Answering(services.gateway)
         finally:
-            # where the database stays, nobody may be left to delete the session later
-            services.background.round()
+            # where the database stays, no process may be left to delete the session later
+            services.background.run_once()
 
 
 @dataclass(frozen=True, slots=True)

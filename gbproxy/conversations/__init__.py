@@ -8,7 +8,7 @@ Anything else gets a fresh session and the whole history, which costs time and n
 One request takes one `Turn`:
 
     with conversations.begin(caller, model.id, chat.messages, chat.conversation) as turn:
-        session = turn.session or turn.record(account.seat, upstream.open_session(account))
+        session = turn.session or turn.record(account.account_key, upstream.open_session(account))
         for event in upstream.stream(turn.send(), model, account, session.name): …
         turn.keep(text)  # whole, and before its last frame goes out
 """

@@ -1,4 +1,4 @@
-"""The port to the sessions that are made before a request needs them."""
+"""The port to the sessions that are opened before a request needs them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ from gbproxy.domain.session import Session
 
 
 class SessionSource(Protocol):
-    """What was made ready before this request came, and who cares for that."""
+    """Fresh sessions for requests."""
 
     def take(self, account: Account) -> Session | None:
-        """A fresh session, if one is in stock."""
+        """A prewarmed session, if there is one."""
         ...
 
     def open(self, account: Account) -> str:
-        """A session that is made upstream now, by its name; who leaves meanwhile leaves it to
-        others.
+        """Open a session now and return its name; if the request leaves meanwhile, the session is
+        kept for another.
         """
         ...
 
-    def distrust(self, account: Account) -> None:
-        """A session from stock was gone: the others of this account are not to be used either."""
-        ...
-
-    def note_use(self, account_id: str = "") -> None:
-        """An account was lent to a request; or, without a name, a request has arrived."""
+    def invalidate(self, account: Account) -> None:
+        """Use none of this account's prewarmed sessions: one of them was gone upstream."""
         ...

@@ -40,9 +40,9 @@ class Conversations:
         # of this process: a fresh session's row does not tell it
         self._running: set[tuple[bytes, str]] = set()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Do what had to wait for the storage. Raises StorageUnavailable."""
-        self._records.settle()
+        self._records.flush()
 
     def begin(
         self,

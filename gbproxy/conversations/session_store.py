@@ -26,7 +26,7 @@ class SessionStore(Protocol):
     """
 
     def add(
-        self, account_key: str, name: str, *, stock: bool, conversation: str | None = None
+        self, account_key: str, name: str, *, prewarmed: bool, conversation: str | None = None
     ) -> Session:
         """Record a session that was just made; it is this worker's. Without `conversation` it gets
         half an id.
@@ -43,7 +43,7 @@ class SessionStore(Protocol):
         """Take one free session with this head, of this conversation where one is named, for this
         worker alone.
 
-        Of several, one of a seat that is not `avoided` comes first.
+        Of several, one whose account key is not `avoided` comes first.
         """
         ...
 
@@ -71,7 +71,7 @@ class SessionStore(Protocol):
         """Let a session of ours go as it was when it was claimed."""
         ...
 
-    def doom(self, session: Session) -> None:
+    def mark_for_deletion(self, session: Session) -> None:
         """Have a session deleted upstream, if it is ours."""
         ...
 
@@ -122,7 +122,7 @@ class FailSafeSessions:
         self._counts = counts
         self._owed: deque[tuple[Session, bytes]] = deque(maxlen=_MOST_OWED)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Withdraw what could not be withdrawn when it was due. Raises StorageUnavailable."""
         while self._owed:
             self._rows.withdraw(*self._owed[0])
@@ -132,7 +132,7 @@ class FailSafeSessions:
         unrecorded = Session(secrets.token_hex(16), account_key, name, "")
         try:
             return SessionHandle(
-                self._rows.add(account_key, name, stock=False, conversation=conversation)
+                self._rows.add(account_key, name, prewarmed=False, conversation=conversation)
             )
         except StorageUnavailable:
             self.note_unavailable("record")
@@ -209,12 +209,12 @@ class FailSafeSessions:
             self.note_unavailable("release")
             self._discard(session)
 
-    def doom(self, held: SessionHandle) -> None:
+    def mark_for_deletion(self, held: SessionHandle) -> None:
         if not held.recorded:
             self._discard(held.session)
             return
         try:
-            self._rows.doom(held.session)
+            self._rows.mark_for_deletion(held.session)
         except StorageUnavailable:
             self.note_unavailable("doom")
             self._discard(held.session)

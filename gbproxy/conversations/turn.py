@@ -105,7 +105,7 @@ class Turn:
 
     @property
     def wanted(self) -> str | None:
-        """The seat that the claimed session belongs to: no other account can continue in it."""
+        """The account key of the claimed session: no other account can continue in it."""
         return self._held.session.account_key if self._claimed and self._held else None
 
     @property
@@ -256,7 +256,7 @@ class Turn:
     def _doom_left(self) -> None:
         if self._left is not None:
             left, self._left = self._left, None
-            self._records.doom(left)
+            self._records.mark_for_deletion(left)
 
     def _let_go(self) -> None:
         self._held, self._claimed, self._sent = None, False, False

@@ -10,203 +10,207 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, id_of, identity_of
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
-from gbproxy.storage.sessions import PendingDeletion
+from gbproxy.storage.sessions import PendingDeletion, SessionRows
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 64
-_TRIES = 10
+_BATCH = 64  # deletions that are read from the records at once
+_MAX_ATTEMPTS = 10
 _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 3600.0
-_NOBODY_S = 900.0  # while its account cannot be used
-_GIVEN_UP_S = 7 * 86_400.0  # for so long an account may be away
-_OWN_PAUSES_S = (1.0, 5.0, 25.0)  # between the tries for a session that is recorded nowhere
-_HANDS_AT_THE_END = 64
-_PARTING_S = 3600.0  # so long what a removed account's last answers leave behind can be deleted
+_ACCOUNT_PAUSE_S = 900.0  # while the account cannot be used
+_ABANDON_AFTER_S = 7 * 86_400.0  # an account may be away for so long
+_UNRECORDED_PAUSES_S = (1.0, 5.0, 25.0)  # between attempts
+_WIDTH_AT_THE_END = 64
+_DEPARTED_S = 3600.0  # a removed account's last answers are over by then
 
 
-class Rows(Protocol):
-    """The part of the sessions' records that has to do with their end. Calls raise
-    StorageUnavailable.
-    """
+class Executor(Protocol):
+    """Runs jobs in the background: `BackgroundExecutor`, or in tests the test's own thread."""
 
-    def doomed(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]: ...
-    def give_up(self, account_keys: Collection[str], after_s: float) -> int: ...
-    def deleted(self, session: Session) -> None: ...
-    def postpone(self, session: Session, until: float, *, failed: bool = True) -> None: ...
+    def submit(self, job: Callable[[], None]) -> bool:
+        """False when too many jobs wait, or after `shutdown`."""
+        ...
+
+    def grow(self, width: int) -> None:
+        """Use up to `width` threads from now on."""
+        ...
+
+    def shutdown(self, within_s: float) -> bool:
+        """Run what still waits and accept nothing more. True if all of it was run in time."""
+        ...
 
 
 class SessionCleanup:
-    """Has sessions deleted in the background; what fails is tried again for hours."""
+    """Deletes sessions in the background and retries what fails for hours; safe for many
+    threads."""
 
     def __init__(
         self,
-        rows: Rows,
+        sessions: SessionRows,
         delete: Callable[[Account, str], None],
         accounts: Callable[[], Iterable[Account]],
-        crew: BackgroundExecutor,
+        executor: Executor,
         *,
         is_refused: Callable[[Account], bool] = lambda account: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`delete` deletes upstream; `is_refused` says whether an account's credential is set
-        aside.
+        """`delete`: deletes a session upstream, by its name; raises GatewayErrors.
+
+        `is_refused`: True while the account's credential is set aside. `clock`: Unix seconds.
         """
-        self._rows = rows
+        self._sessions = sessions
         self._delete = delete
         self._accounts = accounts
-        self._crew = crew
+        self._executor = executor
         self._clock = clock
         self._is_refused = is_refused
-        self._later: list[tuple[float, Session, int]] = []
-        self._in_hand: set[str] = set()
-        # by seat, with when they are forgotten
-        self._parting: dict[str, tuple[Account, float]] = {}
+        # without a record: when each is tried again, and how often it was
+        self._retries: list[tuple[float, Session, int]] = []
+        self._in_progress: set[str] = set()
+        # removed accounts by account key, with when they are forgotten
+        self._departed: dict[str, tuple[Account, float]] = {}
         self._lock = threading.Lock()
 
-    def begin(self) -> None:
-        """Begin to delete what the records say is to be deleted. For one worker at a time. Raises
-        StorageUnavailable.
+    def run_due(self) -> None:
+        """Submit the recorded deletions that are due; for the leader. Raises StorageUnavailable.
 
-        Sessions of seats that are not there are left to those who have them; after a week nobody
-        has.
+        Sessions of accounts that are not configured here are left to gateways that have them, and
+        abandoned after a week.
         """
         account_keys = [account.account_key for account in self._accounts()]
-        for session in self._rows.doomed(_AT_ONCE, account_keys):
-            self._put(session, partial(self._delete_doomed, session))
-        given_up = self._rows.give_up(account_keys, _GIVEN_UP_S)
-        if given_up:
+        for session in self._sessions.due_deletions(_BATCH, account_keys):
+            self._submit(session, partial(self._delete_marked, session))
+        abandoned = self._sessions.abandon(account_keys, _ABANDON_AFTER_S)
+        if abandoned:
             log.warning(
-                "session.left", extra={"sessions": given_up, "reason": "its account is gone"}
+                "session.left", extra={"sessions": abandoned, "reason": "its account is gone"}
             )
 
-    def discard(self, session: Session) -> None:
-        """Have a session deleted whose record cannot say so, or that has none."""
-        self._put(session, partial(self._delete_unrecorded, session), is_recorded=False)
+    def retry_due(self) -> None:
+        """Retry unrecorded sessions that are due, and delete what removed accounts' last answers
+        have left since. Raises StorageUnavailable.
+        """
+        now = self._clock()
+        with self._lock:
+            due = [(session, attempts) for at, session, attempts in self._retries if at <= now]
+            self._retries = [retry for retry in self._retries if retry[0] > now]
+            self._departed = {
+                account_key: (account, until)
+                for account_key, (account, until) in self._departed.items()
+                if until > now
+            }
+        for session, attempts in due:
+            delete = partial(self._delete_unrecorded, session, attempts)
+            self._submit(session, delete, is_recorded=False)
+        if self._departed:
+            for marked in self._sessions.due_deletions(_BATCH, list(self._departed)):
+                self._submit(marked, partial(self._delete_marked, marked))
 
-    def part(self, account: Account) -> None:
-        """An account was removed: have its sessions deleted, also those that its last answers leave
-        behind.
+    def delete_unrecorded(self, session: Session) -> None:
+        """Delete a session that has no record, or whose record could not be marked."""
+        self._submit(session, partial(self._delete_unrecorded, session), is_recorded=False)
+
+    def delete_for_account(self, account: Account) -> None:
+        """Delete the sessions of an account that was removed, also those that its last answers are
+        still in.
         """
         with self._lock:
-            self._parting[account.account_key] = (account, self._clock() + _PARTING_S)
+            self._departed[account.account_key] = (account, self._clock() + _DEPARTED_S)
 
-    def finish(self, sessions: Collection[Session], within_s: float) -> None:
-        """Delete these now, together with whatever the crew still has to do; what is not done in
-        time is left upstream.
+    def drain(self, sessions: Collection[Session], within_s: float) -> None:
+        """Delete these now, and all that still waits; log how many are left upstream after
+        `within_s`.
         """
         with self._lock:
-            waiting, self._later = [session for _, session, _ in self._later], []
+            waiting, self._retries = [session for _, session, _ in self._retries], []
         each = {session.id: session for session in (*sessions, *waiting)}
         left = set(each)
         for session in each.values():
-            if not self._put(session, partial(self._delete_last, session, left)):
+            if not self._submit(session, partial(self._delete_last, session, left)):
                 left.discard(session.id)
-        self._crew.widen(_HANDS_AT_THE_END)
-        if not self._crew.end(within_s) or left:
+        self._executor.grow(_WIDTH_AT_THE_END)
+        if not self._executor.shutdown(within_s) or left:
             log.warning("session.left", extra={"sessions": len(left), "reason": "shutdown"})
 
-    def _put(
+    def _submit(
         self, session: Session, delete: Callable[[], None], *, is_recorded: bool = True
     ) -> bool:
-        """False when it is being deleted already. What finds no hands free stays in the records, if
-        it is there.
-        """
+        """False if the session is being deleted already."""
         with self._lock:
-            if session.id in self._in_hand:
+            if session.id in self._in_progress:
                 return False
-            self._in_hand.add(session.id)
+            self._in_progress.add(session.id)
 
         def job() -> None:
             try:
                 delete()
-            except StorageUnavailable:  # the record stays, and so it will be found again
+            except StorageUnavailable:  # the record stays, so it is found again
                 return
             finally:
                 with self._lock:
-                    self._in_hand.discard(session.id)
+                    self._in_progress.discard(session.id)
 
-        if not self._crew.put(job):
+        if not self._executor.submit(job):
             with self._lock:
-                self._in_hand.discard(session.id)
-            if not is_recorded:
-                _left(session, "too many wait to be deleted")
+                self._in_progress.discard(session.id)
+            if not is_recorded:  # a recorded one stays in the records and is read again
+                _log_left(session, "too many wait to be deleted")
         return True
 
-    def go_on(self) -> None:
-        """Try again what is due of those that are recorded nowhere, and what those who have left us
-        leave behind.
-
-        Raises StorageUnavailable.
-        """
-        now = self._clock()
-        with self._lock:
-            due = [(session, tries) for at, session, tries in self._later if at <= now]
-            self._later = [later for later in self._later if later[0] > now]
-            self._parting = {
-                account_key: parting
-                for account_key, parting in self._parting.items()
-                if parting[1] > now
-            }
-        for session, tries in due:
-            self._put(session, partial(self._delete_unrecorded, session, tries), is_recorded=False)
-        for doomed in self._rows.doomed(_AT_ONCE, list(self._parting)) if self._parting else ():
-            self._put(doomed, partial(self._delete_doomed, doomed))
-
-    def _delete_doomed(self, session: PendingDeletion) -> None:
+    def _delete_marked(self, session: PendingDeletion) -> None:
         account = self._account(session.account_key)
-        if session.name and (
-            account is None or self._is_refused(account)
-        ):  # it may come back; that is no fault of the session's
-            self._rows.postpone(session, self._clock() + _jittered(_NOBODY_S), failed=False)
+        # The account may come back; an attempt would be counted against the session.
+        if session.name and (account is None or self._is_refused(account)):
+            until = self._clock() + _jittered(_ACCOUNT_PAUSE_S)
+            self._sessions.reschedule(session, until, failed=False)
             return
         error = self._try(session)
         if error is None:
-            self._rows.deleted(session)
-        elif session.tries + 1 >= _TRIES:
-            self._rows.deleted(session)
-            _left(session, error)
+            self._sessions.remove(session)
+        elif session.attempts + 1 >= _MAX_ATTEMPTS:
+            self._sessions.remove(session)
+            _log_left(session, error)
         else:
-            pause_s = min(_FIRST_PAUSE_S * 2**session.tries, _LONGEST_PAUSE_S)
-            self._rows.postpone(session, self._clock() + _jittered(pause_s))
+            pause_s = min(_FIRST_PAUSE_S * 2**session.attempts, _LONGEST_PAUSE_S)
+            self._sessions.reschedule(session, self._clock() + _jittered(pause_s))
 
-    def _delete_unrecorded(self, session: Session, tries: int = 0) -> None:
+    def _delete_unrecorded(self, session: Session, attempts: int = 0) -> None:
         error = self._try(session)
         if error is None:
-            with suppress(
-                StorageUnavailable
-            ):  # if there is a record, it will be found to be lost, and deleted once more
-                self._rows.deleted(session)
-        elif tries < len(_OWN_PAUSES_S):
+            # A record that is there all the same is found to be leaked, and deleted once more.
+            with suppress(StorageUnavailable):
+                self._sessions.remove(session)
+        elif attempts < len(_UNRECORDED_PAUSES_S):
+            at = self._clock() + _UNRECORDED_PAUSES_S[attempts]
             with self._lock:
-                self._later.append((self._clock() + _OWN_PAUSES_S[tries], session, tries + 1))
+                self._retries.append((at, session, attempts + 1))
         else:
-            _left(session, error)
+            _log_left(session, error)
 
     def _delete_last(self, session: Session, left: set[str]) -> None:
         if self._try(session) is None:
             left.discard(session.id)
-            with suppress(StorageUnavailable):  # then it will be deleted once more
-                self._rows.deleted(session)
+            with suppress(StorageUnavailable):  # then another worker deletes it once more
+                self._sessions.remove(session)
 
     def _account(self, account_key: str) -> Account | None:
-        """Who can delete what was made under this seat: that account, or the one that has come into
-        its place.
+        """The account that can delete what was made under this key: one of the same upstream
+        identity, under whichever id, or the removed one.
         """
         owner = identity_of(account_key)
         present = (
             account for account in self._accounts() if identity_of(account.account_key) == owner
         )
-        return next(present, self._parting.get(account_key, (None,))[0])
+        return next(present, self._departed.get(account_key, (None,))[0])
 
     def _try(self, session: Session) -> str | None:
-        """Delete upstream; why that failed, or None."""
-        if not session.name:  # it was never asked, or its name was never told: nobody can delete it
+        """Delete upstream; the reason for a failure, or None."""
+        if not session.name:  # the upstream was never asked, or never told its name
             return None
         account = self._account(session.account_key)
         if account is None:
@@ -223,5 +227,5 @@ def _jittered(seconds: float) -> float:
     return seconds * jitter.uniform(0.75, 1.25)
 
 
-def _left(session: Session, reason: str) -> None:
+def _log_left(session: Session, reason: str) -> None:
     log.warning("session.left", extra={"account": id_of(session.account_key), "reason": reason})

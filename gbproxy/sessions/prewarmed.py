@@ -1,5 +1,5 @@
-"""Fresh upstream sessions, made ahead, so that a request need not wait for one. Each worker has its
-own.
+"""Upstream sessions that are opened before a request needs one, so that it need not wait. Each
+worker has its own.
 """
 
 from __future__ import annotations
@@ -13,101 +13,95 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.observability.waiting import result_in_time
+from gbproxy.storage.sessions import SessionRows
 
 log = logging.getLogger(__name__)
 
-SIZE = 2  # for each account
-_RETRY_S = 30.0  # after a session could not be made
-_AGE_S = 900.0  # how long an unused session of the upstream's surely lives is not known
-
-
-class Rows(Protocol):
-    """What is recorded of sessions. Calls raise StorageUnavailable."""
-
-    def add(self, account_key: str, name: str, *, stock: bool) -> Session: ...
-    def doom(self, session: Session) -> None: ...
+PREWARMED_PER_ACCOUNT = 2
+_RETRY_S = 30.0  # after a session could not be opened
+_MAX_AGE_S = 900.0  # the upstream does not say how long it keeps an unused session
 
 
 @dataclass(slots=True)
-class _Shelf:
-    """What one account has ready: each session with the time at which it was made."""
+class _Slot:
+    """What one account has: each session with the time at which it was opened."""
 
     ready: deque[tuple[Session, float]] = field(default_factory=deque)
-    making: int = 0
-    rests_until: float = 0.0
+    opening: int = 0
+    retry_at: float = 0.0
 
 
 class SessionPool:
-    """Sessions that were made for nobody yet; safe for use by many threads at once.
+    """Sessions that no request has used yet; safe for many threads at once.
 
-    A session is recorded as soon as the upstream has made it: whoever dies with stock in hand
-    leaves word of it.
+    A session is recorded as soon as the upstream has opened it, so that a killed worker's are found
+    and deleted.
     """
 
     def __init__(
         self,
-        rows: Rows,
+        sessions: SessionRows,
         open_session: Callable[[Account], str],
-        put: Callable[[Callable[[], None]], bool],
-        discard: Callable[[Session], None],
+        submit: Callable[[Callable[[], None]], bool],
+        delete_unrecorded: Callable[[Session], None],
         *,
-        size: int = SIZE,
+        size: int = PREWARMED_PER_ACCOUNT,
         on_failure: Callable[
             [Account, GatewayError, float], None
         ] = lambda account, error, took_s: None,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = 5.0,
     ) -> None:
-        """`put` has a job done in the background; `discard` has a session deleted of which there is
-        no record.
+        """`open_session`: opens one upstream and returns its name; raises GatewayErrors.
 
-        `on_failure` is also told how many seconds it took.
+        `submit`: runs a job in the background, False if it will not. `size`: per account.
+        `on_failure`: called when prewarming fails, with how many seconds it took. `patience_s`: how
+        long `open` waits while another account may serve the request.
         """
-        self._rows = rows
+        self._sessions = sessions
         self._open_session = open_session
-        self._put = put
-        self._discard = discard
+        self._submit = submit
+        self._delete_unrecorded = delete_unrecorded
         self._size = size
         self._on_failure = on_failure
         self._clock = clock
-        self._patience_s = patience_s  # of a request that another account may serve
-        # by the account as it is: of a changed one nothing is used
-        self._shelves: dict[Account, _Shelf] = {}
+        self._patience_s = patience_s
+        # The key is the account with its credential: after a change nothing old is used.
+        self._slots: dict[Account, _Slot] = {}
         self._lock = threading.Lock()
-        self._openers: set[threading.Thread] = set()  # which make a session for a request
+        self._openers: set[threading.Thread] = set()  # which open a session for a request
         self._closed = False
 
     def take(self, account: Account) -> Session | None:
-        """A session for one request, the oldest first; None when there is none. Another one is made
-        in its place.
+        """The oldest prewarmed session, for one request; None when there is none. Another one is
+        opened in its place, in the background.
         """
-        self._fill(account, beyond=1)
-        with self._lock:  # last: who is interrupted has taken nothing
-            shelf = self._shelves.setdefault(account, _Shelf())
-            return shelf.ready.popleft()[0] if shelf.ready else None
+        self._refill(account, beyond=1)
+        with self._lock:  # last: a greenlet that is killed before has taken nothing
+            slot = self._slots.setdefault(account, _Slot())
+            return slot.ready.popleft()[0] if slot.ready else None
 
     def open(self, account: Account) -> str:
-        """Make a session for one request, which waits for its name; if it stops waiting, the
-        session goes into the stock.
+        """Open a session for one request, which waits for its name; if the request stops waiting,
+        the session is added to the prewarmed ones.
 
-        Raises what the upstream raises; AccountStalled when it takes long and another account may
+        Raises what the upstream raises; AccountStalled after `patience_s` while another account may
         serve the request; UpstreamTimeout when the request's time is over.
         """
-        opening: Future[str] = Future()
+        opened: Future[str] = Future()
 
         def work() -> None:
             self._openers.add(threading.current_thread())
             try:
-                opening.set_result(self._open_session(account))
+                opened.set_result(self._open_session(account))
             except Exception as error:  # noqa: BLE001  it is raised where it is waited for
-                opening.set_exception(error)
+                opened.set_exception(error)
             finally:
                 self._openers.discard(threading.current_thread())
 
@@ -116,124 +110,132 @@ class SessionPool:
         )
         try:
             opener.start()
-            return result_in_time(opening, "opening a session", self._patience_s)
-        # the client has left, or the request goes elsewhere; or there will be no session
+            return result_in_time(opened, "opening a session", self._patience_s)
+        # the client has left, the request goes to another account, or there will be no session
         except BaseException:
-            opening.add_done_callback(lambda done: self._inherit(account, done))
+            opened.add_done_callback(lambda done: self._adopt_opened(account, done))
             raise
 
-    def _inherit(self, account: Account, opened: Future[str]) -> None:
-        # a session without a name was not made yet
-        if opened.exception() is None and opened.result():
-            with self._lock:
-                shelf = self._shelves.setdefault(account, _Shelf())
-                shelf.making += 1
-            self._record(account, shelf, opened.result())
-
-    def tend(self, accounts: Collection[Account]) -> None:
-        """Keep stock for these accounts, and for no others."""
+    def refill(self, accounts: Collection[Account]) -> None:
+        """Keep sessions ready for these accounts, and for no others; what has grown old is
+        replaced.
+        """
         with self._lock:
-            gone = [account for account in self._shelves if account not in accounts]
-            old = [session for account in gone for session, _ in self._shelves.pop(account).ready]
-            for shelf in self._shelves.values():
-                while shelf.ready and self._clock() - shelf.ready[0][1] > _AGE_S:
-                    old.append(shelf.ready.popleft()[0])
+            gone = [account for account in self._slots if account not in accounts]
+            old = [session for account in gone for session, _ in self._slots.pop(account).ready]
+            for slot in self._slots.values():
+                while slot.ready and self._clock() - slot.ready[0][1] > _MAX_AGE_S:
+                    old.append(slot.ready.popleft()[0])
         for session in old:
-            self._doom(session)
+            self._mark_for_deletion(session)
         for account in accounts:
-            self._fill(account)
+            self._refill(account)
 
-    def drop(self, account: Account) -> None:
-        """Use none of what was made for this account."""
+    def invalidate(self, account: Account) -> None:
+        """Use none of this account's prewarmed sessions, nor those that are being opened: one of
+        them was gone upstream.
+        """
         with self._lock:
-            shelf = self._shelves.pop(account, _Shelf())
-        for session, _ in shelf.ready:
-            self._doom(session)
+            slot = self._slots.pop(account, _Slot())
+        for session, _ in slot.ready:
+            self._mark_for_deletion(session)
 
     def close(self, within_s: float = 0.0) -> list[Session]:
-        """Make no more, wait so long for what is being opened, and hand out all that there is."""
+        """Open no more, wait for those that requests have begun to open, and return all that are
+        left.
+        """
         deadline = time.monotonic() + within_s
         with self._lock:
             self._closed = True
         for opener in tuple(self._openers):
             opener.join(max(0.0, deadline - time.monotonic()))
         with self._lock:
-            left = [session for shelf in self._shelves.values() for session, _ in shelf.ready]
-            self._shelves.clear()
+            left = [session for slot in self._slots.values() for session, _ in slot.ready]
+            self._slots.clear()
         return left
 
-    def _fill(self, account: Account, *, beyond: int = 0) -> None:
-        """Have made what is missing, and as much again as is about to be taken."""
+    def _refill(self, account: Account, *, beyond: int = 0) -> None:
+        """Submit the opening of what is missing, and of `beyond` more that are about to be
+        taken.
+        """
         while True:
             with self._lock:
-                shelf = self._shelves.setdefault(account, _Shelf())
-                there = max(0, len(shelf.ready) - beyond) + shelf.making
-                if self._closed or self._clock() < shelf.rests_until or there >= self._size:
+                slot = self._slots.setdefault(account, _Slot())
+                count = max(0, len(slot.ready) - beyond) + slot.opening
+                if self._closed or self._clock() < slot.retry_at or count >= self._size:
                     return
-                shelf.making += 1
-            put = False
+                slot.opening += 1
+            submitted = False
             try:
-                put = self._put(partial(self._make, account, shelf))
-            finally:
-                if not put:
+                submitted = self._submit(partial(self._prewarm, account, slot))
+            finally:  # also when the request's greenlet is killed here
+                if not submitted:
                     with self._lock:
-                        shelf.making -= 1
-            if not put:
+                        slot.opening -= 1
+            if not submitted:
                 return
 
-    def _make(self, account: Account, shelf: _Shelf) -> None:
+    def _prewarm(self, account: Account, slot: _Slot) -> None:
         name: str | None = None
-        begun_at = self._clock()
+        began_at = self._clock()
         try:
             if not self._closed:
                 name = self._open_session(account)
         except GatewayError as error:
-            facts = {"account": account.id, "code": error.code, "said": error.safe_words}
-            log.info("stock.failed", extra=facts)
-            self._on_failure(account, error, self._clock() - begun_at)
+            fields = {"account": account.id, "code": error.code, "said": error.safe_words}
+            log.info("stock.failed", extra=fields)
+            self._on_failure(account, error, self._clock() - began_at)
         finally:
             if name is None:
                 with self._lock:
-                    shelf.making -= 1
-                    shelf.rests_until = self._clock() + _RETRY_S
+                    slot.opening -= 1
+                    slot.retry_at = self._clock() + _RETRY_S
         if name is not None:
-            self._record(account, shelf, name)
+            self._record(account, slot, name)
 
-    def _record(self, account: Account, shelf: _Shelf, name: str) -> None:
-        """Put a session on its shelf, if that is still there and has room; nothing that was made is
-        lost sight of.
-        """
-        made: Session | None = None
+    def _adopt_opened(self, account: Account, opened: Future[str]) -> None:
+        # without a name the upstream has not made it yet
+        if opened.exception() is None and opened.result():
+            with self._lock:
+                slot = self._slots.setdefault(account, _Slot())
+                slot.opening += 1
+            self._record(account, slot, opened.result())
+
+    def _record(self, account: Account, slot: _Slot, name: str) -> None:
+        """Record a session that was opened and add it to its slot, or have it deleted."""
+        recorded: Session | None = None
         try:
-            made = self._rows.add(account.account_key, name, stock=True)
+            recorded = self._sessions.add(account.account_key, name, prewarmed=True)
         except StorageUnavailable:
             with self._lock:
-                shelf.rests_until = self._clock() + _RETRY_S
+                slot.retry_at = self._clock() + _RETRY_S
         finally:
-            is_wanted = self._put_on(account, shelf, made)
-        if made is None:
-            self._discard(Session(name, account.account_key, name, ""))
-        elif not is_wanted:
-            self._doom(made)
+            was_added = self._add(account, slot, recorded)
+        if recorded is None:
+            self._delete_unrecorded(Session(name, account.account_key, name, ""))
+        elif not was_added:
+            self._mark_for_deletion(recorded)
 
-    def _put_on(self, account: Account, shelf: _Shelf, made: Session | None) -> bool:
-        """Whether the shelf is still there to take it."""
+    def _add(self, account: Account, slot: _Slot, session: Session | None) -> bool:
+        """False if the slot has been replaced meanwhile, or is full."""
         with self._lock:
-            shelf.making -= 1
+            slot.opening -= 1
             has_room = (
                 not self._closed
-                and self._shelves.get(account) is shelf
-                and len(shelf.ready) < self._size
+                and self._slots.get(account) is slot
+                and len(slot.ready) < self._size
             )
-            if has_room and made is not None:
-                shelf.ready.append((made, self._clock() - jitter.uniform(0, _AGE_S / 4)))
+            if has_room and session is not None:
+                # jittered, so that not all of them grow old at once
+                opened_at = self._clock() - jitter.uniform(0, _MAX_AGE_S / 4)
+                slot.ready.append((session, opened_at))
             return has_room
 
-    def _doom(self, session: Session) -> None:
-        if self._closed:  # nobody may be left to look at the records
-            self._discard(session)
+    def _mark_for_deletion(self, session: Session) -> None:
+        if self._closed:  # the gateway ends: no other worker may be left to read the records
+            self._delete_unrecorded(session)
             return
         try:
-            self._rows.doom(session)
+            self._sessions.mark_for_deletion(session)
         except StorageUnavailable:
-            self._discard(session)
+            self._delete_unrecorded(session)

@@ -1,48 +1,25 @@
-"""What the workers have learnt of the accounts, shared by all: states per quota class, and their
-last uses.
+"""What the workers have learnt of the accounts, shared by all: their health for each quota class,
+their last uses, and what checks of their credentials have shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
+from gbproxy.domain.clock import SET_BACK_S
 from gbproxy.storage.database import Database
-from gbproxy.storage.tables import Instant
+from gbproxy.storage.tables import Instant, tokens
+from gbproxy.storage.tables import account_checks as checks
 from gbproxy.storage.tables import account_states as states
 from gbproxy.storage.tables import account_uses as uses
 from gbproxy.storage.upsert import at, not_older, upsert
 
-
-class State(Protocol):
-    """One account's state for one quota class; `account_id` is its seat; `quota` "" stands for the
-    account as a whole. Times are Unix seconds.
-    """
-
-    @property
-    def account_id(self) -> str: ...
-    @property
-    def quota(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def cooling_until(self) -> float | None: ...
-    @property
-    def strikes(self) -> int: ...
-    @property
-    def trial_until(self) -> float | None: ...
-    @property
-    def cause(self) -> str: ...
-    @property
-    def credential(self) -> str: ...
-    @property
-    def changed_at(self) -> float: ...
-
-
-S = TypeVar("S", bound=State)
+Health = TypeVar("Health")
+Status = Literal["valid", "refused", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +30,21 @@ class AccountUse:
     last_error_said: dict[str, Any] | None = None
 
 
-# what was noted later than that from now was noted before the clock was set back
-_SET_BACK_S = 60.0
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """`credential`: digest of what was checked; `detail`, without a secret: the reason; `at`: Unix
+    seconds.
+
+    `said`: what the upstream said, as `UpstreamWords.safe` has it; None without a reply of it.
+    """
+
+    credential: str
+    status: Status
+    detail: str
+    at: float
+    said: dict[str, Any] | None = None
+
+
 _READ = select(states)
 _USES = select(
     uses.c.account_id,
@@ -65,23 +55,31 @@ _USES = select(
 )
 
 
-class StateRows(Generic[S]):
-    """`clock`: Unix seconds; `make`: makes a state out of its fields, each by name."""
+_CHECKS = select(checks)
+_SIGN_INS = select(tokens.c.account_key, tokens.c.credential, tokens.c.signed_at)
+
+
+class AccountHealthRows(Generic[Health]):
+    """The health of all accounts. `clock`: Unix seconds. Calls raise StorageUnavailable.
+
+    `make` makes a `Health` of the columns of account_states, each by name; those are its fields too.
+    Times are Unix seconds; `quota` "" stands for the account as a whole.
+    """
 
     def __init__(
-        self, database: Database, clock: Callable[[], float], make: Callable[..., S]
+        self, database: Database, clock: Callable[[], float], make: Callable[..., Health]
     ) -> None:
         self._database = database
         self._clock = clock
         self._make = make
-        # Who knows less than what stands there already does not overwrite it.
+        # A worker that knows less than is stored already does not overwrite it.
         self._put = upsert(
             database,
             states,
             *(column.name for column in states.columns if not column.primary_key),
             when=lambda new: not_older(new, states.c.changed_at),
         )
-        self._try = upsert(database, states, "trial_until", when=_may_be_tried)
+        self._try = upsert(database, states, "probe_until", when=_may_be_tried)
         self._used = upsert(
             database, uses, "last_used_at", when=lambda new: _is_newer(new, "last_used_at")
         )
@@ -94,39 +92,38 @@ class StateRows(Generic[S]):
             when=lambda new: _is_newer(new, "last_error_at"),
         )
 
-    def publish(self, change: S) -> None:
-        """Tell all workers, unless something newer is known already."""
+    def publish(self, change: Health) -> None:
+        """Store it for all workers, unless something newer is stored."""
         values = {column.name: getattr(change, column.name) for column in states.columns}
-        self._database.change(self._put, values | at(states.c.changed_at, change.changed_at))
+        self._database.change(self._put, values | at(states.c.changed_at, values["changed_at"]))
 
-    def try_trial(self, account_id: str, quota: str, until: float) -> bool:
-        """Whether this is the one request, of all workers', that may try an account whose cooling
-        has ended.
+    def try_trial(self, account_key: str, quota: str, until: float) -> bool:
+        """True for one request, of all workers', which may try an account whose cooldown has ended.
 
-        Until `until` no other may, unless the state is published anew. What was never published may
-        be tried too.
+        Until `until` no other may, unless its health is published anew. What was never published
+        may be tried too.
         """
         values = {
-            "account_id": account_id,
+            "account_key": account_key,
             "quota": quota,
             "state": "ready",
-            "strikes": 0,
-            "trial_until": until,
+            "consecutive_failures": 0,
+            "probe_until": until,
             "cause": "",
             "credential": "",
             "changed_at": 0.0,  # whatever is published is newer
             "now": self._clock(),
-            "set_back": self._clock() + _SET_BACK_S,
-            "too_late": until + _SET_BACK_S,
+            "set_back": self._clock() + SET_BACK_S,
+            "too_late": until + SET_BACK_S,
         }
         return self._database.change(self._try, values) == 1
 
-    def read(self) -> list[S]:
-        """All states."""
+    def read(self) -> list[Health]:
+        """Of all accounts and quota classes."""
         return [self._make(**row._mapping) for row in self._database.fetch(_READ)]
 
     def used(self, account_ids: Collection[str], at: float) -> None:
-        """These accounts were used; several uses may be told together."""
+        """Store when these accounts were used last; several uses may be stored together."""
         if account_ids:
             rows = [
                 {"account_id": account_id, "last_used_at": at} for account_id in sorted(account_ids)
@@ -136,8 +133,8 @@ class StateRows(Generic[S]):
     def failed(
         self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
     ) -> None:
-        """`error` is shown to administrators: a sentence without a secret; None: it has recovered
-        since.
+        """Store what an account has met last: a sentence without a secret, for administrators; None
+        when it has recovered since.
 
         `said`: what the upstream said, as `UpstreamWords.safe` has it.
         """
@@ -154,6 +151,52 @@ class StateRows(Generic[S]):
         return {account_id: AccountUse(*rest) for account_id, *rest in self._database.fetch(_USES)}
 
 
+class CheckStore:
+    """The last check of each credential. `clock`: Unix seconds. Calls raise StorageUnavailable."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+        self._put = upsert(database, checks, "credential", "status", "detail", "checked_at", "said")
+
+    def note(
+        self,
+        account_id: str,
+        credential: str,
+        status: Status,
+        detail: str = "",
+        said: dict[str, Any] | None = None,
+    ) -> CheckResult:
+        """Store what a check has just shown, in place of an earlier one."""
+        result = CheckResult(credential, status, detail, self._clock(), said)
+        values = {
+            "credential": credential,
+            "status": status,
+            "detail": detail,
+            "checked_at": result.at,
+            "said": said,
+        }
+        self._database.change(self._put, {"account_id": account_id, **values})
+        return result
+
+    def read(self) -> dict[str, CheckResult]:
+        """By account id."""
+        rows = self._database.fetch(_CHECKS)
+        return {
+            row.account_id: CheckResult(
+                row.credential, row.status, row.detail, row.checked_at, row.said
+            )
+            for row in rows
+        }
+
+    def sign_ins(self) -> dict[str, CheckResult]:
+        """By account key, when the upstream has last accepted its credential."""
+        rows = self._database.fetch(_SIGN_INS)
+        return {
+            row.account_key: CheckResult(row.credential, "valid", "", row.signed_at) for row in rows
+        }
+
+
 def _is_newer(new: Any, column: str) -> ColumnElement[bool]:
     return or_(uses.c[column].is_(None), new[column] > uses.c[column])
 
@@ -163,7 +206,7 @@ def _may_be_tried(new: Any) -> ColumnElement[bool]:
     now, cooling, trial = (
         bindparam("now", type_=Instant),
         states.c.cooling_until,
-        states.c.trial_until,
+        states.c.probe_until,
     )
     return and_(
         or_(

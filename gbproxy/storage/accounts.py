@@ -12,10 +12,9 @@ from typing import TypeVar
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account
-from gbproxy.storage.changes import ChangeCounter
 from gbproxy.storage.database import AnyRow, Conflict, Database
 from gbproxy.storage.secrets import Cipher
-from gbproxy.storage.sessions import IDLE, TO_DOOM
+from gbproxy.storage.sessions import IDLE, TO_DELETE
 from gbproxy.storage.tables import (
     account_checks,
     account_states,
@@ -23,13 +22,14 @@ from gbproxy.storage.tables import (
     account_uses,
     accounts,
     cookies,
+    enabled_overrides,
     has_id,
     sessions,
     tokens,
 )
-from gbproxy.storage.tables import account_switches as switches
 from gbproxy.storage.tokens_cookies import decrypted
 from gbproxy.storage.upsert import upsert
+from gbproxy.storage.workers import ChangeCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +76,20 @@ _CHANGE = (
 _OF_ACCOUNT = [
     *(
         delete(table).where(table.c.account_id == bindparam("wanted"))
-        for table in (switches, account_uses, account_checks)
+        for table in (enabled_overrides, account_uses, account_checks)
     ),
     *(
-        delete(table).where(has_id(table.c.account_id, bindparam("wanted")))
+        delete(table).where(has_id(table.c.account_key, bindparam("wanted")))
         for table in (cookies, tokens, account_states, account_support)
     ),
     # Until they are deleted upstream, by whom the account has left or when it comes back, it is
     # known what there is.
     update(sessions)
-    .where(has_id(sessions.c.account_id, bindparam("wanted")), sessions.c.state == IDLE)
-    .values(TO_DOOM),
+    .where(has_id(sessions.c.account_key, bindparam("wanted")), sessions.c.state == IDLE)
+    .values(TO_DELETE),
 ]
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
-_DISABLED = select(switches.c.account_id).where(switches.c.is_active.is_(False))
+_DISABLED = select(enabled_overrides.c.account_id).where(enabled_overrides.c.is_active.is_(False))
 
 
 class StoredAccounts:
@@ -126,7 +126,7 @@ class StoredAccounts:
 
         def add(connection: Connection) -> None:
             connection.execute(_ADD, values)
-            self._changes.bump(connection, "accounts")
+            self._changes.increment(connection, "accounts")
 
         self._transact(add)
         return StoredAccount(account, is_active, now, now)
@@ -157,7 +157,7 @@ class StoredAccounts:
                 "now": edited.updated_at,
             }
             connection.execute(_CHANGE, values)
-            self._changes.bump(connection, "accounts")
+            self._changes.increment(connection, "accounts")
             return edited
 
         return self._transact(change)
@@ -175,7 +175,7 @@ class StoredAccounts:
                 values = {"wanted": account_id, "from_when": self._clock()}
                 for statement in _OF_ACCOUNT:
                     connection.execute(statement, values)
-                self._changes.bump(connection, "accounts")
+                self._changes.increment(connection, "accounts")
             return removed
 
         return self._database.transact(remove)
@@ -206,7 +206,7 @@ class EnabledOverrides:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._put = upsert(database, switches, "is_active")
+        self._put = upsert(database, enabled_overrides, "is_active")
         self._changes = ChangeCounter(database)
 
     def enable(self, account_id: str, is_active: bool) -> None:
@@ -214,7 +214,7 @@ class EnabledOverrides:
 
         def enable(connection: Connection) -> None:
             connection.execute(self._put, {"account_id": account_id, "is_active": is_active})
-            self._changes.bump(connection, "accounts")
+            self._changes.increment(connection, "accounts")
 
         self._database.transact(enable)
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, or_, select
 
 from gbproxy.domain.principal import ApiKey, KeyPolicy
 from gbproxy.settings.rates import parse as parse_rate
-from gbproxy.storage.changes import ChangeCounter
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import api_keys as keys
+from gbproxy.storage.workers import ChangeCounter
 
 _ALL = select(keys).order_by(keys.c.created_at, keys.c.id)
 _ADD = insert(keys)
@@ -43,7 +43,7 @@ class ApiKeyRows:
 
         def insert_and_tell(connection: Connection) -> None:
             connection.execute(_ADD, values)
-            self._changes.bump(connection, "keys")
+            self._changes.increment(connection, "keys")
 
         self._database.transact(insert_and_tell)
 
@@ -55,7 +55,7 @@ class ApiKeyRows:
         def delete_and_tell(connection: Connection) -> bool:
             removed = connection.execute(_REMOVE, {"wanted": key_id}).rowcount == 1
             if removed:
-                self._changes.bump(connection, "keys")
+                self._changes.increment(connection, "keys")
             return removed
 
         return self._database.transact(delete_and_tell)

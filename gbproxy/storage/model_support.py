@@ -14,8 +14,8 @@ from gbproxy.storage.upsert import at, not_older, upsert
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one subject; the text's meaning is its writer's. `noted_at`: Unix
-    seconds.
+    """What was found out about one subject of an account; only the writer knows what the text
+    means. `noted_at`: Unix seconds.
     """
 
     account_key: str
@@ -47,9 +47,9 @@ class SupportRows:
         )
 
     def keep(self, findings: Iterable[Finding]) -> None:
-        """Tell all workers, unless something newer is known already."""
+        """Store them for all workers, unless something newer is stored."""
         rows = [
-            {"account_id": each.account_key, "subject": each.subject, "finding": each.text}
+            {"account_key": each.account_key, "subject": each.subject, "finding": each.text}
             | at(support.c.noted_at, each.noted_at)
             for each in findings
         ]
@@ -57,12 +57,12 @@ class SupportRows:
             self._database.transact(lambda connection: connection.execute(self._put, rows))
 
     def read(self, since: float) -> list[Finding]:
-        """What was noted then (Unix seconds) or later."""
+        """What was noted at `since` (Unix seconds) or later."""
         rows = self._database.fetch(_READ, {"since": since})
-        return [Finding(row.account_id, row.subject, row.finding, row.noted_at) for row in rows]
+        return [Finding(row.account_key, row.subject, row.finding, row.noted_at) for row in rows]
 
     def forget(self, *, taken_before: float, others_before: float) -> None:
-        """Delete what was noted before then: that something was taken, and all else."""
+        """Delete what was noted before these times: that something was taken, and all else."""
         self._database.change(
             _FORGET, {"taken_before": taken_before, "others_before": others_before}
         )

@@ -1,5 +1,5 @@
-"""From an address to a database that can be used: its tables made, its key known. Done once, before
-any process forks.
+"""Prepares the database of the settings: its tables, and the key that it is used with. Done once,
+before any process forks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from sqlalchemy import exc
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter
-from gbproxy.storage import engines, migrate
-from gbproxy.storage import secret_key as keycheck
+from gbproxy.storage import engines, migrate, secret_key
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Database, reason
 from gbproxy.storage.migrate import CannotMigrate
@@ -26,18 +25,18 @@ from gbproxy.storage.secret_key import WrongSecretKey
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import REVISION
-from gbproxy.storage.temporary import new_folder, remove, take_over_left, url_in
+from gbproxy.storage.temporary import new_folder, reclaim_abandoned, remove, url_in
 
 
 class CannotBeUsed(Exception):
-    """Why, in words for the user who has set DATABASE_URL and SECRET_KEY; no secret is in it."""
+    """The message is for the user who has set DATABASE_URL and SECRET_KEY; no secret is in it."""
 
 
 def prepare(
     url: str, secret_keys: Sequence[str], *, temporary: bool = False, patience_s: float = 15.0
 ) -> str | None:
-    """Make or change the tables, and see whether the key is this database's; the revision that it
-    was at.
+    """Create or migrate the tables, and check that the key is this database's. Returns the revision
+    that was found.
 
     A server that cannot be reached is waited for, `patience_s` seconds at most: it may be starting
     too. Raises CannotBeUsed.
@@ -50,7 +49,7 @@ def prepare(
         else:
             before = migrate.migrate(database, patience_s=patience_s)
         with database.patiently():
-            keycheck.check(database, Cipher(secret_keys))
+            secret_key.check(database, Cipher(secret_keys))
     except CannotMigrate as error:
         raise CannotBeUsed(f"DATABASE_URL: {error}") from error
     except StorageUnavailable as error:
@@ -63,9 +62,9 @@ def prepare(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A database as it is found: its revision, None before the first; `key_fits` None: no key was
-    ever used with it.
+class DatabaseStatus:
+    """`revision`: None before the first migration; `key_fits`: None if no key was ever used with
+    it.
     """
 
     kind: Literal["sqlite", "postgresql"]
@@ -73,31 +72,29 @@ class Seen:
     key_fits: bool | None
 
 
-def look(url: str, secret_keys: Sequence[str]) -> Seen:
-    """How a database is, without changing anything in it. Raises CannotBeUsed."""
+def inspect(url: str, secret_keys: Sequence[str]) -> DatabaseStatus:
+    """Read a database's status and change nothing. Raises CannotBeUsed."""
     database = _database(url)
     if database.kind == "sqlite" and not Path(str(database.url.database)).exists():
-        return Seen(database.kind, None, None)  # to connect would make the file
+        return DatabaseStatus(database.kind, None, None)  # to connect would make the file
     try:
         with engines.patient(database.url).connect() as connection:
             revision = migrate.revision(connection)
-            fits = keycheck.fits(connection, Cipher(secret_keys)) if revision else None
+            fits = secret_key.fits(connection, Cipher(secret_keys)) if revision else None
     except exc.SQLAlchemyError as error:
         raise CannotBeUsed(f"DATABASE_URL: the database cannot be used: {reason(error)}") from error
-    return Seen(database.kind, revision, fits)
+    return DatabaseStatus(database.kind, revision, fits)
 
 
-def fault(url: str, secret_keys: Sequence[str]) -> str | None:
-    """What would end a start with a database, as `prepare` says it; None when nothing does. Nothing
-    is changed in it.
-    """
+def find_fault(url: str, secret_keys: Sequence[str]) -> str | None:
+    """Find out what `prepare` would raise, and change nothing. The message, or None."""
     try:
-        seen = look(url, secret_keys)
+        status = inspect(url, secret_keys)
     except CannotBeUsed as error:
         return str(error)
-    if seen.revision is not None and seen.revision > REVISION:
+    if status.revision is not None and status.revision > REVISION:
         return f"DATABASE_URL: {migrate.NEWER}"
-    return str(WrongSecretKey()) if seen.key_fits is False else None
+    return str(WrongSecretKey()) if status.key_fits is False else None
 
 
 def _database(url: str, *, temporary: bool = False) -> Database:
@@ -108,8 +105,8 @@ def _database(url: str, *, temporary: bool = False) -> Database:
 
 
 def limited_keys(url: str) -> Sequence[str]:
-    """The names of the client keys with a limit that is counted, in a database that is prepared.
-    Raises CannotBeUsed.
+    """The names of the stored client keys that have a limit. The database must be prepared. Raises
+    CannotBeUsed.
     """
     database = Database(url)
     try:
@@ -120,20 +117,20 @@ def limited_keys(url: str) -> Sequence[str]:
         database.close()
 
 
-def clear_left(url: str, identities: Collection[str], *, temporary: bool = False) -> None:
-    """See to what killed servers have left on this machine; what cannot be done now is left for
-    another time.
+def clear_abandoned(url: str, identities: Collection[str], *, temporary: bool = False) -> None:
+    """Reclaim the temporary databases that killed servers have left on this machine; what cannot be
+    done now is left for another time.
     """
     database = Database(url, temporary=temporary)
     try:
         with suppress(StorageUnavailable):
-            take_over_left(database, SessionRows(database, time.time, lambda: ""), identities)
+            reclaim_abandoned(database, SessionRows(database, time.time, lambda: ""), identities)
     finally:
         database.close()
 
 
 def private_database(meter: Meter = SILENT) -> Database:
-    """A temporary database that is ready, and gone with the object; for a program that embeds the
+    """Create a temporary database that is gone with the object, for a program that embeds the
     gateway.
     """
     folder = new_folder()

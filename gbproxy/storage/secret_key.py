@@ -11,12 +11,12 @@ from sqlalchemy import Column, Connection, Table, bindparam, insert, select, upd
 from gbproxy.domain.account import id_of
 from gbproxy.storage.database import Database
 from gbproxy.storage.secrets import Cipher, Unreadable
-from gbproxy.storage.tables import accounts, cookies, facts, tokens
+from gbproxy.storage.tables import accounts, cookies, metadata_entries, tokens
 
 log = logging.getLogger(__name__)
 
 _NAME = "secret_key"
-_KNOWN = select(facts.c.value).where(facts.c.name == _NAME)
+_KNOWN = select(metadata_entries.c.value).where(metadata_entries.c.name == _NAME)
 _ENCRYPTED = (accounts.c.credentials, cookies.c.cookies, tokens.c.bearer)
 
 
@@ -58,10 +58,12 @@ def fits(connection: Connection, cipher: Cipher) -> bool | None:
 
 def _check(connection: Connection, cipher: Cipher) -> None:
     if connection.dialect.name == "postgresql":  # on SQLite a transaction is alone anyway
-        connection.exec_driver_sql("LOCK TABLE facts IN EXCLUSIVE MODE")
+        connection.exec_driver_sql("LOCK TABLE metadata IN EXCLUSIVE MODE")
     known = connection.execute(_KNOWN).scalar_one_or_none()
     if known is None:
-        connection.execute(insert(facts), {"name": _NAME, "value": cipher.encrypt(_NAME)})
+        connection.execute(
+            insert(metadata_entries), {"name": _NAME, "value": cipher.encrypt(_NAME)}
+        )
         return
     if cipher.is_by_first_key(known):
         return
@@ -70,7 +72,9 @@ def _check(connection: Connection, cipher: Cipher) -> None:
     except Unreadable:
         raise WrongSecretKey from None
     values = sum(_renew(connection, cipher, column) for column in _ENCRYPTED)
-    connection.execute(update(facts).where(facts.c.name == _NAME), {"value": renewed})
+    connection.execute(
+        update(metadata_entries).where(metadata_entries.c.name == _NAME), {"value": renewed}
+    )
     log.info("secret_key.rotated", extra={"values": values})
 
 

@@ -1,9 +1,10 @@
-"""Upstream sessions: which there are, which history each holds, and who has it in hand.
+"""Records of upstream sessions: which there are, which history each holds, and which worker has
+it.
 
-A row is made as soon as the upstream has made the session, and goes when the upstream has deleted
-it. In between it is `stock` (made ahead of any request) or `running` (a request is in it), both
-held by one worker; `idle`: whoever has its history may claim it; `doomed`: to be deleted upstream.
-Whoever has lost a row finds its writes without effect.
+A row is added as soon as the upstream has opened the session, and removed when the upstream has
+deleted it. In between it is `prewarmed` (no request has used it) or `running` (a request is in it),
+both held by one worker; `idle`: whoever has its history may claim it; `deleting`: to be deleted
+upstream. The writes of a worker that has lost a row have no effect.
 """
 
 from __future__ import annotations
@@ -22,132 +23,118 @@ from gbproxy.domain.session import Session
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import sessions as rows
 
-STOCK, RUNNING, IDLE, DOOMED = "stock", "running", "idle", "doomed"
+PREWARMED, RUNNING, IDLE, DELETING = "prewarmed", "running", "idle", "deleting"
 
 
 @dataclass(frozen=True, slots=True)
 class PendingDeletion(Session):
-    """A session to be deleted upstream, and how many times that has failed."""
+    """A session to be deleted upstream, and how many attempts have failed."""
 
-    tries: int
+    attempts: int
 
 
-_SESSION = (rows.c.id, rows.c.account_id, rows.c.name, rows.c.conversation)
-_HELD = rows.c.state.in_((STOCK, RUNNING))
-_OURS = and_(rows.c.id == bindparam("session_id"), rows.c.holder == bindparam("worker"), _HELD)
-_FREE = and_(rows.c.state == IDLE, rows.c.expires_at > bindparam("now"))
-TO_DOOM: dict[str, Any] = {"state": DOOMED, "holder": None, "not_before": bindparam("from_when")}
+_c = rows.c
+_SESSION = (_c.id, _c.account_key, _c.name, _c.conversation)
+_ID = _c.id == bindparam("session_id")
+_DIGEST = _c.history_digest == bindparam("wanted")
+_HELD = _c.state.in_((PREWARMED, RUNNING))
+_OURS = and_(_ID, _c.holder == bindparam("worker"), _HELD)
+_FREE = and_(_c.state == IDLE, _c.expires_at > bindparam("now"))
+_CONVERSATION = and_(_c.conversation == bindparam("wanted"), _c.key_digest == bindparam("by"))
+# Until its first answer is committed a session has no caller, and maybe half an id; the caller's
+# part of the id was checked before.
+_IN_USE = or_(
+    and_(
+        _c.conversation.in_((bindparam("wanted"), bindparam("half"))),
+        _HELD,
+        or_(_c.key_digest == bindparam("by"), _c.key_digest.is_(None)),
+    ),
+    and_(_CONVERSATION, _FREE),  # it has just become free, or is being claimed
+)
+# An account of the same identity upstream can delete them, also under another name, or after it was
+# removed and added again.
+_THEIRS = func.substr(_c.account_key, 1, IDENTITY_CHARS).in_(
+    bindparam("identities", expanding=True)
+)
 
 
 def _claim(condition: Any, *first: Any) -> Any:
-    """Take the one of all free sessions whose turn is the latest; of those who try at once each
-    gets another.
+    """Claim the free session whose last turn is the latest; of claims at the same moment each gets
+    another.
     """
-    one = (
-        select(rows.c.id)
-        .where(condition, _FREE)
-        .order_by(*first, rows.c.last_turn_at.desc())
-        .limit(1)
-    )
+    one = select(_c.id).where(condition, _FREE).order_by(*first, _c.last_turn_at.desc()).limit(1)
     return (
         update(rows)
-        .where(
-            rows.c.id == one.with_for_update(skip_locked=True).scalar_subquery(),
-            rows.c.state == IDLE,
-        )
-        .values(state=RUNNING, holder=bindparam("worker"), held_at=bindparam("now"))
-        .returning(*_SESSION, rows.c.head)
+        .where(_c.id == one.with_for_update(skip_locked=True).scalar_subquery(), _c.state == IDLE)
+        .values(state=RUNNING, holder=bindparam("worker"), claimed_at=bindparam("now"))
+        .returning(*_SESSION, _c.history_digest)
     )
 
 
-_CONVERSATION = and_(rows.c.conversation == bindparam("wanted"), rows.c.caller == bindparam("by"))
-# Until its first answer is kept a session has no caller, and maybe half an id; the caller's part of
-# it was checked before.
-_IN_USE = or_(
-    and_(
-        rows.c.conversation.in_((bindparam("wanted"), bindparam("half"))),
-        _HELD,
-        or_(rows.c.caller == bindparam("by"), rows.c.caller.is_(None)),
-    ),
-    and_(_CONVERSATION, _FREE),  # it has just become free, or somebody looks at it
-)
 _ADD = insert(rows)
-_IS_AVOIDED = rows.c.account_id.in_(bindparam("avoided", expanding=True))
-_CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"), _IS_AVOIDED)
-_CLAIM_HEAD_IN = _claim(
-    and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation"))
-)
+_NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
+_IS_AVOIDED = _c.account_key.in_(bindparam("avoided", expanding=True))
+_CLAIM_HEAD = _claim(_DIGEST, _IS_AVOIDED)
+_CLAIM_HEAD_IN = _claim(and_(_DIGEST, _c.conversation == bindparam("in_conversation")))
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
-_FIND_IN_USE = select(rows.c.id).where(_IN_USE).limit(1)
-_FIND_TAKEN = (
-    select(rows.c.id).where(rows.c.head == bindparam("wanted"), rows.c.state == RUNNING).limit(1)
-)
+_FIND_IN_USE = select(_c.id).where(_IN_USE).limit(1)
+_FIND_TAKEN = select(_c.id).where(_DIGEST, _c.state == RUNNING).limit(1)
 _KEEP = (
     update(rows)
     .where(_OURS)
     .values(
         state=IDLE,
         holder=None,
-        held_at=None,
-        head=bindparam("new_head"),
-        caller=bindparam("by"),
+        claimed_at=None,
+        history_digest=bindparam("new_head"),
+        key_digest=bindparam("by"),
         conversation=bindparam("wanted"),
         last_turn_at=bindparam("now"),
         expires_at=bindparam("until"),
     )
 )
-_NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
 _RELEASE = (
     update(rows)
-    .where(_OURS, rows.c.head.is_not(None))
-    .values(state=IDLE, holder=None, held_at=None)
+    .where(_OURS, _c.history_digest.is_not(None))
+    .values(state=IDLE, holder=None, claimed_at=None)
 )
-_WITHDRAW = (
-    update(rows)
-    .where(
-        rows.c.id == bindparam("session_id"),
-        rows.c.state == IDLE,
-        rows.c.head == bindparam("wanted"),
-    )
-    .values(TO_DOOM)
+TO_DELETE: dict[str, Any] = {
+    "state": DELETING,
+    "holder": None,
+    "not_before": bindparam("from_when"),
+}
+_DELETE_LATER = update(rows).values(TO_DELETE)
+_WITHDRAW = _DELETE_LATER.where(_ID, _c.state == IDLE, _DIGEST)
+_MARK = _DELETE_LATER.where(_OURS)
+_EXPIRE = _DELETE_LATER.where(_c.state == IDLE, _c.expires_at <= bindparam("now"))
+_ORPHANS = _DELETE_LATER.where(_HELD, _c.holder.in_(bindparam("dead", expanding=True)))
+_HOLDERS = select(_c.holder).where(_HELD).distinct()
+_HELD_LONG = select(_c.id).where(
+    _c.holder == bindparam("worker"), _HELD, _c.claimed_at < bindparam("before")
 )
-_DOOM = update(rows).where(_OURS).values(TO_DOOM)
-_EXPIRE = (
-    update(rows).where(rows.c.state == IDLE, rows.c.expires_at <= bindparam("now")).values(TO_DOOM)
-)
-_ORPHANS = (
-    update(rows).where(_HELD, rows.c.holder.in_(bindparam("dead", expanding=True))).values(TO_DOOM)
-)
-_HOLDERS = select(rows.c.holder).where(_HELD).distinct()
-_HELD_LONG = select(rows.c.id).where(
-    rows.c.holder == bindparam("worker"), _HELD, rows.c.held_at < bindparam("before")
-)
-# Whoever has the same seat upstream can delete them, also under another name or when it was removed
-# and added again.
-_THEIRS = func.substr(rows.c.account_id, 1, IDENTITY_CHARS).in_(
-    bindparam("identities", expanding=True)
-)
-_DOOMED = (
-    select(*_SESSION, rows.c.tries)
-    .where(rows.c.state == DOOMED, rows.c.not_before <= bindparam("now"), _THEIRS)
-    .order_by(rows.c.not_before)
+_DUE = (
+    select(*_SESSION, _c.attempts)
+    .where(_c.state == DELETING, _c.not_before <= bindparam("now"), _THEIRS)
+    .order_by(_c.not_before)
     .limit(bindparam("most"))
 )
-_GIVEN_UP = delete(rows).where(
-    rows.c.state == DOOMED, rows.c.not_before <= bindparam("before"), not_(_THEIRS)
+_ABANDON = delete(rows).where(
+    _c.state == DELETING, _c.not_before <= bindparam("before"), not_(_THEIRS)
 )
-_DELETED = delete(rows).where(rows.c.id == bindparam("session_id"))
-_POSTPONE = (
+_REMOVE = delete(rows).where(_ID)
+_RESCHEDULE = (
     update(rows)
-    .where(rows.c.id == bindparam("session_id"), rows.c.state == DOOMED)
-    .values(not_before=bindparam("until"), tries=rows.c.tries + bindparam("failures"))
+    .where(_ID, _c.state == DELETING)
+    .values(not_before=bindparam("until"), attempts=_c.attempts + bindparam("failures"))
 )
-_STOCK_OF = select(*_SESSION).where(rows.c.holder == bindparam("worker"), rows.c.state == STOCK)
 _ALL = select(*_SESSION).limit(bindparam("most"))
 
 
 class SessionRows:
-    """All upstream sessions of all workers and replicas on one database. `clock`: Unix seconds."""
+    """All sessions of all workers and replicas on one database. `clock`: Unix seconds.
+
+    Calls raise StorageUnavailable.
+    """
 
     def __init__(
         self, database: Database, clock: Callable[[], float], worker_id: Callable[[], str]
@@ -155,12 +142,12 @@ class SessionRows:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
-        self._known: set[str] = set()  # held by this worker, and it knows of it
+        self._known: set[str] = set()  # row ids that this worker holds and knows of
 
     def add(
-        self, account_key: str, name: str, *, stock: bool, conversation: str | None = None
+        self, account_key: str, name: str, *, prewarmed: bool, conversation: str | None = None
     ) -> Session:
-        """Note a session that the upstream has just made; this worker holds it. Without
+        """Record a session that the upstream has just opened; this worker holds it. Without
         `conversation` it gets half an id.
         """
         session = Session(uuid.uuid4().hex, account_key, name, conversation or random_half())
@@ -169,45 +156,32 @@ class SessionRows:
             _ADD,
             {
                 "id": session.id,
-                "account_id": account_key,
+                "account_key": account_key,
                 "name": name,
                 "conversation": session.conversation,
-                "state": STOCK if stock else RUNNING,
+                "state": PREWARMED if prewarmed else RUNNING,
                 "holder": self._worker_id(),
-                "tries": 0,
-                "made_at": now,
-                "held_at": now,
+                "attempts": 0,
+                "created_at": now,
+                "claimed_at": now,
             },
         )
         self._known.add(session.id)
         return session
 
     def name(self, session: Session) -> bool:
-        """Note the name of a session of ours that was recorded before the upstream told it. False:
-        it is not ours any more.
+        """Record a name that the upstream has told late. False: the session is not this worker's
+        any more.
         """
         return self._database.change(_NAME, {**self._ours(session), "new_name": session.name}) == 1
-
-    def add_doomed(self, found: Collection[tuple[str, str]]) -> None:
-        """Note sessions that are to be deleted upstream: seat and name of each."""
-        if not found:
-            return
-        now = self._clock()
-        fixed = {"state": DOOMED, "tries": 0, "not_before": now, "made_at": now, "conversation": ""}
-        values = [
-            {"id": uuid.uuid4().hex, "account_id": account_key, "name": name, **fixed}
-            for account_key, name in found
-        ]
-        self._database.transact(lambda connection: connection.execute(_ADD, values))
 
     def claim_head(
         self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
     ) -> Session | None:
-        """One free session that holds exactly this history, of this conversation where one is
-        named; None: there is none.
+        """Claim one free session that holds exactly this history, of this conversation where one is
+        named, for this worker; None if there is none.
 
-        It is this worker's from now on. Of several, one of a seat that is not `avoided` comes
-        first.
+        Of several, one whose account key is not `avoided` comes first.
         """
         values = {"wanted": head, "now": self._clock(), "worker": self._worker_id()}
         if conversation is None:
@@ -219,11 +193,11 @@ class SessionRows:
         return self._claimed(found[0]).session if found else None
 
     def is_taken(self, head: bytes) -> bool:
-        """Whether a request is running in a session that had this head."""
+        """True while a request runs in a session that had this history."""
         return bool(self._database.fetch(_FIND_TAKEN, {"wanted": head}))
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
-        """The free session of a caller's conversation. UNKNOWN also when it has expired or is
+        """Claim the free session of a caller's conversation. UNKNOWN also when it has expired or is
         another caller's.
         """
         wanted = {"wanted": conversation, "by": caller, "now": self._clock()}
@@ -236,8 +210,8 @@ class SessionRows:
     def keep(
         self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
     ) -> bool:
-        """Give a session back, holding `head` now. False when it was no longer ours: then nothing
-        has changed.
+        """Free a session, which holds the history `head` now. False when it was not this worker's
+        any more: then nothing has changed.
         """
         self._known.discard(session.id)
         kept = {
@@ -251,78 +225,80 @@ class SessionRows:
         return self._database.change(_KEEP, kept) == 1
 
     def withdraw(self, session: Session, head: bytes) -> None:
-        """Have a session deleted that was just kept with `head`, unless somebody has claimed it
-        since.
-        """
+        """Mark a session that was just kept with `head`, unless it has been claimed since."""
         values = {"session_id": session.id, "wanted": head, "from_when": self._clock()}
         self._database.change(_WITHDRAW, values)
 
     def release(self, session: Session) -> None:
-        """Give a claimed session back as it was: nothing has been sent in it."""
+        """Free a claimed session as it was: nothing has been sent in it."""
         self._known.discard(session.id)
         self._database.change(_RELEASE, self._ours(session))
 
-    def doom(self, session: Session, *, not_before: float | None = None) -> None:
-        """Have a session that we hold deleted upstream, now or later."""
+    def mark_for_deletion(self, session: Session) -> None:
+        """Mark a session, if it is this worker's."""
         self._known.discard(session.id)
-        from_when = self._clock() if not_before is None else not_before
-        self._database.change(_DOOM, {**self._ours(session), "from_when": from_when})
+        self._database.change(_MARK, {**self._ours(session), "from_when": self._clock()})
 
-    def expire(self, now: float) -> int:
-        """Doom what nobody may continue any more."""
+    def mark_expired(self, now: float) -> int:
+        """Mark what no request may continue any more; how many that were."""
         return self._database.change(_EXPIRE, {"now": now, "from_when": now})
+
+    def add_for_deletion(self, found: Collection[tuple[str, str]]) -> None:
+        """Record sessions that are marked already: account key and name of each."""
+        if not found:
+            return
+        now = self._clock()
+        fixed = {"state": DELETING, "attempts": 0, "not_before": now, "created_at": now}
+        values = [
+            {"id": uuid.uuid4().hex, "account_key": key, "name": name, "conversation": "", **fixed}
+            for key, name in found
+        ]
+        self._database.transact(lambda connection: connection.execute(_ADD, values))
 
     def holders(self) -> frozenset[str]:
         """The workers that hold sessions."""
         return frozenset(row.holder for row in self._database.fetch(_HOLDERS))
 
-    def orphans(self, dead: Collection[str]) -> int:
-        """Doom what is held by workers that have died."""
+    def reclaim_orphans(self, dead: Collection[str]) -> int:
+        """Mark what dead workers hold; how many that were."""
         return self._database.change(_ORPHANS, {"dead": list(dead), "from_when": self._clock()})
 
-    def doom_lost(self, after_s: float = 60.0) -> int:
-        """Doom what this worker holds and does not know of: a request was ended, or the database
-        away, in mid-write.
+    def reclaim_leaked(self, after_s: float = 60.0) -> int:
+        """Mark what this worker has held for so long and does not know of: a request was ended, or
+        the database away, in the middle of a write.
         """
-        now = self._clock()
-        held = self._database.fetch(
-            _HELD_LONG, {"worker": self._worker_id(), "before": now - after_s}
-        )
-        lost = [row.id for row in held if row.id not in self._known]
-        values = [
-            {"session_id": id_, "worker": self._worker_id(), "from_when": now} for id_ in lost
-        ]
-        return sum(self._database.change(_DOOM, value) for value in values)
+        now, worker = self._clock(), self._worker_id()
+        held = self._database.fetch(_HELD_LONG, {"worker": worker, "before": now - after_s})
+        leaked = [row.id for row in held if row.id not in self._known]
+        values = [{"session_id": id_, "worker": worker, "from_when": now} for id_ in leaked]
+        return sum(self._database.change(_MARK, value) for value in values)
 
-    def doomed(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]:
-        """What of these seats' owners is to be deleted upstream now, the longest due first."""
+    def due_deletions(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]:
+        """What accounts of these identities can delete now, the longest due first."""
         values = {"now": self._clock(), "most": limit, "identities": _identities(account_keys)}
-        return [PendingDeletion(*row) for row in self._database.fetch(_DOOMED, values)]
+        return [PendingDeletion(*row) for row in self._database.fetch(_DUE, values)]
 
-    def give_up(self, account_keys: Collection[str], after_s: float) -> int:
-        """Forget what was to be deleted so long ago, of all but these seats: nobody can any more.
-        How many that were.
+    def reschedule(self, session: Session, until: float, *, failed: bool = True) -> None:
+        """Delete it from then on (Unix seconds); `failed` counts an attempt."""
+        self._database.change(
+            _RESCHEDULE, {"session_id": session.id, "until": until, "failures": int(failed)}
+        )
+
+    def remove(self, session: Session) -> None:
+        """Remove the record: the upstream has deleted the session."""
+        self._known.discard(session.id)
+        self._database.change(_REMOVE, {"session_id": session.id})
+
+    def abandon(self, account_keys: Collection[str], after_s: float) -> int:
+        """Remove what has been due for so long and is not of these accounts' identities; how many
+        that were.
         """
         return self._database.change(
-            _GIVEN_UP, {"before": self._clock() - after_s, "identities": _identities(account_keys)}
+            _ABANDON, {"before": self._clock() - after_s, "identities": _identities(account_keys)}
         )
-
-    def deleted(self, session: Session) -> None:
-        """The upstream has deleted it."""
-        self._known.discard(session.id)
-        self._database.change(_DELETED, {"session_id": session.id})
-
-    def postpone(self, session: Session, until: float, *, failed: bool = True) -> None:
-        """Try to delete it from then on; `failed`: it was tried in vain."""
-        self._database.change(
-            _POSTPONE, {"session_id": session.id, "until": until, "failures": int(failed)}
-        )
-
-    def stock_of(self, worker: str) -> list[Session]:
-        return [Session(*row) for row in self._database.fetch(_STOCK_OF, {"worker": worker})]
 
     def all_sessions(self, limit: int) -> list[Session]:
-        """For the end of a temporary database: whatever the upstream still has."""
+        """Whatever the upstream still has, for the end of a temporary database."""
         return [Session(*row) for row in self._database.fetch(_ALL, {"most": limit})]
 
     def _ours(self, session: Session) -> dict[str, Any]:

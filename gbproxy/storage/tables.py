@@ -25,11 +25,11 @@ from sqlalchemy import (
 
 from gbproxy.domain.account import ID_IN_KEY
 
-REVISION = "0005"  # the newest migration: what these tables are
+REVISION = "0007"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
-    """A point in time: Unix seconds in the program, UTC in the database."""
+    """A point in time: Unix seconds in Python, UTC in the database."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -54,7 +54,7 @@ metadata = MetaData(
 
 
 def has_id(account_key: Column[str], account_id: BindParameter[str]) -> ColumnElement[bool]:
-    """Whether a row belongs to this account, whichever seat it was then."""
+    """True for a row of the account with this id, whichever upstream identity it had then."""
     return func.substr(account_key, ID_IN_KEY + 1) == account_id
 
 
@@ -72,14 +72,14 @@ accounts = Table(
 )
 
 # Accounts of the environment that were disabled or enabled by hand.
-account_switches = Table(
-    "account_switches",
+enabled_overrides = Table(
+    "enabled_overrides",
     metadata,
     Column("account_id", String, primary_key=True),
     Column("is_active", Boolean, nullable=False),
 )
 
-# Client keys that administrators have created. None: nothing is said about it.
+# Client keys that administrators have created. None: no limit.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -94,12 +94,12 @@ api_keys = Table(
     Column("concurrent_streams", Integer),
 )
 
-# From here on `account_id` is a seat (Account.seat), but in account_uses and account_checks.
+# `account_key` is Account.account_key: the upstream identity and the account's id.
 
 cookies = Table(
     "cookies",
     metadata,
-    Column("account_id", String, primary_key=True),
+    Column("account_key", String, primary_key=True),
     # digest of the credential in whose place they are used
     Column("replaces", String, nullable=False),
     Column("cookies", LargeBinary, nullable=False),  # encrypted
@@ -109,7 +109,7 @@ cookies = Table(
 tokens = Table(
     "tokens",
     metadata,
-    Column("account_id", String, primary_key=True),
+    Column("account_key", String, primary_key=True),
     Column("credential", String, nullable=False),  # digest of the credential that bought it
     Column("bearer", LargeBinary, nullable=False),  # encrypted
     Column("signed_at", Instant, nullable=False),
@@ -118,12 +118,12 @@ tokens = Table(
 account_states = Table(
     "account_states",
     metadata,
-    Column("account_id", String, primary_key=True),
+    Column("account_key", String, primary_key=True),
     Column("quota", String, primary_key=True),  # "": the account as a whole
     Column("state", String, nullable=False),
     Column("cooling_until", Instant),
-    Column("strikes", Integer, nullable=False),
-    Column("trial_until", Instant),
+    Column("consecutive_failures", Integer, nullable=False),
+    Column("probe_until", Instant),
     Column("cause", String, nullable=False),
     Column("credential", String, nullable=False),  # digest of what was refused
     Column("changed_at", Instant, nullable=False),
@@ -139,23 +139,23 @@ account_uses = Table(
     Column("last_error_said", JSON(none_as_null=True)),  # UpstreamWords.safe
 )
 
-# What the last look at each account's credential has shown.
+# The last check of each account's credential.
 account_checks = Table(
     "account_checks",
     metadata,
     Column("account_id", String, primary_key=True),
-    Column("credential", String, nullable=False),  # digest of what was looked at
+    Column("credential", String, nullable=False),  # digest of what was checked
     Column("status", String, nullable=False),  # valid, refused, unknown
     Column("detail", String, nullable=False),
     Column("checked_at", Instant, nullable=False),
     Column("said", JSON(none_as_null=True)),  # UpstreamWords.safe
 )
 
-# Which models and tools each account has turned out to have.
+# Which models and tools each account has been found to have.
 account_support = Table(
     "account_support",
     metadata,
-    Column("account_id", String, primary_key=True),
+    Column("account_key", String, primary_key=True),
     # One of: "configuration", "model:<upstream id>", "tool:<key of toolsSpec>".
     Column("subject", String, primary_key=True),
     Column("finding", String, nullable=False),  # of the configuration: JSON; else a verdict
@@ -166,44 +166,44 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", String, primary_key=True),
-    Column("account_id", String, nullable=False),
+    Column("account_key", String, nullable=False),
     Column("name", String, nullable=False),
     Column("conversation", String, nullable=False),
-    Column("caller", LargeBinary),  # digest of the API key
-    Column("head", LargeBinary),  # digest of the history that it holds
-    Column("state", String, nullable=False),  # stock, running, idle, doomed
-    Column("holder", String),  # the worker that has it; None while idle or doomed
-    Column("tries", Integer, nullable=False),
+    Column("key_digest", LargeBinary),  # of the API key
+    Column("history_digest", LargeBinary),  # of all that it holds
+    Column("state", String, nullable=False),  # prewarmed, running, idle, deleting
+    Column("holder", String),  # the worker that has it; None while idle or deleting
+    Column("attempts", Integer, nullable=False),
     Column("not_before", Instant),
-    Column("made_at", Instant, nullable=False),
-    Column("held_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("claimed_at", Instant),
     Column("last_turn_at", Instant),
     Column("expires_at", Instant),
-    # With all columns of a claim: left to choose, SQLite would walk through every idle session
-    # instead.
-    Index(None, "head", "state", "expires_at"),
+    # With all columns of a claim: SQLite would otherwise choose an index that walks through every
+    # idle session.
+    Index(None, "history_digest", "state", "expires_at"),
     Index(None, "conversation", "state", "expires_at"),
     Index(None, "state", "expires_at"),
     Index(None, "state", "not_before"),
 )
 
-offices = Table(
-    "offices",
+leases = Table(
+    "leases",
     metadata,
     Column("name", String, primary_key=True),
     Column("holder", String, nullable=False),
-    Column("until", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
 )
 
 workers = Table(
     "workers",
     metadata,
     Column("id", String, primary_key=True),
-    Column("seen_at", Instant, nullable=False),
+    Column("heartbeat_at", Instant, nullable=False),
     Column("in_flight", String),  # JSON: how many answers run on each account
 )
 
-# By topic, a number that grows with each change.
+# One version counter per topic.
 changes = Table(
     "changes",
     metadata,
@@ -211,8 +211,9 @@ changes = Table(
     Column("version", Integer, nullable=False),
 )
 
-facts = Table(
-    "facts",
+# What is known of the database itself: by `secret_key`, a value that the key in use has encrypted.
+metadata_entries = Table(
+    "metadata",
     metadata,
     Column("name", String, primary_key=True),
     Column("value", LargeBinary, nullable=False),

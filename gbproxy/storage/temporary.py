@@ -1,4 +1,4 @@
-"""Databases that last as long as the processes that use them, and what is left of those whose
+"""Temporary databases, gone with the processes that use them, and the reclaiming of those whose
 processes were killed.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import exc, select
+from sqlalchemy import exc, select, text
 
 from gbproxy.domain.account import identity, identity_of
 from gbproxy.storage import engines
@@ -27,21 +27,24 @@ _PREFIX = "gbproxy-database-"
 _FILE = "gbproxy.db"
 _ALIVE = "alive"
 _STORED = select(accounts.c.csesidx, accounts.c.config_id)
-_LEFT = select(sessions.c.account_id, sessions.c.name)
+_SESSIONS = (
+    select(sessions.c.account_key, sessions.c.name),
+    text("SELECT account_id, name FROM sessions"),  # by a server of an earlier version
+)
 
-# by directory; the system lets go of one when the last process that has it is no more
+# by directory; the system releases one when the last process that has it ends
 _locks: dict[Path, int] = {}
 
 
 def new_folder() -> Path:
-    """A directory for a temporary database, closed to other users, and held by this process and
-    those that it forks.
+    """Make a directory for a temporary database, closed to other users, and locked by this process
+    and those that it forks.
     """
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     making = folder / f"{_ALIVE}.new"
     _locks[folder] = os.open(making, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(_locks[folder], fcntl.LOCK_SH)
-    making.rename(folder / _ALIVE)  # so that it is never there without being held
+    making.rename(folder / _ALIVE)  # renamed, so that it is never there without its lock
     return folder
 
 
@@ -50,8 +53,8 @@ def url_in(folder: Path) -> str:
 
 
 def remove(folder: Path, made_by: int) -> None:
-    """Remove a temporary database's directory, in the process that has made it; not in those that
-    it has forked.
+    """Remove a temporary database's directory, if this process has made it, and is no fork of
+    that.
     """
     if os.getpid() == made_by:
         shutil.rmtree(folder, ignore_errors=True)
@@ -59,29 +62,29 @@ def remove(folder: Path, made_by: int) -> None:
             os.close(_locks.pop(folder))
 
 
-def take_over_left(database: Database, rows: SessionRows, identities: Collection[str]) -> None:
-    """Remove the temporary databases that no process uses any more, and have deleted what they knew
-    to be upstream.
+def reclaim_abandoned(database: Database, rows: SessionRows, identities: Collection[str]) -> None:
+    """Remove the temporary databases that no process uses any more, and mark in `database` the
+    sessions that they knew of.
 
-    `identities`: whose sessions can be deleted, beside those of the accounts in `database`; of others
-    nothing is known after it. Raises StorageUnavailable: then they stay for another time.
+    `identities`: whose sessions can be deleted, beside those of the accounts in `database`; others
+    are forgotten. Raises StorageUnavailable: then the rest stay for another time.
     """
-    for folder in _left():
+    for folder in _abandoned():
         known = {*identities, *(identity(*row) for row in database.fetch(_STORED))}
         found = _sessions(folder)
         ours = [
             (account_key, name) for account_key, name in found if identity_of(account_key) in known
         ]
-        rows.add_doomed(ours)
+        rows.add_for_deletion(ours)
         shutil.rmtree(folder, ignore_errors=True)
         log.warning(
             "database.left", extra={"sessions": len(ours), "others": len(found) - len(ours)}
         )
 
 
-def _left() -> Iterator[Path]:
-    """Directories of ours that no process holds; each is held while it is looked at, so that only
-    one takes it over.
+def _abandoned() -> Iterator[Path]:
+    """Directories of ours that no process holds; each is locked while it is yielded, so that only
+    one process reclaims it.
     """
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):
         lock = _seized(folder)
@@ -107,13 +110,15 @@ def _seized(folder: Path) -> int | None:
 
 
 def _sessions(folder: Path) -> Sequence[tuple[str, str]]:
-    """Seat and name of each; none of a file that cannot be read, or that its server had not come to
-    fill.
+    """Account key and name of each; none of a file that cannot be read, or that its server had not
+    filled yet.
     """
     if not (folder / _FILE).exists():
         return []
-    try:
-        with engines.patient(engines.parse(url_in(folder))).connect() as connection:
-            return [(account_key, name) for account_key, name in connection.execute(_LEFT)]
-    except exc.SQLAlchemyError:
-        return []
+    for statement in _SESSIONS:
+        with (
+            suppress(exc.SQLAlchemyError),
+            engines.patient(engines.parse(url_in(folder))).connect() as connection,
+        ):
+            return [(account_key, name) for account_key, name in connection.execute(statement)]
+    return []

@@ -55,7 +55,7 @@ class StoredToken:
 _COOKIES = select(cookies).where(cookies.c.renewed_at >= bindparam("since"))
 _TOKENS = select(tokens).where(tokens.c.signed_at >= bindparam("since"))
 _DROP_TOKEN = delete(tokens).where(
-    tokens.c.account_id == bindparam("wanted"), tokens.c.signed_at <= bindparam("until")
+    tokens.c.account_key == bindparam("wanted"), tokens.c.signed_at <= bindparam("until")
 )
 
 
@@ -80,7 +80,7 @@ class CookieRows:
         if renewed.cookies is not None:
             secrets |= {"cookies": renewed.cookies, "cookies_given": renewed.cookies_given}
         values = {
-            "account_id": account_key,
+            "account_key": account_key,
             "replaces": renewed.replaces,
             "cookies": self._cipher.encrypt(secrets),
             **at(cookies.c.renewed_at, renewed.renewed_at),
@@ -88,12 +88,12 @@ class CookieRows:
         return self._database.change(self._put, values) == 1
 
     def read(self, since: float = 0.0) -> dict[str, RenewedCookies]:
-        """By seat, those renewed at `since` (Unix seconds) or later."""
+        """By account key, those renewed at `since` (Unix seconds) or later."""
         found = {}
         for row in self._database.fetch(_COOKIES, {"since": since}):
-            secrets = decrypted(self._cipher, row.cookies, "cookies", id_of(row.account_id))
+            secrets = decrypted(self._cipher, row.cookies, "cookies", id_of(row.account_key))
             if secrets is not None:
-                found[row.account_id] = RenewedCookies(
+                found[row.account_key] = RenewedCookies(
                     row.replaces, renewed_at=row.renewed_at, **secrets
                 )
         return found
@@ -121,7 +121,7 @@ class TokenRows:
         already.
         """
         values = {
-            "account_id": account_key,
+            "account_key": account_key,
             "credential": token.credential,
             "bearer": self._cipher.encrypt(token.bearer),
             **at(tokens.c.signed_at, token.signed_at),
@@ -129,12 +129,12 @@ class TokenRows:
         return self._database.change(self._put, values) == 1
 
     def read(self, since: float = 0.0) -> dict[str, StoredToken]:
-        """By seat, those signed at `since` (Unix seconds) or later."""
+        """By account key, those signed at `since` (Unix seconds) or later."""
         found = {}
         for row in self._database.fetch(_TOKENS, {"since": since}):
-            bearer = decrypted(self._cipher, row.bearer, "tokens", id_of(row.account_id))
+            bearer = decrypted(self._cipher, row.bearer, "tokens", id_of(row.account_key))
             if bearer is not None:
-                found[row.account_id] = StoredToken(row.credential, bearer, row.signed_at)
+                found[row.account_key] = StoredToken(row.credential, bearer, row.signed_at)
         return found
 
     def drop(self, account_key: str, signed_at: float) -> None:

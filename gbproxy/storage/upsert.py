@@ -7,16 +7,15 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, bindparam, or_
 
+from gbproxy.domain.clock import SET_BACK_S
 from gbproxy.storage.database import Database
 
 Condition = Callable[[Any], ColumnElement[bool]]
 
-_SET_BACK_S = 60.0
-
 
 def not_older(new: Any, noted_at: Column[float]) -> ColumnElement[bool]:
-    """Whether a new row is as new as the one that is there, which may be "from the future": the
-    clock was set back since.
+    """Accept the row unless an existing one is newer. Rows over 60 s in the future are ignored: the
+    clock was set back.
 
     The statement needs the values of `at`.
     """
@@ -27,11 +26,11 @@ def not_older(new: Any, noted_at: Column[float]) -> ColumnElement[bool]:
 
 def at(noted_at: Column[float], time: float) -> dict[str, float]:
     """The time of a new row, as `not_older` needs it; Unix seconds."""
-    return {noted_at.name: time, "set_back": time + _SET_BACK_S}
+    return {noted_at.name: time, "set_back": time + SET_BACK_S}
 
 
 def insert(database: Database, table: Table) -> Any:
-    """The kind of INSERT that goes on with `on_conflict_do_update`."""
+    """An INSERT that has `on_conflict_do_update`."""
     if database.kind == "sqlite":
         from sqlalchemy.dialects import sqlite
 
@@ -42,10 +41,8 @@ def insert(database: Database, table: Table) -> Any:
 
 
 def upsert(database: Database, table: Table, *columns: str, when: Condition | None = None) -> Any:
-    """Put a row in, or replace `columns` of the one that is there: always, or if `when` (given the
-    new row) holds.
-
-    It changes one row, or none.
+    """Insert a row, or update `columns` of the existing one: always, or if `when`, given the new
+    row, holds. It changes one row, or none.
     """
     statement = insert(database, table)
     upserting = statement.on_conflict_do_update(

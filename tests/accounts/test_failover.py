@@ -36,7 +36,8 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnclear,
 )
-from tests.support.pools import MIDNIGHT, NOON, A, B, C, Clock, account, pool
+from tests.support.clock import NOON, Clock
+from tests.support.pools import MIDNIGHT, A, B, C, account, pool
 
 CATALOGUE = Catalogue()
 PLAIN, RETIRED = CATALOGUE.get("gemini-auto"), CATALOGUE.get("gemini-3-pro-preview")

@@ -41,7 +41,8 @@ from gbproxy.errors import (
     UpstreamUnclear,
     UpstreamUnreachable,
 )
-from tests.support.pools import LOS_ANGELES, MIDNIGHT, NOON, A, Clock, pool
+from tests.support.clock import LOS_ANGELES, NOON, Clock
+from tests.support.pools import MIDNIGHT, A, pool
 
 ENDS, ELSEWHERE, UNCLEAR = Then.ENDS, Then.ELSEWHERE, Then.UNCLEAR
 TABLE: list[tuple[str, GatewayError, Then, AccountState]] = [

@@ -183,7 +183,7 @@ def workers(database: FragileDatabase, clock: Clock) -> list[ModelSupport]:
 def shared(workers: list[ModelSupport], clock: Clock) -> None:
     for worker in workers:
         clock.now += 1.0
-        worker.take_over()
+        worker.sync()
 
 
 def test_what_one_worker_has_found_out_all_know(workers: list[ModelSupport], clock: Clock) -> None:
@@ -213,10 +213,10 @@ def test_it_outlives_a_restart(
     workers: list[ModelSupport], database: FragileDatabase, clock: Clock
 ) -> None:
     workers[0].model_refused(ONE, "m", is_named=True)
-    workers[0].take_over()
+    workers[0].sync()
 
     later = ModelSupport(SupportRows(database), clock)
-    later.take_over()
+    later.sync()
 
     assert later.refuses(ONE, "m")
 
@@ -230,7 +230,7 @@ def test_while_the_database_is_away_each_worker_knows_what_it_found_out_and_tell
 
     here.model_refused(ONE, "m", is_named=True)
     with pytest.raises(StorageUnavailable):
-        here.take_over()
+        here.sync()
     assert here.refuses(ONE, "m")
     database.away = False
     shared(workers, clock)
@@ -242,13 +242,13 @@ def test_nothing_is_read_more_often_than_once_a_second_without_news(
     workers: list[ModelSupport], database: FragileDatabase, clock: Clock
 ) -> None:
     here = workers[0]
-    here.take_over()
+    here.sync()
     database.away = True
 
-    here.take_over()  # not even asked for
+    here.sync()  # not even asked for
     clock.now += 1.0
     with pytest.raises(StorageUnavailable):
-        here.take_over()
+        here.sync()
 
 
 def test_what_nobody_has_noted_for_long_is_deleted(
@@ -257,7 +257,7 @@ def test_what_nobody_has_noted_for_long_is_deleted(
     here = workers[0]
     here.model_refused(ONE, "old", is_named=True)
     here.model_taken(ONE, "good")
-    here.take_over()
+    here.sync()
     clock.now += 2 * DAY_S
 
     here.forget_old()

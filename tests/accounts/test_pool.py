@@ -29,19 +29,8 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnclear,
 )
-from tests.support.pools import (
-    MIDNIGHT,
-    NOON,
-    A,
-    B,
-    C,
-    Clock,
-    Request,
-    Workers,
-    account,
-    lent,
-    pool,
-)
+from tests.support.clock import NOON, Clock
+from tests.support.pools import MIDNIGHT, A, B, C, Request, Workers, account, lent, pool
 
 EMPTY, BUSY, DEAD = (
     QuotaExhausted("empty"),
@@ -423,7 +412,7 @@ def test_a_trial_elsewhere_is_not_ended_by_those_who_were_turned_away() -> None:
         workers.poll()
 
     assert turned_away.code == "overloaded"
-    assert [row.trial_until for row in rows] == [workers.clock.now + 30]
+    assert [row.probe_until for row in rows] == [workers.clock.now + 30]
 
 
 def test_a_trial_of_a_killed_worker_ends_by_time() -> None:
@@ -674,7 +663,7 @@ def test_another_machine_s_clock_cools_no_account_beyond_midnight() -> None:
         "text",
         state="cooling",
         cooling_until=NOON + 1e9,
-        strikes=1,
+        consecutive_failures=1,
         cause="quota",
         changed_at=NOON + 1e6,
     )

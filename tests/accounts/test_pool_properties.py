@@ -26,7 +26,8 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnclear,
 )
-from tests.support.pools import A, B, C, Clock, Request, account, pool, until
+from tests.support.clock import Clock
+from tests.support.pools import A, B, C, Request, account, pool, until
 
 ACCOUNTS = (A, B, C)
 CONCURRENCY = 2

@@ -579,15 +579,15 @@ def test_a_request_that_meets_a_refusal_tells_it(office: Office) -> None:
 def test_what_one_worker_is_told_all_do(opened: Opened, stored: dict[str, str]) -> None:
     one, two = opened(**stored), opened(**stored)
     anna = one.add()
-    two.services.background.round()
+    two.services.background.run_once()
     lent = [two.lent()]
     one.change(anna["id"], is_active=False)
-    two.services.background.round()
+    two.services.background.run_once()
     lent.append(two.lent())
     one.change(anna["id"], is_active=True)
     one.add(BEN)
     one.call("DELETE", f"/api/admin/accounts/{anna['id']}")
-    two.services.background.round()
+    two.services.background.run_once()
     lent.append(two.lent())
 
     assert lent == [["anna"], [], ["ben"]]
@@ -598,11 +598,11 @@ def test_what_all_workers_know_of_an_account_is_told_as_one(
 ) -> None:
     one, two = opened(**stored), opened(**stored)
     one.add()
-    two.services.background.round()
+    two.services.background.run_once()
     pool = two.services.pool
     pool.failed(pool.accounts()[0], "text", QuotaExhausted("No quota is left."))
     with pool.lease("images"), one.services.pool.lease("images"):
-        two.services.background.round()
+        two.services.background.run_once()
         told = one.accounts()[0]
 
     assert (told["in_flight"], told["last_error"], told["state"]) == (

@@ -118,7 +118,7 @@ def test_another_worker_knows_a_new_key_at_once_and_a_revoked_one_after_its_roun
     made = create(here)
     at_once = ask(there, made["key"]).status
     here.call("DELETE", f"/api/admin/keys/{made['id']}")
-    there.services.background.round()
+    there.services.background.run_once()
 
     assert (at_once, ask(there, made["key"]).status) == (200, 401)
 

@@ -105,7 +105,7 @@ def test_a_stored_key_brings_what_it_allows() -> None:
 
 def test_a_key_that_was_just_created_is_good_at_once() -> None:
     worker = Worker(Rows())
-    worker.keyring.take_over()
+    worker.keyring.pull_changes()
     worker.clock.now += 10
     worker.rows.change(stored())
 
@@ -118,7 +118,7 @@ def test_a_key_that_was_revoked_is_refused_after_the_next_round() -> None:
     assert worker.knows(STORED)
     worker.rows.change()
 
-    worker.keyring.take_over()
+    worker.keyring.pull_changes()
 
     assert not worker.knows(STORED)
 
@@ -134,7 +134,7 @@ def test_a_key_is_refused_once_it_has_expired() -> None:
 
 def test_known_keys_cost_no_look() -> None:
     worker = Worker(Rows(stored()))
-    worker.keyring.take_over()
+    worker.keyring.pull_changes()
 
     assert all(worker.knows(STORED) for _ in range(100))
     assert (worker.rows.looks, worker.rows.reads) == (1, 1)
@@ -143,7 +143,7 @@ def test_known_keys_cost_no_look() -> None:
 def test_keys_are_read_only_when_something_has_changed() -> None:
     worker = Worker(Rows(stored()))
     for _ in range(10):
-        worker.keyring.take_over()
+        worker.keyring.pull_changes()
 
     assert (worker.rows.looks, worker.rows.reads) == (10, 1)
 
@@ -168,7 +168,7 @@ def test_guesses_that_come_together_share_a_look() -> None:
         go.wait(5)
 
     keyring = KeyVerifier([OWN], rows, sleep=sleep)
-    keyring.take_over()
+    keyring.pull_changes()
 
     def guess(n: int) -> bool:
         with pytest.raises(Unauthenticated):
@@ -193,11 +193,11 @@ def test_the_round_does_not_wait_for_those_who_guess() -> None:
         wake.wait(5)
 
     keyring = KeyVerifier([OWN], rows, sleep=sleep)
-    keyring.take_over()
+    keyring.pull_changes()
     with ThreadPoolExecutor(1) as guessers:
         guess = guessers.submit(lambda: knows(keyring, "sk-guess"))
         assert asleep.wait(5)
-        keyring.take_over()
+        keyring.pull_changes()
         looks = rows.looks
         wake.set()
 
@@ -209,20 +209,20 @@ def test_without_the_database_known_keys_stay_good_and_unknown_ones_cannot_be_ju
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     worker = Worker(Rows(stored()))
-    worker.keyring.take_over()
+    worker.keyring.pull_changes()
     worker.rows.is_away = True
 
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             with pytest.raises(StorageUnavailable):
-                worker.keyring.take_over()
+                worker.keyring.pull_changes()
             with pytest.raises(StorageUnavailable):
                 worker.keyring.find(OTHER)
         assert worker.knows(STORED)
         assert worker.knows(OWN)
         worker.rows.is_away = False
         worker.rows.change()
-        worker.keyring.take_over()
+        worker.keyring.pull_changes()
 
     assert not worker.knows(STORED)
     assert [record.getMessage() for record in caplog.records] == [

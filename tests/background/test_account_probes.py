@@ -17,8 +17,9 @@ from gbproxy.errors import (
     UpstreamBroken,
     UpstreamOverloaded,
 )
-from tests.support.background import Hands, logged
-from tests.support.pools import A, B, Clock, account, pool
+from tests.support.background import ManualExecutor, logged
+from tests.support.clock import Clock
+from tests.support.pools import A, B, account, pool
 
 
 class House:
@@ -28,13 +29,13 @@ class House:
         self.pool = pool(A, B)
         self.says = says
         self.probed: list[str] = []
-        self.hands = Hands()
+        self.executor = ManualExecutor()
         self.rests: list[Callable[[], None]] = []
-        self.looks = AccountProbes(
+        self.probes = AccountProbes(
             self.pool,
             self._probe,
-            put=self.hands.put,
-            later=lambda seconds, job: self.rests.append(job),
+            submit=self.executor.submit,
+            call_later=lambda seconds, job: self.rests.append(job),
         )
 
     def _probe(self, account: Account) -> None:
@@ -55,9 +56,9 @@ class House:
 def test_an_account_goes_on_until_the_probe_has_spoken() -> None:
     house = House(a=CredentialRefused("Renew it."))
 
-    house.looks.look(A)
+    house.probes.request(A)
     before = ([*house.probed], house.states)
-    house.hands.work()
+    house.executor.run_all()
 
     assert before == ([], ["ready", "ready"])
     assert (house.probed, house.states) == (["a"], ["refused", "ready"])
@@ -72,8 +73,8 @@ def test_a_probe_that_refuses_nothing_costs_the_account_nothing(
     house = House(**({"a": error} if error else {}))
 
     with caplog.at_level(logging.INFO):
-        house.looks.look(A)
-        house.hands.work()
+        house.probes.request(A)
+        house.executor.run_all()
 
     assert house.states == ["ready", "ready"]
     [record] = logged(caplog, "account.probed")
@@ -84,52 +85,52 @@ def test_a_thousand_suspicions_are_one_probe_and_after_a_rest_another() -> None:
     house = House()
 
     for _ in range(1000):
-        house.looks.look(A)
-    at_once = house.hands.work()
+        house.probes.request(A)
+    at_once = house.executor.run_all()
     for _ in range(1000):
-        house.looks.look(A)
-    while_it_rests = house.hands.work()
+        house.probes.request(A)
+    while_it_rests = house.executor.run_all()
     house.end_rests()
-    afterwards = house.hands.work()
+    afterwards = house.executor.run_all()
     house.end_rests()
 
-    assert (at_once, while_it_rests, afterwards, house.hands.work()) == (1, 0, 1, 0)
+    assert (at_once, while_it_rests, afterwards, house.executor.run_all()) == (1, 0, 1, 0)
     assert house.probed == ["a", "a"]
 
 
 def test_an_account_that_rests_and_is_suspected_no_more_is_left_alone() -> None:
     house = House()
-    house.looks.look(A)
-    house.hands.work()
+    house.probes.request(A)
+    house.executor.run_all()
     house.end_rests()
 
-    assert house.hands.work() == 0
-    house.looks.look(A)
-    assert house.hands.work() == 1
+    assert house.executor.run_all() == 0
+    house.probes.request(A)
+    assert house.executor.run_all() == 1
 
 
 def test_each_account_is_looked_at_by_itself_and_one_with_other_cookies_anew() -> None:
     house = House()
 
     for each in (A, B, account("a", "CSE.other"), A):
-        house.looks.look(each)
-    house.hands.work()
+        house.probes.request(each)
+    house.executor.run_all()
 
     assert house.probed == ["a", "b", "a"]
 
 
-def test_what_could_not_be_put_down_may_be_tried_again() -> None:
+def test_what_was_not_accepted_may_be_requested_again() -> None:
     house = House()
-    house.hands.room = 0
-    house.looks.look(A)
-    house.hands.room = 1
-    house.looks.look(A)
+    house.executor.capacity = 0
+    house.probes.request(A)
+    house.executor.capacity = 1
+    house.probes.request(A)
 
-    assert house.hands.work() == 1
+    assert house.executor.run_all() == 1
 
 
 def test_a_probe_that_began_before_the_account_was_found_good_teaches_nothing() -> None:
-    clock, hands = Clock(), Hands()
+    clock, executor = Clock(), ManualExecutor()
     accounts = pool(A, clock=clock)
 
     def says_no_late(account: Account) -> None:
@@ -138,11 +139,15 @@ def test_a_probe_that_began_before_the_account_was_found_good_teaches_nothing() 
         accounts.accepted(account)
         raise ConfigRefused("no")
 
-    looks = AccountProbes(
-        accounts, says_no_late, put=hands.put, later=lambda seconds, job: None, clock=clock
+    probes = AccountProbes(
+        accounts,
+        says_no_late,
+        submit=executor.submit,
+        call_later=lambda seconds, job: None,
+        clock=clock,
     )
-    looks.look(A)
-    hands.work()
+    probes.request(A)
+    executor.run_all()
 
     assert accounts.snapshot()[0].state == "ready"
 
@@ -157,14 +162,14 @@ def test_nobody_waits_for_a_probe_and_none_begins_once_it_is_over() -> None:
         raise CredentialRefused("no")
 
     accounts = pool(A, B)
-    looks = AccountProbes(accounts, slow)
-    looks.look(A)
+    probes = AccountProbes(accounts, slow)
+    probes.request(A)
     assert begun.wait(10)
     meanwhile = accounts.snapshot()[0].state
     go_on.set()
-    looks.close(within_s=10)
+    probes.close(within_s=10)
     begun.clear()
-    looks.look(B)
+    probes.request(B)
 
     assert (meanwhile, accounts.snapshot()[0].state) == ("ready", "refused")
     assert not begun.is_set()

@@ -14,7 +14,7 @@ from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, Capab
 from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import Capabilities
 from gbproxy.errors import GatewayError, UpstreamError
-from tests.support.background import ONE, TWO, Hands
+from tests.support.background import ONE, TWO, ManualExecutor
 from tests.support.clock import Clock
 
 KNOWN = Capabilities(listed=("a",))
@@ -25,14 +25,17 @@ class Room:
     """Lookups whose jobs wait for the test, and an upstream that answers or fails."""
 
     answers: Capabilities | GatewayError = KNOWN
-    hands: Hands = field(default_factory=Hands)
+    executor: ManualExecutor = field(default_factory=ManualExecutor)
     clock: Clock = field(default_factory=Clock)
     asked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.support = ModelSupport(clock=self.clock)
-        self.lookups = CapabilityReads(
-            self.support, self._look_up, put=self.hands.put, uniform=lambda least, most: most
+        self.reads = CapabilityReads(
+            self.support,
+            self._look_up,
+            submit=self.executor.submit,
+            uniform=lambda least, most: most,
         )
 
     def _look_up(self, account: Account) -> Capabilities:
@@ -42,8 +45,8 @@ class Room:
         return self.answers
 
     def tend(self, *accounts: Account) -> None:
-        self.lookups.tend(accounts or (ONE,), self.clock.now)
-        self.hands.work()
+        self.reads.read_due(accounts or (ONE,), self.clock.now)
+        self.executor.run_all()
 
 
 def test_an_account_in_use_is_read_once_and_again_after_an_hour_or_so() -> None:
@@ -65,9 +68,9 @@ def test_no_account_is_read_twice_at_once() -> None:
     room = Room()
 
     for _ in range(3):
-        room.lookups.tend([ONE], room.clock.now)
+        room.reads.read_due([ONE], room.clock.now)
 
-    assert len(room.hands.waiting) == 1
+    assert len(room.executor.waiting) == 1
 
 
 def test_what_cannot_be_read_is_tried_again_sooner(caplog: pytest.LogCaptureFixture) -> None:
@@ -104,10 +107,10 @@ def test_a_clock_that_was_set_back_delays_nothing() -> None:
 
 
 def test_where_there_is_no_room_for_a_job_it_is_tried_in_the_next_round() -> None:
-    room = Room(hands=Hands(room=0))
+    room = Room(executor=ManualExecutor(capacity=0))
     room.tend()
 
-    room.hands.room = 1
+    room.executor.capacity = 1
     room.tend()
 
     assert room.asked == ["one"]

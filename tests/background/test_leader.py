@@ -1,6 +1,4 @@
-"""One worker does for all what is to be done once: and nobody's sessions are taken for a dead
-worker's too early.
-"""
+"""The leader runs for all workers what is to be run once, and takes no living worker for dead."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ from gbproxy.domain.account import Account, identity_of
 from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken, UpstreamError
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
-from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 from tests.support.background import (
     HEAD,
     ONE,
@@ -24,11 +22,12 @@ from tests.support.background import (
     TWO,
     US,
     FragileDatabase,
-    Hands,
+    ManualExecutor,
     Upstream,
-    doomed,
     kept,
     logged,
+    marked,
+    prewarmed,
     session_rows,
 )
 from tests.support.clock import Clock
@@ -38,12 +37,12 @@ ROUND_S = 0.5
 
 
 class Worker:
-    """One process: its office over the records that all share. Its hands are the test's own."""
+    """One process: its leader tasks over the records that all share. Its jobs run in the test's thread."""
 
     def __init__(self, database: FragileDatabase, clock: Clock, name: str = US) -> None:
         self.clock = clock
         self.upstream = Upstream()
-        self.hands = Hands()
+        self.executor = ManualExecutor()
         self.refreshed: list[tuple[str, float]] = []
         self.signs_in = False
         self.probed: list[str] = []
@@ -52,24 +51,24 @@ class Worker:
         self.pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
         self.rows: SessionRows = session_rows(database, clock, name)
         self.workers = WorkerRegistry(database, clock, lambda: name)
-        self.offices = LeaderLeases(database, clock, lambda: name)
-        deletions = SessionCleanup(
+        self.leases = LeaderLeases(database, clock, lambda: name)
+        cleanup = SessionCleanup(
             self.rows,
             self.upstream.delete_session,
             self.pool.accounts,
-            self.hands,  # type: ignore[arg-type]
+            self.executor,
             clock=clock,
         )
-        self.office = LeaderTasks(
-            self.offices,
+        self.leader = LeaderTasks(
+            self.leases,
             self.workers,
             self.rows,
             self.pool,
-            deletions,
-            self.hands,  # type: ignore[arg-type]
+            cleanup,
+            self.executor,
             refresh_token=self._refresh,
             probe=self._probe,
-            take_over_left=lambda identities: self.looked_for.append(sorted(identities)),
+            reclaim_abandoned=lambda identities: self.looked_for.append(sorted(identities)),
             clock=clock,
             monotonic=clock,
         )
@@ -78,12 +77,12 @@ class Worker:
         self.pool.replace(accounts)
 
     def round(self, uses: Mapping[str, AccountUse] | None = None) -> None:
-        self.workers.touch()
-        self.office.serve(uses or {})
-        self.hands.work()
+        self.workers.heartbeat()
+        self.leader.run(uses or {})
+        self.executor.run_all()
 
     def go_on(self, seconds: float, uses: Mapping[str, AccountUse] | None = None) -> None:
-        """Go round for so long."""
+        """Run for so long."""
         for _ in range(round(seconds / ROUND_S)):
             self.clock.now += ROUND_S
             self.round(uses)
@@ -122,8 +121,8 @@ def theirs(database: FragileDatabase, clock: Clock) -> Worker:
 # Taken and lost
 
 
-def test_one_worker_holds_the_office_and_does_its_work(ours: Worker, theirs: Worker) -> None:
-    doomed(ours.rows, "s/1")
+def test_one_worker_leads_and_runs_its_tasks(ours: Worker, theirs: Worker) -> None:
+    marked(ours.rows, "s/1")
 
     ours.round(ours.used("one"))
     theirs.round(theirs.used("one"))
@@ -137,8 +136,8 @@ def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_wor
 ) -> None:
     other = replace(ONE, csesidx="2")
     theirs.have(other)
-    doomed(ours.rows, "s/1")
-    doomed(theirs.rows, "s/2", other)
+    marked(ours.rows, "s/1")
+    marked(theirs.rows, "s/2", other)
 
     ours.round(ours.used("one"))
     theirs.round(theirs.used("one"))
@@ -150,11 +149,11 @@ def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_wor
     )
 
 
-def test_another_worker_takes_the_office_over_within_seconds_when_its_holder_is_silent(
+def test_another_worker_leads_within_seconds_when_the_leader_is_silent(
     ours: Worker, theirs: Worker, clock: Clock
 ) -> None:
     ours.round()
-    doomed(ours.rows, "s/1")
+    marked(ours.rows, "s/1")
 
     clock.now += 4
     theirs.round()
@@ -165,42 +164,42 @@ def test_another_worker_takes_the_office_over_within_seconds_when_its_holder_is_
     assert (still, theirs.upstream.deleted) == ([], ["s/1"])
 
 
-def test_an_office_that_was_left_is_taken_at_once(ours: Worker, theirs: Worker) -> None:
+def test_a_lease_that_was_released_is_acquired_at_once(ours: Worker, theirs: Worker) -> None:
     ours.round()
-    doomed(ours.rows, "s/1")
+    marked(ours.rows, "s/1")
 
-    ours.office.leave()
+    ours.leader.resign()
     theirs.round()
 
     assert theirs.upstream.deleted == ["s/1"]
 
 
-def test_who_has_lost_the_office_does_nothing_more(
+def test_a_worker_that_has_lost_the_lease_does_nothing_more(
     ours: Worker, theirs: Worker, clock: Clock
 ) -> None:
     ours.round()
     clock.now += 6
     theirs.round()
-    doomed(ours.rows, "s/1")
+    marked(ours.rows, "s/1")
 
     ours.round(ours.used("one", "two"))
 
     assert (ours.upstream.deleted, ours.refreshed) == ([], [])
 
 
-def test_without_storage_nobody_serves(ours: Worker, database: FragileDatabase) -> None:
+def test_without_storage_no_worker_leads(ours: Worker, database: FragileDatabase) -> None:
     database.away = True
 
     with pytest.raises(StorageUnavailable):
-        ours.office.serve(ours.used("one"))
+        ours.leader.run(ours.used("one"))
 
-    assert not ours.hands.waiting
+    assert not ours.executor.waiting
 
 
 # Sessions
 
 
-def test_whoever_holds_the_office_looks_from_time_to_time_for_what_killed_servers_have_left(
+def test_the_leader_looks_from_time_to_time_for_what_killed_servers_have_left(
     ours: Worker, theirs: Worker, clock: Clock
 ) -> None:
     for _ in range(50):
@@ -225,52 +224,54 @@ def test_sessions_that_nobody_may_continue_any_more_are_deleted(ours: Worker, cl
 
 
 def test_the_sessions_of_a_dead_worker_are_deleted(ours: Worker, theirs: Worker) -> None:
-    theirs.workers.touch()
-    theirs.rows.add(ONE.account_key, "s/stock", stock=True)
-    theirs.rows.add(ONE.account_key, "s/running", stock=False)
+    theirs.workers.heartbeat()
+    theirs.rows.add(ONE.account_key, "s/unused", prewarmed=True)
+    theirs.rows.add(ONE.account_key, "s/running", prewarmed=False)
 
     ours.go_on(14)
     before = list(ours.upstream.deleted)
     ours.go_on(2)
 
-    assert (before, sorted(ours.upstream.deleted)) == ([], ["s/running", "s/stock"])
+    assert (before, sorted(ours.upstream.deleted)) == ([], ["s/running", "s/unused"])
 
 
-def test_the_sessions_of_a_living_worker_are_left_alone(ours: Worker, theirs: Worker) -> None:
-    mine = ours.rows.add(ONE.account_key, "s/1", stock=True)
-    others = theirs.rows.add(ONE.account_key, "s/2", stock=True)
+def test_the_sessions_of_a_living_worker_are_left_alone(
+    ours: Worker, theirs: Worker, database: FragileDatabase
+) -> None:
+    mine = ours.rows.add(ONE.account_key, "s/1", prewarmed=True)
+    others = theirs.rows.add(ONE.account_key, "s/2", prewarmed=True)
     kept(theirs.rows, "s/3", expires_at=ours.clock.now + 1000)
 
     for _ in range(30):
-        theirs.workers.touch()
+        theirs.workers.heartbeat()
         ours.go_on(2)
 
     assert ours.upstream.deleted == []
-    assert ours.rows.stock_of(US) == [mine]
-    assert theirs.rows.stock_of(THEM) == [others]
+    assert prewarmed(database, US) == [mine.name]
+    assert prewarmed(database, THEM) == [others.name]
 
 
 def test_the_sessions_of_a_worker_that_has_signed_off_are_deleted(
     ours: Worker, theirs: Worker
 ) -> None:
-    theirs.workers.touch()
-    theirs.rows.add(ONE.account_key, "s/1", stock=True)
+    theirs.workers.heartbeat()
+    theirs.rows.add(ONE.account_key, "s/1", prewarmed=True)
     ours.round()
 
-    theirs.workers.leave()
+    theirs.workers.deregister()
     ours.go_on(16)
 
     assert ours.upstream.deleted == ["s/1"]
 
 
-def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, theirs: Worker) -> None:
+def test_a_new_leader_gives_everybody_time_to_report(ours: Worker, theirs: Worker) -> None:
     """As at the start of several gateways, or when the database was away: nobody has been seen for
     long.
     """
-    session = theirs.rows.add(ONE.account_key, "s/1", stock=False)
+    session = theirs.rows.add(ONE.account_key, "s/1", prewarmed=False)
 
     ours.go_on(10)
-    theirs.workers.touch()
+    theirs.workers.heartbeat()
     ours.go_on(10)
 
     assert ours.upstream.deleted == []
@@ -279,11 +280,11 @@ def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, their
     )
 
 
-def test_who_takes_the_office_back_gives_everybody_time_to_report(
+def test_a_worker_that_leads_again_gives_everybody_time_to_report(
     ours: Worker, theirs: Worker, clock: Clock
 ) -> None:
     ours.go_on(20)
-    session = theirs.rows.add(ONE.account_key, "s/1", stock=False)
+    session = theirs.rows.add(ONE.account_key, "s/1", prewarmed=False)
     clock.now += 60
     theirs.round()
     ours.round()
@@ -297,22 +298,22 @@ def test_who_takes_the_office_back_gives_everybody_time_to_report(
     )
 
 
-def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_report(
+def test_after_an_outage_of_the_database_the_leader_gives_everybody_time_to_report(
     ours: Worker, theirs: Worker, database: FragileDatabase, clock: Clock
 ) -> None:
     ours.go_on(20)
-    theirs.workers.touch()
-    session = theirs.rows.add(ONE.account_key, "s/1", stock=False)
+    theirs.workers.heartbeat()
+    session = theirs.rows.add(ONE.account_key, "s/1", prewarmed=False)
     ours.round()
     database.away = True
     for _ in range(60):
         clock.now += ROUND_S
         with pytest.raises(StorageUnavailable):
-            ours.office.serve({})
+            ours.leader.run({})
 
     database.away = False
     ours.round()
-    theirs.workers.touch()
+    theirs.workers.heartbeat()
     ours.go_on(5)
 
     assert ours.upstream.deleted == []
@@ -321,28 +322,28 @@ def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_repo
     )
 
 
-def test_after_a_machine_slept_the_holder_gives_everybody_time_to_report(
+def test_after_a_machine_slept_the_leader_gives_everybody_time_to_report(
     ours: Worker, theirs: Worker, clock: Clock
 ) -> None:
     ours.go_on(20)
-    theirs.workers.touch()
-    theirs.rows.add(ONE.account_key, "s/1", stock=False)
+    theirs.workers.heartbeat()
+    theirs.rows.add(ONE.account_key, "s/1", prewarmed=False)
     ours.round()
 
     clock.now += 3600
     ours.round()
-    theirs.workers.touch()
+    theirs.workers.heartbeat()
     ours.go_on(5)
 
     assert ours.upstream.deleted == []
 
 
 def test_workers_that_have_died_are_forgotten(ours: Worker, theirs: Worker) -> None:
-    theirs.workers.touch()
+    theirs.workers.heartbeat()
 
     ours.go_on(20)
 
-    assert ours.workers.all().keys() == {US}
+    assert ours.workers.heartbeats().keys() == {US}
 
 
 @pytest.mark.parametrize("off_s", [-7200, 7200])
@@ -350,15 +351,15 @@ def test_a_worker_whose_clock_is_wrong_is_alive_as_long_as_it_reports(
     ours: Worker, database: FragileDatabase, off_s: float
 ) -> None:
     other = Worker(database, Clock(ours.clock.now + off_s), THEM)
-    session = other.rows.add(ONE.account_key, "s/1", stock=True)
+    session = other.rows.add(ONE.account_key, "s/1", prewarmed=True)
 
     for _ in range(40):
         other.clock.now += ROUND_S
-        other.workers.touch()
+        other.workers.heartbeat()
         ours.go_on(ROUND_S)
 
     assert ours.upstream.deleted == []
-    assert other.rows.stock_of(THEM) == [session]
+    assert prewarmed(database, THEM) == [session.name]
 
 
 # Tokens
@@ -383,7 +384,7 @@ def test_the_age_at_which_a_token_is_refreshed_is_drawn_once_for_each_token(ours
     assert len({age_s for _, age_s in ours.refreshed}) > 20
 
 
-def test_a_disabled_account_is_not_cared_for(ours: Worker) -> None:
+def test_a_disabled_account_is_not_maintained(ours: Worker) -> None:
     ours.pool.disable("one")
 
     ours.round(ours.used("one", "two"))
@@ -391,7 +392,7 @@ def test_a_disabled_account_is_not_cared_for(ours: Worker) -> None:
     assert [name for name, _ in ours.refreshed] == ["two"]
 
 
-def test_an_account_is_cared_for_until_ten_minutes_after_its_last_use(
+def test_an_account_is_maintained_until_ten_minutes_after_its_last_use(
     ours: Worker, clock: Clock
 ) -> None:
     uses = ours.used("one")
@@ -405,7 +406,7 @@ def test_an_account_is_cared_for_until_ten_minutes_after_its_last_use(
     assert (within, len(ours.refreshed)) == (1, 1)
 
 
-def test_an_account_that_was_never_used_is_not_cared_for(ours: Worker) -> None:
+def test_an_account_that_was_never_used_is_not_maintained(ours: Worker) -> None:
     ours.round({"one": AccountUse(None, "broken", ours.clock.now)})
 
     assert ours.refreshed == []
@@ -453,18 +454,18 @@ def test_a_sign_in_that_fails_is_not_tried_again_at_once(ours: Worker) -> None:
     assert len(ours.refreshed) <= 4
 
 
-def test_while_an_account_is_being_cared_for_no_more_is_put_down_for_it(ours: Worker) -> None:
+def test_while_an_account_is_being_maintained_no_more_is_submitted_for_it(ours: Worker) -> None:
     for _ in range(5):
-        ours.office.serve(ours.used("one"))
+        ours.leader.run(ours.used("one"))
 
-    assert ours.hands.work() == 1
+    assert ours.executor.run_all() == 1
     assert len(ours.refreshed) == 1
 
 
-def test_what_the_crew_does_not_take_is_put_down_again(ours: Worker) -> None:
-    ours.hands.room = 0
+def test_what_the_executor_does_not_accept_is_submitted_again(ours: Worker) -> None:
+    ours.executor.capacity = 0
     ours.round(ours.used("one"))
-    ours.hands.room = 10
+    ours.executor.capacity = 10
 
     ours.round(ours.used("one"))
 

@@ -1,5 +1,5 @@
-"""The round that every worker goes: each chore by itself, once per process, and nothing left behind
-at the end.
+"""The loop of each worker: each task by itself, one thread in a process, and nothing left behind at
+the end.
 """
 
 from __future__ import annotations
@@ -25,22 +25,23 @@ from gbproxy.domain.session import Session
 from gbproxy.errors import QuotaExhausted, StorageUnavailable, UpstreamTimeout
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import SessionPool
-from gbproxy.storage.account_health import StateRows
-from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
+from gbproxy.storage.account_health import AccountHealthRows
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.storage.tables import offices
+from gbproxy.storage.tables import leases
+from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 from tests.support.background import (
     ONE,
     THEM,
     TWO,
     US,
     FragileDatabase,
-    Hands,
+    ManualExecutor,
     Upstream,
     accounts,
-    doomed,
     kept,
     logged,
+    marked,
+    prewarmed,
     session_rows,
 )
 from tests.support.clock import Clock
@@ -50,77 +51,87 @@ UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 
 
 class House:
-    """A worker's sweeper over real records; by default rounds and jobs are the test's own, else
-    they go `by_itself`.
-    """
+    """A worker's loop over real records; unless `has_thread`, the test runs it, and its jobs."""
 
     def __init__(
         self,
         database: FragileDatabase,
         clock: Clock,
-        crew: Any = None,
+        executor: Any = None,
         *,
-        hands: Any = None,
-        by_itself: bool = False,
-        uses: StateRows[AccountHealth] | None = None,
+        deletion_executor: Any = None,
+        has_thread: bool = False,
+        uses: AccountHealthRows[AccountHealth] | None = None,
         **options: Any,
     ) -> None:
         self.database = database
         self.clock = clock
+        self._has_thread = has_thread
         self.upstream = Upstream()
-        self.crew = crew or Hands()
-        self.hands = hands or Hands()  # that delete
+        self.threads: list[threading.Thread] = []  # which the loop has asked for
+        self.executor = executor or ManualExecutor()
+        self.deletion_executor = deletion_executor or ManualExecutor()
         self.pool: Pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
         self.rows: SessionRows = session_rows(database, clock)
-        self.uses = uses or StateRows(database, clock, AccountHealth)
+        self.uses = uses or AccountHealthRows(database, clock, AccountHealth)
         self.workers = WorkerRegistry(database, clock, lambda: US)
-        self.offices = LeaderLeases(database, clock, lambda: US)
+        self.leases = LeaderLeases(database, clock, lambda: US)
         self.others = session_rows(database, clock, THEM)
-        deletions = SessionCleanup(
-            self.rows, self.upstream.delete_session, accounts, self.hands, clock=clock
+        self.cleanup = SessionCleanup(
+            self.rows, self.upstream.delete_session, accounts, self.deletion_executor, clock=clock
         )
-        self.stock = SessionPool(
-            self.rows, self.upstream.open_session, self.crew.put, deletions.discard, clock=clock
+        self.sessions = SessionPool(
+            self.rows,
+            self.upstream.open_session,
+            self.executor.submit,
+            self.cleanup.delete_unrecorded,
+            clock=clock,
         )
-        office = LeaderTasks(
-            self.offices,
+        leader = LeaderTasks(
+            self.leases,
             self.workers,
             self.rows,
             self.pool,
-            deletions,
-            self.crew,
+            self.cleanup,
+            self.executor,
             refresh_token=lambda account, age_s: False,
             probe=lambda account: None,
             clock=clock,
             monotonic=clock,
         )
-        self.sweeper = BackgroundLoop(
+        self.loop = BackgroundLoop(
             self.rows,
             self.workers,
             self.uses,
             self.pool,
-            self.stock,
-            deletions,
-            office,
-            self.crew,
+            self.sessions,
+            self.cleanup,
+            leader,
+            self.executor,
             clock=clock,
-            **{"take_over": (), "warm": lambda accounts: None, **options},
+            start_thread=self._start_thread,
+            **{"sync": (), "keep_warm": lambda accounts: None, **options},
         )
-        if not by_itself:
-            self.sweeper._stopping.set()  # no thread of its own: it would go round in between
 
-    def round(self) -> None:
-        self.sweeper.round()
-        self.crew.work()
-        self.hands.work()
+    def _start_thread(self, run: Callable[[], None]) -> threading.Thread | None:
+        self.threads.append(threading.Thread(target=run, daemon=True))
+        if not self._has_thread:
+            return None
+        self.threads[-1].start()
+        return self.threads[-1]
+
+    def run(self) -> None:
+        self.loop.run_once()
+        self.executor.run_all()
+        self.deletion_executor.run_all()
 
     @property
     def recorded(self) -> list[str]:
         return [session.name for session in self.rows.all_sessions(1000)]
 
     @property
-    def in_stock(self) -> list[str]:
-        return [session.name for session in self.rows.stock_of(US)]
+    def prewarmed(self) -> list[str]:
+        return prewarmed(self.database)
 
 
 @pytest.fixture
@@ -130,7 +141,7 @@ def house(database: FragileDatabase, clock: Clock) -> House:
 
 @pytest.fixture
 def houses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., House]]:
-    """Makes houses with real crews, which are closed after the test."""
+    """Makes houses with real executors, which are closed after the test."""
     made: list[House] = []
 
     def make(**options: Any) -> House:
@@ -139,8 +150,8 @@ def houses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., Ho
                 database,
                 clock,
                 BackgroundExecutor(),
-                hands=BackgroundExecutor(),
-                by_itself=True,
+                deletion_executor=BackgroundExecutor(),
+                has_thread=True,
                 **options,
             )
         )
@@ -149,29 +160,29 @@ def houses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., Ho
     yield make
     for each in made:
         each.upstream.go_on.set()
-        each.sweeper.close(within_s=10)
+        each.loop.close(within_s=10)
 
 
-# A round
+# A run
 
 
-def test_each_round_says_that_the_worker_is_alive(house: House) -> None:
-    house.round()
+def test_each_run_says_that_the_worker_is_alive(house: House) -> None:
+    house.run()
     house.clock.now += 10
-    house.round()
+    house.run()
 
-    assert house.workers.all() == {US: house.clock.now}
+    assert house.workers.heartbeats() == {US: house.clock.now}
 
 
-def test_accounts_that_requests_have_used_get_stock(house: House) -> None:
-    house.round()
+def test_accounts_that_requests_have_used_get_sessions(house: House) -> None:
+    house.run()
     before = house.upstream.opened
 
-    house.sweeper.note_use("one")
-    house.round()
+    house.loop.record_activity("one")
+    house.run()
 
-    assert (before, house.in_stock) == (0, ["one/1", "one/2"])
-    session = house.sweeper.take(ONE)
+    assert (before, house.prewarmed) == (0, ["one/1", "one/2"])
+    session = house.sessions.take(ONE)
     assert session is not None
     assert session.name == "one/1"
 
@@ -179,71 +190,73 @@ def test_accounts_that_requests_have_used_get_stock(house: House) -> None:
 def test_uses_by_other_workers_count_too(house: House) -> None:
     house.uses.used(["two"], house.clock.now)
 
-    house.round()
+    house.run()
 
-    assert house.in_stock == ["two/1", "two/2"]
+    assert house.prewarmed == ["two/1", "two/2"]
 
 
-def test_an_arriving_request_is_noted_for_all_workers_and_makes_no_stock_by_itself(
+def test_an_arriving_request_is_noted_for_all_workers_and_opens_no_session_by_itself(
     house: House,
 ) -> None:
-    house.sweeper.note_use()
+    house.loop.record_activity()
 
-    house.round()
+    house.run()
 
     assert house.uses.uses()[""].last_used_at == house.clock.now
-    assert house.in_stock == []
+    assert house.prewarmed == []
 
 
-def test_ten_minutes_after_its_last_use_an_account_s_stock_is_deleted(house: House) -> None:
-    house.sweeper.note_use("one")
-    house.round()
+def test_ten_minutes_after_its_last_use_an_account_s_unused_sessions_are_deleted(
+    house: House,
+) -> None:
+    house.loop.record_activity("one")
+    house.run()
 
     house.clock.now += 599
-    house.round()
+    house.run()
     before = list(house.upstream.deleted)
     house.clock.now += 1
-    house.round()
-    house.round()
+    house.run()
+    house.run()
 
     assert (before, sorted(house.upstream.deleted)) == ([], ["one/1", "one/2"])
     assert house.recorded == []
 
 
-def test_an_account_that_is_cooling_gets_no_stock(house: House) -> None:
+def test_an_account_that_is_cooling_gets_no_sessions(house: House) -> None:
     house.pool.failed(ONE, "text", QuotaExhausted("empty"))
-    house.sweeper.note_use("one")
-    house.sweeper.note_use("two")
+    house.loop.record_activity("one")
+    house.loop.record_activity("two")
 
-    house.round()
+    house.run()
 
-    assert house.in_stock == ["two/1", "two/2"]
-
-
-def test_distrusted_stock_is_not_used(house: House) -> None:
-    house.sweeper.note_use("one")
-    house.round()
-
-    house.sweeper.distrust(ONE)
-
-    assert house.sweeper.take(ONE) is None
+    assert house.prewarmed == ["two/1", "two/2"]
 
 
-def test_what_was_discarded_and_what_is_doomed_is_deleted(house: House) -> None:
-    house.sweeper.discard(UNRECORDED)
-    doomed(house.rows, "s/2")
+def test_invalidated_sessions_are_not_used(house: House) -> None:
+    house.loop.record_activity("one")
+    house.run()
 
-    house.round()
+    house.sessions.invalidate(ONE)
+
+    assert house.sessions.take(ONE) is None
+
+
+def test_what_has_no_record_and_what_is_marked_is_deleted(house: House) -> None:
+    house.cleanup.delete_unrecorded(UNRECORDED)
+    marked(house.rows, "s/2")
+
+    house.run()
 
     assert house.upstream.deleted == ["s/1", "s/2"]
 
 
 def test_what_this_worker_holds_and_does_not_know_of_is_deleted(house: House) -> None:
     """As after a request that was ended while its session was being recorded."""
-    session_rows(house.database, house.clock).add(ONE.account_key, "s/1", stock=False)
+    session_rows(house.database, house.clock).add(ONE.account_key, "s/1", prewarmed=False)
 
     house.clock.now += 61
-    house.round()
+    house.run()
 
     assert house.upstream.deleted == ["s/1"]
 
@@ -251,56 +264,56 @@ def test_what_this_worker_holds_and_does_not_know_of_is_deleted(house: House) ->
 def test_what_a_worker_held_that_is_known_to_have_died_is_free_as_soon_as_the_database_can_be_told(
     house: House, database: FragileDatabase, clock: Clock
 ) -> None:
-    WorkerRegistry(database, clock, lambda: THEM).touch()
-    assert LeaderLeases(database, clock, lambda: THEM).take("office", 60.0)
-    house.others.add(ONE.account_key, "s/1", stock=False)
-    house.sweeper.note_dead([THEM])
+    WorkerRegistry(database, clock, lambda: THEM).heartbeat()
+    assert LeaderLeases(database, clock, lambda: THEM).acquire("office", 60.0)
+    house.others.add(ONE.account_key, "s/1", prewarmed=False)
+    house.loop.note_dead([THEM])
 
     database.away = True
-    house.round()
+    house.run()
     database.away = False
-    house.round()
+    house.run()
 
     assert house.upstream.deleted == ["s/1"]
-    assert list(house.workers.all()) == [US]
-    assert house.offices.take("office", 60.0)
+    assert list(house.workers.heartbeats()) == [US]
+    assert house.leases.acquire("office", 60.0)
 
 
-def test_what_others_have_learnt_is_taken_over_in_each_round(
+def test_what_others_have_learnt_is_taken_over_in_each_run(
     database: FragileDatabase, clock: Clock
 ) -> None:
     taken: list[str] = []
     house = House(
-        database, clock, take_over=[lambda: taken.append("states"), lambda: taken.append("tokens")]
+        database, clock, sync=[lambda: taken.append("states"), lambda: taken.append("tokens")]
     )
 
-    house.round()
-    house.round()
+    house.run()
+    house.run()
 
     assert taken == ["states", "tokens"] * 2
 
 
 def fails_with(error: Exception) -> Callable[[], None]:
-    def chore() -> None:
+    def task() -> None:
         raise error
 
-    return chore
+    return task
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), StorageUnavailable("away")], ids=repr)
-def test_a_chore_that_fails_stops_no_other(
+def test_a_task_that_fails_stops_no_other(
     database: FragileDatabase, clock: Clock, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[str] = []
-    house = House(database, clock, take_over=[fails_with(error), lambda: done.append("second")])
-    house.sweeper.note_use("one")
-    doomed(house.rows, "s/1")
+    house = House(database, clock, sync=[fails_with(error), lambda: done.append("second")])
+    house.uses.used(["one"], house.clock.now)
+    marked(house.rows, "s/1")
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.round()
+        house.run()
 
     assert done == ["second"]
-    assert (house.in_stock, house.upstream.deleted) == (["one/1", "one/2"], ["s/1"])
+    assert (house.prewarmed, house.upstream.deleted) == (["one/1", "one/2"], ["s/1"])
     # An outage is in the database's own log already.
     assert len(logged(caplog, "sweeper.failed")) == isinstance(error, RuntimeError)
 
@@ -309,22 +322,22 @@ def test_uses_are_remembered_while_storage_is_away(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.database.away = True
-    house.sweeper.note_use("one")
+    house.loop.record_activity("one")
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.round()
-        house.round()
+        house.run()
+        house.run()
     house.database.away = False
 
-    house.round()
+    house.run()
 
     assert logged(caplog, "sweeper.failed") == []
-    assert house.in_stock == ["one/1", "one/2"]
+    assert house.prewarmed == ["one/1", "one/2"]
 
 
-def test_uses_that_could_not_be_told_are_told_in_the_next_round(
+def test_uses_that_could_not_be_told_are_written_in_the_next_run(
     database: FragileDatabase, clock: Clock
 ) -> None:
-    class Uses(StateRows[AccountHealth]):
+    class Uses(AccountHealthRows[AccountHealth]):
         fails = 1
 
         def used(self, account_ids: Collection[str], at: float) -> None:
@@ -334,11 +347,11 @@ def test_uses_that_could_not_be_told_are_told_in_the_next_round(
             super().used(account_ids, at)
 
     house = House(database, clock, uses=Uses(database, clock, AccountHealth))
-    house.sweeper.note_use("one")
-    house.round()
-    house.sweeper.note_use("two")
+    house.loop.record_activity("one")
+    house.run()
+    house.loop.record_activity("two")
 
-    house.round()
+    house.run()
 
     assert house.uses.uses().keys() == {"one", "two"}
 
@@ -361,16 +374,16 @@ def test_connections_are_kept_warm_while_accounts_are_in_use(
     database: FragileDatabase, clock: Clock
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, warm=warm)
-    house.round()
+    house = House(database, clock, keep_warm=warm)
+    house.run()
     unused = warm.times
 
-    house.sweeper.note_use("one")
+    house.loop.record_activity("one")
     for _ in range(3):
-        house.round()
+        house.run()
     used = warm.times
     clock.now += 600
-    house.round()
+    house.run()
 
     assert (unused, used, warm.times) == (0, 3, 3)
 
@@ -379,12 +392,12 @@ def test_connections_are_kept_warm_while_storage_is_away(
     database: FragileDatabase, clock: Clock
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, warm=warm)
-    house.sweeper.note_use("one")
-    house.round()
+    house = House(database, clock, keep_warm=warm)
+    house.loop.record_activity("one")
+    house.run()
 
     database.away = True
-    house.round()
+    house.run()
 
     assert warm.times == 2
 
@@ -393,53 +406,55 @@ def test_a_connection_that_takes_its_time_is_not_opened_twice(
     database: FragileDatabase, clock: Clock
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, warm=warm)
-    house.sweeper.note_use("one")
+    house = House(database, clock, keep_warm=warm)
+    house.loop.record_activity("one")
 
     for _ in range(3):
-        house.sweeper.round()
-    house.crew.work()
+        house.loop.run_once()
+    house.executor.run_all()
 
     assert warm.times == 1
 
 
-@pytest.mark.parametrize("room", [0, 1000])
+@pytest.mark.parametrize("capacity", [0, 1000])
 def test_connections_are_looked_after_again_whatever_came_of_it(
-    database: FragileDatabase, clock: Clock, room: int
+    database: FragileDatabase, clock: Clock, capacity: int
 ) -> None:
     warm = Warmed()
     house = House(
-        database, clock, warm=lambda accounts: (warm(accounts), fails_with(RuntimeError("a bug"))())
+        database,
+        clock,
+        keep_warm=lambda accounts: (warm(accounts), fails_with(RuntimeError("a bug"))()),
     )
-    house.sweeper.note_use("one")
-    house.crew.room = room
+    house.loop.record_activity("one")
+    house.executor.capacity = capacity
     with suppress(RuntimeError):
-        house.round()
-    house.crew.room = 1000
+        house.run()
+    house.executor.capacity = 1000
     before = warm.times
 
     with suppress(RuntimeError):
-        house.round()
+        house.run()
 
     assert warm.times == before + 1
 
 
-class QuickHands(Hands):
-    """Has done a job before whoever puts it down goes on."""
+class QuickExecutor(ManualExecutor):
+    """Runs a job before `submit` returns."""
 
-    def put(self, job: Callable[[], None]) -> bool:
-        return super().put(job) and self.work() > 0
+    def submit(self, job: Callable[[], None]) -> bool:
+        return super().submit(job) and self.run_all() > 0
 
 
 def test_connections_are_looked_after_again_when_that_was_quick(
     database: FragileDatabase, clock: Clock
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, QuickHands(), warm=warm)
-    house.sweeper.note_use("one")
+    house = House(database, clock, QuickExecutor(), keep_warm=warm)
+    house.loop.record_activity("one")
 
-    house.sweeper.round()
-    house.sweeper.round()
+    house.loop.run_once()
+    house.loop.run_once()
 
     assert warm.times == 2
 
@@ -447,46 +462,43 @@ def test_connections_are_looked_after_again_when_that_was_quick(
 # Its thread
 
 
-def threads_of(sweeper: BackgroundLoop) -> list[threading.Thread]:
-    return [
-        thread
-        for thread in threading.enumerate()
-        if getattr(thread, "_target", None) == sweeper._go_round
-    ]
+def running(house: House) -> int:
+    """How many threads run this loop in this process."""
+    return sum(thread.is_alive() for thread in house.threads)
 
 
-def test_it_goes_round_by_itself_from_the_first_request_on(houses: Callable[..., House]) -> None:
+def test_it_runs_by_itself_from_the_first_request_on(houses: Callable[..., House]) -> None:
     house = houses()
-    before = threads_of(house.sweeper)
+    before = running(house)
 
-    house.sweeper.note_use("one")
+    house.loop.record_activity("one")
 
-    until(lambda: len(house.in_stock) == 2)
-    assert before == []
+    until(lambda: len(house.prewarmed) == 2)
+    assert (before, running(house)) == (0, 1)
 
 
 def test_it_is_started_once_in_a_process(houses: Callable[..., House]) -> None:
     house = houses()
 
     for _ in range(3):
-        house.sweeper.start()
-        house.sweeper.note_use()
+        house.loop.start()
+        house.loop.record_activity()
 
-    assert len(threads_of(house.sweeper)) == 1
+    assert running(house) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_process_that_was_forked_has_a_thread_of_its_own(houses: Callable[..., House]) -> None:
     house = houses()
-    house.sweeper.start()
+    house.loop.start()
     reader, writer = os.pipe()
 
     child = os.fork()
     if child == 0:
         try:
-            before = len(threads_of(house.sweeper))
-            house.sweeper.note_use()
-            os.write(writer, b"%d %d" % (before, len(threads_of(house.sweeper))))
+            before = running(house)
+            house.loop.record_activity()
+            os.write(writer, b"%d %d" % (before, running(house)))
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -501,64 +513,66 @@ def test_a_process_that_was_forked_has_a_thread_of_its_own(houses: Callable[...,
 def test_after_the_end_it_is_not_started_again(houses: Callable[..., House], started: bool) -> None:
     house = houses()
     if started:
-        house.sweeper.start()
+        house.loop.start()
 
-    house.sweeper.close()
-    house.sweeper.start()
-    house.sweeper.note_use("one")
+    house.loop.close()
+    house.loop.start()
+    house.loop.record_activity("one")
 
-    assert threads_of(house.sweeper) == []
+    assert running(house) == 0
 
 
 # The end
 
 
 def filled(house: House) -> House:
-    """With two sessions in stock, one that may be continued, one that is to be deleted, and one of
+    """With two unused sessions, one that may be continued, one that is to be deleted, and one of
     another worker's.
     """
-    house.sweeper.note_use("one")
-    house.round()
+    house.loop.record_activity("one")
+    house.run()
     kept(house.rows, "s/kept", expires_at=house.clock.now + 1000)
-    doomed(house.rows, "s/doomed")
-    house.workers.touch()
-    WorkerRegistry(house.database, house.clock, lambda: THEM).touch()
-    house.others.add(TWO.account_key, "s/theirs", stock=True)
+    marked(house.rows, "s/marked")
+    house.workers.heartbeat()
+    WorkerRegistry(house.database, house.clock, lambda: THEM).heartbeat()
+    house.others.add(TWO.account_key, "s/theirs", prewarmed=True)
     return house
 
 
-def test_at_the_end_this_workers_stock_is_deleted_and_conversations_stay(house: House) -> None:
-    filled(house).sweeper.close()
+def test_at_the_end_this_workers_unused_sessions_are_deleted_and_conversations_stay(
+    house: House,
+) -> None:
+    filled(house).loop.close()
 
     assert sorted(house.upstream.deleted) == ["one/1", "one/2"]
-    assert sorted(house.recorded) == ["s/doomed", "s/kept", "s/theirs"]
+    assert sorted(house.recorded) == ["s/kept", "s/marked", "s/theirs"]
 
 
 def test_at_the_end_for_good_every_session_is_deleted(house: House) -> None:
-    filled(house).sweeper.close(for_good=True)
+    filled(house).loop.close(for_good=True)
 
-    assert sorted(house.upstream.deleted) == ["one/1", "one/2", "s/doomed", "s/kept", "s/theirs"]
+    assert sorted(house.upstream.deleted) == ["one/1", "one/2", "s/kept", "s/marked", "s/theirs"]
     assert house.recorded == []
 
 
-def test_at_the_end_the_office_and_what_this_worker_holds_are_free_for_others(house: House) -> None:
+def test_at_the_end_the_lease_and_what_this_worker_holds_are_free_for_others(house: House) -> None:
     filled(house)
-    running = house.rows.add(ONE.account_key, "s/running", stock=False)
+    running = house.rows.add(ONE.account_key, "s/running", prewarmed=False)
 
-    house.sweeper.close()
+    house.loop.close()
 
-    assert house.database.fetch(select(offices)) == []
-    assert house.workers.all().keys() == {THEM}
-    house.others.orphans({US})
+    assert house.database.fetch(select(leases)) == []
+    assert house.workers.heartbeats().keys() == {THEM}
+    house.others.reclaim_orphans({US})
     assert running.id in {
-        session.id for session in house.others.doomed(10, [ONE.account_key, TWO.account_key])
+        session.id for session in house.others.due_deletions(10, [ONE.account_key, TWO.account_key])
     }
 
 
-class StoicHands(Hands):
-    """As a crew does, goes on with the next job when one has failed."""
+class StoicExecutor(ManualExecutor):
+    """As a real executor does, goes on with the next job when one has failed."""
 
-    def work(self) -> int:
+    def run_all(self) -> int:
         count = 0
         while self.waiting:
             count += 1
@@ -567,21 +581,21 @@ class StoicHands(Hands):
         return count
 
 
-def test_at_the_end_stock_is_deleted_though_storage_is_away(
+def test_at_the_end_unused_sessions_are_deleted_though_storage_is_away(
     database: FragileDatabase, clock: Clock
 ) -> None:
-    house = filled(House(database, clock, hands=StoicHands()))
+    house = filled(House(database, clock, deletion_executor=StoicExecutor()))
 
     database.away = True
-    house.sweeper.close(for_good=True)
+    house.loop.close(for_good=True)
 
     assert sorted(house.upstream.deleted) == ["one/1", "one/2"]
 
 
-def test_at_the_end_no_stock_is_handed_out_or_made(house: House) -> None:
-    filled(house).sweeper.close()
+def test_at_the_end_no_session_is_handed_out_or_opened(house: House) -> None:
+    filled(house).loop.close()
 
-    assert house.sweeper.take(ONE) is None
+    assert house.sessions.take(ONE) is None
     assert house.upstream.opened == 2
 
 
@@ -589,14 +603,14 @@ def test_the_end_takes_no_longer_than_it_may_and_says_that_something_is_left(
     houses: Callable[..., House], caplog: pytest.LogCaptureFixture
 ) -> None:
     house = houses()
-    house.sweeper.start()
+    house.loop.start()
     for number in range(20):
         kept(house.rows, f"s/{number}", expires_at=house.clock.now + 1000)
     house.upstream.go_on.clear()
 
     started = time.monotonic()
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.sweeper.close(for_good=True, within_s=0.3)
+        house.loop.close(for_good=True, within_s=0.3)
 
     assert time.monotonic() - started < 1
     [left] = logged(caplog, "session.left")
@@ -604,11 +618,11 @@ def test_the_end_takes_no_longer_than_it_may_and_says_that_something_is_left(
     house.upstream.go_on.set()
 
 
-def test_the_end_of_a_sweeper_that_never_worked_is_quick(houses: Callable[..., House]) -> None:
+def test_the_end_of_a_loop_that_never_ran_is_quick(houses: Callable[..., House]) -> None:
     house = houses()
 
     started = time.monotonic()
-    house.sweeper.close(within_s=30)
+    house.loop.close(within_s=30)
 
     assert time.monotonic() - started < 1
 
@@ -618,7 +632,7 @@ def test_at_the_end_many_sessions_are_deleted_at_once(houses: Callable[..., Hous
     for number in range(50):
         kept(house.rows, f"s/{number}", expires_at=house.clock.now + 1000)
 
-    house.sweeper.close(for_good=True, within_s=10)
+    house.loop.close(for_good=True, within_s=10)
 
     assert len(house.upstream.deleted) == 50
     assert len(house.upstream.threads) > 1
@@ -630,12 +644,12 @@ def test_a_session_that_is_being_made_at_the_end_is_not_left_upstream(
 ) -> None:
     house = houses()
     house.upstream.go_on.clear()
-    house.sweeper.take(ONE)
+    house.sessions.take(ONE)
     assert house.upstream.wait_for(lambda upstream: upstream.opened == 2)
 
-    ending = threading.Thread(target=lambda: house.sweeper.close(for_good=for_good, within_s=10))
+    ending = threading.Thread(target=lambda: house.loop.close(for_good=for_good, within_s=10))
     ending.start()
-    until(lambda: not house.crew.put(lambda: None))  # it has been told to end
+    until(lambda: not house.executor.submit(lambda: None))  # it has been told to end
     house.upstream.go_on.set()
     ending.join(10)
 
@@ -645,52 +659,55 @@ def test_a_session_that_is_being_made_at_the_end_is_not_left_upstream(
 def test_the_end_does_not_wait_out_the_pause_between_tries(houses: Callable[..., House]) -> None:
     house = houses()
     house.upstream.fails = lambda session, nth: UpstreamTimeout("silent")
-    house.sweeper.discard(UNRECORDED)
+    house.cleanup.delete_unrecorded(UNRECORDED)
     assert house.upstream.wait_for(lambda upstream: upstream.tried)
 
     started = time.monotonic()
-    house.sweeper.close(within_s=30)
+    house.loop.close(within_s=30)
 
     assert time.monotonic() - started < 5
 
 
-def test_a_deletion_without_a_record_is_tried_again_in_later_rounds(house: House) -> None:
+def test_a_deletion_without_a_record_is_tried_again_in_later_runs(house: House) -> None:
     house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth == 1 else None
-    house.sweeper.discard(UNRECORDED)
-    house.round()
+    house.cleanup.delete_unrecorded(UNRECORDED)
+    house.run()
 
     house.clock.now += 1
-    house.round()
+    house.run()
 
     assert (house.upstream.tried, house.upstream.deleted) == (["s/1", "s/1"], ["s/1"])
 
 
-def test_slow_deletions_keep_no_stock_from_being_made(houses: Callable[..., House]) -> None:
+def test_slow_deletions_keep_no_session_from_being_opened(houses: Callable[..., House]) -> None:
     house = houses()
     house.upstream.slow = True
     house.upstream.go_on.clear()
     for number in range(40):
-        house.sweeper.discard(Session(f"no-row-{number}", ONE.account_key, f"s/{number}", ""))
+        house.cleanup.delete_unrecorded(
+            Session(f"no-row-{number}", ONE.account_key, f"s/{number}", "")
+        )
     assert house.upstream.wait_for(lambda upstream: len(upstream.tried) >= 8)
 
-    taken = house.sweeper.take(ONE)  # none, unless one is there already
+    taken = house.sessions.take(ONE)  # none, unless one is there already
 
-    until(lambda: len(house.in_stock) == (2 if taken is None else 3))
+    until(lambda: len(house.prewarmed) == (2 if taken is None else 3))
 
 
 # Several workers that end one after the other
 
 
-def test_who_does_not_end_last_hands_its_stock_on_to_who_does(house: House) -> None:
-    filled(house).sweeper.close(hands_on=True)
+def test_a_worker_that_does_not_end_last_hands_its_sessions_over(house: House) -> None:
+    filled(house).loop.close(hand_over=True)
 
     assert house.upstream.deleted == []
     assert {
-        session.name for session in house.others.doomed(10, [ONE.account_key, TWO.account_key])
+        session.name
+        for session in house.others.due_deletions(10, [ONE.account_key, TWO.account_key])
     } == {
         "one/1",
         "one/2",
-        "s/doomed",
+        "s/marked",
     }
     assert "s/kept" in house.recorded
 
@@ -702,18 +719,18 @@ def test_before_it_serves_a_worker_has_reported_and_knows_what_the_others_have_l
     houses: Callable[..., House],
 ) -> None:
     taken: list[str] = []
-    house = houses(take_over=[lambda: taken.append("states")])
+    house = houses(sync=[lambda: taken.append("states")])
 
-    house.sweeper.start()
+    house.loop.start()
 
     assert taken[:1] == ["states"]
-    assert house.workers.all().keys() == {US}
+    assert house.workers.heartbeats().keys() == {US}
 
 
 def test_a_worker_begins_though_storage_is_away(houses: Callable[..., House]) -> None:
     house = houses()
     house.database.away = True
 
-    house.sweeper.start()
+    house.loop.start()
 
-    assert len(threads_of(house.sweeper)) == 1
+    assert running(house) == 1

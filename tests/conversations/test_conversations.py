@@ -15,19 +15,12 @@ from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
 from gbproxy.observability import request_context
+from tests.support.clock import Clock
 from tests.support.memory_rows import MemoryRows
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 MODEL = "gemini-auto"
 TIMEOUT_S = 1800.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class House:
@@ -102,7 +95,7 @@ def begun(house: House, *messages: Message) -> str:
 
 
 def test_a_first_request_reads_nothing_and_writes_the_head_once(house: House) -> None:
-    stock = house.rows.add("one", "stocked", stock=True)
+    stock = house.rows.add("one", "stocked", prewarmed=True)
     house.rows.calls.clear()
 
     with house.begin(SYSTEM, HI) as turn:
@@ -419,10 +412,10 @@ def test_a_conversation_on_its_way_into_another_session_is_busy_for_other_worker
             house.open(turn)
             with pytest.raises(ConversationBusy):
                 other.begin(KEY, MODEL, [AND], conversation)
-            assert [house.rows.state(name) for name in (old, new)] == ["doomed", "running"]
+            assert [house.rows.state(name) for name in (old, new)] == ["deleting", "running"]
         turn.discard()
 
-    assert house.rows.state("s/3") == "doomed"
+    assert house.rows.state("s/3") == "deleting"
     with pytest.raises(ConversationNotFound):
         other.begin(KEY, MODEL, [AND], conversation)
 
@@ -449,7 +442,7 @@ def test_an_answer_that_was_not_kept_leaves_no_session_behind(house: House) -> N
     with house.begin(HI, HELLO, WHY) as turn:
         turn.send()
 
-    assert house.rows.state("s/1") == "doomed"
+    assert house.rows.state("s/1") == "deleting"
     assert not house.begin(HI, HELLO, WHY).continues
 
 
@@ -481,7 +474,7 @@ def test_a_fresh_session_that_was_never_used_is_not_kept(house: House) -> None:
     with house.begin(HI) as turn:
         house.open(turn)
 
-    assert house.rows.state("s/1") == "doomed"
+    assert house.rows.state("s/1") == "deleting"
 
 
 def test_a_turn_that_put_its_session_back_takes_no_other(house: House) -> None:
@@ -519,7 +512,7 @@ def test_after_a_failure_a_fresh_session_gets_everything_and_the_conversation_ke
         turn.send()
         turn.keep("So.")
 
-    assert [house.rows.state(name) for name in ("s/1", "s/2")] == ["doomed", "idle"]
+    assert [house.rows.state(name) for name in ("s/1", "s/2")] == ["deleting", "idle"]
     again = house.begin(HI, HELLO, WHY, SO, AND)
     assert (again.continues, again.conversation) == (True, conversation)
     assert house.conversations.counts.lost == 1
@@ -530,7 +523,7 @@ def test_what_was_kept_is_withdrawn_when_its_last_frame_cannot_be_written(house:
 
     turn.withdraw()
 
-    assert house.rows.state("s/1") == "doomed"
+    assert house.rows.state("s/1") == "deleting"
     with pytest.raises(ConversationNotFound):
         house.begin(WHY, conversation=turn.conversation)
 
@@ -555,7 +548,7 @@ def test_leaving_by_an_exception_withdraws_what_was_kept(house: House) -> None:
         turn.keep("Hello")
         raise GeneratorExit
 
-    assert house.rows.state("s/1") == "doomed"
+    assert house.rows.state("s/1") == "deleting"
 
 
 class BreakingRows(MemoryRows):
@@ -576,7 +569,7 @@ def test_a_write_that_was_broken_off_leaves_nothing_to_go_on_from() -> None:
     with suppress(KeyboardInterrupt):
         house.ask(HI)
 
-    assert house.rows.state("s/1") == "doomed"
+    assert house.rows.state("s/1") == "deleting"
 
 
 # Off
@@ -588,10 +581,10 @@ def test_without_a_session_timeout_every_session_is_deleted_after_its_answer() -
     turn = house.ask(HI)
 
     assert turn.conversation is None
-    assert house.rows.state("s/1") == "doomed"
-    assert house.rows.calls == ["add", "doom"]
+    assert house.rows.state("s/1") == "deleting"
+    assert house.rows.calls == ["add", "mark_for_deletion"]
     assert house.begin(HI, HELLO, WHY).messages == (HI, HELLO, WHY)
-    assert house.rows.calls == ["add", "doom"]
+    assert house.rows.calls == ["add", "mark_for_deletion"]
 
 
 def test_without_a_session_timeout_no_id_is_known() -> None:
@@ -602,7 +595,7 @@ def test_without_a_session_timeout_no_id_is_known() -> None:
 def test_nothing_is_kept_for_nobody_in_particular(house: House) -> None:
     turn = house.ask(HI, caller=b"")  # type: ignore[arg-type]
 
-    assert (turn.conversation, house.rows.state("s/1")) == (None, "doomed")
+    assert (turn.conversation, house.rows.state("s/1")) == (None, "deleting")
 
 
 # Storage away
@@ -674,7 +667,7 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
         with pytest.raises(StorageUnavailable):
             house.begin(AND, conversation=conversation)
         house.rows.away = False
-        house.rows.doom(lost)  # as the sweeper does with what could not be let go
+        house.rows.mark_for_deletion(lost)  # as the leader does with what could not be let go
         with pytest.raises(ConversationNotFound):
             house.begin(AND, conversation=conversation)
 
@@ -684,9 +677,9 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
         assert not turn.keep("So.")
 
     assert [house.rows.state("s/1"), house.discarded, house.rows.state("s/3")] == [
-        "doomed",
+        "deleting",
         ["s/1", "s/2"],
-        "doomed",
+        "deleting",
     ]
 
 
@@ -715,11 +708,11 @@ def test_what_cannot_be_withdrawn_is_left_alone(house: House) -> None:
 def test_a_session_that_is_not_ours_any_more_is_not_kept(house: House) -> None:
     with house.begin(HI) as turn:
         session = house.open(turn)
-        house.rows.doom(session)  # the worker was taken for dead
+        house.rows.mark_for_deletion(session)  # the worker was taken for dead
         turn.send()
         assert not turn.keep("Hello")
 
-    assert house.rows.state("s/1") == "doomed"
+    assert house.rows.state("s/1") == "deleting"
 
 
 # Figures

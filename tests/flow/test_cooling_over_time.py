@@ -29,15 +29,16 @@ from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
 from tests.support.chats import NAMES, asked, csesidx
+from tests.support.clock import NOON
 from tests.support.memory_rows import MemoryRows
-from tests.support.pools import MIDNIGHT, NOON, Workers
+from tests.support.pools import MIDNIGHT, Workers
 
 Script = tuple[Action, ...]
 WELL = "All is well."
 
 
 class NothingAhead:
-    """No stock."""
+    """No prewarmed sessions."""
 
     def __init__(self, upstream: Widget) -> None:
         self._upstream = upstream
@@ -49,11 +50,8 @@ class NothingAhead:
         del account
         return None
 
-    def distrust(self, account: Account) -> None:
+    def invalidate(self, account: Account) -> None:
         del account
-
-    def note_use(self, account_id: str = "") -> None:
-        del account_id
 
 
 class House:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
+from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.storage.database import Database
 from tests.support.chats import until
 from tests.support.databases import PostgreSQL
@@ -98,7 +98,7 @@ def test_what_a_killed_gateway_has_left_goes_with_the_next_start_and_its_session
             (left,) = databases(folder)
             with closing(
                 Database(f"sqlite:///{left}/gbproxy.db")
-            ) as database:  # the asked one, and each worker's stock
+            ) as database:  # the asked one, and each worker's prewarmed ones
                 until(
                     lambda: (
                         len(database.fetch(text("SELECT id FROM sessions")))
@@ -132,7 +132,7 @@ def test_a_database_of_ones_own_stays_and_is_used_again(tmp_path: Path, folder: 
             assert SECRET not in gateway.process.stdout + gateway.process.stderr
 
     with closing(Database(url)) as database:
-        assert database.fetch(text("SELECT name FROM facts")) == [("secret_key",)]
+        assert database.fetch(text("SELECT name FROM metadata")) == [("secret_key",)]
     assert stat.S_IMODE((tmp_path / "own.db").stat().st_mode) == 0o600
     assert databases(folder) == []
 
@@ -146,7 +146,7 @@ def test_the_same_on_postgresql(server: PostgreSQL, folder: Path) -> None:
             assert gateway.stop() == 0
 
     with closing(Database(url)) as database:
-        assert database.fetch(text("SELECT name FROM facts")) == [("secret_key",)]
+        assert database.fetch(text("SELECT name FROM metadata")) == [("secret_key",)]
 
 
 def test_a_key_that_is_not_the_database_s_ends_the_start(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ TOGETHER: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def fronts() -> Iterator[Callable[[str], Front]]:
-    """Gateways without a stock of sessions: each request meets every kind of call, and nobody else
+    """Gateways without prewarmed sessions: each request meets every kind of call, and nobody else
     makes any.
     """
     made: dict[str, Front] = {}
@@ -192,7 +192,7 @@ def fronts() -> Iterator[Callable[[str], Front]]:
             if framing not in made:
                 upstream = stack.enter_context(SharedUpstream())
                 settings = {"UPSTREAM_STREAM": framing, "LOG_LEVEL": "debug"}
-                made[framing] = stack.enter_context(fronting(upstream, settings, stock=False))
+                made[framing] = stack.enter_context(fronting(upstream, settings, prewarms=False))
             return made[framing]
 
         yield front

@@ -208,7 +208,7 @@ UNHARMED: dict[str, Script] = {
 }
 
 
-# Perhaps asked twice: with a fresh token, or in a fresh session, as one from the stock may be to
+# Perhaps asked twice: with a fresh token, or in a fresh session, as a prewarmed one may be to
 # blame.
 ASKED_AGAIN = {*SUSPECT, "404 in fresh sessions"}
 

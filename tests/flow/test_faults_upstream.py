@@ -86,7 +86,7 @@ def made() -> Iterator[Way]:
             "READ_TIMEOUT_S": str(READ_TIMEOUT_S),
             "HEARTBEAT_S": str(HEARTBEAT_S),
         }
-        way = Way(stack.enter_context(fronting(upstream, settings, stock=False)), relay)
+        way = Way(stack.enter_context(fronting(upstream, settings, prewarms=False)), relay)
         upstream.script(Rst(), csesidx=csesidx(upstream, "first"))
         assert way.gateway.ask().succeeded  # by now both have signed in
         yield way

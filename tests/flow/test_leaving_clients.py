@@ -52,16 +52,16 @@ def one_place(upstream_of_one: SharedUpstream) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def front_without_stock() -> Iterator[Front]:
-    with SharedUpstream() as made, fronting(made, {"LOG_LEVEL": "debug"}, stock=False) as front:
+def front_without_prewarming() -> Iterator[Front]:
+    with SharedUpstream() as made, fronting(made, {"LOG_LEVEL": "debug"}, prewarms=False) as front:
         yield front
 
 
 @pytest.fixture
-def without_stock(front_without_stock: Front) -> Front:
+def without_prewarming(front_without_prewarming: Front) -> Front:
     """A gateway in which nobody but the requests opens sessions, and the simulator behind it."""
-    front_without_stock.renew()
-    return front_without_stock
+    front_without_prewarming.renew()
+    return front_without_prewarming
 
 
 def best(record: Record, what: str, limit_s: float, attempt: Callable[[str], float]) -> None:
@@ -128,9 +128,9 @@ def test_the_upstream_is_left_at_once(
 @ways
 @streamed_or_not
 def test_a_sign_in_is_left_at_once(
-    without_stock: Front, stream: bool, way: str, record_property: Record
+    without_prewarming: Front, stream: bool, way: str, record_property: Record
 ) -> None:
-    upstream, gateway = without_stock.upstream, without_stock.gateway
+    upstream, gateway = without_prewarming.upstream, without_prewarming.gateway
 
     def attempt(request_id: str) -> float:
         upstream.reset()
@@ -168,9 +168,9 @@ def test_a_sign_in_is_left_at_once(
 @ways
 @streamed_or_not
 def test_one_that_leaves_while_its_session_is_opened_is_let_go_at_once_and_the_session_deleted(
-    without_stock: Front, stream: bool, way: str, record_property: Record
+    without_prewarming: Front, stream: bool, way: str, record_property: Record
 ) -> None:
-    upstream, gateway = without_stock.upstream, without_stock.gateway
+    upstream, gateway = without_prewarming.upstream, without_prewarming.gateway
 
     def attempt(request_id: str) -> float:
         upstream.reset()
@@ -302,9 +302,9 @@ def test_a_client_that_leaves_during_the_pause_before_the_second_try_is_noticed(
 
 
 def test_others_who_wait_for_the_same_sign_in_are_served_when_the_one_that_made_it_leaves(
-    without_stock: Front,
+    without_prewarming: Front,
 ) -> None:
-    upstream, gateway = without_stock.upstream, without_stock.gateway
+    upstream, gateway = without_prewarming.upstream, without_prewarming.gateway
     chat = Chat(gateway)
     chat.say("Hello")
     upstream.reset()

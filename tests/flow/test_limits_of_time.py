@@ -35,7 +35,7 @@ def hasty_front() -> Iterator[Front]:
         "ACCOUNT_CONCURRENCY": "1",
         "HEARTBEAT_S": str(HEARTBEAT_S),
     }
-    with SharedUpstream() as upstream, fronting(upstream, settings, stock=False) as made:
+    with SharedUpstream() as upstream, fronting(upstream, settings, prewarms=False) as made:
         yield made
 
 

@@ -128,7 +128,7 @@ def test_probes_are_told_at_debug_level_only(gateway: Served) -> None:
 def test_all_lines_of_a_request_carry_its_id() -> None:
     settings = {"LOG_LEVEL": "debug"}
     # nobody else signs in
-    with SharedUpstream() as upstream, fronting(upstream, settings, stock=False) as front:
+    with SharedUpstream() as upstream, fronting(upstream, settings, prewarms=False) as front:
         gateway = front.gateway
         upstream.script(*http_error(500, "INTERNAL"))
 

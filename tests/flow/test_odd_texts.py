@@ -129,7 +129,7 @@ ODD: dict[str, Odd] = {
 def front() -> Iterator[Front]:
     with ExitStack() as stack:
         upstream = stack.enter_context(SharedUpstream())
-        yield stack.enter_context(fronting(upstream, {}, stock=False))
+        yield stack.enter_context(fronting(upstream, {}, prewarms=False))
 
 
 def reply(odd: Odd) -> tuple[Action, ...]:

@@ -141,7 +141,7 @@ def one_place() -> Iterator[Front]:
     sessions.
     """
     settings = {"METRICS_KEY": METRICS_KEY, "ACCOUNT_CONCURRENCY": "1"}
-    with SharedUpstream() as made, fronting(made, settings, stock=False) as front:
+    with SharedUpstream() as made, fronting(made, settings, prewarms=False) as front:
         yield front
 
 

@@ -28,7 +28,7 @@ either_form = pytest.mark.parametrize("form", ["dash", "own"])
 
 @pytest.fixture(scope="module")
 def fronts() -> Iterator[Callable[[str], Front]]:
-    """Gateways with a stock, were there anything to keep in it, before an upstream that opens no
+    """Gateways that prewarm, were there anything to open ahead, before an upstream that opens no
     session.
     """
     made: dict[str, Front] = {}

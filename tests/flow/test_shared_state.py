@@ -105,13 +105,13 @@ def alive(upstream: Simulator) -> list[Session]:
     return [session for session in upstream.sessions.values() if not session.deleted]
 
 
-def stock(upstream: Simulator) -> list[Session]:
+def prewarmed(upstream: Simulator) -> list[Session]:
     """What was made ahead and not used yet."""
     return [session for session in alive(upstream) if not session.asked]
 
 
 def has_stock(upstream: Simulator, workers: int) -> bool:
-    return upstream.wait_for(lambda: len(stock(upstream)) == 2 * workers)
+    return upstream.wait_for(lambda: len(prewarmed(upstream)) == 2 * workers)
 
 
 # Conversations
@@ -244,7 +244,7 @@ def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(
         assert gateway.stop() == 0
     *_, limited_call, _, _ = upstream.calls(STREAM)
     # which nobody is let into
-    assert {session.owner for session in stock(upstream)} <= {csesidx(upstream, "first")}
+    assert {session.owner for session in prewarmed(upstream)} <= {csesidx(upstream, "first")}
     assert asked(upstream)[-4:] == ["second", "second", "second", "third"]
     kept = {session.short_name for session in alive(upstream)}
     renewed = {account.secure_c_ses for account in upstream.accounts.values()}
@@ -468,7 +468,7 @@ def test_after_the_end_no_stock_is_left_and_with_a_temporary_database_no_session
         took_s = time.monotonic() - asked_at
 
     left = alive(upstream)
-    assert stock(upstream) == []
+    assert prewarmed(upstream) == []
     assert len(left) == (0 if kind == "temporary" else 30)
     assert gateway.events("session.left") == []
     deletions = [
@@ -530,7 +530,7 @@ def doomed(gateway: Served, upstream: SharedUpstream, threads: ThreadPoolExecuto
     assert has_stock(upstream, workers=1)
     (running,) = used_sessions(upstream)
     return Casualty(
-        upstream, gateway, chat, frozenset(s.short_name for s in [*stock(upstream), running])
+        upstream, gateway, chat, frozenset(s.short_name for s in [*prewarmed(upstream), running])
     )
 
 

@@ -59,11 +59,11 @@ class Steady:
 
     def wait_for_stock(self) -> None:
         """Until the gateway has all of it: what the upstream has made may still be on its way."""
-        made = select(func.count()).where(tables.sessions.c.state == "stock")
+        made = select(func.count()).where(tables.sessions.c.state == "prewarmed")
         until(lambda: self.database.fetch(made) == [(2,)], every_s=0.005)
 
     def ask(self, messages: list[dict[str, Any]] | None = None) -> Timed:
-        """Ask on a raw socket, with the stock full, and read the answer to its end."""
+        """Ask on a raw socket, with prewarmed sessions ready, and read the answer to its end."""
         self.wait_for_stock()
         body = json.dumps({"stream": True, "messages": messages or [user(topic())]}).encode()
         lines = "".join(f"{name}: {value}\r\n" for name, value in self.gateway.headers.items())
@@ -149,7 +149,7 @@ def test_between_a_steady_request_and_its_first_token_there_is_the_stream_alone(
 
 
 def test_a_fresh_request_takes_a_session_that_was_there_before_it(steady: Steady) -> None:
-    """What is called meanwhile is the next one for the stock, and nobody waits for it."""
+    """What is called meanwhile is the next one to be prewarmed, and nobody waits for it."""
     steady.upstream.set(control_delay_s=DELAY_S)
 
     for _ in range(4):

@@ -129,7 +129,7 @@ def test_an_interim_answer_is_read_over_and_the_next_request_gets_its_own(
 @pytest.mark.parametrize("path", ["widgetCreateSession", "widgetStreamAssist"])
 @streamed_or_not
 def test_a_redirect_is_not_followed_with_the_token(path: str, stream: bool) -> None:
-    # Without stock the request itself opens its session.
+    # Without a prewarmed one the request itself opens its session.
     with (
         Simulator() as elsewhere,
         Simulator() as upstream,

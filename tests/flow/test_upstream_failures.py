@@ -267,8 +267,8 @@ def test_a_denial_in_a_session_of_the_request_s_own_is_told(stream: bool) -> Non
         reply = gateway.ask(stream=stream)
 
     assert_told(reply, AUTH)
-    # Once more without the tools that may be off, if that is not known yet; there a session of the
-    # stock may come first.
+    # Once more without the tools that may be off, if that is not known yet; there a prewarmed
+    # session may come first.
     assert reply.headers["x-gbproxy-attempts"] in ("1", "2", "3")
 
 

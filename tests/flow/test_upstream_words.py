@@ -40,7 +40,7 @@ VERBS = ("widgetStreamAssist", "widgetCreateSession", "widgetListSessions", "get
 @pytest.fixture(scope="module")
 def front() -> Iterator[Front]:
     settings = {"LOG_LEVEL": "debug", "ADMIN_KEY": ADMIN_KEY, "MAX_ATTEMPTS": "1"}
-    with SharedUpstream() as upstream, fronting(upstream, settings, stock=False) as made:
+    with SharedUpstream() as upstream, fronting(upstream, settings, prewarms=False) as made:
         yield made
 
 

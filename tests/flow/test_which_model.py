@@ -178,7 +178,7 @@ def test_a_refusal_that_names_nothing_is_tried_once_without_what_can_be_off(
     assert tools(upstream)[-2:] == [{"toolRegistry"}] * 2
     assert (
         len(tools(upstream)) <= 4
-    )  # in a session of the stock, in a fresh one, without the tools, and the next question
+    )  # in a prewarmed session, in a fresh one, without the tools, and the next question
 
 
 # The live configuration

@@ -130,7 +130,7 @@ class Upstream:
             self.closed.append(session)
 
     def delete_session(self, account: Account, session: str) -> None:
-        raise AssertionError("the gateway hands sessions to the sweeper")
+        raise AssertionError("the gateway leaves deleting sessions to the cleanup")
 
     def probe(self, account: Account) -> None:
         raise AssertionError("the gateway probes nothing")
@@ -149,26 +149,20 @@ class Upstream:
 
 
 class SessionSource:
-    """What the sweeper is to the gateway: a stock of sessions, and somebody who makes them and
-    notes.
-    """
+    """A session pool whose prewarmed sessions the test says."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.open = upstream.open_session
         self.stock: dict[str, list[Session]] = {}
-        self.noted: list[str] = []
-        self.distrusted: list[str] = []
+        self.invalidated: list[str] = []
 
     def take(self, account: Account) -> Session | None:
         stocked = self.stock.get(account.id)
         return stocked.pop(0) if stocked else None
 
-    def distrust(self, account: Account) -> None:
-        self.distrusted.append(account.id)
+    def invalidate(self, account: Account) -> None:
+        self.invalidated.append(account.id)
         self.stock.pop(account.id, None)
-
-    def note_use(self, account_id: str = "") -> None:
-        self.noted.append(account_id)
 
 
 class House:
@@ -201,6 +195,7 @@ class House:
         )
         self.rows = MemoryRows(self.clock)
         self.ahead = SessionSource(upstream)
+        self.activity: list[str] = []  # account ids; "": a request has arrived
         self.discarded: list[str] = []  # without a word in the records
         self.pauses: list[float] = []
         self.conversations = Conversations(
@@ -223,12 +218,13 @@ class House:
             prompt_max_chars=prompt_max_chars,
             max_attempts=max_attempts,
             request_timeout_s=request_timeout_s,
+            record_activity=lambda account_id="": self.activity.append(account_id),
             pause=self.pauses.append,
         )
 
     def stock(self, account: Account, *names: str) -> None:
         self.ahead.stock[account.id] = [
-            self.rows.add(account.account_key, name, stock=True) for name in names
+            self.rows.add(account.account_key, name, prewarmed=True) for name in names
         ]
 
     def stream(
@@ -269,11 +265,11 @@ class House:
         return {row.session.name: row.state for row in self.rows.rows.values()}
 
     @property
-    def doomed(self) -> list[tuple[str, str]]:
+    def marked(self) -> list[tuple[str, str]]:
         return [
             (id_of(row.session.account_key), row.session.name)
             for row in self.rows.rows.values()
-            if row.state == "doomed"
+            if row.state == "deleting"
         ]
 
     @property
@@ -387,7 +383,7 @@ def test_too_long_a_prompt_costs_no_session() -> None:
     house.failure("x" * 101)
 
     assert house.upstream.opened == 0
-    assert house.states == {"stock/1": "stock"}
+    assert house.states == {"stock/1": "prewarmed"}
     assert house.accounts == ["ready"]
     assert request_context.current().attempts == 0
 
@@ -582,7 +578,7 @@ def test_a_session_whose_name_is_never_told_is_not_continued() -> None:
 
     assert text_of(events) == "Hello"
     assert request_context.current().conversation is None
-    assert house.states == {"": "doomed"}
+    assert house.states == {"": "deleting"}
 
 
 def test_a_session_that_was_named_before_the_answer_broke_is_deleted() -> None:
@@ -592,7 +588,7 @@ def test_a_session_that_was_named_before_the_answer_broke_is_deleted() -> None:
 
     house.failure("Hi", caller=KEY)
 
-    assert house.doomed == [("one", "s/theirs")]
+    assert house.marked == [("one", "s/theirs")]
 
 
 def test_a_session_whose_name_cannot_be_recorded_is_discarded_by_its_name() -> None:
@@ -631,8 +627,8 @@ def test_a_lost_session_gets_one_fresh_session() -> None:
     assert events[0] == Started("gemini-auto")
     assert text_of(events) == "Hello"
     assert house.upstream.asked == [("one", "gemini-auto", "s/1"), ("one", "gemini-auto", "s/2")]
-    assert house.doomed == [("one", "s/1"), ("one", "s/2")]
-    assert house.ahead.distrusted == []  # the stock has nothing to do with it
+    assert house.marked == [("one", "s/1"), ("one", "s/2")]
+    assert house.ahead.invalidated == []  # the stock has nothing to do with it
 
 
 def test_a_session_that_is_lost_twice_is_an_error() -> None:
@@ -714,7 +710,7 @@ def test_a_passing_failure_before_content_is_got_over_on_another_account_or_else
     assert text_of(events) == "Hello"
     assert events.count(Started("gemini-auto")) == 1
     assert house.upstream.asked == [("one", "gemini-auto", "s/1"), (second, "gemini-auto", "s/2")]
-    assert house.doomed == [("one", "s/1"), (second, "s/2")]
+    assert house.marked == [("one", "s/1"), (second, "s/2")]
     assert request_context.current().attempts == 2
     assert len(house.pauses) == (0 if second == "two" else 1)
     assert record.account == "one"
@@ -852,7 +848,7 @@ def test_what_one_account_cannot_do_another_does_unseen(
         Done(),
     ]
     assert house.upstream.asked == [("one", "gemini-auto", "s/1"), ("two", "gemini-auto", "s/2")]
-    assert house.doomed == [("one", "s/1"), ("two", "s/2")]
+    assert house.marked == [("one", "s/1"), ("two", "s/2")]
     assert (house.accounts, house.pauses, house.pool.in_flight()) == ([state, "ready"], [], 0)
     assert (request_context.current().attempts, request_context.current().facts["account"]) == (
         2,
@@ -928,7 +924,7 @@ def test_when_failing_over_ran_dry_the_mildest_is_told_with_the_earliest_recover
 
     assert (type(error), error.retry_after, said) == (kind, retry_after, [])
     assert house.upstream.accounts == ["one", "two", "three"]
-    assert house.doomed == [("one", "s/1"), ("two", "s/2"), ("three", "s/3")]
+    assert house.marked == [("one", "s/1"), ("two", "s/2"), ("three", "s/3")]
 
 
 @pytest.mark.parametrize(
@@ -1033,7 +1029,7 @@ def test_a_session_in_stock_is_used_and_none_is_opened() -> None:
     house.answer(caller=KEY)
 
     assert (house.upstream.sessions, house.upstream.opened) == (["stock/1"], 0)
-    assert house.states == {"stock/1": "idle", "stock/2": "stock"}
+    assert house.states == {"stock/1": "idle", "stock/2": "prewarmed"}
 
 
 def test_without_stock_a_session_is_opened_and_recorded() -> None:
@@ -1069,7 +1065,7 @@ def test_when_a_session_of_the_stock_was_gone_the_rest_of_it_is_not_used(
     events = house.answer()
 
     assert text_of(events) == "Hello"
-    assert house.ahead.distrusted == ["one"]
+    assert house.ahead.invalidated == ["one"]
     assert house.upstream.sessions == ["stock/1", "s/1"]
 
 
@@ -1079,7 +1075,7 @@ def test_other_failures_leave_the_stock_as_it_is() -> None:
 
     house.answer()
 
-    assert house.ahead.distrusted == []
+    assert house.ahead.invalidated == []
     assert house.upstream.sessions == ["stock/1", "stock/2"]
 
 
@@ -1088,17 +1084,17 @@ def test_each_request_and_each_account_that_it_is_lent_are_noted() -> None:
 
     house.answer()
 
-    assert house.ahead.noted == ["", "one", "two"]
+    assert house.activity == ["", "one", "two"]
 
 
 def test_a_request_that_finds_no_account_is_noted_too() -> None:
     house = House(Upstream((CredentialRefused("Renew it."),)))
     house.failure()
-    house.ahead.noted.clear()
+    house.activity.clear()
 
     house.failure()
 
-    assert house.ahead.noted == [""]
+    assert house.activity == [""]
 
 
 # Retired models
@@ -1266,7 +1262,7 @@ def test_the_session_is_to_be_deleted_and_the_account_given_back_however_the_ans
     with suppress(UpstreamError, RuntimeError):
         house.answer()
 
-    assert house.doomed == [("one", "s/1")]
+    assert house.marked == [("one", "s/1")]
     assert house.upstream.closed == ["s/1"]
     assert house.pool.in_flight() == 0
 
@@ -1281,7 +1277,7 @@ def test_closing_the_answer_closes_the_upstream_and_has_the_session_deleted() ->
     stream.close()
 
     assert house.upstream.closed == ["s/1"]
-    assert house.doomed == [("one", "s/1")]
+    assert house.marked == [("one", "s/1")]
     assert house.pool.in_flight() == 0
 
 
@@ -1326,7 +1322,7 @@ def test_every_worker_sees_that_a_new_conversation_is_in_use(
     other = House(Upstream(), ONE, TWO, rows=theirs)
     if stocked:
         house.ahead.stock = {
-            each.id: [ours.add(each.account_key, f"stock/{each.id}", stock=True)]
+            each.id: [ours.add(each.account_key, f"stock/{each.id}", prewarmed=True)]
             for each in (ONE, TWO)
         }
     stream = house.stream(caller=KEY)
@@ -1348,7 +1344,7 @@ def test_every_worker_sees_that_a_conversation_is_in_use_which_goes_on_in_a_fres
     house = House(Upstream(HELLO, (SessionGone("gone"),), HELLO), rows=ours)
     other = House(Upstream(), rows=theirs)
     conversation = house.begun()
-    house.ahead.stock = {"one": [ours.add(ONE.account_key, "stock/1", stock=True)]}
+    house.ahead.stock = {"one": [ours.add(ONE.account_key, "stock/1", prewarmed=True)]}
 
     stream = house.stream(*HISTORY, caller=KEY)
     started = conversation_of([next(stream)])
@@ -1378,7 +1374,7 @@ def test_nobody_in_particular_continues_nothing() -> None:
 
     assert house.answer()[0] == Started("gemini-auto", None)
     assert request_context.current().conversation is None
-    assert house.states == {"s/1": "doomed"}
+    assert house.states == {"s/1": "deleting"}
 
 
 @pytest.mark.parametrize("why", ["disabled", "busy"])
@@ -1541,7 +1537,7 @@ def test_an_answer_whose_last_frame_could_not_be_written_is_not_continued(
 
     stream.close()
 
-    assert house.states == {"s/1": "doomed"}
+    assert house.states == {"s/1": "deleting"}
     assert (house.upstream.closed, house.pool.in_flight()) == (["s/1"], 0)
 
 
@@ -1601,7 +1597,7 @@ def test_an_answer_that_is_not_whole_is_never_kept(script: Script, continued: bo
     with suppress(GatewayError, RuntimeError):
         house.answer(*messages, caller=KEY)
 
-    assert set(house.states.values()) == {"doomed"}
+    assert set(house.states.values()) == {"deleting"}
 
 
 def test_of_an_answer_that_cannot_be_continued_no_id_is_told() -> None:
@@ -1621,7 +1617,7 @@ def test_an_answer_that_its_client_left_is_never_kept(events: int) -> None:
 
     stream.close()
 
-    assert house.states == {"s/1": "doomed"}
+    assert house.states == {"s/1": "deleting"}
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -1650,7 +1646,7 @@ def test_only_the_attempt_that_answered_is_kept() -> None:
     house.answer(*HISTORY, caller=KEY)
 
     assert house.upstream.asked[1:] == [("two", "gemini-auto", "s/2")] * 2
-    assert house.states == {"s/1": "doomed", "s/2": "idle"}
+    assert house.states == {"s/1": "deleting", "s/2": "idle"}
 
 
 # Conversations whose session or account is lost
@@ -1674,8 +1670,8 @@ def test_a_conversation_whose_session_is_lost_goes_on_in_a_fresh_one_with_its_wh
     ]
     assert [house.upstream.prompts[1], house.upstream.prompts[3]] == ["Why?", "And?"]
     assert all(text in house.upstream.prompts[2] for text in ("Be brief.", "Hi", "Hello", "Why?"))
-    assert house.states == {"s/1": "doomed", "s/2": "idle"}
-    assert (house.accounts, house.ahead.distrusted) == (["ready", "ready"], [])
+    assert house.states == {"s/1": "deleting", "s/2": "idle"}
+    assert (house.accounts, house.ahead.invalidated) == (["ready", "ready"], [])
 
 
 @pytest.mark.parametrize(
@@ -1695,7 +1691,7 @@ def test_a_conversation_whose_account_fails_goes_on_elsewhere_with_its_whole_his
         ("two", "gemini-auto", "s/2"),
     ]
     assert all(text in house.upstream.prompts[2] for text in ("Hi", "Hello", "Why?"))
-    assert house.states == {"s/1": "doomed", "s/2": "idle"}
+    assert house.states == {"s/1": "deleting", "s/2": "idle"}
 
 
 def test_with_one_account_a_conversation_is_tried_once_more_in_a_fresh_session_with_its_whole_history() -> (
@@ -1745,7 +1741,7 @@ def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(
     assert conversation_of(events) == conversation
     assert house.upstream.asked[1:] == [("two", "gemini-auto", "s/2")]
     assert all(text in house.upstream.prompts[1] for text in ("Hi", "Hello", "Why?"))
-    assert house.states == {"s/1": "doomed", "s/2": "idle"}
+    assert house.states == {"s/1": "deleting", "s/2": "idle"}
 
 
 def test_another_account_under_the_same_name_continues_no_conversation() -> None:
@@ -1833,7 +1829,7 @@ def test_without_a_history_a_lost_session_is_not_found_and_never_silently_forgot
 
     assert (type(found), type(again), said) == (ConversationNotFound, ConversationNotFound, [])
     assert house.upstream.sessions == ["s/1", "s/1"]
-    assert house.states == {"s/1": "doomed"}
+    assert house.states == {"s/1": "deleting"}
     assert house.accounts == ["ready", "ready"]
 
 
@@ -1858,7 +1854,7 @@ def test_without_a_history_a_failure_is_told_as_it_is_and_nothing_else_is_tried(
     assert (type(found), said) == (type(error), [])
     assert house.upstream.sessions == ["s/1", "s/1"]
     # whether the turn stays in there is unknown (docs/upstream.md)
-    assert house.states == {"s/1": "doomed"}
+    assert house.states == {"s/1": "deleting"}
 
 
 @pytest.mark.parametrize(
@@ -1880,7 +1876,7 @@ def test_without_a_history_a_failure_after_content_is_told_as_it_is_and_ends_the
     found, said = house.failure("Why?", caller=KEY, conversation=conversation)
 
     assert (found, text_of(said)) == (error, "Hel")
-    assert house.states == {"s/1": "doomed"}
+    assert house.states == {"s/1": "deleting"}
 
 
 NOT_TAKEN = [
@@ -1919,7 +1915,7 @@ def test_without_a_history_a_credential_refused_amid_the_answer_ends_the_convers
 
     house.failure("Why?", caller=KEY, conversation=conversation)
 
-    assert house.states == {"s/1": "doomed"}
+    assert house.states == {"s/1": "deleting"}
 
 
 @pytest.mark.parametrize(("away", "kind"), [(cool, QuotaExhausted), (disable, NoAccountAvailable)])

@@ -19,11 +19,11 @@ from gbproxy.storage.sessions import SessionRows
 from tests.support.background import (
     ONE,
     FragileDatabase,
-    Hands,
+    ManualExecutor,
     Upstream,
     accounts,
-    doomed,
     logged,
+    marked,
     session_rows,
 )
 from tests.support.clock import Clock
@@ -33,29 +33,29 @@ UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 
 
 class House:
-    """Deletions over real records; the test's own hands do them."""
+    """A cleanup over real records; its jobs run in the test's thread."""
 
     def __init__(self, database: FragileDatabase, clock: Clock) -> None:
         self.database = database
         self.clock = clock
         self.rows: SessionRows = session_rows(database, clock)
         self.upstream = Upstream()
-        self.hands = Hands()
+        self.executor = ManualExecutor()
         self.refused: set[str] = set()
-        self.deletions = SessionCleanup(
+        self.cleanup = SessionCleanup(
             self.rows,
             self.upstream.delete_session,
             accounts,
-            self.hands,  # type: ignore[arg-type]
+            self.executor,
             is_refused=lambda account: account.id in self.refused,
             clock=clock,
         )
 
-    def round(self) -> int:
-        """One round's deletions; how many that were."""
-        self.deletions.go_on()
-        self.deletions.begin()
-        return self.hands.work()
+    def run(self) -> int:
+        """What the loop runs; how many deletions that were."""
+        self.cleanup.retry_due()
+        self.cleanup.run_due()
+        return self.executor.run_all()
 
     @property
     def left(self) -> list[str]:
@@ -75,14 +75,14 @@ def broken(session: str, nth: int) -> Exception:
 # What the records say
 
 
-def test_doomed_sessions_are_deleted_upstream_and_then_forgotten(house: House) -> None:
-    doomed(house.rows, "s/1")
-    doomed(house.rows, "s/2")
-    house.rows.add(ONE.account_key, "s/running", stock=False)
+def test_marked_sessions_are_deleted_upstream_and_then_forgotten(house: House) -> None:
+    marked(house.rows, "s/1")
+    marked(house.rows, "s/2")
+    house.rows.add(ONE.account_key, "s/running", prewarmed=False)
 
-    house.deletions.begin()
+    house.cleanup.run_due()
     before = list(house.upstream.tried)
-    house.hands.work()
+    house.executor.run_all()
 
     assert before == []  # whoever begins it does not wait for it
     assert house.upstream.deleted == ["s/1", "s/2"]
@@ -90,24 +90,24 @@ def test_doomed_sessions_are_deleted_upstream_and_then_forgotten(house: House) -
 
 
 def test_a_deletion_that_is_under_way_is_not_begun_again(house: House) -> None:
-    doomed(house.rows, "s/1")
+    marked(house.rows, "s/1")
 
     for _ in range(3):
-        house.deletions.begin()
-    house.hands.work()
+        house.cleanup.run_due()
+    house.executor.run_all()
 
     assert house.upstream.tried == ["s/1"]
 
 
 def test_a_deletion_that_failed_is_tried_again_after_pauses_that_grow(house: House) -> None:
     house.upstream.fails = broken
-    doomed(house.rows, "s/1")
+    marked(house.rows, "s/1")
     pauses: list[float] = []
 
     for _ in range(9):
-        assert house.round() == 1
+        assert house.run() == 1
         since = house.clock.now
-        while not house.rows.doomed(1, [ONE.account_key]):
+        while not house.rows.due_deletions(1, [ONE.account_key]):
             house.clock.now += 1
         pauses.append(house.clock.now - since)
 
@@ -118,10 +118,10 @@ def test_a_deletion_that_failed_is_tried_again_after_pauses_that_grow(house: Hou
 
 def test_a_deletion_that_succeeds_at_last_is_over(house: House) -> None:
     house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth < 3 else None
-    doomed(house.rows, "s/1")
+    marked(house.rows, "s/1")
 
     for _ in range(3):
-        house.round()
+        house.run()
         house.clock.now += 200
 
     assert (house.upstream.tried, house.left) == (["s/1"] * 3, [])
@@ -130,12 +130,12 @@ def test_a_deletion_that_succeeds_at_last_is_over(house: House) -> None:
 def test_the_pauses_vary(house: House) -> None:
     house.upstream.fails = broken
     for number in range(40):
-        doomed(house.rows, f"s/{number}")
+        marked(house.rows, f"s/{number}")
 
-    house.round()
+    house.run()
 
     house.clock.now += 30
-    assert 5 < len(house.rows.doomed(100, [ONE.account_key])) < 35
+    assert 5 < len(house.rows.due_deletions(100, [ONE.account_key])) < 35
 
 
 def test_after_ten_failures_a_session_is_left_and_said_so(
@@ -144,11 +144,11 @@ def test_after_ten_failures_a_session_is_left_and_said_so(
     house.upstream.fails = lambda session, nth: (
         UpstreamError("broken") if session == "s/bad" else None
     )
-    doomed(house.rows, "s/bad")
+    marked(house.rows, "s/bad")
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
         for _ in range(12):
-            house.round()
+            house.run()
             house.clock.now += 5000
 
     assert house.upstream.tried == ["s/bad"] * 10
@@ -162,9 +162,9 @@ def test_one_session_that_cannot_be_deleted_holds_up_no_other(house: House) -> N
         UpstreamError("broken") if session == "s/bad" else None
     )
     for name in ("s/bad", "s/1", "s/2"):
-        doomed(house.rows, name)
+        marked(house.rows, name)
 
-    house.round()
+    house.run()
 
     assert (house.upstream.deleted, house.left) == (["s/1", "s/2"], ["s/bad"])
 
@@ -174,17 +174,18 @@ def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_tr
     house: House, why: str
 ) -> None:
     gone = Account(id="gone", name="gone", csesidx="9", config_id="c", secure_c_ses="CSE.secret")
-    doomed(house.rows, "s/1", gone if why == "gone" else ONE)
+    marked(house.rows, "s/1", gone if why == "gone" else ONE)
     house.refused = {"one"}
 
     for _ in range(20):
-        house.round()
+        house.run()
         house.clock.now += 1200
 
     assert house.upstream.tried == []
     assert house.left == ["s/1"]
     assert [
-        session.tries for session in house.rows.doomed(10, [ONE.account_key, gone.account_key])
+        session.attempts
+        for session in house.rows.due_deletions(10, [ONE.account_key, gone.account_key])
     ] == [0]
 
 
@@ -193,37 +194,37 @@ def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id
 ) -> None:
     before, other = replace(ONE, id="before"), replace(ONE, id="other", csesidx="2")
     for session, account in (("s/1", before), ("s/2", other)):
-        doomed(house.rows, session, account)
-    house.deletions.discard(Session("no-row", before.account_key, "s/3", ""))
+        marked(house.rows, session, account)
+    house.cleanup.delete_unrecorded(Session("no-row", before.account_key, "s/3", ""))
 
-    house.round()
+    house.run()
 
     assert (sorted(house.upstream.deleted), house.left) == (["s/1", "s/3"], ["s/2"])
 
 
 def test_the_sessions_of_an_account_that_is_accepted_again_are_deleted(house: House) -> None:
-    doomed(house.rows, "s/1")
+    marked(house.rows, "s/1")
     house.refused = {"one"}
-    house.round()
+    house.run()
     house.refused = set()
 
-    house.round()
+    house.run()
     at_once = list(house.upstream.deleted)
     house.clock.now += 1200
-    house.round()
+    house.run()
 
     assert (at_once, house.upstream.deleted) == ([], ["s/1"])
 
 
 def test_what_the_records_could_not_be_told_is_deleted_once_more(house: House) -> None:
-    doomed(house.rows, "s/1")
-    house.deletions.begin()
+    marked(house.rows, "s/1")
+    house.cleanup.run_due()
     house.database.away = True
     with suppress(StorageUnavailable):
-        house.hands.work()
+        house.executor.run_all()
     house.database.away = False
 
-    house.round()
+    house.run()
 
     assert (house.upstream.tried, house.left) == (["s/1", "s/1"], [])
 
@@ -231,55 +232,55 @@ def test_what_the_records_could_not_be_told_is_deleted_once_more(house: House) -
 def test_an_outage_of_the_database_is_not_logged_as_a_bug(
     database: FragileDatabase, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
-    deletions = SessionCleanup(rows, upstream.delete_session, accounts, crew, clock=clock)
+    rows, upstream, executor = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    cleanup = SessionCleanup(rows, upstream.delete_session, accounts, executor, clock=clock)
     upstream.go_on.clear()
-    doomed(rows, "s/1")
-    deletions.begin()
+    marked(rows, "s/1")
+    cleanup.run_due()
     assert upstream.wait_for(lambda upstream: upstream.tried)
 
     database.away = True
     upstream.go_on.set()
-    assert crew.end(10)
+    assert executor.shutdown(10)
 
     assert logged(caplog, "sweeper.failed") == []
 
 
 def test_a_bug_in_a_deletion_ends_neither_the_others_nor_the_next_try(house: House) -> None:
     house.upstream.fails = lambda session, nth: RuntimeError("a bug") if nth == 1 else None
-    doomed(house.rows, "s/1")
+    marked(house.rows, "s/1")
     with pytest.raises(RuntimeError):
-        house.round()
+        house.run()
 
-    house.round()
+    house.run()
 
     assert (house.upstream.deleted, house.left) == (["s/1"], [])
 
 
-def test_sessions_of_another_seat_are_left_to_those_who_have_it_and_forgotten_after_a_week(
+def test_sessions_of_another_identity_are_left_to_those_who_have_it_and_abandoned_after_a_week(
     house: House,
 ) -> None:
     other = replace(ONE, csesidx="2")
-    doomed(house.rows, "s/theirs", other)
+    marked(house.rows, "s/theirs", other)
 
-    house.round()
+    house.run()
     house.clock.now += 8 * 86_400
-    before = house.rows.doomed(10, [other.account_key])
-    house.round()
+    before = house.rows.due_deletions(10, [other.account_key])
+    house.run()
 
     assert house.upstream.tried == []
     assert [session.name for session in before] == ["s/theirs"]
-    assert house.rows.doomed(10, [other.account_key]) == []
+    assert house.rows.due_deletions(10, [other.account_key]) == []
 
 
-def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(
+def test_what_the_executor_does_not_accept_stays_recorded_and_is_deleted_later(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.hands.room = 2
+    house.executor.capacity = 2
     for number in range(5):
-        doomed(house.rows, f"s/{number}")
+        marked(house.rows, f"s/{number}")
 
-    counts = [house.round() for _ in range(3)]
+    counts = [house.run() for _ in range(3)]
 
     assert counts == [2, 2, 1]
     assert house.left == []
@@ -288,20 +289,20 @@ def test_what_finds_no_hands_free_stays_recorded_and_is_deleted_later(
 
 def test_not_too_many_are_taken_up_at_once(house: House) -> None:
     for number in range(100):
-        doomed(house.rows, f"s/{number}")
+        marked(house.rows, f"s/{number}")
 
-    assert house.round() == 64
-    assert house.round() == 36
+    assert house.run() == 64
+    assert house.run() == 36
 
 
 # What the records cannot say
 
 
 def test_a_session_without_a_record_is_deleted(house: House) -> None:
-    house.deletions.discard(UNRECORDED)
+    house.cleanup.delete_unrecorded(UNRECORDED)
 
     assert house.upstream.tried == []
-    house.hands.work()
+    house.executor.run_all()
     assert house.upstream.deleted == ["s/1"]
 
 
@@ -309,12 +310,12 @@ def test_a_session_without_a_record_is_tried_again_after_a_second_then_five_then
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.fails = broken
-    house.deletions.discard(UNRECORDED)
+    house.cleanup.delete_unrecorded(UNRECORDED)
     moments: list[float] = []
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
         for second in range(60):
-            house.round()
+            house.run()
             moments += [float(second)] * (len(house.upstream.tried) - len(moments))
             house.clock.now += 1
 
@@ -325,20 +326,20 @@ def test_a_session_without_a_record_is_tried_again_after_a_second_then_five_then
 
 def test_a_session_without_a_record_may_be_deleted_at_the_second_try(house: House) -> None:
     house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth == 1 else None
-    house.deletions.discard(UNRECORDED)
+    house.cleanup.delete_unrecorded(UNRECORDED)
 
     for _ in range(10):
-        house.round()
+        house.run()
         house.clock.now += 1
 
     assert (house.upstream.tried, house.upstream.deleted) == (["s/1"] * 2, ["s/1"])
 
 
 def test_a_session_whose_record_is_there_after_all_is_forgotten_with_it(house: House) -> None:
-    session = house.rows.add(ONE.account_key, "s/1", stock=False)
+    session = house.rows.add(ONE.account_key, "s/1", prewarmed=False)
 
-    house.deletions.discard(session)
-    house.hands.work()
+    house.cleanup.delete_unrecorded(session)
+    house.executor.run_all()
 
     assert (house.upstream.deleted, house.left) == (["s/1"], [])
 
@@ -346,19 +347,19 @@ def test_a_session_whose_record_is_there_after_all_is_forgotten_with_it(house: H
 def test_while_storage_is_away_a_session_is_deleted_all_the_same(house: House) -> None:
     house.database.away = True
 
-    house.deletions.discard(UNRECORDED)
-    house.hands.work()
+    house.cleanup.delete_unrecorded(UNRECORDED)
+    house.executor.run_all()
 
     assert house.upstream.deleted == ["s/1"]
 
 
-def test_what_finds_no_hands_free_and_has_no_record_is_left_and_said_so(
+def test_what_the_executor_does_not_accept_and_has_no_record_is_left_and_logged(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.hands.room = 0
+    house.executor.capacity = 0
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.deletions.discard(UNRECORDED)
+        house.cleanup.delete_unrecorded(UNRECORDED)
 
     [left] = logged(caplog, "session.left")
     assert (left.account, left.reason) == ("one", "too many wait to be deleted")
@@ -374,12 +375,12 @@ def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_h
         UpstreamError("broken") if session.startswith("s/bad") else None
     )
     sessions = [
-        house.rows.add(ONE.account_key, name, stock=True)
+        house.rows.add(ONE.account_key, name, prewarmed=True)
         for name in ("s/bad1", "s/1", "s/bad2", "s/2")
     ]
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.deletions.finish(sessions, 1.0)
+        house.cleanup.drain(sessions, 1.0)
 
     assert house.upstream.tried == ["s/bad1", "s/1", "s/bad2", "s/2"]
     assert sorted(house.left) == ["s/bad1", "s/bad2"]  # for others to delete
@@ -391,10 +392,10 @@ def test_what_is_named_twice_at_the_end_is_counted_once(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.fails = broken
-    session = house.rows.add(ONE.account_key, "s/1", stock=True)
+    session = house.rows.add(ONE.account_key, "s/1", prewarmed=True)
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.deletions.finish([session, session], 1.0)
+        house.cleanup.drain([session, session], 1.0)
 
     assert house.upstream.tried == ["s/1"]
     assert [record.sessions for record in logged(caplog, "session.left")] == [1]
@@ -404,7 +405,7 @@ def test_an_end_that_leaves_nothing_says_nothing(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.deletions.finish([house.rows.add(ONE.account_key, "s/1", stock=True)], 1.0)
+        house.cleanup.drain([house.rows.add(ONE.account_key, "s/1", prewarmed=True)], 1.0)
 
     assert house.left == []
     assert logged(caplog, "session.left") == []
@@ -413,11 +414,14 @@ def test_an_end_that_leaves_nothing_says_nothing(
 def test_at_the_end_what_still_waits_is_deleted_too_and_nothing_twice(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waiting, other = doomed(house.rows, "s/1"), house.rows.add(ONE.account_key, "s/2", stock=True)
-    house.deletions.begin()
+    waiting, other = (
+        marked(house.rows, "s/1"),
+        house.rows.add(ONE.account_key, "s/2", prewarmed=True),
+    )
+    house.cleanup.run_due()
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.deletions.finish([waiting, other], 1.0)
+        house.cleanup.drain([waiting, other], 1.0)
 
     assert house.upstream.tried == ["s/1", "s/2"]
     assert logged(caplog, "session.left") == []
@@ -428,43 +432,47 @@ def test_at_the_end_what_waits_for_another_try_is_tried_once_more(
     house: House, works: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.fails = broken
-    house.deletions.discard(UNRECORDED)
-    house.hands.work()
+    house.cleanup.delete_unrecorded(UNRECORDED)
+    house.executor.run_all()
     house.upstream.fails = (lambda session, nth: None) if works else broken
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.deletions.finish([], 1.0)
+        house.cleanup.drain([], 1.0)
 
     assert house.upstream.tried == ["s/1", "s/1"]
     assert [record.sessions for record in logged(caplog, "session.left")] == ([] if works else [1])
 
 
-def test_a_real_crew_deletes_what_is_doomed(database: FragileDatabase, clock: Clock) -> None:
-    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor(width=2)
-    deletions = SessionCleanup(rows, upstream.delete_session, accounts, crew, clock=clock)
+def test_a_real_executor_deletes_what_is_marked(database: FragileDatabase, clock: Clock) -> None:
+    rows, upstream, executor = (
+        session_rows(database, clock),
+        Upstream(),
+        BackgroundExecutor(width=2),
+    )
+    cleanup = SessionCleanup(rows, upstream.delete_session, accounts, executor, clock=clock)
     for number in range(20):
-        doomed(rows, f"s/{number}")
+        marked(rows, f"s/{number}")
 
-    deletions.begin()
+    cleanup.run_due()
 
     until(lambda: not rows.all_sessions(1))
     assert sorted(upstream.deleted) == sorted(f"s/{number}" for number in range(20))
     assert len(upstream.threads) <= 2
-    assert crew.end(10)
+    assert executor.shutdown(10)
 
 
 def test_no_log_line_names_a_session_or_a_cookie(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.fails = broken
-    doomed(house.rows, "s/123")
+    marked(house.rows, "s/123")
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.deletions.discard(Session("no-row", ONE.account_key, "s/456", ""))
-        house.round()
+        house.cleanup.delete_unrecorded(Session("no-row", ONE.account_key, "s/456", ""))
+        house.run()
         house.upstream.fails = lambda session, nth: None
         house.clock.now += 100
-        house.round()
+        house.run()
 
     lines = [str(vars(record)) for record in caplog.records if record.name.startswith("gbproxy")]
     assert lines
@@ -481,38 +489,40 @@ def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answer
     house: House,
 ) -> None:
     used: list[tuple[Account, str]] = []
-    deletions = SessionCleanup(
-        house.rows, lambda *call: used.append(call), accounts, house.hands, clock=house.clock
+    cleanup = SessionCleanup(
+        house.rows, lambda *call: used.append(call), accounts, house.executor, clock=house.clock
     )  # type: ignore[arg-type]
-    doomed(house.rows, "s/1", GONE)
-    running = house.rows.add(GONE.account_key, "s/2", stock=False)
+    marked(house.rows, "s/1", GONE)
+    running = house.rows.add(GONE.account_key, "s/2", prewarmed=False)
 
-    deletions.part(GONE)
-    deletions.go_on()
-    house.hands.work()
+    cleanup.delete_for_account(GONE)
+    cleanup.retry_due()
+    house.executor.run_all()
     before = list(used)
-    house.rows.doom(running)
-    deletions.go_on()
-    deletions.discard(Session("3", GONE.account_key, "s/3", ""))
-    house.hands.work()
+    house.rows.mark_for_deletion(running)
+    cleanup.retry_due()
+    cleanup.delete_unrecorded(Session("3", GONE.account_key, "s/3", ""))
+    house.executor.run_all()
 
     assert before == [(GONE, "s/1")]
     assert used == [(GONE, "s/1"), (GONE, "s/2"), (GONE, "s/3")]
     assert house.left == []
 
 
-def test_the_credential_of_a_removed_account_is_forgotten_after_an_hour(
+def test_a_removed_account_deletes_nothing_any_more_after_an_hour(
     house: House, clock: Clock
 ) -> None:
-    doomed(house.rows, "s/1", GONE)
+    marked(house.rows, "s/1", GONE)
 
-    house.deletions.part(GONE)
+    house.cleanup.delete_for_account(GONE)
     clock.now += 3600
-    house.round()
+    house.run()
+
+    house.cleanup.delete_unrecorded(Session("no-row", GONE.account_key, "s/2", ""))
+    house.executor.run_all()
 
     assert house.upstream.tried == []
     assert house.left == ["s/1"]
-    assert house.deletions._parting == {}
 
 
 # Sessions whose name nobody knows
@@ -521,9 +531,9 @@ def test_the_credential_of_a_removed_account_is_forgotten_after_an_hour(
 @pytest.mark.parametrize("refused", [False, True])
 def test_a_session_without_a_name_is_forgotten_without_a_call(house: House, refused: bool) -> None:
     house.refused = {ONE.id} if refused else set()
-    doomed(house.rows, "")
+    marked(house.rows, "")
 
-    house.round()
+    house.run()
 
     assert (house.upstream.tried, house.left) == ([], [])
 
@@ -531,9 +541,9 @@ def test_a_session_without_a_name_is_forgotten_without_a_call(house: House, refu
 def test_at_the_end_a_session_without_a_name_holds_nothing_up(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = house.rows.add(ONE.account_key, "", stock=False)
+    session = house.rows.add(ONE.account_key, "", prewarmed=False)
 
-    house.deletions.finish([session], 1)
-    house.hands.work()
+    house.cleanup.drain([session], 1)
+    house.executor.run_all()
 
     assert house.upstream.tried == []

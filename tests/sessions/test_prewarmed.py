@@ -1,4 +1,4 @@
-"""Sessions made ahead: at most two for each account, recorded as soon as they are there, and none
+"""Prewarmed sessions: at most two for each account, recorded as soon as they are there, and none
 left behind.
 """
 
@@ -27,9 +27,10 @@ from tests.support.background import (
     TWO,
     US,
     FragileDatabase,
-    Hands,
+    ManualExecutor,
     Upstream,
     logged,
+    prewarmed,
     session_rows,
 )
 from tests.support.clock import Clock
@@ -37,42 +38,43 @@ from tests.support.pools import until
 
 
 class House:
-    """A stock over real records; the test's own hands fill it."""
+    """A session pool over real records; its jobs run in the test's thread."""
 
     def __init__(self, database: FragileDatabase, clock: Clock) -> None:
         self.database = database
         self.clock = clock
         self.rows: SessionRows = session_rows(database, clock)
         self.upstream = Upstream()
-        self.hands = Hands()
+        self.executor = ManualExecutor()
         self.discarded: list[Session] = []
         self.failures: list[tuple[str, GatewayError]] = []
-        self.stock = SessionPool(
+        self.sessions = SessionPool(
             self.rows,
             self.upstream.open_session,
-            self.hands.put,
+            self.executor.submit,
             self.discarded.append,
             on_failure=lambda account, error, took_s: self.failures.append((account.id, error)),
             clock=clock,
         )
 
     def fill(self, *accounts: Account) -> None:
-        self.stock.tend(accounts)
-        self.hands.work()
+        self.sessions.refill(accounts)
+        self.executor.run_all()
 
     def take(self, account: Account = ONE) -> str | None:
-        session = self.stock.take(account)
+        session = self.sessions.take(account)
         return session.name if session else None
 
     @property
     def recorded(self) -> list[str]:
-        """What the records say is in stock."""
-        return [session.name for session in self.rows.stock_of(US)]
+        """The unused sessions by the records."""
+        return prewarmed(self.database)
 
     @property
-    def doomed(self) -> list[str]:
+    def marked(self) -> list[str]:
         return [
-            session.name for session in self.rows.doomed(100, [ONE.account_key, TWO.account_key])
+            session.name
+            for session in self.rows.due_deletions(100, [ONE.account_key, TWO.account_key])
         ]
 
 
@@ -82,12 +84,12 @@ def house(database: FragileDatabase, clock: Clock) -> House:
 
 
 def test_two_sessions_are_made_for_each_account_in_use_and_recorded_at_once(house: House) -> None:
-    house.stock.tend([ONE, TWO])
+    house.sessions.refill([ONE, TWO])
     before = house.upstream.opened
 
-    house.hands.work()
+    house.executor.run_all()
 
-    assert before == 0  # whoever tends does not wait for the upstream
+    assert before == 0  # the refill does not wait for the upstream
     assert sorted(house.recorded) == ["one/1", "one/2", "two/3", "two/4"]
 
 
@@ -98,14 +100,14 @@ def test_the_oldest_session_is_taken_first_and_another_made_in_its_place(house: 
 
     assert taken == "one/1"
     assert house.upstream.opened == 2  # whoever takes does not wait for the upstream either
-    house.hands.work()
+    house.executor.run_all()
     assert [house.take(), house.take(), house.take()] == ["one/2", "one/3", None]
 
 
 def test_a_session_that_was_taken_is_still_this_workers_in_the_records(house: House) -> None:
     house.fill(ONE)
 
-    session = house.stock.take(ONE)
+    session = house.sessions.take(ONE)
 
     assert session is not None
     assert house.rows.keep(
@@ -113,15 +115,15 @@ def test_a_session_that_was_taken_is_still_this_workers_in_the_records(house: Ho
     )
 
 
-def test_without_stock_nothing_is_taken_and_stock_is_made(house: House) -> None:
+def test_without_sessions_nothing_is_taken_and_some_are_opened(house: House) -> None:
     assert house.take() is None
 
-    house.hands.work()
+    house.executor.run_all()
 
     assert house.recorded == ["one/1", "one/2"]
 
 
-def test_each_account_has_its_own_stock(house: House) -> None:
+def test_each_account_has_its_own_sessions(house: House) -> None:
     house.fill(ONE)
 
     assert house.take(TWO) is None
@@ -130,8 +132,8 @@ def test_each_account_has_its_own_stock(house: House) -> None:
 def test_there_are_never_more_than_two_however_many_ask(house: House) -> None:
     for _ in range(10):
         house.take()
-        house.stock.tend([ONE])
-    house.hands.work()
+        house.sessions.refill([ONE])
+    house.executor.run_all()
     house.fill(ONE)
 
     assert house.upstream.opened == 2
@@ -141,13 +143,15 @@ def test_there_are_never_more_than_two_however_many_ask(house: House) -> None:
 def test_there_are_never_more_than_two_with_many_threads(
     database: FragileDatabase, clock: Clock
 ) -> None:
-    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
-    stock = SessionPool(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
+    rows, upstream, executor = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    pool = SessionPool(
+        rows, upstream.open_session, executor.submit, lambda session: None, clock=clock
+    )
     taken: list[Session] = []
 
     def take() -> None:
         for _ in range(5):
-            session = stock.take(ONE)
+            session = pool.take(ONE)
             if session is not None:
                 taken.append(session)
 
@@ -157,18 +161,18 @@ def test_there_are_never_more_than_two_with_many_threads(
     for thread in threads:
         thread.join(10)
 
-    assert crew.end(10)
-    left = stock.close()
+    assert executor.shutdown(10)
+    left = pool.close()
     assert len({session.id for session in taken}) == len(taken)
     assert len(left) == 2
     assert upstream.opened == len(taken) + 2
 
 
-def test_what_the_crew_does_not_take_is_made_later(house: House) -> None:
-    house.hands.room = 1
+def test_what_the_executor_does_not_accept_is_opened_later(house: House) -> None:
+    house.executor.capacity = 1
     house.fill(ONE)
     first = house.recorded
-    house.hands.room = 10
+    house.executor.capacity = 10
 
     house.fill(ONE)
 
@@ -178,75 +182,77 @@ def test_what_the_crew_does_not_take_is_made_later(house: House) -> None:
 # Accounts that are not in use, or changed
 
 
-def test_the_stock_of_an_account_that_is_not_in_use_any_more_is_doomed(house: House) -> None:
+def test_the_sessions_of_an_account_that_is_not_in_use_any_more_is_marked(house: House) -> None:
     house.fill(ONE, TWO)
 
     house.fill(TWO)
 
-    assert sorted(house.doomed) == ["one/1", "one/2"]
+    assert sorted(house.marked) == ["one/1", "one/2"]
     assert house.recorded == ["two/3", "two/4"]
 
 
-def test_a_session_that_is_made_too_late_is_doomed(house: House) -> None:
-    house.stock.tend([ONE])
+def test_a_session_that_is_made_too_late_is_marked(house: House) -> None:
+    house.sessions.refill([ONE])
 
-    house.stock.tend([])
-    house.hands.work()
+    house.sessions.refill([])
+    house.executor.run_all()
 
-    assert (house.recorded, sorted(house.doomed)) == ([], ["one/1", "one/2"])
+    assert (house.recorded, sorted(house.marked)) == ([], ["one/1", "one/2"])
 
 
-def test_a_changed_credential_has_no_use_for_the_old_ones_stock(house: House) -> None:
+def test_a_changed_credential_has_no_use_for_the_old_ones_sessions(house: House) -> None:
     house.fill(ONE)
     renewed = replace(ONE, secure_c_ses="CSE.renewed")
 
     assert house.take(renewed) is None
     house.fill(renewed)
 
-    assert sorted(house.doomed) == ["one/1", "one/2"]
+    assert sorted(house.marked) == ["one/1", "one/2"]
     assert house.take(renewed) == "one/3"
 
 
-def test_stock_that_has_grown_old_is_doomed_and_replaced(house: House) -> None:
+def test_what_has_grown_old_is_marked_and_replaced(house: House) -> None:
     house.fill(ONE)
     house.clock.now += 674  # three quarters of its time: the rest varies
     house.fill(ONE)
-    young = list(house.doomed)
+    young = list(house.marked)
 
     house.clock.now += 227
     house.fill(ONE)
 
     assert young == []
-    assert (sorted(house.doomed), house.recorded) == (["one/1", "one/2"], ["one/3", "one/4"])
+    assert (sorted(house.marked), house.recorded) == (["one/1", "one/2"], ["one/3", "one/4"])
 
 
-def test_not_all_stock_grows_old_at_once(house: House) -> None:
+def test_not_all_sessions_grow_old_at_once(house: House) -> None:
     accounts = [replace(ONE, id=f"a{number}") for number in range(20)]
     house.fill(*accounts)
 
     house.clock.now += 790
-    house.stock.tend(accounts)
+    house.sessions.refill(accounts)
 
-    assert 2 < len(house.rows.doomed(100, [account.account_key for account in accounts])) < 38
+    assert (
+        2 < len(house.rows.due_deletions(100, [account.account_key for account in accounts])) < 38
+    )
 
 
-def test_dropped_stock_is_doomed_and_not_used(house: House) -> None:
+def test_invalidated_sessions_is_marked_and_not_used(house: House) -> None:
     house.fill(ONE, TWO)
 
-    house.stock.drop(ONE)
+    house.sessions.invalidate(ONE)
 
     assert house.take(ONE) is None
     assert house.take(TWO) == "two/3"
-    assert sorted(house.doomed) == ["one/1", "one/2"]
+    assert sorted(house.marked) == ["one/1", "one/2"]
 
 
-def test_what_was_being_made_when_the_stock_was_dropped_is_not_used_either(house: House) -> None:
-    house.stock.tend([ONE])
+def test_what_was_being_made_when_they_were_invalidated_is_not_used_either(house: House) -> None:
+    house.sessions.refill([ONE])
 
-    house.stock.drop(ONE)
-    house.hands.work()
+    house.sessions.invalidate(ONE)
+    house.executor.run_all()
 
-    assert sorted(house.doomed) == ["one/1", "one/2"]
+    assert sorted(house.marked) == ["one/1", "one/2"]
     house.fill(ONE)
     assert house.recorded == ["one/3", "one/4"]
 
@@ -254,7 +260,7 @@ def test_what_was_being_made_when_the_stock_was_dropped_is_not_used_either(house
 # Failures
 
 
-def test_after_a_failure_an_account_s_stock_rests_for_a_while(
+def test_after_a_failure_an_account_s_prewarming_pauses_for_a_while(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth <= 2 else None
@@ -264,7 +270,7 @@ def test_after_a_failure_an_account_s_stock_rests_for_a_while(
     house.clock.now += 29
     house.fill(ONE)
     house.take()
-    house.hands.work()
+    house.executor.run_all()
     during = house.upstream.opened
     house.clock.now += 1
     house.fill(ONE)
@@ -310,28 +316,28 @@ def test_while_storage_is_away_what_is_not_wanted_any_more_is_discarded(house: H
     house.fill(ONE, TWO)
     house.database.away = True
 
-    house.stock.tend([TWO])
-    house.stock.drop(TWO)
+    house.sessions.refill([TWO])
+    house.sessions.invalidate(TWO)
 
     assert [session.name for session in house.discarded] == ["one/1", "one/2", "two/3", "two/4"]
 
 
-def test_stock_can_be_taken_while_storage_is_away(house: House) -> None:
+def test_sessions_can_be_taken_while_storage_is_away(house: House) -> None:
     house.fill(ONE)
     house.database.away = True
 
     assert [house.take(), house.take()] == ["one/1", "one/2"]
 
 
-def test_after_a_bug_an_account_s_stock_rests_and_is_made_then(house: House) -> None:
+def test_after_a_bug_an_account_s_prewarming_pauses_and_is_made_then(house: House) -> None:
     house.upstream.fails = lambda session, nth: RuntimeError("a bug") if nth <= 2 else None
-    house.stock.tend([ONE])
+    house.sessions.refill([ONE])
     for _ in range(2):
         with pytest.raises(RuntimeError):
-            house.hands.work()
+            house.executor.run_all()
 
-    house.stock.tend([ONE])
-    resting = not house.hands.waiting
+    house.sessions.refill([ONE])
+    resting = not house.executor.waiting
     house.clock.now += 30
     house.fill(ONE)
 
@@ -342,7 +348,7 @@ def test_after_a_bug_an_account_s_stock_rests_and_is_made_then(house: House) -> 
 
 
 def test_a_request_may_have_a_session_made_now_that_is_nobody_elses(house: House) -> None:
-    name = house.stock.open(ONE)
+    name = house.sessions.open(ONE)
 
     assert (name, house.upstream.opened, house.recorded) == ("one/1", 1, [])
 
@@ -352,7 +358,7 @@ def test_who_has_a_session_made_hears_why_it_cannot_be(house: House, error: Exce
     house.upstream.fails = lambda session, nth: error
 
     with pytest.raises(type(error)):
-        house.stock.open(ONE)
+        house.sessions.open(ONE)
 
     assert house.failures == []  # the request tells the pool by itself
 
@@ -367,7 +373,7 @@ def in_the_main_thread(function: str) -> bool:
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_a_session_whose_request_has_left_meanwhile_goes_into_the_stock_or_is_deleted(
+def test_a_session_whose_request_has_left_meanwhile_goes_into_the_pool_or_is_deleted(
     house: House, closed: bool
 ) -> None:
     """As when a client hangs up: its greenlet is killed where it waits."""
@@ -380,9 +386,9 @@ def test_a_session_whose_request_has_left_meanwhile_goes_into_the_stock_or_is_de
 
     house.upstream.fails = interrupt
     with pytest.raises(KeyboardInterrupt):
-        house.stock.open(ONE)
+        house.sessions.open(ONE)
     if closed:
-        house.stock.close()
+        house.sessions.close()
     left.set()
 
     if closed:
@@ -397,13 +403,13 @@ def holds(left: threading.Event) -> None:
     assert left.wait(10)
 
 
-def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_stock(house: House) -> None:
+def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_pool(house: House) -> None:
     left = threading.Event()
     house.upstream.fails = lambda session, nth: holds(left)
-    stock = SessionPool(
+    pool = SessionPool(
         house.rows,
         house.upstream.open_session,
-        house.hands.put,
+        house.executor.submit,
         house.discarded.append,
         clock=house.clock,
         patience_s=0.02,
@@ -412,7 +418,7 @@ def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_stock(house: Ho
 
     try:
         with pytest.raises(AccountStalled) as caught:
-            stock.open(ONE)
+            pool.open(ONE)
     finally:
         request_context.begin("-")
     left.set()
@@ -428,7 +434,7 @@ def test_nobody_waits_for_a_session_beyond_the_end_of_the_request(house: House) 
 
     try:
         with pytest.raises(UpstreamTimeout):
-            house.stock.open(ONE)
+            house.sessions.open(ONE)
     finally:
         request_context.begin("-")
     left.set()
@@ -436,15 +442,19 @@ def test_nobody_waits_for_a_session_beyond_the_end_of_the_request(house: House) 
     until(lambda: house.recorded == ["one/1"])
 
 
-def test_without_a_size_nothing_is_made_ahead(house: House) -> None:
-    stock = SessionPool(
-        house.rows, house.upstream.open_session, house.hands.put, house.discarded.append, size=0
+def test_without_a_size_nothing_is_prewarmed(house: House) -> None:
+    pool = SessionPool(
+        house.rows,
+        house.upstream.open_session,
+        house.executor.submit,
+        house.discarded.append,
+        size=0,
     )
 
-    stock.tend([ONE])
-    taken = stock.take(ONE)
+    pool.refill([ONE])
+    taken = pool.take(ONE)
 
-    assert (taken, len(house.hands.waiting), stock.open(ONE)) == (None, 0, "one/1")
+    assert (taken, len(house.executor.waiting), pool.open(ONE)) == (None, 0, "one/1")
 
 
 def test_a_session_whose_request_has_left_while_its_thread_began_is_not_lost(house: House) -> None:
@@ -456,7 +466,7 @@ def test_a_session_whose_request_has_left_while_its_thread_began_is_not_lost(hou
     sys.setprofile(leave)
     try:
         with pytest.raises(KeyboardInterrupt):
-            house.stock.open(ONE)
+            house.sessions.open(ONE)
     finally:
         sys.setprofile(None)
 
@@ -478,56 +488,58 @@ def test_the_end_waits_for_a_session_that_is_being_made(house: House) -> None:
 
     house.upstream.fails = interrupt
     with pytest.raises(KeyboardInterrupt):
-        house.stock.open(ONE)
+        house.sessions.open(ONE)
     end_begins.set()
-    house.stock.close(within_s=10)
+    house.sessions.close(within_s=10)
 
     assert [session.name for session in house.discarded] == ["one/1"]
 
 
-def test_at_the_end_all_stock_is_handed_out_and_no_more_made(house: House) -> None:
+def test_at_the_end_all_sessions_are_handed_out_and_no_more_made(house: House) -> None:
     house.fill(ONE, TWO)
     house.take(ONE)
-    house.hands.work()
+    house.executor.run_all()
 
-    left = house.stock.close()
+    left = house.sessions.close()
     late = [house.take(ONE), house.take(TWO)]
-    house.stock.tend([ONE, TWO])
+    house.sessions.refill([ONE, TWO])
 
     assert sorted(session.name for session in left) == ["one/2", "one/5", "two/3", "two/4"]
     assert late == [None, None]
-    assert not house.hands.waiting
-    assert house.stock.close() == []
+    assert not house.executor.waiting
+    assert house.sessions.close() == []
 
 
 def test_what_waits_to_be_made_at_the_end_is_not_made(house: House) -> None:
-    house.stock.tend([ONE])
+    house.sessions.refill([ONE])
 
-    house.stock.close()
-    house.hands.work()
+    house.sessions.close()
+    house.executor.run_all()
 
     assert house.upstream.opened == 0
 
 
-def test_a_killed_workers_stock_is_in_the_records(house: House) -> None:
+def test_a_killed_workers_sessions_are_in_the_records(house: House) -> None:
     house.fill(ONE)
 
     others = session_rows(house.database, house.clock, "worker-2")
-    others.orphans(dead={US})
+    others.reclaim_orphans(dead={US})
 
     assert sorted(
-        session.name for session in others.doomed(10, [ONE.account_key, TWO.account_key])
+        session.name for session in others.due_deletions(10, [ONE.account_key, TWO.account_key])
     ) == [
         "one/1",
         "one/2",
     ]
 
 
-def test_the_stock_is_filled_by_a_real_crew(database: FragileDatabase, clock: Clock) -> None:
-    rows, upstream, crew = session_rows(database, clock), Upstream(), BackgroundExecutor()
-    stock = SessionPool(rows, upstream.open_session, crew.put, lambda session: None, clock=clock)
+def test_sessions_are_opened_by_a_real_executor(database: FragileDatabase, clock: Clock) -> None:
+    rows, upstream, executor = session_rows(database, clock), Upstream(), BackgroundExecutor()
+    pool = SessionPool(
+        rows, upstream.open_session, executor.submit, lambda session: None, clock=clock
+    )
 
-    stock.tend([ONE, TWO])
+    pool.refill([ONE, TWO])
 
-    until(lambda: len(rows.stock_of(US)) == 4)
-    assert crew.end(10)
+    until(lambda: len(prewarmed(database)) == 4)
+    assert executor.shutdown(10)

@@ -8,35 +8,41 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gbproxy.storage.account_health import AccountUse, StateRows
+from gbproxy.storage.account_health import AccountHealthRows, AccountUse
 from gbproxy.storage.database import Database
 from tests.support.clock import Clock
 
 
 @dataclass(frozen=True)
 class StateRow:
-    account_id: str
+    account_key: str
     quota: str
     state: str
     changed_at: float
     cooling_until: float | None = None
-    strikes: int = 0
-    trial_until: float | None = None
+    consecutive_failures: int = 0
+    probe_until: float | None = None
     cause: str = ""
     credential: str = ""
 
 
-Rows = StateRows[StateRow]
+Rows = AccountHealthRows[StateRow]
 
 
 @pytest.fixture
 def rows(database: Database, clock: Clock) -> Rows:
-    return StateRows(database, clock, StateRow)
+    return AccountHealthRows(database, clock, StateRow)
 
 
 def cooling(clock: Clock, for_s: float = 60, quota: str = "text") -> StateRow:
     return StateRow(
-        "anna", quota, "cooling", clock(), clock() + for_s, strikes=2, cause="insufficient_quota"
+        "anna",
+        quota,
+        "cooling",
+        clock(),
+        clock() + for_s,
+        consecutive_failures=2,
+        cause="insufficient_quota",
     )
 
 
@@ -49,7 +55,7 @@ def test_what_is_published_is_read_as_it_was(rows: Rows, clock: Clock) -> None:
     for change in (text, images, refused):
         rows.publish(change)
 
-    assert sorted(rows.read(), key=lambda row: (row.account_id, row.quota)) == [
+    assert sorted(rows.read(), key=lambda row: (row.account_key, row.quota)) == [
         images,
         text,
         refused,
@@ -90,7 +96,7 @@ def test_a_trial_that_never_ended_is_followed_by_another(rows: Rows, clock: Cloc
 def test_a_new_cooldown_ends_the_trial(rows: Rows, clock: Clock) -> None:
     rows.publish(cooling(clock, 0))
     rows.try_trial("anna", "text", clock() + 1000)
-    again = replace(cooling(clock, 10), strikes=3)
+    again = replace(cooling(clock, 10), consecutive_failures=3)
 
     rows.publish(again)
     clock.now += 10

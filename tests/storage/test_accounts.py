@@ -17,14 +17,13 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.claim import NoClaim
 from gbproxy.errors import BadRequest
 from gbproxy.storage import tables
-from gbproxy.storage.account_health import StateRows
+from gbproxy.storage.account_health import AccountHealthRows, CheckResult, CheckStore
 from gbproxy.storage.accounts import EnabledOverrides, NameTaken, StoredAccount, StoredAccounts
-from gbproxy.storage.changes import ChangeCounter
-from gbproxy.storage.checks import CheckResult, CheckStore
 from gbproxy.storage.database import Database
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
+from gbproxy.storage.workers import ChangeCounter
 from tests.support.clock import Clock
 
 COOKIE, OTHER_COOKIE, BEARER = (
@@ -202,15 +201,15 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     switches.enable(account.id, False)
     checks = CheckStore(database, clock)
     checks.note(account.id, DIGEST, "valid")
-    states = StateRows(database, clock, AccountHealth)
+    states = AccountHealthRows(database, clock, AccountHealth)
     states.publish(
         AccountHealth(account.account_key, "text", "cooling", clock() + 60, changed_at=clock())
     )
     states.used([account.id], clock())
     sessions = SessionRows(database, clock, lambda: "worker")
-    kept = sessions.add(account.account_key, "sessions/1", stock=True)
+    kept = sessions.add(account.account_key, "sessions/1", prewarmed=True)
     sessions.keep(kept, head=b"h", caller=b"c", conversation="1", expires_at=clock() + 60)
-    sessions.add(account.account_key, "sessions/2", stock=False)  # an answer runs in it
+    sessions.add(account.account_key, "sessions/2", prewarmed=False)  # an answer runs in it
 
     assert accounts.remove(account.id)
 
@@ -219,7 +218,7 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     assert sessions.claim_conversation("1", b"c") is NoClaim.UNKNOWN
     # It may come back, under another id, and then they can be deleted upstream.
     assert [
-        left.id for left in sessions.doomed(10, [replace(account, id="another").account_key])
+        left.id for left in sessions.due_deletions(10, [replace(account, id="another").account_key])
     ] == [kept.id]
 
 
@@ -275,7 +274,7 @@ def test_further_cookies_are_kept_encrypted_and_rows_without_them_are_read(
     cookies.keep("otto", with_further)
 
     assert cookies.read() == {"anna": without, "otto": with_further}
-    stored = {row.account_id: row.cookies for row in database.fetch(select(tables.cookies))}
+    stored = {row.account_key: row.cookies for row in database.fetch(select(tables.cookies))}
     assert b"secret-1" not in stored["otto"]
     # as ever
     assert cipher.decrypt(stored["anna"]) == {"secure_c_ses": COOKIE, "host_c_oses": None}

@@ -20,12 +20,12 @@ from gbproxy.errors import ConversationBusy, ConversationNotFound
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
+from tests.support.clock import Clock
 from tests.support.conversation_machine import (
     KEYS,
     MODELS,
     REPORTED_IN_TIME,
     TIMEOUT_S,
-    Clock,
     ConversationMachine,
     ExpiringRows,
     Switchable,

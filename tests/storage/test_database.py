@@ -20,13 +20,13 @@ from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.database import HASTE_S, REST_S, TENDED_S, TOLD_S, Conflict, Database
 from gbproxy.storage.migrate import create, migrate
 from gbproxy.storage.prepare import prepare
-from gbproxy.storage.tables import REVISION, facts
+from gbproxy.storage.tables import REVISION, metadata_entries
 from tests.support.clock import Clock
 from tests.support.databases import Open, PostgreSQL, postgresql
 
 SECRET = "a-secret-key-for-tests-1"
-ADD = insert(facts)
-NAMES = select(facts.c.name).order_by(facts.c.name)
+ADD = insert(metadata_entries)
+NAMES = select(metadata_entries.c.name).order_by(metadata_entries.c.name)
 
 
 def fact(name: str) -> dict[str, Any]:
@@ -81,7 +81,8 @@ def test_a_statement_that_is_not_taken_is_a_defect_and_no_outage(
 ) -> None:
     with pytest.raises(StorageUnavailable), caplog.at_level(logging.INFO):
         database.fetch(
-            text("SELECT secret_column FROM facts WHERE name = :name"), {"name": "a-secret-value"}
+            text("SELECT secret_column FROM metadata WHERE name = :name"),
+            {"name": "a-secret-value"},
         )
 
     # SQLite tells a wrong name by the same class as an outage: one more rest does no harm.

@@ -8,23 +8,39 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import DateTime, bindparam, text
 
-from gbproxy.storage import engines, migrate
+from gbproxy.accounts.health import AccountHealth
+from gbproxy.domain.claim import Claimed
+from gbproxy.domain.session import Session
+from gbproxy.storage import engines, migrate, secret_key
 from gbproxy.storage import prepare as preparation
+from gbproxy.storage.account_health import AccountHealthRows
+from gbproxy.storage.accounts import EnabledOverrides
 from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import CannotMigrate
+from gbproxy.storage.model_support import Finding, SupportRows
+from gbproxy.storage.secret_key import WrongSecretKey
+from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import REVISION, metadata
+from gbproxy.storage.tokens_cookies import CookieRows, StoredToken, TokenRows
+from gbproxy.storage.workers import WorkerRegistry
+from tests.support.background import ONE, prewarmed
 from tests.support.clock import Clock
 from tests.support.databases import ROOT, Open, PostgreSQL
 
 KEY = "a-secret-key-of-the-tests"
+DIGEST, KEY_DIGEST = b"\x01" * 32, b"\xaa" * 32
 
 
 def test_the_migrations_make_the_tables_that_are_declared(database: Database) -> None:
@@ -38,6 +54,99 @@ def test_the_newest_migration_is_the_one_that_the_program_expects() -> None:
     scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
 
     assert scripts.get_current_head() == REVISION
+
+
+def test_sessions_of_an_earlier_version_are_gone_on_with(opened: Open, url: str) -> None:
+    database, clock = opened(url), Clock()
+    at_revision(database, "0005")
+    for state, holder in (("stock", "w"), ("running", "w"), ("idle", None), ("doomed", None)):
+        session = {
+            "id": state,
+            "account_id": ONE.account_key,
+            "name": f"s/{state}",
+            "conversation": f"c-{state}",
+            "caller": KEY_DIGEST,
+            "head": DIGEST,
+            "state": state,
+            "holder": holder,
+            "tries": 3 if state == "doomed" else 0,
+            "not_before": at(0) if state == "doomed" else None,
+            "made_at": at(0),
+            "held_at": at(0) if holder else None,
+            "last_turn_at": at(0) if state == "idle" else None,
+            "expires_at": at(clock.now + 60) if state == "idle" else None,
+        }
+        add(database, "sessions", session)
+
+    migrate.migrate(database)
+
+    rows = SessionRows(database, clock, lambda: "w")
+    assert [(due.name, due.attempts) for due in rows.due_deletions(9, [ONE.account_key])] == [
+        ("s/doomed", 3)
+    ]
+    assert prewarmed(database, "w") == ["s/stock"]
+    assert rows.is_taken(DIGEST)
+    assert rows.claim_conversation("c-idle", KEY_DIGEST) == Claimed(
+        Session("idle", ONE.account_key, "s/idle", "c-idle"), DIGEST
+    )
+    assert rows.reclaim_orphans(["w"]) == 3
+
+
+def test_what_an_earlier_version_knew_beside_sessions_is_kept(opened: Open, url: str) -> None:
+    database, clock, cipher = opened(url), Clock(), Cipher([KEY])
+    at_revision(database, "0005")
+    health = {"state": "cooling", "strikes": 2, "cause": "quota", "credential": ""}
+    key = {"account_id": ONE.account_key}
+    times = {"cooling_until": at(8), "trial_until": at(9), "changed_at": at(7)}
+    add(database, "account_states", key | {"quota": "text"} | health | times)
+    support = {"subject": "tool:web", "finding": "taken", "noted_at": at(7)}
+    add(database, "account_support", key | support)
+    token = {"credential": "c", "bearer": cipher.encrypt("b"), "signed_at": at(7)}
+    add(database, "tokens", key | token)
+    cookie = cipher.encrypt({"secure_c_ses": "s", "host_c_oses": None})
+    add(database, "cookies", key | {"replaces": "r", "cookies": cookie, "renewed_at": at(7)})
+    add(database, "account_switches", {"account_id": "one", "is_active": False})
+    add(database, "facts", {"name": "secret_key", "value": cipher.encrypt("secret_key")})
+    add(database, "workers", {"id": "w", "seen_at": at(7), "in_flight": None})
+
+    migrate.migrate(database)
+
+    states = AccountHealthRows(database, clock, AccountHealth).read()
+    assert states == [
+        AccountHealth(ONE.account_key, "text", "cooling", 8.0, 2, 9.0, "quota", "", 7.0)
+    ]
+    assert SupportRows(database).read(0) == [Finding(ONE.account_key, "tool:web", "taken", 7.0)]
+    assert TokenRows(database, cipher).read() == {ONE.account_key: StoredToken("c", "b", 7.0)}
+    assert CookieRows(database, cipher).read().keys() == {ONE.account_key}
+    assert EnabledOverrides(database).disabled() == {"one"}
+    assert WorkerRegistry(database, clock, lambda: "").heartbeats() == {"w": 7.0}
+    secret_key.check(database, cipher)
+    with pytest.raises(WrongSecretKey):
+        secret_key.check(database, Cipher(["another-secret-key-of-the-tests"]))
+
+
+def at_revision(database: Database, revision: str) -> None:
+    """Make the tables as an earlier version had them."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    with engines.patient(database.url).connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def add(database: Database, table: str, row: dict[str, object]) -> None:
+    columns, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+    times = [
+        bindparam(name, type_=DateTime(timezone=True))
+        for name, value in row.items()
+        if isinstance(value, datetime)
+    ]
+    statement = text(f"INSERT INTO {table} ({columns}) VALUES ({values})").bindparams(*times)
+    assert database.change(statement, row) == 1
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def test_a_second_start_finds_nothing_to_do(

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, text
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import engines
 from gbproxy.storage.database import REST_S, Database
-from gbproxy.storage.leases import LeaderLeases
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.workers import LeaderLeases
 from tests.support.clock import Clock
 from tests.support.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
 
@@ -29,14 +29,14 @@ SLEEPING = text(
 
 def use(database: Database, clock: Clock) -> None:
     """Do of each kind of call one: single statements, transactions, and some that fail."""
-    rows, offices = (
+    rows, leases = (
         SessionRows(database, clock, lambda: "worker"),
         LeaderLeases(database, clock, lambda: "worker"),
     )
-    session = rows.add("seat", "name", stock=False)
+    session = rows.add("account-key", "name", prewarmed=False)
     rows.keep(session, head=b"head", caller=b"caller", conversation="c", expires_at=clock.now + 60)
     assert rows.claim_head(b"head") == rows.all_sessions(1)[0]
-    assert offices.take("office", 5.0)
+    assert leases.acquire("leader", 5.0)
 
     def divide(connection: Connection) -> None:
         connection.execute(text("SELECT 1 / 0"))
@@ -113,7 +113,7 @@ def test_many_share_the_one_session_that_a_pooler_lends_them(
         ready.wait(10)
         for turn in range(10):
             head = f"{number} {turn}".encode()
-            session = rows.add("seat", "name", stock=False)
+            session = rows.add("account-key", "name", prewarmed=False)
             assert rows.keep(
                 session, head=head, caller=b"", conversation="", expires_at=clock.now + 60
             )

@@ -13,6 +13,7 @@ from gbproxy.domain.claim import Claimed, NoClaim
 from gbproxy.domain.session import Session
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
+from tests.support.background import prewarmed
 from tests.support.clock import Clock
 
 HEAD, NEXT_HEAD, OTHER_HEAD = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
@@ -41,7 +42,7 @@ def kept(
     caller: bytes = ALICE,
 ) -> Session:
     """A session that was made, used and given back."""
-    session = rows.add("anna", name, stock=False)
+    session = rows.add("anna", name, prewarmed=False)
     assert keep(rows, clock, session, head, caller)
     return session
 
@@ -162,17 +163,17 @@ def test_of_several_sessions_that_of_an_account_that_can_answer_is_claimed(
 ) -> None:
     ready = kept(rows, clock)
     clock.now += 1
-    avoided = rows.add("ben", "sessions/2", stock=False)
+    avoided = rows.add("ben", "sessions/2", prewarmed=False)
     keep(rows, clock, avoided, HEAD)
 
     assert [rows.claim_head(HEAD, avoided=["ben", "gone"]) for _ in range(2)] == [ready, avoided]
 
 
-@pytest.mark.parametrize("stock", [False, True])
+@pytest.mark.parametrize("prewarmed", [False, True])
 def test_a_conversation_is_busy_while_its_first_answer_runs(
-    rows: SessionRows, others: SessionRows, stock: bool
+    rows: SessionRows, others: SessionRows, prewarmed: bool
 ) -> None:
-    session = rows.add("anna", "sessions/1", stock=stock)
+    session = rows.add("anna", "sessions/1", prewarmed=prewarmed)
 
     assert others.claim_conversation(session.conversation, ALICE) is NoClaim.BUSY
 
@@ -182,7 +183,7 @@ def test_a_conversation_that_has_moved_is_found_in_its_new_session(
 ) -> None:
     old = kept(rows, clock)
     rows.claim_head(HEAD)
-    new = rows.add("ben", "sessions/2", stock=False)
+    new = rows.add("ben", "sessions/2", prewarmed=False)
 
     rows.keep(
         new,
@@ -191,7 +192,7 @@ def test_a_conversation_that_has_moved_is_found_in_its_new_session(
         conversation=old.conversation,
         expires_at=clock() + LIFE_S,
     )
-    rows.doom(old)
+    rows.mark_for_deletion(old)
 
     claimed = rows.claim_conversation(old.conversation, ALICE)
     assert isinstance(claimed, Claimed)
@@ -202,7 +203,7 @@ def test_a_conversation_that_has_moved_is_found_in_its_new_session(
 
 
 def test_a_session_out_of_stock_is_kept_with_one_write(rows: SessionRows, clock: Clock) -> None:
-    session = rows.add("anna", "sessions/1", stock=True)
+    session = rows.add("anna", "sessions/1", prewarmed=True)
 
     assert keep(rows, clock, session, HEAD)
 
@@ -219,11 +220,11 @@ def test_a_released_session_is_as_it_was(rows: SessionRows, clock: Clock) -> Non
 
 
 def test_a_session_that_holds_nothing_cannot_be_released(rows: SessionRows) -> None:
-    session = rows.add("anna", "sessions/1", stock=False)
+    session = rows.add("anna", "sessions/1", prewarmed=False)
 
     rows.release(session)
 
-    assert rows.orphans(rows.holders()) == 1
+    assert rows.reclaim_orphans(rows.holders()) == 1
 
 
 def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doomed(
@@ -231,15 +232,15 @@ def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doom
 ) -> None:
     session = kept(rows, clock)
     rows.claim_head(HEAD)
-    others.orphans({"worker-1"})
+    others.reclaim_orphans({"worker-1"})
 
     kept_anyway = keep(rows, clock, session)
     rows.release(session)
-    rows.doom(session, not_before=clock() + 100)
+    rows.mark_for_deletion(session)
 
     assert not kept_anyway
     assert rows.claim_head(HEAD) is None
-    assert [found.id for found in others.doomed(10, ["anna", "ben"])] == [session.id]
+    assert [found.id for found in others.due_deletions(10, ["anna", "ben"])] == [session.id]
 
 
 def test_a_withdrawn_session_is_deleted_unless_somebody_has_it(
@@ -251,7 +252,7 @@ def test_a_withdrawn_session_is_deleted_unless_somebody_has_it(
     rows.withdraw(free, HEAD)
     rows.withdraw(taken, OTHER_HEAD)
 
-    assert [session.id for session in rows.doomed(10, ["anna", "ben"])] == [free.id]
+    assert [session.id for session in rows.due_deletions(10, ["anna", "ben"])] == [free.id]
 
 
 def test_a_session_that_has_moved_on_is_not_withdrawn(
@@ -271,73 +272,69 @@ def test_a_session_that_has_moved_on_is_not_withdrawn(
 
 def test_what_has_expired_is_doomed_and_deleted_once(rows: SessionRows, clock: Clock) -> None:
     session = kept(rows, clock)
-    fresh = rows.add("anna", "sessions/2", stock=True)
+    fresh = rows.add("anna", "sessions/2", prewarmed=True)
     clock.now += LIFE_S
 
-    assert rows.expire(clock()) == 1
-    (doomed,) = rows.doomed(10, ["anna", "ben"])
-    rows.deleted(doomed)
+    assert rows.mark_expired(clock()) == 1
+    (marked,) = rows.due_deletions(10, ["anna", "ben"])
+    rows.remove(marked)
 
-    assert (doomed.id, doomed.tries) == (session.id, 0)
+    assert (marked.id, marked.attempts) == (session.id, 0)
     assert rows.all_sessions(10) == [fresh]
-    assert rows.expire(clock()) == 0
+    assert rows.mark_expired(clock()) == 0
 
 
 def test_a_deletion_that_failed_comes_again_later(rows: SessionRows, clock: Clock) -> None:
     session = kept(rows, clock)
     rows.withdraw(session, HEAD)
-    (doomed,) = rows.doomed(10, ["anna", "ben"])
+    (marked,) = rows.due_deletions(10, ["anna", "ben"])
 
-    rows.postpone(doomed, clock() + 60)
+    rows.reschedule(marked, clock() + 60)
 
-    assert rows.doomed(10, ["anna", "ben"]) == []
+    assert rows.due_deletions(10, ["anna", "ben"]) == []
     clock.now += 60
-    assert [again.tries for again in rows.doomed(10, ["anna", "ben"])] == [1]
-
-
-def test_a_session_may_be_doomed_for_later(rows: SessionRows, clock: Clock) -> None:
-    session = rows.add("anna", "sessions/1", stock=False)
-
-    rows.doom(session, not_before=clock() + 100)
-
-    assert rows.doomed(10, ["anna", "ben"]) == []
-    clock.now += 100
-    assert [found.id for found in rows.doomed(10, ["anna", "ben"])] == [session.id]
+    assert [again.attempts for again in rows.due_deletions(10, ["anna", "ben"])] == [1]
 
 
 def test_the_longest_due_are_deleted_first_and_not_too_many_at_once(
     rows: SessionRows, clock: Clock
 ) -> None:
-    made = [rows.add("anna", f"sessions/{n}", stock=False) for n in range(3)]
+    made = [rows.add("anna", f"sessions/{n}", prewarmed=False) for n in range(3)]
     for session in reversed(made):
         clock.now += 1
-        rows.doom(session)
+        rows.mark_for_deletion(session)
 
-    assert [found.name for found in rows.doomed(2, ["anna", "ben"])] == ["sessions/2", "sessions/1"]
+    assert [found.name for found in rows.due_deletions(2, ["anna", "ben"])] == [
+        "sessions/2",
+        "sessions/1",
+    ]
 
 
 def test_what_dead_workers_held_is_deleted_and_nothing_else(
-    rows: SessionRows, others: SessionRows, clock: Clock
+    rows: SessionRows, others: SessionRows, clock: Clock, database: Database
 ) -> None:
-    running = rows.add("anna", "sessions/1", stock=False)
-    stock = rows.add("anna", "sessions/2", stock=True)
-    theirs = others.add("anna", "sessions/3", stock=True)
+    running = rows.add("anna", "sessions/1", prewarmed=False)
+    unused = rows.add("anna", "sessions/2", prewarmed=True)
+    theirs = others.add("anna", "sessions/3", prewarmed=True)
     idle = kept(rows, clock, name="sessions/4")
 
     assert others.holders() == {"worker-1", "worker-2"}
-    assert others.orphans({"worker-1"}) == 2
+    assert others.reclaim_orphans({"worker-1"}) == 2
 
-    assert {found.id for found in others.doomed(10, ["anna", "ben"])} == {running.id, stock.id}
-    assert others.stock_of("worker-2") == [theirs]
+    assert {found.id for found in others.due_deletions(10, ["anna", "ben"])} == {
+        running.id,
+        unused.id,
+    }
+    assert prewarmed(database, "worker-2") == [theirs.name]
     assert others.claim_head(HEAD) == idle
 
 
 def test_without_a_living_worker_everything_held_is_orphaned(
     rows: SessionRows, others: SessionRows
 ) -> None:
-    rows.add("anna", "sessions/1", stock=True)
+    rows.add("anna", "sessions/1", prewarmed=True)
 
-    assert others.orphans(others.holders()) == 1
+    assert others.reclaim_orphans(others.holders()) == 1
 
 
 def test_what_a_worker_holds_without_knowing_is_deleted_after_a_while(
@@ -349,28 +346,28 @@ def test_what_a_worker_holds_without_knowing_is_deleted_after_a_while(
     before, now = (SessionRows(database, clock, lambda: "worker-1") for _ in range(2))
     lost = kept(before, clock)
     before.claim_head(HEAD)
-    known = now.add("anna", "sessions/2", stock=True)
+    known = now.add("anna", "sessions/2", prewarmed=True)
 
-    assert now.doom_lost(after_s=60) == 0
+    assert now.reclaim_leaked(after_s=60) == 0
     clock.now += 61
 
-    assert now.doom_lost(after_s=60) == 1
-    assert [found.id for found in now.doomed(10, ["anna", "ben"])] == [lost.id]
-    assert now.stock_of("worker-1") == [known]
+    assert now.reclaim_leaked(after_s=60) == 1
+    assert [found.id for found in now.due_deletions(10, ["anna", "ben"])] == [lost.id]
+    assert prewarmed(database, "worker-1") == [known.name]
 
 
 def test_every_session_is_told_at_the_end(rows: SessionRows, clock: Clock) -> None:
     idle = kept(rows, clock)
-    stock = rows.add("ben", "sessions/2", stock=True)
-    doomed = rows.add("ben", "sessions/3", stock=False)
-    rows.doom(doomed)
+    unused = rows.add("ben", "sessions/2", prewarmed=True)
+    marked = rows.add("ben", "sessions/3", prewarmed=False)
+    rows.mark_for_deletion(marked)
 
-    assert {found.id for found in rows.all_sessions(10)} == {idle.id, stock.id, doomed.id}
+    assert {found.id for found in rows.all_sessions(10)} == {idle.id, unused.id, marked.id}
     assert len(rows.all_sessions(2)) == 2
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
-@pytest.mark.parametrize("column", ["head", "conversation"])
+@pytest.mark.parametrize("column", ["history_digest", "conversation"])
 def test_a_claim_looks_at_its_own_sessions_only(database: Database, column: str) -> None:
     """SQLite decides by itself which index to use; the wrong one walks through every idle
     session.
@@ -392,7 +389,7 @@ def test_a_claim_looks_at_its_own_sessions_only(database: Database, column: str)
 def test_a_name_that_the_upstream_tells_late_is_recorded_for_all(
     rows: SessionRows, others: SessionRows, clock: Clock
 ) -> None:
-    session = rows.add("anna", "", stock=False)
+    session = rows.add("anna", "", prewarmed=False)
     named = replace(session, name="sessions/9")
 
     assert rows.name(named)
@@ -404,8 +401,8 @@ def test_a_name_that_the_upstream_tells_late_is_recorded_for_all(
 
 
 def test_who_has_lost_a_session_cannot_name_it(rows: SessionRows, others: SessionRows) -> None:
-    session = rows.add("anna", "", stock=False)
-    others.orphans(["worker-1"])
+    session = rows.add("anna", "", prewarmed=False)
+    others.reclaim_orphans(["worker-1"])
 
     assert not rows.name(replace(session, name="sessions/9"))
-    assert [doomed.name for doomed in others.doomed(10, ["anna"])] == [""]
+    assert [marked.name for marked in others.due_deletions(10, ["anna"])] == [""]

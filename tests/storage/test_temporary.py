@@ -5,11 +5,12 @@ does any more.
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ from gbproxy.storage.sessions import SessionRows
 folder = temporary.new_folder()
 database = Database(temporary.url_in(folder), temporary=True)
 create(database)
-for seat, name in zip(sys.argv[1::2], sys.argv[2::2]):
-    SessionRows(database, lambda: 0.0, lambda: "worker").add(seat, name, stock=True)
+for key, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    SessionRows(database, lambda: 0.0, lambda: "worker").add(key, name, prewarmed=True)
 print(folder, flush=True)
 sys.stdin.read()
 os._exit(9)
@@ -64,20 +65,20 @@ def ours(tmp_path: Path) -> Iterator[FragileDatabase]:
 
 
 def killed(*sessions: str) -> Path:
-    """What a server has left that was killed with these (seat and name of each)."""
+    """What a server has left that was killed with these (account key and name of each)."""
     command = [sys.executable, "-c", SERVER, *sessions]
     done = subprocess.run(command, input="", stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 9
     return Path(done.stdout.strip())
 
 
-def take_over(database: Database, clock: Clock) -> list[tuple[str, str]]:
-    """Seat and name of what is to be deleted after it."""
+def reclaim(database: Database, clock: Clock) -> list[tuple[str, str]]:
+    """Account key and name of what is marked after it."""
     rows = session_rows(database, clock)
-    temporary.take_over_left(database, rows, OWNERS)
+    temporary.reclaim_abandoned(database, rows, OWNERS)
     return [
         (session.account_key, session.name)
-        for session in rows.doomed(100, [ONE.account_key, FOREIGN])
+        for session in rows.due_deletions(100, [ONE.account_key, FOREIGN])
     ]
 
 
@@ -87,12 +88,12 @@ def test_what_a_killed_server_has_left_goes_and_its_sessions_are_to_be_deleted(
     folder = killed(ONE.account_key, "s/1", ONE.account_key, "s/2", FOREIGN, "s/3")
     assert list(place.iterdir()) == [folder]
 
-    found = take_over(ours, clock)
+    found = reclaim(ours, clock)
 
     assert found == [(ONE.account_key, "s/1"), (ONE.account_key, "s/2")]
     assert list(place.iterdir()) == []
     assert [(record.sessions, record.others) for record in caplog.records] == [(2, 1)]
-    assert take_over(ours, clock) == found
+    assert reclaim(ours, clock) == found
 
 
 def test_what_a_process_still_uses_stays(ours: FragileDatabase, clock: Clock, place: Path) -> None:
@@ -109,29 +110,40 @@ def test_what_a_process_still_uses_stays(ours: FragileDatabase, clock: Clock, pl
         assert serving.stdout is not None
         folder = Path(serving.stdout.readline().strip())
 
-        meanwhile = take_over(ours, clock)
+        meanwhile = reclaim(ours, clock)
         there = set(place.iterdir())
         serving.communicate("")
 
     assert (meanwhile, there) == ([], {own, folder})
-    assert take_over(ours, clock) == [(ONE.account_key, "s/1")]
+    assert reclaim(ours, clock) == [(ONE.account_key, "s/1")]
     assert list(place.iterdir()) == [own]
     temporary.remove(own, os.getpid())
 
 
-def test_what_cannot_be_taken_over_now_is_left_for_another_time(
+def test_what_cannot_be_reclaimed_now_is_left_for_another_time(
     ours: FragileDatabase, clock: Clock, place: Path
 ) -> None:
     folder = killed(ONE.account_key, "s/1")
 
     ours.away = True
     with pytest.raises(StorageUnavailable):
-        take_over(ours, clock)
+        reclaim(ours, clock)
     still = list(place.iterdir())
     ours.away = False
 
     assert still == [folder]
-    assert take_over(ours, clock) == [(ONE.account_key, "s/1")]
+    assert reclaim(ours, clock) == [(ONE.account_key, "s/1")]
+
+
+def test_what_a_server_of_an_earlier_version_has_left_is_found_too(
+    ours: FragileDatabase, clock: Clock, place: Path
+) -> None:
+    folder = killed(ONE.account_key, "s/1")
+    with closing(sqlite3.connect(folder / "gbproxy.db")) as connection:
+        connection.execute("ALTER TABLE sessions RENAME COLUMN account_key TO account_id")
+
+    assert reclaim(ours, clock) == [(ONE.account_key, "s/1")]
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nothing that a database is made of"])
@@ -148,7 +160,7 @@ def test_what_cannot_be_read_goes_too(
     if content is not None:
         (folder / "gbproxy.db").write_bytes(content)
 
-    assert take_over(ours, clock) == []
+    assert reclaim(ours, clock) == []
     assert list(place.iterdir()) == []
 
 
@@ -159,7 +171,7 @@ def test_what_is_none_of_ours_or_is_just_being_made_stays(
         (place / name).mkdir()
     (place / "gbproxy-database-link").symlink_to(place / "another")
 
-    assert take_over(ours, clock) == []
+    assert reclaim(ours, clock) == []
     assert len(list(place.iterdir())) == 3
 
 
@@ -174,7 +186,7 @@ def test_files_can_be_read_by_their_owner_alone(opened: Open, tmp_path: Path, um
         )
         for database in (kept, passing):
             create(database)
-            session_rows(database, Clock()).add(ONE.account_key, "s/1", stock=True)
+            session_rows(database, Clock()).add(ONE.account_key, "s/1", prewarmed=True)
 
         files = [*tmp_path.glob("kept.db*"), *folder.iterdir()]
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in files}

@@ -1,8 +1,8 @@
-"""What tests of the work between requests need: a database that may go away, an upstream that
-counts, and hands.
+"""For tests of sessions and of the background: a database that may be away, an upstream that counts,
+and an executor of the test's own thread.
 
-Time is a clock that stands still. Jobs wait until a test has the hands work, unless it takes a real
-crew.
+Time is a clock that stands still. Jobs wait until the test runs them, unless it takes a real
+executor.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, select
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.database import AnyRow, Database, Values
-from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.sessions import PREWARMED, SessionRows
+from gbproxy.storage.tables import sessions
 from tests.support.clock import Clock
 
 ONE, TWO = (
@@ -55,36 +56,34 @@ class FragileDatabase(Database):
             raise StorageUnavailable("the gateway's database cannot be used at the moment")
 
 
-class Hands:
-    """A crew of the test's own thread: what is put down waits until `work`; `room` is how much may
-    wait.
-    """
+class ManualExecutor:
+    """An executor of the test's own thread: jobs wait until `run_all`; `capacity`: how many may."""
 
-    def __init__(self, room: int = 1000) -> None:
+    def __init__(self, capacity: int = 1000) -> None:
         self.waiting: deque[Callable[[], None]] = deque()
-        self.room = room
+        self.capacity = capacity
         self.ended = False
 
-    def put(self, job: Callable[[], None]) -> bool:
-        if self.ended or len(self.waiting) >= self.room:
+    def submit(self, job: Callable[[], None]) -> bool:
+        if self.ended or len(self.waiting) >= self.capacity:
             return False
         self.waiting.append(job)
         return True
 
-    def work(self) -> int:
-        """Do what waits now; how many jobs that were. Raises what a job raises."""
+    def run_all(self) -> int:
+        """Run what waits now; how many jobs that were. Raises what a job raises."""
         count = len(self.waiting)
         for _ in range(count):
             self.waiting.popleft()()
         return count
 
-    def widen(self, width: int) -> None:
+    def grow(self, width: int) -> None:
         del width
 
-    def end(self, within_s: float) -> bool:
+    def shutdown(self, within_s: float) -> bool:
         del within_s
         self.ended = True
-        self.work()
+        self.run_all()
         return True
 
 
@@ -152,17 +151,28 @@ def kept(
     rows: SessionRows, name: str, account: Account = ONE, *, expires_at: float, head: bytes = HEAD
 ) -> Session:
     """A session that may be continued until then."""
-    session = rows.add(account.account_key, name, stock=False)
+    session = rows.add(account.account_key, name, prewarmed=False)
     rows.keep(
         session, head=head, caller=KEY, conversation=session.conversation, expires_at=expires_at
     )
     return session
 
 
-def doomed(rows: SessionRows, name: str, account: Account = ONE) -> Session:
-    session = rows.add(account.account_key, name, stock=False)
-    rows.doom(session)
+def marked(rows: SessionRows, name: str, account: Account = ONE) -> Session:
+    """A session that is marked for deletion."""
+    session = rows.add(account.account_key, name, prewarmed=False)
+    rows.mark_for_deletion(session)
     return session
+
+
+def prewarmed(database: Database, worker: str = US) -> list[str]:
+    """The names of the unused sessions that the records say this worker has, the oldest first."""
+    wanted = (
+        select(sessions.c.name)
+        .where(sessions.c.holder == worker, sessions.c.state == PREWARMED)
+        .order_by(sessions.c.created_at, sessions.c.name)
+    )
+    return [row.name for row in database.fetch(wanted)]
 
 
 def accounts() -> tuple[Account, ...]:

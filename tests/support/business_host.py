@@ -26,14 +26,6 @@ ACCOUNT = Account(
 KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
 
-class Clock:
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Door:
     """An outbound whose answers are given; it notes what was sent. The last answer is given again
     and again.

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+LOS_ANGELES = ZoneInfo("America/Los_Angeles")  # whose midnights quotas begin anew at
+NOON = datetime(2026, 5, 4, 12, tzinfo=LOS_ANGELES).timestamp()
+
 
 class Clock:
-    """Unix seconds that pass only when a test says so."""
+    """Seconds that pass only when a test says so; Unix time unless a test takes it for another."""
 
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
+    def __init__(self, now: float = NOON) -> None:
         self.now = now
 
     def __call__(self) -> float:

@@ -32,6 +32,7 @@ from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
 from gbproxy.domain.conversation_id import belongs_to
 from gbproxy.domain.session import Session
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
+from tests.support.clock import Clock
 from tests.support.memory_rows import MemoryRows
 
 # Making a failing example small takes minutes, in which pytest-timeout would end the whole process
@@ -51,18 +52,10 @@ Said = tuple[str, str]  # role and text, plain: what a client means, however it 
 Outcome = type[GatewayError] | Literal["continued"]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class ExpiringRows(SessionStore, Protocol):
-    """With what the sweeper calls."""
+    """With what the leader calls."""
 
-    def expire(self, now: float) -> int: ...
+    def mark_expired(self, now: float) -> int: ...
 
 
 class Switchable:
@@ -459,7 +452,7 @@ class ConversationMachine(RuleBasedStateMachine):
         if self.rows[worker].away:
             return
 
-        self.rows[worker].expire(self.clock.now)
+        self.rows[worker].mark_expired(self.clock.now)
 
         for head in self.heads:
             if head.state == "free" and not self._is_free(head):

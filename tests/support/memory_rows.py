@@ -16,7 +16,7 @@ from gbproxy.errors import StorageUnavailable
 @dataclass(frozen=True, slots=True)
 class Row:
     session: Session
-    state: Literal["stock", "running", "idle", "doomed"]
+    state: Literal["prewarmed", "running", "idle", "deleting"]
     caller: bytes | None = None
     head: bytes | None = None
     expires_at: float = 0.0
@@ -33,19 +33,19 @@ class MemoryRows:
         self._lock = threading.Lock()
 
     def add(
-        self, account_key: str, name: str, *, stock: bool, conversation: str | None = None
+        self, account_key: str, name: str, *, prewarmed: bool, conversation: str | None = None
     ) -> Session:
         with self._called("add"):
             session = Session(
                 f"row-{len(self.rows)}", account_key, name, conversation or random_half()
             )
-            self.rows[session.id] = Row(session, "stock" if stock else "running")
+            self.rows[session.id] = Row(session, "prewarmed" if prewarmed else "running")
             return session
 
     def name(self, session: Session) -> bool:
         with self._called("name"):
             row = self.rows.get(session.id)
-            if row is None or row.state not in ("stock", "running"):
+            if row is None or row.state not in ("prewarmed", "running"):
                 return False
             self._set(row, session=session)
             return True
@@ -76,7 +76,8 @@ class MemoryRows:
                 if row.caller == caller and row.head is not None and self._is_free(row):
                     return Claimed(self._set(row, state="running").session, row.head)
             if any(
-                row.caller in (None, caller) and row.state in ("stock", "running") for row in named
+                row.caller in (None, caller) and row.state in ("prewarmed", "running")
+                for row in named
             ):
                 return NoClaim.BUSY
             return NoClaim.UNKNOWN
@@ -86,7 +87,7 @@ class MemoryRows:
     ) -> bool:
         with self._called("keep"):
             row = self.rows.get(session.id)
-            if row is None or row.state not in ("stock", "running"):
+            if row is None or row.state not in ("prewarmed", "running"):
                 return False
             renamed = replace(session, conversation=conversation)
             self._set(
@@ -98,7 +99,7 @@ class MemoryRows:
         with self._called("withdraw"):
             row = self.rows.get(session.id)
             if row is not None and row.state == "idle" and row.head == head:
-                self._set(row, state="doomed")
+                self._set(row, state="deleting")
 
     def release(self, session: Session) -> None:
         with self._called("release"):
@@ -106,19 +107,19 @@ class MemoryRows:
             if row is not None and row.state == "running":
                 self._set(row, state="idle")
 
-    def doom(self, session: Session) -> None:
-        with self._called("doom"):
+    def mark_for_deletion(self, session: Session) -> None:
+        with self._called("mark_for_deletion"):
             row = self.rows.get(session.id)
-            if row is not None and row.state in ("stock", "running"):
-                self._set(row, state="doomed")
+            if row is not None and row.state in ("prewarmed", "running"):
+                self._set(row, state="deleting")
 
-    def expire(self, now: float) -> int:
-        with self._called("expire"):
+    def mark_expired(self, now: float) -> int:
+        with self._called("mark_expired"):
             expired = [
                 row for row in self.rows.values() if row.state == "idle" and row.expires_at <= now
             ]
             for row in expired:
-                self._set(row, state="doomed")
+                self._set(row, state="deleting")
             return len(expired)
 
     # For tests

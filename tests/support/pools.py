@@ -9,17 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from gbproxy.accounts.health import AccountHealth, Scope
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import GatewayError
+from tests.support.clock import NOON, Clock
 
-LOS_ANGELES = ZoneInfo("America/Los_Angeles")
-NOON = datetime(2026, 5, 4, 12, tzinfo=LOS_ANGELES).timestamp()
 MIDNIGHT = NOON + 12 * 3600
 
 
@@ -37,14 +34,6 @@ def account(name: str, secret: str = "CSE.secret") -> Account:
 A, B, C = account("a"), account("b"), account("c")
 
 
-class Clock:
-    def __init__(self, now: float = NOON) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class MemoryBoard:
     """What the database keeps for all workers."""
 
@@ -59,7 +48,7 @@ class MemoryBoard:
     def publish(self, change: AccountHealth) -> None:
         self._check()
         self.published.append(change)
-        self.rows[change.account_id, change.quota] = change
+        self.rows[change.account_key, change.quota] = change
 
     def failed(
         self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
@@ -78,8 +67,8 @@ class MemoryBoard:
             quota,
             state=row.state,
             cooling_until=row.cooling_until,
-            strikes=row.strikes,
-            trial_until=until,
+            consecutive_failures=row.consecutive_failures,
+            probe_until=until,
             cause=row.cause,
             changed_at=row.changed_at,
         )

@@ -34,7 +34,7 @@ from flask import Flask
 from gbproxy import settings
 from gbproxy.app import EXTENSION, create_app
 from gbproxy.domain.models import built_in_names
-from gbproxy.sessions.prewarmed import SIZE as PREWARMED_PER_ACCOUNT
+from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.widget.model import reply_to
 from gbproxy.upstreams.base import Upstream
@@ -49,7 +49,7 @@ FORGETFUL = (
     "tests/support/forgetful.conf.py",
     "gbproxy.app:create_app()",
 )
-STOCKLESS = (*FORGETFUL[:-1], "gbproxy.app:create_app(prewarmed=0)")
+WITHOUT_PREWARMING = (*FORGETFUL[:-1], "gbproxy.app:create_app(prewarmed=0)")
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "gbproxy.app:create_app()")
 DONE = "[DONE]"
 
@@ -668,18 +668,18 @@ class SharedUpstream(Simulator):
 
 @contextmanager
 def fronting(
-    upstream: SharedUpstream, settings: Mapping[str, str], *, stock: bool = True
+    upstream: SharedUpstream, settings: Mapping[str, str], *, prewarms: bool = True
 ) -> Iterator[Front]:
     """A gateway that many tests may use: what one of them teaches it can be taken from it before
     the next.
 
-    Without `stock` each request opens its own session and nothing else does, so that a test knows
+    Without `prewarms` each request opens its own session and nothing else does, so that a test knows
     who makes which call.
     """
     with tempfile.TemporaryDirectory() as folder:
         forget_socket = f"{folder}/forget"
         environment = upstream.environment() | settings | {"FORGET_SOCKET": forget_socket}
-        with serving(environment, command=FORGETFUL if stock else STOCKLESS) as gateway:
+        with serving(environment, command=FORGETFUL if prewarms else WITHOUT_PREWARMING) as gateway:
             yield Front(upstream, gateway, forget_socket)
 
 
@@ -693,7 +693,7 @@ class Front:
 
     def renew(self) -> None:
         """Both as new, but for the cookies and tokens, which the gateway goes on using, and its
-        stock of sessions.
+        prewarmed sessions.
         """
         self.upstream.reset()
         self.forget()

@@ -1,38 +1,25 @@
-"""What the workers share of an account's credentials: bearer tokens, and cookies that the upstream
-has renewed.
-"""
+"""Exchanges bearer tokens, and cookies that the upstream has renewed, with the other workers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from gbproxy.domain.account import Account
 from gbproxy.errors import StorageUnavailable
-from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
+from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
+from gbproxy.upstreams.widget.auth import WidgetAuth
 
 _TOKEN_LIFE_S = 300.0
 _OVERLAP_S = 60.0  # clocks of other machines, and rows that were on their way
 
 
-class Auth(Protocol):
-    """Who uses them. Without news it sees to what could not be kept before."""
-
-    def take_over(
-        self,
-        accounts: Iterable[Account],
-        tokens: Mapping[str, StoredToken],
-        cookies: Mapping[str, RenewedCookies],
-    ) -> None: ...
-
-
 class SharedCredentials:
-    """Hands on what other workers have got since the last look."""
+    """Hands what other workers have got since the last call to this one's `WidgetAuth`."""
 
     def __init__(
         self,
-        auth: Auth,
+        auth: WidgetAuth,
         tokens: TokenRows,
         cookies: CookieRows,
         accounts: Callable[[], Iterable[Account]],
@@ -45,7 +32,7 @@ class SharedCredentials:
         self._clock = clock
         self._looked_at: float | None = None
 
-    def take_over(self) -> None:
+    def pull_changes(self) -> None:
         """Raises StorageUnavailable."""
         now = self._clock()
         looked_at, self._looked_at = self._looked_at, None
@@ -55,7 +42,8 @@ class SharedCredentials:
             )
             cookies = self._cookies.read(0.0 if looked_at is None else looked_at - _OVERLAP_S)
         except StorageUnavailable:
-            self._auth.take_over(self._accounts(), {}, {})
+            # without news, it keeps what could not be kept before
+            self._auth.sync(self._accounts(), {}, {})
             raise
-        self._auth.take_over(self._accounts(), tokens, cookies)
+        self._auth.sync(self._accounts(), tokens, cookies)
         self._looked_at = now

@@ -17,7 +17,8 @@ from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-from tests.support.business_host import ACCOUNT, BASE, NOW, Clock, Door, key_reply, reply
+from tests.support.business_host import ACCOUNT, BASE, NOW, Door, key_reply, reply
+from tests.support.clock import Clock
 
 AUTH = "https://auth.business.gemini.google/auth/refreshcookies"
 SIGN_IN = "https://accounts.google.com/auth/signin"
@@ -31,7 +32,7 @@ LOGIN = reply(302, location="/login")
 
 
 def auth(door: object, endpoints: EndpointMap | None = None) -> WidgetAuth:
-    return WidgetAuth(door, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock())  # type: ignore[arg-type]
+    return WidgetAuth(door, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock(0.0))  # type: ignore[arg-type]
 
 
 def to(location: str, *set_cookies: str) -> Reply:
@@ -185,7 +186,7 @@ def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> 
         replace(key_reply(), set_cookies=("__Secure-C_SES=CSE.new; Secure; Domain=cloud.google",)),
         key_reply(),
     )
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     tokens = WidgetAuth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
     tokens.bearer(ACCOUNT)
     monotonic.now = 250.0
@@ -217,7 +218,7 @@ def test_further_cookies_are_not_sent_while_the_two_are_taken() -> None:
 def test_further_cookies_are_tried_once_and_sent_from_then_on(
     refusal: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     door = Door(refusal, key_reply(), key_reply())
     tokens = WidgetAuth(door, EndpointMap(), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
 

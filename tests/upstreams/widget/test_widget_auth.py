@@ -34,17 +34,8 @@ from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import HoldHeaders, Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth, XsrfKey, sign
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-from tests.support.business_host import (
-    ACCOUNT,
-    BASE,
-    KEY_TEXT,
-    NOW,
-    Clock,
-    Door,
-    Gate,
-    key_reply,
-    reply,
-)
+from tests.support.business_host import ACCOUNT, BASE, KEY_TEXT, NOW, Door, Gate, key_reply, reply
+from tests.support.clock import Clock
 
 TOKEN = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRlc3Qta2V5LTEifQ.eyJpc3MiOiJodHRwczovL2J1c2luZXNzLmdlbWluaS5nb29n"
@@ -58,7 +49,7 @@ def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = Non
         door,  # type: ignore[arg-type]
         EndpointMap(headers={"User-Agent": "gbproxy/test", "X-More": "1"}),
         clock=clock or Clock(NOW),
-        monotonic=monotonic or Clock(),
+        monotonic=monotonic or Clock(0.0),
     )
 
 
@@ -183,7 +174,7 @@ def test_without_a_usable_date_the_own_clock_counts(date: str | None) -> None:
 
 
 def test_a_token_is_used_for_240_seconds_and_then_made_anew() -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     door = Door(key_reply("a"), key_reply("b"))
     tokens = auth(door, monotonic=monotonic)
 
@@ -496,7 +487,7 @@ def test_a_cookie_that_is_deleted_or_malformed_keeps_its_old_value() -> None:
 
 
 def test_renewed_cookies_are_used_for_the_next_token_too() -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
@@ -521,7 +512,7 @@ def test_renewed_cookies_stay_in_use_when_the_key_is_not_given_at_once() -> None
 
 
 def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
@@ -724,7 +715,7 @@ def test_a_passing_fault_is_not_the_credential_s(answer: Reply | BaseException) 
 
 @pytest.mark.parametrize("answer", [reply(503), UpstreamError("EOF")], ids=["503", "eof"])
 def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException) -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     door = Door(key_reply("a"), answer, answer, answer)
     tokens = auth(door, monotonic=monotonic)
     first = tokens.bearer(ACCOUNT)
@@ -739,7 +730,7 @@ def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException)
 
 
 def test_an_old_token_is_not_kept_when_the_credential_is_refused() -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     tokens = auth(Door(key_reply(), reply(401)), monotonic=monotonic)
     tokens.bearer(ACCOUNT)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gbproxy.storage.tokens_cookies import StoredToken
 from gbproxy.upstreams.widget.auth.ages import TOLERANCE_S, Ages
 from gbproxy.upstreams.widget.auth.signing import XsrfKey, sign
-from tests.support.business_host import NOW, Clock
+from tests.support.business_host import NOW
+from tests.support.clock import Clock
 
 KEY = XsrfKey(bytes(range(32)), "k")
 seconds = st.floats(0, 400)

@@ -24,7 +24,8 @@ from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-from tests.support.business_host import ACCOUNT, BASE, NOW, Clock, Door, Gate, key_reply, reply
+from tests.support.business_host import ACCOUNT, BASE, NOW, Door, Gate, key_reply, reply
+from tests.support.clock import Clock
 
 REFRESH = "/auth/refreshcookies?continue=x"
 RENEWED = "__Secure-C_SES=CSE.new; Path=/; Secure; HttpOnly"
@@ -119,7 +120,7 @@ class Workers:
 
     def tell(self, auth: WidgetAuth, *accounts: Account) -> None:
         """What the background does each half second."""
-        auth.take_over(accounts or (ACCOUNT,), self.tokens.read(), self.cookies.read())
+        auth.sync(accounts or (ACCOUNT,), self.tokens.read(), self.cookies.read())
 
     def go_away(self, is_away: bool = True) -> None:
         self.tokens.is_away = self.cookies.is_away = is_away
@@ -198,7 +199,7 @@ def test_an_older_token_is_not_taken_over(workers: Workers) -> None:
     workers.time.passes(240)
     own = second.bearer(ACCOUNT)
 
-    second.take_over((ACCOUNT,), old, {})
+    second.sync((ACCOUNT,), old, {})
 
     assert second.bearer(ACCOUNT) == own
 
@@ -249,7 +250,7 @@ def test_what_stands_under_another_account_s_id_is_not_used(workers: Workers) ->
     their_cookies = RenewedCookies(other.credential(), "CSE.theirs", None, NOW)
     first, door = workers.worker()
 
-    first.take_over((ACCOUNT,), {ACCOUNT.account_key: theirs}, {ACCOUNT.account_key: their_cookies})
+    first.sync((ACCOUNT,), {ACCOUNT.account_key: theirs}, {ACCOUNT.account_key: their_cookies})
     workers.tokens.keep(ACCOUNT.account_key, theirs)
     workers.cookies.keep(ACCOUNT.account_key, their_cookies)
     bearer = first.bearer(ACCOUNT)
@@ -479,7 +480,7 @@ def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(
     workers.time.passes(240)
     workers.go_away()
 
-    first.take_over((ACCOUNT,), {}, {ACCOUNT.account_key: others})
+    first.sync((ACCOUNT,), {}, {ACCOUNT.account_key: others})
     first.bearer(ACCOUNT)
 
     assert door.cookies[-1] == NEW_COOKIES
@@ -493,7 +494,7 @@ def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(
     changed = replace(ACCOUNT, secure_c_ses="CSE.user")
     workers.go_away()
 
-    first.take_over(
+    first.sync(
         (changed,),
         {},
         {changed.account_key: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)},
@@ -672,7 +673,7 @@ def test_no_request_fails_for_want_of_the_database_and_it_is_logged_once(
         same = first.bearer(ACCOUNT)
         first.discard(ACCOUNT, bearer)
         first.bearer(ACCOUNT)
-        first.take_over((ACCOUNT,), {}, {})
+        first.sync((ACCOUNT,), {}, {})
 
     assert bearer == same
     assert door.cookies[-1] == NEW_COOKIES
@@ -697,9 +698,9 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(
     first.bearer(ACCOUNT)
     workers.go_away(False)
 
-    first.take_over((ACCOUNT,), {}, {})
+    first.sync((ACCOUNT,), {}, {})
     workers.cookies.calls.clear()
-    first.take_over((ACCOUNT,), {}, {})
+    first.sync((ACCOUNT,), {}, {})
 
     assert workers.cookies.calls == []
     assert workers.cookies.read() == {

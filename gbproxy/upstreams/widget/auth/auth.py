@@ -138,7 +138,7 @@ class WidgetAuth:
             return False
         return True
 
-    def take_over(
+    def sync(
         self,
         accounts: Iterable[Account],
         tokens: Mapping[str, StoredToken],
@@ -153,7 +153,7 @@ class WidgetAuth:
         for account in accounts:
             renewed, stored = cookies.get(account.account_key), tokens.get(account.account_key)
             if renewed is not None:
-                self._jar.take_over(account, renewed)
+                self._jar.sync(account, renewed)
             theirs = self._usable(account, stored) if stored is not None else None
             if theirs is None:
                 continue

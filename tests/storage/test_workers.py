@@ -1,4 +1,4 @@
-"""One worker holds an office; when it dies or leaves, another takes over."""
+"""One worker holds a lease; when it dies or releases it, another acquires it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import pytest
 
 from gbproxy.storage.database import Database
-from gbproxy.storage.leases import LeaderLeases, WorkerId, WorkerRegistry
+from gbproxy.storage.workers import LeaderLeases, WorkerId, WorkerRegistry
 from tests.support.clock import Clock
 
 
@@ -21,79 +21,69 @@ def theirs(database: Database, clock: Clock) -> LeaderLeases:
     return LeaderLeases(database, clock, lambda: "worker-2")
 
 
-def test_an_office_is_held_by_one_worker(ours: LeaderLeases, theirs: LeaderLeases) -> None:
-    taken = [ours.take("sweeper", 5), theirs.take("sweeper", 5), theirs.take("other", 5)]
+def test_a_lease_is_held_by_one_worker(ours: LeaderLeases, theirs: LeaderLeases) -> None:
+    held = [ours.acquire("leader", 5), theirs.acquire("leader", 5), theirs.acquire("other", 5)]
 
-    assert taken == [True, False, True]
-    assert (ours.holder("sweeper"), ours.holder("other"), ours.holder("none")) == (
-        "worker-1",
-        "worker-2",
-        None,
-    )
+    assert held == [True, False, True]
 
 
-def test_an_office_is_kept_by_taking_it_again(
+def test_a_lease_is_renewed_by_acquiring_it_again(
     ours: LeaderLeases, theirs: LeaderLeases, clock: Clock
 ) -> None:
-    ours.take("sweeper", 5)
+    ours.acquire("leader", 5)
     clock.now += 4
 
-    assert ours.take("sweeper", 5)
+    assert ours.acquire("leader", 5)
 
     clock.now += 4
-    assert not theirs.take("sweeper", 5)
+    assert not theirs.acquire("leader", 5)
 
 
-def test_an_office_whose_holder_is_silent_is_free(
+def test_a_lease_whose_holder_is_silent_is_free(
     ours: LeaderLeases, theirs: LeaderLeases, clock: Clock
 ) -> None:
-    ours.take("sweeper", 5)
+    ours.acquire("leader", 5)
     clock.now += 5
 
-    assert ours.holder("sweeper") is None
-    assert theirs.take("sweeper", 5)
-    assert not ours.take("sweeper", 5)
+    assert theirs.acquire("leader", 5)
+    assert not ours.acquire("leader", 5)
 
 
-def test_an_office_that_is_given_up_is_free_at_once(
-    ours: LeaderLeases, theirs: LeaderLeases
-) -> None:
-    ours.take("sweeper", 5)
+def test_a_lease_that_is_released_is_free_at_once(ours: LeaderLeases, theirs: LeaderLeases) -> None:
+    ours.acquire("leader", 5)
 
-    theirs.give_up("sweeper")
-    still = ours.holder("sweeper")
-    ours.give_up("sweeper")
+    theirs.release("leader")
+    still = theirs.acquire("leader", 5)
+    ours.release("leader")
 
-    assert still == "worker-1"
-    assert theirs.take("sweeper", 5)
+    assert not still
+    assert theirs.acquire("leader", 5)
 
 
-def test_when_each_worker_has_last_said_that_it_is_alive_is_known(
-    database: Database, clock: Clock
-) -> None:
+def test_each_worker_s_last_heartbeat_is_known(database: Database, clock: Clock) -> None:
     one, two = (
         WorkerRegistry(database, clock, lambda name=name: name) for name in ("worker-1", "worker-2")
     )
-    one.touch()
+    one.heartbeat()
     clock.now += 10
-    two.touch()
-    two.touch()
+    two.heartbeat()
+    two.heartbeat()
 
-    assert two.all() == {"worker-1": clock() - 10, "worker-2": clock()}
+    assert two.heartbeats() == {"worker-1": clock() - 10, "worker-2": clock()}
 
 
-def test_a_worker_that_leaves_or_is_dead_is_forgotten(database: Database, clock: Clock) -> None:
+def test_a_worker_that_deregisters_or_is_dead_is_removed(database: Database, clock: Clock) -> None:
     names = ("worker-1", "worker-2", "worker-3")
     one, two, three = (WorkerRegistry(database, clock, lambda name=name: name) for name in names)
-    one.touch()
+    one.heartbeat()
     clock.now += 100
-    two.touch()
-    three.touch()
+    two.heartbeat()
+    three.heartbeat()
 
-    two.leave()
+    two.deregister()
 
-    three.forget(["worker-1"])
-    assert three.all() == {"worker-3": clock()}
+    three.remove(["worker-1"])
+    assert three.heartbeats() == {"worker-3": clock()}
 
 
 def test_each_process_has_a_name_of_its_own() -> None:
@@ -120,10 +110,10 @@ def test_answers_that_run_in_other_workers_are_summed(database: Database, clock:
         WorkerRegistry(database, clock, lambda name=name: name)
         for name in ("worker-1", "worker-2", "worker-3")
     )
-    one.touch({"anna": 2, "ben": 1})
+    one.heartbeat({"anna": 2, "ben": 1})
     clock.now += 4
-    two.touch({"anna": 3})
-    three.touch()
+    two.heartbeat({"anna": 3})
+    three.heartbeat()
 
     before = three.in_flight_elsewhere()
     from_one = one.in_flight_elsewhere()
