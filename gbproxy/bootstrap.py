@@ -153,7 +153,7 @@ def build(
         part=lambda account: background.part(account),
         forget=support.forget,
     )
-    capability_reads = CapabilityReads(support, upstream.capabilities)
+    capability_reads = CapabilityReads(support, upstream.account_capabilities)
     key_verifier = KeyVerifier(
         (key.get_secret_value() for key in settings.api_keys), storage.api_keys
     )
@@ -433,6 +433,6 @@ def _background(
             support.take_over,
             settle,
         ],
-        warm=upstream.warm,
+        warm=upstream.prewarm,
         patiently=storage.database.patiently,
     )

@@ -10,7 +10,7 @@ from typing import Protocol
 from gbproxy.background.executor import BackgroundExecutor, Job
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.errors import GatewayError
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,9 @@ class Support(Protocol):
     """Where it is kept, for all workers."""
 
     def looked_at(self, account: Account) -> tuple[float, bool] | None: ...
-    def note_capabilities(self, account: Account, capabilities: Capabilities | None) -> None: ...
+    def note_capabilities(
+        self, account: Account, capabilities: AccountCapabilities | None
+    ) -> None: ...
     def forget_old(self) -> None: ...
 
 
@@ -36,7 +38,7 @@ class CapabilityReads:
     def __init__(
         self,
         support: Support,
-        look_up: Callable[[Account], Capabilities],
+        look_up: Callable[[Account], AccountCapabilities],
         *,
         put: Callable[[Job], bool] | None = None,
         uniform: Callable[[float, float], float] = jitter.uniform,

@@ -74,7 +74,7 @@ class Steps:
         self._upstream.auth.token(self._account)
 
     def _look_up(self) -> None:
-        self._upstream.widget.capabilities(self._account)
+        self._upstream.widget.account_capabilities(self._account)
 
     def _open(self) -> None:
         self._session = self._upstream.widget.open_session(self._account)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.events import UpstreamStream
 from gbproxy.domain.models import Model
 
@@ -40,7 +40,7 @@ class Upstream(Protocol):
         """
         ...
 
-    def capabilities(self, account: Account) -> Capabilities:
+    def account_capabilities(self, account: Account) -> AccountCapabilities:
         """Read which models and tools the account has. Whatever this raises says nothing about the
         account.
         """
@@ -54,7 +54,7 @@ class Upstream(Protocol):
         """
         ...
 
-    def warm(self, accounts: Iterable[Account]) -> None:
+    def prewarm(self, accounts: Iterable[Account]) -> None:
         """See to it that a connection stands ready for the next request on each. Raises nothing for
         faults of the network.
         """

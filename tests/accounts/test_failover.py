@@ -15,7 +15,7 @@ from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model
 from gbproxy.errors import (
     AccountSuspected,
@@ -104,7 +104,7 @@ def with_all_tools(accounts: Pool) -> ModelSupport:
     """
     support = ModelSupport()
     for each in accounts.accounts():
-        support.note_capabilities(each, Capabilities(tools_on=frozenset(ALL_TOOLS)))
+        support.note_capabilities(each, AccountCapabilities(tools_on=frozenset(ALL_TOOLS)))
     return support
 
 

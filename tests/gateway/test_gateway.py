@@ -18,7 +18,7 @@ from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import Account, id_of
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.claim import Claimed, NoClaim
 from gbproxy.domain.events import (
@@ -211,7 +211,9 @@ class House:
         )
         self.support = ModelSupport(clock=self.clock)
         for account in self.pool.accounts():  # no refusal is put down to a tool
-            self.support.note_capabilities(account, Capabilities(tools_on=frozenset(ALL_TOOLS)))
+            self.support.note_capabilities(
+                account, AccountCapabilities(tools_on=frozenset(ALL_TOOLS))
+            )
         self.gateway = Gateway(
             AvailableModels(Catalogue(), self.support, self.pool.enabled),
             self.pool,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities
+from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
 from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, TextDelta
 from gbproxy.domain.models import Model
 from tests.support.serving import InProcess, in_process
@@ -43,13 +43,13 @@ class FakeUpstream:
     def probe(self, account: Account) -> None:
         pass
 
-    def capabilities(self, account: Account) -> Capabilities:
+    def account_capabilities(self, account: Account) -> AccountCapabilities:
         return NOTHING_SAID
 
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return False
 
-    def warm(self, accounts: Iterable[Account]) -> None:
+    def prewarm(self, accounts: Iterable[Account]) -> None:
         pass
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.models import Tool
 from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
 
@@ -26,7 +26,7 @@ _WEB_IS_OFF = "WEB_GROUNDING_TYPE_DISABLED"
 _WEB_IS_ON = re.compile(r"WEB_GROUNDING_TYPE_(?!UNSPECIFIED|DISABLED)[A-Z_]+")
 
 
-def read(answer: Mapping[str, Any]) -> Capabilities:
+def read(answer: Mapping[str, Any]) -> AccountCapabilities:
     """What the configuration says, at the top of the answer or under a name in it."""
     configuration = _unwrapped(answer)
     ui = as_mapping(configuration.get("uiSettings"))
@@ -44,7 +44,7 @@ def read(answer: Mapping[str, Any]) -> Capabilities:
         *(id_ for id_, state in states.items() if state == "MODEL_ENABLED"),
     ]
     tools = _tools(configuration, ui)
-    return Capabilities(
+    return AccountCapabilities(
         listed=tuple(dict.fromkeys(id_ for id_ in listed if id_ not in disabled | automatic))[
             :_MAX_MODELS
         ],

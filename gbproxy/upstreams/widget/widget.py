@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
@@ -139,7 +139,7 @@ class Widget:
         listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
         self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
 
-    def capabilities(self, account: Account) -> Capabilities:
+    def account_capabilities(self, account: Account) -> AccountCapabilities:
         # No envelope, and one try with the token that requests use: what this call is refused says
         # nothing about that.
         body = _merged({"widgetConfigId": account.config_id}, _meant_for({}, self._settings.body))
@@ -150,7 +150,7 @@ class Widget:
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return self._auth.refresh_ahead(account, older_than_s)
 
-    def warm(self, accounts: Iterable[Account]) -> None:
+    def prewarm(self, accounts: Iterable[Account]) -> None:
         for url in {self._endpoints.of(account).api_url for account in accounts}:
             self._outbound.warm(url)
 

@@ -1159,7 +1159,7 @@ def test_further_fields_are_merged_into_each_body_and_win(
 def test_the_widget_reads_it(upstream: Simulator, account: Account) -> None:
     upstream.set(tools_off=("image",), widget_config_wrapper="widgetConfig")
 
-    found = widget(upstream).capabilities(account)
+    found = widget(upstream).account_capabilities(account)
 
     assert found.listed == ("gemini-fast", *LIVING_MODELS)
     assert found.tools_off == {"imageGenerationSpec"}
@@ -1175,7 +1175,7 @@ def test_what_is_no_configuration_is_an_error_that_costs_no_token(
     upstream.set(widget_config=value)
 
     with pytest.raises(GatewayError):
-        client.capabilities(account)
+        client.account_capabilities(account)
     client.open_session(account)
 
     assert len(upstream.calls("getoxsrf")) == 1
@@ -1187,4 +1187,4 @@ def test_a_configuration_without_content_says_nothing(
 ) -> None:
     upstream.set(widget_config=value)
 
-    assert widget(upstream).capabilities(account) == NOTHING_SAID
+    assert widget(upstream).account_capabilities(account) == NOTHING_SAID
