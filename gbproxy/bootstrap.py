@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,8 +26,8 @@ from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import Conversations
-from gbproxy.domain.account import Account
-from gbproxy.domain.models import Catalogue
+from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.models import Catalogue, Model
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
@@ -53,6 +53,7 @@ from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.upstreams.base import Upstream
+from gbproxy.upstreams.registry import Upstreams
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.shared_credentials import SharedCredentials
@@ -71,7 +72,7 @@ class Services:
     meter: Meter
     storage: Storage
     outbound: HttpClient
-    upstream: Upstream
+    upstreams: Upstreams
     models: AvailableModels
     support: ModelSupport
     pool: Pool
@@ -118,23 +119,26 @@ class Storage:
 def build(
     settings: Settings,
     *,
-    upstream: Upstream | None = None,
+    upstreams: Mapping[str, Upstream] | None = None,
+    accounts: Collection[Account] = (),
+    models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
 ) -> Services:
-    """`upstream`: in place of the real one; `prewarmed`: sessions kept ready for each account in
-    use.
+    """`upstreams`, by name: beside the widget, or in its place; `accounts` and `models`: beside
+    those of the settings; `prewarmed`: sessions kept ready for each account in use.
     """
     if settings.upstream_session != "create":
         prewarmed = 0  # a session comes to be with its first question: there is nothing to save
-    catalogue = Catalogue(settings.default_model, settings.models)
+    catalogue = Catalogue(settings.default_model, settings.models, models)
     meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
     storage = _storage(settings, meter)
     outbound, endpoints = _outbound(settings, HttpClient), _endpoints(settings)
     sign_in = WidgetAuth(
         outbound, endpoints, tokens=storage.tokens, cookies=storage.cookies, meter=meter
     )
-    upstream = upstream or _widget(settings, outbound, sign_in, endpoints, meter)
-    accounts = _accounts(settings)
+    widget = _widget(settings, outbound, sign_in, endpoints, meter)
+    answering = Upstreams({WIDGET: widget, **(upstreams or {})})
+    accounts = [*_accounts(settings), *accounts]
     pool = Pool(
         accounts,
         concurrency=settings.account_concurrency,
@@ -143,56 +147,60 @@ def build(
         board=storage.accounts.states,
         meter=meter,
     )
+    executor = BackgroundExecutor()
+    cleanup, session_pool = _sessions(storage, pool, answering, executor, prewarmed)
     support = ModelSupport(storage.support)
-    models = AvailableModels(catalogue, support, pool.enabled)
+    available = AvailableModels(catalogue, support, pool.enabled, answering.names)
     registry = AccountRegistry(
         accounts,
         pool,
         storage.accounts,
-        upstream.probe,
-        part=lambda account: background.part(account),
+        answering.probe,
+        part=cleanup.part,
         forget=support.forget,
     )
-    capability_reads = CapabilityReads(support, upstream.account_capabilities)
+    capability_reads = CapabilityReads(support, answering.account_capabilities)
     key_verifier = KeyVerifier(
         (key.get_secret_value() for key in settings.api_keys), storage.api_keys
     )
     background = _background(
         storage,
         pool,
-        upstream,
+        answering,
         sign_in,
+        cleanup,
+        session_pool,
+        executor,
         registry,
         key_verifier,
         support,
         capability_reads,
         lambda: conversations.settle(),
-        prewarmed,
     )
     conversations = Conversations(
         storage.sessions,
         session_timeout_s=settings.session_timeout,
-        discard=background.discard,
+        discard=cleanup.discard,
         meter=meter,
     )
     api_keys = ApiKeys(
         storage.api_keys,
-        lambda name: models.get(name).id,
+        lambda name: available.get(name).id,
         can_limit=settings.can_limit_keys,
         on_change=key_verifier.refresh,
     )
     limiter = _limiter(settings, meter)
     account_probes = AccountProbes(pool, registry.probe)
     gateway = Gateway(
-        models,
+        available,
         pool,
-        upstream,
+        answering,
         conversations,
-        background,
+        session_pool,
         limiter,
         show_thoughts=settings.thoughts == "show",
-        prompt_max_chars=settings.prompt_max_chars,
         max_attempts=settings.max_attempts,
+        note_use=background.note_use,
         suspect=account_probes.look,
         request_timeout_s=settings.request_timeout_s,
     )
@@ -201,8 +209,8 @@ def build(
         meter=meter,
         storage=storage,
         outbound=outbound,
-        upstream=upstream,
-        models=models,
+        upstreams=answering,
+        models=available,
         support=support,
         pool=pool,
         registry=registry,
@@ -358,31 +366,24 @@ def _widget(
         time_zone=settings.time_zone,
         status_lines=settings.status_lines,
         max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
+        prompt_max_chars=settings.prompt_max_chars,
     )
     return Widget(outbound, auth, endpoints, widget_settings, meter)
 
 
-def _background(
+def _sessions(
     storage: Storage,
     pool: Pool,
-    upstream: Upstream,
-    sign_in: WidgetAuth,
-    registry: AccountRegistry,
-    key_verifier: KeyVerifier,
-    support: ModelSupport,
-    capability_reads: CapabilityReads,
-    settle: Callable[[], None],
+    upstreams: Upstreams,
+    executor: BackgroundExecutor,
     prewarmed: int,
-) -> BackgroundLoop:
-    sessions, states, workers = storage.sessions, storage.accounts.states, storage.accounts.workers
-    executor = BackgroundExecutor()
-    # Many or slow deletions must not hold up what requests wait for.
-    deletion_executor = BackgroundExecutor(width=_DELETIONS_AT_ONCE)
+) -> tuple[SessionCleanup, SessionPool]:
     cleanup = SessionCleanup(
-        sessions,
-        upstream.delete_session,
+        storage.sessions,
+        upstreams.delete_session,
         pool.accounts,
-        deletion_executor,
+        # Many or slow deletions must not hold up what requests wait for.
+        BackgroundExecutor(width=_DELETIONS_AT_ONCE),
         is_refused=lambda account: account in pool.refused(),
     )
 
@@ -393,13 +394,32 @@ def _background(
             pool.failed(account, "text", error, took_s=took_s)
 
     session_pool = SessionPool(
-        sessions,
-        upstream.open_session,
+        storage.sessions,
+        upstreams.open_session,
         executor.put,
         cleanup.discard,
         size=prewarmed,
         on_failure=set_aside,
+        has_sessions=upstreams.has_sessions,
     )
+    return cleanup, session_pool
+
+
+def _background(
+    storage: Storage,
+    pool: Pool,
+    upstreams: Upstreams,
+    sign_in: WidgetAuth,
+    cleanup: SessionCleanup,
+    session_pool: SessionPool,
+    executor: BackgroundExecutor,
+    registry: AccountRegistry,
+    key_verifier: KeyVerifier,
+    support: ModelSupport,
+    capability_reads: CapabilityReads,
+    settle: Callable[[], None],
+) -> BackgroundLoop:
+    sessions, states, workers = storage.sessions, storage.accounts.states, storage.accounts.workers
     leader = LeaderTasks(
         storage.leases,
         workers,
@@ -407,7 +427,7 @@ def _background(
         pool,
         cleanup,
         executor,
-        refresh_token=upstream.sign_in_ahead,
+        refresh_token=upstreams.sign_in_ahead,
         probe=registry.probe,
         take_over_left=lambda identities: temporary.take_over_left(
             storage.database, sessions, identities
@@ -433,6 +453,6 @@ def _background(
             support.take_over,
             settle,
         ],
-        warm=upstream.prewarm,
+        warm=upstreams.prewarm,
         patiently=storage.database.patiently,
     )

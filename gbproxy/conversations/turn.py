@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
-from gbproxy.domain import history, prompt
+from gbproxy.domain import history
 from gbproxy.domain.chat import Message
 from gbproxy.domain.conversation_id import half_of, public_id
 from gbproxy.domain.session import Session
@@ -124,11 +124,6 @@ class Turn:
             raise ConversationNotFound
         return self._matter.whole
 
-    @property
-    def prompt(self) -> str:
-        """`messages` as text, made anew at each call."""
-        return prompt.continued(self.messages) if self._claimed else prompt.flatten(self.messages)
-
     def use(self, session: Session) -> None:
         """Take up a fresh session that is recorded already."""
         self._take_up(SessionHandle(session))
@@ -173,11 +168,19 @@ class Turn:
             self._matter = replace(self._matter, conversation=conversation)
             self._on_rename(conversation)
 
-    def send(self) -> str:
-        """The prompt, about to be sent: from now on the session counts as holding the new turns."""
-        text = self.prompt
+    def send(self) -> None:
+        """Note that `messages` are about to be sent: from now on the session counts as holding the
+        new turns.
+        """
         self._sent = True
-        return text
+
+    def forgo_session(self) -> None:
+        """This answer comes from an upstream without sessions: nothing is recorded, and the
+        conversation goes on by its full history alone.
+        """
+        self._matter = replace(self._matter, conversation=None)
+        self._doom_left()
+        self._end()
 
     def keep(self, answer: str | history.LongText) -> bool:
         """The answer is whole: let the session be continued from here. To be called before the last

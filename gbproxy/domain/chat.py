@@ -49,7 +49,8 @@ class ChatRequest:
     """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves
     it to the settings.
 
-    `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says
+    `stop`: sequences before which the answer ends; `max_tokens`: how long it may be, by the
+    gateway's estimate. `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says
     how it will be answered.
     """
 
@@ -59,6 +60,8 @@ class ChatRequest:
     principal: Principal = ANONYMOUS
     conversation: str | None = None
     is_streamed: bool = False
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
 
     @property
     def caller(self) -> bytes:

@@ -62,13 +62,15 @@ class SessionPool:
         on_failure: Callable[
             [Account, GatewayError, float], None
         ] = lambda account, error, took_s: None,
+        has_sessions: Callable[[Account], bool] = lambda account: True,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = 5.0,
     ) -> None:
         """`put` has a job done in the background; `discard` has a session deleted of which there is
         no record.
 
-        `on_failure` is also told how many seconds it took.
+        `on_failure` is also told how many seconds it took. `has_sessions`: whether there is such a
+        thing at the account's upstream.
         """
         self._rows = rows
         self._open_session = open_session
@@ -76,6 +78,7 @@ class SessionPool:
         self._discard = discard
         self._size = size
         self._on_failure = on_failure
+        self._has_sessions = has_sessions
         self._clock = clock
         self._patience_s = patience_s  # of a request that another account may serve
         # by the account as it is: of a changed one nothing is used
@@ -141,7 +144,8 @@ class SessionPool:
         for session in old:
             self._doom(session)
         for account in accounts:
-            self._fill(account)
+            if self._has_sessions(account):
+                self._fill(account)
 
     def drop(self, account: Account) -> None:
         """Use none of what was made for this account."""

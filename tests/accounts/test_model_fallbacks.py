@@ -11,6 +11,7 @@ from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
+from gbproxy.domain.account import WIDGET
 from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model, Tool
 from gbproxy.domain.principal import ANONYMOUS, KeyPolicy, Principal
@@ -28,7 +29,7 @@ CATALOGUE = Catalogue()
 AUTO, FLASH = CATALOGUE.get("gemini-auto"), CATALOGUE.get("gemini-3.8-flash")
 IMAGE: Tool = "imageGenerationSpec"
 WEB: Tool = "webGroundingSpec"
-PAINTER = Model("painter", None, (IMAGE,), "images")
+PAINTER = Model("painter", {WIDGET: None}, (IMAGE,), "images")
 
 
 def request(accounts: Pool, model: Model = AUTO, support: ModelSupport | None = None) -> Failover:
@@ -164,7 +165,7 @@ def test_where_the_account_with_the_tool_rests_its_rest_is_told() -> None:
 
 def test_an_account_that_has_the_model_goes_before_one_where_another_would_answer() -> None:
     support = ModelSupport()
-    support.model_refused(A, FLASH.upstream, is_named=True)
+    support.model_refused(A, FLASH.name_at(WIDGET), is_named=True)
     accounts = pool(A, B)
 
     attempts = request(accounts, FLASH, support)
@@ -223,7 +224,7 @@ def test_a_listed_model_is_a_model_of_its_own_name() -> None:
     assert (
         models.get("models/gemini-4-neon")
         == models.resolve("gemini-4-neon")
-        == Model("gemini-4-neon", "gemini-4-neon")
+        == Model("gemini-4-neon", {WIDGET: "gemini-4-neon"})
     )
     assert models.resolve("auto") is AUTO
     assert models.counted_as(models.resolve("gemini-4-neon")) == "gemini-4-neon"
@@ -233,7 +234,7 @@ def test_a_name_that_nobody_knows_is_asked_for_but_is_not_in_the_list() -> None:
     models = offering((A, SOME))
 
     guess = models.resolve("gemini-5-xenon")
-    assert guess == Model("gemini-5-xenon", "gemini-5-xenon")
+    assert guess == Model("gemini-5-xenon", {WIDGET: "gemini-5-xenon"})
     assert models.counted_as(guess) == "gemini-auto"
     with pytest.raises(ModelNotFound):
         models.get("gemini-5-xenon")

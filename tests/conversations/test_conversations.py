@@ -122,7 +122,7 @@ def test_a_history_goes_on_in_the_session_that_holds_it_with_the_new_turn_alone(
         assert (turn.continues, turn.wanted, turn.may_start_afresh) == (True, "one", True)
         assert turn.session is not None
         assert turn.session.name == "s/1"
-        assert turn.send() == "Why?"
+        assert turn.messages == (WHY,)
         assert turn.conversation == first.conversation
 
 
@@ -244,7 +244,7 @@ def test_with_an_id_alone_the_new_message_goes_on_in_that_conversation(house: Ho
 
     with house.begin(WHY, conversation=conversation) as turn:
         assert (turn.continues, turn.wanted, turn.may_start_afresh) == (True, "one", False)
-        assert (turn.conversation, turn.send()) == (conversation, "Why?")
+        assert (turn.conversation, turn.messages) == (conversation, (WHY,))
 
 
 def test_what_went_on_without_a_history_is_found_by_its_history_later(house: House) -> None:
@@ -434,7 +434,7 @@ def test_a_session_that_is_gone_takes_the_conversation_with_it(house: House) -> 
         turn.send()
         turn.discard()
         with pytest.raises(ConversationNotFound):
-            turn.send()
+            _ = turn.messages
 
     with pytest.raises(ConversationNotFound):
         house.begin(WHY, conversation=conversation)

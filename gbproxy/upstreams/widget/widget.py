@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.capabilities import AccountCapabilities
+from gbproxy.domain.chat import TextPart
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
@@ -36,6 +37,7 @@ from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.request_context import Phase
 from gbproxy.outbound import HttpClient, Reply
+from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 from gbproxy.upstreams.decoding.objects import decode_body
 from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES, ResponseDecoder
 from gbproxy.upstreams.stream_assist import google_errors
@@ -80,6 +82,7 @@ class WidgetSettings:
     time_zone: str = "UTC"
     status_lines: frozenset[str] = frozenset()
     max_answer_bytes: int = MAX_ANSWER_BYTES
+    prompt_max_chars: int | None = None
 
 
 class Widget:
@@ -101,6 +104,9 @@ class Widget:
         self._endpoints = endpoints
         self._settings = settings or WidgetSettings()
         self._in_vain = VainRenewals(monotonic)
+        self.capabilities = Capabilities(
+            sessions=True, roles=False, prompt_max_chars=self._settings.prompt_max_chars
+        )
 
     def open_session(self, account: Account) -> str:
         match self._settings.session:
@@ -161,15 +167,15 @@ class Widget:
         except (SessionGone, UpstreamProtocolError):
             return
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
+    def stream(self, request: UpstreamRequest, account: Account, session: str) -> UpstreamStream:
         """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has
         been said.
 
         Raises AccountSuspected where the refusal may be the account's fault or the question's; what
         the sign-in says is proof.
         """
-        request = self._assist_request(prompt, model, session_names.sent_as(session))
-        body = self._body(account, {"streamAssistRequest": request})
+        assist = self._assist_request(_text(request), request.model, session_names.sent_as(session))
+        body = self._body(account, {"streamAssistRequest": assist})
         endpoints = self._endpoints.of(account)
         url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
         tokens, asked = Tokens(self._auth, account), 0
@@ -270,8 +276,9 @@ class Widget:
             "userMetadata": {"timeZone": self._settings.time_zone},
             "assistSkippingMode": "REQUEST_ASSIST",  # without it greetings are skipped
         }
-        if model.upstream is not None:
-            request["assistGenerationConfig"] = {"modelId": model.upstream}
+        model_id = model.name_at(WIDGET)
+        if model_id is not None:
+            request["assistGenerationConfig"] = {"modelId": model_id}
         return request
 
     def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
@@ -279,6 +286,15 @@ class Widget:
         if self._settings.body:
             envelope = _merged(envelope, _meant_for(request, self._settings.body))
         return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _text(request: UpstreamRequest) -> str:
+    """Without roles, a request is one message of one text (`Capabilities.roles`)."""
+    [message] = request.messages
+    [part] = message.parts
+    if not isinstance(part, TextPart):
+        raise TypeError(f"a prompt is a text, not a {type(part).__name__}")
+    return part.text
 
 
 def _suspected(error: TokenRefused) -> AccountSuspected:
