@@ -79,15 +79,17 @@ class AvailableModels:
         is_known = self._catalogue.has(model) or self._listed(model.id) is not None
         return model.id if is_known else self._catalogue.default.id
 
-    def requested(self, model: Model, principal: Principal) -> RequestedModel:
-        """What a request for this model may ask the accounts for."""
+    def requested(
+        self, model: Model, principal: Principal, able: Collection[str] = (WIDGET,)
+    ) -> RequestedModel:
+        """What a request for this model may ask the accounts of the upstreams `able` for."""
         upstreams = (
             {account.id: account.upstream for account in self._accounts()}
             if len(self._upstreams) > 1
             else {}
         )
         chain = self._catalogue.chain(model, principal.may_use)
-        return RequestedModel(chain, self._support, upstreams)
+        return RequestedModel(chain, self._support, upstreams, able)
 
     def _listed(self, name: str) -> Model | None:
         id_ = name.removeprefix("models/")

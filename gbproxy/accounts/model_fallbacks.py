@@ -30,8 +30,9 @@ class RequestedModel:
 
     chain: Sequence[Model]
     support: ModelSupport = field(default_factory=ModelSupport)
-    # By account id, where the accounts are not all of one upstream that serves the model.
+    # By account id; empty where all are of one upstream.
     upstreams: Mapping[str, str] = field(default_factory=dict)
+    able: Collection[str] = ()  # the upstreams that can answer the request
     has_guessed: bool = False  # without a name of what was refused, one more try a request
 
     @property
@@ -53,8 +54,10 @@ class RequestedModel:
         }
 
     def unserved(self) -> Collection[str]:
-        """The ids of accounts whose upstream does not serve this model."""
-        return [id_ for id_, name in self.upstreams.items() if not self.model.is_served_by(name)]
+        """The ids of accounts whose upstream cannot answer: it does not serve this model, or takes
+        no prompt as long.
+        """
+        return [id_ for id_, name in self.upstreams.items() if name not in self.able]
 
 
 class Choice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from gbproxy.domain.chat import Message, TextPart, ToolCallPart, ToolResultPart
@@ -73,16 +73,33 @@ def compose(capabilities: Capabilities) -> Pipeline:
     return NATIVE if capabilities.roles else _BY_PROMPT
 
 
+def fitting(chars: int, upstreams: Mapping[str, Capabilities]) -> Collection[str]:
+    """The names of the upstreams that take so long a prompt. Raises ContextLengthExceeded when all
+    of them take only shorter ones.
+    """
+    able = [name for name, each in upstreams.items() if _fits(chars, each)]
+    if not able and upstreams:
+        raise _too_long(chars, max(each.prompt_max_chars or 0 for each in upstreams.values()))
+    return able
+
+
 def ensure_fits(chars: int, capabilities: Capabilities) -> None:
-    """Raises ContextLengthExceeded for a prompt longer than the upstream's greatest."""
-    limit = capabilities.prompt_max_chars
-    if limit is not None and chars > limit:
-        raise ContextLengthExceeded(
-            # in the words that clients look for
-            f"This model's maximum context length is {limit} characters"
-            f" (PROMPT_MAX_CHARS), but the conversation has {chars}",
-            param="messages",
-        )
+    """Raises ContextLengthExceeded for a prompt longer than the upstream's longest."""
+    if not _fits(chars, capabilities):
+        raise _too_long(chars, capabilities.prompt_max_chars or 0)
+
+
+def _fits(chars: int, capabilities: Capabilities) -> bool:
+    return capabilities.prompt_max_chars is None or chars <= capabilities.prompt_max_chars
+
+
+def _too_long(chars: int, limit: int) -> ContextLengthExceeded:
+    return ContextLengthExceeded(
+        # in the words that clients look for
+        f"This model's maximum context length is {limit} characters"
+        f" (PROMPT_MAX_CHARS), but the conversation has {chars}",
+        param="messages",
+    )
 
 
 def count_chars(messages: Messages) -> int:

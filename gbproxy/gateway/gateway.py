@@ -21,6 +21,7 @@ from gbproxy.emulation.pipeline import (
     Pipeline,
     compose,
     ensure_fits,
+    fitting,
 )
 from gbproxy.errors import (
     ContextLengthExceeded,
@@ -103,10 +104,7 @@ class Gateway:
         try:
             with self._begin_turn(state) as turn:
                 context.conversation = turn.conversation
-                if not turn.continues:
-                    # Told also where no account can be asked, and at no account's cost.
-                    ensure_fits(state.size.chars, *self._upstreams.capabilities(state.model.names))
-                failover = self._failover(state)
+                failover = self._failover(state, turn)
                 while True:
                     wanted = None if turn.may_start_afresh else turn.wanted
                     with failover.lease(wanted=wanted, preferred=turn.wanted) as account:
@@ -231,10 +229,14 @@ class Gateway:
             avoided=lambda: self._pool.without_place(model.quota),
         )
 
-    def _failover(self, state: RequestState) -> Failover:
+    def _failover(self, state: RequestState, turn: Turn) -> Failover:
+        """Raises ContextLengthExceeded also where no account can be asked, at no account's cost."""
+        upstreams = self._upstreams.capabilities(state.model.names)
+        # What is new in a session may fit where the whole does not.
+        able = upstreams.keys() if turn.continues else fitting(state.size.chars, upstreams)
         return Failover(
             self._pool,
-            self._models.requested(state.model, state.chat.principal),
+            self._models.requested(state.model, state.chat.principal, able),
             limit=self._max_attempts,
             suspect=self._suspect,
             pause=self._pause,

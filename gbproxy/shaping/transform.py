@@ -79,6 +79,8 @@ class AnswerTransform:
 
     def _settle(self) -> None:
         """Weigh and remember the latest texts together: one by one it would take longer."""
+        if not self._texts:
+            return
         text = "".join(self._texts)
         self._texts.clear()
         self._text_weight += usage.estimate_quarter_tokens(text)

@@ -29,9 +29,10 @@ class Upstreams:
             raise UpstreamError(f"there is no upstream {account.upstream!r}")
         return upstream
 
-    def capabilities(self, names: Iterable[str]) -> list[Capabilities]:
-        """Of those among `names` that are here."""
-        return [self._by_name[name].capabilities for name in names if name in self._by_name]
+    def capabilities(self, names: Iterable[str]) -> dict[str, Capabilities]:
+        """By name, of those among `names` that are here."""
+        known = self._by_name
+        return {name: known[name].capabilities for name in names if name in known}
 
     def has_sessions(self, account: Account) -> bool:
         return self.of(account).capabilities.sessions
