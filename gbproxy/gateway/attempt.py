@@ -32,14 +32,14 @@ def write_request(
     capabilities: Capabilities,
     model: Model,
 ) -> UpstreamRequest:
-    """What is sent in this attempt. From then on the session counts as holding it."""
+    """What is sent in this attempt. From then on the session outcomes as holding it."""
     if state.exchange and capabilities.sessions:
         written = pipeline.write(state.correction, is_resumed=True)
     else:
         messages = (*turn.messages, *state.exchange)
-        written = pipeline.write(messages, is_resumed=turn.continues)
+        written = pipeline.write(messages, is_resumed=turn.is_resumed)
     ensure_fits(count_chars(written), capabilities)
-    turn.send()
+    turn.mark_sent()
     return UpstreamRequest(written, model)
 
 
@@ -49,7 +49,7 @@ def commit(state: RequestState, turn: Turn, done: Done) -> None:
     """
     # What was cut, or corrected, is not what the session holds.
     is_exact = done.finish_reason == "stop" and state.transform.is_whole and not state.exchange
-    committed = is_exact and turn.session is not None and turn.keep(state.transform.answer)
+    committed = is_exact and turn.session is not None and turn.commit(state.transform.answer)
     context = request_context.current()
     if not committed and not context.has_told_conversation:
         context.conversation = None
@@ -64,7 +64,7 @@ def next_step(
     reused_session: bool,
 ) -> Next:
     """How it goes on after a failure. Raises what the client is to see when it does not."""
-    can_restart = turn.may_start_afresh
+    can_restart = turn.can_restart
     try:
         step = failover.failed(
             error,

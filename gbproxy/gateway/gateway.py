@@ -106,8 +106,8 @@ class Gateway:
                 context.conversation = turn.conversation
                 failover = self._failover(state, turn)
                 while True:
-                    wanted = None if turn.may_start_afresh else turn.wanted
-                    with failover.lease(wanted=wanted, preferred=turn.wanted) as account:
+                    wanted = None if turn.can_restart else turn.account_key
+                    with failover.lease(wanted=wanted, preferred=turn.account_key) as account:
                         self._note_lease(account, turn)
                         step: Next | CorrectionNeeded | None = Next.SAME
                         while step is Next.SAME or isinstance(step, CorrectionNeeded):
@@ -142,15 +142,13 @@ class Gateway:
         context = request_context.current()
         context.attempts += 1
         context.phase = Phase.CONNECTING
-        context.has_elsewhere = (
-            failover.may_go_elsewhere if turn.may_start_afresh else lambda: False
-        )
+        context.has_elsewhere = failover.may_go_elsewhere if turn.can_restart else lambda: False
         model, transform = failover.model, state.begin_attempt()
         output_started = False
         try:
             upstream = self._upstreams.of(account)
             pipeline = self._emulation(upstream.capabilities)
-            if not turn.continues:
+            if not turn.is_resumed:
                 ensure_fits(state.size.chars, upstream.capabilities)
             session = self._session(state, turn, account, upstream)
             request = write_request(state, turn, pipeline, upstream.capabilities, model)
@@ -178,7 +176,7 @@ class Gateway:
                         reservation.end(state.tokens())
                         yield transform.usage(state.size.quarter_tokens)
                         yield event
-                        turn.delivered()
+                        turn.confirm_delivery()
                     else:
                         yield event
         except CorrectionNeeded as needed:
@@ -191,7 +189,7 @@ class Gateway:
                 (error.code, error.said.status if error.said is not None else "")
             )
             is_lost = isinstance(error, SessionGone | SessionDenied)
-            if is_lost and not state.has_opened and not turn.continues:
+            if is_lost and not state.has_opened and not turn.is_resumed:
                 # It was prewarmed: what was opened with it may be gone too.
                 self._sessions.drop(account)
             step = next_step(
@@ -233,7 +231,7 @@ class Gateway:
         """Raises ContextLengthExceeded also where no account can be asked, at no account's cost."""
         upstreams = self._upstreams.capabilities(state.model.names)
         # What is new in a session may fit where the whole does not.
-        able = upstreams.keys() if turn.continues else fitting(state.size.chars, upstreams)
+        able = upstreams.keys() if turn.is_resumed else fitting(state.size.chars, upstreams)
         return Failover(
             self._pool,
             self._models.requested(state.model, state.chat.principal, able),
@@ -255,7 +253,7 @@ class Gateway:
             turn.forgo_session()
             state.has_opened = True
         else:
-            can_rename = turn.may_adopt_id and not context.has_told_conversation
+            can_rename = turn.can_take_id and not context.has_told_conversation
             # A prewarmed session has an id of its own, by which other workers see that the
             # conversation is in use.
             session = self._sessions.take(account) if can_rename else None
@@ -264,7 +262,7 @@ class Gateway:
                 state.has_opened = True
             else:
                 turn.use(session)
-                turn.adopt_id()
+                turn.take_id()
             name = session.name
         if not context.has_told_conversation:
             context.conversation = turn.conversation
@@ -276,7 +274,7 @@ class Gateway:
         context.accounts += 1
         self._note_use(account.id)
         # The session's own account is busy or cannot answer: the whole history goes elsewhere.
-        if turn.wanted not in (None, account.account_key):
+        if turn.account_key not in (None, account.account_key):
             turn.discard()
 
     def _note_start(self, state: RequestState, model: Model, account: Account) -> None:

@@ -73,8 +73,8 @@ _IN_USE = or_(
 )
 _ADD = insert(rows)
 _IS_AVOIDED = rows.c.account_id.in_(bindparam("avoided", expanding=True))
-_CLAIM_HEAD = _claim(rows.c.head == bindparam("wanted"), _IS_AVOIDED)
-_CLAIM_HEAD_IN = _claim(
+_CLAIM_HISTORY = _claim(rows.c.head == bindparam("wanted"), _IS_AVOIDED)
+_CLAIM_HISTORY_IN = _claim(
     and_(rows.c.head == bindparam("wanted"), rows.c.conversation == bindparam("in_conversation"))
 )
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
@@ -200,8 +200,8 @@ class SessionRows:
         ]
         self._database.transact(lambda connection: connection.execute(_ADD, values))
 
-    def claim_head(
-        self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
+    def claim_history(
+        self, history_digest: bytes, conversation: str | None = None, avoided: Collection[str] = ()
     ) -> Session | None:
         """One free session that holds exactly this history, of this conversation where one is
         named; None: there is none.
@@ -209,18 +209,18 @@ class SessionRows:
         It is this worker's from now on. Of several, one of a seat that is not `avoided` comes
         first.
         """
-        values = {"wanted": head, "now": self._clock(), "worker": self._worker_id()}
+        values = {"wanted": history_digest, "now": self._clock(), "worker": self._worker_id()}
         if conversation is None:
-            found = self._database.fetch(_CLAIM_HEAD, {**values, "avoided": list(avoided)})
+            found = self._database.fetch(_CLAIM_HISTORY, {**values, "avoided": list(avoided)})
         else:
             found = self._database.fetch(
-                _CLAIM_HEAD_IN, {**values, "in_conversation": conversation}
+                _CLAIM_HISTORY_IN, {**values, "in_conversation": conversation}
             )
         return self._claimed(found[0]).session if found else None
 
-    def is_taken(self, head: bytes) -> bool:
-        """Whether a request is running in a session that had this head."""
-        return bool(self._database.fetch(_FIND_TAKEN, {"wanted": head}))
+    def is_taken(self, history_digest: bytes) -> bool:
+        """Whether a request is running in a session that had this history."""
+        return bool(self._database.fetch(_FIND_TAKEN, {"wanted": history_digest}))
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         """The free session of a caller's conversation. UNKNOWN also when it has expired or is
@@ -233,16 +233,22 @@ class SessionRows:
         in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "half": half_of(conversation)})
         return NoClaim.BUSY if in_use else NoClaim.UNKNOWN
 
-    def keep(
-        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    def commit(
+        self,
+        session: Session,
+        *,
+        history_digest: bytes,
+        caller: bytes,
+        conversation: str,
+        expires_at: float,
     ) -> bool:
-        """Give a session back, holding `head` now. False when it was no longer ours: then nothing
+        """Give a session back, holding this history now. False when it was no longer ours: then nothing
         has changed.
         """
         self._known.discard(session.id)
         kept = {
             **self._ours(session),
-            "new_head": head,
+            "new_head": history_digest,
             "by": caller,
             "wanted": conversation,
             "now": self._clock(),
@@ -250,11 +256,11 @@ class SessionRows:
         }
         return self._database.change(_KEEP, kept) == 1
 
-    def withdraw(self, session: Session, head: bytes) -> None:
-        """Have a session deleted that was just kept with `head`, unless somebody has claimed it
+    def rollback(self, session: Session, history_digest: bytes) -> None:
+        """Have a session deleted that was just committed with this history, unless somebody has claimed it
         since.
         """
-        values = {"session_id": session.id, "wanted": head, "from_when": self._clock()}
+        values = {"session_id": session.id, "wanted": history_digest, "from_when": self._clock()}
         self._database.change(_WITHDRAW, values)
 
     def release(self, session: Session) -> None:
@@ -329,8 +335,8 @@ class SessionRows:
         return {"session_id": session.id, "worker": self._worker_id()}
 
     def _claimed(self, row: AnyRow) -> Claimed:
-        *session, head = row
-        claimed = Claimed(Session(*session), head)
+        *session, history_digest = row
+        claimed = Claimed(Session(*session), history_digest)
         self._known.add(claimed.session.id)
         return claimed
 

@@ -274,8 +274,8 @@ def test_who_takes_the_office_gives_everybody_time_to_report(ours: Worker, their
     ours.go_on(10)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(
-        session, head=HEAD, caller=b"k", conversation="c", expires_at=ours.clock.now + 1
+    assert theirs.rows.commit(
+        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=ours.clock.now + 1
     )
 
 
@@ -292,8 +292,8 @@ def test_who_takes_the_office_back_gives_everybody_time_to_report(
     ours.go_on(5)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(
-        session, head=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
+    assert theirs.rows.commit(
+        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
     )
 
 
@@ -316,8 +316,8 @@ def test_after_an_outage_of_the_database_its_holder_gives_everybody_time_to_repo
     ours.go_on(5)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(
-        session, head=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
+    assert theirs.rows.commit(
+        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
     )
 
 

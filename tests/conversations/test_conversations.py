@@ -71,8 +71,8 @@ class House:
         with self.begin(*messages, conversation=conversation, **more) as turn:  # type: ignore[arg-type]
             if turn.session is None:
                 self.open(turn)
-            turn.send()
-            turn.keep(answer)
+            turn.mark_sent()
+            turn.commit(answer)
         return turn
 
 
@@ -107,10 +107,10 @@ def test_a_first_request_reads_nothing_and_writes_the_head_once(house: House) ->
 
     with house.begin(SYSTEM, HI) as turn:
         turn.use(stock)
-        turn.send()
-        turn.keep("Hello")
+        turn.mark_sent()
+        turn.commit("Hello")
 
-    assert house.rows.calls == ["keep"]
+    assert house.rows.calls == ["commit"]
 
 
 def test_a_history_goes_on_in_the_session_that_holds_it_with_the_new_turn_alone(
@@ -119,7 +119,7 @@ def test_a_history_goes_on_in_the_session_that_holds_it_with_the_new_turn_alone(
     first = house.ask(SYSTEM, HI)
 
     with house.begin(SYSTEM, HI, HELLO, WHY) as turn:
-        assert (turn.continues, turn.wanted, turn.may_start_afresh) == (True, "one", True)
+        assert (turn.is_resumed, turn.account_key, turn.can_restart) == (True, "one", True)
         assert turn.session is not None
         assert turn.session.name == "s/1"
         assert turn.messages == (WHY,)
@@ -132,8 +132,8 @@ def test_a_conversation_goes_on_turn_after_turn(house: House) -> None:
 
     turn = house.begin(SYSTEM, HI, HELLO, WHY, SO, AND)
 
-    assert turn.continues
-    assert house.conversations.counts.continued == 2
+    assert turn.is_resumed
+    assert house.conversations.outcomes.continued == 2
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_any_other_history_gets_a_fresh_session_a_new_id_and_all_of_it(
 
     turn = house.begin(*messages)
 
-    assert (turn.continues, turn.session, turn.wanted) == (False, None, None)
+    assert (turn.is_resumed, turn.session, turn.account_key) == (False, None, None)
     assert turn.messages == tuple(messages)
     assert turn.conversation not in (None, first.conversation)
 
@@ -167,7 +167,7 @@ def test_any_other_history_gets_a_fresh_session_a_new_id_and_all_of_it(
 def test_another_key_or_model_never_goes_on(house: House, other: dict[str, str]) -> None:
     house.ask(HI)
 
-    assert not house.begin(HI, HELLO, WHY, **other).continues  # type: ignore[arg-type]
+    assert not house.begin(HI, HELLO, WHY, **other).is_resumed  # type: ignore[arg-type]
 
 
 def test_of_several_sessions_with_one_history_each_request_gets_its_own(house: House) -> None:
@@ -176,21 +176,21 @@ def test_of_several_sessions_with_one_history_each_request_gets_its_own(house: H
 
     turns = [house.begin(HI, HELLO, WHY) for _ in range(3)]
 
-    assert [turn.continues for turn in turns] == [True, True, False]
+    assert [turn.is_resumed for turn in turns] == [True, True, False]
     assert len({turn.session.name for turn in turns if turn.session}) == 2
 
 
 def test_an_answer_is_known_by_the_text_that_the_client_saw(house: House) -> None:
     house.ask(HI, answer="Line\r\n\nmore \n")
 
-    assert house.begin(HI, says("assistant", "<think>Hm</think>\nLine\n\nmore"), WHY).continues
+    assert house.begin(HI, says("assistant", "<think>Hm</think>\nLine\n\nmore"), WHY).is_resumed
 
 
 def test_a_history_goes_on_until_its_time_is_over(house: House) -> None:
     house.ask(HI)
     house.clock.now += TIMEOUT_S
 
-    assert not house.begin(HI, HELLO, WHY).continues
+    assert not house.begin(HI, HELLO, WHY).is_resumed
 
 
 def test_the_time_begins_anew_with_each_turn(house: House) -> None:
@@ -199,7 +199,7 @@ def test_the_time_begins_anew_with_each_turn(house: House) -> None:
     house.ask(HI, HELLO, WHY, answer="So.")
     house.clock.now += TIMEOUT_S - 1
 
-    assert house.begin(HI, HELLO, WHY, SO, AND).continues
+    assert house.begin(HI, HELLO, WHY, SO, AND).is_resumed
 
 
 # With a history and an id
@@ -210,7 +210,7 @@ def test_with_an_id_the_session_of_that_conversation_is_taken(house: House) -> N
 
     turn = house.begin(HI, HELLO, WHY, conversation=ids[1])
 
-    assert (turn.continues, turn.conversation) == (True, ids[1])
+    assert (turn.is_resumed, turn.conversation) == (True, ids[1])
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_history_under_another_id_is_fresh_and_gets_a_new_one(
 
     turn = house.begin(HI, HELLO, WHY, conversation=asked)
 
-    assert not turn.continues
+    assert not turn.is_resumed
     assert turn.conversation not in (None, asked)
 
 
@@ -233,7 +233,7 @@ def test_another_history_under_an_id_leaves_that_conversation_as_it_is(house: Ho
     branch = house.ask(WHY, SO, AND, conversation=conversation)
 
     assert branch.conversation != conversation
-    assert house.begin(AND, conversation=conversation).continues
+    assert house.begin(AND, conversation=conversation).is_resumed
 
 
 # With an id alone
@@ -243,7 +243,7 @@ def test_with_an_id_alone_the_new_message_goes_on_in_that_conversation(house: Ho
     conversation = begun(house)
 
     with house.begin(WHY, conversation=conversation) as turn:
-        assert (turn.continues, turn.wanted, turn.may_start_afresh) == (True, "one", False)
+        assert (turn.is_resumed, turn.account_key, turn.can_restart) == (True, "one", False)
         assert (turn.conversation, turn.messages) == (conversation, (WHY,))
 
 
@@ -253,7 +253,7 @@ def test_what_went_on_without_a_history_is_found_by_its_history_later(house: Hou
 
     turn = house.begin(SYSTEM, HI, HELLO, WHY, SO, AND)
 
-    assert (turn.continues, turn.conversation) == (True, conversation)
+    assert (turn.is_resumed, turn.conversation) == (True, conversation)
 
 
 def test_several_new_messages_go_on_together(house: House) -> None:
@@ -270,7 +270,7 @@ def test_system_texts_that_the_conversation_has_are_not_sent_again(house: House)
     again = house.ask(SYSTEM, WHY, conversation=conversation, answer="So.")
 
     assert again.conversation == conversation
-    assert house.begin(SYSTEM, HI, HELLO, WHY, SO, AND).continues
+    assert house.begin(SYSTEM, HI, HELLO, WHY, SO, AND).is_resumed
 
 
 def test_other_system_texts_are_sent_along_once(house: House) -> None:
@@ -278,8 +278,8 @@ def test_other_system_texts_are_sent_along_once(house: House) -> None:
 
     with house.begin(kind, WHY, conversation=conversation) as turn:
         assert turn.messages == (kind, WHY)
-        turn.send()
-        turn.keep("So.")
+        turn.mark_sent()
+        turn.commit("So.")
 
     assert house.begin(kind, AND, conversation=conversation).messages == (AND,)
 
@@ -296,7 +296,7 @@ def test_what_got_other_system_texts_on_its_way_matches_no_history(house: House)
     house.ask(kind, WHY, conversation=conversation, answer="So.")
 
     for system in ([SYSTEM], [kind], [SYSTEM, kind]):
-        assert not house.begin(*system, HI, HELLO, WHY, SO, AND).continues
+        assert not house.begin(*system, HI, HELLO, WHY, SO, AND).is_resumed
 
 
 def test_a_system_text_alone_is_sent(house: House) -> None:
@@ -343,7 +343,7 @@ def test_another_keys_conversation_cannot_be_told_from_none(house: House) -> Non
         messages.add((type(caught.value), caught.value.message, caught.value.retry_after))
 
     assert len(messages) == 1
-    assert house.begin(WHY, conversation=conversation).continues
+    assert house.begin(WHY, conversation=conversation).is_resumed
 
 
 def test_a_conversation_in_which_a_request_runs_is_busy(house: House) -> None:
@@ -383,7 +383,7 @@ def test_a_new_conversation_whose_first_answer_another_worker_gives_is_busy(hous
     first = house.begin(HI)
     house.open(first)
 
-    first.adopt_id()
+    first.take_id()
 
     assert first.conversation is not None
     with pytest.raises(ConversationBusy):
@@ -398,7 +398,7 @@ def test_a_conversation_that_is_known_keeps_its_id_in_a_fresh_session(house: Hou
     turn.discard()
     house.open(turn)
 
-    turn.adopt_id()
+    turn.take_id()
 
     assert turn.conversation == conversation
 
@@ -412,7 +412,7 @@ def test_a_conversation_on_its_way_into_another_session_is_busy_for_other_worker
     )
     with house.begin(HI, HELLO, WHY) as turn:
         for old, new in [("s/1", "s/2"), ("s/2", "s/3")]:
-            turn.send()
+            turn.mark_sent()
             turn.discard()
             with pytest.raises(ConversationBusy):
                 other.begin(KEY, MODEL, [AND], conversation)
@@ -431,7 +431,7 @@ def test_a_session_that_is_gone_takes_the_conversation_with_it(house: House) -> 
     conversation = begun(house)
 
     with house.begin(WHY, conversation=conversation) as turn:
-        turn.send()
+        turn.mark_sent()
         turn.discard()
         with pytest.raises(ConversationNotFound):
             _ = turn.messages
@@ -447,10 +447,10 @@ def test_an_answer_that_was_not_kept_leaves_no_session_behind(house: House) -> N
     house.ask(HI)
 
     with house.begin(HI, HELLO, WHY) as turn:
-        turn.send()
+        turn.mark_sent()
 
     assert house.rows.state("s/1") == "doomed"
-    assert not house.begin(HI, HELLO, WHY).continues
+    assert not house.begin(HI, HELLO, WHY).is_resumed
 
 
 def test_a_request_that_ended_before_anything_was_sent_leaves_the_session_as_it_was(
@@ -462,7 +462,7 @@ def test_a_request_that_ended_before_anything_was_sent_leaves_the_session_as_it_
         raise KeyboardInterrupt
 
     again = house.begin(HI, HELLO, WHY)
-    assert (again.continues, again.conversation) == (True, conversation)
+    assert (again.is_resumed, again.conversation) == (True, conversation)
 
 
 def test_a_session_may_be_put_back_after_sending_by_who_knows_that_it_holds_nothing_new(
@@ -471,10 +471,10 @@ def test_a_session_may_be_put_back_after_sending_by_who_knows_that_it_holds_noth
     conversation = begun(house)
 
     with house.begin(WHY, conversation=conversation) as turn:
-        turn.send()
+        turn.mark_sent()
         turn.release()
 
-    assert house.begin(WHY, conversation=conversation).continues
+    assert house.begin(WHY, conversation=conversation).is_resumed
 
 
 def test_a_fresh_session_that_was_never_used_is_not_kept(house: House) -> None:
@@ -503,7 +503,7 @@ def test_a_turn_has_one_session_at_a_time(house: House) -> None:
 
 def test_nothing_is_kept_without_a_session(house: House) -> None:
     with pytest.raises(ValueError, match="no session"):
-        house.begin(HI).keep("Hello")
+        house.begin(HI).commit("Hello")
 
 
 def test_after_a_failure_a_fresh_session_gets_everything_and_the_conversation_keeps_its_id(
@@ -512,23 +512,23 @@ def test_after_a_failure_a_fresh_session_gets_everything_and_the_conversation_ke
     conversation = begun(house)
 
     with house.begin(HI, HELLO, WHY) as turn:
-        turn.send()
+        turn.mark_sent()
         turn.discard()
         house.open(turn)
-        assert (turn.continues, turn.wanted, turn.messages) == (False, None, (HI, HELLO, WHY))
-        turn.send()
-        turn.keep("So.")
+        assert (turn.is_resumed, turn.account_key, turn.messages) == (False, None, (HI, HELLO, WHY))
+        turn.mark_sent()
+        turn.commit("So.")
 
     assert [house.rows.state(name) for name in ("s/1", "s/2")] == ["doomed", "idle"]
     again = house.begin(HI, HELLO, WHY, SO, AND)
-    assert (again.continues, again.conversation) == (True, conversation)
-    assert house.conversations.counts.lost == 1
+    assert (again.is_resumed, again.conversation) == (True, conversation)
+    assert house.conversations.outcomes.lost == 1
 
 
 def test_what_was_kept_is_withdrawn_when_its_last_frame_cannot_be_written(house: House) -> None:
     turn = house.ask(HI)
 
-    turn.withdraw()
+    turn.rollback()
 
     assert house.rows.state("s/1") == "doomed"
     with pytest.raises(ConversationNotFound):
@@ -539,11 +539,11 @@ def test_nothing_is_withdrawn_from_a_request_that_has_gone_on_since(house: House
     turn = house.ask(HI)
     next_turn = house.begin(HI, HELLO, WHY)
 
-    turn.withdraw()
+    turn.rollback()
     running = house.rows.state("s/1")
-    next_turn.send()
-    next_turn.keep("So.")
-    turn.withdraw()
+    next_turn.mark_sent()
+    next_turn.commit("So.")
+    turn.rollback()
 
     assert (running, house.rows.state("s/1")) == ("running", "idle")
 
@@ -551,8 +551,8 @@ def test_nothing_is_withdrawn_from_a_request_that_has_gone_on_since(house: House
 def test_leaving_by_an_exception_withdraws_what_was_kept(house: House) -> None:
     with suppress(GeneratorExit), house.begin(HI) as turn:
         house.open(turn)
-        turn.send()
-        turn.keep("Hello")
+        turn.mark_sent()
+        turn.commit("Hello")
         raise GeneratorExit
 
     assert house.rows.state("s/1") == "doomed"
@@ -561,11 +561,21 @@ def test_leaving_by_an_exception_withdraws_what_was_kept(house: House) -> None:
 class BreakingRows(MemoryRows):
     """The request's greenlet is killed in the write, once that has been done."""
 
-    def keep(
-        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    def commit(
+        self,
+        session: Session,
+        *,
+        history_digest: bytes,
+        caller: bytes,
+        conversation: str,
+        expires_at: float,
     ) -> bool:
-        super().keep(
-            session, head=head, caller=caller, conversation=conversation, expires_at=expires_at
+        super().commit(
+            session,
+            history_digest=history_digest,
+            caller=caller,
+            conversation=conversation,
+            expires_at=expires_at,
         )
         raise KeyboardInterrupt
 
@@ -621,7 +631,7 @@ def test_without_storage_a_history_is_fresh_logged_and_counted(
     assert [(r.getMessage(), r.__dict__["during"]) for r in caplog.records] == [
         ("conversation.unavailable", "begin")
     ]
-    assert house.conversations.counts.unavailable == 1
+    assert house.conversations.outcomes.unavailable == 1
 
 
 def test_without_storage_a_conversation_without_history_is_refused_and_not_forgotten(
@@ -634,7 +644,7 @@ def test_without_storage_a_conversation_without_history_is_refused_and_not_forgo
         house.begin(WHY, conversation=conversation)
 
     house.rows.away = False
-    assert house.begin(WHY, conversation=conversation).continues
+    assert house.begin(WHY, conversation=conversation).is_resumed
 
 
 def test_without_storage_a_request_is_answered_in_a_session_that_is_deleted(house: House) -> None:
@@ -652,11 +662,11 @@ def test_a_session_whose_row_was_never_written_is_not_kept_when_storage_is_back(
     with house.begin(HI) as turn:
         house.open(turn)
         house.rows.away = False
-        turn.send()
-        assert not turn.keep("Hello")
+        turn.mark_sent()
+        assert not turn.commit("Hello")
 
     assert house.discarded == ["s/1"]
-    assert "keep" not in house.rows.calls
+    assert "commit" not in house.rows.calls
 
 
 def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to_wait_for_it(
@@ -669,7 +679,7 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
         turn.discard()
         house.rows.away = True
         house.open(turn)
-        turn.send()
+        turn.mark_sent()
 
         with pytest.raises(StorageUnavailable):
             house.begin(AND, conversation=conversation)
@@ -680,8 +690,8 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
 
         turn.discard()
         house.open(turn)
-        turn.send()
-        assert not turn.keep("So.")
+        turn.mark_sent()
+        assert not turn.commit("So.")
 
     assert [house.rows.state("s/1"), house.discarded, house.rows.state("s/3")] == [
         "doomed",
@@ -697,7 +707,7 @@ def test_a_claimed_session_that_cannot_be_let_go_is_deleted(house: House, sends:
     with house.begin(HI, HELLO, WHY) as turn:
         house.rows.away = True
         if sends:
-            turn.send()
+            turn.mark_sent()
 
     assert house.discarded == ["s/1"]
 
@@ -706,18 +716,18 @@ def test_what_cannot_be_withdrawn_is_left_alone(house: House) -> None:
     turn = house.ask(HI)
     house.rows.away = True
 
-    turn.withdraw()
+    turn.rollback()
 
     assert house.discarded == []
-    assert house.conversations.counts.unavailable == 1
+    assert house.conversations.outcomes.unavailable == 1
 
 
 def test_a_session_that_is_not_ours_any_more_is_not_kept(house: House) -> None:
     with house.begin(HI) as turn:
         session = house.open(turn)
         house.rows.doom(session)  # the worker was taken for dead
-        turn.send()
-        assert not turn.keep("Hello")
+        turn.mark_sent()
+        assert not turn.commit("Hello")
 
     assert house.rows.state("s/1") == "doomed"
 
@@ -730,19 +740,19 @@ def test_how_requests_found_their_sessions_is_counted(house: House) -> None:
     house.ask(HI, HELLO, WHY)
     house.ask(says("user", "Other"), HELLO, WHY)
 
-    counts = house.conversations.counts
-    assert (counts.continued, counts.fresh, counts.missed, counts.lost) == (1, 2, 1, 0)
+    outcomes = house.conversations.outcomes
+    assert (outcomes.continued, outcomes.fresh, outcomes.miss, outcomes.lost) == (1, 2, 1, 0)
 
 
 def test_who_finds_another_request_in_its_session_is_counted(house: House) -> None:
     first = house.ask(HI)
-    before = house.conversations.counts.taken
+    before = house.conversations.outcomes.contended
     with house.begin(HI, HELLO, WHY):
-        assert not house.begin(HI, HELLO, WHY).continues
+        assert not house.begin(HI, HELLO, WHY).is_resumed
         with pytest.raises(ConversationBusy):
             house.begin(WHY, conversation=first.conversation)
 
-    assert (before, house.conversations.counts.taken) == (0, 2)
+    assert (before, house.conversations.outcomes.contended) == (0, 2)
 
 
 def test_the_log_of_a_request_says_whether_it_continued(house: House) -> None:

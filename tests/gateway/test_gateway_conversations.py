@@ -183,7 +183,7 @@ def test_in_a_continued_conversation_only_what_is_new_is_sent_into_its_session()
     assert harness.upstream.prompts[1:] == ["Why?"]
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1")] * 2
     assert conversation_after(events) == conversation
-    assert harness.rows.calls == ["claim_head", "keep"]
+    assert harness.rows.calls == ["claim_history", "commit"]
     assert request_context.current().facts["continued"] is True
 
 

@@ -209,7 +209,9 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     states.used([account.id], clock())
     sessions = SessionRows(database, clock, lambda: "worker")
     kept = sessions.add(account.account_key, "sessions/1", stock=True)
-    sessions.keep(kept, head=b"h", caller=b"c", conversation="1", expires_at=clock() + 60)
+    sessions.commit(
+        kept, history_digest=b"h", caller=b"c", conversation="1", expires_at=clock() + 60
+    )
     sessions.add(account.account_key, "sessions/2", stock=False)  # an answer runs in it
 
     assert accounts.remove(account.id)
