@@ -9,9 +9,7 @@ from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, Sess
 from gbproxy.conversations.turn import Turn, TurnPlan
 from gbproxy.domain import history
 from gbproxy.domain.chat import Message
-from gbproxy.domain.claim import Claimed, NoClaim
-from gbproxy.domain.conversation_id import belongs_to, public_id, random_half
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claimed, NoClaim, Session, belongs_to, public_id, random_prefix
 from gbproxy.errors import ConversationBusy, ConversationNotFound
 from gbproxy.observability.meter import SILENT, Meter
 
@@ -71,7 +69,7 @@ class Conversations:
         digest = history.digest(caller, model_id, parts.system, parts.past) if keeps else b""
         can_resume = keeps and parts.past and parts.turns
         session = self._claim(caller, digest, conversation, avoided()) if can_resume else None
-        own = session.conversation if session else public_id(caller, random_half())
+        own = session.conversation if session else public_id(caller, random_prefix())
         self.outcomes.add("continued" if session else "fresh")
         if parts.past and not session:
             self.outcomes.add("miss")
@@ -110,9 +108,9 @@ class Conversations:
         conversation: str,
     ) -> Turn:
         claimed = self._claim_named(caller, conversation)
-        digest, delta = claimed.head, parts.turns
+        digest, delta = claimed.history_digest, parts.turns
         if not (delta and history.has_instructions(digest, caller, parts.system)):
-            digest, delta = history.instructed(digest, caller, parts.system), messages
+            digest, delta = history.with_system(digest, caller, parts.system), messages
         self.outcomes.add("continued")
         plan = TurnPlan(
             caller, conversation, digest, parts.turns, full_messages=None, delta_messages=delta

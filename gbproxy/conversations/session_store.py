@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from gbproxy.domain.claim import Claim, NoClaim
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claim, NoClaim, Session
 from gbproxy.errors import StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter, Outcome
 

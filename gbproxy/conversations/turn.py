@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
 from gbproxy.domain import history
 from gbproxy.domain.chat import Message
-from gbproxy.domain.conversation_id import half_of, public_id
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Session, id_prefix, public_id
 from gbproxy.errors import ConversationNotFound
 from gbproxy.observability import request_context
 
@@ -172,7 +171,7 @@ class Turn:
             and self._handle is not None
             and self._handle.recorded
         ):
-            prefix = half_of(self._handle.session.conversation)
+            prefix = id_prefix(self._handle.session.conversation)
             conversation = public_id(self._plan.caller, prefix)
             self._plan = replace(self._plan, conversation=conversation)
             self._on_rename(conversation)

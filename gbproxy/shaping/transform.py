@@ -28,7 +28,7 @@ class AnswerTransform:
     _text_weight: int = 0  # quarter tokens (domain/usage.py)
     _thought_weight: int = 0
     # `_digest` knows all but the latest texts.
-    _digest: history.Telling = field(default_factory=history.Telling)
+    _digest: history.AnswerDigest = field(default_factory=history.AnswerDigest)
     _texts: list[str] = field(default_factory=list)
 
     @classmethod
@@ -52,7 +52,7 @@ class AnswerTransform:
     def answer(self) -> str | history.LongText:
         """The answer as it was shown."""
         self._settle()
-        return self._digest.told()
+        return self._digest.result()
 
     def usage(self, input_quarter_tokens: int) -> Usage:
         """The token counts of a prompt of that weight, and of this answer."""

@@ -16,9 +16,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, func, insert, not_, or_, select, update
 
 from gbproxy.domain.account import IDENTITY_CHARS, identity_of
-from gbproxy.domain.claim import Claim, Claimed, NoClaim
-from gbproxy.domain.conversation_id import half_of, random_half
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claim, Claimed, NoClaim, Session, id_prefix, random_prefix
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import sessions as rows
 
@@ -163,7 +161,7 @@ class SessionRows:
         """Note a session that the upstream has just made; this worker holds it. Without
         `conversation` it gets half an id.
         """
-        session = Session(uuid.uuid4().hex, account_key, name, conversation or random_half())
+        session = Session(uuid.uuid4().hex, account_key, name, conversation or random_prefix())
         now = self._clock()
         self._database.change(
             _ADD,
@@ -230,7 +228,7 @@ class SessionRows:
         found = self._database.fetch(_CLAIM_CONVERSATION, {**wanted, "worker": self._worker_id()})
         if found:
             return self._claimed(found[0])
-        in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "half": half_of(conversation)})
+        in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "half": id_prefix(conversation)})
         return NoClaim.BUSY if in_use else NoClaim.UNKNOWN
 
     def commit(

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import pytest
 
-from gbproxy.domain.claim import NoClaim
 from gbproxy.domain.events import (
     FLUSH,
     Citation,
@@ -20,6 +19,7 @@ from gbproxy.domain.events import (
     ThoughtDelta,
     Usage,
 )
+from gbproxy.domain.session import NoClaim
 from gbproxy.domain.usage import estimate_quarter_tokens, tokens
 from gbproxy.errors import (
     ContextLengthExceeded,

@@ -10,7 +10,6 @@ import pytest
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import Message
-from gbproxy.domain.claim import Claimed
 from gbproxy.domain.events import (
     FLUSH,
     ChatEvent,
@@ -23,6 +22,7 @@ from gbproxy.domain.events import (
     UpstreamStream,
     Usage,
 )
+from gbproxy.domain.session import Claimed
 from gbproxy.errors import (
     ContextLengthExceeded,
     ConversationBusy,

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from gbproxy.accounts.health import AccountHealth
 from gbproxy.domain.account import Account
-from gbproxy.domain.claim import NoClaim
+from gbproxy.domain.session import NoClaim
 from gbproxy.errors import BadRequest
 from gbproxy.storage import tables
 from gbproxy.storage.account_health import StateRows

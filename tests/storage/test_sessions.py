@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.domain.claim import Claimed, NoClaim
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claimed, NoClaim, Session
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
 from tests.support.clock import Clock

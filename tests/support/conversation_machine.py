@@ -29,8 +29,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from gbproxy.conversations import Conversations, SessionStore, Turn
 from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
-from gbproxy.domain.conversation_id import belongs_to
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Session, belongs_to
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
 from tests.support.memory_rows import MemoryRows
 

@@ -7,9 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gbproxy.domain.claim import Claim, Claimed, NoClaim
-from gbproxy.domain.conversation_id import random_half
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claim, Claimed, NoClaim, Session, random_prefix
 from gbproxy.errors import StorageUnavailable
 
 
@@ -37,7 +35,7 @@ class MemoryRows:
     ) -> Session:
         with self._called("add"):
             session = Session(
-                f"row-{len(self.rows)}", account_key, name, conversation or random_half()
+                f"row-{len(self.rows)}", account_key, name, conversation or random_prefix()
             )
             self.rows[session.id] = Row(session, "stock" if stock else "running")
             return session
