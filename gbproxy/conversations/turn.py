@@ -63,7 +63,7 @@ class Turn:
         self._expires_at = expires_at
         self._on_end = on_end
         self._on_rename = on_rename
-        request_context.current().facts["continued"] = self._claimed
+        request_context.current().log_fields["continued"] = self._claimed
 
     def __enter__(self) -> Turn:
         return self
@@ -252,7 +252,7 @@ class Turn:
             raise ValueError("the turn has, or left behind, a session: discard it first")
         self._handle = handle
         self._delete_superseded()
-        request_context.current().facts["continued"] = False
+        request_context.current().log_fields["continued"] = False
 
     def _delete_superseded(self) -> None:
         if self._superseded is not None:

@@ -92,7 +92,7 @@ class Gateway:
         not go on from this answer.
         """
         context = request_context.current()
-        context.until = time.monotonic() + self._request_timeout_s
+        context.limit_time(self._request_timeout_s)
         state = self._prepare(chat)
         self._note_use("")
         reservation = self._limits.begin(
@@ -214,7 +214,7 @@ class Gateway:
                 extra={"asked": chat.model[:100], "used": model.id, "reason": "name"},
             )
         size = roles.measure(chat.messages)
-        request_context.current().facts |= {"model": model.id, "prompt_chars": size.chars}
+        request_context.current().log_fields |= {"model": model.id, "prompt_chars": size.chars}
         return RequestState(chat, model, self._models.counted_as(model), size, self._show_thoughts)
 
     def _begin_turn(self, state: RequestState) -> Turn:
@@ -270,7 +270,7 @@ class Gateway:
 
     def _note_lease(self, account: Account, turn: Turn) -> None:
         context = request_context.current()
-        context.facts["account"] = account.id
+        context.log_fields["account"] = account.id
         context.accounts += 1
         self._note_use(account.id)
         # The session's own account is busy or cannot answer: the whole history goes elsewhere.
@@ -281,5 +281,5 @@ class Gateway:
         context = request_context.current()
         context.ttft_ms = context.elapsed_ms()
         context.phase = Phase.STREAMING
-        context.facts["model"] = model.id
+        context.log_fields["model"] = model.id
         self._pool.succeeded(account, state.model.quota)

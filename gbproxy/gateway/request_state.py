@@ -67,7 +67,7 @@ class RequestState:
     def note_end(self, context: RequestContext) -> None:
         """Tell the request's log line of the answer, as far as it came."""
         counted = self.transform.usage(self.size.quarter_tokens)
-        context.facts |= {
+        context.log_fields |= {
             "answer_chars": self.transform.characters,
             "input_tokens": counted.input_tokens,
             "output_tokens": counted.output_tokens,

@@ -79,7 +79,7 @@ class Metrics(Meter):
     # Counting
 
     def request_done(self, context: RequestContext, surface: str, status: int) -> None:
-        facts = context.facts
+        facts = context.log_fields
         is_gone = "client_gone" in facts
         code = facts.get("code") or ("client_gone" if is_gone else "")
         request = self._request(surface, self._model(facts.get("model")), status, code)
@@ -231,11 +231,11 @@ class _Answer:
         self._duration.observe(elapsed_s)
         if not succeeded or context.ttft_ms is None:
             return
-        first_s, tokens = context.ttft_ms / 1000, context.facts.get("output_tokens", 0)
+        first_s, tokens = context.ttft_ms / 1000, context.log_fields.get("output_tokens", 0)
         self._first.observe(first_s)
         if tokens > 1:
             self._each.observe((elapsed_s - first_s) / (tokens - 1))
-        self._input.observe(context.facts.get("input_tokens", 0))
+        self._input.observe(context.log_fields.get("input_tokens", 0))
         self._output.observe(tokens)
 
 

@@ -757,7 +757,7 @@ def test_who_finds_another_request_in_its_session_is_counted(house: House) -> No
 
 def test_the_log_of_a_request_says_whether_it_continued(house: House) -> None:
     begun(house)
-    facts = request_context.begin("-").facts
+    facts = request_context.begin("-").log_fields
 
     with house.begin(HI, HELLO, WHY) as turn:
         continued = facts["continued"]

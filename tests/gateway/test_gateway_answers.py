@@ -281,7 +281,7 @@ def test_the_request_s_trace_holds_what_is_logged_of_it() -> None:
     noted = request_context.current()
     assert noted.attempts == 2
     assert noted.ttft_ms is not None
-    assert noted.facts == {
+    assert noted.log_fields == {
         "model": RETIRED,
         "prompt_chars": 2,
         "account": "one",
@@ -299,7 +299,7 @@ def test_what_was_said_before_a_failure_is_noted_too() -> None:
 
     harness.failure()
 
-    assert request_context.current().facts["answer_chars"] == 3
+    assert request_context.current().log_fields["answer_chars"] == 3
 
 
 # Sessions that the upstream makes and names while it answers

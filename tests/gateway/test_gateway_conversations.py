@@ -184,7 +184,7 @@ def test_in_a_continued_conversation_only_what_is_new_is_sent_into_its_session()
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1")] * 2
     assert conversation_after(events) == conversation
     assert harness.rows.calls == ["claim_history", "commit"]
-    assert request_context.current().facts["continued"] is True
+    assert request_context.current().log_fields["continued"] is True
 
 
 def test_a_continued_conversation_is_counted_as_its_whole_prompt() -> None:

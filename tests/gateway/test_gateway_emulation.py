@@ -130,7 +130,7 @@ def test_a_corrected_answer_counts_alone_and_its_session_is_not_continued() -> N
 
     [usage] = [event for event in events if isinstance(event, Usage)]
     assert usage.output_tokens == 1
-    assert request_context.current().facts["answer_chars"] == 2
+    assert request_context.current().log_fields["answer_chars"] == 2
     assert harness.states == {"s/1": "doomed"}
     assert request_context.current().conversation is None
 

@@ -284,7 +284,10 @@ def test_what_one_account_cannot_do_another_does_unseen(
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1"), ("two", "gemini-auto", "s/2")]
     assert harness.doomed == [("one", "s/1"), ("two", "s/2")]
     assert (harness.accounts, harness.pauses, harness.pool.in_flight()) == ([state, "ready"], [], 0)
-    assert (request_context.current().attempts, request_context.current().facts["account"]) == (
+    assert (
+        request_context.current().attempts,
+        request_context.current().log_fields["account"],
+    ) == (
         2,
         "two",
     )
@@ -548,7 +551,7 @@ def test_a_model_that_is_refused_is_answered_by_its_successor(refused: Script) -
 
     assert events[0] == Started(SUCCESSOR)
     assert harness.upstream.models == [RETIRED] * tries + [SUCCESSOR]
-    assert request_context.current().facts["model"] == SUCCESSOR
+    assert request_context.current().log_fields["model"] == SUCCESSOR
 
 
 def test_a_successor_that_worked_is_remembered_for_an_hour(

@@ -37,7 +37,7 @@ def asked(**facts: Any) -> RequestContext:
     """A request that has been answered at its first try."""
     tokens = {"input_tokens": 100, "output_tokens": 50}
     return RequestContext(
-        attempts=1, accounts=1, ttft_ms=1.0, facts={"model": MODEL, **tokens, **facts}
+        attempts=1, accounts=1, ttft_ms=1.0, log_fields={"model": MODEL, **tokens, **facts}
     )
 
 
