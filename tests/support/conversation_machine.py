@@ -31,6 +31,7 @@ from gbproxy.conversations import Conversations, SessionStore, Turn
 from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
 from gbproxy.domain.session import Session, belongs_to
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
+from tests.support.clock import Clock
 from tests.support.memory_rows import MemoryRows
 
 # Making a failing example small takes minutes, in which pytest-timeout would end the whole process
@@ -50,16 +51,8 @@ Said = tuple[str, str]  # role and text, plain: what a client means, however it 
 Outcome = type[GatewayError] | Literal["continued"]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class ExpiringRows(SessionStore, Protocol):
-    """With what the sweeper calls."""
+    """With what the background calls."""
 
     def expire(self, now: float) -> int: ...
 

@@ -1,8 +1,8 @@
-"""lookupWidgetConfig's answer -> what the account has. Source: docs/upstream.md, live
+"""lookupWidgetConfig's answer -> AccountCapabilities. Source: docs/upstream.md, live
 configuration.
 
-Which of its fields are filled is not known: whatever is missing, or of another kind than is
-expected, says nothing.
+Which of its fields are filled is not known: a field that is missing, or of an unexpected type, says
+nothing.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}
 
 @dataclass(frozen=True, slots=True)
 class WidgetSettings:
-    """What every question says beside its text, and how its answer is read."""
+    """What every question carries beside its text, and how its answer is read."""
 
     framing: Literal["json", "sse"] = "json"
     session: SessionForm = "create"
@@ -168,11 +168,10 @@ class Widget:
             return
 
     def stream(self, request: UpstreamRequest, account: Account, session: str) -> UpstreamStream:
-        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has
-        been said.
+        """Yield the answer as it arrives. A refused token is replaced once, until the first event.
 
-        Raises AccountSuspected where the refusal may be the account's fault or the question's; what
-        the sign-in says is proof.
+        Raises AccountSuspected where the refusal may be the account's fault or the question's; only
+        a refused sign-in is proof.
         """
         assist = self._assist_request(_text(request), request.model, session_names.sent_as(session))
         body = self._body(account, {"streamAssistRequest": assist})
@@ -223,12 +222,11 @@ class Widget:
                     raise _suspected(error) from error
 
     def _may_ask_again(self, account: Account, tokens: Tokens, asked: int) -> bool:
-        """Whether a question whose token was refused so many times is asked once more, with a fresh
-        one as a rule.
-
-        Of many poisoned questions not each is to cost a sign-in: the probe that each leads to
-        renews what is stale.
+        """True if a question whose token was refused `asked` times is sent again, as a rule with a
+        fresh one.
         """
+        # A run of poisoned questions must not cost a sign-in each: the probe that each leads to
+        # renews what is stale.
         if self._in_vain.are_many(account):
             return asked == 1
         if tokens.may_keep_it():
@@ -306,7 +304,7 @@ def _suspected(error: TokenRefused) -> AccountSuspected:
 
 
 def _not_taken(sign_in: Callable[[], str]) -> str:
-    """A question whose sign-in fails has not been asked."""
+    """Sign in for a question; where that fails, the question was not asked."""
     try:
         return sign_in()
     except GatewayError as error:
@@ -315,8 +313,8 @@ def _not_taken(sign_in: Callable[[], str]) -> str:
 
 
 def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The further fields of one call's body: what stands under a call's own name,
-    `streamAssistRequest`, is for that alone.
+    """The further fields of one call's body. What stands under a call's own name, such as
+    `streamAssistRequest`, goes into that call alone.
     """
     return {
         name: value
@@ -326,7 +324,7 @@ def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Map
 
 
 def _merged(body: Mapping[str, object], further: Mapping[str, object]) -> dict[str, object]:
-    """Objects are merged, however deep; any other value replaces what stands there."""
+    """Merge objects, however deep; any other value replaces what stands there."""
     merged = dict(body)
     for name, value in further.items():
         known = merged.get(name)
