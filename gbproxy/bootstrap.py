@@ -175,7 +175,7 @@ def build(
         key_verifier,
         support,
         capability_reads,
-        lambda: conversations.settle(),
+        lambda: conversations.flush(),
     )
     conversations = Conversations(
         storage.sessions,
@@ -200,8 +200,8 @@ def build(
         limiter,
         show_thoughts=settings.thoughts == "show",
         max_attempts=settings.max_attempts,
-        note_use=background.note_use,
         suspect=account_probes.look,
+        record_activity=background.note_use,
         request_timeout_s=settings.request_timeout_s,
     )
     return Services(

@@ -38,9 +38,9 @@ class Conversations:
         # Caller and id of what runs in this process: a fresh session's row does not tell it.
         self._running: set[tuple[bytes, str]] = set()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Roll back what had to wait for the storage. Raises StorageUnavailable."""
-        self._sessions.settle()
+        self._sessions.flush()
 
     def begin(
         self,

@@ -131,7 +131,7 @@ class FailSafeSessions:
         self._outcomes = outcomes
         self._pending_rollbacks: deque[tuple[Session, bytes]] = deque(maxlen=_MOST_PENDING)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Roll back what could not be when it was due. Raises StorageUnavailable."""
         while self._pending_rollbacks:
             self._store.rollback(*self._pending_rollbacks[0])
@@ -223,7 +223,7 @@ class FailSafeSessions:
             self.note_unavailable("release")
             self._discard(session)
 
-    def doom(self, handle: SessionHandle) -> None:
+    def mark_for_deletion(self, handle: SessionHandle) -> None:
         """Have a session deleted upstream."""
         if not handle.recorded:
             self._discard(handle.session)

@@ -257,7 +257,7 @@ class Turn:
     def _delete_superseded(self) -> None:
         if self._superseded is not None:
             superseded, self._superseded = self._superseded, None
-            self._sessions.doom(superseded)
+            self._sessions.mark_for_deletion(superseded)
 
     def _let_go(self) -> None:
         self._handle, self._claimed, self._sent = None, False, False

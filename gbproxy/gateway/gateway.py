@@ -60,15 +60,16 @@ class Gateway:
         show_thoughts: bool = False,
         max_attempts: int = 3,
         request_timeout_s: float = 1800,
-        note_use: Callable[[str], object] = lambda account_id: None,
         suspect: Callable[[Account], object] = lambda account: None,
+        record_activity: Callable[..., object] = lambda account_id="": None,
         emulation: Callable[[Capabilities], Pipeline] = compose,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`request_timeout_s` bounds one request over all its waits and attempts.
 
-        `note_use` is told of each account that is leased, and "" for each request; `suspect` has an
-        account probed on which a question was refused, and does not wait for it.
+        `suspect` has an account probed on which a question was refused, and does not wait for it.
+        `record_activity` notes that a request has arrived or, with an account id, that it got that
+        account.
         """
         self._models = models
         self._pool = pool
@@ -78,8 +79,8 @@ class Gateway:
         self._limits = limits
         self._show_thoughts = show_thoughts
         self._max_attempts = max_attempts
-        self._note_use = note_use
         self._suspect = suspect
+        self._record_activity = record_activity
         self._request_timeout_s = request_timeout_s
         self._emulation = emulation
         self._pause = pause
@@ -94,7 +95,7 @@ class Gateway:
         context = request_context.current()
         context.limit_time(self._request_timeout_s)
         state = self._prepare(chat)
-        self._note_use("")
+        self._record_activity()
         reservation = self._limits.begin(
             chat.principal,
             state.counted_as,
@@ -182,7 +183,7 @@ class Gateway:
         except CorrectionNeeded as needed:
             if output_started:  # a stage's bug: what was shown cannot be taken back
                 raise
-            return needed
+            return needed.with_traceback(None)
         except (UpstreamError, ContextLengthExceeded) as error:
             log_failure(error, account)
             context.failures.append(
@@ -272,7 +273,7 @@ class Gateway:
         context = request_context.current()
         context.log_fields["account"] = account.id
         context.accounts += 1
-        self._note_use(account.id)
+        self._record_activity(account.id)
         # The session's own account is busy or cannot answer: the whole history goes elsewhere.
         if turn.account_key not in (None, account.account_key):
             turn.discard()

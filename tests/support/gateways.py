@@ -200,7 +200,7 @@ class Harness:
             show_thoughts=show_thoughts,
             max_attempts=max_attempts,
             request_timeout_s=request_timeout_s,
-            note_use=self.noted.append,
+            record_activity=self._record_activity,
             pause=self.pauses.append,
             **options,
         )
@@ -224,6 +224,9 @@ class Harness:
             return False
         job()
         return True
+
+    def _record_activity(self, account_id: str = "") -> None:
+        self.noted.append(account_id)
 
     def _discard(self, session: Session) -> None:
         self.discarded.append(session.name)
