@@ -32,7 +32,7 @@ def write_request(
     capabilities: Capabilities,
     model: Model,
 ) -> UpstreamRequest:
-    """What is sent in this attempt. From then on the session outcomes as holding it."""
+    """What is sent in this attempt. From then on the session counts as holding it."""
     if state.exchange and capabilities.sessions:
         written = pipeline.write(state.correction, is_resumed=True)
     else:
@@ -57,6 +57,7 @@ def commit(state: RequestState, turn: Turn, done: Done) -> None:
 
 def next_step(
     error: GatewayError,
+    state: RequestState,
     turn: Turn,
     failover: Failover,
     *,
@@ -78,7 +79,8 @@ def next_step(
         if isinstance(error, SessionGone | SessionDenied):
             turn.discard()
             raise ConversationNotFound from error
-        if not error.was_taken:
+        # What was corrected before is in the session, whatever became of this attempt.
+        if not error.was_taken and not state.exchange:
             turn.release()
         raise
     turn.discard()

@@ -195,6 +195,7 @@ class Gateway:
                 self._sessions.drop(account)
             step = next_step(
                 error,
+                state,
                 turn,
                 failover,
                 output_started=output_started,

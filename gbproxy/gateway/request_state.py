@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gbproxy.domain import usage
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
@@ -24,21 +24,23 @@ class RequestState:
     counted_as: str  # the model's id, as limits know it
     size: PromptSize
     shows_thoughts: bool  # where the request does not say
-    transform: AnswerTransform = field(init=False)
     has_opened: bool = False  # the session to ask in, for this request
     # Turns that the client does not know: answers that had to be corrected, and what was said of
     # them. Empty again in a fresh session.
     exchange: Messages = ()
     correction: Messages = ()  # the last of them, not yet sent
     corrections: int = 0  # of the whole request
-
-    def __post_init__(self) -> None:
-        self.begin_attempt()
+    _transform: AnswerTransform | None = None
 
     def begin_attempt(self) -> AnswerTransform:
         """What an attempt before had said is neither shown nor counted."""
-        self.transform = AnswerTransform.of(self.chat, shows_thoughts=self.shows_thoughts)
-        return self.transform
+        self._transform = AnswerTransform.of(self.chat, shows_thoughts=self.shows_thoughts)
+        return self._transform
+
+    @property
+    def transform(self) -> AnswerTransform:
+        """Of the last attempt; of nothing before the first."""
+        return self._transform or self.begin_attempt()
 
     @property
     def may_correct(self) -> bool:

@@ -170,6 +170,19 @@ def test_a_failure_amid_a_correction_starts_over_with_what_the_client_sent() -> 
     assert harness.upstream.accounts == ["one", "one", "two"]
 
 
+def test_a_conversation_that_holds_a_correction_is_not_put_back_as_it_was() -> None:
+    untaken = UpstreamTimeout("no connection")
+    untaken.was_taken = False
+    harness = Harness(Upstream(GOOD, BAD, (untaken,)), emulation=only_json)
+    conversation = harness.begun("Hi")
+
+    error, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
+
+    assert error is untaken
+    assert harness.upstream.prompts == ["Hi", "Why?", "Only JSON, please."]
+    assert harness.states == {"s/1": "doomed"}
+
+
 def test_nothing_is_corrected_behind_what_was_shown() -> None:
     def read(events: UpstreamStream, may_correct: bool) -> UpstreamStream:
         yield TextDelta("shown")
