@@ -41,7 +41,7 @@ class RequestContext:
     """
 
     request_id: str = "-"
-    context: TraceContext | None = None
+    trace: TraceContext | None = None
     started: float = field(default_factory=time.perf_counter)
     upstream_s: float = 0.0
     queued_s: float = 0.0
@@ -121,11 +121,11 @@ class RequestContext:
 _current: ContextVar[RequestContext | None] = ContextVar("gbproxy_request", default=None)
 
 
-def begin(request_id: str, context: TraceContext | None = None) -> RequestContext:
+def begin(request_id: str, trace: TraceContext | None = None) -> RequestContext:
     """Start a new request context in this context. A keep-alive connection's next request replaces
     it.
     """
-    started = RequestContext(request_id, context)
+    started = RequestContext(request_id, trace)
     _current.set(started)
     return started
 
@@ -145,7 +145,7 @@ def child() -> Iterator[RequestContext]:
     parent = current()
     made = RequestContext(
         parent.request_id,
-        parent.context,
+        parent.trace,
         started=parent.started,
         until=parent.until,
         is_child=True,

@@ -272,7 +272,7 @@ def test_what_an_attempt_that_was_given_up_had_thought_is_not_counted() -> None:
     assert usage.reasoning_tokens == tokens(estimate_quarter_tokens("Hm."))
 
 
-def test_the_request_s_trace_holds_what_is_logged_of_it() -> None:
+def test_the_request_s_context_holds_what_is_logged_of_it() -> None:
     request_context.begin("req-1")
     harness = Harness(Upstream((SessionGone("gone"),), THINKING))
 
