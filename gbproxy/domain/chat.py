@@ -65,5 +65,5 @@ class ChatRequest:
 
     @property
     def caller(self) -> bytes:
-        """The digest of the API key; b"" is nobody in particular, for whom nothing is kept."""
+        """The digest of the API key; b"" is an anonymous caller, for whom nothing is kept."""
         return self.principal.caller

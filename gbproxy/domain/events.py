@@ -73,7 +73,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class SessionNamed:
-    """How the upstream calls the session that it has made for this question; for the gateway
+    """The name of the session that the upstream has made for this question; for the gateway
     alone.
     """
 

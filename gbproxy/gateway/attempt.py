@@ -32,7 +32,7 @@ def write_request(
     capabilities: Capabilities,
     model: Model,
 ) -> UpstreamRequest:
-    """What is sent in this attempt. From then on the session counts as holding it."""
+    """Make what is sent in this attempt. From then on the session counts as holding it."""
     if state.exchange and capabilities.sessions:
         written = pipeline.write(state.correction, is_resumed=True)
     else:
@@ -64,7 +64,7 @@ def next_step(
     output_started: bool,
     reused_session: bool,
 ) -> Next:
-    """How it goes on after a failure. Raises what the client is to see when it does not."""
+    """Decide how it goes on after a failure. Raises what the client is to see when it does not."""
     can_restart = turn.can_restart
     try:
         step = failover.failed(

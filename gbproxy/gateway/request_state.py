@@ -33,7 +33,7 @@ class RequestState:
     _transform: AnswerTransform | None = None
 
     def begin_attempt(self) -> AnswerTransform:
-        """What an attempt before had said is neither shown nor counted."""
+        """Start counting anew: what a failed attempt said is neither shown nor charged."""
         self._transform = AnswerTransform.of(self.chat, shows_thoughts=self.shows_thoughts)
         return self._transform
 

@@ -40,7 +40,7 @@ class Connectors:
         self.kinds |= kinds
 
     def doubts(self) -> list[str]:
-        """What an answer without content may be put down to."""
+        """Possible causes of an answer without content."""
         return [DOUBT] if self.kinds else []
 
 

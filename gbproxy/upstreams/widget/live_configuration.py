@@ -27,7 +27,7 @@ _WEB_IS_ON = re.compile(r"WEB_GROUNDING_TYPE_(?!UNSPECIFIED|DISABLED)[A-Z_]+")
 
 
 def read(answer: Mapping[str, Any]) -> AccountCapabilities:
-    """What the configuration says, at the top of the answer or under a name in it."""
+    """Read a configuration at the top of the answer or under a name in it."""
     configuration = _unwrapped(answer)
     ui = as_mapping(configuration.get("uiSettings"))
     chosen = as_mapping(ui.get("modelConfigInfo"))
@@ -67,7 +67,7 @@ def _ids(values: Iterable[object]) -> Iterator[str]:
 
 
 def _tools(configuration: Mapping[str, Any], ui: Mapping[str, Any]) -> dict[Tool, bool]:
-    """Whether each tool of which something is said may be used."""
+    """The tools of which something is said, with True for those that are on."""
     features = as_mapping(ui.get("features"))
     found = {
         tool: not _STATES[state]

@@ -209,7 +209,7 @@ class Widget:
                             if not answer.ended:
                                 yield FLUSH
                     finally:
-                        if not is_named:  # nobody can delete it
+                        if not is_named:  # it cannot be deleted without its name
                             reason = "the upstream did not tell its name"
                             log.warning(
                                 "session.left", extra={"account": account.id, "reason": reason}
