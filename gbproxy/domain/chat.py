@@ -49,9 +49,9 @@ class ChatRequest:
     """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves
     it to the settings.
 
-    `stop`: sequences before which the answer ends; `max_tokens`: how long it may be, by the
-    gateway's estimate. `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says
-    how it will be answered.
+    `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says
+    how it will be answered. `stop`: sequences before which the answer ends; `max_tokens`: its
+    longest, by the gateway's estimate.
     """
 
     messages: tuple[Message, ...]

@@ -92,7 +92,7 @@ class LongText:
 
 
 class AnswerDigest:
-    """Collects an assistant's text from its pieces: a short one as it is, a long one as its digest."""
+    """Collects an assistant's text from its pieces: a short one as it is, a long one as digest."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []  # all of them, while the text is short

@@ -1,1 +1,1 @@
-"""What an upstream lacks, made by prompt on the way down and by reading the answer on the way up."""
+"""Makes what an upstream lacks: by prompt on the way down, by reading the answer on the way up."""

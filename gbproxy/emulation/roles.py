@@ -52,7 +52,9 @@ def flatten_to_one(messages: Messages, is_resumed: bool) -> Messages:
 
 
 def flatten(messages: Sequence[Message]) -> str:
-    """A whole conversation as text: system texts first, then the turns in their order with their roles."""
+    """A whole conversation as text: system texts first, then the turns in order with their
+    roles.
+    """
     return _laid_out(messages, _INTRODUCTION)
 
 

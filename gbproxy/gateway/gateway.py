@@ -89,8 +89,8 @@ class Gateway:
         """Answer one request: `Started`, then content, then `Usage` and `Done`. Nothing happens
         before the first `next`.
 
-        Reading on behind `Done` confirms that the last frame was written; if the generator is closed
-        instead, the conversation does not go on from this answer.
+        Reading on behind `Done` confirms that the last frame was written; if the generator is
+        closed instead, the conversation does not go on from this answer.
         """
         context = request_context.current()
         context.limit_time(self._request_timeout_s)
