@@ -62,6 +62,26 @@ def pair(native: NativeUpstream, *scripts: Script, **options: object) -> Harness
     )
 
 
+# Sessions
+
+
+def test_a_session_is_opened_before_the_prompt_is_made() -> None:
+    """What is to be in the prompt may have to be put into the session first."""
+    opened: list[int] = []
+
+    def write(messages: Messages, is_resumed: bool) -> Messages:
+        opened.append(harness.upstream.opened)
+        return messages
+
+    harness = Harness(
+        Upstream(), emulation=lambda each: Pipeline((Stage(write), *compose(each).stages))
+    )
+
+    harness.answer("Hi")
+
+    assert opened == [1]
+
+
 # The longest prompt
 
 
