@@ -44,9 +44,7 @@ class AnswerTransform:
         events = stages.name_files(events)
         if self.max_tokens is not None:
             events = stages.limit_tokens(events, self.max_tokens, self._note_cut)
-        # Behind what cuts, before what hides: hidden thoughts count too.
-        events = self._counted(events)
-        return events if self.shows_thoughts else stages.hide_thoughts(events)
+        return self._counted(events)  # behind what cuts
 
     @property
     def answer(self) -> str | history.LongText:
@@ -62,6 +60,7 @@ class AnswerTransform:
         return Usage(usage.tokens(input_quarter_tokens), text + reasoning, reasoning)
 
     def _counted(self, events: UpstreamStream) -> UpstreamStream:
+        """Count all that passes. Hidden thoughts count too, and end here."""
         next_step = _STEP_CHARS
         for event in events:
             if type(event) is TextDelta or type(event) is Refusal:
@@ -72,6 +71,8 @@ class AnswerTransform:
                     self._settle()
             elif type(event) is ThoughtDelta:
                 self._thought_weight += usage.estimate_quarter_tokens(event.text)
+                if not self.shows_thoughts:
+                    continue
             yield event
 
     def _note_cut(self) -> None:
