@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from flask import Flask
@@ -19,6 +20,8 @@ from gbproxy.api.cors import Cors
 from gbproxy.api.drain import Drain
 from gbproxy.api.sse import StreamResponder
 from gbproxy.bootstrap import Services, build
+from gbproxy.domain.account import Account
+from gbproxy.domain.models import Model
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream
@@ -42,7 +45,9 @@ class AppState:
 def create_app(
     settings: Settings | None = None,
     *,
-    upstream: Upstream | None = None,
+    upstreams: Mapping[str, Upstream] | None = None,
+    accounts: Collection[Account] = (),
+    models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
 ) -> Flask:
     """The WSGI app. Without `settings` they come from the environment; mistakes in it end the
@@ -50,7 +55,15 @@ def create_app(
 
     The rest is as for `gbproxy.bootstrap.build`.
     """
-    return over(build(settings or startup.load(), upstream=upstream, prewarmed=prewarmed))
+    return over(
+        build(
+            settings or startup.load(),
+            upstreams=upstreams,
+            accounts=accounts,
+            models=models,
+            prewarmed=prewarmed,
+        )
+    )
 
 
 def over(services: Services) -> Flask:

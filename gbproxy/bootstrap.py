@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +27,8 @@ from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import Conversations
-from gbproxy.domain.account import Account
-from gbproxy.domain.models import Catalogue
+from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.models import Catalogue, Model
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
@@ -51,6 +51,7 @@ from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.upstreams.base import Upstream
+from gbproxy.upstreams.registry import Upstreams
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.shared_credentials import SharedCredentials
@@ -69,7 +70,7 @@ class Services:
     meter: Meter
     storage: Storage
     outbound: HttpClient
-    upstream: Upstream
+    upstreams: Upstreams
     models: AvailableModels
     support: ModelSupport
     pool: Pool
@@ -116,23 +117,26 @@ class Storage:
 def build(
     settings: Settings,
     *,
-    upstream: Upstream | None = None,
+    upstreams: Mapping[str, Upstream] | None = None,
+    accounts: Collection[Account] = (),
+    models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
 ) -> Services:
-    """`upstream`: in place of the real one; `prewarmed`: sessions kept ready for each account in
-    use.
+    """`upstreams`, by name: beside the widget, or in its place; `accounts` and `models`: beside
+    those of the settings; `prewarmed`: sessions kept ready for each account in use.
     """
     if settings.upstream_session != "create":
         prewarmed = 0  # a session comes to be with its first question: there is nothing to save
-    catalogue = Catalogue(settings.default_model, settings.models)
+    catalogue = Catalogue(settings.default_model, settings.models, models)
     meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
     storage = _storage(settings, meter)
     outbound, endpoints = _outbound(settings, HttpClient), _endpoints(settings)
     sign_in = WidgetAuth(
         outbound, endpoints, tokens=storage.tokens, cookies=storage.cookies, meter=meter
     )
-    upstream = upstream or _widget(settings, outbound, sign_in, endpoints, meter)
-    accounts = _accounts(settings)
+    widget = _widget(settings, outbound, sign_in, endpoints, meter)
+    answering = Upstreams({WIDGET: widget, **(upstreams or {})})
+    accounts = [*_accounts(settings), *accounts]
     pool = Pool(
         accounts,
         concurrency=settings.account_concurrency,
@@ -145,30 +149,31 @@ def build(
     executor, deletion_executor = BackgroundExecutor(), BackgroundExecutor(width=_DELETIONS_AT_ONCE)
     cleanup = SessionCleanup(
         storage.sessions,
-        upstream.delete_session,
+        answering.delete_session,
         pool.accounts,
         deletion_executor,
         is_refused=lambda account: account in pool.refused(),
     )
     session_pool = SessionPool(
         storage.sessions,
-        upstream.open_session,
+        answering.open_session,
         executor.submit,
         cleanup.delete_unrecorded,
         size=prewarmed,
         on_failure=partial(_set_aside, pool),
+        has_sessions=answering.has_sessions,
     )
     support = ModelSupport(storage.support)
-    models = AvailableModels(catalogue, support, pool.enabled)
+    available = AvailableModels(catalogue, support, pool.enabled, answering.names)
     registry = AccountRegistry(
         accounts,
         pool,
         storage.accounts,
-        upstream.probe,
+        answering.probe,
         part=cleanup.delete_for_account,
         forget=support.forget,
     )
-    capability_reads = CapabilityReads(support, upstream.capabilities)
+    capability_reads = CapabilityReads(support, answering.account_capabilities)
     key_verifier = KeyVerifier(
         (key.get_secret_value() for key in settings.api_keys), storage.api_keys
     )
@@ -185,7 +190,7 @@ def build(
         pool,
         cleanup,
         executor,
-        refresh_token=upstream.sign_in_ahead,
+        refresh_token=answering.sign_in_ahead,
         probe=registry.probe,
         reclaim_abandoned=partial(temporary.reclaim_abandoned, storage.database, storage.sessions),
         read_capabilities=capability_reads.read_due,
@@ -210,26 +215,25 @@ def build(
             support.sync,
             conversations.flush,
         ],
-        keep_warm=upstream.warm,
+        keep_warm=answering.prewarm,
         long_timeout=storage.database.patiently,
     )
     api_keys = ApiKeys(
         storage.api_keys,
-        lambda name: models.get(name).id,
+        lambda name: available.get(name).id,
         can_limit=settings.can_limit_keys,
         on_change=key_verifier.refresh,
     )
     limiter = _limiter(settings, meter)
     account_probes = AccountProbes(pool, registry.probe)
     gateway = Gateway(
-        models,
+        available,
         pool,
-        upstream,
+        answering,
         conversations,
         session_pool,
         limiter,
         show_thoughts=settings.thoughts == "show",
-        prompt_max_chars=settings.prompt_max_chars,
         max_attempts=settings.max_attempts,
         suspect=account_probes.request,
         record_activity=background.record_activity,
@@ -240,8 +244,8 @@ def build(
         meter=meter,
         storage=storage,
         outbound=outbound,
-        upstream=upstream,
-        models=models,
+        upstreams=answering,
+        models=available,
         support=support,
         pool=pool,
         registry=registry,
@@ -397,6 +401,7 @@ def _widget(
         time_zone=settings.time_zone,
         status_lines=settings.status_lines,
         max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
+        prompt_max_chars=settings.prompt_max_chars,
     )
     return Widget(outbound, auth, endpoints, widget_settings, meter)
 

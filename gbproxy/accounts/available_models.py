@@ -4,21 +4,29 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.models import AUTOMATIC, BUILT_IN, Catalogue, Model, no_such
 from gbproxy.domain.principal import Principal
 
 
 class AvailableModels:
-    """Safe for use by many threads at once. `accounts`: those that are enabled."""
+    """Safe for use by many threads at once. `accounts`: those that are enabled; `upstreams`: the
+    names of those that answer here.
+    """
 
     def __init__(
-        self, catalogue: Catalogue, support: ModelSupport, accounts: Callable[[], Iterable[Account]]
+        self,
+        catalogue: Catalogue,
+        support: ModelSupport,
+        accounts: Callable[[], Iterable[Account]],
+        upstreams: Collection[str] = (WIDGET,),
     ) -> None:
+        self._upstreams = upstreams
         self._catalogue = catalogue
         self._support = support
         self._accounts = accounts
@@ -27,22 +35,22 @@ class AvailableModels:
         """What may be chosen: the catalogue, without what no account has any more, and what their
         configurations add.
         """
-        known = self._support.capabilities(self._accounts())
-        listed = dict.fromkeys(id_ for each in known if each is not None for id_ in each.listed)
-        automatic = {id_ for each in known if each is not None for id_ in each.automatic}
-        # One whose configuration is not known, or lists nothing, may have everything.
-        is_complete = bool(known) and all(each is not None and each.listed for each in known)
+        known = self._known()
+        automatic = {id_ for _, each in known if each is not None for id_ in each.automatic}
         kept = [
             model
             for model in self._catalogue.all()
-            if model.upstream is None
-            or not is_complete
-            or model.upstream in listed
+            if not known
             or model not in BUILT_IN
+            or any(_may_have(upstream, each, model) for upstream, each in known)
         ]
+        names: dict[str, dict[str, str | None]] = {}
+        for upstream, each in known:
+            for id_ in each.listed if each is not None else ():
+                names.setdefault(id_, {})[upstream] = id_
         added = [
-            Model(id_, id_)
-            for id_ in listed
+            Model(id_, by_upstream)
+            for id_, by_upstream in names.items()
             if id_ not in automatic and self._catalogue.find(id_) is None
         ]
         return kept + added
@@ -71,15 +79,39 @@ class AvailableModels:
         is_known = self._catalogue.has(model) or self._listed(model.id) is not None
         return model.id if is_known else self._catalogue.default.id
 
-    def requested(self, model: Model, principal: Principal) -> RequestedModel:
-        """What a request for this model may ask the accounts for."""
-        return RequestedModel(self._catalogue.chain(model, principal.may_use), self._support)
+    def requested(
+        self, model: Model, principal: Principal, able: Collection[str] = (WIDGET,)
+    ) -> RequestedModel:
+        """What a request for this model may ask the accounts of the upstreams `able` for."""
+        upstreams = (
+            {account.id: account.upstream for account in self._accounts()}
+            if len(self._upstreams) > 1
+            else {}
+        )
+        chain = self._catalogue.chain(model, principal.may_use)
+        return RequestedModel(chain, self._support, upstreams, able)
 
     def _listed(self, name: str) -> Model | None:
         id_ = name.removeprefix("models/")
-        for each in self._support.capabilities(self._accounts()):
+        for upstream, each in self._known():
             if each is not None and id_ in each.automatic:
                 return self._catalogue.get(AUTOMATIC)
             if each is not None and id_ in each.listed:
-                return Model(id_, id_)
+                return Model(id_, {upstream: id_})
         return None
+
+    def _known(self) -> list[tuple[str, AccountCapabilities | None]]:
+        """By account, its upstream and what its configuration says."""
+        accounts = tuple(self._accounts())
+        upstreams = [account.upstream for account in accounts]
+        return list(zip(upstreams, self._support.capabilities(accounts), strict=True))
+
+
+def _may_have(upstream: str, known: AccountCapabilities | None, model: Model) -> bool:
+    """Whether an account may have a model: one whose configuration is not known, or lists nothing,
+    may have all that its upstream serves.
+    """
+    if not model.is_served_by(upstream):
+        return False
+    name = model.name_at(upstream)
+    return name is None or known is None or not known.listed or name in known.listed

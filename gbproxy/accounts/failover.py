@@ -135,7 +135,7 @@ class Failover:
         """The ids of accounts that are not to be lent: who has the model goes before who would
         answer by another.
         """
-        excluded = {*self._tried, *self.requested.unable()}
+        excluded = {*self._tried, *self.requested.unable(), *self.requested.unserved()}
         averse = self.requested.averse() if wanted is None else ()
         if averse and self.pool.may_ask(self.asked.quota, excluded={*excluded, *averse}):
             excluded.update(averse)
@@ -242,7 +242,7 @@ class Failover:
 
     def may_go_elsewhere(self) -> bool:
         """Whether some account beside those that were tried may still be asked."""
-        excluded = {*self._tried, *self.requested.unable()}
+        excluded = {*self._tried, *self.requested.unable(), *self.requested.unserved()}
         return len(self._tried) < self.limit and self.pool.may_ask(
             self.asked.quota, excluded=excluded
         )

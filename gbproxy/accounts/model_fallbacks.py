@@ -5,7 +5,7 @@ has it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gbproxy.accounts.model_support import ModelSupport
@@ -30,6 +30,9 @@ class RequestedModel:
 
     chain: Sequence[Model]
     support: ModelSupport = field(default_factory=ModelSupport)
+    # By account id; empty where all are of one upstream.
+    upstreams: Mapping[str, str] = field(default_factory=dict)
+    able: Collection[str] = ()  # the upstreams that can answer the request
     has_guessed: bool = False  # without a name of what was refused, one more try a request
 
     @property
@@ -43,7 +46,18 @@ class RequestedModel:
 
     def averse(self) -> Collection[str]:
         """The ids of accounts on which something else would answer."""
-        return self.support.without_model(self.model.upstream)
+        return {
+            id_
+            for upstream, name in self.model.names.items()
+            for id_ in self.support.without_model(name)
+            if self.upstreams.get(id_, upstream) == upstream
+        }
+
+    def unserved(self) -> Collection[str]:
+        """The ids of accounts whose upstream cannot answer: it does not serve this model, or takes
+        no prompt as long.
+        """
+        return [id_ for id_, name in self.upstreams.items() if name not in self.able]
 
 
 class Choice:
@@ -55,10 +69,7 @@ class Choice:
         self._requested = requested
         self._account = account
         self._support = requested.support
-        chain = requested.chain
-        self._position = next(
-            (i for i, m in enumerate(chain) if not self._support.refuses(account, m.upstream)), 0
-        )
+        self._position = next(self._usable(0), 0)
         self._refused: list[tuple[Model, bool]] = []
         self._left_out: dict[Tool, bool] = {}  # whether the upstream has named it
         self._first_refusal: GatewayError | None = None
@@ -118,10 +129,11 @@ class Choice:
         it from now on.
         """
         for model, is_named in self._refused:
-            self._support.model_refused(self._account, model.upstream, is_named=is_named)
+            name = model.name_at(self._account.upstream)
+            self._support.model_refused(self._account, name, is_named=is_named)
         for tool, is_named in self._left_out.items():
             self._support.tool_refused(self._account, tool, is_named=is_named)
-        self._support.model_taken(self._account, self._model.upstream)
+        self._support.model_taken(self._account, self._model.name_at(self._account.upstream))
         self._support.tools_taken(self._account, self._model.tools)
 
     def _narrow(self) -> None:
@@ -129,11 +141,16 @@ class Choice:
         self._model = self._requested.chain[self._position].without_tools(off)
 
     def _following(self) -> int | None:
-        chain = self._requested.chain
-        rest = range(self._position + 1, len(chain))
-        return next(
-            (i for i in rest if not self._support.refuses(self._account, chain[i].upstream)), None
-        )
+        return next(self._usable(self._position + 1), None)
+
+    def _usable(self, start: int) -> Iterator[int]:
+        """The positions in the chain of what this account may be asked for."""
+        upstream = self._account.upstream
+        for i, model in enumerate(self._requested.chain[start:], start):
+            if model.is_served_by(upstream) and not self._support.refuses(
+                self._account, model.name_at(upstream)
+            ):
+                yield i
 
     def _may_leave_out_more(self, error: GatewayError) -> bool:
         """Whether this failure may be over without some tool: one that it names, or that is known

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal, Protocol
 
 from gbproxy.domain.account import Account, id_of
-from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities
+from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
 from gbproxy.domain.models import ALL_TOOLS, Tool
 from gbproxy.storage.model_support import Finding
 
@@ -67,7 +67,9 @@ class ModelSupport:
         self._findings: dict[str, dict[str, Finding]] = defaultdict(dict)  # by seat, by subject
         # by subject: seats that have refused it, also longer ago
         self._refusing: dict[str, set[str]] = {}
-        self._capabilities: Mapping[str, Capabilities] = {}  # by seat; replaced, never changed
+        self._capabilities: Mapping[
+            str, AccountCapabilities
+        ] = {}  # by seat; replaced, never changed
         self._untold: dict[tuple[str, str], Finding] = {}
         self._read_at: float | None = None
         self._forgot_at = 0.0
@@ -126,7 +128,7 @@ class ModelSupport:
         """The tools that this account's configuration leaves on."""
         return self._capabilities.get(account.account_key, NOTHING_SAID).tools_on
 
-    def capabilities(self, accounts: Iterable[Account]) -> list[Capabilities | None]:
+    def capabilities(self, accounts: Iterable[Account]) -> list[AccountCapabilities | None]:
         """What the configuration of each account says; None where it was never read."""
         return [self._capabilities.get(account.account_key) for account in accounts]
 
@@ -219,7 +221,7 @@ class ModelSupport:
             return None
         return found.noted_at, value.get("is_read") is True
 
-    def note_capabilities(self, account: Account, capabilities: Capabilities | None) -> None:
+    def note_capabilities(self, account: Account, capabilities: AccountCapabilities | None) -> None:
         """The configuration was asked for. None: in vain; what was known before holds on, for a
         day.
         """
@@ -309,13 +311,15 @@ def _tool(tool: Tool) -> str:
     return f"tool:{tool}"
 
 
-def _written(capabilities: Capabilities) -> dict[str, list[str]]:
-    return {name: list(getattr(capabilities, name)) for name in Capabilities.__dataclass_fields__}
+def _written(capabilities: AccountCapabilities) -> dict[str, list[str]]:
+    return {
+        name: list(getattr(capabilities, name)) for name in AccountCapabilities.__dataclass_fields__
+    }
 
 
-def _read(value: Mapping[str, object]) -> Capabilities:
+def _read(value: Mapping[str, object]) -> AccountCapabilities:
     """What another worker, maybe of another version, has written."""
-    given = {name: value.get(name) for name in Capabilities.__dataclass_fields__}
+    given = {name: value.get(name) for name in AccountCapabilities.__dataclass_fields__}
     texts = {
         name: [t for t in each if isinstance(t, str)]
         for name, each in given.items()
@@ -325,7 +329,7 @@ def _read(value: Mapping[str, object]) -> Capabilities:
         name: frozenset(t for t in ALL_TOOLS if t in texts.get(name, ()))
         for name in ("tools_on", "tools_off")
     }
-    return Capabilities(
+    return AccountCapabilities(
         tuple(texts.get("listed", ())),
         frozenset(texts.get("disabled", ())),
         frozenset(texts.get("automatic", ())),

@@ -36,7 +36,7 @@ def required(keys: Keys) -> Callable[[], None]:
                 " ?key=KEY"
             )
         found = keys.find(key)
-        request_context.current().facts["key"] = fingerprint(key)
+        request_context.current().log_fields["key"] = fingerprint(key)
         g.principal = replace(found, address=network(request.remote_addr or ""))
 
     return check

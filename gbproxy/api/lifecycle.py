@@ -132,7 +132,7 @@ class _Entry:
         }
         start_response("503 Service Unavailable", [*headers.items()])
         facts = {"method": "POST", "route": "-", "status": error.status, "code": error.code}
-        context.facts["code"] = error.code
+        context.log_fields["code"] = error.code
         self._meter.request_done(context, _NO_SURFACE, error.status)
         log.info("request.done", extra={**facts, "elapsed_ms": round(context.elapsed_ms(), 1)})
         return [body]
@@ -148,10 +148,10 @@ def _finish(response: Response, cors: Cors, meter: Meter) -> Response:
     context.has_told_conversation = True
     if context.conversation is not None and response.status_code < 400:
         response.headers["X-Conversation-Id"] = context.conversation
-    if context.facts.get("ignored"):
-        response.headers["x-gbproxy-ignored"] = ", ".join(context.facts["ignored"])
-    if "response_bytes" not in context.facts and not response.is_streamed:
-        context.facts["response_bytes"] = response.calculate_content_length()
+    if context.log_fields.get("ignored"):
+        response.headers["x-gbproxy-ignored"] = ", ".join(context.log_fields["ignored"])
+    if "response_bytes" not in context.log_fields and not response.is_streamed:
+        context.log_fields["response_bytes"] = response.calculate_content_length()
     response.call_on_close(_access_line(context, response.status_code, meter))
     return response
 
@@ -176,7 +176,7 @@ def _access_line(
             "overhead_ms": round(context.overhead_ms(), 1),
             "attempts": context.attempts,
             "ttft_ms": round(context.ttft_ms, 1) if context.ttft_ms is not None else None,
-            **context.facts,
+            **context.log_fields,
         }
         meter.request_done(context, surface, status)
         log.log(level, "request.done", extra=facts)
@@ -190,9 +190,9 @@ def _render(error: GatewayError, http: HTTPException | None = None) -> Response:
             mimetype="application/json",
             headers={"Allow": dict(http.get_headers()).get("Allow", "")},
         )  # probes want to know it is there
-    request_context.current().facts["code"] = error.code
+    request_context.current().log_fields["code"] = error.code
     if isinstance(error, ClientGone):
-        request_context.current().facts["client_gone"] = True
+        request_context.current().log_fields["client_gone"] = True
     response = jsonify(openai_errors.body(error))
     response.status_code = (
         error.status if http is None or http.code is None or http.code < 400 else http.code

@@ -44,10 +44,10 @@ def blueprint(
     def create() -> Response:
         conversation = request.headers.get("X-Conversation-Id") or None
         call = read_json(lambda body: parse(body, auth.principal(), conversation))
-        facts = request_context.current().facts
-        facts |= {"stream": call.chat.is_streamed}
+        log_fields = request_context.current().log_fields
+        log_fields |= {"stream": call.chat.is_streamed}
         if call.ignored:
-            facts["ignored"] = call.ignored
+            log_fields["ignored"] = call.ignored
         events = gateway.stream(call.chat)
         if call.chat.is_streamed:
             frames = render(events, Identity(), include_usage=call.include_usage)

@@ -127,16 +127,16 @@ class StreamResponder:
                 except FirstChunkTimeout:
                     piece = heartbeat
         except (GeneratorExit, ClientGone):
-            context.facts["client_gone"] = True
+            context.log_fields["client_gone"] = True
         except GatewayError as error:
-            context.facts["code"] = error.code
+            context.log_fields["code"] = error.code
             yield on_error(error)
         except Exception:  # the WSGI error handler's place once the status is out
             log.exception("request.crashed")
-            context.facts["code"] = GatewayError.code
+            context.log_fields["code"] = GatewayError.code
             yield on_error(GatewayError("the gateway met an error of its own"))
         finally:
-            context.facts["response_bytes"] = sent
+            context.log_fields["response_bytes"] = sent
             running.close()
 
 
@@ -173,11 +173,11 @@ def _delivered(text: bytes, running: _Running) -> Pieces:
         yield text
         running.pump.take()
     except ClientGone:
-        request_context.current().facts["client_gone"] = True
+        request_context.current().log_fields["client_gone"] = True
     except GatewayError as error:  # all is written: nobody can be told any more
-        request_context.current().facts["code"] = error.code
+        request_context.current().log_fields["code"] = error.code
     finally:
-        request_context.current().facts["response_bytes"] = len(text)
+        request_context.current().log_fields["response_bytes"] = len(text)
         running.close()
 
 

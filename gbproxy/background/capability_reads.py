@@ -12,7 +12,7 @@ from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.background.executor import BackgroundExecutor, Job
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.errors import GatewayError
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class CapabilityReads:
     def __init__(
         self,
         support: ModelSupport,
-        read: Callable[[Account], Capabilities],
+        read: Callable[[Account], AccountCapabilities],
         *,
         submit: Callable[[Job], bool] | None = None,
         uniform: Callable[[float, float], float] = jitter.uniform,

@@ -119,7 +119,7 @@ def _credentials(settings: Settings) -> list[Finding]:
     try:
         with embedded.opened(settings) as services:
             services.registry.pull_changes()  # with the stored accounts
-            return checks.credentials(tuple(services.pool.accounts()), services.upstream.probe)
+            return checks.credentials(tuple(services.pool.accounts()), services.upstreams.probe)
     except (CommandError, StorageUnavailable) as error:
         return [Finding("fail", "database", str(error), "Look at the database's own log.")]
 

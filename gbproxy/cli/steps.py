@@ -10,10 +10,12 @@ from typing import Literal
 
 from gbproxy.bootstrap import RecordedUpstream
 from gbproxy.domain.account import Account
+from gbproxy.domain.chat import Message, TextPart
 from gbproxy.domain.events import SessionNamed, TextDelta
 from gbproxy.domain.models import Model
 from gbproxy.errors import GatewayError
 from gbproxy.outbound.recording import Exchange
+from gbproxy.upstreams.base import UpstreamRequest
 
 StepName = Literal["sign in", "configuration", "session", "question", "list", "delete"]
 
@@ -74,15 +76,15 @@ class Steps:
         self._upstream.auth.token(self._account)
 
     def _look_up(self) -> None:
-        self._upstream.widget.capabilities(self._account)
+        self._upstream.widget.account_capabilities(self._account)
 
     def _open(self) -> None:
         self._session = self._upstream.widget.open_session(self._account)
 
     def _ask(self) -> None:
-        for event in self._upstream.widget.stream(
-            self._question, self._model, self._account, self._session or ""
-        ):
+        question = Message("user", (TextPart(self._question),))
+        request = UpstreamRequest((question,), self._model)
+        for event in self._upstream.widget.stream(request, self._account, self._session or ""):
             match event:
                 case TextDelta(text):
                     self.answer += text

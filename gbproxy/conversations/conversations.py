@@ -9,9 +9,7 @@ from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, Sess
 from gbproxy.conversations.turn import Turn, TurnPlan
 from gbproxy.domain import history
 from gbproxy.domain.chat import Message
-from gbproxy.domain.claim import Claimed, NoClaim
-from gbproxy.domain.conversation_id import belongs_to, public_id, random_half
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claimed, NoClaim, Session, belongs_to, public_id, random_prefix
 from gbproxy.errors import ConversationBusy, ConversationNotFound
 from gbproxy.observability.meter import SILENT, Meter
 
@@ -21,7 +19,7 @@ class Conversations:
 
     def __init__(
         self,
-        rows: SessionStore,
+        store: SessionStore,
         *,
         session_timeout_s: float,
         discard: Callable[[Session], None],
@@ -33,16 +31,16 @@ class Conversations:
         `discard` has a session deleted whose row cannot say so: it has none, or the storage is away
         and the row must be seen to later.
         """
-        self.counts = Outcomes(_meter=meter)
-        self._records = FailSafeSessions(rows, discard, self.counts)
+        self.outcomes = Outcomes(_meter=meter)
+        self._sessions = FailSafeSessions(store, discard, self.outcomes)
         self._session_timeout_s = session_timeout_s
         self._clock = clock
-        # of this process: a fresh session's row does not tell it
+        # Caller and id of what runs in this process: a fresh session's row does not tell it.
         self._running: set[tuple[bytes, str]] = set()
 
     def flush(self) -> None:
-        """Do what had to wait for the storage. Raises StorageUnavailable."""
-        self._records.flush()
+        """Roll back what had to wait for the storage. Raises StorageUnavailable."""
+        self._sessions.flush()
 
     def begin(
         self,
@@ -53,10 +51,10 @@ class Conversations:
         *,
         avoided: Callable[[], Collection[str]] = tuple,
     ) -> Turn:
-        """Begin one request's turn; `conversation` is the id that the client sent, `caller` b""
-        nobody in particular.
+        """Begin one request's turn; `conversation` is the id that the client sent, `caller` b"" an
+        anonymous one, for whom nothing is kept.
 
-        `avoided` are seats that cannot answer at the moment: of several sessions that hold the
+        `avoided`: account keys that cannot answer at the moment; of several sessions that hold the
         same, another's is taken.
 
         With a history in `messages`, the session must hold it, and be of that conversation if one
@@ -68,21 +66,21 @@ class Conversations:
         if conversation is not None and not parts.past:
             return self._named(caller, tuple(messages), parts, conversation)
         keeps = self._keeps(caller)
-        before = history.digest(caller, model_id, parts.system, parts.past) if keeps else b""
-        continues = keeps and parts.past and parts.turns
-        session = self._claim(caller, before, conversation, avoided()) if continues else None
-        own = session.conversation if session else public_id(caller, random_half())
-        self.counts.add("continued" if session else "fresh")
+        digest = history.digest(caller, model_id, parts.system, parts.past) if keeps else b""
+        can_resume = keeps and parts.past and parts.turns
+        session = self._claim(caller, digest, conversation, avoided()) if can_resume else None
+        own = session.conversation if session else public_id(caller, random_prefix())
+        self.outcomes.add("continued" if session else "fresh")
         if parts.past and not session:
-            self.counts.add("missed")
+            self.outcomes.add("miss")
         return self._turn(
             TurnPlan(
                 caller,
                 own if keeps else None,
-                before,
+                digest,
                 parts.turns,
-                whole=tuple(messages),
-                new=parts.turns,
+                full_messages=tuple(messages),
+                delta_messages=parts.turns,
                 is_new=session is None,
             ),
             session,
@@ -92,11 +90,15 @@ class Conversations:
         return bool(caller) and self._session_timeout_s > 0
 
     def _claim(
-        self, caller: bytes, head: bytes, conversation: str | None, avoided: Collection[str]
+        self,
+        caller: bytes,
+        history_digest: bytes,
+        conversation: str | None,
+        avoided: Collection[str],
     ) -> Session | None:
         if conversation is not None and not belongs_to(caller, conversation):
             return None
-        return self._records.claim_head(head, conversation, avoided)
+        return self._sessions.claim_history(history_digest, conversation, avoided)
 
     def _named(
         self,
@@ -106,22 +108,22 @@ class Conversations:
         conversation: str,
     ) -> Turn:
         claimed = self._claim_named(caller, conversation)
-        before, new = claimed.head, parts.turns
-        if not (new and history.has_instructions(before, caller, parts.system)):
-            before, new = history.instructed(before, caller, parts.system), messages
-        self.counts.add("continued")
-        return self._turn(
-            TurnPlan(caller, conversation, before, parts.turns, whole=None, new=new),
-            claimed.session,
+        digest, delta = claimed.history_digest, parts.turns
+        if not (delta and history.has_instructions(digest, caller, parts.system)):
+            digest, delta = history.with_system(digest, caller, parts.system), messages
+        self.outcomes.add("continued")
+        plan = TurnPlan(
+            caller, conversation, digest, parts.turns, full_messages=None, delta_messages=delta
         )
+        return self._turn(plan, claimed.session)
 
     def _claim_named(self, caller: bytes, conversation: str) -> Claimed:
         if not self._keeps(caller) or not belongs_to(caller, conversation):
             raise ConversationNotFound
         if (caller, conversation) in self._running:
-            self.counts.add("taken")
+            self.outcomes.add("contended")
             raise ConversationBusy
-        match self._records.claim_conversation(conversation, caller):
+        match self._sessions.claim_conversation(conversation, caller):
             case Claimed() as claimed:
                 return claimed
             case NoClaim.UNKNOWN:
@@ -129,9 +131,9 @@ class Conversations:
             case NoClaim.BUSY:
                 raise ConversationBusy
 
-    def _turn(self, matter: TurnPlan, session: Session | None) -> Turn:
-        caller = matter.caller
-        names = {(caller, matter.conversation)} if matter.conversation is not None else set()
+    def _turn(self, plan: TurnPlan, session: Session | None) -> Turn:
+        caller = plan.caller
+        names = {(caller, plan.conversation)} if plan.conversation is not None else set()
         self._running |= names
 
         def rename(conversation: str) -> None:
@@ -141,10 +143,10 @@ class Conversations:
             self._running |= names
 
         return Turn(
-            matter,
+            plan,
             session,
-            self._records,
-            self.counts,
+            self._sessions,
+            self.outcomes,
             expires_at=lambda: self._clock() + self._session_timeout_s,
             on_end=lambda: self._running.difference_update(names),
             on_rename=rename,

@@ -1,4 +1,4 @@
-"""The records of upstream sessions, and what happens to sessions while these cannot be reached."""
+"""The records of upstream sessions, and what happens to sessions while they cannot be reached."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from gbproxy.domain.claim import Claim, NoClaim
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claim, NoClaim, Session
 from gbproxy.errors import StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter, Outcome
 
 log = logging.getLogger(__name__)
 
-_MOST_OWED = 10_000
+_MOST_PENDING = 10_000
 
 
 class SessionStore(Protocol):
-    """The records of upstream sessions, shared by all workers. Every call may raise
-    StorageUnavailable.
+    """The records of upstream sessions, shared by all workers. Calls raise StorageUnavailable.
+
+    A history digest (domain/history.py) identifies all that a session holds.
     """
 
     def add(
         self, account_key: str, name: str, *, prewarmed: bool, conversation: str | None = None
     ) -> Session:
-        """Record a session that was just made; it is this worker's. Without `conversation` it gets
-        half an id.
+        """Record a session that was just opened; it is this worker's. Without `conversation` it
+        gets the prefix of an id.
         """
         ...
 
@@ -37,34 +37,43 @@ class SessionStore(Protocol):
         """Record the name of a session of ours that had none. False: it is not ours any more."""
         ...
 
-    def claim_head(
-        self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
+    def claim_history(
+        self,
+        history_digest: bytes,
+        conversation: str | None = None,
+        avoided: Collection[str] = (),
     ) -> Session | None:
-        """Take one free session with this head, of this conversation where one is named, for this
-        worker alone.
+        """Claim a free session that holds this history, of this conversation where one is named,
+        for this worker alone; None if there is none.
 
-        Of several, one whose account key is not `avoided` comes first.
+        Of several, one comes first whose account key is not `avoided`.
         """
         ...
 
-    def is_taken(self, head: bytes) -> bool:
-        """Whether a request is running in a session that had this head."""
+    def is_taken(self, history_digest: bytes) -> bool:
+        """True while a request runs in a session that held this history."""
         ...
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
-        """Take the free session of this conversation, if it is this caller's."""
+        """Claim the free session of this conversation, if it is this caller's."""
         ...
 
-    def keep(
-        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    def commit(
+        self,
+        session: Session,
+        *,
+        history_digest: bytes,
+        caller: bytes,
+        conversation: str,
+        expires_at: float,
     ) -> bool:
         """Let a session of ours go, to be continued until `expires_at` (Unix seconds). False: it is
         not ours any more.
         """
         ...
 
-    def withdraw(self, session: Session, head: bytes) -> None:
-        """Have a session deleted after all, if it is still free and has this head."""
+    def rollback(self, session: Session, history_digest: bytes) -> None:
+        """Have a committed session deleted, if it is still free and holds this history."""
         ...
 
     def release(self, session: Session) -> None:
@@ -78,16 +87,16 @@ class SessionStore(Protocol):
 
 @dataclass(slots=True)
 class Outcomes:
-    """How requests found their sessions; safe for use by many threads at once.
+    """Counts how requests found their sessions; safe for use by many threads at once.
 
-    `missed`: fresh although there was a history; `taken`: another request was first, and has the
-    session; `lost`: claimed, and then not kept; `unavailable`: storage was away.
+    `miss`: fresh although there was a history; `contended`: another request was first, and has the
+    session; `lost`: claimed, and then not committed; `unavailable`: storage was away.
     """
 
     continued: int = 0
     fresh: int = 0
-    missed: int = 0
-    taken: int = 0
+    miss: int = 0
+    contended: int = 0
     lost: int = 0
     unavailable: int = 0
     _meter: Meter = SILENT
@@ -101,7 +110,7 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class SessionHandle:
-    """A session that a request has; `recorded` False: its row could not be written, it serves this
+    """A session of one request; `recorded` False: its row could not be written, so it serves this
     request only.
     """
 
@@ -110,29 +119,29 @@ class SessionHandle:
 
 
 class FailSafeSessions:
-    """`SessionStore` that never fail a request: a session whose row cannot be written is not continued, but
-    discarded.
+    """A `SessionStore` that fails no request: a session whose row cannot be written is discarded
+    instead of continued.
     """
 
     def __init__(
-        self, rows: SessionStore, discard: Callable[[Session], None], counts: Outcomes
+        self, store: SessionStore, discard: Callable[[Session], None], outcomes: Outcomes
     ) -> None:
-        self._rows = rows
+        self._store = store
         self._discard = discard
-        self._counts = counts
-        self._owed: deque[tuple[Session, bytes]] = deque(maxlen=_MOST_OWED)
+        self._outcomes = outcomes
+        self._pending_rollbacks: deque[tuple[Session, bytes]] = deque(maxlen=_MOST_PENDING)
 
     def flush(self) -> None:
-        """Withdraw what could not be withdrawn when it was due. Raises StorageUnavailable."""
-        while self._owed:
-            self._rows.withdraw(*self._owed[0])
-            self._owed.popleft()
+        """Roll back what could not be when it was due. Raises StorageUnavailable."""
+        while self._pending_rollbacks:
+            self._store.rollback(*self._pending_rollbacks[0])
+            self._pending_rollbacks.popleft()
 
     def add(self, account_key: str, name: str, conversation: str | None) -> SessionHandle:
         unrecorded = Session(secrets.token_hex(16), account_key, name, "")
         try:
             return SessionHandle(
-                self._rows.add(account_key, name, prewarmed=False, conversation=conversation)
+                self._store.add(account_key, name, prewarmed=False, conversation=conversation)
             )
         except StorageUnavailable:
             self.note_unavailable("record")
@@ -141,84 +150,90 @@ class FailSafeSessions:
             self._discard(unrecorded)
             raise
 
-    def name(self, held: SessionHandle, name: str) -> SessionHandle:
-        """A session whose name is known now; one that cannot be recorded is not continued, but
-        discarded.
+    def name(self, handle: SessionHandle, name: str) -> SessionHandle:
+        """The session with its name, which it was told late. One whose name cannot be recorded is
+        discarded in the end.
         """
-        session = replace(held.session, name=name)
+        session = replace(handle.session, name=name)
         try:
-            return SessionHandle(session, recorded=held.recorded and self._rows.name(session))
+            return SessionHandle(session, recorded=handle.recorded and self._store.name(session))
         except StorageUnavailable:
             self.note_unavailable("record")
             return SessionHandle(session, recorded=False)
 
-    def claim_head(
-        self, head: bytes, conversation: str | None, avoided: Collection[str]
+    def claim_history(
+        self, history_digest: bytes, conversation: str | None, avoided: Collection[str]
     ) -> Session | None:
         try:
-            session = self._rows.claim_head(head, conversation, avoided)
-            if session is None and self._rows.is_taken(head):
-                self._counts.add("taken")
+            session = self._store.claim_history(history_digest, conversation, avoided)
+            if session is None and self._store.is_taken(history_digest):
+                self._outcomes.add("contended")
         except StorageUnavailable:
             self.note_unavailable("begin")
             return None
         return session
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
-        """Raises StorageUnavailable: nothing else would do."""
+        """Raises StorageUnavailable: without the history nothing else can answer."""
         try:
-            claim = self._rows.claim_conversation(conversation, caller)
+            claim = self._store.claim_conversation(conversation, caller)
         except StorageUnavailable:
             self.note_unavailable("begin")
             raise
         if claim is NoClaim.BUSY:
-            self._counts.add("taken")
+            self._outcomes.add("contended")
         return claim
 
-    def keep(
-        self, held: SessionHandle, head: bytes, caller: bytes, conversation: str, expires_at: float
+    def commit(
+        self,
+        handle: SessionHandle,
+        history_digest: bytes,
+        caller: bytes,
+        conversation: str,
+        expires_at: float,
     ) -> bool:
-        """Whether the session will be continued; it is let go in any case."""
-        kept = False
-        if held.recorded:
+        """True if the session can be continued; it is let go in any case."""
+        committed = False
+        if handle.recorded:
             try:
-                kept = self._rows.keep(
-                    held.session,
-                    head=head,
+                committed = self._store.commit(
+                    handle.session,
+                    history_digest=history_digest,
                     caller=caller,
                     conversation=conversation,
                     expires_at=expires_at,
                 )
             except StorageUnavailable:
                 self.note_unavailable("keep")
-        if not kept:
-            self._discard(held.session)
-        return kept
+        if not committed:
+            self._discard(handle.session)
+        return committed
 
-    def withdraw(self, session: Session, head: bytes) -> None:
+    def rollback(self, session: Session, history_digest: bytes) -> None:
         try:
-            self._rows.withdraw(session, head)
+            self._store.rollback(session, history_digest)
         except StorageUnavailable:
-            self._owed.append((session, head))
+            self._pending_rollbacks.append((session, history_digest))
             self.note_unavailable("withdraw")
 
     def release(self, session: Session) -> None:
         try:
-            self._rows.release(session)
+            self._store.release(session)
         except StorageUnavailable:
             self.note_unavailable("release")
             self._discard(session)
 
-    def mark_for_deletion(self, held: SessionHandle) -> None:
-        if not held.recorded:
-            self._discard(held.session)
+    def mark_for_deletion(self, handle: SessionHandle) -> None:
+        """Have a session deleted upstream."""
+        if not handle.recorded:
+            self._discard(handle.session)
             return
         try:
-            self._rows.mark_for_deletion(held.session)
+            self._store.mark_for_deletion(handle.session)
         except StorageUnavailable:
             self.note_unavailable("doom")
-            self._discard(held.session)
+            self._discard(handle.session)
 
     def note_unavailable(self, during: str) -> None:
-        self._counts.add("unavailable")
+        self._outcomes.add("unavailable")
         log.warning("conversation.unavailable", extra={"during": during})

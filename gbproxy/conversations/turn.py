@@ -1,4 +1,4 @@
-"""One request's turn in a conversation, from the session that it takes up to the one that it leaves
+"""One request's turn in a conversation, from the session that it claims to the one that it leaves
 behind.
 """
 
@@ -8,29 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
-from gbproxy.domain import history, prompt
+from gbproxy.domain import history
 from gbproxy.domain.chat import Message
-from gbproxy.domain.conversation_id import half_of, public_id
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Session, id_prefix, public_id
 from gbproxy.errors import ConversationNotFound
 from gbproxy.observability import request_context
 
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """What a turn is about: `before` is the head up to the new `turns`.
+    """What a turn adds to which history: `base_digest` is the history digest before `new_turns`.
 
-    `whole` is what a fresh session is sent, None where the client sent no history; `new` what the
-    session is sent that holds the rest. `conversation` None: nothing is kept. `is_new`: nobody
-    knows its id yet.
+    `full_messages` go into a fresh session, None where the client sent no history; `delta_messages`
+    into the one that holds the rest. `conversation` None: nothing is kept. `is_new`: the client has
+    not been sent its id.
     """
 
     caller: bytes
     conversation: str | None
-    before: bytes
-    turns: tuple[Message, ...]
-    whole: tuple[Message, ...] | None
-    new: tuple[Message, ...]
+    base_digest: bytes
+    new_turns: tuple[Message, ...]
+    full_messages: tuple[Message, ...] | None
+    delta_messages: tuple[Message, ...]
     is_new: bool = False
 
 
@@ -38,48 +37,47 @@ class Turn:
     """The session of one request, if it has one yet, and what to send into it; for one thread at a
     time.
 
-    Leaving the `with` block lets go of a session that was not kept: as it was if nothing was sent,
-    else to be deleted. If an exception ends the block after `keep`, what was kept is withdrawn.
+    Leaving the `with` block lets go of a session that was not committed: as it was if nothing was
+    sent, else to be deleted. An exception that ends the block after `commit` rolls it back.
     """
 
     def __init__(
         self,
-        matter: TurnPlan,
+        plan: TurnPlan,
         claimed: Session | None,
-        records: FailSafeSessions,
-        counts: Outcomes,
+        sessions: FailSafeSessions,
+        outcomes: Outcomes,
         expires_at: Callable[[], float],
         on_end: Callable[[], None],
         on_rename: Callable[[str], None],
     ) -> None:
-        self._matter = matter
-        self._held = SessionHandle(claimed) if claimed else None
-        self._left: SessionHandle | None = (
-            None  # discarded, and recorded as in use until another is
-        )
+        self._plan = plan
+        self._handle = SessionHandle(claimed) if claimed else None
+        # Discarded, and recorded as in use until another is.
+        self._superseded: SessionHandle | None = None
         self._claimed = claimed is not None
         self._sent = self._released = False
-        self._kept: tuple[Session, bytes] | None = None
-        self._records = records
-        self._counts = counts
+        self._committed: tuple[Session, bytes] | None = None
+        self._sessions = sessions
+        self._outcomes = outcomes
         self._expires_at = expires_at
         self._on_end = on_end
         self._on_rename = on_rename
-        request_context.current().facts["continued"] = self._claimed
+        request_context.current().log_fields["continued"] = self._claimed
 
     def __enter__(self) -> Turn:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        # First let go, then withdraw: a `keep` that was broken off may be written before the one or
-        # the other.
+        # First let go, then roll back: a commit that was interrupted may be written before the one
+        # or the other.
         if self._sent:
             self.discard()
         else:
             self.release()
-        self._doom_left()
+        self._delete_superseded()
         if error is not None:
-            self.withdraw()
+            self.rollback()
         self._end()
 
     def _end(self) -> None:
@@ -88,132 +86,135 @@ class Turn:
 
     @property
     def conversation(self) -> str | None:
-        """The id under which this conversation can be continued after the answer; None where it
-        cannot.
+        """The id by which this conversation can be continued after the answer; None if it cannot
+        be.
         """
-        return self._matter.conversation
+        return self._plan.conversation
 
     @property
     def session(self) -> Session | None:
         """Where to send: the claimed session, or a fresh one that was taken up."""
-        return self._held.session if self._held else None
+        return self._handle.session if self._handle else None
 
     @property
-    def continues(self) -> bool:
-        """Whether `session` holds the history, so that only what is new is sent."""
+    def is_resumed(self) -> bool:
+        """True while `session` holds the history, so that only the delta is sent."""
         return self._claimed
 
     @property
-    def wanted(self) -> str | None:
-        """The account key of the claimed session: no other account can continue in it."""
-        return self._held.session.account_key if self._claimed and self._held else None
+    def account_key(self) -> str | None:
+        """The account of the claimed session: no other can continue in it. None without one."""
+        return self._handle.session.account_key if self._claimed and self._handle else None
 
     @property
-    def may_start_afresh(self) -> bool:
-        """Whether a fresh session will do; False: the history is in the claimed session only."""
-        return self._matter.whole is not None
+    def can_restart(self) -> bool:
+        """True if a fresh session will do; else the history is in the claimed session only."""
+        return self._plan.full_messages is not None
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What is to be sent: all, or what is new. Raises ConversationNotFound when there is
-        neither any more.
+        """What is to be sent: the full history, or the delta. Raises ConversationNotFound when the
+        claimed session is lost and the client sent no history.
         """
         if self._claimed:
-            return self._matter.new
-        if self._matter.whole is None:
+            return self._plan.delta_messages
+        if self._plan.full_messages is None:
             raise ConversationNotFound
-        return self._matter.whole
-
-    @property
-    def prompt(self) -> str:
-        """`messages` as text, made anew at each call."""
-        return prompt.continued(self.messages) if self._claimed else prompt.flatten(self.messages)
+        return self._plan.full_messages
 
     def use(self, session: Session) -> None:
         """Take up a fresh session that is recorded already."""
         self._take_up(SessionHandle(session))
 
     def record(self, account_key: str, name: str) -> Session:
-        """Take up a session that was just made upstream, and record it. Without storage it serves
+        """Take up a session that was just opened upstream, and record it. Without storage it serves
         this request only.
         """
-        held = self._records.add(account_key, name, self._matter.conversation)
-        if not held.recorded:
-            # nobody can go on in it, nor wait for it
-            self._matter = replace(self._matter, conversation=None)
+        handle = self._sessions.add(account_key, name, self._plan.conversation)
+        if not handle.recorded:
+            # No later request can go on in it, nor has to wait for it.
+            self._plan = replace(self._plan, conversation=None)
             self._end()
-        self._take_up(held)
-        return held.session
+        self._take_up(handle)
+        return handle.session
 
     def name(self, name: str) -> None:
-        """The upstream tells how it calls the session that it has made for what was sent."""
-        if self._held is not None:
-            self._held = self._records.name(self._held, name)
+        """Record the name by which the upstream calls the session that it has made for this
+        request.
+        """
+        if self._handle is not None:
+            self._handle = self._sessions.name(self._handle, name)
+
+    def forgo_session(self) -> None:
+        """The answer comes from an upstream without sessions: nothing is recorded, and the
+        conversation goes on by its full history alone.
+        """
+        self.discard()
+        self._plan = replace(self._plan, conversation=None)
+        self._delete_superseded()
+        self._end()
 
     @property
-    def may_adopt_id(self) -> bool:
-        """Whether the conversation is new, so that it may go by another id as long as nobody was
-        told one.
+    def can_take_id(self) -> bool:
+        """True while the client has not been sent an id: the conversation may still take its
+        session's.
         """
-        return self._matter.is_new
+        return self._plan.is_new
 
-    def adopt_id(self) -> None:
-        """Call a new conversation by the id of its session's record, which tells every worker that
-        it is in use.
-
-        Not once the client has been told an id.
+    def take_id(self) -> None:
+        """Give a new conversation the id of its session's record, which tells every worker that it
+        is in use. Not once the client has been sent an id.
         """
         if (
-            self._matter.is_new
-            and self._matter.conversation
-            and self._held is not None
-            and self._held.recorded
+            self._plan.is_new
+            and self._plan.conversation
+            and self._handle is not None
+            and self._handle.recorded
         ):
-            conversation = public_id(self._matter.caller, half_of(self._held.session.conversation))
-            self._matter = replace(self._matter, conversation=conversation)
+            prefix = id_prefix(self._handle.session.conversation)
+            conversation = public_id(self._plan.caller, prefix)
+            self._plan = replace(self._plan, conversation=conversation)
             self._on_rename(conversation)
 
-    def send(self) -> str:
-        """The prompt, about to be sent: from now on the session counts as holding the new turns."""
-        text = self.prompt
+    def mark_sent(self) -> None:
+        """Call before `messages` are sent: from now on the session counts as holding them."""
         self._sent = True
-        return text
 
-    def keep(self, answer: str | history.LongText) -> bool:
-        """The answer is whole: let the session be continued from here. To be called before the last
-        frame goes out.
+    def commit(self, answer: str | history.LongText) -> bool:
+        """Let the session be continued from this answer. Call it before the last frame goes out.
 
         `answer` is the text as the client was shown it. One that was cut, filtered or shortened is
-        never kept: leave the block without this. Returns whether the conversation can be continued.
+        never committed: leave the block without this. Returns False if the conversation cannot be
+        continued.
         """
-        if self._held is None:
-            raise ValueError("there is no session to keep")
-        held, matter = self._held, self._matter
-        if matter.conversation is None or not held.session.name:
+        if self._handle is None:
+            raise ValueError("there is no session to commit")
+        handle, plan = self._handle, self._plan
+        if plan.conversation is None or not handle.session.name:
             self.discard()
             return False
-        head = history.answered(matter.before, matter.turns, answer)
-        self._kept = held.session, head
-        kept = self._records.keep(
-            held, head, matter.caller, matter.conversation, self._expires_at()
+        digest = history.answered(plan.base_digest, plan.new_turns, answer)
+        self._committed = handle.session, digest
+        committed = self._sessions.commit(
+            handle, digest, plan.caller, plan.conversation, self._expires_at()
         )
         self._let_go()
         self._end()
-        if not kept:
-            self._kept = None
-        return kept
+        if not committed:
+            self._committed = None
+        return committed
 
-    def delivered(self) -> None:
-        """The last frame was written: whatever ends the rest of the request takes nothing back."""
-        self._kept = None
+    def confirm_delivery(self) -> None:
+        """The last frame was written: whatever ends the rest of the request rolls nothing back."""
+        self._committed = None
 
-    def withdraw(self) -> None:
-        """The last frame could not be written: what was kept is deleted, unless a request has gone
-        on from it.
+    def rollback(self) -> None:
+        """The last frame could not be written: delete the session that was committed, unless
+        another request has continued it.
         """
-        if self._kept is not None:
-            self._records.withdraw(*self._kept)
-            self._kept = None
+        if self._committed is not None:
+            self._sessions.rollback(*self._committed)
+            self._committed = None
 
     def release(self) -> None:
         """Put a claimed session back as it was, as it holds nothing of this turn. A fresh one is
@@ -221,11 +222,11 @@ class Turn:
         """
         if not self._claimed:
             self.discard()
-        elif self._held is not None:
-            session = self._held.session
+        elif self._handle is not None:
+            session = self._handle.session
             self._let_go()
             self._released = True
-            self._records.release(session)
+            self._sessions.release(session)
 
     def discard(self) -> None:
         """Have the session deleted: it is gone, or may hold what the conversation does not. A fresh
@@ -235,31 +236,31 @@ class Turn:
         ends, the record of this one tells other workers that a request is running in the
         conversation.
         """
-        if self._held is None:
+        if self._handle is None:
             return
-        self._left = self._held
+        self._superseded = self._handle
         if self._claimed:
-            self._counts.add("lost")
+            self._outcomes.add("lost")
         self._let_go()
-        # it is over, or nobody knows of it
-        if self._matter.whole is None or self._matter.conversation is None:
-            self._doom_left()
+        # The conversation is over, or no client knows of it.
+        if self._plan.full_messages is None or self._plan.conversation is None:
+            self._delete_superseded()
 
-    def _take_up(self, held: SessionHandle) -> None:
-        # two sessions of one conversation would not hold the same
-        if self._held is not None or self._released:
+    def _take_up(self, handle: SessionHandle) -> None:
+        # Two sessions of one conversation would not hold the same.
+        if self._handle is not None or self._released:
             raise ValueError("the turn has, or left behind, a session: discard it first")
-        self._held = held
-        self._doom_left()
-        request_context.current().facts["continued"] = False
+        self._handle = handle
+        self._delete_superseded()
+        request_context.current().log_fields["continued"] = False
 
-    def _doom_left(self) -> None:
-        if self._left is not None:
-            left, self._left = self._left, None
-            self._records.mark_for_deletion(left)
+    def _delete_superseded(self) -> None:
+        if self._superseded is not None:
+            superseded, self._superseded = self._superseded, None
+            self._sessions.mark_for_deletion(superseded)
 
     def _let_go(self) -> None:
-        self._held, self._claimed, self._sent = None, False, False
+        self._handle, self._claimed, self._sent = None, False, False
 
 
 def _nothing() -> None:

@@ -19,6 +19,9 @@ finds it good again.
 
 QUOTA_CLASSES: tuple[QuotaClass, ...] = ("text", "images", "videos")
 
+WIDGET = "widget"
+"""The name of the upstream that the settings' accounts belong to."""
+
 IDENTITY_CHARS = 16
 """How much of a seat tells whose it is upstream."""
 
@@ -43,6 +46,7 @@ class Account:
     cookies: str | None = field(default=None, repr=False)
     server_token: str | None = field(default=None, repr=False)
     user_agent: str | None = None
+    upstream: str = WIDGET
 
     @property
     def account_key(self) -> str:

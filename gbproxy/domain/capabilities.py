@@ -10,7 +10,7 @@ from gbproxy.domain.models import Tool
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
+class AccountCapabilities:
     """Whatever is empty is not said. `listed`: upstream ids to choose from, in order, without those
     of `automatic`.
 
@@ -24,4 +24,4 @@ class Capabilities:
     tools_off: frozenset[Tool] = frozenset()
 
 
-NOTHING_SAID = Capabilities()
+NOTHING_SAID = AccountCapabilities()

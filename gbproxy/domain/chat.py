@@ -50,7 +50,8 @@ class ChatRequest:
     it to the settings.
 
     `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says
-    how it will be answered.
+    how it will be answered. `stop`: sequences before which the answer ends; `max_tokens`: its
+    longest, by the gateway's estimate.
     """
 
     messages: tuple[Message, ...]
@@ -59,8 +60,10 @@ class ChatRequest:
     principal: Principal = ANONYMOUS
     conversation: str | None = None
     is_streamed: bool = False
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
 
     @property
     def caller(self) -> bytes:
-        """The digest of the API key; b"" is nobody in particular, for whom nothing is kept."""
+        """The digest of the API key; b"" is an anonymous caller, for whom nothing is kept."""
         return self.principal.caller

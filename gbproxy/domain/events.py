@@ -10,20 +10,16 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Literal
 
-FinishReason = Literal["stop", "content_filter"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
     """The upstream has begun to answer; first of the gateway's events. `model` is the id that was
     really used.
-
-    `conversation` is the id under which the conversation can be continued after this answer, if it
-    can.
     """
 
     model: str
-    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +73,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class SessionNamed:
-    """How the upstream calls the session that it has made for this question; for the gateway
+    """The name of the session that the upstream has made for this question; for the gateway
     alone.
     """
 

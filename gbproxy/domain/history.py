@@ -1,16 +1,16 @@
 """The digest of a conversation's history, by which an upstream session that holds exactly this
 history is found again.
 
-A *head* is 32 bytes: 8 that tell the system texts given last, and 24 of a chain over all turns. It
-begins with caller, model and system texts, and each turn is hashed onto the head before it. So the
-head that follows from a stored one and the new turns is the same as that of the whole history when
-a client sends it in full.
+A history digest is 32 bytes: 8 that identify the system texts given last, and 24 of a chain over
+all turns. The chain begins with caller, model and system texts, and each turn is hashed onto the
+digest before it. So the digest that follows from a stored one and the new turns is the same as that
+of the whole history when a client sends it in full.
 
 What clients do to text does not count: surrounding white space, the form of line ends, one string
 or several parts (the prompt joins them by a line end too), and before an assistant's words a block
 of reasoning, `<think>` or `<details>`. Everything else does. Every field is written with its
 length, so that no two histories look alike. Of a very long text only the digest is written, so that
-nobody needs to keep all of an answer while it arrives.
+an answer need not be kept whole while it arrives.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ class History:
 
 
 def split(messages: Sequence[Message]) -> History:
-    """Without a turn of the assistant's there is no past. System texts count wherever they stand,
-    as in the prompt.
+    """Split messages behind the assistant's last turn; without one there is no past.
+
+    System texts count wherever they stand, as in the prompt.
     """
     system = tuple(
         filter(None, (_normal(_joined(m.parts)) for m in messages if m.role == "system"))
@@ -60,47 +61,43 @@ def split(messages: Sequence[Message]) -> History:
 
 
 def start(caller: bytes, model_id: str, system: Sequence[str]) -> bytes:
-    """The head of a conversation that has no turn yet."""
+    """The history digest of a conversation that has no turn yet."""
     fields = (_bytes(_FORM), caller, _bytes(model_id), *map(_bytes, system))
     return _system_mark(caller, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
 
 
-def extended(head: bytes, turns: Iterable[Message]) -> bytes:
-    """The head after these turns."""
+def extended(base: bytes, turns: Iterable[Message]) -> bytes:
+    """The history digest after these turns."""
     with Work() as work:
         for turn in turns:
-            head = _after(head, _fields(turn))
+            base = _after(base, _fields(turn))
             work.rest()
-    return head
+    return base
 
 
-def _after(head: bytes, fields: Iterable[bytes]) -> bytes:
-    return head[:_SYSTEM_BYTES] + _hashed(head, fields)[:_CHAIN_BYTES]
+def _after(base: bytes, fields: Iterable[bytes]) -> bytes:
+    return base[:_SYSTEM_BYTES] + _hashed(base, fields)[:_CHAIN_BYTES]
 
 
 def digest(caller: bytes, model_id: str, system: Sequence[str], turns: Iterable[Message]) -> bytes:
-    """The head of a whole history."""
+    """The digest of a whole history."""
     return extended(start(caller, model_id, system), turns)
 
 
 @dataclass(frozen=True, slots=True)
 class LongText:
-    """All that is known of an assistant's text that is longer than LONG_CHARS: the digest of what
-    counts of it.
-    """
+    """The digest of an assistant's text that is longer than LONG_CHARS: all that is kept of it."""
 
     digest: bytes
 
 
-class Telling:
-    """An assistant's text that arrives in pieces, of which little is kept: at the end as it was, or
-    as a LongText.
-    """
+class AnswerDigest:
+    """Collects an assistant's text from its pieces: a short one as it is, a long one as digest."""
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []  # all, until they are long
+        self._pieces: list[str] = []  # all of them, while the text is short
         self._characters = 0
-        # of all; of what ends with something else than white space
+        # Of the text so far, with and without the white space at its end.
         self._digest = self._whole = sha256()
         self._is_long = self._has_begun = False
         self._return = ""  # half a line end, perhaps
@@ -119,7 +116,7 @@ class Telling:
             self._take(_without_reasoning(_plain_line_ends(kept).lstrip()))
             self._return = whole[len(kept) :]
 
-    def told(self) -> str | LongText:
+    def result(self) -> str | LongText:
         return LongText(self._whole.digest()) if self._is_long else "".join(self._pieces)
 
     def _take(self, piece: str) -> None:
@@ -137,25 +134,27 @@ class Telling:
         self._digest.update(_bytes(text[len(solid) :]))
 
 
-def answered(head: bytes, turns: Iterable[Message], answer: str | LongText) -> bytes:
-    """The head after these turns and the assistant's answer to them, as its client was shown it."""
-    if isinstance(answer, str):
-        return extended(head, (*turns, Message("assistant", (TextPart(answer),))))
-    fields = (b"assistant", b"", *_long_text(answer.digest))
-    return _after(extended(head, turns), fields)
-
-
-def has_instructions(head: bytes, caller: bytes, system: Sequence[str]) -> bool:
-    """Whether these system texts are those that the conversation was given last; none are
-    always.
+def answered(base: bytes, turns: Iterable[Message], answer: str | LongText) -> bytes:
+    """The history digest after these turns and the assistant's answer to them, as the client was
+    shown it.
     """
-    return not system or head[:_SYSTEM_BYTES] == _system_mark(caller, system)
+    if isinstance(answer, str):
+        return extended(base, (*turns, Message("assistant", (TextPart(answer),))))
+    fields = (b"assistant", b"", *_long_text(answer.digest))
+    return _after(extended(base, turns), fields)
 
 
-def instructed(head: bytes, caller: bytes, system: Sequence[str]) -> bytes:
-    """The head after further system texts in the middle of a conversation."""
+def has_instructions(base: bytes, caller: bytes, system: Sequence[str]) -> bool:
+    """True if these are the system texts that the conversation was given last, or if there are
+    none.
+    """
+    return not system or base[:_SYSTEM_BYTES] == _system_mark(caller, system)
+
+
+def with_system(base: bytes, caller: bytes, system: Sequence[str]) -> bytes:
+    """The history digest after further system texts in the middle of a conversation."""
     fields = (b"system", *map(_bytes, system))
-    return _system_mark(caller, system) + _hashed(head, fields)[:_CHAIN_BYTES]
+    return _system_mark(caller, system) + _hashed(base, fields)[:_CHAIN_BYTES]
 
 
 def _system_mark(caller: bytes, system: Sequence[str]) -> bytes:
@@ -231,9 +230,9 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _hashed(head: bytes, fields: Iterable[bytes]) -> bytes:
-    """The digest of a head and the fields behind it, each written with its length."""
-    written = head + b"".join(b"%d:%b" % (len(field), field) for field in fields)
+def _hashed(base: bytes, fields: Iterable[bytes]) -> bytes:
+    """The digest of a base and the fields behind it, each written with its length."""
+    written = base + b"".join(b"%d:%b" % (len(field), field) for field in fields)
     if len(written) <= _PIECE:
         return sha256(written).digest()
     digest = sha256()

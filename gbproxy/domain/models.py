@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from gbproxy.domain.account import QuotaClass
+from gbproxy.domain.account import WIDGET, QuotaClass
 from gbproxy.errors import ModelNotFound
 from gbproxy.settings import ModelSettings
 
@@ -38,16 +38,23 @@ _GUESS = re.compile(r"gemini-[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`upstream` is the widget's modelId, None for automatic; `successor` the id to use when
-    upstream has retired this one.
+    """`names`: the upstreams that serve it, each with what the model is called there; None is that
+    upstream's own choice. `successor`: the id to use when upstream has retired this one.
     """
 
     id: str
-    upstream: str | None
+    names: Mapping[str, str | None] = field(hash=False)
     tools: tuple[Tool, ...] = ALL_TOOLS
     quota: QuotaClass = "text"
     aliases: tuple[str, ...] = ()
     successor: str | None = None
+
+    def is_served_by(self, upstream: str) -> bool:
+        return upstream in self.names
+
+    def name_at(self, upstream: str) -> str | None:
+        """What an upstream that serves it calls it: an id, or None for its own choice."""
+        return self.names[upstream]
 
     @property
     def essential_tools(self) -> frozenset[Tool]:
@@ -89,11 +96,11 @@ _FLASH, _FLASH_LITE, _PRO = "gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini
 
 
 def _model(id_: str, successor: str | None = None, *aliases: str) -> Model:
-    return Model(id_, id_, aliases=aliases, successor=successor)
+    return Model(id_, {WIDGET: id_}, aliases=aliases, successor=successor)
 
 
 BUILT_IN: tuple[Model, ...] = (
-    Model(AUTOMATIC, None, aliases=("gemini-business",)),
+    Model(AUTOMATIC, {WIDGET: None}, aliases=("gemini-business",)),
     _model(_FLASH, None, "gemini-flash-latest"),
     _model(_PRO, None, "gemini-pro-latest"),
     _model("gemini-3.7-flash", _FLASH),
@@ -116,8 +123,14 @@ def built_in_names() -> frozenset[str]:
 class Catalogue:
     """The built-in models with the user's `MODELS` merged in by id."""
 
-    def __init__(self, default: str = AUTOMATIC, changes: Collection[ModelSettings] = ()) -> None:
-        self._models: dict[str, Model] = {model.id: model for model in BUILT_IN}
+    def __init__(
+        self,
+        default: str = AUTOMATIC,
+        changes: Collection[ModelSettings] = (),
+        further: Collection[Model] = (),
+    ) -> None:
+        """`further`: models of other upstreams, in place of built-in ones of the same id."""
+        self._models: dict[str, Model] = {model.id: model for model in (*BUILT_IN, *further)}
         for change in changes:
             self._models[change.id] = _merged(self._models.get(change.id), change)
         self._names: Mapping[str, Model] = {
@@ -160,7 +173,7 @@ class Catalogue:
             id_ = name.removeprefix("models/")
             if not _GUESS.fullmatch(id_):
                 raise no_such(name)
-            model = Model(id_, id_)
+            model = Model(id_, {WIDGET: id_})
         return model
 
     def has(self, model: Model) -> bool:
@@ -202,7 +215,7 @@ def no_such(name: str) -> ModelNotFound:
 
 
 def _merged(model: Model | None, change: ModelSettings) -> Model:
-    """A new model answers to its own id upstream unless the change says otherwise; what a change
+    """A new model is the widget's by its own id unless the change says otherwise; what a change
     does not name stays.
     """
     given = change.model_dump(exclude_unset=True, exclude_none=False)
@@ -213,4 +226,7 @@ def _merged(model: Model | None, change: ModelSettings) -> Model:
         for key, value in given.items()
         if value is not None or key in ("upstream", "successor")
     }
-    return replace(model or Model(change.id, change.id), **given)
+    model = model or Model(change.id, {WIDGET: change.id})
+    if "upstream" in given:
+        model = replace(model, names={**model.names, WIDGET: given.pop("upstream")})
+    return replace(model, **given)

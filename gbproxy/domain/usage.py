@@ -13,8 +13,8 @@ from __future__ import annotations
 _CODE_SIGNS = b'{}()[]<>=;:/\\|&^%$#@~`*+_"'
 
 
-def weight(text: str) -> int:
-    """Quarter tokens. `weight(a) + weight(b) == weight(a + b)`."""
+def estimate_quarter_tokens(text: str) -> int:
+    """Quarter tokens. `estimate_quarter_tokens(a) + estimate_quarter_tokens(b) == estimate_quarter_tokens(a + b)`."""
     data = text.encode("utf-8", "surrogatepass")
     return 2 * len(data) - len(data.translate(None, _CODE_SIGNS))
 

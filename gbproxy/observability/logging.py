@@ -42,8 +42,8 @@ def _add_ids(record: logging.LogRecord) -> bool:
     context = request_context.current()
     if not hasattr(record, "request_id"):
         record.request_id = context.request_id
-    if context.context is not None:
-        record.trace_id = context.context.trace_id
+    if context.trace is not None:
+        record.trace_id = context.trace.trace_id
     return True
 
 

@@ -11,7 +11,7 @@ from gbproxy.errors import GatewayError
 from gbproxy.observability.request_context import RequestContext
 
 AnswerKind = Literal["stream", "whole"]
-Outcome = Literal["continued", "fresh", "missed", "taken", "lost", "unavailable"]
+Outcome = Literal["continued", "fresh", "miss", "contended", "lost", "unavailable"]
 
 
 class Meter:

@@ -8,7 +8,7 @@ environment variable.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,9 +28,12 @@ _STATUS_WORDS = frozenset((
     "UNAVAILABLE", "DATA_LOSS",
 ))  # fmt: skip
 _OPERATION = ("chat", "gcp.gen_ai")
+# Labels of the version before, counted too for one release: dashboards may still ask for them.
+_FORMER_OUTCOMES: Mapping[Outcome, str] = {"miss": "missed", "contended": "taken"}
 _FROM_THE_START = (  # told as 0 before anything has happened: then the first time is a change too
     *((f.CLIENTS_GONE, phase.value) for phase in Phase),
     *((f.CONVERSATIONS, outcome) for outcome in get_args(Outcome)),
+    *((f.CONVERSATIONS, former) for former in _FORMER_OUTCOMES.values()),
     *((f.ANSWERS, kind) for kind in get_args(AnswerKind)),
 )
 
@@ -76,7 +79,7 @@ class Metrics(Meter):
     # Counting
 
     def request_done(self, context: RequestContext, surface: str, status: int) -> None:
-        facts = context.facts
+        facts = context.log_fields
         is_gone = "client_gone" in facts
         code = facts.get("code") or ("client_gone" if is_gone else "")
         request = self._request(surface, self._model(facts.get("model")), status, code)
@@ -149,6 +152,8 @@ class Metrics(Meter):
 
     def conversation(self, outcome: Outcome) -> None:
         self._child(f.CONVERSATIONS, outcome).inc()
+        if outcome in _FORMER_OUTCOMES:
+            self._child(f.CONVERSATIONS, _FORMER_OUTCOMES[outcome]).inc()
 
     def database_failed(self) -> None:
         self._child(f.DATABASE_FAILURES).inc()
@@ -226,11 +231,11 @@ class _Answer:
         self._duration.observe(elapsed_s)
         if not succeeded or context.ttft_ms is None:
             return
-        first_s, tokens = context.ttft_ms / 1000, context.facts.get("output_tokens", 0)
+        first_s, tokens = context.ttft_ms / 1000, context.log_fields.get("output_tokens", 0)
         self._first.observe(first_s)
         if tokens > 1:
             self._each.observe((elapsed_s - first_s) / (tokens - 1))
-        self._input.observe(context.facts.get("input_tokens", 0))
+        self._input.observe(context.log_fields.get("input_tokens", 0))
         self._output.observe(tokens)
 
 

@@ -77,8 +77,8 @@ class HttpClient:
         if limits.is_over():
             raise _not_taken(limits.overrun())
         context.wait_begins()
-        if context.context is not None:
-            headers = {**headers, "traceparent": context.context.header}
+        if context.trace is not None:
+            headers = {**headers, "traceparent": context.trace.header}
         try:
             response = self._adapter.send(
                 prepared(method, url, headers, body),

@@ -55,6 +55,7 @@ class SessionPool:
         on_failure: Callable[
             [Account, GatewayError, float], None
         ] = lambda account, error, took_s: None,
+        has_sessions: Callable[[Account], bool] = lambda account: True,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = 5.0,
     ) -> None:
@@ -62,7 +63,8 @@ class SessionPool:
 
         `submit`: runs a job in the background, False if it will not. `size`: per account.
         `on_failure`: called when prewarming fails, with how many seconds it took. `patience_s`: how
-        long `open` waits while another account may serve the request.
+        long `open` waits while another account may serve the request. `has_sessions`: False where
+        an account's upstream has none.
         """
         self._sessions = sessions
         self._open_session = open_session
@@ -70,6 +72,7 @@ class SessionPool:
         self._delete_unrecorded = delete_unrecorded
         self._size = size
         self._on_failure = on_failure
+        self._has_sessions = has_sessions
         self._clock = clock
         self._patience_s = patience_s
         # The key is the account with its credential: after a change nothing old is used.
@@ -129,7 +132,8 @@ class SessionPool:
         for session in old:
             self._mark_for_deletion(session)
         for account in accounts:
-            self._refill(account)
+            if self._has_sessions(account):
+                self._refill(account)
 
     def invalidate(self, account: Account) -> None:
         """Use none of this account's prewarmed sessions, nor those that are being opened: one of

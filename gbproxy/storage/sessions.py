@@ -17,9 +17,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, func, insert, not_, or_, select, update
 
 from gbproxy.domain.account import IDENTITY_CHARS, identity_of
-from gbproxy.domain.claim import Claim, Claimed, NoClaim
-from gbproxy.domain.conversation_id import half_of, random_half
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claim, Claimed, NoClaim, Session, id_prefix, random_prefix
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import sessions as rows
 
@@ -74,8 +72,8 @@ def _claim(condition: Any, *first: Any) -> Any:
 _ADD = insert(rows)
 _NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
 _IS_AVOIDED = _c.account_key.in_(bindparam("avoided", expanding=True))
-_CLAIM_HEAD = _claim(_DIGEST, _IS_AVOIDED)
-_CLAIM_HEAD_IN = _claim(and_(_DIGEST, _c.conversation == bindparam("in_conversation")))
+_CLAIM_HISTORY = _claim(_DIGEST, _IS_AVOIDED)
+_CLAIM_HISTORY_IN = _claim(and_(_DIGEST, _c.conversation == bindparam("in_conversation")))
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
 _FIND_IN_USE = select(_c.id).where(_IN_USE).limit(1)
 _FIND_TAKEN = select(_c.id).where(_DIGEST, _c.state == RUNNING).limit(1)
@@ -150,7 +148,7 @@ class SessionRows:
         """Record a session that the upstream has just opened; this worker holds it. Without
         `conversation` it gets half an id.
         """
-        session = Session(uuid.uuid4().hex, account_key, name, conversation or random_half())
+        session = Session(uuid.uuid4().hex, account_key, name, conversation or random_prefix())
         now = self._clock()
         self._database.change(
             _ADD,
@@ -175,26 +173,26 @@ class SessionRows:
         """
         return self._database.change(_NAME, {**self._ours(session), "new_name": session.name}) == 1
 
-    def claim_head(
-        self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
+    def claim_history(
+        self, history_digest: bytes, conversation: str | None = None, avoided: Collection[str] = ()
     ) -> Session | None:
         """Claim one free session that holds exactly this history, of this conversation where one is
         named, for this worker; None if there is none.
 
         Of several, one whose account key is not `avoided` comes first.
         """
-        values = {"wanted": head, "now": self._clock(), "worker": self._worker_id()}
+        values = {"wanted": history_digest, "now": self._clock(), "worker": self._worker_id()}
         if conversation is None:
-            found = self._database.fetch(_CLAIM_HEAD, {**values, "avoided": list(avoided)})
+            found = self._database.fetch(_CLAIM_HISTORY, {**values, "avoided": list(avoided)})
         else:
             found = self._database.fetch(
-                _CLAIM_HEAD_IN, {**values, "in_conversation": conversation}
+                _CLAIM_HISTORY_IN, {**values, "in_conversation": conversation}
             )
         return self._claimed(found[0]).session if found else None
 
-    def is_taken(self, head: bytes) -> bool:
+    def is_taken(self, history_digest: bytes) -> bool:
         """True while a request runs in a session that had this history."""
-        return bool(self._database.fetch(_FIND_TAKEN, {"wanted": head}))
+        return bool(self._database.fetch(_FIND_TAKEN, {"wanted": history_digest}))
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         """Claim the free session of a caller's conversation. UNKNOWN also when it has expired or is
@@ -204,19 +202,25 @@ class SessionRows:
         found = self._database.fetch(_CLAIM_CONVERSATION, {**wanted, "worker": self._worker_id()})
         if found:
             return self._claimed(found[0])
-        in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "half": half_of(conversation)})
+        in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "half": id_prefix(conversation)})
         return NoClaim.BUSY if in_use else NoClaim.UNKNOWN
 
-    def keep(
-        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    def commit(
+        self,
+        session: Session,
+        *,
+        history_digest: bytes,
+        caller: bytes,
+        conversation: str,
+        expires_at: float,
     ) -> bool:
-        """Free a session, which holds the history `head` now. False when it was not this worker's
-        any more: then nothing has changed.
+        """Free a session, which holds this history now. False when it was not this worker's any
+        more: then nothing has changed.
         """
         self._known.discard(session.id)
         kept = {
             **self._ours(session),
-            "new_head": head,
+            "new_head": history_digest,
             "by": caller,
             "wanted": conversation,
             "now": self._clock(),
@@ -224,9 +228,11 @@ class SessionRows:
         }
         return self._database.change(_KEEP, kept) == 1
 
-    def withdraw(self, session: Session, head: bytes) -> None:
-        """Mark a session that was just kept with `head`, unless it has been claimed since."""
-        values = {"session_id": session.id, "wanted": head, "from_when": self._clock()}
+    def rollback(self, session: Session, history_digest: bytes) -> None:
+        """Mark a session that was just committed with this history, unless it has been claimed
+        since.
+        """
+        values = {"session_id": session.id, "wanted": history_digest, "from_when": self._clock()}
         self._database.change(_WITHDRAW, values)
 
     def release(self, session: Session) -> None:
@@ -305,8 +311,8 @@ class SessionRows:
         return {"session_id": session.id, "worker": self._worker_id()}
 
     def _claimed(self, row: AnyRow) -> Claimed:
-        *session, head = row
-        claimed = Claimed(Session(*session), head)
+        *session, history_digest = row
+        claimed = Claimed(Session(*session), history_digest)
         self._known.add(claimed.session.id)
         return claimed
 

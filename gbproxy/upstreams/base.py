@@ -1,31 +1,72 @@
-"""The port that every upstream fills."""
+"""The port that every upstream fills: it takes messages, and declares what it can do by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
+from gbproxy.domain.chat import Message
 from gbproxy.domain.events import UpstreamStream
 from gbproxy.domain.models import Model
 
 
-class Upstream(Protocol):
-    """Answers prompts with one account's models. All calls raise GatewayErrors; `prompt` holds only
-    what is to be sent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an upstream does by itself, whatever the account; the gateway emulates the rest.
+
+    `sessions`: it remembers conversations in sessions; else it is sent the whole history each time,
+    and nothing is opened, recorded or deleted. `roles`: messages with roles; else one user message
+    holds them all. `tools`, `structured_output`, `sampling`, `files_in`: it takes them with a
+    request. `media_out`: files that it makes can be fetched. `prompt_max_chars`: its longest
+    prompt, None: none is too long.
     """
+
+    sessions: bool
+    roles: bool
+    tools: bool = False
+    structured_output: bool = False
+    sampling: bool = False
+    files_in: bool = False
+    media_out: bool = False
+    prompt_max_chars: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """What to ask: only what is to be sent, and nothing that the upstream's capabilities lack.
+
+    What further capabilities take (tools, sampling, files) becomes a field here with the first
+    upstream that has them.
+    """
+
+    messages: tuple[Message, ...]
+    model: Model
+
+
+class Upstream(Protocol):
+    """One kind of service that answers. All calls raise GatewayErrors."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; the same for as long as the process lives."""
+        ...
 
     def open_session(self, account: Account) -> str:
         """Make an upstream session; its name is what `stream` and `delete_session` take.
 
         An empty name: it is made by `stream`, which yields a `SessionNamed` as soon as the upstream
-        tells its name.
+        tells its name. Not called where the upstream has no sessions.
         """
         ...
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
-        """Yield the answer as it arrives; closing the generator closes the connection."""
+    def stream(self, request: UpstreamRequest, account: Account, session: str) -> UpstreamStream:
+        """Yield the answer as it arrives; closing the generator closes the connection.
+
+        `session` is empty where the upstream has none, or is to make one with this answer.
+        """
         ...
 
     def delete_session(self, account: Account, session: str) -> None:
@@ -33,14 +74,13 @@ class Upstream(Protocol):
         ...
 
     def probe(self, account: Account) -> None:
-        """Ask, as cheaply as can be, whether the account's credentials are good. Raises
-        CredentialRefused when they are not.
+        """Ask, as cheaply as can be, whether the account's credentials are good.
 
-        Other errors say nothing about the credentials.
+        Raises CredentialRefused when they are not; other errors say nothing about them.
         """
         ...
 
-    def capabilities(self, account: Account) -> Capabilities:
+    def account_capabilities(self, account: Account) -> AccountCapabilities:
         """Read which models and tools the account has. Whatever this raises says nothing about the
         account.
         """
@@ -50,12 +90,10 @@ class Upstream(Protocol):
         """Renew what the account signs in with if that is older; requests go on with the old one
         meanwhile.
 
-        Returns whether there is a new one.
+        Returns whether anything was renewed.
         """
         ...
 
-    def warm(self, accounts: Iterable[Account]) -> None:
-        """See to it that a connection stands ready for the next request on each. Raises nothing for
-        faults of the network.
-        """
+    def prewarm(self, accounts: Iterable[Account]) -> None:
+        """Connect ahead to where these accounts' requests go; what fails is no error."""
         ...

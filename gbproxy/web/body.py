@@ -105,7 +105,7 @@ def _raw_body() -> bytes:
         raise BadRequest("the body could not be read to its end") from error
     if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
         raise too_large()  # chunks are cut at the limit without a word
-    request_context.current().facts["request_bytes"] = len(body)
+    request_context.current().log_fields["request_bytes"] = len(body)
     return body
 
 

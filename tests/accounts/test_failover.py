@@ -14,8 +14,8 @@ from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
-from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model
 from gbproxy.errors import (
     AccountSuspected,
@@ -105,7 +105,7 @@ def with_all_tools(accounts: Pool) -> ModelSupport:
     """
     support = ModelSupport()
     for each in accounts.accounts():
-        support.note_capabilities(each, Capabilities(tools_on=frozenset(ALL_TOOLS)))
+        support.note_capabilities(each, AccountCapabilities(tools_on=frozenset(ALL_TOOLS)))
     return support
 
 
@@ -593,7 +593,7 @@ def test_each_remedy_is_tried_once() -> None:
 
 def test_the_next_account_is_asked_for_its_own_model_first() -> None:
     support = ModelSupport()
-    support.model_refused(B, RETIRED.upstream, is_named=True)
+    support.model_refused(B, RETIRED.name_at(WIDGET), is_named=True)
     request = Failover(
         pool(A, B), RequestedModel(CATALOGUE.chain(RETIRED), support), pause=lambda _: None
     )

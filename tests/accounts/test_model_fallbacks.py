@@ -11,7 +11,8 @@ from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.account import WIDGET
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model, Tool
 from gbproxy.domain.principal import ANONYMOUS, KeyPolicy, Principal
 from gbproxy.errors import (
@@ -28,7 +29,7 @@ CATALOGUE = Catalogue()
 AUTO, FLASH = CATALOGUE.get("gemini-auto"), CATALOGUE.get("gemini-3.8-flash")
 IMAGE: Tool = "imageGenerationSpec"
 WEB: Tool = "webGroundingSpec"
-PAINTER = Model("painter", None, (IMAGE,), "images")
+PAINTER = Model("painter", {WIDGET: None}, (IMAGE,), "images")
 
 
 def request(accounts: Pool, model: Model = AUTO, support: ModelSupport | None = None) -> Failover:
@@ -87,7 +88,7 @@ def test_a_denial_that_names_nothing_is_tried_once_in_a_request_without_what_may
 def test_a_denial_is_put_down_to_no_tool_that_the_configuration_leaves_on() -> None:
     support = ModelSupport()
     support.note_capabilities(
-        A, Capabilities(tools_on=frozenset({IMAGE, WEB, "videoGenerationSpec"}))
+        A, AccountCapabilities(tools_on=frozenset({IMAGE, WEB, "videoGenerationSpec"}))
     )
     attempts = request(pool(A, B), support=support)
 
@@ -100,7 +101,7 @@ def test_an_empty_answer_is_tried_again_only_if_a_tool_is_known_to_be_off_by_now
     attempts = request(pool(A, B), support=support)
 
     with attempts.lease():
-        support.note_capabilities(A, Capabilities(tools_off=frozenset({IMAGE})))
+        support.note_capabilities(A, AccountCapabilities(tools_off=frozenset({IMAGE})))
         steps = [attempts.failed(UpstreamUnclear("empty")) for _ in range(2)]
 
     assert steps == [Next.SAME, Next.OTHER]
@@ -116,7 +117,7 @@ def test_a_malformed_question_is_told_at_once() -> None:
 
 def test_an_account_whose_tool_is_off_is_not_lent_to_who_needs_it() -> None:
     support = ModelSupport()
-    support.note_capabilities(A, Capabilities(tools_off=frozenset({IMAGE})))
+    support.note_capabilities(A, AccountCapabilities(tools_off=frozenset({IMAGE})))
     accounts = pool(A, B)
 
     drawing, text = request(accounts, PAINTER, support), request(accounts, support=support)
@@ -142,7 +143,7 @@ def test_an_account_that_refuses_the_tool_by_name_hands_the_request_on() -> None
 def test_where_every_account_has_the_tool_off_the_error_says_so() -> None:
     support = ModelSupport()
     for account in (A, B):
-        support.note_capabilities(account, Capabilities(tools_off=frozenset({IMAGE})))
+        support.note_capabilities(account, AccountCapabilities(tools_off=frozenset({IMAGE})))
 
     with (
         pytest.raises(RequestRefused, match="'painter' needs imageGenerationSpec"),
@@ -153,7 +154,7 @@ def test_where_every_account_has_the_tool_off_the_error_says_so() -> None:
 
 def test_where_the_account_with_the_tool_rests_its_rest_is_told() -> None:
     support = ModelSupport()
-    support.note_capabilities(A, Capabilities(tools_off=frozenset({IMAGE})))
+    support.note_capabilities(A, AccountCapabilities(tools_off=frozenset({IMAGE})))
     accounts = pool(A, B)
     accounts.failed(A, "images", QuotaExhausted("empty"))
     accounts.failed(B, "images", QuotaExhausted("empty"))
@@ -164,7 +165,7 @@ def test_where_the_account_with_the_tool_rests_its_rest_is_told() -> None:
 
 def test_an_account_that_has_the_model_goes_before_one_where_another_would_answer() -> None:
     support = ModelSupport()
-    support.model_refused(A, FLASH.upstream, is_named=True)
+    support.model_refused(A, FLASH.name_at(WIDGET), is_named=True)
     accounts = pool(A, B)
 
     attempts = request(accounts, FLASH, support)
@@ -183,7 +184,7 @@ def test_an_account_that_has_the_model_goes_before_one_where_another_would_answe
 # Names
 
 
-def offering(*known: tuple[object, Capabilities]) -> AvailableModels:
+def offering(*known: tuple[object, AccountCapabilities]) -> AvailableModels:
     support = ModelSupport()
     for account, capabilities in known:
         support.note_capabilities(account, capabilities)  # type: ignore[arg-type]
@@ -195,12 +196,14 @@ def ids(models: AvailableModels) -> list[str]:
 
 
 BUILT_IN_IDS = [model.id for model in CATALOGUE.all()]
-SOME = Capabilities(listed=("gemini-3.8-flash", "gemini-4-neon"), automatic=frozenset({"auto"}))
+SOME = AccountCapabilities(
+    listed=("gemini-3.8-flash", "gemini-4-neon"), automatic=frozenset({"auto"})
+)
 
 
 def test_without_a_configuration_the_catalogue_is_listed() -> None:
     assert ids(offering()) == BUILT_IN_IDS
-    assert ids(offering((A, Capabilities()))) == BUILT_IN_IDS
+    assert ids(offering((A, AccountCapabilities()))) == BUILT_IN_IDS
 
 
 def test_what_a_configuration_adds_is_listed_behind_the_catalogue() -> None:
@@ -208,7 +211,7 @@ def test_what_a_configuration_adds_is_listed_behind_the_catalogue() -> None:
 
 
 def test_where_all_accounts_are_known_only_what_they_have_is_listed() -> None:
-    models = offering((A, SOME), (B, Capabilities(listed=("gemini-3.6-flash",))))
+    models = offering((A, SOME), (B, AccountCapabilities(listed=("gemini-3.6-flash",))))
 
     assert ids(models) == ["gemini-auto", "gemini-3.8-flash", "gemini-3.6-flash", "gemini-4-neon"]
     # which may be asked for all the same
@@ -221,7 +224,7 @@ def test_a_listed_model_is_a_model_of_its_own_name() -> None:
     assert (
         models.get("models/gemini-4-neon")
         == models.resolve("gemini-4-neon")
-        == Model("gemini-4-neon", "gemini-4-neon")
+        == Model("gemini-4-neon", {WIDGET: "gemini-4-neon"})
     )
     assert models.resolve("auto") is AUTO
     assert models.counted_as(models.resolve("gemini-4-neon")) == "gemini-4-neon"
@@ -231,7 +234,7 @@ def test_a_name_that_nobody_knows_is_asked_for_but_is_not_in_the_list() -> None:
     models = offering((A, SOME))
 
     guess = models.resolve("gemini-5-xenon")
-    assert guess == Model("gemini-5-xenon", "gemini-5-xenon")
+    assert guess == Model("gemini-5-xenon", {WIDGET: "gemini-5-xenon"})
     assert models.counted_as(guess) == "gemini-auto"
     with pytest.raises(ModelNotFound):
         models.get("gemini-5-xenon")

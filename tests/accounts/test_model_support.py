@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from gbproxy.accounts.model_support import ModelSupport
-from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities
+from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
 from gbproxy.domain.models import Tool
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.model_support import SupportRows
@@ -83,7 +83,7 @@ def test_a_tool_that_was_refused_is_off_for_an_hour(support: ModelSupport, clock
 def test_what_the_configuration_leaves_on_was_refused_to_one_question_only(
     support: ModelSupport, is_named: bool
 ) -> None:
-    support.note_capabilities(ONE, Capabilities(tools_on=frozenset({IMAGE})))
+    support.note_capabilities(ONE, AccountCapabilities(tools_on=frozenset({IMAGE})))
 
     support.tool_refused(ONE, IMAGE, is_named=is_named)
 
@@ -94,7 +94,7 @@ def test_a_guess_gives_way_to_the_configuration(support: ModelSupport) -> None:
     support.tool_refused(ONE, IMAGE, is_named=False)
     support.tool_refused(ONE, "webGroundingSpec", is_named=False)
 
-    support.note_capabilities(ONE, Capabilities(tools_on=frozenset({IMAGE})))
+    support.note_capabilities(ONE, AccountCapabilities(tools_on=frozenset({IMAGE})))
 
     assert support.tools_off(ONE) == {"webGroundingSpec"}
 
@@ -111,11 +111,11 @@ def test_what_was_taken_is_not_off_by_one_refusal(support: ModelSupport) -> None
 def test_an_account_lacks_a_model_that_only_others_list_or_that_is_disabled(
     support: ModelSupport,
 ) -> None:
-    support.note_capabilities(ONE, Capabilities(listed=("a",), disabled=frozenset({"c"})))
+    support.note_capabilities(ONE, AccountCapabilities(listed=("a",), disabled=frozenset({"c"})))
 
     # a model that nobody lists may be served all the same
     assert support.without_model("b") == set()
-    support.note_capabilities(TWO, Capabilities(listed=("a", "b")))
+    support.note_capabilities(TWO, AccountCapabilities(listed=("a", "b")))
     assert support.without_model("b") == {ONE.id}
     assert support.without_model("a") == set()
     assert support.without_model("c") == {ONE.id}
@@ -125,7 +125,7 @@ def test_an_account_lacks_a_model_that_only_others_list_or_that_is_disabled(
 def test_what_a_configuration_said_holds_for_a_day_while_it_cannot_be_read(
     support: ModelSupport, clock: Clock
 ) -> None:
-    known = Capabilities(listed=("a",), tools_off=frozenset({IMAGE}))
+    known = AccountCapabilities(listed=("a",), tools_off=frozenset({IMAGE}))
     support.note_capabilities(ONE, known)
 
     for _ in range(24):
@@ -140,7 +140,7 @@ def test_what_a_configuration_said_holds_for_a_day_while_it_cannot_be_read(
 
 
 def test_an_empty_configuration_takes_the_place_of_an_earlier_one(support: ModelSupport) -> None:
-    support.note_capabilities(ONE, Capabilities(tools_off=frozenset({IMAGE})))
+    support.note_capabilities(ONE, AccountCapabilities(tools_off=frozenset({IMAGE})))
 
     support.note_capabilities(ONE, NOTHING_SAID)
 
@@ -148,7 +148,7 @@ def test_an_empty_configuration_takes_the_place_of_an_earlier_one(support: Model
 
 
 def test_an_account_that_was_forgotten_begins_anew(support: ModelSupport) -> None:
-    support.note_capabilities(ONE, Capabilities(listed=("a",), tools_off=frozenset({IMAGE})))
+    support.note_capabilities(ONE, AccountCapabilities(listed=("a",), tools_off=frozenset({IMAGE})))
     support.model_refused(ONE, "m", is_named=True)
 
     support.forget(ONE)
@@ -161,7 +161,7 @@ def test_an_account_that_was_forgotten_begins_anew(support: ModelSupport) -> Non
 
 
 def test_names_that_clients_invent_are_remembered_up_to_a_bound(support: ModelSupport) -> None:
-    support.note_capabilities(ONE, Capabilities(tools_off=frozenset({IMAGE})))
+    support.note_capabilities(ONE, AccountCapabilities(tools_off=frozenset({IMAGE})))
     for number in range(2000):
         support.model_refused(ONE, f"gemini-{number}", is_named=True)
 
@@ -189,7 +189,7 @@ def shared(workers: list[ModelSupport], clock: Clock) -> None:
 def test_what_one_worker_has_found_out_all_know(workers: list[ModelSupport], clock: Clock) -> None:
     here, there = workers
     shared(workers, clock)
-    known = Capabilities(
+    known = AccountCapabilities(
         ("a",),
         frozenset({"b"}),
         frozenset({"auto"}),

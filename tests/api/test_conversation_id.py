@@ -38,7 +38,7 @@ class FakeGateway:
         request_context.current().conversation = self._conversation
         if self._error is not None:
             raise self._error
-        yield Started("gemini-auto", self._conversation)
+        yield Started("gemini-auto")
         yield TextDelta("Hello")
         yield Usage(1, 1)
         yield Done()

@@ -12,19 +12,19 @@ import pytest
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, CapabilityReads
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.errors import GatewayError, UpstreamError
 from tests.support.background import ONE, TWO, ManualExecutor
 from tests.support.clock import Clock
 
-KNOWN = Capabilities(listed=("a",))
+KNOWN = AccountCapabilities(listed=("a",))
 
 
 @dataclass
 class Room:
     """Lookups whose jobs wait for the test, and an upstream that answers or fails."""
 
-    answers: Capabilities | GatewayError = KNOWN
+    answers: AccountCapabilities | GatewayError = KNOWN
     executor: ManualExecutor = field(default_factory=ManualExecutor)
     clock: Clock = field(default_factory=Clock)
     asked: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Room:
             uniform=lambda least, most: most,
         )
 
-    def _look_up(self, account: Account) -> Capabilities:
+    def _look_up(self, account: Account) -> AccountCapabilities:
         self.asked.append(account.id)
         if isinstance(self.answers, GatewayError):
             raise self.answers

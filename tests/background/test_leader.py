@@ -275,8 +275,8 @@ def test_a_new_leader_gives_everybody_time_to_report(ours: Worker, theirs: Worke
     ours.go_on(10)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(
-        session, head=HEAD, caller=b"k", conversation="c", expires_at=ours.clock.now + 1
+    assert theirs.rows.commit(
+        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=ours.clock.now + 1
     )
 
 
@@ -293,8 +293,8 @@ def test_a_worker_that_leads_again_gives_everybody_time_to_report(
     ours.go_on(5)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(
-        session, head=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
+    assert theirs.rows.commit(
+        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
     )
 
 
@@ -317,8 +317,8 @@ def test_after_an_outage_of_the_database_the_leader_gives_everybody_time_to_repo
     ours.go_on(5)
 
     assert ours.upstream.deleted == []
-    assert theirs.rows.keep(
-        session, head=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
+    assert theirs.rows.commit(
+        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
     )
 
 

@@ -91,11 +91,13 @@ def _note(event: Event, attr: str, call: ast.Call, named: Mapping[str, set[str]]
 def _facts(node: ast.AST) -> Iterator[str]:
     match node:
         case ast.Subscript(
-            value=ast.Name("facts") | ast.Attribute(attr="facts"), slice=ast.Constant(str(name))
+            value=ast.Name("log_fields") | ast.Attribute(attr="log_fields"),
+            slice=ast.Constant(str(name)),
         ):
             yield name
         case ast.AugAssign(
-            target=ast.Name("facts") | ast.Attribute(attr="facts"), value=ast.Dict() as value
+            target=ast.Name("log_fields") | ast.Attribute(attr="log_fields"),
+            value=ast.Dict() as value,
         ):
             yield from _keys(value)
 

@@ -18,9 +18,9 @@ from gbproxy.domain.history import (
     digest,
     extended,
     has_instructions,
-    instructed,
     split,
     start,
+    with_system,
 )
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -296,7 +296,7 @@ def test_a_head_can_be_gone_on_from(
 def test_a_head_tells_which_system_texts_were_given_last() -> None:
     begun = extended(start(KEY, MODEL, ("S", "T")), [says("user", "Hi"), says("assistant", "Ho")])
     changed = extended(
-        instructed(begun, KEY, ("U",)), [says("user", "Hm"), says("assistant", "So")]
+        with_system(begun, KEY, ("U",)), [says("user", "Hm"), says("assistant", "So")]
     )
 
     assert [
@@ -319,8 +319,8 @@ def test_further_instructions_make_another_history() -> None:
 
     heads = {
         begun,
-        instructed(begun, KEY, ("T",)),
-        instructed(begun, KEY, ("S",)),
+        with_system(begun, KEY, ("T",)),
+        with_system(begun, KEY, ("S",)),
         start(KEY, MODEL, ("S", "T")),
         start(KEY, MODEL, ("T",)),
     }

@@ -9,17 +9,17 @@ import tracemalloc
 import pytest
 
 from gbproxy.domain.chat import Message, TextPart
-from gbproxy.domain.history import LONG_CHARS, LongText, Telling, answered, extended, start
+from gbproxy.domain.history import LONG_CHARS, AnswerDigest, LongText, answered, extended, start
 
 HEAD = start(b"caller", "model", ())
 LONG = 3 * LONG_CHARS
 
 
-def told(*pieces: str) -> str | LongText:
-    telling = Telling()
+def collected(*pieces: str) -> str | LongText:
+    digest = AnswerDigest()
     for piece in pieces:
-        telling.add(piece)
-    return telling.told()
+        digest.add(piece)
+    return digest.result()
 
 
 def head_of(answer: str | LongText) -> bytes:
@@ -61,7 +61,7 @@ def test_what_arrives_in_pieces_is_known_as_when_a_client_sends_it_whole(
 ) -> None:
     sent = head_of(text)
 
-    assert head_of(told(*cut(text, size))) == sent
+    assert head_of(collected(*cut(text, size))) == sent
     assert head_of(text.strip().replace("\r\n", "\n")) == sent
 
 
@@ -69,18 +69,22 @@ def test_what_arrives_in_pieces_is_known_as_when_a_client_sends_it_whole(
 def test_a_line_end_may_be_cut_where_the_text_becomes_long(rest: str) -> None:
     begun = "x" * LONG + "\r"
 
-    assert head_of(told(begun, rest)) == head_of(begun + rest)
-    assert head_of(told(begun, "", *rest)) == head_of(begun + rest)
+    assert head_of(collected(begun, rest)) == head_of(begun + rest)
+    assert head_of(collected(begun, "", *rest)) == head_of(begun + rest)
 
 
 def test_two_long_texts_are_told_apart() -> None:
-    heads = {head_of(told("x" * LONG)), head_of(told("x" * LONG, "y")), head_of("x" * (LONG - 1))}
+    heads = {
+        head_of(collected("x" * LONG)),
+        head_of(collected("x" * LONG, "y")),
+        head_of("x" * (LONG - 1)),
+    }
 
     assert len(heads) == 3
 
 
 def test_a_long_text_is_no_text_that_says_its_digest() -> None:
-    long = told("x" * LONG)
+    long = collected("x" * LONG)
     assert isinstance(long, LongText)
 
     turn = Message("assistant", (TextPart(long.digest.hex()),))
@@ -89,12 +93,12 @@ def test_a_long_text_is_no_text_that_says_its_digest() -> None:
 
 
 def test_little_is_kept_of_a_long_text() -> None:
-    telling = Telling()
+    digest = AnswerDigest()
     tracemalloc.start()
     for number in range(400):
-        telling.add(f"{number} words " * 3000)
+        digest.add(f"{number} words " * 3000)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert isinstance(telling.told(), LongText)
+    assert isinstance(digest.result(), LongText)
     assert most < 1_500_000

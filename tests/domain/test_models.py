@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.domain.account import QuotaClass
+from gbproxy.domain.account import WIDGET, QuotaClass
 from gbproxy.domain.models import ALL_TOOLS, BUILT_IN, Catalogue, Model, built_in_names
 from gbproxy.errors import ModelNotFound
 from gbproxy.settings import ModelSettings
@@ -54,7 +54,7 @@ def test_the_built_in_catalogue_is_the_documented_one() -> None:
 def test_the_automatic_model_has_no_id_upstream_and_all_tools() -> None:
     automatic = catalogue().resolve("gemini-auto")
 
-    assert (automatic.upstream, automatic.tools) == (None, ALL_TOOLS)
+    assert (automatic.name_at(WIDGET), automatic.tools) == (None, ALL_TOOLS)
 
 
 @pytest.mark.parametrize("name", [None, ""])
@@ -167,7 +167,7 @@ def test_an_unknown_gemini_name_is_asked_for_as_it_is_and_followed_by_the_defaul
 
     found = models.resolve(name)
 
-    assert found == Model("gemini-4-neon", "gemini-4-neon")
+    assert found == Model("gemini-4-neon", {WIDGET: "gemini-4-neon"})
     assert ids(models, name) == [
         "gemini-4-neon",
         "gemini-2.5-flash",
@@ -228,7 +228,9 @@ def test_a_successor_that_is_not_in_the_catalogue_is_none() -> None:
 def test_a_new_model_is_asked_for_by_its_own_id_with_all_tools() -> None:
     models = catalogue({"id": "gemini-4"})
 
-    assert models.resolve("gemini-4") == Model("gemini-4", "gemini-4", ALL_TOOLS, "text", (), None)
+    assert models.resolve("gemini-4") == Model(
+        "gemini-4", {WIDGET: "gemini-4"}, ALL_TOOLS, "text", (), None
+    )
     assert models.all()[-1].id == "gemini-4"
 
 
@@ -247,7 +249,7 @@ def test_everything_about_a_new_model_can_be_said() -> None:
     painter = models.resolve("dall-e-3")
     assert painter == Model(
         "painter",
-        "gemini-9-image",
+        {WIDGET: "gemini-9-image"},
         ("imageGenerationSpec",),
         "images",
         ("dall-e-3",),
@@ -261,7 +263,7 @@ def test_a_change_keeps_what_it_does_not_name_and_its_place_in_the_list() -> Non
 
     changed = models.resolve("gemini-3-pro-preview")
     assert changed.tools == ("webGroundingSpec",)
-    assert (changed.upstream, changed.successor) == (
+    assert (changed.name_at(WIDGET), changed.successor) == (
         "gemini-3-pro-preview",
         "gemini-3.1-pro-preview",
     )
@@ -271,8 +273,8 @@ def test_a_change_keeps_what_it_does_not_name_and_its_place_in_the_list() -> Non
 def test_a_change_to_automatic_takes_the_upstream_id_away() -> None:
     models = catalogue({"id": "gemini-2.5-pro", "upstream": None}, {"id": "mine", "upstream": None})
 
-    assert models.resolve("gemini-2.5-pro").upstream is None
-    assert models.resolve("mine").upstream is None
+    assert models.resolve("gemini-2.5-pro").name_at(WIDGET) is None
+    assert models.resolve("mine").name_at(WIDGET) is None
 
 
 def test_a_change_may_switch_every_tool_off() -> None:
@@ -304,7 +306,7 @@ def test_foreign_looking_names_in_the_catalogue_are_what_it_says() -> None:
         {"id": "gpt-4o", "upstream": "gemini-2.5-pro"}, {"id": "fast", "aliases": ["o3-mini"]}
     )
 
-    assert models.resolve("gpt-4o").upstream == "gemini-2.5-pro"
+    assert models.resolve("gpt-4o").name_at(WIDGET) == "gemini-2.5-pro"
     assert models.resolve("o3-mini").id == "fast"
     assert models.resolve("gpt-4").id == "gemini-auto"
 
@@ -340,6 +342,6 @@ def test_a_model_may_do_without_the_tools_whose_quota_rests(
 
 
 def test_a_model_for_pictures_keeps_its_tool() -> None:
-    model = Model("pictures", None, ("imageGenerationSpec",), "images")
+    model = Model("pictures", {WIDGET: None}, ("imageGenerationSpec",), "images")
 
     assert model.without(["images", "videos"]) == model

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.domain.usage import tokens, weight
+from gbproxy.domain.usage import estimate_quarter_tokens, tokens
 
 PROSE = (
     "The train left the station a little after nine, and by the time it reached the coast most of"
@@ -38,17 +38,19 @@ KOREAN = "그는 기차에서 잠이 들었고 깨어났을 때 창밖은 이미
 
 
 def estimate(text: str) -> int:
-    return tokens(weight(text))
+    return tokens(estimate_quarter_tokens(text))
 
 
 @given(st.text(), st.text())
 def test_the_weights_of_fragments_add_up_to_that_of_the_whole(left: str, right: str) -> None:
-    assert weight(left) + weight(right) == weight(left + right)
+    assert estimate_quarter_tokens(left) + estimate_quarter_tokens(
+        right
+    ) == estimate_quarter_tokens(left + right)
 
 
 @given(st.lists(st.text(max_size=20), max_size=20))
 def test_a_text_weighs_the_same_however_it_was_cut(fragments: list[str]) -> None:
-    summed = sum(weight(fragment) for fragment in fragments)
+    summed = sum(estimate_quarter_tokens(fragment) for fragment in fragments)
 
     assert tokens(summed) == estimate("".join(fragments))
 

@@ -10,7 +10,7 @@ import pytest
 
 from gbproxy.observability.definitions import FAMILIES
 from gbproxy.observability.exposition import ACCOUNTS_SHOWN
-from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
+from gbproxy.observability.meter import SILENT, Meter, Outcome, UpstreamCall
 from gbproxy.observability.metrics import Metrics
 from gbproxy.observability.request_context import Phase, RequestContext
 from tests.support.prometheus import page_of
@@ -37,7 +37,7 @@ def asked(**facts: Any) -> RequestContext:
     """A request that has been answered at its first try."""
     tokens = {"input_tokens": 100, "output_tokens": 50}
     return RequestContext(
-        attempts=1, accounts=1, ttft_ms=1.0, facts={"model": MODEL, **tokens, **facts}
+        attempts=1, accounts=1, ttft_ms=1.0, log_fields={"model": MODEL, **tokens, **facts}
     )
 
 
@@ -236,3 +236,14 @@ def _report_everything(meter: Meter) -> None:
     meter.limited("requests")
     meter.worker_started()
     meter.worker_ended(1)
+
+
+@pytest.mark.parametrize(("outcome", "former"), [("miss", "missed"), ("contended", "taken")])
+def test_an_outcome_is_counted_under_its_former_name_too(
+    metrics: Metrics, outcome: Outcome, former: str
+) -> None:
+    metrics.conversation(outcome)
+
+    page = page_of(metrics)
+    total = "gbproxy_conversations_total"
+    assert [page.value(total, outcome=name) for name in (outcome, former, "fresh")] == [1, 1, 0]

@@ -110,8 +110,8 @@ def test_a_session_that_was_taken_is_still_this_workers_in_the_records(house: Ho
     session = house.sessions.take(ONE)
 
     assert session is not None
-    assert house.rows.keep(
-        session, head=b"h", caller=b"k", conversation="c", expires_at=house.clock.now + 60
+    assert house.rows.commit(
+        session, history_digest=b"h", caller=b"k", conversation="c", expires_at=house.clock.now + 60
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from gbproxy.accounts.health import AccountHealth
 from gbproxy.domain.account import Account
-from gbproxy.domain.claim import NoClaim
+from gbproxy.domain.session import NoClaim
 from gbproxy.errors import BadRequest
 from gbproxy.storage import tables
 from gbproxy.storage.account_health import AccountHealthRows, CheckResult, CheckStore
@@ -208,7 +208,9 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     states.used([account.id], clock())
     sessions = SessionRows(database, clock, lambda: "worker")
     kept = sessions.add(account.account_key, "sessions/1", prewarmed=True)
-    sessions.keep(kept, head=b"h", caller=b"c", conversation="1", expires_at=clock() + 60)
+    sessions.commit(
+        kept, history_digest=b"h", caller=b"c", conversation="1", expires_at=clock() + 60
+    )
     sessions.add(account.account_key, "sessions/2", prewarmed=False)  # an answer runs in it
 
     assert accounts.remove(account.id)

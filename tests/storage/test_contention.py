@@ -29,7 +29,13 @@ def test_of_all_who_claim_at_once_each_session_goes_to_one(
     rows = SessionRows(database, time.time, lambda: "maker")
     for number in range(SESSIONS):
         session = rows.add("anna", f"sessions/{number}", prewarmed=False)
-        rows.keep(session, head=HEAD, caller=CALLER, conversation="c", expires_at=time.time() + 600)
+        rows.commit(
+            session,
+            history_digest=HEAD,
+            caller=CALLER,
+            conversation="c",
+            expires_at=time.time() + 600,
+        )
 
     told = _rush(url)
 

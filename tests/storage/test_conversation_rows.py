@@ -74,8 +74,8 @@ def test_a_request_that_fails_over_again_while_storage_is_away_keeps_its_convers
     )
     with own.begin(KEYS[0], MODELS[0], [_HI]) as first:
         first.record("account", "s/1")
-        first.send()
-        assert first.keep("Hello")
+        first.mark_sent()
+        assert first.commit("Hello")
     turn = own.begin(KEYS[0], MODELS[0], [_HI, _HELLO, _WHY])
     assert turn.conversation == first.conversation
 
@@ -84,7 +84,7 @@ def test_a_request_that_fails_over_again_while_storage_is_away_keeps_its_convers
         with pytest.raises(ConversationBusy):
             other.begin(KEYS[0], MODELS[0], [_WHY], turn.conversation)
         turn.record("account", "s/2")
-        turn.send()
+        turn.mark_sent()
         own_rows.away = True
         turn.discard()
         with pytest.raises(ConversationBusy):

@@ -18,10 +18,10 @@ from sqlalchemy.pool import Pool
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.events import ChatStream
-from gbproxy.domain.models import Model
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import PREWARMED
 from gbproxy.storage.tables import sessions
+from gbproxy.upstreams.base import UpstreamRequest
 from tests.support.fake_upstream import ACCOUNT, FakeUpstream
 from tests.support.serving import InProcess, in_process
 
@@ -52,8 +52,8 @@ class Watch(FakeUpstream):
     def verbs(self) -> list[str]:
         return [statement.split()[0] for statement in self.statements]
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
-        for each in super().stream(prompt, model, account, session):
+    def stream(self, request: UpstreamRequest, account: Account, session: str) -> ChatStream:
+        for each in super().stream(request, account, session):
             self.held_while_streaming.append(len(self.held))
             yield each
 

@@ -34,8 +34,14 @@ def use(database: Database, clock: Clock) -> None:
         LeaderLeases(database, clock, lambda: "worker"),
     )
     session = rows.add("account-key", "name", prewarmed=False)
-    rows.keep(session, head=b"head", caller=b"caller", conversation="c", expires_at=clock.now + 60)
-    assert rows.claim_head(b"head") == rows.all_sessions(1)[0]
+    rows.commit(
+        session,
+        history_digest=b"head",
+        caller=b"caller",
+        conversation="c",
+        expires_at=clock.now + 60,
+    )
+    assert rows.claim_history(b"head") == rows.all_sessions(1)[0]
     assert leases.acquire("leader", 5.0)
 
     def divide(connection: Connection) -> None:
@@ -114,10 +120,10 @@ def test_many_share_the_one_session_that_a_pooler_lends_them(
         for turn in range(10):
             head = f"{number} {turn}".encode()
             session = rows.add("account-key", "name", prewarmed=False)
-            assert rows.keep(
-                session, head=head, caller=b"", conversation="", expires_at=clock.now + 60
+            assert rows.commit(
+                session, history_digest=head, caller=b"", conversation="", expires_at=clock.now + 60
             )
-            assert rows.claim_head(head) is not None
+            assert rows.claim_history(head) is not None
 
     with ThreadPoolExecutor(len(databases)) as threads:
         list(threads.map(work, range(len(databases))))

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gbproxy.domain.claim import Claimed, NoClaim
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claimed, NoClaim, Session
 from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
 from tests.support.background import prewarmed
@@ -43,11 +42,11 @@ def kept(
 ) -> Session:
     """A session that was made, used and given back."""
     session = rows.add("anna", name, prewarmed=False)
-    assert keep(rows, clock, session, head, caller)
+    assert commit(rows, clock, session, head, caller)
     return session
 
 
-def keep(
+def commit(
     rows: SessionRows,
     clock: Clock,
     session: Session,
@@ -55,8 +54,12 @@ def keep(
     caller: bytes = ALICE,
 ) -> bool:
     until = clock() + LIFE_S
-    return rows.keep(
-        session, head=head, caller=caller, conversation=session.conversation, expires_at=until
+    return rows.commit(
+        session,
+        history_digest=head,
+        caller=caller,
+        conversation=session.conversation,
+        expires_at=until,
     )
 
 
@@ -68,17 +71,17 @@ def test_a_kept_session_is_claimed_by_its_history_from_any_worker(
 ) -> None:
     session = kept(rows, clock)
 
-    claimed = others.claim_head(HEAD)
+    claimed = others.claim_history(HEAD)
 
     assert claimed == session
 
 
 def test_a_session_is_claimed_once(rows: SessionRows, others: SessionRows, clock: Clock) -> None:
     kept(rows, clock)
-    rows.claim_head(HEAD)
+    rows.claim_history(HEAD)
 
-    assert rows.claim_head(HEAD) is None
-    assert others.claim_head(HEAD) is None
+    assert rows.claim_history(HEAD) is None
+    assert others.claim_history(HEAD) is None
 
 
 def test_a_history_is_taken_while_a_request_runs_in_its_session(
@@ -86,9 +89,9 @@ def test_a_history_is_taken_while_a_request_runs_in_its_session(
 ) -> None:
     session = kept(rows, clock)
     before = others.is_taken(HEAD)
-    rows.claim_head(HEAD)
+    rows.claim_history(HEAD)
     during = others.is_taken(HEAD)
-    keep(rows, clock, session)
+    commit(rows, clock, session)
 
     assert (before, during, others.is_taken(HEAD), others.is_taken(NEXT_HEAD)) == (
         False,
@@ -105,7 +108,7 @@ def test_sessions_with_the_same_history_go_to_different_requests_the_latest_firs
     clock.now += 1
     newer = kept(rows, clock, name="sessions/2")
 
-    assert [rows.claim_head(HEAD), rows.claim_head(HEAD), rows.claim_head(HEAD)] == [
+    assert [rows.claim_history(HEAD), rows.claim_history(HEAD), rows.claim_history(HEAD)] == [
         newer,
         older,
         None,
@@ -114,12 +117,12 @@ def test_sessions_with_the_same_history_go_to_different_requests_the_latest_firs
 
 def test_a_history_moves_on_with_each_turn(rows: SessionRows, clock: Clock) -> None:
     session = kept(rows, clock)
-    rows.claim_head(HEAD)
+    rows.claim_history(HEAD)
 
-    assert keep(rows, clock, session, NEXT_HEAD)
+    assert commit(rows, clock, session, NEXT_HEAD)
 
-    assert rows.claim_head(HEAD) is None
-    assert rows.claim_head(NEXT_HEAD) == session
+    assert rows.claim_history(HEAD) is None
+    assert rows.claim_history(NEXT_HEAD) == session
 
 
 def test_an_expired_session_is_not_claimed(rows: SessionRows, clock: Clock) -> None:
@@ -127,7 +130,7 @@ def test_an_expired_session_is_not_claimed(rows: SessionRows, clock: Clock) -> N
 
     clock.now += LIFE_S
 
-    assert rows.claim_head(HEAD) is None
+    assert rows.claim_history(HEAD) is None
     assert rows.claim_conversation(session.conversation, ALICE) is NoClaim.UNKNOWN
 
 
@@ -136,8 +139,8 @@ def test_a_history_may_be_asked_for_in_one_conversation(rows: SessionRows, clock
     clock.now += 1
     kept(rows, clock, name="sessions/2")
 
-    assert rows.claim_head(HEAD, "f" * 32) is None
-    assert rows.claim_head(HEAD, one.conversation) == one
+    assert rows.claim_history(HEAD, "f" * 32) is None
+    assert rows.claim_history(HEAD, one.conversation) == one
 
 
 def test_a_conversation_is_claimed_by_its_own_caller_only(rows: SessionRows, clock: Clock) -> None:
@@ -152,7 +155,7 @@ def test_a_conversation_with_a_running_request_is_busy_for_its_caller_and_unknow
     rows: SessionRows, others: SessionRows, clock: Clock
 ) -> None:
     session = kept(rows, clock)
-    rows.claim_head(HEAD)
+    rows.claim_history(HEAD)
 
     assert others.claim_conversation(session.conversation, ALICE) is NoClaim.BUSY
     assert others.claim_conversation(session.conversation, BOB) is NoClaim.UNKNOWN
@@ -164,9 +167,9 @@ def test_of_several_sessions_that_of_an_account_that_can_answer_is_claimed(
     ready = kept(rows, clock)
     clock.now += 1
     avoided = rows.add("ben", "sessions/2", prewarmed=False)
-    keep(rows, clock, avoided, HEAD)
+    commit(rows, clock, avoided, HEAD)
 
-    assert [rows.claim_head(HEAD, avoided=["ben", "gone"]) for _ in range(2)] == [ready, avoided]
+    assert [rows.claim_history(HEAD, avoided=["ben", "gone"]) for _ in range(2)] == [ready, avoided]
 
 
 @pytest.mark.parametrize("prewarmed", [False, True])
@@ -182,12 +185,12 @@ def test_a_conversation_that_has_moved_is_found_in_its_new_session(
     rows: SessionRows, clock: Clock
 ) -> None:
     old = kept(rows, clock)
-    rows.claim_head(HEAD)
+    rows.claim_history(HEAD)
     new = rows.add("ben", "sessions/2", prewarmed=False)
 
-    rows.keep(
+    rows.commit(
         new,
-        head=NEXT_HEAD,
+        history_digest=NEXT_HEAD,
         caller=ALICE,
         conversation=old.conversation,
         expires_at=clock() + LIFE_S,
@@ -205,18 +208,18 @@ def test_a_conversation_that_has_moved_is_found_in_its_new_session(
 def test_a_session_out_of_stock_is_kept_with_one_write(rows: SessionRows, clock: Clock) -> None:
     session = rows.add("anna", "sessions/1", prewarmed=True)
 
-    assert keep(rows, clock, session, HEAD)
+    assert commit(rows, clock, session, HEAD)
 
-    assert rows.claim_head(HEAD) == session
+    assert rows.claim_history(HEAD) == session
 
 
 def test_a_released_session_is_as_it_was(rows: SessionRows, clock: Clock) -> None:
     session = kept(rows, clock)
-    rows.claim_head(HEAD)
+    rows.claim_history(HEAD)
 
     rows.release(session)
 
-    assert rows.claim_head(HEAD) == session
+    assert rows.claim_history(HEAD) == session
 
 
 def test_a_session_that_holds_nothing_cannot_be_released(rows: SessionRows) -> None:
@@ -231,15 +234,15 @@ def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doom
     rows: SessionRows, others: SessionRows, clock: Clock
 ) -> None:
     session = kept(rows, clock)
-    rows.claim_head(HEAD)
+    rows.claim_history(HEAD)
     others.reclaim_orphans({"worker-1"})
 
-    kept_anyway = keep(rows, clock, session)
+    kept_anyway = commit(rows, clock, session)
     rows.release(session)
     rows.mark_for_deletion(session)
 
     assert not kept_anyway
-    assert rows.claim_head(HEAD) is None
+    assert rows.claim_history(HEAD) is None
     assert [found.id for found in others.due_deletions(10, ["anna", "ben"])] == [session.id]
 
 
@@ -247,10 +250,10 @@ def test_a_withdrawn_session_is_deleted_unless_somebody_has_it(
     rows: SessionRows, others: SessionRows, clock: Clock
 ) -> None:
     free, taken = kept(rows, clock, HEAD), kept(rows, clock, OTHER_HEAD, "sessions/2")
-    others.claim_head(OTHER_HEAD)
+    others.claim_history(OTHER_HEAD)
 
-    rows.withdraw(free, HEAD)
-    rows.withdraw(taken, OTHER_HEAD)
+    rows.rollback(free, HEAD)
+    rows.rollback(taken, OTHER_HEAD)
 
     assert [session.id for session in rows.due_deletions(10, ["anna", "ben"])] == [free.id]
 
@@ -259,12 +262,12 @@ def test_a_session_that_has_moved_on_is_not_withdrawn(
     rows: SessionRows, others: SessionRows, clock: Clock
 ) -> None:
     session = kept(rows, clock)
-    others.claim_head(HEAD)
-    keep(others, clock, session, NEXT_HEAD)
+    others.claim_history(HEAD)
+    commit(others, clock, session, NEXT_HEAD)
 
-    rows.withdraw(session, HEAD)
+    rows.rollback(session, HEAD)
 
-    assert rows.claim_head(NEXT_HEAD) == session
+    assert rows.claim_history(NEXT_HEAD) == session
 
 
 # Deletion
@@ -286,7 +289,7 @@ def test_what_has_expired_is_doomed_and_deleted_once(rows: SessionRows, clock: C
 
 def test_a_deletion_that_failed_comes_again_later(rows: SessionRows, clock: Clock) -> None:
     session = kept(rows, clock)
-    rows.withdraw(session, HEAD)
+    rows.rollback(session, HEAD)
     (marked,) = rows.due_deletions(10, ["anna", "ben"])
 
     rows.reschedule(marked, clock() + 60)
@@ -326,7 +329,7 @@ def test_what_dead_workers_held_is_deleted_and_nothing_else(
         unused.id,
     }
     assert prewarmed(database, "worker-2") == [theirs.name]
-    assert others.claim_head(HEAD) == idle
+    assert others.claim_history(HEAD) == idle
 
 
 def test_without_a_living_worker_everything_held_is_orphaned(
@@ -345,7 +348,7 @@ def test_what_a_worker_holds_without_knowing_is_deleted_after_a_while(
     """
     before, now = (SessionRows(database, clock, lambda: "worker-1") for _ in range(2))
     lost = kept(before, clock)
-    before.claim_head(HEAD)
+    before.claim_history(HEAD)
     known = now.add("anna", "sessions/2", prewarmed=True)
 
     assert now.reclaim_leaked(after_s=60) == 0
@@ -393,9 +396,9 @@ def test_a_name_that_the_upstream_tells_late_is_recorded_for_all(
     named = replace(session, name="sessions/9")
 
     assert rows.name(named)
-    assert keep(rows, clock, named, HEAD)
+    assert commit(rows, clock, named, HEAD)
 
-    claimed = others.claim_head(HEAD)
+    claimed = others.claim_history(HEAD)
     assert claimed is not None
     assert claimed.name == "sessions/9"
 

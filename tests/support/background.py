@@ -152,8 +152,12 @@ def kept(
 ) -> Session:
     """A session that may be continued until then."""
     session = rows.add(account.account_key, name, prewarmed=False)
-    rows.keep(
-        session, head=head, caller=KEY, conversation=session.conversation, expires_at=expires_at
+    rows.commit(
+        session,
+        history_digest=head,
+        caller=KEY,
+        conversation=session.conversation,
+        expires_at=expires_at,
     )
     return session
 

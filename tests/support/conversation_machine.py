@@ -29,8 +29,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from gbproxy.conversations import Conversations, SessionStore, Turn
 from gbproxy.domain.chat import Message, Role, TextPart, ToolResultPart
-from gbproxy.domain.conversation_id import belongs_to
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Session, belongs_to
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError, StorageUnavailable
 from tests.support.clock import Clock
 from tests.support.memory_rows import MemoryRows
@@ -53,7 +52,7 @@ Outcome = type[GatewayError] | Literal["continued"]
 
 
 class ExpiringRows(SessionStore, Protocol):
-    """With what the leader calls."""
+    """With what the background calls."""
 
     def mark_expired(self, now: float) -> int: ...
 
@@ -259,7 +258,7 @@ class ConversationMachine(RuleBasedStateMachine):
         assert outcome in expected
         if turn is None:
             return
-        assert not turn.may_start_afresh
+        assert not turn.can_restart
         assert turn.conversation == wanted
         head = self._claimed(
             turn,
@@ -284,7 +283,7 @@ class ConversationMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def send(self, data: st.DataObject) -> None:
         request = data.draw(st.sampled_from(self.requests))
-        if not request.sent and (request.turn.continues or not request.by_id):
+        if not request.sent and (request.turn.is_resumed or not request.by_id):
             self._send(request)
 
     @precondition(lambda self: any(request.sent for request in self.requests))
@@ -341,7 +340,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self.done.remove(request)
         away = self.rows[request.worker].away
 
-        request.turn.withdraw()
+        request.turn.rollback()
 
         for head in self.heads:
             if head.kept_by is request and head.state == "free" and not away:
@@ -367,8 +366,8 @@ class ConversationMachine(RuleBasedStateMachine):
 
         turn = self.workers[worker].begin(chat.caller, chat.model, messages, named)
 
-        assert turn.may_start_afresh
-        assert turn.continues == bool(fitting and not self.rows[worker].away)
+        assert turn.can_restart
+        assert turn.is_resumed == bool(fitting and not self.rows[worker].away)
         head = self._claimed(turn, fitting)
         assert turn.conversation is not None
         running = {request.turn.conversation for request in self.requests}
@@ -407,7 +406,7 @@ class ConversationMachine(RuleBasedStateMachine):
         assert session.caller == request.chat.caller
 
         messages = turn.messages
-        assert turn.send()
+        turn.mark_sent()
 
         session.running, request.sent = request, True
         meant = [self.meant[message] for message in messages]
@@ -424,7 +423,7 @@ class ConversationMachine(RuleBasedStateMachine):
         away = self._note_stuck(request)
 
         with request.turn as turn:
-            kept = turn.keep(raw.format(answer))
+            kept = turn.commit(raw.format(answer))
 
         self._end(request, "gone")
         assert kept == (request.recorded and not away)
@@ -483,7 +482,7 @@ class ConversationMachine(RuleBasedStateMachine):
         own = [head for head in self.heads if (head.caller, head.conversation) == (caller, wanted)]
         if any(self._is_free(head) for head in own):
             return {"continued"}
-        if any(request.turn.continues or not request.by_id for request in running):
+        if any(request.turn.is_resumed or not request.by_id for request in running):
             return {ConversationBusy}
         # Of a row that could not be let go nobody else can tell that its request is over.
         return {
@@ -539,7 +538,7 @@ class ConversationMachine(RuleBasedStateMachine):
         free = [
             head
             for head in self.heads
-            if head.conversation == conversation and head.state in ("free", "taken")
+            if head.conversation == conversation and head.state in ("free", "contended")
         ]
         assert len(free) == 1
         self.done.append(request)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities
+from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
+from gbproxy.domain.chat import TextPart
 from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, TextDelta
-from gbproxy.domain.models import Model
+from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 from tests.support.serving import InProcess, in_process
 
 ACCOUNT = {
@@ -26,12 +27,16 @@ class FakeUpstream:
         self.prompts: list[str] = []
         self.models: list[str] = []
 
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(sessions=True, roles=False)
+
     def open_session(self, account: Account) -> str:
         return "session"
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> ChatStream:
-        self.prompts.append(prompt)
-        self.models.append(model.id)
+    def stream(self, request: UpstreamRequest, account: Account, session: str) -> ChatStream:
+        self.prompts.append(prompt_of(request))
+        self.models.append(request.model.id)
         for event in self.events:
             if isinstance(event, Exception):
                 raise event
@@ -43,14 +48,23 @@ class FakeUpstream:
     def probe(self, account: Account) -> None:
         pass
 
-    def capabilities(self, account: Account) -> Capabilities:
+    def account_capabilities(self, account: Account) -> AccountCapabilities:
         return NOTHING_SAID
 
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return False
 
-    def warm(self, accounts: Iterable[Account]) -> None:
+    def prewarm(self, accounts: Iterable[Account]) -> None:
         pass
+
+
+def prompt_of(request: UpstreamRequest) -> str:
+    """The one text that an upstream without roles is asked with."""
+    [message] = request.messages
+    [part] = message.parts
+    assert (message.role, message.name) == ("user", None)
+    assert isinstance(part, TextPart)
+    return part.text
 
 
 @contextmanager

@@ -9,11 +9,13 @@ exec(open("gunicorn.conf.py").read())  # noqa: SIM115  gunicorn reads its config
 import gevent  # noqa: E402
 from gevent import socket  # noqa: E402
 
-from gbproxy.domain.capabilities import NOTHING_SAID, Capabilities  # noqa: E402
+from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities  # noqa: E402
 from gbproxy.domain.models import ALL_TOOLS  # noqa: E402
 
 KNOWN = (
-    Capabilities(tools_on=frozenset(ALL_TOOLS)) if "TOOLS_ARE_ON" in os.environ else NOTHING_SAID
+    AccountCapabilities(tools_on=frozenset(ALL_TOOLS))
+    if "TOOLS_ARE_ON" in os.environ
+    else NOTHING_SAID
 )
 
 _begin = post_worker_init  # noqa: F821

@@ -7,9 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gbproxy.domain.claim import Claim, Claimed, NoClaim
-from gbproxy.domain.conversation_id import random_half
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claim, Claimed, NoClaim, Session, random_prefix
 from gbproxy.errors import StorageUnavailable
 
 
@@ -18,7 +16,7 @@ class Row:
     session: Session
     state: Literal["prewarmed", "running", "idle", "deleting"]
     caller: bytes | None = None
-    head: bytes | None = None
+    history_digest: bytes | None = None
     expires_at: float = 0.0
 
 
@@ -37,7 +35,7 @@ class MemoryRows:
     ) -> Session:
         with self._called("add"):
             session = Session(
-                f"row-{len(self.rows)}", account_key, name, conversation or random_half()
+                f"row-{len(self.rows)}", account_key, name, conversation or random_prefix()
             )
             self.rows[session.id] = Row(session, "prewarmed" if prewarmed else "running")
             return session
@@ -50,31 +48,34 @@ class MemoryRows:
             self._set(row, session=session)
             return True
 
-    def claim_head(
-        self, head: bytes, conversation: str | None = None, avoided: Collection[str] = ()
+    def claim_history(
+        self, history_digest: bytes, conversation: str | None = None, avoided: Collection[str] = ()
     ) -> Session | None:
-        with self._called("claim_head"):
+        with self._called("claim_history"):
             for row in sorted(
                 self.rows.values(), key=lambda row: row.session.account_key in avoided
             ):
                 if (
                     self._is_free(row)
-                    and row.head == head
+                    and row.history_digest == history_digest
                     and conversation in (None, row.session.conversation)
                 ):
                     return self._set(row, state="running").session
             return None
 
-    def is_taken(self, head: bytes) -> bool:
+    def is_taken(self, history_digest: bytes) -> bool:
         with self._called("is_taken"):
-            return any(row.head == head and row.state == "running" for row in self.rows.values())
+            return any(
+                row.history_digest == history_digest and row.state == "running"
+                for row in self.rows.values()
+            )
 
     def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
         with self._called("claim_conversation"):
             named = [row for row in self.rows.values() if row.session.conversation == conversation]
             for row in named:
-                if row.caller == caller and row.head is not None and self._is_free(row):
-                    return Claimed(self._set(row, state="running").session, row.head)
+                if row.caller == caller and row.history_digest is not None and self._is_free(row):
+                    return Claimed(self._set(row, state="running").session, row.history_digest)
             if any(
                 row.caller in (None, caller) and row.state in ("prewarmed", "running")
                 for row in named
@@ -82,23 +83,34 @@ class MemoryRows:
                 return NoClaim.BUSY
             return NoClaim.UNKNOWN
 
-    def keep(
-        self, session: Session, *, head: bytes, caller: bytes, conversation: str, expires_at: float
+    def commit(
+        self,
+        session: Session,
+        *,
+        history_digest: bytes,
+        caller: bytes,
+        conversation: str,
+        expires_at: float,
     ) -> bool:
-        with self._called("keep"):
+        with self._called("commit"):
             row = self.rows.get(session.id)
             if row is None or row.state not in ("prewarmed", "running"):
                 return False
             renamed = replace(session, conversation=conversation)
             self._set(
-                row, session=renamed, state="idle", head=head, caller=caller, expires_at=expires_at
+                row,
+                session=renamed,
+                state="idle",
+                history_digest=history_digest,
+                caller=caller,
+                expires_at=expires_at,
             )
             return True
 
-    def withdraw(self, session: Session, head: bytes) -> None:
-        with self._called("withdraw"):
+    def rollback(self, session: Session, history_digest: bytes) -> None:
+        with self._called("rollback"):
             row = self.rows.get(session.id)
-            if row is not None and row.state == "idle" and row.head == head:
+            if row is not None and row.state == "idle" and row.history_digest == history_digest:
                 self._set(row, state="deleting")
 
     def release(self, session: Session) -> None:

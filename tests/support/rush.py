@@ -61,23 +61,23 @@ def persistently(call: Callable[[], T]) -> T:
 def main(url: str, worker: str, greenlets: int, head: bytes) -> None:
     database = Database(url)
     rows = SessionRows(database, time.time, lambda: worker)
-    rows.claim_head(b"\x00" * 32)  # imports and connects
+    rows.claim_history(b"\x00" * 32)  # imports and connects
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
     heart = Heart()
     claimed: list[str] = []
 
     def claim() -> None:
-        while (session := persistently(lambda: rows.claim_head(head))) is not None:
+        while (session := persistently(lambda: rows.claim_history(head))) is not None:
             claimed.append(session.name)
             # What a request does at its end: one more write, in competition with all others.
             kept = {
-                "head": b"\x02" * 32,
+                "history_digest": b"\x02" * 32,
                 "caller": b"\xaa" * 32,
                 "conversation": "c",
                 "expires_at": time.time() + 60,
             }
-            persistently(partial(rows.keep, session, **kept))
+            persistently(partial(rows.commit, session, **kept))
 
     gevent.joinall([gevent.spawn(claim) for _ in range(greenlets)], raise_error=True)
     heart.stop()

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +33,8 @@ from flask import Flask
 
 from gbproxy import settings
 from gbproxy.app import EXTENSION, create_app
-from gbproxy.domain.models import built_in_names
+from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.models import Model, built_in_names
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.widget.model import reply_to
@@ -84,13 +85,23 @@ def in_process(
     environment: Mapping[str, str],
     *,
     upstream: Upstream | None = None,
+    upstreams: Mapping[str, Upstream] | None = None,
+    accounts: Collection[Account] = (),
+    models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
     **overrides: str,
 ) -> Iterator[InProcess]:
-    """The same app with the same settings, without a server: for what does not depend on one."""
+    """The same app with the same settings, without a server: for what does not depend on one.
+
+    `upstream`: in the widget's place; the rest as for `create_app`.
+    """
     values = {"HOST": "127.0.0.1", "API_KEYS": KEY, **environment, **overrides}
     app = create_app(
-        settings.load(values, built_in_names()), upstream=upstream, prewarmed=prewarmed
+        settings.load(values, built_in_names()),
+        upstreams={**({} if upstream is None else {WIDGET: upstream}), **(upstreams or {})},
+        accounts=accounts,
+        models=models,
+        prewarmed=prewarmed,
     )
     with contextlib.closing(app.extensions[EXTENSION]):
         yield InProcess(app)

@@ -1,7 +1,6 @@
-"""What the readers of the upstream's stream share: their protocol, and the decoding of one JSON
-text.
+"""The base of the stream's readers, and the decoding of one JSON text.
 
-Readers do no I/O: they are fed bytes cut anywhere and give back objects. Source: docs/upstream.md,
+Readers do no I/O: they are fed bytes cut anywhere and return objects. Source: docs/upstream.md,
 framing.
 """
 
@@ -91,7 +90,7 @@ class ObjectDecoder(ABC):
 
     @property
     def complete(self) -> bool:
-        """Whether the stream itself has said that nothing more comes. Events cannot say that."""
+        """True once the stream itself marked its end. Event streams have no such mark."""
         return False
 
     @abstractmethod

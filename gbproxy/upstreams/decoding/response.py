@@ -4,19 +4,17 @@ framing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
 from gbproxy.domain.events import ChatEvent
 from gbproxy.errors import AnswerTooLarge, GatewayError, UpstreamError, UpstreamProtocolError
+from gbproxy.outbound import StreamedReply
 from gbproxy.upstreams.decoding.event_stream import EventReader
 from gbproxy.upstreams.decoding.json_array import ArrayReader
 from gbproxy.upstreams.decoding.objects import ObjectDecoder
 from gbproxy.upstreams.stream_assist.assist import AssistReader
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of text
-_END_S = 2.0  # an answer that is whole waits no longer for all that may follow it
-# elements between two turns of the others: of the smallest, what 3 ms are enough for
+_END_S = 2.0  # for what may follow a whole answer
+# Elements before other requests have their turn: 3 ms of the smallest.
 _AT_ONCE = 256
 
 # For an answer to arrive: text is a small part of what its elements say, and files come beside it.
@@ -26,24 +24,13 @@ _FEWEST_BYTES_OF_TEXT = 64  # in an element, on the whole
 _ELEMENTS_WITHOUT = 100_000
 
 
-class Body(Protocol):
-    """The part of a reply that still arrives."""
-
-    headers: Mapping[str, str]
-
-    def read(self) -> bytes: ...
-    def give_way(self) -> None: ...
-    def limit_rest(self, seconds: float) -> None: ...
-    def finish(self) -> None: ...
-
-
 class ResponseDecoder:
-    """Reads one answer. No generator, so that what waits for the network stands on few frames: each
-    costs memory.
+    """Reads one answer. No generator: a thread that waits for the network stands on few frames, as
+    each costs memory.
     """
 
     def __init__(
-        self, reply: Body, status_lines: frozenset[str], max_bytes: int = MAX_ANSWER_BYTES
+        self, reply: StreamedReply, status_lines: frozenset[str], max_bytes: int = MAX_ANSWER_BYTES
     ) -> None:
         self._reply = reply
         self._assist = AssistReader(status_lines, max_bytes)
@@ -55,9 +42,7 @@ class ResponseDecoder:
 
     @property
     def session(self) -> str:
-        """The session's name, or "" as long as the upstream has not told it; the last one told
-        counts.
-        """
+        """The session's name as the upstream told it last; "" until then."""
         return self._assist.session
 
     def read(self) -> list[ChatEvent] | None:
@@ -85,7 +70,7 @@ class ResponseDecoder:
         return events
 
     def _read(self, events: list[ChatEvent]) -> bool:
-        """Append the events of one read; whether more may come."""
+        """Append the events of one read. False if no more can come."""
         if self._reader is not None and self._reader.has_more:
             self._reply.give_way()
             data = b""

@@ -207,8 +207,8 @@ class AssistReader:
                 yield file
 
     def _repeats(self, replies: list[Mapping[str, Any]], answer: Mapping[str, Any]) -> bool:
-        """Whether the last element says the whole answer once more, which cannot be chance; see
-        what was planned first.
+        """True if the last element repeats the whole answer, by what was planned or else by what
+        cannot be chance.
         """
         contents = [
             as_mapping(as_mapping(reply.get("groundedContent")).get("content")) for reply in replies
@@ -221,7 +221,7 @@ class AssistReader:
         if not last.strip() or not self._said.is_again(last):
             return False
         said = self._said.whole
-        if said is None:  # nobody says so much twice by chance
+        if said is None:  # so long a text is not repeated by chance
             return True
         planned = _planned(answer).strip()
         if planned in (said.strip(), (said + last).strip()):
@@ -230,11 +230,11 @@ class AssistReader:
 
 
 def _cannot_be_chance(said: str, *, is_whole: bool, pieces: int) -> bool:
-    """Whether nobody would say this twice, one right behind the other. A repeat costs less than a
-    text that is lost.
+    """True for a text that an answer would not say twice in a row. To show a repeat does less harm
+    than to lose a text.
     """
     letters = "".join(filter(str.isalpha, said)).casefold()
-    # the latter repeats something itself
+    # A text that consists of repetitions may go on repeating.
     if len(set(letters)) < _LETTERS or letters in (letters + letters)[1:-1]:
         return False
     if len(said) >= _REPEATED_CHARS:

@@ -35,12 +35,12 @@ class Connectors:
             _kind(as_text(as_mapping(error).get("dataConnector"))) for error in errors
         )
         if errors and not self.kinds:
-            account = request_context.current().facts.get("account")
+            account = request_context.current().log_fields.get("account")
             log.warning("connectors.refused", extra={"account": account, "kinds": sorted(kinds)})
         self.kinds |= kinds
 
     def doubts(self) -> list[str]:
-        """What an answer without content may be put down to."""
+        """Possible causes of an answer without content."""
         return [DOUBT] if self.kinds else []
 
 

@@ -107,7 +107,7 @@ class _Bytes:
 
 
 def _starts(data: bytes) -> int:
-    """How many characters begin in here."""
+    """The number of characters that begin in these bytes."""
     return len(data) - len(data.translate(None, _BEGINNINGS))
 
 

@@ -1,4 +1,4 @@
-"""What an answer tells of the policies of its account: what they blocked, and why. Source:
+"""Reads an account's policies from an answer: what they blocked, and why. Source:
 docs/upstream.md, elements.
 """
 
@@ -25,7 +25,7 @@ _FILTER_FAILED = "the policy's filter (Model Armor) reported a failure of its ow
 
 @dataclass(slots=True)
 class Policy:
-    """What the elements of one answer have told so far; the last that tells something counts."""
+    """The policy as told by the elements of one answer; the last that tells something counts."""
 
     verdict: str = ""
     source: str = ""  # SYSTEM, PROMPT, ATTACHMENT, or a word that is not known yet
@@ -61,8 +61,8 @@ class Policy:
         )
 
     def doubts(self) -> list[str]:
-        """What an answer without content may be put down to: told, as nobody knows whether it is
-        the cause.
+        """Possible causes of an answer without content; whether one is the cause, the upstream does
+        not say.
         """
         doubts = [f"its policy verdict was {self.verdict}"] if self._is_unknown else []
         return [*doubts, _FILTER_FAILED] if self.has_failed_filter else doubts

@@ -1,4 +1,4 @@
-"""What an answer has said so far, as far as what follows in it is to be compared with that."""
+"""The text of an answer so far, kept as far as it must be compared with what follows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Said:
             self._kept = ["".join(self._kept)]
 
     def is_again(self, text: str) -> bool:
-        """Whether this is all that was said, but for white space around it."""
+        """True if this is the whole answer so far, but for white space around it."""
         text, kept = text.strip(), "".join(self._kept)
         if not self._begins_at:
             return text == kept.strip()

@@ -93,22 +93,22 @@ _TOOLS_NAMED = {
 
 
 def is_too_long(message: str) -> bool:
-    """Whether an error of the request's own says that the prompt, with its history, is too long for
-    the model.
+    """True if the error of a request says that the prompt, with its history, is too long for the
+    model.
     """
     return any(map(_says_too_long, _SENTENCE_END.split(message)))
 
 
 def is_message_too_large(message: str) -> bool:
-    """Whether what seems a used-up resource is a single call that was too large."""
+    """True if a single call was too large, though the status says that a resource is used up."""
     return _MESSAGE_TOO_LARGE.search(message) is not None
 
 
 def names_daily_quota(texts: Iterable[str]) -> bool:
-    """Whether a quota of the day is named as the one that is used up.
+    """True if a daily quota is named as used up.
 
-    Conservative, as an account is put aside until midnight for it: a text that names a shorter
-    period too says nothing.
+    Conservative, as it cools an account until midnight: a text that names a shorter period too says
+    nothing.
     """
     return any(_DAILY.search(text) and not _SHORTER.search(text) for text in texts)
 

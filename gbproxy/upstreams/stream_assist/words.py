@@ -1,4 +1,4 @@
-"""What a reply says in single words, apart from what may quote somebody. Source: docs/upstream.md,
+"""Reads single words of a reply, apart from all that may quote somebody. Source: docs/upstream.md,
 errors.
 """
 
@@ -54,9 +54,7 @@ class Heard:
 def of_reply(
     verb: str, reply: Reply, body: bytes = b"", known: UpstreamWords | None = None
 ) -> UpstreamWords:
-    """What an answer to this verb says before its body is read; `known` is what the body has
-    said.
-    """
+    """Read the reply to a verb before its body is read; `known` was read from the body."""
     known = known or UpstreamWords()
     return replace(
         known,
@@ -68,8 +66,8 @@ def of_reply(
 
 
 def of_error(error: Mapping[str, Any], body: bytes = b"") -> UpstreamWords:
-    """What Google's `{"message", "status", "details"}` says, any of which may be missing; `body` is
-    what it came in.
+    """Read Google's `{"message", "status", "details"}`, any of which may be missing; `body` is what it
+    came in.
     """
     details = [as_mapping(detail) for detail in as_list(error.get("details"))]
     return UpstreamWords(

@@ -1,8 +1,8 @@
-"""lookupWidgetConfig's answer -> what the account has. Source: docs/upstream.md, live
+"""lookupWidgetConfig's answer -> AccountCapabilities. Source: docs/upstream.md, live
 configuration.
 
-Which of its fields are filled is not known: whatever is missing, or of another kind than is
-expected, says nothing.
+Which of its fields are filled is not known: a field that is missing, or of an unexpected type, says
+nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.models import Tool
 from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
 
@@ -26,8 +26,8 @@ _WEB_IS_OFF = "WEB_GROUNDING_TYPE_DISABLED"
 _WEB_IS_ON = re.compile(r"WEB_GROUNDING_TYPE_(?!UNSPECIFIED|DISABLED)[A-Z_]+")
 
 
-def read(answer: Mapping[str, Any]) -> Capabilities:
-    """What the configuration says, at the top of the answer or under a name in it."""
+def read(answer: Mapping[str, Any]) -> AccountCapabilities:
+    """Read a configuration at the top of the answer or under a name in it."""
     configuration = _unwrapped(answer)
     ui = as_mapping(configuration.get("uiSettings"))
     chosen = as_mapping(ui.get("modelConfigInfo"))
@@ -44,7 +44,7 @@ def read(answer: Mapping[str, Any]) -> Capabilities:
         *(id_ for id_, state in states.items() if state == "MODEL_ENABLED"),
     ]
     tools = _tools(configuration, ui)
-    return Capabilities(
+    return AccountCapabilities(
         listed=tuple(dict.fromkeys(id_ for id_ in listed if id_ not in disabled | automatic))[
             :_MAX_MODELS
         ],
@@ -67,7 +67,7 @@ def _ids(values: Iterable[object]) -> Iterator[str]:
 
 
 def _tools(configuration: Mapping[str, Any], ui: Mapping[str, Any]) -> dict[Tool, bool]:
-    """Whether each tool of which something is said may be used."""
+    """The tools of which something is said, with True for those that are on."""
     features = as_mapping(ui.get("features"))
     found = {
         tool: not _STATES[state]

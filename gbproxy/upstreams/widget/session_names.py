@@ -21,8 +21,8 @@ _MAKE_ONE = f"{_SESSIONS}/-"
 
 
 def own() -> str:
-    """A name of our own making: random, and begun with a letter, as those of the upstream's are
-    digits alone.
+    """A random name of the gateway's own. It begins with a letter: the upstream's are digits
+    alone.
     """
     return f"{_SESSIONS}/s{secrets.token_hex(8)}-{secrets.token_hex(4)}"
 
@@ -32,10 +32,10 @@ def sent_as(session: str) -> str:
 
 
 def blamed(error: GatewayError, session: str, form: SessionForm) -> GatewayError:
-    """What a refused question's error says where the form of its session's name may be the reason;
-    else the error itself.
+    """The error of a refused question, put down to UPSTREAM_SESSION where the form of the session's
+    name may be the reason.
 
-    Nothing of that form is the client's: a refusal of it is the upstream's error.
+    That form is none of the client's doing, so a refusal of it is the upstream's error.
     """
     if form == "create":
         return error

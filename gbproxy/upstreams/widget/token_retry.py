@@ -1,4 +1,4 @@
-"""Which tokens one call tries, and how often tokens are renewed for questions that no token cures.
+"""Which tokens one call tries, and a limit for questions that no fresh token helps.
 
 Source: docs/upstream.md, suspicion.
 """
@@ -18,11 +18,8 @@ WITHIN_S = 15.0
 
 @dataclass(slots=True)
 class Tokens:
-    """The tokens that one call tries: until one is refused whose sign-in began after the first
-    refusal.
-
-    That says something about the account; what was signed before may have been as bad as the one
-    that was refused.
+    """Retries a refused token. A token minted before the first refusal may be equally stale, so only
+    one minted after it proves that the account is at fault.
     """
 
     auth: WidgetAuth
@@ -36,7 +33,9 @@ class Tokens:
         return self._token.bearer
 
     def may_try_another(self) -> bool:
-        """The last one was refused."""
+        """Call after a refusal: discards the token. False once one was refused that was minted after
+        the first refusal.
+        """
         if self._token is None:
             return True
         refused_at = self.auth.discard(self.account, self._token.bearer)
@@ -47,8 +46,8 @@ class Tokens:
         return self._token.born_at < self._refused_at
 
     def may_keep_it(self) -> bool:
-        """Whether the last one is as fresh as can be: its refusal by a question proves nothing, and
-        it stays in use.
+        """True if the refused token was minted after the first refusal: a question's refusal of it
+        proves nothing, and it stays in use.
         """
         return (
             self._token is not None
@@ -69,8 +68,8 @@ class VainRenewals:
         self._at.setdefault(account, []).append(self.monotonic())
 
     def are_many(self, account: Account) -> bool:
-        """Whether another is more likely a sign-in for nothing, as many poisoned questions would
-        have it.
+        """True while another renewal would be one more sign-in for nothing, as a run of poisoned
+        questions would cause.
         """
         return len(self._recent(account)) >= MOST_IN_VAIN
 

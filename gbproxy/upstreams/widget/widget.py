@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.capabilities import AccountCapabilities
+from gbproxy.domain.chat import TextPart
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
@@ -36,6 +37,7 @@ from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.request_context import Phase
 from gbproxy.outbound import HttpClient, Reply
+from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 from gbproxy.upstreams.decoding.objects import decode_body
 from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES, ResponseDecoder
 from gbproxy.upstreams.stream_assist import google_errors
@@ -70,7 +72,7 @@ _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}
 
 @dataclass(frozen=True, slots=True)
 class WidgetSettings:
-    """What every question says beside its text, and how its answer is read."""
+    """What every question carries beside its text, and how its answer is read."""
 
     framing: Literal["json", "sse"] = "json"
     session: SessionForm = "create"
@@ -80,6 +82,7 @@ class WidgetSettings:
     time_zone: str = "UTC"
     status_lines: frozenset[str] = frozenset()
     max_answer_bytes: int = MAX_ANSWER_BYTES
+    prompt_max_chars: int | None = None
 
 
 class Widget:
@@ -101,6 +104,9 @@ class Widget:
         self._endpoints = endpoints
         self._settings = settings or WidgetSettings()
         self._in_vain = VainRenewals(monotonic)
+        self.capabilities = Capabilities(
+            sessions=True, roles=False, prompt_max_chars=self._settings.prompt_max_chars
+        )
 
     def open_session(self, account: Account) -> str:
         match self._settings.session:
@@ -139,7 +145,7 @@ class Widget:
         listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
         self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
 
-    def capabilities(self, account: Account) -> Capabilities:
+    def account_capabilities(self, account: Account) -> AccountCapabilities:
         # No envelope, and one try with the token that requests use: what this call is refused says
         # nothing about that.
         body = _merged({"widgetConfigId": account.config_id}, _meant_for({}, self._settings.body))
@@ -150,7 +156,7 @@ class Widget:
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return self._auth.refresh_ahead(account, older_than_s)
 
-    def warm(self, accounts: Iterable[Account]) -> None:
+    def prewarm(self, accounts: Iterable[Account]) -> None:
         for url in {self._endpoints.of(account).api_url for account in accounts}:
             self._outbound.warm(url)
 
@@ -161,15 +167,14 @@ class Widget:
         except (SessionGone, UpstreamProtocolError):
             return
 
-    def stream(self, prompt: str, model: Model, account: Account, session: str) -> UpstreamStream:
-        """Yield the answer as it arrives. A refused token is replaced once, as long as nothing has
-        been said.
+    def stream(self, request: UpstreamRequest, account: Account, session: str) -> UpstreamStream:
+        """Yield the answer as it arrives. A refused token is replaced once, until the first event.
 
-        Raises AccountSuspected where the refusal may be the account's fault or the question's; what
-        the sign-in says is proof.
+        Raises AccountSuspected where the refusal may be the account's fault or the question's; only
+        a refused sign-in is proof.
         """
-        request = self._assist_request(prompt, model, session_names.sent_as(session))
-        body = self._body(account, {"streamAssistRequest": request})
+        assist = self._assist_request(_text(request), request.model, session_names.sent_as(session))
+        body = self._body(account, {"streamAssistRequest": assist})
         endpoints = self._endpoints.of(account)
         url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
         tokens, asked = Tokens(self._auth, account), 0
@@ -204,7 +209,7 @@ class Widget:
                             if not answer.ended:
                                 yield FLUSH
                     finally:
-                        if not is_named:  # nobody can delete it
+                        if not is_named:  # it cannot be deleted without its name
                             reason = "the upstream did not tell its name"
                             log.warning(
                                 "session.left", extra={"account": account.id, "reason": reason}
@@ -217,12 +222,11 @@ class Widget:
                     raise _suspected(error) from error
 
     def _may_ask_again(self, account: Account, tokens: Tokens, asked: int) -> bool:
-        """Whether a question whose token was refused so many times is asked once more, with a fresh
-        one as a rule.
-
-        Of many poisoned questions not each is to cost a sign-in: the probe that each leads to
-        renews what is stale.
+        """True if a question whose token was refused `asked` times is sent again, as a rule with a
+        fresh one.
         """
+        # A run of poisoned questions must not cost a sign-in each: the probe that each leads to
+        # renews what is stale.
         if self._in_vain.are_many(account):
             return asked == 1
         if tokens.may_keep_it():
@@ -270,8 +274,9 @@ class Widget:
             "userMetadata": {"timeZone": self._settings.time_zone},
             "assistSkippingMode": "REQUEST_ASSIST",  # without it greetings are skipped
         }
-        if model.upstream is not None:
-            request["assistGenerationConfig"] = {"modelId": model.upstream}
+        model_id = model.name_at(WIDGET)
+        if model_id is not None:
+            request["assistGenerationConfig"] = {"modelId": model_id}
         return request
 
     def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
@@ -279,6 +284,15 @@ class Widget:
         if self._settings.body:
             envelope = _merged(envelope, _meant_for(request, self._settings.body))
         return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _text(request: UpstreamRequest) -> str:
+    """Without roles, a request is one message of one text (`Capabilities.roles`)."""
+    [message] = request.messages
+    [part] = message.parts
+    if not isinstance(part, TextPart):
+        raise TypeError(f"a prompt is a text, not a {type(part).__name__}")
+    return part.text
 
 
 def _suspected(error: TokenRefused) -> AccountSuspected:
@@ -290,7 +304,7 @@ def _suspected(error: TokenRefused) -> AccountSuspected:
 
 
 def _not_taken(sign_in: Callable[[], str]) -> str:
-    """A question whose sign-in fails has not been asked."""
+    """Sign in for a question; where that fails, the question was not asked."""
     try:
         return sign_in()
     except GatewayError as error:
@@ -299,8 +313,8 @@ def _not_taken(sign_in: Callable[[], str]) -> str:
 
 
 def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The further fields of one call's body: what stands under a call's own name,
-    `streamAssistRequest`, is for that alone.
+    """The further fields of one call's body. What stands under a call's own name, such as
+    `streamAssistRequest`, goes into that call alone.
     """
     return {
         name: value
@@ -310,7 +324,7 @@ def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Map
 
 
 def _merged(body: Mapping[str, object], further: Mapping[str, object]) -> dict[str, object]:
-    """Objects are merged, however deep; any other value replaces what stands there."""
+    """Merge objects, however deep; any other value replaces what stands there."""
     merged = dict(body)
     for name, value in further.items():
         known = merged.get(name)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.domain.capabilities import Capabilities
+from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.upstreams.widget import live_configuration
 
 WHOLE: dict[str, Any] = {
@@ -38,7 +38,7 @@ WHOLE: dict[str, Any] = {
 
 
 def test_models_and_tools_are_read() -> None:
-    assert live_configuration.read(WHOLE) == Capabilities(
+    assert live_configuration.read(WHOLE) == AccountCapabilities(
         listed=("gemini-fast", "gemini-3.8-flash", "gemini-4-argon"),
         disabled=frozenset({"gemini-4-neon"}),
         automatic=frozenset({"auto"}),

@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.capabilities import NOTHING_SAID
+from gbproxy.domain.chat import Message, TextPart
 from gbproxy.domain.events import (
     FLUSH,
     ChatEvent,
@@ -79,14 +80,15 @@ from gbproxy.simulator import (
     thoughts_only,
     u_token_only,
 )
+from gbproxy.upstreams.base import UpstreamRequest
 from gbproxy.upstreams.widget.auth import Token, WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN
 from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
 from tests.support.clock import Clock
 
-AUTO = Model("gemini-auto", None)
-FLASH = Model("gemini-3.8-flash", "gemini-3.8-flash")
+AUTO = Model("gemini-auto", {WIDGET: None})
+FLASH = Model("gemini-3.8-flash", {WIDGET: "gemini-3.8-flash"})
 STREAM = "widgetStreamAssist"
 HELLO = answer("Hel", "lo ", "世界!")
 PATIENT = Timeouts(10, 10, 30)
@@ -130,12 +132,20 @@ def widget(
     )
 
 
+def asks(text: str, model: Model) -> UpstreamRequest:
+    return UpstreamRequest((Message("user", (TextPart(text),)),), model)
+
+
 def asked(
     client: Widget, account: Account, prompt: str = "Hello", model: Model = AUTO
 ) -> list[ChatEvent]:
     """A whole answer in a session of its own, without what only says when to write."""
     session = client.open_session(account)
-    return [event for event in client.stream(prompt, model, account, session) if event is not FLUSH]
+    return [
+        event
+        for event in client.stream(asks(prompt, model), account, session)
+        if event is not FLUSH
+    ]
 
 
 def text_of(events: list[ChatEvent]) -> str:
@@ -145,7 +155,7 @@ def text_of(events: list[ChatEvent]) -> str:
 def failure_of(client: Widget, account: Account) -> GatewayError:
     session = client.open_session(account)
     with pytest.raises(GatewayError) as caught:
-        list(client.stream("Hello", AUTO, account, session))
+        list(client.stream(asks("Hello", AUTO), account, session))
     return caught.value
 
 
@@ -171,7 +181,7 @@ def test_asking_sends_this_body(upstream: Simulator, account: Account) -> None:
     client = widget(upstream, language_code="de-DE", time_zone="Europe/Berlin")
     session = client.open_session(account)
 
-    list(client.stream("Grüß Gott 你好 👋\u2028", FLASH, account, session))
+    list(client.stream(asks("Grüß Gott 你好 👋\u2028", FLASH), account, session))
 
     [call] = upstream.calls(STREAM)
     assert (call.method, call.path, dict(call.query)) == (
@@ -353,7 +363,7 @@ def test_only_the_model_s_tools_are_offered(
 ) -> None:
     upstream.script(*HELLO)
 
-    asked(widget(upstream), account, model=Model("narrow", None, tools))
+    asked(widget(upstream), account, model=Model("narrow", {WIDGET: None}, tools))
 
     assert upstream.calls(STREAM)[0].body["streamAssistRequest"]["toolsSpec"] == expected
 
@@ -412,7 +422,7 @@ def test_a_full_session_name_is_used_as_it_came(upstream: Simulator, account: Ac
     session = client.open_session(account)
 
     assert session.startswith("projects/")
-    assert text_of(list(client.stream("17*23", AUTO, account, session))).startswith("17")
+    assert text_of(list(client.stream(asks("17*23", AUTO), account, session))).startswith("17")
 
 
 def test_a_wrapped_session_is_found_too(upstream: Simulator, account: Account) -> None:
@@ -518,7 +528,9 @@ def test_a_refused_token_is_replaced_once(upstream: Simulator, account: Account,
         case "widgetDeleteSession":
             client.delete_session(account, session)
         case _:
-            assert text_of(list(client.stream("17*23", AUTO, account, session))).startswith("17")
+            assert text_of(list(client.stream(asks("17*23", AUTO), account, session))).startswith(
+                "17"
+            )
 
     bearers = [made.headers["Authorization"] for made in upstream.calls(call)]
     assert bearers[-2] != bearers[-1]
@@ -600,10 +612,10 @@ def test_a_token_that_goes_stale_among_poisoned_questions_is_renewed_by_the_prob
     upstream.revoke_tokens()
 
     with pytest.raises(AccountSuspected):
-        list(client.stream("17*23", AUTO, account, session))
+        list(client.stream(asks("17*23", AUTO), account, session))
     client.probe(account)
 
-    assert text_of(list(client.stream("17*23", AUTO, account, session))).startswith("17")
+    assert text_of(list(client.stream(asks("17*23", AUTO), account, session))).startswith("17")
 
 
 def test_a_sign_in_that_is_refused_when_a_question_asks_for_a_fresh_token_is_the_credential(
@@ -615,7 +627,7 @@ def test_a_sign_in_that_is_refused_when_a_question_asks_for_a_fresh_token_is_the
     upstream.script(*html_reply(401, "No"), path="getoxsrf", times=math.inf)
 
     with pytest.raises(CredentialRefused):
-        list(client.stream("17*23", AUTO, account, session))
+        list(client.stream(asks("17*23", AUTO), account, session))
 
 
 def test_a_fresh_token_that_is_refused_too_is_the_credential_on_opening_a_session(
@@ -732,7 +744,7 @@ def test_what_arrived_together_leaves_before_one_flush(
     client = widget(upstream)
     session = client.open_session(account)
 
-    events = list(client.stream("Hello", AUTO, account, session))
+    events = list(client.stream(asks("Hello", AUTO), account, session))
 
     assert events[:3] == [TextDelta("a"), TextDelta("b"), FLUSH]
     assert events[3:] == [TextDelta("c"), Done()]
@@ -896,7 +908,7 @@ def test_a_silent_upstream_is_a_timeout(upstream: Simulator, account: Account) -
     events: list[ChatEvent] = []
 
     with pytest.raises(UpstreamTimeout) as caught:
-        events.extend(client.stream("Hello", AUTO, account, session))
+        events.extend(client.stream(asks("Hello", AUTO), account, session))
 
     assert "silent for 0.2 s" in caught.value.message
 
@@ -941,7 +953,7 @@ def test_closing_the_stream_closes_the_connection(upstream: Simulator, account: 
     upstream.script(Text("Hel"), Stall())
     client = widget(upstream)
     session = client.open_session(account)
-    events = client.stream("Hello", AUTO, account, session)
+    events = client.stream(asks("Hello", AUTO), account, session)
     next(events)
     assert upstream.open_streams == 1
 
@@ -955,7 +967,7 @@ def test_a_stream_that_was_not_begun_asks_for_nothing(
 ) -> None:
     client = widget(upstream)
 
-    client.stream("Hello", AUTO, account, "s/1").close()
+    client.stream(asks("Hello", AUTO), account, "s/1").close()
 
     assert upstream.requests == []
 
@@ -1001,7 +1013,7 @@ def test_a_broken_connection_is_not_used_again(upstream: Simulator, account: Acc
     upstream.script(Text("Hel"), Stall())
     client = widget(upstream)
     session = client.open_session(account)
-    events = client.stream("Hello", AUTO, account, session)
+    events = client.stream(asks("Hello", AUTO), account, session)
     next(events)
     events.close()
 
@@ -1040,9 +1052,9 @@ def test_a_session_by_dash_is_made_and_named_with_the_answer(
     client = widget(upstream, session="dash")
 
     session = client.open_session(account)
-    first = list(client.stream("Hello", AUTO, account, session))
+    first = list(client.stream(asks("Hello", AUTO), account, session))
     [name] = named(first)
-    second = list(client.stream("And?", AUTO, account, name))
+    second = list(client.stream(asks("And?", AUTO), account, name))
     client.delete_session(account, name)
 
     assert session == ""
@@ -1061,7 +1073,7 @@ def test_a_session_of_our_own_making_is_asked_continued_and_deleted(
     session = client.open_session(account)
     asked_before = list(upstream.requests)
     for question in ("Hello", "And?"):
-        assert not named(list(client.stream(question, AUTO, account, session)))
+        assert not named(list(client.stream(asks(question, AUTO), account, session)))
     client.delete_session(account, session)
 
     assert asked_before == []  # it costs no call
@@ -1103,7 +1115,7 @@ def test_a_session_that_nobody_can_delete_is_told_in_the_log(
 ) -> None:
     client = widget(upstream, session="dash")
 
-    stream = client.stream("Hello", AUTO, account, client.open_session(account))
+    stream = client.stream(asks("Hello", AUTO), account, client.open_session(account))
     next(stream)
     with caplog.at_level("WARNING", "gbproxy"):
         stream.close()
@@ -1132,7 +1144,7 @@ def test_further_fields_are_merged_into_each_body_and_win(
     client.open_session(account)
     [created] = upstream.calls("widgetCreateSession")
     session = client.open_session(account)
-    asked_for = list(client.stream("Hello", AUTO, account, session))
+    asked_for = list(client.stream(asks("Hello", AUTO), account, session))
 
     [call] = upstream.calls(STREAM)
     assert asked_for
@@ -1159,7 +1171,7 @@ def test_further_fields_are_merged_into_each_body_and_win(
 def test_the_widget_reads_it(upstream: Simulator, account: Account) -> None:
     upstream.set(tools_off=("image",), widget_config_wrapper="widgetConfig")
 
-    found = widget(upstream).capabilities(account)
+    found = widget(upstream).account_capabilities(account)
 
     assert found.listed == ("gemini-fast", *LIVING_MODELS)
     assert found.tools_off == {"imageGenerationSpec"}
@@ -1175,7 +1187,7 @@ def test_what_is_no_configuration_is_an_error_that_costs_no_token(
     upstream.set(widget_config=value)
 
     with pytest.raises(GatewayError):
-        client.capabilities(account)
+        client.account_capabilities(account)
     client.open_session(account)
 
     assert len(upstream.calls("getoxsrf")) == 1
@@ -1187,4 +1199,4 @@ def test_a_configuration_without_content_says_nothing(
 ) -> None:
     upstream.set(widget_config=value)
 
-    assert widget(upstream).capabilities(account) == NOTHING_SAID
+    assert widget(upstream).account_capabilities(account) == NOTHING_SAID

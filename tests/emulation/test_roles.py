@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.domain.chat import Message, Role, TextPart, ToolCallPart, ToolResultPart
-from gbproxy.domain.prompt import Size, continued, flatten, measured
-from gbproxy.domain.usage import weight
+from gbproxy.domain.usage import estimate_quarter_tokens
+from gbproxy.emulation.roles import PromptSize, flatten, flatten_delta, measure
 
 texts = st.text(
     alphabet=st.one_of(st.characters(), st.sampled_from("=0123456789abcdef\n")), max_size=60
@@ -164,13 +164,13 @@ def test_a_result_that_answers_no_known_call_is_its_text_alone() -> None:
 def test_one_new_user_message_goes_out_as_it_is() -> None:
     text = "  **And** why?\n"
 
-    assert continued([says("user", text, "Ada")]) == text
+    assert flatten_delta([says("user", text, "Ada")]) == text
 
 
 def test_several_new_turns_are_laid_out_with_their_roles_as_the_conversation_going_on() -> None:
     result = Message("tool", (ToolResultPart("call_1", "4 °C"),))
 
-    prompt = continued([result, says("user", "And tomorrow?", "Ada")])
+    prompt = flatten_delta([result, says("user", "And tomorrow?", "Ada")])
 
     mark = mark_of(prompt)
     assert (
@@ -185,7 +185,7 @@ def test_several_new_turns_are_laid_out_with_their_roles_as_the_conversation_goi
 
 
 def test_further_instructions_come_first() -> None:
-    prompt = continued([says("user", "Why?"), says("system", "Be kind.")])
+    prompt = flatten_delta([says("user", "Why?"), says("system", "Be kind.")])
 
     assert parts_of(prompt) == [("instructions", "Be kind."), ("user", "Why?"), ("assistant", "")]
 
@@ -262,7 +262,7 @@ parts = (
 def test_a_prompt_is_measured_as_it_would_be_made(messages: list[Message]) -> None:
     prompt = flatten(messages)
 
-    assert measured(messages) == Size(len(prompt), weight(prompt))
+    assert measure(messages) == PromptSize(len(prompt), estimate_quarter_tokens(prompt))
 
 
 def test_a_long_prompt_is_measured_piece_by_piece() -> None:
@@ -273,4 +273,4 @@ def test_a_long_prompt_is_measured_piece_by_piece() -> None:
     ]
     prompt = flatten(messages)
 
-    assert measured(messages) == Size(len(prompt), weight(prompt))
+    assert measure(messages) == PromptSize(len(prompt), estimate_quarter_tokens(prompt))

@@ -1,4 +1,4 @@
-"""ChatRequest -> the one text that an upstream without roles, system prompts or tools understands.
+"""Messages -> the one text that an upstream without roles, system prompts or tools understands.
 
 Either the whole conversation, for a session that holds nothing yet, or what is new in it, for the
 session that holds the rest. A single user message goes out as it is. Anything else is laid out as
@@ -32,38 +32,50 @@ _CONTINUATION = (
 _MARK = "==00000000=="  # stands for the mark: as long and as heavy as each
 _PIECE = 256 * 1024  # characters
 
+Messages = tuple[Message, ...]
+
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """Of a prompt: its characters, and its weight (gbproxy/domain/usage.py)."""
+class PromptSize:
+    """Of a prompt, in characters and in quarter tokens (domain/usage.py)."""
 
     chars: int
-    weight: int
+    quarter_tokens: int
+
+
+def flatten_to_one(messages: Messages, is_resumed: bool) -> Messages:
+    """One user message that holds them all; `is_resumed`: the upstream remembers what came before
+    these.
+    """
+    text = flatten_delta(messages) if is_resumed else flatten(messages)
+    return (Message("user", (TextPart(text),)),)
 
 
 def flatten(messages: Sequence[Message]) -> str:
-    """A whole conversation: system texts first, then the turns in their order with their roles."""
+    """A whole conversation as text: system texts first, then the turns in order with their
+    roles.
+    """
     return _laid_out(messages, _INTRODUCTION)
 
 
-def continued(messages: Sequence[Message]) -> str:
+def flatten_delta(messages: Sequence[Message]) -> str:
     """What is new in a conversation that the upstream remembers; system texts among it are further
     ones.
     """
     return _laid_out(messages, _CONTINUATION)
 
 
-def measured(messages: Sequence[Message]) -> Size:
-    """The size of what `flatten` gives, without making it: of a text that is too long nothing else
-    is needed.
+def measure(messages: Sequence[Message]) -> PromptSize:
+    """The size of what `flatten` returns, without making it: of a text that is too long nothing
+    else is needed.
     """
-    chars = weight = 0
+    chars = quarter_tokens = 0
     with Work() as work:
         for piece in _pieces(_fragments(messages, _INTRODUCTION)):
             chars += len(piece)
-            weight += usage.weight(piece)
+            quarter_tokens += usage.estimate_quarter_tokens(piece)
             work.rest()
-    return Size(chars, weight)
+    return PromptSize(chars, quarter_tokens)
 
 
 def _laid_out(messages: Sequence[Message], introduction: str) -> str:

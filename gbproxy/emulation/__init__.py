@@ -1,0 +1,1 @@
+"""Makes what an upstream lacks: by prompt on the way down, by reading the answer on the way up."""

@@ -1,0 +1,111 @@
+"""The stages that one attempt needs because its upstream cannot do something by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from gbproxy.domain.chat import Message, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.events import UpstreamStream
+from gbproxy.emulation import roles
+from gbproxy.errors import ContextLengthExceeded
+from gbproxy.upstreams.base import Capabilities
+
+Messages = tuple[Message, ...]
+
+
+class CorrectionNeeded(Exception):
+    """Raised by a stage that reads: the whole answer is not what was asked for.
+
+    `answer` is what the upstream wrote, `messages` what to tell it about that. Only a stage that
+    has held everything back may raise it: nothing that was shown can be taken back.
+    """
+
+    def __init__(self, answer: str, messages: Messages) -> None:
+        super().__init__("the upstream's answer has to be corrected")
+        self.answer = answer
+        self.messages = messages
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One thing that an upstream lacks. A direction in which nothing is to be done stays None.
+
+    `write`: messages -> messages, on the way down; its second argument says whether the upstream
+    remembers what came before these. `read`: events -> events, on the way up; its second argument
+    says whether CorrectionNeeded may be raised, else it makes the best of the answer.
+    """
+
+    write: Callable[[Messages, bool], Messages] | None = None
+    read: Callable[[UpstreamStream, bool], UpstreamStream] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages of one attempt, the one nearest to the upstream last."""
+
+    stages: tuple[Stage, ...] = ()
+
+    def write(self, messages: Messages, *, is_resumed: bool) -> Messages:
+        """The messages as the upstream takes them."""
+        for stage in self.stages:
+            if stage.write is not None:
+                messages = stage.write(messages, is_resumed)
+        return messages
+
+    def read(self, events: UpstreamStream, *, may_correct: bool) -> UpstreamStream:
+        """The events as they would be if the upstream lacked nothing. May raise CorrectionNeeded.
+
+        Who does nothing on the way up is not there: it costs no event anything.
+        """
+        for stage in reversed(self.stages):
+            if stage.read is not None:
+                events = stage.read(events, may_correct)
+        return events
+
+
+NATIVE = Pipeline()
+_BY_PROMPT = Pipeline((Stage(write=roles.flatten_to_one),))
+
+
+def compose(capabilities: Capabilities) -> Pipeline:
+    """The stages for what these capabilities lack."""
+    return NATIVE if capabilities.roles else _BY_PROMPT
+
+
+def fitting(chars: int, upstreams: Mapping[str, Capabilities]) -> Collection[str]:
+    """The names of the upstreams that take so long a prompt. Raises ContextLengthExceeded when all
+    of them take only shorter ones.
+    """
+    able = [name for name, each in upstreams.items() if _fits(chars, each)]
+    if not able and upstreams:
+        raise _too_long(chars, max(each.prompt_max_chars or 0 for each in upstreams.values()))
+    return able
+
+
+def ensure_fits(chars: int, capabilities: Capabilities) -> None:
+    """Raises ContextLengthExceeded for a prompt longer than the upstream's longest."""
+    if not _fits(chars, capabilities):
+        raise _too_long(chars, capabilities.prompt_max_chars or 0)
+
+
+def _fits(chars: int, capabilities: Capabilities) -> bool:
+    return capabilities.prompt_max_chars is None or chars <= capabilities.prompt_max_chars
+
+
+def _too_long(chars: int, limit: int) -> ContextLengthExceeded:
+    return ContextLengthExceeded(
+        # in the words that clients look for
+        f"This model's maximum context length is {limit} characters"
+        f" (PROMPT_MAX_CHARS), but the conversation has {chars}",
+        param="messages",
+    )
+
+
+def count_chars(messages: Messages) -> int:
+    """Characters of all texts, calls and results."""
+    return sum(_chars(part) for message in messages for part in message.parts)
+
+
+def _chars(part: TextPart | ToolCallPart | ToolResultPart) -> int:
+    return len(part.arguments if isinstance(part, ToolCallPart) else part.text)

@@ -1,0 +1,287 @@
+"""One chat request: resolve its model, lease an account, ask, fail over, correct, record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+
+from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.failover import Failover, Next
+from gbproxy.accounts.pool import Pool
+from gbproxy.conversations import Conversations, Turn
+from gbproxy.domain.account import Account
+from gbproxy.domain.chat import ChatRequest
+from gbproxy.domain.events import ChatEvent, ChatStream, Done, Flush, SessionNamed, Started
+from gbproxy.domain.models import Model, no_such
+from gbproxy.emulation import roles
+from gbproxy.emulation.pipeline import (
+    CorrectionNeeded,
+    Pipeline,
+    compose,
+    ensure_fits,
+    fitting,
+)
+from gbproxy.errors import (
+    ContextLengthExceeded,
+    NoAccountAvailable,
+    Overloaded,
+    SessionDenied,
+    SessionGone,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from gbproxy.gateway.attempt import commit, log_failure, next_step, write_request
+from gbproxy.gateway.request_state import RequestState
+from gbproxy.observability import request_context
+from gbproxy.observability.request_context import Phase
+from gbproxy.rate_limits.limiter import Limiter
+from gbproxy.rate_limits.reservation import Reservation
+from gbproxy.sessions.prewarmed import SessionPool
+from gbproxy.upstreams.base import Capabilities, Upstream
+from gbproxy.upstreams.registry import Upstreams
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Answers requests; safe for use by many threads at once."""
+
+    def __init__(
+        self,
+        models: AvailableModels,
+        pool: Pool,
+        upstreams: Upstreams,
+        conversations: Conversations,
+        sessions: SessionPool,
+        limits: Limiter,
+        *,
+        show_thoughts: bool = False,
+        max_attempts: int = 3,
+        request_timeout_s: float = 1800,
+        suspect: Callable[[Account], object] = lambda account: None,
+        record_activity: Callable[..., object] = lambda account_id="": None,
+        emulation: Callable[[Capabilities], Pipeline] = compose,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`request_timeout_s` bounds one request over all its waits and attempts.
+
+        `suspect` has an account probed on which a question was refused, and does not wait for it.
+        `record_activity` notes that a request has arrived or, with an account id, that it got that
+        account.
+        """
+        self._models = models
+        self._pool = pool
+        self._upstreams = upstreams
+        self._conversations = conversations
+        self._sessions = sessions
+        self._limits = limits
+        self._show_thoughts = show_thoughts
+        self._max_attempts = max_attempts
+        self._suspect = suspect
+        self._record_activity = record_activity
+        self._request_timeout_s = request_timeout_s
+        self._emulation = emulation
+        self._pause = pause
+
+    def stream(self, chat: ChatRequest) -> ChatStream:
+        """Answer one request: `Started`, then content, then `Usage` and `Done`. Nothing happens
+        before the first `next`.
+
+        Reading on behind `Done` confirms that the last frame was written; if the generator is
+        closed instead, the conversation does not go on from this answer.
+        """
+        context = request_context.current()
+        context.limit_time(self._request_timeout_s)
+        state = self._prepare(chat)
+        self._record_activity()
+        reservation = self._limits.begin(
+            chat.principal,
+            state.counted_as,
+            is_streamed=chat.is_streamed,
+            prompt_tokens=state.prompt_tokens,
+        )
+        try:
+            with self._begin_turn(state) as turn:
+                context.conversation = turn.conversation
+                failover = self._failover(state, turn)
+                while True:
+                    wanted = None if turn.can_restart else turn.account_key
+                    with failover.lease(wanted=wanted, preferred=turn.account_key) as account:
+                        self._note_lease(account, turn)
+                        step: Next | CorrectionNeeded | None = Next.SAME
+                        while step is Next.SAME or isinstance(step, CorrectionNeeded):
+                            step = yield from self._attempt(
+                                state, turn, failover, account, reservation
+                            )
+                            if isinstance(step, CorrectionNeeded):
+                                state.correct(step)
+                    if step is None:
+                        return
+        except (UpstreamError, NoAccountAvailable, Overloaded) as error:
+            if context.is_over():
+                raise UpstreamTimeout(
+                    f"the answer took longer than {self._request_timeout_s:g} s"
+                ) from error
+            raise
+        finally:
+            reservation.end(state.tokens())
+            state.note_end(context)
+
+    def _attempt(
+        self,
+        state: RequestState,
+        turn: Turn,
+        failover: Failover,
+        account: Account,
+        reservation: Reservation,
+    ) -> Generator[ChatEvent, None, Next | CorrectionNeeded | None]:
+        """Ask once, in one session. Returns what follows, None once it was answered. Raises what
+        the client is to see.
+        """
+        context = request_context.current()
+        context.attempts += 1
+        context.phase = Phase.CONNECTING
+        context.has_elsewhere = failover.may_go_elsewhere if turn.can_restart else lambda: False
+        model, transform = failover.model, state.begin_attempt()
+        output_started = False
+        try:
+            upstream = self._upstreams.of(account)
+            pipeline = self._emulation(upstream.capabilities)
+            if not turn.is_resumed:
+                ensure_fits(state.size.chars, upstream.capabilities)
+            session = self._session(state, turn, account, upstream)
+            request = write_request(state, turn, pipeline, upstream.capabilities, model)
+            with (
+                closing(upstream.stream(request, account, session)) as source,
+                closing(
+                    transform.apply(pipeline.read(source, may_correct=state.may_correct))
+                ) as events,
+            ):
+                for event in events:
+                    if isinstance(event, SessionNamed):
+                        turn.name(event.name)
+                        continue
+                    if not output_started:
+                        # Until there is something to show, a failure is still a plain error, and
+                        # another attempt may follow.
+                        if isinstance(event, Flush):
+                            continue
+                        output_started = True
+                        failover.begun()
+                        self._note_start(state, model, account)
+                        yield Started(model.id)
+                    if isinstance(event, Done):
+                        commit(state, turn, event)
+                        reservation.end(state.tokens())
+                        yield transform.usage(state.size.quarter_tokens)
+                        yield event
+                        turn.confirm_delivery()
+                    else:
+                        yield event
+        except CorrectionNeeded as needed:
+            if output_started:  # a stage's bug: what was shown cannot be taken back
+                raise
+            return needed.with_traceback(None)
+        except (UpstreamError, ContextLengthExceeded) as error:
+            log_failure(error, account)
+            context.failures.append(
+                (error.code, error.said.status if error.said is not None else "")
+            )
+            is_lost = isinstance(error, SessionGone | SessionDenied)
+            if is_lost and not state.has_opened and not turn.is_resumed:
+                # It was prewarmed: what was opened with it may be gone too.
+                self._sessions.invalidate(account)
+            step = next_step(
+                error,
+                state,
+                turn,
+                failover,
+                output_started=output_started,
+                reused_session=not state.has_opened,
+            )
+            state.start_over()
+            return step
+        failover.answered()
+        return None
+
+    def _prepare(self, chat: ChatRequest) -> RequestState:
+        model = self._models.resolve(chat.model)
+        if not chat.principal.may_use(model.id):
+            raise no_such(chat.model or model.id)
+        if chat.model and chat.model != model.id:
+            log.info(
+                "model.mapped",
+                extra={"asked": chat.model[:100], "used": model.id, "reason": "name"},
+            )
+        size = roles.measure(chat.messages)
+        request_context.current().log_fields |= {"model": model.id, "prompt_chars": size.chars}
+        return RequestState(chat, model, self._models.counted_as(model), size, self._show_thoughts)
+
+    def _begin_turn(self, state: RequestState) -> Turn:
+        chat, model = state.chat, state.model
+        return self._conversations.begin(
+            chat.caller,
+            model.id,
+            chat.messages,
+            chat.conversation,
+            avoided=lambda: self._pool.without_place(model.quota),
+        )
+
+    def _failover(self, state: RequestState, turn: Turn) -> Failover:
+        """Raises ContextLengthExceeded also where no account can be asked, at no account's cost."""
+        upstreams = self._upstreams.capabilities(state.model.names)
+        # What is new in a session may fit where the whole does not.
+        able = upstreams.keys() if turn.is_resumed else fitting(state.size.chars, upstreams)
+        return Failover(
+            self._pool,
+            self._models.requested(state.model, state.chat.principal, able),
+            limit=self._max_attempts,
+            suspect=self._suspect,
+            pause=self._pause,
+        )
+
+    def _session(
+        self, state: RequestState, turn: Turn, account: Account, upstream: Upstream
+    ) -> str:
+        """The name of the session to ask in: the turn's own, or a fresh one. Empty without one."""
+        if turn.session is not None:
+            return turn.session.name
+        context = request_context.current()
+        state.has_opened = False
+        name = ""
+        if not upstream.capabilities.sessions:
+            turn.forgo_session()
+            state.has_opened = True
+        else:
+            can_rename = turn.can_take_id and not context.has_told_conversation
+            # A prewarmed session has an id of its own, by which other workers see that the
+            # conversation is in use.
+            session = self._sessions.take(account) if can_rename else None
+            if session is None:
+                session = turn.record(account.account_key, self._sessions.open(account))
+                state.has_opened = True
+            else:
+                turn.use(session)
+                turn.take_id()
+            name = session.name
+        if not context.has_told_conversation:
+            context.conversation = turn.conversation
+        return name
+
+    def _note_lease(self, account: Account, turn: Turn) -> None:
+        context = request_context.current()
+        context.log_fields["account"] = account.id
+        context.accounts += 1
+        self._record_activity(account.id)
+        # The session's own account is busy or cannot answer: the whole history goes elsewhere.
+        if turn.account_key not in (None, account.account_key):
+            turn.discard()
+
+    def _note_start(self, state: RequestState, model: Model, account: Account) -> None:
+        context = request_context.current()
+        context.ttft_ms = context.elapsed_ms()
+        context.phase = Phase.STREAMING
+        context.log_fields["model"] = model.id
+        self._pool.succeeded(account, state.model.quota)

@@ -1,0 +1,111 @@
+"""The stages by which an answer's events are changed. Each is there only where it has work to do.
+
+A stage is a generator over the one before it. It passes on what it does not understand, and owns no
+resource: the upstream's stream is closed where it was opened. Each costs a waiting answer about
+600 bytes of stack, and each event some 25 ns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from gbproxy.domain import usage
+from gbproxy.domain.events import (
+    Done,
+    FileOutput,
+    Flush,
+    Refusal,
+    SessionNamed,
+    TextDelta,
+    ThoughtDelta,
+    UpstreamStream,
+)
+
+_NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on yet.]"
+
+
+def name_files(events: UpstreamStream) -> UpstreamStream:
+    """A file that cannot be delivered becomes one line of text."""
+    last = "\n"
+    for event in events:
+        if type(event) is TextDelta:
+            last = event.text or last
+        elif type(event) is FileOutput:
+            line = _NOT_DELIVERED.format(
+                what=", ".join(filter(None, (event.name, event.mime_type)))
+            )
+            event = TextDelta(f"{line}\n" if last.endswith("\n") else f"\n\n{line}\n")
+            last = "\n"
+        yield event
+
+
+def stop_at(
+    events: UpstreamStream, sequences: Sequence[str], on_cut: Callable[[], None]
+) -> UpstreamStream:
+    """End the answer before the first of these sequences, wherever the upstream cut its text.
+
+    `on_cut` is called when one was found. A text's end is held back while it may be the beginning
+    of a sequence.
+    """
+    any_of = re.compile("|".join(map(re.escape, sequences)))
+    beginnings = {sequence[:n] for sequence in sequences for n in range(1, len(sequence))}
+    longest = max(map(len, beginnings), default=0)
+    held = ""
+    for event in events:
+        if type(event) is TextDelta:
+            text = held + event.text
+            found = any_of.search(text)
+            if found is not None:
+                on_cut()
+                if found.start():
+                    yield TextDelta(text[: found.start()])
+                yield Done("stop")
+                return
+            lengths = range(min(longest, len(text)), 0, -1)
+            end = len(text) - next((n for n in lengths if text[-n:] in beginnings), 0)
+            held = text[end:]
+            if end:
+                yield TextDelta(text[:end])
+            continue
+        if held and not isinstance(event, Flush | ThoughtDelta | SessionNamed):
+            # Nothing that comes behind the text may overtake it.
+            yield TextDelta(held)
+            held = ""
+        yield event
+
+
+def limit_tokens(
+    events: UpstreamStream, most_tokens: int, on_cut: Callable[[], None]
+) -> UpstreamStream:
+    """End the answer with `length` where its estimated tokens, thoughts included, exceed these.
+
+    `on_cut` is called when they did.
+    """
+    left = 4 * most_tokens  # quarter tokens (domain/usage.py)
+    for event in events:
+        if isinstance(event, TextDelta | ThoughtDelta | Refusal):
+            weight = usage.estimate_quarter_tokens(event.text)
+            if weight > left:
+                on_cut()
+                text = event.text[: _fitting_chars(event.text, left)]
+                if text:
+                    yield type(event)(text)
+                yield Done("length")
+                return
+            left -= weight
+        yield event
+
+
+def _fitting_chars(text: str, quarter_tokens: int) -> int:
+    """The length of the longest beginning that weighs no more. Weights never fall as a text
+    grows.
+    """
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if usage.estimate_quarter_tokens(text[:middle]) <= quarter_tokens:
+            low = middle
+        else:
+            high = middle - 1
+    return low

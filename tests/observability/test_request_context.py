@@ -1,0 +1,87 @@
+"""The context of a request, and of each of several answers to it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from contextvars import copy_context
+
+import pytest
+
+from gbproxy.observability import request_context
+from gbproxy.observability.request_context import RequestContext
+
+
+@pytest.fixture
+def request_() -> RequestContext:
+    made = request_context.begin("req-1")
+    made.limit_time(60)
+    made.log_fields |= {"model": "gemini-auto", "input_tokens": 7}
+    return made
+
+
+def answer(attempts: int, tokens: int, ttft_ms: float | None) -> None:
+    """One answer of several, in a context of its own."""
+    with request_context.child() as mine:
+        assert request_context.current() is mine
+        mine.attempts, mine.accounts, mine.ttft_ms = attempts, 1, ttft_ms
+        mine.upstream_s = 0.5
+        mine.failures += [("upstream_timeout", "")] * (attempts - 1)
+        mine.log_fields |= {"account": "one", "input_tokens": 7, "output_tokens": tokens}
+
+
+def test_the_answers_to_one_request_end_in_one_log_line(request_: RequestContext) -> None:
+    answer(1, 10, 30.0)
+    answer(2, 5, 20.0)
+    answer(1, 1, None)
+
+    assert request_context.current() is request_
+    assert (request_.attempts, request_.accounts, request_.upstream_s) == (4, 3, 1.5)
+    assert request_.failures == [("upstream_timeout", "")]
+    assert request_.ttft_ms == 20.0
+    assert request_.log_fields == {
+        "model": "gemini-auto",
+        "account": "one",
+        "input_tokens": 7,
+        "output_tokens": 16,
+    }
+
+
+def test_an_answer_goes_by_its_request_s_id_and_ends_at_its_deadline(
+    request_: RequestContext,
+) -> None:
+    until = request_.until
+
+    with request_context.child() as first:
+        first.limit_time(3600)
+
+    assert (first.request_id, first.until, first.started) == ("req-1", until, request_.started)
+
+
+def test_an_answer_does_not_see_what_another_has_met(request_: RequestContext) -> None:
+    request_.attempts, request_.conversation = 3, "c" * 32
+
+    with request_context.child() as mine:
+        assert (mine.attempts, mine.conversation, mine.log_fields) == (0, None, {})
+
+
+def test_what_an_answer_took_counts_also_when_it_fails(request_: RequestContext) -> None:
+    with suppress(ValueError), request_context.child() as mine:
+        mine.attempts = 2
+        raise ValueError("broken")
+
+    assert request_.attempts == 2
+    assert request_context.current() is request_
+
+
+def test_answers_in_threads_of_their_own_are_added_too(request_: RequestContext) -> None:
+    threads = [
+        threading.Thread(target=copy_context().run, args=(answer, 1, 10, None)) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert request_.attempts == 8
+    assert request_.log_fields["output_tokens"] == 80

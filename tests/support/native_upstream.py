@@ -1,0 +1,64 @@
+"""A second kind of upstream: without sessions, with roles of its own, and without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gbproxy.domain.account import Account
+from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
+from gbproxy.domain.chat import TextPart
+from gbproxy.domain.events import FLUSH, Done, TextDelta, UpstreamStream
+from gbproxy.errors import GatewayError
+from gbproxy.upstreams.base import Capabilities, UpstreamRequest
+
+NATIVE = "native"
+
+
+class NativeUpstream:
+    """Answers every request alike; `failure` is raised in place of an answer."""
+
+    capabilities = Capabilities(sessions=False, roles=True)
+
+    def __init__(self) -> None:
+        self.requests: list[UpstreamRequest] = []
+        self.sessions: list[str] = []  # all that was said of sessions to an upstream without any
+        self.failure: GatewayError | None = None
+
+    @property
+    def turns(self) -> list[tuple[str, str]]:
+        """Role and text of each message of the last request."""
+        return [
+            (message.role, "".join(p.text for p in message.parts if isinstance(p, TextPart)))
+            for message in self.requests[-1].messages
+        ]
+
+    def stream(self, request: UpstreamRequest, account: Account, session: str) -> UpstreamStream:
+        self.requests.append(request)
+        if session:
+            self.sessions.append(session)
+        if self.failure is not None:
+            raise self.failure
+        yield TextDelta("Native ")
+        yield FLUSH
+        yield TextDelta(f"answer by {account.id}.")
+        yield FLUSH
+        yield Done()
+
+    def open_session(self, account: Account) -> str:
+        self.sessions.append(f"opened for {account.id}")
+        return "s/native"
+
+    def delete_session(self, account: Account, session: str) -> None:
+        self.sessions.append(f"{session} deleted for {account.id}")
+
+    def probe(self, account: Account) -> None:
+        pass
+
+    def account_capabilities(self, account: Account) -> AccountCapabilities:
+        return NOTHING_SAID
+
+    def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
+        return False
+
+    def prewarm(self, accounts: Iterable[Account]) -> None:
+        pass
