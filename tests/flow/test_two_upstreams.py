@@ -144,7 +144,7 @@ def test_no_session_is_opened_prewarmed_recorded_or_deleted_where_there_are_none
     pair.ask(model=WIDGET_ONLY)
     # Both accounts are in use by now: the widget's gets its prewarmed sessions.
     until(lambda: len(pair.widget.sessions) >= 3)
-    pair.services.background.round()
+    pair.services.background.run_once()
 
     recorded = pair.services.storage.sessions.all_sessions(100)
 

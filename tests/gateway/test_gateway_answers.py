@@ -137,12 +137,12 @@ def test_a_prompt_may_be_as_long_as_the_setting_says(length: int, fits: bool) ->
 
 def test_too_long_a_prompt_costs_no_session() -> None:
     harness = Harness(Upstream(), prompt_max_chars=100)
-    harness.prewarm({ONE: ["stock/1"]})
+    harness.prewarm({ONE: ["warm/1"]})
 
     harness.failure("x" * 101)
 
     assert harness.upstream.opened == 0
-    assert harness.states == {"stock/1": "stock"}
+    assert harness.states == {"warm/1": "prewarmed"}
     assert harness.accounts == ["ready"]
     assert request_context.current().attempts == 0
 
@@ -339,7 +339,7 @@ def test_a_session_whose_name_is_never_told_is_not_continued() -> None:
 
     assert text_of(events) == "Hello"
     assert request_context.current().conversation is None
-    assert harness.states == {"": "doomed"}
+    assert harness.states == {"": "deleting"}
 
 
 def test_a_session_that_was_named_before_the_answer_broke_is_deleted() -> None:
@@ -349,7 +349,7 @@ def test_a_session_that_was_named_before_the_answer_broke_is_deleted() -> None:
 
     harness.failure("Hi", caller=KEY)
 
-    assert harness.doomed == [("one", "s/theirs")]
+    assert harness.marked == [("one", "s/theirs")]
 
 
 def test_a_session_whose_name_cannot_be_recorded_is_discarded_by_its_name() -> None:
@@ -397,7 +397,7 @@ def test_the_session_is_to_be_deleted_and_the_account_given_back_however_the_ans
     with suppress(UpstreamError, RuntimeError):
         harness.answer()
 
-    assert harness.doomed == [("one", "s/1")]
+    assert harness.marked == [("one", "s/1")]
     assert harness.upstream.closed == ["s/1"]
     assert harness.pool.in_flight() == 0
 
@@ -412,7 +412,7 @@ def test_closing_the_answer_closes_the_upstream_and_has_the_session_deleted() ->
     stream.close()
 
     assert harness.upstream.closed == ["s/1"]
-    assert harness.doomed == [("one", "s/1")]
+    assert harness.marked == [("one", "s/1")]
     assert harness.pool.in_flight() == 0
 
 

@@ -99,7 +99,7 @@ def test_every_worker_sees_that_a_new_conversation_is_in_use(
     )
     other = Harness(Upstream(), ONE, TWO, rows=theirs)
     if stocked:
-        harness.prewarm({each: [f"stock/{each.id}"] for each in (ONE, TWO)})
+        harness.prewarm({each: [f"warm/{each.id}"] for each in (ONE, TWO)})
     stream = harness.stream(caller=KEY)
 
     conversation = conversation_after([next(stream)])
@@ -119,7 +119,7 @@ def test_every_worker_sees_that_a_conversation_is_in_use_which_goes_on_in_a_fres
     harness = Harness(Upstream(HELLO, (SessionGone("gone"),), HELLO), rows=ours)
     other = Harness(Upstream(), rows=theirs)
     conversation = harness.begun()
-    harness.prewarm({ONE: ["stock/1"]})
+    harness.prewarm({ONE: ["warm/1"]})
 
     stream = harness.stream(*HISTORY, caller=KEY)
     started = conversation_after([next(stream)])
@@ -149,7 +149,7 @@ def test_nobody_in_particular_continues_nothing() -> None:
 
     assert harness.answer()[0] == Started("gemini-auto")
     assert request_context.current().conversation is None
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
 
 
 @pytest.mark.parametrize("why", ["disabled", "busy"])
@@ -315,7 +315,7 @@ def test_an_answer_whose_last_frame_could_not_be_written_is_not_continued(
 
     stream.close()
 
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
     assert (harness.upstream.closed, harness.pool.in_flight()) == (["s/1"], 0)
 
 
@@ -377,7 +377,7 @@ def test_an_answer_that_is_not_whole_is_never_kept(script: Script, continued: bo
     with suppress(GatewayError, RuntimeError):
         harness.answer(*messages, caller=KEY)
 
-    assert set(harness.states.values()) == {"doomed"}
+    assert set(harness.states.values()) == {"deleting"}
 
 
 def test_of_an_answer_that_cannot_be_continued_no_id_is_told() -> None:
@@ -397,7 +397,7 @@ def test_an_answer_that_its_client_left_is_never_kept(events: int) -> None:
 
     stream.close()
 
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -426,7 +426,7 @@ def test_only_the_attempt_that_answered_is_kept() -> None:
     harness.answer(*HISTORY, caller=KEY)
 
     assert harness.upstream.asked[1:] == [("two", "gemini-auto", "s/2")] * 2
-    assert harness.states == {"s/1": "doomed", "s/2": "idle"}
+    assert harness.states == {"s/1": "deleting", "s/2": "idle"}
 
 
 # Conversations whose session or account is lost
@@ -439,7 +439,7 @@ def test_a_conversation_whose_session_is_lost_goes_on_in_a_fresh_one_with_its_wh
 ) -> None:
     harness = Harness(Upstream(HELLO, (*before, error), HELLO), ONE, TWO)
     conversation = harness.begun(SYSTEM, "Hi")
-    harness.prewarm({ONE: ["stock/1"]})
+    harness.prewarm({ONE: ["warm/1"]})
 
     events = harness.answer(SYSTEM, *HISTORY, caller=KEY)
     harness.answer(SYSTEM, *HISTORY, HELLO_SAID, "And?", caller=KEY)
@@ -452,7 +452,7 @@ def test_a_conversation_whose_session_is_lost_goes_on_in_a_fresh_one_with_its_wh
     assert [harness.upstream.prompts[1], harness.upstream.prompts[3]] == ["Why?", "And?"]
     assert all(text in harness.upstream.prompts[2] for text in ("Be brief.", "Hi", "Hello", "Why?"))
     # A session that is lost amid its conversation says nothing of those that are prewarmed.
-    assert harness.states == {"s/1": "doomed", "s/2": "idle", "stock/1": "stock"}
+    assert harness.states == {"s/1": "deleting", "s/2": "idle", "warm/1": "prewarmed"}
     assert harness.accounts == ["ready", "ready"]
 
 
@@ -473,7 +473,7 @@ def test_a_conversation_whose_account_fails_goes_on_elsewhere_with_its_whole_his
         ("two", "gemini-auto", "s/2"),
     ]
     assert all(text in harness.upstream.prompts[2] for text in ("Hi", "Hello", "Why?"))
-    assert harness.states == {"s/1": "doomed", "s/2": "idle"}
+    assert harness.states == {"s/1": "deleting", "s/2": "idle"}
 
 
 def test_with_one_account_a_conversation_is_tried_once_more_in_a_fresh_session_with_its_whole_history() -> (
@@ -519,7 +519,7 @@ def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(
     assert conversation_after(events) == conversation
     assert harness.upstream.asked[1:] == [("two", "gemini-auto", "s/2")]
     assert all(text in harness.upstream.prompts[1] for text in ("Hi", "Hello", "Why?"))
-    assert harness.states == {"s/1": "doomed", "s/2": "idle"}
+    assert harness.states == {"s/1": "deleting", "s/2": "idle"}
 
 
 def test_another_account_under_the_same_name_continues_no_conversation() -> None:
@@ -607,7 +607,7 @@ def test_without_a_history_a_lost_session_is_not_found_and_never_silently_forgot
 
     assert (type(found), type(again), said) == (ConversationNotFound, ConversationNotFound, [])
     assert harness.upstream.sessions == ["s/1", "s/1"]
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
     assert harness.accounts == ["ready", "ready"]
 
 
@@ -632,7 +632,7 @@ def test_without_a_history_a_failure_is_told_as_it_is_and_nothing_else_is_tried(
     assert (type(found), said) == (type(error), [])
     assert harness.upstream.sessions == ["s/1", "s/1"]
     # whether the turn stays in there is unknown (docs/upstream.md)
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
 
 
 @pytest.mark.parametrize(
@@ -654,7 +654,7 @@ def test_without_a_history_a_failure_after_content_is_told_as_it_is_and_ends_the
     found, said = harness.failure("Why?", caller=KEY, conversation=conversation)
 
     assert (found, text_of(said)) == (error, "Hel")
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
 
 
 NOT_TAKEN = [
@@ -693,7 +693,7 @@ def test_without_a_history_a_credential_refused_amid_the_answer_ends_the_convers
 
     harness.failure("Why?", caller=KEY, conversation=conversation)
 
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
 
 
 @pytest.mark.parametrize(("away", "kind"), [(cool, QuotaExhausted), (disable, NoAccountAvailable)])

@@ -151,7 +151,7 @@ def test_a_corrected_answer_counts_alone_and_its_session_is_not_continued() -> N
     [usage] = [event for event in events if isinstance(event, Usage)]
     assert usage.output_tokens == 1
     assert request_context.current().log_fields["answer_chars"] == 2
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
     assert request_context.current().conversation is None
 
 
@@ -200,7 +200,7 @@ def test_a_conversation_that_holds_a_correction_is_not_put_back_as_it_was() -> N
 
     assert error is untaken
     assert harness.upstream.prompts == ["Hi", "Why?", "Only JSON, please."]
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
 
 
 def test_nothing_is_corrected_behind_what_was_shown() -> None:
@@ -264,5 +264,5 @@ def test_an_answer_that_was_cut_closes_the_upstream_and_is_not_continued(
     assert text_of(events) == text
     assert events[-1] == Done(reason)  # type: ignore[arg-type]
     assert harness.upstream.closed == ["s/1"]
-    assert harness.states == {"s/1": "doomed"}
+    assert harness.states == {"s/1": "deleting"}
     assert request_context.current().conversation is None

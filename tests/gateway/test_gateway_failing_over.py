@@ -73,7 +73,7 @@ def test_a_lost_session_gets_one_fresh_session() -> None:
     assert events[0] == Started("gemini-auto")
     assert text_of(events) == "Hello"
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1"), ("one", "gemini-auto", "s/2")]
-    assert harness.doomed == [("one", "s/1"), ("one", "s/2")]
+    assert harness.marked == [("one", "s/1"), ("one", "s/2")]
 
 
 def test_a_session_that_is_lost_twice_is_an_error() -> None:
@@ -154,7 +154,7 @@ def test_a_passing_failure_before_content_is_got_over_on_another_account_or_else
     assert text_of(events) == "Hello"
     assert events.count(Started("gemini-auto")) == 1
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1"), (second, "gemini-auto", "s/2")]
-    assert harness.doomed == [("one", "s/1"), (second, "s/2")]
+    assert harness.marked == [("one", "s/1"), (second, "s/2")]
     assert request_context.current().attempts == 2
     assert len(harness.pauses) == (0 if second == "two" else 1)
     assert record.account == "one"
@@ -282,7 +282,7 @@ def test_what_one_account_cannot_do_another_does_unseen(
         Done(),
     ]
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1"), ("two", "gemini-auto", "s/2")]
-    assert harness.doomed == [("one", "s/1"), ("two", "s/2")]
+    assert harness.marked == [("one", "s/1"), ("two", "s/2")]
     assert (harness.accounts, harness.pauses, harness.pool.in_flight()) == ([state, "ready"], [], 0)
     assert (
         request_context.current().attempts,
@@ -295,12 +295,12 @@ def test_what_one_account_cannot_do_another_does_unseen(
 
 def test_an_account_that_cannot_open_a_session_is_got_over_too() -> None:
     harness = Harness(Upstream(opening=QuotaExhausted("empty")), ONE, TWO)
-    harness.prewarm({TWO: ["stock/1"]})
+    harness.prewarm({TWO: ["warm/1"]})
 
     events = harness.answer()
 
     assert text_of(events) == "Hello"
-    assert harness.upstream.asked == [("two", "gemini-auto", "stock/1")]
+    assert harness.upstream.asked == [("two", "gemini-auto", "warm/1")]
     assert harness.accounts == ["cooling", "ready"]
 
 
@@ -361,7 +361,7 @@ def test_when_failing_over_ran_dry_the_mildest_is_told_with_the_earliest_recover
 
     assert (type(error), error.retry_after, said) == (kind, retry_after, [])
     assert harness.upstream.accounts == ["one", "two", "three"]
-    assert harness.doomed == [("one", "s/1"), ("two", "s/2"), ("three", "s/3")]
+    assert harness.marked == [("one", "s/1"), ("two", "s/2"), ("three", "s/3")]
 
 
 @pytest.mark.parametrize(
@@ -466,12 +466,12 @@ def test_each_account_is_asked_for_the_model_itself_first() -> None:
 
 def test_a_session_in_stock_is_used_and_none_is_opened() -> None:
     harness = Harness(Upstream())
-    harness.prewarm({ONE: ["stock/1", "stock/2"]})
+    harness.prewarm({ONE: ["warm/1", "warm/2"]})
 
     harness.answer(caller=KEY)
 
-    assert (harness.upstream.sessions, harness.upstream.opened) == (["stock/1"], 0)
-    assert harness.states == {"stock/1": "idle", "stock/2": "stock"}
+    assert (harness.upstream.sessions, harness.upstream.opened) == (["warm/1"], 0)
+    assert harness.states == {"warm/1": "idle", "warm/2": "prewarmed"}
 
 
 def test_without_stock_a_session_is_opened_and_recorded() -> None:
@@ -486,13 +486,13 @@ def test_without_stock_a_session_is_opened_and_recorded() -> None:
 
 def test_another_account_is_asked_in_its_own_stock() -> None:
     harness = Harness(Upstream((UpstreamTimeout("silent"),), HELLO), ONE, TWO)
-    harness.prewarm({ONE: ["stock/1"], TWO: ["stock/2"]})
+    harness.prewarm({ONE: ["warm/1"], TWO: ["warm/2"]})
 
     harness.answer()
 
     assert harness.upstream.asked == [
-        ("one", "gemini-auto", "stock/1"),
-        ("two", "gemini-auto", "stock/2"),
+        ("one", "gemini-auto", "warm/1"),
+        ("two", "gemini-auto", "warm/2"),
     ]
 
 
@@ -501,22 +501,22 @@ def test_when_a_session_of_the_stock_was_gone_the_rest_of_it_is_not_used(
     error: GatewayError,
 ) -> None:
     harness = Harness(Upstream((error,), HELLO), ONE, TWO)
-    harness.prewarm({ONE: ["stock/1", "stock/2"]})
+    harness.prewarm({ONE: ["warm/1", "warm/2"]})
 
     events = harness.answer()
 
     assert text_of(events) == "Hello"
-    assert harness.states == {"stock/1": "doomed", "stock/2": "doomed", "s/1": "doomed"}
-    assert harness.upstream.sessions == ["stock/1", "s/1"]
+    assert harness.states == {"warm/1": "deleting", "warm/2": "deleting", "s/1": "deleting"}
+    assert harness.upstream.sessions == ["warm/1", "s/1"]
 
 
 def test_other_failures_leave_the_stock_as_it_is() -> None:
     harness = Harness(Upstream((UpstreamBroken("reset"),), HELLO))
-    harness.prewarm({ONE: ["stock/1", "stock/2"]})
+    harness.prewarm({ONE: ["warm/1", "warm/2"]})
 
     harness.answer()
 
-    assert harness.upstream.sessions == ["stock/1", "stock/2"]
+    assert harness.upstream.sessions == ["warm/1", "warm/2"]
 
 
 def test_each_request_and_each_account_that_it_is_lent_are_noted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
@@ -61,7 +62,8 @@ def _limited(harness: Harness, model: str | None = None, *, streamed: bool = Tru
 
 
 def _charged(harness: Harness) -> int:
-    return harness.counters.read("tokens:key:key:2027-01-15")
+    day = datetime.fromtimestamp(harness.clock(), UTC)
+    return harness.counters.read(f"tokens:key:key:{day:%Y-%m-%d}")
 
 
 def test_an_answer_is_charged_and_its_place_given_back_before_its_last_event_is_read() -> None:

@@ -208,7 +208,7 @@ class Harness:
     def prewarm(self, names: Mapping[Account, Sequence[str]]) -> None:
         """Sessions of these names stand ready for these accounts, and no others."""
         self._to_prewarm = {account.id: list(each) for account, each in names.items()}
-        self.sessions.tend(names)
+        self.sessions.refill(names)
         self._to_prewarm = None
 
     def _open_session(self, account: Account) -> str:
@@ -269,11 +269,11 @@ class Harness:
         return {row.session.name: row.state for row in self.rows.rows.values()}
 
     @property
-    def doomed(self) -> list[tuple[str, str]]:
+    def marked(self) -> list[tuple[str, str]]:
         return [
             (id_of(row.session.account_key), row.session.name)
             for row in self.rows.rows.values()
-            if row.state == "doomed"
+            if row.state == "deleting"
         ]
 
     @property
