@@ -7,24 +7,28 @@ from dataclasses import dataclass
 
 from flask import Flask
 
-from gbproxy import startup
 from gbproxy.account_admin.importing import Hosts
 from gbproxy.admin import accounts as admin_accounts
 from gbproxy.admin import auth as admin_auth
 from gbproxy.admin import cookies as admin_cookies
 from gbproxy.admin import imports as admin_imports
 from gbproxy.admin import keys as admin_keys
-from gbproxy.admin import metrics as metrics_page
-from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_missing, openai_models
-from gbproxy.api.cors import Cors
-from gbproxy.api.drain import Drain
-from gbproxy.api.sse import StreamResponder
+from gbproxy.api import health
+from gbproxy.api import metrics as metrics_page
+from gbproxy.api.openai import chat as openai_chat
+from gbproxy.api.openai import models as openai_models
+from gbproxy.api.openai import unsupported as openai_unsupported
 from gbproxy.bootstrap import Services, build
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Model
+from gbproxy.server import startup
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream
+from gbproxy.web import auth, limits, middleware
+from gbproxy.web.cors import Cors
+from gbproxy.web.drain import Drain
+from gbproxy.web.streaming import StreamResponder
 
 EXTENSION = "gbproxy"
 
@@ -77,7 +81,7 @@ def over(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = AppState(services, responder, drain)
-    lifecycle.install(
+    middleware.install(
         app,
         max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
         cors=Cors(settings.cors_origins),
@@ -91,7 +95,7 @@ def over(services: Services) -> Flask:
     app.register_blueprint(health.blueprint(services.pool.usable, drain.has_begun))
     app.register_blueprint(openai_chat.blueprint(services.gateway, responder, check_limits))
     app.register_blueprint(openai_models.blueprint(services.models, check_key))
-    app.register_blueprint(openai_missing.blueprint(check_key))
+    app.register_blueprint(openai_unsupported.blueprint(check_key))
     app.register_blueprint(
         metrics_page.blueprint(meter, settings.metrics_keys, services.key_verifier.find)
     )

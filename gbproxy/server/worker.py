@@ -20,13 +20,13 @@ from gevent.server import StreamServer
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
-from gbproxy.api import openai_errors
-from gbproxy.api.lifecycle import PROBES
+from gbproxy.api.openai import errors as openai_errors
 from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.observability import request_context
 from gbproxy.server.connection import Connection, allow_little_unsent
 from gbproxy.server.incoming import Incoming, is_unread
-from gbproxy.server.turnstile import RequestPacer
+from gbproxy.server.request_pacer import RequestPacer
+from gbproxy.web.middleware import PROBES
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +58,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.server_class = self._reception
+        self.server_class = self._listener
         self._idle_since: dict[socket.socket, float] = {}  # connections that wait for a request
 
     def run(self) -> None:
-        self._turnstile = RequestPacer()  # now that there is the event loop of this process
-        self._probes_turnstile = RequestPacer(_PROBES_AT_ONCE)
-        self._max_body_bytes = self.wsgi.config["MAX_CONTENT_LENGTH"]
+        self.request_pacer = RequestPacer()  # now that there is the event loop of this process
+        self.probe_pacer = RequestPacer(_PROBES_AT_ONCE)
+        self.max_body_bytes = self.wsgi.config["MAX_CONTENT_LENGTH"]
         super().run()
 
-    def _reception(
+    def _listener(
         self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any
     ) -> StreamServer:
         """gunicorn's own takes in one connection in each round of the loop where there are several
@@ -93,11 +93,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         our stop ends its wait.
         """
         self._idle_since.pop(sock, None)
-        incoming = Incoming(sock, self._max_body_bytes)
+        incoming = Incoming(sock, self.max_body_bytes)
         incoming.read_through(req)
         try:
             is_probe = req.method in ("GET", "HEAD") and req.path in PROBES
-            (self._probes_turnstile if is_probe else self._turnstile).wait_turn()
+            (self.probe_pacer if is_probe else self.request_pacer).wait_turn()
             super().handle_request(listener_name, req, sock, addr)
             if not incoming.discard(req.body):  # left to itself, gunicorn would read it to its end
                 raise StopIteration
@@ -112,11 +112,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: gunicorn stops to accept; we see to what is already there."""
         if self.alive:
-            gevent.spawn(self._end_idle)
+            gevent.spawn(self.end_idle)
             gevent.spawn_later(max(0.0, self.cfg.graceful_timeout - STOP_MARGIN_S), self._expire)
         super().handle_exit(sig, frame)
 
-    def _end_idle(self) -> None:
+    def end_idle(self) -> None:
         """Read no further requests from connections that wait for one; one that has come in is
         still answered.
 

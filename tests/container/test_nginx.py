@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.api import openai_errors
+from gbproxy.api.openai import errors as openai_errors
 from gbproxy.errors import RequestTooLarge
 from gbproxy.settings import Settings
 from gbproxy.simulator import answer

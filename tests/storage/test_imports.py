@@ -12,7 +12,7 @@ from tests.support.databases import ROOT
 
 START = """
 import sys
-from gbproxy import startup
+from gbproxy.server import startup
 from gbproxy.app import create_app
 app = create_app(startup.load({environment!r}))
 app.extensions["gbproxy"].services.storage.database.fetch(__import__("sqlalchemy").text("SELECT 1"))

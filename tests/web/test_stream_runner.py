@@ -1,4 +1,4 @@
-"""What runs an answer (gbproxy/api/pump.py)."""
+"""What runs an answer (gbproxy/web/stream_runner.py)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Generator
 import gevent.socket
 import pytest
 
-from gbproxy.api.pump import StreamRunner
 from gbproxy.errors import ClientGone
+from gbproxy.web.stream_runner import StreamRunner
 
 
 @pytest.mark.parametrize("aside", [False, True])

@@ -11,13 +11,13 @@ from collections.abc import Callable, Generator
 
 from flask import Response, request
 
-from gbproxy.api.admission import Admission, stopping
-from gbproxy.api.heartbeat import Heartbeat
-from gbproxy.api.pump import FirstChunkTimeout, StreamRunner
 from gbproxy.domain import jsontext
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, AnswerKind, Meter
+from gbproxy.web.admission import Admission, stopping
+from gbproxy.web.heartbeat import Heartbeat
+from gbproxy.web.stream_runner import FirstChunkTimeout, StreamRunner
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from gevent import monkey
 
-from gbproxy import preflight
 from gbproxy.domain.account import identity
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
 from gbproxy.observability import multiprocess
+from gbproxy.server import preflight
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
 from gbproxy.settings.network import outlives_the_process
@@ -94,7 +94,7 @@ def check_workers(settings: Settings, workers: int) -> None:
         raise SystemExit(_EXIT_BAD_SETTINGS)
 
 
-def announce(settings: Settings) -> None:
+def log_startup(settings: Settings) -> None:
     """Say once per start what an operator should know."""
     if settings.ignored:
         log.warning("setting.ignored", extra={"names": list(settings.ignored)})

@@ -17,8 +17,7 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gbproxy.api import openai_errors
-from gbproxy.api.cors import Cors
+from gbproxy.api.openai import errors as openai_errors
 from gbproxy.errors import (
     BadRequest,
     ClientGone,
@@ -31,6 +30,7 @@ from gbproxy.errors import (
 from gbproxy.observability import request_context, traceparent
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.web.body import too_large
+from gbproxy.web.cors import Cors
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

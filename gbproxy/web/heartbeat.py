@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import gevent
 
-from gbproxy.api.pump import StreamRunner
 from gbproxy.errors import ClientGone
+from gbproxy.web.stream_runner import StreamRunner
 
 
 class Insertable(Protocol):

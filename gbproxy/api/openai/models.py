@@ -10,8 +10,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from gbproxy.accounts.available_models import AvailableModels
-from gbproxy.api import auth
 from gbproxy.domain.models import Model, no_such
+from gbproxy.web import auth
 
 # the upstream tells no dates; clients only want a number that stays the same
 _CREATED = 1_764_201_600

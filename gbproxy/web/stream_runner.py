@@ -16,8 +16,8 @@ from typing import Any
 
 import gevent
 
-from gbproxy.api import client
 from gbproxy.errors import ClientGone, GatewayError
+from gbproxy.web import disconnect
 
 
 class FirstChunkTimeout(Exception):
@@ -53,7 +53,7 @@ class StreamRunner:
         self._since = 0.0  # when that began
         self._ending: gevent.Greenlet | None = None
         self._closed = False
-        self._stop_watching = client.watch(
+        self._stop_watching = disconnect.watch(
             environ, lambda: self.fail(ClientGone("the client has left"))
         )
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from gbproxy.api import auth, openai_errors, sse
-from gbproxy.api.openai_request import parse
+from gbproxy.api.openai import errors as openai_errors
+from gbproxy.api.openai.request import parse
 from gbproxy.domain import jsontext
 from gbproxy.domain.events import (
     Answer,
@@ -30,6 +30,8 @@ from gbproxy.domain.events import (
 )
 from gbproxy.gateway import Gateway
 from gbproxy.observability import request_context
+from gbproxy.web import auth
+from gbproxy.web import streaming as sse
 from gbproxy.web.body import read_json
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gbproxy.api.openai_messages import MOST_MESSAGES, MessageBody, Reader
+from gbproxy.api.openai.messages import MOST_MESSAGES, MessageBody, Reader
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.errors import BadRequest

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from flask import Response, g
 
-from gbproxy.api import auth
 from gbproxy.domain.principal import Principal
 from gbproxy.rate_limits.status import LimitStatus
+from gbproxy.web import auth
 
 
 class Limits(Protocol):

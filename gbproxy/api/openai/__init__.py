@@ -1,0 +1,3 @@
+"""OpenAI's API: chat completions and models. Source:
+https://platform.openai.com/docs/api-reference
+"""
