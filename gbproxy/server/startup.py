@@ -20,13 +20,13 @@ from gevent import monkey
 
 from gbproxy.domain.account import identity
 from gbproxy.domain.models import built_in_names
+from gbproxy.domain.principal import fingerprint
 from gbproxy.observability import logging as json_logging
 from gbproxy.observability import multiprocess
 from gbproxy.server import preflight
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
 from gbproxy.settings.network import outlives_the_process
-from gbproxy.web import keys
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _make_key(environ: MutableMapping[str, str]) -> None:
         environ.pop(empty, None)
     # Never through logging: logs are shipped.
     print(f"API_KEYS is not set. The key for this start: {key}", file=sys.stderr, flush=True)  # noqa: T201
-    log.warning("api_key.generated", extra={"fingerprint": keys.fingerprint(key)})
+    log.warning("api_key.generated", extra={"fingerprint": fingerprint(key)})
 
 
 def _share_metrics(environ: MutableMapping[str, str]) -> None:

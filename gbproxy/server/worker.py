@@ -5,24 +5,21 @@ rush.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import secrets
 import socket
 import time
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import gevent
 import gevent.socket
 from gevent.server import StreamServer
-from gunicorn.http import errors
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
-from gbproxy.api.openai import errors as openai_errors
-from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.observability import request_context
+from gbproxy.server import refusals
 from gbproxy.server.connection import Connection, allow_little_unsent
 from gbproxy.server.incoming import Incoming, is_unread
 from gbproxy.server.request_pacer import RequestPacer
@@ -40,13 +37,6 @@ _ACCEPTED_TOGETHER = 50
 # more than anybody needs; somebody who asks for nothing else is to leave room for requests
 _PROBES_AT_ONCE = 10
 _IDLE_S = 0.5
-_STATUSES: dict[type[Exception], int] = {
-    errors.LimitRequestLine: 414,
-    errors.LimitRequestHeaders: 431,
-    errors.UnsupportedTransferCoding: 501,
-    errors.ExpectationFailed: 417,
-    errors.ForbiddenProxyRequest: 403,
-}
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -138,24 +128,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what the app never got to see."""
         context = request_context.begin(secrets.token_hex(12))
-        if isinstance(exc, errors.ParseException):
-            status = next((code for kind, code in _STATUSES.items() if isinstance(exc, kind)), 400)
+        status, error = refusals.status_and_error(exc)
+        if isinstance(exc, ParseException):
             log.warning("request.refused", extra={"status": status, "reason": type(exc).__name__})
-            error: GatewayError = BadRequest(
-                "the request is not valid HTTP, or its head is too large"
-            )
         else:
-            status, error = 500, GatewayError("the gateway met an error of its own")
             log.error("request.crashed", exc_info=exc)
+        shape = refusals.error_format(self.wsgi.extensions["gbproxy"].error_formats, req, exc)
         with contextlib.suppress(OSError):
-            client.sendall(_response(status, error, context.request_id))
+            client.sendall(refusals.response(shape, status, error, context.request_id))
             Incoming(client, 0).linger()
-
-
-def _response(status: int, error: GatewayError, request_id: str) -> bytes:
-    body = json.dumps(openai_errors.body(error)).encode()
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type:"
-        f" application/json\r\nx-request-id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body

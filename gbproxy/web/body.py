@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import gevent
 from flask import request
-from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
 from gbproxy.domain import jsonsize, jsontext
@@ -64,6 +63,11 @@ def too_large() -> RequestTooLarge:
     return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
 
 
+def cut_off() -> BadRequest:
+    """The refusal of a body that ends before its end, or whose chunks are none."""
+    return BadRequest("the body could not be read to its end")
+
+
 def _check_values(data: bytes, work: Work) -> None:
     try:
         jsonsize.check(data, MOST_VALUES, work.rest)
@@ -100,9 +104,8 @@ def _raw_body() -> bytes:
         body = b"".join(_body_in_time())
         if len(body) < (request.content_length or 0):
             raise ClientDisconnected
-    # a bad chunk, or the end before its time
-    except (ClientDisconnected, OSError, ParseException) as error:
-        raise BadRequest("the body could not be read to its end") from error
+    except (ClientDisconnected, OSError) as error:  # the end before its time
+        raise cut_off() from error
     if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
         raise too_large()  # chunks are cut at the limit without a word
     request_context.current().log_fields["request_bytes"] = len(body)

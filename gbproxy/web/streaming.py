@@ -1,99 +1,117 @@
-"""What is still being made -> a Response: status before the first event, heartbeat, error in the
-stream, close.
-
-Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""Delivers answers, in whatever format they are written: status before the first event, heartbeat,
+errors in the stream, clients that leave, and what the conversation learns of the delivery.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from contextlib import closing
+from typing import Protocol
 
 from flask import Response, request
 
-from gbproxy.domain import jsontext
+from gbproxy.domain.events import Answer, ChatEvent, ChatStream, Done, Flush, collect
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, AnswerKind, Meter
-from gbproxy.web.admission import Admission, stopping
-from gbproxy.web.heartbeat import Heartbeat
-from gbproxy.web.stream_runner import FirstChunkTimeout, StreamRunner
+from gbproxy.web.errors import internal_error
+from gbproxy.web.stream_runner import FirstChunkTimeout, Heartbeat, StreamRunner
 
 log = logging.getLogger(__name__)
 
-COMMENT = b": ping\n\n"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_RETRY_S = 2.0
 
-# JSON leaves these as they are, but readers that split text, not bytes, into lines take them for
-# ends of lines.
-_LINE_ENDS = ("\x85", "\u2028", "\u2029")
+Chunks = Generator[bytes]
 
-Pieces = Generator[bytes]
+
+class Encoder(Protocol):
+    """Writes one answer in a client's format; made for one request.
+
+    `heartbeat` is what may stand between two events without a meaning. `stream_type` and
+    `whole_type` are the content types.
+    """
+
+    heartbeat: bytes
+    stream_type: str
+    whole_type: str
+
+    def feed(self, event: ChatEvent) -> bytes:
+        """The bytes that an event of a stream becomes; b"" when it has no place in this format.
+        `Flush` is not fed.
+        """
+        ...
+
+    def error(self, error: GatewayError) -> bytes:
+        """The end of a stream that has begun and failed."""
+        ...
+
+    def whole(self, answer: Answer) -> bytes:
+        """The body of an answer that is not streamed."""
+        ...
 
 
 class StreamResponder:
-    """Answers requests, one piece at a time or whole, within the worker's limit; ends each when its
-    client leaves.
+    """Answers requests, streamed or whole, within the worker's limit; ends each when its client
+    leaves. All requests of a worker run on one event loop.
     """
 
     def __init__(self, *, limit: int, heartbeat_s: float, meter: Meter = SILENT) -> None:
-        self._admission = Admission(limit)
+        """`heartbeat_s` 0: no heartbeat, and the status waits for the first event."""
+        self._limit = limit
         self._meter = meter
         self._heartbeat_s = heartbeat_s or None
-        self._running: set[_Running] = set()
+        self._active: set[ActiveResponse] = set()
+        self._closed = False
 
-    def stream(
-        self, frames: Pieces, on_error: Callable[[GatewayError], bytes], heartbeat: bytes = COMMENT
-    ) -> Response:
-        """Stream `frames`, with `heartbeat` when nothing else was sent for a while.
+    def stream(self, events: ChatStream, encoder: Encoder) -> Response:
+        """Stream an answer, with a heartbeat when nothing else was sent for a while.
 
-        An error before the response has begun, by a frame or a heartbeat, is raised and gets a real
-        status; a later one becomes a frame. Raises Overloaded when the worker is full. A frame has
-        been written when the next is asked for.
+        An error before the response has begun, by a chunk or a heartbeat, is raised and gets a real
+        status; a later one is written by the encoder. Raises Overloaded when the worker is full.
         """
-        running = self._begin(frames, "stream")
+        active = self._begin(encode(events, encoder), "stream")
         try:
             if self._heartbeat_s:
-                running.pump.begin()
-            first = running.pump.take(self._heartbeat_s)
+                active.runner.begin()
+            first = active.runner.next_chunk(self._heartbeat_s)
         except FirstChunkTimeout:
-            first = heartbeat
+            first = encoder.heartbeat
         except BaseException:
-            running.close()
+            active.close()
             raise
-        body = self._body(first or b"", running, on_error, heartbeat)
-        response = Response(body, mimetype="text/event-stream", headers=_HEADERS)
-        response.call_on_close(running.close)  # also when the body is never begun
+        body = self._body(first or b"", active, encoder)
+        response = Response(body, content_type=encoder.stream_type, headers=_HEADERS)
+        response.call_on_close(active.close)  # also when the body is never begun
         return response
 
-    def whole(self, pieces: Pieces) -> Response:
-        """Answer with the JSON that is the only piece. Raises what it raises, or Overloaded when
-        the worker is full.
+    def whole(self, events: ChatStream, encoder: Encoder) -> Response:
+        """Answer with one body. Raises what the answer raises, or Overloaded when the worker is
+        full.
         """
-        running = self._begin(pieces, "whole")
+        active = self._begin(encode_whole(events, encoder), "whole")
         try:
-            text = running.pump.take() or b""
+            body = active.runner.next_chunk() or b""
         except BaseException:
-            running.close()
+            active.close()
             raise
-        response = Response(_delivered(text, running), mimetype="application/json")
-        response.content_length = len(text)
-        response.call_on_close(running.close)
+        response = Response(_delivered(body, active), content_type=encoder.whole_type)
+        response.content_length = len(body)
+        response.call_on_close(active.close)
         return response
-
-    def _begin(self, pieces: Pieces, kind: AnswerKind) -> _Running:
-        leave = self._admission.enter()
-        self._meter.answer_begun(kind)
-
-        def end() -> None:
-            leave()
-            self._meter.answer_ended(kind)
-
-        return _Running(pieces, end, self._running)
 
     def refusal(self) -> Overloaded | None:
-        """With what a further answer would be refused, if so."""
-        return self._admission.refusal()
+        """The error for a request for which there is no place; None while there is one. Beyond the
+        limit requests are refused at once, instead of waiting unseen.
+        """
+        if self._closed:
+            return _stopping()
+        if len(self._active) >= self._limit:
+            return Overloaded(
+                "the gateway has as many answers running as it may", retry_after=_RETRY_S
+            )
+        return None
 
     def expire(self) -> int:
         """The time to stop has come: end every answer that still runs with an error, and refuse any
@@ -101,92 +119,120 @@ class StreamResponder:
 
         Returns how many those are that ran.
         """
-        self._admission.close()
-        left = list(self._running)
-        for running in left:
-            running.pump.fail(stopping())
-        return len(left)
+        self._closed = True
+        for active in self._active:
+            active.runner.fail(_stopping())
+        return len(self._active)
 
-    def _body(
-        self,
-        first: bytes,
-        running: _Running,
-        on_error: Callable[[GatewayError], bytes],
-        heartbeat: bytes,
-    ) -> Pieces:
+    def _begin(self, chunks: Chunks, kind: AnswerKind) -> ActiveResponse:
+        refusal = self.refusal()
+        if refusal is not None:
+            raise refusal
+        active = ActiveResponse(chunks, kind, self._active, self._meter)
+        self._meter.answer_begun(kind)
+        return active
+
+    def _body(self, first: bytes, active: ActiveResponse, encoder: Encoder) -> Chunks:
         context = request_context.current()
         sent = 0
         try:
-            piece: bytes | None = first
-            while piece is not None:
-                sent += len(piece)
-                yield piece
-                running.keep_alive(heartbeat, self._heartbeat_s)
+            chunk: bytes | None = first
+            while chunk is not None:
+                sent += len(chunk)
+                yield chunk
+                active.keep_alive(encoder.heartbeat, self._heartbeat_s)
                 try:
-                    piece = running.pump.take(self._heartbeat_s)
+                    chunk = active.runner.next_chunk(self._heartbeat_s)
                 except FirstChunkTimeout:
-                    piece = heartbeat
+                    chunk = encoder.heartbeat
         except (GeneratorExit, ClientGone):
             context.log_fields["client_gone"] = True
         except GatewayError as error:
             context.log_fields["code"] = error.code
-            yield on_error(error)
+            yield encoder.error(error)
         except Exception:  # the WSGI error handler's place once the status is out
             log.exception("request.crashed")
             context.log_fields["code"] = GatewayError.code
-            yield on_error(GatewayError("the gateway met an error of its own"))
+            yield encoder.error(internal_error())
         finally:
             context.log_fields["response_bytes"] = sent
-            running.close()
+            active.close()
 
 
-class _Running:
-    """An answer that runs: its pump, its heartbeat and its place among the others, all given back
-    by `close`.
+class ActiveResponse:
+    """A response that runs: its runner, its heartbeat and its place among the others, all given
+    back by `close`.
     """
 
-    def __init__(self, pieces: Pieces, leave: Callable[[], None], others: set[_Running]) -> None:
-        self.pump = StreamRunner(pieces, request.environ)
+    def __init__(
+        self, chunks: Chunks, kind: AnswerKind, others: set[ActiveResponse], meter: Meter
+    ) -> None:
+        self.runner = StreamRunner(chunks, request.environ)
         self._environ = request.environ
-        self._heart: Heartbeat | None = None
-        self._leave = leave
+        self._kind = kind
+        self._heartbeat: Heartbeat | None = None
         self._others = others
+        self._meter = meter
         others.add(self)
 
-    def keep_alive(self, beat: bytes, interval_s: float | None) -> None:
-        """Now that the response has begun: say so from time to time; said once, it holds."""
-        if self._heart is None and interval_s:
-            self._heart = Heartbeat(self.pump, self._environ, beat, interval_s)
+    def keep_alive(self, heartbeat: bytes, interval_s: float | None) -> None:
+        """Now that the response has begun: let the heartbeat run. Only the first call counts."""
+        if self._heartbeat is None and interval_s:
+            self._heartbeat = Heartbeat(self.runner, self._environ, heartbeat, interval_s)
 
     def close(self) -> None:
         if self in self._others:
             self._others.discard(self)
-            self._leave()
-            if self._heart is not None:
-                self._heart.stop()
-            self.pump.close()
+            self._meter.answer_ended(self._kind)
+            if self._heartbeat is not None:
+                self._heartbeat.stop()
+            self.runner.close()
 
 
-def _delivered(text: bytes, running: _Running) -> Pieces:
-    """The one piece; then the answer is told that it was written."""
+def encode(events: ChatStream, encoder: Encoder) -> Chunks:
+    """Events -> chunks. What arrived together is joined: one chunk for each Flush, and one for the
+    end.
+
+    Whoever asks for the next chunk has written the one before. So the events are asked to go on
+    behind `Done`, which is how they learn of the delivery, only after the last chunk was written.
+    """
+    feed = encoder.feed
+    parts: list[bytes] = []
+    with closing(events):
+        for event in events:
+            if type(event) is Flush:
+                if parts:
+                    yield b"".join(parts)
+                    parts.clear()
+                continue
+            part = feed(event)
+            if part:
+                parts.append(part)
+            if type(event) is Done:
+                yield b"".join(parts)
+                parts.clear()
+
+
+def encode_whole(events: ChatStream, encoder: Encoder) -> Chunks:
+    """The whole answer as one chunk; as in `encode`, the events end when it was written."""
+    with closing(events):
+        yield encoder.whole(collect(events))
+        next(events, None)
+
+
+def _delivered(body: bytes, active: ActiveResponse) -> Chunks:
+    """The one chunk; then the answer is told that it was written."""
     try:
-        yield text
-        running.pump.take()
+        yield body
+        active.runner.next_chunk()
     except ClientGone:
         request_context.current().log_fields["client_gone"] = True
     except GatewayError as error:  # all is written: nobody can be told any more
         request_context.current().log_fields["code"] = error.code
     finally:
-        request_context.current().log_fields["response_bytes"] = len(text)
-        running.close()
+        request_context.current().log_fields["response_bytes"] = len(body)
+        active.close()
 
 
-def quote(text: str) -> bytes:
-    """A JSON string that no client splits: characters stay as they are but for those that somebody
-    takes for a line end.
-    """
-    quoted = jsontext.encode_bytes(text)
-    for end in _LINE_ENDS:
-        if end in text:  # which takes a twentieth of the time that the same search in bytes takes
-            quoted = quoted.replace(end.encode(), b"\\u%04x" % ord(end))
-    return quoted
+def _stopping() -> Overloaded:
+    return Overloaded("the gateway is stopping", retry_after=1)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from werkzeug.routing import Rule
 
-from gbproxy.admin.auth import Guesses
 from gbproxy.errors import RateLimitExceeded
+from gbproxy.web.secret_guard import Guesses
 from tests.admin.conftest import ADMIN_KEY, ANNA, Office, Opened
 from tests.support.clock import Clock
 from tests.support.serving import KEY, InProcess, Reply, in_process

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from flask import Blueprint, Flask, Response
+from flask import Flask, Response
 
-from gbproxy.api.openai import chat as openai_chat
+from gbproxy.api import openai
+from gbproxy.api.format import Surface
 from gbproxy.api_keys.verifier import KeyVerifier
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Started, TextDelta, Usage
@@ -18,6 +19,7 @@ from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError
 from gbproxy.observability import request_context
 from gbproxy.web import auth, middleware
 from gbproxy.web.cors import Cors
+from gbproxy.web.errors import ErrorFormats
 from gbproxy.web.streaming import StreamResponder
 from tests.support.serving import KEY, InProcess
 
@@ -58,12 +60,19 @@ class NoRows:
 @contextmanager
 def surface(gateway: FakeGateway) -> Iterator[InProcess]:
     app = Flask("gbproxy")
-    middleware.install(app, max_body_bytes=1 << 20, cors=Cors(["*"]))
+    middleware.install(
+        app, max_body_bytes=1 << 20, cors=Cors(["*"]), error_formats=ErrorFormats([openai.ERRORS])
+    )
     check_key = auth.required(KeyVerifier([KEY, OTHER_KEY], NoRows()))
-    chat: Blueprint = openai_chat.blueprint(
-        gateway, StreamResponder(limit=10, heartbeat_s=10), check_key
-    )  # type: ignore[arg-type]
-    app.register_blueprint(chat)
+    made = Surface(
+        gateway=gateway,  # type: ignore[arg-type]
+        models=None,  # type: ignore[arg-type]
+        responder=StreamResponder(limit=10, heartbeat_s=10),
+        check_key=check_key,
+        check_limits=check_key,
+    )
+    for blueprint in openai.FORMAT.blueprints(made):
+        app.register_blueprint(blueprint)
     app.get("/")(lambda: Response("ok"))
     yield InProcess(app)
 
