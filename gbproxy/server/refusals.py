@@ -64,7 +64,6 @@ def _received_head(exc: BaseException) -> bytes:
 
 def _path_and_headers(head: bytes) -> tuple[str, set[str]]:
     """The path of a head that is not valid, and the names of its headers in lower case."""
-    request_line, *lines = head.decode("latin-1").lstrip("\r\n").split("\n")
-    words = request_line.split(" ")
-    target = words[1] if len(words) > 1 else ""
+    request_line, *lines = head.decode("latin-1").strip("\r\n").split("\n")
+    target = next(iter(request_line.split()[1:2]), "")
     return target.partition("?")[0], {line.partition(":")[0].strip().lower() for line in lines}

@@ -51,6 +51,20 @@ def test_a_question_in_the_terminal_needs_no_web_framework() -> None:
     assert not {"flask", "werkzeug", "gevent", "prometheus_client"} & _loaded(build)
 
 
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("gbproxy", {"flask", "werkzeug", "gevent", "gunicorn"}),
+        ("gbproxy.app", {"gunicorn"}),
+        ("gbproxy.server", {"flask", "gevent", "gunicorn"}),
+    ],
+)
+def test_a_program_that_uses_the_app_or_its_parts_needs_no_server(
+    module: str, unwanted: set[str]
+) -> None:
+    assert not unwanted & _loaded(f"import {module}")
+
+
 def test_a_temporary_database_needs_neither_alembic_nor_a_server_s_driver() -> None:
     loaded = _loaded(START.format(environment={"API_KEYS": "k7Jq2mZ0vT9xWc4LbN8r"}))
 
