@@ -74,7 +74,7 @@ def post_fork(arbiter, worker):
 
 def when_ready(arbiter):
     gc.enable()
-    drain_first(arbiter, settings.drain_delay_s, lambda: parts_of(arbiter.app).drain.begin())
+    drain_first(arbiter, settings.drain_delay_s, lambda: app_state(arbiter.app).drain.begin())
     bind_worker_count(arbiter, may_change=may_change_workers)
 
 
@@ -87,31 +87,31 @@ def on_reload(arbiter):
 
 
 def post_worker_init(worker):
-    parts = parts_of(worker.app)
-    parts.services.meter.worker_started()
-    parts.services.storage.worker_id.assign(worker.id)
-    parts.services.background.note_dead(dead)
-    parts.services.background.start()
+    state = app_state(worker.app)
+    state.services.meter.worker_started()
+    state.services.storage.worker_id.assign(worker.id)
+    state.services.background.note_dead(dead)
+    state.services.background.start()
 
 
 def child_exit(arbiter, worker):
     dead.append(worker.id)
-    parts_of(arbiter.app).services.meter.worker_ended(worker.pid)
+    app_state(arbiter.app).services.meter.worker_ended(worker.pid)
 
 
 def worker_exit(arbiter, worker):
     if worker.booted:
-        parts_of(worker.app).close(for_good=False)
+        app_state(worker.app).close(for_good=False)
     gc.freeze()  # the system takes everything back at once
 
 
 def on_exit(arbiter):
     """All workers have ended: with a temporary database, what is left upstream ends too."""
-    parts = parts_of(arbiter.app)
-    if parts.services.storage.database.temporary:
-        parts.close(for_good=True)
+    state = app_state(arbiter.app)
+    if state.services.storage.database.temporary:
+        state.close(for_good=True)
     gc.freeze()
 
 
-def parts_of(application):
+def app_state(application):
     return application.wsgi().extensions[EXTENSION]

@@ -90,7 +90,7 @@ def over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
         refusal=responder.refusal,
         meter=meter,
     )
-    app.after_request(limits.tell)
+    app.after_request(limits.add_headers)
     check_key = auth.required(services.key_verifier)
     surface = Surface(
         gateway=services.gateway,

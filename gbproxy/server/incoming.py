@@ -1,5 +1,5 @@
-"""What a client sends behind the head of its request: read in turns with everybody else, and not
-for ever.
+"""Reads what a client sends behind the head of its request, in turns with other connections and
+within limits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gbproxy.errors import GatewayError
 from gbproxy.outbound.wire import give_way
 from gbproxy.web.body import cut_off, too_large
 
-REST_BYTES = 1024 * 1024  # of what nobody wants so much is taken in at most,
+REST_BYTES = 1024 * 1024  # of a body that the app did not read so much is taken in at most,
 REST_S = 0.5  # for so long at most
 _READ_BYTES = 64 * 1024
 # when it looks for the size of a chunk, and copies all of it for each chunk that is in it:
@@ -69,7 +69,7 @@ class Incoming:
         all of it is in.
         """
         if not body.failed and is_unread(body):
-            self._wanted_no_more()
+            self._limit_rest()
             with suppress(GatewayError, ParseException, OSError), gevent.Timeout(REST_S, False):
                 while body.read(_READ_BYTES):
                     pass
@@ -79,7 +79,7 @@ class Incoming:
         """Take in a little of what the client is still sending: closing at once would reset what it
         is to read.
         """
-        self._wanted_no_more()
+        self._limit_rest()
         with suppress(OSError), gevent.Timeout(max(0.001, self._until - time.monotonic()), False):
             self._sock.shutdown(socket.SHUT_WR)
             with suppress(GatewayError):
@@ -88,7 +88,7 @@ class Incoming:
                 return
             gevent.sleep(REST_S)  # nothing more is read, but the client may still read
 
-    def _wanted_no_more(self) -> None:
+    def _limit_rest(self) -> None:
         if self._until == math.inf:
             self._left, self._until = REST_BYTES, time.monotonic() + REST_S
 

@@ -1,5 +1,5 @@
-"""The worker: gunicorn's for gevent, with our own refusals, our own stop, and room for probes in a
-rush.
+"""The worker: gunicorn's for gevent, with responses of ours to what it refuses, a stop that ends
+answers in time, and probes that overtake a rush.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STOP_MARGIN_S = 3  # gunicorn's own timer, behind ours
 _ACCEPTED_ALONE = 100
 _ACCEPTED_TOGETHER = 50
 
-# more than anybody needs; somebody who asks for nothing else is to leave room for requests
+# more than load balancers need; a flood of probes leaves time for requests
 _PROBES_AT_ONCE = 10
 _IDLE_S = 0.5
 
@@ -60,8 +60,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _listener(
         self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any
     ) -> StreamServer:
-        """gunicorn's own takes in one connection in each round of the loop where there are several
-        workers.
+        """The server that accepts connections: many in each round of the loop, where gunicorn's own
+        accepts one as soon as there are several workers.
         """
         tls = {} if ssl_context is None else {"ssl_context": ssl_context}
         allow_little_unsent(listener)

@@ -35,8 +35,8 @@ def json_body() -> dict[str, Any]:
 
 
 def read_json(parse: Callable[[dict[str, Any]], T]) -> T:
-    """What `parse` makes of the request's body; one that is large has its turn, and lets others
-    have theirs.
+    """The result of `parse` on the request's body. A large body is worked on in slices, with other
+    requests' work in between.
 
     Raises what `json_body` and `parse` raise.
     """
@@ -113,7 +113,7 @@ def _raw_body() -> bytes:
 
 
 def _body_in_time() -> Iterator[bytes]:
-    """Read the body in pieces; what counts is what has come, not what was promised. Raises
+    """Yield the body as it comes; the deadline grows with the bytes that have come. Raises
     RequestTimeout.
     """
     deadline = time.monotonic() + BODY_S
@@ -121,12 +121,12 @@ def _body_in_time() -> Iterator[bytes]:
     while size != request.content_length:
         left_s = max(0.001, deadline + size / BODY_BYTES_A_SECOND - time.monotonic())
         with gevent.Timeout(left_s, RequestTimeout("the body did not arrive in time")):
-            piece = request.stream.read(_BODY_READ)
-        if not piece:
+            chunk = request.stream.read(_BODY_READ)
+        if not chunk:
             return
-        size += len(piece)
-        yield piece
+        size += len(chunk)
+        yield chunk
         if (
-            len(piece) == _BODY_READ
+            len(chunk) == _BODY_READ
         ):  # there is more: a sender that is quicker than we are is not to keep others waiting
             gevent.sleep(0)

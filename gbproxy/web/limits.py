@@ -1,5 +1,4 @@
-"""A caller's limits at the surface: requests are counted as they come in, and every answer says
-what is left.
+"""Rate limits over HTTP: a request is counted as it comes in, and every response says what is left.
 
 Source: https://platform.openai.com/docs/guides/rate-limits, headers
 """
@@ -32,8 +31,8 @@ def required(check_key: Callable[[], None], limiter: Limiter) -> Callable[[], No
     return check
 
 
-def tell(response: Response) -> Response:
-    """An `after_request` function: what is left, on whatever the answer is."""
+def add_headers(response: Response) -> Response:
+    """An `after_request` function: the limits, on every response to a request that was counted."""
     response.headers.update(g.get("limits_left", {}))
     return response
 

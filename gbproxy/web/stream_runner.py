@@ -3,7 +3,7 @@
 The first chunk is made in a greenlet of its own: until it is there, the connection's greenlet can
 say that it is still waiting. All others are made in the connection's greenlet, each when the one
 before has been written: so a client that reads slowly holds the upstream back, and the answer knows
-what was delivered. Whoever ends an answer from outside interrupts it wherever it is waiting.
+what was delivered. `fail` interrupts an answer from outside, wherever it is waiting.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class FirstChunkTimeout(Exception):
 
 
 class _Interrupted(gevent.GreenletExit):  # type: ignore[misc]
-    """Thrown into an answer that has been failed; no fault that anybody could take for the
-    upstream's.
+    """Thrown into an answer that has been failed. No Exception: what handles the upstream's errors
+    on the way must not catch it.
     """
 
     def __init__(self, reason: GatewayError) -> None:
@@ -118,7 +118,7 @@ class StreamRunner:
             self._beginning.kill(block=False)
         elif self._inside is not None:
             self._inside.throw(_Interrupted(self._failure))
-        else:  # the last chunk is still being written, perhaps to somebody who never takes it
+        else:  # the last chunk is still being written, perhaps to a client that never reads it
             self._ending = gevent.spawn(self._chunks.close)
 
     def _client_left(self) -> None:

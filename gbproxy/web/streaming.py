@@ -193,8 +193,8 @@ def encode(events: ChatStream, encoder: Encoder) -> Chunks:
     """Events -> chunks. What arrived together is joined: one chunk for each Flush, and one for the
     end.
 
-    Whoever asks for the next chunk has written the one before. So the events are asked to go on
-    behind `Done`, which is how they learn of the delivery, only after the last chunk was written.
+    The next chunk is asked for when the one before was written. So the events are resumed behind
+    `Done`, which tells them of the delivery, only after the last chunk was written.
     """
     feed = encoder.feed
     parts: list[bytes] = []
@@ -227,7 +227,7 @@ def _delivered(body: bytes, active: ActiveResponse) -> Chunks:
         active.runner.next_chunk()
     except ClientGone:
         request_context.current().log_fields["client_gone"] = True
-    except GatewayError as error:  # all is written: nobody can be told any more
+    except GatewayError as error:  # the response is complete: too late to tell the client
         request_context.current().log_fields["code"] = error.code
     finally:
         request_context.current().log_fields["response_bytes"] = len(body)

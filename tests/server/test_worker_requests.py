@@ -27,10 +27,12 @@ class Closed:
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.arrived = gevent.event.Event()
         self._open = gevent.event.Event()
 
     def wait_turn(self) -> None:
         self.waiting += 1
+        self.arrived.set()
         self._open.wait()
         self.waiting -= 1
 
@@ -98,17 +100,11 @@ def client(worker: Worker, pacer: Closed) -> Iterator[Client]:
         client.close()
 
 
-def until(holds: Callable[[], bool]) -> None:
-    with gevent.Timeout(5):
-        while not holds():
-            gevent.sleep(0.01)
-
-
 def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(
     client: Client, pacer: Closed
 ) -> None:
     client.send("GET /v1/models")
-    until(lambda: pacer.waiting == 1)
+    assert pacer.arrived.wait(5)
 
     gevent.sleep(HEAD_S + 0.2)
     pacer.open()
@@ -131,7 +127,7 @@ def test_a_probe_waits_for_no_request(client: Client, pacer: Closed, probe: str)
 def test_what_is_no_probe_waits(client: Client, pacer: Closed, request_line: str) -> None:
     client.send(request_line)
 
-    until(lambda: pacer.waiting == 1)
+    assert pacer.arrived.wait(5)
 
 
 def test_half_a_head_takes_nobody_s_turn(client: Client, pacer: Closed) -> None:
@@ -147,14 +143,14 @@ def test_each_of_several_requests_on_a_connection_waits_for_its_turn(
     client.send("GET /health", "GET /v1/models")
 
     assert client.read_until(b"/health ").endswith(b"/health ")
-    until(lambda: pacer.waiting == 1)
+    assert pacer.arrived.wait(5)
 
 
 def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
     client: Client, pacer: Closed, worker: Worker
 ) -> None:
     client.socket.sendall(b"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nContent-Length: 4\r\n\r\n")
-    until(lambda: pacer.waiting == 1)
+    assert pacer.arrived.wait(5)
     ending = gevent.spawn(worker.end_idle)
     gevent.sleep(1.2)
     ending.kill()
