@@ -14,7 +14,16 @@ import secrets  # noqa: E402
 import sys  # noqa: E402
 from collections import deque  # noqa: E402
 
-from gbproxy import server, startup  # noqa: E402
+from gbproxy.server import startup  # noqa: E402
+from gbproxy.server.arbiter import (  # noqa: E402
+    BACKLOG,
+    SPARE_CONNECTIONS,
+    Log,
+    allow_many_files,
+    bind_worker_count,
+    drain_first,
+)
+from gbproxy.server.worker import STOP_MARGIN_S, Worker  # noqa: E402
 
 settings = startup.load(arguments=sys.argv[1:])
 
@@ -27,22 +36,22 @@ bind = (
     else f"{settings.host}:{settings.port}"
 )
 workers = settings.web_concurrency
-worker_class = server.Worker
-worker_connections = settings.worker_connections + server.SPARE_CONNECTIONS
-backlog = server.BACKLOG
-graceful_timeout = math.ceil(settings.graceful_timeout_s) + server.STOP_MARGIN_S
+worker_class = Worker
+worker_connections = settings.worker_connections + SPARE_CONNECTIONS
+backlog = BACKLOG
+graceful_timeout = math.ceil(settings.graceful_timeout_s) + STOP_MARGIN_S
 timeout = 120  # a worker whose hub stands still for so long is replaced
 keepalive = 10  # seconds until an idle connection, or one with half a head, is closed
 preload_app = True
-logger_class = server.Log
+logger_class = Log
 control_socket_disable = True
 forwarded_allow_ips = ""  # no header of a client's changes what the app sees
 
 
 def on_starting(arbiter):
     startup.check_workers(settings, arbiter.cfg.workers)
-    startup.announce(settings)
-    server.allow_many_files()
+    startup.log_startup(settings)
+    allow_many_files()
 
 
 # else the only one counts limits, in its memory
@@ -65,44 +74,44 @@ def post_fork(arbiter, worker):
 
 def when_ready(arbiter):
     gc.enable()
-    server.drain_first(arbiter, settings.drain_delay_s, lambda: parts_of(arbiter.app).drain.begin())
-    server.bind_worker_count(arbiter, may_change=may_change_workers)
+    drain_first(arbiter, settings.drain_delay_s, lambda: app_state(arbiter.app).drain.begin())
+    bind_worker_count(arbiter, may_change=may_change_workers)
 
 
 def on_reload(arbiter):
     """Make the app anew, in the master: settings may have come from files that have changed."""
     arbiter.app.callable = None
     arbiter.app.wsgi()
-    server.bind_worker_count(arbiter, may_change=may_change_workers)
+    bind_worker_count(arbiter, may_change=may_change_workers)
     gc.enable()
 
 
 def post_worker_init(worker):
-    parts = parts_of(worker.app)
-    parts.services.meter.worker_started()
-    parts.services.storage.worker_id.assign(worker.id)
-    parts.services.background.note_dead(dead)
-    parts.services.background.start()
+    state = app_state(worker.app)
+    state.services.meter.worker_started()
+    state.services.storage.worker_id.assign(worker.id)
+    state.services.background.note_dead(dead)
+    state.services.background.start()
 
 
 def child_exit(arbiter, worker):
     dead.append(worker.id)
-    parts_of(arbiter.app).services.meter.worker_ended(worker.pid)
+    app_state(arbiter.app).services.meter.worker_ended(worker.pid)
 
 
 def worker_exit(arbiter, worker):
     if worker.booted:
-        parts_of(worker.app).close(for_good=False)
+        app_state(worker.app).close(for_good=False)
     gc.freeze()  # the system takes everything back at once
 
 
 def on_exit(arbiter):
     """All workers have ended: with a temporary database, what is left upstream ends too."""
-    parts = parts_of(arbiter.app)
-    if parts.services.storage.database.temporary:
-        parts.close(for_good=True)
+    state = app_state(arbiter.app)
+    if state.services.storage.database.temporary:
+        state.close(for_good=True)
     gc.freeze()
 
 
-def parts_of(application):
+def app_state(application):
     return application.wsgi().extensions[EXTENSION]

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import Flask
 
-from gbproxy import startup
 from gbproxy.account_admin.importing import Hosts
-from gbproxy.admin import accounts as admin_accounts
-from gbproxy.admin import auth as admin_auth
-from gbproxy.admin import cookies as admin_cookies
-from gbproxy.admin import imports as admin_imports
-from gbproxy.admin import keys as admin_keys
-from gbproxy.admin import metrics as metrics_page
-from gbproxy.api import auth, health, lifecycle, limits, openai_chat, openai_missing, openai_models
-from gbproxy.api.cors import Cors
-from gbproxy.api.drain import Drain
-from gbproxy.api.sse import StreamResponder
+from gbproxy.admin import install as admin
+from gbproxy.api import health, metrics, openai
+from gbproxy.api.format import Format, Surface
 from gbproxy.bootstrap import Services, build
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Model
+from gbproxy.server import startup
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream
+from gbproxy.web import auth, limits, middleware
+from gbproxy.web.cors import Cors
+from gbproxy.web.errors import ErrorFormats
+from gbproxy.web.secret_guard import SecretGuard
+from gbproxy.web.streaming import StreamResponder
 
 EXTENSION = "gbproxy"
+
+# A client format is a package below api/ and a line here. What belongs to none of them, such as
+# the admin API, tells errors as the first does.
+FORMATS = (openai.FORMAT,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class AppState:
 
     services: Services
     responder: StreamResponder
-    drain: Drain
+    drain: health.Drain
+    error_formats: ErrorFormats
 
     def close(self, *, for_good: bool | None = None) -> None:
         """As `Services.close`."""
@@ -49,54 +52,66 @@ def create_app(
     accounts: Collection[Account] = (),
     models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
+    formats: Sequence[Format] = FORMATS,
 ) -> Flask:
     """The WSGI app. Without `settings` they come from the environment; mistakes in it end the
     process with status 2.
 
     The rest is as for `gbproxy.bootstrap.build`.
     """
-    return over(
-        build(
-            settings or startup.load(),
-            upstreams=upstreams,
-            accounts=accounts,
-            models=models,
-            prewarmed=prewarmed,
-        )
+    services = build(
+        settings or startup.load(),
+        upstreams=upstreams,
+        accounts=accounts,
+        models=models,
+        prewarmed=prewarmed,
     )
+    return over(services, formats)
 
 
-def over(services: Services) -> Flask:
+def over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
     """The WSGI app over services that are there."""
     settings, meter = services.settings, services.meter
     responder = StreamResponder(
         limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s, meter=meter
     )
-    drain = Drain()
+    drain = health.Drain()
+    error_formats = ErrorFormats([each.errors for each in formats])
     app = Flask("gbproxy", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.extensions[EXTENSION] = AppState(services, responder, drain)
-    lifecycle.install(
+    app.extensions[EXTENSION] = AppState(services, responder, drain, error_formats)
+    middleware.install(
         app,
         max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
         cors=Cors(settings.cors_origins),
+        error_formats=error_formats,
         trusted_proxies=settings.trusted_proxies,
         refusal=responder.refusal,
         meter=meter,
     )
-    app.after_request(limits.tell)
+    app.after_request(limits.add_headers)
     check_key = auth.required(services.key_verifier)
-    check_limits = limits.required(check_key, services.limiter)
-    app.register_blueprint(health.blueprint(services.pool.usable, drain.has_begun))
-    app.register_blueprint(openai_chat.blueprint(services.gateway, responder, check_limits))
-    app.register_blueprint(openai_models.blueprint(services.models, check_key))
-    app.register_blueprint(openai_missing.blueprint(check_key))
-    app.register_blueprint(
-        metrics_page.blueprint(meter, settings.metrics_keys, services.key_verifier.find)
+    surface = Surface(
+        gateway=services.gateway,
+        models=services.models,
+        responder=responder,
+        check_key=check_key,
+        check_limits=limits.required(check_key, services.limiter),
     )
+    for each in formats:
+        for blueprint in each.blueprints(surface):
+            app.register_blueprint(blueprint)
+    app.register_blueprint(health.blueprint(services.pool.usable, drain))
+    _show_metrics(app, services)
     _administer(app, services)
     return app
+
+
+def _show_metrics(app: Flask, services: Services) -> None:
+    keys, find_client = services.settings.metrics_keys, services.key_verifier.find
+    guard = SecretGuard(keys, metrics.KEY_NAMES, find_client) if keys else None
+    app.register_blueprint(metrics.blueprint(services.meter, guard))
 
 
 def _administer(app: Flask, services: Services) -> None:
@@ -106,10 +121,7 @@ def _administer(app: Flask, services: Services) -> None:
     settings = services.settings
     if settings.admin_key is None:
         return
-    check = admin_auth.required([settings.admin_key.get_secret_value()], services.key_verifier.find)
-    admin_auth.guard(app, check)
-    app.register_blueprint(admin_accounts.blueprint(services.registry, check))
-    app.register_blueprint(admin_cookies.blueprint(services.registry, check))
-    app.register_blueprint(admin_keys.blueprint(services.api_keys, check))
-    site = Hosts.of(settings.gemini_business_url, settings.api_base_url)
-    app.register_blueprint(admin_imports.blueprint(services.registry, site, check))
+    key, find_client = settings.admin_key.get_secret_value(), services.key_verifier.find
+    guard = SecretGuard([key], "ADMIN_KEY", find_client)
+    hosts = Hosts.of(settings.gemini_business_url, settings.api_base_url)
+    admin.install(app, guard, services.registry, services.api_keys, hosts)

@@ -1,11 +1,12 @@
-"""/api/admin/accounts: the accounts and their states; cookies go in and never come out. Times are
-Unix seconds.
+"""/api/admin/accounts: the accounts and their states; /api/cookies/status: the state of their
+cookies.
+
+Cookies go in and never come out. Times are Unix seconds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,44 +14,53 @@ from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
 from gbproxy.account_admin.registry import AccountRegistry
-from gbproxy.account_admin.views import AccountRecord
-from gbproxy.admin.cookies import entry as check_entry
+from gbproxy.account_admin.views import AccountRecord, CredentialStatus
 from gbproxy.web.body import json_body
 
 
-def blueprint(roster: AccountRegistry, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(registry: AccountRegistry) -> Blueprint:
     bp = Blueprint("admin_accounts", __name__, url_prefix="/api/admin/accounts")
-    bp.before_request(check_key)
 
     @bp.get("")
     def list_all() -> Response:
-        return jsonify(accounts=[_entry(account) for account in roster.list()])
+        return jsonify(accounts=[_entry(account) for account in registry.list()])
 
     @bp.post("")
     def add() -> ResponseReturnValue:
-        return jsonify(_entry(roster.add(json_body()))), 201
+        return jsonify(_entry(registry.add(json_body()))), 201
 
     # The name of an account of the environment is its id, and may contain slashes.
     @bp.get("/<path:account_id>")
     def show(account_id: str) -> Response:
-        return jsonify(_entry(roster.get(account_id)))
+        return jsonify(_entry(registry.get(account_id)))
 
     @bp.put("/<path:account_id>")
     def change(account_id: str) -> Response:
-        return jsonify(_entry(roster.change(account_id, json_body())))
+        return jsonify(_entry(registry.change(account_id, json_body())))
 
     @bp.delete("/<path:account_id>")
     def remove(account_id: str) -> ResponseReturnValue:
-        roster.remove(account_id)
+        registry.remove(account_id)
         return "", 204
 
     @bp.post("/<path:account_id>/check")
     def check(account_id: str) -> Response:
-        return jsonify(check_entry(roster.check(account_id)))
+        return jsonify(_status(registry.check(account_id)))
 
     @bp.post("/<path:account_id>/clear-cooldown")
     def clear_cooldown(account_id: str) -> Response:
-        return jsonify(_entry(roster.clear_cooldown(account_id)))
+        return jsonify(_entry(registry.clear_cooldown(account_id)))
+
+    return bp
+
+
+def cookies_blueprint(registry: AccountRegistry) -> Blueprint:
+    """What the last check said of each account's cookies."""
+    bp = Blueprint("admin_cookies", __name__)
+
+    @bp.get("/api/cookies/status")
+    def status() -> Response:
+        return jsonify(accounts=[_status(check) for check in registry.checks()])
 
     return bp
 
@@ -66,3 +76,10 @@ def _entry(account: AccountRecord) -> dict[str, Any]:
 
 def _whole(moment: float | None) -> int | None:
     return None if moment is None else int(moment)
+
+
+def _status(check: CredentialStatus) -> dict[str, Any]:
+    return {
+        **asdict(check),
+        "checked_at": _whole(check.checked_at),
+    }

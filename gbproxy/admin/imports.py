@@ -6,7 +6,7 @@ No secret is in the answer, only the names of the fields that were found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,9 +20,8 @@ from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.web.body import json_body
 
 
-def blueprint(roster: AccountRegistry, site: Hosts, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
     bp = Blueprint("admin_imports", __name__, url_prefix="/api/admin/accounts")
-    bp.before_request(check_key)
 
     @bp.post("/import")
     def import_() -> Response:
@@ -31,20 +30,20 @@ def blueprint(roster: AccountRegistry, site: Hosts, check_key: Callable[[], None
         if not isinstance(dry_run, bool):
             raise BadRequest("dry_run must be true or false", param="dry_run")
         # Megabytes take a part of a second, in which everybody else would wait.
-        found = gevent.get_hub().threadpool.apply(_find, (text, url, site))
+        found = gevent.get_hub().threadpool.apply(_find, (text, url, hosts))
         if isinstance(found, GatewayError):
             raise found
         return jsonify(
-            _answer(import_accounts(roster, found, dry_run=dry_run), found.warnings, dry_run)
+            _answer(import_accounts(registry, found, dry_run=dry_run), found.warnings, dry_run)
         )
 
     return bp
 
 
-def _find(text: str, url: str, site: Hosts) -> Found | GatewayError:
+def _find(text: str, url: str, hosts: Hosts) -> Found | GatewayError:
     """As `find`; an error is given back, because gevent prints what a thread of its pool raises."""
     try:
-        return find(text, url, site)
+        return find(text, url, hosts)
     except GatewayError as error:
         return error
 

@@ -5,7 +5,6 @@ Times are Unix seconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -16,22 +15,21 @@ from gbproxy.domain.principal import ApiKey
 from gbproxy.web.body import json_body
 
 
-def blueprint(register: ApiKeys, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(api_keys: ApiKeys) -> Blueprint:
     bp = Blueprint("admin_keys", __name__, url_prefix="/api/admin/keys")
-    bp.before_request(check_key)
 
     @bp.get("")
     def list_all() -> Response:
-        return jsonify(keys=[entry(key) for key in register.list()])
+        return jsonify(keys=[entry(key) for key in api_keys.list()])
 
     @bp.post("")
     def create() -> ResponseReturnValue:
-        made, key = register.create(json_body())
+        made, key = api_keys.create(json_body())
         return jsonify({**entry(made), "key": key}), 201
 
     @bp.delete("/<key_id>")
     def revoke(key_id: str) -> ResponseReturnValue:
-        register.revoke(key_id)
+        api_keys.revoke(key_id)
         return "", 204
 
     return bp

@@ -1,3 +1,3 @@
-"""What clients see: one module per format, each parses into a ChatRequest and renders the events
-that come back.
+"""What clients see: one package for each format, over the contract in `format.py`; health and
+metrics.
 """

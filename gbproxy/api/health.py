@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 
 from flask import Blueprint, Response, jsonify
@@ -10,7 +11,22 @@ from flask.typing import ResponseReturnValue
 from gbproxy import __version__
 
 
-def blueprint(usable_accounts: Callable[[], int], is_draining: Callable[[], bool]) -> Blueprint:
+class Drain:
+    """Whether the server is about to stop, which fails readiness: one byte that the arbiter writes
+    and all its workers read. Made before the workers are forked, so that they share it.
+    """
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 1)
+
+    def begin(self) -> None:
+        self._shared[0] = 1
+
+    def has_begun(self) -> bool:
+        return self._shared[0] == 1
+
+
+def blueprint(usable_accounts: Callable[[], int], drain: Drain) -> Blueprint:
     bp = Blueprint("health", __name__)
 
     @bp.get("/")
@@ -32,7 +48,7 @@ def blueprint(usable_accounts: Callable[[], int], is_draining: Callable[[], bool
     @bp.get("/readyz")
     def ready() -> ResponseReturnValue:
         facts = {"version": __version__, "usable_accounts": usable_accounts()}
-        if is_draining():
+        if drain.has_begun():
             return jsonify(status="draining", **facts), 503
         return jsonify(status="healthy", **facts)
 

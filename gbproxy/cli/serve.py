@@ -41,7 +41,7 @@ def _checked() -> Settings:
     """The settings. Raises CannotBegin with all that gunicorn would meet: it takes a number of
     workers before we read any.
     """
-    from gbproxy import preflight
+    from gbproxy.server import preflight
     from gbproxy.settings import SettingsError
 
     try:

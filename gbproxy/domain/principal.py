@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gbproxy.settings import Rate
 
 KEY_PREFIX = "sk-gbproxy-"
+FINGERPRINT_CHARS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class ApiKey:
     @property
     def fingerprint(self) -> str:
         """What a log shows of the key."""
-        return self.digest.hex()[:8]
+        return self.digest.hex()[:FINGERPRINT_CHARS]
 
     def has_expired(self, now: float) -> bool:
         return self.expires_at is not None and self.expires_at <= now
@@ -81,6 +82,11 @@ def digest(key: str) -> bytes:
     slower is needed.
     """
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def fingerprint(key: str) -> str:
+    """What a log may show of a key: the first hex digits of its digest."""
+    return digest(key).hex()[:FINGERPRINT_CHARS]
 
 
 def new_key() -> str:

@@ -1,4 +1,4 @@
-"""A client's connection, as the worker wants it."""
+"""A client's connection: cheap writes, heartbeats between two of them, an end for stalled clients."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _STALLED_S = 120.0  # a client that has read nothing for so long is taken for go
 
 
 class Connection(gevent.socket.socket):  # type: ignore[misc]
-    """A client's connection: sends at once what fits, as nearly all does, and ends when nothing is
-    taken for long.
+    """A client's connection: sends at once what fits, as nearly all does, and is reset
+    when the client reads nothing for long.
 
     gevent's own asks for the size of the system's buffer before each write, and waits for ever.
     """

@@ -1,5 +1,5 @@
-"""What a client sends behind the head of its request: read in turns with everybody else, and not
-for ever.
+"""Reads what a client sends behind the head of its request, in turns with other connections and
+within limits.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import gevent
 from gunicorn.http.body import Body, ChunkedReader
 from gunicorn.http.errors import ParseException
 
-from gbproxy.errors import GatewayError, RequestTooLarge
+from gbproxy.errors import GatewayError
 from gbproxy.outbound.wire import give_way
+from gbproxy.web.body import cut_off, too_large
 
-REST_BYTES = 1024 * 1024  # of what nobody wants so much is taken in at most,
+REST_BYTES = 1024 * 1024  # of a body that the app did not read so much is taken in at most,
 REST_S = 0.5  # for so long at most
 _READ_BYTES = 64 * 1024
 # when it looks for the size of a chunk, and copies all of it for each chunk that is in it:
@@ -42,7 +43,7 @@ class Incoming:
     def recv(self, size: int) -> bytes:
         """What gunicorn calls. Raises RequestTooLarge when no more is taken, and OSError."""
         if self._left <= 0 or time.monotonic() > self._until:
-            raise _too_large()
+            raise too_large()
         give_way()
         data: bytes = self._sock.recv(
             min(_STEP_BYTES if size <= _GUNICORN_READS else size, self._left)
@@ -68,7 +69,7 @@ class Incoming:
         all of it is in.
         """
         if not body.failed and is_unread(body):
-            self._wanted_no_more()
+            self._limit_rest()
             with suppress(GatewayError, ParseException, OSError), gevent.Timeout(REST_S, False):
                 while body.read(_READ_BYTES):
                     pass
@@ -78,7 +79,7 @@ class Incoming:
         """Take in a little of what the client is still sending: closing at once would reset what it
         is to read.
         """
-        self._wanted_no_more()
+        self._limit_rest()
         with suppress(OSError), gevent.Timeout(max(0.001, self._until - time.monotonic()), False):
             self._sock.shutdown(socket.SHUT_WR)
             with suppress(GatewayError):
@@ -87,7 +88,7 @@ class Incoming:
                 return
             gevent.sleep(REST_S)  # nothing more is read, but the client may still read
 
-    def _wanted_no_more(self) -> None:
+    def _limit_rest(self) -> None:
         if self._until == math.inf:
             self._left, self._until = REST_BYTES, time.monotonic() + REST_S
 
@@ -101,13 +102,21 @@ class _Chunks(ChunkedReader):  # type: ignore[misc]
         super().__init__(req, unreader)
         self._left = max_body_bytes
 
+    def read(self, size: int) -> bytes:
+        """Raises BadRequest in place of gunicorn's own errors, which the app does not know."""
+        try:
+            data: bytes = super().read(size)
+        except ParseException as error:
+            raise cut_off() from error
+        return data
+
     def parse_chunk_size(
         self, unreader: Any, data: bytes | None = None
     ) -> tuple[int, bytes | None]:
         size, rest = super().parse_chunk_size(unreader, data)
         self._left -= size
         if self._left < 0:
-            raise _too_large()
+            raise too_large()
         return size, rest
 
 
@@ -116,7 +125,3 @@ def is_unread(body: Any) -> bool:
     end was not seen.
     """
     return getattr(body.reader, "length", 0) > 0 or getattr(body.reader, "parser", None) is not None
-
-
-def _too_large() -> RequestTooLarge:
-    return RequestTooLarge("the body is larger than MAX_BODY_MB allows")

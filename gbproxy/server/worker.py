@@ -1,32 +1,29 @@
-"""The worker: gunicorn's for gevent, with our own refusals, our own stop, and room for probes in a
-rush.
+"""The worker: gunicorn's for gevent, with responses of ours to what it refuses, a stop that ends
+answers in time, and probes that overtake a rush.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import secrets
 import socket
 import time
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import gevent
 import gevent.socket
 from gevent.server import StreamServer
-from gunicorn.http import errors
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
-from gbproxy.api import openai_errors
-from gbproxy.api.lifecycle import PROBES
-from gbproxy.errors import BadRequest, GatewayError
 from gbproxy.observability import request_context
+from gbproxy.server import refusals
 from gbproxy.server.connection import Connection, allow_little_unsent
 from gbproxy.server.incoming import Incoming, is_unread
-from gbproxy.server.turnstile import RequestPacer
+from gbproxy.server.request_pacer import RequestPacer
+from gbproxy.web.middleware import PROBES
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +34,9 @@ STOP_MARGIN_S = 3  # gunicorn's own timer, behind ours
 _ACCEPTED_ALONE = 100
 _ACCEPTED_TOGETHER = 50
 
-# more than anybody needs; somebody who asks for nothing else is to leave room for requests
+# more than load balancers need; a flood of probes leaves time for requests
 _PROBES_AT_ONCE = 10
 _IDLE_S = 0.5
-_STATUSES: dict[type[Exception], int] = {
-    errors.LimitRequestLine: 414,
-    errors.LimitRequestHeaders: 431,
-    errors.UnsupportedTransferCoding: 501,
-    errors.ExpectationFailed: 417,
-    errors.ForbiddenProxyRequest: 403,
-}
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -58,20 +48,20 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.server_class = self._reception
+        self.server_class = self._listener
         self._idle_since: dict[socket.socket, float] = {}  # connections that wait for a request
 
     def run(self) -> None:
-        self._turnstile = RequestPacer()  # now that there is the event loop of this process
-        self._probes_turnstile = RequestPacer(_PROBES_AT_ONCE)
-        self._max_body_bytes = self.wsgi.config["MAX_CONTENT_LENGTH"]
+        self.request_pacer = RequestPacer()  # now that there is the event loop of this process
+        self.probe_pacer = RequestPacer(_PROBES_AT_ONCE)
+        self.max_body_bytes = self.wsgi.config["MAX_CONTENT_LENGTH"]
         super().run()
 
-    def _reception(
+    def _listener(
         self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any
     ) -> StreamServer:
-        """gunicorn's own takes in one connection in each round of the loop where there are several
-        workers.
+        """The server that accepts connections: many in each round of the loop, where gunicorn's own
+        accepts one as soon as there are several workers.
         """
         tls = {} if ssl_context is None else {"ssl_context": ssl_context}
         allow_little_unsent(listener)
@@ -93,11 +83,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         our stop ends its wait.
         """
         self._idle_since.pop(sock, None)
-        incoming = Incoming(sock, self._max_body_bytes)
+        incoming = Incoming(sock, self.max_body_bytes)
         incoming.read_through(req)
         try:
             is_probe = req.method in ("GET", "HEAD") and req.path in PROBES
-            (self._probes_turnstile if is_probe else self._turnstile).wait_turn()
+            (self.probe_pacer if is_probe else self.request_pacer).wait_turn()
             super().handle_request(listener_name, req, sock, addr)
             if not incoming.discard(req.body):  # left to itself, gunicorn would read it to its end
                 raise StopIteration
@@ -112,11 +102,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: gunicorn stops to accept; we see to what is already there."""
         if self.alive:
-            gevent.spawn(self._end_idle)
+            gevent.spawn(self.end_idle)
             gevent.spawn_later(max(0.0, self.cfg.graceful_timeout - STOP_MARGIN_S), self._expire)
         super().handle_exit(sig, frame)
 
-    def _end_idle(self) -> None:
+    def end_idle(self) -> None:
         """Read no further requests from connections that wait for one; one that has come in is
         still answered.
 
@@ -138,24 +128,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what the app never got to see."""
         context = request_context.begin(secrets.token_hex(12))
-        if isinstance(exc, errors.ParseException):
-            status = next((code for kind, code in _STATUSES.items() if isinstance(exc, kind)), 400)
+        status, error = refusals.status_and_error(exc)
+        if isinstance(exc, ParseException):
             log.warning("request.refused", extra={"status": status, "reason": type(exc).__name__})
-            error: GatewayError = BadRequest(
-                "the request is not valid HTTP, or its head is too large"
-            )
         else:
-            status, error = 500, GatewayError("the gateway met an error of its own")
             log.error("request.crashed", exc_info=exc)
+        shape = refusals.error_format(self.wsgi.extensions["gbproxy"].error_formats, req, exc)
         with contextlib.suppress(OSError):
-            client.sendall(_response(status, error, context.request_id))
+            client.sendall(refusals.response(shape, status, error, context.request_id))
             Incoming(client, 0).linger()
-
-
-def _response(status: int, error: GatewayError, request_id: str) -> bytes:
-    body = json.dumps(openai_errors.body(error)).encode()
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type:"
-        f" application/json\r\nx-request-id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body

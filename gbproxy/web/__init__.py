@@ -1,3 +1,1 @@
-"""What every surface needs of a request, whoever may send it: its key, and its body. Knows
-Flask.
-"""
+"""HTTP mechanics that all formats share: keys, bodies, errors, delivery of answers. Knows Flask."""

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import gevent
 from flask import request
-from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
 from gbproxy.domain import jsonsize, jsontext
@@ -36,8 +35,8 @@ def json_body() -> dict[str, Any]:
 
 
 def read_json(parse: Callable[[dict[str, Any]], T]) -> T:
-    """What `parse` makes of the request's body; one that is large has its turn, and lets others
-    have theirs.
+    """The result of `parse` on the request's body. A large body is worked on in slices, with other
+    requests' work in between.
 
     Raises what `json_body` and `parse` raise.
     """
@@ -62,6 +61,11 @@ def read_json(parse: Callable[[dict[str, Any]], T]) -> T:
 def too_large() -> RequestTooLarge:
     """The refusal of what is larger than MAX_BODY_MB."""
     return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
+
+
+def cut_off() -> BadRequest:
+    """The refusal of a body that ends before its end, or whose chunks are none."""
+    return BadRequest("the body could not be read to its end")
 
 
 def _check_values(data: bytes, work: Work) -> None:
@@ -100,9 +104,8 @@ def _raw_body() -> bytes:
         body = b"".join(_body_in_time())
         if len(body) < (request.content_length or 0):
             raise ClientDisconnected
-    # a bad chunk, or the end before its time
-    except (ClientDisconnected, OSError, ParseException) as error:
-        raise BadRequest("the body could not be read to its end") from error
+    except (ClientDisconnected, OSError) as error:  # the end before its time
+        raise cut_off() from error
     if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
         raise too_large()  # chunks are cut at the limit without a word
     request_context.current().log_fields["request_bytes"] = len(body)
@@ -110,7 +113,7 @@ def _raw_body() -> bytes:
 
 
 def _body_in_time() -> Iterator[bytes]:
-    """Read the body in pieces; what counts is what has come, not what was promised. Raises
+    """Yield the body as it comes; the deadline grows with the bytes that have come. Raises
     RequestTimeout.
     """
     deadline = time.monotonic() + BODY_S
@@ -118,12 +121,12 @@ def _body_in_time() -> Iterator[bytes]:
     while size != request.content_length:
         left_s = max(0.001, deadline + size / BODY_BYTES_A_SECOND - time.monotonic())
         with gevent.Timeout(left_s, RequestTimeout("the body did not arrive in time")):
-            piece = request.stream.read(_BODY_READ)
-        if not piece:
+            chunk = request.stream.read(_BODY_READ)
+        if not chunk:
             return
-        size += len(piece)
-        yield piece
+        size += len(chunk)
+        yield chunk
         if (
-            len(piece) == _BODY_READ
+            len(chunk) == _BODY_READ
         ):  # there is more: a sender that is quicker than we are is not to keep others waiting
             gevent.sleep(0)

@@ -1,10 +1,8 @@
-"""The key that a request shows, and what may be kept and logged of one."""
+"""The key that a request shows: where clients put it, and where administrators do."""
 
 from __future__ import annotations
 
 from flask import request
-
-from gbproxy.domain.principal import digest as digest  # for who imports it from here
 
 # A word alone in Authorization is a key that was sent without a scheme, unless it is the name of
 # one. Source: https://www.iana.org/assignments/http-authschemes
@@ -42,11 +40,6 @@ def administrative_key() -> str | None:
     scheme, credentials = _authorization()
     is_taken = bool(credentials) and scheme.lower() != "bearer"
     return _first(_other_headers()) if is_taken else bearer_key()
-
-
-def fingerprint(key: str) -> str:
-    """What a log may show of a key."""
-    return digest(key).hex()[:8]
 
 
 def _authorization() -> tuple[str, str]:

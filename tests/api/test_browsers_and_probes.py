@@ -58,7 +58,7 @@ def test_a_preflight_without_a_key_gets_the_headers_that_it_asks_for(
 
 @pytest.mark.parametrize("asked", ["x\r\nSet-Cookie: a=b", "a b", ",", "x" * 5000, "x:y", "ä"])
 def test_what_is_no_list_of_header_names_is_not_echoed(app: InProcess, asked: str) -> None:
-    from gbproxy.api.cors import Cors  # what a WSGI server would not even pass on
+    from gbproxy.web.cors import Cors  # what a WSGI server would not even pass on
 
     assert "Access-Control-Allow-Headers" not in Cors(["*"]).preflight("/v1/models", PAGE, asked)
 

@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from flask import Blueprint, Flask, Response
+from flask import Flask, Response
 
-from gbproxy.api import auth, lifecycle, openai_chat
-from gbproxy.api.cors import Cors
-from gbproxy.api.sse import StreamResponder
+from gbproxy.api import openai
+from gbproxy.api.format import Surface
 from gbproxy.api_keys.verifier import KeyVerifier
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Started, TextDelta, Usage
 from gbproxy.domain.principal import ApiKey
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError
 from gbproxy.observability import request_context
+from gbproxy.web import auth, middleware
+from gbproxy.web.cors import Cors
+from gbproxy.web.errors import ErrorFormats
+from gbproxy.web.streaming import StreamResponder
 from tests.support.serving import KEY, InProcess
 
 OTHER_KEY = "sk-another-0123456789abcdef"
@@ -57,12 +60,19 @@ class NoRows:
 @contextmanager
 def surface(gateway: FakeGateway) -> Iterator[InProcess]:
     app = Flask("gbproxy")
-    lifecycle.install(app, max_body_bytes=1 << 20, cors=Cors(["*"]))
+    middleware.install(
+        app, max_body_bytes=1 << 20, cors=Cors(["*"]), error_formats=ErrorFormats([openai.ERRORS])
+    )
     check_key = auth.required(KeyVerifier([KEY, OTHER_KEY], NoRows()))
-    chat: Blueprint = openai_chat.blueprint(
-        gateway, StreamResponder(limit=10, heartbeat_s=10), check_key
-    )  # type: ignore[arg-type]
-    app.register_blueprint(chat)
+    made = Surface(
+        gateway=gateway,  # type: ignore[arg-type]
+        models=None,  # type: ignore[arg-type]
+        responder=StreamResponder(limit=10, heartbeat_s=10),
+        check_key=check_key,
+        check_limits=check_key,
+    )
+    for blueprint in openai.FORMAT.blueprints(made):
+        app.register_blueprint(blueprint)
     app.get("/")(lambda: Response("ok"))
     yield InProcess(app)
 

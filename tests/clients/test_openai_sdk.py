@@ -14,7 +14,7 @@ from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-from gbproxy.api import openai_request
+from gbproxy.api.openai import request as openai_request
 from gbproxy.simulator import (
     Fin,
     Final,

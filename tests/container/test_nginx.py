@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.api import openai_errors
+from gbproxy.api.openai import errors as openai_errors
 from gbproxy.errors import RequestTooLarge
 from gbproxy.settings import Settings
 from gbproxy.simulator import answer
@@ -207,7 +207,9 @@ def test_its_own_refusals_have_the_shape_of_the_api(front_of_gateway: Front) -> 
     assert refused.status == 413
     error = refused.error
     assert error["code"] == RequestTooLarge.code
-    assert error["type"] == openai_errors.body(RequestTooLarge("x"))["error"]["type"]
+    assert (
+        error["type"] == json.loads(openai_errors.body(RequestTooLarge("x"), 413))["error"]["type"]
+    )
 
 
 @needs_nginx

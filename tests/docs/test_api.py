@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-from gbproxy.api import openai_request
+from gbproxy.api.openai import request as openai_request
 from gbproxy.app import create_app
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.errors import BadRequest

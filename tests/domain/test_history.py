@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.api.openai_request import parse
+from gbproxy.api.openai.request import parse
 from gbproxy.domain.chat import Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.history import (
     answered,

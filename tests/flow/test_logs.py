@@ -56,7 +56,7 @@ def test_the_end_of_a_request_is_told_with_all_that_was_measured(
     reply = gateway.ask(question, stream=stream, model="gemini-3.8-flash", temperature=1, top_p=0.5)
 
     line = gateway.log_of(reply)
-    assert line["logger"] == "gbproxy.api.lifecycle"
+    assert line["logger"] == "gbproxy.web.middleware"
     assert (line["method"], line["route"], line["status"]) == ("POST", "/v1/chat/completions", 200)
     assert line["model"] == "gemini-3.8-flash"
     assert line["stream"] is stream

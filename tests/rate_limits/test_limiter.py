@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.api.limits import duration
 from gbproxy.domain.principal import KeyPolicy, Principal
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.observability.meter import Meter
@@ -19,6 +18,7 @@ from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.rate_limits.status import LimitStatus
 from gbproxy.rate_limits.store import RateStatus
 from gbproxy.settings import Rate
+from gbproxy.web.limits import duration
 from tests.support.clock import Clock
 
 EVENING = datetime(2026, 3, 1, 23, 0, tzinfo=UTC).timestamp()

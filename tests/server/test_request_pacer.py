@@ -1,4 +1,4 @@
-"""The turnstile (gbproxy/server/turnstile.py)."""
+"""The pacing of requests (gbproxy/server/request_pacer.py)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import gevent
 
-from gbproxy.server.turnstile import RequestPacer
+from gbproxy.server.request_pacer import RequestPacer
 
 AT_ONCE = 2
 
@@ -26,9 +26,9 @@ class Rounds:
         self.now += 1
 
 
-def rush(count: int, turnstile: RequestPacer, work: Callable[[int], None]) -> list[gevent.Greenlet]:
+def rush(count: int, pacer: RequestPacer, work: Callable[[int], None]) -> list[gevent.Greenlet]:
     def one(number: int) -> None:
-        turnstile.wait_turn()
+        pacer.wait_turn()
         work(number)
 
     # its time is that of its last round, maybe of another test: limits would be over
@@ -37,36 +37,34 @@ def rush(count: int, turnstile: RequestPacer, work: Callable[[int], None]) -> li
 
 
 def test_without_a_rush_nobody_waits() -> None:
-    turnstile = RequestPacer(AT_ONCE)
+    pacer = RequestPacer(AT_ONCE)
     rounds = Rounds()
 
     for _ in range(AT_ONCE):
-        turnstile.wait_turn()
+        pacer.wait_turn()
 
     assert rounds.now == 0
     rounds.close()
 
 
 def test_a_rush_passes_in_order_and_a_few_in_each_round() -> None:
-    turnstile = RequestPacer(AT_ONCE)
+    pacer = RequestPacer(AT_ONCE)
     rounds = Rounds()
     passed: list[tuple[int, int]] = []
 
-    gevent.joinall(
-        rush(20, turnstile, lambda number: passed.append((number, rounds.now))), timeout=5
-    )
+    gevent.joinall(rush(20, pacer, lambda number: passed.append((number, rounds.now))), timeout=5)
 
     assert [number for number, _ in passed] == list(range(20))
     in_round = [[now for _, now in passed].count(now) for now in range(rounds.now + 1)]
-    assert max(in_round) <= 2 * AT_ONCE  # two of the turnstile's rounds may fall into one of ours
+    assert max(in_round) <= 2 * AT_ONCE  # two of the pacer's rounds may fall into one of ours
     assert sum(count > 0 for count in in_round) >= 20 / (2 * AT_ONCE)
     rounds.close()
 
 
 def test_other_work_goes_on_between_the_rounds() -> None:
-    turnstile = RequestPacer(AT_ONCE)
+    pacer = RequestPacer(AT_ONCE)
     passed: list[int] = []
-    rush(40, turnstile, passed.append)
+    rush(40, pacer, passed.append)
     gevent.sleep(0)
 
     gevent.sleep(0.000_001)
@@ -77,9 +75,9 @@ def test_other_work_goes_on_between_the_rounds() -> None:
 
 
 def test_who_is_called_away_takes_nobody_s_turn() -> None:
-    turnstile = RequestPacer(AT_ONCE)
+    pacer = RequestPacer(AT_ONCE)
     passed: list[int] = []
-    greenlets = rush(10, turnstile, passed.append)
+    greenlets = rush(10, pacer, passed.append)
     gevent.sleep(0)
 
     gevent.killall(greenlets[4:8])
@@ -89,13 +87,13 @@ def test_who_is_called_away_takes_nobody_s_turn() -> None:
 
 
 def test_after_a_rush_there_is_none() -> None:
-    turnstile = RequestPacer(AT_ONCE)
-    gevent.joinall(rush(10, turnstile, lambda _: None), timeout=5)
+    pacer = RequestPacer(AT_ONCE)
+    gevent.joinall(rush(10, pacer, lambda _: None), timeout=5)
     gevent.sleep(0.01)
     rounds = Rounds()
 
     for _ in range(AT_ONCE):
-        turnstile.wait_turn()
+        pacer.wait_turn()
 
     assert rounds.now == 0
     rounds.close()

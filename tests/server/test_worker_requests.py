@@ -14,22 +14,25 @@ import gevent.ssl
 import pytest
 from gunicorn.config import Config
 
-from gbproxy.server import Log, Worker
-from gbproxy.server.turnstile import RequestPacer
+from gbproxy.server.arbiter import Log
+from gbproxy.server.request_pacer import RequestPacer
+from gbproxy.server.worker import Worker
 
 HEAD_S = 1  # for a head to arrive
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 class Closed:
-    """A turnstile that lets nobody through before it is opened."""
+    """A pacer that lets nobody through before it is opened."""
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.arrived = gevent.event.Event()
         self._open = gevent.event.Event()
 
     def wait_turn(self) -> None:
         self.waiting += 1
+        self.arrived.set()
         self._open.wait()
         self.waiting -= 1
 
@@ -62,12 +65,12 @@ class Client:
 
 
 @pytest.fixture
-def turnstile() -> Closed:
+def pacer() -> Closed:
     return Closed()
 
 
 @pytest.fixture
-def worker(turnstile: Closed) -> Iterator[Worker]:
+def worker(pacer: Closed) -> Iterator[Worker]:
     """One that answers with the path and the body, but reads no body on /refused."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -81,36 +84,30 @@ def worker(turnstile: Closed) -> Iterator[Worker]:
     config.set("keepalive", HEAD_S)
     worker = Worker(0, os.getpid(), [], None, 30, config, Log(config))
     worker.wsgi = application
-    worker._turnstile = turnstile  # type: ignore[assignment]
-    worker._probes_turnstile = RequestPacer()
-    worker._max_body_bytes = MAX_BODY_BYTES
+    worker.request_pacer = pacer  # type: ignore[assignment]
+    worker.probe_pacer = RequestPacer()
+    worker.max_body_bytes = MAX_BODY_BYTES
     yield worker
     worker.tmp.close()
 
 
 @pytest.fixture
-def client(worker: Worker, turnstile: Closed) -> Iterator[Client]:
+def client(worker: Worker, pacer: Closed) -> Iterator[Client]:
     with gevent.socket.socket() as listener:
         client = Client(worker, listener)
         yield client
-        turnstile.open()
+        pacer.open()
         client.close()
 
 
-def until(holds: Callable[[], bool]) -> None:
-    with gevent.Timeout(5):
-        while not holds():
-            gevent.sleep(0.01)
-
-
 def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(
-    client: Client, turnstile: Closed
+    client: Client, pacer: Closed
 ) -> None:
     client.send("GET /v1/models")
-    until(lambda: turnstile.waiting == 1)
+    assert pacer.arrived.wait(5)
 
     gevent.sleep(HEAD_S + 0.2)
-    turnstile.open()
+    pacer.open()
 
     assert client.read_until(b"/v1/models").startswith(b"HTTP/1.1 200 OK\r\n")
 
@@ -118,7 +115,7 @@ def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(
 @pytest.mark.parametrize(
     "probe", ["GET /health", "GET /readyz", "HEAD /livez", "GET /metrics", "GET /health?from=lb"]
 )
-def test_a_probe_waits_for_no_request(client: Client, turnstile: Closed, probe: str) -> None:
+def test_a_probe_waits_for_no_request(client: Client, pacer: Closed, probe: str) -> None:
     client.send(probe)
 
     assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
@@ -127,48 +124,48 @@ def test_a_probe_waits_for_no_request(client: Client, turnstile: Closed, probe: 
 @pytest.mark.parametrize(
     "request_line", ["POST /health", "GET /healthy", "GET /v1/models", "HEAD /"]
 )
-def test_what_is_no_probe_waits(client: Client, turnstile: Closed, request_line: str) -> None:
+def test_what_is_no_probe_waits(client: Client, pacer: Closed, request_line: str) -> None:
     client.send(request_line)
 
-    until(lambda: turnstile.waiting == 1)
+    assert pacer.arrived.wait(5)
 
 
-def test_half_a_head_takes_nobody_s_turn(client: Client, turnstile: Closed) -> None:
+def test_half_a_head_takes_nobody_s_turn(client: Client, pacer: Closed) -> None:
     client.socket.sendall(b"GET /v1/models HTTP/1.1\r\nHost: ")
     gevent.sleep(0.1)
 
-    assert turnstile.waiting == 0
+    assert pacer.waiting == 0
 
 
 def test_each_of_several_requests_on_a_connection_waits_for_its_turn(
-    client: Client, turnstile: Closed
+    client: Client, pacer: Closed
 ) -> None:
     client.send("GET /health", "GET /v1/models")
 
     assert client.read_until(b"/health ").endswith(b"/health ")
-    until(lambda: turnstile.waiting == 1)
+    assert pacer.arrived.wait(5)
 
 
 def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
-    client: Client, turnstile: Closed, worker: Worker
+    client: Client, pacer: Closed, worker: Worker
 ) -> None:
     client.socket.sendall(b"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nContent-Length: 4\r\n\r\n")
-    until(lambda: turnstile.waiting == 1)
-    ending = gevent.spawn(worker._end_idle)
+    assert pacer.arrived.wait(5)
+    ending = gevent.spawn(worker.end_idle)
     gevent.sleep(1.2)
     ending.kill()
 
     client.socket.sendall(b"body")
-    turnstile.open()
+    pacer.open()
 
     assert client.read_until(b"body").endswith(b"/v1/files body")
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 50005", "Transfer-Encoding: chunked"])
 def test_who_is_refused_while_sending_can_read_the_answer(
-    client: Client, turnstile: Closed, length: str
+    client: Client, pacer: Closed, length: str
 ) -> None:
-    turnstile.open()
+    pacer.open()
     client.socket.sendall(
         f"POST /refused HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{length}\r\n\r\n".encode()
     )
@@ -184,9 +181,9 @@ def test_who_is_refused_while_sending_can_read_the_answer(
     [("Content-Length: 4", b"body"), ("Transfer-Encoding: chunked", b"4\r\nbody\r\n0\r\n\r\n")],
 )
 def test_a_connection_whose_request_was_read_ends_at_once(
-    client: Client, turnstile: Closed, length: str, body: bytes
+    client: Client, pacer: Closed, length: str, body: bytes
 ) -> None:
-    turnstile.open()
+    pacer.open()
     head = f"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{length}\r\n\r\n"
 
     client.socket.sendall(head.encode() + body)

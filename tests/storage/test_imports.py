@@ -12,7 +12,7 @@ from tests.support.databases import ROOT
 
 START = """
 import sys
-from gbproxy import startup
+from gbproxy.server import startup
 from gbproxy.app import create_app
 app = create_app(startup.load({environment!r}))
 app.extensions["gbproxy"].services.storage.database.fetch(__import__("sqlalchemy").text("SELECT 1"))
@@ -49,6 +49,20 @@ def test_a_question_in_the_terminal_needs_no_web_framework() -> None:
     )
 
     assert not {"flask", "werkzeug", "gevent", "prometheus_client"} & _loaded(build)
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("gbproxy", {"flask", "werkzeug", "gevent", "gunicorn"}),
+        ("gbproxy.app", {"gunicorn"}),
+        ("gbproxy.server", {"flask", "gevent", "gunicorn"}),
+    ],
+)
+def test_a_program_that_uses_the_app_or_its_parts_needs_no_server(
+    module: str, unwanted: set[str]
+) -> None:
+    assert not unwanted & _loaded(f"import {module}")
 
 
 def test_a_temporary_database_needs_neither_alembic_nor_a_server_s_driver() -> None:

@@ -23,7 +23,7 @@ _begin = post_worker_init  # noqa: F821
 
 def post_worker_init(worker):
     _begin(worker)
-    gevent.spawn(_serve, parts_of(worker.app).services)  # noqa: F821
+    gevent.spawn(_serve, app_state(worker.app).services)  # noqa: F821
 
 
 def _serve(services):

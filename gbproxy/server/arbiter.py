@@ -1,5 +1,5 @@
-"""What concerns all workers: how much the system lets in, how the server stops, and what it
-logs.
+"""Hooks of gunicorn's arbiter and limits of the system: backlog, open files, draining before the
+stop, the number of workers, the log.
 """
 
 from __future__ import annotations

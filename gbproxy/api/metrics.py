@@ -1,33 +1,23 @@
-"""GET /metrics, for Prometheus: with the METRICS_KEY or the admin key; while neither is set, there
-is nothing here.
-"""
+"""GET /metrics, for Prometheus: with the METRICS_KEY or the ADMIN_KEY; 404 while neither is set."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable, Collection
 
 import gevent
 from flask import Blueprint, Response, request
 
-from gbproxy.admin import auth
 from gbproxy.errors import NotFound
 from gbproxy.observability.meter import Meter
+from gbproxy.web.secret_guard import SecretGuard
 
 PATH = "/metrics"
+KEY_NAMES = "METRICS_KEY, or the ADMIN_KEY"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def blueprint(
-    meter: Meter,
-    keys: Collection[str],
-    find_client: Callable[[str], object],
-    clock: Callable[[], float] = time.monotonic,
-) -> Blueprint:
-    """`find_client` as for `gbproxy.admin.auth.required`."""
+def blueprint(meter: Meter, guard: SecretGuard | None) -> Blueprint:
+    """Without a `guard` there is nothing to see."""
     bp = Blueprint("metrics", __name__)
-    names = "METRICS_KEY, or the ADMIN_KEY"
-    bp.before_request(auth.required(keys, find_client, clock, names=names) if keys else _hidden)
+    bp.before_request(_hidden if guard is None else guard.check)
 
     @bp.get(PATH)
     def page() -> Response:

@@ -4,10 +4,9 @@ instead of a 404.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from flask import Blueprint, Response, request
 
+from gbproxy.api.format import Surface
 from gbproxy.errors import NotOffered
 
 _PATHS = (
@@ -23,9 +22,9 @@ _PATHS = (
 )
 
 
-def blueprint(check_key: Callable[[], None]) -> Blueprint:
-    bp = Blueprint("openai_missing", __name__)
-    bp.before_request(check_key)
+def blueprint(surface: Surface) -> Blueprint:
+    bp = Blueprint("openai_missing", __name__)  # the label that dashboards know
+    bp.before_request(surface.check_key)
 
     def refuse(**_: str) -> Response:
         raise NotOffered(f"this gateway does not offer {request.path}")

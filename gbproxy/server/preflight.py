@@ -1,5 +1,5 @@
-"""All that keeps a server from starting, found before it begins: in the settings, at the address,
-in the database.
+"""Finds all that keeps a server from starting before it starts: in the settings, at the address, in
+the database.
 """
 
 from __future__ import annotations

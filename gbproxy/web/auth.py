@@ -1,29 +1,21 @@
-"""Who is asking: an API key from any of the four places where clients put it."""
+"""Who is asking: an API key from any of the four places where clients put it, and its limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from flask import g, request
 
-from gbproxy.domain.principal import Principal
+from gbproxy.api_keys.verifier import KeyVerifier
+from gbproxy.domain.principal import Principal, fingerprint
 from gbproxy.errors import Unauthenticated
 from gbproxy.observability import request_context
 from gbproxy.web.address import network
-from gbproxy.web.keys import fingerprint, presented_key
+from gbproxy.web.keys import presented_key
 
 
-class Keys(Protocol):
-    """The keys that are good."""
-
-    def find(self, key: str) -> Principal:
-        """Whose key this is. Raises Unauthenticated or StorageUnavailable."""
-        ...
-
-
-def required(keys: Keys) -> Callable[[], None]:
+def required(keys: KeyVerifier) -> Callable[[], None]:
     """A `before_request` function for what needs a key. Raises Unauthenticated or
     StorageUnavailable.
     """

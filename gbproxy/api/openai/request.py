@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gbproxy.api.openai_messages import MOST_MESSAGES, MessageBody, Reader
+from gbproxy.api.format import ParsedChat
+from gbproxy.api.openai.messages import MOST_MESSAGES, MessageBody, Reader
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.errors import BadRequest
@@ -20,23 +21,15 @@ from gbproxy.errors import BadRequest
 MOST_TOOLS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedChat:
-    """A request as the surface needs it: what to ask, and how to answer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedCompletion(ParsedChat):
+    """`include_usage`: the stream ends with a chunk of token counts."""
 
-    chat: ChatRequest
-    include_usage: bool
-    ignored: tuple[str, ...]
+    include_usage: bool = False
 
 
-def parse(
-    body: dict[str, Any],
-    principal: Principal = ANONYMOUS,
-    conversation: str | None = None,
-) -> ParsedChat:
-    """`conversation` is the request's X-Conversation-Id. Raises BadRequest, whose `param` names the
-    field that is wrong.
-    """
+def parse(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompletion:
+    """Raises BadRequest, whose `param` names the field that is wrong."""
     _refuse_too_many(body)
     try:
         fields = _Body.model_validate(body)
@@ -49,10 +42,9 @@ def parse(
         model=fields.model,
         show_thoughts=_show_thoughts(fields),
         principal=principal,
-        conversation=conversation,
         is_streamed=bool(fields.stream),
     )
-    return ParsedChat(
+    return ParsedCompletion(
         chat=chat,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
         ignored=_ignored(fields, has_passed_over=reader.has_passed_over),
@@ -137,7 +129,7 @@ class _Body(_Ignored):
 
 
 def _refuse_too_many(body: dict[str, Any]) -> None:
-    """Before anything is made of them: what is too much is to cost nobody but its sender."""
+    """Raises BadRequest before the lists are validated, which would take seconds."""
     for name, most in (
         ("messages", MOST_MESSAGES),
         ("tools", MOST_TOOLS),

@@ -1,5 +1,5 @@
-"""From the environment to settings that hold for all workers: what is made per start is made once,
-in the master.
+"""Loads the settings that hold for all workers: what is made once for each start (a key, a
+temporary database) is made in the arbiter.
 
 What is made is put into the environment, where it survives a reload: a reload runs
 `gunicorn.conf.py` again, in a process whose environment is still the same.
@@ -15,18 +15,19 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from gevent import monkey
 
-from gbproxy import preflight
 from gbproxy.domain.account import identity
 from gbproxy.domain.models import built_in_names
+from gbproxy.domain.principal import fingerprint, new_key
 from gbproxy.observability import logging as json_logging
 from gbproxy.observability import multiprocess
+from gbproxy.server import preflight
 from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
 from gbproxy.settings.network import outlives_the_process
-from gbproxy.web import keys
 
 log = logging.getLogger(__name__)
 
@@ -82,20 +83,18 @@ def _load(
 
 
 def check_workers(settings: Settings, workers: int) -> None:
-    """Other workers than the settings know of would each count limits alone: such a start ends with
-    status 2.
+    """End a start with status 2 when gunicorn was told another number of workers than the settings:
+    each would count limits alone.
     """
     if workers != settings.web_concurrency:
-        print(  # noqa: T201  it is for whoever starts us
+        _refuse(
             f"WEB_CONCURRENCY: is {settings.web_concurrency}, but gunicorn was told to start"
-            f" {workers} workers: set it, and leave out --workers",
-            file=sys.stderr,
+            f" {workers} workers: set it, and leave out --workers"
         )
-        raise SystemExit(_EXIT_BAD_SETTINGS)
 
 
-def announce(settings: Settings) -> None:
-    """Say once per start what an operator should know."""
+def log_startup(settings: Settings) -> None:
+    """Log the start once, and settings that have no effect."""
     if settings.ignored:
         log.warning("setting.ignored", extra={"names": list(settings.ignored)})
     log.info(
@@ -110,13 +109,13 @@ def announce(settings: Settings) -> None:
 
 
 def _require_patching(environ: Mapping[str, str]) -> None:
-    """Unpatched, one waiting request would stop a whole worker of gunicorn's."""
+    """End a start under gunicorn whose sockets are not patched by gevent: one waiting request would
+    stop the whole worker.
+    """
     if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") and not monkey.is_module_patched(
         "socket"
     ):
-        message = "gbproxy must be started with its own configuration: gunicorn -c gunicorn.conf.py"
-        print(message, file=sys.stderr)  # noqa: T201  before there is a log
-        raise SystemExit(_EXIT_BAD_SETTINGS)
+        _refuse("gbproxy must be started with its own configuration: gunicorn -c gunicorn.conf.py")
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:
@@ -132,23 +131,22 @@ def _read(
     try:
         return check(environ)
     except SettingsError as error:
-        print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  before there is a log
-        raise SystemExit(_EXIT_BAD_SETTINGS) from None
+        _refuse(f"The settings cannot be used:\n{error}")
 
 
 def _make_key(environ: MutableMapping[str, str]) -> None:
-    key = f"sk-gbproxy-{secrets.token_urlsafe(32)}"
+    key = new_key()
     environ["API_KEYS"] = key
     for empty in ("API_KEYS_FILE", "API_KEY_FILE"):  # a file without a key in it is no key given
         environ.pop(empty, None)
     # Never through logging: logs are shipped.
     print(f"API_KEYS is not set. The key for this start: {key}", file=sys.stderr, flush=True)  # noqa: T201
-    log.warning("api_key.generated", extra={"fingerprint": keys.fingerprint(key)})
+    log.warning("api_key.generated", extra={"fingerprint": fingerprint(key)})
 
 
 def _share_metrics(environ: MutableMapping[str, str]) -> None:
-    """Where workers count. Also while nobody may ask for it: a reload may allow that, and
-    prometheus_client reads it once.
+    """Name the directory in which all workers count. Also while /metrics is off: a reload may turn it
+    on, and prometheus_client reads the variable once.
     """
     given = environ.get(multiprocess.VARIABLE)
     if given and multiprocess.is_own(Path(given)):
@@ -159,7 +157,7 @@ def _share_metrics(environ: MutableMapping[str, str]) -> None:
 
 
 def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bool:
-    """Whether none is set that outlives the process, nor has this process made one at its start."""
+    """True when no database is set that outlives the process, and this process has made none yet."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     maker, _, folder = environ.get(_TEMPORARY, "").partition(" ")
     if folder and f"{folder}/" in url:
@@ -185,8 +183,8 @@ _prepared: set[tuple[str, ...]] = set()  # addresses and keys; a reload finds th
 
 
 def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) -> None:
-    """What cannot be used ends the process with status 2. What killed servers have left is taken
-    over into it.
+    """Migrate the database, and adopt what killed servers have left. One that cannot be used ends the
+    process with status 2.
     """
     from gbproxy.storage import prepare as preparation
 
@@ -195,28 +193,28 @@ def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) 
     try:
         preparation.prepare(url, secret_keys, temporary=settings.database_is_temporary)
     except preparation.CannotBeUsed as error:
-        print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
-        raise SystemExit(_EXIT_BAD_SETTINGS) from None
+        _refuse(f"The database cannot be used:\n{error}")
     identities = [identity(account.csesidx, account.config_id) for account in settings.accounts]
     preparation.clear_abandoned(url, identities, temporary=settings.database_is_temporary)
     _prepared.add((url, *secret_keys))
 
 
 def _refuse_limited_keys(url: str, workers: int) -> None:
-    """A limit that each worker counted for itself would be none: such a start ends with status
-    2.
-    """
+    """End a start with status 2 when client keys have limits that each worker would count alone."""
     from gbproxy.storage import prepare as preparation
 
     try:
         names = preparation.limited_keys(url)
     except preparation.CannotBeUsed as error:
-        print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
-        raise SystemExit(_EXIT_BAD_SETTINGS) from None
+        _refuse(f"The database cannot be used:\n{error}")
     if names:
-        print(  # noqa: T201
+        _refuse(
             f"REDIS_URL: is needed, where {workers} workers (WEB_CONCURRENCY) count together: "
-            f"these client keys have limits: {', '.join(names)}",
-            file=sys.stderr,
+            f"these client keys have limits: {', '.join(names)}"
         )
-        raise SystemExit(_EXIT_BAD_SETTINGS)
+
+
+def _refuse(message: str) -> NoReturn:
+    """End the start with status 2. For the terminal, as there may be no log yet."""
+    print(message, file=sys.stderr)  # noqa: T201
+    raise SystemExit(_EXIT_BAD_SETTINGS)

@@ -1,5 +1,4 @@
-"""A caller's limits at the surface: requests are counted as they come in, and every answer says
-what is left.
+"""Rate limits over HTTP: a request is counted as it comes in, and every response says what is left.
 
 Source: https://platform.openai.com/docs/guides/rate-limits, headers
 """
@@ -8,47 +7,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 from flask import Response, g
 
-from gbproxy.api import auth
-from gbproxy.domain.principal import Principal
+from gbproxy.rate_limits.limiter import Limiter
 from gbproxy.rate_limits.status import LimitStatus
+from gbproxy.web import auth
 
 
-class Limits(Protocol):
-    def count(self, principal: Principal) -> LimitStatus:
-        """How the caller stands, with a request counted that has just come in."""
-        ...
-
-
-def required(check_key: Callable[[], None], limits: Limits) -> Callable[[], None]:
+def required(check_key: Callable[[], None], limiter: Limiter) -> Callable[[], None]:
     """A `before_request` function for what goes to a model: needs a key, and counts. Raises
     RateLimitExceeded.
     """
 
     def check() -> None:
         check_key()
-        standing = limits.count(auth.principal())
-        g.limits_left = _headers(standing)
-        refusal = standing.refusal()
+        status = limiter.count(auth.principal())
+        g.limits_left = _headers(status)
+        refusal = status.refusal()
         if refusal is not None:
             raise refusal
 
     return check
 
 
-def tell(response: Response) -> Response:
-    """An `after_request` function: what is left, on whatever the answer is."""
+def add_headers(response: Response) -> Response:
+    """An `after_request` function: the limits, on every response to a request that was counted."""
     response.headers.update(g.get("limits_left", {}))
     return response
 
 
-def _headers(standing: LimitStatus) -> dict[str, str]:
+def _headers(status: LimitStatus) -> dict[str, str]:
     """`x-ratelimit-*` as OpenAI sends them."""
     found: dict[str, str] = {}
-    requests, tokens = standing.requests, standing.tokens
+    requests, tokens = status.requests, status.tokens
     if requests is not None:
         found |= _triple("requests", requests.rate.amount, requests.remaining, requests.reset_s)
     if tokens is not None:

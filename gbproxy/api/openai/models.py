@@ -4,22 +4,22 @@ https://platform.openai.com/docs/api-reference/models
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gbproxy.accounts.available_models import AvailableModels
-from gbproxy.api import auth
+from gbproxy.api.format import Surface
 from gbproxy.domain.models import Model, no_such
+from gbproxy.web import auth
 
 # the upstream tells no dates; clients only want a number that stays the same
 _CREATED = 1_764_201_600
 
 
-def blueprint(models: AvailableModels, check_key: Callable[[], None]) -> Blueprint:
+def blueprint(surface: Surface) -> Blueprint:
     bp = Blueprint("openai_models", __name__)
-    bp.before_request(check_key)
+    bp.before_request(surface.check_key)
+    models = surface.models
 
     @bp.get("/v1/models")
     @bp.get("/models")

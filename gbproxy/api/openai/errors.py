@@ -9,18 +9,14 @@ import json
 import math
 from typing import Any
 
+from gbproxy.domain import jsontext
 from gbproxy.errors import GatewayError
+from gbproxy.web.errors import ErrorFormat
 
 
-def body(error: GatewayError) -> dict[str, Any]:
-    return {
-        "error": {
-            "message": error.message,
-            "type": _type(error),
-            "param": error.param,
-            "code": error.code,
-        }
-    }
+def body(error: GatewayError, _status: int) -> bytes:
+    """The status that is sent has no place in this body."""
+    return jsontext.encode_bytes(_object(error)) + b"\n"
 
 
 def headers(error: GatewayError) -> dict[str, str]:
@@ -39,7 +35,26 @@ def frame(error: GatewayError) -> bytes:
     """An error after a stream has begun: the official SDKs raise on it. Nothing follows, no
     `[DONE]` either.
     """
-    return f"data: {json.dumps(body(error))}\n\n".encode()
+    return f"data: {json.dumps(_object(error))}\n\n".encode()
+
+
+# /v1/models is shared with other APIs, whose clients are known by their headers
+ERRORS = ErrorFormat(
+    body=body,
+    headers=headers,
+    paths=("/v1/chat", "/chat", "/v1/completions", "/completions"),
+)
+
+
+def _object(error: GatewayError) -> dict[str, Any]:
+    return {
+        "error": {
+            "message": error.message,
+            "type": _type(error),
+            "param": error.param,
+            "code": error.code,
+        }
+    }
 
 
 def _type(error: GatewayError) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import gevent
 from gevent import monkey
@@ -21,46 +20,37 @@ _poll = monkey.get_original("select", "poll")
 _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
-def watch(environ: Mapping[str, Any], on_gone: Callable[[], None]) -> Callable[[], None]:
-    """Call `on_gone` once, from the event loop, when the client of a WSGI request has left; at once
-    when it is gone already.
+class DisconnectWatcher:
+    """Calls `on_gone` once, from the event loop, when the client of a connection has left; at once
+    when it is gone already. Without a connection (another server, a test client) it never does.
 
-    Returns what ends the watch.
-    """
-    connection = environ.get("gunicorn.socket")
-    if connection is None:  # another server, or a test client
-        return lambda: None
-    watching = _Watch(connection, on_gone)
-    watching.begin()
-    return watching.stop
-
-
-class _Watch:
-    """Costs nothing while nothing arrives; once bytes of a next request wait, which hides the end,
-    it looks regularly.
+    Costs nothing while nothing arrives; once bytes of a next request wait, which hides the end, it
+    looks regularly.
     """
 
-    def __init__(self, connection: socket.socket, on_gone: Callable[[], None]) -> None:
+    def __init__(self, connection: socket.socket | None, on_gone: Callable[[], None]) -> None:
         self._connection = connection
         self._on_gone = on_gone
+        if connection is None:
+            return
         loop = gevent.get_hub().loop
         self._readable = loop.io(connection.fileno(), 1)
         self._timer = loop.timer(_POLL_S, _POLL_S)
-
-    def begin(self) -> None:
-        if is_gone(self._connection):  # it has left while its request waited
-            self._on_gone()
+        if is_gone(connection):  # it has left while its request waited
+            on_gone()
         else:
             self._readable.start(self._look)
 
     def stop(self) -> None:
+        if self._connection is None:
+            return
         self._readable.stop()
         self._readable.close()
         self._timer.stop()
         self._timer.close()
 
     def _look(self) -> None:
-        if is_gone(self._connection):
+        if self._connection is None or is_gone(self._connection):
             self._readable.stop()
             self._timer.stop()
             self._on_gone()

@@ -1,36 +1,24 @@
-"""What every request passes: its id, its access line, its body's limits, and the rendering of every
-error.
+"""What every request passes, whatever its format: its id, OPTIONS, a full gateway's refusal, the
+headers of every response, and its access line.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import secrets
-import socket
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gbproxy.api import openai_errors
-from gbproxy.api.cors import Cors
-from gbproxy.errors import (
-    BadRequest,
-    ClientGone,
-    GatewayError,
-    MethodNotAllowed,
-    NotFound,
-    RequestTimeout,
-    UnsupportedMediaType,
-)
+from gbproxy.errors import GatewayError
 from gbproxy.observability import request_context, traceparent
 from gbproxy.observability.meter import SILENT, Meter
-from gbproxy.web.body import too_large
+from gbproxy.web import errors
+from gbproxy.web.cors import Cors
+from gbproxy.web.errors import ErrorFormats, normalized_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -47,6 +35,7 @@ def install(
     *,
     max_body_bytes: int,
     cors: Cors,
+    error_formats: ErrorFormats,
     trusted_proxies: int = 0,
     refusal: Callable[[], GatewayError | None] = lambda: None,
     meter: Meter = SILENT,
@@ -60,31 +49,33 @@ def install(
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # they would be redirects, which lose a POST's body
-    app.wsgi_app = _Entry(app.wsgi_app, cors, refusal, meter)  # type: ignore[method-assign]
+    app.wsgi_app = Middleware(  # type: ignore[method-assign]
+        app.wsgi_app, cors, error_formats, refusal, meter
+    )
     if trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=trusted_proxies, x_proto=trusted_proxies, x_host=trusted_proxies
         )
-    app.after_request(lambda response: _finish(response, cors, meter))
-    app.register_error_handler(GatewayError, _render)
-    app.register_error_handler(HTTPException, lambda error: _render(_translated(error), error))
-    app.register_error_handler(Exception, _crashed)
+    app.after_request(lambda response: add_headers(response, cors, meter))
+    errors.install(app, error_formats)
 
 
-class _Entry:
-    """The outermost WSGI layer: starts the trace, takes `//` and a trailing `/` for what was meant,
-    answers OPTIONS.
+class Middleware:
+    """The outermost WSGI layer: begins the request context, normalizes the path, answers OPTIONS,
+    refuses what a full gateway cannot take.
     """
 
     def __init__(
         self,
         inner: WSGIApplication,
         cors: Cors,
+        error_formats: ErrorFormats,
         refusal: Callable[[], GatewayError | None],
         meter: Meter,
     ) -> None:
         self._inner = inner
         self._cors = cors
+        self._error_formats = error_formats
         self._refusal = refusal
         self._meter = meter
 
@@ -98,7 +89,7 @@ class _Entry:
         context = request_context.begin(
             given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), parent
         )
-        environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", "")).rstrip("/") or "/"
+        environ["PATH_INFO"] = normalized_path(environ.get("PATH_INFO", ""))
         if environ["REQUEST_METHOD"] == "OPTIONS":
             headers = self._cors.preflight(
                 environ["PATH_INFO"],
@@ -122,12 +113,13 @@ class _Entry:
         context: request_context.RequestContext,
         error: GatewayError,
     ) -> Iterable[bytes]:
-        body = json.dumps(openai_errors.body(error)).encode()
+        shape = self._error_formats.of(environ)
+        body = shape.body(error, error.status)
         headers = {
-            "Content-Type": "application/json",
+            "Content-Type": shape.content_type,
             "Content-Length": str(len(body)),
             "x-request-id": context.request_id,
-            **openai_errors.headers(error),
+            **shape.headers(error),
             **self._cors.headers(environ["PATH_INFO"], environ.get("HTTP_ORIGIN")),
         }
         start_response("503 Service Unavailable", [*headers.items()])
@@ -138,7 +130,10 @@ class _Entry:
         return [body]
 
 
-def _finish(response: Response, cors: Cors, meter: Meter) -> Response:
+def add_headers(response: Response, cors: Cors, meter: Meter) -> Response:
+    """An `after_request` function: what every response tells of its request. The access line
+    follows once the response is over.
+    """
     context = request_context.current()
     response.headers["x-request-id"] = context.request_id
     response.headers.update(cors.headers(request.path, request.headers.get("Origin")))
@@ -152,15 +147,15 @@ def _finish(response: Response, cors: Cors, meter: Meter) -> Response:
         response.headers["x-gbproxy-ignored"] = ", ".join(context.log_fields["ignored"])
     if "response_bytes" not in context.log_fields and not response.is_streamed:
         context.log_fields["response_bytes"] = response.calculate_content_length()
-    response.call_on_close(_access_line(context, response.status_code, meter))
+    response.call_on_close(log_request(context, response.status_code, meter))
     return response
 
 
-def _access_line(
+def log_request(
     context: request_context.RequestContext, status: int, meter: Meter
 ) -> Callable[[], None]:
-    """Log and count the request once it is over, in the words known now: the request itself is gone
-    by then.
+    """A function that logs and counts the request once it is over. Flask's request is gone by then:
+    what is needed of it is read now.
     """
     surface = request.blueprint or _NO_SURFACE
     route = request.url_rule.rule if request.url_rule is not None else "-"
@@ -182,58 +177,3 @@ def _access_line(
         log.log(level, "request.done", extra=facts)
 
     return done
-
-
-def _render(error: GatewayError, http: HTTPException | None = None) -> Response:
-    if isinstance(error, MethodNotAllowed) and request.method == "HEAD" and http is not None:
-        return Response(
-            mimetype="application/json",
-            headers={"Allow": dict(http.get_headers()).get("Allow", "")},
-        )  # probes want to know it is there
-    request_context.current().log_fields["code"] = error.code
-    if isinstance(error, ClientGone):
-        request_context.current().log_fields["client_gone"] = True
-    response = jsonify(openai_errors.body(error))
-    response.status_code = (
-        error.status if http is None or http.code is None or http.code < 400 else http.code
-    )
-    response.headers.update(openai_errors.headers(error))
-    allow = dict(http.get_headers()).get("Allow") if http is not None else None
-    if allow:
-        response.headers["Allow"] = allow
-    if isinstance(error, RequestTimeout):
-        response.call_on_close(_stop_reading(request.environ.get("gunicorn.socket")))
-    return response
-
-
-def _stop_reading(connection: socket.socket | None) -> Callable[[], None]:
-    """What lets a connection go whose client is still sending, too slowly."""
-
-    def stop() -> None:
-        if connection is not None:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)
-
-    return stop
-
-
-def _translated(error: HTTPException) -> GatewayError:
-    """The framework's own refusals, in our words."""
-    match error.code:
-        case 404:
-            return NotFound(f"there is nothing at {request.method} {request.path[:200]}")
-        case 405:
-            return MethodNotAllowed(f"{request.method} is not possible here")
-        case 413:
-            return too_large()
-        case 415:
-            return UnsupportedMediaType("the body must be application/json")
-        case int(code) if code < 500:
-            return BadRequest(error.description or "the request cannot be understood")
-        case _:
-            return GatewayError("the gateway met an error of its own")
-
-
-def _crashed(error: Exception) -> Response:
-    log.error("request.crashed", exc_info=error)
-    return _render(GatewayError("the gateway met an error of its own"))

@@ -1,4 +1,4 @@
-"""Lets requests in a few at a time, so that a rush of them leaves room for what must be quick."""
+"""Lets requests in a few at a time, so that a rush leaves time for connections, probes and chunks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RequestPacer:
         self._waiting.append(turn)
         try:
             turn.get()
-        except BaseException:  # who was waiting has been called away
+        except BaseException:  # its greenlet was ended while it waited
             self._waiting.remove(turn)
             raise
 

@@ -1,0 +1,47 @@
+"""The routes of the admin API, all behind one key, which is the ADMIN_KEY."""
+
+from __future__ import annotations
+
+from flask import Flask, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from gbproxy.account_admin.importing import Hosts
+from gbproxy.account_admin.registry import AccountRegistry
+from gbproxy.admin import accounts, imports, keys
+from gbproxy.api_keys.registry import ApiKeys
+from gbproxy.web.secret_guard import SecretGuard
+
+PREFIX = "/api"
+
+
+def install(
+    app: Flask,
+    guard: SecretGuard,
+    registry: AccountRegistry,
+    api_keys: ApiKeys,
+    hosts: Hosts,
+) -> None:
+    """Give the app the routes that the key of `guard` opens."""
+    for blueprint in (
+        accounts.blueprint(registry),
+        accounts.cookies_blueprint(registry),
+        imports.blueprint(registry, hosts),
+        keys.blueprint(api_keys),
+    ):
+        blueprint.before_request(guard.check)
+        app.register_blueprint(blueprint)
+    _guard_other_methods(app, guard)
+
+
+def _guard_other_methods(app: Flask, guard: SecretGuard) -> None:
+    """Ask for the key where a route below `/api` is there, but not by this method.
+
+    A path that is not there is a 404 for everybody: chat programs look for other servers' routes
+    (`/api/tags`, `/api/v1/models`); they are to find none, and whatever key they show is no guess.
+    """
+
+    @app.before_request
+    def check() -> None:
+        is_there = isinstance(request.routing_exception, MethodNotAllowed)
+        if is_there and f"{request.path}/".startswith(f"{PREFIX}/"):
+            guard.check()

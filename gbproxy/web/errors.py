@@ -1,0 +1,153 @@
+"""Errors as responses: each in the format that its client reads.
+
+The format is found by path and headers, not by route: a 404, a 405, a full gateway and bytes that
+are no HTTP have no route.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from gbproxy.errors import (
+    BadRequest,
+    ClientGone,
+    GatewayError,
+    MethodNotAllowed,
+    NotFound,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from gbproxy.observability import request_context
+from gbproxy.web.body import too_large
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorFormat:
+    """How one format tells an error, and which requests are told so.
+
+    `body` gets the status that is sent, which may be another than the error's own. `paths` are
+    prefixes of whole segments; `header_names` are headers that only clients of this format send.
+    """
+
+    body: Callable[[GatewayError, int], bytes]
+    headers: Callable[[GatewayError], dict[str, str]]
+    content_type: str = "application/json"
+    paths: tuple[str, ...] = ()
+    header_names: tuple[str, ...] = ()
+
+
+class ErrorFormats:
+    """Finds the format of an error: the longest path that fits, else a header, else the first."""
+
+    def __init__(self, formats: Sequence[ErrorFormat]) -> None:
+        self._default = formats[0]
+        self._by_path = sorted(
+            ((path, each) for each in formats for path in each.paths),
+            key=lambda pair: len(pair[0]),
+            reverse=True,
+        )
+        self._by_header = [(name, each) for each in formats for name in each.header_names]
+
+    def find(self, path: str, has_header: Callable[[str], bool]) -> ErrorFormat:
+        """`path` without its query; `has_header` is asked with the names as formats write them."""
+        path = f"{normalized_path(path)}/"
+        for prefix, found in self._by_path:
+            if path.startswith(f"{prefix}/"):
+                return found
+        return next((each for name, each in self._by_header if has_header(name)), self._default)
+
+    def of(self, environ: WSGIEnvironment) -> ErrorFormat:
+        """The format for a request that has come as far as WSGI."""
+        return self.find(
+            environ.get("PATH_INFO", ""),
+            lambda name: f"HTTP_{name.upper().replace('-', '_')}" in environ,
+        )
+
+
+def normalized_path(path: str) -> str:
+    """`//` and a trailing `/` taken for what was meant."""
+    return re.sub("/{2,}", "/", path).rstrip("/") or "/"
+
+
+def install(app: Flask, formats: ErrorFormats) -> None:
+    """Let the app answer every exception in its client's format."""
+
+    def render(error: GatewayError, http: HTTPException | None = None) -> Response:
+        return _render(formats.of(request.environ), error, http)
+
+    def crashed(error: Exception) -> Response:
+        log.error("request.crashed", exc_info=error)
+        return render(internal_error())
+
+    app.register_error_handler(GatewayError, render)
+    app.register_error_handler(HTTPException, lambda error: render(_translated(error), error))
+    app.register_error_handler(Exception, crashed)
+
+
+def internal_error() -> GatewayError:
+    """All that a client learns of a mistake of ours."""
+    return GatewayError("the gateway met an error of its own")
+
+
+def _render(shape: ErrorFormat, error: GatewayError, http: HTTPException | None) -> Response:
+    allow = dict(http.get_headers()).get("Allow") if http is not None else None
+    if isinstance(error, MethodNotAllowed) and request.method == "HEAD" and http is not None:
+        # probes want to know it is there
+        return Response(content_type=shape.content_type, headers={"Allow": allow or ""})
+    request_context.current().log_fields["code"] = error.code
+    if isinstance(error, ClientGone):
+        request_context.current().log_fields["client_gone"] = True
+    status = error.status if http is None or http.code is None or http.code < 400 else http.code
+    response = Response(
+        shape.body(error, status),
+        status,
+        content_type=shape.content_type,
+        headers=shape.headers(error),
+    )
+    if allow:
+        response.headers["Allow"] = allow
+    if isinstance(error, RequestTimeout):
+        response.call_on_close(_stop_reading(request.environ.get("gunicorn.socket")))
+    return response
+
+
+def _stop_reading(connection: socket.socket | None) -> Callable[[], None]:
+    """Let a connection go whose client is still sending, too slowly."""
+
+    def stop() -> None:
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+
+    return stop
+
+
+def _translated(error: HTTPException) -> GatewayError:
+    """The framework's own refusals, in our words."""
+    match error.code:
+        case 404:
+            return NotFound(f"there is nothing at {request.method} {request.path[:200]}")
+        case 405:
+            return MethodNotAllowed(f"{request.method} is not possible here")
+        case 413:
+            return too_large()
+        case 415:
+            return UnsupportedMediaType("the body must be application/json")
+        case int(code) if code < 500:
+            return BadRequest(error.description or "the request cannot be understood")
+        case _:
+            return internal_error()

@@ -1,0 +1,98 @@
+"""Opens what only the operator's own secrets open (ADMIN_KEY, METRICS_KEY); wrong keys are slowed
+down per address.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+
+from flask import request
+
+from gbproxy.domain.principal import digest
+from gbproxy.errors import GatewayError, RateLimitExceeded, Unauthenticated
+from gbproxy.web.address import network
+from gbproxy.web.keys import administrative_key
+
+log = logging.getLogger(__name__)
+
+_GUESSES = 5  # wrong keys from one address within
+_WINDOW_S = 60.0
+_ADDRESSES = 10_000  # that are remembered, in each worker
+
+
+class SecretGuard:
+    """Checks the key of a request, `Authorization: Bearer`, against these secrets.
+
+    `find_client` raises a GatewayError for what is no client's key. `names` are the settings that
+    the secrets come from. `clock`: seconds, only ever growing.
+    """
+
+    def __init__(
+        self,
+        secrets: Iterable[str],
+        names: str,
+        find_client: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wanted = [digest(secret) for secret in secrets]
+        self._names = names
+        self._find_client = find_client
+        self._guesses = Guesses(clock)
+
+    def check(self) -> None:
+        """A `before_request` function. Raises Unauthenticated or RateLimitExceeded."""
+        given = administrative_key()
+        if given is None:
+            raise Unauthenticated(f"a key is required: Authorization: Bearer {self._names}")
+        presented = digest(given)
+        # The right key opens whatever others have shown from the same address: they may share it
+        # with an administrator.
+        if any([hmac.compare_digest(presented, key) for key in self._wanted]):  # noqa: C419  all of them, always
+            return
+        # A client's key was sent to the wrong place, and is no guess.
+        if not self._is_clients(given):
+            address = request.remote_addr or ""
+            self._guesses.check(address)
+            self._guesses.note(address)
+            log.warning("admin.refused", extra={"address": address})
+        raise Unauthenticated(f"this is not the key that opens this: {self._names}")
+
+    def _is_clients(self, key: str) -> bool:
+        try:
+            self._find_client(key)
+        except GatewayError:  # also while the database is away: then it counts as a guess
+            return False
+        return True
+
+
+class Guesses:
+    """Wrong keys of the last minute, by the address that they came from. `clock`: seconds, only
+    ever growing.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def check(self, address: str) -> None:
+        """For a wrong key: raises RateLimitExceeded while too many have come from there, and counts
+        no further ones.
+        """
+        seen = self._seen.get(network(address))
+        now = self._clock()
+        if seen is not None and len(seen) == _GUESSES and now - seen[0] < _WINDOW_S:
+            raise RateLimitExceeded(
+                "too many wrong keys from this address", retry_after=seen[0] + _WINDOW_S - now
+            )
+
+    def note(self, address: str) -> None:
+        """A wrong key has come from there."""
+        source = network(address)
+        self._seen.setdefault(source, deque(maxlen=_GUESSES)).append(self._clock())
+        self._seen.move_to_end(source)
+        while len(self._seen) > _ADDRESSES:
+            self._seen.popitem(last=False)

@@ -1,0 +1,238 @@
+"""Delivers answers, in whatever format they are written: status before the first event, heartbeat,
+errors in the stream, clients that leave, and what the conversation learns of the delivery.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextlib import closing
+from typing import Protocol
+
+from flask import Response, request
+
+from gbproxy.domain.events import Answer, ChatEvent, ChatStream, Done, Flush, collect
+from gbproxy.errors import ClientGone, GatewayError, Overloaded
+from gbproxy.observability import request_context
+from gbproxy.observability.meter import SILENT, AnswerKind, Meter
+from gbproxy.web.errors import internal_error
+from gbproxy.web.stream_runner import FirstChunkTimeout, Heartbeat, StreamRunner
+
+log = logging.getLogger(__name__)
+
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_RETRY_S = 2.0
+
+Chunks = Generator[bytes]
+
+
+class Encoder(Protocol):
+    """Writes one answer in a client's format; made for one request.
+
+    `heartbeat` is what may stand between two events without a meaning. `stream_type` and
+    `whole_type` are the content types.
+    """
+
+    heartbeat: bytes
+    stream_type: str
+    whole_type: str
+
+    def feed(self, event: ChatEvent) -> bytes:
+        """The bytes that an event of a stream becomes; b"" when it has no place in this format.
+        `Flush` is not fed.
+        """
+        ...
+
+    def error(self, error: GatewayError) -> bytes:
+        """The end of a stream that has begun and failed."""
+        ...
+
+    def whole(self, answer: Answer) -> bytes:
+        """The body of an answer that is not streamed."""
+        ...
+
+
+class StreamResponder:
+    """Answers requests, streamed or whole, within the worker's limit; ends each when its client
+    leaves. All requests of a worker run on one event loop.
+    """
+
+    def __init__(self, *, limit: int, heartbeat_s: float, meter: Meter = SILENT) -> None:
+        """`heartbeat_s` 0: no heartbeat, and the status waits for the first event."""
+        self._limit = limit
+        self._meter = meter
+        self._heartbeat_s = heartbeat_s or None
+        self._active: set[ActiveResponse] = set()
+        self._closed = False
+
+    def stream(self, events: ChatStream, encoder: Encoder) -> Response:
+        """Stream an answer, with a heartbeat when nothing else was sent for a while.
+
+        An error before the response has begun, by a chunk or a heartbeat, is raised and gets a real
+        status; a later one is written by the encoder. Raises Overloaded when the worker is full.
+        """
+        active = self._begin(encode(events, encoder), "stream")
+        try:
+            if self._heartbeat_s:
+                active.runner.begin()
+            first = active.runner.next_chunk(self._heartbeat_s)
+        except FirstChunkTimeout:
+            first = encoder.heartbeat
+        except BaseException:
+            active.close()
+            raise
+        body = self._body(first or b"", active, encoder)
+        response = Response(body, content_type=encoder.stream_type, headers=_HEADERS)
+        response.call_on_close(active.close)  # also when the body is never begun
+        return response
+
+    def whole(self, events: ChatStream, encoder: Encoder) -> Response:
+        """Answer with one body. Raises what the answer raises, or Overloaded when the worker is
+        full.
+        """
+        active = self._begin(encode_whole(events, encoder), "whole")
+        try:
+            body = active.runner.next_chunk() or b""
+        except BaseException:
+            active.close()
+            raise
+        response = Response(_delivered(body, active), content_type=encoder.whole_type)
+        response.content_length = len(body)
+        response.call_on_close(active.close)
+        return response
+
+    def refusal(self) -> Overloaded | None:
+        """The error for a request for which there is no place; None while there is one. Beyond the
+        limit requests are refused at once, instead of waiting unseen.
+        """
+        if self._closed:
+            return _stopping()
+        if len(self._active) >= self._limit:
+            return Overloaded(
+                "the gateway has as many answers running as it may", retry_after=_RETRY_S
+            )
+        return None
+
+    def expire(self) -> int:
+        """The time to stop has come: end every answer that still runs with an error, and refuse any
+        other.
+
+        Returns how many those are that ran.
+        """
+        self._closed = True
+        for active in self._active:
+            active.runner.fail(_stopping())
+        return len(self._active)
+
+    def _begin(self, chunks: Chunks, kind: AnswerKind) -> ActiveResponse:
+        refusal = self.refusal()
+        if refusal is not None:
+            raise refusal
+        active = ActiveResponse(chunks, kind, self._active, self._meter)
+        self._meter.answer_begun(kind)
+        return active
+
+    def _body(self, first: bytes, active: ActiveResponse, encoder: Encoder) -> Chunks:
+        context = request_context.current()
+        sent = 0
+        try:
+            chunk: bytes | None = first
+            while chunk is not None:
+                sent += len(chunk)
+                yield chunk
+                active.keep_alive(encoder.heartbeat, self._heartbeat_s)
+                try:
+                    chunk = active.runner.next_chunk(self._heartbeat_s)
+                except FirstChunkTimeout:
+                    chunk = encoder.heartbeat
+        except (GeneratorExit, ClientGone):
+            context.log_fields["client_gone"] = True
+        except GatewayError as error:
+            context.log_fields["code"] = error.code
+            yield encoder.error(error)
+        except Exception:  # the WSGI error handler's place once the status is out
+            log.exception("request.crashed")
+            context.log_fields["code"] = GatewayError.code
+            yield encoder.error(internal_error())
+        finally:
+            context.log_fields["response_bytes"] = sent
+            active.close()
+
+
+class ActiveResponse:
+    """A response that runs: its runner, its heartbeat and its place among the others, all given
+    back by `close`.
+    """
+
+    def __init__(
+        self, chunks: Chunks, kind: AnswerKind, others: set[ActiveResponse], meter: Meter
+    ) -> None:
+        self.runner = StreamRunner(chunks, request.environ)
+        self._environ = request.environ
+        self._kind = kind
+        self._heartbeat: Heartbeat | None = None
+        self._others = others
+        self._meter = meter
+        others.add(self)
+
+    def keep_alive(self, heartbeat: bytes, interval_s: float | None) -> None:
+        """Now that the response has begun: let the heartbeat run. Only the first call counts."""
+        if self._heartbeat is None and interval_s:
+            self._heartbeat = Heartbeat(self.runner, self._environ, heartbeat, interval_s)
+
+    def close(self) -> None:
+        if self in self._others:
+            self._others.discard(self)
+            self._meter.answer_ended(self._kind)
+            if self._heartbeat is not None:
+                self._heartbeat.stop()
+            self.runner.close()
+
+
+def encode(events: ChatStream, encoder: Encoder) -> Chunks:
+    """Events -> chunks. What arrived together is joined: one chunk for each Flush, and one for the
+    end.
+
+    The next chunk is asked for when the one before was written. So the events are resumed behind
+    `Done`, which tells them of the delivery, only after the last chunk was written.
+    """
+    feed = encoder.feed
+    parts: list[bytes] = []
+    with closing(events):
+        for event in events:
+            if type(event) is Flush:
+                if parts:
+                    yield b"".join(parts)
+                    parts.clear()
+                continue
+            part = feed(event)
+            if part:
+                parts.append(part)
+            if type(event) is Done:
+                yield b"".join(parts)
+                parts.clear()
+
+
+def encode_whole(events: ChatStream, encoder: Encoder) -> Chunks:
+    """The whole answer as one chunk; as in `encode`, the events end when it was written."""
+    with closing(events):
+        yield encoder.whole(collect(events))
+        next(events, None)
+
+
+def _delivered(body: bytes, active: ActiveResponse) -> Chunks:
+    """The one chunk; then the answer is told that it was written."""
+    try:
+        yield body
+        active.runner.next_chunk()
+    except ClientGone:
+        request_context.current().log_fields["client_gone"] = True
+    except GatewayError as error:  # the response is complete: too late to tell the client
+        request_context.current().log_fields["code"] = error.code
+    finally:
+        request_context.current().log_fields["response_bytes"] = len(body)
+        active.close()
+
+
+def _stopping() -> Overloaded:
+    return Overloaded("the gateway is stopping", retry_after=1)
