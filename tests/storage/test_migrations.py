@@ -20,8 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import DateTime, bindparam, text
 
 from gbproxy.accounts.health import AccountHealth
-from gbproxy.domain.claim import Claimed
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import Claimed, Session
 from gbproxy.storage import engines, migrate, secret_key
 from gbproxy.storage import prepare as preparation
 from gbproxy.storage.account_health import AccountHealthRows
