@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo run test check lint types imports cover format lock docs docs-settings bench bench-check docker-build docker-run docker-check ci-deps clean
+.PHONY: help demo run test test-slow check lint types imports cover format lock docs docs-settings bench bench-check docker-build docker-run docker-check ci-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -19,8 +19,11 @@ demo: $(VENV)/demo ## the gateway in front of the bundled simulator, and one str
 run: $(VENV)/run ## the gateway for your own accounts: settings from the environment, or from .env
 	@exec $(BIN)/gbproxy serve $(if $(wildcard .env),--env-file .env)
 
-test: $(VENV)/dev ## install what tests need, and run them
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(VENV)/dev ## install what tests need, and run them, but for the slow ones
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow'
+
+test-slow: $(VENV)/dev ## the tests that work for many seconds: mixtures, rushes, endurance
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 check: lint types imports test ## what must hold before a change lands: lint, types, import rules, tests
 

@@ -236,6 +236,7 @@ def test_the_answer_arrives_to_the_letter_when_several_things_are_unusual(
     assert_is_the_upstreams(reply)
 
 
+@pytest.mark.slow
 @either_framing
 @settings(
     max_examples=100,
@@ -359,6 +360,7 @@ def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
         assert upstream.questions() == [QUESTION]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     switches=st.fixed_dictionaries(

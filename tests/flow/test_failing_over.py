@@ -786,6 +786,7 @@ def tools_sent(upstream: SharedUpstream) -> list[list[str]]:
 # Many of them
 
 
+@pytest.mark.slow
 def test_a_thousand_poisoned_requests_cost_no_account_anything(
     front: Front, record_property: Record
 ) -> None:

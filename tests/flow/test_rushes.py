@@ -116,6 +116,7 @@ class Probe:
             self.took_s.append(time.monotonic() - began)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_a_thousand_answers_are_held_and_thousands_more_refused_while_health_answers(
     record_property: Record,

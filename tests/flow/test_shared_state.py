@@ -385,6 +385,7 @@ _HICCUPS: tuple[Script, ...] = (
 )
 
 
+@pytest.mark.slow
 @either_database
 def test_whatever_everybody_does_a_session_holds_one_history_of_one_key(
     upstream: SharedUpstream, url: str, record_property: Record, kind: str
@@ -562,6 +563,7 @@ def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds
     assert free_s < FREE_S
 
 
+@pytest.mark.slow
 @pytest.mark.waits
 def test_a_gateway_that_is_killed_leaves_nothing_claimed_and_nothing_upstream(
     server: PostgreSQL, upstream: SharedUpstream, record_property: Record

@@ -33,6 +33,7 @@ def dripping(call: Call, head: bytes, drops: bytes) -> tuple[bytes, float]:
     return received, time.monotonic() - started
 
 
+@pytest.mark.slow
 @pytest.mark.waits
 def test_a_client_that_sends_a_byte_a_second_is_let_go_and_others_are_served(
     gateway: Served, record_property: Record

@@ -168,6 +168,7 @@ def test_a_request_on_a_kept_connection_is_still_answered_after_the_signal() -> 
     assert (end, status) == (b"", 0)
 
 
+@pytest.mark.slow
 def test_a_reload_under_load_loses_nothing() -> None:
     with (
         SharedUpstream() as upstream,

@@ -139,6 +139,7 @@ def test_a_failure_shows_its_words_in_the_log_to_administrators_and_in_the_figur
     )
 
 
+@pytest.mark.slow
 def test_no_sentence_and_no_body_of_the_upstream_is_shown_to_anybody(front: Front) -> None:
     """But for the client of a request that was refused as malformed, who learns why."""
     answers: list[bytes] = []

@@ -168,6 +168,7 @@ def test_a_lookup_that_hangs_is_no_connection_in_time(monkeypatch: pytest.Monkey
     assert (type(error), error.was_taken) == (UpstreamUnreachable, False)
 
 
+@pytest.mark.slow
 def test_it_holds_under_gevent() -> None:
     this = [
         __file__,

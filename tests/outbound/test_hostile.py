@@ -14,6 +14,7 @@ import pytest
 SEED = 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "arguments"),
     [(1000, ()), (1000, ("--gevent",)), (100, ("--tls",)), (200, ("--tls", "--gevent"))],
