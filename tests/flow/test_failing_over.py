@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.background.account_probes import REST_S
+from gbproxy.background.account_probes import PAUSE_S
 from gbproxy.simulator import (
     Action,
     End,
@@ -335,7 +335,7 @@ def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(
     seconds = time.monotonic() - started
 
     assert statuses == {502}
-    most = 2 * (seconds / REST_S + 3)  # two accounts, and what the test before has put down
+    most = 2 * (seconds / PAUSE_S + 3)  # two accounts, and what the test before has put down
     until(lambda: front.upstream.calls(LIST))
     assert len(front.upstream.calls(LIST)) <= most
     # 8 at once
