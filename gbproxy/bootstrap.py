@@ -29,7 +29,6 @@ from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.models import Catalogue, Model
-from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
@@ -142,7 +141,7 @@ def build(
         concurrency=settings.account_concurrency,
         wait_s=settings.read_timeout_s,
         order=settings.account_order,
-        board=storage.accounts.states,
+        store=storage.accounts.states,
         meter=meter,
     )
     # Many or slow deletions must not hold up what requests wait for: they have their own threads.
@@ -152,7 +151,7 @@ def build(
         answering.delete_session,
         pool.accounts,
         deletion_executor,
-        is_refused=lambda account: account in pool.refused(),
+        is_refused=lambda account: account in pool.rejected(),
     )
     session_pool = SessionPool(
         storage.sessions,
@@ -160,7 +159,7 @@ def build(
         executor.submit,
         cleanup.delete_unrecorded,
         size=prewarmed,
-        on_failure=partial(_set_aside, pool),
+        on_failure=pool.prewarm_failed,
         has_sessions=answering.has_sessions,
     )
     support = ModelSupport(storage.support)
@@ -210,7 +209,7 @@ def build(
             registry.pull_changes,
             key_verifier.pull_changes,
             lambda: pool.refresh(states.read()),
-            pool.share_again,
+            pool.flush,
             credentials.pull_changes,
             support.sync,
             conversations.flush,
@@ -404,10 +403,3 @@ def _widget(
         prompt_max_chars=settings.prompt_max_chars,
     )
     return Widget(outbound, auth, endpoints, widget_settings, meter)
-
-
-def _set_aside(pool: Pool, account: Account, error: GatewayError, took_s: float) -> None:
-    # Only a rejected credential says something about the account; a failed prewarm otherwise costs
-    # it nothing.
-    if isinstance(error, CredentialRefused):
-        pool.failed(account, "text", error, took_s=took_s)

@@ -60,7 +60,7 @@ class RequestedModel:
         return [id_ for id_, name in self.upstreams.items() if name not in self.able]
 
 
-class Choice:
+class ModelFallbacks:
     """What one account is asked for, and what instead once it has refused that; for one request,
     and one thread.
     """
@@ -93,7 +93,7 @@ class Choice:
             if self._first_refusal is not None:
                 raise self._first_refusal
             return False
-        self._first_refusal = self._first_refusal or bare(error)
+        self._first_refusal = self._first_refusal or without_traceback(error)
         self._refused.append((self._requested.chain[self._position], "model" in error.named))
         self._position = following
         self._narrow()
@@ -170,7 +170,7 @@ class Choice:
         return bool(guessed)
 
 
-def bare(error: GatewayError) -> GatewayError:
+def without_traceback(error: GatewayError) -> GatewayError:
     """The error without what led to it: a traceback would keep a whole attempt alive."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

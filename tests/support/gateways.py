@@ -164,7 +164,7 @@ class Harness:
             concurrency=concurrency,
             wait_s=0.05,
             clock=self.clock,
-            random=random.Random(1),
+            uniform=random.Random(1).uniform,
         )
         self.rows = MemoryRows(self.clock)
         self.sessions = SessionPool(
