@@ -37,7 +37,7 @@ class Next(Enum):
 
 @dataclass(slots=True)
 class Failover:
-    """At most `limit` accounts, each remedy once, nothing after output has started. For one request.
+    """For one request: at most `limit` accounts, each remedy once, nothing once output has started.
 
     `suspect` has an account probed, and does not wait for it.
     """

@@ -1,4 +1,4 @@
-"""The policy for each failure, as a table: is the request retried, and what does it cost the account.
+"""The policy for each failure, as a table: whether the request is retried, what the account pays.
 
 Source: docs/upstream.md, errors and quotas.
 """
