@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.models import BUILT_IN, Catalogue, Model
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
@@ -37,7 +37,7 @@ from gbproxy.rate_limits.choice import counters
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool
-from gbproxy.settings import Settings
+from gbproxy.settings import ModelSettings, Settings
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
 from gbproxy.storage.account_health import AccountHealthRows, CheckStore
@@ -126,7 +126,7 @@ def build(
     """
     if settings.upstream_session != "create":
         prewarmed = 0  # a session comes to be with its first question: there is nothing to save
-    catalogue = Catalogue(settings.default_model, settings.models, models)
+    catalogue = Catalogue(settings.default_model, configured_models(settings.models, models))
     meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
     storage = _storage(settings, meter)
     outbound, endpoints = _outbound(settings, HttpClient), _endpoints(settings)
@@ -257,6 +257,28 @@ def build(
         account_probes=account_probes,
         capability_reads=capability_reads,
     )
+
+
+def configured_models(
+    changes: Iterable[ModelSettings], further: Iterable[Model] = ()
+) -> Collection[Model]:
+    """The built-in models and `further` ones, with the setting `MODELS` laid over them: what a
+    change does not name stays. A new model is the widget's, by its own id.
+    """
+    models = {model.id: model for model in (*BUILT_IN, *further)}
+    for change in changes:
+        fields = change.model_dump(exclude_unset=True)
+        # None takes these two away; elsewhere it changes nothing.
+        fields = {
+            k: v for k, v in fields.items() if v is not None or k in ("upstream", "successor")
+        }
+        model = models.get(change.id, Model(change.id, {WIDGET: change.id}))
+        if "upstream" in fields:
+            fields["names"] = {**model.names, WIDGET: fields.pop("upstream")}
+        if "successor" in fields:
+            fields["fallback"] = fields.pop("successor")
+        models[change.id] = replace(model, **fields)
+    return models.values()
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from tests.support.pools import MIDNIGHT, A, B, C, account, in_flight, pool
 
 CATALOGUE = Catalogue()
 PLAIN, RETIRED = CATALOGUE.get("gemini-auto"), CATALOGUE.get("gemini-3-pro-preview")
-SUCCESSOR = CATALOGUE.get("gemini-3.1-pro-preview")
+FALLBACK = CATALOGUE.get("gemini-3.1-pro-preview")
 D = account("d")
 
 BROKEN, CUT, SILENT = (
@@ -541,13 +541,13 @@ def test_a_request_for_pictures_that_meets_their_quota_goes_on_as_with_any_quota
 # Retired models
 
 
-def test_a_model_that_is_refused_is_replaced_by_its_successor_on_the_same_account() -> None:
+def test_a_model_that_is_refused_is_replaced_by_its_fallback_on_the_same_account() -> None:
     request = attempts(pool(A, B), model=RETIRED)
 
     with request.lease():
         step = request.failed(fresh(MALFORMED))
 
-    assert (step, request.model) == (Next.SAME, SUCCESSOR)
+    assert (step, request.model) == (Next.SAME, FALLBACK)
 
 
 def test_a_lost_session_is_made_good_before_the_model_is_suspected() -> None:
@@ -556,7 +556,7 @@ def test_a_lost_session_is_made_good_before_the_model_is_suspected() -> None:
     with request.lease():
         steps = [(request.failed(SessionGone("gone")), request.model) for _ in range(2)]
 
-    assert steps == [(Next.SAME, RETIRED), (Next.SAME, SUCCESSOR)]
+    assert steps == [(Next.SAME, RETIRED), (Next.SAME, FALLBACK)]
 
 
 def test_when_all_that_stands_in_for_it_is_refused_too_the_first_refusal_is_heard() -> None:
@@ -572,7 +572,7 @@ def test_when_all_that_stands_in_for_it_is_refused_too_the_first_refusal_is_hear
         with pytest.raises(RequestRefused) as caught:
             request.failed(RequestRefused("the third"))
 
-    assert asked == [RETIRED, SUCCESSOR, PLAIN]
+    assert asked == [RETIRED, FALLBACK, PLAIN]
     assert caught.value is first
 
 
@@ -605,7 +605,7 @@ def test_the_next_account_is_asked_for_its_own_model_first() -> None:
     with request.lease():
         asked.append(request.model)
 
-    assert asked == [RETIRED, SUCCESSOR]
+    assert asked == [RETIRED, FALLBACK]
 
 
 def test_what_failed_is_not_kept_alive_by_what_is_remembered_of_it() -> None:

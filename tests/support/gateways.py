@@ -187,7 +187,7 @@ class Harness:
             )
         self.gateway = Gateway(
             AvailableModels(
-                Catalogue(further=models),
+                Catalogue(configured=models),
                 self.support,
                 self.pool.enabled,
                 {WIDGET, *(upstreams or {})},
