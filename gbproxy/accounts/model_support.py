@@ -209,9 +209,9 @@ class ModelSupport:
             if is_read or not isinstance(read_at, float) or now - read_at > _HOLDS_S:
                 read_at = now if is_read else None
             elif found is not None:
-                capabilities = _read(_parsed(found.text))
+                capabilities = AccountCapabilities.from_json(_parsed(found.text))
             value = {"credential": account.credential(), "is_read": is_read, "read_at": read_at}
-            text = json.dumps(value | _written(capabilities or NOTHING_SAID))
+            text = json.dumps(value | (capabilities or NOTHING_SAID).to_json())
             self._add(Finding(account.account_key, _CONFIGURATION, text, now))
 
     # Sharing
@@ -260,7 +260,7 @@ class ModelSupport:
         if finding.subject == _CONFIGURATION:
             self._capabilities = {
                 **self._capabilities,
-                finding.account_key: _read(_parsed(finding.text)),
+                finding.account_key: AccountCapabilities.from_json(_parsed(finding.text)),
             }
         elif len(of_account) > _MAX_SUBJECTS:
             oldest = next(subject for subject in of_account if subject.startswith(_model("")))
@@ -285,33 +285,6 @@ def _model(upstream_id: str) -> str:
 
 def _tool(tool: Tool) -> str:
     return f"tool:{tool}"
-
-
-def _written(capabilities: AccountCapabilities) -> dict[str, list[str]]:
-    return {
-        name: list(getattr(capabilities, name)) for name in AccountCapabilities.__dataclass_fields__
-    }
-
-
-def _read(value: Mapping[str, object]) -> AccountCapabilities:
-    """AccountCapabilities as a worker, maybe of another version, has written them."""
-    given = {name: value.get(name) for name in AccountCapabilities.__dataclass_fields__}
-    texts = {
-        name: [t for t in each if isinstance(t, str)]
-        for name, each in given.items()
-        if isinstance(each, list)
-    }
-    tools = {
-        name: frozenset(t for t in ALL_TOOLS if t in texts.get(name, ()))
-        for name in ("tools_on", "tools_off")
-    }
-    return AccountCapabilities(
-        tuple(texts.get("listed", ())),
-        frozenset(texts.get("disabled", ())),
-        frozenset(texts.get("automatic", ())),
-        tools["tools_on"],
-        tools["tools_off"],
-    )
 
 
 def _parsed(text: str) -> Mapping[str, object]:
