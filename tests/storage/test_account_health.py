@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from gbproxy.accounts.health import AccountHealth, HealthState
 from gbproxy.storage.account_health import AccountHealthRows, AccountUse
 from gbproxy.storage.database import Database
 from tests.support.clock import Clock
@@ -44,6 +45,19 @@ def cooling(clock: Clock, for_s: float = 60, quota: str = "text") -> StateRow:
         consecutive_failures=2,
         cause="insufficient_quota",
     )
+
+
+@pytest.mark.parametrize("state", HealthState)
+def test_each_state_of_an_account_is_stored_by_its_value(
+    database: Database, clock: Clock, rows: Rows, state: HealthState
+) -> None:
+    shared = AccountHealthRows(database, clock, AccountHealth)
+    change = AccountHealth("anna", "text", state, changed_at=clock())
+
+    shared.publish(change)
+
+    assert list(shared.read()) == [change]
+    assert [row.state for row in rows.read()] == [state.value]
 
 
 def test_what_is_published_is_read_as_it_was(rows: Rows, clock: Clock) -> None:
