@@ -102,7 +102,7 @@ def over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
     for each in formats:
         for blueprint in each.blueprints(surface):
             app.register_blueprint(blueprint)
-    app.register_blueprint(health.blueprint(services.pool.usable, drain))
+    app.register_blueprint(health.blueprint(services.pool.available_count, drain))
     _show_metrics(app, services)
     _administer(app, services)
     return app

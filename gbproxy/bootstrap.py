@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -28,8 +28,7 @@ from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.models import Catalogue, Model
-from gbproxy.errors import CredentialRefused, GatewayError
+from gbproxy.domain.models import BUILT_IN, Catalogue, Model
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
@@ -38,7 +37,7 @@ from gbproxy.rate_limits.choice import counters
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool
-from gbproxy.settings import Settings
+from gbproxy.settings import ModelSettings, Settings
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
 from gbproxy.storage.account_health import AccountHealthRows, CheckStore
@@ -127,7 +126,7 @@ def build(
     """
     if settings.upstream_session != "create":
         prewarmed = 0  # a session comes to be with its first question: there is nothing to save
-    catalogue = Catalogue(settings.default_model, settings.models, models)
+    catalogue = Catalogue(settings.default_model, configured_models(settings.models, models))
     meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
     storage = _storage(settings, meter)
     outbound, endpoints = _outbound(settings, HttpClient), _endpoints(settings)
@@ -142,7 +141,7 @@ def build(
         concurrency=settings.account_concurrency,
         wait_s=settings.read_timeout_s,
         order=settings.account_order,
-        board=storage.accounts.states,
+        store=storage.accounts.states,
         meter=meter,
     )
     # Many or slow deletions must not hold up what requests wait for: they have their own threads.
@@ -152,7 +151,7 @@ def build(
         answering.delete_session,
         pool.accounts,
         deletion_executor,
-        is_refused=lambda account: account in pool.refused(),
+        is_refused=lambda account: account in pool.rejected(),
     )
     session_pool = SessionPool(
         storage.sessions,
@@ -160,7 +159,7 @@ def build(
         executor.submit,
         cleanup.delete_unrecorded,
         size=prewarmed,
-        on_failure=partial(_set_aside, pool),
+        on_failure=pool.prewarm_failed,
         has_sessions=answering.has_sessions,
     )
     support = ModelSupport(storage.support)
@@ -210,7 +209,7 @@ def build(
             registry.pull_changes,
             key_verifier.pull_changes,
             lambda: pool.refresh(states.read()),
-            pool.share_again,
+            pool.flush,
             credentials.pull_changes,
             support.sync,
             conversations.flush,
@@ -258,6 +257,28 @@ def build(
         account_probes=account_probes,
         capability_reads=capability_reads,
     )
+
+
+def configured_models(
+    changes: Iterable[ModelSettings], further: Iterable[Model] = ()
+) -> Collection[Model]:
+    """The built-in models and `further` ones, with the setting `MODELS` laid over them: what a
+    change does not name stays. A new model is the widget's, by its own id.
+    """
+    models = {model.id: model for model in (*BUILT_IN, *further)}
+    for change in changes:
+        fields = change.model_dump(exclude_unset=True)
+        # None takes these two away; elsewhere it changes nothing.
+        fields = {
+            k: v for k, v in fields.items() if v is not None or k in ("upstream", "successor")
+        }
+        model = models.get(change.id, Model(change.id, {WIDGET: change.id}))
+        if "upstream" in fields:
+            fields["names"] = {**model.names, WIDGET: fields.pop("upstream")}
+        if "successor" in fields:
+            fields["fallback"] = fields.pop("successor")
+        models[change.id] = replace(model, **fields)
+    return models.values()
 
 
 @contextmanager
@@ -404,10 +425,3 @@ def _widget(
         prompt_max_chars=settings.prompt_max_chars,
     )
     return Widget(outbound, auth, endpoints, widget_settings, meter)
-
-
-def _set_aside(pool: Pool, account: Account, error: GatewayError, took_s: float) -> None:
-    # Only a rejected credential says something about the account; a failed prewarm otherwise costs
-    # it nothing.
-    if isinstance(error, CredentialRefused):
-        pool.failed(account, "text", error, took_s=took_s)

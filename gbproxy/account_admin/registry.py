@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gbproxy.account_admin import account_input as givens
 from gbproxy.account_admin.views import AccountRecord, ConfiguredAccount, CredentialStatus, record
-from gbproxy.accounts.health import AccountHealth
+from gbproxy.accounts.health import AccountHealth, HealthState
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.errors import Conflict, CredentialRefused, GatewayError, NotFound, StorageUnavailable
@@ -234,7 +234,7 @@ class AccountRegistry:
         refusals = {
             known.account_key: known
             for known in self._rows.states.read()
-            if known.state == "refused"
+            if known.state == HealthState.REJECTED
         }
         return [
             _check(
@@ -314,7 +314,7 @@ class AccountRegistry:
         """
         self.pull_changes()
         self._pool.refresh(self._rows.states.read())
-        self._pool.share_again()
+        self._pool.flush()
 
     def _note(self, account: Account, error: GatewayError | None) -> None:
         refused = isinstance(error, CredentialRefused)

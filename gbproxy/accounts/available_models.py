@@ -1,6 +1,4 @@
-"""Which models there are: the catalogue's, and what the accounts' own configurations list beside
-them.
-"""
+"""The models to choose from: the catalogue's, and those that accounts' configurations list."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ class AvailableModels:
         self._accounts = accounts
 
     def all(self) -> list[Model]:
-        """What may be chosen: the catalogue, without what no account has any more, and what their
-        configurations add.
-        """
+        """The catalogue without what no account has any more, and what their configurations add."""
         known = self._known()
         automatic = {id_ for _, each in known if each is not None for id_ in each.automatic}
         kept = [
@@ -56,9 +52,7 @@ class AvailableModels:
         return kept + added
 
     def get(self, name: str) -> Model:
-        """The model of a name that is known here, whether or not it is listed. Raises
-        ModelNotFound.
-        """
+        """The model of a known name, whether or not `all` lists it. Raises ModelNotFound."""
         model = self._catalogue.find(name) or self._listed(name)
         if model is None:
             raise no_such(name)
@@ -75,14 +69,16 @@ class AvailableModels:
         return self._catalogue.resolve(name)
 
     def counted_as(self, model: Model) -> str:
-        """The id under which limits count a model: names that clients have made up count as one."""
+        """The id under which limits count a model. All names that clients have made up are one."""
         is_known = self._catalogue.has(model) or self._listed(model.id) is not None
         return model.id if is_known else self._catalogue.default.id
 
     def requested(
         self, model: Model, principal: Principal, able: Collection[str] = (WIDGET,)
     ) -> RequestedModel:
-        """What a request for this model may ask the accounts of the upstreams `able` for."""
+        """The model and the fallbacks that this principal may use, for accounts of the upstreams
+        `able`.
+        """
         upstreams = (
             {account.id: account.upstream for account in self._accounts()}
             if len(self._upstreams) > 1
@@ -108,8 +104,8 @@ class AvailableModels:
 
 
 def _may_have(upstream: str, known: AccountCapabilities | None, model: Model) -> bool:
-    """Whether an account may have a model: one whose configuration is not known, or lists nothing,
-    may have all that its upstream serves.
+    """True when an account may have a model: one whose configuration is not known, or lists
+    nothing, may have all that its upstream serves.
     """
     if not model.is_served_by(upstream):
         return False

@@ -1,15 +1,15 @@
-"""What one request has tried so far, what it met, and what it may still try."""
+"""One request's way through the pool: what it has tried, and what it does after a failure."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gbproxy.accounts.failure_policy import FailurePolicy, Then, policy_for
-from gbproxy.accounts.model_fallbacks import Choice, RequestedModel, bare
+from gbproxy.accounts.failure_policy import FailurePolicy, Retry, policy_for
+from gbproxy.accounts.model_fallbacks import ModelFallbacks, RequestedModel, without_traceback
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, QuotaClass
@@ -29,18 +29,17 @@ _RETRY_S = (0.1, 0.4)  # before the same account is asked again, jittered
 
 
 class Next(Enum):
-    """What the request does after a failure that it can get over."""
+    """The next step after a failure that the request can get over."""
 
     SAME = "same"  # ask the account that it has, in a fresh session, for `Failover.model`
-    OTHER = "other"  # give it back, and take the next from `Failover.lease`
+    OTHER = "other"  # release it, and take the next from `Failover.lease`
 
 
 @dataclass(slots=True)
 class Failover:
-    """One request's way through the pool: at most `limit` accounts, each remedy once, nothing after
-    content.
+    """For one request: at most `limit` accounts, each remedy once, nothing once output has started.
 
-    `suspect` has an account looked at, and does not wait for it.
+    `suspect` has an account probed, and does not wait for it.
     """
 
     pool: Pool
@@ -50,103 +49,91 @@ class Failover:
     pause: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = jitter.uniform
     _tried: dict[str, None] = field(default_factory=dict)  # ids, in order
-    _met: list[GatewayError] = field(default_factory=list)
-    _may_ask_again: str | None = None  # the seat whose failure may have passed
-    _asked_again: bool = False
-    # ids, by whether the account was suspected
+    _errors: list[GatewayError] = field(default_factory=list)
+    _retriable: str | None = None  # the key of the last account whose failure may have passed
+    _has_retried: bool = False
+    # The first account that failed so, by whether it was suspected: its id.
     _unclear_on: dict[bool, str] = field(default_factory=dict)
+    # Of the account that is lent now:
     _account: Account | None = None
-    _choice: Choice | None = None
-    _lost_session: bool = False
-    # the kinds of request for which the account rests that is lent now
-    _resting: Collection[QuotaClass] = ()
+    _fallbacks: ModelFallbacks | None = None
+    _has_lost_session: bool = False
+    _cooling: Collection[QuotaClass] = ()
 
     @property
     def asked(self) -> Model:
-        """What the client wants."""
+        """The model that the client wants."""
         return self.requested.model
 
     @property
     def model(self) -> Model:
-        """What the account that is lent now is to be asked for: without tools whose quota is used
-        up there.
-        """
-        return (self._choice.model if self._choice is not None else self.asked).without(
-            self._resting
-        )
+        """The model to ask the account for: without the tools whose quota is used up there."""
+        model = self._fallbacks.model if self._fallbacks is not None else self.asked
+        return model.without(self._cooling)
 
     def begun(self) -> None:
-        """The account that is lent now has begun to answer."""
-        if self._choice is not None:
-            self._choice.begun()
+        """The account has begun to answer."""
+        if self._fallbacks is not None:
+            self._fallbacks.begun()
 
     def answered(self) -> None:
-        """Its answer is whole."""
-        if self._choice is not None:
-            self._choice.answered()
+        """The account's answer is whole."""
+        if self._fallbacks is not None:
+            self._fallbacks.answered()
 
     @contextmanager
     def lease(
-        self, *, wanted: str | None = None, preferred: str | None = None
+        self, *, required: str | None = None, preferred: str | None = None
     ) -> Iterator[Account]:
-        """The next account to ask. Raises the error that the client gets when there is none, see
-        `Pool.lease` for the first.
+        """Lend the next account to ask, see `Pool.lease`. Raises the error that the client gets
+        when there is none.
         """
-        with self._lend(wanted, preferred) as account:
+        with ExitStack() as leases:
+            account = self._acquire(leases, required, preferred)
             self._begin(account)
             yield account
 
-    @contextmanager
-    def _lend(self, wanted: str | None, preferred: str | None) -> Iterator[Account]:
-        entered = False
+    def _acquire(self, leases: ExitStack, required: str | None, preferred: str | None) -> Account:
+        quota = self.asked.quota
+        if len(self._tried) < self.limit:
+            excluded = self._excluded(required)
+            lease = self.pool.lease(
+                quota, required=required, preferred=preferred, excluded=excluded
+            )
+            try:
+                return leases.enter_context(lease)
+            except GatewayError:
+                if not self._errors:
+                    missing = self._missing_tool(required)
+                    if missing is not None:
+                        raise missing from None
+                    raise
+        if self._retriable is None or self._has_retried:
+            raise self._final_error()
+        self._pause_for_retry()
         try:
-            if len(self._tried) < self.limit:
-                quota, excluded = self.asked.quota, self._excluded(wanted)
-                with self.pool.lease(
-                    quota, wanted=wanted, preferred=preferred, excluded=excluded
-                ) as account:
-                    entered = True
-                    yield account
-                return
+            return leases.enter_context(self.pool.lease(quota, required=self._retriable))
         except GatewayError:
-            if entered:
-                raise
-            if not self._met:
-                lacking = self._lacks_tool(wanted)
-                if lacking is not None:
-                    raise lacking from None
-                raise
-        again = self._may_ask_again
-        if again is None or self._asked_again:
-            raise self._verdict()
-        self._asked_again = True
-        self.pause(self.uniform(*_RETRY_S))
-        entered = False
-        try:
-            with self.pool.lease(self.asked.quota, wanted=again) as account:
-                entered = True
-                yield account
-        except GatewayError:
-            if entered:
-                raise
-            raise self._verdict() from None
+            raise self._final_error() from None
 
-    def _excluded(self, wanted: str | None) -> Collection[str]:
-        """The ids of accounts that are not to be lent: who has the model goes before who would
-        answer by another.
+    def _pause_for_retry(self) -> None:
+        self._has_retried = True
+        self.pause(self.uniform(*_RETRY_S))
+
+    def _excluded(self, required: str | None) -> Collection[str]:
+        """The ids of accounts that are not to be lent. One on which a fallback would answer is
+        among them while another has the model itself.
         """
         excluded = {*self._tried, *self.requested.unable(), *self.requested.unserved()}
-        averse = self.requested.averse() if wanted is None else ()
-        if averse and self.pool.may_ask(self.asked.quota, excluded={*excluded, *averse}):
+        averse = self.requested.averse() if required is None else ()
+        if averse and self.pool.any_available(self.asked.quota, excluded={*excluded, *averse}):
             excluded.update(averse)
         return excluded
 
-    def _lacks_tool(self, wanted: str | None) -> GatewayError | None:
-        """The error of a request that nobody can answer, as every account which could be asked has
-        its tool switched off.
-        """
+    def _missing_tool(self, required: str | None) -> GatewayError | None:
+        """The error where every account that could be asked has the model's tool switched off."""
         unable = self.requested.unable()
-        is_cause = unable and self.pool.may_ask(self.asked.quota, wanted=wanted)
+        is_cause = unable and self.pool.any_available(self.asked.quota, required=required)
         if not is_cause:
             return None
         tools = " and ".join(sorted(self.asked.essential_tools))
@@ -158,120 +145,120 @@ class Failover:
     def _begin(self, account: Account) -> None:
         self._tried[account.id] = None
         self._account = account
-        self._choice = Choice(self.requested, account)
-        self._lost_session = False
-        self._resting = self.pool.resting(account.id)
+        self._fallbacks = ModelFallbacks(self.requested, account)
+        self._has_lost_session = False
+        self._cooling = self.pool.cooling(account.id)
 
     def failed(
         self,
         error: GatewayError,
         *,
-        said: bool = False,
-        continued: bool = False,
-        afresh: bool = True,
+        output_started: bool = False,
+        reused_session: bool = False,
+        can_restart: bool = True,
     ) -> Next:
-        """Learn from a failure on the account that is lent, and decide. Raises what the client gets
-        when it is over.
+        """Apply the policy for a failure on the account that is lent, and decide the next step.
+        Raises the error that the client gets when there is none.
 
-        `said`: content has gone out, or there is no time for more. `continued`: the session was not
-        made by this request. `afresh`: the request may be asked again in a fresh session, as it
-        brings its whole history.
+        `output_started`: content has gone out, or there is no time for more. `reused_session`: the
+        session was not opened for this request. `can_restart`: the request brings its whole
+        history, so that it may be asked again in a fresh session.
         """
-        if afresh and not said and self._is_cured_by_a_fresh_session(error, continued=continued):
-            self._lost_session = True
+        may_retry = can_restart and not output_started
+        if may_retry and self._fresh_session_may_help(error, reused_session=reused_session):
+            self._has_lost_session = True
             return Next.SAME
-        if afresh and not said and self._choice is not None:
-            if self._choice.lacks_tool(error) and self.may_go_elsewhere():
-                self._met.append(bare(error))
+        if may_retry and self._fallbacks is not None:
+            if self._fallbacks.lacks_tool(error) and self.may_go_elsewhere():
+                self._errors.append(without_traceback(error))
                 return Next.OTHER
-            if self._choice.refused(error):
+            if self._fallbacks.refused(error):
                 return Next.SAME
-        rule = self._learn(error, continued=continued)
-        if said or not afresh or rule.then is Then.ENDS or self._account is None:
+        policy = self._learn(error, reused_session=reused_session)
+        if not may_retry or policy.retry is Retry.NEVER or self._account is None:
             raise error
         if isinstance(error, QuotaExhausted) and self._can_do_without(error, self._account):
             return Next.SAME
-        return self._goes_on(error, rule, self._account)
+        return self._next_step(error, policy, self._account)
 
     def _can_do_without(self, error: QuotaExhausted, account: Account) -> bool:
-        """Whether the question goes to the same account again, without the tool whose quota it has
-        just found used up.
+        """True when the same account is to be asked without the tool whose quota is used up.
 
         Where another account may have that quota left, that one is asked, with the tool.
         """
-        before, self._resting = self.model, self.pool.resting(account.id)
-        kinds = {self.asked.quota, *error.media}
+        before, self._cooling = self.model, self.pool.cooling(account.id)
+        quotas = {self.asked.quota, *error.media}
         may_go_elsewhere = len(self._tried) < self.limit and all(
-            self.pool.may_ask(kind, excluded=self._tried) for kind in kinds
+            self.pool.any_available(quota, excluded=self._tried) for quota in quotas
         )
         return self.model != before and not may_go_elsewhere
 
-    def _is_cured_by_a_fresh_session(self, error: GatewayError, *, continued: bool) -> bool:
-        # 403 in a session that was continued: it may belong to another sign-in of this account, see
-        # docs/upstream.md, errors.
-        is_lost = isinstance(error, SessionGone) or (continued and isinstance(error, SessionDenied))
-        return is_lost and not self._lost_session
-
-    def _learn(self, error: GatewayError, *, continued: bool) -> FailurePolicy:
-        rule = policy_for(error)
-        about_session = (
-            continued and not self._lost_session and isinstance(error, SessionDenied | SessionGone)
+    def _fresh_session_may_help(self, error: GatewayError, *, reused_session: bool) -> bool:
+        # 403 in a session that was not opened just now: it may belong to another sign-in of this
+        # account, see docs/upstream.md, errors.
+        is_lost = isinstance(error, SessionGone) or (
+            reused_session and isinstance(error, SessionDenied)
         )
-        if self._account is not None and not about_session:
-            self.pool.failed(self._account, self.asked.quota, error)
-            if rule.suspects:
-                self.suspect(self._account)
-        return rule
+        return is_lost and not self._has_lost_session
 
-    def _goes_on(self, error: GatewayError, rule: FailurePolicy, account: Account) -> Next:
-        if (
-            rule.then is Then.UNCLEAR
-            and self._unclear_on.setdefault(rule.suspects, account.id) != account.id
-        ):
-            raise UpstreamUnclear(
-                f"{error.message}; two accounts failed alike, so it is put down to the request"
-            )
-        self._met.append(bare(error))
-        if rule.once_more:
-            self._may_ask_again = account.account_key
-            if not self._asked_again and not self.may_go_elsewhere():
-                self._asked_again = True
-                self.pause(self.uniform(*_RETRY_S))
+    def _learn(self, error: GatewayError, *, reused_session: bool) -> FailurePolicy:
+        policy = policy_for(error)
+        is_about_session = (
+            reused_session
+            and not self._has_lost_session
+            and isinstance(error, SessionDenied | SessionGone)
+        )
+        if self._account is not None and not is_about_session:
+            self.pool.failed(self._account, self.asked.quota, error)
+            if policy.suspects:
+                self.suspect(self._account)
+        return policy
+
+    def _next_step(self, error: GatewayError, policy: FailurePolicy, account: Account) -> Next:
+        if policy.retry is Retry.OTHER_THEN_FAIL:
+            first = self._unclear_on.setdefault(policy.suspects, account.id)
+            if first != account.id:
+                raise UpstreamUnclear(
+                    f"{error.message}; two accounts failed alike, so it is put down to the request"
+                )
+        self._errors.append(without_traceback(error))
+        if policy.retry_same:
+            self._retriable = account.account_key
+            if not self._has_retried and not self.may_go_elsewhere():
+                self._pause_for_retry()
                 return Next.SAME
         return Next.OTHER
 
     def may_go_elsewhere(self) -> bool:
-        """Whether some account beside those that were tried may still be asked."""
+        """True while an account that was not tried may be asked."""
         excluded = {*self._tried, *self.requested.unable(), *self.requested.unserved()}
-        return len(self._tried) < self.limit and self.pool.may_ask(
+        return len(self._tried) < self.limit and self.pool.any_available(
             self.asked.quota, excluded=excluded
         )
 
-    def _verdict(self) -> GatewayError:
-        """What the client hears after tries that all failed: the mildest that was met, else the
-        last.
-        """
+    def _final_error(self) -> GatewayError:
+        """The most recoverable error of the tries, which all failed, else the last."""
         for kind in (UpstreamOverloaded, QuotaExhausted, CredentialRefused):
-            met = next(
+            error = next(
                 (
                     error
-                    for error in reversed(self._met)
+                    for error in reversed(self._errors)
                     if isinstance(error, kind) and not self._is_of_a_tool(error)
                 ),
                 None,
             )
-            if met is None:
+            if error is None:
                 continue
-            if not isinstance(met, CredentialRefused):
-                met.retry_after = self.pool.recovery_s(self.asked.quota) or met.retry_after
-            return met
-        last = self._met[-1]
-        if isinstance(last, QuotaExhausted):  # that of a tool
+            if not isinstance(error, CredentialRefused):
+                error.retry_after = self.pool.recovery_s(self.asked.quota) or error.retry_after
+            return error
+        last = self._errors[-1]
+        if isinstance(last, QuotaExhausted):  # of a tool
             last.retry_after = self.pool.recovery_s(last.media[0]) or last.retry_after
         return last
 
     def _is_of_a_tool(self, error: GatewayError) -> bool:
-        """Whether a quota is used up that this kind of request need not have."""
+        """True when the quota is one that this kind of request can do without."""
         return (
             isinstance(error, QuotaExhausted)
             and bool(error.media)

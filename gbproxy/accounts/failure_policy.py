@@ -1,5 +1,4 @@
-"""What each failure means, as data: how long the account is left alone, and how the request goes
-on.
+"""The policy for each failure, as a table: whether the request is retried, what the account pays.
 
 Source: docs/upstream.md, errors and quotas.
 """
@@ -38,26 +37,25 @@ from gbproxy.errors import (
 Cause = Literal["overload", "quota"]
 
 _LEAST_S = 1.0  # also where the upstream names less
-_MOST_REPEATS = 10  # that count: more would be beyond any midnight, and at last beyond a float
+_MOST_REPEATS = 10  # further ones count no more: the factor would outgrow a float
 
 
-class Then(Enum):
-    """How the request goes on."""
+class Retry(Enum):
+    """How the request goes on after a failure."""
 
-    ENDS = "ends"  # every account would say the same
-    ELSEWHERE = "elsewhere"  # with another account
-    # with another account; when that one fails in such a way too, it is the request
-    UNCLEAR = "unclear"
+    NEVER = "never"  # every account would say the same
+    OTHER_ACCOUNT = "other account"
+    # One more account is asked; when that one fails so too, it is put down to the request.
+    OTHER_THEN_FAIL = "other, then fail"
 
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """For how long an account is left alone, for one kind of request.
+    """How long an account is not asked, for one quota class.
 
     Where the upstream names no time: between `least_s` and `most_s`, `factor` times as long on each
-    repeat. `longest_s` at most, and never beyond the midnight at which quotas begin anew.
-    `has_trial`: when it ends one request is let through, and all others when that one has
-    succeeded.
+    repeat; `longest_s` at most, and never beyond the midnight at which quotas begin anew.
+    `has_probe`: after it one request is let through, and the others once that one has succeeded.
     """
 
     cause: Cause
@@ -65,55 +63,54 @@ class Cooldown:
     most_s: float
     factor: float
     longest_s: float
-    has_trial: bool
+    has_probe: bool
 
 
-OVERLOAD = Cooldown("overload", least_s=5, most_s=15, factor=1, longest_s=3600, has_trial=False)
-STALL = Cooldown("overload", least_s=15, most_s=30, factor=2, longest_s=300, has_trial=True)
-QUOTA = Cooldown("quota", least_s=60, most_s=60, factor=4, longest_s=math.inf, has_trial=True)
+OVERLOAD = Cooldown("overload", least_s=5, most_s=15, factor=1, longest_s=3600, has_probe=False)
+STALL = Cooldown("overload", least_s=15, most_s=30, factor=2, longest_s=300, has_probe=True)
+QUOTA = Cooldown("quota", least_s=60, most_s=60, factor=4, longest_s=math.inf, has_probe=True)
 
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    """`refuses`: the credential is set aside; `suspects`: a probe shall tell whether it is to be.
+    """`quarantines`: the credential is rejected; `suspects`: a probe has to tell whether it is.
 
-    `once_more`: the same account may do better, where no other is left.
+    `retry_same`: the same account is asked once more when no other is left.
     """
 
-    then: Then
+    retry: Retry
     cooldown: Cooldown | None = None
-    refuses: bool = False
+    quarantines: bool = False
     suspects: bool = False
-    once_more: bool = False
+    retry_same: bool = False
 
 
 POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
-    BadRequest: FailurePolicy(Then.ENDS),
-    RequestRefused: FailurePolicy(Then.ENDS),
-    AnswerTooLarge: FailurePolicy(Then.ENDS),
-    UpstreamOverloaded: FailurePolicy(Then.ELSEWHERE, cooldown=OVERLOAD),
-    QuotaExhausted: FailurePolicy(Then.ELSEWHERE, cooldown=QUOTA),
-    CredentialRefused: FailurePolicy(Then.ELSEWHERE, refuses=True),
-    AccountSuspected: FailurePolicy(Then.UNCLEAR, suspects=True),
-    TokenRefused: FailurePolicy(Then.ELSEWHERE),
-    UpstreamBroken: FailurePolicy(Then.ELSEWHERE, once_more=True),
-    UpstreamProtocolError: FailurePolicy(Then.ELSEWHERE, once_more=True),
-    UpstreamTimeout: FailurePolicy(Then.ELSEWHERE),
-    AccountStalled: FailurePolicy(
-        Then.ELSEWHERE, cooldown=STALL
-    ),  # it is known that another may serve
-    UpstreamUnreachable: FailurePolicy(Then.ELSEWHERE, once_more=True),
-    UpstreamGaveUp: FailurePolicy(Then.ELSEWHERE, once_more=True),
-    SessionGone: FailurePolicy(Then.UNCLEAR),  # in a session made a moment ago
-    UpstreamError: FailurePolicy(Then.UNCLEAR),
+    BadRequest: FailurePolicy(Retry.NEVER),
+    RequestRefused: FailurePolicy(Retry.NEVER),
+    AnswerTooLarge: FailurePolicy(Retry.NEVER),
+    UpstreamOverloaded: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=OVERLOAD),
+    QuotaExhausted: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=QUOTA),
+    CredentialRefused: FailurePolicy(Retry.OTHER_ACCOUNT, quarantines=True),
+    AccountSuspected: FailurePolicy(Retry.OTHER_THEN_FAIL, suspects=True),
+    TokenRefused: FailurePolicy(Retry.OTHER_ACCOUNT),
+    UpstreamBroken: FailurePolicy(Retry.OTHER_ACCOUNT, retry_same=True),
+    UpstreamProtocolError: FailurePolicy(Retry.OTHER_ACCOUNT, retry_same=True),
+    UpstreamTimeout: FailurePolicy(Retry.OTHER_ACCOUNT),
+    # Raised only where another account may serve.
+    AccountStalled: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=STALL),
+    UpstreamUnreachable: FailurePolicy(Retry.OTHER_ACCOUNT, retry_same=True),
+    UpstreamGaveUp: FailurePolicy(Retry.OTHER_ACCOUNT, retry_same=True),
+    SessionGone: FailurePolicy(Retry.OTHER_THEN_FAIL),  # of a session that was made just now
+    UpstreamError: FailurePolicy(Retry.OTHER_THEN_FAIL),
 }
-"""By the nearest class; what is no fault of the upstream's ends the request."""
+"""The nearest class of the error counts. Errors that are not here are not the upstream's."""
 
 
 def policy_for(error: GatewayError) -> FailurePolicy:
     return next(
         (POLICIES[kind] for kind in type(error).__mro__ if kind in POLICIES),
-        FailurePolicy(Then.ENDS),
+        FailurePolicy(Retry.NEVER),
     )
 
 
@@ -124,8 +121,8 @@ def cooldown_ends(
     now: float,
     uniform: Callable[[float, float], float],
 ) -> float:
-    """When an account may be asked again, in Unix seconds. `repeats`: how often this has come since
-    the last success.
+    """The end of a cooldown that begins now, in Unix seconds; `repeats` are the failures before
+    this one since the last success.
     """
     midnight = next_midnight(now)
     if isinstance(error, QuotaExhausted) and error.is_daily:
@@ -139,16 +136,14 @@ def cooldown_ends(
 
 
 def names_an_end(error: GatewayError) -> bool:
-    """Whether the upstream itself has said until when."""
+    """True when the upstream itself has said until when."""
     if isinstance(error, QuotaExhausted) and error.is_daily:
         return True
     return isinstance(error, QuotaExhausted | UpstreamOverloaded) and error.named_s is not None
 
 
 def next_midnight(now: float) -> float:
-    """The next midnight in Los Angeles, where quotas of the day begin anew; in Unix seconds, as
-    `now` is.
-    """
+    """The next midnight in Los Angeles, when daily quotas begin anew. Unix seconds, as `now`."""
     today = datetime.fromtimestamp(now, _los_angeles())
     return datetime.combine(today.date() + timedelta(days=1), time.min, _los_angeles()).timestamp()
 

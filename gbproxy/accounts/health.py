@@ -1,38 +1,47 @@
-"""What is known of each account: shared with other workers as `AccountHealth`s, kept here as a `PooledAccount`
-of the pool.
+"""What is known of an account, and how a failure, or what another worker has learnt, changes that.
+
+All workers share `AccountHealth`; `PooledAccount` is the account in this worker's pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, StrEnum
+from typing import Any, Literal
 
+from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
 from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, QuotaClass
-from gbproxy.domain.clock import was_set_back_since
+from gbproxy.errors import GatewayError
 
 Scope = QuotaClass | Literal[""]
-"""What a standing is about: one kind of request, or ("") the account as a whole."""
+"""What an `AccountHealth` is about: one quota class, or ("") the account as a whole."""
 
-TRIAL_S = 30.0  # a trial that nobody reports on (a killed worker) is over then
+PROBE_S = 30.0  # a probe that nobody reports on (its worker was killed) is over then
+_CLOCK_SET_BACK_S = 60.0
+
+
+class HealthState(StrEnum):
+    """The values are what is stored, and what logs and metrics say."""
+
+    READY = "ready"
+    COOLING = "cooling"
+    REJECTED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class AccountHealth:
-    """What all workers know of one account; times are Unix seconds.
+    """What all workers know of an account in one scope. Times are Unix seconds.
 
-    `account_key` (Account.account_key): another account under the same name is not meant.
-    `consecutive_failures` counts failures for want of quota since the last success: with any, the
-    end of a cooldown lets one request through, which has until `probe_until` to succeed. `cause` of
-    a
-    cooldown is "overload" or "quota"; of a refusal it is the sentence that clients are told, and
-    `credential` the digest of what was refused (Account.credential).
+    `consecutive_failures` counts cooldowns for want of quota since the last success. With any, the
+    end of a cooldown lets one request through as a probe, which has until `probe_until` to succeed.
+    `cause` of a cooldown is "overload" or "quota"; of a rejection it is the message for clients,
+    and `credential` the digest of what was rejected (Account.credential).
     """
 
     account_key: str
     quota: Scope
-    state: Literal["ready", "cooling", "refused"] = "ready"
+    state: HealthState = HealthState.READY
     cooling_until: float | None = None
     consecutive_failures: int = 0
     probe_until: float | None = None
@@ -41,99 +50,50 @@ class AccountHealth:
     changed_at: float = 0.0
 
     def cools_until(self, now: float) -> float | None:
-        """The end of a cooldown that is not over; one from the future is, as the clock was set back
-        since.
-        """
+        """The end of a running cooldown, in Unix seconds."""
         if (
             self.cooling_until is None
             or self.cooling_until <= now
-            or was_set_back_since(self.changed_at, now)
+            or _is_from_the_future(self.changed_at, now)
         ):
             return None
         return self.cooling_until
 
-    def tried_until(self, now: float) -> float | None:
-        """The end of a trial that is not over."""
-        if self.probe_until is None or not now < self.probe_until <= now + TRIAL_S:
+    def probed_until(self, now: float) -> float | None:
+        """The end of a running probe, in Unix seconds."""
+        # An end further ahead was set by a clock that has been set back since.
+        if self.probe_until is None or not now < self.probe_until <= now + PROBE_S:
             return None
         return self.probe_until
 
 
-class HealthStore(Protocol):
-    """Where all workers write what they learn, and read what the others have learnt. Calls raise
-    GatewayErrors.
-    """
-
-    def publish(self, change: AccountHealth) -> object:
-        """Put it in the place of what was known of this account and scope; an older one than that
-        is dropped.
-        """
-        ...
-
-    def failed(
-        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
-    ) -> object:
-        """Tell what the account has met last, None when it has recovered since; nothing older
-        replaces what is known.
-
-        `said`: what the upstream said, as `UpstreamWords.safe` has it.
-        """
-        ...
-
-    def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
-        """Take the trial after a cooldown, until then at most; False when somebody else has it, or
-        no cooldown is known.
-
-        Atomic over all workers.
-        """
-        ...
-
-    def read(self) -> Iterable[AccountHealth]:
-        """All there is."""
-        ...
-
-
-class LocalHealthStore:
-    """The board of a worker that has nobody to share with."""
-
-    def publish(self, change: AccountHealth) -> None:
-        del change
-
-    def failed(
-        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
-    ) -> None:
-        del account_id, error, at, said
-
-    def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
-        del account_id, quota, until
-        return True
-
-    def read(self) -> Iterable[AccountHealth]:
-        return ()
+def _is_from_the_future(changed_at: float, now: float) -> bool:
+    """True when the clock was set back since: what was noted before counts as over."""
+    return changed_at > now + _CLOCK_SET_BACK_S
 
 
 class Condition(Enum):
-    """Whether an account may be asked for one kind of request."""
+    """An account's condition for one quota class, in a circuit breaker's terms."""
 
     READY = "ready"
-    DUE = "due"  # its cooldown is over: one request may find out
-    TRIED = "tried"  # one request is finding out
+    HALF_OPEN = "half-open"  # its cooldown is over: the next request probes it
+    PROBING = "probing"  # one request does
     COOLING = "cooling"
-    REFUSED = "refused"
+    REJECTED = "rejected"
     DISABLED = "disabled"
 
 
-MAY_BE_ASKED = (Condition.READY, Condition.DUE)
+AVAILABLE = (Condition.READY, Condition.HALF_OPEN)
 
 
 @dataclass(slots=True, eq=False)
 class PooledAccount:
-    """An account in the pool of this worker. Not locked: the pool is."""
+    """An account in this worker's pool. The pool's lock guards it."""
 
     account: Account
     is_active: bool = True
     in_flight: int = 0
-    standings: dict[Scope, AccountHealth] = field(default_factory=dict)
+    known: dict[Scope, AccountHealth] = field(default_factory=dict)
     last_used_at: float | None = None
     last_error: str | None = None
     last_error_said: dict[str, Any] | None = None  # UpstreamWords.safe
@@ -141,41 +101,56 @@ class PooledAccount:
     def condition(self, quota: QuotaClass, now: float) -> Condition:
         if not self.is_active:
             return Condition.DISABLED
-        if not self.standings:
+        if not self.known:
             return Condition.READY
-        if self.refusal is not None:
-            return Condition.REFUSED
-        known = self.standings.get(quota)
-        if known is None:
+        if self.rejection is not None:
+            return Condition.REJECTED
+        health = self.known.get(quota)
+        if health is None:
             return Condition.READY
-        if known.cools_until(now) is not None:
+        if health.cools_until(now) is not None:
             return Condition.COOLING
-        if not known.consecutive_failures:
+        if not health.consecutive_failures:
             return Condition.READY
-        return Condition.DUE if known.tried_until(now) is None else Condition.TRIED
+        return Condition.HALF_OPEN if health.probed_until(now) is None else Condition.PROBING
+
+    def is_available(self, quota: QuotaClass, now: float) -> bool:
+        """True when the account may be asked, be it busy or not."""
+        return self.condition(quota, now) in AVAILABLE
 
     @property
-    def refusal(self) -> AccountHealth | None:
-        known = self.standings.get("")
-        return known if known is not None and known.state == "refused" else None
+    def rejection(self) -> AccountHealth | None:
+        health = self.known.get("")
+        return health if health is not None and health.state == HealthState.REJECTED else None
 
-    def standing(self, scope: Scope) -> AccountHealth:
-        return self.standings.get(scope) or AccountHealth(self.account.account_key, scope)
+    def health(self, scope: Scope) -> AccountHealth:
+        return self.known.get(scope) or AccountHealth(self.account.account_key, scope)
 
-    def is_cleared_since(self, scope: Scope, moment: float) -> bool:
-        known = self.standings.get(scope)
-        return known is not None and known.state == "ready" and known.changed_at > moment
+    def was_cleared_since(self, moment: float, scopes: Iterable[Scope]) -> bool:
+        """True when it was found good, or declared so, after that moment in one of these scopes."""
+        known = (self.known.get(scope) for scope in scopes)
+        return any(
+            health is not None and health.state == HealthState.READY and health.changed_at > moment
+            for health in known
+        )
 
-    def next_change(self, now: float) -> Iterable[float]:
-        """When something will change by time alone."""
-        for known in self.standings.values():
-            yield from (
-                t for t in (known.cools_until(now), known.tried_until(now)) if t is not None
-            )
+    def next_changes(self, now: float) -> Iterable[float]:
+        """The Unix seconds at which time alone will change a condition."""
+        for health in self.known.values():
+            for moment in (health.cools_until(now), health.probed_until(now)):
+                if moment is not None:
+                    yield moment
+
+    def has_credential_of(self, account: Account) -> bool:
+        return self.account.credential() == account.credential()
+
+    def note_error(self, error: GatewayError | None) -> None:
+        self.last_error = error.own_words if error is not None else None
+        self.last_error_said = error.safe_words if error is not None else None
 
     def view(self, now: float) -> AccountView:
         states = {quota: _state(self.condition(quota, now)) for quota in QUOTA_CLASSES}
-        ends = {quota: self.standing(quota).cools_until(now) for quota in QUOTA_CLASSES}
+        ends = {quota: self.health(quota).cools_until(now) for quota in QUOTA_CLASSES}
         return AccountView(
             id=self.account.id,
             name=self.account.name,
@@ -191,8 +166,8 @@ class PooledAccount:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as an operator sees it. `state` is the worst of `states`; `in_flight` counts in
-    this worker alone.
+    """An account as administrators and metrics see it. `state` is the worst of `states`;
+    `in_flight` counts this worker's answers alone.
     """
 
     id: str
@@ -208,11 +183,104 @@ class AccountView:
 
 def _state(condition: Condition) -> AccountState:
     match condition:
-        case Condition.READY | Condition.DUE:
+        case Condition.READY | Condition.HALF_OPEN:
             return "ready"
-        case Condition.TRIED | Condition.COOLING:
+        case Condition.PROBING | Condition.COOLING:
             return "cooling"
-        case Condition.REFUSED:
+        case Condition.REJECTED:
             return "refused"
         case Condition.DISABLED:
             return "disabled"
+
+
+def cooled_down(
+    pooled: PooledAccount,
+    scopes: Iterable[QuotaClass],
+    cooldown: Cooldown | None,
+    error: GatewayError,
+    now: float,
+    uniform: Callable[[float, float], float],
+) -> list[AccountHealth]:
+    """The cooldowns that a failure begins or prolongs. Empty when the policy has none for it."""
+    if cooldown is None:
+        return []
+    known = [pooled.health(scope) for scope in scopes]
+    found = [_cooled_down(health, cooldown, error, now, uniform) for health in known]
+    return [change for change in found if change is not None]
+
+
+def _cooled_down(
+    known: AccountHealth,
+    cooldown: Cooldown,
+    error: GatewayError,
+    now: float,
+    uniform: Callable[[float, float], float],
+) -> AccountHealth | None:
+    """None when the running cooldown already covers this failure."""
+    running = known.cools_until(now)
+    if running is not None and known.cause == cooldown.cause and not names_an_end(error):
+        return None
+    failures = known.consecutive_failures
+    if cooldown.has_probe:
+        # Answers that ran at once bring the same news: they count as one failure.
+        failures = max(failures + (running is None), 1)
+    ends = cooldown_ends(cooldown, error, failures - 1, now, uniform)
+    if running is not None and running >= ends:
+        if failures == known.consecutive_failures:
+            return None
+        return replace(known, consecutive_failures=failures, changed_at=now)
+    return replace(
+        known,
+        state=HealthState.COOLING,
+        cooling_until=ends,
+        consecutive_failures=failures,
+        probe_until=None,
+        cause=cooldown.cause,
+        changed_at=now,
+    )
+
+
+def rejected(
+    pooled: PooledAccount, account: Account, error: GatewayError, now: float
+) -> list[AccountHealth]:
+    """The quarantine of the credential of `account`. Empty when it is in quarantine, or replaced.
+
+    Clients hear the error's message until the credential is replaced or found good.
+    """
+    if pooled.rejection is not None or not pooled.has_credential_of(account):
+        return []
+    rejection = AccountHealth(
+        account.account_key,
+        "",
+        state=HealthState.REJECTED,
+        cause=error.message,
+        credential=account.credential(),
+        changed_at=now,
+    )
+    return [rejection]
+
+
+def merged(pooled: PooledAccount, theirs: AccountHealth, now: float) -> AccountHealth | None:
+    """What another worker has learnt, to be adopted. None when it is older, or says nothing new."""
+    known = pooled.health(theirs.quota)
+    if theirs.changed_at < known.changed_at:
+        return None
+    if _is_from_the_future(known.changed_at, now) and _is_from_the_future(theirs.changed_at, now):
+        return None
+    is_rejected = theirs.state == HealthState.REJECTED
+    if is_rejected and theirs.credential != pooled.account.credential():
+        return None  # replaced since
+    if (
+        theirs.changed_at == known.changed_at
+        and theirs.probe_until is None
+        and known.probed_until(now) is not None
+    ):
+        return None  # read just before our probe began
+    ends = theirs.cooling_until
+    theirs = replace(
+        theirs,
+        # The clock of the machine that wrote it may be wrong.
+        cooling_until=None if ends is None else min(ends, next_midnight(now)),
+        changed_at=min(theirs.changed_at, now),
+    )
+    return None if theirs == known else theirs

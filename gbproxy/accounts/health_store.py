@@ -1,92 +1,161 @@
-"""Tells what this worker has learnt of accounts: to the other workers by the board, to operators by
-log and figures.
+"""How workers share what they learn of accounts: the store's interface, and this worker's publisher
+to it, to the log and to the metrics.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
-from gbproxy.accounts.health import AccountHealth, HealthStore
-from gbproxy.domain.account import id_of
+from gbproxy.accounts.health import AccountHealth, HealthState
+from gbproxy.domain.account import QuotaClass, id_of
 from gbproxy.errors import GatewayError
 from gbproxy.observability.meter import Meter
 
 log = logging.getLogger(__name__)
 
 
+class HealthStore(Protocol):
+    """Account health, shared by all workers. Calls raise GatewayErrors."""
+
+    def publish(self, change: AccountHealth) -> object:
+        """Replace what is stored for this account and scope, unless that is newer."""
+        ...
+
+    def failed(
+        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+    ) -> object:
+        """Store the account's last error, unless a newer one is; None: it has recovered.
+
+        `said`: the upstream's words (UpstreamWords.safe).
+        """
+        ...
+
+    def try_probe(self, account_key: str, quota: QuotaClass, until: float) -> bool:
+        """Take the one probe after a cooldown, until `until`; atomic over all workers.
+
+        False when another request has it, or no cooldown is stored.
+        """
+        ...
+
+    def read(self) -> Iterable[AccountHealth]: ...
+
+
+class LocalHealthStore:
+    """The store of a worker that shares with nobody."""
+
+    def publish(self, change: AccountHealth) -> None:
+        del change
+
+    def failed(
+        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+    ) -> None:
+        del account_id, error, at, said
+
+    def try_probe(self, account_key: str, quota: QuotaClass, until: float) -> bool:
+        del account_key, quota, until
+        return True
+
+    def read(self) -> Iterable[AccountHealth]:
+        return ()
+
+
 class HealthPublisher:
-    """Keeps what the board could not take, until it can. But for `note_error`, to be called without
-    holding a lock.
+    """Publishes what this worker learns, and keeps what the store could not take for `flush`.
+
+    All but `note_error` may wait for the store: not to be called while the pool's lock is held.
     """
 
-    def __init__(self, board: HealthStore, meter: Meter) -> None:
-        self._board = board
+    def __init__(self, store: HealthStore, meter: Meter) -> None:
+        self._store = store
         self._meter = meter
-        self._untold: dict[tuple[str, str], AccountHealth] = {}
-        self._untold_errors: dict[str, tuple[str | None, float, dict[str, Any] | None]] = {}
+        self._unpublished: dict[tuple[str, str], AccountHealth] = {}
+        self._unpublished_errors: dict[str, tuple[str | None, float, dict[str, Any] | None]] = {}
 
-    def tell(self, change: AccountHealth, now: float, said: dict[str, Any] | None = None) -> None:
-        """Everybody who is to know: those who read the log or the figures, and the other workers.
-
-        `said`: the safe words of the upstream that led to it.
-        """
+    def publish(
+        self, change: AccountHealth, now: float, said: dict[str, Any] | None = None
+    ) -> None:
+        """Log, count and store a change of state. `said`: the upstream's words that led to it."""
         _log(change, now, said)
-        cause = change.cause if change.state == "cooling" else ""
+        cause = change.cause if change.state == HealthState.COOLING else ""
         self._meter.account_changed(change.state, change.quota, cause)
         self.share(change)
 
     def share(self, change: AccountHealth) -> None:
-        """The other workers alone."""
+        """Store a change without a word in the log."""
         try:
-            self._board.publish(change)
-        except GatewayError as error:  # this worker knows; the others hear of it later
-            self._untold[change.account_key, change.quota] = change
-            log.warning(
-                "pool.unshared", extra={"account": id_of(change.account_key), "reason": error.code}
+            self._store.publish(change)
+        except GatewayError as error:
+            self._unpublished[change.account_key, change.quota] = change
+            _log_unshared(change, error)
+
+    def note_error(self, account_id: str, error: GatewayError | None, now: float) -> None:
+        """Keep an account's last error for `flush`: no request waits until it is stored."""
+        words = error.own_words if error is not None else None
+        said = error.safe_words if error is not None else None
+        self._unpublished_errors[account_id] = (words, now, said)
+
+    def flush(self, is_pooled: Callable[[str], bool]) -> None:
+        """Store what is not yet, errors of pooled accounts only. Raises a store's GatewayError."""
+        while self._unpublished:
+            key, change = next(iter(self._unpublished.items()))
+            self._store.publish(change)
+            if self._unpublished.get(key) is change:
+                del self._unpublished[key]
+        while self._unpublished_errors:
+            account_id, met = next(iter(self._unpublished_errors.items()))
+            if is_pooled(account_id):
+                self._store.failed(account_id, *met)
+            if self._unpublished_errors.get(account_id) is met:
+                del self._unpublished_errors[account_id]
+
+    def try_probe(self, health: AccountHealth, quota: QuotaClass, until: float) -> bool:
+        """Take the probe after a cooldown. False when another worker has it."""
+        try:
+            return self._store.try_probe(health.account_key, quota, until) or self._republish(
+                health
             )
+        except GatewayError as error:  # without the store each worker probes for itself
+            _log_unshared(health, error)
+            return True
 
-    def note_error(
-        self, account_id: str, error: str | None, now: float, said: dict[str, Any] | None
-    ) -> None:
-        """What an account has met last is told by `share_again`: no request waits for it."""
-        self._untold_errors[account_id] = (error, now, said)
+    def _republish(self, known: AccountHealth) -> bool:
+        """Store a cooldown that the store missed while it was down. True if it was missing."""
+        stored = next(
+            (
+                each
+                for each in self._store.read()
+                if (each.account_key, each.quota) == (known.account_key, known.quota)
+            ),
+            None,
+        )
+        if stored is not None and stored.changed_at >= known.changed_at:
+            return False
+        self._store.publish(known)
+        return True
 
-    def share_again(self, is_member: Callable[[str], bool]) -> None:
-        """Tell the others what they were not told yet, or could not be. Raises the GatewayError of
-        the board.
-        """
-        while self._untold:
-            key, change = next(iter(self._untold.items()))
-            self._board.publish(change)
-            if self._untold.get(key) is change:
-                del self._untold[key]
-        while self._untold_errors:
-            account_id, met = next(iter(self._untold_errors.items()))
-            if is_member(account_id):
-                self._board.failed(account_id, *met)
-            if self._untold_errors.get(account_id) is met:
-                del self._untold_errors[account_id]
+
+def _log_unshared(health: AccountHealth, error: GatewayError) -> None:
+    log.warning("pool.unshared", extra={"account": id_of(health.account_key), "reason": error.code})
 
 
 def _log(change: AccountHealth, now: float, said: dict[str, Any] | None) -> None:
     account, quota = id_of(change.account_key), change.quota or None
     match change.state:
-        case "cooling":
-            seconds = round((change.cooling_until or now) - now, 1)
+        case HealthState.COOLING:
             facts = {
                 "account": account,
                 "quota": quota,
                 "cause": change.cause,
-                "seconds": seconds,
+                "seconds": round((change.cooling_until or now) - now, 1),
                 "strikes": change.consecutive_failures,
                 "said": said,
             }
             log.warning("account.cooling", extra=facts)
-        case "refused":
+        case HealthState.REJECTED:
             log.warning(
                 "account.refused", extra={"account": account, "reason": change.cause, "said": said}
             )
-        case "ready":
+        case HealthState.READY:
             log.info("account.ready", extra={"account": account, "quota": quota})

@@ -1,5 +1,5 @@
-"""Which model and tools a request asks an account for: what its client wants, as far as the account
-has it.
+"""Which model and tools a request asks an account for: what the client wants, or a fallback where
+the account does not have that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gbproxy.errors import GatewayError, RequestRefused, SessionDenied, SessionG
 
 log = logging.getLogger(__name__)
 
-# What an administrator can switch off: in question where a refusal names nothing.
+# What an administrator of the upstream can switch off: suspected when a refusal names nothing.
 _OPTIONAL: frozenset[Tool] = frozenset(
     {"imageGenerationSpec", "videoGenerationSpec", "webGroundingSpec"}
 )
@@ -24,28 +24,26 @@ _MAY_BE_A_TOOL = (RequestRefused, SessionDenied, UpstreamUnclear)
 
 @dataclass(slots=True)
 class RequestedModel:
-    """What one request wants of whichever account. `chain`: the model, and what may answer in its
-    place, in order.
-    """
+    """What one request wants of any account. `chain`: the model, and its fallbacks in order."""
 
     chain: Sequence[Model]
     support: ModelSupport = field(default_factory=ModelSupport)
     # By account id; empty where all are of one upstream.
     upstreams: Mapping[str, str] = field(default_factory=dict)
     able: Collection[str] = ()  # the upstreams that can answer the request
-    has_guessed: bool = False  # without a name of what was refused, one more try a request
+    has_guessed: bool = False  # a refusal that names nothing is worth one guess a request
 
     @property
     def model(self) -> Model:
         return self.chain[0]
 
     def unable(self) -> Collection[str]:
-        """The ids of accounts that lack the tool which this model is there for."""
+        """The ids of accounts that lack the tool that this model needs."""
         essential = self.model.essential_tools
         return self.support.without_tools(essential) if essential else ()
 
     def averse(self) -> Collection[str]:
-        """The ids of accounts on which something else would answer."""
+        """The ids of accounts on which a fallback would answer."""
         return {
             id_
             for upstream, name in self.model.names.items()
@@ -54,16 +52,12 @@ class RequestedModel:
         }
 
     def unserved(self) -> Collection[str]:
-        """The ids of accounts whose upstream cannot answer: it does not serve this model, or takes
-        no prompt as long.
-        """
+        """The ids of accounts whose upstream cannot serve this model, or no prompt as long."""
         return [id_ for id_, name in self.upstreams.items() if name not in self.able]
 
 
-class Choice:
-    """What one account is asked for, and what instead once it has refused that; for one request,
-    and one thread.
-    """
+class ModelFallbacks:
+    """The model to ask one account for, and the next one when it refuses that. For one request."""
 
     def __init__(self, requested: RequestedModel, account: Account) -> None:
         self._requested = requested
@@ -71,7 +65,7 @@ class Choice:
         self._support = requested.support
         self._position = next(self._usable(0), 0)
         self._refused: list[tuple[Model, bool]] = []
-        self._left_out: dict[Tool, bool] = {}  # whether the upstream has named it
+        self._left_out: dict[Tool, bool] = {}  # True: the upstream has named it
         self._first_refusal: GatewayError | None = None
         self._narrow()
 
@@ -80,8 +74,8 @@ class Choice:
         return self._model
 
     def refused(self, error: GatewayError) -> bool:
-        """Whether something else is to be asked for, after this failure. Raises the first refusal,
-        if all that is left was refused.
+        """True when the account is to be asked for another model, or without some tool, after this
+        failure. Raises the first refusal when it was the last fallback that was refused.
         """
         if isinstance(error, _MAY_BE_A_TOOL) and self._may_leave_out_more(error):
             self._narrow()
@@ -93,15 +87,15 @@ class Choice:
             if self._first_refusal is not None:
                 raise self._first_refusal
             return False
-        self._first_refusal = self._first_refusal or bare(error)
+        self._first_refusal = self._first_refusal or without_traceback(error)
         self._refused.append((self._requested.chain[self._position], "model" in error.named))
         self._position = following
         self._narrow()
         return True
 
     def lacks_tool(self, error: GatewayError) -> bool:
-        """Whether this failure says that the tool is off which the model is there for: then others
-        may have it.
+        """True when this failure says that the tool that the model needs is switched off: another
+        account may have it.
         """
         lacking = [tool for tool in self._model.essential_tools if tool in error.named]
         if not lacking or not isinstance(error, _MAY_BE_A_TOOL):
@@ -125,16 +119,16 @@ class Choice:
             )
 
     def answered(self) -> None:
-        """The answer is whole: what was refused before it was at fault, and this account is spared
-        it from now on.
+        """The answer is whole: so what was refused before was at fault. Remember it for this
+        account.
         """
         for model, is_named in self._refused:
             name = model.name_at(self._account.upstream)
             self._support.model_refused(self._account, name, is_named=is_named)
         for tool, is_named in self._left_out.items():
             self._support.tool_refused(self._account, tool, is_named=is_named)
-        self._support.model_taken(self._account, self._model.name_at(self._account.upstream))
-        self._support.tools_taken(self._account, self._model.tools)
+        self._support.model_accepted(self._account, self._model.name_at(self._account.upstream))
+        self._support.tools_accepted(self._account, self._model.tools)
 
     def _narrow(self) -> None:
         off = self._support.tools_off(self._account) | self._left_out.keys()
@@ -144,7 +138,7 @@ class Choice:
         return next(self._usable(self._position + 1), None)
 
     def _usable(self, start: int) -> Iterator[int]:
-        """The positions in the chain of what this account may be asked for."""
+        """The positions in the chain of the models that this account may be asked for."""
         upstream = self._account.upstream
         for i, model in enumerate(self._requested.chain[start:], start):
             if model.is_served_by(upstream) and not self._support.refuses(
@@ -153,8 +147,8 @@ class Choice:
                 yield i
 
     def _may_leave_out_more(self, error: GatewayError) -> bool:
-        """Whether this failure may be over without some tool: one that it names, or that is known
-        to be off by now.
+        """True when the request may succeed without some tool: one that the failure names, one that
+        is known to be off by now, or, once a request, all that may be.
         """
         spare = [tool for tool in self._model.tools if tool not in self._model.essential_tools]
         named = {tool: True for tool in spare if tool in error.named}
@@ -170,7 +164,7 @@ class Choice:
         return bool(guessed)
 
 
-def bare(error: GatewayError) -> GatewayError:
-    """The error without what led to it: a traceback would keep a whole attempt alive."""
+def without_traceback(error: GatewayError) -> GatewayError:
+    """The error without its causes: a traceback would keep a whole attempt alive."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

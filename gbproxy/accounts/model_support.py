@@ -1,8 +1,7 @@
-"""What each account is known to have: by its live configuration, and by which models and tools it
-took or refused.
+"""Which models and tools each account supports: by its live configuration, and by what it has
+accepted or refused.
 
-Asked for on the path of requests, so it is memory; other workers learn of it, and it of them, by
-`sync`.
+Requests ask for it, so it is kept in memory; `sync` exchanges it with the other workers.
 """
 
 from __future__ import annotations
@@ -12,72 +11,52 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Literal, Protocol
+from typing import Literal
 
 from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
 from gbproxy.domain.models import ALL_TOOLS, Tool
-from gbproxy.storage.model_support import Finding
+from gbproxy.storage.model_support import Finding, SupportRows
 
 Verdict = Literal["taken", "doubted", "guessed", "refused", "forgotten"]
-"""`doubted`: it was taken before, and refused once in words that may be about something else.
-`guessed`: nothing was named by a refusal that ended when this tool was left out; what the
-configuration says is better.
+"""`doubted`: it was accepted before, and refused once in words that may be about something else.
+`guessed`: a refusal that named nothing ended when this tool was left out; the configuration knows
+better.
 """
 
 REFUSED_S = 3600.0  # then it is tried again
 _TAKEN_S = 86_400.0  # then it is noted anew
 _KEPT_S = 7 * 86_400.0
 _HOLDS_S = 86_400.0
-_OVERLAP_S = 300.0  # clocks of other machines, and rows that were on their way
+_OVERLAP_S = 300.0  # for other machines' clocks, and for rows that were being written
 _LEAST_BETWEEN_S = 1.0
 _MAX_SUBJECTS = 500  # of each account: clients may invent names
 _CONFIGURATION = "configuration"
 
 
-class Rows(Protocol):
-    """What outlives the process. Calls raise StorageUnavailable."""
-
-    def keep(self, findings: Iterable[Finding]) -> None: ...
-    def read(self, since: float) -> list[Finding]: ...
-    def forget(self, *, taken_before: float, others_before: float) -> None: ...
-
-
-class NoRows:
-    """Nothing outlives the process."""
-
-    def keep(self, findings: Iterable[Finding]) -> None:
-        del findings
-
-    def read(self, since: float) -> list[Finding]:
-        del since
-        return []
-
-    def forget(self, *, taken_before: float, others_before: float) -> None:
-        del taken_before, others_before
-
-
 class ModelSupport:
     """Safe for use by many threads at once. `clock`: Unix seconds."""
 
-    def __init__(self, rows: Rows | None = None, clock: Callable[[], float] = time.time) -> None:
-        self._rows = rows or NoRows()
+    def __init__(
+        self, rows: SupportRows | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`rows`: None where no other worker is to know."""
+        self._rows = rows
         self._clock = clock
         self._lock = threading.Lock()
-        self._findings: dict[str, dict[str, Finding]] = defaultdict(dict)  # by seat, by subject
-        # by subject: seats that have refused it, also longer ago
+        self._findings: dict[str, dict[str, Finding]] = defaultdict(dict)  # by key, by subject
+        # By subject: the keys of accounts that have refused it, also longer ago.
         self._refusing: dict[str, set[str]] = {}
-        self._capabilities: Mapping[
-            str, AccountCapabilities
-        ] = {}  # by seat; replaced, never changed
-        self._untold: dict[tuple[str, str], Finding] = {}
+        # By key; replaced, never changed.
+        self._capabilities: Mapping[str, AccountCapabilities] = {}
+        self._unpublished: dict[tuple[str, str], Finding] = {}
         self._read_at: float | None = None
         self._forgot_at = 0.0
 
     # Asking
 
     def refuses(self, account: Account, upstream_id: str | None) -> bool:
-        """Whether this account is known not to have this model."""
+        """True when this account is known not to have this model."""
         if upstream_id is None:
             return False
         capabilities = self._capabilities.get(account.account_key, NOTHING_SAID)
@@ -87,9 +66,9 @@ class ModelSupport:
         )
 
     def without_model(self, upstream_id: str | None) -> Collection[str]:
-        """The ids of accounts that have not got this model, as far as that is known.
+        """The ids of accounts that are known not to have this model.
 
-        Where the configuration of one lists it, those whose configuration does not are among them.
+        Where one account's configuration lists it, those whose configuration does not lack it.
         """
         if upstream_id is None:
             return ()
@@ -121,7 +100,7 @@ class ModelSupport:
         }
 
     def tools_off(self, account: Account) -> frozenset[Tool]:
-        """The tools that this account is not to be asked with."""
+        """The tools that requests to this account must leave out."""
         return self._tools_off(account.account_key)
 
     def tools_on(self, account: Account) -> frozenset[Tool]:
@@ -152,17 +131,17 @@ class ModelSupport:
 
     # Learning
 
-    def model_taken(self, account: Account, upstream_id: str | None) -> None:
+    def model_accepted(self, account: Account, upstream_id: str | None) -> None:
         if upstream_id is not None:
             self._note(account.account_key, _model(upstream_id), "taken")
 
-    def tools_taken(self, account: Account, tools: Iterable[Tool]) -> None:
+    def tools_accepted(self, account: Account, tools: Iterable[Tool]) -> None:
         for tool in tools:
             self._note(account.account_key, _tool(tool), "taken")
 
     def model_refused(self, account: Account, upstream_id: str | None, *, is_named: bool) -> None:
-        """`is_named`: the refusal was about the model; else it may have been about the question, if
-        the model was taken before.
+        """`is_named`: the refusal named the model; else it may have been about the question, if
+        the model was accepted before.
         """
         if upstream_id is not None:
             subject = _model(upstream_id)
@@ -170,13 +149,10 @@ class ModelSupport:
             self._note(account.account_key, subject, "doubted" if is_doubtful else "refused")
 
     def tool_refused(self, account: Account, tool: Tool, *, is_named: bool) -> None:
-        """`is_named`: the refusal was about this tool; else it may have been about another, or the
-        question.
-
-        What the configuration leaves on, or was taken before, may have been refused to this
-        question only.
+        """`is_named`: the refusal named this tool; else it may have been about another, or about
+        the question.
         """
-        if tool in self.tools_on(account):
+        if tool in self.tools_on(account):  # refused to this question only
             return
         subject = _tool(tool)
         is_doubtful = self._verdict(account.account_key, subject) == "taken"
@@ -197,22 +173,22 @@ class ModelSupport:
                 and now - known.noted_at < _TAKEN_S
             ):
                 return
-            self._tell(Finding(account_key, subject, verdict, now))
+            self._add(Finding(account_key, subject, verdict, now))
 
     def forget(self, account: Account) -> None:
-        """Know nothing of this account any more, in no worker: it begins anew, and its
-        configuration is read again.
+        """Forget all that is known of this account, in every worker; its configuration is read
+        anew.
         """
         with self._lock:
             subjects = tuple(self._findings.get(account.account_key, {}))
             for subject in subjects:
-                self._tell(Finding(account.account_key, subject, "forgotten", self._clock()))
+                self._add(Finding(account.account_key, subject, "forgotten", self._clock()))
 
     # The live configuration
 
     def looked_at(self, account: Account) -> tuple[float, bool] | None:
-        """When this account's configuration was last asked for, in Unix seconds, and whether it was
-        read; None: never as it is.
+        """When this account's configuration was last asked for, in Unix seconds, and whether it
+        could be read; None: never with its present credential.
         """
         with self._lock:
             found = self._findings.get(account.account_key, {}).get(_CONFIGURATION)
@@ -222,8 +198,8 @@ class ModelSupport:
         return found.noted_at, value.get("is_read") is True
 
     def note_capabilities(self, account: Account, capabilities: AccountCapabilities | None) -> None:
-        """The configuration was asked for. None: in vain; what was known before holds on, for a
-        day.
+        """Note what the configuration says. None: it could not be read; what it said before
+        counts for a day.
         """
         now = self._clock()
         with self._lock:
@@ -233,62 +209,62 @@ class ModelSupport:
             if is_read or not isinstance(read_at, float) or now - read_at > _HOLDS_S:
                 read_at = now if is_read else None
             elif found is not None:
-                capabilities = _read(_parsed(found.text))
+                capabilities = AccountCapabilities.from_json(_parsed(found.text))
             value = {"credential": account.credential(), "is_read": is_read, "read_at": read_at}
-            text = json.dumps(value | _written(capabilities or NOTHING_SAID))
-            self._tell(Finding(account.account_key, _CONFIGURATION, text, now))
+            text = json.dumps(value | (capabilities or NOTHING_SAID).to_json())
+            self._add(Finding(account.account_key, _CONFIGURATION, text, now))
 
     # Sharing
 
     def sync(self) -> None:
-        """Tell the other workers what is new here, and learn what they know. Raises
-        StorageUnavailable.
-        """
+        """Publish what is new here and adopt what others know. Raises StorageUnavailable."""
+        if self._rows is None:
+            return
         now = self._clock()
         read_at = self._read_at
-        if read_at is not None and not self._untold and abs(now - read_at) < _LEAST_BETWEEN_S:
+        if read_at is not None and not self._unpublished and abs(now - read_at) < _LEAST_BETWEEN_S:
             return
         with self._lock:
-            untold = dict(self._untold)
-        self._rows.keep(untold.values())
+            unpublished = dict(self._unpublished)
+        self._rows.keep(unpublished.values())
         found = self._rows.read(now - _KEPT_S if read_at is None else read_at - _OVERLAP_S)
         self._read_at = now
         with self._lock:
-            for key, finding in untold.items():
-                if self._untold.get(key) is finding:
-                    del self._untold[key]
+            for key, finding in unpublished.items():
+                if self._unpublished.get(key) is finding:
+                    del self._unpublished[key]
             for finding in found:
                 known = self._findings.get(finding.account_key, {}).get(finding.subject)
                 if known is None or known.noted_at < finding.noted_at:
                     self._put(finding)
 
     def forget_old(self) -> None:
-        """Delete what nobody has noted for long. For one worker; may be called often. Raises
+        """Delete findings that are out of date: for one worker of all; cheap to call often. Raises
         StorageUnavailable.
         """
         now = self._clock()
-        if now - self._forgot_at > REFUSED_S:
+        if self._rows is not None and now - self._forgot_at > REFUSED_S:
             self._forgot_at = now
             self._rows.forget(taken_before=now - _KEPT_S, others_before=now - _HOLDS_S)
 
-    def _tell(self, finding: Finding) -> None:
-        """Know this, and tell the others at the next `sync`. The lock is held."""
+    def _add(self, finding: Finding) -> None:
+        """Keep this, and publish it at the next `sync`. The lock is held."""
         self._put(finding)
-        self._untold[finding.account_key, finding.subject] = finding
+        self._unpublished[finding.account_key, finding.subject] = finding
 
     def _put(self, finding: Finding) -> None:
         """The lock is held."""
-        of_seat = self._findings[finding.account_key]
-        of_seat.pop(finding.subject, None)
-        of_seat[finding.subject] = finding
+        of_account = self._findings[finding.account_key]
+        of_account.pop(finding.subject, None)
+        of_account[finding.subject] = finding
         if finding.subject == _CONFIGURATION:
             self._capabilities = {
                 **self._capabilities,
-                finding.account_key: _read(_parsed(finding.text)),
+                finding.account_key: AccountCapabilities.from_json(_parsed(finding.text)),
             }
-        elif len(of_seat) > _MAX_SUBJECTS:
-            oldest = next(subject for subject in of_seat if subject.startswith(_model("")))
-            del of_seat[oldest]
+        elif len(of_account) > _MAX_SUBJECTS:
+            oldest = next(subject for subject in of_account if subject.startswith(_model("")))
+            del of_account[oldest]
             self._note_refusing(oldest, finding.account_key, is_refused=False)
         self._note_refusing(
             finding.subject, finding.account_key, is_refused=finding.text == "refused"
@@ -309,33 +285,6 @@ def _model(upstream_id: str) -> str:
 
 def _tool(tool: Tool) -> str:
     return f"tool:{tool}"
-
-
-def _written(capabilities: AccountCapabilities) -> dict[str, list[str]]:
-    return {
-        name: list(getattr(capabilities, name)) for name in AccountCapabilities.__dataclass_fields__
-    }
-
-
-def _read(value: Mapping[str, object]) -> AccountCapabilities:
-    """What another worker, maybe of another version, has written."""
-    given = {name: value.get(name) for name in AccountCapabilities.__dataclass_fields__}
-    texts = {
-        name: [t for t in each if isinstance(t, str)]
-        for name, each in given.items()
-        if isinstance(each, list)
-    }
-    tools = {
-        name: frozenset(t for t in ALL_TOOLS if t in texts.get(name, ()))
-        for name in ("tools_on", "tools_off")
-    }
-    return AccountCapabilities(
-        tuple(texts.get("listed", ())),
-        frozenset(texts.get("disabled", ())),
-        frozenset(texts.get("automatic", ())),
-        tools["tools_on"],
-        tools["tools_off"],
-    )
 
 
 def _parsed(text: str) -> Mapping[str, object]:

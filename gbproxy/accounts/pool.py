@@ -1,28 +1,38 @@
-"""The accounts as one: lends them to requests, and learns from how these end."""
+"""The accounts of one worker: lent to requests, and judged by how these end."""
 
 from __future__ import annotations
 
-import random as chance
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from gbproxy.accounts.failure_policy import Then, policy_for
-from gbproxy.accounts.health import AccountHealth, HealthStore, LocalHealthStore, PooledAccount
-from gbproxy.accounts.learning import cooled, refused, taken_over
-from gbproxy.accounts.lending import Lending, Order
+from gbproxy.accounts import selection
+from gbproxy.accounts.failure_policy import Retry, policy_for
+from gbproxy.accounts.health import (
+    AccountHealth,
+    AccountView,
+    HealthState,
+    PooledAccount,
+    Scope,
+    cooled_down,
+    merged,
+    rejected,
+)
+from gbproxy.accounts.health_store import HealthPublisher, HealthStore, LocalHealthStore
+from gbproxy.accounts.lease_queue import LeaseQueue
+from gbproxy.accounts.selection import LeaseRequest, Order
 from gbproxy.domain import jitter
-from gbproxy.domain.account import Account, QuotaClass, id_of
+from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass, id_of
 from gbproxy.errors import GatewayError, QuotaExhausted
 from gbproxy.observability.meter import SILENT, Meter
 
 
-class Pool(Lending):
-    """The accounts, each with a number of places and a state for each kind of request; safe for use
-    by many threads at once.
+class Pool:
+    """Accounts in order, each with slots and a health for each quota class. Safe for many threads.
 
-    What one worker learns goes onto the `board`, outside of the lock; whoever polls it hands what
-    others have learnt to `refresh`. What it can be asked stands in `Members`, how it lends in
-    `Lending`; here is how it learns and is changed.
+    What this worker learns is published outside of the lock; whoever reads the store hands what
+    other workers have learnt to `refresh`.
     """
 
     def __init__(
@@ -33,184 +43,258 @@ class Pool(Lending):
         wait_s: float = 120,
         order: Order = "least-busy",
         clock: Callable[[], float] = time.time,
-        board: HealthStore | None = None,
-        random: chance.Random | None = None,
+        store: HealthStore | None = None,
+        uniform: Callable[[float, float], float] = jitter.uniform,
         meter: Meter = SILENT,
     ) -> None:
-        """`concurrency`: answers at once on one account; a request waits for a place for `wait_s`
-        seconds at most.
-        """
-        super().__init__(
-            accounts, concurrency, wait_s, order, clock, board or LocalHealthStore(), meter
+        """`concurrency`: slots of each account; a request waits for one for `wait_s` at most."""
+        self._accounts = {account.id: PooledAccount(account) for account in accounts}
+        self._all = self._accounts.values()
+        self._lock = threading.Lock()
+        self._concurrency = concurrency
+        self._clock = clock
+        self._publisher = HealthPublisher(store or LocalHealthStore(), meter)
+        self._uniform = uniform
+        self._queue = LeaseQueue(
+            self._accounts,
+            self._lock,
+            concurrency=concurrency,
+            wait_s=wait_s,
+            order=order,
+            clock=clock,
+            publisher=self._publisher,
+            meter=meter,
         )
-        self._uniform = random.uniform if random is not None else jitter.uniform
+
+    @contextmanager
+    def lease(
+        self,
+        quota: QuotaClass = "text",
+        *,
+        required: str | None = None,
+        preferred: str | None = None,
+        excluded: Collection[str] = (),
+    ) -> Iterator[Account]:
+        """Lend an account for this quota class; while all are busy, wait in order.
+
+        Raises UpstreamOverloaded, QuotaExhausted, CredentialRefused or NoAccountAvailable when no
+        account will do, or none any more; after waiting in vain Overloaded, or UpstreamTimeout when
+        the request's own time is over.
+        """
+        lease = self._queue.acquire(LeaseRequest(quota, required, preferred, frozenset(excluded)))
+        try:
+            yield lease.pooled.account
+        finally:
+            self._queue.release(lease)
 
     # Learning
 
     def failed(
         self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0
     ) -> None:
-        """Learn from a failure, by the rules: the account may cool down for this kind of request,
-        or be set aside.
+        """Cool the account down for this quota class, or quarantine it, as the policy says.
 
-        A quota that the upstream has named cools down what it is for, whatever kind of request has
-        met it. What has begun `took_s` seconds ago teaches nothing if the account was found, or
-        declared, good since.
+        A failure of what began `took_s` seconds ago is ignored if the account was found good since.
         """
-        rule = policy_for(error)
-        if rule.then is Then.ENDS:
+        policy = policy_for(error)
+        if policy.retry is Retry.NEVER:
             return
+        # The quota that the upstream names is used up, whatever kind of request has met it.
+        scopes = error.media if isinstance(error, QuotaExhausted) and error.media else (quota,)
         with self._lock:
-            member = self._pooled(account.account_key)
-            if member is None:
-                return
+            pooled = self._find(account.account_key)
             now = self._clock()
-            met = error.media if isinstance(error, QuotaExhausted) and error.media else (quota,)
-            if any(member.is_cleared_since(scope, now - took_s) for scope in ("", *met)):
+            if pooled is None or pooled.was_cleared_since(now - took_s, ("", *scopes)):
                 return
-            self._note_error(member, error, now)
-            changes: list[AccountHealth | None] = []
-            if rule.refuses and member.account.credential() == account.credential():
-                changes = [refused(member, error, now)]
-            elif rule.cooldown is not None:
-                changes = [
-                    cooled(member.standing(each), rule.cooldown, error, now, self._uniform)
-                    for each in met
-                ]
-            news = [change for change in changes if change is not None]
-            for change in news:
-                member.standings[change.quota] = change
-            if news:
-                self._serve(now)
-        for change in news:
-            self._telling.tell(change, now, error.safe_words)
+            self._note_error(pooled, error, now)
+            changes = (
+                rejected(pooled, account, error, now)
+                if policy.quarantines
+                else cooled_down(pooled, scopes, policy.cooldown, error, now, self._uniform)
+            )
+            self._apply(pooled, changes, now)
+        for change in changes:
+            self._publisher.publish(change, now, error.safe_words)
+
+    def prewarm_failed(self, account: Account, error: GatewayError, took_s: float) -> None:
+        """Apply the policy for a failure that no request has met."""
+        # Only a rejected credential says something about the account: others cost it nothing.
+        if policy_for(error).quarantines:
+            self.failed(account, "text", error, took_s=took_s)
 
     def succeeded(self, account: Account, quota: QuotaClass) -> None:
-        """The upstream has begun to answer: a cooldown that is over, and the strikes before it, are
-        forgotten.
-        """
+        """The upstream has begun to answer: forget a cooldown that is over, and its failures."""
         with self._lock:
-            member = self._pooled(account.account_key)
-            known = member.standings.get(quota) if member is not None else None
-            if member is None or known is None or known.state == "ready":
+            pooled = self._find(account.account_key)
+            known = pooled.known.get(quota) if pooled is not None else None
+            if pooled is None or known is None or known.state == HealthState.READY:
                 return
             now = self._clock()
             if known.cools_until(now) is not None:
-                return  # this answer had begun before
-            self._note_error(member, None, now)
-            change = member.standings[quota] = AccountHealth(
-                account.account_key, quota, changed_at=now
-            )
-            self._serve(now)
-        self._telling.tell(change, now)
+                return  # this answer had begun before the cooldown
+            change = self._clear(pooled, quota, now)
+        self._publisher.publish(change, now)
 
     def accepted(self, account: Account) -> None:
-        """A probe has found the credential good."""
+        """A check has found the credential good: end its quarantine."""
         with self._lock:
-            member = self._pooled(account.account_key)
-            if (
-                member is None
-                or member.refusal is None
-                or member.account.credential() != account.credential()
-            ):
+            pooled = self._find(account.account_key)
+            if pooled is None or pooled.rejection is None or not pooled.has_credential_of(account):
                 return
             now = self._clock()
-            self._note_error(member, None, now)
-            change = member.standings[""] = AccountHealth(account.account_key, "", changed_at=now)
-            self._serve(now)
-        self._telling.tell(change, now)
+            change = self._clear(pooled, "", now)
+        self._publisher.publish(change, now)
 
-    def refresh(self, standings: Iterable[AccountHealth]) -> None:
-        """Take over what other workers have learnt since."""
+    def refresh(self, healths: Iterable[AccountHealth]) -> None:
+        """Adopt what other workers have learnt."""
         with self._lock:
             now = self._clock()
-            taken = [standing for standing in standings if self._take_over(standing, now)]
-            if taken:
-                self._serve(now)
+            has_changed = False
+            for theirs in healths:
+                pooled = self._find(theirs.account_key)
+                if pooled is not None and (change := merged(pooled, theirs, now)) is not None:
+                    pooled.known[change.quota] = change
+                    has_changed = True
+            if has_changed:
+                self._queue.dispatch(now)
 
-    def share_again(self) -> None:
-        """Tell the others what they were not told yet, or could not be. Raises the GatewayError of
-        the board.
-        """
-        self._telling.share_again(lambda account_id: account_id in self._members)
+    def flush(self) -> None:
+        """Publish what could not be, or is not yet. Raises the store's GatewayError."""
+        self._publisher.flush(lambda account_id: self.account(account_id) is not None)
 
-    # Changing
+    # Administration
 
     def replace(self, accounts: Iterable[Account], *, disabled: Collection[str] = ()) -> None:
-        """From now on these are the accounts, in this order. A changed credential forgets that the
-        old one was refused.
+        """From now on these are the accounts, in this order; `disabled` are ids.
 
-        What is another seat under the same id begins anew.
+        A new credential ends the quarantine of the old one; another upstream identity under the
+        same id begins anew.
         """
+        changes: list[AccountHealth] = []
+        kept: dict[str, PooledAccount] = {}
         with self._lock:
             now = self._clock()
-            changes: list[AccountHealth] = []
-            members: dict[str, PooledAccount] = {}
             for account in accounts:
-                member = self._pooled(account.account_key) or PooledAccount(account)
-                if (
-                    member.refusal is not None
-                    and member.account.credential() != account.credential()
-                ):
-                    change = member.standings[""] = AccountHealth(
-                        account.account_key, "", changed_at=now
-                    )
-                    changes.append(change)
-                member.account = account
-                member.is_active = account.id not in disabled
-                members[account.id] = member
-            self._members = members
-            self._serve(now)
+                pooled = self._find(account.account_key) or PooledAccount(account)
+                if pooled.rejection is not None and not pooled.has_credential_of(account):
+                    pooled.known[""] = AccountHealth(account.account_key, "", changed_at=now)
+                    changes.append(pooled.known[""])
+                pooled.account = account
+                pooled.is_active = account.id not in disabled
+                kept[account.id] = pooled
+            self._accounts.clear()
+            self._accounts.update(kept)
+            self._queue.dispatch(now)
         for change in changes:
-            self._telling.share(change)
-
-    def enable(self, account_id: str) -> None:
-        self._switch(account_id, is_active=True)
-
-    def disable(self, account_id: str) -> None:
-        """Lend this account to nobody any more; what runs on it goes on."""
-        self._switch(account_id, is_active=False)
-
-    def _switch(self, account_id: str, *, is_active: bool) -> None:
-        with self._lock:
-            member = self._members.get(account_id)
-            if member is not None:
-                member.is_active = is_active
-                self._serve(self._clock())
+            self._publisher.share(change)
 
     def clear_cooldown(self, account_id: str) -> None:
-        """Forget every cooldown of an account, and the strikes that led to it."""
+        """Forget every cooldown of an account, and the failures that led to it."""
         with self._lock:
-            member = self._members.get(account_id)
-            if member is None:
+            pooled = self._accounts.get(account_id)
+            if pooled is None:
                 return
-            now = self._clock()
-            kept = {scope: known for scope, known in member.standings.items() if scope == ""}
-            changes = [
-                AccountHealth(member.account.account_key, scope, changed_at=now)
-                for scope in member.standings.keys() - kept.keys()
-            ]
-            member.standings = kept | {change.quota: change for change in changes}
-            self._serve(now)
+            key, now = pooled.account.account_key, self._clock()
+            changes = [AccountHealth(key, scope, changed_at=now) for scope in pooled.known if scope]
+            self._apply(pooled, changes, now)
         for change in changes:
-            self._telling.share(change)
+            self._publisher.share(change)
 
-    # How
+    # Asking
 
-    def _pooled(self, account_key: str) -> PooledAccount | None:
-        """The account with this seat, if it is still there. The lock is held."""
-        member = self._members.get(id_of(account_key))
-        return member if member is not None and member.account.account_key == account_key else None
+    def is_ready(self, account_id: str, quota: QuotaClass = "text") -> bool:
+        """True when this account may be asked, be it busy or not."""
+        with self._lock:
+            pooled = self._accounts.get(account_id)
+            return pooled is not None and pooled.is_available(quota, self._clock())
 
-    def _take_over(self, standing: AccountHealth, now: float) -> bool:
-        member = self._pooled(standing.account_key)
-        news = taken_over(member, standing, now) if member is not None else None
-        if member is None or news is None:
-            return False
-        member.standings[news.quota] = news
-        return True
+    def any_available(
+        self, quota: QuotaClass, *, required: str | None = None, excluded: Collection[str] = ()
+    ) -> bool:
+        """True when an account may be asked, or soon, be it busy or not. See `LeaseRequest`."""
+        request = LeaseRequest(quota, required, excluded=frozenset(excluded))
+        with self._lock:
+            return selection.any_available(self._all, request, self._clock())
 
-    def _note_error(self, member: PooledAccount, error: GatewayError | None, now: float) -> None:
-        member.last_error = error.own_words if error is not None else None
-        member.last_error_said = error.safe_words if error is not None else None
-        self._telling.note_error(member.account.id, member.last_error, now, member.last_error_said)
+    def recovery_s(self, quota: QuotaClass) -> float | None:
+        """Seconds until an account may be asked, at least one; None if time alone brings none."""
+        with self._lock:
+            return selection.recovery_s(self._all, quota, self._clock())
+
+    def cooling(self, account_id: str) -> Collection[QuotaClass]:
+        """The quota classes for which this account cools down."""
+        with self._lock:
+            pooled = self._accounts.get(account_id)
+            if pooled is None or not pooled.known:
+                return ()
+            now = self._clock()
+            return [q for q in QUOTA_CLASSES if pooled.health(q).cools_until(now) is not None]
+
+    def saturated(self, quota: QuotaClass = "text") -> Sequence[str]:
+        """The keys of the accounts that a request would not get at once."""
+        with self._lock:
+            now = self._clock()
+            return [
+                pooled.account.account_key
+                for pooled in self._all
+                if pooled.in_flight >= self._concurrency or not pooled.is_available(quota, now)
+            ]
+
+    def available_count(self) -> int:
+        """How many accounts could serve a request of some quota class."""
+        with self._lock:
+            now = self._clock()
+            return sum(any(p.is_available(q, now) for q in QUOTA_CLASSES) for p in self._all)
+
+    def account(self, account_id: str) -> Account | None:
+        with self._lock:
+            pooled = self._accounts.get(account_id)
+            return pooled.account if pooled is not None else None
+
+    def accounts(self) -> Sequence[Account]:
+        """All of them, in order, whatever their state."""
+        with self._lock:
+            return tuple(pooled.account for pooled in self._all)
+
+    def enabled(self) -> Sequence[Account]:
+        with self._lock:
+            return tuple(pooled.account for pooled in self._all if pooled.is_active)
+
+    def rejected(self) -> Sequence[Account]:
+        """The enabled accounts in quarantine: a probe may find their credential good again."""
+        with self._lock:
+            return tuple(p.account for p in self._all if p.is_active and p.rejection is not None)
+
+    def running(self) -> Mapping[str, int]:
+        """By account id, how many answers this worker runs; without the accounts that run none."""
+        with self._lock:
+            return {p.account.id: p.in_flight for p in self._all if p.in_flight}
+
+    def snapshot(self) -> Sequence[AccountView]:
+        """A view of every account, in order."""
+        with self._lock:
+            now = self._clock()
+            return tuple(pooled.view(now) for pooled in self._all)
+
+    # The lock is held
+
+    def _find(self, account_key: str) -> PooledAccount | None:
+        """The account of this key: not another one under the same id."""
+        pooled = self._accounts.get(id_of(account_key))
+        return pooled if pooled is not None and pooled.account.account_key == account_key else None
+
+    def _apply(self, pooled: PooledAccount, changes: Sequence[AccountHealth], now: float) -> None:
+        for change in changes:
+            pooled.known[change.quota] = change
+        if changes:
+            self._queue.dispatch(now)
+
+    def _clear(self, pooled: PooledAccount, scope: Scope, now: float) -> AccountHealth:
+        self._note_error(pooled, None, now)
+        change = AccountHealth(pooled.account.account_key, scope, changed_at=now)
+        self._apply(pooled, [change], now)
+        return change
+
+    def _note_error(self, pooled: PooledAccount, error: GatewayError | None, now: float) -> None:
+        pooled.note_error(error)
+        self._publisher.note_error(pooled.account.id, error, now)

@@ -140,7 +140,7 @@ class LeaderTasks:
 
     def _active_accounts(self, uses: Mapping[str, AccountUse], now: float) -> list[Account]:
         """The accounts in use whose credential is not set aside."""
-        refused = {account.id for account in self._pool.refused()}
+        refused = {account.id for account in self._pool.rejected()}
         return [
             account
             for account in self._pool.enabled()
@@ -166,7 +166,7 @@ class LeaderTasks:
             log.warning("token.not_refreshed", extra=fields)
 
     def _probe_refused(self, uses: Mapping[str, AccountUse], now: float) -> None:
-        refused = list(self._pool.refused())
+        refused = list(self._pool.rejected())
         self._probe_at = {
             account: at for account, at in self._probe_at.items() if account in refused
         }

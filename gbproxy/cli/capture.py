@@ -56,13 +56,14 @@ def _capture(options: argparse.Namespace) -> int:
     settings = environment.settings(environment.environ(options))
     if options.file.exists():
         raise CannotBegin(f"{options.file} is there already")
-    from gbproxy.bootstrap import recorded
+    from gbproxy.bootstrap import configured_models, recorded
     from gbproxy.cli import capturing, embedded
     from gbproxy.cli.steps import Steps
     from gbproxy.domain.models import Catalogue
     from gbproxy.domain.redaction import Redactor
 
-    model = Catalogue(settings.default_model, settings.models).get(options.model)
+    models = configured_models(settings.models)
+    model = Catalogue(settings.default_model, models).get(options.model)
     with without_log(), embedded.opened(settings) as services:
         services.registry.pull_changes()  # with the stored accounts
         account = chosen(services.pool.accounts(), options.account)

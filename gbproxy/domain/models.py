@@ -1,5 +1,5 @@
-"""The model catalogue as data: which names a client may use, what each means upstream, and what
-stands in for which.
+"""The model catalogue as data: which names a client may use, what each means upstream, and the
+fallbacks of each.
 
 Source: docs/upstream.md, models over time. The widget takes a `modelId`, or none for its own choice
 ("Auto"), and a set of tools.
@@ -14,7 +14,6 @@ from typing import Literal
 
 from gbproxy.domain.account import WIDGET, QuotaClass
 from gbproxy.errors import ModelNotFound
-from gbproxy.settings import ModelSettings
 
 Tool = Literal["webGroundingSpec", "toolRegistry", "imageGenerationSpec", "videoGenerationSpec"]
 
@@ -39,7 +38,7 @@ _GUESS = re.compile(r"gemini-[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 @dataclass(frozen=True, slots=True)
 class Model:
     """`names`: the upstreams that serve it, each with what the model is called there; None is that
-    upstream's own choice. `successor`: the id to use when upstream has retired this one.
+    upstream's own choice. `fallback`: the id to use when the upstream has retired this one.
     """
 
     id: str
@@ -47,7 +46,7 @@ class Model:
     tools: tuple[Tool, ...] = ALL_TOOLS
     quota: QuotaClass = "text"
     aliases: tuple[str, ...] = ()
-    successor: str | None = None
+    fallback: str | None = None
 
     def is_served_by(self, upstream: str) -> bool:
         return upstream in self.names
@@ -58,28 +57,24 @@ class Model:
 
     @property
     def essential_tools(self) -> frozenset[Tool]:
-        """The tools that this model is there for: what draws on its quota, or the only one that it
-        has.
-        """
+        """The tools that this model needs: those that draw on its quota, or the only one it has."""
         own = {tool for tool in self.tools if _DRAWS_ON.get(tool) == self.quota}
         return frozenset(own or (self.tools if len(self.tools) == 1 else ()))
 
     @property
     def makes_media(self) -> bool:
-        """Whether it is there for pictures or videos, so that no text would do instead."""
+        """True when it is for pictures or videos, so that no text would do instead."""
         return self.quota != "text" or (
             bool(self.tools) and all(tool in _DRAWS_ON for tool in self.tools)
         )
 
-    def without(self, resting: Collection[QuotaClass]) -> Model:
-        """The same model without the tools that draw on one of these quotas; its own is what it is
-        there for.
-        """
-        spared = {quota for quota in resting if quota != self.quota}
+    def without(self, cooling: Collection[QuotaClass]) -> Model:
+        """The same model without the tools that draw on one of these quotas but its own."""
+        spared = {quota for quota in cooling if quota != self.quota}
         return self.with_tools(tool for tool in self.tools if _DRAWS_ON.get(tool) not in spared)
 
     def without_tools(self, unwanted: Collection[Tool]) -> Model:
-        """The same model without these tools; what it is there for stays."""
+        """The same model without these tools, but for those that it needs."""
         return self.with_tools(
             tool for tool in self.tools if tool not in unwanted or tool in self.essential_tools
         )
@@ -95,8 +90,8 @@ AUTOMATIC = "gemini-auto"
 _FLASH, _FLASH_LITE, _PRO = "gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.1-pro-preview"
 
 
-def _model(id_: str, successor: str | None = None, *aliases: str) -> Model:
-    return Model(id_, {WIDGET: id_}, aliases=aliases, successor=successor)
+def _model(id_: str, fallback: str | None = None, *aliases: str) -> Model:
+    return Model(id_, {WIDGET: id_}, aliases=aliases, fallback=fallback)
 
 
 BUILT_IN: tuple[Model, ...] = (
@@ -121,18 +116,11 @@ def built_in_names() -> frozenset[str]:
 
 
 class Catalogue:
-    """The built-in models with the user's `MODELS` merged in by id."""
+    """The models that a client may name, by id and by alias."""
 
-    def __init__(
-        self,
-        default: str = AUTOMATIC,
-        changes: Collection[ModelSettings] = (),
-        further: Collection[Model] = (),
-    ) -> None:
-        """`further`: models of other upstreams, in place of built-in ones of the same id."""
-        self._models: dict[str, Model] = {model.id: model for model in (*BUILT_IN, *further)}
-        for change in changes:
-            self._models[change.id] = _merged(self._models.get(change.id), change)
+    def __init__(self, default: str = AUTOMATIC, configured: Collection[Model] = ()) -> None:
+        """`configured`: in place of the built-in models of the same id, or beside them."""
+        self._models: dict[str, Model] = {model.id: model for model in (*BUILT_IN, *configured)}
         self._names: Mapping[str, Model] = {
             **{alias: model for model in self._models.values() for alias in model.aliases},
             **self._models,
@@ -159,10 +147,8 @@ class Catalogue:
         return model
 
     def resolve(self, name: str | None) -> Model:
-        """The model that answers a request for `name`: also for no name, for other vendors' and for
-        unknown `gemini-…` names.
-
-        Of the last nobody knows whether the upstream has them. Raises ModelNotFound.
+        """The model that answers a request for `name`: also for no name, for other vendors' names
+        and for unknown `gemini-…` names, which the upstream may have. Raises ModelNotFound.
         """
         if not name:
             return self._default
@@ -177,25 +163,25 @@ class Catalogue:
         return model
 
     def has(self, model: Model) -> bool:
-        """Whether this model stands in the catalogue, or else is a name that somebody has sent."""
+        """False for the model of a name that a client has made up."""
         return model.id in self._models
 
     def chain(
         self, model: Model, may_use: Callable[[str], bool] = lambda model_id: True
     ) -> tuple[Model, ...]:
-        """The model, and what is asked for in its place when it is refused: successor after
-        successor, at last automatic.
+        """The model, then its fallbacks: what is asked for in its place when it is refused, at last
+        the upstream's own choice.
 
-        Only what `may_use` allows, with no tool that the model does not have. No text stands in for
-        pictures and videos.
+        Only those that `may_use` allows, with no tool that the model does not have. A model for
+        pictures or videos has no fallback that answers in text.
         """
         found = [model]
-        following = self._names.get(model.successor) if model.successor else None
+        following = self._names.get(model.fallback) if model.fallback else None
         if following is None and not self.has(model):
             following = self._default
         while following is not None and following not in found:
             found.append(following)
-            following = self._names.get(following.successor) if following.successor else None
+            following = self._names.get(following.fallback) if following.fallback else None
         automatic = self._models[AUTOMATIC]
         if automatic not in found and not model.makes_media:
             found.append(automatic)
@@ -210,23 +196,5 @@ class Catalogue:
 
 
 def no_such(name: str) -> ModelNotFound:
-    """What is said of a name that means nothing here, or nothing to this caller."""
+    """The error for a name that does not exist, or that this caller may not use."""
     return ModelNotFound(f"the model {name[:100]!r} does not exist", param="model")
-
-
-def _merged(model: Model | None, change: ModelSettings) -> Model:
-    """A new model is the widget's by its own id unless the change says otherwise; what a change
-    does not name stays.
-    """
-    given = change.model_dump(exclude_unset=True, exclude_none=False)
-    if "tools" in given and given["tools"] is None:
-        del given["tools"]
-    given = {
-        key: value
-        for key, value in given.items()
-        if value is not None or key in ("upstream", "successor")
-    }
-    model = model or Model(change.id, {WIDGET: change.id})
-    if "upstream" in given:
-        model = replace(model, names={**model.names, WIDGET: given.pop("upstream")})
-    return replace(model, **given)

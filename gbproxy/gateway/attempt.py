@@ -69,9 +69,9 @@ def next_step(
     try:
         step = failover.failed(
             error,
-            said=output_started or request_context.current().is_over(),
-            continued=reused_session,
-            afresh=can_restart,
+            output_started=output_started or request_context.current().is_over(),
+            reused_session=reused_session,
+            can_restart=can_restart,
         )
     except GatewayError:
         if can_restart or output_started:

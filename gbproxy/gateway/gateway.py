@@ -107,8 +107,8 @@ class Gateway:
                 context.conversation = turn.conversation
                 failover = self._failover(state, turn)
                 while True:
-                    wanted = None if turn.can_restart else turn.account_key
-                    with failover.lease(wanted=wanted, preferred=turn.account_key) as account:
+                    required = None if turn.can_restart else turn.account_key
+                    with failover.lease(required=required, preferred=turn.account_key) as account:
                         self._note_lease(account, turn)
                         step: Next | CorrectionNeeded | None = Next.SAME
                         while step is Next.SAME or isinstance(step, CorrectionNeeded):
@@ -226,7 +226,7 @@ class Gateway:
             model.id,
             chat.messages,
             chat.conversation,
-            avoided=lambda: self._pool.without_place(model.quota),
+            avoided=lambda: self._pool.saturated(model.quota),
         )
 
     def _failover(self, state: RequestState, turn: Turn) -> Failover:

@@ -97,7 +97,7 @@ class AccountHealthRows(Generic[Health]):
         values = {column.name: getattr(change, column.name) for column in states.columns}
         self._database.change(self._put, values | at(states.c.changed_at, values["changed_at"]))
 
-    def try_trial(self, account_key: str, quota: str, until: float) -> bool:
+    def try_probe(self, account_key: str, quota: str, until: float) -> bool:
         """True for one request, of all workers', which may try an account whose cooldown has ended.
 
         Until `until` no other may, unless its health is published anew. What was never published

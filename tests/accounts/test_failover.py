@@ -37,11 +37,11 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from tests.support.clock import NOON, Clock
-from tests.support.pools import MIDNIGHT, A, B, C, account, pool
+from tests.support.pools import MIDNIGHT, A, B, C, account, in_flight, pool
 
 CATALOGUE = Catalogue()
 PLAIN, RETIRED = CATALOGUE.get("gemini-auto"), CATALOGUE.get("gemini-3-pro-preview")
-SUCCESSOR = CATALOGUE.get("gemini-3.1-pro-preview")
+FALLBACK = CATALOGUE.get("gemini-3.1-pro-preview")
 D = account("d")
 
 BROKEN, CUT, SILENT = (
@@ -181,7 +181,7 @@ def test_a_failure_is_not_seen_when_another_try_succeeds(
 
     assert found.error is None
     assert (found.tried, found.states) == (tried, states)
-    assert found.pool.in_flight() == 0
+    assert in_flight(found.pool) == 0
 
 
 # What is heard
@@ -224,7 +224,7 @@ def test_when_failing_over_runs_dry_the_client_hears_the_mildest_that_was_met(
 
     assert found.error is not None
     assert (found.tried, type(found.error), found.error.retry_after) == (tried, kind, retry_after)
-    assert found.pool.in_flight() == 0
+    assert in_flight(found.pool) == 0
 
 
 def test_the_hint_is_the_earliest_recovery_of_all_accounts() -> None:
@@ -288,13 +288,13 @@ def test_without_any_try_the_pool_s_own_error_is_heard() -> None:
 def test_who_finds_all_others_busy_after_a_try_hears_what_that_met() -> None:
     accounts = pool(A, B, concurrency=1)
 
-    with accounts.lease(wanted=B.account_key):
+    with accounts.lease(required=B.account_key):
         found = journey(accounts, SILENT)
 
     assert isinstance(found.error, UpstreamTimeout)
 
 
-def test_who_never_gets_a_place_hears_that() -> None:
+def test_who_never_gets_a_slot_hears_that() -> None:
     accounts = pool(A, concurrency=1)
 
     with accounts.lease():
@@ -334,7 +334,7 @@ def test_after_content_nothing_is_tried_but_the_pool_learns(error: GatewayError)
     request = attempts(accounts, model=RETIRED)
 
     with request.lease(), pytest.raises(GatewayError) as caught:
-        request.failed(error, said=True)
+        request.failed(error, output_started=True)
 
     assert caught.value is error
     learnt = {
@@ -352,8 +352,8 @@ def test_without_its_history_a_request_goes_nowhere_else(error: GatewayError) ->
     accounts = pool(A, B)
     request = attempts(accounts)
 
-    with request.lease(wanted=A.account_key), pytest.raises(GatewayError) as caught:
-        request.failed(error, continued=True, afresh=False)
+    with request.lease(required=A.account_key), pytest.raises(GatewayError) as caught:
+        request.failed(error, reused_session=True, can_restart=False)
 
     assert caught.value is error
     # a denial is about the session
@@ -361,11 +361,11 @@ def test_without_its_history_a_request_goes_nowhere_else(error: GatewayError) ->
     assert accounts.snapshot()[0].state == learnt.get(type(error), "ready")
 
 
-def test_a_wanted_account_that_cannot_answer_gives_its_own_error() -> None:
+def test_a_required_account_that_cannot_answer_gives_its_own_error() -> None:
     accounts = pool(A, B)
     accounts.failed(A, "text", fresh(EMPTY))
 
-    with pytest.raises(QuotaExhausted), attempts(accounts).lease(wanted=A.account_key):
+    with pytest.raises(QuotaExhausted), attempts(accounts).lease(required=A.account_key):
         pass
 
 
@@ -385,7 +385,7 @@ def test_a_denial_in_a_continued_session_is_about_the_session_first() -> None:
     request = attempts(accounts)
 
     with request.lease():
-        step = request.failed(SessionDenied("no"), continued=True)
+        step = request.failed(SessionDenied("no"), reused_session=True)
         state = accounts.snapshot()[0].state
         step_then = request.failed(SessionDenied("no"))
 
@@ -459,7 +459,7 @@ def test_a_denial_in_a_second_session_is_a_suspicion_also_if_that_was_made_ahead
     request, suspected = suspecting(pool(A, B))
 
     with request.lease():
-        steps = [request.failed(fresh(DENIED), continued=True) for _ in range(2)]
+        steps = [request.failed(fresh(DENIED), reused_session=True) for _ in range(2)]
 
     assert (steps, suspected) == ([Next.SAME, Next.OTHER], ["a"])
 
@@ -468,7 +468,7 @@ def test_a_denial_in_a_session_that_cannot_be_begun_anew_is_about_that_session()
     request, suspected = suspecting(pool(A))
 
     with request.lease(), pytest.raises(SessionDenied):
-        request.failed(fresh(DENIED), continued=True, afresh=False)
+        request.failed(fresh(DENIED), reused_session=True, can_restart=False)
 
     assert suspected == []
 
@@ -541,13 +541,13 @@ def test_a_request_for_pictures_that_meets_their_quota_goes_on_as_with_any_quota
 # Retired models
 
 
-def test_a_model_that_is_refused_is_replaced_by_its_successor_on_the_same_account() -> None:
+def test_a_model_that_is_refused_is_replaced_by_its_fallback_on_the_same_account() -> None:
     request = attempts(pool(A, B), model=RETIRED)
 
     with request.lease():
         step = request.failed(fresh(MALFORMED))
 
-    assert (step, request.model) == (Next.SAME, SUCCESSOR)
+    assert (step, request.model) == (Next.SAME, FALLBACK)
 
 
 def test_a_lost_session_is_made_good_before_the_model_is_suspected() -> None:
@@ -556,7 +556,7 @@ def test_a_lost_session_is_made_good_before_the_model_is_suspected() -> None:
     with request.lease():
         steps = [(request.failed(SessionGone("gone")), request.model) for _ in range(2)]
 
-    assert steps == [(Next.SAME, RETIRED), (Next.SAME, SUCCESSOR)]
+    assert steps == [(Next.SAME, RETIRED), (Next.SAME, FALLBACK)]
 
 
 def test_when_all_that_stands_in_for_it_is_refused_too_the_first_refusal_is_heard() -> None:
@@ -572,7 +572,7 @@ def test_when_all_that_stands_in_for_it_is_refused_too_the_first_refusal_is_hear
         with pytest.raises(RequestRefused) as caught:
             request.failed(RequestRefused("the third"))
 
-    assert asked == [RETIRED, SUCCESSOR, PLAIN]
+    assert asked == [RETIRED, FALLBACK, PLAIN]
     assert caught.value is first
 
 
@@ -605,7 +605,7 @@ def test_the_next_account_is_asked_for_its_own_model_first() -> None:
     with request.lease():
         asked.append(request.model)
 
-    assert asked == [RETIRED, SUCCESSOR]
+    assert asked == [RETIRED, FALLBACK]
 
 
 def test_what_failed_is_not_kept_alive_by_what_is_remembered_of_it() -> None:

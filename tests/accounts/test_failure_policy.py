@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gbproxy.accounts.failure_policy import (
     OVERLOAD,
     QUOTA,
-    Then,
+    Retry,
     cooldown_ends,
     next_midnight,
     policy_for,
@@ -44,8 +44,8 @@ from gbproxy.errors import (
 from tests.support.clock import LOS_ANGELES, NOON, Clock
 from tests.support.pools import MIDNIGHT, A, pool
 
-ENDS, ELSEWHERE, UNCLEAR = Then.ENDS, Then.ELSEWHERE, Then.UNCLEAR
-TABLE: list[tuple[str, GatewayError, Then, AccountState]] = [
+ENDS, ELSEWHERE, UNCLEAR = Retry.NEVER, Retry.OTHER_ACCOUNT, Retry.OTHER_THEN_FAIL
+TABLE: list[tuple[str, GatewayError, Retry, AccountState]] = [
     ("the request is malformed", RequestRefused("no"), ENDS, "ready"),
     ("the prompt is too long", ContextLengthExceeded("long"), ENDS, "ready"),
     ("the gateway itself is full", Overloaded("full"), ENDS, "ready"),
@@ -74,23 +74,23 @@ TABLE: list[tuple[str, GatewayError, Then, AccountState]] = [
     ("error", "then", "state"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
 def test_what_a_failure_means_for_the_request_and_for_the_account(
-    error: GatewayError, then: Then, state: AccountState
+    error: GatewayError, then: Retry, state: AccountState
 ) -> None:
     accounts = pool(A)
 
     accounts.failed(A, "text", error)
 
-    assert policy_for(error).then is then
+    assert policy_for(error).retry is then
     assert accounts.snapshot()[0].state == state
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row[0])
 def test_only_what_may_pass_at_once_is_asked_of_the_same_account_again(
-    row: tuple[str, GatewayError, Then, AccountState],
+    row: tuple[str, GatewayError, Retry, AccountState],
 ) -> None:
     _, error, _, _ = row
 
-    assert policy_for(error).once_more is bool(getattr(error, "retryable", False))
+    assert policy_for(error).retry_same is bool(getattr(error, "retryable", False))
 
 
 # How long

@@ -23,7 +23,7 @@ from gbproxy.errors import (
     SessionDenied,
     UpstreamUnclear,
 )
-from tests.support.pools import A, B, pool
+from tests.support.pools import A, B, disable_only, pool
 
 CATALOGUE = Catalogue()
 AUTO, FLASH = CATALOGUE.get("gemini-auto"), CATALOGUE.get("gemini-3.8-flash")
@@ -171,13 +171,13 @@ def test_an_account_that_has_the_model_goes_before_one_where_another_would_answe
     attempts = request(accounts, FLASH, support)
     with attempts.lease() as first:
         assert (first, attempts.model) == (B, FLASH)
-    accounts.disable(B.id)
+    disable_only(accounts, B.id)
     attempts = request(accounts, FLASH, support)
     with attempts.lease() as first:
         assert (first, attempts.model) == (A, AUTO)
-    accounts.enable(B.id)
+    disable_only(accounts)
     attempts = request(accounts, FLASH, support)
-    with attempts.lease(wanted=A.account_key) as first:
+    with attempts.lease(required=A.account_key) as first:
         assert (first, attempts.model) == (A, AUTO)
 
 

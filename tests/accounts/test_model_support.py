@@ -45,11 +45,11 @@ def test_a_model_that_was_refused_is_tried_again_after_an_hour(
 def test_a_model_that_was_taken_is_refused_only_by_its_name_or_twice_in_a_row(
     support: ModelSupport,
 ) -> None:
-    support.model_taken(ONE, "m")
+    support.model_accepted(ONE, "m")
 
     support.model_refused(ONE, "m", is_named=False)
     assert not support.refuses(ONE, "m")
-    support.model_taken(ONE, "m")
+    support.model_accepted(ONE, "m")
     support.model_refused(ONE, "m", is_named=False)
     assert not support.refuses(ONE, "m")
     support.model_refused(ONE, "m", is_named=False)
@@ -57,7 +57,7 @@ def test_a_model_that_was_taken_is_refused_only_by_its_name_or_twice_in_a_row(
 
 
 def test_a_model_that_was_taken_and_is_refused_by_its_name_has_ended(support: ModelSupport) -> None:
-    support.model_taken(ONE, "m")
+    support.model_accepted(ONE, "m")
     support.model_refused(ONE, "m", is_named=True)
 
     assert support.refuses(ONE, "m")
@@ -100,7 +100,7 @@ def test_a_guess_gives_way_to_the_configuration(support: ModelSupport) -> None:
 
 
 def test_what_was_taken_is_not_off_by_one_refusal(support: ModelSupport) -> None:
-    support.tools_taken(ONE, [IMAGE])
+    support.tools_accepted(ONE, [IMAGE])
 
     support.tool_refused(ONE, IMAGE, is_named=True)
     assert support.tools_off(ONE) == frozenset()
@@ -256,7 +256,7 @@ def test_what_nobody_has_noted_for_long_is_deleted(
 ) -> None:
     here = workers[0]
     here.model_refused(ONE, "old", is_named=True)
-    here.model_taken(ONE, "good")
+    here.model_accepted(ONE, "good")
     here.sync()
     clock.now += 2 * DAY_S
 

@@ -30,7 +30,7 @@ class Room:
                 known = AccountCapabilities(listed=listed[account.id])
                 self.support.note_capabilities(account, known)
         accounts: tuple[Account, ...] = (A, B)
-        catalogue = Catalogue(further=[BOTH])
+        catalogue = Catalogue(configured=[BOTH])
         self.models = AvailableModels(catalogue, self.support, lambda: accounts, {WIDGET, OTHER})
 
     def ids(self) -> list[str]:

@@ -27,7 +27,18 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from tests.support.clock import Clock
-from tests.support.pools import A, B, C, Request, account, pool, until
+from tests.support.pools import (
+    A,
+    B,
+    C,
+    Request,
+    account,
+    disable_only,
+    in_flight,
+    pool,
+    refusal,
+    until,
+)
 
 ACCOUNTS = (A, B, C)
 CONCURRENCY = 2
@@ -53,9 +64,9 @@ of_the_account = (
 errors = of_the_request | of_nobody | of_the_account
 
 
-class Line(RuleBasedStateMachine):
-    """Requests come and go, each with its own wish, while accounts fail, recover and are
-    switched.
+class Queue(RuleBasedStateMachine):
+    """Requests come and go, each with needs of its own, while accounts fail, recover and are
+    disabled.
     """
 
     def __init__(self) -> None:
@@ -65,12 +76,12 @@ class Line(RuleBasedStateMachine):
         self.running: list[Asking] = []
         self.waiting: list[Asking] = []
 
-    @rule(quota=quotas, wanted=st.none() | names, excluded=st.frozensets(names, max_size=2))
+    @rule(quota=quotas, required=st.none() | names, excluded=st.frozensets(names, max_size=2))
     def a_request_comes(
-        self, quota: QuotaClass, wanted: str | None, excluded: frozenset[str]
+        self, quota: QuotaClass, required: str | None, excluded: frozenset[str]
     ) -> None:
         if len(self.waiting) < 6:
-            self.waiting.append(Asking(self.pool, quota, wanted, excluded))
+            self.waiting.append(Asking(self.pool, quota, required, excluded))
 
     @precondition(lambda self: self.running)
     @rule(which=st.randoms(use_true_random=False))
@@ -87,9 +98,9 @@ class Line(RuleBasedStateMachine):
         self.pool.succeeded(account, quota)  # type: ignore[arg-type]
         self.pool.accepted(account)  # type: ignore[arg-type]
 
-    @rule(account=accounts, is_active=st.booleans())
-    def an_account_is_switched(self, account: object, is_active: bool) -> None:
-        (self.pool.enable if is_active else self.pool.disable)(account.id)  # type: ignore[attr-defined]
+    @rule(ids=st.frozensets(names, max_size=2))
+    def accounts_are_disabled(self, ids: frozenset[str]) -> None:
+        disable_only(self.pool, *ids)
 
     @rule(seconds=st.sampled_from([0.5, 31.0, 61.0, 90_000.0]))
     def time_goes_by(self, seconds: float) -> None:
@@ -101,11 +112,7 @@ class Line(RuleBasedStateMachine):
 
     @invariant()
     def everyone_is_served_as_soon_as_can_be_and_in_order(self) -> None:
-        until(
-            lambda: (
-                sum(not asking.request.served for asking in self.waiting) == len(self.pool._waiting)
-            )
-        )
+        until(self._everyone_has_heard)
         before, self.waiting = (
             self.waiting,
             [asking for asking in self.waiting if not asking.request.served],
@@ -122,51 +129,64 @@ class Line(RuleBasedStateMachine):
             ]
 
     @invariant()
-    def no_account_has_more_answers_than_places(self) -> None:
+    def no_account_has_more_answers_than_slots(self) -> None:
         held = [asking.request.account for asking in self.running]
 
         assert all(
             view.in_flight == held.count(view.id) <= CONCURRENCY for view in self.pool.snapshot()
         )
 
+    def _everyone_has_heard(self) -> bool:
+        """True when every thread whose request is served knows it."""
+        waiting = [asking for asking in self.waiting if not asking.request.served]
+        held = [a for a in self.waiting if a.request.served and a.request.account]
+        are_lent = in_flight(self.pool) == len(self.running) + len(held)
+        return are_lent and all(asking.may_be_served() for asking in waiting)
+
     def _is_open(self, name: str, quota: QuotaClass) -> bool:
-        return self.pool.is_ready(name, quota) and self.pool.has_place(name)
+        has_slot = self.pool.running().get(name, 0) < CONCURRENCY
+        return has_slot and self.pool.is_ready(name, quota)
 
     def teardown(self) -> None:
         for asking in self.running:
             asking.request.end()
-        for name in ("a", "b", "c"):
-            self.pool.disable(name)
+        disable_only(self.pool, *(mine.id for mine in ACCOUNTS))
         for asking in self.waiting:
             asking.request.end()
-        assert self.pool.in_flight() == 0
+        assert in_flight(self.pool) == 0
 
 
 class Asking:
     """A request under way, and what it asked for."""
 
     def __init__(
-        self, accounts: Pool, quota: QuotaClass, wanted: str | None, excluded: frozenset[str]
+        self, accounts: Pool, quota: QuotaClass, required: str | None, excluded: frozenset[str]
     ) -> None:
         self.quota = quota
-        self._wanted = wanted
+        self._accounts = accounts
+        self._required = required
         self._excluded = excluded
         self.request = Request(
             accounts,
             hold=True,
             quota=quota,
-            wanted=wanted and account(wanted).account_key,
+            required=required and account(required).account_key,
             excluded=excluded,
         )
 
     def admitted(self) -> list[str]:
         return [
-            m.id for m in ACCOUNTS if m.id not in self._excluded and self._wanted in (None, m.id)
+            m.id for m in ACCOUNTS if m.id not in self._excluded and self._required in (None, m.id)
         ]
 
+    def may_be_served(self) -> bool:
+        """False when it has been told so."""
+        required = self._required and account(self._required).account_key
+        return self._accounts.any_available(self.quota, required=required, excluded=self._excluded)
 
-TestLine = Line.TestCase
-TestLine.settings = settings(
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(
     max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
@@ -194,7 +214,7 @@ def test_what_is_not_the_account_s_fault_changes_no_state(
 
 
 @given(happenings)
-def test_a_success_after_the_cooldown_forgets_all_strikes(
+def test_a_success_after_the_cooldown_forgets_all_failures(
     before: list[tuple[object, QuotaClass, GatewayError, float]],
 ) -> None:
     clock = Clock()
@@ -208,7 +228,7 @@ def test_a_success_after_the_cooldown_forgets_all_strikes(
     given.succeeded(A, "text")
     given.failed(A, "text", QuotaExhausted("empty"))
 
-    assert given.recovery_s("text", wanted=A.account_key) == 60
+    assert refusal(given, required=A.account_key).retry_after == 60
 
 
 @given(st.lists(errors, min_size=40, max_size=40), st.integers(1, 5), st.integers(1, 3))
@@ -235,4 +255,4 @@ def test_every_request_comes_to_an_end_within_its_limit(
     assert caught.value.status in (400, 429, 502, 503, 504)
     assert len(set(tried)) <= min(limit, count)
     assert len(tried) <= 2 * len(set(tried)) + 1  # a fresh session on each, and one once more
-    assert given.in_flight() == 0
+    assert in_flight(given) == 0

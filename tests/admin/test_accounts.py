@@ -24,7 +24,7 @@ from tests.admin.conftest import (
     Office,
     Opened,
 )
-from tests.support.pools import until
+from tests.support.pools import in_flight, until
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",
@@ -632,7 +632,7 @@ def test_a_running_answer_on_an_account_that_is_removed_ends_normally(office: Of
         office.call("DELETE", f"/api/admin/accounts/{id_}")
         still = account.secure_c_ses
 
-    assert (still, office.accounts(), office.services.pool.in_flight()) == (COOKIE, [], 0)
+    assert (still, office.accounts(), in_flight(office.services.pool)) == (COOKIE, [], 0)
 
 
 def test_no_secret_is_answered_logged_counted_or_written(

@@ -31,7 +31,7 @@ from tests.support.background import (
     session_rows,
 )
 from tests.support.clock import Clock
-from tests.support.pools import pool
+from tests.support.pools import disable_only, pool
 
 ROUND_S = 0.5
 
@@ -385,7 +385,7 @@ def test_the_age_at_which_a_token_is_refreshed_is_drawn_once_for_each_token(ours
 
 
 def test_a_disabled_account_is_not_maintained(ours: Worker) -> None:
-    ours.pool.disable("one")
+    disable_only(ours.pool, "one")
 
     ours.round(ours.used("one", "two"))
 
@@ -425,7 +425,7 @@ def test_an_account_whose_sign_in_is_refused_is_set_aside(ours: Worker) -> None:
 
     ours.round(ours.used("one", "two"))
 
-    assert [account.id for account in ours.pool.refused()] == ["one"]
+    assert [account.id for account in ours.pool.rejected()] == ["one"]
     assert [name for name, _ in ours.refreshed] == ["one", "two"]
 
 
@@ -443,7 +443,7 @@ def test_a_sign_in_that_fails_otherwise_is_logged_and_tried_again(
     [record] = logged(caplog, "token.not_refreshed")
     assert (record.account, record.code) == ("one", "upstream_error")
     assert len(ours.refreshed) == 2
-    assert not ours.pool.refused()
+    assert not ours.pool.rejected()
 
 
 def test_a_sign_in_that_fails_is_not_tried_again_at_once(ours: Worker) -> None:
@@ -529,7 +529,7 @@ def test_an_account_that_a_probe_finds_good_is_asked_again(
         ours.clock.now += 241
         ours.round(ours.used(""))
 
-    assert (ours.probed, list(ours.pool.refused())) == (["one"], [])
+    assert (ours.probed, list(ours.pool.rejected())) == (["one"], [])
     [record] = logged(caplog, "account.probed")
     assert (record.account, record.code) == ("one", None)
 
@@ -546,7 +546,7 @@ def test_an_account_whose_probe_fails_stays_refused(ours: Worker, error: Upstrea
     ours.round(ours.used(""))
 
     assert ours.probed == ["one"]
-    assert [account.id for account in ours.pool.refused()] == ["one"]
+    assert [account.id for account in ours.pool.rejected()] == ["one"]
 
 
 def test_accounts_that_are_not_refused_are_never_probed(ours: Worker, clock: Clock) -> None:

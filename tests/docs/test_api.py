@@ -71,7 +71,7 @@ def test_the_models_are_those_of_the_catalogue() -> None:
         )
     ]
 
-    assert told == [(model.id, model.aliases, model.successor) for model in BUILT_IN]
+    assert told == [(model.id, model.aliases, model.fallback) for model in BUILT_IN]
 
 
 def test_the_parameters_without_effect_are_those_that_the_code_names() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gbproxy.bootstrap import configured_models
 from gbproxy.domain.account import WIDGET, QuotaClass
 from gbproxy.domain.models import ALL_TOOLS, BUILT_IN, Catalogue, Model, built_in_names
 from gbproxy.errors import ModelNotFound
@@ -14,7 +15,7 @@ from gbproxy.settings import ModelSettings
 
 
 def catalogue(*changes: dict[str, Any], default: str = "gemini-auto") -> Catalogue:
-    return Catalogue(default, [ModelSettings(**change) for change in changes])
+    return Catalogue(default, configured_models(ModelSettings(**change) for change in changes))
 
 
 # Names
@@ -129,7 +130,7 @@ def test_the_native_prefix_is_taken_off() -> None:
     assert catalogue().get("models/gemini-2.5-pro").id == "gemini-2.5-pro"
 
 
-# Successors
+# Fallbacks
 
 
 def ids(models: Catalogue, name: str, *allowed: str) -> list[str]:
@@ -153,7 +154,7 @@ def ids(models: Catalogue, name: str, *allowed: str) -> list[str]:
         ("gemini-auto", []),
     ],
 )
-def test_successors_are_followed_and_the_last_resort_is_automatic(
+def test_fallbacks_are_followed_and_the_last_resort_is_automatic(
     name: str, following: list[str]
 ) -> None:
     assert ids(catalogue(), name) == [name, *following]
@@ -185,7 +186,7 @@ def test_what_a_key_may_not_use_stands_in_for_nothing() -> None:
     ]
 
 
-def test_successors_that_lead_in_a_circle_are_each_tried_once() -> None:
+def test_fallbacks_that_lead_in_a_circle_are_each_tried_once() -> None:
     models = catalogue({"id": "a", "successor": "b"}, {"id": "b", "successor": "a"})
 
     assert ids(models, "a") == ["a", "b", "gemini-auto"]
@@ -215,7 +216,7 @@ def test_what_stands_in_has_no_tool_that_was_not_asked_for() -> None:
     ]
 
 
-def test_a_successor_that_is_not_in_the_catalogue_is_none() -> None:
+def test_a_fallback_that_is_not_in_the_catalogue_is_none() -> None:
     assert ids(catalogue({"id": "old", "successor": "never-heard-of"}), "old") == [
         "old",
         "gemini-auto",
@@ -263,7 +264,7 @@ def test_a_change_keeps_what_it_does_not_name_and_its_place_in_the_list() -> Non
 
     changed = models.resolve("gemini-3-pro-preview")
     assert changed.tools == ("webGroundingSpec",)
-    assert (changed.name_at(WIDGET), changed.successor) == (
+    assert (changed.name_at(WIDGET), changed.fallback) == (
         "gemini-3-pro-preview",
         "gemini-3.1-pro-preview",
     )
@@ -289,13 +290,13 @@ def test_null_means_not_given_where_it_could_mean_nothing_else() -> None:
     assert models.resolve("gemini-auto") == BUILT_IN[0]
 
 
-def test_a_change_may_take_a_successor_away() -> None:
+def test_a_change_may_take_a_fallback_away() -> None:
     models = catalogue({"id": "gemini-3-pro-preview", "successor": None})
 
     assert ids(models, "gemini-3-pro-preview") == ["gemini-3-pro-preview", "gemini-auto"]
 
 
-def test_a_successor_may_be_named_by_its_alias() -> None:
+def test_a_fallback_may_be_named_by_its_alias() -> None:
     models = catalogue({"id": "old", "successor": "gemini-business"})
 
     assert ids(models, "old") == ["old", "gemini-auto"]
@@ -323,7 +324,7 @@ def test_the_default_may_be_an_alias_or_a_new_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resting", "tools"),
+    ("cooling", "tools"),
     [
         ((), ALL_TOOLS),
         (("text",), ALL_TOOLS),
@@ -332,11 +333,11 @@ def test_the_default_may_be_an_alias_or_a_new_model() -> None:
     ],
 )
 def test_a_model_may_do_without_the_tools_whose_quota_rests(
-    resting: tuple[QuotaClass, ...], tools: tuple[str, ...]
+    cooling: tuple[QuotaClass, ...], tools: tuple[str, ...]
 ) -> None:
     model = catalogue().resolve("gemini-2.5-pro")
 
-    found = model.without(resting)
+    found = model.without(cooling)
 
     assert (found.tools, replace(found, tools=model.tools)) == (tools, model)
 

@@ -14,7 +14,7 @@ import pytest
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.conversations import Conversations
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.events import collect
 from gbproxy.domain.models import Catalogue
@@ -25,6 +25,7 @@ from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.simulator import Action, Simulator, answer, denied, html_error, overloaded, quota
+from gbproxy.upstreams.registry import Upstreams
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
@@ -82,7 +83,7 @@ class House:
             Gateway(
                 AvailableModels(Catalogue(), ModelSupport(), pool.enabled),
                 pool,
-                widget,
+                Upstreams({WIDGET: widget}),
                 Conversations(
                     rows, session_timeout_s=0, discard=lambda session: None, clock=self.clock
                 ),

@@ -115,7 +115,7 @@ def test_a_request_fails_over_back_to_the_widget_unseen(pair: Pair, stream: bool
     pool = pair.services.pool
     [first, _] = pool.accounts()
 
-    with pool.lease(wanted=first.account_key) as taken:
+    with pool.lease(required=first.account_key) as taken:
         pool.failed(taken, "text", QuotaExhausted("empty", retry_after=30.0))
     unanswered = pair.ask(HISTORY, stream=stream)
     pool.clear_cooldown(ACCOUNT.id)

@@ -47,6 +47,7 @@ from tests.support.gateways import (
     says,
     text_of,
 )
+from tests.support.pools import in_flight
 
 
 @pytest.fixture(autouse=True)
@@ -399,7 +400,7 @@ def test_the_session_is_to_be_deleted_and_the_account_given_back_however_the_ans
 
     assert harness.marked == [("one", "s/1")]
     assert harness.upstream.closed == ["s/1"]
-    assert harness.pool.in_flight() == 0
+    assert in_flight(harness.pool) == 0
 
 
 def test_closing_the_answer_closes_the_upstream_and_has_the_session_deleted() -> None:
@@ -407,13 +408,13 @@ def test_closing_the_answer_closes_the_upstream_and_has_the_session_deleted() ->
     stream = harness.stream()
     next(stream)
     next(stream)
-    assert (harness.upstream.closed, harness.pool.in_flight()) == ([], 1)
+    assert (harness.upstream.closed, in_flight(harness.pool)) == ([], 1)
 
     stream.close()
 
     assert harness.upstream.closed == ["s/1"]
     assert harness.marked == [("one", "s/1")]
-    assert harness.pool.in_flight() == 0
+    assert in_flight(harness.pool) == 0
 
 
 def test_a_session_that_could_not_be_opened_leaves_nothing_behind() -> None:
@@ -423,7 +424,7 @@ def test_a_session_that_could_not_be_opened_leaves_nothing_behind() -> None:
 
     assert error.message == "broken"
     assert harness.states == {}
-    assert harness.pool.in_flight() == 0
+    assert in_flight(harness.pool) == 0
 
 
 # Logs

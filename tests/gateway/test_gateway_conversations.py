@@ -68,6 +68,7 @@ from tests.support.gateways import (
     says,
     text_of,
 )
+from tests.support.pools import disable_only, in_flight
 
 
 @pytest.fixture(autouse=True)
@@ -158,12 +159,12 @@ def test_of_several_sessions_that_hold_the_same_one_is_taken_whose_account_can_a
 ) -> None:
     harness = Harness(Upstream(), ONE, TWO, concurrency=1)
     harness.begun()
-    with harness.pool.lease(wanted=ONE.account_key):
+    with harness.pool.lease(required=ONE.account_key):
         harness.begun()
     if why == "disabled":
-        harness.pool.disable("one")
+        disable_only(harness.pool, "one")
 
-    with harness.pool.lease(wanted=ONE.account_key) if why == "busy" else nullcontext():
+    with harness.pool.lease(required=ONE.account_key) if why == "busy" else nullcontext():
         harness.answer(*HISTORY, caller=KEY)
 
     assert (harness.upstream.accounts, harness.upstream.prompts[2]) == (
@@ -316,7 +317,7 @@ def test_an_answer_whose_last_frame_could_not_be_written_is_not_continued(
     stream.close()
 
     assert harness.states == {"s/1": "deleting"}
-    assert (harness.upstream.closed, harness.pool.in_flight()) == (["s/1"], 0)
+    assert (harness.upstream.closed, in_flight(harness.pool)) == (["s/1"], 0)
 
 
 def test_what_ends_a_request_behind_its_last_frame_takes_the_answer_not_back() -> None:
@@ -503,7 +504,7 @@ def test_a_conversation_whose_model_has_retired_goes_on_with_the_successor_in_a_
 
 
 def disable(harness: Harness, account: Account) -> None:
-    harness.pool.disable(account.id)
+    disable_only(harness.pool, account.id)
 
 
 @pytest.mark.parametrize("away", [cool, disable])
@@ -550,7 +551,7 @@ def test_a_conversation_whose_account_is_busy_does_not_wait_for_it() -> None:
     harness = Harness(Upstream(), ONE, TWO, concurrency=1)
     harness.begun()
 
-    with harness.pool.lease(wanted=ONE.account_key):
+    with harness.pool.lease(required=ONE.account_key):
         harness.answer(*HISTORY, caller=KEY)
 
     assert harness.upstream.asked[1:] == [("two", "gemini-auto", "s/2")]
@@ -561,7 +562,7 @@ def test_a_conversation_is_asked_on_its_own_account_though_another_is_less_busy(
     harness = Harness(Upstream(), ONE, TWO)
     harness.begun()
 
-    with harness.pool.lease(wanted=ONE.account_key):
+    with harness.pool.lease(required=ONE.account_key):
         harness.answer(*HISTORY, caller=KEY)
 
     assert harness.upstream.asked[1:] == [("one", "gemini-auto", "s/1")]
@@ -708,7 +709,7 @@ def test_without_a_history_an_account_that_cannot_be_asked_is_told_and_the_conve
 
     assert (type(error), said, len(harness.upstream.asked)) == (kind, [], 1)
     assert harness.states == {"s/1": "idle"}
-    harness.pool.enable("one")
+    disable_only(harness.pool)
     harness.clock.now += 91
     assert text_of(harness.answer("Why?", caller=KEY, conversation=conversation)) == "Hello"
 
@@ -722,7 +723,7 @@ def test_without_a_history_an_unknown_conversation_is_not_found_and_costs_nothin
     error, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
 
     assert isinstance(error, ConversationNotFound)
-    assert (harness.upstream.asked, harness.upstream.opened, harness.pool.in_flight()) == ([], 0, 0)
+    assert (harness.upstream.asked, harness.upstream.opened, in_flight(harness.pool)) == ([], 0, 0)
 
 
 def test_without_a_history_another_key_s_conversation_is_not_found() -> None:

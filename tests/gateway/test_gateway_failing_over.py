@@ -55,6 +55,7 @@ from tests.support.gateways import (
     message_of,
     text_of,
 )
+from tests.support.pools import in_flight
 
 
 @pytest.fixture(autouse=True)
@@ -283,7 +284,7 @@ def test_what_one_account_cannot_do_another_does_unseen(
     ]
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1"), ("two", "gemini-auto", "s/2")]
     assert harness.marked == [("one", "s/1"), ("two", "s/2")]
-    assert (harness.accounts, harness.pauses, harness.pool.in_flight()) == ([state, "ready"], [], 0)
+    assert (harness.accounts, harness.pauses, in_flight(harness.pool)) == ([state, "ready"], [], 0)
     assert (
         request_context.current().attempts,
         request_context.current().log_fields["account"],

@@ -42,6 +42,7 @@ from tests.support.gateways import (
     Upstream,
     message_of,
 )
+from tests.support.pools import disable_only
 
 
 @pytest.fixture(autouse=True)
@@ -297,7 +298,7 @@ def test_only_a_request_that_another_account_may_serve_has_somewhere_to_go() -> 
     harness.answer("Hi")
     conversation = harness.begun("Hi")
     harness.answer("More", caller=KEY, conversation=conversation)
-    harness.pool.disable("two")
+    disable_only(harness.pool, "two")
     harness.answer("Hi")
 
     assert has_elsewhere == [True, True, False, False]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from gbproxy.accounts.health import AccountHealth, HealthState
 from gbproxy.storage.account_health import AccountHealthRows, AccountUse
 from gbproxy.storage.database import Database
 from tests.support.clock import Clock
@@ -46,6 +47,19 @@ def cooling(clock: Clock, for_s: float = 60, quota: str = "text") -> StateRow:
     )
 
 
+@pytest.mark.parametrize("state", HealthState)
+def test_each_state_of_an_account_is_stored_by_its_value(
+    database: Database, clock: Clock, rows: Rows, state: HealthState
+) -> None:
+    shared = AccountHealthRows(database, clock, AccountHealth)
+    change = AccountHealth("anna", "text", state, changed_at=clock())
+
+    shared.publish(change)
+
+    assert list(shared.read()) == [change]
+    assert [row.state for row in rows.read()] == [state.value]
+
+
 def test_what_is_published_is_read_as_it_was(rows: Rows, clock: Clock) -> None:
     text, images = cooling(clock), cooling(clock, 3600.25, "images")
     refused = StateRow(
@@ -76,49 +90,49 @@ def test_what_is_newer_stays(rows: Rows, clock: Clock) -> None:
 def test_one_request_tries_when_a_cooldown_has_ended(rows: Rows, clock: Clock) -> None:
     rows.publish(cooling(clock, 60))
 
-    early = rows.try_trial("anna", "text", clock() + 30)
+    early = rows.try_probe("anna", "text", clock() + 30)
     clock.now += 60
-    first = rows.try_trial("anna", "text", clock() + 30)
-    second = rows.try_trial("anna", "text", clock() + 30)
+    first = rows.try_probe("anna", "text", clock() + 30)
+    second = rows.try_probe("anna", "text", clock() + 30)
 
     assert (early, first, second) == (False, True, False)
 
 
 def test_a_trial_that_never_ended_is_followed_by_another(rows: Rows, clock: Clock) -> None:
     rows.publish(cooling(clock, 0))
-    rows.try_trial("anna", "text", clock() + 30)
+    rows.try_probe("anna", "text", clock() + 30)
 
     clock.now += 30
 
-    assert rows.try_trial("anna", "text", clock() + 30)
+    assert rows.try_probe("anna", "text", clock() + 30)
 
 
 def test_a_new_cooldown_ends_the_trial(rows: Rows, clock: Clock) -> None:
     rows.publish(cooling(clock, 0))
-    rows.try_trial("anna", "text", clock() + 1000)
+    rows.try_probe("anna", "text", clock() + 1000)
     again = replace(cooling(clock, 10), consecutive_failures=3)
 
     rows.publish(again)
     clock.now += 10
 
     assert rows.read() == [again]
-    assert rows.try_trial("anna", "text", clock() + 30)
+    assert rows.try_probe("anna", "text", clock() + 30)
 
 
 def test_quota_classes_are_tried_apart(rows: Rows, clock: Clock) -> None:
     for quota in ("text", "images"):
         rows.publish(cooling(clock, 0, quota))
 
-    assert rows.try_trial("anna", "text", clock() + 30)
-    assert rows.try_trial("anna", "images", clock() + 30)
+    assert rows.try_probe("anna", "text", clock() + 30)
+    assert rows.try_probe("anna", "images", clock() + 30)
     rows.publish(cooling(clock, 60))
     assert cooling(clock, 60) in rows.read()
 
 
 def test_what_was_never_published_is_tried_once_too(rows: Rows, clock: Clock) -> None:
     """As after an outage of the database, in which only one worker has learnt of the cooldown."""
-    first = rows.try_trial("anna", "text", clock() + 30)
-    second = rows.try_trial("anna", "text", clock() + 30)
+    first = rows.try_probe("anna", "text", clock() + 30)
+    second = rows.try_probe("anna", "text", clock() + 30)
     rows.publish(cooling(clock, 60))
 
     assert (first, second) == (True, False)
@@ -127,12 +141,12 @@ def test_what_was_never_published_is_tried_once_too(rows: Rows, clock: Clock) ->
 
 def test_a_clock_that_is_set_back_locks_nobody_out(rows: Rows, clock: Clock) -> None:
     rows.publish(cooling(clock, 3600))
-    rows.try_trial("anna", "images", clock() + 30)
+    rows.try_probe("anna", "images", clock() + 30)
 
     clock.now -= 7200
 
-    assert rows.try_trial("anna", "text", clock() + 30)
-    assert rows.try_trial("anna", "images", clock() + 30)
+    assert rows.try_probe("anna", "text", clock() + 30)
+    assert rows.try_probe("anna", "images", clock() + 30)
     rows.publish(cooling(clock, 60))
     assert cooling(clock, 60) in rows.read()
 

@@ -164,7 +164,7 @@ class Harness:
             concurrency=concurrency,
             wait_s=0.05,
             clock=self.clock,
-            random=random.Random(1),
+            uniform=random.Random(1).uniform,
         )
         self.rows = MemoryRows(self.clock)
         self.sessions = SessionPool(
@@ -187,7 +187,7 @@ class Harness:
             )
         self.gateway = Gateway(
             AvailableModels(
-                Catalogue(further=models),
+                Catalogue(configured=models),
                 self.support,
                 self.pool.enabled,
                 {WIDGET, *(upstreams or {})},

@@ -1,4 +1,4 @@
-"""What tests of the pool need: accounts, a clock that stands still, and a board that several pools
+"""What tests of the pool need: accounts, requests that wait, and a health store that several pools
 share.
 """
 
@@ -9,15 +9,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from gbproxy.accounts.health import AccountHealth, Scope
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account, QuotaClass
-from gbproxy.errors import GatewayError
+from gbproxy.errors import CredentialRefused, GatewayError, QuotaExhausted, UpstreamOverloaded
+from gbproxy.observability import request_context
+from gbproxy.observability.request_context import Phase
 from tests.support.clock import NOON, Clock
 
 MIDNIGHT = NOON + 12 * 3600
+
+EMPTY = QuotaExhausted("empty")
+BUSY = UpstreamOverloaded("busy", retry_after=10.0)
+DEAD = CredentialRefused("Renew it.")
 
 
 def account(name: str, secret: str = "CSE.secret") -> Account:
@@ -34,7 +41,7 @@ def account(name: str, secret: str = "CSE.secret") -> Account:
 A, B, C = account("a"), account("b"), account("c")
 
 
-class MemoryBoard:
+class MemoryHealthStore:
     """What the database keeps for all workers."""
 
     def __init__(self, clock: Clock) -> None:
@@ -57,21 +64,12 @@ class MemoryBoard:
         self.said[account_id] = said
         self.errors[account_id] = (error, at)
 
-    def try_trial(self, account_id: str, quota: QuotaClass, until: float) -> bool:
+    def try_probe(self, account_key: str, quota: QuotaClass, until: float) -> bool:
         self._check()
-        row = self.rows.get((account_id, quota))
-        if row is None or row.cooling_until is None or row.tried_until(self._clock()) is not None:
+        row = self.rows.get((account_key, quota))
+        if row is None or row.cooling_until is None or row.probed_until(self._clock()) is not None:
             return False
-        self.rows[account_id, quota] = AccountHealth(
-            account_id,
-            quota,
-            state=row.state,
-            cooling_until=row.cooling_until,
-            consecutive_failures=row.consecutive_failures,
-            probe_until=until,
-            cause=row.cause,
-            changed_at=row.changed_at,
-        )
+        self.rows[account_key, quota] = replace(row, probe_until=until)
         return True
 
     def read(self) -> Iterable[AccountHealth]:
@@ -84,25 +82,34 @@ class MemoryBoard:
 
 
 class Workers:
-    """Several pools over one board, as worker processes are."""
+    """Several pools over one store, as worker processes are."""
 
     def __init__(self, accounts: Iterable[Account], count: int = 2, **options: Any) -> None:
         self.clock = Clock()
-        self.board = MemoryBoard(self.clock)
+        self.store = MemoryHealthStore(self.clock)
         given = tuple(accounts)
         self.pools = [
-            pool(*given, clock=self.clock, board=self.board, **options) for _ in range(count)
+            pool(*given, clock=self.clock, store=self.store, **options) for _ in range(count)
         ]
 
     def poll(self) -> None:
         for each in self.pools:
-            each.refresh(self.board.read())
+            each.refresh(self.store.read())
 
 
 def pool(*accounts: Account, clock: Clock | None = None, seed: int = 1, **options: Any) -> Pool:
-    return Pool(
-        accounts, clock=clock or Clock(), random=random.Random(seed), **{"wait_s": 0.05, **options}
-    )
+    uniform = random.Random(seed).uniform
+    return Pool(accounts, clock=clock or Clock(), uniform=uniform, **{"wait_s": 0.05, **options})
+
+
+def disable_only(pool: Pool, *ids: str) -> None:
+    """Disable these accounts, and enable all others."""
+    pool.replace(pool.accounts(), disabled=ids)
+
+
+def in_flight(pool: Pool) -> int:
+    """How many answers run on all accounts."""
+    return sum(pool.running().values())
 
 
 def lent(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) -> list[str]:
@@ -111,24 +118,63 @@ def lent(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) ->
         return [leases.enter_context(pool.lease(quota, **wish)).id for _ in range(count)]
 
 
-class Request:
-    """A request in a thread of its own, that by now waits in the line or has what it wanted."""
+def refusal(accounts: Pool, quota: QuotaClass = "text", **wish: Any) -> GatewayError:
+    """What a request hears that gets no account."""
+    try:
+        with accounts.lease(quota, **wish) as mine:
+            raise AssertionError(f"it got {mine.id}")
+    except GatewayError as error:
+        return error
 
-    def __init__(self, accounts: Pool, *, hold: bool = False, **wish: Any) -> None:
+
+def struck(accounts: Pool, clock: Clock) -> float:
+    """Meet an unnamed quota once more, and wait its cooldown out; its length."""
+    with accounts.lease() as mine:
+        accounts.failed(mine, "text", EMPTY)
+    seconds = accounts.recovery_s("text")
+    assert seconds is not None
+    clock.now += seconds
+    return seconds
+
+
+def probe_due(*, concurrency: int = 8, wait_s: float = 5, **options: Any) -> tuple[Pool, Clock]:
+    """A pool whose one account has just waited out a cooldown for want of quota."""
+    clock = Clock()
+    accounts = pool(A, clock=clock, concurrency=concurrency, wait_s=wait_s, **options)
+    struck(accounts, clock)
+    return accounts, clock
+
+
+class Request:
+    """A request in a thread of its own, that by now waits in the queue or has what it wanted."""
+
+    def __init__(
+        self,
+        accounts: Pool,
+        *,
+        hold: bool = False,
+        on_lease: Callable[[], object] = lambda: None,
+        **wish: Any,
+    ) -> None:
         self._accounts = accounts
+        self._on_lease = on_lease
         self._wish = wish
         self._hold = hold
         self._go_on = threading.Event()
         self._done = threading.Event()
         self._result: str | GatewayError = ""
-        before = set(accounts._waiting)
+        self._context: request_context.RequestContext | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        until(lambda: self.served or set(accounts._waiting) - before)
+        until(lambda: self.served or self._is_queued)
 
     @property
     def served(self) -> bool:
         return self._done.is_set()
+
+    @property
+    def _is_queued(self) -> bool:
+        return self._context is not None and self._context.phase is Phase.WAITING
 
     def wait(self) -> str | GatewayError:
         """The account that it got, or what it heard."""
@@ -145,9 +191,13 @@ class Request:
         return self._result if isinstance(self._result, str) else ""
 
     def _run(self) -> None:
+        context = request_context.begin("waits")
+        context.phase = Phase.CONNECTING  # until it has to wait
+        self._context = context
         try:
             with self._accounts.lease(**self._wish) as mine:
                 self._result = mine.id
+                self._on_lease()
                 self._done.set()
                 if self._hold:
                     assert self._go_on.wait(10)
