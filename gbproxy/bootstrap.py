@@ -216,7 +216,7 @@ def build(
             conversations.flush,
         ],
         keep_warm=answering.prewarm,
-        long_timeout=storage.database.patiently,
+        long_timeout=storage.database.long_timeout,
     )
     api_keys = ApiKeys(
         storage.api_keys,

@@ -13,7 +13,7 @@ import pytest
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.rate_limits.memory_store import MemoryCounters
-from gbproxy.rate_limits.redis_store import REST_S, RedisCounters
+from gbproxy.rate_limits.redis_store import RETRY_AFTER_S, RedisCounters
 from gbproxy.rate_limits.store import LimitStore
 from gbproxy.settings import Rate
 from tests.support.clock import Clock
@@ -199,7 +199,7 @@ def test_a_redis_that_refuses_to_count_is_away_until_it_counts(
 
         with caplog.at_level(logging.INFO):
             for _ in range(5):
-                clock.now += REST_S
+                clock.now += RETRY_AFTER_S
                 for call in (
                     lambda: counters.add_below("day", 1, 10, 60),
                     lambda: counters.read("day"),
@@ -207,7 +207,7 @@ def test_a_redis_that_refuses_to_count_is_away_until_it_counts(
                     with pytest.raises(StorageUnavailable):
                         call()
             server.ask("REPLICAOF", "NO", "ONE")
-            clock.now += REST_S
+            clock.now += RETRY_AFTER_S
             assert counters.add_below("day", 1, 10, 60)
 
         assert counters.read("day") == 2
