@@ -16,9 +16,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gbproxy.domain.circuit_breaker import CircuitBreaker, CircuitOpen
+from gbproxy.domain.rate import Rate
 from gbproxy.errors import StorageUnavailable
 from gbproxy.rate_limits.store import RateStatus
-from gbproxy.settings import Rate
 
 if TYPE_CHECKING:
     import redis
@@ -43,13 +43,15 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 """
-_STAY = """
+_EXTEND = """
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
-_ENTER = f"{_TIDY} if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end {_STAY}"
-_RENEW = f"{_TIDY} {_STAY}"
+_ACQUIRE = (
+    f"{_TIDY} if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end {_EXTEND}"
+)
+_RENEW = f"{_TIDY} {_EXTEND}"
 # KEYS: a sum of the library's. ARGV: how much, up to what, and for how long (s).
 _ADD_BELOW = """
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
@@ -60,7 +62,7 @@ return 1
 T = TypeVar("T")
 
 
-class RedisCounters:
+class RedisLimitStore:
     """Safe for use by many threads at once. Connects at the first use, in whichever process that
     is.
     """
@@ -72,15 +74,15 @@ class RedisCounters:
     def hit(self, name: str, rate: Rate) -> RateStatus:
         return self._run(lambda redis: redis.windows.hit(name, rate))
 
-    def reserve(self, name: str, for_s: float) -> float:
+    def hold(self, name: str, for_s: float) -> float:
         key = _key("reserved", name)
 
-        def reserve(redis: _Connected) -> float:
+        def hold(redis: _Connected) -> float:
             if redis.client.set(key, 1, nx=True, px=math.ceil(for_s * 1000)):
                 return 0.0
             return max(0.001, int(redis.client.pttl(key)) / 1000)
 
-        return self._run(reserve)
+        return self._run(hold)
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
         self._run(lambda redis: redis.windows.add(name, amount, keep_s))
@@ -96,10 +98,10 @@ class RedisCounters:
             raise _unavailable()
         return self._run(lambda redis: redis.windows.read(name))
 
-    def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
+    def acquire(self, name: str, member: str, limit: int, for_s: float) -> bool:
         arguments = [member, math.ceil(for_s * 1000), limit]
         return self._run(
-            lambda redis: bool(redis.enter(keys=[_key("members", name)], args=arguments))
+            lambda redis: bool(redis.acquire(keys=[_key("members", name)], args=arguments))
         )
 
     def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
@@ -115,7 +117,7 @@ class RedisCounters:
 
         self._run(renew)
 
-    def leave(self, name: str, member: str) -> None:
+    def release(self, name: str, member: str) -> None:
         self._run(lambda redis: redis.client.zrem(_key("members", name), member))
 
     def _run(self, action: Callable[[_Connected], T]) -> T:
@@ -164,7 +166,7 @@ class RedisCounters:
         return _Connected(
             client=client,
             windows=MovingWindows(storage, time.time),
-            enter=client.register_script(_ENTER),
+            acquire=client.register_script(_ACQUIRE),
             renew=client.register_script(_RENEW),
             add_below=client.register_script(_ADD_BELOW),
             error=redis.RedisError,
@@ -177,7 +179,7 @@ class RedisCounters:
 class _Connected:
     client: redis.Redis
     windows: MovingWindows
-    enter: Any
+    acquire: Any
     renew: Any
     add_below: Any
     error: type[Exception]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
-from gbproxy.settings import Rate
+from gbproxy.domain.rate import Rate
 from gbproxy.storage.api_keys import ApiKeyRows
 from gbproxy.storage.database import Database, UniqueViolation
 from tests.support.clock import Clock
