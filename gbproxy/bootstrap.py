@@ -33,8 +33,8 @@ from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.outbound.recording import RecordingHttpClient
-from gbproxy.rate_limits.choice import counters
 from gbproxy.rate_limits.limiter import Limiter, Rules
+from gbproxy.rate_limits.store import open_store
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool
 from gbproxy.settings import ModelSettings, Settings
@@ -215,7 +215,7 @@ def build(
             conversations.flush,
         ],
         keep_warm=answering.prewarm,
-        long_timeout=storage.database.patiently,
+        long_timeout=storage.database.long_timeout,
     )
     api_keys = ApiKeys(
         storage.api_keys,
@@ -383,7 +383,7 @@ def _accounts(settings: Settings) -> list[Account]:
 def _limiter(settings: Settings, meter: Meter) -> Limiter:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     rules = Rules(settings.rate_limit, settings.rate_limit_by, settings.model_interval_s)
-    return Limiter(counters(redis_url), rules, meter=meter)
+    return Limiter(open_store(redis_url), rules, meter=meter)
 
 
 def _outbound(settings: Settings, kind: type[Client]) -> Client:

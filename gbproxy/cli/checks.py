@@ -17,7 +17,7 @@ from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.models import built_in_names
 from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 from gbproxy.outbound import HttpClient, Timeouts
-from gbproxy.rate_limits.choice import counters
+from gbproxy.rate_limits.store import open_store
 from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare as preparation
@@ -158,7 +158,7 @@ def limits(found: Settings, *, has_database: bool) -> list[Finding]:
 def _redis(url: str) -> Finding:
     begun = time.monotonic()
     try:
-        counters(url).read("doctor")
+        open_store(url).read("doctor")
     except StorageUnavailable as error:
         what = f"cannot be used ({type(error.__cause__).__name__}); until then nobody's limits hold"
         return Finding(

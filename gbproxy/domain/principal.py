@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from gbproxy.settings import Rate
+from gbproxy.domain.rate import Rate
 
 KEY_PREFIX = "sk-gbproxy-"
 FINGERPRINT_CHARS = 8

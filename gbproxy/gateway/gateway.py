@@ -36,8 +36,7 @@ from gbproxy.gateway.attempt import commit, log_failure, next_step, write_reques
 from gbproxy.gateway.request_state import RequestState
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
-from gbproxy.rate_limits.limiter import Limiter
-from gbproxy.rate_limits.reservation import Reservation
+from gbproxy.rate_limits.limiter import Limiter, Reservation
 from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.upstreams.base import Capabilities, Upstream
 from gbproxy.upstreams.registry import Upstreams

@@ -1,3 +1,3 @@
-"""How much a caller may ask for: requests per window, tokens per day, concurrent streams, and the
-least time between two requests.
+"""Limits of one API key or address: requests per window, tokens per day, concurrent streams, and
+the least time between two requests for one model.
 """

@@ -1,6 +1,4 @@
-"""Places for answers that run: each is ours for a while, and renewed as long as it is held; so
-those of the dead get free.
-"""
+"""Concurrency slots as renewable leases: a killed worker's slots expire."""
 
 from __future__ import annotations
 
@@ -17,61 +15,61 @@ RENEW_S = 3.0
 
 
 class ConcurrencyLimiter:
-    """Those of this worker, among those of all. Safe for use by many threads at once."""
+    """This worker's slots among those of all workers. Safe for use by many threads at once."""
 
-    def __init__(self, counters: LimitStore) -> None:
-        self._counters = counters
+    def __init__(self, store: LimitStore) -> None:
+        self._store = store
         self._lock = threading.Lock()
         self._held: set[tuple[str, str]] = set()
         self._is_renewing = False
 
-    def take(self, name: str, limit: int) -> Callable[[], None] | None:
-        """What gives the place back; None when all so many are taken.
+    def acquire(self, name: str, limit: int) -> Callable[[], None] | None:
+        """Take a slot and return what releases it; None when all `limit` slots are taken.
 
-        While nobody can count, there is always one: it is counted as soon as somebody can.
+        While the store is away every call gets a slot, which counts as soon as the store is back.
         """
         slot = (name, secrets.token_hex(8))
         try:
-            if not self._enter(slot, limit):
+            if not self._acquire(slot, limit):
                 return None
             with self._lock:
                 self._held.add(slot)
             self._keep_renewing()
         except BaseException:  # the client has left meanwhile
-            self._leave(slot)
+            self._release(slot)
             raise
-        return lambda: self._leave(slot)
+        return lambda: self._release(slot)
 
     def renew(self) -> None:
-        """Hold on to all that are held."""
+        """Renew the leases of all slots that are held."""
         with self._lock:
             held = list(self._held)
         if held:
             try:
-                self._counters.renew(held, LEASE_S)
+                self._store.renew(held, LEASE_S)
             except StorageUnavailable:
                 return
             with self._lock:
-                left = [slot for slot in held if slot not in self._held]
-            for slot in left:  # given back while it was renewed
-                self._give_back(slot)
+                released = [slot for slot in held if slot not in self._held]
+            for slot in released:  # while it was renewed, which took it again
+                self._release_in_store(slot)
 
-    def _enter(self, slot: tuple[str, str], limit: int) -> bool:
+    def _acquire(self, slot: tuple[str, str], limit: int) -> bool:
         try:
-            return self._counters.enter(*slot, limit, LEASE_S)
+            return self._store.acquire(*slot, limit, LEASE_S)
         except StorageUnavailable:
             return True
 
-    def _leave(self, slot: tuple[str, str]) -> None:
+    def _release(self, slot: tuple[str, str]) -> None:
         with self._lock:
             self._held.discard(slot)
-        self._give_back(slot)
+        self._release_in_store(slot)
 
-    def _give_back(self, slot: tuple[str, str]) -> None:
+    def _release_in_store(self, slot: tuple[str, str]) -> None:
         try:
-            self._counters.leave(*slot)
+            self._store.release(*slot)
         except StorageUnavailable:
-            return  # it gets free by itself
+            return  # its lease expires
 
     def _keep_renewing(self) -> None:
         with self._lock:

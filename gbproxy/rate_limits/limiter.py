@@ -1,6 +1,6 @@
-"""Whether a caller may have this request, by the settings' rules and those of its own key.
+"""Refuses requests beyond the limits of the settings and of their API key.
 
-While what counts cannot be reached, all may: limits are no reason to answer nobody.
+While the store of the counts is away nothing is refused: the gateway goes on without it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from functools import partial
 from typing import Literal
 
 from gbproxy.domain.principal import Principal
+from gbproxy.domain.rate import Rate
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.rate_limits.concurrency import ConcurrencyLimiter
-from gbproxy.rate_limits.reservation import Reservation
-from gbproxy.rate_limits.status import LimitStatus, Tokens
+from gbproxy.rate_limits.status import LimitStatus, TokenStatus
 from gbproxy.rate_limits.store import LimitStore, RateStatus
-from gbproxy.settings import Rate
 
 _DAY_S = 86_400
 _SLOT_RETRY_S = 1.0
@@ -36,124 +35,135 @@ class Rules:
     model_interval_s: float = 0.0
 
 
+class Reservation:
+    """The stream slot and the tokens of one answer; they are settled once, by the first `end`."""
+
+    def __init__(self, release: Callable[[], None], charge: Callable[[int], None]) -> None:
+        self._release = release
+        self._charge = charge
+        self._is_over = False
+
+    def end(self, tokens: int) -> None:
+        """`tokens`: of prompt and answer together; 0 when nothing was answered."""
+        if not self._is_over:
+            self._is_over = True
+            self._release()
+            self._charge(tokens)
+
+
 class Limiter:
     """Safe for use by many threads at once. `clock`: Unix seconds."""
 
     def __init__(
         self,
-        counters: LimitStore,
+        store: LimitStore,
         rules: Rules,
         clock: Callable[[], float] = time.time,
         meter: Meter = SILENT,
     ) -> None:
-        self._counters = counters
+        self._store = store
         self._rules = rules
         self._clock = clock
         self._meter = meter
-        self._slots = ConcurrencyLimiter(counters)
+        self._concurrency = ConcurrencyLimiter(store)
 
     def count(self, principal: Principal) -> LimitStatus:
-        """A request for a model has come in: how its caller stands, with this one counted."""
-        allowed = principal.allowance
-        if (
-            allowed.rate_limit is None
-            and allowed.tokens_per_day is None
-            and self._rules.rate is None
-        ):
+        """Count a request that has come in, and return what is left with it counted."""
+        policy = principal.allowance
+        if policy.rate_limit is None and policy.tokens_per_day is None and self._rules.rate is None:
             return LimitStatus()
         try:
-            standing = LimitStatus(self._requests(principal), self._tokens(principal))
+            status = LimitStatus(self._hit_rates(principal), self._token_status(principal))
         except StorageUnavailable:
             return LimitStatus()
-        if standing.exhausted is not None:
-            self._meter.limited(standing.exhausted)
-        return standing
+        if status.exhausted is not None:
+            self._meter.limited(status.exhausted)
+        return status
 
     def begin(
         self, principal: Principal, model_id: str, *, is_streamed: bool, prompt_tokens: int = 0
     ) -> Reservation:
-        """An answer is about to be made. Raises RateLimitExceeded; else what comes back is to be
-        ended with it.
-
-        The prompt's tokens count from now on, so that many at once cannot each find the same ones
-        left.
+        """Reserve what an answer needs; end the reservation with the answer, however that ends.
+        Raises RateLimitExceeded, with nothing reserved.
         """
         with ExitStack() as undo:
+            # The prompt's tokens count from now on: else many requests at once would each find the
+            # same tokens left.
             charge = self._reserve_tokens(principal, prompt_tokens)
             undo.callback(charge, 0)
-            leave = self._enter(principal) if is_streamed else _nothing
-            undo.callback(leave)
-            self._reserve(principal, model_id)
+            release = self._acquire_slot(principal) if is_streamed else _nothing
+            undo.callback(release)
+            self._hold_model(principal, model_id)
             undo.pop_all()
-        return Reservation(leave, charge)
+        return Reservation(release, charge)
 
-    def _requests(self, principal: Principal) -> RateStatus | None:
-        """The narrowest of what holds: a key's own rate stands in the place of that which holds for
-        every key.
+    def _hit_rates(self, principal: Principal) -> RateStatus | None:
+        """The status of the rate with the least left. A key's own rate replaces the settings' rate
+        for every key.
         """
         own, common = principal.allowance.rate_limit, self._rules.rate
-        windows = []
+        statuses = []
         if own is not None:
-            windows.append(self._counters.hit(f"requests:{_key(principal)}", own))
+            statuses.append(self._store.hit(f"requests:{_key(principal)}", own))
         if common is not None and (own is None or self._rules.by == "ip"):
-            windows.append(self._counters.hit(f"requests:{self._caller(principal)}", common))
+            statuses.append(self._store.hit(f"requests:{self._caller(principal)}", common))
         return min(
-            windows,
-            key=lambda window: (window.is_taken, window.remaining, -window.reset_s),
+            statuses,
+            key=lambda status: (status.is_taken, status.remaining, -status.reset_s),
             default=None,
         )
 
-    def _tokens(self, principal: Principal) -> Tokens | None:
+    def _token_status(self, principal: Principal) -> TokenStatus | None:
         limit = principal.allowance.tokens_per_day
         if limit is None:
             return None
         now = self._clock()
-        return Tokens(limit, self._counters.read(_day(principal, now)), _left_of_day_s(now))
+        return TokenStatus(limit, self._store.read(_day(principal, now)), _until_midnight_s(now))
 
     def _reserve_tokens(self, principal: Principal, amount: int) -> Callable[[int], None]:
-        """What charges the rest once it is known, or gives back what is too much. Raises
-        RateLimitExceeded.
+        """Reserve tokens of the day, and return what corrects them to the number that was used.
+        Raises RateLimitExceeded.
         """
         limit = principal.allowance.tokens_per_day
         if limit is None:
-            return _charge_nothing
+            return _uncounted
         now = self._clock()
         day = _day(principal, now)  # also of what ends after midnight
         try:
-            is_left = self._counters.add_below(day, amount, limit, 2 * _DAY_S)
+            has_room = self._store.add_below(day, amount, limit, 2 * _DAY_S)
         except StorageUnavailable:
             return partial(self._charge, day, 0)
-        if not is_left:
+        if not has_room:
             self._meter.limited("tokens")
-            raise Tokens(limit, limit, _left_of_day_s(now)).refusal()
+            raise TokenStatus(limit, limit, _until_midnight_s(now)).refusal()
         return partial(self._charge, day, amount)
 
     def _charge(self, day: str, reserved: int, tokens: int) -> None:
         if tokens == reserved:
             return
         try:
-            self._counters.add(day, tokens - reserved, 2 * _DAY_S)
+            self._store.add(day, tokens - reserved, 2 * _DAY_S)
         except StorageUnavailable:
             return
 
-    def _enter(self, principal: Principal) -> Callable[[], None]:
+    def _acquire_slot(self, principal: Principal) -> Callable[[], None]:
         limit = principal.allowance.concurrent_streams
         if limit is None:
             return _nothing
-        leave = self._slots.take(f"streams:{_key(principal)}", limit)
-        if leave is None:
+        release = self._concurrency.acquire(f"streams:{_key(principal)}", limit)
+        if release is None:
             self._meter.limited("streams")
             raise RateLimitExceeded(
                 f"{limit} streams at once are running with this key", retry_after=_SLOT_RETRY_S
             )
-        return leave
+        return release
 
-    def _reserve(self, principal: Principal, model_id: str) -> None:
+    def _hold_model(self, principal: Principal, model_id: str) -> None:
         interval_s = self._rules.model_interval_s
         if not interval_s:
             return
         try:
-            wait_s = self._counters.reserve(f"{self._caller(principal)}:{model_id}", interval_s)
+            wait_s = self._store.hold(f"{self._caller(principal)}:{model_id}", interval_s)
         except StorageUnavailable:
             return
         if wait_s:
@@ -168,11 +178,11 @@ class Limiter:
 
 
 def _nothing() -> None:
-    """There is no place to give back."""
+    """The release of an answer that holds no slot."""
 
 
-def _charge_nothing(tokens: int) -> None:
-    """Nobody counts them."""
+def _uncounted(tokens: int) -> None:
+    """The charge of a key without a limit of tokens."""
 
 
 def _key(principal: Principal) -> str:
@@ -183,5 +193,5 @@ def _day(principal: Principal, now: float) -> str:
     return f"tokens:{_key(principal)}:{datetime.fromtimestamp(math.floor(now), UTC):%Y-%m-%d}"
 
 
-def _left_of_day_s(now: float) -> float:
+def _until_midnight_s(now: float) -> float:
     return _DAY_S - now % _DAY_S

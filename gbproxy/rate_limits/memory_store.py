@@ -1,4 +1,4 @@
-"""What is counted for callers, by the only worker: gone with it."""
+"""The counts of a worker that is the only one, in its memory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from gbproxy.domain.rate import Rate
 from gbproxy.rate_limits.store import RateStatus
-from gbproxy.settings import Rate
 
 if TYPE_CHECKING:
     from gbproxy.rate_limits.windows import MovingWindows
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 _TIDY_AT = 1024
 
 
-class MemoryCounters:
+class MemoryLimitStore:
     """Safe for use by many threads at once. `clock`: seconds, only ever growing."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._reserved: dict[str, float] = {}  # until when
+        self._held_until: dict[str, float] = {}
         self._members: dict[str, set[str]] = {}
 
     def hit(self, name: str, rate: Rate) -> RateStatus:
         with self._lock:
             return self._windows.hit(name, rate)
 
-    def reserve(self, name: str, for_s: float) -> float:
+    def hold(self, name: str, for_s: float) -> float:
         with self._lock:
             now = self._clock()
-            until = self._reserved.get(name, now)
+            until = self._held_until.get(name, now)
             if until > now:
                 return until - now
-            if len(self._reserved) >= _TIDY_AT:
-                self._reserved = {
-                    name: until for name, until in self._reserved.items() if until > now
+            if len(self._held_until) >= _TIDY_AT:
+                self._held_until = {
+                    name: until for name, until in self._held_until.items() if until > now
                 }
-            self._reserved[name] = now + for_s
+            self._held_until[name] = now + for_s
             return 0.0
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
@@ -57,8 +57,8 @@ class MemoryCounters:
         with self._lock:
             return self._windows.read(name)
 
-    def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
-        del for_s  # who is in this memory ends with it
+    def acquire(self, name: str, member: str, limit: int, for_s: float) -> bool:
+        del for_s  # its holders end with this memory
         with self._lock:
             members = self._members.setdefault(name, set())
             if len(members) >= limit:
@@ -69,7 +69,7 @@ class MemoryCounters:
     def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
         del members, for_s
 
-    def leave(self, name: str, member: str) -> None:
+    def release(self, name: str, member: str) -> None:
         with self._lock:
             members = self._members.get(name, set())
             members.discard(member)

@@ -1,25 +1,24 @@
-"""What is counted for callers, by all workers of all gateways on one Redis.
+"""The counts of all workers of all gateways on one Redis.
 
-Whatever goes wrong is StorageUnavailable, within a second. After a failure calls fail at once for a
-while, then one of them tries: so an outage delays nobody for long, and it is logged once. A Redis
-that refuses to count (a replica after a failover, or one without memory) is away too, until it
-counts.
+Every failure is StorageUnavailable, within a second. After one, calls fail at once
+(domain/circuit_breaker.py): an outage delays nobody for long, and is logged once. A Redis that
+refuses to count (a replica after a failover, or one without memory) is away too, until it counts.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gbproxy.domain.circuit_breaker import CircuitBreaker, CircuitOpen
+from gbproxy.domain.rate import Rate
 from gbproxy.errors import StorageUnavailable
 from gbproxy.rate_limits.store import RateStatus
-from gbproxy.settings import Rate
 
 if TYPE_CHECKING:
     import redis
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# after a refusal, which costs the one who tries nothing: calls fail at once for so long
-REST_S = 1.0
-SILENT_REST_S = 5.0  # the same after silence, for which the one who tries has waited
+RETRY_AFTER_S = 1.0  # after a refusal, which costs the call that probes nothing
+RETRY_AFTER_SILENCE_S = 5.0  # for which the call that probes has waited
 
 # to connect, and for each answer; the library's own five seconds and ten tries are for other uses
 _TIMEOUT_S = 0.9
@@ -45,13 +43,15 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 """
-_STAY = """
+_EXTEND = """
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
-_ENTER = f"{_TIDY} if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end {_STAY}"
-_RENEW = f"{_TIDY} {_STAY}"
+_ACQUIRE = (
+    f"{_TIDY} if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end {_EXTEND}"
+)
+_RENEW = f"{_TIDY} {_EXTEND}"
 # KEYS: a sum of the library's. ARGV: how much, up to what, and for how long (s).
 _ADD_BELOW = """
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
@@ -62,32 +62,27 @@ return 1
 T = TypeVar("T")
 
 
-class RedisCounters:
+class RedisLimitStore:
     """Safe for use by many threads at once. Connects at the first use, in whichever process that
     is.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._away_since: float | None = None
-        self._rests_until = 0.0
-        self._refuses_writes = False
-        self._is_trying = False
+        self._breaker = CircuitBreaker(clock, on_close=_log_available)
 
     def hit(self, name: str, rate: Rate) -> RateStatus:
         return self._run(lambda redis: redis.windows.hit(name, rate))
 
-    def reserve(self, name: str, for_s: float) -> float:
+    def hold(self, name: str, for_s: float) -> float:
         key = _key("reserved", name)
 
-        def reserve(redis: _Connected) -> float:
+        def hold(redis: _Connected) -> float:
             if redis.client.set(key, 1, nx=True, px=math.ceil(for_s * 1000)):
                 return 0.0
             return max(0.001, int(redis.client.pttl(key)) / 1000)
 
-        return self._run(reserve)
+        return self._run(hold)
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
         self._run(lambda redis: redis.windows.add(name, amount, keep_s))
@@ -99,14 +94,14 @@ class RedisCounters:
         )
 
     def read(self, name: str) -> int:
-        if self._refuses_writes:  # that it still answers proves nothing
+        if self._breaker.refuses_writes:  # that it still answers proves nothing
             raise _unavailable()
         return self._run(lambda redis: redis.windows.read(name))
 
-    def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
+    def acquire(self, name: str, member: str, limit: int, for_s: float) -> bool:
         arguments = [member, math.ceil(for_s * 1000), limit]
         return self._run(
-            lambda redis: bool(redis.enter(keys=[_key("members", name)], args=arguments))
+            lambda redis: bool(redis.acquire(keys=[_key("members", name)], args=arguments))
         )
 
     def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
@@ -122,51 +117,31 @@ class RedisCounters:
 
         self._run(renew)
 
-    def leave(self, name: str, member: str) -> None:
+    def release(self, name: str, member: str) -> None:
         self._run(lambda redis: redis.client.zrem(_key("members", name), member))
 
     def _run(self, action: Callable[[_Connected], T]) -> T:
-        trying = self._admit()
         try:
-            result = action(self._connected)
+            return self._breaker.run(lambda: self._execute(action))
+        except CircuitOpen:
+            raise _unavailable() from None
+
+    def _execute(self, action: Callable[[_Connected], T]) -> T:
+        try:
+            return action(self._connected)
         except self._connected.error as error:
-            raise self._failed(error) from error
-        finally:
-            if trying:
-                self._is_trying = False
-        if trying:  # what had begun before the outage proves nothing
-            self._recovered()
-        return result
+            self._failed(error)
+            raise _unavailable() from error
 
-    def _admit(self) -> bool:
-        """Refuse while Redis is away, but let one call after the other try; True for the one that
-        tries.
-        """
-        with self._lock:
-            if self._away_since is None:
-                return False
-            if self._is_trying or self._clock() < self._rests_until:
-                raise _unavailable()
-            self._is_trying = True
-            return True
-
-    def _failed(self, error: Exception) -> StorageUnavailable:
+    def _failed(self, error: Exception) -> None:
         is_silent = isinstance(error, self._connected.silence)
-        self._rests_until = self._clock() + (SILENT_REST_S if is_silent else REST_S)
-        self._refuses_writes = isinstance(error, self._connected.refusal)
-        if self._refuses_writes:  # another may have taken its place
+        refuses_writes = isinstance(error, self._connected.refusal)
+        if refuses_writes:  # another may have taken its place
             self._connected.client.connection_pool.disconnect(inuse_connections=False)
-        if self._away_since is None:
-            self._away_since = self._clock()
+        retry_after_s = RETRY_AFTER_SILENCE_S if is_silent else RETRY_AFTER_S
+        if self._breaker.fail(retry_after_s, refuses_writes=refuses_writes):
             # its words may name what is secret
             log.error("redis.unavailable", extra={"reason": type(error).__name__})
-        return _unavailable()
-
-    def _recovered(self) -> None:
-        away_since, self._away_since = self._away_since, None
-        self._refuses_writes = False
-        if away_since is not None:
-            log.warning("redis.available", extra={"away_s": round(self._clock() - away_since, 1)})
 
     @cached_property
     def _connected(self) -> _Connected:
@@ -191,7 +166,7 @@ class RedisCounters:
         return _Connected(
             client=client,
             windows=MovingWindows(storage, time.time),
-            enter=client.register_script(_ENTER),
+            acquire=client.register_script(_ACQUIRE),
             renew=client.register_script(_RENEW),
             add_below=client.register_script(_ADD_BELOW),
             error=redis.RedisError,
@@ -204,7 +179,7 @@ class RedisCounters:
 class _Connected:
     client: redis.Redis
     windows: MovingWindows
-    enter: Any
+    acquire: Any
     renew: Any
     add_below: Any
     error: type[Exception]
@@ -214,6 +189,10 @@ class _Connected:
 
 def _key(kind: str, name: str) -> str:
     return f"{_PREFIX}:{kind}:{name}"
+
+
+def _log_available(away_s: float) -> None:
+    log.warning("redis.available", extra={"away_s": round(away_s, 1)})
 
 
 def _unavailable() -> StorageUnavailable:

@@ -1,4 +1,4 @@
-"""How a caller stands with what it may ask for, when a request of it comes in."""
+"""What a caller has left of its limits, as it is told with every answer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gbproxy.rate_limits.store import RateStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """Of a day in UTC; `reset_s`: seconds to its end."""
+class TokenStatus:
+    """The tokens of a day in UTC; `reset_s`: seconds to its end."""
 
     limit: int
     used: int
@@ -23,7 +23,7 @@ class Tokens:
         return max(0, self.limit - self.used)
 
     def refusal(self) -> RateLimitExceeded:
-        """The error of a request for which nothing is left."""
+        """The error of a request for which no token is left."""
         return RateLimitExceeded(
             f"the {self.limit} tokens of this day are used up; the next begins at 00:00 UTC",
             retry_after=self.reset_s,
@@ -32,20 +32,20 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """None: not limited, or not known while what counts is away."""
+    """None: not limited, or not known while the store is away."""
 
     requests: RateStatus | None = None
-    tokens: Tokens | None = None
+    tokens: TokenStatus | None = None
 
     @property
     def exhausted(self) -> Literal["tokens", "requests"] | None:
-        """What stands against the request, the longest wait first."""
+        """The limit that refuses the request; of both the one with the longer wait."""
         if self.tokens is not None and not self.tokens.remaining:
             return "tokens"
         return "requests" if self.requests is not None and not self.requests.is_taken else None
 
     def refusal(self) -> RateLimitExceeded | None:
-        """What stands against the request, as its error."""
+        """The error of the request, None when no limit refuses it."""
         if self.tokens is not None and self.exhausted == "tokens":
             return self.tokens.refusal()
         if self.requests is not None and self.exhausted == "requests":

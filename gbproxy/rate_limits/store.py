@@ -1,17 +1,20 @@
-"""The port of what is counted for callers, by all workers together."""
+"""Where the counts behind the limits are kept, for all workers together: the contract, and the
+choice between memory and Redis.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from gbproxy.settings import Rate
+from gbproxy.domain.rate import Rate
 
 
 @dataclass(frozen=True, slots=True)
 class RateStatus:
-    """How it stands with a rate. `reset_s`: seconds until one more comes free; 0.0 when all are."""
+    """What is left of a rate. `reset_s`: seconds until one more is free; 0.0 when all are."""
 
     rate: Rate
     is_taken: bool
@@ -20,42 +23,53 @@ class RateStatus:
 
 
 class LimitStore(Protocol):
-    """Each call is one step that nothing comes between, over all workers. It may raise
-    StorageUnavailable, soon.
-    """
+    """Each call is atomic over all workers. It may raise StorageUnavailable, within a second."""
 
     def hit(self, name: str, rate: Rate) -> RateStatus:
-        """Take one of the rate, if one is left in the time that ends now. `remaining` knows of
-        those who came right behind.
+        """Take one of the rate, if one is left in the window that ends now. `remaining` may be
+        lower than it was at that moment: later hits count, too.
         """
         ...
 
-    def reserve(self, name: str, for_s: float) -> float:
-        """Have `name` for so long; 0.0 when it was free, else the seconds until it is."""
+    def hold(self, name: str, for_s: float) -> float:
+        """Hold `name` for `for_s` seconds; 0.0 when it was free, else the seconds until it is."""
         ...
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
-        """Count up, or down by a negative amount; what was counted is forgotten so long after the
-        first of it.
-        """
+        """Add to a sum, also a negative amount. The sum ends `keep_s` seconds after its first."""
         ...
 
     def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
-        """Count up, if less than `limit` was counted before."""
+        """Add to a sum if that is below `limit`; False when it is not."""
         ...
 
     def read(self, name: str) -> int:
-        """What was counted."""
+        """A sum, 0 when there is none."""
         ...
 
-    def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
-        """Become one of at most so many members of `name`, for so long unless it is renewed or left
-        before.
-        """
+    def acquire(self, name: str, member: str, limit: int, for_s: float) -> bool:
+        """Take one of `limit` slots of `name` for `for_s` seconds; False when all are taken."""
         ...
 
     def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
-        """Stay for so long from now: (name, member) of each."""
+        """Keep slots, each given by name and member, for `for_s` seconds from now, also where they
+        had expired.
+        """
         ...
 
-    def leave(self, name: str, member: str) -> None: ...
+    def release(self, name: str, member: str) -> None:
+        """Free a slot; nothing happens when it is not held."""
+        ...
+
+
+def open_store(redis_url: str | None) -> LimitStore:
+    """The store in Redis, or in this process' memory without a URL, for a worker that is the only
+    one. Neither connects nor loads a library before its first use.
+    """
+    if redis_url is None:
+        from gbproxy.rate_limits.memory_store import MemoryLimitStore
+
+        return MemoryLimitStore(time.monotonic)
+    from gbproxy.rate_limits.redis_store import RedisLimitStore
+
+    return RedisLimitStore(redis_url)

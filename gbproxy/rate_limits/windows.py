@@ -1,5 +1,5 @@
-"""Rates and sums by the library `limits`, over whichever storage: a moving window, so that no
-border lets twice as many by.
+"""Rates and sums by the library `limits`, over any of its storages. The window moves: a fixed one
+would let twice the rate pass around its border.
 
 Source: https://limits.readthedocs.io/en/stable/strategies.html#moving-window
 """
@@ -13,14 +13,14 @@ from limits import RateLimitItemPerSecond
 from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import MovingWindowRateLimiter
 
+from gbproxy.domain.rate import Rate
 from gbproxy.rate_limits.store import RateStatus
-from gbproxy.settings import Rate
 
 _TIDY_EVERY = 1024  # entries
 
 
 class MovingWindows:
-    """`clock`: the storage's own time, in seconds."""
+    """`clock`: seconds, of the same clock that the storage reads."""
 
     def __init__(self, storage: Storage, clock: Callable[[], float]) -> None:
         self._storage = storage
@@ -43,10 +43,10 @@ class MovingWindows:
 
 
 class MemoryStorage(Storage, MovingWindowSupport):
-    """The library's windows in memory. Not locked: its user is.
+    """A storage of the library in memory; its user has to lock.
 
-    The library's own reads the wall clock, which may be set back; starts a thread for nearly each
-    entry; and copies all windows whenever one of them ends.
+    The library's own memory storage reads the wall clock, which may be set back, starts a thread
+    for nearly each entry, and copies all windows whenever one of them ends.
     """
 
     STORAGE_SCHEME = None
@@ -54,9 +54,9 @@ class MemoryStorage(Storage, MovingWindowSupport):
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
-        # how long they count, and when each was made
+        # each with its seconds, and when its hits were
         self._entries: dict[str, tuple[float, deque[float]]] = {}
-        self._sums: dict[str, tuple[float, int]] = {}  # when it ends, and what it is
+        self._sums: dict[str, tuple[float, int]] = {}  # each with its end
         self._until_tidy = _TIDY_EVERY
 
     @property
@@ -109,7 +109,7 @@ class MemoryStorage(Storage, MovingWindowSupport):
             entries.popleft()
 
     def _tidy(self) -> None:
-        """From time to time, forget what counts no more."""
+        """Every so many calls, drop the windows and sums that have ended."""
         self._until_tidy -= 1
         if self._until_tidy > 0:
             return

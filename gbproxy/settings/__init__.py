@@ -9,7 +9,6 @@ from gbproxy.settings.entries import AccountSettings, ModelSettings
 from gbproxy.settings.errors import SettingsError
 from gbproxy.settings.fields import LEGACY_IGNORED, RESERVED, Settings
 from gbproxy.settings.loading import load
-from gbproxy.settings.rates import Rate
 from gbproxy.settings.types import STATUS_LINES, status_line
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "AccountSettings",
     "Documented",
     "ModelSettings",
-    "Rate",
     "Settings",
     "SettingsError",
     "documented",

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gbproxy.settings import network, rates, validators
+from gbproxy.domain.rate import Rate, parse_rate
+from gbproxy.settings import network, validators
 from gbproxy.settings.entries import AccountSettings, ModelSettings, distinct
 from gbproxy.settings.types import (
     ANY_CASE,
@@ -271,7 +272,7 @@ class Settings(BaseSettings):
     time_zone: Annotated[str, parsed_by(validators.time_zone)] = Field(
         "UTC", description="time zone sent upstream, such as `Europe/Madrid`"
     )
-    rate_limit: Annotated[rates.Rate, parsed_by(rates.parse)] | None = Field(
+    rate_limit: Annotated[Rate, parsed_by(parse_rate)] | None = Field(
         None,
         description=(
             "answers that one caller may request within any period of this length: "

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account
-from gbproxy.storage.database import AnyRow, Conflict, Database
+from gbproxy.storage.database import AnyRow, Database, UniqueViolation
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import IDLE, TO_DELETE
 from gbproxy.storage.tables import (
@@ -183,7 +183,7 @@ class StoredAccounts:
     def _transact(self, action: Callable[[Connection], T]) -> T:
         try:
             return self._database.transact(action)
-        except Conflict:
+        except UniqueViolation:
             raise NameTaken from None
 
     def _encrypted(self, account: Account) -> bytes:

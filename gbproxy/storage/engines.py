@@ -65,7 +65,7 @@ def pooled(url: URL, left_s: Callable[[], float], *, temporary: bool = False) ->
     )
 
 
-def patient(url: URL) -> Engine:
+def unpooled(url: URL) -> Engine:
     """What migrations use: a connection for each use, and all the time that a statement wants."""
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, False, poolclass=NullPool)

@@ -43,7 +43,7 @@ def create(database: Database) -> None:
 def migrate(
     database: Database,
     *,
-    patience_s: float = 15.0,
+    timeout_s: float = 15.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
@@ -52,7 +52,7 @@ def migrate(
 
     Raises CannotMigrate.
     """
-    deadline = clock() + patience_s
+    deadline = clock() + timeout_s
     say_at = clock() + _SAY_AFTER_S
     while True:
         try:
@@ -81,7 +81,7 @@ def _migrate(
 ) -> str | None:
     if database.kind == "sqlite":
         _in_wal_mode(database)
-    engine = engines.patient(database.url)
+    engine = engines.unpooled(database.url)
     with engine.connect() as connection:
         if revision(connection) == REVISION:
             return REVISION
@@ -158,7 +158,7 @@ def _upgrade(connection: Connection) -> None:
 
 def _in_wal_mode(database: Database) -> None:
     """Readers and the writer do not wait for each other. The mode stays with the file."""
-    engine = engines.patient(database.url)
+    engine = engines.unpooled(database.url)
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout=5000")  # nobody is served yet
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")

@@ -47,8 +47,8 @@ def prepare(
         if temporary:
             migrate.create(database)
         else:
-            before = migrate.migrate(database, patience_s=patience_s)
-        with database.patiently():
+            before = migrate.migrate(database, timeout_s=patience_s)
+        with database.long_timeout():
             secret_key.check(database, Cipher(secret_keys))
     except CannotMigrate as error:
         raise CannotBeUsed(f"DATABASE_URL: {error}") from error
@@ -78,7 +78,7 @@ def inspect(url: str, secret_keys: Sequence[str]) -> DatabaseStatus:
     if database.kind == "sqlite" and not Path(str(database.url.database)).exists():
         return DatabaseStatus(database.kind, None, None)  # to connect would make the file
     try:
-        with engines.patient(database.url).connect() as connection:
+        with engines.unpooled(database.url).connect() as connection:
             revision = migrate.revision(connection)
             fits = secret_key.fits(connection, Cipher(secret_keys)) if revision else None
     except exc.SQLAlchemyError as error:

@@ -118,7 +118,7 @@ def _sessions(folder: Path) -> Sequence[tuple[str, str]]:
     for statement in _SESSIONS:
         with (
             suppress(exc.SQLAlchemyError),
-            engines.patient(engines.parse(url_in(folder))).connect() as connection,
+            engines.unpooled(engines.parse(url_in(folder))).connect() as connection,
         ):
             return [(account_key, name) for account_key, name in connection.execute(statement)]
     return []

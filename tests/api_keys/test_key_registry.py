@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.domain.models import Catalogue
 from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
+from gbproxy.domain.rate import Rate
 from gbproxy.errors import BadRequest, NotFound, StorageUnavailable
-from gbproxy.settings import Rate
 
 NOW = 1_800_000_000.0
 

@@ -23,7 +23,7 @@ from gbproxy.errors import CredentialRefused, GatewayError, QuotaExhausted, Upst
 from gbproxy.gateway import Gateway
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.limiter import Limiter, Rules
-from gbproxy.rate_limits.memory_store import MemoryCounters
+from gbproxy.rate_limits.memory_store import MemoryLimitStore
 from gbproxy.simulator import Action, Simulator, answer, denied, html_error, overloaded, quota
 from gbproxy.upstreams.registry import Upstreams
 from gbproxy.upstreams.widget.auth import WidgetAuth
@@ -88,7 +88,7 @@ class House:
                     rows, session_timeout_s=0, discard=lambda session: None, clock=self.clock
                 ),
                 NothingAhead(widget),
-                Limiter(MemoryCounters(self.clock), Rules()),
+                Limiter(MemoryLimitStore(self.clock), Rules()),
                 pause=lambda seconds: None,
             )
             for pool in self._workers.pools

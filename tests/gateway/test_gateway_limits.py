@@ -64,7 +64,7 @@ def _limited(harness: Harness, model: str | None = None, *, streamed: bool = Tru
 
 def _charged(harness: Harness) -> int:
     day = datetime.fromtimestamp(harness.clock(), UTC)
-    return harness.counters.read(f"tokens:key:key:{day:%Y-%m-%d}")
+    return harness.limit_store.read(f"tokens:key:key:{day:%Y-%m-%d}")
 
 
 def test_an_answer_is_charged_and_its_place_given_back_before_its_last_event_is_read() -> None:

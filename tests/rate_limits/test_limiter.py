@@ -1,4 +1,4 @@
-"""What a caller may have, in time that a test moves; and what is done while nobody can count."""
+"""Limits over time, on a clock that the test moves, and while the store of the counts is away."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.domain.principal import KeyPolicy, Principal
+from gbproxy.domain.rate import Rate
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.observability.meter import Meter
 from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S, ConcurrencyLimiter
 from gbproxy.rate_limits.limiter import Limiter, Rules
-from gbproxy.rate_limits.memory_store import MemoryCounters
+from gbproxy.rate_limits.memory_store import MemoryLimitStore
 from gbproxy.rate_limits.status import LimitStatus
 from gbproxy.rate_limits.store import RateStatus
-from gbproxy.settings import Rate
 from gbproxy.web.limits import duration
 from tests.support.clock import Clock
 
@@ -26,15 +26,15 @@ A, B = Principal(b"a" * 32, address="192.0.2.1"), Principal(b"b" * 32, address="
 
 
 def limited(clock: Clock, **rules: object) -> Limiter:
-    return Limiter(MemoryCounters(clock), Rules(**rules), clock)  # type: ignore[arg-type]
+    return Limiter(MemoryLimitStore(clock), Rules(**rules), clock)  # type: ignore[arg-type]
 
 
 def stored(**allowed: object) -> Principal:
     return Principal(b"s" * 32, "stored", KeyPolicy(**allowed), "192.0.2.1")  # type: ignore[arg-type]
 
 
-def refusal(standing: LimitStatus) -> RateLimitExceeded:
-    found = standing.refusal()
+def refusal(status: LimitStatus) -> RateLimitExceeded:
+    found = status.refusal()
     assert found is not None
     return found
 
@@ -82,9 +82,9 @@ def test_a_keys_own_rate_takes_the_place_of_the_common_one(clock: Clock) -> None
 def test_by_address_both_rates_hold_and_the_narrower_one_is_told(clock: Clock) -> None:
     limiter = limited(clock, rate=Rate(3, 10), by="ip")
     own = stored(rate_limit=Rate(2, 60))
-    standings = [limiter.count(own), limiter.count(A), limiter.count(own)]
+    statuses = [limiter.count(own), limiter.count(A), limiter.count(own)]
 
-    assert [each.requests and (each.requests.rate.amount, each.requests.remaining) for each in standings] == [
+    assert [each.requests and (each.requests.rate.amount, each.requests.remaining) for each in statuses] == [
         (2, 1), (3, 1), (2, 0)
     ]  # fmt: skip
 
@@ -113,19 +113,19 @@ def test_an_answer_is_charged_once(clock: Clock) -> None:
     clock.now = EVENING
     limiter = limited(clock)
     caller = stored(tokens_per_day=100, concurrent_streams=1)
-    use = limiter.begin(caller, "m", is_streamed=True)
+    reservation = limiter.begin(caller, "m", is_streamed=True)
     for _ in range(3):
-        use.end(10)
+        reservation.end(10)
 
-    standing = limiter.count(caller)
+    status = limiter.count(caller)
     other = limiter.begin(caller, "m", is_streamed=True)
-    use.end(10)
+    reservation.end(10)
     with pytest.raises(RateLimitExceeded):
         limiter.begin(caller, "m", is_streamed=True)
     other.end(0)
 
-    assert standing.tokens is not None
-    assert standing.tokens.used == 10
+    assert status.tokens is not None
+    assert status.tokens.used == 10
 
 
 def used(limiter: Limiter, caller: Principal) -> int:
@@ -146,8 +146,8 @@ def test_of_many_at_once_no_more_begin_than_the_days_tokens_have_room_for(clock:
         except RateLimitExceeded as error:
             refused.append(error)
     reserved = used(limiter, caller)
-    for use in begun:
-        use.end(31)
+    for reservation in begun:
+        reservation.end(31)
 
     assert len(begun) == 4
     assert {error.retry_after for error in refused} == {3600}
@@ -197,7 +197,7 @@ def test_an_interval_is_each_models_and_each_callers_own(clock: Clock) -> None:
     assert caught.value.retry_after == 0.5
 
 
-# While nobody can count
+# While the store is away
 
 
 class Counted(Meter):
@@ -213,7 +213,7 @@ class Counted(Meter):
 def test_every_refusal_is_counted_by_its_kind(clock: Clock) -> None:
     counted = Counted()
     rules = Rules(model_interval_s=5.0)
-    limiter = Limiter(MemoryCounters(clock), rules, clock, counted)
+    limiter = Limiter(MemoryLimitStore(clock), rules, clock, counted)
     one = stored(rate_limit=Rate(1, 10))
     spent = stored(tokens_per_day=5)
     single = stored(concurrent_streams=1)
@@ -245,7 +245,7 @@ class Away:
     def hit(self, name: str, rate: Rate) -> RateStatus:
         raise StorageUnavailable("away")
 
-    def reserve(self, name: str, for_s: float) -> float:
+    def hold(self, name: str, for_s: float) -> float:
         raise StorageUnavailable("away")
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
@@ -257,7 +257,7 @@ class Away:
     def read(self, name: str) -> int:
         raise StorageUnavailable("away")
 
-    def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
+    def acquire(self, name: str, member: str, limit: int, for_s: float) -> bool:
         self._reach()
         if len(self.members) >= limit:
             return False
@@ -269,12 +269,12 @@ class Away:
         self.members |= set(members)
         self.leases.append(for_s)
 
-    def leave(self, name: str, member: str) -> None:
+    def release(self, name: str, member: str) -> None:
         self._reach()
         self.members.discard((name, member))
 
 
-def test_while_nobody_can_count_everybody_may(clock: Clock) -> None:
+def test_while_the_store_is_away_nothing_is_refused(clock: Clock) -> None:
     limiter = Limiter(Away(), Rules(Rate(1, 10), model_interval_s=5), clock)
     caller = stored(tokens_per_day=1, concurrent_streams=1, rate_limit=Rate(1, 1))
 
@@ -283,56 +283,56 @@ def test_while_nobody_can_count_everybody_may(clock: Clock) -> None:
         limiter.begin(caller, "m", is_streamed=True).end(5)
 
 
-def test_streams_that_began_meanwhile_are_counted_as_soon_as_somebody_can() -> None:
-    counters = Away()
-    slots = ConcurrencyLimiter(counters)
-    leave = slots.take("key", 1)
-    slots.renew()
-    counters.is_away = False
-    slots.renew()
+def test_streams_that_began_meanwhile_count_as_soon_as_the_store_is_back() -> None:
+    store = Away()
+    limiter = ConcurrencyLimiter(store)
+    release = limiter.acquire("key", 1)
+    limiter.renew()
+    store.is_away = False
+    limiter.renew()
 
-    assert leave is not None
-    assert len(counters.members) == 1
-    assert counters.leases == [LEASE_S]
-    assert slots.take("key", 1) is None
-    leave()
-    assert counters.members == set()
+    assert release is not None
+    assert len(store.members) == 1
+    assert store.leases == [LEASE_S]
+    assert limiter.acquire("key", 1) is None
+    release()
+    assert store.members == set()
 
 
 def test_a_lease_outlives_a_renewal_that_fails() -> None:
     assert 2 * RENEW_S < LEASE_S
 
 
-def test_a_place_that_is_given_back_while_it_is_renewed_stays_free() -> None:
+def test_a_slot_that_is_released_while_it_is_renewed_stays_free() -> None:
     class Slow(Away):
         def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
-            assert leave is not None
-            leave()
+            assert release is not None
+            release()
             super().renew(members, for_s)
 
-    counters = Slow()
-    counters.is_away = False
-    slots = ConcurrencyLimiter(counters)
-    leave = slots.take("key", 1)
+    store = Slow()
+    store.is_away = False
+    limiter = ConcurrencyLimiter(store)
+    release = limiter.acquire("key", 1)
 
-    slots.renew()
+    limiter.renew()
 
-    assert counters.members == set()
+    assert store.members == set()
 
 
-def test_a_client_who_leaves_while_its_place_is_taken_holds_none() -> None:
+def test_a_client_who_leaves_while_its_slot_is_acquired_holds_none() -> None:
     class Leaving(Away):
-        def enter(self, name: str, member: str, limit: int, for_s: float) -> bool:
-            super().enter(name, member, limit, for_s)
+        def acquire(self, name: str, member: str, limit: int, for_s: float) -> bool:
+            super().acquire(name, member, limit, for_s)
             raise KeyboardInterrupt
 
-    counters = Leaving()
-    counters.is_away = False
+    store = Leaving()
+    store.is_away = False
 
     with pytest.raises(KeyboardInterrupt):
-        ConcurrencyLimiter(counters).take("key", 1)
+        ConcurrencyLimiter(store).acquire("key", 1)
 
-    assert counters.members == set()
+    assert store.members == set()
 
 
 # As OpenAI writes it

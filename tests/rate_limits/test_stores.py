@@ -1,21 +1,20 @@
-"""What is counted for callers: the same in memory and in a real Redis; and what happens while Redis
-is away.
-"""
+"""The counts behind the limits: the same in memory and in a real Redis, and an outage of Redis."""
 
 from __future__ import annotations
 
 import logging
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gbproxy.domain.rate import Rate
 from gbproxy.errors import StorageUnavailable
-from gbproxy.rate_limits.memory_store import MemoryCounters
-from gbproxy.rate_limits.redis_store import REST_S, RedisCounters
+from gbproxy.rate_limits.memory_store import MemoryLimitStore
+from gbproxy.rate_limits.redis_store import RETRY_AFTER_S, RedisLimitStore
 from gbproxy.rate_limits.store import LimitStore
-from gbproxy.settings import Rate
 from tests.support.clock import Clock
 from tests.support.redis_server import Redis, redis_server
 from tests.support.serving import free_port
@@ -33,20 +32,20 @@ def redis() -> Iterator[Redis]:
 def workers(request: pytest.FixtureRequest) -> tuple[LimitStore, LimitStore]:
     """Those of two workers: in memory there is one."""
     if request.param == "memory":
-        alone = MemoryCounters(time.monotonic)
+        alone = MemoryLimitStore(time.monotonic)
         return alone, alone
     server: Redis = request.getfixturevalue("redis")
     server.ask("FLUSHALL")
-    return RedisCounters(server.url), RedisCounters(server.url)
+    return RedisLimitStore(server.url), RedisLimitStore(server.url)
 
 
 def test_exactly_as_many_get_by_as_the_rate_says(workers: tuple[LimitStore, LimitStore]) -> None:
     with ThreadPoolExecutor(20) as callers:
-        windows = list(callers.map(lambda n: workers[n % 2].hit("caller", TEN), range(50)))
+        statuses = list(callers.map(lambda n: workers[n % 2].hit("caller", TEN), range(50)))
 
-    assert sum(window.is_taken for window in windows) == 10
-    assert min(window.remaining for window in windows) == 0
-    assert all(0 < window.reset_s <= 60 for window in windows)
+    assert sum(status.is_taken for status in statuses) == 10
+    assert min(status.remaining for status in statuses) == 0
+    assert all(0 < status.reset_s <= 60 for status in statuses)
 
 
 def test_callers_are_counted_apart(workers: tuple[LimitStore, LimitStore]) -> None:
@@ -80,47 +79,47 @@ def test_a_sum_is_never_added_to_once_it_has_reached_its_limit(
     assert not workers[1].add_below("day", 1, 100, 60)
 
 
-def test_what_is_reserved_is_nobody_elses_for_that_time(
+def test_what_is_held_is_nobody_elses_for_that_time(
     workers: tuple[LimitStore, LimitStore],
 ) -> None:
-    assert workers[0].reserve("model", 60.0) == 0.0
-    assert 59 < workers[1].reserve("model", 60.0) <= 60.0
-    assert workers[1].reserve("another", 0.25) == 0.0
-    assert 0 < workers[0].reserve("another", 0.25) <= 0.25
+    assert workers[0].hold("model", 60.0) == 0.0
+    assert 59 < workers[1].hold("model", 60.0) <= 60.0
+    assert workers[1].hold("another", 0.25) == 0.0
+    assert 0 < workers[0].hold("another", 0.25) <= 0.25
 
 
-def test_no_more_members_than_the_limit_says(workers: tuple[LimitStore, LimitStore]) -> None:
+def test_no_more_slots_than_the_limit_says(workers: tuple[LimitStore, LimitStore]) -> None:
     one, other = workers
 
-    assert one.enter("key", "a", 2, 60)
-    assert other.enter("key", "b", 2, 60)
-    assert not one.enter("key", "c", 2, 60)
-    assert one.enter("another", "c", 2, 60)
-    other.leave("key", "a")
-    assert other.enter("key", "c", 2, 60)
+    assert one.acquire("key", "a", 2, 60)
+    assert other.acquire("key", "b", 2, 60)
+    assert not one.acquire("key", "c", 2, 60)
+    assert one.acquire("another", "c", 2, 60)
+    other.release("key", "a")
+    assert other.acquire("key", "c", 2, 60)
 
 
-def test_a_member_who_is_not_renewed_is_gone(redis: Redis) -> None:
-    dead, alive = RedisCounters(redis.url), RedisCounters(redis.url)
-    assert dead.enter("lease", "a", 2, 0.05)
-    assert alive.enter("lease", "b", 2, 0.05)
+def test_a_slot_that_is_not_renewed_expires(redis: Redis) -> None:
+    dead, alive = RedisLimitStore(redis.url), RedisLimitStore(redis.url)
+    assert dead.acquire("lease", "a", 2, 0.05)
+    assert alive.acquire("lease", "b", 2, 0.05)
     alive.renew([("lease", "b")], 60)
 
-    _until(lambda: alive.enter("lease", "c", 2, 60))
+    _until(lambda: alive.acquire("lease", "c", 2, 60))
 
-    assert not alive.enter("lease", "d", 2, 60)
+    assert not alive.acquire("lease", "d", 2, 60)
 
 
 def test_time_passes_in_memory(clock: Clock) -> None:
-    counters = MemoryCounters(clock)
+    store = MemoryLimitStore(clock)
     rate = Rate(2, 10)
-    counters.reserve("model", 5.0)
-    counters.add("tokens", 7, 10)
-    first = counters.hit("caller", rate)
+    store.hold("model", 5.0)
+    store.add("tokens", 7, 10)
+    first = store.hit("caller", rate)
     clock.now += 4
-    second, refused = counters.hit("caller", rate), counters.hit("caller", rate)
+    second, refused = store.hit("caller", rate), store.hit("caller", rate)
     clock.now += 6
-    third, again = counters.hit("caller", rate), counters.hit("caller", rate)
+    third, again = store.hit("caller", rate), store.hit("caller", rate)
 
     assert [w.is_taken for w in (first, second, refused, third, again)] == [
         True,
@@ -130,35 +129,40 @@ def test_time_passes_in_memory(clock: Clock) -> None:
         False,
     ]
     assert (first.reset_s, refused.reset_s, again.reset_s) == (10, 6, 4)
-    assert counters.reserve("model", 5.0) == 0.0
-    assert counters.read("tokens") == 0
+    assert store.hold("model", 5.0) == 0.0
+    assert store.read("tokens") == 0
 
 
 def test_memory_forgets_callers_who_are_gone(clock: Clock) -> None:
-    counters = MemoryCounters(clock)
-    for n in range(3000):
-        counters.hit(f"caller {n}", TEN)
-        counters.reserve(f"caller {n}", 1.0)
-        counters.add(f"caller {n}", 1, 1)
-        clock.now += 1
+    store = MemoryLimitStore(clock)
+    sizes = []
 
-    windows = counters._windows._storage
-    assert len(windows._entries) < 1200  # type: ignore[attr-defined]
-    assert len(windows._sums) < 1200  # type: ignore[attr-defined]
-    assert len(counters._reserved) <= 1024
+    tracemalloc.start()
+    try:
+        for n in range(1, 8001):
+            store.hit(f"caller {n}", TEN)
+            store.hold(f"caller {n}", 1.0)
+            store.add(f"caller {n}", 1, 1)
+            clock.now += 1
+            if n in (1000, 8000):  # before anything is forgotten, and long after
+                sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+
+    assert sizes[1] < 3 * sizes[0]
 
 
 def test_an_outage_is_told_once_and_costs_no_time(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    counters = RedisCounters(f"redis://:secret@127.0.0.1:{free_port()}/0", clock)
+    store = RedisLimitStore(f"redis://:secret@127.0.0.1:{free_port()}/0", clock)
     began = time.monotonic()
 
     with caplog.at_level(logging.INFO):
         for call in (
-            lambda: counters.hit("a", TEN),
-            lambda: counters.read("a"),
-            lambda: counters.leave("a", "b"),
+            lambda: store.hit("a", TEN),
+            lambda: store.read("a"),
+            lambda: store.release("a", "b"),
         ):
             with pytest.raises(StorageUnavailable):
                 call()
@@ -170,20 +174,20 @@ def test_an_outage_is_told_once_and_costs_no_time(
 
 def test_the_end_of_an_outage_is_noticed(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     with redis_server() as server:
-        counters = RedisCounters(server.url, clock)
-        assert counters.hit("a", TEN).remaining == 9
+        store = RedisLimitStore(server.url, clock)
+        assert store.hit("a", TEN).remaining == 9
         server.stop()
         with pytest.raises(StorageUnavailable):
-            counters.hit("a", TEN)
+            store.hit("a", TEN)
         server.start()
-        with pytest.raises(StorageUnavailable):  # it rests: nobody waits for what is away
-            counters.hit("a", TEN)
+        with pytest.raises(StorageUnavailable):  # at once: nobody waits for what is away
+            store.hit("a", TEN)
         clock.now += 1.5
 
         with caplog.at_level(logging.INFO):
-            window = counters.hit("a", TEN)
+            status = store.hit("a", TEN)
 
-    assert window.remaining == 9
+    assert status.remaining == 9
     [told] = [record for record in caplog.records if record.getMessage() == "redis.available"]
     assert told.away_s == 1.5  # type: ignore[attr-defined]
 
@@ -193,24 +197,24 @@ def test_a_redis_that_refuses_to_count_is_away_until_it_counts(
 ) -> None:
     """As after a failover: it is a replica now, and still answers what is read."""
     with redis_server() as server:
-        counters = RedisCounters(server.url, clock)
-        assert counters.add_below("day", 1, 10, 60)
+        store = RedisLimitStore(server.url, clock)
+        assert store.add_below("day", 1, 10, 60)
         server.ask("REPLICAOF", "127.0.0.1", str(free_port()))
 
         with caplog.at_level(logging.INFO):
             for _ in range(5):
-                clock.now += REST_S
+                clock.now += RETRY_AFTER_S
                 for call in (
-                    lambda: counters.add_below("day", 1, 10, 60),
-                    lambda: counters.read("day"),
+                    lambda: store.add_below("day", 1, 10, 60),
+                    lambda: store.read("day"),
                 ):
                     with pytest.raises(StorageUnavailable):
                         call()
             server.ask("REPLICAOF", "NO", "ONE")
-            clock.now += REST_S
-            assert counters.add_below("day", 1, 10, 60)
+            clock.now += RETRY_AFTER_S
+            assert store.add_below("day", 1, 10, 60)
 
-        assert counters.read("day") == 2
+        assert store.read("day") == 2
     assert caplog.messages == ["redis.unavailable", "redis.available"]
 
 
@@ -219,21 +223,21 @@ def test_a_redis_that_says_nothing_is_waited_for_a_second_and_then_left_alone(
     clock: Clock, is_connected: bool
 ) -> None:
     with redis_server() as server:
-        counters = RedisCounters(server.url, clock)
+        store = RedisLimitStore(server.url, clock)
         if is_connected:
-            counters.hit("a", TEN)
+            store.hit("a", TEN)
         server.pause()
         began = time.monotonic()
         for _ in range(10):
             with pytest.raises(StorageUnavailable):
-                counters.hit("a", TEN)
+                store.hit("a", TEN)
             clock.now += 0.45
         took_s = time.monotonic() - began
         server.resume()
         clock.now += 1
 
         assert took_s < 1.5
-        assert counters.hit("a", TEN).is_taken
+        assert store.hit("a", TEN).is_taken
 
 
 def _until(condition: Callable[[], bool]) -> None:

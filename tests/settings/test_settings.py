@@ -20,10 +20,10 @@ from pydantic import SecretStr, ValidationError
 
 from gbproxy import __version__
 from gbproxy.domain.edition import EDITIONS
+from gbproxy.domain.rate import Rate
 from gbproxy.settings import (
     LEGACY_IGNORED,
     RESERVED,
-    Rate,
     Settings,
     SettingsError,
     documented,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
-from gbproxy.settings import Rate
+from gbproxy.domain.rate import Rate
 from gbproxy.storage.api_keys import ApiKeyRows
-from gbproxy.storage.database import Conflict, Database
+from gbproxy.storage.database import Database, UniqueViolation
 from tests.support.clock import Clock
 
 NOW = Clock().now
@@ -63,7 +63,7 @@ def test_two_keys_cannot_have_the_same_digest(database: Database) -> None:
     rows.add(PLAIN)
     version = rows.version()
 
-    with pytest.raises(Conflict):
+    with pytest.raises(UniqueViolation):
         rows.add(ApiKey("9", "again", PLAIN.digest, NOW))
 
     assert rows.version() == version

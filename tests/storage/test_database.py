@@ -17,7 +17,14 @@ import pytest
 from sqlalchemy import Connection, insert, select, text
 
 from gbproxy.errors import StorageUnavailable
-from gbproxy.storage.database import HASTE_S, REST_S, TENDED_S, TOLD_S, Conflict, Database
+from gbproxy.storage.database import (
+    LOG_AGAIN_S,
+    PROBED_BY_BACKGROUND_S,
+    REQUEST_TIMEOUT_S,
+    RETRY_AFTER_S,
+    Database,
+    UniqueViolation,
+)
 from gbproxy.storage.migrate import create, migrate
 from gbproxy.storage.prepare import prepare
 from gbproxy.storage.tables import REVISION, metadata_entries
@@ -68,9 +75,9 @@ def test_a_transaction_is_done_as_a_whole_or_not_at_all(database: Database) -> N
 def test_what_must_be_unique_is_told_apart_from_a_failure(database: Database) -> None:
     database.change(ADD, fact("one"))
 
-    with pytest.raises(Conflict):
+    with pytest.raises(UniqueViolation):
         database.change(ADD, fact("one"))
-    with pytest.raises(Conflict):
+    with pytest.raises(UniqueViolation):
         database.transact(lambda connection: connection.execute(ADD, fact("one")))
     assert database.failures == 0
     assert names(database) == ["one"]
@@ -85,7 +92,7 @@ def test_a_statement_that_is_not_taken_is_a_defect_and_no_outage(
             {"name": "a-secret-value"},
         )
 
-    # SQLite tells a wrong name by the same class as an outage: one more rest does no harm.
+    # SQLite tells a wrong name by the same class as an outage: a second's pause does no harm.
     assert caplog.records[0].getMessage() in ("database.failed", "database.unavailable")
     assert "a-secret-value" not in caplog.text
 
@@ -153,7 +160,7 @@ def test_a_file_that_stays_locked_is_given_up(
     with pytest.raises(StorageUnavailable):
         database.change(ADD, fact("one"))
 
-    assert HASTE_S <= sum(paused) < HASTE_S + 0.1
+    assert REQUEST_TIMEOUT_S <= sum(paused) < REQUEST_TIMEOUT_S + 0.1
     assert len(paused) == tried
     assert (raised.value.status, raised.value.code, raised.value.retry_after) == (
         503,
@@ -178,7 +185,7 @@ def test_readers_do_not_wait_for_the_writer(
     assert names(opened(f"sqlite:///{path}", sleep=never)) == []
 
 
-def test_after_a_rest_the_next_call_tries_and_its_success_is_told(
+def test_the_next_call_after_a_second_probes_and_its_success_is_logged(
     opened: Open,
     locked: tuple[Path, sqlite3.Connection],
     clock: Clock,
@@ -192,34 +199,34 @@ def test_after_a_rest_the_next_call_tries_and_its_success_is_told(
 
     with pytest.raises(StorageUnavailable):
         database.change(ADD, fact("one"))
-    clock.now += REST_S
+    clock.now += RETRY_AFTER_S
     with caplog.at_level(logging.INFO):
         database.change(ADD, fact("two"))
 
     assert names(database) == ["two"]
     assert caplog.messages == ["database.unavailable", "database.available"]
-    assert caplog.records[-1].away_s == REST_S
+    assert caplog.records[-1].away_s == RETRY_AFTER_S
 
 
-def test_while_one_call_tries_the_others_fail_at_once(
+def test_while_one_call_probes_the_others_fail_at_once(
     opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock
 ) -> None:
     path, other = locked
-    trying, go_on = threading.Event(), threading.Event()
+    outage_is_known, is_probing, go_on = threading.Event(), threading.Event(), threading.Event()
 
     def sleep(seconds: float) -> None:
-        if trying.is_set():
+        if outage_is_known.is_set():
+            is_probing.set()
             go_on.wait(10)
 
     database = opened(f"sqlite:///{path}", clock=clock, sleep=sleep)
     with pytest.raises(StorageUnavailable):
         database.change(ADD, fact("one"))
-    clock.now += REST_S
-    trying.set()
+    clock.now += RETRY_AFTER_S
+    outage_is_known.set()
     first = threading.Thread(target=lambda: database.change(ADD, fact("first")))
     first.start()
-    while not database._trying:
-        pass
+    assert is_probing.wait(10)
     with pytest.raises(StorageUnavailable):
         database.change(ADD, fact("second"))
     other.execute("COMMIT")
@@ -229,38 +236,38 @@ def test_while_one_call_tries_the_others_fail_at_once(
     assert names(database) == ["first"]
 
 
-def test_while_somebody_waits_patiently_nobody_else_tries_whether_the_database_is_back(
+def test_while_calls_with_a_long_timeout_come_the_others_leave_the_probe_to_them(
     opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock
 ) -> None:
     path, other = locked
     paused: list[float] = []
     database = opened(f"sqlite:///{path}", clock=clock, sleep=paused.append)
-    with database.patiently(), pytest.raises(StorageUnavailable):
+    with database.long_timeout(), pytest.raises(StorageUnavailable):
         database.change(ADD, fact("one"))
-    patience_s = sum(paused)
+    waited_s = sum(paused)
     other.execute("COMMIT")
-    clock.now += REST_S
+    clock.now += RETRY_AFTER_S
 
     with pytest.raises(StorageUnavailable):
         database.change(ADD, fact("two"))
-    with database.patiently():
+    with database.long_timeout():
         database.change(ADD, fact("three"))
     database.change(ADD, fact("four"))
 
-    assert patience_s > HASTE_S
+    assert waited_s > REQUEST_TIMEOUT_S
     assert names(database) == ["four", "three"]
 
 
-def test_when_nobody_is_patient_any_more_the_others_try_again(
+def test_without_calls_with_a_long_timeout_the_others_probe_again(
     opened: Open, locked: tuple[Path, sqlite3.Connection], clock: Clock
 ) -> None:
     path, other = locked
     database = opened(f"sqlite:///{path}", clock=clock, sleep=lambda seconds: None)
-    with database.patiently(), pytest.raises(StorageUnavailable):
+    with database.long_timeout(), pytest.raises(StorageUnavailable):
         database.change(ADD, fact("one"))
     other.execute("COMMIT")
 
-    clock.now += TENDED_S
+    clock.now += PROBED_BY_BACKGROUND_S
 
     assert names(database) == []
 
@@ -275,7 +282,7 @@ def test_a_file_that_cannot_be_opened_is_an_outage(
 
     (tmp_path / "none").mkdir()
     create(opened(f"sqlite:///{tmp_path}/none/x.db"))
-    clock.now += REST_S
+    clock.now += RETRY_AFTER_S
     assert names(database) == []
 
 
@@ -303,7 +310,7 @@ def test_a_server_that_stops_is_told_at_once_and_used_as_soon_as_it_is_back(
     own_server.start()
     with pytest.raises(StorageUnavailable):
         names(database)
-    clock.now += REST_S
+    clock.now += RETRY_AFTER_S
     with caplog.at_level(logging.INFO):
         after = names(database)
 
@@ -330,7 +337,7 @@ def test_a_server_that_says_nothing_is_given_up(
 ) -> None:
     url = own_server.new_database()
     migrate(opened(url))
-    database = opened(url, clock=clock, haste_s=0.2)
+    database = opened(url, clock=clock, request_timeout_s=0.2)
     names(database)
 
     own_server.pause()
@@ -340,7 +347,7 @@ def test_a_server_that_says_nothing_is_given_up(
     finally:
         own_server.resume()
 
-    clock.now += REST_S
+    clock.now += RETRY_AFTER_S
     assert names(database) == []
 
 
@@ -362,7 +369,7 @@ def test_a_server_that_says_nothing_is_waited_for_for_a_second_in_all(
         own_server.resume()
 
     assert all(isinstance(failure, StorageUnavailable) for failure in failures)
-    assert took_s < HASTE_S + 0.5
+    assert took_s < REQUEST_TIMEOUT_S + 0.5
 
 
 def _unavailable(database: Database) -> BaseException | None:
@@ -376,11 +383,11 @@ def _unavailable(database: Database) -> BaseException | None:
 def test_a_statement_that_takes_too_long_does_not_hold_its_connection(
     opened: Open, server: PostgreSQL, clock: Clock
 ) -> None:
-    database = opened(server.new_database(), clock=clock, haste_s=0.2)
+    database = opened(server.new_database(), clock=clock, request_timeout_s=0.2)
 
     with pytest.raises(StorageUnavailable):
         database.fetch(text("SELECT pg_sleep(30)"))
-    clock.now += REST_S
+    clock.now += RETRY_AFTER_S
 
     assert database.fetch(text("SELECT 1"))[0][0] == 1
 
@@ -420,7 +427,7 @@ def test_a_connection_that_takes_no_writes_is_made_anew_and_told_in_one_line(
         ):
             with pytest.raises(StorageUnavailable):
                 write()
-        clock.now += REST_S
+        clock.now += RETRY_AFTER_S
         demoted.change(ADD, fact("two"))
 
     assert caplog.messages == ["database.unavailable", "database.available"]
@@ -440,14 +447,14 @@ def test_what_can_still_be_read_does_not_end_it(
     own_server.refuse_writes()
     with caplog.at_level(logging.INFO):
         for _ in range(5):
-            clock.now += REST_S
+            clock.now += RETRY_AFTER_S
             with pytest.raises(StorageUnavailable):
                 database.change(ADD, fact("meanwhile"))
-            clock.now += REST_S
+            clock.now += RETRY_AFTER_S
             with pytest.raises(StorageUnavailable):
                 names(database)
         own_server.take_writes()
-        clock.now += REST_S
+        clock.now += RETRY_AFTER_S
         database.change(ADD, fact("after"))
 
     assert names(database) == ["after", "before"]
@@ -472,7 +479,7 @@ def test_a_defect_that_is_met_again_and_again_is_told_once_a_minute(
         for _ in range(20):
             with pytest.raises(StorageUnavailable):
                 database.fetch(NAMES)
-        clock.now += TOLD_S
+        clock.now += LOG_AGAIN_S
 
     assert caplog.messages == ["database.failed"] * 3
 

@@ -43,7 +43,7 @@ DIGEST, KEY_DIGEST = b"\x01" * 32, b"\xaa" * 32
 
 
 def test_the_migrations_make_the_tables_that_are_declared(database: Database) -> None:
-    with engines.patient(database.url).connect() as connection:
+    with engines.unpooled(database.url).connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
 
     assert differences == []
@@ -128,7 +128,7 @@ def at_revision(database: Database, revision: str) -> None:
     """Make the tables as an earlier version had them."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
-    with engines.patient(database.url).connect() as connection:
+    with engines.unpooled(database.url).connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
@@ -179,9 +179,9 @@ def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) ->
     )
 
     with pytest.raises(CannotMigrate):
-        migrate.migrate(database, patience_s=0)
+        migrate.migrate(database, timeout_s=0)
 
-    with engines.patient(database.url).connect() as connection:
+    with engines.unpooled(database.url).connect() as connection:
         assert not connection.dialect.has_table(connection, "accounts")
         assert not connection.dialect.has_table(connection, "alembic_version")
 
@@ -224,7 +224,7 @@ def test_a_server_that_is_still_starting_is_waited_for(
         pytest.raises(CannotMigrate, match="the database cannot be used: connection") as refused,
         caplog.at_level(logging.WARNING),
     ):
-        migrate.migrate(database, patience_s=12, clock=clock, sleep=sleep)
+        migrate.migrate(database, timeout_s=12, clock=clock, sleep=sleep)
 
     told = [(record.getMessage(), record.left_s) for record in caplog.records]
     assert told == [("database.awaited", 11), ("database.awaited", 6), ("database.awaited", 1)]
@@ -267,7 +267,7 @@ def test_a_temporary_database_has_the_same_tables_and_is_gone_with_its_owner() -
     database = preparation.private_database()
     path = Path(database.url.database or "")
 
-    with engines.patient(database.url).connect() as connection:
+    with engines.unpooled(database.url).connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     mode = path.parent.stat().st_mode & 0o777
     database.close()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage import engines
-from gbproxy.storage.database import REST_S, Database
+from gbproxy.storage.database import RETRY_AFTER_S, Database
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.workers import LeaderLeases
@@ -81,7 +81,7 @@ def test_what_nobody_waits_for_any_more_is_ended_in_the_server_too(
     opened: Open, server: PostgreSQL, clock: Clock
 ) -> None:
     url = server.new_database()
-    database, other = opened(url, clock=clock, haste_s=0.2), opened(url)
+    database, other = opened(url, clock=clock, request_timeout_s=0.2), opened(url)
 
     with pytest.raises(StorageUnavailable):
         database.fetch(text("SELECT pg_sleep(30)"))
@@ -138,7 +138,10 @@ def test_limits_in_time_hold_through_a_pooler(
     opened: Open, pooler: PgBouncer, clock: Clock
 ) -> None:
     url = pooler.new_database()
-    database, other = opened(url, clock=clock, haste_s=0.2), opened(pooler.server_url(url))
+    database, other = (
+        opened(url, clock=clock, request_timeout_s=0.2),
+        opened(pooler.server_url(url)),
+    )
 
     begun_at = time.monotonic()
     with pytest.raises(StorageUnavailable):
@@ -147,6 +150,6 @@ def test_limits_in_time_hold_through_a_pooler(
 
     assert took_s < 1.0
     until_nobody_sleeps(other)
-    clock.now += REST_S
+    clock.now += RETRY_AFTER_S
     assert database.fetch(text("SELECT 1"))[0][0] == 1
     assert database.fetch(LEFT_BEHIND) == []

@@ -46,7 +46,7 @@ from gbproxy.errors import (
 from gbproxy.gateway import Gateway
 from gbproxy.observability import request_context
 from gbproxy.rate_limits.limiter import Limiter, Rules
-from gbproxy.rate_limits.memory_store import MemoryCounters
+from gbproxy.rate_limits.memory_store import MemoryLimitStore
 from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.upstreams import base
@@ -158,7 +158,7 @@ class Harness:
         self.upstream = upstream
         upstream.capabilities = replace(upstream.capabilities, prompt_max_chars=prompt_max_chars)
         self.clock = Clock()
-        self.counters = MemoryCounters(self.clock)
+        self.limit_store = MemoryLimitStore(self.clock)
         self.pool = Pool(
             accounts or [ONE],
             concurrency=concurrency,
@@ -196,7 +196,7 @@ class Harness:
             Upstreams({WIDGET: upstream, **(upstreams or {})}),
             self.conversations,
             self.sessions,
-            Limiter(self.counters, Rules(model_interval_s=model_interval_s), self.clock),
+            Limiter(self.limit_store, Rules(model_interval_s=model_interval_s), self.clock),
             show_thoughts=show_thoughts,
             max_attempts=max_attempts,
             request_timeout_s=request_timeout_s,

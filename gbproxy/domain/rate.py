@@ -15,7 +15,7 @@ _LONGEST_S = 31 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in any `per_s` seconds, wherever those begin. As a text it is what `parse` reads."""
+    """So many in any `per_s` seconds, wherever those begin. As a text it is what `parse_rate` reads."""
 
     amount: int
     per_s: int
@@ -28,7 +28,7 @@ class Rate:
         return f"{self.amount}/{name}" if multiple == 1 else f"{self.amount}/{multiple} {name}s"
 
 
-def parse(text: str) -> Rate:
+def parse_rate(text: str) -> Rate:
     """`60/hour`, `10 per second`, `100/15 minutes`. Raises ValueError with what is allowed."""
     found = _PATTERN.fullmatch(text.strip())
     if found is None:
