@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from gbproxy import __version__
-from gbproxy.cli.terminal import CommandError, complain
+from gbproxy.cli.terminal import CommandError, print_error
 
 _COMMANDS: Mapping[str, str] = {
     "serve": "run the gateway with the environment's settings",
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = int(options.run(options))
         sys.stdout.flush()
     except CommandError as error:
-        complain(str(error))
+        print_error(str(error))
         return error.status
     except KeyboardInterrupt:
         return _INTERRUPTED

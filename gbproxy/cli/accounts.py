@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from gbproxy.cli import asking, imported
 from gbproxy.cli.admin import Admin, Json, all_of, common_options, found, run, shown
-from gbproxy.cli.terminal import CannotBegin, cell, listing, printable, say
+from gbproxy.cli.terminal import CannotBegin, cell, echo, listing, printable
 
 _PATH = "/api/admin/accounts"
 _EXAMPLE = (
@@ -108,7 +108,7 @@ def _command(
 def _list(admin: Admin, options: argparse.Namespace) -> int:
     answer = admin.ask("GET", _PATH)
     if not shown(answer, options):
-        say(listing(_COLUMNS, all_of(answer, "accounts")) or "There is no account yet.")
+        echo(listing(_COLUMNS, all_of(answer, "accounts")) or "There is no account yet.")
     return 0
 
 
@@ -123,7 +123,7 @@ def _add(admin: Admin, options: argparse.Namespace) -> int:
     )
     added = admin.ask("POST", _PATH, fields)
     if not shown(added, options):
-        say(f"Added {cell(added.get('name'))} with the id {cell(added.get('id'))}.")
+        echo(f"Added {cell(added.get('name'))} with the id {cell(added.get('id'))}.")
     return 0
 
 
@@ -148,9 +148,9 @@ def _import(admin: Admin, options: argparse.Namespace) -> int:
     found = answer.get("found") or []
     if not shown(answer, options):
         for account in found:
-            say("\n".join(imported.lines(account, dry_run=options.dry_run)))
+            echo("\n".join(imported.lines(account, dry_run=options.dry_run)))
         for warning in imported.warnings(answer):
-            say(warning)
+            echo(warning)
     return (
         0 if found and all(map(imported.is_good, found)) and not imported.is_doubtful(answer) else 1
     )
@@ -173,7 +173,7 @@ def _check(admin: Admin, options: argparse.Namespace) -> int:
         for account in _wanted(admin, options.accounts)
     ]
     if not shown({"checks": checks}, options):
-        say(listing(("name", "status", "detail"), checks) or "There is no account yet.")
+        echo(listing(("name", "status", "detail"), checks) or "There is no account yet.")
     return 0 if all(check.get("status") == "valid" for check in checks) else 1
 
 
@@ -187,7 +187,7 @@ def _switch(admin: Admin, options: argparse.Namespace, *, is_active: bool) -> in
         for account in _wanted(admin, options.accounts)
     ]
     if not shown({"accounts": changed}, options):
-        say(f"{'Enabled' if is_active else 'Disabled'} {_names(changed)}.")
+        echo(f"{'Enabled' if is_active else 'Disabled'} {_names(changed)}.")
     return 0
 
 
@@ -196,7 +196,7 @@ def _remove(admin: Admin, options: argparse.Namespace) -> int:
     for account in removed:
         admin.ask("DELETE", _path(account))
     if not shown({"removed": [account["id"] for account in removed]}, options):
-        say(f"Removed {_names(removed)}.")
+        echo(f"Removed {_names(removed)}.")
     return 0
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from gbproxy.cli import environment
-from gbproxy.cli.terminal import CannotBegin, CommandError, printable, say_json, without_log
+from gbproxy.cli.terminal import CannotBegin, CommandError, echo_json, printable, without_log
 
 _NOWHERE = (
     "there is nothing to administer: set DATABASE_URL (and SECRET_KEY) to work on the database"
@@ -92,5 +92,5 @@ def found(things: Sequence[Json], wanted: str, kind: str) -> Json:
 def shown(answer: object, options: argparse.Namespace) -> bool:
     """Whether an answer was asked for as JSON, and so is said."""
     if options.json:
-        say_json(answer)
+        echo_json(answer)
     return bool(options.json)

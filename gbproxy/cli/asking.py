@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from gbproxy.cli.terminal import CannotBegin, complain
+from gbproxy.cli.terminal import CannotBegin, print_error
 
 
 def is_terminal() -> bool:
@@ -31,7 +31,7 @@ def text() -> str:
 def pasted(what: str) -> str:
     """All of standard input; at a terminal it is said what is waited for, and how it ends."""
     if is_terminal():
-        complain(f"{what}, and end it with Ctrl-D on a line of its own:")
+        print_error(f"{what}, and end it with Ctrl-D on a line of its own:")
     return text()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gbproxy.cli import environment
-from gbproxy.cli.terminal import CannotBegin, CommandError, say, without_log
+from gbproxy.cli.terminal import CannotBegin, CommandError, echo, without_log
 
 if TYPE_CHECKING:
     from gbproxy.cli.steps import Step
@@ -104,7 +104,7 @@ def _write(file: Path, text: str) -> None:
 def _report(file: Path, steps: Sequence[Step]) -> int:
     failed = [step for step in steps if step.error is not None]
     exchanges = sum(len(step.exchanges) for step in steps)
-    say(f"{file}: {exchanges} exchanges. Look through it before you hand it on.")
+    echo(f"{file}: {exchanges} exchanges. Look through it before you hand it on.")
     for step in failed:
-        say(f"{step.name}: {step.error}")
+        echo(f"{step.name}: {step.error}")
     return 1 if failed else 0

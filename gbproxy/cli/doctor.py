@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gbproxy.cli import environment
 from gbproxy.cli.finding import LEVELS, Finding, worst
-from gbproxy.cli.terminal import CommandError, printable, say, say_json, without_log
+from gbproxy.cli.terminal import CommandError, echo, echo_json, printable, without_log
 
 if TYPE_CHECKING:
     from gbproxy.settings import Settings
@@ -53,7 +53,7 @@ def _doctor(options: argparse.Namespace) -> int:
                 _show(finding)
     level = worst(findings)
     if options.json:
-        say_json({"status": level, "checks": [asdict(finding) for finding in findings]})
+        echo_json({"status": level, "checks": [asdict(finding) for finding in findings]})
     return LEVELS.index(level)
 
 
@@ -66,7 +66,7 @@ def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
         services.registry.pull_changes()  # with the stored accounts
         account = capture.chosen(tuple(services.pool.accounts()), wanted or None)
         if not as_json:
-            say(
+            echo(
                 "One question of the day's quota is asked on the account"
                 f" {printable(account.name)}."
             )
@@ -75,7 +75,7 @@ def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
             if not as_json:
                 reports.show(report)
     if as_json:
-        say_json({"steps": [reports.as_json(report) for report in met]})
+        echo_json({"steps": [reports.as_json(report) for report in met]})
     return LEVELS.index(max((report.level for report in met), key=LEVELS.index))
 
 
@@ -125,8 +125,8 @@ def _credentials(settings: Settings) -> list[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    say(
+    echo(
         f"{finding.level:<6}{printable(finding.check):<{_NAMES_WIDTH}}  {printable(finding.detail)}"
     )
     if finding.advice:
-        say(f"{'':<{_NAMES_WIDTH + 6}}  → {printable(finding.advice)}")
+        echo(f"{'':<{_NAMES_WIDTH + 6}}  → {printable(finding.advice)}")

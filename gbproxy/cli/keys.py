@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from gbproxy.cli.admin import Admin, all_of, common_options, found, run, shown
-from gbproxy.cli.terminal import complain, listing, printable, say
+from gbproxy.cli.terminal import echo, listing, print_error, printable
 
 _PATH = "/api/admin/keys"
 _COLUMNS = (
@@ -56,7 +56,7 @@ def define(parser: argparse.ArgumentParser) -> None:
 def _list(admin: Admin, options: argparse.Namespace) -> int:
     answer = admin.ask("GET", _PATH)
     if not shown(answer, options):
-        say(listing(_COLUMNS, all_of(answer, "keys")) or "There is no key yet.")
+        echo(listing(_COLUMNS, all_of(answer, "keys")) or "There is no key yet.")
     return 0
 
 
@@ -74,8 +74,8 @@ def _create(admin: Admin, options: argparse.Namespace) -> int:
         "POST", _PATH, {name: value for name, value in fields.items() if value is not None}
     )
     if not shown(created, options):
-        complain("The key, which is shown only now:")
-        say(str(created["key"]))
+        print_error("The key, which is shown only now:")
+        echo(str(created["key"]))
     return 0
 
 
@@ -85,7 +85,7 @@ def _revoke(admin: Admin, options: argparse.Namespace) -> int:
     for key in revoked:
         admin.ask("DELETE", f"{_PATH}/{key['id']}")
     if not shown({"revoked": [key["id"] for key in revoked]}, options):
-        say(f"Revoked {', '.join(printable(str(key['name'])) for key in revoked)}.")
+        echo(f"Revoked {', '.join(printable(str(key['name'])) for key in revoked)}.")
     return 0
 
 

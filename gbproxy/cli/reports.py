@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gbproxy.cli.deep import Call, Report
-from gbproxy.cli.terminal import printable, say
+from gbproxy.cli.terminal import echo, printable
 
 _STEP_WIDTH = 14
 _INDENT = " " * (6 + _STEP_WIDTH)
@@ -22,19 +22,19 @@ def show(report: Report) -> None:
     lines = [line for call in report.calls for line in _lines(call, body_chars)] or [
         "no call was made"
     ]
-    say(f"{report.level:<6}{report.step:<{_STEP_WIDTH}}{lines[0]}")
+    echo(f"{report.level:<6}{report.step:<{_STEP_WIDTH}}{lines[0]}")
     for line in lines[1:]:
-        say(_INDENT + line)
+        echo(_INDENT + line)
     if report.level == "ok":
         return
-    say(f"{_INDENT}{printable(report.error)}")
+    echo(f"{_INDENT}{printable(report.error)}")
     if report.passed:
-        say(f"{_INDENT}passes with: {', '.join(report.passed)}")
+        echo(f"{_INDENT}passes with: {', '.join(report.passed)}")
     if report.failed:
-        say(f"{_INDENT}fails as well with: {', '.join(report.failed)}")
+        echo(f"{_INDENT}fails as well with: {', '.join(report.failed)}")
     for number, cause in enumerate(report.causes, 1):
-        say(f"{_INDENT}{number}. {cause.meaning[0].upper()}{cause.meaning[1:]}.")
-        say(f"{_INDENT}   → {cause.advice}")
+        echo(f"{_INDENT}{number}. {cause.meaning[0].upper()}{cause.meaning[1:]}.")
+        echo(f"{_INDENT}   → {cause.advice}")
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -44,15 +44,15 @@ def sentence(text: str) -> str:
     return f"{capital}{text[1:]}{'' if text.endswith(('.', '!', '?', ':')) else '.'}"
 
 
-def say(text: str = "") -> None:
+def echo(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def say_json(value: object) -> None:
-    say(json.dumps(value, ensure_ascii=False, indent=2))
+def echo_json(value: object) -> None:
+    echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     sys.stdout.flush()
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
