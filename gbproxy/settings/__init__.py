@@ -10,7 +10,7 @@ from gbproxy.settings.errors import SettingsError
 from gbproxy.settings.fields import LEGACY_IGNORED, RESERVED, Settings
 from gbproxy.settings.loading import load
 from gbproxy.settings.rates import Rate
-from gbproxy.settings.types import STATUS_LINES, status_line
+from gbproxy.settings.types import STATUS_LINES
 
 __all__ = [
     "LEGACY_IGNORED",
@@ -24,5 +24,4 @@ __all__ = [
     "SettingsError",
     "documented",
     "load",
-    "status_line",
 ]

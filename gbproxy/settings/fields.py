@@ -27,7 +27,6 @@ from gbproxy.settings.types import (
     WorkerCount,
     headlines,
     parsed_by,
-    status_line,
 )
 
 # Variables of older programs that are accepted and have no meaning here.
@@ -262,8 +261,8 @@ class Settings(BaseSettings):
     thoughts: Annotated[Literal["hide", "show"], ANY_CASE] = Field(
         "hide", description="`hide` or `show`, where the request does not say"
     )
-    status_lines: Annotated[frozenset[str], parsed_by(headlines)] = Field(
-        frozenset(map(status_line, STATUS_LINES)),
+    status_lines: Annotated[tuple[str, ...], parsed_by(headlines)] = Field(
+        STATUS_LINES,
         description="headlines, comma-separated, that count as thoughts when one arrives alone "
         "before any answer text; case and surrounding `**` do not matter; `off`: none",
     )

@@ -194,6 +194,25 @@ def test_nothing_of_an_account_or_a_text_stands_in_a_capture(
     assert not upstream.sessions_of(account)
 
 
+def test_a_status_headline_is_kept_as_it_is_nobody_s_text(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "capture.jsonl"
+    upstream.script(*sim.answer("**Assessing the Request**", "**Musing**", "Sunflowers."))
+
+    ended = gbproxy(
+        "capture", str(file), environment=upstream.environment(), STATUS_LINES="**Musing**, Other"
+    )
+
+    text = file.read_text()
+    assert ended.status == 0, ended.err
+    assert [word in text for word in ("**Musing**", "Assessing", "Sunflowers")] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_with_text_the_texts_are_kept(
     gbproxy: Command, upstream: Simulator, tmp_path: Path
 ) -> None:
