@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from gbproxy.domain.principal import ApiKey, KeyPolicy, digest, new_key
 from gbproxy.errors import BadRequest, ModelNotFound, NotFound, StorageUnavailable
 from gbproxy.settings import Rate
-from gbproxy.settings.rates import parse as parse_rate
+from gbproxy.settings.types import parse_rate
 
 FIELDS = ("name", "expires_at", "models", "rate_limit", "tokens_per_day", "concurrent_streams")
 

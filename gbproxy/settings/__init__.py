@@ -6,11 +6,11 @@ error.
 
 from gbproxy.settings.documentation import Documented, documented
 from gbproxy.settings.entries import AccountSettings, ModelSettings
+from gbproxy.settings.environment import LEGACY_IGNORED, RESERVED
 from gbproxy.settings.errors import SettingsError
-from gbproxy.settings.fields import LEGACY_IGNORED, RESERVED, Settings
+from gbproxy.settings.fields import Settings
 from gbproxy.settings.loading import load
-from gbproxy.settings.rates import Rate
-from gbproxy.settings.types import STATUS_LINES
+from gbproxy.settings.types import STATUS_LINES, Rate
 
 __all__ = [
     "LEGACY_IGNORED",

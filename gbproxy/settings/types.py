@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -18,6 +19,12 @@ STATUS_LINES = (
     "Formulating the Response",
     "Refining the Response",
 )
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_RATE = re.compile(
+    rf"([0-9]{{1,9}})(?:\s*/\s*|\s+per\s+)([0-9]{{1,9}}\s*)?({'|'.join(_UNITS)})s?", re.IGNORECASE
+)
+_MAX_AMOUNT = 100_000  # the time of each is kept for the whole period
+_MAX_PERIOD_S = 31 * 86_400
 
 
 def parsed_by(rule: Callable[[str], Any]) -> BeforeValidator:
@@ -42,6 +49,35 @@ def matching(pattern: str, allowed: str) -> Callable[[str], str]:
 def headlines(text: str) -> tuple[str, ...]:
     """Comma-separated headlines as they are written; none for `off`."""
     return () if text.casefold() == "off" else validators.comma_separated(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`amount` in any `per_s` seconds, a sliding window; `str` gives what `parse_rate` reads."""
+
+    amount: int
+    per_s: int
+
+    def __str__(self) -> str:
+        name, size = next(
+            (name, size) for name, size in reversed(_UNITS.items()) if self.per_s % size == 0
+        )
+        multiple = self.per_s // size
+        return f"{self.amount}/{name}" if multiple == 1 else f"{self.amount}/{multiple} {name}s"
+
+
+def parse_rate(text: str) -> Rate:
+    """`60/hour`, `10 per second`, `100/15 minutes`. Raises ValueError with what is allowed."""
+    found = _RATE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(
+            "must look like 60/hour, 10/second or 100/15 minutes; the units go from second to day"
+        )
+    amount, multiple, unit = found.groups()
+    rate = Rate(int(amount), int(multiple or 1) * _UNITS[unit.lower()])
+    if not 1 <= rate.amount <= _MAX_AMOUNT or not 1 <= rate.per_s <= _MAX_PERIOD_S:
+        raise ValueError(f"must be from 1 to {_MAX_AMOUNT} in at most 31 days")
+    return rate
 
 
 ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
