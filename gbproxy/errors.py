@@ -1,68 +1,47 @@
-"""Every error that a client can meet, and what may be done about it.
+"""Every error that a client can meet.
 
-The class decides status and code; `retryable` tells the gateway whether one more try may succeed,
-`retry_after` (seconds) and `should_retry` tell the client's SDK. Messages are for the client: no
-secret, no account, nothing of a prompt or answer.
-
-* GatewayError                   500  internal_error
-  + BadRequest                   400  invalid_request_error   the request cannot be understood;
-  `param` names the field
-    - ContextLengthExceeded      400  context_length_exceeded
-  + Unauthenticated              401  invalid_api_key
-  + NotFound                     404  not_found
-    - ModelNotFound              404  model_not_found
-    - ConversationNotFound       404  conversation_not_found  unknown, expired or another key's:
-      nobody learns which
-  + MethodNotAllowed             405  method_not_allowed + RequestTimeout               408
-  request_timeout         the body did not arrive in time + ConversationBusy             409
-  conversation_busy       a request is running in it + Conflict                     409  conflict
-  what is there already, or cannot be changed here + RequestTooLarge              413
-  request_too_large + UnsupportedMediaType         415  unsupported_media_type + RateLimitExceeded
-  429  rate_limit_exceeded     the caller's own limit + ClientGone                   499
-  client_gone             nobody is there to read this; for the log + Overloaded
-  503  overloaded              the gateway is full, or stopping + StorageUnavailable           503
-  storage_unavailable     the database is away, and the request needs it + NotOffered
-  501  not_implemented + NoAccountAvailable           503  no_account_available + UpstreamError
-  502  upstream_error          the upstream broke, or said nothing of use
-    - UpstreamBroken             502  upstream_error          the connection broke, or a passing
-      fault was met
-    - UpstreamProtocolError      502  upstream_error          what it sent cannot be read, or was
-      cut off
-      . AnswerTooLarge           502  upstream_error          it sent more than MAX_ANSWER_MB, or
-      than makes sense
-    - UpstreamTimeout            504  upstream_timeout
-      . UpstreamUnreachable      504  upstream_timeout        no connection in time . UpstreamGaveUp
-      504  upstream_timeout        by its own word: one of its own limits . AccountStalled
-      504  upstream_timeout        signing in or opening a session; others may not
-    - UpstreamUnclear            502  upstream_error          no answer, and no word whose fault it
-      is: FAILED, empty
-    - UpstreamOverloaded         503  upstream_overloaded     short: seconds to minutes
-    - QuotaExhausted             429  insufficient_quota      this account's quota
-    - CredentialRefused          502  upstream_auth_failed    the user must renew the account's
-      cookies
-      . AccountRestricted        502  upstream_auth_failed    403 at the sign-in . ConfigRefused
-      502  upstream_auth_failed    403 for a call that names no session: CONFIG_ID
-    - TokenRefused               502  upstream_auth_failed    the bearer, not yet the credential: a
-      fresh one is tried
-    - AccountSuspected           502  upstream_auth_failed    a question was refused as if the
-      account were at fault
-      . SessionDenied            502  upstream_auth_failed    403 in a session: another sign-in's,
-      else as above
-    - SessionGone                502  upstream_error          the upstream session does not exist
-      (any more)
-    - RequestRefused             400  invalid_request_error   the request's own fault, by the
-      upstream's word
+The class decides HTTP status and code. `retryable` says that one more attempt may succeed;
+`retry_after` (seconds) and `should_retry` are hints for the client's SDK. Messages are for the
+client: no secret, no account, nothing of a prompt or answer.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from gbproxy.upstream_words import UpstreamWords
+_SAFE = ("verb", "http_status", "content_type", "status", "reasons", "domain", "quotas")
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamWords:
+    """What an upstream's reply said: HTTP status and type, and the parts of Google's error.
+
+    All but `message` and `body` are single words, fit for a log. Those two may quote anything: they
+    are for the doctor and a capture alone.
+    """
+
+    verb: str = ""
+    http_status: int | None = None
+    content_type: str = ""
+    status: str = ""
+    reasons: tuple[str, ...] = ()
+    domain: str = ""
+    quotas: tuple[str, ...] = ()
+    message: str = field(default="", repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def safe(self) -> dict[str, Any]:
+        """The parts that operators may see, as a JSON object without empty ones."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name in _SAFE
+            if (value := getattr(self, name))
+        }
 
 
 class GatewayError(Exception):
-    """Base of every error that a surface renders for its client."""
+    """Base of all errors that a format renders for its client."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -76,16 +55,14 @@ class GatewayError(Exception):
         self.message = message
         self.param = param
         self.retry_after = retry_after
-        self.was_taken = True  # False: the upstream surely took nothing of the request
-        # what the upstream's words are about: "model", keys of toolsSpec
+        self.was_taken = True  # False: the upstream certainly accepted nothing of the request
+        # what the upstream's error is about: "model", keys of toolsSpec
         self.named: frozenset[str] = frozenset()
         self._said: UpstreamWords | None = None
 
     @property
     def said(self) -> UpstreamWords | None:
-        """What the upstream said, where a reply of its led to this error, or to the one that this
-        was raised from.
-        """
+        """The upstream's reply behind this error, or behind the one that this was raised from."""
         cause = self.__cause__
         return self._said or (cause.said if isinstance(cause, GatewayError) else None)
 
@@ -95,20 +72,18 @@ class GatewayError(Exception):
 
     @property
     def safe_words(self) -> dict[str, Any] | None:
-        """As `UpstreamWords.safe`, for logs and administrators; None when no reply led to this
-        error.
-        """
+        """`said.safe()`, for logs and administrators; None when no reply led to this error."""
         return self.said.safe() if self.said is not None else None
 
     @property
     def own_words(self) -> str:
-        """The message as long as it is ours: what the upstream's may quote is for the client
-        alone.
-        """
+        """The message for logs: one from the upstream, which may quote the client, is left out."""
         return self.message
 
 
 class BadRequest(GatewayError):
+    """The request cannot be understood; `param` names the field."""
+
     status, code = 400, "invalid_request_error"
 
 
@@ -129,6 +104,8 @@ class ModelNotFound(NotFound):
 
 
 class ConversationNotFound(NotFound):
+    """Unknown, expired or another key's: the client does not learn which."""
+
     code = "conversation_not_found"
 
     def __init__(self) -> None:
@@ -142,11 +119,11 @@ class MethodNotAllowed(GatewayError):
 
 
 class RequestTimeout(GatewayError):
-    status, code, should_retry = 408, "request_timeout", False
+    status, code, should_retry = 408, "request_timeout", False  # the body came too late
 
 
 class ConversationBusy(GatewayError):
-    # SDKs try again by themselves, which is right: nothing has gone upstream
+    # should_retry stays open: SDKs retry, which is right, as nothing has gone upstream
     status, code = 409, "conversation_busy"
 
     def __init__(self) -> None:
@@ -154,7 +131,7 @@ class ConversationBusy(GatewayError):
 
 
 class Conflict(GatewayError):
-    status, code, should_retry = 409, "conflict", False
+    status, code, should_retry = 409, "conflict", False  # it exists, or is fixed
 
 
 class RequestTooLarge(GatewayError):
@@ -166,19 +143,19 @@ class UnsupportedMediaType(GatewayError):
 
 
 class RateLimitExceeded(GatewayError):
-    status, code = 429, "rate_limit_exceeded"
+    status, code = 429, "rate_limit_exceeded"  # the caller's own limit
 
 
 class ClientGone(GatewayError):
-    status, code = 499, "client_gone"
+    status, code = 499, "client_gone"  # the client has left: for the log
 
 
 class Overloaded(GatewayError):
-    status, code = 503, "overloaded"
+    status, code = 503, "overloaded"  # full, or stopping
 
 
 class StorageUnavailable(GatewayError):
-    status, code = 503, "storage_unavailable"
+    status, code = 503, "storage_unavailable"  # the database is away
 
 
 class NotOffered(GatewayError):
@@ -190,7 +167,7 @@ class NoAccountAvailable(GatewayError):
 
 
 class UpstreamError(GatewayError):
-    """`retryable`: the same account may well succeed at once, as long as nothing was said."""
+    """The upstream failed. `retryable`: the same account may succeed at once."""
 
     retryable: ClassVar[bool] = False
     status, code = 502, "upstream_error"
@@ -198,17 +175,21 @@ class UpstreamError(GatewayError):
 
 
 class UpstreamBroken(UpstreamError):
+    """The connection broke, or the upstream had a passing fault."""
+
     retryable = True
 
 
 class UpstreamProtocolError(UpstreamError):
-    retryable = True  # cut off, as far as anyone can tell
+    """The answer cannot be read."""
+
+    retryable = True  # mostly because it was cut off
 
 
 class AnswerTooLarge(UpstreamProtocolError):
-    """More than is taken of one answer: asking once more would only bring it once more."""
+    """More than MAX_ANSWER_MB, or far more data than its text needs."""
 
-    retryable = False
+    retryable = False  # the next attempt would bring the same
 
 
 class UpstreamTimeout(UpstreamError):
@@ -216,27 +197,27 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamTimeout):
-    retryable = True
+    retryable = True  # no connection in time
 
 
 class UpstreamGaveUp(UpstreamTimeout):
+    """The upstream reports that a deadline of its own has passed."""
+
     retryable = True
 
 
 class AccountStalled(UpstreamTimeout):
-    pass
+    """Signing in or opening a session took too long; another account may do better."""
 
 
 class UpstreamUnclear(UpstreamError):
-    """Once it may be the account, or chance; with two accounts alike it is the request."""
+    """No answer and no cause: FAILED, or empty. On two accounts alike, the request is at fault."""
 
 
 class _Pausing(UpstreamError):
-    """What is over after some time: `named_s` seconds, by the upstream's word, or None when it did
-    not say.
-    """
+    """Passes with time: after `named_s` seconds, if the upstream has named them."""
 
-    usual_s: ClassVar[float]  # what a client is told when nobody knows better
+    usual_s: ClassVar[float]  # the client's Retry-After when the upstream named no time
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after: float | None = None
@@ -247,18 +228,17 @@ class _Pausing(UpstreamError):
 
 class UpstreamOverloaded(_Pausing):
     status, code, should_retry = 503, "upstream_overloaded", None
-    usual_s = 10.0
+    usual_s = 10.0  # an overload lasts seconds to minutes
 
 
 Media = Literal["images", "videos"]
 
 
 class QuotaExhausted(_Pausing):
-    """`is_daily`: the upstream has named a quota of the day; otherwise which one it is, nobody
-    knows.
+    """A quota of the account is used up.
 
-    `media`: it has named the quota of these, whatever was asked for; none: that of the kind of
-    request which met it.
+    `is_daily`: the upstream has named a daily quota; otherwise it is not known which one.
+    `media`: the quotas that it has named; without any it is the one of the request's own kind.
     """
 
     status, code = 429, "insufficient_quota"
@@ -279,39 +259,39 @@ class QuotaExhausted(_Pausing):
 
 
 class CredentialRefused(UpstreamError):
-    code = "upstream_auth_failed"
+    code = "upstream_auth_failed"  # the user has to renew the account's cookies
 
 
 class AccountRestricted(CredentialRefused):
-    pass
+    """403 at the sign-in."""
 
 
 class ConfigRefused(CredentialRefused):
-    pass
+    """403 for a call that names no session: CONFIG_ID is wrong."""
 
 
 class TokenRefused(UpstreamError):
+    """The bearer token, not yet the credential: a fresh one is tried."""
+
     code = "upstream_auth_failed"
 
 
 class AccountSuspected(UpstreamError):
-    """One call about one question says so, which may be the account or the question: a probe of the
-    account decides.
-    """
+    """A question was refused as if the account were at fault: a probe of the account decides."""
 
     code = "upstream_auth_failed"
 
 
 class SessionDenied(AccountSuspected):
-    """In a session that was continued, a fresh one is tried first."""
+    """403 in a session: it may belong to another sign-in, so a fresh session is tried first."""
 
 
 class SessionGone(UpstreamError):
-    pass
+    """The upstream session does not exist, or no longer."""
 
 
 class RequestRefused(UpstreamError):
-    """Its message is the upstream's."""
+    """The upstream says that the request itself is wrong; the message is its own."""
 
     status, code, should_retry = 400, "invalid_request_error", None
 

@@ -1,9 +1,7 @@
-"""The `gbproxy` command: one module for each command or family of commands, imported only when it
-is asked for.
+"""The `gbproxy` command. Each command is a module of its name, imported only when it is asked for.
 
-A command's module has `define(parser)`, which adds its options and sets `run`, a function of the
-parsed options that returns the exit status. What a user can mend is raised as CommandError, in one
-sentence.
+Such a module has `define(parser)`, which adds the options and sets `run`, a function of the parsed
+options that returns the exit status. Errors that a user can mend are raised as CommandError.
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from gbproxy import __version__
-from gbproxy.cli.terminal import CommandError, complain
+from gbproxy.cli.terminal import CommandError, print_error
 
-_COMMANDS: Mapping[str, str] = {
+COMMANDS: Mapping[str, str] = {
     "serve": "run the gateway with the environment's settings",
     "demo": "the gateway in front of the bundled simulator, and one streamed answer",
     "simulate": "the simulator of the upstream alone (see simulate --help)",
@@ -33,9 +31,10 @@ _COMMANDS: Mapping[str, str] = {
     "keys": "the client keys: list, create, revoke",
 }
 _EPILOG = """\
-Settings come from environment variables (docs/settings.md lists them); --env-file adds those of a file. Secrets are never taken
-from arguments: commands ask for them, or read them from standard input. The exit status is 0 when all is well, 1 when
-something went wrong, 2 when the settings or the arguments cannot be used, and 130 after Ctrl-C."""
+Settings come from environment variables (docs/settings.md lists them); --env-file adds those of a
+file. Secrets are never taken from arguments: commands ask for them, or read them from standard
+input. The exit status is 0 when all is well, 1 when something went wrong, 2 when the settings or
+the arguments cannot be used, and 130 after Ctrl-C."""
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
@@ -55,12 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = int(options.run(options))
         sys.stdout.flush()
     except CommandError as error:
-        complain(str(error))
+        print_error(str(error))
         return error.status
     except KeyboardInterrupt:
         return _INTERRUPTED
-    # whoever read our output has left; what is still buffered must not fail once more
     except BrokenPipeError:
+        # The reader of our output has left: what is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     return status
@@ -78,7 +77,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gbproxy {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for name, described in _COMMANDS.items():
+    for name, described in COMMANDS.items():
         command = commands.add_parser(name, help=described, description=_sentence(described))
         if name == wanted:
             import_module(f"gbproxy.cli.{name}").define(command)

@@ -5,15 +5,27 @@ keeps.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gbproxy.cli import asking, imported
-from gbproxy.cli.admin import Admin, Json, all_of, common_options, found, run, shown
-from gbproxy.cli.terminal import CannotBegin, cell, listing, printable, say
+from gbproxy.cli.admin import common_options, echo_if_json, find, listed, run
+from gbproxy.cli.clients import AdminClient, Json
+from gbproxy.cli.terminal import (
+    CannotBegin,
+    cell,
+    echo,
+    listing,
+    printable,
+    prompt_line,
+    prompt_secret,
+    read_json_object,
+    read_pasted,
+    sentence,
+    stdin_is_terminal,
+)
 
 _PATH = "/api/admin/accounts"
 _EXAMPLE = (
@@ -21,7 +33,8 @@ _EXAMPLE = (
     ' "…"}'
 )
 _COLUMNS = (
-    "name", "id", "source", "is_active", "state", "cooling_until", "in_flight", "last_used_at", "last_error",
+    "name", "id", "source", "is_active", "state", "cooling_until", "in_flight", "last_used_at",
+    "last_error",
 )  # fmt: skip
 _PLAIN_FIELDS = {
     "name": "name",
@@ -36,6 +49,13 @@ _FURTHER_FIELDS = {
     "cookies": "cookies of the page beside these, as a Cookie header (empty: none)",
     "server_token": "x-server-token (empty: none)",
 }
+_IMPORT_RESULTS = {
+    "created": "added",
+    "changed": "renewed",
+    "unchanged": "as it was",
+    "incomplete": "not whole yet",
+}
+_IMPORTED = ("created", "changed", "unchanged")
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +116,10 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 
 def _command(
-    commands: Any, name: str, described: str, action: Callable[[Admin, argparse.Namespace], int]
+    commands: Any,
+    name: str,
+    described: str,
+    action: Callable[[AdminClient, argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=described, description=described, parents=[common_options()]
@@ -105,25 +128,23 @@ def _command(
     return parser
 
 
-def _list(admin: Admin, options: argparse.Namespace) -> int:
+def _list(admin: AdminClient, options: argparse.Namespace) -> int:
     answer = admin.ask("GET", _PATH)
-    if not shown(answer, options):
-        say(listing(_COLUMNS, all_of(answer, "accounts")) or "There is no account yet.")
+    if not echo_if_json(answer, options):
+        echo(listing(_COLUMNS, listed(answer, "accounts")) or "There is no account yet.")
     return 0
 
 
-def _add(admin: Admin, options: argparse.Namespace) -> int:
+def _add(admin: AdminClient, options: argparse.Namespace) -> int:
     known = ("name", "csesidx", "config_id", "edition", "location", "user_agent")
     given = {name: value for name in known if (value := getattr(options, name))}
     secrets = _SECRET_FIELDS | (_FURTHER_FIELDS if options.further else {})
     fields = (
-        _asked(given, secrets)
-        if asking.is_terminal()
-        else {**asking.json_object(_EXAMPLE), **given}
+        _asked(given, secrets) if stdin_is_terminal() else {**read_json_object(_EXAMPLE), **given}
     )
     added = admin.ask("POST", _PATH, fields)
-    if not shown(added, options):
-        say(f"Added {cell(added.get('name'))} with the id {cell(added.get('id'))}.")
+    if not echo_if_json(added, options):
+        echo(f"Added {cell(added.get('name'))} with the id {cell(added.get('id'))}.")
     return 0
 
 
@@ -134,31 +155,29 @@ def _asked(given: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
     fields = dict(given)
     for name, prompt in _PLAIN_FIELDS.items():
         if name not in fields and name not in page_address.told(fields.get("config_id", "")):
-            fields[name] = asking.line(prompt)
-    fields |= {name: asking.secret(prompt) for name, prompt in secrets.items()}
+            fields[name] = prompt_line(prompt)
+    fields |= {name: prompt_secret(prompt) for name, prompt in secrets.items()}
     return {name: value for name, value in fields.items() if value}
 
 
-def _import(admin: Admin, options: argparse.Namespace) -> int:
+def _import(admin: AdminClient, options: argparse.Namespace) -> int:
     answer = admin.ask("POST", f"{_PATH}/import", {
         "text": _to_import(options.files),
         "dry_run": options.dry_run,
         **({"url": options.page} if options.page else {}),
     })  # fmt: skip
     found = answer.get("found") or []
-    if not shown(answer, options):
+    if not echo_if_json(answer, options):
         for account in found:
-            say("\n".join(imported.lines(account, dry_run=options.dry_run)))
-        for warning in imported.warnings(answer):
-            say(warning)
-    return (
-        0 if found and all(map(imported.is_good, found)) and not imported.is_doubtful(answer) else 1
-    )
+            echo("\n".join(_import_lines(account, dry_run=options.dry_run)))
+        for warning in _warnings(answer):
+            echo(warning)
+    return 0 if found and all(map(_is_imported, found)) and not _is_doubtful(answer) else 1
 
 
 def _to_import(files: list[Path]) -> str:
     if not files:
-        return asking.pasted("Paste what the browser gave")
+        return read_pasted("Paste what the browser gave")
     from gbproxy.settings.text import decoded
 
     try:
@@ -167,43 +186,77 @@ def _to_import(files: list[Path]) -> str:
         raise CannotBegin(f"a file cannot be read: {error}") from error
 
 
-def _check(admin: Admin, options: argparse.Namespace) -> int:
+def _is_imported(found: Json) -> bool:
+    """Whether the gateway has this account now, as it was pasted."""
+    return found.get("result") in _IMPORTED
+
+
+def _is_doubtful(answer: Json) -> bool:
+    """Whether a paste that looks like accounts has changed none."""
+    return bool(answer.get("warnings")) and not (answer.get("created") or answer.get("changed"))
+
+
+def _warnings(answer: Json) -> Iterator[str]:
+    """What the paste seems to hold and was not found in it."""
+    for warning in answer.get("warnings") or ():
+        yield f"Warning: {cell(warning)}"
+
+
+def _import_lines(found: Json, *, dry_run: bool) -> Iterator[str]:
+    """What became of one account of the paste, and what it still lacks."""
+    result = cell(found.get("result"))
+    told = _IMPORT_RESULTS.get(result, result)
+    name = found.get("name") or (
+        f"csesidx {found['csesidx']}" if found.get("csesidx") else "An account"
+    )
+    would = "would be " if dry_run and result in ("created", "changed") else ""
+    yield f"{cell(name)}: {would}{told}"
+    if found.get("reason"):
+        yield f"  {sentence(cell(found['reason']))}"
+    for wrong in found.get("wrong") or ():
+        yield f"  {cell(wrong.get('field'))}: {cell(wrong.get('reason'))}"
+    for missing in found.get("missing") or ():
+        optional = "" if missing.get("required") else " (it may have none)"
+        yield f"  {cell(missing.get('field'))} is missing{optional}: {cell(missing.get('where'))}"
+
+
+def _check(admin: AdminClient, options: argparse.Namespace) -> int:
     checks = [
         {"name": account["name"], **_checked(admin, account)}
         for account in _wanted(admin, options.accounts)
     ]
-    if not shown({"checks": checks}, options):
-        say(listing(("name", "status", "detail"), checks) or "There is no account yet.")
+    if not echo_if_json({"checks": checks}, options):
+        echo(listing(("name", "status", "detail"), checks) or "There is no account yet.")
     return 0 if all(check.get("status") == "valid" for check in checks) else 1
 
 
-def _checked(admin: Admin, account: Json) -> Json:
+def _checked(admin: AdminClient, account: Json) -> Json:
     return admin.ask("POST", f"{_path(account)}/check")
 
 
-def _switch(admin: Admin, options: argparse.Namespace, *, is_active: bool) -> int:
+def _switch(admin: AdminClient, options: argparse.Namespace, *, is_active: bool) -> int:
     changed = [
         admin.ask("PUT", _path(account), {"is_active": is_active})
         for account in _wanted(admin, options.accounts)
     ]
-    if not shown({"accounts": changed}, options):
-        say(f"{'Enabled' if is_active else 'Disabled'} {_names(changed)}.")
+    if not echo_if_json({"accounts": changed}, options):
+        echo(f"{'Enabled' if is_active else 'Disabled'} {_names(changed)}.")
     return 0
 
 
-def _remove(admin: Admin, options: argparse.Namespace) -> int:
+def _remove(admin: AdminClient, options: argparse.Namespace) -> int:
     removed = _wanted(admin, options.accounts)
     for account in removed:
         admin.ask("DELETE", _path(account))
-    if not shown({"removed": [account["id"] for account in removed]}, options):
-        say(f"Removed {_names(removed)}.")
+    if not echo_if_json({"removed": [account["id"] for account in removed]}, options):
+        echo(f"Removed {_names(removed)}.")
     return 0
 
 
-def _wanted(admin: Admin, names: list[str]) -> list[Json]:
+def _wanted(admin: AdminClient, names: list[str]) -> list[Json]:
     """The accounts of these names or ids, each once; all of them when none is given."""
-    known = all_of(admin.ask("GET", _PATH), "accounts")
-    return [found(known, name, "account") for name in dict.fromkeys(names)] if names else known
+    known = listed(admin.ask("GET", _PATH), "accounts")
+    return [find(known, name, "account") for name in dict.fromkeys(names)] if names else known
 
 
 def _names(accounts: list[Json]) -> str:

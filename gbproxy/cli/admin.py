@@ -1,38 +1,17 @@
-"""Who administers: the gateway's own parts on the database of DATABASE_URL, or a running gateway by
-its admin API.
-
-Both speak the admin API, so that a command and what it may answer are the same either way.
-"""
+"""What the commands share that administer accounts or keys through the admin API."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
 
 from gbproxy.cli import environment
-from gbproxy.cli.terminal import CannotBegin, CommandError, printable, say_json, without_log
-
-_NOWHERE = (
-    "there is nothing to administer: set DATABASE_URL (and SECRET_KEY) to work on the database"
-    " directly, or give the address of a running gateway by --url and its ADMIN_KEY in the"
-    " environment"
-)
-
-Json = Mapping[str, Any]
-
-
-class Admin(Protocol):
-    """Raises CommandError, in the words of the admin API."""
-
-    def ask(self, method: str, path: str, body: object = None) -> Json:
-        """One call of the admin API; the object that it answers."""
-        ...
+from gbproxy.cli.clients import AdminClient, Json, admin_client
+from gbproxy.cli.terminal import CommandError, echo_json, printable, without_log
 
 
 def common_options() -> argparse.ArgumentParser:
-    """What every command that administers can be told."""
+    """A parent parser with the options of every command that administers."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "--url", metavar="URL", help="a running gateway (ADMIN_KEY in the environment)"
@@ -44,32 +23,20 @@ def common_options() -> argparse.ArgumentParser:
     return parser
 
 
-def run(options: argparse.Namespace, command: Callable[[Admin, argparse.Namespace], int]) -> int:
-    """Do a command where the options and the environment say. Raises CannotBegin when they do
-    not.
+def run(
+    options: argparse.Namespace, command: Callable[[AdminClient, argparse.Namespace], int]
+) -> int:
+    """Run a command on the gateway that options and environment name; its exit status.
+
+    Raises CannotBegin when they name none.
     """
     given = environment.environ(options)
-    with without_log(), _opened(options.url, given) as admin:
+    with without_log(), admin_client(options.url, given) as admin:
         return command(admin, options)
 
 
-def _opened(url: str | None, given: Mapping[str, str]) -> AbstractContextManager[Admin]:
-    if url:
-        from gbproxy.cli import remote
-
-        key = environment.variable(given, "ADMIN_KEY")
-        if not key:
-            raise CannotBegin("ADMIN_KEY is not set: with --url it must be the gateway's")
-        return remote.connected(remote.address(url), key)
-    if not environment.lasting_database(given):
-        raise CannotBegin(_NOWHERE)
-    from gbproxy.cli import embedded
-
-    return embedded.administering(environment.settings(given))
-
-
-def all_of(answer: Json, name: str) -> list[Json]:
-    """The things that an answer lists. Raises CommandError when it lists none of that name."""
+def listed(answer: Json, name: str) -> list[Json]:
+    """The list `name` of an answer. Raises CommandError when it has none."""
     things = answer.get(name)
     if not isinstance(things, list) or not all(
         isinstance(thing, Mapping) and "id" in thing for thing in things
@@ -78,8 +45,8 @@ def all_of(answer: Json, name: str) -> list[Json]:
     return things
 
 
-def found(things: Sequence[Json], wanted: str, kind: str) -> Json:
-    """The thing of an id, or else of a name. Raises CommandError when there is none, or several."""
+def find(things: Sequence[Json], wanted: str, kind: str) -> Json:
+    """The thing with this id, or else with this name. Raises CommandError for none or several."""
     for field in ("id", "name"):
         matching = [thing for thing in things if thing.get(field) == wanted]
         if len(matching) == 1:
@@ -89,8 +56,8 @@ def found(things: Sequence[Json], wanted: str, kind: str) -> Json:
     raise CommandError(f"there is no {kind} called {printable(wanted)}")
 
 
-def shown(answer: object, options: argparse.Namespace) -> bool:
-    """Whether an answer was asked for as JSON, and so is said."""
+def echo_if_json(answer: object, options: argparse.Namespace) -> bool:
+    """Print an answer as JSON if `--json` asks for it; True if it was."""
     if options.json:
-        say_json(answer)
+        echo_json(answer)
     return bool(options.json)

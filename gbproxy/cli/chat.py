@@ -5,27 +5,16 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, TextIO
 
-from gbproxy.cli import asking, environment
-from gbproxy.cli.terminal import CannotBegin, CommandError, harmless, without_log
+from gbproxy.cli import environment
+from gbproxy.cli.clients import chat_client
+from gbproxy.cli.terminal import CannotBegin, CommandError, harmless, read_pasted, without_log
 
 if TYPE_CHECKING:
-    from gbproxy.domain.chat import ChatRequest
     from gbproxy.domain.events import ChatStream
-
-_NO_ACCOUNT = (
-    "there is no account to answer with: set SECURE_C_SES, CSESIDX and CONFIG_ID, or ACCOUNTS, or"
-    " ask a running gateway with --url"
-)
-
-
-class Source(Protocol):
-    """Who answers. Its streams raise CommandError."""
-
-    def stream(self, chat: ChatRequest) -> ChatStream: ...
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +44,7 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def _chat(options: argparse.Namespace) -> int:
     given = environment.environ(options)
-    answering = _remote(options.url, given) if options.url else _own(given)
+    connecting = chat_client(options.url, given)
     question = _question(options.question)
     from gbproxy.domain.chat import ChatRequest, Message, TextPart
 
@@ -65,40 +54,22 @@ def _chat(options: argparse.Namespace) -> int:
     with (
         without_log(),
         _ended_by_signals(),
-        answering as source,
-        closing(source.stream(chat)) as events,
+        connecting as client,
+        closing(client.stream(chat)) as events,
     ):
         return _show(events)
 
 
 def _question(text: str) -> str:
     if text == "-":
-        text = asking.pasted("Ask your question")
+        text = read_pasted("Ask your question")
     if not text.strip():
         raise CannotBegin("there is no question: give it as the argument or on standard input")
     return text
 
 
-def _remote(url: str, given: Mapping[str, str]) -> AbstractContextManager[Source]:
-    from gbproxy.cli import remote
-
-    key = environment.variable(given, "API_KEYS").partition(",")[0].strip()
-    if not key:
-        raise CannotBegin("API_KEY is not set: with --url it must be a key that the gateway takes")
-    return remote.connected(remote.address(url), key)
-
-
-def _own(given: Mapping[str, str]) -> AbstractContextManager[Source]:
-    settings = environment.settings(given)
-    if not settings.accounts and not environment.lasting_database(given):
-        raise CannotBegin(_NO_ACCOUNT)
-    from gbproxy.cli import embedded
-
-    return embedded.answering(settings)
-
-
 def _show(events: ChatStream) -> int:
-    """Print an answer; what is broken off ends its line first."""
+    """Print an answer as it arrives; an error in the middle still ends the line."""
     from gbproxy.domain.events import Done, Refusal, TextDelta, ThoughtDelta
 
     answer, thoughts = _Flow(sys.stdout), _Flow(sys.stderr)
@@ -124,7 +95,7 @@ def _show(events: ChatStream) -> int:
 
 
 class _Flow:
-    """A text that is written as it comes, and ends with its line."""
+    """Writes a text piece by piece, and ends its last line."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -142,8 +113,8 @@ class _Flow:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let a closed terminal and SIGTERM end the answer as Ctrl-C does: in order, and nothing is
-    left upstream.
+    """Let a closed terminal and SIGTERM end the answer as Ctrl-C does, so that its session is
+    deleted upstream.
     """
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]

@@ -1,103 +1,95 @@
-"""What `gbproxy doctor` looks at. Nothing is changed but what a sign-in changes: renewed cookies
-and tokens are kept.
+"""Checks of `gbproxy doctor`: settings, database, limits, credentials; the network's are in
+`network_checks`.
+
+Nothing is changed, but that a sign-in stores renewed cookies and tokens.
 """
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
-from urllib.parse import SplitResult, urlsplit
+from dataclasses import dataclass
+from typing import Literal
 
-from gbproxy.cli.finding import Finding
 from gbproxy.domain.account import Account
-from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.models import built_in_names
 from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
-from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.store import open_store
 from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare as preparation
 from gbproxy.storage.tables import REVISION
 
-_PATIENCE = Timeouts(connect_s=10, read_s=15, request_s=30)
-_CLOCK_S = 5.0
+Level = Literal["ok", "warn", "fail"]
+LEVELS: Sequence[Level] = ("ok", "warn", "fail")
 _PROBES_AT_ONCE = 8
 _DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
-_ADVICE = (  # by words of outbound's messages
-    (
-        "PROXY",
-        (
-            "See whether the proxy runs, and whether PROXY names it rightly, with its user and"
-            " password."
-        ),
-    ),
-    (
-        "TLS",
-        (
-            "Something between here and there may open TLS: give its certificates by CA_BUNDLE."
-            " Look at the clock, too."
-        ),
-    ),
-    (
-        "",
-        (
-            "See whether this machine may reach that address: firewall, DNS, PROXY if there has to"
-            " be one."
-        ),
-    ),
-)
 
 
-def settings(environ: Mapping[str, str]) -> tuple[Settings | None, list[Finding]]:
-    """The settings, None when they cannot be used, and one finding for each mistake in them."""
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check, without secrets; `advice` says what to do about it."""
+
+    level: Level
+    check: str
+    detail: str
+    advice: str = ""
+
+
+def worst(findings: Sequence[Finding]) -> Level:
+    """The most serious level; "ok" for none."""
+    return max((finding.level for finding in findings), key=LEVELS.index, default="ok")
+
+
+def check_settings(environ: Mapping[str, str]) -> tuple[Settings | None, list[Finding]]:
+    """The settings, or None and one finding for each mistake in them."""
     try:
-        found = load(environ, built_in_names())
+        settings = load(environ, built_in_names())
     except SettingsError as error:
         problems = (problem.partition(": ") for problem in error.problems)
         return None, [
             Finding("fail", name, text, "Correct it: docs/settings.md.")
             for name, _, text in problems
         ]
-    return found, [Finding("ok", "settings", _summary(found)), *_doubts(found)]
+    return settings, [Finding("ok", "settings", _summary(settings)), *_doubts(settings)]
 
 
-def _summary(found: Settings) -> str:
-    return (
-        f"{_count(len(found.accounts), 'account')} and {_count(len(found.api_keys), 'client key')}"
-        f" in the environment, {_count(found.web_concurrency, 'worker')}"
-    )
+def _summary(settings: Settings) -> str:
+    accounts = _count(len(settings.accounts), "account")
+    keys = _count(len(settings.api_keys), "client key")
+    workers = _count(settings.web_concurrency, "worker")
+    return f"{accounts} and {keys} in the environment, {workers}"
 
 
-def _doubts(found: Settings) -> Iterator[Finding]:
-    if not found.accounts and not (found.database_url or found.admin_key):
+def _doubts(settings: Settings) -> Iterator[Finding]:
+    if not settings.accounts and not (settings.database_url or settings.admin_key):
         advice = (
             "Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or ACCOUNTS:"
             " docs/getting-started.md."
         )
         yield Finding("fail", "accounts", "there is no account to answer with", advice)
-    if not found.api_keys:
+    if not settings.api_keys:
         advice = "Set API_KEYS to a key of your own, so that it stays the same."
         yield Finding(
             "warn", "API_KEYS", "not set: each start makes a key and prints it on stderr", advice
         )
-    if found.ignored:
+    if settings.ignored:
         advice = "Remove them; nothing depends on them."
-        yield Finding("warn", "settings", f"set without effect: {', '.join(found.ignored)}", advice)
+        yield Finding(
+            "warn", "settings", f"set without effect: {', '.join(settings.ignored)}", advice
+        )
 
 
-def database(found: Settings) -> tuple[bool, Finding]:
-    """Whether it can be used as it is."""
-    url = found.database_url.get_secret_value() if found.database_url else ""
+def check_database(settings: Settings) -> tuple[bool, Finding]:
+    """Whether the database can be used as it is, and what was found."""
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
     if not outlives_the_process(url):
         return False, Finding(
             "ok", "database", "none that outlives the process: a private one is made at each start"
         )
     try:
-        seen = preparation.inspect(url, [key.get_secret_value() for key in found.secret_keys])
+        seen = preparation.inspect(url, [key.get_secret_value() for key in settings.secret_keys])
     except preparation.CannotBeUsed as error:
         advice = (
             "See whether the server runs, and whether DATABASE_URL names it rightly, with its user"
@@ -133,19 +125,19 @@ def database(found: Settings) -> tuple[bool, Finding]:
     return True, Finding("ok", "database", f"{kind}, at revision {seen.revision}")
 
 
-def limits(found: Settings, *, has_database: bool) -> list[Finding]:
-    """Whether what is limited can be counted: by Redis, or without one by a single worker."""
-    url = found.database_url.get_secret_value() if found.database_url and has_database else ""
-    if found.redis_url is not None:
-        return [_redis(found.redis_url.get_secret_value())]
+def check_limits(settings: Settings, *, has_database: bool) -> list[Finding]:
+    """Check that limits can be counted: in Redis, or without it in a single worker."""
+    url = settings.database_url.get_secret_value() if settings.database_url and has_database else ""
+    if settings.redis_url is not None:
+        return [_redis(settings.redis_url.get_secret_value())]
     try:
-        limited = preparation.limited_keys(url) if url and found.web_concurrency > 1 else ()
+        limited = preparation.limited_keys(url) if url and settings.web_concurrency > 1 else ()
     except preparation.CannotBeUsed as error:
         return [Finding("fail", "database", str(error).removeprefix("DATABASE_URL: "))]
     if not limited:
         return []
     what = (
-        f"these client keys have limits, which {found.web_concurrency} workers cannot count:"
+        f"these client keys have limits, which {settings.web_concurrency} workers cannot count:"
         f" {', '.join(limited)}"
     )
     return [
@@ -170,109 +162,10 @@ def _redis(url: str) -> Finding:
     return Finding("ok", "redis", f"answers, in {1000 * (time.monotonic() - begun):.0f} ms")
 
 
-def network(found: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
-    """Whether the upstream's two hosts can be reached, and what time it is there."""
-    proxy = found.proxy.get_secret_value() if found.proxy else None
-    outbound = HttpClient(_PATIENCE, proxy=proxy, ca_bundle=found.ca_bundle, pool_size=2)
-    try:
-        reached = [
-            _reach(outbound, name, url, clock, by_proxy=proxy is not None)
-            for name, url in _hosts(found)
-        ]
-    finally:
-        outbound.close()
-    offsets = [offset_s for _, offset_s in reached if offset_s is not None]
-    return [*(finding for finding, _ in reached), *(_clock(offset_s) for offset_s in offsets[:1])]
-
-
-def _hosts(found: Settings) -> list[tuple[str, str]]:
-    """Each address by the setting that replaces it: else those of the editions that the
-    environment's accounts have.
-    """
-    names = {account.edition for account in found.accounts} or {"business"}
-    editions = [edition for name, edition in EDITIONS.items() if name in names]
-    pages = (
-        [found.gemini_business_url]
-        if found.gemini_business_url
-        else [edition.page_url for edition in editions]
-    )
-    apis = (
-        [found.api_base_url]
-        if found.api_base_url
-        else [edition.api_base_url for edition in editions]
-    )
-    return [
-        *(("GEMINI_BUSINESS_URL", f"{url}/") for url in pages),
-        *(("API_BASE_URL", f"{url}/") for url in apis),
-    ]
-
-
-def _reach(
-    outbound: HttpClient, name: str, url: str, clock: Callable[[], float], *, by_proxy: bool
-) -> tuple[Finding, float | None]:
-    """Whether an address answers at all, whatever it says, and by how many seconds its clock is
-    ahead of ours.
-    """
-    parts = urlsplit(url)
-    fault = None if by_proxy else _unresolved(parts)
-    if fault is not None:
-        advice = (
-            f"Look at the name in {name}, and at this machine's DNS; PROXY, if there has to be one,"
-            " is not set."
-        )
-        return (
-            Finding("fail", name, f"the name {parts.hostname} cannot be resolved: {fault}", advice),
-            None,
-        )
-    begun = time.monotonic()
-    try:
-        with outbound.stream("GET", url, {"Accept-Encoding": "identity"}) as reply:
-            elapsed_ms = 1000 * (time.monotonic() - begun)
-            offset_s = _offset_s(reply.headers.get("Date", ""), clock())
-    except GatewayError as error:
-        return (
-            Finding("fail", name, f"{parts.netloc}: {error.message}", _advice(error.message)),
-            None,
-        )
-    way = ("over TLS" if parts.scheme == "https" else "without TLS") + (
-        ", through PROXY" if by_proxy else ""
-    )
-    return Finding("ok", name, f"{parts.netloc} answers {way}, in {elapsed_ms:.0f} ms"), offset_s
-
-
-def _unresolved(parts: SplitResult) -> str | None:
-    """Why a name has no address; None when it has one."""
-    try:
-        socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return error.strerror or type(error).__name__
-    return None
-
-
-def _offset_s(date: str, now: float) -> float | None:
-    try:
-        return parsedate_to_datetime(date).timestamp() - now
-    except ValueError:
-        return None
-
-
-def _clock(offset_s: float) -> Finding:
-    apart = f"{abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the upstream's"
-    if abs(offset_s) <= _CLOCK_S:  # the header has whole seconds
-        return Finding("ok", "clock", "agrees with the upstream's")
-    advice = (
-        "Set this machine's clock (NTP). Signing in allows for it; expiries and cooldowns until"
-        " midnight do not."
-    )
-    return Finding("warn", "clock", apart, advice)
-
-
-def _advice(message: str) -> str:
-    return next(advice for word, advice in _ADVICE if word in message)
-
-
-def credentials(accounts: Sequence[Account], probe: Callable[[Account], None]) -> list[Finding]:
-    """Whether the upstream takes each account's credentials: `probe` asks it."""
+def check_credentials(
+    accounts: Sequence[Account], probe: Callable[[Account], None]
+) -> list[Finding]:
+    """Call `probe`, which asks the upstream, for each account at once."""
     if not accounts:
         return []
     with ThreadPoolExecutor(_PROBES_AT_ONCE, "doctor") as threads:

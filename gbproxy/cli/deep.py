@@ -1,23 +1,22 @@
-"""`gbproxy doctor --deep`: a whole first question on one account, step by step, and where it fails,
-why.
+"""`gbproxy doctor --deep`: one whole question on one account, step by step, and causes of failures.
 
-Each call is shown with what was asked and answered; where a step fails, a few other ways are tried.
+Each call is shown with its request and answer; where a step fails, a few variants are tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
+from dataclasses import asdict, dataclass, replace
 from time import time
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from gbproxy.bootstrap import Services, recorded
-from gbproxy.cli import capturing
 from gbproxy.cli.causes import Cause, Variant, likely, may_be_varied
-from gbproxy.cli.finding import Level
-from gbproxy.cli.steps import Step, Steps
+from gbproxy.cli.checks import Level
+from gbproxy.cli.network_checks import CLOCK_TOLERANCE_S, clock_offset_s
+from gbproxy.cli.steps import Step, Steps, secrets_of
+from gbproxy.cli.terminal import echo, printable
 from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
 from gbproxy.domain.models import BUILT_IN, Model
@@ -33,13 +32,14 @@ _BROWSER = (
 _MADE_UP_TOKEN = "CAMSBA=="  # noqa: S105  of the form that the page sends
 _AUTO = BUILT_IN[0]
 _BODY_CHARS = 1000
+_STEP_WIDTH = 14
+_INDENT = " " * (6 + _STEP_WIDTH)
+_OK_BODY_CHARS = 200  # shown of the body of an answer without error
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as it is shown: nothing of it is secret. `skew_s`: how far the service's clock is
-    ahead of ours.
-    """
+    """One call without its secrets. `skew_s`: seconds that the service's clock is ahead of ours."""
 
     method: str
     address: str
@@ -52,8 +52,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one step. `passed` and `failed`: the other ways that were tried; `causes`, the
-    likeliest first.
+    """The result of one step. `passed` and `failed` name the variants that were tried; `causes`
+    begins with the likeliest.
     """
 
     account: str
@@ -68,7 +68,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """Another way, and all that is different on it."""
+    """A variant, and the account, settings and model that it is tried with."""
 
     variant: Variant
     account: Account
@@ -77,8 +77,8 @@ class _Try:
 
 
 def examine(services: Services, account: Account) -> Iterator[Report]:
-    """The report of each step, as soon as it is known."""
-    redactor = Redactor(capturing.secrets_of(account), phrases=services.settings.status_lines)
+    """Yield the report of each step when it is known."""
+    redactor = Redactor(secrets_of(account), phrases=services.settings.status_lines)
     has_failed = False
     with recorded(services) as upstream:
         for step in Steps(upstream, account, _AUTO, QUESTION).run():
@@ -86,7 +86,7 @@ def examine(services: Services, account: Account) -> Iterator[Report]:
             if step.error is None:
                 yield Report(account.name, step.name, "ok", calls)
                 continue
-            # it helps where it can be read, and nothing depends on it
+            # The built-in models stand in for a configuration that cannot be read.
             if step.name == "configuration":
                 yield Report(
                     account.name,
@@ -96,8 +96,8 @@ def examine(services: Services, account: Account) -> Iterator[Report]:
                     f"{step.error.message}; the built-in models hold",
                 )
                 continue
-            # What comes after a failure, or beside the question, tells nothing more by being
-            # varied.
+            # Later steps fail because the first did, and list and delete say nothing about
+            # the question: varying them tells nothing more.
             is_first = not has_failed and step.name in ("sign in", "session", "question")
             passed, failed = _vary(services, account, step) if is_first else ([], [])
             causes = () if has_failed else tuple(likely(step, passed))
@@ -115,7 +115,7 @@ def examine(services: Services, account: Account) -> Iterator[Report]:
 
 
 def _vary(services: Services, account: Account, step: Step) -> tuple[list[Variant], list[Variant]]:
-    """Which other ways lead beyond the step that failed, and which do not."""
+    """The variants that get beyond the failed step, and those that do not."""
     passed: list[Variant] = []
     failed: list[Variant] = []
     for each in _tries(services.settings, account, step) if may_be_varied(step) else ():
@@ -131,8 +131,8 @@ def _is_better(met: Sequence[Step], failed: Step) -> bool:
 
 
 def _tries(settings: Settings, account: Account, step: Step) -> Iterator[_Try]:
-    """A small matrix: the browser's user agent, a server token, edition and location, other
-    sessions, each tool off.
+    """A small matrix: a browser's user agent, a server token, edition, location, forms of sessions,
+    each tool off.
     """
     if not account.user_agent:
         browser = replace(account, user_agent=_BROWSER)
@@ -181,20 +181,65 @@ def _call(exchange: Exchange, redactor: Redactor) -> Call:
         if exchange.status is not None
         else "no answer"
     )
+    offset_s = clock_offset_s(exchange.header("Date"), time())
     shown = redactor.body(exchange.reply_body).decode(errors="replace")
     return Call(
         exchange.method,
         f"{target.netloc.rpartition('@')[2]}{redactor.address(path)}",
         answer,
         exchange.header("Content-Type"),
-        _skew_s(exchange.header("Date")),
+        None if offset_s is None else round(offset_s),
         redactor.address(exchange.header("Location")),
         shown[:_BODY_CHARS],
     )
 
 
-def _skew_s(date: str) -> int | None:
-    try:
-        return round(parsedate_to_datetime(date).timestamp() - time())
-    except (ValueError, TypeError, OverflowError):
-        return None
+def show(report: Report) -> None:
+    """Print one step: its calls, and of a failure the error, the variants and the causes."""
+    body_chars = _OK_BODY_CHARS if report.level == "ok" else None
+    lines = [line for call in report.calls for line in _call_lines(call, body_chars)] or [
+        "no call was made"
+    ]
+    echo(f"{report.level:<6}{report.step:<{_STEP_WIDTH}}{lines[0]}")
+    for line in lines[1:]:
+        echo(_INDENT + line)
+    if report.level == "ok":
+        return
+    echo(f"{_INDENT}{printable(report.error)}")
+    if report.passed:
+        echo(f"{_INDENT}passes with: {', '.join(report.passed)}")
+    if report.failed:
+        echo(f"{_INDENT}fails as well with: {', '.join(report.failed)}")
+    for number, cause in enumerate(report.causes, 1):
+        echo(f"{_INDENT}{number}. {cause.meaning[0].upper()}{cause.meaning[1:]}.")
+        echo(f"{_INDENT}   → {cause.advice}")
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """A report as a JSON object."""
+    causes = [
+        {"cause": cause.name.lower(), "meaning": cause.meaning, "advice": cause.advice}
+        for cause in report.causes
+    ]
+    return {**asdict(report), "causes": causes}
+
+
+def _call_lines(call: Call, body_chars: int | None) -> list[str]:
+    facts = [
+        call.content_type,
+        f"→ {call.redirects_to}" if call.redirects_to else "",
+        _clock_text(call.skew_s),
+    ]
+    told = ", ".join(filter(None, facts))
+    shown = [f"{call.method} {call.address}: {call.answer}{f' ({told})' if told else ''}"]
+    if call.body:
+        shown.append(f"  {' '.join(call.body.split())[:body_chars]}")
+    return [printable(line) for line in shown]
+
+
+def _clock_text(skew_s: int | None) -> str:
+    if skew_s is None:
+        return ""
+    if abs(skew_s) <= CLOCK_TOLERANCE_S:
+        return "its clock agrees with ours"
+    return f"its clock is {abs(skew_s)} s {'ahead of' if skew_s > 0 else 'behind'} ours"

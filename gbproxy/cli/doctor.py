@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gbproxy.cli import environment
-from gbproxy.cli.finding import LEVELS, Finding, worst
-from gbproxy.cli.terminal import CommandError, printable, say, say_json, without_log
+from gbproxy.cli.clients import all_accounts, open_local
+from gbproxy.cli.terminal import CommandError, echo, echo_json, printable, without_log
 
 if TYPE_CHECKING:
+    from gbproxy.cli.checks import Finding
     from gbproxy.settings import Settings
 
 _NAMES_WIDTH = 20
@@ -45,88 +46,90 @@ def _doctor(options: argparse.Namespace) -> int:
     given = environment.environ(options)
     if options.deep is not None:
         return _deep(options.deep, given, as_json=options.json)
+    from gbproxy.cli.checks import LEVELS, worst
+
     findings = []
     with without_log():
         for finding in _findings(given):
             findings.append(finding)
             if not options.json:
-                _show(finding)
+                _echo(finding)
     level = worst(findings)
     if options.json:
-        say_json({"status": level, "checks": [asdict(finding) for finding in findings]})
+        echo_json({"status": level, "checks": [asdict(finding) for finding in findings]})
     return LEVELS.index(level)
 
 
 def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
-    from gbproxy.cli import capture, deep, embedded, reports
+    from gbproxy.cli import deep
+    from gbproxy.cli.checks import LEVELS
+    from gbproxy.cli.steps import choose_account
 
     settings = environment.settings(given)
-    met = []
-    with without_log(), embedded.opened(settings) as services:
-        services.registry.pull_changes()  # with the stored accounts
-        account = capture.chosen(tuple(services.pool.accounts()), wanted or None)
+    reports = []
+    with without_log(), open_local(settings) as services:
+        account = choose_account(all_accounts(services), wanted or None)
         if not as_json:
-            say(
+            echo(
                 "One question of the day's quota is asked on the account"
                 f" {printable(account.name)}."
             )
         for report in deep.examine(services, account):
-            met.append(report)
+            reports.append(report)
             if not as_json:
-                reports.show(report)
+                deep.show(report)
     if as_json:
-        say_json({"steps": [reports.as_json(report) for report in met]})
-    return LEVELS.index(max((report.level for report in met), key=LEVELS.index))
+        echo_json({"steps": [deep.as_json(report) for report in reports]})
+    return LEVELS.index(max((report.level for report in reports), key=LEVELS.index))
 
 
 def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
-    """Each as soon as it is known."""
-    from gbproxy.cli import checks
+    """Yield the finding of each check when it is known."""
+    from gbproxy.cli import checks, network_checks
 
-    settings, mistakes = checks.settings(given)
+    settings, mistakes = checks.check_settings(given)
     yield from mistakes
     if settings is None:
-        yield Finding(
+        yield checks.Finding(
             "warn",
             "all else",
             "not looked at, as it depends on the settings",
             "Run gbproxy doctor again then.",
         )
         return
-    has_database, finding = checks.database(settings)
+    has_database, finding = checks.check_database(settings)
     yield finding
-    yield from checks.limits(settings, has_database=has_database)
-    reached = checks.network(settings)
+    yield from checks.check_limits(settings, has_database=has_database)
+    reached = network_checks.check_network(settings)
     yield from reached
-    if worst(reached) == "fail":
-        yield Finding(
+    if checks.worst(reached) == "fail":
+        yield checks.Finding(
             "warn",
             "accounts",
             "not asked, as the upstream cannot be reached",
             "Run gbproxy doctor again then.",
         )
         return
-    yield from _credentials(
+    yield from _check_credentials(
         settings if has_database else settings.model_copy(update={"database_url": None})
     )
 
 
-def _credentials(settings: Settings) -> list[Finding]:
-    from gbproxy.cli import checks, embedded
+def _check_credentials(settings: Settings) -> list[Finding]:
+    from gbproxy.cli import checks
     from gbproxy.errors import StorageUnavailable
 
     settings = settings.model_copy(update={"read_timeout_s": min(settings.read_timeout_s, _READ_S)})
     try:
-        with embedded.opened(settings) as services:
-            services.registry.pull_changes()  # with the stored accounts
-            return checks.credentials(tuple(services.pool.accounts()), services.upstreams.probe)
+        with open_local(settings) as services:
+            return checks.check_credentials(all_accounts(services), services.upstreams.probe)
     except (CommandError, StorageUnavailable) as error:
-        return [Finding("fail", "database", str(error), "Look at the database's own log.")]
+        return [checks.Finding("fail", "database", str(error), "Look at the database's own log.")]
 
 
-def _show(finding: Finding) -> None:
-    say(
+def _echo(finding: Finding) -> None:
+    echo(
         f"{finding.level:<6}{printable(finding.check):<{_NAMES_WIDTH}}  {printable(finding.detail)}"
     )
     if finding.advice:
-        say(f"{'':<{_NAMES_WIDTH + 6}}  → {printable(finding.advice)}")
+        echo(f"{'':<{_NAMES_WIDTH + 6}}  → {printable(finding.advice)}")

@@ -82,9 +82,9 @@ def variable(given: Mapping[str, str], name: str) -> str:
 
     For commands that need one or two and must not stumble over what is wrong with the others.
     """
-    from gbproxy.settings.environment import Reader
+    from gbproxy.settings.environment import EnvironmentReader
 
-    reader = Reader(given)
+    reader = EnvironmentReader(given)
     found = reader.find(name)
     if reader.problems:
         raise CannotBegin(reader.problems[0])

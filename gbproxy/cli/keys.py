@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from gbproxy.cli.admin import Admin, all_of, common_options, found, run, shown
-from gbproxy.cli.terminal import complain, listing, printable, say
+from gbproxy.cli.admin import common_options, echo_if_json, find, listed, run
+from gbproxy.cli.clients import AdminClient
+from gbproxy.cli.terminal import echo, listing, print_error, printable
 
 _PATH = "/api/admin/keys"
 _COLUMNS = (
-    "name", "id", "fingerprint", "created_at", "expires_at", "models", "rate_limit", "tokens_per_day",
-    "concurrent_streams",
+    "name", "id", "fingerprint", "created_at", "expires_at", "models", "rate_limit",
+    "tokens_per_day", "concurrent_streams",
 )  # fmt: skip
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -53,14 +54,14 @@ def define(parser: argparse.ArgumentParser) -> None:
     revoking.set_defaults(run=partial(run, command=_revoke))
 
 
-def _list(admin: Admin, options: argparse.Namespace) -> int:
+def _list(admin: AdminClient, options: argparse.Namespace) -> int:
     answer = admin.ask("GET", _PATH)
-    if not shown(answer, options):
-        say(listing(_COLUMNS, all_of(answer, "keys")) or "There is no key yet.")
+    if not echo_if_json(answer, options):
+        echo(listing(_COLUMNS, listed(answer, "keys")) or "There is no key yet.")
     return 0
 
 
-def _create(admin: Admin, options: argparse.Namespace) -> int:
+def _create(admin: AdminClient, options: argparse.Namespace) -> int:
     """The key alone goes to stdout, so that a script can take it."""
     fields: dict[str, Any] = {
         "name": options.name,
@@ -73,19 +74,19 @@ def _create(admin: Admin, options: argparse.Namespace) -> int:
     created = admin.ask(
         "POST", _PATH, {name: value for name, value in fields.items() if value is not None}
     )
-    if not shown(created, options):
-        complain("The key, which is shown only now:")
-        say(str(created["key"]))
+    if not echo_if_json(created, options):
+        print_error("The key, which is shown only now:")
+        echo(str(created["key"]))
     return 0
 
 
-def _revoke(admin: Admin, options: argparse.Namespace) -> int:
-    known = all_of(admin.ask("GET", _PATH), "keys")
-    revoked = [found(known, wanted, "key") for wanted in dict.fromkeys(options.keys)]
+def _revoke(admin: AdminClient, options: argparse.Namespace) -> int:
+    known = listed(admin.ask("GET", _PATH), "keys")
+    revoked = [find(known, wanted, "key") for wanted in dict.fromkeys(options.keys)]
     for key in revoked:
         admin.ask("DELETE", f"{_PATH}/{key['id']}")
-    if not shown({"revoked": [key["id"] for key in revoked]}, options):
-        say(f"Revoked {', '.join(printable(str(key['name'])) for key in revoked)}.")
+    if not echo_if_json({"revoked": [key["id"] for key in revoked]}, options):
+        echo(f"Revoked {', '.join(printable(str(key['name'])) for key in revoked)}.")
     return 0
 
 

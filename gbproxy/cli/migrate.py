@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gbproxy.cli import environment
-from gbproxy.cli.terminal import CannotBegin, CommandError, say, say_json, without_log
+from gbproxy.cli.terminal import CannotBegin, CommandError, echo, echo_json, without_log
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +34,11 @@ def _migrate(options: argparse.Namespace) -> int:
     except preparation.CannotBeUsed as error:
         raise CommandError(str(error)) from error
     if options.json:
-        say_json({"before": before, "revision": REVISION})
+        echo_json({"before": before, "revision": REVISION})
     elif before == REVISION:
-        say(f"The database is at revision {REVISION} already.")
+        echo(f"The database is at revision {REVISION} already.")
     else:
-        say(
+        echo(
             f"The database is at revision {REVISION} now; before it"
             f" {f'was at {before}' if before else 'was empty'}."
         )

@@ -1,4 +1,4 @@
-"""A running gateway, asked over HTTP with a key: its admin API and its chat."""
+"""A running gateway, called over HTTP with a key: its admin API and its chat completions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from gbproxy import __version__
-from gbproxy.cli.answers import failure, object_of
-from gbproxy.cli.terminal import CannotBegin, CommandError
+from gbproxy.cli.terminal import CannotBegin, CommandError, printable
 from gbproxy.domain.chat import ChatRequest, TextPart
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, FinishReason, TextDelta, ThoughtDelta
 from gbproxy.errors import UpstreamError, UpstreamProtocolError
@@ -22,9 +21,7 @@ _TIMEOUTS = Timeouts(connect_s=10, read_s=150, request_s=3600)
 
 
 def address(text: str) -> str:
-    """A gateway's address as it was given, with or without the /v1 that chat programs want. Raises
-    CannotBegin.
-    """
+    """A gateway's base URL without the /v1 that chat programs want. Raises CannotBegin."""
     try:
         return network.base_url(text.strip()).removesuffix("/v1")
     except ValueError as error:
@@ -32,14 +29,14 @@ def address(text: str) -> str:
 
 
 @contextmanager
-def connected(url: str, key: str) -> Iterator[Remote]:
-    """The gateway at what `address` gives, until the end of the block."""
+def connect(url: str, key: str) -> Iterator[RemoteGateway]:
+    """A client of the gateway at `url` (as `address` returns it), until the end of the block."""
     with closing(HttpClient(_TIMEOUTS, pool_size=1)) as outbound:
-        yield Remote(url, key, outbound)
+        yield RemoteGateway(url, key, outbound)
 
 
-class Remote:
-    """All calls raise CommandError, in the gateway's own words where it has said something."""
+class RemoteGateway:
+    """Every call raises CommandError, with the gateway's own message where its answer has one."""
 
     def __init__(self, url: str, key: str, outbound: HttpClient) -> None:
         self._url = url
@@ -52,7 +49,7 @@ class Remote:
         }
 
     def ask(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
-        """One call; the JSON object of its answer."""
+        """Make one call and return the JSON object of its answer, an empty one for none."""
         data = None if body is None else json.dumps(body).encode()
         try:
             reply = self._outbound.call(method, f"{self._url}{path}", self._headers, data)
@@ -63,16 +60,16 @@ class Remote:
                 f"{self._url} offers no {path}: it runs without ADMIN_KEY, or is another version or"
                 " program"
             )
-        return object_of(reply.status, reply.body, self._url)
+        return json_object(reply.status, reply.body, self._url)
 
     def stream(self, chat: ChatRequest) -> ChatStream:
-        """An answer as it arrives, in the events that the gateway's own `stream` gives."""
+        """Yield the events of one answer as they arrive, as `Gateway.stream` does."""
         try:
             with self._outbound.stream(
                 "POST", f"{self._url}/v1/chat/completions", self._headers, _body(chat)
             ) as reply:
                 if reply.status != 200:
-                    raise failure(reply.status, reply.read_body(), self._url)
+                    raise error_of(reply.status, reply.read_body(), self._url)
                 yield from self._events(reply)
         except UpstreamProtocolError as error:
             raise self._cut_off() from error
@@ -85,7 +82,7 @@ class Remote:
         for data in reply.reads():
             for chunk in reader.feed(data):
                 if "error" in chunk:
-                    raise failure(200, json.dumps(chunk).encode(), self._url)
+                    raise error_of(200, json.dumps(chunk).encode(), self._url)
                 for event in _events_of(chunk):
                     if isinstance(event, Done):
                         ended = event
@@ -96,7 +93,7 @@ class Remote:
         yield ended
 
     def _unreachable(self, error: UpstreamError) -> CommandError:
-        # Outbound's messages speak of whoever is asked as the upstream.
+        # outbound's messages call every server that it asks the upstream
         return CommandError(
             f"{self._url} cannot be asked: {error.message.replace('upstream', 'gateway')}"
         )
@@ -127,3 +124,40 @@ def _events_of(chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
         if reason := choice.get("finish_reason"):
             filtered: FinishReason = "content_filter"
             yield Done(filtered if reason == filtered else "stop")
+
+
+def json_object(status: int, body: bytes, gateway: str) -> Mapping[str, Any]:
+    """The JSON object of a gateway's response, {} for an empty body; `gateway` names it in errors.
+
+    Raises CommandError for an error status and for anything else than a JSON object.
+    """
+    if not 200 <= status < 300:
+        raise error_of(status, body, gateway)
+    if not body:
+        return {}
+    answer = _parsed(body)
+    if answer is None:
+        raise CommandError(
+            f"what answers at {gateway} is no gateway of this kind: its answer is not a JSON object"
+        )
+    return answer
+
+
+def error_of(status: int, body: bytes, gateway: str) -> CommandError:
+    """The error of a response: the gateway's message, or the status where the body has none."""
+    error = (_parsed(body) or {}).get("error")
+    message = error.get("message") if isinstance(error, dict) else None
+    if not isinstance(message, str) or not message:
+        return CommandError(
+            f"what answers at {gateway} is no gateway of this kind, or out of order: status"
+            f" {status}"
+        )
+    return CommandError(printable(message))
+
+
+def _parsed(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NOTHING_TO_SERVE = """\
-There is no account to answer with. Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or ACCOUNTS, in the
-environment or in a file .env: docs/getting-started.md says where the browser shows them. Without an account of your own,
-`make demo` shows the gateway at work."""
+There is no account to answer with. Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or
+ACCOUNTS, in the environment or in a file .env: docs/getting-started.md says where the browser shows
+them. Without an account of your own, `make demo` shows the gateway at work."""
 
 
 def define(parser: argparse.ArgumentParser) -> None:

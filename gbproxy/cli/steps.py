@@ -1,14 +1,15 @@
-"""The calls of a first question on one account, one after the other, each with all that went over
-the wire for it.
+"""The calls of a first question on one account, each with its exchanges on the wire: for
+`gbproxy doctor --deep` and `gbproxy capture`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from gbproxy.bootstrap import RecordedUpstream
+from gbproxy.cli.terminal import CannotBegin
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import Message, TextPart
 from gbproxy.domain.events import SessionNamed, TextDelta
@@ -22,7 +23,7 @@ StepName = Literal["sign in", "configuration", "session", "question", "list", "d
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step has sent and met; `error` is None when it succeeded."""
+    """The exchanges of one step; `error` is None when it succeeded."""
 
     name: StepName
     exchanges: tuple[Exchange, ...] = field(repr=False)
@@ -30,7 +31,7 @@ class Step:
 
 
 class Steps:
-    """Runs the steps of one account; `answer` is what the model has said so far."""
+    """Runs the steps on one account; `answer` is the model's text so far."""
 
     def __init__(
         self, upstream: RecordedUpstream, account: Account, model: Model, question: str
@@ -43,11 +44,9 @@ class Steps:
         self._session: str | None = None
 
     def run(self, until: StepName = "delete") -> Iterator[Step]:
-        """Each step as soon as it is over. Without a sign-in or a session nothing that needs it is
-        tried.
+        """Yield each step when it is over; those whose sign-in or session is missing are left out.
 
-        With `until="question"` the list is not asked for; a session that was opened is deleted all
-        the same.
+        `until="question"` skips configuration and list; an opened session is deleted all the same.
         """
         signed_in = self._step("sign in", self._sign_in)
         yield signed_in
@@ -98,3 +97,23 @@ class Steps:
 
     def _delete(self) -> None:
         self._upstream.widget.delete_session(self._account, self._session or "")
+
+
+def choose_account(accounts: Sequence[Account], wanted: str | None) -> Account:
+    """The account with this name or id, or the first one. Raises CannotBegin."""
+    found = [account for account in accounts if wanted in (None, account.id, account.name)]
+    if not found:
+        raise CannotBegin(
+            f"there is no account {wanted!r}"
+            if wanted
+            else "there is no account: set one, or add it"
+        )
+    return found[0]
+
+
+def secrets_of(account: Account) -> Iterator[str]:
+    """Every value of an account that must not be shown, the further cookies one by one."""
+    yield from filter(None, (account.secure_c_ses, account.host_c_oses, account.server_token))
+    yield from (account.csesidx, account.config_id)
+    for pair in (account.cookies or "").split(";"):
+        yield pair.partition("=")[2].strip()

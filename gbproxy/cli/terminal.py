@@ -1,9 +1,10 @@
-"""What commands share in speaking with whoever runs them: lines, tables, questions, and errors in
-one sentence.
+"""Input and output of the commands: printed lines and tables, prompts, standard input, and errors
+in one sentence.
 """
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import sys
@@ -11,15 +12,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Any
 
 _GAP = "  "
 
 
 class CommandError(Exception):
-    """Why a command cannot be done, in plain words for whoever runs it; `status` is the exit
-    status.
-    """
+    """A command failed; the message is shown as one sentence, `status` is the exit status."""
 
     def __init__(self, reason: str, *, status: int = 1) -> None:
         super().__init__(sentence(reason))
@@ -27,15 +26,16 @@ class CommandError(Exception):
 
 
 class CannotBegin(CommandError):
-    """The settings or the arguments cannot be used."""
+    """Settings or arguments cannot be used: exit status 2."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, status=2)
 
 
 def sentence(text: str) -> str:
-    """A message as a sentence; several lines stay as they are, and so does a name or an address at
-    the beginning.
+    """Capitalize a message and end it with a full stop.
+
+    Several lines stay as they are, and so does a name or an address at the beginning.
     """
     text = text.strip()
     if "\n" in text:
@@ -44,22 +44,72 @@ def sentence(text: str) -> str:
     return f"{capital}{text[1:]}{'' if text.endswith(('.', '!', '?', ':')) else '.'}"
 
 
-def say(text: str = "") -> None:
+def echo(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def say_json(value: object) -> None:
-    say(json.dumps(value, ensure_ascii=False, indent=2))
+def echo_json(value: object) -> None:
+    echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     sys.stdout.flush()
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
+def stdin_is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def read_stdin() -> str:
+    """All of standard input: typed, or a file's text in UTF-8 or UTF-16. Raises CannotBegin when
+    it is not text.
+    """
+    from gbproxy.settings.text import decoded
+
+    try:
+        return sys.stdin.read() if stdin_is_terminal() else decoded(sys.stdin.buffer.read())
+    except UnicodeDecodeError as error:
+        raise CannotBegin("standard input is not text") from error
+    except ValueError as error:
+        raise CannotBegin(f"standard input {error}") from error
+
+
+def read_pasted(what: str) -> str:
+    """All of standard input; at a terminal a line on stderr asks for it."""
+    if stdin_is_terminal():
+        print_error(f"{what}, and end it with Ctrl-D on a line of its own:")
+    return read_stdin()
+
+
+def read_json_object(example: str) -> dict[str, Any]:
+    """The JSON object on standard input. Raises CannotBegin; the message quotes none of the input,
+    which may hold secrets.
+    """
+    try:
+        value = json.loads(read_stdin())
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise CannotBegin(f"standard input must be a JSON object such as {example}")
+    return value
+
+
+def prompt_line(prompt: str) -> str:
+    """One typed line."""
+    sys.stderr.write(f"{prompt}: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def prompt_secret(prompt: str) -> str:
+    """One typed line, not echoed."""
+    return getpass.getpass(f"{prompt}: ").strip()
+
+
 def listing(columns: Sequence[str], things: Sequence[Mapping[str, object]]) -> str:
-    """Objects of the admin API as a table of these fields; "" when there are none."""
+    """A table of these fields of the admin API's objects; "" when there are none."""
     rows = [
         [
             cell(_moment(thing.get(column)) if _is_time(column) else thing.get(column))
@@ -71,7 +121,7 @@ def listing(columns: Sequence[str], things: Sequence[Mapping[str, object]]) -> s
 
 
 def cell(value: object) -> str:
-    """A value of the admin API on one line; - for none."""
+    """A value of the admin API on one line; `-` for none."""
     match value:
         case None:
             return "-"
@@ -107,7 +157,7 @@ def _is_time(column: str) -> bool:
 
 
 def _moment(value: object) -> object:
-    """Unix seconds as people read them, alone or by name."""
+    """Unix seconds as a date and time in UTC, alone or in an object."""
     match value:
         case int() | float():
             return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
@@ -118,14 +168,12 @@ def _moment(value: object) -> object:
 
 
 def printable(text: str) -> str:
-    """A text from elsewhere on one line, without what a terminal would take for a command."""
+    """A foreign text on one line, without control characters that a terminal would obey."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def harmless(text: str, stream: IO[str]) -> str:
-    """A text of several lines without what a terminal would take for a command; files and pipes get
-    it as it is.
-    """
+    """A foreign text of several lines without control characters, where `stream` is a terminal."""
     if not stream.isatty():
         return text
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
@@ -133,9 +181,7 @@ def harmless(text: str, stream: IO[str]) -> str:
 
 @contextmanager
 def without_log() -> Iterator[None]:
-    """The gateway's own log lines are no output of a command: what matters in them, the command
-    says itself.
-    """
+    """Keep the gateway's log lines off the terminal: a command prints what matters in them."""
     log = logging.getLogger("gbproxy")
     handler, propagates = logging.NullHandler(), log.propagate
     log.addHandler(handler)

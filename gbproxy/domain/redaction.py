@@ -101,7 +101,7 @@ class Redactor:
         )
         self._secrets = re.compile(f"({'|'.join(map(re.escape, found))})") if found else None
         self._with_text = with_text
-        self._phrases = frozenset(phrases)
+        self._phrases = frozenset(phrase.strip(" *\n") for phrase in phrases)
         self._known: dict[str, dict[str, str]] = defaultdict(dict)  # by kind
 
     # What a capture and the doctor show

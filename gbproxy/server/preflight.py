@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gbproxy.domain.models import built_in_names
 from gbproxy.settings import Settings, SettingsError, load
-from gbproxy.settings.environment import Reader
+from gbproxy.settings.environment import EnvironmentReader
 from gbproxy.settings.network import outlives_the_process
 
 # With these gunicorn does not listen, or not as HOST and PORT say; the variables hold sockets that
@@ -42,7 +42,7 @@ def check(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> Settings
 
 
 def _name(environ: Mapping[str, str], name: str) -> str:
-    found = Reader(environ).find(name)
+    found = EnvironmentReader(environ).find(name)
     return found.name if found else name
 
 

@@ -6,10 +6,11 @@ error.
 
 from gbproxy.settings.documentation import Documented, documented
 from gbproxy.settings.entries import AccountSettings, ModelSettings
+from gbproxy.settings.environment import LEGACY_IGNORED, RESERVED
 from gbproxy.settings.errors import SettingsError
-from gbproxy.settings.fields import LEGACY_IGNORED, RESERVED, Settings
+from gbproxy.settings.fields import Settings
 from gbproxy.settings.loading import load
-from gbproxy.settings.types import STATUS_LINES, status_line
+from gbproxy.settings.types import STATUS_LINES
 
 __all__ = [
     "LEGACY_IGNORED",
@@ -22,5 +23,4 @@ __all__ = [
     "SettingsError",
     "documented",
     "load",
-    "status_line",
 ]

@@ -26,7 +26,10 @@ _COOKIE_PAIR = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}=[!-:<-~]*")
 _MOST_COOKIES_CHARS = 16_384
 _AROUND_COOKIE = " \t\r\n;\"'"
 
-_WHERE = "the page's address, https://business.gemini.google/home/cid/<config id>?csesidx=<digits>"
+_WHERE = (
+    "the page's address, https://business.gemini.google/home/cid/<config id>?csesidx=<digits>"
+    " (Enterprise: on https://vertexaisearch.cloud.google)"
+)
 
 
 def config_id(text: str) -> str:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from gbproxy.settings import errors as problems
 from gbproxy.settings import validators
 from gbproxy.settings.entries import AccountSettings, is_disabled, is_empty, names_two_config_ids
-from gbproxy.settings.environment import Found, Reader
+from gbproxy.settings.environment import EnvironmentReader, Variable
 from gbproxy.settings.fields import ACCOUNT_VARIABLES
 
 
@@ -23,7 +23,7 @@ class _Candidate:
 
     label: str
     values: object
-    variables: Mapping[str, Found] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
 
     def line(self, fault: ErrorDetails) -> str | None:
         reason = (
@@ -34,12 +34,12 @@ class _Candidate:
         if not self.variables:
             return problems.line(self.label, fault["loc"], fault) + reason
         name = str(fault["loc"][0])
-        variable = self.variables.get(name, Found(name.upper(), ""))
+        variable = self.variables.get(name, Variable(name.upper(), ""))
         # A file that could not be read is a mistake of its own.
         return None if variable.text is None else problems.line(variable.name, (), fault) + reason
 
 
-def read(reader: Reader) -> tuple[tuple[AccountSettings, ...], list[str]]:
+def read(reader: EnvironmentReader) -> tuple[tuple[AccountSettings, ...], list[str]]:
     """The account of the single variables, then those of `ACCOUNTS`, and what is wrong with
     them.
     """

@@ -17,8 +17,9 @@ WRONG_SERVICE = (
 )
 
 _OWN = frozenset({
-    "__secure-1psid", "__secure-1psidts", "__secure-1psidcc", "__secure-1psidrts", "__secure-1papisid",
-    "__secure-3psid", "__secure-3psidts", "__secure-3psidcc", "__secure-3psidrts", "__secure-3papisid",
+    "__secure-1psid", "__secure-1psidts", "__secure-1psidcc", "__secure-1psidrts",
+    "__secure-3psid", "__secure-3psidts", "__secure-3psidcc", "__secure-3psidrts",
+    "__secure-1papisid", "__secure-3papisid",
     "secure_1psid", "secure_1psidts", "sapisid", "apisid", "hsid", "sidcc",
 })  # fmt: skip
 _ELSEWHERE_TOO = frozenset({"sid", "ssid", "lsid"})  # other sites have cookies of these names

@@ -1,6 +1,6 @@
-"""How settings are written: under which names, and in which files.
+"""How settings are given: their variables' names, aliases and files.
 
-No message ever repeats a text: it may be a secret.
+No message repeats a text: it may be a secret.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from gbproxy.settings.text import decoded, unquoted, unquoted_items
 MAX_FILE_BYTES = 1024 * 1024
 
 SECRETS = frozenset({
-    "API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY", "SECURE_C_SES", "HOST_C_OSES", "ACCOUNTS", "DATABASE_URL",
-    "REDIS_URL", "PROXY", "UPSTREAM_BODY", "UPSTREAM_HEADERS", "METRICS_KEY",
+    "API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY", "SECURE_C_SES", "HOST_C_OSES", "ACCOUNTS",
+    "DATABASE_URL", "REDIS_URL", "PROXY", "UPSTREAM_BODY", "UPSTREAM_HEADERS", "METRICS_KEY",
 })  # fmt: skip
-# Variables that may also be given as a path, NAME_FILE: every secret, and what stands beside the
-# cookies.
+# Variables that may also be given as the path of a file, under NAME_FILE: every secret, and the
+# other two values of an account.
 IN_FILES = SECRETS | {"CSESIDX", "CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID"}
 
-# by commas
+# lists of values between commas, which may each stand in quotes
 _SEPARATED = frozenset({"API_KEYS", "API_KEY", "SECRET_KEY", "CORS_ORIGINS", "STATUS_LINES"})
 
 
@@ -45,34 +45,39 @@ ALIASES: Mapping[str, Mapping[str, Callable[[str], str]]] = {
 }
 
 
+# Variables of older programs that are accepted and have no meaning here.
+LEGACY_IGNORED = frozenset({
+    "AUTH_URL", "AUTH_DOMAIN", "ACCOUNT_EMAIL", "GEMINI_BUSINESS_EMAIL", "JWT_SECRET",
+    "JWT_EXPIRY_MINUTES", "OPENAI_COMPATIBLE", "API_KEY_HEADER",
+})  # fmt: skip
+
+# Variables of features that are not built yet: named at start, so that nobody relies on a limit
+# that is not there.
+RESERVED = frozenset({"MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S"})
+
+
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A setting's text, None when it could not be read, and the variable's name as the user wrote
-    it.
-    """
+class Variable:
+    """A variable that is set: its name as the user wrote it, and its text, None if unreadable."""
 
     name: str
     text: str | None
 
 
-class Reader:
-    """Looks settings up in an environment; `problems` collects what is wrong with how they are
-    given.
-    """
+class EnvironmentReader:
+    """Looks variables up in an environment; `problems` collects the mistakes on the way."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.problems: list[str] = []
 
-    def find(self, name: str) -> Found | None:
-        """The setting `name`, under whichever of its names it is given; empty counts as not
-        given.
-        """
+    def find(self, name: str) -> Variable | None:
+        """The variable `name`, or an alias or file of it; None when it is unset or empty."""
         spellings: dict[str, Callable[[str], str]] = {name: str, **ALIASES.get(name, {})}
         found = [
             given
             for spelling, convert in spellings.items()
-            if (given := self._look_up(spelling, convert))
+            if (given := self._find_one(spelling, convert))
         ]
         for other in found[1:]:
             if _differ(name, found[0].text, other.text):
@@ -82,41 +87,43 @@ class Reader:
                 )
         return found[0] if found else None
 
-    def _look_up(self, name: str, convert: Callable[[str], str]) -> Found | None:
-        value = self._bare(name, name, self._environ.get(name, ""), convert)
+    def _find_one(self, name: str, convert: Callable[[str], str]) -> Variable | None:
+        value = self._unquote(name, name, self._environ.get(name, ""), convert)
         file = f"{name}_FILE"
         path = (
-            self._bare(file, file, self._environ.get(file, ""), str) if name in IN_FILES else None
+            self._unquote(file, file, self._environ.get(file, ""), str)
+            if name in IN_FILES
+            else None
         )
         if value and path:
             self.problems.append(f"{file}: is set together with {name}; set one of the two")
         if value or path is None or path.text is None:
             return value or path
-        return self._look_into(file, path.text, name, convert)
+        return self._read_file(file, path.text, name, convert)
 
-    def _look_into(
+    def _read_file(
         self, file: str, path: str, name: str, convert: Callable[[str], str]
-    ) -> Found | None:
+    ) -> Variable | None:
         try:
             text = read_secret(path)
         except ValueError as error:
             self.problems.append(f"{file}: {error}")
-            return Found(file, None)
-        return self._bare(file, name, text, convert)
+            return Variable(file, None)
+        return self._unquote(file, name, text, convert)
 
-    def _bare(
+    def _unquote(
         self, variable: str, name: str, text: str, convert: Callable[[str], str]
-    ) -> Found | None:
-        """A text without the quotes round it, as `variable` gives it for the setting `name`; None
-        when it is empty.
+    ) -> Variable | None:
+        """The text of `variable` without quotes round it, as the setting `name` takes it; None when
+        it is empty.
         """
         remove = unquoted_items if name in _SEPARATED else unquoted
         try:
             bare = remove(text)
         except ValueError as error:
             self.problems.append(f"{variable}: {error}")
-            return Found(variable, None)
-        return Found(variable, convert(bare)) if bare else None
+            return Variable(variable, None)
+        return Variable(variable, convert(bare)) if bare else None
 
 
 def _differ(name: str, one: str | None, other: str | None) -> bool:
@@ -131,7 +138,7 @@ def _differ(name: str, one: str | None, other: str | None) -> bool:
 
 
 def read_secret(path: str) -> str:
-    """A secret file's text without its last newline."""
+    """The text of a file without its last newline. Raises ValueError, which quotes none of it."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)

@@ -1,12 +1,19 @@
-"""Each setting: its type, default, rule and description."""
+"""The fields of `Settings`: each with its type, default and description for docs/settings.md."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from gbproxy.domain.rate import Rate, parse_rate
 from gbproxy.settings import network, validators
@@ -28,20 +35,7 @@ from gbproxy.settings.types import (
     WorkerCount,
     headlines,
     parsed_by,
-    status_line,
 )
-
-# Variables of older programs that are accepted and have no meaning here.
-LEGACY_IGNORED = frozenset({
-    "AUTH_URL", "AUTH_DOMAIN", "ACCOUNT_EMAIL", "GEMINI_BUSINESS_EMAIL", "JWT_SECRET", "JWT_EXPIRY_MINUTES",
-    "OPENAI_COMPATIBLE", "API_KEY_HEADER",
-})  # fmt: skip
-
-# Variables whose part of the gateway is not built: named at start, so that nobody relies on a limit
-# that is not there.
-RESERVED = frozenset({
-    "MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S",
-})  # fmt: skip
 
 
 def _user_agent() -> str:
@@ -50,14 +44,10 @@ def _user_agent() -> str:
     return f"gbproxy/{__version__}"
 
 
-class Settings(BaseSettings):
-    """All settings. Made by `load`, or by keyword where a program embeds the gateway: then nothing
-    else is read.
-    """
+class Settings(BaseModel):
+    """All settings: from `load`, or by keyword where a program embeds the gateway."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, validate_default=False, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: Annotated[str, parsed_by(network.host)] = Field(
         "0.0.0.0",  # noqa: S104
@@ -83,10 +73,8 @@ class Settings(BaseSettings):
     )
     drain_delay_s: NonNegativeFloat = Field(
         1.0,
-        description=(
-            "seconds after SIGTERM in which `/readyz` answers 503 while requests are "
-            "still taken; `0`: none"
-        ),
+        description="seconds after SIGTERM in which `/readyz` answers 503 while requests are "
+        "still taken; `0`: none",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], ANY_CASE] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
@@ -96,19 +84,15 @@ class Settings(BaseSettings):
     )
     api_keys: Keys = Field(
         (),
-        description=(
-            "keys that clients may use, comma-separated. Unless `HOST` is loopback, a key "
-            "of less than 16 characters or a well-known placeholder is refused. None "
-            "given: a key is made for this start and printed once on stderr"
-        ),
+        description="keys that clients may use, comma-separated. Unless `HOST` is loopback, a key "
+        "of less than 16 characters or a well-known placeholder is refused. None "
+        "given: a key is made for this start and printed once on stderr",
     )
     admin_key: SecretStr | None = Field(
         None,
-        description=(
-            "opens the [admin API](admin.md) and `/metrics`, nothing else; the rules for "
-            "`API_KEYS` hold for it, and it must be none of them. Unset: there is no "
-            "admin API"
-        ),
+        description="opens the [admin API](admin.md) and `/metrics`, nothing else; the rules for "
+        "`API_KEYS` hold for it, and it must be none of them. Unset: there is no "
+        "admin API",
     )
     metrics_key: SecretStr | None = Field(
         None,
@@ -117,22 +101,18 @@ class Settings(BaseSettings):
     )
     secret_keys: Keys = Field(
         (),
-        description=(
-            "encrypts the credentials in the database; needed with `DATABASE_URL`. "
-            "Several, comma-separated, rotate: the first encrypts, all decrypt. The rules "
-            "for `API_KEYS` hold for it too. See [storage](deployment.md#storage)"
-        ),
+        description="encrypts the credentials in the database; needed with `DATABASE_URL`. "
+        "Several, comma-separated, rotate: the first encrypts, all decrypt. The rules "
+        "for `API_KEYS` hold for it too. See [storage](deployment.md#storage)",
     )
     accounts: tuple[AccountSettings, ...] = Field(
         (),
-        description=(
-            "several accounts: a JSON array of objects with `secure_c_ses`, "
-            "`host_c_oses`, `csesidx`, `config_id` (or `team_id`) and a `name` for the "
-            "log, and optional `edition`, `location`, `cookies`, `server_token`, "
-            "`user_agent`: see [editions and "
-            'gates](getting-started.md#editions-and-gates). An account with `"disabled": '
-            "true` is left out; other fields are passed over"
-        ),
+        description="several accounts: a JSON array of objects with `secure_c_ses`, "
+        "`host_c_oses`, `csesidx`, `config_id` (or `team_id`) and a `name` for the "
+        "log, and optional `edition`, `location`, `cookies`, `server_token`, "
+        "`user_agent`: see [editions and "
+        'gates](getting-started.md#editions-and-gates). An account with `"disabled": '
+        "true` is left out; other fields are passed over",
     )
     database_url: Annotated[SecretStr, parsed_by(network.database_url)] | None = Field(
         None,
@@ -143,19 +123,15 @@ class Settings(BaseSettings):
     )
     redis_url: Annotated[SecretStr, parsed_by(network.redis_url)] | None = Field(
         None,
-        description=(
-            "`redis://:password@host:port/0`, or `rediss://` for TLS: where several "
-            "workers count limits together. Needed with `WEB_CONCURRENCY` above 1 as soon "
-            "as anything is limited, by a key too: without it such a start ends with "
-            "status 2"
-        ),
+        description="`redis://:password@host:port/0`, or `rediss://` for TLS: where several "
+        "workers count limits together. Needed with `WEB_CONCURRENCY` above 1 as soon "
+        "as anything is limited, by a key too: without it such a start ends with "
+        "status 2",
     )
     gemini_business_url: BaseUrl | None = Field(
         None,
-        description=(
-            "page that exchanges the cookies for a token, in place of the page of every "
-            "account's [edition](getting-started.md#editions-and-gates)"
-        ),
+        description="page that exchanges the cookies for a token, in place of the page of every "
+        "account's [edition](getting-started.md#editions-and-gates)",
     )
     api_base_url: BaseUrl | None = Field(
         None,
@@ -188,14 +164,12 @@ class Settings(BaseSettings):
     )
     upstream_session: Annotated[Literal["create", "dash", "own"], ANY_CASE] = Field(
         "create",
-        description=(
-            "how a session is opened: `create`, by a call of its own before the question; "
-            "`own` and `dash`, with its first question: under an id that the gateway "
-            "makes, or under one that the upstream sends with its answer. A way out, "
-            "should creating be refused; "
-            "[conversations](conversations.md#sessions-named-by-the-upstream) says what "
-            "`dash` costs"
-        ),
+        description="how a session is opened: `create`, by a call of its own before the question; "
+        "`own` and `dash`, with its first question: under an id that the gateway "
+        "makes, or under one that the upstream sends with its answer. A way out, "
+        "should creating be refused; "
+        "[conversations](conversations.md#sessions-named-by-the-upstream) says what "
+        "`dash` costs",
     )
     upstream_stream: Annotated[Literal["json", "sse"], ANY_CASE] = Field(
         "json",
@@ -236,11 +210,9 @@ class Settings(BaseSettings):
     )
     session_timeout: NonNegativeFloat = Field(
         1800.0,
-        description=(
-            "seconds after its last answer in which a [conversation](conversations.md) "
-            "continues in its upstream session, which is deleted then. `0`: a fresh "
-            "session for each request, deleted after it"
-        ),
+        description="seconds after its last answer in which a [conversation](conversations.md) "
+        "continues in its upstream session, which is deleted then. `0`: a fresh "
+        "session for each request, deleted after it",
     )
     prompt_max_chars: PositiveInt = Field(
         400_000, description="longer conversations: 400 `context_length_exceeded`"
@@ -263,8 +235,8 @@ class Settings(BaseSettings):
     thoughts: Annotated[Literal["hide", "show"], ANY_CASE] = Field(
         "hide", description="`hide` or `show`, where the request does not say"
     )
-    status_lines: Annotated[frozenset[str], parsed_by(headlines)] = Field(
-        frozenset(map(status_line, STATUS_LINES)),
+    status_lines: Annotated[tuple[str, ...], parsed_by(headlines)] = Field(
+        STATUS_LINES,
         description="headlines, comma-separated, that count as thoughts when one arrives alone "
         "before any answer text; case and surrounding `**` do not matter; `off`: none",
     )
@@ -274,11 +246,9 @@ class Settings(BaseSettings):
     )
     rate_limit: Annotated[Rate, parsed_by(parse_rate)] | None = Field(
         None,
-        description=(
-            "answers that one caller may request within any period of this length: "
-            "`60/hour`, `10/second`, `100/15 minutes` (units from `second` to `day`); "
-            "more: 429 `rate_limit_exceeded`. See [limits](admin.md#limits)"
-        ),
+        description="answers that one caller may request within any period of this length: "
+        "`60/hour`, `10/second`, `100/15 minutes` (units from `second` to `day`); "
+        "more: 429 `rate_limit_exceeded`. See [limits](admin.md#limits)",
     )
     rate_limit_by: Annotated[Literal["key", "ip"], ANY_CASE] = Field(
         "key",
@@ -295,12 +265,10 @@ class Settings(BaseSettings):
     )
     cors_origins: Annotated[tuple[str, ...], parsed_by(network.origins)] = Field(
         ("*",),
-        description=(
-            "web pages that may use the API from a browser: origins such as "
-            "`https://chat.example.com`, comma-separated; `*`: all. `*` may also stand "
-            "for a port or for the first labels of a host: see "
-            "[browsers](deployment.md#browsers)"
-        ),
+        description="web pages that may use the API from a browser: origins such as "
+        "`https://chat.example.com`, comma-separated; `*`: all. `*` may also stand "
+        "for a port or for the first labels of a host: see "
+        "[browsers](deployment.md#browsers)",
     )
     max_body_mb: PositiveFloat = Field(32.0, description="larger requests: 413 `request_too_large`")
     max_answer_mb: PositiveFloat = Field(
@@ -317,12 +285,12 @@ class Settings(BaseSettings):
 
     @property
     def can_limit_keys(self) -> bool:
-        """Whether what is limited is counted in one place."""
+        """Whether all workers count in one place, as limits of keys need."""
         return self.web_concurrency == 1 or self.redis_url is not None
 
     @property
     def metrics_keys(self) -> tuple[str, ...]:
-        """What opens `/metrics`."""
+        """The keys that open `/metrics`."""
         return tuple(
             key.get_secret_value() for key in (self.metrics_key, self.admin_key) if key is not None
         )
@@ -332,21 +300,6 @@ class Settings(BaseSettings):
     def _name_of_older_programs(cls, name: str, info: ValidationInfo) -> str:
         own = {known for model in info.data.get("models", ()) for known in model.names}
         return "gemini-auto" if name == "gemini-business" and name not in own else name
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed counts: `load` is given the environment and knows the aliases and
-        files.
-        """
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
 
 VARIABLES = {

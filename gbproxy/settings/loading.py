@@ -10,9 +10,9 @@ from pydantic_core import ErrorDetails
 
 from gbproxy.settings import accounts as account_settings
 from gbproxy.settings import network, validators
-from gbproxy.settings.environment import Found, Reader
+from gbproxy.settings.environment import LEGACY_IGNORED, RESERVED, EnvironmentReader, Variable
 from gbproxy.settings.errors import SettingsError, line
-from gbproxy.settings.fields import LEGACY_IGNORED, RESERVED, VARIABLES, Settings
+from gbproxy.settings.fields import VARIABLES, Settings
 
 
 def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Settings:
@@ -21,7 +21,7 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
 
     Raises SettingsError with every mistake.
     """
-    reader = Reader(environ)
+    reader = EnvironmentReader(environ)
     found = {
         name: given for name, variable in VARIABLES.items() if (given := reader.find(variable))
     }
@@ -56,7 +56,7 @@ def _validated(values: dict[str, Any]) -> tuple[Settings, list[ErrorDetails]]:
     return Settings(**{name: value for name, value in values.items() if name not in wrong}), faults
 
 
-def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+def _weak_keys(settings: Settings, found: Mapping[str, Variable]) -> Iterator[str]:
     strong = not network.is_loopback(settings.host)
     admin_keys = (settings.admin_key,) if settings.admin_key else ()
     metrics_keys = (settings.metrics_key,) if settings.metrics_key else ()
@@ -74,7 +74,7 @@ def _weak_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
                 yield f"{found[name].name}: {which}{fault}"
 
 
-def _shared_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+def _shared_keys(settings: Settings, found: Mapping[str, Variable]) -> Iterator[str]:
     if settings.admin_key is not None and settings.admin_key in settings.api_keys:
         yield (
             f"{found['admin_key'].name}: is also one of API_KEYS; whoever may ask must not"
@@ -82,7 +82,7 @@ def _shared_keys(settings: Settings, found: Mapping[str, Found]) -> Iterator[str
         )
 
 
-def _missing_secret_key(found: Mapping[str, Found]) -> Iterator[str]:
+def _missing_secret_key(found: Mapping[str, Variable]) -> Iterator[str]:
     """Also beside an address that is wrong: all mistakes are told at once."""
     url = found["database_url"].text if "database_url" in found else None
     keys = found["secret_keys"].text if "secret_keys" in found else ""
@@ -93,7 +93,7 @@ def _missing_secret_key(found: Mapping[str, Found]) -> Iterator[str]:
         )
 
 
-def _missing_redis(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+def _missing_redis(settings: Settings, found: Mapping[str, Variable]) -> Iterator[str]:
     if settings.can_limit_keys or "redis_url" in found:
         return
     for name, is_set in (
@@ -108,7 +108,7 @@ def _missing_redis(settings: Settings, found: Mapping[str, Found]) -> Iterator[s
 
 
 def _unknown_default_model(
-    settings: Settings, found: Mapping[str, Found], known_models: Collection[str]
+    settings: Settings, found: Mapping[str, Variable], known_models: Collection[str]
 ) -> Iterator[str]:
     given = found.get("default_model")
     known = {
@@ -121,7 +121,7 @@ def _unknown_default_model(
 
 
 def _wrong_names_in_models(
-    settings: Settings, found: Mapping[str, Found], known_models: Collection[str]
+    settings: Settings, found: Mapping[str, Variable], known_models: Collection[str]
 ) -> Iterator[str]:
     ids = {model.id for model in settings.models}
     names = {*known_models, *(name for model in settings.models for name in model.names)}

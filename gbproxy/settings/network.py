@@ -1,7 +1,7 @@
-"""Addresses in settings: to listen on, of the upstream, its proxy, Redis and the database, and the
-origins of web pages.
+"""Parsers of network addresses: to listen on, of the upstream, its proxy, Redis and the database,
+and the origins of web pages.
 
-A rule raises ValueError with what is allowed, never with the value.
+Each raises ValueError with what is allowed, without the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -222,21 +222,23 @@ def _host(host: str) -> str:
 
 
 def _punycode(host: str) -> str:
-    import idna  # with its tables of all of Unicode, which hardly anybody needs
+    import idna  # loaded only here: its tables of all of Unicode are large, and seldom needed
 
     return idna.encode(host, uts46=True).decode()
 
 
 def pattern(origins: tuple[str, ...]) -> re.Pattern[str]:
-    """What of the `Origin`s that browsers send is one of these, as `normalized` gives them."""
+    """A pattern for the `Origin` headers that are among these, as `normalized` returns them."""
     return re.compile("|".join(map(_expression, origins)) or r"(?!)")
 
 
 def _expression(origin: str) -> str:
     scheme, _, rest = origin.partition("://")
     any_port, any_first = rest.endswith(":*"), rest.startswith("*.")
+    labels = "(?:[a-z0-9_-]+[.])+" if any_first else ""
     host = re.escape(rest.removesuffix(":*").removeprefix("*."))
-    return f"{re.escape(scheme)}://{'(?:[a-z0-9_-]+[.])+' if any_first else ''}{host}{'(?::[0-9]{1,5})?' if any_port else ''}"
+    port = "(?::[0-9]{1,5})?" if any_port else ""
+    return f"{re.escape(scheme)}://{labels}{host}{port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
-"""The text of a value: decoded out of a file that people made, also with Windows' tools, and without
-the quotes that shells take away and Docker hands on.
+"""Texts as people write them: files of Windows' editors decoded, quotes round values removed.
+
+Shells remove such quotes, Docker's env files hand them on.
 """
 
 from __future__ import annotations

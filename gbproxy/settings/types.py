@@ -1,4 +1,4 @@
-"""The kinds of values: each reads the text of a variable by a rule of `validators` or `network`."""
+"""The types of settings: each reads a variable's text by a rule of `validators` or `network`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,8 @@ STATUS_LINES = (
 )
 
 
-def status_line(text: str) -> str:
-    """A headline as `STATUS_LINES` compares it: case, surrounding `**` and white space do not
-    count.
-    """
-    return " ".join(text.split()).strip("* ").casefold()
-
-
 def parsed_by(rule: Callable[[str], Any]) -> BeforeValidator:
-    """Read a field's text by a rule of `validators` or `network`; a value that is no text is left to pydantic."""
+    """Read a field's text by a rule of `validators` or `network`; pydantic checks other values."""
 
     def read(value: object) -> object:
         bare = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -46,10 +39,9 @@ def matching(pattern: str, allowed: str) -> Callable[[str], str]:
     return check
 
 
-def headlines(text: str) -> frozenset[str]:
-    if text.casefold() == "off":
-        return frozenset()
-    return frozenset(filter(None, map(status_line, validators.comma_separated(text))))
+def headlines(text: str) -> tuple[str, ...]:
+    """Comma-separated headlines as they are written; none for `off`."""
+    return () if text.casefold() == "off" else validators.comma_separated(text)
 
 
 ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)

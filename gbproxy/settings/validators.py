@@ -1,5 +1,5 @@
-"""How the text of a variable becomes a value. A rule raises ValueError with what is allowed, never
-with the value.
+"""Parsers and checks of variables' texts. Each raises ValueError with what is allowed, without the
+value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -183,18 +183,20 @@ def _is_zone(name: str) -> bool:
 # Words that examples and tutorials put where a key belongs, compared without case, with and without
 # a leading `sk-`.
 PLACEHOLDERS = frozenset({
-    "admin", "api-key", "api_key", "apikey", "default", "demo", "dummy", "example", "foobar", "key", "mysecretkey",
-    "my-secret-key", "my_secret_key", "my-super-secret-key", "none", "null", "password", "secret", "secret-key",
-    "secret_key", "sk-my-secret-key", "super-secret-key", "supersecret", "supersecretkey", "test", "test-key",
-    "testkey", "token", "undefined", "adminadminadminadmin", "passwordpassword", "secretsecretsecret",
+    "admin", "api-key", "api_key", "apikey", "default", "demo", "dummy", "example", "foobar", "key",
+    "mysecretkey", "my-secret-key", "my_secret_key", "my-super-secret-key", "none", "null",
+    "password", "secret", "secret-key", "secret_key", "sk-my-secret-key", "super-secret-key",
+    "supersecret", "supersecretkey", "test", "test-key", "testkey", "token", "undefined",
+    "adminadminadminadmin", "passwordpassword", "secretsecretsecret",
 })  # fmt: skip
 
 
 PLACEHOLDER_STARTS = (
-    "your_", "your-", "yourkey", "<", "{{", "${", "$(", "...", "xxx", "123456", "abcdefgh", "changeme",
-    "change-", "change_", "replace-", "replace_", "insert-", "insert_", "put-", "put_", "enter-", "enter_",
-    "placeholder", "example-", "example_", "todo", "fixme", "sk-test", "sk-example", "my-secret-", "my_secret_",
-    "some-secret", "some_secret", "super-secret", "super_secret",
+    "your_", "your-", "yourkey", "<", "{{", "${", "$(", "...", "xxx", "123456", "abcdefgh",
+    "changeme", "change-", "change_", "replace-", "replace_", "insert-", "insert_", "put-", "put_",
+    "enter-", "enter_", "placeholder", "example-", "example_", "todo", "fixme", "sk-test",
+    "sk-example", "my-secret-", "my_secret_", "some-secret", "some_secret", "super-secret",
+    "super_secret",
 )  # fmt: skip
 
 

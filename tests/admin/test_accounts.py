@@ -12,8 +12,13 @@ from pathlib import Path
 import pytest
 
 from gbproxy.accounts.failure_policy import next_midnight
-from gbproxy.errors import CredentialRefused, QuotaExhausted, RequestRefused, UpstreamUnreachable
-from gbproxy.upstream_words import UpstreamWords
+from gbproxy.errors import (
+    CredentialRefused,
+    QuotaExhausted,
+    RequestRefused,
+    UpstreamUnreachable,
+    UpstreamWords,
+)
 from tests.admin.conftest import (
     ADMIN_KEY,
     ANNA,

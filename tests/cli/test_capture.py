@@ -13,8 +13,9 @@ import pytest
 
 from gbproxy import simulator as sim
 from gbproxy.bootstrap import recorded
-from gbproxy.cli import capturing, embedded
-from gbproxy.cli.steps import Step, Steps
+from gbproxy.cli.capture import capture_lines
+from gbproxy.cli.clients import open_local
+from gbproxy.cli.steps import Step, Steps, secrets_of
 from gbproxy.domain.models import Catalogue, built_in_names
 from gbproxy.domain.redaction import Redactor, shape
 from gbproxy.settings import Settings, load
@@ -105,15 +106,13 @@ def settings_for(upstream: Simulator, **variables: str) -> Settings:
 
 def run(settings: Settings, *, with_text: bool = False) -> Run:
     """The steps on the first account of the settings, and their capture."""
-    with embedded.opened(settings) as services, recorded(services) as upstream:
+    with open_local(settings) as services, recorded(services) as upstream:
         (account,) = services.pool.accounts()
         steps = Steps(upstream, account, Catalogue().get("gemini-auto"), QUESTION)
         met = list(steps.run())
-        redactor = Redactor(
-            capturing.secrets_of(account), with_text=with_text, phrases=settings.status_lines
-        )
+        redactor = Redactor(secrets_of(account), with_text=with_text, phrases=settings.status_lines)
         lines = list(
-            capturing.lines(upstream.outbound.exchanges, redactor, account, with_text=with_text)
+            capture_lines(upstream.outbound.exchanges, redactor, account, with_text=with_text)
         )
     return Run(met, steps.answer, lines)
 
@@ -193,6 +192,25 @@ def test_nothing_of_an_account_or_a_text_stands_in_a_capture(
         "widgetDeleteSession",
     ]
     assert not upstream.sessions_of(account)
+
+
+def test_a_status_headline_is_kept_as_it_is_nobody_s_text(
+    gbproxy: Command, upstream: Simulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "capture.jsonl"
+    upstream.script(*sim.answer("**Assessing the Request**", "**Musing**", "Sunflowers."))
+
+    ended = gbproxy(
+        "capture", str(file), environment=upstream.environment(), STATUS_LINES="**Musing**, Other"
+    )
+
+    text = file.read_text()
+    assert ended.status == 0, ended.err
+    assert [word in text for word in ("**Musing**", "Assessing", "Sunflowers")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_with_text_the_texts_are_kept(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gbproxy.bootstrap import recorded
-from gbproxy.cli import embedded
+from gbproxy.cli.clients import open_local
 from gbproxy.cli.steps import Steps
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import BUILT_IN, built_in_names
@@ -29,7 +29,7 @@ def met(file: Path) -> dict[str, Any]:
     told = json.loads(first)
     with Simulator(replay=Replay(lines, speed=0)) as player:
         settings = load({**player.environment(), "READ_TIMEOUT_S": "5"}, built_in_names())
-        with embedded.opened(settings) as services, recorded(services) as upstream:
+        with open_local(settings) as services, recorded(services) as upstream:
             account = Account(
                 "a",
                 "a",

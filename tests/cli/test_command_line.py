@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.cli import _COMMANDS
+from gbproxy.cli import COMMANDS
 from gbproxy.cli.terminal import listing, sentence
 from tests.cli.conftest import Command
 from tests.support.serving import ROOT
@@ -21,10 +21,10 @@ def test_help_names_every_command(gbproxy: Command) -> None:
     ended = gbproxy("--help")
 
     assert ended.status == 0
-    assert re.findall(r"^    (\w+)", ended.out, re.MULTILINE) == list(_COMMANDS)
+    assert re.findall(r"^    (\w+)", ended.out, re.MULTILINE) == list(COMMANDS)
 
 
-@pytest.mark.parametrize("command", [name for name in _COMMANDS if name != "simulate"])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "simulate"])
 def test_every_command_explains_itself(gbproxy: Command, command: str) -> None:
     ended = gbproxy(command, "--help")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.cli import checks
+from gbproxy.cli.network_checks import clock_offset_s
 from gbproxy.domain.edition import EDITIONS
 from gbproxy.simulator import Simulator
 from gbproxy.storage.tables import REVISION
@@ -160,7 +160,7 @@ def test_a_certificate_that_is_not_trusted_is_told_with_the_setting_for_it(
 
 
 def test_a_date_that_is_none_is_no_clock() -> None:
-    assert checks._offset_s("yesterday", time.time()) is None
+    assert clock_offset_s("yesterday", time.time()) is None
 
 
 def test_in_json_there_is_the_same(gbproxy: Command, upstream: Simulator) -> None:

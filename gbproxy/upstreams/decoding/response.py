@@ -30,10 +30,13 @@ class ResponseDecoder:
     """
 
     def __init__(
-        self, reply: StreamedReply, status_lines: frozenset[str], max_bytes: int = MAX_ANSWER_BYTES
+        self,
+        reply: StreamedReply,
+        hidden_headlines: frozenset[str],
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self._reply = reply
-        self._assist = AssistReader(status_lines, max_bytes)
+        self._assist = AssistReader(hidden_headlines, max_bytes)
         self._bytes_left = _BYTES_FOR_FILES + _BYTES_FOR_EACH_OF_TEXT * max_bytes
         self._max_elements = _ELEMENTS_WITHOUT + max_bytes // _FEWEST_BYTES_OF_TEXT
         self._reader: ObjectDecoder | None = None

@@ -14,8 +14,7 @@ from typing import Any
 
 from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
 from gbproxy.errors import AnswerTooLarge, TokenRefused, UpstreamProtocolError, UpstreamUnclear
-from gbproxy.settings import status_line
-from gbproxy.upstreams.stream_assist import google_errors
+from gbproxy.upstreams.stream_assist import google_errors, headlines
 from gbproxy.upstreams.stream_assist.connectors import Connectors
 from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
 from gbproxy.upstreams.stream_assist.grounding import citations
@@ -37,9 +36,9 @@ class AssistReader:
     """Reads the elements of one answer, in order."""
 
     def __init__(
-        self, status_lines: frozenset[str] = frozenset(), max_bytes: float = math.inf
+        self, hidden_headlines: frozenset[str] = frozenset(), max_bytes: float = math.inf
     ) -> None:
-        self._status_lines = status_lines
+        self._hidden_headlines = hidden_headlines  # normalized
         self._bytes_left = max_bytes  # of text, hidden or shown
         self._sources_left = _MOST
         self._said = Said()
@@ -166,7 +165,7 @@ class AssistReader:
         self._bytes_left -= len(text) if text.isascii() else len(text.encode())
         if self._bytes_left < 0:
             raise AnswerTooLarge("the upstream's answer has more text than MAX_ANSWER_MB allows")
-        if is_thought or (not self._said and status_line(text) in self._status_lines):
+        if is_thought or (not self._said and headlines.normalized(text) in self._hidden_headlines):
             self._thoughts = True
             self._held.clear()
             self._held_chars = 0

@@ -43,12 +43,12 @@ _QUOTA = ("QUOTA_EXCEEDED", "RATE_LIMIT_EXCEEDED")
 _DENIED: Mapping[type[UpstreamError], str] = {
     SessionDenied: (
         "the upstream denies this account access to its session, or refuses this question. If it"
-        " denies others too: open business.gemini.google with this account, which may be"
+        " denies others too: open the page with this account, which may be"
         " restricted, and check that CSESIDX and the cookies come from the same sign-in"
     ),
     ConfigRefused: (
         "the upstream denies this account access: CONFIG_ID may be another account's, compare it"
-        " with the address bar of business.gemini.google; or the account is restricted"
+        " with the address bar of its page; or the account is restricted"
     ),
 }
 

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from gbproxy.domain.redaction import word
-from gbproxy.errors import GatewayError
-from gbproxy.upstream_words import UpstreamWords
+from gbproxy.errors import GatewayError, UpstreamWords
 from gbproxy.upstreams.stream_assist.fields import as_line, as_list, as_mapping
 
 _MOST = 5  # reasons, quotas

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -40,7 +40,7 @@ from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 from gbproxy.upstreams.decoding.objects import decode_body
 from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES, ResponseDecoder
-from gbproxy.upstreams.stream_assist import google_errors
+from gbproxy.upstreams.stream_assist import google_errors, headlines
 from gbproxy.upstreams.stream_assist.fields import as_mapping, as_text
 from gbproxy.upstreams.stream_assist.words import Heard
 from gbproxy.upstreams.widget import live_configuration, session_names
@@ -80,7 +80,7 @@ class WidgetSettings:
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     language_code: str = "en-US"
     time_zone: str = "UTC"
-    status_lines: frozenset[str] = frozenset()
+    status_lines: Sequence[str] = ()  # headlines that count as thoughts
     max_answer_bytes: int = MAX_ANSWER_BYTES
     prompt_max_chars: int | None = None
 
@@ -103,6 +103,7 @@ class Widget:
         self._auth = auth
         self._endpoints = endpoints
         self._settings = settings or WidgetSettings()
+        self._hidden_headlines = headlines.normalized_all(self._settings.status_lines)
         self._in_vain = VainRenewals(monotonic)
         self.capabilities = Capabilities(
             sessions=True, roles=False, prompt_max_chars=self._settings.prompt_max_chars
@@ -196,7 +197,7 @@ class Widget:
                         error.was_taken = reply.status not in _NOT_TAKEN
                         raise session_names.blamed(error, session, self._settings.session)
                     answer = ResponseDecoder(
-                        reply, self._settings.status_lines, self._settings.max_answer_bytes
+                        reply, self._hidden_headlines, self._settings.max_answer_bytes
                     )
                     try:
                         while (events := answer.read()) is not None:

@@ -29,10 +29,11 @@ from gbproxy.errors import (
     UpstreamProtocolError,
     UpstreamUnclear,
 )
-from gbproxy.settings import STATUS_LINES, status_line
+from gbproxy.settings import STATUS_LINES
 from gbproxy.upstreams.stream_assist.assist import AssistReader
+from gbproxy.upstreams.stream_assist.headlines import normalized_all
 
-HEADLINES = frozenset(map(status_line, STATUS_LINES))
+HEADLINES = normalized_all(STATUS_LINES)
 PNG = b"\x89PNG\r\n\x1a\n picture"
 Element = dict[str, Any]
 
