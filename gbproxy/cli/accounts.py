@@ -1,6 +1,4 @@
-"""`gbproxy accounts`: the upstream accounts, those of the environment and those that the database
-keeps.
-"""
+"""`gbproxy accounts`: administer the upstream accounts of the environment and the database."""
 
 from __future__ import annotations
 
@@ -149,7 +147,7 @@ def _add(admin: AdminClient, options: argparse.Namespace) -> int:
 
 
 def _asked(given: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
-    """Each field that is missing, typed in; what stays empty is left out."""
+    """Prompt for each missing field; empty ones are left out."""
     from gbproxy.settings import page_address
 
     fields = dict(given)
@@ -254,7 +252,7 @@ def _remove(admin: AdminClient, options: argparse.Namespace) -> int:
 
 
 def _wanted(admin: AdminClient, names: list[str]) -> list[Json]:
-    """The accounts of these names or ids, each once; all of them when none is given."""
+    """The accounts with these names or ids, each once; without any, all accounts."""
     known = listed(admin.ask("GET", _PATH), "accounts")
     return [find(known, name, "account") for name in dict.fromkeys(names)] if names else known
 

@@ -1,4 +1,4 @@
-"""What a failed step of a first question may mean, the likeliest cause first, and what to try.
+"""Possible causes of a failed step of a first question, the likeliest first, and what to try.
 
 Source: docs/upstream.md, credentials, gates, editions and hosts, errors.
 """
@@ -15,7 +15,7 @@ from gbproxy.outbound.recording import Exchange
 
 
 class Cause(Enum):
-    """Each with what it means and what to try."""
+    """Each with its meaning, and advice on what to try."""
 
     NETWORK = (
         (
@@ -106,9 +106,7 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Something else that is tried where a step fails, and the cause that it proves when it
-    passes.
-    """
+    """A change that is tried where a step fails, and the cause that it proves when it passes."""
 
     name: str
     proves: Cause
@@ -118,20 +116,25 @@ _SIGN_IN_PAGES = ("login", "account-chooser", "signin")
 
 
 def likely(step: Step, passed: list[Variant]) -> list[Cause]:
-    """The causes of a failure, each once: what a variant has proved, then what the service's answer
-    may mean.
+    """The causes of a failure, each once: those that a variant proved, then those that fit the
+    service's answer.
     """
-    return list(dict.fromkeys((*(variant.proves for variant in passed), *_told(step))))
+    return list(dict.fromkeys((*(variant.proves for variant in passed), *_causes_of(step))))
 
 
 def may_be_varied(step: Step) -> bool:
-    """Whether another way may pass: not where nothing was reached, or where the account has nothing
-    left to ask with.
+    """Whether a variant can pass: not where the network or the service failed, or the quota is used
+    up.
     """
-    return next(_told(step)) not in (Cause.NETWORK, Cause.SERVICE, Cause.QUOTA, Cause.OVERLOADED)
+    return next(_causes_of(step)) not in (
+        Cause.NETWORK,
+        Cause.SERVICE,
+        Cause.QUOTA,
+        Cause.OVERLOADED,
+    )
 
 
-def _told(step: Step) -> Iterator[Cause]:
+def _causes_of(step: Step) -> Iterator[Cause]:
     if isinstance(step.error, QuotaExhausted):
         yield Cause.QUOTA
         return
@@ -144,14 +147,14 @@ def _told(step: Step) -> Iterator[Cause]:
     elif last.status >= 500:
         yield Cause.SERVICE
     elif step.name == "sign in":
-        yield from _of_sign_in(step, last)
+        yield from _causes_of_sign_in(step, last)
     elif step.name in ("session", "list"):
-        yield from _of_api(last.status)
+        yield from _causes_of_call(last.status)
     else:
-        yield from _of_question(last.status)
+        yield from _causes_of_question(last.status)
 
 
-def _of_sign_in(step: Step, last: Exchange) -> Iterator[Cause]:
+def _causes_of_sign_in(step: Step, last: Exchange) -> Iterator[Cause]:
     location = last.header("Location")
     if location and not any(page in location for page in _SIGN_IN_PAGES):
         yield Cause.RENEWAL
@@ -165,7 +168,7 @@ def _of_sign_in(step: Step, last: Exchange) -> Iterator[Cause]:
         yield Cause.PROTOCOL
 
 
-def _of_api(status: int | None) -> Iterator[Cause]:
+def _causes_of_call(status: int | None) -> Iterator[Cause]:
     match status:
         case 401:
             yield from (Cause.CONFIG_ID, Cause.EDITION, Cause.SERVER_TOKEN)
@@ -181,7 +184,7 @@ def _of_api(status: int | None) -> Iterator[Cause]:
             yield Cause.PROTOCOL
 
 
-def _of_question(status: int | None) -> Iterator[Cause]:
+def _causes_of_question(status: int | None) -> Iterator[Cause]:
     if status in (400, 403, 404, 200):
         yield Cause.TOOLS
     if status in (401, 403):

@@ -1,4 +1,4 @@
-"""The settings of a command: the environment, and what an environment file adds to it."""
+"""The settings of a command: the environment, and an environment file beside it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def add_env_file(parser: argparse.ArgumentParser) -> None:
 
 
 def environ(options: argparse.Namespace) -> dict[str, str]:
-    """The environment with an environment file's values beside its own, which win. Raises
-    CannotBegin.
-    """
+    """The environment and the file of `--env-file`; the environment wins. Raises CannotBegin."""
     values = dict(os.environ)
     if options.env_file is None:
         return values
@@ -36,8 +34,7 @@ def environ(options: argparse.Namespace) -> dict[str, str]:
         added = read_env_file(options.env_file)
     except (OSError, ValueError) as error:
         raise CannotBegin(f"the environment file cannot be read: {error}") from error
-    # A variable that is empty in the environment, or has nothing in its quotes, counts as missing,
-    # as everywhere.
+    # Empty or nothing but quotes counts as unset, as everywhere.
     return {
         **values,
         **{name: value for name, value in added.items() if not values.get(name, "").strip(_EMPTY)},
@@ -45,10 +42,10 @@ def environ(options: argparse.Namespace) -> dict[str, str]:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """An environment file by Docker's rules: `NAME=value` as it stands, without expansion; `#`
-    begins a comment.
+    """Read an environment file by Docker's rules: `NAME=value` as it stands, without expansion;
+    `#` begins a comment.
 
-    A bare NAME passes on the environment's own value, which it has already. Raises OSError and
+    A bare NAME stands for the environment's own value, so it adds nothing. Raises OSError and
     ValueError.
     """
     from gbproxy.settings.text import decoded
@@ -66,7 +63,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def settings(given: Mapping[str, str]) -> Settings:
-    """The settings of an environment. Raises CannotBegin with all that is wrong with them."""
+    """The settings of an environment. Raises CannotBegin with every mistake in them."""
     from gbproxy.domain.models import built_in_names
     from gbproxy.settings import SettingsError, load
 
@@ -77,10 +74,9 @@ def settings(given: Mapping[str, str]) -> Settings:
 
 
 def variable(given: Mapping[str, str], name: str) -> str:
-    """One variable under any of its names, or out of its file; "" when it is not set. Raises
-    CannotBegin.
+    """One variable, by any of its names or from its file; "" when it is unset. Raises CannotBegin.
 
-    For commands that need one or two and must not stumble over what is wrong with the others.
+    For commands that need one or two: mistakes in the others do not matter to them.
     """
     from gbproxy.settings.environment import EnvironmentReader
 
@@ -92,7 +88,7 @@ def variable(given: Mapping[str, str], name: str) -> str:
 
 
 def lasting_database(given: Mapping[str, str]) -> bool:
-    """Whether there is a database that outlives the process. Raises CannotBegin."""
+    """Whether DATABASE_URL names a database that outlives the process. Raises CannotBegin."""
     from gbproxy.settings.network import outlives_the_process
 
     return outlives_the_process(variable(given, "DATABASE_URL"))

@@ -1,4 +1,4 @@
-"""`gbproxy keys`: the client keys that the database keeps."""
+"""`gbproxy keys`: list, create and revoke the client keys in the database."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _list(admin: AdminClient, options: argparse.Namespace) -> int:
 
 
 def _create(admin: AdminClient, options: argparse.Namespace) -> int:
-    """The key alone goes to stdout, so that a script can take it."""
+    """Create a key; it goes to stdout alone, so that a script can read it."""
     fields: dict[str, Any] = {
         "name": options.name,
         "expires_at": options.expires,
@@ -91,7 +91,7 @@ def _revoke(admin: AdminClient, options: argparse.Namespace) -> int:
 
 
 def _instant(text: str) -> str:
-    """A point in time as the admin API takes it: ISO 8601, in UTC."""
+    """A date, time or span as the admin API takes it: ISO 8601, in UTC."""
     if span := re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", text):
         return _written(datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])}))
     try:

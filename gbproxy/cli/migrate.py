@@ -1,4 +1,4 @@
-"""`gbproxy migrate`: what a start would do to the database, without the start."""
+"""`gbproxy migrate`: prepare the database as a start does, without starting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gbproxy serve`: become gunicorn, with the gateway's configuration."""
+"""`gbproxy serve`: replace this process with gunicorn and the gateway's configuration."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ def gunicorn_command() -> list[str]:
 
 
 def _checked() -> Settings:
-    """The settings. Raises CannotBegin with all that gunicorn would meet: it takes a number of
-    workers before we read any.
-    """
+    """The settings, checked before gunicorn reads any. Raises CannotBegin with every mistake."""
     from gbproxy.server import preflight
     from gbproxy.settings import SettingsError
 
@@ -56,7 +54,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings = _checked()
     if not settings.accounts and not (settings.database_url or settings.admin_key):
         raise CannotBegin(_NOTHING_TO_SERVE)
-    # gunicorn reads this one by itself, before our configuration, and stumbles over an empty value.
+    # gunicorn reads this one itself, before our configuration, and fails on an empty value.
     os.environ["WEB_CONCURRENCY"] = str(settings.web_concurrency)
     os.chdir(_ROOT)
     command = gunicorn_command()

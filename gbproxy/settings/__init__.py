@@ -1,7 +1,6 @@
-"""Every environment variable, typed and frozen, each with its description and default.
+"""Every environment variable: type, default, description, and the rules that its text must keep.
 
-`load` reads them from a mapping, never from `os.environ` by itself, and reports all mistakes in one
-error.
+`load` reads a mapping, never `os.environ` by itself, and reports all mistakes in one error.
 """
 
 from gbproxy.settings.documentation import Documented, documented

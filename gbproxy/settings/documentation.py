@@ -1,4 +1,4 @@
-"""The settings as the documentation shows them."""
+"""The settings for docs/settings.md: names, aliases, defaults and descriptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Documented:
     secret: bool
 
 
-# Defaults that the field's value does not tell.
+# Defaults in words, where the field's value does not say it.
 _DEFAULTS = {
     "API_KEYS": "made at start",
     "SECRET_KEY": "random per start",

@@ -1,4 +1,4 @@
-"""The settings that are lists: what one account and one model of them is."""
+"""The entries of ACCOUNTS and MODELS."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class AccountSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_and_given(cls, given: Any) -> Any:
-        """Drop foreign and empty fields; take `team_id` for `config_id`, a number for `csesidx`,
-        and what an address tells.
+        """Drop unknown and empty fields; accept `team_id` for `config_id`, a number as `csesidx`,
+        and the page's address for either.
         """
         if not isinstance(given, Mapping):
             return given
@@ -81,13 +81,11 @@ STAND_INS = {
     "csesidx": "0",
     "config_id": "00000000-0000-4000-8000-000000000000",
 }
-"""Stand where nothing is given, so that what is given can be read by the rules for a whole
-account.
-"""
+"""Valid values for missing fields, so that a part of an account can be validated as a whole one."""
 
 
 def told_by_addresses(given: Mapping[str, object]) -> dict[str, str]:
-    """The fields that the page's address tells, where it is given in place of an id."""
+    """The fields that the page's address has, where it is given in place of an id."""
     texts = [
         text
         for name in ("csesidx", "team_id", "config_id")
@@ -103,7 +101,7 @@ def names_two_config_ids(given: Mapping[str, object]) -> bool:
 
 
 def is_disabled(given: Mapping[str, object]) -> bool:
-    """Whether an account was written down as one that is not to be used."""
+    """Whether an entry is marked as not to be used, in any of the known ways."""
     return (
         given.get("disabled") is True
         or given.get("is_active") is False
@@ -116,7 +114,7 @@ def is_empty(value: object) -> bool:
 
 
 class ModelSettings(BaseModel):
-    """One entry of `MODELS`: what it does not give stays as the built-in catalogue has it."""
+    """One entry of `MODELS`; unset fields keep the built-in catalogue's values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

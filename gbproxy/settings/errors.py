@@ -1,4 +1,7 @@
-"""What is wrong with an environment, in the words of the user who wrote it."""
+"""The mistakes in an environment, in the terms that its author used.
+
+Apart from `loading`, because single accounts are checked with the same messages.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,9 @@ if TYPE_CHECKING:
 
 
 class SettingsError(ValueError):
-    """All that is wrong with the environment: one line for each mistake, beginning with the
-    variable's name.
+    """Every mistake in an environment, one line each, which begins with the variable's name.
 
-    `readable`: the settings, with defaults for what is wrong.
+    `readable`: the settings, with defaults in place of wrong values.
     """
 
     def __init__(self, problems: list[str], readable: Settings) -> None:
@@ -27,7 +29,7 @@ class SettingsError(ValueError):
 
 
 def line(name: str, path: tuple[int | str, ...], fault: ErrorDetails) -> str:
-    """One mistake as the user reads it: `ACCOUNTS[1].config_id: is missing`."""
+    """Format one error of pydantic: `ACCOUNTS[1].config_id: is missing`."""
     where = "".join(f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" for step in path)
     match fault["type"]:
         case "missing":

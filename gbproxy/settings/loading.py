@@ -1,4 +1,4 @@
-"""An environment -> Settings, or all that is wrong with it."""
+"""Environment -> Settings, or SettingsError with every mistake in it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
 
 
 def _validated(values: dict[str, Any]) -> tuple[Settings, list[ErrorDetails]]:
-    """The settings, with defaults where a value is wrong, and what is wrong."""
+    """The settings, with defaults in place of wrong values, and pydantic's errors."""
     try:
         return Settings(**values), []
     except ValidationError as error:
@@ -83,7 +83,7 @@ def _shared_keys(settings: Settings, found: Mapping[str, Variable]) -> Iterator[
 
 
 def _missing_secret_key(found: Mapping[str, Variable]) -> Iterator[str]:
-    """Also beside an address that is wrong: all mistakes are told at once."""
+    """Checked beside an invalid address too: all mistakes are reported at once."""
     url = found["database_url"].text if "database_url" in found else None
     keys = found["secret_keys"].text if "secret_keys" in found else ""
     if url and network.outlives_the_process(url) and keys is not None and not keys.strip(", "):
