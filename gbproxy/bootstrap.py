@@ -54,6 +54,7 @@ from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.credential import UPSTREAM, WidgetCredential
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.shared_credentials import SharedCredentials
 from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
@@ -281,7 +282,7 @@ def _storage(settings: Settings, meter: Meter) -> Storage:
         [key.get_secret_value() for key in settings.secret_keys] or [secrets.token_urlsafe(32)]
     )
     accounts = AccountStore(
-        StoredAccounts(database, cipher, time.time),
+        StoredAccounts(database, cipher, time.time, {UPSTREAM: WidgetCredential.from_json}),
         EnabledOverrides(database),
         ChangeCounter(database),
         CheckStore(database, time.time),
@@ -409,9 +410,7 @@ def _background(
         executor,
         refresh_token=upstream.sign_in_ahead,
         probe=registry.probe,
-        take_over_left=lambda identities: temporary.take_over_left(
-            storage.database, sessions, identities
-        ),
+        take_over_left=lambda identities: temporary.take_over_left(sessions, identities),
         look_up=capability_reads.tend,
     )
     credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)

@@ -19,7 +19,6 @@ from pathlib import Path
 from gevent import monkey
 
 from gbproxy import preflight
-from gbproxy.domain.account import identity
 from gbproxy.domain.models import built_in_names
 from gbproxy.observability import logging as json_logging
 from gbproxy.observability import multiprocess
@@ -185,9 +184,7 @@ _prepared: set[tuple[str, ...]] = set()  # addresses and keys; a reload finds th
 
 
 def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) -> None:
-    """What cannot be used ends the process with status 2. What killed servers have left is taken
-    over into it.
-    """
+    """What cannot be used ends the process with status 2."""
     from gbproxy.storage import prepare as preparation
 
     if (url, *secret_keys) in _prepared:
@@ -197,8 +194,6 @@ def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) 
     except preparation.CannotBeUsed as error:
         print(f"The database cannot be used:\n{error}", file=sys.stderr)  # noqa: T201  it is for whoever starts us
         raise SystemExit(_EXIT_BAD_SETTINGS) from None
-    identities = [identity(account.csesidx, account.config_id) for account in settings.accounts]
-    preparation.clear_left(url, identities, temporary=settings.database_is_temporary)
     _prepared.add((url, *secret_keys))
 
 

@@ -51,7 +51,7 @@ def refused(member: PooledAccount, error: GatewayError, now: float) -> AccountHe
         "",
         state="refused",
         cause=error.message,
-        credential=member.account.credential(),
+        credential=member.account.fingerprint(),
         changed_at=now,
     )
 
@@ -65,7 +65,7 @@ def taken_over(member: PooledAccount, told: AccountHealth, now: float) -> Accoun
         return None
     if is_from_before(known.changed_at, now) and is_from_before(told.changed_at, now):
         return None  # the clock was set back since, and both are over
-    if told.state == "refused" and told.credential != member.account.credential():
+    if told.state == "refused" and told.credential != member.account.fingerprint():
         return None  # it has been replaced since
     if (
         told.changed_at == known.changed_at

@@ -70,7 +70,7 @@ class Pool(Lending):
                 return
             self._note_error(member, error, now)
             changes: list[AccountHealth | None] = []
-            if rule.refuses and member.account.credential() == account.credential():
+            if rule.refuses and member.account.fingerprint() == account.fingerprint():
                 changes = [refused(member, error, now)]
             elif rule.cooldown is not None:
                 changes = [
@@ -111,7 +111,7 @@ class Pool(Lending):
             if (
                 member is None
                 or member.refusal is None
-                or member.account.credential() != account.credential()
+                or member.account.fingerprint() != account.fingerprint()
             ):
                 return
             now = self._clock()
@@ -150,7 +150,7 @@ class Pool(Lending):
                 member = self._pooled(account.account_key) or PooledAccount(account)
                 if (
                     member.refusal is not None
-                    and member.account.credential() != account.credential()
+                    and member.account.fingerprint() != account.fingerprint()
                 ):
                     change = member.standings[""] = AccountHealth(
                         account.account_key, "", changed_at=now

@@ -86,7 +86,7 @@ class LeaderTasks:
         self._look_up = look_up
         self._clock = clock
         self._monotonic = monotonic
-        self._look_at = monotonic() + _LEFT_S  # the start has looked
+        self._look_at = monotonic()
         self._watch = FailureDetector(monotonic)
         self._next_probe: dict[Account, float] = {}
         # by seat: at which its token is refreshed, drawn once for each

@@ -61,13 +61,14 @@ def _capture(options: argparse.Namespace) -> int:
     from gbproxy.cli.steps import Steps
     from gbproxy.domain.models import Catalogue
     from gbproxy.domain.redaction import Redactor
+    from gbproxy.upstreams.widget.credential import credential_of
 
     model = Catalogue(settings.default_model, settings.models).get(options.model)
     with without_log(), embedded.opened(settings) as services:
         services.registry.take_over()  # with the stored accounts
         account = chosen(services.pool.accounts(), options.account)
         redactor = Redactor(
-            capturing.secrets_of(account),
+            credential_of(account).private(),
             with_text=options.with_text,
             phrases=settings.status_lines,
         )

@@ -18,16 +18,9 @@ from gbproxy import __version__
 from gbproxy.domain.account import Account
 from gbproxy.domain.redaction import Redactor
 from gbproxy.outbound.recording import Exchange
+from gbproxy.upstreams.widget.credential import credential_of
 
 _VERSION = 1
-
-
-def secrets_of(account: Account) -> Iterator[str]:
-    """Every value of an account that nobody else is to see, the further cookies one by one."""
-    yield from filter(None, (account.secure_c_ses, account.host_c_oses, account.server_token))
-    yield from (account.csesidx, account.config_id)
-    for pair in (account.cookies or "").split(";"):
-        yield pair.partition("=")[2].strip()
 
 
 def lines(
@@ -39,13 +32,14 @@ def lines(
     now: datetime | None = None,
 ) -> Iterator[str]:
     """The capture, line by line."""
+    credential = credential_of(account)
     yield json.dumps(
         {
             "capture": _VERSION,
             "gbproxy": __version__,
             "made_at": (now or datetime.now(UTC)).isoformat(timespec="seconds"),
-            "edition": account.edition,
-            "location": account.location,
+            "edition": credential.edition,
+            "location": credential.location,
             "texts": "kept" if with_text else "shapes",
         }
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from gbproxy.errors import (
     UpstreamTimeout,
     UpstreamUnclear,
 )
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.pools import (
     MIDNIGHT,
     NOON,
@@ -524,7 +524,7 @@ def test_rows_of_accounts_that_are_not_here_are_passed_over() -> None:
 def test_another_account_under_the_same_name_inherits_no_state() -> None:
     workers = Workers([A], count=1)
     workers.pools[0].failed(A, "text", EMPTY)
-    other = replace(A, csesidx="2")
+    other = with_values(A, csesidx="2")
 
     fresh = pool(other, clock=workers.clock, board=workers.board)
     fresh.refresh(workers.board.read())
@@ -537,7 +537,7 @@ def test_an_account_that_is_changed_into_another_seat_begins_anew() -> None:
     accounts = pool(A)
     accounts.failed(A, "text", EMPTY)
 
-    accounts.replace([replace(A, config_id="another")])
+    accounts.replace([with_values(A, config_id="another")])
 
     assert lent(accounts) == ["a"]
     assert isinstance(refusal(accounts, wanted=A.account_key), NoAccountAvailable)
@@ -754,7 +754,7 @@ def test_a_probe_that_succeeds_brings_a_refused_account_back() -> None:
     one.failed(A, "text", DEAD)
     workers.poll()
 
-    one.accepted(replace(A, secure_c_ses="CSE.other"))  # that was not what is refused
+    one.accepted(with_values(A, secure_c_ses="CSE.other"))  # that was not what is refused
     before = one.is_ready("a")
     one.accepted(A)
     workers.poll()

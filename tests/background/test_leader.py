@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -17,6 +16,7 @@ from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
 from gbproxy.storage.leases import LeaderLeases, WorkerRegistry
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.background import (
     HEAD,
     ONE,
@@ -135,7 +135,7 @@ def test_one_worker_holds_the_office_and_does_its_work(ours: Worker, theirs: Wor
 def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(
     ours: Worker, theirs: Worker
 ) -> None:
-    other = replace(ONE, csesidx="2")
+    other = with_values(ONE, csesidx="2")
     theirs.have(other)
     doomed(ours.rows, "s/1")
     doomed(theirs.rows, "s/2", other)
@@ -208,7 +208,7 @@ def test_whoever_holds_the_office_looks_from_time_to_time_for_what_killed_server
         theirs.round()
         clock.now += ROUND_S
 
-    assert ours.looked_for == [[identity_of(ONE.account_key)]] * 2  # both accounts are of one owner
+    assert ours.looked_for == [[identity_of(ONE.account_key)]] * 3  # both accounts are of one owner
     assert theirs.looked_for == []
 
 

@@ -19,6 +19,7 @@ from gbproxy.domain.models import Catalogue, built_in_names
 from gbproxy.domain.redaction import Redactor, shape
 from gbproxy.settings import Settings, load
 from gbproxy.simulator import SWITCH_VALUES, Replay, Simulator
+from gbproxy.upstreams.widget.credential import credential_of
 from tests.cli.conftest import Command
 
 QUESTION = "Say it: **数据** 🎉 and 1234567 to jane.doe@example.com, please."
@@ -110,7 +111,7 @@ def run(settings: Settings, *, with_text: bool = False) -> Run:
         steps = Steps(upstream, account, Catalogue().get("gemini-auto"), QUESTION)
         met = list(steps.run())
         redactor = Redactor(
-            capturing.secrets_of(account), with_text=with_text, phrases=settings.status_lines
+            credential_of(account).private(), with_text=with_text, phrases=settings.status_lines
         )
         lines = list(
             capturing.lines(upstream.outbound.exchanges, redactor, account, with_text=with_text)

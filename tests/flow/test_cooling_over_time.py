@@ -28,6 +28,7 @@ from gbproxy.simulator import Action, Simulator, answer, denied, html_error, ove
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
+from tests.support.accounts import widget_account
 from tests.support.chats import NAMES, asked, csesidx
 from tests.support.memory_rows import MemoryRows
 from tests.support.pools import MIDNIGHT, NOON, Workers
@@ -64,7 +65,7 @@ class House:
             upstream.add_account()
         self.upstream = upstream
         self.accounts = [
-            Account(
+            widget_account(
                 name, name, given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses
             )
             for name, given in zip(NAMES, upstream.accounts.values(), strict=False)
@@ -285,7 +286,7 @@ def test_a_refused_credential_does_not_come_back_by_time_but_by_replacement(pair
     pair.ask(0)
     pair.ask(1)
     pair.pools[0].replace(
-        [Account("first", "first", *_values(pair, fresh="CSE.Afresh")), pair.accounts[1]]
+        [widget_account("first", "first", *_values(pair, fresh="CSE.Afresh")), pair.accounts[1]]
     )
     pair.upstream.account.secure_c_ses = "CSE.Afresh"
 

@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
-from dataclasses import replace
 
 import pytest
 
@@ -68,12 +67,14 @@ from gbproxy.observability import request_context
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.upstreams.widget.credential import with_values
+from tests.support.accounts import widget_account
 from tests.support.background import THEM, US, FragileDatabase, session_rows
 from tests.support.clock import Clock as StillClock
 from tests.support.memory_rows import MemoryRows
 
 ONE, TWO, THREE = (
-    Account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret")
+    widget_account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret")
     for name in ("one", "two", "three")
 )
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -1751,7 +1752,7 @@ def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(
 def test_another_account_under_the_same_name_continues_no_conversation() -> None:
     house = House(Upstream())
     conversation = house.begun()
-    house.pool.replace([replace(ONE, config_id="another")])
+    house.pool.replace([with_values(ONE, config_id="another")])
 
     error, _ = house.failure("Why?", caller=KEY, conversation=conversation)
     house.answer(*HISTORY, caller=KEY)
@@ -1764,7 +1765,7 @@ def test_another_account_under_the_same_name_continues_no_conversation() -> None
 def test_new_cookies_of_the_same_account_continue_its_conversations() -> None:
     house = House(Upstream())
     house.begun()
-    house.pool.replace([replace(ONE, secure_c_ses="CSE.new")])
+    house.pool.replace([with_values(ONE, secure_c_ses="CSE.new")])
 
     house.answer(*HISTORY, caller=KEY)
 

@@ -74,7 +74,7 @@ def killed(*sessions: str) -> Path:
 def take_over(database: Database, clock: Clock) -> list[tuple[str, str]]:
     """Seat and name of what is to be deleted after it."""
     rows = session_rows(database, clock)
-    temporary.take_over_left(database, rows, OWNERS)
+    temporary.take_over_left(rows, OWNERS)
     return [
         (session.account_key, session.name)
         for session in rows.doomed(100, [ONE.account_key, FOREIGN])

@@ -10,12 +10,12 @@ from email.utils import formatdate
 import requests
 import requests.structures
 
-from gbproxy.domain.account import Account
 from gbproxy.outbound import Reply
+from tests.support.accounts import widget_account
 
 BASE = "https://business.gemini.google"
 NOW = 1_700_000_000
-ACCOUNT = Account(
+ACCOUNT = widget_account(
     id="one",
     name="one",
     csesidx="123456789",

@@ -24,8 +24,12 @@ from typing import NoReturn
 import pytest
 from sqlalchemy import make_url, text
 
+from gbproxy.storage.accounts import StoredAccounts
 from gbproxy.storage.database import Database
+from gbproxy.storage.secrets import Cipher
+from gbproxy.upstreams.widget.credential import UPSTREAM, WidgetCredential
 
+CIPHER = Cipher(["the secret key of these tests"])
 Open = Callable[..., Database]  # makes one that is closed at the end of the test
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +46,13 @@ LEFT_BEHIND = text(
 _START_S = 30.0
 _STOP_S = 10.0
 _USERS = ("postgres", "nobody")  # who runs the server where we are root
+
+
+def stored_accounts(
+    database: Database, cipher: Cipher, clock: Callable[[], float]
+) -> StoredAccounts:
+    """As the gateway makes it."""
+    return StoredAccounts(database, cipher, clock, {UPSTREAM: WidgetCredential.from_json})
 
 
 class PostgreSQL:

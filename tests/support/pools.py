@@ -17,6 +17,7 @@ from gbproxy.accounts.health import AccountHealth, Scope
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import GatewayError
+from tests.support.accounts import widget_account
 
 LOS_ANGELES = ZoneInfo("America/Los_Angeles")
 NOON = datetime(2026, 5, 4, 12, tzinfo=LOS_ANGELES).timestamp()
@@ -24,7 +25,7 @@ MIDNIGHT = NOON + 12 * 3600
 
 
 def account(name: str, secret: str = "CSE.secret") -> Account:
-    return Account(
+    return widget_account(
         id=name,
         name=name,
         csesidx="1",

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.credential import with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
+from tests.support.accounts import simulated_account
 from tests.support.business_host import ACCOUNT, BASE, NOW, Clock, Door, key_reply, reply
 
 AUTH = "https://auth.business.gemini.google/auth/refreshcookies"
@@ -197,7 +198,7 @@ def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> 
 
 # Further cookies
 
-FURTHER = replace(ACCOUNT, cookies=f"{OLD}; NID=525=x; __Secure-C_AUX=1")
+FURTHER = with_values(ACCOUNT, cookies=f"{OLD}; NID=525=x; __Secure-C_AUX=1")
 WITH_FURTHER = f"{OLD}; __Secure-C_AUX=1"
 
 
@@ -262,13 +263,6 @@ def test_further_cookies_are_renewed_with_the_others() -> None:
 # Over sockets
 
 
-def simulated(upstream: Simulator, cookies: str | None = None) -> Account:
-    one = upstream.account
-    return Account(
-        "one", "one", one.csesidx, one.config_id, one.secure_c_ses, one.host_c_oses, cookies=cookies
-    )
-
-
 def by_name(upstream: Simulator) -> WidgetAuth:
     environment = upstream.environment_by_name()
     outbound = HttpClient(proxy=environment["PROXY"], ca_bundle=Path(environment["CA_BUNDLE"]))
@@ -286,7 +280,7 @@ def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(
         )
         before = upstream.account.host_c_oses
 
-        token = by_name(upstream).bearer(replace(simulated(upstream), edition=edition))
+        token = by_name(upstream).bearer(with_values(simulated_account(upstream), edition=edition))
 
         assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
         assert (upstream.account.host_c_oses != before) is (hops > 1)
@@ -313,7 +307,7 @@ def test_by_name_a_chain_that_leads_astray_is_refused(chain: dict[str, Any]) -> 
         upstream.set(getoxsrf="refreshcookies", **chain)
 
         with pytest.raises(CredentialRefused) as caught:
-            by_name(upstream).bearer(simulated(upstream))
+            by_name(upstream).bearer(simulated_account(upstream))
 
         assert "The renewal of its cookies did not end" in caught.value.message
         assert len(upstream.requests) <= 7
@@ -324,10 +318,10 @@ def test_by_name_further_cookies_open_the_way_to_the_renewal(
 ) -> None:
     with Simulator(tls=True) as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=3, further_cookies=("__Secure-C_AUX",))
-        account = simulated(upstream, upstream.described()["cookies"])
+        account = simulated_account(upstream, cookies=upstream.described()["cookies"])
 
         with caplog.at_level(logging.INFO):
             token = by_name(upstream).bearer(account)
 
-        assert upstream.keys.verify(token, upstream.now()).csesidx == account.csesidx
+        assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
         assert [line.message for line in caplog.records].count("cookies.further_needed") == 1

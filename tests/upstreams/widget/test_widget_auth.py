@@ -14,12 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gbproxy.domain.account import Account
 from gbproxy.errors import (
     AccountRestricted,
     AccountStalled,
@@ -33,7 +31,9 @@ from gbproxy.observability import request_context
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import HoldHeaders, Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth, XsrfKey, sign
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
+from tests.support.accounts import simulated_account, widget_account
 from tests.support.business_host import (
     ACCOUNT,
     BASE,
@@ -115,7 +115,9 @@ def test_the_cookies_and_our_own_headers_are_sent() -> None:
 
 def test_an_account_without_the_second_cookie_sends_the_first_alone() -> None:
     door = Door(key_reply())
-    account = Account(id="one", name="one", csesidx="1", config_id="c", secure_c_ses="CSE.old")
+    account = widget_account(
+        id="one", name="one", csesidx="1", config_id="c", secure_c_ses="CSE.old"
+    )
 
     auth(door).bearer(account)
 
@@ -198,7 +200,7 @@ def test_a_token_is_used_for_240_seconds_and_then_made_anew() -> None:
 
 
 def test_accounts_do_not_share_a_token() -> None:
-    other = Account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
+    other = widget_account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
     door = Door(key_reply())
     tokens = auth(door)
 
@@ -360,7 +362,7 @@ def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_tak
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf")
         tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.2)
-        account = simulated(upstream)
+        account = simulated_account(upstream)
 
         with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
             tokens.bearer(account)
@@ -377,7 +379,7 @@ def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_th
         upstream.set(getoxsrf="refreshcookies", refresh_hops=5)
         upstream.script(HoldHeaders(), path="setocookie")
         tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
-        account = simulated(upstream)
+        account = simulated_account(upstream)
         started = time.monotonic()
 
         with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
@@ -386,15 +388,16 @@ def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_th
         assert 0.5 <= time.monotonic() - started < 2.0
         assert tokens.bearer(account)
         before, after = (call.headers["Cookie"] for call in upstream.calls("getoxsrf")[:2])
-        assert account.secure_c_ses in before
-        assert account.secure_c_ses not in after
+        given = credential_of(account).secure_c_ses
+        assert given in before
+        assert given not in after
 
 
 def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf", times=math.inf)
         tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
-        account = simulated(upstream)
+        account = simulated_account(upstream)
         started = time.monotonic()
 
         def ask() -> str:
@@ -434,7 +437,7 @@ def test_after_a_failed_refresh_the_next_caller_tries_again() -> None:
 def test_a_refresh_of_one_account_does_not_hold_up_another() -> None:
     gate = Gate(key_reply())
     tokens = auth(Door(gate, key_reply()))
-    other = Account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
+    other = widget_account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
     callers = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
@@ -526,7 +529,7 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
     tokens.bearer(ACCOUNT)
-    changed = Account(
+    changed = widget_account(
         id="one", name="one", csesidx="123456789", config_id="c-1", secure_c_ses="CSE.user"
     )
 
@@ -545,7 +548,7 @@ def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_
     tokens = auth(door)
     tokens.bearer(ACCOUNT)
 
-    tokens.bearer(replace(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
+    tokens.bearer(with_values(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
 
     assert door.cookies[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
     assert door.headers[-1]["User-Agent"] == "Mozilla/5.0 (X)"
@@ -554,7 +557,7 @@ def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_
 def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
     door = Door(key_reply())
 
-    token = auth(door).bearer(replace(ACCOUNT, edition="enterprise", location="eu"))
+    token = auth(door).bearer(with_values(ACCOUNT, edition="enterprise", location="eu"))
 
     claims = part(token, 1)
     assert door.urls == ["https://vertexaisearch.cloud.google/auth/getoxsrf?csesidx=123456789"]
@@ -567,7 +570,7 @@ def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
 
 def test_a_refusal_names_the_page_of_the_account_s_edition() -> None:
     with pytest.raises(CredentialRefused, match=r"Sign in to vertexaisearch\.cloud\.google again"):
-        auth(Door(reply(401))).bearer(replace(ACCOUNT, edition="enterprise"))
+        auth(Door(reply(401))).bearer(with_values(ACCOUNT, edition="enterprise"))
 
 
 def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
@@ -686,7 +689,7 @@ def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(
 
 def test_a_restricted_account_is_told_which_page_to_open() -> None:
     with pytest.raises(AccountRestricted) as caught:
-        auth(Door(reply(403))).bearer(replace(ACCOUNT, edition="enterprise"))
+        auth(Door(reply(403))).bearer(with_values(ACCOUNT, edition="enterprise"))
 
     assert "open vertexaisearch.cloud.google with this account" in caught.value.message
 
@@ -759,13 +762,6 @@ def test_a_discarded_token_does_not_come_back_with_a_passing_fault() -> None:
 # Over sockets
 
 
-def simulated(upstream: Simulator) -> Account:
-    account = upstream.account
-    return Account(
-        "one", "one", account.csesidx, account.config_id, account.secure_c_ses, account.host_c_oses
-    )
-
-
 @pytest.mark.parametrize(
     "switches",
     [
@@ -788,7 +784,7 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
         upstream.set(**switches)
 
         token = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(
-            simulated(upstream)
+            simulated_account(upstream)
         )
 
         key = upstream.keys.verify(token, upstream.now())
@@ -818,7 +814,9 @@ def test_every_way_to_be_refused_has_its_error(mode: str, error: type[GatewayErr
         upstream.set(getoxsrf=mode)
 
         with pytest.raises(GatewayError) as caught:
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
+            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(
+                simulated_account(upstream)
+            )
 
         assert type(caught.value) is error
 
@@ -831,6 +829,8 @@ def test_the_cookies_are_never_taken_to_another_host() -> None:
         )
 
         with pytest.raises(CredentialRefused):
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
+            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(
+                simulated_account(upstream)
+            )
 
         assert elsewhere.requests == []

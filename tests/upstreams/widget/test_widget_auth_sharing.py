@@ -23,8 +23,11 @@ from gbproxy.storage.migrate import migrate
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
+from tests.support.accounts import simulated_account, widget_account
 from tests.support.business_host import ACCOUNT, BASE, NOW, Clock, Door, Gate, key_reply, reply
+from tests.support.databases import CIPHER
 
 REFRESH = "/auth/refreshcookies?continue=x"
 RENEWED = "__Secure-C_SES=CSE.new; Path=/; Secure; HttpOnly"
@@ -32,11 +35,11 @@ OLD_COOKIES = "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.old"
 NEW_COOKIES = "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 LOGIN = reply(302, location="/login")
 OTHERS = [
-    replace(ACCOUNT, secure_c_ses="CSE.other"),
-    replace(ACCOUNT, host_c_oses="COS.other"),
-    replace(ACCOUNT, host_c_oses=None),
-    replace(ACCOUNT, csesidx="987654321"),
-    replace(ACCOUNT, config_id="c-2"),
+    with_values(ACCOUNT, secure_c_ses="CSE.other"),
+    with_values(ACCOUNT, host_c_oses="COS.other"),
+    with_values(ACCOUNT, host_c_oses=None),
+    with_values(ACCOUNT, csesidx="987654321"),
+    with_values(ACCOUNT, config_id="c-2"),
     replace(ACCOUNT, id="two"),
 ]
 
@@ -130,7 +133,7 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
     with ExitStack() as stack:
         database = Database(f"sqlite:///{tmp_path}/shared.db")
         stack.callback(database.close)
-        migrate(database)
+        migrate(database, CIPHER)
         yield Workers(database)
 
 
@@ -239,14 +242,14 @@ def test_no_token_or_cookie_gets_to_another_credential(workers: Workers, other: 
     got = second.bearer(other)
 
     assert got != bearer
-    assert door.cookies[0].startswith(f"__Secure-C_SES={other.secure_c_ses}")
+    assert door.cookies[0].startswith(f"__Secure-C_SES={credential_of(other).secure_c_ses}")
     assert "CSE.new" not in str(door.cookies)
 
 
 def test_what_stands_under_another_account_s_id_is_not_used(workers: Workers) -> None:
-    other = replace(ACCOUNT, id="two", csesidx="2", secure_c_ses="CSE.two")
-    theirs = StoredToken(other.credential(), "eyJ.theirs.x", NOW)
-    their_cookies = RenewedCookies(other.credential(), "CSE.theirs", None, NOW)
+    other = widget_account("two", csesidx="2", secure_c_ses="CSE.two")
+    theirs = StoredToken(other.fingerprint(), "eyJ.theirs.x", NOW)
+    their_cookies = RenewedCookies(other.fingerprint(), "CSE.theirs", None, NOW)
     first, door = workers.worker()
 
     first.take_over((ACCOUNT,), {ACCOUNT.account_key: theirs}, {ACCOUNT.account_key: their_cookies})
@@ -455,7 +458,7 @@ def test_cookies_that_the_user_replaces_end_them_also_after_a_restart(workers: W
     first.bearer(ACCOUNT)
     second, door = workers.worker()
 
-    second.bearer(replace(ACCOUNT, secure_c_ses="CSE.user"))
+    second.bearer(with_values(ACCOUNT, secure_c_ses="CSE.user"))
     second.bearer(replace(ACCOUNT, name="renamed"))
 
     assert door.cookies == ["__Secure-C_SES=CSE.user; __Host-C_OSES=COS.old", NEW_COOKIES]
@@ -464,9 +467,9 @@ def test_cookies_that_the_user_replaces_end_them_also_after_a_restart(workers: W
 @pytest.mark.parametrize(
     "others",
     [
-        RenewedCookies(ACCOUNT.credential(), "CSE.older", None, NOW - 1),
+        RenewedCookies(ACCOUNT.fingerprint(), "CSE.older", None, NOW - 1),
         RenewedCookies(
-            replace(ACCOUNT, secure_c_ses="CSE.user").credential(), "CSE.others", None, NOW + 1
+            with_values(ACCOUNT, secure_c_ses="CSE.user").fingerprint(), "CSE.others", None, NOW + 1
         ),
     ],
     ids=["older", "of another credential"],
@@ -490,13 +493,13 @@ def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(
 ) -> None:
     first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     first.bearer(ACCOUNT)
-    changed = replace(ACCOUNT, secure_c_ses="CSE.user")
+    changed = with_values(ACCOUNT, secure_c_ses="CSE.user")
     workers.go_away()
 
     first.take_over(
         (changed,),
         {},
-        {changed.account_key: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)},
+        {changed.account_key: RenewedCookies(changed.fingerprint(), "CSE.theirs", None, NOW - 1)},
     )
     first.bearer(changed)
 
@@ -612,7 +615,7 @@ def test_renewed_cookies_that_are_refused_at_once_are_not_tried_again(workers: W
 def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_after_a_restart(
     workers: Workers,
 ) -> None:
-    account = replace(ACCOUNT, cookies="__Secure-C_AUX=1")
+    account = with_values(ACCOUNT, cookies="__Secure-C_AUX=1")
     (first, _), (second, door), (third, third_door) = (
         workers.worker(LOGIN),
         workers.worker(),
@@ -633,9 +636,9 @@ def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_a
     workers: Workers,
 ) -> None:
     first, door = workers.worker(LOGIN)
-    first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=1"))
+    first.bearer(with_values(ACCOUNT, cookies="__Secure-C_AUX=1"))
 
-    first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=2"))
+    first.bearer(with_values(ACCOUNT, cookies="__Secure-C_AUX=2"))
 
     assert door.cookies[2:] == [OLD_COOKIES]
 
@@ -643,7 +646,7 @@ def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_a
 def test_with_renewed_cookies_that_are_refused_and_with_the_account_s_own_further_ones_are_tried(
     workers: Workers,
 ) -> None:
-    account = replace(ACCOUNT, cookies="a=1")
+    account = with_values(ACCOUNT, cookies="a=1")
     first, door = workers.worker(workers.key(RENEWED), LOGIN, LOGIN, LOGIN, LOGIN)
     first.bearer(account)
     workers.time.passes(240)
@@ -703,7 +706,7 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(
 
     assert workers.cookies.calls == []
     assert workers.cookies.read() == {
-        ACCOUNT.account_key: RenewedCookies(ACCOUNT.credential(), "CSE.new", "COS.old", NOW)
+        ACCOUNT.account_key: RenewedCookies(ACCOUNT.fingerprint(), "CSE.new", "COS.old", NOW)
     }
 
 
@@ -740,18 +743,11 @@ def test_without_the_upstream_s_clock_nothing_is_taken_from_the_future(workers: 
 # Over sockets
 
 
-def simulated(upstream: Simulator) -> Account:
-    account = upstream.account
-    return Account(
-        "one", "one", account.csesidx, account.config_id, account.secure_c_ses, account.host_c_oses
-    )
-
-
 def test_the_upstream_takes_what_was_shared_and_one_renewal_serves_both(workers: Workers) -> None:
     with Simulator(clock=workers.time.upstream) as upstream:
         outbound = HttpClient()
         first, second = (workers.asking(outbound, url=upstream.url) for _ in range(2))
-        account = simulated(upstream)
+        account = simulated_account(upstream)
         second.bearer(account)
         workers.time.passes(240)
         # from now on the old cookie only leads to the renewal
@@ -764,7 +760,7 @@ def test_the_upstream_takes_what_was_shared_and_one_renewal_serves_both(workers:
         after = second.bearer(account)
 
         assert taken == shared
-        assert upstream.keys.verify(after, upstream.now()).csesidx == account.csesidx
+        assert upstream.keys.verify(after, upstream.now()).csesidx == upstream.account.csesidx
         assert [call.path for call in upstream.requests].count("/auth/refreshcookies") == 1
         outbound.close()
 
@@ -774,11 +770,11 @@ def test_one_who_is_refused_the_old_cookies_finds_those_that_another_has_just_re
 ) -> None:
     with Simulator(clock=workers.time.upstream) as upstream:
         outbound = HttpClient()
-        account = simulated(upstream)
+        account = simulated_account(upstream)
         first, second = (workers.asking(outbound, url=upstream.url) for _ in range(2))
         upstream.set(getoxsrf="refreshcookies")
         workers.cookies.after_reading = [lambda: first.bearer(account)]
         bearer = second.bearer(account)
 
-        assert upstream.keys.verify(bearer, upstream.now()).csesidx == account.csesidx
+        assert upstream.keys.verify(bearer, upstream.now()).csesidx == upstream.account.csesidx
         outbound.close()

@@ -28,6 +28,7 @@ from gbproxy.upstreams.widget.auth.records import (
 )
 from gbproxy.upstreams.widget.auth.signin import SignIn
 from gbproxy.upstreams.widget.auth.signing import TOKEN_LIFE_S, sign
+from gbproxy.upstreams.widget.credential import credential_of
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 
 log = logging.getLogger(__name__)
@@ -222,7 +223,7 @@ class WidgetAuth:
             raise
         self._settle(account, refreshing, token=token)
         if is_ours:
-            stored = StoredToken(account.credential(), token.bearer, token.signed_at)
+            stored = StoredToken(account.fingerprint(), token.bearer, token.signed_at)
             self._records.keep_token(account.account_key, stored)
         return token
 
@@ -274,7 +275,7 @@ class WidgetAuth:
         return token if is_fresh else None
 
     def _usable(self, account: Account, stored: StoredToken) -> Token | None:
-        if stored.credential != account.credential() or stored.bearer in self._refused:
+        if stored.credential != account.fingerprint() or stored.bearer in self._refused:
             return None
         token = self._ages.token(stored)
         return token if token is not None and token.age_s(self._monotonic()) < TOKEN_USE_S else None
@@ -313,7 +314,11 @@ class WidgetAuth:
         # As old as its sign-in: what was refused meanwhile may be refused of this one too.
         names = self._endpoints.of(account)
         bearer = sign(
-            key, account.csesidx, int(issued), issuer=names.issuer, audience=names.audience
+            key,
+            credential_of(account).csesidx,
+            int(issued),
+            issuer=names.issuer,
+            audience=names.audience,
         )
         return Token(bearer, started, wall)
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from gbproxy.domain.account import Account
 from gbproxy.storage.tokens_cookies import RenewedCookies
 from gbproxy.upstreams.widget.auth.records import Records
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 
 _SESSION, _HOST = "__Secure-C_SES", "__Host-C_OSES"
 _TICK_S = 0.001  # what tells later cookies from earlier ones when the clock does not
@@ -52,7 +52,7 @@ class CookieJar:
 
     def take_over(self, given: Account, theirs: RenewedCookies) -> None:
         """What another worker has got, if it is for this credential and newer than ours."""
-        if theirs.replaces != given.sign_in():
+        if theirs.replaces != credential_of(given).sign_in_fingerprint():
             return
         with self._lock:
             ours = self._renewed.get(given.account_key)
@@ -68,17 +68,18 @@ class CookieJar:
         """From now on the cookies of `changed` are in use, here and, as soon as can be, in all
         workers.
         """
+        new = credential_of(changed)
         with self._lock:
             ours = self._renewed.get(given.account_key)
             # also when the clock was set back
             after_ours = ours.renewed_at + _TICK_S if ours else 0.0
             self._renewed[given.account_key] = RenewedCookies(
-                given.sign_in(),
-                changed.secure_c_ses,
-                changed.host_c_oses,
+                credential_of(given).sign_in_fingerprint(),
+                new.secure_c_ses,
+                new.host_c_oses,
                 max(self._clock(), after_ours),
-                changed.cookies,
-                further(given) if changed.cookies is not None else None,
+                new.cookies,
+                further(given) if new.cookies is not None else None,
             )
             self._unsaved.add(given.account_key)
         self.save()
@@ -97,8 +98,9 @@ class CookieJar:
 
 def pairs(account: Account) -> list[tuple[str, str]]:
     """Names and values of what is sent for an account; its further cookies are those in use."""
-    second = [(_HOST, account.host_c_oses)] if account.host_c_oses else []
-    return [(_SESSION, account.secure_c_ses), *second, *parsed(account.cookies or "")]
+    credential = credential_of(account)
+    second = [(_HOST, credential.host_c_oses)] if credential.host_c_oses else []
+    return [(_SESSION, credential.secure_c_ses), *second, *parsed(credential.cookies or "")]
 
 
 def header(account: Account) -> str:
@@ -121,7 +123,7 @@ def further(account: Account) -> str | None:
     """
     kept = {
         name: value
-        for name, value in parsed(account.cookies or "")
+        for name, value in parsed(credential_of(account).cookies or "")
         if name not in (_SESSION, _HOST, "NID")
     }
     return _written(kept.items()) or None
@@ -131,11 +133,12 @@ def renewed(account: Account, values: Mapping[str, str]) -> Account:
     """The account with these values of its cookies, as far as it has such cookies; an empty one
     changes nothing.
     """
-    new = [(name, values.get(name) or value) for name, value in parsed(account.cookies or "")]
-    return replace(
+    old = credential_of(account)
+    new = [(name, values.get(name) or value) for name, value in parsed(old.cookies or "")]
+    return with_values(
         account,
-        secure_c_ses=values.get(_SESSION) or account.secure_c_ses,
-        host_c_oses=values.get(_HOST) or account.host_c_oses,
+        secure_c_ses=values.get(_SESSION) or old.secure_c_ses,
+        host_c_oses=values.get(_HOST) or old.host_c_oses,
         cookies=_written(new) or None,
     )
 
@@ -145,9 +148,9 @@ def _written(named: Iterable[tuple[str, str]]) -> str:
 
 
 def _with(given: Account, renewed: RenewedCookies | None) -> Account:
-    if renewed is None or renewed.replaces != given.sign_in():
-        return replace(given, cookies=None)
-    return replace(
+    if renewed is None or renewed.replaces != credential_of(given).sign_in_fingerprint():
+        return with_values(given, cookies=None)
+    return with_values(
         given,
         secure_c_ses=renewed.secure_c_ses,
         host_c_oses=renewed.host_c_oses,

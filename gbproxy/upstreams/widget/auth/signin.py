@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from gbproxy.upstreams.widget.auth import cookies
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
 from gbproxy.upstreams.widget.auth.renewal import Renewal
 from gbproxy.upstreams.widget.auth.signing import XsrfKey, read_key, server_time
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class SignIn:
         """
         tried: list[Account] = []
         refusals: list[CredentialRefused] = []
-        were_alone = self._jar.current(given).cookies is None
+        were_alone = credential_of(self._jar.current(given)).cookies is None
         for account in self._candidates(given):
             if account not in tried:
                 try:
@@ -54,7 +54,7 @@ class SignIn:
                 except CredentialRefused as error:
                     refusals.append(error)
                 else:
-                    if refusals and were_alone and account.cookies is not None:
+                    if refusals and were_alone and credential_of(account).cookies is not None:
                         log.info("cookies.further_needed", extra={"account": given.id})
                     return bought
         raise refusals[0]
@@ -68,11 +68,11 @@ class SignIn:
         """
         yield self._jar.look(given)
         yield self._jar.recorded(given)
-        yield replace(given, cookies=None)
+        yield with_values(given, cookies=None)
         further = cookies.further(given)
         if further is not None:
-            yield replace(self._jar.current(given), cookies=further)
-            yield replace(given, cookies=further)
+            yield with_values(self._jar.current(given), cookies=further)
+            yield with_values(given, cookies=further)
 
     def _ask(
         self, given: Account, account: Account, tried: list[Account]
@@ -126,7 +126,7 @@ class SignIn:
 
     def _get_key(self, account: Account) -> Reply:
         endpoints = self._endpoints.of(account)
-        url = f"{endpoints.page_url}/auth/getoxsrf?csesidx={account.csesidx}"
+        url = f"{endpoints.page_url}/auth/getoxsrf?csesidx={credential_of(account).csesidx}"
         return self._get(
             "getoxsrf", url, {**endpoints.page_headers, "Cookie": cookies.header(account)}
         )
