@@ -161,6 +161,12 @@ class Simulator:
             self.accounts[account.csesidx] = account
             return account
 
+    def add_session(self, account: Account, session_id: str) -> Session:
+        """A session that is there already, as if a gateway had made it earlier."""
+        with self._condition:
+            location = location_of(account, self._switches)
+            return self._backend.sessions.create(account, location, session_id=session_id)
+
     def expire_cookies(self) -> None:
         """Under `refreshcookies`: the present cookies need renewing again."""
         with self._condition:
