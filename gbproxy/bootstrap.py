@@ -424,11 +424,11 @@ def _background(
         leader,
         executor,
         take_over=[
-            registry.take_over,
+            registry.sync,
             key_verifier.take_over,
             lambda: pool.refresh(states.read()),
             pool.share_again,
-            credentials.take_over,
+            credentials.sync,
             support.take_over,
             settle,
         ],

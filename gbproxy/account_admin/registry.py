@@ -85,7 +85,7 @@ class AccountRegistry:
             raise _unknown()
         return found
 
-    def take_over(self) -> None:
+    def sync(self) -> None:
         """Give the pool what was changed since the last call, by whichever worker; called twice a
         second by each.
         """
@@ -170,7 +170,7 @@ class AccountRegistry:
         log.info("account.changed", extra={"account": account_id, "action": "removed"})
         if entry is not None:
             self._part(entry.account)
-        self.take_over()
+        self.sync()
 
     def clear_cooldown(self, account_id: str) -> AccountRecord:
         """Forget every cooldown of it, and which models and tools it has refused, in all workers.
@@ -308,7 +308,7 @@ class AccountRegistry:
         """Have the pool of this worker know what all others have told, and tell them what it
         knows.
         """
-        self.take_over()
+        self.sync()
         self._pool.refresh(self._rows.states.read())
         self._pool.share_again()
 

@@ -65,7 +65,7 @@ def _capture(options: argparse.Namespace) -> int:
 
     model = Catalogue(settings.default_model, settings.models).get(options.model)
     with without_log(), embedded.opened(settings) as services:
-        services.registry.take_over()  # with the stored accounts
+        services.registry.sync()  # with the stored accounts
         account = chosen(services.pool.accounts(), options.account)
         redactor = Redactor(
             credential_of(account).private(),

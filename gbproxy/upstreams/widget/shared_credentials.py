@@ -19,7 +19,7 @@ _OVERLAP_S = 60.0  # clocks of other machines, and rows that were on their way
 class Auth(Protocol):
     """Who uses them. Without news it sees to what could not be kept before."""
 
-    def take_over(
+    def sync(
         self,
         accounts: Iterable[Account],
         tokens: Mapping[str, StoredToken],
@@ -45,7 +45,7 @@ class SharedCredentials:
         self._clock = clock
         self._looked_at: float | None = None
 
-    def take_over(self) -> None:
+    def sync(self) -> None:
         """Raises StorageUnavailable."""
         now = self._clock()
         looked_at, self._looked_at = self._looked_at, None
@@ -55,7 +55,7 @@ class SharedCredentials:
             )
             cookies = self._cookies.read(0.0 if looked_at is None else looked_at - _OVERLAP_S)
         except StorageUnavailable:
-            self._auth.take_over(self._accounts(), {}, {})
+            self._auth.sync(self._accounts(), {}, {})
             raise
-        self._auth.take_over(self._accounts(), tokens, cookies)
+        self._auth.sync(self._accounts(), tokens, cookies)
         self._looked_at = now

@@ -44,7 +44,7 @@ class Tokens:
             self._refused_at = refused_at
             return True
         self._after = self._refused_at
-        return self._token.born_at < self._refused_at
+        return self._token.minted_at < self._refused_at
 
     def may_keep_it(self) -> bool:
         """Whether the last one is as fresh as can be: its refusal by a question proves nothing, and
@@ -53,7 +53,7 @@ class Tokens:
         return (
             self._token is not None
             and self._refused_at is not None
-            and self._token.born_at >= self._refused_at
+            and self._token.minted_at >= self._refused_at
         )
 
 

@@ -147,7 +147,7 @@ class Widget:
             {"widgetConfigId": credential_of(account).config_id},
             _meant_for({}, self._settings.body),
         )
-        bearer = self._auth.bearer(account)
+        bearer = self._auth.token(account).bearer
         endpoints, data = self._endpoints.of(account), json.dumps(body, ensure_ascii=False).encode()
         return live_configuration.read(self._post(endpoints, bearer, "lookupWidgetConfig", data))
 

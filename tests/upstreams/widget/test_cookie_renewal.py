@@ -53,7 +53,7 @@ def test_each_hop_gets_the_cookies_of_its_host_and_the_pair_of_the_end_is_in_use
         key_reply(),
     )
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     assert door.urls == [KEY, AUTH, SIGN_IN, SIGN_IN, SET, KEY]
     assert cookies_of(door) == [
@@ -85,7 +85,7 @@ def test_a_hop_that_leads_astray_is_not_followed_and_what_was_set_before_counts(
     door = Door(to(AUTH), to(location, SESSION), LOGIN)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).bearer(ACCOUNT)
+        auth(door).token(ACCOUNT)
 
     assert door.urls == [KEY, AUTH, KEY]
     assert cookies_of(door)[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
@@ -96,7 +96,7 @@ def test_a_hop_that_leads_astray_is_not_followed_and_what_was_set_before_counts(
 def test_cookies_that_are_new_by_then_buy_a_key_wherever_the_last_hop_leads() -> None:
     door = Door(to(AUTH), to("https://evil.invalid/", SESSION), key_reply())
 
-    assert auth(door).bearer(ACCOUNT)
+    assert auth(door).token(ACCOUNT).bearer
 
 
 @pytest.mark.parametrize("end", ["/", "/home/cid/c-1", "/login", KEY, "getoxsrf"])
@@ -107,7 +107,7 @@ def test_back_on_the_page_the_way_ends(end: str) -> None:
         key_reply(),
     )
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     assert door.urls == [KEY, f"{BASE}/auth/refreshcookies", KEY]
 
@@ -123,20 +123,20 @@ def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
         )
 
     five = hops(5)
-    auth(five).bearer(ACCOUNT)
+    auth(five).token(ACCOUNT)
 
     assert five.urls[-2:] == [SET, KEY]
     assert "__Host-C_OSES=COS.new" in cookies_of(five)[-1]
     six = Door(to(AUTH), *[to(f"{SIGN_IN}?{n}") for n in range(4)], to(SET), LOGIN)
     with pytest.raises(CredentialRefused):
-        auth(six).bearer(ACCOUNT)
+        auth(six).token(ACCOUNT)
     assert SET not in six.urls
 
 
 @pytest.mark.parametrize("fault", [reply(503), reply(429)], ids=["503", "429"])
 def test_a_hop_that_is_out_of_order_does_not_make_the_credential_refused(fault: Reply) -> None:
     with pytest.raises(UpstreamBroken) as caught:
-        auth(Door(to(AUTH), fault, LOGIN)).bearer(ACCOUNT)
+        auth(Door(to(AUTH), fault, LOGIN)).token(ACCOUNT)
 
     assert str(fault.status) in caught.value.message
     assert (caught.value.safe_words or {})["http_status"] == fault.status
@@ -147,9 +147,9 @@ def test_what_was_set_before_a_hop_failed_is_in_use() -> None:
     door = Door(to(AUTH), to(SET, SESSION), UpstreamTimeout("silent"), key_reply())
     tokens = auth(door)
     with pytest.raises(UpstreamTimeout):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     assert cookies_of(door)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
@@ -157,7 +157,7 @@ def test_what_was_set_before_a_hop_failed_is_in_use() -> None:
 def test_what_settings_send_along_as_a_cookie_goes_to_no_host_of_the_sign_in() -> None:
     door = Door(to(AUTH), to(SIGN_IN), to(KEY), key_reply())
 
-    auth(door, EndpointMap(headers={"cookie": "own=1", "X-More": "1"})).bearer(ACCOUNT)
+    auth(door, EndpointMap(headers={"cookie": "own=1", "X-More": "1"})).token(ACCOUNT)
 
     assert [headers.get("cookie") for headers in door.headers[1:3]] == [None, None]
     assert door.headers[2]["X-More"] == "1"
@@ -173,7 +173,7 @@ def test_a_page_at_another_address_has_the_cookies_of_the_page() -> None:
         key_reply(),
     )
 
-    auth(door, EndpointMap(page_url=here)).bearer(ACCOUNT)
+    auth(door, EndpointMap(page_url=here)).token(ACCOUNT)
 
     assert cookies_of(door) == [
         OLD, OLD, "__Secure-C_SES=CSE.old", "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old", NEW,
@@ -188,10 +188,10 @@ def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> 
     )
     monotonic = Clock()
     tokens = WidgetAuth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
     monotonic.now = 250.0
 
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     assert door.cookies[1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
@@ -205,7 +205,7 @@ WITH_FURTHER = f"{OLD}; __Secure-C_AUX=1"
 def test_further_cookies_are_not_sent_while_the_two_are_taken() -> None:
     door = Door(key_reply())
 
-    auth(door).bearer(FURTHER)
+    auth(door).token(FURTHER)
 
     assert door.cookies == [OLD]
 
@@ -223,9 +223,9 @@ def test_further_cookies_are_tried_once_and_sent_from_then_on(
     tokens = WidgetAuth(door, EndpointMap(), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
 
     with caplog.at_level(logging.INFO):
-        tokens.bearer(FURTHER)
+        tokens.token(FURTHER)
         monotonic.now = 250.0
-        tokens.bearer(FURTHER)
+        tokens.token(FURTHER)
 
     assert door.cookies == [OLD, WITH_FURTHER, WITH_FURTHER]
     assert [line.message for line in caplog.records].count("cookies.further_needed") == 1
@@ -235,7 +235,7 @@ def test_when_they_are_refused_too_the_first_refusal_stands() -> None:
     door = Door(reply(401), LOGIN)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).bearer(FURTHER)
+        auth(door).token(FURTHER)
 
     assert door.cookies == [OLD, WITH_FURTHER]
     assert "status 401" in caught.value.message
@@ -246,7 +246,7 @@ def test_they_are_not_tried_when_it_was_the_network(fault: Reply | BaseException
     door = Door(fault)
 
     with pytest.raises(UpstreamError):
-        auth(door).bearer(FURTHER)
+        auth(door).token(FURTHER)
 
     assert door.cookies == [OLD]
 
@@ -255,7 +255,7 @@ def test_further_cookies_are_renewed_with_the_others() -> None:
     renewed = to("/", "__Secure-C_SES=CSE.new; Path=/; Secure", "__Secure-C_AUX=2; Path=/; Secure")
     door = Door(LOGIN, to("/auth/refreshcookies"), renewed, key_reply())
 
-    auth(door).bearer(FURTHER)
+    auth(door).token(FURTHER)
 
     assert cookies_of(door)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old; __Secure-C_AUX=2"
 
@@ -280,7 +280,11 @@ def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(
         )
         before = upstream.account.host_c_oses
 
-        token = by_name(upstream).bearer(with_values(simulated_account(upstream), edition=edition))
+        token = (
+            by_name(upstream)
+            .token(with_values(simulated_account(upstream), edition=edition))
+            .bearer
+        )
 
         assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
         assert (upstream.account.host_c_oses != before) is (hops > 1)
@@ -307,7 +311,7 @@ def test_by_name_a_chain_that_leads_astray_is_refused(chain: dict[str, Any]) -> 
         upstream.set(getoxsrf="refreshcookies", **chain)
 
         with pytest.raises(CredentialRefused) as caught:
-            by_name(upstream).bearer(simulated_account(upstream))
+            by_name(upstream).token(simulated_account(upstream))
 
         assert "The renewal of its cookies did not end" in caught.value.message
         assert len(upstream.requests) <= 7
@@ -321,7 +325,7 @@ def test_by_name_further_cookies_open_the_way_to_the_renewal(
         account = simulated_account(upstream, cookies=upstream.described()["cookies"])
 
         with caplog.at_level(logging.INFO):
-            token = by_name(upstream).bearer(account)
+            token = by_name(upstream).token(account).bearer
 
         assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
         assert [line.message for line in caplog.records].count("cookies.further_needed") == 1

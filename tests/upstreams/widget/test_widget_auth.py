@@ -97,7 +97,7 @@ def test_the_published_test_vector_comes_out_to_the_letter() -> None:
 def test_the_whole_way_from_the_key_to_the_token_gives_the_test_vector() -> None:
     door = Door(key_reply())
 
-    token = auth(door).bearer(ACCOUNT)
+    token = auth(door).token(ACCOUNT).bearer
 
     assert token == TOKEN
     assert door.urls == [f"{BASE}/auth/getoxsrf?csesidx=123456789"]
@@ -106,7 +106,7 @@ def test_the_whole_way_from_the_key_to_the_token_gives_the_test_vector() -> None
 def test_the_cookies_and_our_own_headers_are_sent() -> None:
     door = Door(key_reply())
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     [sent] = door.headers
     assert sent["Cookie"] == "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.old"
@@ -119,7 +119,7 @@ def test_an_account_without_the_second_cookie_sends_the_first_alone() -> None:
         id="one", name="one", csesidx="1", config_id="c", secure_c_ses="CSE.old"
     )
 
-    auth(door).bearer(account)
+    auth(door).token(account)
 
     assert door.cookies == ["__Secure-C_SES=CSE.old"]
 
@@ -130,7 +130,7 @@ def test_an_account_without_the_second_cookie_sends_the_first_alone() -> None:
 def test_the_prefix_may_be_there_with_any_white_space_or_not(prefix: str) -> None:
     body = json.dumps({"note": ")]}'", "xsrfToken": KEY_TEXT, "keyId": "test-key-1"}, indent=1)
 
-    token = auth(Door(reply(200, f"{prefix}{body}\n".encode()))).bearer(ACCOUNT)
+    token = auth(Door(reply(200, f"{prefix}{body}\n".encode()))).token(ACCOUNT).bearer
 
     assert token == TOKEN
 
@@ -144,7 +144,7 @@ def test_the_key_is_what_the_text_decodes_to(
     key = bytes(251 + i % 5 for i in range(length))
     text = encode(key).decode()
 
-    token = auth(Door(key_reply(text=text if padded else text.rstrip("=")))).bearer(ACCOUNT)
+    token = auth(Door(key_reply(text=text if padded else text.rstrip("=")))).token(ACCOUNT).bearer
 
     signed, _, signature = token.rpartition(".")
     expected = (
@@ -160,7 +160,7 @@ def test_the_key_is_what_the_text_decodes_to(
 
 @pytest.mark.parametrize("skew", [3600, -3600, 0])
 def test_the_token_is_dated_by_the_upstream_s_clock(skew: int) -> None:
-    token = auth(Door(key_reply(date=NOW + skew)), Clock(NOW)).bearer(ACCOUNT)
+    token = auth(Door(key_reply(date=NOW + skew)), Clock(NOW)).token(ACCOUNT).bearer
 
     claims = part(token, 1)
     assert (claims["iat"], claims["nbf"], claims["exp"]) == (
@@ -176,7 +176,7 @@ def test_the_token_is_dated_by_the_upstream_s_clock(skew: int) -> None:
 def test_without_a_usable_date_the_own_clock_counts(date: str | None) -> None:
     body = json.dumps({"xsrfToken": KEY_TEXT, "keyId": "k"}).encode()
 
-    token = auth(Door(reply(200, body, date=date)), Clock(NOW + 0.9)).bearer(ACCOUNT)
+    token = auth(Door(reply(200, body, date=date)), Clock(NOW + 0.9)).token(ACCOUNT).bearer
 
     assert part(token, 1)["iat"] == NOW
 
@@ -189,11 +189,11 @@ def test_a_token_is_used_for_240_seconds_and_then_made_anew() -> None:
     door = Door(key_reply("a"), key_reply("b"))
     tokens = auth(door, monotonic=monotonic)
 
-    first = tokens.bearer(ACCOUNT)
+    first = tokens.token(ACCOUNT).bearer
     monotonic.now = 239.9
-    same = tokens.bearer(ACCOUNT)
+    same = tokens.token(ACCOUNT).bearer
     monotonic.now = 240.0
-    second = tokens.bearer(ACCOUNT)
+    second = tokens.token(ACCOUNT).bearer
 
     assert first == same != second
     assert (part(second, 0)["kid"], len(door.urls)) == ("b", 2)
@@ -204,7 +204,7 @@ def test_accounts_do_not_share_a_token() -> None:
     door = Door(key_reply())
     tokens = auth(door)
 
-    mine, theirs = tokens.bearer(ACCOUNT), tokens.bearer(other)
+    mine, theirs = tokens.token(ACCOUNT).bearer, tokens.token(other).bearer
 
     assert (part(mine, 1)["sub"], part(theirs, 1)["sub"]) == ("csesidx/123456789", "csesidx/2")
     assert door.cookies[1] == "__Secure-C_SES=CSE.two"
@@ -212,23 +212,23 @@ def test_accounts_do_not_share_a_token() -> None:
 
 def test_a_refused_token_is_thrown_away() -> None:
     tokens = auth(Door(key_reply("a"), key_reply("b")))
-    refused = tokens.bearer(ACCOUNT)
+    refused = tokens.token(ACCOUNT).bearer
 
     tokens.discard(ACCOUNT, refused)
 
-    assert part(tokens.bearer(ACCOUNT), 0)["kid"] == "b"
+    assert part(tokens.token(ACCOUNT).bearer, 0)["kid"] == "b"
 
 
 def test_throwing_away_an_older_token_leaves_the_newer_one() -> None:
     door = Door(key_reply("a"), key_reply("b"), key_reply("c"))
     tokens = auth(door)
-    old = tokens.bearer(ACCOUNT)
+    old = tokens.token(ACCOUNT).bearer
     tokens.discard(ACCOUNT, old)
-    new = tokens.bearer(ACCOUNT)
+    new = tokens.token(ACCOUNT).bearer
 
     tokens.discard(ACCOUNT, old)
 
-    assert tokens.bearer(ACCOUNT) == new
+    assert tokens.token(ACCOUNT).bearer == new
     assert len(door.urls) == 2
 
 
@@ -257,7 +257,7 @@ class Callers:
 
     def _ask(self) -> None:
         try:
-            result: str | BaseException = self._tokens.bearer(ACCOUNT)
+            result: str | BaseException = self._tokens.token(ACCOUNT).bearer
         except BaseException as error:  # noqa: BLE001  whatever it is, the test wants to see it
             result = error
         with self._lock:
@@ -276,7 +276,7 @@ class SharedRefresh:
         gate = Gate(answers[0])
         self.door = Door(key_reply("expired"), gate, *answers[1:])
         tokens = WidgetAuth(self.door, EndpointMap(), clock=Clock(NOW), monotonic=self._monotonic)  # type: ignore[arg-type]
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
         self._now = 400.0
         self._asked.clear()
         refreshing = Callers(tokens, 1).start()
@@ -336,7 +336,7 @@ def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
     assert gate.reached.wait(10)
 
     with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
     gate.open.set()
 
     assert not caught.value.was_taken
@@ -354,7 +354,7 @@ def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
         return False
 
     with for_a_request(elsewhere=nowhere):
-        assert tokens.bearer(ACCOUNT) == TOKEN
+        assert tokens.token(ACCOUNT).bearer == TOKEN
     assert patient.join() == [TOKEN]
 
 
@@ -365,10 +365,10 @@ def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_tak
         account = simulated_account(upstream)
 
         with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
-            tokens.bearer(account)
+            tokens.token(account)
 
         assert "took longer than 0.2 s" in caught.value.message
-        assert tokens.bearer(account)
+        assert tokens.token(account).bearer
         assert len(upstream.calls("getoxsrf")) == 2
 
 
@@ -383,10 +383,10 @@ def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_th
         started = time.monotonic()
 
         with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
-            tokens.bearer(account)
+            tokens.token(account)
 
         assert 0.5 <= time.monotonic() - started < 2.0
-        assert tokens.bearer(account)
+        assert tokens.token(account).bearer
         before, after = (call.headers["Cookie"] for call in upstream.calls("getoxsrf")[:2])
         given = credential_of(account).secure_c_ses
         assert given in before
@@ -402,7 +402,7 @@ def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
 
         def ask() -> str:
             with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
-                tokens.bearer(account)
+                tokens.token(account)
             return "elsewhere"
 
         with ThreadPoolExecutor(4) as threads:
@@ -419,7 +419,7 @@ def test_nobody_waits_for_a_refresh_beyond_the_end_of_its_request() -> None:
     assert gate.reached.wait(10)
 
     with for_a_request(left_s=0.05), pytest.raises(UpstreamTimeout):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
     gate.open.set()
 
     assert patient.join() == [TOKEN]
@@ -429,9 +429,9 @@ def test_after_a_failed_refresh_the_next_caller_tries_again() -> None:
     door = Door(UpstreamError("broken"), key_reply())
     tokens = auth(door)
     with pytest.raises(UpstreamError):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
-    assert tokens.bearer(ACCOUNT) == TOKEN
+    assert tokens.token(ACCOUNT).bearer == TOKEN
 
 
 def test_a_refresh_of_one_account_does_not_hold_up_another() -> None:
@@ -441,7 +441,7 @@ def test_a_refresh_of_one_account_does_not_hold_up_another() -> None:
     callers = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
-    theirs = tokens.bearer(other)
+    theirs = tokens.token(other).bearer
 
     assert part(theirs, 1)["sub"] == "csesidx/2"
     gate.open.set()
@@ -465,7 +465,7 @@ def test_a_refresh_redirect_is_followed_once_and_its_cookies_are_used() -> None:
     )
     door = Door(reply(302, location=REFRESH), renewed, key_reply())
 
-    token = auth(door).bearer(ACCOUNT)
+    token = auth(door).token(ACCOUNT).bearer
 
     assert token == TOKEN
     assert door.urls == [
@@ -484,7 +484,7 @@ def test_cookies_that_the_redirect_itself_sets_count_too() -> None:
         key_reply(),
     )
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     assert door.cookies[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
@@ -493,7 +493,7 @@ def test_a_cookie_that_is_deleted_or_malformed_keeps_its_old_value() -> None:
     cookies = ("__Secure-C_SES=; Max-Age=0", "__Host-C_OSES", "", ";", "=x")
     door = Door(reply(302, location=REFRESH), reply(200, b"", *cookies), key_reply())
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     assert door.cookies[2] == door.cookies[0]
 
@@ -503,10 +503,10 @@ def test_renewed_cookies_are_used_for_the_next_token_too() -> None:
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     monotonic.now = 240.0
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     assert door.cookies[3].startswith("__Secure-C_SES=CSE.new")
 
@@ -516,9 +516,9 @@ def test_renewed_cookies_stay_in_use_when_the_key_is_not_given_at_once() -> None
     door = Door(reply(302, location=REFRESH), renewed, reply(503), key_reply())
     tokens = auth(door)
     with pytest.raises(UpstreamError):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     assert door.cookies[3].startswith("__Secure-C_SES=CSE.new")
 
@@ -528,13 +528,13 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
     changed = widget_account(
         id="one", name="one", csesidx="123456789", config_id="c-1", secure_c_ses="CSE.user"
     )
 
     monotonic.now = 240.0
-    tokens.bearer(changed)
+    tokens.token(changed)
 
     assert door.cookies[3] == "__Secure-C_SES=CSE.user"
 
@@ -546,9 +546,9 @@ def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_
         key_reply(),
     )
     tokens = auth(door)
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
-    tokens.bearer(with_values(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
+    tokens.token(with_values(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
 
     assert door.cookies[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
     assert door.headers[-1]["User-Agent"] == "Mozilla/5.0 (X)"
@@ -557,7 +557,7 @@ def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_
 def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
     door = Door(key_reply())
 
-    token = auth(door).bearer(with_values(ACCOUNT, edition="enterprise", location="eu"))
+    token = auth(door).token(with_values(ACCOUNT, edition="enterprise", location="eu")).bearer
 
     claims = part(token, 1)
     assert door.urls == ["https://vertexaisearch.cloud.google/auth/getoxsrf?csesidx=123456789"]
@@ -570,14 +570,14 @@ def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
 
 def test_a_refusal_names_the_page_of_the_account_s_edition() -> None:
     with pytest.raises(CredentialRefused, match=r"Sign in to vertexaisearch\.cloud\.google again"):
-        auth(Door(reply(401))).bearer(with_values(ACCOUNT, edition="enterprise"))
+        auth(Door(reply(401))).token(with_values(ACCOUNT, edition="enterprise"))
 
 
 def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
     door = Door(reply(302, location=REFRESH))
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).bearer(ACCOUNT)
+        auth(door).token(ACCOUNT)
 
     assert door.urls == [KEY_URL, *([f"{BASE}{REFRESH}"] * 5), KEY_URL]
     assert "led on after 5 hops" in caught.value.message
@@ -597,7 +597,7 @@ def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
 def test_the_page_and_the_hosts_of_its_sign_in_are_followed_over_https(location: str) -> None:
     door = Door(reply(302, location=location), reply(200), key_reply())
 
-    assert auth(door).bearer(ACCOUNT) == TOKEN
+    assert auth(door).token(ACCOUNT).bearer == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -634,7 +634,7 @@ def test_no_other_redirect_is_followed_and_the_cookies_stay_here(location: str) 
     door = Door(reply(302, location=location))
 
     with pytest.raises(CredentialRefused):
-        auth(door).bearer(ACCOUNT)
+        auth(door).token(ACCOUNT)
 
     assert len(door.urls) == 1
 
@@ -679,7 +679,7 @@ def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(
     door = Door(answer)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).bearer(ACCOUNT)
+        auth(door).token(ACCOUNT)
 
     assert words in caught.value.message
     assert "Sign in to business.gemini.google again" in caught.value.message
@@ -689,14 +689,14 @@ def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(
 
 def test_a_restricted_account_is_told_which_page_to_open() -> None:
     with pytest.raises(AccountRestricted) as caught:
-        auth(Door(reply(403))).bearer(with_values(ACCOUNT, edition="enterprise"))
+        auth(Door(reply(403))).token(with_values(ACCOUNT, edition="enterprise"))
 
     assert "open vertexaisearch.cloud.google with this account" in caught.value.message
 
 
 def test_no_error_tells_a_cookie() -> None:
     with pytest.raises(CredentialRefused) as caught:
-        auth(Door(reply(401, b"CSE.old COS.old"))).bearer(ACCOUNT)
+        auth(Door(reply(401, b"CSE.old COS.old"))).token(ACCOUNT)
 
     assert "CSE." not in caught.value.message
     assert "COS." not in caught.value.message
@@ -720,7 +720,7 @@ def test_no_error_tells_a_cookie() -> None:
 )
 def test_a_passing_fault_is_not_the_credential_s(answer: Reply | BaseException) -> None:
     with pytest.raises(UpstreamError) as caught:
-        auth(Door(answer)).bearer(ACCOUNT)
+        auth(Door(answer)).token(ACCOUNT)
 
     assert not isinstance(caught.value, CredentialRefused)
 
@@ -730,13 +730,13 @@ def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException)
     monotonic = Clock()
     door = Door(key_reply("a"), answer, answer, answer)
     tokens = auth(door, monotonic=monotonic)
-    first = tokens.bearer(ACCOUNT)
+    first = tokens.token(ACCOUNT).bearer
 
     monotonic.now = 285.0
-    still = tokens.bearer(ACCOUNT)
+    still = tokens.token(ACCOUNT).bearer
     monotonic.now = 291.0
     with pytest.raises(UpstreamError):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
     assert still == first
 
@@ -744,19 +744,19 @@ def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException)
 def test_an_old_token_is_not_kept_when_the_credential_is_refused() -> None:
     monotonic = Clock()
     tokens = auth(Door(key_reply(), reply(401)), monotonic=monotonic)
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     monotonic.now = 250.0
     with pytest.raises(CredentialRefused):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
 
 def test_a_discarded_token_does_not_come_back_with_a_passing_fault() -> None:
     tokens = auth(Door(key_reply(), reply(503)))
-    tokens.discard(ACCOUNT, tokens.bearer(ACCOUNT))
+    tokens.discard(ACCOUNT, tokens.token(ACCOUNT).bearer)
 
     with pytest.raises(UpstreamError):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
 
 # Over sockets
@@ -783,8 +783,10 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
     with Simulator() as upstream:
         upstream.set(**switches)
 
-        token = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(
-            simulated_account(upstream)
+        token = (
+            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url))
+            .token(simulated_account(upstream))
+            .bearer
         )
 
         key = upstream.keys.verify(token, upstream.now())
@@ -814,7 +816,7 @@ def test_every_way_to_be_refused_has_its_error(mode: str, error: type[GatewayErr
         upstream.set(getoxsrf=mode)
 
         with pytest.raises(GatewayError) as caught:
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(
+            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).token(
                 simulated_account(upstream)
             )
 
@@ -829,7 +831,7 @@ def test_the_cookies_are_never_taken_to_another_host() -> None:
         )
 
         with pytest.raises(CredentialRefused):
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(
+            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).token(
                 simulated_account(upstream)
             )
 

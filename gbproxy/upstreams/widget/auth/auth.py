@@ -17,8 +17,8 @@ from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.observability.waiting import result_in_time
 from gbproxy.outbound import HttpClient, calls_end_at
 from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
-from gbproxy.upstreams.widget.auth.ages import Ages, Token
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
+from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S, sign
 from gbproxy.upstreams.widget.auth.records import (
     CookieRecords,
     NoCookies,
@@ -27,7 +27,7 @@ from gbproxy.upstreams.widget.auth.records import (
     TokenRecords,
 )
 from gbproxy.upstreams.widget.auth.signin import SignIn
-from gbproxy.upstreams.widget.auth.signing import TOKEN_LIFE_S, sign
+from gbproxy.upstreams.widget.auth.token_age import Token, TokenAges
 from gbproxy.upstreams.widget.credential import credential_of
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 
@@ -70,17 +70,13 @@ class WidgetAuth:
         self._jar = CookieJar(self._records, clock)
         self._sign_in = SignIn(outbound, endpoints, self._jar, meter)
         self._endpoints = endpoints
-        self._ages = Ages(clock, monotonic)
+        self._ages = TokenAges(clock, monotonic)
         self._lock = threading.Lock()
         # by the account as it is: one that was changed signs in anew
         self._tokens: dict[Account, Token] = {}
         self._refreshing: dict[Account, _Refreshing] = {}
         # bearers, and when first; the records may still hold them
         self._refused: dict[str, float] = {}
-
-    def bearer(self, account: Account) -> str:
-        """As `token`: what the upstream is shown."""
-        return self.token(account).bearer
 
     def token(self, account: Account, after: float = -math.inf) -> Token:
         """A token that the upstream will take, by a sign-in that began `after` then (as `discard`
@@ -96,7 +92,7 @@ class WidgetAuth:
                 usable_s = _LAST_USE_S if account in self._refreshing else TOKEN_USE_S
                 if (
                     token is not None
-                    and token.born_at >= after
+                    and token.minted_at >= after
                     and token.age_s(self._monotonic()) < usable_s
                 ):
                     return token
@@ -106,13 +102,13 @@ class WidgetAuth:
                     token = self._refresh(account, refreshing, TOKEN_USE_S, after, patient_until)
                 else:
                     token = self._awaited(refreshing.future, patient_until)
-                if token.born_at >= after:
+                if token.minted_at >= after:
                     return token
             except _Abandoned:
                 continue
             except UpstreamError as error:
                 old = self._tokens.get(account)
-                if isinstance(error, CredentialRefused) or old is None or old.born_at < after:
+                if isinstance(error, CredentialRefused) or old is None or old.minted_at < after:
                     raise
                 if old.age_s(self._monotonic()) > _LAST_USE_S:
                     raise
@@ -139,7 +135,7 @@ class WidgetAuth:
             return False
         return True
 
-    def take_over(
+    def sync(
         self,
         accounts: Iterable[Account],
         tokens: Mapping[str, StoredToken],
@@ -154,14 +150,14 @@ class WidgetAuth:
         for account in accounts:
             renewed, stored = cookies.get(account.account_key), tokens.get(account.account_key)
             if renewed is not None:
-                self._jar.take_over(account, renewed)
+                self._jar.sync(account, renewed)
             theirs = self._usable(account, stored) if stored is not None else None
             if theirs is None:
                 continue
             with self._lock:
                 ours = self._tokens.get(account)
                 is_newer = ours is None or (
-                    theirs.bearer != ours.bearer and theirs.born_at > ours.born_at
+                    theirs.bearer != ours.bearer and theirs.minted_at > ours.minted_at
                 )
                 if is_newer and theirs.bearer not in self._refused:
                     self._tokens[account] = theirs
@@ -252,7 +248,7 @@ class WidgetAuth:
                 ]:
                     del self._tokens[gone]
                 known = self._tokens.get(account)
-                if known is None or known.born_at <= token.born_at:
+                if known is None or known.minted_at <= token.minted_at:
                     self._tokens[account] = token
             if self._refreshing.get(account) is settled:
                 del self._refreshing[account]
@@ -270,7 +266,7 @@ class WidgetAuth:
         is_fresh = (
             token is not None
             and token.age_s(self._monotonic()) < max_age_s
-            and token.born_at >= after
+            and token.minted_at >= after
         )
         return token if is_fresh else None
 
@@ -297,10 +293,10 @@ class WidgetAuth:
         ones too.
         """
         started = self._monotonic()
-        key, upstream_time = self._sign_in.buy_key(account)
+        key, upstream_time = self._sign_in.fetch_signing_key(account)
         wall, now = self._clock(), self._monotonic()
         if upstream_time is not None:
-            self._ages.heard(upstream_time)
+            self._ages.clock_observed(upstream_time)
         issued = wall if upstream_time is None else upstream_time
         self._meter.token_refreshed("ok")
         log.info(

@@ -47,10 +47,10 @@ class CookieJar:
         """As `current`, after a look at what other workers have renewed."""
         theirs = self._records.cookies(given.account_key)
         if theirs is not None:
-            self.take_over(given, theirs)
+            self.sync(given, theirs)
         return self.current(given)
 
-    def take_over(self, given: Account, theirs: RenewedCookies) -> None:
+    def sync(self, given: Account, theirs: RenewedCookies) -> None:
         """What another worker has got, if it is for this credential and newer than ours."""
         if theirs.replaces != credential_of(given).sign_in_fingerprint():
             return

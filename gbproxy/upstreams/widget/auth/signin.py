@@ -17,8 +17,8 @@ from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.widget.auth import cookies
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
+from gbproxy.upstreams.widget.auth.jwt import XsrfKey, read_key, server_time
 from gbproxy.upstreams.widget.auth.renewal import Renewal
-from gbproxy.upstreams.widget.auth.signing import XsrfKey, read_key, server_time
 from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 
@@ -40,7 +40,7 @@ class SignIn:
         self._jar = jar
         self._meter = meter
 
-    def buy_key(self, given: Account) -> tuple[XsrfKey, float | None]:
+    def fetch_signing_key(self, given: Account) -> tuple[XsrfKey, float | None]:
         """A key, and the upstream's clock when it gave it. Raises CredentialRefused,
         UpstreamTimeout or UpstreamError.
         """

@@ -12,27 +12,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gbproxy.storage.tokens_cookies import StoredToken
-from gbproxy.upstreams.widget.auth.signing import issued_at
+from gbproxy.upstreams.widget.auth.jwt import issued_at
 
 TOLERANCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`born_at` is on the monotonic clock, `signed_at` on the wall clock, as it stands in the
+    """`minted_at` is on the monotonic clock, `signed_at` on the wall clock, as it stands in the
     records; in seconds.
     """
 
     bearer: str = field(repr=False)
-    born_at: float
+    minted_at: float
     signed_at: float
 
     def age_s(self, now: float) -> float:
         """`now`: on the monotonic clock."""
-        return now - self.born_at
+        return now - self.minted_at
 
 
-class Ages:
+class TokenAges:
     """Dates tokens of others on this process' monotonic clock."""
 
     def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
@@ -40,7 +40,7 @@ class Ages:
         self._monotonic = monotonic
         self._ahead_s: float | None = None  # the upstream's clock before the monotonic one
 
-    def heard(self, upstream_time: float) -> None:
+    def clock_observed(self, upstream_time: float) -> None:
         """An answer has just told the upstream's clock (Unix seconds)."""
         self._ahead_s = upstream_time - self._monotonic()
 
