@@ -53,7 +53,7 @@ from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.upstreams.base import Upstream
-from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.auth import NoTokens, WidgetAuth
 from gbproxy.upstreams.widget.credential import UPSTREAM, WidgetCredential
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.shared_credentials import SharedCredentials
@@ -254,7 +254,7 @@ def recorded(services: Services, settings: Settings | None = None) -> Iterator[R
     outbound = _outbound(settings, RecordingHttpClient)
     try:
         endpoints = _endpoints(settings)
-        auth = WidgetAuth(outbound, endpoints, cookies=services.storage.cookies)
+        auth = WidgetAuth(outbound, endpoints, tokens=NoTokens(), cookies=services.storage.cookies)
         widget = _widget(settings, outbound, auth, endpoints, SILENT)
         yield RecordedUpstream(auth, widget, outbound)
     finally:

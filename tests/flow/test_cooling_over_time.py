@@ -25,10 +25,10 @@ from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryCounters
 from gbproxy.simulator import Action, Simulator, answer, denied, html_error, overloaded, quota
-from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
 from tests.support.accounts import widget_account
+from tests.support.business_host import lone_auth
 from tests.support.chats import NAMES, asked, csesidx
 from tests.support.memory_rows import MemoryRows
 from tests.support.pools import MIDNIGHT, NOON, Workers
@@ -79,7 +79,7 @@ class House:
         endpoints = EndpointMap(
             page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", headers=headers
         )
-        widget = Widget(self.outbound, WidgetAuth(self.outbound, endpoints), endpoints)
+        widget = Widget(self.outbound, lone_auth(self.outbound, endpoints), endpoints)
         rows = MemoryRows(self.clock)
         self.gateways = [
             Gateway(

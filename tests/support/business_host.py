@@ -6,11 +6,16 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from typing import Any
 
 import requests
 import requests.structures
 
 from gbproxy.outbound import Reply
+from gbproxy.storage.tokens_cookies import RenewedCookies
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.auth.records import NoTokens
+from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.support.accounts import widget_account
 
 BASE = "https://business.gemini.google"
@@ -26,12 +31,21 @@ ACCOUNT = widget_account(
 KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
 
-class Clock:
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
+class NoCookies:
+    """Nothing is shared with other workers."""
 
-    def __call__(self) -> float:
-        return self.now
+    def keep(self, account_key: str, renewed: RenewedCookies) -> bool:
+        return True
+
+    def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]:
+        return {}
+
+
+def lone_auth(outbound: Any, endpoints: EndpointMap | None = None, **options: Any) -> WidgetAuth:
+    """The sign-in of a worker that shares nothing with others."""
+    return WidgetAuth(
+        outbound, endpoints or EndpointMap(), tokens=NoTokens(), cookies=NoCookies(), **options
+    )
 
 
 class Door:

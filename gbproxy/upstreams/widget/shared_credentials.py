@@ -1,6 +1,4 @@
-"""What the workers share of an account's credentials: bearer tokens, and cookies that the upstream
-has renewed.
-"""
+"""Polls the database for bearer tokens and renewed cookies of other workers."""
 
 from __future__ import annotations
 
@@ -13,11 +11,11 @@ from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 
 _TOKEN_LIFE_S = 300.0
-_OVERLAP_S = 60.0  # clocks of other machines, and rows that were on their way
+_OVERLAP_S = 60.0  # clocks of other machines differ, and rows were being written
 
 
 class Auth(Protocol):
-    """Who uses them. Without news it sees to what could not be kept before."""
+    """The sign-in that uses them; called without news it stores what it could not store before."""
 
     def sync(
         self,
@@ -28,7 +26,7 @@ class Auth(Protocol):
 
 
 class SharedCredentials:
-    """Hands on what other workers have got since the last look."""
+    """Hands on what other workers have stored since the last poll."""
 
     def __init__(
         self,
@@ -46,7 +44,7 @@ class SharedCredentials:
         self._looked_at: float | None = None
 
     def sync(self) -> None:
-        """Raises StorageUnavailable."""
+        """Read what is new. Raises StorageUnavailable."""
         now = self._clock()
         looked_at, self._looked_at = self._looked_at, None
         try:

@@ -18,7 +18,8 @@ from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.credential import with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.support.accounts import simulated_account
-from tests.support.business_host import ACCOUNT, BASE, NOW, Clock, Door, key_reply, reply
+from tests.support.business_host import ACCOUNT, BASE, NOW, Door, key_reply, lone_auth, reply
+from tests.support.clock import Clock
 
 AUTH = "https://auth.business.gemini.google/auth/refreshcookies"
 SIGN_IN = "https://accounts.google.com/auth/signin"
@@ -32,7 +33,7 @@ LOGIN = reply(302, location="/login")
 
 
 def auth(door: object, endpoints: EndpointMap | None = None) -> WidgetAuth:
-    return WidgetAuth(door, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock())  # type: ignore[arg-type]
+    return lone_auth(door, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock(0.0))
 
 
 def to(location: str, *set_cookies: str) -> Reply:
@@ -186,8 +187,8 @@ def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> 
         replace(key_reply(), set_cookies=("__Secure-C_SES=CSE.new; Secure; Domain=cloud.google",)),
         key_reply(),
     )
-    monotonic = Clock()
-    tokens = WidgetAuth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
+    monotonic = Clock(0.0)
+    tokens = lone_auth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)
     tokens.token(ACCOUNT)
     monotonic.now = 250.0
 
@@ -218,9 +219,9 @@ def test_further_cookies_are_not_sent_while_the_two_are_taken() -> None:
 def test_further_cookies_are_tried_once_and_sent_from_then_on(
     refusal: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     door = Door(refusal, key_reply(), key_reply())
-    tokens = WidgetAuth(door, EndpointMap(), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
+    tokens = lone_auth(door, clock=Clock(NOW), monotonic=monotonic)
 
     with caplog.at_level(logging.INFO):
         tokens.token(FURTHER)
@@ -266,7 +267,7 @@ def test_further_cookies_are_renewed_with_the_others() -> None:
 def by_name(upstream: Simulator) -> WidgetAuth:
     environment = upstream.environment_by_name()
     outbound = HttpClient(proxy=environment["PROXY"], ca_bundle=Path(environment["CA_BUNDLE"]))
-    return WidgetAuth(outbound, EndpointMap(), clock=upstream.now)
+    return lone_auth(outbound, clock=upstream.now)
 
 
 @pytest.mark.parametrize("edition", ["business", "enterprise"])

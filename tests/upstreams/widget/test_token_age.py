@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gbproxy.storage.tokens_cookies import StoredToken
 from gbproxy.upstreams.widget.auth.jwt import XsrfKey, sign
 from gbproxy.upstreams.widget.auth.token_age import TOLERANCE_S, TokenAges
-from tests.support.business_host import NOW, Clock
+from tests.support.business_host import NOW
+from tests.support.clock import Clock
 
 KEY = XsrfKey(bytes(range(32)), "k")
 seconds = st.floats(0, 400)

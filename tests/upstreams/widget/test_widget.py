@@ -84,6 +84,7 @@ from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN
 from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
 from tests.support.accounts import simulated_account
+from tests.support.business_host import lone_auth
 from tests.support.clock import Clock
 
 AUTO = Model("gemini-auto", None)
@@ -121,7 +122,7 @@ def widget(
     )
     return Widget(
         outbound,
-        WidgetAuth(outbound, endpoints),
+        lone_auth(outbound, endpoints),
         endpoints,
         WidgetSettings(**settings),
         monotonic=monotonic,

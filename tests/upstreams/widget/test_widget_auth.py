@@ -39,12 +39,13 @@ from tests.support.business_host import (
     BASE,
     KEY_TEXT,
     NOW,
-    Clock,
     Door,
     Gate,
     key_reply,
+    lone_auth,
     reply,
 )
+from tests.support.clock import Clock
 
 TOKEN = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRlc3Qta2V5LTEifQ.eyJpc3MiOiJodHRwczovL2J1c2luZXNzLmdlbWluaS5nb29n"
@@ -54,11 +55,11 @@ TOKEN = (
 
 
 def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = None) -> WidgetAuth:
-    return WidgetAuth(
+    return lone_auth(
         door,  # type: ignore[arg-type]
         EndpointMap(headers={"User-Agent": "gbproxy/test", "X-More": "1"}),
         clock=clock or Clock(NOW),
-        monotonic=monotonic or Clock(),
+        monotonic=monotonic or Clock(0.0),
     )
 
 
@@ -185,7 +186,7 @@ def test_without_a_usable_date_the_own_clock_counts(date: str | None) -> None:
 
 
 def test_a_token_is_used_for_240_seconds_and_then_made_anew() -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     door = Door(key_reply("a"), key_reply("b"))
     tokens = auth(door, monotonic=monotonic)
 
@@ -275,7 +276,7 @@ class SharedRefresh:
         self._now = 0.0
         gate = Gate(answers[0])
         self.door = Door(key_reply("expired"), gate, *answers[1:])
-        tokens = WidgetAuth(self.door, EndpointMap(), clock=Clock(NOW), monotonic=self._monotonic)  # type: ignore[arg-type]
+        tokens = lone_auth(self.door, clock=Clock(NOW), monotonic=self._monotonic)
         tokens.token(ACCOUNT)
         self._now = 400.0
         self._asked.clear()
@@ -331,7 +332,7 @@ def test_when_the_one_who_refreshes_is_interrupted_another_takes_over(
 
 def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
     gate = Gate(key_reply())
-    tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.05)  # type: ignore[arg-type]
+    tokens = lone_auth(Door(gate), clock=Clock(NOW), patience_s=0.05)
     patient = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
@@ -345,7 +346,7 @@ def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
 
 def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
     gate = Gate(key_reply())
-    tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.01)  # type: ignore[arg-type]
+    tokens = lone_auth(Door(gate), clock=Clock(NOW), patience_s=0.01)
     patient = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
@@ -361,7 +362,7 @@ def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
 def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_take_it_over() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf")
-        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.2)
+        tokens = lone_auth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.2)
         account = simulated_account(upstream)
 
         with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
@@ -378,7 +379,7 @@ def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_th
     with Simulator() as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=5)
         upstream.script(HoldHeaders(), path="setocookie")
-        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        tokens = lone_auth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
         account = simulated_account(upstream)
         started = time.monotonic()
 
@@ -396,7 +397,7 @@ def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_th
 def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf", times=math.inf)
-        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        tokens = lone_auth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
         account = simulated_account(upstream)
         started = time.monotonic()
 
@@ -499,7 +500,7 @@ def test_a_cookie_that_is_deleted_or_malformed_keeps_its_old_value() -> None:
 
 
 def test_renewed_cookies_are_used_for_the_next_token_too() -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
@@ -524,7 +525,7 @@ def test_renewed_cookies_stay_in_use_when_the_key_is_not_given_at_once() -> None
 
 
 def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
@@ -727,7 +728,7 @@ def test_a_passing_fault_is_not_the_credential_s(answer: Reply | BaseException) 
 
 @pytest.mark.parametrize("answer", [reply(503), UpstreamError("EOF")], ids=["503", "eof"])
 def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException) -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     door = Door(key_reply("a"), answer, answer, answer)
     tokens = auth(door, monotonic=monotonic)
     first = tokens.token(ACCOUNT).bearer
@@ -742,7 +743,7 @@ def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException)
 
 
 def test_an_old_token_is_not_kept_when_the_credential_is_refused() -> None:
-    monotonic = Clock()
+    monotonic = Clock(0.0)
     tokens = auth(Door(key_reply(), reply(401)), monotonic=monotonic)
     tokens.token(ACCOUNT)
 
@@ -784,7 +785,7 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
         upstream.set(**switches)
 
         token = (
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url))
+            lone_auth(HttpClient(), EndpointMap(page_url=upstream.url))
             .token(simulated_account(upstream))
             .bearer
         )
@@ -816,7 +817,7 @@ def test_every_way_to_be_refused_has_its_error(mode: str, error: type[GatewayErr
         upstream.set(getoxsrf=mode)
 
         with pytest.raises(GatewayError) as caught:
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).token(
+            lone_auth(HttpClient(), EndpointMap(page_url=upstream.url)).token(
                 simulated_account(upstream)
             )
 
@@ -831,7 +832,7 @@ def test_the_cookies_are_never_taken_to_another_host() -> None:
         )
 
         with pytest.raises(CredentialRefused):
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).token(
+            lone_auth(HttpClient(), EndpointMap(page_url=upstream.url)).token(
                 simulated_account(upstream)
             )
 

@@ -26,7 +26,8 @@ from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.support.accounts import simulated_account, widget_account
-from tests.support.business_host import ACCOUNT, BASE, NOW, Clock, Door, Gate, key_reply, reply
+from tests.support.business_host import ACCOUNT, BASE, NOW, Door, Gate, key_reply, reply
+from tests.support.clock import Clock
 from tests.support.databases import CIPHER
 
 REFRESH = "/auth/refreshcookies?continue=x"

@@ -1,9 +1,7 @@
-"""How old a token is, whoever has signed it: another worker, another machine, or this one before it
-was started again.
+"""The age of a token that another worker, another machine, or this one before a restart has signed.
 
-No clock of this machine is trusted beyond need. Whoever has signed in once knows the upstream's
-clock, by which each token is dated; before that, the wall clocks of those who share a database are
-taken to agree.
+Wall clocks are trusted only at need. After one sign-in the process knows the upstream's clock, by
+which every token is dated; before that it takes the wall clocks of all workers to agree.
 """
 
 from __future__ import annotations
@@ -19,34 +17,36 @@ TOLERANCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`minted_at` is on the monotonic clock, `signed_at` on the wall clock, as it stands in the
-    records; in seconds.
-    """
+    """`minted_at`: monotonic seconds; `signed_at`: Unix seconds, as stored."""
 
     bearer: str = field(repr=False)
     minted_at: float
     signed_at: float
 
     def age_s(self, now: float) -> float:
-        """`now`: on the monotonic clock."""
+        """`now`: monotonic seconds."""
         return now - self.minted_at
 
 
 class TokenAges:
-    """Dates tokens of others on this process' monotonic clock."""
+    """Dates tokens on this process' monotonic clock."""
 
     def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self._clock = clock
         self._monotonic = monotonic
-        self._ahead_s: float | None = None  # the upstream's clock before the monotonic one
+        self._ahead_s: float | None = None  # the upstream's clock minus the monotonic one
+
+    def now(self) -> tuple[float, float]:
+        """Monotonic and Unix seconds."""
+        return self._monotonic(), self._clock()
 
     def clock_observed(self, upstream_time: float) -> None:
-        """An answer has just told the upstream's clock (Unix seconds)."""
+        """Note the upstream's clock (Unix seconds), which an answer has just told."""
         self._ahead_s = upstream_time - self._monotonic()
 
     def token(self, stored: StoredToken) -> Token | None:
-        """The token of a record, or None if its age cannot be told: it seems to come from the
-        future.
+        """The token of a record; None if it seems to come from the future, so that its age is
+        unknown.
         """
         now = self._monotonic()
         issued = issued_at(stored.bearer)
