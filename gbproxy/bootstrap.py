@@ -51,7 +51,8 @@ from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.registry import Upstreams
-from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.auth import NoTokens, WidgetAuth
+from gbproxy.upstreams.widget.credential import WidgetCredential
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.shared_credentials import SharedCredentials
 from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
@@ -191,7 +192,7 @@ def build(
         executor,
         refresh_token=answering.sign_in_ahead,
         probe=registry.probe,
-        reclaim_abandoned=partial(temporary.reclaim_abandoned, storage.database, storage.sessions),
+        reclaim_abandoned=partial(temporary.reclaim_abandoned, storage.sessions),
         read_capabilities=capability_reads.read_due,
     )
     credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
@@ -317,7 +318,7 @@ def recorded(services: Services, settings: Settings | None = None) -> Iterator[R
     outbound = _outbound(settings, RecordingHttpClient)
     try:
         endpoints = _endpoints(settings)
-        auth = WidgetAuth(outbound, endpoints, cookies=services.storage.cookies)
+        auth = WidgetAuth(outbound, endpoints, tokens=NoTokens(), cookies=services.storage.cookies)
         widget = _widget(settings, outbound, auth, endpoints, SILENT)
         yield RecordedUpstream(auth, widget, outbound)
     finally:
@@ -345,7 +346,7 @@ def _storage(settings: Settings, meter: Meter) -> Storage:
         [key.get_secret_value() for key in settings.secret_keys] or [secrets.token_urlsafe(32)]
     )
     accounts = AccountStore(
-        StoredAccounts(database, cipher, time.time),
+        StoredAccounts(database, cipher, time.time, {WIDGET: WidgetCredential.from_json}),
         EnabledOverrides(database),
         ChangeCounter(database),
         CheckStore(database, time.time),

@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import WIDGET, Account
 from gbproxy.errors import BadRequest
 from gbproxy.settings import AccountSettings
 from gbproxy.settings import errors as problems
 from gbproxy.settings.entries import STAND_INS, is_empty, names_two_config_ids, told_by_addresses
+from gbproxy.upstreams.widget.credential import WidgetCredential
 
 
 @dataclass(frozen=True, slots=True)
 class AccountInput:
-    """`is_active` is None when nothing was said of it."""
+    """A name, the values of a credential, secrets too, and `is_active`, None when it was not given."""
 
-    values: AccountSettings
+    name: str
+    values: Mapping[str, Any] = field(repr=False)
     is_active: bool | None
 
     def account(self, account_id: str) -> Account:
-        return account_of(self.values, account_id)
+        return _account(account_id, self.name, self.values)
 
 
-def account_of(values: AccountSettings, account_id: str) -> Account:
-    return Account(
-        id=account_id,
-        name=values.name,
-        csesidx=values.csesidx,
-        config_id=values.config_id,
-        secure_c_ses=values.secure_c_ses.get_secret_value(),
-        host_c_oses=_bare(values.host_c_oses),
-        edition=values.edition,
-        location=values.location,
-        cookies=_bare(values.cookies),
-        server_token=_bare(values.server_token),
-        user_agent=values.user_agent,
-    )
+def account_of(settings: AccountSettings, account_id: str) -> Account:
+    """The account that settings describe."""
+    return _account(account_id, settings.name, settings.credential())
 
 
-def _bare(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
+def _account(account_id: str, name: str, values: Mapping[str, Any]) -> Account:
+    return Account(account_id, name, WIDGET, WidgetCredential.from_json(values))
 
 
 def read(given: Mapping[str, object], known: Account | None = None) -> AccountInput:
@@ -53,15 +45,15 @@ def read(given: Mapping[str, object], known: Account | None = None) -> AccountIn
     """
     wrong = dict(_wrong_by_themselves(given))
     try:
-        values = _validated(told_by_addresses(given) | _named(given), known)
+        name, values = _validated(told_by_addresses(given) | _named(given), known)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_context=False, include_input=False):
-            name = str(fault["loc"][0])
-            wrong.setdefault(name, problems.line(name, (), fault))
+            field_name = str(fault["loc"][0])
+            wrong.setdefault(field_name, problems.line(field_name, (), fault))
     if wrong:
         raise BadRequest("; ".join(wrong.values()), param=next(iter(wrong)))
     is_active = given.get("is_active")
-    return AccountInput(values, is_active if isinstance(is_active, bool) else None)
+    return AccountInput(name, values, is_active if isinstance(is_active, bool) else None)
 
 
 def _named(given: Mapping[str, object]) -> dict[str, object]:
@@ -72,29 +64,19 @@ def _named(given: Mapping[str, object]) -> dict[str, object]:
     return named
 
 
-def _validated(named: Mapping[str, object], known: Account | None) -> AccountSettings:
-    """Raises ValidationError, for what is given alone: what is stored may be older than today's
-    rules.
+def _validated(named: Mapping[str, object], known: Account | None) -> tuple[str, dict[str, Any]]:
+    """The name, and the credential's values. Raises ValidationError, for what is given alone: what
+    is stored may be older than today's rules.
     """
     if known is None:
-        return AccountSettings.model_validate(named)
-    changed = {name: value for name, value in named.items() if value != getattr(known, name)}
+        whole = AccountSettings.model_validate(named)
+        return whole.name, whole.credential()
+    kept = {"name": known.name, **known.credential.to_json()}
+    changed = {name: value for name, value in named.items() if value != kept.get(name)}
     checked = AccountSettings.model_validate({**STAND_INS, **changed})
-    kept = {
-        "name": known.name,
-        "secure_c_ses": SecretStr(known.secure_c_ses),
-        "host_c_oses": SecretStr(known.host_c_oses) if known.host_c_oses is not None else None,
-        "csesidx": known.csesidx,
-        "config_id": known.config_id,
-        "edition": known.edition,
-        "location": known.location,
-        "cookies": SecretStr(known.cookies) if known.cookies is not None else None,
-        "server_token": SecretStr(known.server_token) if known.server_token is not None else None,
-        "user_agent": known.user_agent,
-    }
-    return checked.model_copy(
-        update={name: value for name, value in kept.items() if name not in changed}
-    )
+    new = {"name": checked.name, **checked.credential()}
+    values = kept | {name: new[name] for name in changed}
+    return values.pop("name"), values
 
 
 def _wrong_by_themselves(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -82,8 +82,8 @@ class _Importer:
 
     def _record(self, account: FoundAccount) -> AccountRecord | None:
         csesidx, config_id = account.values.get("csesidx"), account.values.get("config_id")
-        same_sign_in = [record for record in self._known if record.csesidx == csesidx]
-        same = [record for record in same_sign_in if record.config_id == config_id]
+        same_sign_in = [record for record in self._known if record.credential["csesidx"] == csesidx]
+        same = [record for record in same_sign_in if record.credential["config_id"] == config_id]
         if same or len(same_sign_in) == 1:
             return (same or same_sign_in)[0]
         named = [
@@ -110,7 +110,8 @@ class _Importer:
 
     def _renewed(self, record: AccountRecord, account: FoundAccount) -> Import:
         values, warning = self._with_its_jar(record, account.values)
-        if values.get("config_id", record.config_id) != record.config_id:
+        known = record.credential["config_id"]
+        if values.get("config_id", known) != known:
             values = {"server_token": "", **values}  # the old one belongs to another app
         is_to_end = account.is_disabled and record.is_active
         if not self._roster.try_change(record.id, values) and not is_to_end:
@@ -157,12 +158,13 @@ def _told(
     reason: str | None = None,
     warning: str | None = None,
 ) -> Import:
+    known = record.credential if record is not None else {}
     return Import(
         result=result,
         id=record.id if record is not None else id_,
         name=record.name if record is not None else name or account.name,
-        csesidx=account.values.get("csesidx", record.csesidx if record is not None else None),
-        config_id=account.values.get("config_id", record.config_id if record is not None else None),
+        csesidx=account.values.get("csesidx", known.get("csesidx")),
+        config_id=account.values.get("config_id", known.get("config_id")),
         found=tuple(account.values),
         missing=account.missing if record is None else (),
         wrong=account.wrong,

@@ -303,7 +303,7 @@ class AccountRegistry:
                 continue
             if other.name == account.name:
                 raise _taken()
-            if (other.csesidx, other.secure_c_ses) == (account.csesidx, account.secure_c_ses):
+            if other.credential.is_same_sign_in(account.credential):
                 raise Conflict(
                     f"this is the account {other.name}, which is there already: change that one"
                 )
@@ -321,7 +321,7 @@ class AccountRegistry:
         status: Status = "valid" if error is None else "refused" if refused else "unknown"
         with suppress(StorageUnavailable):  # what it says counts all the same
             detail, said = (error.own_words, error.safe_words) if error else ("", None)
-            self._rows.checks.note(account.id, account.credential(), status, detail, said)
+            self._rows.checks.note(account.id, account.fingerprint(), status, detail, said)
 
 
 def _check(
@@ -333,8 +333,8 @@ def _check(
     """The latest word about the credential that the account has now; while it is set aside, no
     other counts.
     """
-    known = [each for each in seen if each is not None and each.credential == account.credential()]
-    if refusal is not None and refusal.credential == account.credential():
+    known = [each for each in seen if each is not None and each.credential == account.fingerprint()]
+    if refusal is not None and refusal.credential == account.fingerprint():
         refused_at = [each.at for each in known if each.status == "refused"]
         # A request has met it, or a look, which may be one that this refusal was not learnt from.
         told = [(each.detail, each.said) for each in known] + (

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from gbproxy.accounts.health import AccountView
 from gbproxy.domain.account import Account, AccountState, QuotaClass
-from gbproxy.domain.edition import EditionName, Location
 from gbproxy.storage.account_health import AccountUse, Status
 
 Source = Literal["env", "db"]
@@ -35,11 +34,7 @@ class AccountRecord:
 
     id: str
     name: str
-    csesidx: str
-    config_id: str
-    edition: EditionName
-    location: Location
-    user_agent: str | None
+    credential: Mapping[str, str | None]  # what may be shown of it
     is_active: bool
     source: Source
     created_at: float | None
@@ -83,11 +78,7 @@ def record(
     return AccountRecord(
         id=entry.account.id,
         name=entry.account.name,
-        csesidx=entry.account.csesidx,
-        config_id=entry.account.config_id,
-        edition=entry.account.edition,
-        location=entry.account.location,
-        user_agent=entry.account.user_agent,
+        credential=entry.account.credential.public(),
         is_active=entry.is_active,
         source=entry.source,
         created_at=entry.created_at,

@@ -142,7 +142,7 @@ class PooledAccount:
                     yield moment
 
     def has_credential_of(self, account: Account) -> bool:
-        return self.account.credential() == account.credential()
+        return self.account.fingerprint() == account.fingerprint()
 
     def note_error(self, error: GatewayError | None) -> None:
         self.last_error = error.own_words if error is not None else None
@@ -254,7 +254,7 @@ def rejected(
         "",
         state=HealthState.REJECTED,
         cause=error.message,
-        credential=account.credential(),
+        credential=account.fingerprint(),
         changed_at=now,
     )
     return [rejection]
@@ -268,7 +268,7 @@ def merged(pooled: PooledAccount, theirs: AccountHealth, now: float) -> AccountH
     if _is_from_the_future(known.changed_at, now) and _is_from_the_future(theirs.changed_at, now):
         return None
     is_rejected = theirs.state == HealthState.REJECTED
-    if is_rejected and theirs.credential != pooled.account.credential():
+    if is_rejected and theirs.credential != pooled.account.fingerprint():
         return None  # replaced since
     if (
         theirs.changed_at == known.changed_at

@@ -193,7 +193,7 @@ class ModelSupport:
         with self._lock:
             found = self._findings.get(account.account_key, {}).get(_CONFIGURATION)
         value = _parsed(found.text) if found is not None else {}
-        if found is None or value.get("credential") != account.credential():
+        if found is None or value.get("credential") != account.fingerprint():
             return None
         return found.noted_at, value.get("is_read") is True
 
@@ -210,7 +210,7 @@ class ModelSupport:
                 read_at = now if is_read else None
             elif found is not None:
                 capabilities = AccountCapabilities.from_json(_parsed(found.text))
-            value = {"credential": account.credential(), "is_read": is_read, "read_at": read_at}
+            value = {"credential": account.fingerprint(), "is_read": is_read, "read_at": read_at}
             text = json.dumps(value | (capabilities or NOTHING_SAID).to_json())
             self._add(Finding(account.account_key, _CONFIGURATION, text, now))
 

@@ -66,8 +66,10 @@ def cookies_blueprint(registry: AccountRegistry) -> Blueprint:
 
 
 def _entry(account: AccountRecord) -> dict[str, Any]:
+    fields = asdict(account)
     return {
-        **asdict(account),
+        **fields.pop("credential"),
+        **fields,
         "created_at": _whole(account.created_at),
         "cooling_until": {quota: math.ceil(end) for quota, end in account.cooling_until.items()},
         "last_used_at": _whole(account.last_used_at),

@@ -67,16 +67,17 @@ def _capture(options: argparse.Namespace) -> int:
     if options.file.exists():
         raise CannotBegin(f"{options.file} is there already")
     from gbproxy.bootstrap import configured_models, recorded
-    from gbproxy.cli.steps import Steps, choose_account, secrets_of
+    from gbproxy.cli.steps import Steps, choose_account
     from gbproxy.domain.models import Catalogue
     from gbproxy.domain.redaction import Redactor
+    from gbproxy.upstreams.widget.credential import credential_of
 
     models = configured_models(settings.models)
     model = Catalogue(settings.default_model, models).get(options.model)
     with without_log(), open_local(settings) as services:
         account = choose_account(all_accounts(services), options.account)
         redactor = Redactor(
-            secrets_of(account),
+            credential_of(account).private(),
             with_text=options.with_text,
             phrases=settings.status_lines,
         )
@@ -115,13 +116,16 @@ def capture_lines(
     now: datetime | None = None,
 ) -> Iterator[str]:
     """The lines of a capture. `now` stands in for the time at which it was made."""
+    from gbproxy.upstreams.widget.credential import credential_of
+
+    credential = credential_of(account)
     yield json.dumps(
         {
             "capture": _VERSION,
             "gbproxy": __version__,
             "made_at": (now or datetime.now(UTC)).isoformat(timespec="seconds"),
-            "edition": account.edition,
-            "location": account.location,
+            "edition": credential.edition,
+            "location": credential.location,
             "texts": "kept" if with_text else "shapes",
         }
     )

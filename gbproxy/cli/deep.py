@@ -15,7 +15,7 @@ from gbproxy.bootstrap import Services, recorded
 from gbproxy.cli.causes import Cause, Variant, likely, may_be_varied
 from gbproxy.cli.checks import Level
 from gbproxy.cli.network_checks import CLOCK_TOLERANCE_S, clock_offset_s
-from gbproxy.cli.steps import Step, Steps, secrets_of
+from gbproxy.cli.steps import Step, Steps
 from gbproxy.cli.terminal import echo, printable
 from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
@@ -23,6 +23,7 @@ from gbproxy.domain.models import BUILT_IN, Model
 from gbproxy.domain.redaction import Redactor
 from gbproxy.outbound.recording import Exchange
 from gbproxy.settings import Settings
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 
 QUESTION = "Say ok."
 _BROWSER = (
@@ -78,7 +79,7 @@ class _Try:
 
 def examine(services: Services, account: Account) -> Iterator[Report]:
     """Yield the report of each step when it is known."""
-    redactor = Redactor(secrets_of(account), phrases=services.settings.status_lines)
+    redactor = Redactor(credential_of(account).private(), phrases=services.settings.status_lines)
     has_failed = False
     with recorded(services) as upstream:
         for step in Steps(upstream, account, _AUTO, QUESTION).run():
@@ -134,8 +135,9 @@ def _tries(settings: Settings, account: Account, step: Step) -> Iterator[_Try]:
     """A small matrix: a browser's user agent, a server token, edition, location, forms of sessions,
     each tool off.
     """
-    if not account.user_agent:
-        browser = replace(account, user_agent=_BROWSER)
+    credential = credential_of(account)
+    if not credential.user_agent:
+        browser = with_values(account, user_agent=_BROWSER)
         yield _Try(Variant("a browser's user agent", Cause.USER_AGENT), browser, settings)
     if step.name == "question":
         for tool in _AUTO.tools:
@@ -151,21 +153,23 @@ def _tries(settings: Settings, account: Account, step: Step) -> Iterator[_Try]:
         )
     else:
         for edition in get_args(EditionName):
-            if edition != account.edition:
+            if edition != credential.edition:
                 yield _Try(
                     Variant(f"edition {edition}", Cause.EDITION),
-                    replace(account, edition=edition),
+                    with_values(account, edition=edition),
                     settings,
                 )
     if step.name == "sign in":
         return
-    token = None if account.server_token else _MADE_UP_TOKEN
+    token = None if credential.server_token else _MADE_UP_TOKEN
     name = "a server token" if token else "without the server token"
-    yield _Try(Variant(name, Cause.SERVER_TOKEN), replace(account, server_token=token), settings)
+    yield _Try(
+        Variant(name, Cause.SERVER_TOKEN), with_values(account, server_token=token), settings
+    )
     if step.name == "session":
         for location in get_args(Location):
-            if location != account.location:
-                elsewhere = replace(account, location=location)
+            if location != credential.location:
+                elsewhere = with_values(account, location=location)
                 yield _Try(Variant(f"location {location}", Cause.LOCATION), elsewhere, settings)
         for form in ("dash", "own"):
             if form != settings.upstream_session:

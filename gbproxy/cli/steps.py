@@ -109,11 +109,3 @@ def choose_account(accounts: Sequence[Account], wanted: str | None) -> Account:
             else "there is no account: set one, or add it"
         )
     return found[0]
-
-
-def secrets_of(account: Account) -> Iterator[str]:
-    """Every value of an account that must not be shown, the further cookies one by one."""
-    yield from filter(None, (account.secure_c_ses, account.host_c_oses, account.server_token))
-    yield from (account.csesidx, account.config_id)
-    for pair in (account.cookies or "").split(";"):
-        yield pair.partition("=")[2].strip()

@@ -1,13 +1,11 @@
-"""One Gemini Business seat that answers requests."""
+"""One account of an upstream, and the keys that stored rows know it by."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Literal
-
-from gbproxy.domain.edition import EditionName, Location
+from typing import Any, Literal, Protocol
 
 QuotaClass = Literal["text", "images", "videos"]
 """What the upstream counts apart, for each account."""
@@ -23,70 +21,65 @@ WIDGET = "widget"
 """The name of the upstream that the settings' accounts belong to."""
 
 IDENTITY_CHARS = 16
-"""How much of a seat tells whose it is upstream."""
+"""Length of the upstream identity at the beginning of an account key."""
+
+ID_IN_KEY = IDENTITY_CHARS + 1
+"""Where in an account key the account's id begins."""
+
+
+class Credential(Protocol):
+    """What an account signs in with. Only its upstream opens it; its `repr` shows no secret."""
+
+    @property
+    def identity(self) -> str:
+        """Digest, IDENTITY_CHARS long, of whose account this is upstream: new cookies keep it."""
+        ...
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all that the account signs in with, in hex: it changes with any of it."""
+        ...
+
+    def is_same_sign_in(self, other: Credential) -> bool:
+        """True if both are one sign-in, so that one of the two accounts is configured twice."""
+        ...
+
+    def public(self) -> Mapping[str, str | None]:
+        """The values that administrators are shown, by the names of the admin API's fields."""
+        ...
+
+    def to_json(self) -> Mapping[str, Any]:
+        """All values, secrets too, as the upstream's reader takes them back."""
+        ...
+
+
+CredentialReader = Callable[[Mapping[str, Any]], Credential]
+"""`to_json` -> the credential. Raises ValueError for values that are none of this upstream's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The values that a signed-in browser shows (docs/upstream.md, credentials).
-
-    `id` and `name` may be logged; the secrets never leave `upstreams/`, and `repr` does not show
-    them. `cookies` are further cookies of the account's page, as a Cookie header; `server_token`
-    and `user_agent` are what its browser sends along.
-    """
+    """`id` and `name` may be logged; `upstream` names the adapter that opens the credential."""
 
     id: str
     name: str
-    csesidx: str
-    config_id: str
-    secure_c_ses: str = field(repr=False)
-    host_c_oses: str | None = field(default=None, repr=False)
-    edition: EditionName = "business"
-    location: Location = "global"
-    cookies: str | None = field(default=None, repr=False)
-    server_token: str | None = field(default=None, repr=False)
-    user_agent: str | None = None
-    upstream: str = WIDGET
+    upstream: str
+    credential: Credential
+    account_key: str = field(init=False, repr=False, compare=False)
+    """Storage key: upstream identity plus the account's id. It changes when the id is reused for
+    another upstream account, which so inherits nothing, and stays when cookies are renewed.
+    """
 
-    @property
-    def account_key(self) -> str:
-        """What is kept of this account stands under this: its id, and a digest of whose seat that
-        is upstream.
+    def __post_init__(self) -> None:
+        # Made once: each request looks it up several times.
+        object.__setattr__(self, "account_key", f"{self.credential.identity}:{self.id}")
 
-        So another one that is configured under the same name inherits nothing; new cookies of the
-        same one change nothing.
-        """
-        return _account_key(self.id, self.csesidx, self.config_id)
+    def __hash__(self) -> int:
+        # Each request looks its account's token up: cheaper than a hash of all values.
+        return hash(self.account_key)
 
-    def credential(self) -> str:
-        """What tells one set of credentials from another without showing any: a SHA-256 digest in
-        hex.
-        """
-        further = {
-            "edition": "" if self.edition == "business" else self.edition,
-            "location": "" if self.location == "global" else self.location,
-            "cookies": self.cookies,
-            "server_token": self.server_token,
-            "user_agent": self.user_agent,
-        }
-        # Only what is given: an account without any of it keeps the digest under which its tokens
-        # and cookies are stored.
-        return _digest(
-            *self._sign_in(), *(f"{name}={value}" for name, value in further.items() if value)
-        )
-
-    def sign_in(self) -> str:
-        """As `credential`, of the ids and the two cookies alone: what cookies that the upstream has
-        renewed stand in for.
-        """
-        return _digest(*self._sign_in())
-
-    def _sign_in(self) -> tuple[str, ...]:
-        return (self.csesidx, self.config_id, self.secure_c_ses, self.host_c_oses or "")
-
-
-ID_IN_KEY = IDENTITY_CHARS + 1
-"""Where in a seat the account's id begins."""
+    def fingerprint(self) -> str:
+        """SHA-256 of the credential, in hex: tells one from another without showing any."""
+        return self.credential.fingerprint()
 
 
 def id_of(account_key: str) -> str:
@@ -94,20 +87,14 @@ def id_of(account_key: str) -> str:
     return account_key[ID_IN_KEY:]
 
 
-def identity(csesidx: str, config_id: str) -> str:
-    """Whose seat upstream such an account's is."""
-    return _digest(csesidx, config_id)[:IDENTITY_CHARS]
-
-
 def identity_of(account_key: str) -> str:
-    """Whose seat that is upstream: the same when it is configured again under another id."""
+    """The upstream identity: the same when the account is configured again under another id."""
     return account_key[:IDENTITY_CHARS]
 
 
-@lru_cache(maxsize=4096)  # asked for several times for each request
-def _account_key(id_: str, csesidx: str, config_id: str) -> str:
-    return f"{identity(csesidx, config_id)}:{id_}"
+def digest(*parts: str) -> str:
+    """SHA-256 in hex. Each part counts with its length, so no two lists of parts are alike.
 
-
-def _digest(*parts: str) -> str:
+    Stored rows hold such digests: what this returns for the same parts must never change.
+    """
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

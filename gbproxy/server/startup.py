@@ -19,7 +19,6 @@ from typing import NoReturn
 
 from gevent import monkey
 
-from gbproxy.domain.account import identity
 from gbproxy.domain.models import built_in_names
 from gbproxy.domain.principal import fingerprint, new_key
 from gbproxy.observability import logging as json_logging
@@ -183,9 +182,7 @@ _prepared: set[tuple[str, ...]] = set()  # addresses and keys; a reload finds th
 
 
 def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) -> None:
-    """Migrate the database, and adopt what killed servers have left. One that cannot be used ends the
-    process with status 2.
-    """
+    """Migrate the database. One that cannot be used ends the process with status 2."""
     from gbproxy.storage import prepare as preparation
 
     if (url, *secret_keys) in _prepared:
@@ -194,8 +191,6 @@ def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) 
         preparation.prepare(url, secret_keys, temporary=settings.database_is_temporary)
     except preparation.CannotBeUsed as error:
         _refuse(f"The database cannot be used:\n{error}")
-    identities = [identity(account.csesidx, account.config_id) for account in settings.accounts]
-    preparation.clear_abandoned(url, identities, temporary=settings.database_is_temporary)
     _prepared.add((url, *secret_keys))
 
 

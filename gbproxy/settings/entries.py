@@ -57,6 +57,14 @@ class AccountSettings(BaseModel):
         None, description="the `user-agent` that the upstream sees; you may name your own browser's"
     )
 
+    def credential(self) -> dict[str, Any]:
+        """All but the name, secrets bare."""
+        values = {name: value for name, value in self if name != "name"}
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in values.items()
+        }
+
     @model_validator(mode="before")
     @classmethod
     def _known_and_given(cls, given: Any) -> Any:

@@ -24,6 +24,7 @@ from gbproxy.simulator.scripting.switches import FramingSwitches
 from gbproxy.simulator.switches import Switches
 from gbproxy.simulator.widget import account_settings
 from gbproxy.simulator.widget.accounts import Account
+from gbproxy.simulator.widget.editions import location_of
 from gbproxy.simulator.widget.keys import Keys
 from gbproxy.simulator.widget.model import ModelAnswer
 from gbproxy.simulator.widget.service import STREAM
@@ -147,6 +148,12 @@ class Simulator:
             account = account_settings.make_account(len(self.accounts), **values)
             self.accounts[account.csesidx] = account
             return account
+
+    def add_session(self, account: Account, session_id: str) -> Session:
+        """A session that is there already, as if a gateway had made it earlier."""
+        with self._condition:
+            location = location_of(account, self._switches)
+            return self._widget.sessions.create(account, location, session_id=session_id)
 
     def expire_cookies(self) -> None:
         """Under `refreshcookies`: the present cookies need renewing again."""

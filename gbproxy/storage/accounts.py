@@ -1,17 +1,18 @@
-"""Accounts that are stored here, their secrets encrypted; and which of the environment's are
-disabled by hand.
+"""Accounts that are stored here, each with its credential as one encrypted JSON; and which of the
+environment's are disabled by hand.
 """
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, CredentialReader
 from gbproxy.storage.database import AnyRow, Database, UniqueViolation
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import IDLE, TO_DELETE
@@ -31,6 +32,8 @@ from gbproxy.storage.tokens_cookies import decrypted
 from gbproxy.storage.upsert import upsert
 from gbproxy.storage.workers import ChangeCounter
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
@@ -48,16 +51,6 @@ class NameTaken(Exception):
 
 T = TypeVar("T")
 
-_ENCRYPTED = (
-    "secure_c_ses",
-    "host_c_oses",
-    "edition",
-    "location",
-    "cookies",
-    "server_token",
-    "user_agent",
-)
-
 _LIST = select(accounts).order_by(accounts.c.created_at, accounts.c.name)
 _ONE = select(accounts).where(accounts.c.id == bindparam("account_id")).with_for_update()
 _ADD = insert(accounts)
@@ -66,9 +59,8 @@ _CHANGE = (
     .where(accounts.c.id == bindparam("account_id"))
     .values(
         name=bindparam("new_name"),
-        csesidx=bindparam("new_csesidx"),
-        config_id=bindparam("new_config_id"),
-        credentials=bindparam("new_credentials"),
+        upstream=bindparam("new_upstream"),
+        credential=bindparam("new_credential"),
         is_active=bindparam("active"),
         updated_at=bindparam("now"),
     )
@@ -93,14 +85,20 @@ _DISABLED = select(enabled_overrides.c.account_id).where(enabled_overrides.c.is_
 
 
 class StoredAccounts:
-    """Accounts that administrators add. Each change is told to all workers. `clock`: Unix
-    seconds.
-    """
+    """Accounts that administrators add. Each change is told to all workers."""
 
-    def __init__(self, database: Database, cipher: Cipher, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        cipher: Cipher,
+        clock: Callable[[], float],
+        read_credential: Mapping[str, CredentialReader],
+    ) -> None:
+        """`clock`: Unix seconds; `read_credential`: by the upstream's name."""
         self._database = database
         self._cipher = cipher
         self._clock = clock
+        self._read_credential = read_credential
         self._changes = ChangeCounter(database)
 
     def list(self) -> list[StoredAccount]:
@@ -116,9 +114,8 @@ class StoredAccounts:
         values = {
             "id": account.id,
             "name": account.name,
-            "csesidx": account.csesidx,
-            "config_id": account.config_id,
-            "credentials": self._encrypted(account),
+            "upstream": account.upstream,
+            "credential": self._encrypted(account),
             "is_active": is_active,
             "created_at": now,
             "updated_at": now,
@@ -150,9 +147,8 @@ class StoredAccounts:
             values = {
                 "account_id": account_id,
                 "new_name": edited.account.name,
-                "new_csesidx": edited.account.csesidx,
-                "new_config_id": edited.account.config_id,
-                "new_credentials": self._encrypted(edited.account),
+                "new_upstream": edited.account.upstream,
+                "new_credential": self._encrypted(edited.account),
                 "active": edited.is_active,
                 "now": edited.updated_at,
             }
@@ -187,15 +183,18 @@ class StoredAccounts:
             raise NameTaken from None
 
     def _encrypted(self, account: Account) -> bytes:
-        return self._cipher.encrypt({name: getattr(account, name) for name in _ENCRYPTED})
+        return self._cipher.encrypt(account.credential.to_json())
 
     def _read(self, row: AnyRow) -> StoredAccount | None:
-        secrets = decrypted(self._cipher, row.credentials, "accounts", row.id)
-        if secrets is None:
+        values = decrypted(self._cipher, row.credential, "accounts", row.id)
+        if values is None:
             return None
-        # Older rows have fewer fields, those of a newer version may have more.
-        known = {name: secrets[name] for name in _ENCRYPTED if name in secrets}
-        account = Account(row.id, row.name, row.csesidx, row.config_id, **known)
+        try:
+            credential = self._read_credential[row.upstream](values)
+        except (KeyError, ValueError):  # of an upstream that this version does not have, or broken
+            log.error("secret.unreadable", extra={"table": "accounts", "account": row.id})
+            return None
+        account = Account(row.id, row.name, row.upstream, credential)
         return StoredAccount(account, row.is_active, row.created_at, row.updated_at)
 
 

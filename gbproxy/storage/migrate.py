@@ -13,6 +13,7 @@ from sqlalchemy import Connection, exc, inspect, text
 
 from gbproxy.storage import engines
 from gbproxy.storage.database import Database, is_locked, is_outage, reason
+from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tables import REVISION, metadata
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def create(database: Database) -> None:
 
 def migrate(
     database: Database,
+    cipher: Cipher,
     *,
     timeout_s: float = 15.0,
     clock: Callable[[], float] = time.monotonic,
@@ -50,13 +52,14 @@ def migrate(
     """Run what migrations are missing; the revision that was found. A server that is still starting
     is waited for.
 
-    Raises CannotMigrate.
+    `cipher` opens what a migration has to write anew. Raises CannotMigrate; WrongSecretKey before
+    anything is changed.
     """
     deadline = clock() + timeout_s
     say_at = clock() + _SAY_AFTER_S
     while True:
         try:
-            return _migrate(database, clock, sleep)
+            return _migrate(database, cipher, clock, sleep)
         except exc.SQLAlchemyError as error:
             if clock() >= deadline or not _may_pass(database, error):
                 raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
@@ -77,7 +80,10 @@ def _may_pass(database: Database, error: exc.SQLAlchemyError) -> bool:
 
 
 def _migrate(
-    database: Database, clock: Callable[[], float], sleep: Callable[[float], None]
+    database: Database,
+    cipher: Cipher,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
 ) -> str | None:
     if database.kind == "sqlite":
         _in_wal_mode(database)
@@ -89,7 +95,7 @@ def _migrate(
         try:
             before = revision(connection)  # another process may have been faster
             if before != REVISION:
-                _upgrade(connection)
+                _upgrade(connection, cipher)
             connection.exec_driver_sql("COMMIT")
         except BaseException:
             if not connection.invalidated:
@@ -142,7 +148,7 @@ def revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, cipher: Cipher) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -150,6 +156,7 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
+    config.attributes["cipher"] = cipher
     try:
         command.upgrade(config, "head")
     except CommandError as error:

@@ -5,10 +5,8 @@ before any process forks.
 from __future__ import annotations
 
 import os
-import time
 import weakref
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,9 +21,8 @@ from gbproxy.storage.database import Database, reason
 from gbproxy.storage.migrate import CannotMigrate
 from gbproxy.storage.secret_key import WrongSecretKey
 from gbproxy.storage.secrets import Cipher
-from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import REVISION
-from gbproxy.storage.temporary import new_folder, reclaim_abandoned, remove, url_in
+from gbproxy.storage.temporary import new_folder, remove, url_in
 
 
 class CannotBeUsed(Exception):
@@ -41,15 +38,15 @@ def prepare(
     A server that cannot be reached is waited for, `patience_s` seconds at most: it may be starting
     too. Raises CannotBeUsed.
     """
-    database = _database(url, temporary=temporary)
+    database, cipher = _database(url, temporary=temporary), Cipher(secret_keys)
     before = None
     try:
         if temporary:
             migrate.create(database)
         else:
-            before = migrate.migrate(database, timeout_s=patience_s)
+            before = migrate.migrate(database, cipher, timeout_s=patience_s)
         with database.long_timeout():
-            secret_key.check(database, Cipher(secret_keys))
+            secret_key.check(database, cipher)
     except CannotMigrate as error:
         raise CannotBeUsed(f"DATABASE_URL: {error}") from error
     except StorageUnavailable as error:
@@ -113,18 +110,6 @@ def limited_keys(url: str) -> Sequence[str]:
         return ApiKeyRows(database).limited()
     except StorageUnavailable as error:
         raise CannotBeUsed("DATABASE_URL: the database cannot be used; the log says why") from error
-    finally:
-        database.close()
-
-
-def clear_abandoned(url: str, identities: Collection[str], *, temporary: bool = False) -> None:
-    """Reclaim the temporary databases that killed servers have left on this machine; what cannot be
-    done now is left for another time.
-    """
-    database = Database(url, temporary=temporary)
-    try:
-        with suppress(StorageUnavailable):
-            reclaim_abandoned(database, SessionRows(database, time.time, lambda: ""), identities)
     finally:
         database.close()
 

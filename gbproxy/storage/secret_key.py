@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _NAME = "secret_key"
 _KNOWN = select(metadata_entries.c.value).where(metadata_entries.c.name == _NAME)
-_ENCRYPTED = (accounts.c.credentials, cookies.c.cookies, tokens.c.bearer)
+_ENCRYPTED = (accounts.c.credential, cookies.c.cookies, tokens.c.bearer)
 
 
 class WrongSecretKey(Exception):

@@ -63,9 +63,8 @@ accounts = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False, unique=True),
-    Column("csesidx", String, nullable=False),
-    Column("config_id", String, nullable=False),
-    Column("credentials", LargeBinary, nullable=False),  # encrypted
+    Column("upstream", String, nullable=False),
+    Column("credential", LargeBinary, nullable=False),  # encrypted JSON, which the upstream reads
     Column("is_active", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),

@@ -15,18 +15,16 @@ from pathlib import Path
 
 from sqlalchemy import exc, select, text
 
-from gbproxy.domain.account import identity, identity_of
+from gbproxy.domain.account import identity_of
 from gbproxy.storage import engines
-from gbproxy.storage.database import Database
 from gbproxy.storage.sessions import SessionRows
-from gbproxy.storage.tables import accounts, sessions
+from gbproxy.storage.tables import sessions
 
 log = logging.getLogger(__name__)
 
 _PREFIX = "gbproxy-database-"
 _FILE = "gbproxy.db"
 _ALIVE = "alive"
-_STORED = select(accounts.c.csesidx, accounts.c.config_id)
 _SESSIONS = (
     select(sessions.c.account_key, sessions.c.name),
     text("SELECT account_id, name FROM sessions"),  # by a server of an earlier version
@@ -62,18 +60,19 @@ def remove(folder: Path, made_by: int) -> None:
             os.close(_locks.pop(folder))
 
 
-def reclaim_abandoned(database: Database, rows: SessionRows, identities: Collection[str]) -> None:
-    """Remove the temporary databases that no process uses any more, and mark in `database` the
-    sessions that they knew of.
+def reclaim_abandoned(rows: SessionRows, identities: Collection[str]) -> None:
+    """Remove the temporary databases that no process uses any more, and mark the upstream sessions
+    that they knew for deletion.
 
-    `identities`: whose sessions can be deleted, beside those of the accounts in `database`; others
-    are forgotten. Raises StorageUnavailable: then the rest stay for another time.
+    `identities`: the upstream identities whose sessions can be deleted; other sessions are
+    forgotten. Raises StorageUnavailable: then the databases stay for another time.
     """
     for folder in _abandoned():
-        known = {*identities, *(identity(*row) for row in database.fetch(_STORED))}
         found = _sessions(folder)
         ours = [
-            (account_key, name) for account_key, name in found if identity_of(account_key) in known
+            (account_key, name)
+            for account_key, name in found
+            if identity_of(account_key) in identities
         ]
         rows.add_for_deletion(ours)
         shutil.rmtree(folder, ignore_errors=True)

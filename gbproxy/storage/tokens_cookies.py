@@ -1,7 +1,6 @@
-"""What the upstream has given for accounts, whichever they are: renewed cookies, bearer tokens; all
-of it encrypted.
+"""Renewed cookies and bearer tokens of all accounts, encrypted.
 
-A value that none of the keys can read is left out and logged, as if it were not there.
+A value that no key can decrypt is left out and logged.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RenewedCookies:
-    """To be used as long as the account's ids and cookies, as given, have the digest `replaces`
-    (Account.sign_in).
+    """`replaces`: digest of the ids and cookies, as given, in whose place these are used;
+    `renewed_at`: Unix seconds.
     """
 
     replaces: str
@@ -75,7 +74,7 @@ class CookieRows:
         )
 
     def keep(self, account_key: str, renewed: RenewedCookies) -> bool:
-        """In place of earlier ones; False when newer ones are there already."""
+        """Replace older ones. False if newer ones are stored already."""
         secrets = {"secure_c_ses": renewed.secure_c_ses, "host_c_oses": renewed.host_c_oses}
         if renewed.cookies is not None:
             secrets |= {"cookies": renewed.cookies, "cookies_given": renewed.cookies_given}
@@ -117,9 +116,7 @@ class TokenRows:
         )
 
     def keep(self, account_key: str, token: StoredToken) -> bool:
-        """In place of an earlier one, or one of another credential; False when a newer one is there
-        already.
-        """
+        """Replace an older one, or one of another credential. False if a newer one is stored."""
         values = {
             "account_key": account_key,
             "credential": token.credential,
@@ -138,7 +135,7 @@ class TokenRows:
         return found
 
     def drop(self, account_key: str, signed_at: float) -> None:
-        """The upstream has refused a token; a newer one stays."""
+        """Delete a token that the upstream has refused; a newer one stays."""
         self._database.change(_DROP_TOKEN, {"wanted": account_key, "until": signed_at})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
 
@@ -20,6 +19,7 @@ from gbproxy.errors import (
     UpstreamOverloaded,
     UpstreamUnclear,
 )
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.clock import NOON, Clock
 from tests.support.pools import (
     BUSY,
@@ -232,7 +232,7 @@ def test_a_probe_that_succeeds_brings_a_refused_account_back() -> None:
     one.failed(A, "text", DEAD)
     workers.poll()
 
-    one.accepted(replace(A, secure_c_ses="CSE.other"))  # that was not what is refused
+    one.accepted(with_values(A, secure_c_ses="CSE.other"))  # that was not what is refused
     before = one.is_ready("a")
     one.accepted(A)
     workers.poll()

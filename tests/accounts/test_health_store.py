@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import pytest
 
@@ -14,6 +13,7 @@ from gbproxy.errors import (
     QuotaExhausted,
     UpstreamTimeout,
 )
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.clock import NOON, Clock
 from tests.support.pools import (
     DEAD,
@@ -176,7 +176,7 @@ def test_rows_of_accounts_that_are_not_here_are_passed_over() -> None:
 def test_another_account_under_the_same_name_inherits_no_state() -> None:
     workers = Workers([A], count=1)
     workers.pools[0].failed(A, "text", EMPTY)
-    other = replace(A, csesidx="2")
+    other = with_values(A, csesidx="2")
 
     fresh = pool(other, clock=workers.clock, store=workers.store)
     fresh.refresh(workers.store.read())

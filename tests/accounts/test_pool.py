@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gbproxy.domain.account import QUOTA_CLASSES
 from gbproxy.errors import (
     CredentialRefused,
     NoAccountAvailable,
 )
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.clock import NOON, Clock
 from tests.support.pools import (
     DEAD,
@@ -54,7 +53,7 @@ def test_an_account_that_is_changed_into_another_identity_begins_anew() -> None:
     accounts = pool(A)
     accounts.failed(A, "text", EMPTY)
 
-    accounts.replace([replace(A, config_id="another")])
+    accounts.replace([with_values(A, config_id="another")])
 
     assert lent(accounts) == ["a"]
     assert isinstance(refusal(accounts, required=A.account_key), NoAccountAvailable)

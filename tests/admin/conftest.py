@@ -16,6 +16,7 @@ from gbproxy.bootstrap import Services
 from gbproxy.domain.account import Account
 from gbproxy.errors import GatewayError
 from gbproxy.storage.prepare import prepare
+from gbproxy.upstreams.widget.credential import credential_of
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.serving import InProcess, Reply, in_process
 
@@ -54,7 +55,7 @@ class Probed(FakeUpstream):
         self.meanwhile: Callable[[], object] = lambda: None
 
     def delete_session(self, account: Account, session: str) -> None:
-        self.deleted.append((account.secure_c_ses, session))
+        self.deleted.append((credential_of(account).secure_c_ses, session))
 
     def probe(self, account: Account) -> None:
         self.probed.append(account.name)

@@ -19,6 +19,7 @@ from gbproxy.errors import (
     UpstreamUnreachable,
     UpstreamWords,
 )
+from gbproxy.upstreams.widget.credential import credential_of
 from tests.admin.conftest import (
     ADMIN_KEY,
     ANNA,
@@ -157,7 +158,7 @@ def test_both_spellings_and_pasted_values_are_taken(office: Office) -> None:
         "123",
         ANNA["config_id"],
     )
-    assert office.services.pool.accounts()[0].secure_c_ses == COOKIE
+    assert credential_of(office.services.pool.accounts()[0]).secure_c_ses == COOKIE
 
 
 FURTHER = {
@@ -181,12 +182,13 @@ def test_what_an_account_s_browser_sends_is_kept_and_the_secret_part_never_shown
         "eu",
         "Mozilla/5.0 (X)",
     ]
-    assert (account.edition, account.location, account.user_agent) == (
+    known = credential_of(account)
+    assert (known.edition, known.location, known.user_agent) == (
         "enterprise",
         "eu",
         "Mozilla/5.0 (X)",
     )
-    assert (account.cookies, account.server_token) == (
+    assert (known.cookies, known.server_token) == (
         "__Secure-C_AUX=aux-secret; NID=5=a",
         "CAMSsecret==",
     )
@@ -203,8 +205,9 @@ def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(offic
     office.call("PUT", path, {**office.call("GET", path).json(), "cookies": None})
 
     [account] = office.services.pool.accounts()
-    assert (account.name, account.edition, account.location) == ("anna 2", "enterprise", "eu")
-    assert (account.cookies, account.server_token, account.user_agent) == (
+    known = credential_of(account)
+    assert (account.name, known.edition, known.location) == ("anna 2", "enterprise", "eu")
+    assert (known.cookies, known.server_token, known.user_agent) == (
         None,
         None,
         "Mozilla/5.0 (X)",
@@ -270,8 +273,9 @@ def test_what_is_not_sent_is_kept(office: Office) -> None:
     assert (reply.status, reply.json()["name"], reply.json()["is_active"]) == (200, "anna 2", True)
     assert (then.json()["name"], then.json()["state"]) == ("anna 2", "disabled")
     assert account is not None
-    assert (account.csesidx, account.config_id) == ("124", ANNA["config_id"])
-    assert (account.secure_c_ses, account.host_c_oses) == (COOKIE, OTHER_COOKIE)
+    known = credential_of(account)
+    assert (known.csesidx, known.config_id) == ("124", ANNA["config_id"])
+    assert (known.secure_c_ses, known.host_c_oses) == (COOKIE, OTHER_COOKIE)
 
 
 def test_what_was_read_may_be_sent_back(at_home: Office) -> None:
@@ -290,7 +294,8 @@ def test_cookies_are_replaced_and_an_empty_other_cookie_is_taken_away(office: Of
 
     account = office.services.pool.account(id_)
     assert account is not None
-    assert (account.secure_c_ses, account.host_c_oses, account.config_id) == (
+    known = credential_of(account)
+    assert (known.secure_c_ses, known.host_c_oses, known.config_id) == (
         "CSE.new",
         None,
         OTHER_ID,
@@ -338,7 +343,8 @@ def test_the_page_s_address_is_taken_for_its_ids(office: Office) -> None:
     assert (changed.json()["config_id"], changed.json()["csesidx"]) == (OTHER_ID, "77")
     account = office.services.pool.account(id_)
     assert account is not None
-    assert account.secure_c_ses == "CSE.new"
+    known = credential_of(account)
+    assert known.secure_c_ses == "CSE.new"
 
 
 def test_a_change_that_is_wrong_changes_nothing(office: Office) -> None:
@@ -635,7 +641,7 @@ def test_a_running_answer_on_an_account_that_is_removed_ends_normally(office: Of
     id_ = office.add()["id"]
     with office.services.pool.lease() as account:
         office.call("DELETE", f"/api/admin/accounts/{id_}")
-        still = account.secure_c_ses
+        still = credential_of(account).secure_c_ses
 
     assert (still, office.accounts(), in_flight(office.services.pool)) == (COOKIE, [], 0)
 

@@ -12,6 +12,7 @@ import pytest
 
 from gbproxy.account_admin.importing import MAX_ACCOUNTS, MAX_CHARS
 from gbproxy.account_admin.importing.clues import FURTHER_FIELDS
+from gbproxy.upstreams.widget.credential import credential_of
 from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office
 from tests.support.pasting import browsers, captures
 from tests.support.pasting.forms import ANNA as PERSON
@@ -47,11 +48,8 @@ def renewal(csesidx: object, cookie: str) -> str:
 def held(office: Office, name: str) -> dict[str, str | None]:
     """What requests would go upstream with."""
     (account,) = (account for account in office.services.pool.accounts() if account.name == name)
-    return {
-        "secure_c_ses": account.secure_c_ses,
-        "host_c_oses": account.host_c_oses,
-        "config_id": account.config_id,
-    }
+    values = account.credential.to_json()
+    return {name: values[name] for name in ("secure_c_ses", "host_c_oses", "config_id")}
 
 
 @pytest.mark.parametrize(
@@ -211,7 +209,7 @@ def test_cookies_of_two_requests_are_never_put_together(office: Office) -> None:
 def carried(office: Office, name: str) -> dict[str, object]:
     """What requests would go upstream with beside ids and the two cookies."""
     (account,) = (account for account in office.services.pool.accounts() if account.name == name)
-    return {field: getattr(account, field) for field in FURTHER_FIELDS}
+    return {field: getattr(credential_of(account), field) for field in FURTHER_FIELDS}
 
 
 @pytest.mark.parametrize("person", [PERSON, OTHER_EDITIONS], ids=["business", "enterprise"])

@@ -5,7 +5,7 @@ once.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -14,6 +14,7 @@ from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, Capab
 from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.errors import GatewayError, UpstreamError
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.background import ONE, TWO, ManualExecutor
 from tests.support.clock import Clock
 
@@ -91,7 +92,7 @@ def test_changed_credentials_are_read_anew() -> None:
     room = Room()
     room.tend()
 
-    room.tend(replace(ONE, secure_c_ses="CSE.other"))
+    room.tend(with_values(ONE, secure_c_ses="CSE.other"))
 
     assert room.asked == ["one", "one"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -15,6 +14,7 @@ from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.background import (
     HEAD,
     ONE,
@@ -134,7 +134,7 @@ def test_one_worker_leads_and_runs_its_tasks(ours: Worker, theirs: Worker) -> No
 def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(
     ours: Worker, theirs: Worker
 ) -> None:
-    other = replace(ONE, csesidx="2")
+    other = with_values(ONE, csesidx="2")
     theirs.have(other)
     marked(ours.rows, "s/1")
     marked(theirs.rows, "s/2", other)
@@ -207,7 +207,7 @@ def test_the_leader_looks_from_time_to_time_for_what_killed_servers_have_left(
         theirs.round()
         clock.now += ROUND_S
 
-    assert ours.looked_for == [[identity_of(ONE.account_key)]] * 2  # both accounts are of one owner
+    assert ours.looked_for == [[identity_of(ONE.account_key)]] * 3  # both accounts are of one owner
     assert theirs.looked_for == []
 
 

@@ -15,11 +15,12 @@ from gbproxy import simulator as sim
 from gbproxy.bootstrap import recorded
 from gbproxy.cli.capture import capture_lines
 from gbproxy.cli.clients import open_local
-from gbproxy.cli.steps import Step, Steps, secrets_of
+from gbproxy.cli.steps import Step, Steps
 from gbproxy.domain.models import Catalogue, built_in_names
 from gbproxy.domain.redaction import Redactor, shape
 from gbproxy.settings import Settings, load
 from gbproxy.simulator import SWITCH_VALUES, Replay, Simulator
+from gbproxy.upstreams.widget.credential import credential_of
 from tests.cli.conftest import Command
 
 QUESTION = "Say it: **数据** 🎉 and 1234567 to jane.doe@example.com, please."
@@ -110,7 +111,9 @@ def run(settings: Settings, *, with_text: bool = False) -> Run:
         (account,) = services.pool.accounts()
         steps = Steps(upstream, account, Catalogue().get("gemini-auto"), QUESTION)
         met = list(steps.run())
-        redactor = Redactor(secrets_of(account), with_text=with_text, phrases=settings.status_lines)
+        redactor = Redactor(
+            credential_of(account).private(), with_text=with_text, phrases=settings.status_lines
+        )
         lines = list(
             capture_lines(upstream.outbound.exchanges, redactor, account, with_text=with_text)
         )

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from gbproxy.account_admin.account_input import account_of
 from gbproxy.bootstrap import recorded
 from gbproxy.cli.clients import open_local
 from gbproxy.cli.steps import Steps
-from gbproxy.domain.account import Account
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.settings import load
 from gbproxy.simulator import Replay, Simulator
+from gbproxy.upstreams.widget.credential import with_values
 
 CAPTURES = sorted((Path(__file__).parent.parent / "captures").glob("*.jsonl"))
 
@@ -30,12 +31,8 @@ def met(file: Path) -> dict[str, Any]:
     with Simulator(replay=Replay(lines, speed=0)) as player:
         settings = load({**player.environment(), "READ_TIMEOUT_S": "5"}, built_in_names())
         with open_local(settings) as services, recorded(services) as upstream:
-            account = Account(
-                "a",
-                "a",
-                settings.accounts[0].csesidx,
-                settings.accounts[0].config_id,
-                settings.accounts[0].secure_c_ses.get_secret_value(),
+            account = with_values(
+                account_of(settings.accounts[0], "a"),
                 edition=told["edition"],
                 location=told["location"],
             )

@@ -26,9 +26,10 @@ from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryLimitStore
 from gbproxy.simulator import Action, Simulator, answer, denied, html_error, overloaded, quota
 from gbproxy.upstreams.registry import Upstreams
-from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
+from tests.support.accounts import widget_account
+from tests.support.business_host import lone_auth
 from tests.support.chats import NAMES, asked, csesidx
 from tests.support.clock import NOON
 from tests.support.memory_rows import MemoryRows
@@ -63,7 +64,7 @@ class House:
             upstream.add_account()
         self.upstream = upstream
         self.accounts = [
-            Account(
+            widget_account(
                 name, name, given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses
             )
             for name, given in zip(NAMES, upstream.accounts.values(), strict=False)
@@ -77,7 +78,7 @@ class House:
         endpoints = EndpointMap(
             page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha", headers=headers
         )
-        widget = Widget(self.outbound, WidgetAuth(self.outbound, endpoints), endpoints)
+        widget = Widget(self.outbound, lone_auth(self.outbound, endpoints), endpoints)
         rows = MemoryRows(self.clock)
         self.gateways = [
             Gateway(
@@ -284,7 +285,7 @@ def test_a_refused_credential_does_not_come_back_by_time_but_by_replacement(pair
     pair.ask(0)
     pair.ask(1)
     pair.pools[0].replace(
-        [Account("first", "first", *_values(pair, fresh="CSE.Afresh")), pair.accounts[1]]
+        [widget_account("first", "first", *_values(pair, fresh="CSE.Afresh")), pair.accounts[1]]
     )
     pair.upstream.account.secure_c_ses = "CSE.Afresh"
 

@@ -14,7 +14,7 @@ from gbproxy.domain.models import Model
 from gbproxy.errors import QuotaExhausted, UpstreamOverloaded
 from gbproxy.simulator import SWITCH_VALUES, Simulator, overloaded
 from tests.support.chats import STREAM, accounts, assistant, system, text_of, until, user
-from tests.support.native_upstream import NATIVE, NativeUpstream
+from tests.support.native_upstream import NATIVE, NativeCredential, NativeUpstream
 from tests.support.serving import InProcess, Reply, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -23,14 +23,7 @@ MODELS = (
     Model(BOTH, {WIDGET: "gemini-3.8-flash", NATIVE: "native-small"}),
     Model(NATIVE_ONLY, {NATIVE: "native-large"}),
 )
-ACCOUNT = Account(
-    id="native-account",
-    name="native-account",
-    csesidx="2",
-    config_id="c",
-    secure_c_ses="a secret",
-    upstream=NATIVE,
-)
+ACCOUNT = Account("native-account", "native-account", NATIVE, NativeCredential("a secret"))
 NATIVE_TEXT = "Native answer by native-account."
 HISTORY = [system("Be brief."), user("Hi"), assistant("Hello"), user("Why?")]
 TURNS = [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user", "Why?")]

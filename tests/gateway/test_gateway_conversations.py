@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 
 import pytest
 
@@ -44,6 +43,7 @@ from gbproxy.errors import (
 )
 from gbproxy.observability import request_context
 from gbproxy.upstreams.base import UpstreamRequest
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.background import THEM, US, FragileDatabase, session_rows
 from tests.support.clock import Clock
 from tests.support.gateways import (
@@ -526,7 +526,7 @@ def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(
 def test_another_account_under_the_same_name_continues_no_conversation() -> None:
     harness = Harness(Upstream())
     conversation = harness.begun()
-    harness.pool.replace([replace(ONE, config_id="another")])
+    harness.pool.replace([with_values(ONE, config_id="another")])
 
     error, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
     harness.answer(*HISTORY, caller=KEY)
@@ -539,7 +539,7 @@ def test_another_account_under_the_same_name_continues_no_conversation() -> None
 def test_new_cookies_of_the_same_account_continue_its_conversations() -> None:
     harness = Harness(Upstream())
     harness.begun()
-    harness.pool.replace([replace(ONE, secure_c_ses="CSE.new")])
+    harness.pool.replace([with_values(ONE, secure_c_ses="CSE.new")])
 
     harness.answer(*HISTORY, caller=KEY)
 

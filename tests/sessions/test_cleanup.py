@@ -16,6 +16,8 @@ from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable, UpstreamError, UpstreamTimeout
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.upstreams.widget.credential import with_values
+from tests.support.accounts import widget_account
 from tests.support.background import (
     ONE,
     FragileDatabase,
@@ -173,7 +175,7 @@ def test_one_session_that_cannot_be_deleted_holds_up_no_other(house: House) -> N
 def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_try(
     house: House, why: str
 ) -> None:
-    gone = Account(id="gone", name="gone", csesidx="9", config_id="c", secure_c_ses="CSE.secret")
+    gone = widget_account("gone", csesidx="9")
     marked(house.rows, "s/1", gone if why == "gone" else ONE)
     house.refused = {"one"}
 
@@ -192,7 +194,7 @@ def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_tr
 def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id(
     house: House,
 ) -> None:
-    before, other = replace(ONE, id="before"), replace(ONE, id="other", csesidx="2")
+    before, other = replace(ONE, id="before"), replace(with_values(ONE, csesidx="2"), id="other")
     for session, account in (("s/1", before), ("s/2", other)):
         marked(house.rows, session, account)
     house.cleanup.delete_unrecorded(Session("no-row", before.account_key, "s/3", ""))
@@ -260,7 +262,7 @@ def test_a_bug_in_a_deletion_ends_neither_the_others_nor_the_next_try(house: Hou
 def test_sessions_of_another_identity_are_left_to_those_who_have_it_and_abandoned_after_a_week(
     house: House,
 ) -> None:
-    other = replace(ONE, csesidx="2")
+    other = with_values(ONE, csesidx="2")
     marked(house.rows, "s/theirs", other)
 
     house.run()
@@ -482,7 +484,7 @@ def test_no_log_line_names_a_session_or_a_cookie(
 # Of accounts that are removed
 
 
-GONE = Account(id="gone", name="gone", csesidx="2", config_id="c", secure_c_ses="CSE.secret")
+GONE = widget_account(id="gone", name="gone", csesidx="2", config_id="c", secure_c_ses="CSE.secret")
 
 
 def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answers_leave(

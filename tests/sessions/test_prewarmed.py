@@ -22,6 +22,7 @@ from gbproxy.errors import AccountStalled, CredentialRefused, GatewayError, Upst
 from gbproxy.observability import request_context
 from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.upstreams.widget.credential import with_values
 from tests.support.background import (
     ONE,
     TWO,
@@ -202,7 +203,7 @@ def test_a_session_that_is_made_too_late_is_marked(house: House) -> None:
 
 def test_a_changed_credential_has_no_use_for_the_old_ones_sessions(house: House) -> None:
     house.fill(ONE)
-    renewed = replace(ONE, secure_c_ses="CSE.renewed")
+    renewed = with_values(ONE, secure_c_ses="CSE.renewed")
 
     assert house.take(renewed) is None
     house.fill(renewed)

@@ -12,7 +12,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.migrate import migrate
 from gbproxy.storage.secrets import Cipher
 from tests.support.clock import Clock
-from tests.support.databases import Open, PostgreSQL
+from tests.support.databases import CIPHER, Open, PostgreSQL
 
 KINDS = ("sqlite", "postgresql")
 
@@ -46,7 +46,7 @@ def url(new_url: Callable[[], str]) -> str:
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
     made = Database(url)
-    migrate(made)
+    migrate(made, CIPHER)
     yield made
     made.close()
 

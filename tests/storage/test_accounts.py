@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import select, update
 
 from gbproxy.accounts.health import AccountHealth
-from gbproxy.domain.account import Account
 from gbproxy.domain.session import NoClaim
 from gbproxy.errors import BadRequest
 from gbproxy.storage import tables
@@ -24,7 +23,10 @@ from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.storage.workers import ChangeCounter
+from gbproxy.upstreams.widget.credential import credential_of, with_values
+from tests.support.accounts import widget_account
 from tests.support.clock import Clock
+from tests.support.databases import stored_accounts
 
 COOKIE, OTHER_COOKIE, BEARER = (
     "CSE.the-secret-cookie",
@@ -38,7 +40,7 @@ ANNA = "0123456789abcdef:anna"
 
 @pytest.fixture
 def accounts(database: Database, cipher: Cipher, clock: Clock) -> StoredAccounts:
-    return StoredAccounts(database, cipher, clock)
+    return stored_accounts(database, cipher, clock)
 
 
 @pytest.fixture
@@ -47,17 +49,18 @@ def changes(database: Database) -> ChangeCounter:
 
 
 def added(accounts: StoredAccounts, name: str = "anna") -> StoredAccount:
-    return accounts.add(Account("", name, "123", "c-1", COOKIE, OTHER_COOKIE))
+    return accounts.add(widget_account("", name, "123", "c-1", COOKIE, OTHER_COOKIE))
 
 
 def test_an_account_comes_back_as_it_was_given(accounts: StoredAccounts, clock: Clock) -> None:
     first = added(accounts)
     clock.now += 1
-    second = accounts.add(Account("", "ben", "1", "c", COOKIE))
+    second = accounts.add(widget_account("", "ben", "1", "c", COOKIE))
 
     assert accounts.list() == [first, second]
-    assert (first.account.secure_c_ses, first.account.host_c_oses) == (COOKIE, OTHER_COOKIE)
-    assert (first.is_active, first.created_at, second.account.host_c_oses) == (
+    assert credential_of(first.account).secure_c_ses == COOKIE
+    assert credential_of(first.account).host_c_oses == OTHER_COOKIE
+    assert (first.is_active, first.created_at, credential_of(second.account).host_c_oses) == (
         True,
         clock() - 1,
         None,
@@ -68,18 +71,18 @@ def test_an_account_comes_back_as_it_was_given(accounts: StoredAccounts, clock: 
 def test_all_that_an_account_s_browser_sends_comes_back_and_can_be_changed(
     accounts: StoredAccounts,
 ) -> None:
-    given = Account(
+    given = widget_account(
         "",
         "anna",
         "1",
         "c",
         COOKIE,
         None,
-        "enterprise",
-        "eu",
-        "__Secure-C_AUX=aux",
-        "CAMStoken",
-        "Mozilla/5.0 (X)",
+        edition="enterprise",
+        location="eu",
+        cookies="__Secure-C_AUX=aux",
+        server_token="CAMStoken",
+        user_agent="Mozilla/5.0 (X)",
     )
     stored = accounts.add(given)
 
@@ -87,13 +90,13 @@ def test_all_that_an_account_s_browser_sends_comes_back_and_can_be_changed(
     accounts.change(
         stored.account.id,
         lambda known: replace(
-            known, account=replace(known.account, edition="business", server_token=None)
+            known, account=with_values(known.account, edition="business", server_token=None)
         ),
     )
     [changed] = accounts.list()
 
     assert replace(read.account, id="") == given
-    assert changed.account == replace(stored.account, edition="business", server_token=None)
+    assert changed.account == with_values(stored.account, edition="business", server_token=None)
 
 
 @pytest.mark.parametrize("more", [{}, {"of_a_newer_version": 1}], ids=["older", "newer"])
@@ -101,17 +104,45 @@ def test_an_account_that_another_version_stored_is_read(
     accounts: StoredAccounts, database: Database, cipher: Cipher, more: dict[str, object]
 ) -> None:
     stored = added(accounts)
-    kept = cipher.encrypt({"secure_c_ses": COOKIE, "host_c_oses": None, **more})
-    database.change(update(tables.accounts).values(credentials=kept))
+    values = {"csesidx": "123", "config_id": "c-1", "secure_c_ses": COOKIE, **more}
+    database.change(update(tables.accounts).values(credential=cipher.encrypt(values)))
 
     [read] = accounts.list()
 
-    assert read.account == replace(stored.account, host_c_oses=None)
+    assert read.account == with_values(stored.account, host_c_oses=None)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"upstream": "of a newer version"},
+        {"credential": {"csesidx": "123"}},
+    ],
+    ids=["another upstream's", "not whole"],
+)
+def test_an_account_that_nothing_here_can_open_is_left_out_and_logged(
+    accounts: StoredAccounts,
+    database: Database,
+    cipher: Cipher,
+    values: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stored = added(accounts)
+    if "credential" in values:
+        values = {"credential": cipher.encrypt(values["credential"])}
+    database.change(update(tables.accounts).values(**values))
+
+    assert accounts.list() == []
+    assert [(record.getMessage(), record.account) for record in caplog.records] == [
+        ("secret.unreadable", stored.account.id)
+    ]
 
 
 def test_an_account_is_changed(accounts: StoredAccounts, clock: Clock) -> None:
     stored = added(accounts)
-    changed = replace(stored.account, name="anna 2", secure_c_ses="CSE.new", host_c_oses=None)
+    changed = replace(
+        with_values(stored.account, secure_c_ses="CSE.new", host_c_oses=None), name="anna 2"
+    )
     clock.now += 5
 
     told = accounts.change(
@@ -341,7 +372,7 @@ def test_what_no_key_can_read_is_left_out_and_logged(
 
     with caplog.at_level(logging.ERROR):
         read = (
-            StoredAccounts(database, other, clock).list(),
+            stored_accounts(database, other, clock).list(),
             CookieRows(database, other).read(),
             TokenRows(database, other).read(),
         )

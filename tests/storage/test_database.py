@@ -29,7 +29,7 @@ from gbproxy.storage.migrate import create, migrate
 from gbproxy.storage.prepare import prepare
 from gbproxy.storage.tables import REVISION, metadata_entries
 from tests.support.clock import Clock
-from tests.support.databases import Open, PostgreSQL, postgresql
+from tests.support.databases import CIPHER, Open, PostgreSQL, postgresql
 
 SECRET = "a-secret-key-for-tests-1"
 ADD = insert(metadata_entries)
@@ -300,7 +300,7 @@ def test_a_server_that_stops_is_told_at_once_and_used_as_soon_as_it_is_back(
     opened: Open, own_server: PostgreSQL, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = own_server.new_database()
-    migrate(opened(url))
+    migrate(opened(url), CIPHER)
     database = opened(url, clock=clock)
     database.change(ADD, fact("before"))
 
@@ -322,7 +322,7 @@ def test_a_restart_between_two_statements_is_not_noticed(
     opened: Open, own_server: PostgreSQL
 ) -> None:
     database = opened(own_server.new_database())
-    migrate(database)
+    migrate(database, CIPHER)
     database.change(ADD, fact("before"))
 
     own_server.stop()
@@ -336,7 +336,7 @@ def test_a_server_that_says_nothing_is_given_up(
     opened: Open, own_server: PostgreSQL, clock: Clock
 ) -> None:
     url = own_server.new_database()
-    migrate(opened(url))
+    migrate(opened(url), CIPHER)
     database = opened(url, clock=clock, request_timeout_s=0.2)
     names(database)
 
@@ -355,7 +355,7 @@ def test_a_server_that_says_nothing_is_waited_for_for_a_second_in_all(
     opened: Open, own_server: PostgreSQL
 ) -> None:
     url = own_server.new_database()
-    migrate(opened(url))
+    migrate(opened(url), CIPHER)
     database, unconnected = opened(url), opened(url)
     names(database)
 
@@ -440,7 +440,7 @@ def test_what_can_still_be_read_does_not_end_it(
     opened: Open, own_server: PostgreSQL, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = own_server.new_database()
-    migrate(opened(url))
+    migrate(opened(url), CIPHER)
     database = opened(url, clock=clock)
     database.change(ADD, fact("before"))
 

@@ -36,7 +36,7 @@ from gbproxy.storage.tokens_cookies import CookieRows, StoredToken, TokenRows
 from gbproxy.storage.workers import WorkerRegistry
 from tests.support.background import ONE, prewarmed
 from tests.support.clock import Clock
-from tests.support.databases import ROOT, Open, PostgreSQL
+from tests.support.databases import CIPHER, ROOT, Open, PostgreSQL
 
 KEY = "a-secret-key-of-the-tests"
 DIGEST, KEY_DIGEST = b"\x01" * 32, b"\xaa" * 32
@@ -152,14 +152,14 @@ def test_a_second_start_finds_nothing_to_do(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        migrate.migrate(database)
+        migrate.migrate(database, CIPHER)
 
     assert "database.migrated" not in caplog.messages
 
 
 def test_a_migration_is_told(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        migrate.migrate(Database(url))
+        migrate.migrate(Database(url), CIPHER)
 
     told = [record for record in caplog.records if record.getMessage() == "database.migrated"]
     assert [(record.before, record.after) for record in told] == [(None, REVISION)]
@@ -169,7 +169,7 @@ def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
     database.change(text("UPDATE alembic_version SET version_num = '9999'"))
 
     with pytest.raises(CannotMigrate, match="made by a newer version"):
-        migrate.migrate(database)
+        migrate.migrate(database, CIPHER)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) -> None:
@@ -179,7 +179,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) ->
     )
 
     with pytest.raises(CannotMigrate):
-        migrate.migrate(database, timeout_s=0)
+        migrate.migrate(database, CIPHER, timeout_s=0)
 
     with engines.unpooled(database.url).connect() as connection:
         assert not connection.dialect.has_table(connection, "accounts")
@@ -224,7 +224,7 @@ def test_a_server_that_is_still_starting_is_waited_for(
         pytest.raises(CannotMigrate, match="the database cannot be used: connection") as refused,
         caplog.at_level(logging.WARNING),
     ):
-        migrate.migrate(database, timeout_s=12, clock=clock, sleep=sleep)
+        migrate.migrate(database, CIPHER, timeout_s=12, clock=clock, sleep=sleep)
 
     told = [(record.getMessage(), record.left_s) for record in caplog.records]
     assert told == [("database.awaited", 11), ("database.awaited", 6), ("database.awaited", 1)]
@@ -245,7 +245,7 @@ def test_a_server_that_comes_in_time_is_used(
             (tmp_path / ".s.PGSQL.5432").symlink_to(server.socket)
 
     database = Database(f"{url}?host={tmp_path}")
-    migrate.migrate(database, clock=clock, sleep=sleep)
+    migrate.migrate(database, CIPHER, clock=clock, sleep=sleep)
 
     assert tries == 3
 

@@ -19,7 +19,7 @@ from gbproxy.storage.migrate import migrate
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.workers import LeaderLeases
 from tests.support.clock import Clock
-from tests.support.databases import LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
+from tests.support.databases import CIPHER, LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
 
 BACKEND = text("SELECT pg_backend_pid()")
 SLEEPING = text(
@@ -68,7 +68,7 @@ def test_a_session_of_the_server_is_left_as_it_was(
     opened: Open, server: PostgreSQL, clock: Clock
 ) -> None:
     database = opened(server.new_database())
-    migrate(database)
+    migrate(database, CIPHER)
     session = database.fetch(BACKEND)
 
     use(database, clock)
@@ -110,7 +110,7 @@ def test_many_share_the_one_session_that_a_pooler_lends_them(
     opened: Open, pooler: PgBouncer, clock: Clock
 ) -> None:
     url = pooler.new_database()
-    migrate(opened(url))
+    migrate(opened(url), CIPHER)
     databases = [opened(url) for _ in range(8)]
     ready = threading.Barrier(len(databases))
 

@@ -6,14 +6,14 @@ import logging
 
 import pytest
 
-from gbproxy.domain.account import Account
 from gbproxy.storage import secret_key as keycheck
-from gbproxy.storage.accounts import StoredAccounts
 from gbproxy.storage.database import Database
 from gbproxy.storage.secret_key import WrongSecretKey
 from gbproxy.storage.secrets import Cipher, Unreadable
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
+from tests.support.accounts import widget_account
 from tests.support.clock import Clock
+from tests.support.databases import stored_accounts
 
 OLD, NEW = "the-old-secret-key-1", "the-new-secret-key-2"
 
@@ -62,7 +62,7 @@ def test_a_new_first_key_encrypts_everything_anew_so_that_the_old_one_can_go(
 ) -> None:
     old = Cipher([OLD])
     keycheck.check(database, old)
-    stored = StoredAccounts(database, old, clock).add(Account("", "a", "1", "c", "CSE.1"))
+    stored = stored_accounts(database, old, clock).add(widget_account("", "a", "1", "c", "CSE.1"))
     cookies, token = RenewedCookies("d", "CSE.2", None, clock()), StoredToken("d", "eyJ", clock())
     CookieRows(database, old).keep("a", cookies)
     TokenRows(database, old).keep("a", token)
@@ -72,7 +72,7 @@ def test_a_new_first_key_encrypts_everything_anew_so_that_the_old_one_can_go(
 
     new = Cipher([NEW])
     keycheck.check(database, new)
-    assert StoredAccounts(database, new, clock).list() == [stored]
+    assert stored_accounts(database, new, clock).list() == [stored]
     assert CookieRows(database, new).read() == {"a": cookies}
     assert TokenRows(database, new).read() == {"a": token}
     assert [(record.getMessage(), record.values) for record in caplog.records] == [

@@ -75,7 +75,7 @@ def killed(*sessions: str) -> Path:
 def reclaim(database: Database, clock: Clock) -> list[tuple[str, str]]:
     """Account key and name of what is marked after it."""
     rows = session_rows(database, clock)
-    temporary.reclaim_abandoned(database, rows, OWNERS)
+    temporary.reclaim_abandoned(rows, OWNERS)
     return [
         (session.account_key, session.name)
         for session in rows.due_deletions(100, [ONE.account_key, FOREIGN])

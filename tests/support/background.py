@@ -22,10 +22,11 @@ from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.database import AnyRow, Database, Values
 from gbproxy.storage.sessions import PREWARMED, SessionRows
 from gbproxy.storage.tables import sessions
+from tests.support.accounts import widget_account
 from tests.support.clock import Clock
 
 ONE, TWO = (
-    Account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret")
+    widget_account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret")
     for name in ("one", "two")
 )
 US, THEM = "worker-1", "worker-2"

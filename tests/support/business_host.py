@@ -6,16 +6,21 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from typing import Any
 
 import requests
 import requests.structures
 
-from gbproxy.domain.account import Account
 from gbproxy.outbound import Reply
+from gbproxy.storage.tokens_cookies import RenewedCookies
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.auth.records import NoTokens
+from gbproxy.upstreams.widget.endpoints import EndpointMap
+from tests.support.accounts import widget_account
 
 BASE = "https://business.gemini.google"
 NOW = 1_700_000_000
-ACCOUNT = Account(
+ACCOUNT = widget_account(
     id="one",
     name="one",
     csesidx="123456789",
@@ -24,6 +29,23 @@ ACCOUNT = Account(
     host_c_oses="COS.old",
 )
 KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+
+
+class NoCookies:
+    """Nothing is shared with other workers."""
+
+    def keep(self, account_key: str, renewed: RenewedCookies) -> bool:
+        return True
+
+    def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]:
+        return {}
+
+
+def lone_auth(outbound: Any, endpoints: EndpointMap | None = None, **options: Any) -> WidgetAuth:
+    """The sign-in of a worker that shares nothing with others."""
+    return WidgetAuth(
+        outbound, endpoints or EndpointMap(), tokens=NoTokens(), cookies=NoCookies(), **options
+    )
 
 
 class Door:

@@ -24,8 +24,13 @@ from typing import NoReturn
 import pytest
 from sqlalchemy import make_url, text
 
+from gbproxy.domain.account import WIDGET
+from gbproxy.storage.accounts import StoredAccounts
 from gbproxy.storage.database import Database
+from gbproxy.storage.secrets import Cipher
+from gbproxy.upstreams.widget.credential import WidgetCredential
 
+CIPHER = Cipher(["the secret key of these tests"])
 Open = Callable[..., Database]  # makes one that is closed at the end of the test
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +47,13 @@ LEFT_BEHIND = text(
 _START_S = 30.0
 _STOP_S = 10.0
 _USERS = ("postgres", "nobody")  # who runs the server where we are root
+
+
+def stored_accounts(
+    database: Database, cipher: Cipher, clock: Callable[[], float]
+) -> StoredAccounts:
+    """As the gateway makes it."""
+    return StoredAccounts(database, cipher, clock, {WIDGET: WidgetCredential.from_json})
 
 
 class PostgreSQL:

@@ -52,14 +52,12 @@ from gbproxy.storage.sessions import SessionRows
 from gbproxy.upstreams import base
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 from gbproxy.upstreams.registry import Upstreams
+from tests.support.accounts import widget_account
 from tests.support.clock import Clock
 from tests.support.fake_upstream import prompt_of
 from tests.support.memory_rows import MemoryRows
 
-ONE, TWO, THREE = (
-    Account(id=name, name=name, csesidx="1", config_id="c", secure_c_ses="CSE.secret")
-    for name in ("one", "two", "three")
-)
+ONE, TWO, THREE = (widget_account(name) for name in ("one", "two", "three"))
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 TIMEOUT_S = 1800.0
 RETIRED, SUCCESSOR = "gemini-3-pro-preview", "gemini-3.1-pro-preview"

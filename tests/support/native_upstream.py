@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import IDENTITY_CHARS, Account, Credential, digest
 from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
 from gbproxy.domain.chat import TextPart
 from gbproxy.domain.events import FLUSH, Done, TextDelta, UpstreamStream
@@ -12,6 +14,29 @@ from gbproxy.errors import GatewayError
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 
 NATIVE = "native"
+
+
+@dataclass(frozen=True)
+class NativeCredential:
+    """An API key, which is all that this upstream's accounts have."""
+
+    api_key: str = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        return digest(self.api_key)[:IDENTITY_CHARS]
+
+    def fingerprint(self) -> str:
+        return digest(self.api_key)
+
+    def is_same_sign_in(self, other: Credential) -> bool:
+        return self == other
+
+    def public(self) -> Mapping[str, str | None]:
+        return {}
+
+    def to_json(self) -> Mapping[str, Any]:
+        return {"api_key": self.api_key}
 
 
 class NativeUpstream:

@@ -18,6 +18,7 @@ from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import CredentialRefused, GatewayError, QuotaExhausted, UpstreamOverloaded
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
+from tests.support.accounts import widget_account
 from tests.support.clock import NOON, Clock
 
 MIDNIGHT = NOON + 12 * 3600
@@ -28,7 +29,7 @@ DEAD = CredentialRefused("Renew it.")
 
 
 def account(name: str, secret: str = "CSE.secret") -> Account:
-    return Account(
+    return widget_account(
         id=name,
         name=name,
         csesidx="1",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EDITIONS, EditionName, Location
+from gbproxy.upstreams.widget.credential import credential_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,12 @@ class EndpointMap:
         self._made = lru_cache(maxsize=4096)(self._make)
 
     def of(self, account: Account) -> Endpoints:
+        credential = credential_of(account)
         return self._made(
-            account.edition, account.location, account.server_token, account.user_agent
+            credential.edition,
+            credential.location,
+            credential.server_token,
+            credential.user_agent,
         )
 
     def _make(

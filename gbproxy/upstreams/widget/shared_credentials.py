@@ -11,7 +11,7 @@ from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.upstreams.widget.auth import WidgetAuth
 
 _TOKEN_LIFE_S = 300.0
-_OVERLAP_S = 60.0  # clocks of other machines, and rows that were on their way
+_OVERLAP_S = 60.0  # clocks of other machines differ, and rows were being written
 
 
 class SharedCredentials:

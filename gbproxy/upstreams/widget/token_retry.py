@@ -43,7 +43,7 @@ class Tokens:
             self._refused_at = refused_at
             return True
         self._after = self._refused_at
-        return self._token.born_at < self._refused_at
+        return self._token.minted_at < self._refused_at
 
     def may_keep_it(self) -> bool:
         """True if the refused token was minted after the first refusal: a question's refusal of it
@@ -52,7 +52,7 @@ class Tokens:
         return (
             self._token is not None
             and self._refused_at is not None
-            and self._token.born_at >= self._refused_at
+            and self._token.minted_at >= self._refused_at
         )
 
 

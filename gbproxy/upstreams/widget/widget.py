@@ -45,6 +45,7 @@ from gbproxy.upstreams.stream_assist.fields import as_mapping, as_text
 from gbproxy.upstreams.stream_assist.words import Heard
 from gbproxy.upstreams.widget import live_configuration, session_names
 from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.credential import credential_of
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.widget.session_names import UNNAMED, SessionForm
 from gbproxy.upstreams.widget.token_retry import Tokens, VainRenewals
@@ -149,8 +150,11 @@ class Widget:
     def account_capabilities(self, account: Account) -> AccountCapabilities:
         # No envelope, and one try with the token that requests use: what this call is refused says
         # nothing about that.
-        body = _merged({"widgetConfigId": account.config_id}, _meant_for({}, self._settings.body))
-        bearer = self._auth.bearer(account)
+        body = _merged(
+            {"widgetConfigId": credential_of(account).config_id},
+            _meant_for({}, self._settings.body),
+        )
+        bearer = self._auth.token(account).bearer
         endpoints, data = self._endpoints.of(account), json.dumps(body, ensure_ascii=False).encode()
         return live_configuration.read(self._post(endpoints, bearer, "lookupWidgetConfig", data))
 
@@ -281,7 +285,11 @@ class Widget:
         return request
 
     def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
-        envelope = {"configId": account.config_id, "additionalParams": {"token": "-"}, **request}
+        envelope = {
+            "configId": credential_of(account).config_id,
+            "additionalParams": {"token": "-"},
+            **request,
+        }
         if self._settings.body:
             envelope = _merged(envelope, _meant_for(request, self._settings.body))
         return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()

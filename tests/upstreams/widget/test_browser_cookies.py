@@ -4,12 +4,11 @@ account's.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gbproxy.upstreams.widget.auth.browser import BrowserCookies
 from gbproxy.upstreams.widget.auth.cookies import further
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from tests.support.business_host import ACCOUNT, BASE
 
 PAGE = f"{BASE}/auth/getoxsrf"
@@ -39,7 +38,7 @@ def test_the_account_s_cookies_go_to_its_page_and_the_session_s_to_the_host_that
 
 
 def test_further_cookies_go_with_them() -> None:
-    cookies = BrowserCookies(PAGE, replace(ACCOUNT, cookies="__Secure-C_AUX=1; __Host-X=2"))
+    cookies = BrowserCookies(PAGE, with_values(ACCOUNT, cookies="__Secure-C_AUX=1; __Host-X=2"))
 
     assert cookies.header(PAGE) == f"{SESSION}; __Secure-C_AUX=1; __Host-C_OSES=COS.old; __Host-X=2"
     assert cookies.header(AUTH) == f"{SESSION}; __Secure-C_AUX=1"
@@ -91,7 +90,7 @@ def test_the_account_has_what_its_page_would_be_shown(url: str, line: str, sessi
 
     cookies.take(url, [line])
 
-    assert cookies.account == replace(ACCOUNT, secure_c_ses=session)
+    assert cookies.account == with_values(ACCOUNT, secure_c_ses=session)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ def test_the_second_cookie_can_be_set_by_the_page_alone(url: str, line: str, sec
 
     cookies.take(url, [line])
 
-    assert cookies.account.host_c_oses == second
+    assert credential_of(cookies.account).host_c_oses == second
 
 
 def test_a_renewed_cookie_is_sent_alone_whatever_its_domain() -> None:
@@ -139,15 +138,15 @@ def test_the_last_value_is_the_renewed_one() -> None:
     cookies.take(PAGE, ["__Secure-C_SES=CSE.new; Path=/; Secure"])
     cookies.take(PAGE, ["__Secure-C_SES=; Path=/; Secure; Max-Age=0"])
 
-    assert cookies.account.secure_c_ses == "CSE.new"
+    assert credential_of(cookies.account).secure_c_ses == "CSE.new"
 
 
 def test_further_cookies_are_renewed_and_none_is_added() -> None:
-    cookies = BrowserCookies(PAGE, replace(ACCOUNT, cookies="__Secure-C_AUX=1; b=2"))
+    cookies = BrowserCookies(PAGE, with_values(ACCOUNT, cookies="__Secure-C_AUX=1; b=2"))
 
     cookies.take(PAGE, ["__Secure-C_AUX=new; Path=/; Secure", "c=3"])
 
-    assert cookies.account.cookies == "__Secure-C_AUX=new; b=2"
+    assert credential_of(cookies.account).cookies == "__Secure-C_AUX=new; b=2"
 
 
 @pytest.mark.parametrize(
@@ -163,4 +162,4 @@ def test_further_cookies_are_renewed_and_none_is_added() -> None:
     ],
 )
 def test_of_a_whole_header_only_what_is_further_counts(given: str | None, sent: str | None) -> None:
-    assert further(replace(ACCOUNT, cookies=given)) == sent
+    assert further(with_values(ACCOUNT, cookies=given)) == sent

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from gbproxy.domain.account import Account
 from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.credential import with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-from tests.support.business_host import ACCOUNT, BASE, NOW, Door, key_reply, reply
+from tests.support.accounts import simulated_account
+from tests.support.business_host import ACCOUNT, BASE, NOW, Door, key_reply, lone_auth, reply
 from tests.support.clock import Clock
 
 AUTH = "https://auth.business.gemini.google/auth/refreshcookies"
@@ -32,7 +33,7 @@ LOGIN = reply(302, location="/login")
 
 
 def auth(door: object, endpoints: EndpointMap | None = None) -> WidgetAuth:
-    return WidgetAuth(door, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock(0.0))  # type: ignore[arg-type]
+    return lone_auth(door, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock(0.0))
 
 
 def to(location: str, *set_cookies: str) -> Reply:
@@ -53,7 +54,7 @@ def test_each_hop_gets_the_cookies_of_its_host_and_the_pair_of_the_end_is_in_use
         key_reply(),
     )
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     assert door.urls == [KEY, AUTH, SIGN_IN, SIGN_IN, SET, KEY]
     assert cookies_of(door) == [
@@ -85,7 +86,7 @@ def test_a_hop_that_leads_astray_is_not_followed_and_what_was_set_before_counts(
     door = Door(to(AUTH), to(location, SESSION), LOGIN)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).bearer(ACCOUNT)
+        auth(door).token(ACCOUNT)
 
     assert door.urls == [KEY, AUTH, KEY]
     assert cookies_of(door)[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
@@ -96,7 +97,7 @@ def test_a_hop_that_leads_astray_is_not_followed_and_what_was_set_before_counts(
 def test_cookies_that_are_new_by_then_buy_a_key_wherever_the_last_hop_leads() -> None:
     door = Door(to(AUTH), to("https://evil.invalid/", SESSION), key_reply())
 
-    assert auth(door).bearer(ACCOUNT)
+    assert auth(door).token(ACCOUNT).bearer
 
 
 @pytest.mark.parametrize("end", ["/", "/home/cid/c-1", "/login", KEY, "getoxsrf"])
@@ -107,7 +108,7 @@ def test_back_on_the_page_the_way_ends(end: str) -> None:
         key_reply(),
     )
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     assert door.urls == [KEY, f"{BASE}/auth/refreshcookies", KEY]
 
@@ -123,20 +124,20 @@ def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
         )
 
     five = hops(5)
-    auth(five).bearer(ACCOUNT)
+    auth(five).token(ACCOUNT)
 
     assert five.urls[-2:] == [SET, KEY]
     assert "__Host-C_OSES=COS.new" in cookies_of(five)[-1]
     six = Door(to(AUTH), *[to(f"{SIGN_IN}?{n}") for n in range(4)], to(SET), LOGIN)
     with pytest.raises(CredentialRefused):
-        auth(six).bearer(ACCOUNT)
+        auth(six).token(ACCOUNT)
     assert SET not in six.urls
 
 
 @pytest.mark.parametrize("fault", [reply(503), reply(429)], ids=["503", "429"])
 def test_a_hop_that_is_out_of_order_does_not_make_the_credential_refused(fault: Reply) -> None:
     with pytest.raises(UpstreamBroken) as caught:
-        auth(Door(to(AUTH), fault, LOGIN)).bearer(ACCOUNT)
+        auth(Door(to(AUTH), fault, LOGIN)).token(ACCOUNT)
 
     assert str(fault.status) in caught.value.message
     assert (caught.value.safe_words or {})["http_status"] == fault.status
@@ -147,9 +148,9 @@ def test_what_was_set_before_a_hop_failed_is_in_use() -> None:
     door = Door(to(AUTH), to(SET, SESSION), UpstreamTimeout("silent"), key_reply())
     tokens = auth(door)
     with pytest.raises(UpstreamTimeout):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     assert cookies_of(door)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
@@ -157,7 +158,7 @@ def test_what_was_set_before_a_hop_failed_is_in_use() -> None:
 def test_what_settings_send_along_as_a_cookie_goes_to_no_host_of_the_sign_in() -> None:
     door = Door(to(AUTH), to(SIGN_IN), to(KEY), key_reply())
 
-    auth(door, EndpointMap(headers={"cookie": "own=1", "X-More": "1"})).bearer(ACCOUNT)
+    auth(door, EndpointMap(headers={"cookie": "own=1", "X-More": "1"})).token(ACCOUNT)
 
     assert [headers.get("cookie") for headers in door.headers[1:3]] == [None, None]
     assert door.headers[2]["X-More"] == "1"
@@ -173,7 +174,7 @@ def test_a_page_at_another_address_has_the_cookies_of_the_page() -> None:
         key_reply(),
     )
 
-    auth(door, EndpointMap(page_url=here)).bearer(ACCOUNT)
+    auth(door, EndpointMap(page_url=here)).token(ACCOUNT)
 
     assert cookies_of(door) == [
         OLD, OLD, "__Secure-C_SES=CSE.old", "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old", NEW,
@@ -187,25 +188,25 @@ def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> 
         key_reply(),
     )
     monotonic = Clock(0.0)
-    tokens = WidgetAuth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
-    tokens.bearer(ACCOUNT)
+    tokens = lone_auth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)
+    tokens.token(ACCOUNT)
     monotonic.now = 250.0
 
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     assert door.cookies[1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
 
 # Further cookies
 
-FURTHER = replace(ACCOUNT, cookies=f"{OLD}; NID=525=x; __Secure-C_AUX=1")
+FURTHER = with_values(ACCOUNT, cookies=f"{OLD}; NID=525=x; __Secure-C_AUX=1")
 WITH_FURTHER = f"{OLD}; __Secure-C_AUX=1"
 
 
 def test_further_cookies_are_not_sent_while_the_two_are_taken() -> None:
     door = Door(key_reply())
 
-    auth(door).bearer(FURTHER)
+    auth(door).token(FURTHER)
 
     assert door.cookies == [OLD]
 
@@ -220,12 +221,12 @@ def test_further_cookies_are_tried_once_and_sent_from_then_on(
 ) -> None:
     monotonic = Clock(0.0)
     door = Door(refusal, key_reply(), key_reply())
-    tokens = WidgetAuth(door, EndpointMap(), clock=Clock(NOW), monotonic=monotonic)  # type: ignore[arg-type]
+    tokens = lone_auth(door, clock=Clock(NOW), monotonic=monotonic)
 
     with caplog.at_level(logging.INFO):
-        tokens.bearer(FURTHER)
+        tokens.token(FURTHER)
         monotonic.now = 250.0
-        tokens.bearer(FURTHER)
+        tokens.token(FURTHER)
 
     assert door.cookies == [OLD, WITH_FURTHER, WITH_FURTHER]
     assert [line.message for line in caplog.records].count("cookies.further_needed") == 1
@@ -235,7 +236,7 @@ def test_when_they_are_refused_too_the_first_refusal_stands() -> None:
     door = Door(reply(401), LOGIN)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).bearer(FURTHER)
+        auth(door).token(FURTHER)
 
     assert door.cookies == [OLD, WITH_FURTHER]
     assert "status 401" in caught.value.message
@@ -246,7 +247,7 @@ def test_they_are_not_tried_when_it_was_the_network(fault: Reply | BaseException
     door = Door(fault)
 
     with pytest.raises(UpstreamError):
-        auth(door).bearer(FURTHER)
+        auth(door).token(FURTHER)
 
     assert door.cookies == [OLD]
 
@@ -255,7 +256,7 @@ def test_further_cookies_are_renewed_with_the_others() -> None:
     renewed = to("/", "__Secure-C_SES=CSE.new; Path=/; Secure", "__Secure-C_AUX=2; Path=/; Secure")
     door = Door(LOGIN, to("/auth/refreshcookies"), renewed, key_reply())
 
-    auth(door).bearer(FURTHER)
+    auth(door).token(FURTHER)
 
     assert cookies_of(door)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old; __Secure-C_AUX=2"
 
@@ -263,17 +264,10 @@ def test_further_cookies_are_renewed_with_the_others() -> None:
 # Over sockets
 
 
-def simulated(upstream: Simulator, cookies: str | None = None) -> Account:
-    one = upstream.account
-    return Account(
-        "one", "one", one.csesidx, one.config_id, one.secure_c_ses, one.host_c_oses, cookies=cookies
-    )
-
-
 def by_name(upstream: Simulator) -> WidgetAuth:
     environment = upstream.environment_by_name()
     outbound = HttpClient(proxy=environment["PROXY"], ca_bundle=Path(environment["CA_BUNDLE"]))
-    return WidgetAuth(outbound, EndpointMap(), clock=upstream.now)
+    return lone_auth(outbound, clock=upstream.now)
 
 
 @pytest.mark.parametrize("edition", ["business", "enterprise"])
@@ -287,7 +281,11 @@ def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(
         )
         before = upstream.account.host_c_oses
 
-        token = by_name(upstream).bearer(replace(simulated(upstream), edition=edition))
+        token = (
+            by_name(upstream)
+            .token(with_values(simulated_account(upstream), edition=edition))
+            .bearer
+        )
 
         assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
         assert (upstream.account.host_c_oses != before) is (hops > 1)
@@ -314,7 +312,7 @@ def test_by_name_a_chain_that_leads_astray_is_refused(chain: dict[str, Any]) -> 
         upstream.set(getoxsrf="refreshcookies", **chain)
 
         with pytest.raises(CredentialRefused) as caught:
-            by_name(upstream).bearer(simulated(upstream))
+            by_name(upstream).token(simulated_account(upstream))
 
         assert "The renewal of its cookies did not end" in caught.value.message
         assert len(upstream.requests) <= 7
@@ -325,10 +323,10 @@ def test_by_name_further_cookies_open_the_way_to_the_renewal(
 ) -> None:
     with Simulator(tls=True) as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=3, further_cookies=("__Secure-C_AUX",))
-        account = simulated(upstream, upstream.described()["cookies"])
+        account = simulated_account(upstream, cookies=upstream.described()["cookies"])
 
         with caplog.at_level(logging.INFO):
-            token = by_name(upstream).bearer(account)
+            token = by_name(upstream).token(account).bearer
 
-        assert upstream.keys.verify(token, upstream.now()).csesidx == account.csesidx
+        assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
         assert [line.message for line in caplog.records].count("cookies.further_needed") == 1

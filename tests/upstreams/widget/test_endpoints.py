@@ -4,15 +4,14 @@ settings say otherwise.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
+from gbproxy.upstreams.widget.credential import with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
+from tests.support.accounts import widget_account
 
-ACCOUNT = Account("one", "one", "1", "c-1", "CSE.x")
+ACCOUNT = widget_account("one", "one", "1", "c-1", "CSE.x")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +40,7 @@ ACCOUNT = Account("one", "one", "1", "c-1", "CSE.x")
 def test_everything_follows_the_account_s_edition_and_location(
     edition: EditionName, location: Location, page: str, api: str
 ) -> None:
-    found = EndpointMap().of(replace(ACCOUNT, edition=edition, location=location))
+    found = EndpointMap().of(with_values(ACCOUNT, edition=edition, location=location))
 
     assert (found.page_url, found.issuer, found.audience) == (page, page, api)
     assert found.api_url == f"{api}/v1alpha/locations/{location}"
@@ -56,7 +55,7 @@ def test_addresses_that_are_set_replace_the_hosts_and_nothing_else() -> None:
         page_url="http://127.0.0.1:9", api_base_url="http://127.0.0.1:8/v1alpha"
     )
 
-    found = endpoints.of(replace(ACCOUNT, edition="enterprise", location="us"))
+    found = endpoints.of(with_values(ACCOUNT, edition="enterprise", location="us"))
 
     assert found.page_url == "http://127.0.0.1:9"
     assert found.api_url == "http://127.0.0.1:8/v1alpha/locations/us"
@@ -71,7 +70,7 @@ def test_what_an_account_has_goes_before_what_all_are_told() -> None:
     endpoints = EndpointMap(headers=headers)
 
     plain = endpoints.of(ACCOUNT)
-    own = endpoints.of(replace(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSown"))
+    own = endpoints.of(with_values(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSown"))
 
     assert plain.api_headers["User-Agent"] == plain.page_headers["User-Agent"] == "gbproxy/test"
     assert own.api_headers["User-Agent"] == own.page_headers["User-Agent"] == "Mozilla/5.0 (X)"
@@ -84,7 +83,7 @@ def test_what_an_account_has_goes_before_what_all_are_told() -> None:
 
 
 def test_the_server_token_goes_to_the_api_alone() -> None:
-    own = EndpointMap().of(replace(ACCOUNT, server_token="CAMSown"))
+    own = EndpointMap().of(with_values(ACCOUNT, server_token="CAMSown"))
 
     assert "X-Server-Token" not in own.page_headers
 
@@ -92,4 +91,4 @@ def test_the_server_token_goes_to_the_api_alone() -> None:
 def test_endpoints_are_made_once() -> None:
     endpoints = EndpointMap()
 
-    assert endpoints.of(ACCOUNT) is endpoints.of(replace(ACCOUNT, secure_c_ses="CSE.renewed"))
+    assert endpoints.of(ACCOUNT) is endpoints.of(with_values(ACCOUNT, secure_c_ses="CSE.renewed"))

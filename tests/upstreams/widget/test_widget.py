@@ -9,7 +9,6 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -82,9 +81,12 @@ from gbproxy.simulator import (
 )
 from gbproxy.upstreams.base import UpstreamRequest
 from gbproxy.upstreams.widget.auth import Token, WidgetAuth
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN
 from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
+from tests.support.accounts import simulated_account
+from tests.support.business_host import lone_auth
 from tests.support.clock import Clock
 
 AUTO = Model("gemini-auto", {WIDGET: None})
@@ -103,10 +105,7 @@ def upstream() -> Iterator[Simulator]:
 
 @pytest.fixture
 def account(upstream: Simulator) -> Account:
-    given = upstream.account
-    return Account(
-        "one", "one", given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses
-    )
+    return simulated_account(upstream)
 
 
 def widget(
@@ -125,7 +124,7 @@ def widget(
     )
     return Widget(
         outbound,
-        WidgetAuth(outbound, endpoints),
+        lone_auth(outbound, endpoints),
         endpoints,
         WidgetSettings(**settings),
         monotonic=monotonic,
@@ -169,7 +168,7 @@ def test_opening_a_session_sends_this_body(upstream: Simulator, account: Account
     assert (call.method, call.path) == ("POST", "/v1alpha/locations/global/widgetCreateSession")
     assert json.dumps(call.body) == json.dumps(
         {
-            "configId": account.config_id,
+            "configId": credential_of(account).config_id,
             "additionalParams": {"token": "-"},
             "createSessionRequest": {"session": {"name": "", "displayName": ""}},
         }
@@ -191,7 +190,7 @@ def test_asking_sends_this_body(upstream: Simulator, account: Account) -> None:
     )
     assert json.dumps(call.body) == json.dumps(
         {
-            "configId": account.config_id,
+            "configId": credential_of(account).config_id,
             "additionalParams": {"token": "-"},
             "streamAssistRequest": {
                 "session": session,
@@ -223,7 +222,7 @@ def test_deleting_a_session_sends_this_body(upstream: Simulator, account: Accoun
     [call] = upstream.calls("widgetDeleteSession")
     assert json.dumps(call.body) == json.dumps(
         {
-            "configId": account.config_id,
+            "configId": credential_of(account).config_id,
             "additionalParams": {"token": "-"},
             "deleteSessionRequest": {"name": session},
         }
@@ -242,7 +241,7 @@ def test_a_probe_asks_for_one_entry_of_the_list_and_makes_nothing(
     [call] = upstream.calls("widgetListSessions")
     assert json.dumps(call.body) == json.dumps(
         {
-            "configId": account.config_id,
+            "configId": credential_of(account).config_id,
             "additionalParams": {"token": "-"},
             "listSessionsRequest": {
                 "pageSize": 1,
@@ -259,7 +258,7 @@ def test_a_probe_that_is_denied_speaks_of_the_config_id(
     upstream: Simulator, account: Account
 ) -> None:
     with pytest.raises(ConfigRefused) as caught:
-        widget(upstream).probe(replace(account, config_id="another"))
+        widget(upstream).probe(with_values(account, config_id="another"))
 
     assert "CONFIG_ID" in caught.value.message
 
@@ -1026,10 +1025,7 @@ def test_a_broken_connection_is_not_used_again(upstream: Simulator, account: Acc
 
 def test_all_of_it_over_tls() -> None:
     with Simulator(tls=True) as upstream:
-        given = upstream.account
-        account = Account(
-            "one", "one", given.csesidx, given.config_id, given.secure_c_ses, given.host_c_oses
-        )
+        account = simulated_account(upstream)
         upstream.script(*HELLO)
 
         events = asked(widget(upstream), account)
@@ -1149,7 +1145,7 @@ def test_further_fields_are_merged_into_each_body_and_win(
     [call] = upstream.calls(STREAM)
     assert asked_for
     for body in (created.body, call.body):
-        assert body["configId"] == account.config_id
+        assert body["configId"] == credential_of(account).config_id
         assert body["location"] == "global"
         assert body["additionalParams"] == {"token": "t", "origin": "ORIGIN_UNSPECIFIED"}
     assert created.body["createSessionRequest"] == {"session": {"name": "", "displayName": ""}}
@@ -1176,7 +1172,7 @@ def test_the_widget_reads_it(upstream: Simulator, account: Account) -> None:
     assert found.listed == ("gemini-fast", *LIVING_MODELS)
     assert found.tools_off == {"imageGenerationSpec"}
     [call] = upstream.calls("lookupWidgetConfig")
-    assert call.body == {"widgetConfigId": account.config_id}
+    assert call.body == {"widgetConfigId": credential_of(account).config_id}
 
 
 @pytest.mark.parametrize("value", ["absent", "403", "500", "html", "garbage"])

@@ -14,12 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gbproxy.domain.account import Account
 from gbproxy.errors import (
     AccountRestricted,
     AccountStalled,
@@ -33,8 +31,20 @@ from gbproxy.observability import request_context
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import HoldHeaders, Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth, XsrfKey, sign
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-from tests.support.business_host import ACCOUNT, BASE, KEY_TEXT, NOW, Door, Gate, key_reply, reply
+from tests.support.accounts import simulated_account, widget_account
+from tests.support.business_host import (
+    ACCOUNT,
+    BASE,
+    KEY_TEXT,
+    NOW,
+    Door,
+    Gate,
+    key_reply,
+    lone_auth,
+    reply,
+)
 from tests.support.clock import Clock
 
 TOKEN = (
@@ -45,7 +55,7 @@ TOKEN = (
 
 
 def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = None) -> WidgetAuth:
-    return WidgetAuth(
+    return lone_auth(
         door,  # type: ignore[arg-type]
         EndpointMap(headers={"User-Agent": "gbproxy/test", "X-More": "1"}),
         clock=clock or Clock(NOW),
@@ -88,7 +98,7 @@ def test_the_published_test_vector_comes_out_to_the_letter() -> None:
 def test_the_whole_way_from_the_key_to_the_token_gives_the_test_vector() -> None:
     door = Door(key_reply())
 
-    token = auth(door).bearer(ACCOUNT)
+    token = auth(door).token(ACCOUNT).bearer
 
     assert token == TOKEN
     assert door.urls == [f"{BASE}/auth/getoxsrf?csesidx=123456789"]
@@ -97,7 +107,7 @@ def test_the_whole_way_from_the_key_to_the_token_gives_the_test_vector() -> None
 def test_the_cookies_and_our_own_headers_are_sent() -> None:
     door = Door(key_reply())
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     [sent] = door.headers
     assert sent["Cookie"] == "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.old"
@@ -106,9 +116,11 @@ def test_the_cookies_and_our_own_headers_are_sent() -> None:
 
 def test_an_account_without_the_second_cookie_sends_the_first_alone() -> None:
     door = Door(key_reply())
-    account = Account(id="one", name="one", csesidx="1", config_id="c", secure_c_ses="CSE.old")
+    account = widget_account(
+        id="one", name="one", csesidx="1", config_id="c", secure_c_ses="CSE.old"
+    )
 
-    auth(door).bearer(account)
+    auth(door).token(account)
 
     assert door.cookies == ["__Secure-C_SES=CSE.old"]
 
@@ -119,7 +131,7 @@ def test_an_account_without_the_second_cookie_sends_the_first_alone() -> None:
 def test_the_prefix_may_be_there_with_any_white_space_or_not(prefix: str) -> None:
     body = json.dumps({"note": ")]}'", "xsrfToken": KEY_TEXT, "keyId": "test-key-1"}, indent=1)
 
-    token = auth(Door(reply(200, f"{prefix}{body}\n".encode()))).bearer(ACCOUNT)
+    token = auth(Door(reply(200, f"{prefix}{body}\n".encode()))).token(ACCOUNT).bearer
 
     assert token == TOKEN
 
@@ -133,7 +145,7 @@ def test_the_key_is_what_the_text_decodes_to(
     key = bytes(251 + i % 5 for i in range(length))
     text = encode(key).decode()
 
-    token = auth(Door(key_reply(text=text if padded else text.rstrip("=")))).bearer(ACCOUNT)
+    token = auth(Door(key_reply(text=text if padded else text.rstrip("=")))).token(ACCOUNT).bearer
 
     signed, _, signature = token.rpartition(".")
     expected = (
@@ -149,7 +161,7 @@ def test_the_key_is_what_the_text_decodes_to(
 
 @pytest.mark.parametrize("skew", [3600, -3600, 0])
 def test_the_token_is_dated_by_the_upstream_s_clock(skew: int) -> None:
-    token = auth(Door(key_reply(date=NOW + skew)), Clock(NOW)).bearer(ACCOUNT)
+    token = auth(Door(key_reply(date=NOW + skew)), Clock(NOW)).token(ACCOUNT).bearer
 
     claims = part(token, 1)
     assert (claims["iat"], claims["nbf"], claims["exp"]) == (
@@ -165,7 +177,7 @@ def test_the_token_is_dated_by_the_upstream_s_clock(skew: int) -> None:
 def test_without_a_usable_date_the_own_clock_counts(date: str | None) -> None:
     body = json.dumps({"xsrfToken": KEY_TEXT, "keyId": "k"}).encode()
 
-    token = auth(Door(reply(200, body, date=date)), Clock(NOW + 0.9)).bearer(ACCOUNT)
+    token = auth(Door(reply(200, body, date=date)), Clock(NOW + 0.9)).token(ACCOUNT).bearer
 
     assert part(token, 1)["iat"] == NOW
 
@@ -178,22 +190,22 @@ def test_a_token_is_used_for_240_seconds_and_then_made_anew() -> None:
     door = Door(key_reply("a"), key_reply("b"))
     tokens = auth(door, monotonic=monotonic)
 
-    first = tokens.bearer(ACCOUNT)
+    first = tokens.token(ACCOUNT).bearer
     monotonic.now = 239.9
-    same = tokens.bearer(ACCOUNT)
+    same = tokens.token(ACCOUNT).bearer
     monotonic.now = 240.0
-    second = tokens.bearer(ACCOUNT)
+    second = tokens.token(ACCOUNT).bearer
 
     assert first == same != second
     assert (part(second, 0)["kid"], len(door.urls)) == ("b", 2)
 
 
 def test_accounts_do_not_share_a_token() -> None:
-    other = Account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
+    other = widget_account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
     door = Door(key_reply())
     tokens = auth(door)
 
-    mine, theirs = tokens.bearer(ACCOUNT), tokens.bearer(other)
+    mine, theirs = tokens.token(ACCOUNT).bearer, tokens.token(other).bearer
 
     assert (part(mine, 1)["sub"], part(theirs, 1)["sub"]) == ("csesidx/123456789", "csesidx/2")
     assert door.cookies[1] == "__Secure-C_SES=CSE.two"
@@ -201,23 +213,23 @@ def test_accounts_do_not_share_a_token() -> None:
 
 def test_a_refused_token_is_thrown_away() -> None:
     tokens = auth(Door(key_reply("a"), key_reply("b")))
-    refused = tokens.bearer(ACCOUNT)
+    refused = tokens.token(ACCOUNT).bearer
 
     tokens.discard(ACCOUNT, refused)
 
-    assert part(tokens.bearer(ACCOUNT), 0)["kid"] == "b"
+    assert part(tokens.token(ACCOUNT).bearer, 0)["kid"] == "b"
 
 
 def test_throwing_away_an_older_token_leaves_the_newer_one() -> None:
     door = Door(key_reply("a"), key_reply("b"), key_reply("c"))
     tokens = auth(door)
-    old = tokens.bearer(ACCOUNT)
+    old = tokens.token(ACCOUNT).bearer
     tokens.discard(ACCOUNT, old)
-    new = tokens.bearer(ACCOUNT)
+    new = tokens.token(ACCOUNT).bearer
 
     tokens.discard(ACCOUNT, old)
 
-    assert tokens.bearer(ACCOUNT) == new
+    assert tokens.token(ACCOUNT).bearer == new
     assert len(door.urls) == 2
 
 
@@ -246,7 +258,7 @@ class Callers:
 
     def _ask(self) -> None:
         try:
-            result: str | BaseException = self._tokens.bearer(ACCOUNT)
+            result: str | BaseException = self._tokens.token(ACCOUNT).bearer
         except BaseException as error:  # noqa: BLE001  whatever it is, the test wants to see it
             result = error
         with self._lock:
@@ -264,8 +276,8 @@ class SharedRefresh:
         self._now = 0.0
         gate = Gate(answers[0])
         self.door = Door(key_reply("expired"), gate, *answers[1:])
-        tokens = WidgetAuth(self.door, EndpointMap(), clock=Clock(NOW), monotonic=self._monotonic)  # type: ignore[arg-type]
-        tokens.bearer(ACCOUNT)
+        tokens = lone_auth(self.door, clock=Clock(NOW), monotonic=self._monotonic)
+        tokens.token(ACCOUNT)
         self._now = 400.0
         self._asked.clear()
         refreshing = Callers(tokens, 1).start()
@@ -320,12 +332,12 @@ def test_when_the_one_who_refreshes_is_interrupted_another_takes_over(
 
 def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
     gate = Gate(key_reply())
-    tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.05)  # type: ignore[arg-type]
+    tokens = lone_auth(Door(gate), clock=Clock(NOW), patience_s=0.05)
     patient = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
     with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
     gate.open.set()
 
     assert not caught.value.was_taken
@@ -334,7 +346,7 @@ def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
 
 def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
     gate = Gate(key_reply())
-    tokens = WidgetAuth(Door(gate), EndpointMap(), clock=Clock(NOW), patience_s=0.01)  # type: ignore[arg-type]
+    tokens = lone_auth(Door(gate), clock=Clock(NOW), patience_s=0.01)
     patient = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
@@ -343,21 +355,21 @@ def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
         return False
 
     with for_a_request(elsewhere=nowhere):
-        assert tokens.bearer(ACCOUNT) == TOKEN
+        assert tokens.token(ACCOUNT).bearer == TOKEN
     assert patient.join() == [TOKEN]
 
 
 def test_a_sign_in_that_is_silent_is_given_up_for_another_account_and_others_take_it_over() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf")
-        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.2)
-        account = simulated(upstream)
+        tokens = lone_auth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.2)
+        account = simulated_account(upstream)
 
         with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled) as caught:
-            tokens.bearer(account)
+            tokens.token(account)
 
         assert "took longer than 0.2 s" in caught.value.message
-        assert tokens.bearer(account)
+        assert tokens.token(account).bearer
         assert len(upstream.calls("getoxsrf")) == 2
 
 
@@ -367,30 +379,31 @@ def test_the_time_of_a_sign_in_bounds_all_hops_of_a_renewal_together_and_what_th
     with Simulator() as upstream:
         upstream.set(getoxsrf="refreshcookies", refresh_hops=5)
         upstream.script(HoldHeaders(), path="setocookie")
-        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
-        account = simulated(upstream)
+        tokens = lone_auth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        account = simulated_account(upstream)
         started = time.monotonic()
 
         with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
-            tokens.bearer(account)
+            tokens.token(account)
 
         assert 0.5 <= time.monotonic() - started < 2.0
-        assert tokens.bearer(account)
+        assert tokens.token(account).bearer
         before, after = (call.headers["Cookie"] for call in upstream.calls("getoxsrf")[:2])
-        assert account.secure_c_ses in before
-        assert account.secure_c_ses not in after
+        given = credential_of(account).secure_c_ses
+        assert given in before
+        assert given not in after
 
 
 def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
     with Simulator() as upstream:
         upstream.script(HoldHeaders(), path="getoxsrf", times=math.inf)
-        tokens = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
-        account = simulated(upstream)
+        tokens = lone_auth(HttpClient(), EndpointMap(page_url=upstream.url), patience_s=0.5)
+        account = simulated_account(upstream)
         started = time.monotonic()
 
         def ask() -> str:
             with for_a_request(elsewhere=lambda: True), pytest.raises(AccountStalled):
-                tokens.bearer(account)
+                tokens.token(account)
             return "elsewhere"
 
         with ThreadPoolExecutor(4) as threads:
@@ -407,7 +420,7 @@ def test_nobody_waits_for_a_refresh_beyond_the_end_of_its_request() -> None:
     assert gate.reached.wait(10)
 
     with for_a_request(left_s=0.05), pytest.raises(UpstreamTimeout):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
     gate.open.set()
 
     assert patient.join() == [TOKEN]
@@ -417,19 +430,19 @@ def test_after_a_failed_refresh_the_next_caller_tries_again() -> None:
     door = Door(UpstreamError("broken"), key_reply())
     tokens = auth(door)
     with pytest.raises(UpstreamError):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
-    assert tokens.bearer(ACCOUNT) == TOKEN
+    assert tokens.token(ACCOUNT).bearer == TOKEN
 
 
 def test_a_refresh_of_one_account_does_not_hold_up_another() -> None:
     gate = Gate(key_reply())
     tokens = auth(Door(gate, key_reply()))
-    other = Account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
+    other = widget_account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
     callers = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
-    theirs = tokens.bearer(other)
+    theirs = tokens.token(other).bearer
 
     assert part(theirs, 1)["sub"] == "csesidx/2"
     gate.open.set()
@@ -453,7 +466,7 @@ def test_a_refresh_redirect_is_followed_once_and_its_cookies_are_used() -> None:
     )
     door = Door(reply(302, location=REFRESH), renewed, key_reply())
 
-    token = auth(door).bearer(ACCOUNT)
+    token = auth(door).token(ACCOUNT).bearer
 
     assert token == TOKEN
     assert door.urls == [
@@ -472,7 +485,7 @@ def test_cookies_that_the_redirect_itself_sets_count_too() -> None:
         key_reply(),
     )
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     assert door.cookies[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
@@ -481,7 +494,7 @@ def test_a_cookie_that_is_deleted_or_malformed_keeps_its_old_value() -> None:
     cookies = ("__Secure-C_SES=; Max-Age=0", "__Host-C_OSES", "", ";", "=x")
     door = Door(reply(302, location=REFRESH), reply(200, b"", *cookies), key_reply())
 
-    auth(door).bearer(ACCOUNT)
+    auth(door).token(ACCOUNT)
 
     assert door.cookies[2] == door.cookies[0]
 
@@ -491,10 +504,10 @@ def test_renewed_cookies_are_used_for_the_next_token_too() -> None:
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     monotonic.now = 240.0
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     assert door.cookies[3].startswith("__Secure-C_SES=CSE.new")
 
@@ -504,9 +517,9 @@ def test_renewed_cookies_stay_in_use_when_the_key_is_not_given_at_once() -> None
     door = Door(reply(302, location=REFRESH), renewed, reply(503), key_reply())
     tokens = auth(door)
     with pytest.raises(UpstreamError):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     assert door.cookies[3].startswith("__Secure-C_SES=CSE.new")
 
@@ -516,13 +529,13 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
     door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
     tokens = auth(door, monotonic=monotonic)
-    tokens.bearer(ACCOUNT)
-    changed = Account(
+    tokens.token(ACCOUNT)
+    changed = widget_account(
         id="one", name="one", csesidx="123456789", config_id="c-1", secure_c_ses="CSE.user"
     )
 
     monotonic.now = 240.0
-    tokens.bearer(changed)
+    tokens.token(changed)
 
     assert door.cookies[3] == "__Secure-C_SES=CSE.user"
 
@@ -534,9 +547,9 @@ def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_
         key_reply(),
     )
     tokens = auth(door)
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
-    tokens.bearer(replace(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
+    tokens.token(with_values(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
 
     assert door.cookies[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
     assert door.headers[-1]["User-Agent"] == "Mozilla/5.0 (X)"
@@ -545,7 +558,7 @@ def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_
 def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
     door = Door(key_reply())
 
-    token = auth(door).bearer(replace(ACCOUNT, edition="enterprise", location="eu"))
+    token = auth(door).token(with_values(ACCOUNT, edition="enterprise", location="eu")).bearer
 
     claims = part(token, 1)
     assert door.urls == ["https://vertexaisearch.cloud.google/auth/getoxsrf?csesidx=123456789"]
@@ -558,14 +571,14 @@ def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
 
 def test_a_refusal_names_the_page_of_the_account_s_edition() -> None:
     with pytest.raises(CredentialRefused, match=r"Sign in to vertexaisearch\.cloud\.google again"):
-        auth(Door(reply(401))).bearer(replace(ACCOUNT, edition="enterprise"))
+        auth(Door(reply(401))).token(with_values(ACCOUNT, edition="enterprise"))
 
 
 def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
     door = Door(reply(302, location=REFRESH))
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).bearer(ACCOUNT)
+        auth(door).token(ACCOUNT)
 
     assert door.urls == [KEY_URL, *([f"{BASE}{REFRESH}"] * 5), KEY_URL]
     assert "led on after 5 hops" in caught.value.message
@@ -585,7 +598,7 @@ def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
 def test_the_page_and_the_hosts_of_its_sign_in_are_followed_over_https(location: str) -> None:
     door = Door(reply(302, location=location), reply(200), key_reply())
 
-    assert auth(door).bearer(ACCOUNT) == TOKEN
+    assert auth(door).token(ACCOUNT).bearer == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -622,7 +635,7 @@ def test_no_other_redirect_is_followed_and_the_cookies_stay_here(location: str) 
     door = Door(reply(302, location=location))
 
     with pytest.raises(CredentialRefused):
-        auth(door).bearer(ACCOUNT)
+        auth(door).token(ACCOUNT)
 
     assert len(door.urls) == 1
 
@@ -667,7 +680,7 @@ def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(
     door = Door(answer)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).bearer(ACCOUNT)
+        auth(door).token(ACCOUNT)
 
     assert words in caught.value.message
     assert "Sign in to business.gemini.google again" in caught.value.message
@@ -677,14 +690,14 @@ def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(
 
 def test_a_restricted_account_is_told_which_page_to_open() -> None:
     with pytest.raises(AccountRestricted) as caught:
-        auth(Door(reply(403))).bearer(replace(ACCOUNT, edition="enterprise"))
+        auth(Door(reply(403))).token(with_values(ACCOUNT, edition="enterprise"))
 
     assert "open vertexaisearch.cloud.google with this account" in caught.value.message
 
 
 def test_no_error_tells_a_cookie() -> None:
     with pytest.raises(CredentialRefused) as caught:
-        auth(Door(reply(401, b"CSE.old COS.old"))).bearer(ACCOUNT)
+        auth(Door(reply(401, b"CSE.old COS.old"))).token(ACCOUNT)
 
     assert "CSE." not in caught.value.message
     assert "COS." not in caught.value.message
@@ -708,7 +721,7 @@ def test_no_error_tells_a_cookie() -> None:
 )
 def test_a_passing_fault_is_not_the_credential_s(answer: Reply | BaseException) -> None:
     with pytest.raises(UpstreamError) as caught:
-        auth(Door(answer)).bearer(ACCOUNT)
+        auth(Door(answer)).token(ACCOUNT)
 
     assert not isinstance(caught.value, CredentialRefused)
 
@@ -718,13 +731,13 @@ def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException)
     monotonic = Clock(0.0)
     door = Door(key_reply("a"), answer, answer, answer)
     tokens = auth(door, monotonic=monotonic)
-    first = tokens.bearer(ACCOUNT)
+    first = tokens.token(ACCOUNT).bearer
 
     monotonic.now = 285.0
-    still = tokens.bearer(ACCOUNT)
+    still = tokens.token(ACCOUNT).bearer
     monotonic.now = 291.0
     with pytest.raises(UpstreamError):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
     assert still == first
 
@@ -732,29 +745,22 @@ def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException)
 def test_an_old_token_is_not_kept_when_the_credential_is_refused() -> None:
     monotonic = Clock(0.0)
     tokens = auth(Door(key_reply(), reply(401)), monotonic=monotonic)
-    tokens.bearer(ACCOUNT)
+    tokens.token(ACCOUNT)
 
     monotonic.now = 250.0
     with pytest.raises(CredentialRefused):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
 
 def test_a_discarded_token_does_not_come_back_with_a_passing_fault() -> None:
     tokens = auth(Door(key_reply(), reply(503)))
-    tokens.discard(ACCOUNT, tokens.bearer(ACCOUNT))
+    tokens.discard(ACCOUNT, tokens.token(ACCOUNT).bearer)
 
     with pytest.raises(UpstreamError):
-        tokens.bearer(ACCOUNT)
+        tokens.token(ACCOUNT)
 
 
 # Over sockets
-
-
-def simulated(upstream: Simulator) -> Account:
-    account = upstream.account
-    return Account(
-        "one", "one", account.csesidx, account.config_id, account.secure_c_ses, account.host_c_oses
-    )
 
 
 @pytest.mark.parametrize(
@@ -778,8 +784,10 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
     with Simulator() as upstream:
         upstream.set(**switches)
 
-        token = WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(
-            simulated(upstream)
+        token = (
+            lone_auth(HttpClient(), EndpointMap(page_url=upstream.url))
+            .token(simulated_account(upstream))
+            .bearer
         )
 
         key = upstream.keys.verify(token, upstream.now())
@@ -809,7 +817,9 @@ def test_every_way_to_be_refused_has_its_error(mode: str, error: type[GatewayErr
         upstream.set(getoxsrf=mode)
 
         with pytest.raises(GatewayError) as caught:
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
+            lone_auth(HttpClient(), EndpointMap(page_url=upstream.url)).token(
+                simulated_account(upstream)
+            )
 
         assert type(caught.value) is error
 
@@ -822,6 +832,8 @@ def test_the_cookies_are_never_taken_to_another_host() -> None:
         )
 
         with pytest.raises(CredentialRefused):
-            WidgetAuth(HttpClient(), EndpointMap(page_url=upstream.url)).bearer(simulated(upstream))
+            lone_auth(HttpClient(), EndpointMap(page_url=upstream.url)).token(
+                simulated_account(upstream)
+            )
 
         assert elsewhere.requests == []

@@ -23,9 +23,12 @@ from gbproxy.storage.migrate import migrate
 from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
+from tests.support.accounts import simulated_account, widget_account
 from tests.support.business_host import ACCOUNT, BASE, NOW, Door, Gate, key_reply, reply
 from tests.support.clock import Clock
+from tests.support.databases import CIPHER
 
 REFRESH = "/auth/refreshcookies?continue=x"
 RENEWED = "__Secure-C_SES=CSE.new; Path=/; Secure; HttpOnly"
@@ -33,11 +36,11 @@ OLD_COOKIES = "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.old"
 NEW_COOKIES = "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 LOGIN = reply(302, location="/login")
 OTHERS = [
-    replace(ACCOUNT, secure_c_ses="CSE.other"),
-    replace(ACCOUNT, host_c_oses="COS.other"),
-    replace(ACCOUNT, host_c_oses=None),
-    replace(ACCOUNT, csesidx="987654321"),
-    replace(ACCOUNT, config_id="c-2"),
+    with_values(ACCOUNT, secure_c_ses="CSE.other"),
+    with_values(ACCOUNT, host_c_oses="COS.other"),
+    with_values(ACCOUNT, host_c_oses=None),
+    with_values(ACCOUNT, csesidx="987654321"),
+    with_values(ACCOUNT, config_id="c-2"),
     replace(ACCOUNT, id="two"),
 ]
 
@@ -131,7 +134,7 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
     with ExitStack() as stack:
         database = Database(f"sqlite:///{tmp_path}/shared.db")
         stack.callback(database.close)
-        migrate(database)
+        migrate(database, CIPHER)
         yield Workers(database)
 
 
@@ -140,10 +143,10 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
 
 def test_a_worker_that_starts_uses_the_token_of_another(workers: Workers) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker()
-    bearer = first.bearer(ACCOUNT)
+    bearer = first.token(ACCOUNT).bearer
     workers.time.passes(200)
 
-    assert second.bearer(ACCOUNT) == bearer
+    assert second.token(ACCOUNT).bearer == bearer
     assert door.urls == []
 
 
@@ -154,78 +157,78 @@ def test_a_recorded_token_serves_no_longer_than_one_s_own(
     workers: Workers, age_s: float, sign_ins: int
 ) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker()
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.time.passes(age_s)
 
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
 
     assert len(door.urls) == sign_ins
 
 
 def test_the_age_of_a_token_that_was_taken_over_goes_on(workers: Workers) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker()
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.time.passes(200)
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
     workers.time.passes(39)
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
     before = len(door.urls)
     workers.time.passes(1)
 
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
 
     assert (before, len(door.urls)) == (0, 1)
 
 
 def test_a_newer_token_is_taken_over_while_the_old_one_holds(workers: Workers) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker()
-    first.bearer(ACCOUNT)
-    second.bearer(ACCOUNT)
+    first.token(ACCOUNT)
+    second.token(ACCOUNT)
     workers.time.passes(200)
     first.refresh_ahead(ACCOUNT, 200)
 
     workers.tell(second)
 
-    assert second.bearer(ACCOUNT) == first.bearer(ACCOUNT)
+    assert second.token(ACCOUNT).bearer == first.token(ACCOUNT).bearer
     workers.time.passes(239)
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
     assert door.urls == []
 
 
 def test_an_older_token_is_not_taken_over(workers: Workers) -> None:
     (first, _), (second, _) = workers.worker(), workers.worker()
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     old = workers.tokens.read()
     workers.time.passes(240)
-    own = second.bearer(ACCOUNT)
+    own = second.token(ACCOUNT).bearer
 
     second.sync((ACCOUNT,), old, {})
 
-    assert second.bearer(ACCOUNT) == own
+    assert second.token(ACCOUNT).bearer == own
 
 
 def test_a_token_grows_no_younger_by_being_read_again(workers: Workers) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker()
-    first.bearer(ACCOUNT)
-    second.bearer(ACCOUNT)
+    first.token(ACCOUNT)
+    second.token(ACCOUNT)
     for _ in range(240):
         workers.time.passes(1)
         workers.time.wall.now -= 1
         workers.tell(second)
     workers.tokens.drop(ACCOUNT.account_key, NOW)
 
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
 
     assert len(door.urls) == 1
 
 
 def test_a_request_with_a_good_token_asks_no_records(workers: Workers) -> None:
     first, _ = workers.worker()
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.tokens.calls.clear()
     workers.cookies.calls.clear()
 
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
 
     assert workers.tokens.calls == workers.cookies.calls == []
 
@@ -233,27 +236,27 @@ def test_a_request_with_a_good_token_asks_no_records(workers: Workers) -> None:
 @pytest.mark.parametrize("other", OTHERS, ids=str)
 def test_no_token_or_cookie_gets_to_another_credential(workers: Workers, other: Account) -> None:
     first, _ = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
-    bearer = first.bearer(ACCOUNT)
+    bearer = first.token(ACCOUNT).bearer
     second, door = workers.worker()
 
     workers.tell(second, other)
-    got = second.bearer(other)
+    got = second.token(other).bearer
 
     assert got != bearer
-    assert door.cookies[0].startswith(f"__Secure-C_SES={other.secure_c_ses}")
+    assert door.cookies[0].startswith(f"__Secure-C_SES={credential_of(other).secure_c_ses}")
     assert "CSE.new" not in str(door.cookies)
 
 
 def test_what_stands_under_another_account_s_id_is_not_used(workers: Workers) -> None:
-    other = replace(ACCOUNT, id="two", csesidx="2", secure_c_ses="CSE.two")
-    theirs = StoredToken(other.credential(), "eyJ.theirs.x", NOW)
-    their_cookies = RenewedCookies(other.credential(), "CSE.theirs", None, NOW)
+    other = widget_account("two", csesidx="2", secure_c_ses="CSE.two")
+    theirs = StoredToken(other.fingerprint(), "eyJ.theirs.x", NOW)
+    their_cookies = RenewedCookies(other.fingerprint(), "CSE.theirs", None, NOW)
     first, door = workers.worker()
 
     first.sync((ACCOUNT,), {ACCOUNT.account_key: theirs}, {ACCOUNT.account_key: their_cookies})
     workers.tokens.keep(ACCOUNT.account_key, theirs)
     workers.cookies.keep(ACCOUNT.account_key, their_cookies)
-    bearer = first.bearer(ACCOUNT)
+    bearer = first.token(ACCOUNT).bearer
 
     assert bearer != theirs.bearer
     assert door.cookies == [OLD_COOKIES]
@@ -264,37 +267,37 @@ def test_what_stands_under_another_account_s_id_is_not_used(workers: Workers) ->
 
 def test_a_refused_token_is_taken_over_by_nobody(workers: Workers) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker()
-    refused = first.bearer(ACCOUNT)
+    refused = first.token(ACCOUNT).bearer
 
     first.discard(ACCOUNT, refused)
 
     assert workers.tokens.read() == {}
-    assert second.bearer(ACCOUNT) != refused
+    assert second.token(ACCOUNT).bearer != refused
     assert len(door.urls) == 1
 
 
 def test_a_refused_token_that_could_not_be_dropped_does_not_come_back(workers: Workers) -> None:
     first, _ = workers.worker()
-    refused = first.bearer(ACCOUNT)
+    refused = first.token(ACCOUNT).bearer
     workers.go_away()
     first.discard(ACCOUNT, refused)
     workers.go_away(False)
 
     workers.tell(first)
 
-    assert first.bearer(ACCOUNT) != refused
+    assert first.token(ACCOUNT).bearer != refused
 
 
 def test_a_refused_token_takes_no_newer_one_with_it(workers: Workers) -> None:
     (first, _), (second, _) = workers.worker(), workers.worker()
-    refused = second.bearer(ACCOUNT)
+    refused = second.token(ACCOUNT).bearer
     workers.tokens.drop(ACCOUNT.account_key, NOW)
     workers.time.passes(10)
-    newer = first.bearer(ACCOUNT)
+    newer = first.token(ACCOUNT).bearer
 
     second.discard(ACCOUNT, refused)
 
-    assert second.bearer(ACCOUNT) == newer
+    assert second.token(ACCOUNT).bearer == newer
 
 
 # Ahead of time
@@ -302,7 +305,7 @@ def test_a_refused_token_takes_no_newer_one_with_it(workers: Workers) -> None:
 
 def test_a_young_token_is_left_alone(workers: Workers) -> None:
     first, door = workers.worker()
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.time.passes(199)
 
     assert not first.refresh_ahead(ACCOUNT, 200)
@@ -316,7 +319,7 @@ def test_an_older_one_is_replaced_and_so_is_none_at_all(workers: Workers) -> Non
     workers.time.passes(200)
     done.append(first.refresh_ahead(ACCOUNT, 200))
     workers.time.passes(239)
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
 
     assert done == [True, True]
     assert len(door.urls) == 2
@@ -324,33 +327,33 @@ def test_an_older_one_is_replaced_and_so_is_none_at_all(workers: Workers) -> Non
 
 def test_a_younger_one_of_another_worker_does_as_well(workers: Workers) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker()
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
     workers.time.passes(240)
-    newer = first.bearer(ACCOUNT)
+    newer = first.token(ACCOUNT).bearer
 
     second.refresh_ahead(ACCOUNT, 200)
 
-    assert second.bearer(ACCOUNT) == newer
+    assert second.token(ACCOUNT).bearer == newer
     assert len(door.urls) == 1
 
 
 def test_requests_use_the_old_token_while_a_new_one_is_made(workers: Workers) -> None:
     gate = Gate(key_reply("late"))
     first, _ = workers.worker(key_reply(), gate)
-    old = first.bearer(ACCOUNT)
+    old = first.token(ACCOUNT).bearer
     workers.time.passes(200)
     thread = threading.Thread(target=first.refresh_ahead, args=(ACCOUNT, 200))
     thread.start()
     assert gate.reached.wait(10)
 
-    meanwhile = first.bearer(ACCOUNT)
+    meanwhile = first.token(ACCOUNT).bearer
     workers.time.passes(80)  # beyond its usual age, with the new one so near
-    still = first.bearer(ACCOUNT)
+    still = first.token(ACCOUNT).bearer
     gate.open.set()
     thread.join(10)
 
     assert (meanwhile, still) == (old, old)
-    assert first.bearer(ACCOUNT) != old
+    assert first.token(ACCOUNT).bearer != old
 
 
 def test_a_request_without_a_token_waits_for_the_one_that_is_being_made(workers: Workers) -> None:
@@ -358,7 +361,7 @@ def test_a_request_without_a_token_waits_for_the_one_that_is_being_made(workers:
     first, door = workers.worker(gate)
     got: list[str] = []
     ahead = threading.Thread(target=first.refresh_ahead, args=(ACCOUNT, 200))
-    asking = threading.Thread(target=lambda: got.append(first.bearer(ACCOUNT)))
+    asking = threading.Thread(target=lambda: got.append(first.token(ACCOUNT).bearer))
     ahead.start()
     assert gate.reached.wait(10)
 
@@ -373,7 +376,7 @@ def test_a_request_without_a_token_waits_for_the_one_that_is_being_made(workers:
 def test_after_a_refusal_no_sign_in_is_joined_that_began_before_it(workers: Workers) -> None:
     gate = Gate(key_reply("early"))
     first, door = workers.worker(key_reply("refused"), gate)
-    refused = first.bearer(ACCOUNT)
+    refused = first.token(ACCOUNT).bearer
     ahead = threading.Thread(target=first.refresh_ahead, args=(ACCOUNT, 0))
     ahead.start()
     assert gate.reached.wait(10)
@@ -392,7 +395,7 @@ def test_who_is_refused_the_same_token_later_takes_the_one_that_was_made_since(
     workers: Workers,
 ) -> None:
     first, door = workers.worker()
-    refused = first.bearer(ACCOUNT)
+    refused = first.token(ACCOUNT).bearer
     workers.time.passes(1)
     made = first.token(ACCOUNT, first.discard(ACCOUNT, refused))
     workers.time.passes(1)
@@ -408,14 +411,14 @@ def test_a_failure_is_told_to_the_background_and_the_old_token_stays(
     workers: Workers, answer: Reply | BaseException
 ) -> None:
     first, _ = workers.worker(workers.key(), answer)
-    old = first.bearer(ACCOUNT)
+    old = first.token(ACCOUNT).bearer
     workers.time.passes(200)
 
     with pytest.raises(UpstreamError) as caught:
         first.refresh_ahead(ACCOUNT, 200)
 
     assert isinstance(caught.value, CredentialRefused) == (answer == reply(401))
-    assert first.bearer(ACCOUNT) == old
+    assert first.token(ACCOUNT).bearer == old
 
 
 # Renewed cookies
@@ -424,16 +427,16 @@ def test_a_failure_is_told_to_the_background_and_the_old_token_stays(
 def test_renewed_cookies_serve_the_other_workers_and_after_a_restart(workers: Workers) -> None:
     first, _ = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     second, told = workers.worker()
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
 
     workers.tell(second)
     workers.time.passes(240)
     workers.go_away()  # it knows them already
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
     workers.go_away(False)
     workers.time.passes(240)
     restarted, door = workers.worker()
-    restarted.bearer(ACCOUNT)
+    restarted.token(ACCOUNT)
 
     assert told.cookies == door.cookies == [NEW_COOKIES]
 
@@ -444,20 +447,20 @@ def test_they_are_kept_before_anything_else_can_fail(workers: Workers) -> None:
     )
     second, door = workers.worker()
     with pytest.raises(KeyboardInterrupt):
-        first.bearer(ACCOUNT)
+        first.token(ACCOUNT)
 
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
 
     assert door.cookies == [NEW_COOKIES]
 
 
 def test_cookies_that_the_user_replaces_end_them_also_after_a_restart(workers: Workers) -> None:
     first, _ = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     second, door = workers.worker()
 
-    second.bearer(replace(ACCOUNT, secure_c_ses="CSE.user"))
-    second.bearer(replace(ACCOUNT, name="renamed"))
+    second.token(with_values(ACCOUNT, secure_c_ses="CSE.user"))
+    second.token(replace(ACCOUNT, name="renamed"))
 
     assert door.cookies == ["__Secure-C_SES=CSE.user; __Host-C_OSES=COS.old", NEW_COOKIES]
 
@@ -465,9 +468,9 @@ def test_cookies_that_the_user_replaces_end_them_also_after_a_restart(workers: W
 @pytest.mark.parametrize(
     "others",
     [
-        RenewedCookies(ACCOUNT.credential(), "CSE.older", None, NOW - 1),
+        RenewedCookies(ACCOUNT.fingerprint(), "CSE.older", None, NOW - 1),
         RenewedCookies(
-            replace(ACCOUNT, secure_c_ses="CSE.user").credential(), "CSE.others", None, NOW + 1
+            with_values(ACCOUNT, secure_c_ses="CSE.user").fingerprint(), "CSE.others", None, NOW + 1
         ),
     ],
     ids=["older", "of another credential"],
@@ -476,12 +479,12 @@ def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(
     workers: Workers, others: RenewedCookies
 ) -> None:
     first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.time.passes(240)
     workers.go_away()
 
     first.sync((ACCOUNT,), {}, {ACCOUNT.account_key: others})
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
 
     assert door.cookies[-1] == NEW_COOKIES
 
@@ -490,16 +493,16 @@ def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(
     workers: Workers,
 ) -> None:
     first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
-    first.bearer(ACCOUNT)
-    changed = replace(ACCOUNT, secure_c_ses="CSE.user")
+    first.token(ACCOUNT)
+    changed = with_values(ACCOUNT, secure_c_ses="CSE.user")
     workers.go_away()
 
     first.sync(
         (changed,),
         {},
-        {changed.account_key: RenewedCookies(changed.credential(), "CSE.theirs", None, NOW - 1)},
+        {changed.account_key: RenewedCookies(changed.fingerprint(), "CSE.theirs", None, NOW - 1)},
     )
-    first.bearer(changed)
+    first.token(changed)
 
     assert door.cookies[-1] == "__Secure-C_SES=CSE.theirs"
 
@@ -509,16 +512,16 @@ def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -
         workers.key(RENEWED), workers.key("__Secure-C_SES=CSE.newest; Secure")
     )
     second, door = workers.worker()
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.tell(second)
     workers.time.passes(240)
     workers.time.wall.now -= 3600
 
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.tell(first)
     workers.tell(second)
     workers.time.passes(240)
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
 
     assert door.cookies == ["__Secure-C_SES=CSE.newest; __Host-C_OSES=COS.old"]
 
@@ -554,10 +557,10 @@ def test_cookies_that_come_with_a_key_are_used_unless_they_are_deleted(
     workers: Workers, set_cookies: list[str], sent: str
 ) -> None:
     first, door = workers.worker(workers.key(*set_cookies))
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.time.passes(240)
 
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
 
     assert door.cookies == [OLD_COOKIES, sent]
 
@@ -568,32 +571,32 @@ def test_cookies_that_come_with_a_refusal_are_not_used(workers: Workers, status:
         reply(status, b"", RENEWED, location="/login" if status == 302 else None)
     )
     with pytest.raises(UpstreamError):
-        first.bearer(ACCOUNT)
+        first.token(ACCOUNT)
 
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
 
     assert door.cookies == [OLD_COOKIES, OLD_COOKIES]
 
 
 def test_when_renewed_cookies_are_refused_the_account_s_own_are_tried(workers: Workers) -> None:
     first, door = workers.worker(workers.key(RENEWED), LOGIN)
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.time.passes(240)
 
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.time.passes(240)
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
 
     assert door.cookies == [OLD_COOKIES, NEW_COOKIES, OLD_COOKIES, OLD_COOKIES]
 
 
 def test_when_all_are_refused_each_was_tried_once(workers: Workers) -> None:
     first, door = workers.worker(workers.key(RENEWED), LOGIN, LOGIN)
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.time.passes(240)
 
     with pytest.raises(CredentialRefused):
-        first.bearer(ACCOUNT)
+        first.token(ACCOUNT)
 
     assert door.cookies == [OLD_COOKIES, NEW_COOKIES, OLD_COOKIES]
 
@@ -602,7 +605,7 @@ def test_renewed_cookies_that_are_refused_at_once_are_not_tried_again(workers: W
     first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED), LOGIN)
 
     with pytest.raises(CredentialRefused):
-        first.bearer(ACCOUNT)
+        first.token(ACCOUNT)
 
     assert door.cookies == [OLD_COOKIES, OLD_COOKIES, NEW_COOKIES]
 
@@ -613,19 +616,19 @@ def test_renewed_cookies_that_are_refused_at_once_are_not_tried_again(workers: W
 def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_after_a_restart(
     workers: Workers,
 ) -> None:
-    account = replace(ACCOUNT, cookies="__Secure-C_AUX=1")
+    account = with_values(ACCOUNT, cookies="__Secure-C_AUX=1")
     (first, _), (second, door), (third, third_door) = (
         workers.worker(LOGIN),
         workers.worker(),
         workers.worker(),
     )
 
-    first.bearer(account)
+    first.token(account)
     workers.tell(second, account)
     workers.time.passes(241)
-    second.bearer(account)
+    second.token(account)
     workers.time.passes(241)
-    third.bearer(account)
+    third.token(account)
 
     assert [*door.cookies, *third_door.cookies] == [f"{OLD_COOKIES}; __Secure-C_AUX=1"] * 2
 
@@ -634,9 +637,9 @@ def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_a
     workers: Workers,
 ) -> None:
     first, door = workers.worker(LOGIN)
-    first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=1"))
+    first.token(with_values(ACCOUNT, cookies="__Secure-C_AUX=1"))
 
-    first.bearer(replace(ACCOUNT, cookies="__Secure-C_AUX=2"))
+    first.token(with_values(ACCOUNT, cookies="__Secure-C_AUX=2"))
 
     assert door.cookies[2:] == [OLD_COOKIES]
 
@@ -644,13 +647,13 @@ def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_a
 def test_with_renewed_cookies_that_are_refused_and_with_the_account_s_own_further_ones_are_tried(
     workers: Workers,
 ) -> None:
-    account = replace(ACCOUNT, cookies="a=1")
+    account = with_values(ACCOUNT, cookies="a=1")
     first, door = workers.worker(workers.key(RENEWED), LOGIN, LOGIN, LOGIN, LOGIN)
-    first.bearer(account)
+    first.token(account)
     workers.time.passes(240)
 
     with pytest.raises(CredentialRefused):
-        first.bearer(account)
+        first.token(account)
 
     assert door.cookies[1:] == [
         NEW_COOKIES,
@@ -669,10 +672,10 @@ def test_no_request_fails_for_want_of_the_database_and_it_is_logged_once(
     first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     workers.go_away()
     with caplog.at_level(logging.WARNING):
-        bearer = first.bearer(ACCOUNT)
-        same = first.bearer(ACCOUNT)
+        bearer = first.token(ACCOUNT).bearer
+        same = first.token(ACCOUNT).bearer
         first.discard(ACCOUNT, bearer)
-        first.bearer(ACCOUNT)
+        first.token(ACCOUNT)
         first.sync((ACCOUNT,), {}, {})
 
     assert bearer == same
@@ -685,7 +688,7 @@ def test_each_outage_is_logged(workers: Workers, caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING):
         for is_away in (True, False, True):
             workers.go_away(is_away)
-            first.discard(ACCOUNT, first.bearer(ACCOUNT))
+            first.discard(ACCOUNT, first.token(ACCOUNT).bearer)
 
     assert [record.getMessage() for record in caplog.records] == ["credentials.unshared"] * 2
 
@@ -695,7 +698,7 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(
 ) -> None:
     first, _ = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     workers.go_away()
-    first.bearer(ACCOUNT)
+    first.token(ACCOUNT)
     workers.go_away(False)
 
     first.sync((ACCOUNT,), {}, {})
@@ -704,7 +707,7 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(
 
     assert workers.cookies.calls == []
     assert workers.cookies.read() == {
-        ACCOUNT.account_key: RenewedCookies(ACCOUNT.credential(), "CSE.new", "COS.old", NOW)
+        ACCOUNT.account_key: RenewedCookies(ACCOUNT.fingerprint(), "CSE.new", "COS.old", NOW)
     }
 
 
@@ -715,16 +718,16 @@ def test_machines_whose_clocks_differ_know_the_age_from_the_upstream(workers: Wo
     late = Clock(NOW - 150)
     (first, _), (second, door) = workers.worker(), workers.worker(wall=late)
     # whatever the account: it has heard the upstream's clock
-    second.bearer(replace(ACCOUNT, id="two"))
-    first.bearer(ACCOUNT)
+    second.token(replace(ACCOUNT, id="two"))
+    first.token(ACCOUNT)
     workers.time.passes(239)
     late.now += 239
     workers.tell(second)
-    used = second.bearer(ACCOUNT) == first.bearer(ACCOUNT)
+    used = second.token(ACCOUNT).bearer == first.token(ACCOUNT).bearer
     workers.time.passes(1)
     late.now += 1
 
-    second.bearer(ACCOUNT)
+    second.token(ACCOUNT)
 
     assert used
     assert len(door.urls) == 2
@@ -732,40 +735,33 @@ def test_machines_whose_clocks_differ_know_the_age_from_the_upstream(workers: Wo
 
 def test_without_the_upstream_s_clock_nothing_is_taken_from_the_future(workers: Workers) -> None:
     (first, _), (second, door) = workers.worker(), workers.worker(wall=Clock(NOW - 60))
-    bearer = first.bearer(ACCOUNT)
+    bearer = first.token(ACCOUNT).bearer
 
-    assert second.bearer(ACCOUNT) != bearer
+    assert second.token(ACCOUNT).bearer != bearer
     assert len(door.urls) == 1
 
 
 # Over sockets
 
 
-def simulated(upstream: Simulator) -> Account:
-    account = upstream.account
-    return Account(
-        "one", "one", account.csesidx, account.config_id, account.secure_c_ses, account.host_c_oses
-    )
-
-
 def test_the_upstream_takes_what_was_shared_and_one_renewal_serves_both(workers: Workers) -> None:
     with Simulator(clock=workers.time.upstream) as upstream:
         outbound = HttpClient()
         first, second = (workers.asking(outbound, url=upstream.url) for _ in range(2))
-        account = simulated(upstream)
-        second.bearer(account)
+        account = simulated_account(upstream)
+        second.token(account)
         workers.time.passes(240)
         # from now on the old cookie only leads to the renewal
         upstream.set(getoxsrf="refreshcookies")
 
-        shared = first.bearer(account)
+        shared = first.token(account).bearer
         workers.tell(second, account)
-        taken = second.bearer(account)
+        taken = second.token(account).bearer
         workers.time.passes(250)
-        after = second.bearer(account)
+        after = second.token(account).bearer
 
         assert taken == shared
-        assert upstream.keys.verify(after, upstream.now()).csesidx == account.csesidx
+        assert upstream.keys.verify(after, upstream.now()).csesidx == upstream.account.csesidx
         assert [call.path for call in upstream.requests].count("/auth/refreshcookies") == 1
         outbound.close()
 
@@ -775,11 +771,11 @@ def test_one_who_is_refused_the_old_cookies_finds_those_that_another_has_just_re
 ) -> None:
     with Simulator(clock=workers.time.upstream) as upstream:
         outbound = HttpClient()
-        account = simulated(upstream)
+        account = simulated_account(upstream)
         first, second = (workers.asking(outbound, url=upstream.url) for _ in range(2))
         upstream.set(getoxsrf="refreshcookies")
-        workers.cookies.after_reading = [lambda: first.bearer(account)]
-        bearer = second.bearer(account)
+        workers.cookies.after_reading = [lambda: first.token(account).bearer]
+        bearer = second.token(account).bearer
 
-        assert upstream.keys.verify(bearer, upstream.now()).csesidx == account.csesidx
+        assert upstream.keys.verify(bearer, upstream.now()).csesidx == upstream.account.csesidx
         outbound.close()

@@ -5,9 +5,9 @@ A token is signed for 300 s and used for 240. It is cached per account; one refr
 many requests wait for it. Source: docs/upstream.md, credentials and token.
 """
 
-from gbproxy.upstreams.widget.auth.ages import Token
 from gbproxy.upstreams.widget.auth.auth import WidgetAuth
-from gbproxy.upstreams.widget.auth.records import CookieRecords, TokenRecords
-from gbproxy.upstreams.widget.auth.signing import XsrfKey, sign
+from gbproxy.upstreams.widget.auth.jwt import XsrfKey, sign
+from gbproxy.upstreams.widget.auth.records import CookieRecords, NoTokens, TokenRecords
+from gbproxy.upstreams.widget.auth.token_age import Token
 
-__all__ = ["CookieRecords", "Token", "TokenRecords", "WidgetAuth", "XsrfKey", "sign"]
+__all__ = ["CookieRecords", "NoTokens", "Token", "TokenRecords", "WidgetAuth", "XsrfKey", "sign"]

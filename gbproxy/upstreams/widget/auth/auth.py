@@ -1,8 +1,9 @@
-"""The tokens in use: one for each account, made by one request for all, or by another worker."""
+"""Cache of bearer tokens: one per account, refreshed by one request for all that wait, and shared
+with the other workers.
+"""
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -17,20 +18,12 @@ from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.observability.waiting import result_in_time
 from gbproxy.outbound import HttpClient, calls_end_at
 from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
-from gbproxy.upstreams.widget.auth.ages import Ages, Token
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
-from gbproxy.upstreams.widget.auth.records import (
-    CookieRecords,
-    NoCookies,
-    NoTokens,
-    Records,
-    TokenRecords,
-)
+from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S
+from gbproxy.upstreams.widget.auth.records import CookieRecords, Records, TokenRecords
 from gbproxy.upstreams.widget.auth.signin import SignIn
-from gbproxy.upstreams.widget.auth.signing import TOKEN_LIFE_S, sign
+from gbproxy.upstreams.widget.auth.token_age import Token, TokenAges
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-
-log = logging.getLogger(__name__)
 
 TOKEN_USE_S = 240
 _LAST_USE_S = 290  # while a new one is being made, or cannot be had
@@ -39,11 +32,11 @@ _WHAT = "the account's sign-in"
 
 
 class WidgetAuth:
-    """Bearer tokens for accounts; safe for use by many threads at once.
+    """Bearer tokens for accounts; safe for many threads at once.
 
-    In the records a token stands under the account's seat, with the digest of the credential *as it
-    was given*, also when renewed cookies have bought it: who configures another credential gets
-    none of its tokens, and a worker that does not know of the renewal yet still does.
+    A stored token stands under the account's key, with the fingerprint of the credential *as it was
+    given*, also when renewed cookies have bought it: another credential gets none of its tokens,
+    and a worker that does not know of the renewal yet still finds it.
     """
 
     def __init__(
@@ -51,42 +44,37 @@ class WidgetAuth:
         outbound: HttpClient,
         endpoints: EndpointMap,
         *,
-        tokens: TokenRecords | None = None,
-        cookies: CookieRecords | None = None,
+        tokens: TokenRecords,
+        cookies: CookieRecords,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         meter: Meter = SILENT,
         patience_s: float = 5.0,
     ) -> None:
-        """`patience_s`: for so long a request that another account may serve waits for a
-        sign-in.
+        """`clock`: Unix seconds; `patience_s`: how long a request waits for a sign-in when another
+        account may serve it.
         """
         self._patience_s = patience_s
         self._clock = clock
         self._meter = meter
         self._monotonic = monotonic
-        self._records = Records(tokens or NoTokens(), cookies or NoCookies())
+        self._records = Records(tokens, cookies)
         self._jar = CookieJar(self._records, clock)
-        self._sign_in = SignIn(outbound, endpoints, self._jar, meter)
-        self._endpoints = endpoints
-        self._ages = Ages(clock, monotonic)
+        self._ages = TokenAges(clock, monotonic)
+        self._sign_in = SignIn(outbound, endpoints, self._jar, self._ages, meter)
         self._lock = threading.Lock()
-        # by the account as it is: one that was changed signs in anew
+        # By the whole account: one whose credential was changed signs in anew.
         self._tokens: dict[Account, Token] = {}
         self._refreshing: dict[Account, _Refreshing] = {}
-        # bearers, and when first; the records may still hold them
+        # Bearer -> when it was first refused (monotonic seconds); the records may still hold it.
         self._refused: dict[str, float] = {}
 
-    def bearer(self, account: Account) -> str:
-        """As `token`: what the upstream is shown."""
-        return self.token(account).bearer
-
     def token(self, account: Account, after: float = -math.inf) -> Token:
-        """A token that the upstream will take, by a sign-in that began `after` then (as `discard`
-        tells it).
+        """A token that is still good, minted by a sign-in that began at `after` (monotonic seconds,
+        as `discard` returns) or later.
 
-        Raises CredentialRefused, UpstreamTimeout or UpstreamError; AccountStalled when another
-        account may serve the request.
+        Raises CredentialRefused, UpstreamTimeout or UpstreamError; AccountStalled when it takes too
+        long and another account may serve the request.
         """
         patient_until = time.monotonic() + self._patience_s
         while True:
@@ -95,7 +83,7 @@ class WidgetAuth:
                 usable_s = _LAST_USE_S if account in self._refreshing else TOKEN_USE_S
                 if (
                     token is not None
-                    and token.born_at >= after
+                    and token.minted_at >= after
                     and token.age_s(self._monotonic()) < usable_s
                 ):
                     return token
@@ -105,24 +93,22 @@ class WidgetAuth:
                     token = self._refresh(account, refreshing, TOKEN_USE_S, after, patient_until)
                 else:
                     token = self._awaited(refreshing.future, patient_until)
-                if token.born_at >= after:
+                if token.minted_at >= after:
                     return token
             except _Abandoned:
                 continue
             except UpstreamError as error:
                 old = self._tokens.get(account)
-                if isinstance(error, CredentialRefused) or old is None or old.born_at < after:
+                if isinstance(error, CredentialRefused) or old is None or old.minted_at < after:
                     raise
                 if old.age_s(self._monotonic()) > _LAST_USE_S:
                     raise
-                return old  # a passing fault, and the old one still holds
+                return old  # a passing fault, and the old token is still good
 
     def refresh_ahead(self, account: Account, older_than_s: float) -> bool:
-        """Replace the token in use, if there is none or it is older; requests use it meanwhile, and
-        none of them waits.
+        """Replace a token that is missing or older than this; requests go on with the old one.
 
-        Returns whether there is a new one. Raises what `token` raises; then the old one stays as
-        long as it holds.
+        True if there is a new one. Raises what `token` raises; the old one stays in use then.
         """
         with self._lock:
             token = self._tokens.get(account)
@@ -144,10 +130,10 @@ class WidgetAuth:
         tokens: Mapping[str, StoredToken],
         cookies: Mapping[str, RenewedCookies],
     ) -> None:
-        """Use what other workers have got for these accounts, as far as it is newer than ours; both
-        by seat.
+        """Adopt what other workers have got for these accounts, where it is newer than ours; both
+        by account key.
 
-        Also keeps renewed cookies that could not be kept when they came. Never raises for a
+        Also stores renewed cookies that could not be stored when they came. Never raises for a
         database that is away.
         """
         for account in accounts:
@@ -160,18 +146,17 @@ class WidgetAuth:
             with self._lock:
                 ours = self._tokens.get(account)
                 is_newer = ours is None or (
-                    theirs.bearer != ours.bearer and theirs.born_at > ours.born_at
+                    theirs.bearer != ours.bearer and theirs.minted_at > ours.minted_at
                 )
                 if is_newer and theirs.bearer not in self._refused:
                     self._tokens[account] = theirs
         self._jar.save()
 
     def discard(self, account: Account, bearer: str) -> float:
-        """The upstream has refused this token: the next `token` makes a new one. A newer token
-        stays.
+        """Invalidate a token that the upstream has refused; a newer one stays.
 
-        Returns when it was first refused: a sign-in that began before may have been given no better
-        one.
+        Returns when it was first refused (monotonic seconds): a token minted earlier may be equally
+        stale.
         """
         now = self._monotonic()
         with self._lock:
@@ -187,9 +172,7 @@ class WidgetAuth:
         return refused_at
 
     def _join(self, account: Account, after: float = -math.inf) -> tuple[_Refreshing, bool]:
-        """What all wait for who want a new token, and whether it is the caller's to make. The lock
-        is held.
-        """
+        """The refresh under way, and whether the caller has just begun it. The lock is held."""
         running = self._refreshing.get(account)
         if running is not None and running.begun_at >= after:
             return running, False
@@ -204,16 +187,14 @@ class WidgetAuth:
         after: float = -math.inf,
         patient_until: float = math.inf,
     ) -> Token:
-        """Get a token for all who wait for it; who was interrupted leaves the work to one of
-        them.
-        """
+        """Get a token for all that wait. An interrupted caller leaves the work to one of them."""
         try:
             token = self._recorded(account, max_age_s, after)
             is_ours = token is None
             token = token or self._signed_in_time(account, patient_until)
         except UpstreamError as error:
             self._meter.token_refreshed(error.code)
-            # others may have more time
+            # The other requests that wait may have more time.
             has_left = isinstance(error, AccountStalled) or request_context.current().is_over()
             self._settle(account, refreshing, error=_Abandoned() if has_left else error)
             raise
@@ -222,7 +203,7 @@ class WidgetAuth:
             raise
         self._settle(account, refreshing, token=token)
         if is_ours:
-            stored = StoredToken(account.credential(), token.bearer, token.signed_at)
+            stored = StoredToken(account.fingerprint(), token.bearer, token.signed_at)
             self._records.keep_token(account.account_key, stored)
         return token
 
@@ -251,7 +232,7 @@ class WidgetAuth:
                 ]:
                     del self._tokens[gone]
                 known = self._tokens.get(account)
-                if known is None or known.born_at <= token.born_at:
+                if known is None or known.minted_at <= token.minted_at:
                     self._tokens[account] = token
             if self._refreshing.get(account) is settled:
                 del self._refreshing[account]
@@ -261,70 +242,42 @@ class WidgetAuth:
             settled.future.set_exception(error)
 
     def _recorded(self, account: Account, max_age_s: float, after: float) -> Token | None:
-        """A token younger than that, which another worker has made, or this one before it was
-        started again.
-        """
+        """A stored token younger than `max_age_s`: another worker's, or ours before a restart."""
         stored = self._records.token(account.account_key, self._clock() - TOKEN_LIFE_S)
         token = self._usable(account, stored) if stored is not None else None
         is_fresh = (
             token is not None
             and token.age_s(self._monotonic()) < max_age_s
-            and token.born_at >= after
+            and token.minted_at >= after
         )
         return token if is_fresh else None
 
     def _usable(self, account: Account, stored: StoredToken) -> Token | None:
-        if stored.credential != account.credential() or stored.bearer in self._refused:
+        if stored.credential != account.fingerprint() or stored.bearer in self._refused:
             return None
         token = self._ages.token(stored)
         return token if token is not None and token.age_s(self._monotonic()) < TOKEN_USE_S else None
 
     def _signed_in_time(self, account: Account, patient_until: float) -> Token:
-        """As `_signed`, with all its calls. Raises AccountStalled too."""
+        """A new token, all calls for it within their time. Raises AccountStalled too."""
         context = request_context.current()
         is_patient = not context.has_elsewhere()
         try:
             with calls_end_at(time.monotonic() + _SIGN_IN_S if is_patient else patient_until):
-                return self._signed(account)
+                return self._sign_in.token(account)
         except UpstreamTimeout as error:
             if is_patient or time.monotonic() < patient_until or context.is_over():
                 raise
             raise AccountStalled(f"{_WHAT} took longer than {self._patience_s:g} s") from error
 
-    def _signed(self, account: Account) -> Token:
-        """Sign in, and sign a token by the upstream's clock: a host whose clock is off gets valid
-        ones too.
-        """
-        started = self._monotonic()
-        key, upstream_time = self._sign_in.buy_key(account)
-        wall, now = self._clock(), self._monotonic()
-        if upstream_time is not None:
-            self._ages.heard(upstream_time)
-        issued = wall if upstream_time is None else upstream_time
-        self._meter.token_refreshed("ok")
-        log.info(
-            "token.refreshed",
-            extra={
-                "account": account.id,
-                "skew_s": round(issued - wall, 1),
-                "elapsed_ms": round((now - started) * 1000),
-            },
-        )
-        # As old as its sign-in: what was refused meanwhile may be refused of this one too.
-        names = self._endpoints.of(account)
-        bearer = sign(
-            key, account.csesidx, int(issued), issuer=names.issuer, audience=names.audience
-        )
-        return Token(bearer, started, wall)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Refreshing:
-    """A sign-in on its way; `begun_at` is on the monotonic clock."""
+    """A sign-in under way; `begun_at`: monotonic seconds."""
 
     begun_at: float
     future: Future[Token] = field(default_factory=Future)
 
 
 class _Abandoned(Exception):
-    """Whoever refreshed for all was interrupted."""
+    """The request that refreshed for all was interrupted."""

@@ -1,4 +1,4 @@
-"""An account's cookies: as a header, and which ones are in use.
+"""Which cookies an account uses, and their form as a header.
 
 Source: docs/upstream.md, credentials and token.
 """
@@ -7,52 +7,51 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from gbproxy.domain.account import Account
 from gbproxy.storage.tokens_cookies import RenewedCookies
 from gbproxy.upstreams.widget.auth.records import Records
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 
 _SESSION, _HOST = "__Secure-C_SES", "__Host-C_OSES"
 _TICK_S = 0.001  # what tells later cookies from earlier ones when the clock does not
 
 
 class CookieJar:
-    """Which cookies each account uses: those that the upstream gave in place of the ones that are
-    configured.
+    """The cookies that the upstream gave in place of the configured ones.
 
-    They count for as long as the account's two cookies, as given, are those that they replace; what
-    else it has may change. An account that comes from here has the further cookies that are in use:
-    none until its two alone were refused.
+    They count as long as the account's ids and its two cookies, as given, are those that they
+    replace; its other values may change. An account that comes from here has the further cookies in
+    use: none until the two alone were refused.
     """
 
     def __init__(self, records: Records, clock: Callable[[], float]) -> None:
         self._records = records
         self._clock = clock
         self._lock = threading.Lock()
-        self._renewed: dict[str, RenewedCookies] = {}  # by seat
+        self._renewed: dict[str, RenewedCookies] = {}  # by account key
         self._unsaved: set[str] = set()
 
     def current(self, given: Account) -> Account:
-        """The account with the cookies that are in use."""
+        """The account with the cookies in use."""
         return _with(given, self._renewed.get(given.account_key))
 
     def recorded(self, given: Account) -> Account:
-        """The account with the cookies that stand in the records, older ones than ours too, or as
-        it is given.
+        """The account with the stored cookies, even if ours are newer; as it is given if none are
+        stored.
         """
         return _with(given, self._records.cookies(given.account_key))
 
     def look(self, given: Account) -> Account:
-        """As `current`, after a look at what other workers have renewed."""
+        """As `current`, after reading what other workers have renewed."""
         theirs = self._records.cookies(given.account_key)
         if theirs is not None:
             self.sync(given, theirs)
         return self.current(given)
 
     def sync(self, given: Account, theirs: RenewedCookies) -> None:
-        """What another worker has got, if it is for this credential and newer than ours."""
-        if theirs.replaces != given.sign_in():
+        """Adopt another worker's cookies if they are for this credential and newer than ours."""
+        if theirs.replaces != credential_of(given).sign_in_fingerprint():
             return
         with self._lock:
             ours = self._renewed.get(given.account_key)
@@ -65,27 +64,26 @@ class CookieJar:
                 self._unsaved.discard(given.account_key)
 
     def put(self, given: Account, changed: Account) -> None:
-        """From now on the cookies of `changed` are in use, here and, as soon as can be, in all
-        workers.
-        """
+        """Use the cookies of `changed` from now on, and store them for the other workers."""
+        new = credential_of(changed)
         with self._lock:
             ours = self._renewed.get(given.account_key)
-            # also when the clock was set back
+            # Later than ours also when the clock was set back.
             after_ours = ours.renewed_at + _TICK_S if ours else 0.0
             self._renewed[given.account_key] = RenewedCookies(
-                given.sign_in(),
-                changed.secure_c_ses,
-                changed.host_c_oses,
+                credential_of(given).sign_in_fingerprint(),
+                new.secure_c_ses,
+                new.host_c_oses,
                 max(self._clock(), after_ours),
-                changed.cookies,
-                further(given) if changed.cookies is not None else None,
+                new.cookies,
+                further(given) if new.cookies is not None else None,
             )
             self._unsaved.add(given.account_key)
         self.save()
 
     def save(self) -> None:
-        """Keep what could not be kept before: with the old cookies nobody else could sign in, nor
-        we after a restart.
+        """Store what could not be stored before: with the old cookies no other worker could sign
+        in, nor this one after a restart.
         """
         for account_key in tuple(self._unsaved):
             renewed = self._renewed[account_key]
@@ -96,9 +94,10 @@ class CookieJar:
 
 
 def pairs(account: Account) -> list[tuple[str, str]]:
-    """Names and values of what is sent for an account; its further cookies are those in use."""
-    second = [(_HOST, account.host_c_oses)] if account.host_c_oses else []
-    return [(_SESSION, account.secure_c_ses), *second, *parsed(account.cookies or "")]
+    """Names and values of the cookies to send, the further ones of the account included."""
+    credential = credential_of(account)
+    second = [(_HOST, credential.host_c_oses)] if credential.host_c_oses else []
+    return [(_SESSION, credential.secure_c_ses), *second, *parsed(credential.cookies or "")]
 
 
 def header(account: Account) -> str:
@@ -121,21 +120,22 @@ def further(account: Account) -> str | None:
     """
     kept = {
         name: value
-        for name, value in parsed(account.cookies or "")
+        for name, value in parsed(credential_of(account).cookies or "")
         if name not in (_SESSION, _HOST, "NID")
     }
     return _written(kept.items()) or None
 
 
 def renewed(account: Account, values: Mapping[str, str]) -> Account:
-    """The account with these values of its cookies, as far as it has such cookies; an empty one
-    changes nothing.
+    """The account with new values for those of its cookies that are named; empty ones change
+    nothing.
     """
-    new = [(name, values.get(name) or value) for name, value in parsed(account.cookies or "")]
-    return replace(
+    old = credential_of(account)
+    new = [(name, values.get(name) or value) for name, value in parsed(old.cookies or "")]
+    return with_values(
         account,
-        secure_c_ses=values.get(_SESSION) or account.secure_c_ses,
-        host_c_oses=values.get(_HOST) or account.host_c_oses,
+        secure_c_ses=values.get(_SESSION) or old.secure_c_ses,
+        host_c_oses=values.get(_HOST) or old.host_c_oses,
         cookies=_written(new) or None,
     )
 
@@ -145,9 +145,9 @@ def _written(named: Iterable[tuple[str, str]]) -> str:
 
 
 def _with(given: Account, renewed: RenewedCookies | None) -> Account:
-    if renewed is None or renewed.replaces != given.sign_in():
-        return replace(given, cookies=None)
-    return replace(
+    if renewed is None or renewed.replaces != credential_of(given).sign_in_fingerprint():
+        return with_values(given, cookies=None)
+    return with_values(
         given,
         secure_c_ses=renewed.secure_c_ses,
         host_c_oses=renewed.host_c_oses,

@@ -1,7 +1,6 @@
-"""What all workers share of an account's sign-in, and what outlives a restart: renewed cookies and
-tokens.
+"""Tokens and renewed cookies in the database, for all workers and after a restart.
 
-It spares sign-ins and saves renewed cookies, but no request depends on it.
+They spare sign-ins and keep renewed cookies, but no request depends on them.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ T = TypeVar("T")
 
 
 class TokenRecords(Protocol):
-    """Bearer tokens by seat, in gbproxy/storage/tokens_cookies.py. All may raise StorageUnavailable."""
+    """Bearer tokens by account key. All may raise StorageUnavailable."""
 
     def keep(self, account_key: str, token: StoredToken) -> bool: ...
     def read(self, since: float = 0.0) -> Mapping[str, StoredToken]: ...
@@ -27,14 +26,14 @@ class TokenRecords(Protocol):
 
 
 class CookieRecords(Protocol):
-    """Renewed cookies by seat, in gbproxy/storage/tokens_cookies.py. All may raise StorageUnavailable."""
+    """Renewed cookies by account key. All may raise StorageUnavailable."""
 
     def keep(self, account_key: str, renewed: RenewedCookies) -> bool: ...
     def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]: ...
 
 
 class NoTokens:
-    """Nothing is shared."""
+    """Stores nothing, so that each sign-in is made anew."""
 
     def keep(self, account_key: str, token: StoredToken) -> bool:
         return True
@@ -46,20 +45,8 @@ class NoTokens:
         return None
 
 
-class NoCookies:
-    """Nothing is shared."""
-
-    def keep(self, account_key: str, renewed: RenewedCookies) -> bool:
-        return True
-
-    def read(self, since: float = 0.0) -> Mapping[str, RenewedCookies]:
-        return {}
-
-
 class Records:
-    """Both kinds. While the database is away nothing is found and nothing is kept: said once in the
-    log, never raised.
-    """
+    """Both kinds. While the database is away nothing is found or stored: logged once, never raised."""
 
     def __init__(self, tokens: TokenRecords, cookies: CookieRecords) -> None:
         self._tokens = tokens
@@ -79,7 +66,7 @@ class Records:
         return self._try(lambda: self._cookies.read().get(account_key), None)
 
     def keep_cookies(self, account_key: str, renewed: RenewedCookies) -> bool:
-        """Whether these, or newer ones, are there now."""
+        """True if these, or newer ones, are stored now."""
 
         def keep() -> bool:
             self._cookies.keep(account_key, renewed)

@@ -1,5 +1,5 @@
-"""The calls to the page's host: cookies buy a signing key, and are renewed when the upstream asks
-for it.
+"""The sign-in: cookies fetch a signing key, which signs a token; the cookies are renewed on the way
+when the upstream asks for it.
 
 Source: docs/upstream.md, token.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -18,35 +17,68 @@ from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.widget.auth import cookies
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
+from gbproxy.upstreams.widget.auth.jwt import XsrfKey, read_key, server_time, sign
 from gbproxy.upstreams.widget.auth.renewal import Renewal
-from gbproxy.upstreams.widget.auth.signing import XsrfKey, read_key, server_time
+from gbproxy.upstreams.widget.auth.token_age import Token, TokenAges
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 
 log = logging.getLogger(__name__)
 
 
 class SignIn:
-    """Buys keys; whatever cookies come with an answer that is good are in use from then on."""
+    """Mints tokens. Cookies that come with a good answer are in use from then on."""
 
     def __init__(
         self,
         outbound: HttpClient,
         endpoints: EndpointMap,
         jar: CookieJar,
+        ages: TokenAges,
         meter: Meter = SILENT,
     ) -> None:
         self._outbound = outbound
         self._endpoints = endpoints
         self._jar = jar
+        self._ages = ages
         self._meter = meter
 
-    def buy_key(self, given: Account) -> tuple[XsrfKey, float | None]:
-        """A key, and the upstream's clock when it gave it. Raises CredentialRefused,
-        UpstreamTimeout or UpstreamError.
+    def token(self, given: Account) -> Token:
+        """A new token, signed by the upstream's clock: a host whose clock is off gets good ones too.
+
+        Raises CredentialRefused, UpstreamTimeout or UpstreamError.
         """
+        started, _ = self._ages.now()
+        key, upstream_time = self.fetch_signing_key(given)
+        now, wall = self._ages.now()
+        if upstream_time is not None:
+            self._ages.clock_observed(upstream_time)
+        issued_at = wall if upstream_time is None else upstream_time
+        self._meter.token_refreshed("ok")
+        log.info(
+            "token.refreshed",
+            extra={
+                "account": given.id,
+                "skew_s": round(issued_at - wall, 1),
+                "elapsed_ms": round((now - started) * 1000),
+            },
+        )
+        names = self._endpoints.of(given)
+        bearer = sign(
+            key,
+            credential_of(given).csesidx,
+            int(issued_at),
+            issuer=names.issuer,
+            audience=names.audience,
+        )
+        # As old as its sign-in: what was refused meanwhile may be refused of this one too.
+        return Token(bearer, started, wall)
+
+    def fetch_signing_key(self, given: Account) -> tuple[XsrfKey, float | None]:
+        """A key, and the upstream's clock as it gave it (Unix seconds). Raises as `token`."""
         tried: list[Account] = []
         refusals: list[CredentialRefused] = []
-        were_alone = self._jar.current(given).cookies is None
+        were_alone = credential_of(self._jar.current(given)).cookies is None
         for account in self._candidates(given):
             if account not in tried:
                 try:
@@ -54,25 +86,21 @@ class SignIn:
                 except CredentialRefused as error:
                     refusals.append(error)
                 else:
-                    if refusals and were_alone and account.cookies is not None:
+                    if refusals and were_alone and credential_of(account).cookies is not None:
                         log.info("cookies.further_needed", extra={"account": given.id})
                     return bought
         raise refusals[0]
 
     def _candidates(self, given: Account) -> Iterator[Account]:
-        """The account with the cookies in use; if they are refused, with those that another worker
-        may just have got.
-
-        Then as it was given: a renewal that went wrong must not outlast what is configured. Last,
-        with its further cookies.
-        """
+        """The account with each set of cookies that may be good, the likeliest first."""
         yield self._jar.look(given)
-        yield self._jar.recorded(given)
-        yield replace(given, cookies=None)
+        yield self._jar.recorded(given)  # another worker may just have renewed them
+        # As it was given: a renewal that went wrong must not outlast what is configured.
+        yield with_values(given, cookies=None)
         further = cookies.further(given)
         if further is not None:
-            yield replace(self._jar.current(given), cookies=further)
-            yield replace(given, cookies=further)
+            yield with_values(self._jar.current(given), cookies=further)
+            yield with_values(given, cookies=further)
 
     def _ask(
         self, given: Account, account: Account, tried: list[Account]
@@ -90,13 +118,11 @@ class SignIn:
             raise renewal.explained(error) from None
 
     def _renew(self, given: Account, renewal: Renewal, reply: Reply) -> Account:
-        """The account with what the renewal has set; in use from then on, also when a hop fails:
-        the old ones may be dead.
-        """
+        """The account with what the renewal has set, which is in use from then on."""
         before = renewal.account
         try:
             renewal.follow(reply)
-        finally:
+        finally:  # also when a hop fails: the old cookies may be dead
             renewed = renewal.account
             if renewed != before:
                 self._use(given, renewed)
@@ -114,7 +140,7 @@ class SignIn:
     def _bought(
         self, given: Account, renewal: Renewal, reply: Reply
     ) -> tuple[XsrfKey, float | None]:
-        """The key of an answer, whose cookies are taken over if it is good."""
+        """The key of an answer, whose cookies are in use from then on if it is good."""
         key = read_key(reply, urlsplit(self._endpoints.of(given).issuer).netloc)
         renewal.take(reply)
         self._use(given, renewal.account)
@@ -126,7 +152,7 @@ class SignIn:
 
     def _get_key(self, account: Account) -> Reply:
         endpoints = self._endpoints.of(account)
-        url = f"{endpoints.page_url}/auth/getoxsrf?csesidx={account.csesidx}"
+        url = f"{endpoints.page_url}/auth/getoxsrf?csesidx={credential_of(account).csesidx}"
         return self._get(
             "getoxsrf", url, {**endpoints.page_headers, "Cookie": cookies.header(account)}
         )

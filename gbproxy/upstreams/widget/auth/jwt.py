@@ -1,4 +1,4 @@
-"""The key that getoxsrf gives, and the token that is signed with it.
+"""The signing key that getoxsrf gives, and the JWT that is signed with it.
 
 Source: docs/upstream.md, token.
 """
@@ -52,9 +52,7 @@ def sign(key: XsrfKey, csesidx: str, issued_at: int, *, issuer: str, audience: s
 
 
 def issued_at(bearer: str) -> int | None:
-    """When a token was signed, by the upstream's clock (Unix seconds), or None if it is not one of
-    ours.
-    """
+    """When a token was signed, by the upstream's clock (Unix seconds); None if it is none of ours."""
     try:
         payload = json.loads(_unb64url(bearer.split(".")[1]))
         issued = payload["iat"]
@@ -67,7 +65,7 @@ def read_key(reply: Reply, page: str) -> XsrfKey:
     """The key of a getoxsrf answer: optional `)]}'`, any white space, JSON. Raises
     CredentialRefused or UpstreamError.
 
-    `page`: the host where the account signs in, as it is told to people.
+    `page`: the host where the account signs in, for the message.
     """
     with Heard("getoxsrf", reply, reply.body):
         return _key(reply, page)
@@ -100,9 +98,7 @@ def _key(reply: Reply, page: str) -> XsrfKey:
 
 
 def server_time(reply: Reply) -> float | None:
-    """The upstream's clock by the answer's Date header, in Unix seconds; None without a usable
-    one.
-    """
+    """The upstream's clock (Unix seconds) by the answer's Date header; None without a usable one."""
     try:
         date = parsedate_to_datetime(reply.headers["Date"])
         return date.replace(tzinfo=date.tzinfo or UTC).timestamp()

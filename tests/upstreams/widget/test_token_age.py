@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gbproxy.storage.tokens_cookies import StoredToken
-from gbproxy.upstreams.widget.auth.ages import TOLERANCE_S, Ages
-from gbproxy.upstreams.widget.auth.signing import XsrfKey, sign
+from gbproxy.upstreams.widget.auth.jwt import XsrfKey, sign
+from gbproxy.upstreams.widget.auth.token_age import TOLERANCE_S, TokenAges
 from tests.support.business_host import NOW
 from tests.support.clock import Clock
 
@@ -32,7 +32,7 @@ def signed(at: float, upstream: float, wall: float, delay: float = 0.0) -> Store
     )
 
 
-def aged(ages: Ages, stored: StoredToken, monotonic: Clock) -> float | None:
+def aged(ages: TokenAges, stored: StoredToken, monotonic: Clock) -> float | None:
     token = ages.token(stored)
     return None if token is None else token.age_s(monotonic())
 
@@ -57,8 +57,8 @@ def test_who_has_heard_the_upstream_s_clock_knows_the_age_whatever_the_wall_cloc
     other_delay: float,
 ) -> None:
     monotonic = Clock(1000.0 - heard_ago)
-    ages = Ages(Clock(NOW + wall), monotonic)
-    ages.heard(math.floor(NOW - heard_ago - delay + upstream))
+    ages = TokenAges(Clock(NOW + wall), monotonic)
+    ages.clock_observed(math.floor(NOW - heard_ago - delay + upstream))
     monotonic.now = 1000.0
 
     told = aged(ages, signed(NOW - age, upstream, signer, other_delay), monotonic)
@@ -74,7 +74,9 @@ def test_before_that_wall_clocks_that_agree_tell_it(
     monotonic = Clock(1000.0)
 
     told = aged(
-        Ages(Clock(NOW + wall), monotonic), signed(NOW - age, upstream, wall + signer), monotonic
+        TokenAges(Clock(NOW + wall), monotonic),
+        signed(NOW - age, upstream, wall + signer),
+        monotonic,
     )
 
     assert told is None or abs(told - age) <= TOLERANCE_S + 0.001
@@ -87,7 +89,7 @@ def test_a_clock_that_was_set_back_makes_no_token_of_the_future(
 ) -> None:
     monotonic = Clock(1000.0)
 
-    told = aged(Ages(Clock(NOW - set_back), monotonic), signed(NOW - age, 0, 0), monotonic)
+    told = aged(TokenAges(Clock(NOW - set_back), monotonic), signed(NOW - age, 0, 0), monotonic)
 
     assert told is None or told >= 0
     assert told is not None or set_back > age
@@ -99,7 +101,7 @@ def test_a_clock_that_was_set_forward_makes_a_token_older_only(
 ) -> None:
     monotonic = Clock(1000.0)
 
-    told = aged(Ages(Clock(NOW + set_forward), monotonic), signed(NOW - age, 0, 0), monotonic)
+    told = aged(TokenAges(Clock(NOW + set_forward), monotonic), signed(NOW - age, 0, 0), monotonic)
 
     assert told is not None
     assert told >= age - 0.001
@@ -115,8 +117,8 @@ def test_a_bearer_that_tells_no_time_is_dated_by_its_record() -> None:
         "e30.eyJpYXQiOiIxIn0.e30",
         "x.éé.y",
     ):
-        ages = Ages(Clock(NOW), Clock(1000.0))
-        ages.heard(NOW + 50)
+        ages = TokenAges(Clock(NOW), Clock(1000.0))
+        ages.clock_observed(NOW + 50)
 
         token = ages.token(StoredToken("d" * 64, bearer, NOW - 30))
 
