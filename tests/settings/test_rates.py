@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.settings import Rate, SettingsError, load
+from gbproxy.domain.rate import Rate
+from gbproxy.settings import SettingsError, load
 from tests.support.environments import problem_of
 
 
