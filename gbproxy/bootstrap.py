@@ -42,7 +42,7 @@ from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
 from gbproxy.storage.account_health import AccountHealthRows, CheckStore
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
-from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database
 from gbproxy.storage.model_support import SupportRows
 from gbproxy.storage.secrets import Cipher
@@ -110,7 +110,7 @@ class Storage:
     cookies: CookieRows
     sessions: SessionRows
     leases: LeaderLeases
-    api_keys: ApiKeyRows
+    api_keys: ApiKeyStore
     worker_id: WorkerId
 
 
@@ -362,7 +362,7 @@ def _storage(settings: Settings, meter: Meter) -> Storage:
         CookieRows(database, cipher),
         SessionRows(database, time.time, worker_id),
         LeaderLeases(database, time.time, worker_id),
-        ApiKeyRows(database),
+        ApiKeyStore(database),
         worker_id,
     )
 

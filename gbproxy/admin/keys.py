@@ -36,7 +36,7 @@ def blueprint(api_keys: ApiKeys) -> Blueprint:
 
 
 def entry(key: ApiKey) -> dict[str, Any]:
-    allowed = key.allowance
+    allowed = key.policy
     return {
         "id": key.id,
         "name": key.name,

@@ -1,4 +1,4 @@
-"""What administrators do with client keys: list, create, revoke."""
+"""Lists, creates and revokes API keys, for administrators."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from gbproxy.domain.principal import ApiKey, KeyPolicy, digest, new_key
+from gbproxy.domain.principal import ApiKey, KeyPolicy, key_digest, new_key
 from gbproxy.domain.rate import Rate, parse_rate
 from gbproxy.errors import BadRequest, ModelNotFound, NotFound, StorageUnavailable
+from gbproxy.storage.api_keys import ApiKeyStore
 
 FIELDS = ("name", "expires_at", "models", "rate_limit", "tokens_per_day", "concurrent_streams")
 
@@ -23,32 +24,23 @@ _NOT_COUNTED = "limits need REDIS_URL, where the several workers (WEB_CONCURRENC
 T = TypeVar("T")
 
 
-class Rows(Protocol):
-    """The stored keys. Calls raise StorageUnavailable."""
-
-    def all(self) -> Sequence[ApiKey]: ...
-    def add(self, key: ApiKey) -> None: ...
-    def remove(self, key_id: str) -> bool: ...
-
-
 class ApiKeys:
-    """`model_id`: the id behind a model's name, raises ModelNotFound; `on_change`: something was
-    made or revoked.
+    """`model_id` gives the id behind a model's name, or raises ModelNotFound; `on_change` is called
+    after a key was created or revoked.
 
-    `can_limit` says whether all workers can count together. `clock`: Unix seconds. Calls raise
-    StorageUnavailable.
+    `can_limit`: all workers count together. `clock`: Unix seconds. Calls raise StorageUnavailable.
     """
 
     def __init__(
         self,
-        rows: Rows,
+        store: ApiKeyStore,
         model_id: Callable[[str], str],
         *,
         can_limit: bool = True,
         on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._rows = rows
+        self._store = store
         self._model_id = model_id
         self._can_limit = can_limit
         self._on_change = on_change
@@ -56,10 +48,10 @@ class ApiKeys:
 
     def list(self) -> Sequence[ApiKey]:
         """The oldest first."""
-        return self._rows.all()
+        return self._store.all()
 
     def create(self, given: Mapping[str, object]) -> tuple[ApiKey, str]:
-        """What is stored of a new key, and the key itself, which nobody can tell ever again.
+        """Store a new key; what was stored, and the key itself, which cannot be shown again.
 
         Fields: name; where wanted expires_at (Unix seconds, or ISO 8601 with a zone), models (ids),
         rate_limit ("60/hour"), tokens_per_day, concurrent_streams. Raises BadRequest, whose `param`
@@ -67,13 +59,13 @@ class ApiKeys:
         """
         fields = _Fields(given)
         key = new_key()
-        made = ApiKey(
+        created = ApiKey(
             id=uuid.uuid4().hex,
             name=fields.read("name", _name) or "",
-            digest=digest(key),
+            digest=key_digest(key),
             created_at=self._clock(),
             expires_at=fields.read("expires_at", self._expiry),
-            allowance=KeyPolicy(
+            policy=KeyPolicy(
                 models=fields.read("models", self._models),
                 rate_limit=fields.read("rate_limit", _rate),
                 tokens_per_day=fields.read("tokens_per_day", _up_to(_MOST_TOKENS)),
@@ -81,22 +73,22 @@ class ApiKeys:
             ),
         )
         if not self._can_limit:
-            fields.wrong |= dict.fromkeys(made.allowance.limits, _NOT_COUNTED)
+            fields.wrong |= dict.fromkeys(created.policy.limits, _NOT_COUNTED)
         fields.refuse_if_wrong()
-        self._rows.add(made)
-        self._tell()
-        return made, key
+        self._store.add(created)
+        self._notify()
+        return created, key
 
     def revoke(self, key_id: str) -> None:
-        """The key is refused from now on, by the other workers within a second; what runs with it
-        goes on. Raises NotFound.
+        """Remove a key: it is refused from now on, by the other workers within a second. Requests
+        that run with it go on. Raises NotFound.
         """
-        if not self._rows.remove(key_id):
+        if not self._store.remove(key_id):
             raise NotFound("there is no such key")
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
-        with suppress(StorageUnavailable):  # what was done is done; it is noticed later then
+    def _notify(self) -> None:
+        with suppress(StorageUnavailable):  # the change is stored, and noticed later
             self._on_change()
 
     def _expiry(self, value: object) -> float:
@@ -119,7 +111,7 @@ class ApiKeys:
 
 
 class _Fields:
-    """Reads fields and collects what is `wrong`: by field, in the order in which they are read."""
+    """Parses fields, and collects the errors by field in `wrong`, in the order of the reading."""
 
     def __init__(self, given: Mapping[str, object]) -> None:
         self._given = given

@@ -64,6 +64,6 @@ class ChatRequest:
     max_tokens: int | None = None
 
     @property
-    def caller(self) -> bytes:
-        """The digest of the API key; b"" is an anonymous caller, for whom nothing is kept."""
-        return self.principal.caller
+    def key_digest(self) -> bytes:
+        """The digest of the API key; b"" is anonymous: nothing is stored for it."""
+        return self.principal.key_digest

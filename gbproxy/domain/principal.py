@@ -1,4 +1,4 @@
-"""Who is asking, and what the key that was shown allows."""
+"""API keys of clients: what is stored of one, what it allows, and the principal of a request."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ FINGERPRINT_CHARS = 8
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """What one key allows; None: nothing is said about it. `tokens_per_day` are those of a day in
-    UTC.
-    """
+    """What one key may use; None: no limit of the key's own. `tokens_per_day`: of a day in UTC."""
 
     models: frozenset[str] | None = None
     rate_limit: Rate | None = None
@@ -25,7 +23,7 @@ class KeyPolicy:
 
     @property
     def limits(self) -> dict[str, object]:
-        """The limits that are set, each by the name of its field: those that are counted."""
+        """The limits that are set and need counting, by the names of their fields."""
         named = {
             "rate_limit": self.rate_limit,
             "tokens_per_day": self.tokens_per_day,
@@ -39,19 +37,18 @@ UNRESTRICTED = KeyPolicy()
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking. `caller` is the digest of the key: between two callers nothing is ever shared.
-
-    b"" is nobody in particular, for whom nothing is kept (`ANONYMOUS`). `key_id` is a stored key's;
-    None: one of the environment. `address` is where the request came from.
+    """Who sends a request. Nothing is ever shared between two `key_digest`s, and nothing is stored
+    for b"" (`ANONYMOUS`). `key_id` is None for a key of the environment; `address` is the client's
+    network address.
     """
 
-    caller: bytes = b""
+    key_digest: bytes = b""
     key_id: str | None = None
-    allowance: KeyPolicy = UNRESTRICTED
+    policy: KeyPolicy = UNRESTRICTED
     address: str = ""
 
     def may_use(self, model_id: str) -> bool:
-        return self.allowance.models is None or model_id in self.allowance.models
+        return self.policy.models is None or model_id in self.policy.models
 
 
 ANONYMOUS = Principal()
@@ -59,14 +56,14 @@ ANONYMOUS = Principal()
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A stored client key: of the key itself only its digest is known. Times are Unix seconds."""
+    """A stored client key, by its digest: the key itself is not stored. Times are Unix seconds."""
 
     id: str
     name: str
     digest: bytes
     created_at: float
     expires_at: float | None = None
-    allowance: KeyPolicy = UNRESTRICTED
+    policy: KeyPolicy = UNRESTRICTED
 
     @property
     def fingerprint(self) -> str:
@@ -77,18 +74,18 @@ class ApiKey:
         return self.expires_at is not None and self.expires_at <= now
 
 
-def digest(key: str) -> bytes:
-    """What is kept and compared in a key's place: its SHA-256. Keys are random and long: nothing
-    slower is needed.
+def key_digest(key: str) -> bytes:
+    """A key's SHA-256, which is stored and compared in its place. Keys are random and long: a slow
+    hash would protect them no better.
     """
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def fingerprint(key: str) -> str:
     """What a log may show of a key: the first hex digits of its digest."""
-    return digest(key).hex()[:FINGERPRINT_CHARS]
+    return key_digest(key).hex()[:FINGERPRINT_CHARS]
 
 
 def new_key() -> str:
-    """A key that nobody can guess: 256 random bits."""
+    """A key of 256 random bits."""
     return f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"

@@ -221,7 +221,7 @@ class Gateway:
     def _begin_turn(self, state: RequestState) -> Turn:
         chat, model = state.chat, state.model
         return self._conversations.begin(
-            chat.caller,
+            chat.key_digest,
             model.id,
             chat.messages,
             chat.conversation,

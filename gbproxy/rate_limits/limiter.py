@@ -69,7 +69,7 @@ class Limiter:
 
     def count(self, principal: Principal) -> LimitStatus:
         """Count a request that has come in, and return what is left with it counted."""
-        policy = principal.allowance
+        policy = principal.policy
         if policy.rate_limit is None and policy.tokens_per_day is None and self._rules.rate is None:
             return LimitStatus()
         try:
@@ -101,7 +101,7 @@ class Limiter:
         """The status of the rate with the least left. A key's own rate replaces the settings' rate
         for every key.
         """
-        own, common = principal.allowance.rate_limit, self._rules.rate
+        own, common = principal.policy.rate_limit, self._rules.rate
         statuses = []
         if own is not None:
             statuses.append(self._store.hit(f"requests:{_key(principal)}", own))
@@ -114,7 +114,7 @@ class Limiter:
         )
 
     def _token_status(self, principal: Principal) -> TokenStatus | None:
-        limit = principal.allowance.tokens_per_day
+        limit = principal.policy.tokens_per_day
         if limit is None:
             return None
         now = self._clock()
@@ -124,7 +124,7 @@ class Limiter:
         """Reserve tokens of the day, and return what corrects them to the number that was used.
         Raises RateLimitExceeded.
         """
-        limit = principal.allowance.tokens_per_day
+        limit = principal.policy.tokens_per_day
         if limit is None:
             return _uncounted
         now = self._clock()
@@ -147,7 +147,7 @@ class Limiter:
             return
 
     def _acquire_slot(self, principal: Principal) -> Callable[[], None]:
-        limit = principal.allowance.concurrent_streams
+        limit = principal.policy.concurrent_streams
         if limit is None:
             return _nothing
         release = self._concurrency.acquire(f"streams:{_key(principal)}", limit)
@@ -186,7 +186,7 @@ def _uncounted(tokens: int) -> None:
 
 
 def _key(principal: Principal) -> str:
-    return f"key:{principal.key_id or principal.caller.hex()}"
+    return f"key:{principal.key_id or principal.key_digest.hex()}"
 
 
 def _day(principal: Principal, now: float) -> str:

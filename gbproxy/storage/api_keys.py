@@ -1,4 +1,4 @@
-"""Client keys that administrators create: of each, its digest and what it allows."""
+"""The API keys that administrators create: the digest and the policy of each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from gbproxy.storage.workers import ChangeCounter
 _ALL = select(keys).order_by(keys.c.created_at, keys.c.id)
 _ADD = insert(keys)
 _REMOVE = delete(keys).where(keys.c.id == bindparam("wanted"))
-_LIMITED = (
-    select(keys.c.name)
-    .where(or_(keys.c.rate_limit.is_not(None), keys.c.tokens_per_day.is_not(None), keys.c.concurrent_streams.is_not(None)))
-    .order_by(keys.c.name)
-)  # fmt: skip
+_COUNTED = (keys.c.rate_limit, keys.c.tokens_per_day, keys.c.concurrent_streams)
+_LIMITED = select(keys.c.name).where(or_(*(c.is_not(None) for c in _COUNTED))).order_by(keys.c.name)
 
 
-class ApiKeyRows:
+class ApiKeyStore:
     """Calls raise StorageUnavailable."""
 
     def __init__(self, database: Database) -> None:
@@ -31,7 +28,7 @@ class ApiKeyRows:
         self._changes = ChangeCounter(database)
 
     def version(self) -> int:
-        """Another number than before, once a key was added or removed."""
+        """A number that changes with every key that is added or removed."""
         return self._changes.version("keys")
 
     def all(self) -> Sequence[ApiKey]:
@@ -41,42 +38,42 @@ class ApiKeyRows:
     def add(self, key: ApiKey) -> None:
         values = _values(key)
 
-        def insert_and_tell(connection: Connection) -> None:
+        def insert_and_count(connection: Connection) -> None:
             connection.execute(_ADD, values)
             self._changes.increment(connection, "keys")
 
-        self._database.transact(insert_and_tell)
+        self._database.transact(insert_and_count)
 
     def remove(self, key_id: str) -> bool:
-        """Whether it was there."""
+        """False when there is no such key."""
         if not key_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
             return False
 
-        def delete_and_tell(connection: Connection) -> bool:
+        def delete_and_count(connection: Connection) -> bool:
             removed = connection.execute(_REMOVE, {"wanted": key_id}).rowcount == 1
             if removed:
                 self._changes.increment(connection, "keys")
             return removed
 
-        return self._database.transact(delete_and_tell)
+        return self._database.transact(delete_and_count)
 
     def limited(self) -> Sequence[str]:
-        """The names of those with a limit that is counted."""
+        """The names of the keys with a limit that needs counting."""
         return [row.name for row in self._database.fetch(_LIMITED)]
 
 
 def _values(key: ApiKey) -> dict[str, object]:
-    allowed = key.allowance
+    policy = key.policy
     return {
         "id": key.id,
         "name": key.name,
         "digest": key.digest,
         "created_at": key.created_at,
         "expires_at": key.expires_at,
-        "models": None if allowed.models is None else json.dumps(sorted(allowed.models)),
-        "rate_limit": None if allowed.rate_limit is None else str(allowed.rate_limit),
-        "tokens_per_day": allowed.tokens_per_day,
-        "concurrent_streams": allowed.concurrent_streams,
+        "models": None if policy.models is None else json.dumps(sorted(policy.models)),
+        "rate_limit": None if policy.rate_limit is None else str(policy.rate_limit),
+        "tokens_per_day": policy.tokens_per_day,
+        "concurrent_streams": policy.concurrent_streams,
     }
 
 
@@ -87,7 +84,7 @@ def _key(row: AnyRow) -> ApiKey:
         digest=bytes(row.digest),
         created_at=row.created_at,
         expires_at=row.expires_at,
-        allowance=KeyPolicy(
+        policy=KeyPolicy(
             models=None if row.models is None else frozenset(json.loads(row.models)),
             rate_limit=None if row.rate_limit is None else parse_rate(row.rate_limit),
             tokens_per_day=row.tokens_per_day,

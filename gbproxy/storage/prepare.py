@@ -16,7 +16,7 @@ from sqlalchemy import exc
 from gbproxy.errors import StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.storage import engines, migrate, secret_key
-from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database, reason
 from gbproxy.storage.migrate import CannotMigrate
 from gbproxy.storage.secret_key import WrongSecretKey
@@ -107,7 +107,7 @@ def limited_keys(url: str) -> Sequence[str]:
     """
     database = Database(url)
     try:
-        return ApiKeyRows(database).limited()
+        return ApiKeyStore(database).limited()
     except StorageUnavailable as error:
         raise CannotBeUsed("DATABASE_URL: the database cannot be used; the log says why") from error
     finally:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from flask import request
 
-from gbproxy.domain.principal import digest
+from gbproxy.domain.principal import key_digest
 from gbproxy.errors import GatewayError, RateLimitExceeded, Unauthenticated
 from gbproxy.web.address import network
 from gbproxy.web.keys import administrative_key
@@ -38,7 +38,7 @@ class SecretGuard:
         find_client: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._wanted = [digest(secret) for secret in secrets]
+        self._wanted = [key_digest(secret) for secret in secrets]
         self._names = names
         self._find_client = find_client
         self._guesses = Guesses(clock)
@@ -48,7 +48,7 @@ class SecretGuard:
         given = administrative_key()
         if given is None:
             raise Unauthenticated(f"a key is required: Authorization: Bearer {self._names}")
-        presented = digest(given)
+        presented = key_digest(given)
         # The right key opens whatever others have shown from the same address: they may share it
         # with an administrator.
         if any([hmac.compare_digest(presented, key) for key in self._wanted]):  # noqa: C419  all of them, always

@@ -241,7 +241,7 @@ def test_a_name_that_nobody_knows_is_asked_for_but_is_not_in_the_list() -> None:
 
 
 def test_a_request_may_ask_for_what_its_key_may_use() -> None:
-    principal = Principal(allowance=KeyPolicy(models=frozenset({"gemini-2.5-pro", "gemini-auto"})))
+    principal = Principal(policy=KeyPolicy(models=frozenset({"gemini-2.5-pro", "gemini-auto"})))
     pro = CATALOGUE.get("gemini-2.5-pro")
 
     chains = [offering().requested(pro, who).chain for who in (ANONYMOUS, principal)]

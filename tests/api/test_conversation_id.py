@@ -87,9 +87,9 @@ def test_the_callers_key_and_the_id_reach_the_gateway() -> None:
 
     first, second, third = gateway.asked
     assert [chat.conversation for chat in gateway.asked] == [ID, None, None]
-    assert len(first.caller) == 32
-    assert first.caller == third.caller != second.caller
-    assert KEY.encode() not in first.caller
+    assert len(first.key_digest) == 32
+    assert first.key_digest == third.key_digest != second.key_digest
+    assert KEY.encode() not in first.key_digest
 
 
 @pytest.mark.parametrize("stream", [False, True])

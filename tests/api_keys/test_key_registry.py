@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.domain.models import Catalogue
-from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
+from gbproxy.domain.principal import ApiKey, KeyPolicy, key_digest
 from gbproxy.domain.rate import Rate
 from gbproxy.errors import BadRequest, NotFound, StorageUnavailable
 
 NOW = 1_800_000_000.0
 
 
-class Rows:
+class FakeStore:
     def __init__(self) -> None:
         self.keys: list[ApiKey] = []
 
@@ -34,9 +34,9 @@ class Rows:
         return len(self.keys) < before
 
 
-def register(rows: Rows | None = None, *, can_limit: bool = True) -> ApiKeys:
+def register(store: FakeStore | None = None, *, can_limit: bool = True) -> ApiKeys:
     return ApiKeys(
-        rows or Rows(),
+        store or FakeStore(),
         lambda name: Catalogue().get(name).id,
         can_limit=can_limit,
         clock=lambda: NOW,
@@ -44,18 +44,18 @@ def register(rows: Rows | None = None, *, can_limit: bool = True) -> ApiKeys:
 
 
 def test_a_name_is_enough() -> None:
-    rows = Rows()
+    store = FakeStore()
 
-    made, key = register(rows).create({"name": " laptop "})
+    made, key = register(store).create({"name": " laptop "})
 
-    assert rows.keys == [made]
-    assert (made.name, made.created_at, made.expires_at, made.allowance) == (
+    assert store.keys == [made]
+    assert (made.name, made.created_at, made.expires_at, made.policy) == (
         "laptop",
         NOW,
         None,
         KeyPolicy(),
     )
-    assert made.digest == digest(key)
+    assert made.digest == key_digest(key)
     assert key.startswith("sk-gbproxy-")
     assert len(key) > 50
 
@@ -79,7 +79,7 @@ def test_everything_that_can_be_said() -> None:
     )
 
     assert made.expires_at == 1_801_436_400.0
-    assert made.allowance == KeyPolicy(
+    assert made.policy == KeyPolicy(
         frozenset({"gemini-auto", "gemini-2.5-pro"}), Rate(10, 1), 1000, 2
     )
 
@@ -89,7 +89,7 @@ def test_null_is_what_was_not_said() -> None:
         {"name": "n", "expires_at": None, "models": None, "rate_limit": None}
     )
 
-    assert (made.expires_at, made.allowance) == (None, KeyPolicy())
+    assert (made.expires_at, made.policy) == (None, KeyPolicy())
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,14 @@ def test_null_is_what_was_not_said() -> None:
     ],
 )
 def test_what_is_wrong_is_named(field: str, value: object) -> None:
-    rows = Rows()
+    store = FakeStore()
 
     with pytest.raises(BadRequest) as caught:
-        register(rows).create({"name": "n", field: value})
+        register(store).create({"name": "n", field: value})
 
     assert caught.value.param == field
     assert caught.value.message.startswith(f"{field}: ")
-    assert rows.keys == []
+    assert store.keys == []
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -158,8 +158,8 @@ def test_a_limit_that_nobody_can_count_is_refused(limit: dict[str, object]) -> N
 
 
 def test_a_key_is_revoked_once() -> None:
-    rows = Rows()
-    keys = register(rows)
+    store = FakeStore()
+    keys = register(store)
     made, _ = keys.create({"name": "n"})
 
     keys.revoke(made.id)
@@ -169,11 +169,11 @@ def test_a_key_is_revoked_once() -> None:
         keys.revoke(made.id)
 
 
-def test_a_key_that_is_stored_is_told_though_this_worker_cannot_look() -> None:
+def test_a_key_that_is_stored_is_told_though_this_worker_cannot_refresh() -> None:
     def away() -> None:
         raise StorageUnavailable("away")
 
-    made, _ = ApiKeys(Rows(), str, on_change=away).create({"name": "n"})
+    made, _ = ApiKeys(FakeStore(), str, on_change=away).create({"name": "n"})
 
     assert made.name == "n"
 
@@ -194,11 +194,11 @@ _FIELDS = st.sampled_from(
 
 @given(st.dictionaries(_FIELDS | st.text(), _ANYTHING))
 def test_nothing_that_is_said_breaks_it(given_fields: dict[str, Any]) -> None:
-    rows = Rows()
+    store = FakeStore()
 
     with suppress(BadRequest):
-        made, _ = register(rows).create(given_fields)
-        assert rows.keys == [made]
+        made, _ = register(store).create(given_fields)
+        assert store.keys == [made]
         return
 
-    assert rows.keys == []
+    assert store.keys == []

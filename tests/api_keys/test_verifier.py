@@ -1,4 +1,4 @@
-"""Which keys are good, as one worker knows it, and what it asks the database for that."""
+"""Keys that are accepted and refused, and how often the database is read for that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gbproxy.api_keys.verifier import KeyVerifier
-from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
+from gbproxy.domain.principal import ApiKey, KeyPolicy, key_digest
 from gbproxy.errors import StorageUnavailable, Unauthenticated
 from tests.support.clock import Clock
 
@@ -21,18 +21,18 @@ OWN, STORED, OTHER = (
 ALLOWED = KeyPolicy(models=frozenset({"gemini-auto"}), tokens_per_day=5)
 
 
-class Rows:
-    """The database: who asks it for what."""
+class FakeStore:
+    """The stored keys, and how often they are read."""
 
     def __init__(self, *keys: ApiKey) -> None:
         self.keys = list(keys)
         self.now = 1
         self.is_away = False
-        self.looks = 0
+        self.version_reads = 0
         self.reads = 0
 
     def version(self) -> int:
-        self.looks += 1
+        self.version_reads += 1
         if self.is_away:
             raise StorageUnavailable("away", retry_after=2)
         return self.now
@@ -47,14 +47,14 @@ class Rows:
 
 
 class Worker:
-    """A keyring whose time passes when it sleeps, or when a test says so."""
+    """A verifier whose time passes when it sleeps, or when a test says so."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+    def __init__(self, store: FakeStore) -> None:
+        self.store = store
         self.clock = Clock()
         self.slept: list[float] = []
-        self.keyring = KeyVerifier(
-            [OWN], rows, clock=self.clock, monotonic=self.clock, sleep=self._sleep
+        self.verifier = KeyVerifier(
+            [OWN], store, clock=self.clock, monotonic=self.clock, sleep=self._sleep
         )
 
     def _sleep(self, seconds: float) -> None:
@@ -62,117 +62,117 @@ class Worker:
         self.clock.now += seconds
 
     def knows(self, key: str) -> bool:
-        return knows(self.keyring, key)
+        return knows(self.verifier, key)
 
 
-def knows(keyring: KeyVerifier, key: str) -> bool:
+def knows(verifier: KeyVerifier, key: str) -> bool:
     try:
-        keyring.find(key)
+        verifier.find(key)
     except Unauthenticated:
         return False
     return True
 
 
 def stored(key: str = STORED, name: str = "one", expires_at: float | None = None) -> ApiKey:
-    return ApiKey(name, name, digest(key), 0.0, expires_at, ALLOWED)
+    return ApiKey(name, name, key_digest(key), 0.0, expires_at, ALLOWED)
 
 
 def test_the_environments_keys_need_no_database() -> None:
-    worker = Worker(Rows())
-    worker.rows.is_away = True
+    worker = Worker(FakeStore())
+    worker.store.is_away = True
 
-    principal = worker.keyring.find(OWN)
+    principal = worker.verifier.find(OWN)
 
-    assert (principal.caller, principal.key_id, principal.allowance) == (
-        digest(OWN),
+    assert (principal.key_digest, principal.key_id, principal.policy) == (
+        key_digest(OWN),
         None,
         KeyPolicy(),
     )
-    assert worker.rows.looks == 0
+    assert worker.store.version_reads == 0
 
 
 def test_a_stored_key_brings_what_it_allows() -> None:
-    worker = Worker(Rows(stored()))
+    worker = Worker(FakeStore(stored()))
 
-    principal = worker.keyring.find(STORED)
+    principal = worker.verifier.find(STORED)
 
-    assert (principal.caller, principal.key_id, principal.allowance) == (
-        digest(STORED),
+    assert (principal.key_digest, principal.key_id, principal.policy) == (
+        key_digest(STORED),
         "one",
         ALLOWED,
     )
 
 
 def test_a_key_that_was_just_created_is_good_at_once() -> None:
-    worker = Worker(Rows())
-    worker.keyring.pull_changes()
+    worker = Worker(FakeStore())
+    worker.verifier.pull_changes()
     worker.clock.now += 10
-    worker.rows.change(stored())
+    worker.store.change(stored())
 
     assert worker.knows(STORED)
     assert worker.slept == []
 
 
 def test_a_key_that_was_revoked_is_refused_after_the_next_round() -> None:
-    worker = Worker(Rows(stored()))
+    worker = Worker(FakeStore(stored()))
     assert worker.knows(STORED)
-    worker.rows.change()
+    worker.store.change()
 
-    worker.keyring.pull_changes()
+    worker.verifier.pull_changes()
 
     assert not worker.knows(STORED)
 
 
 def test_a_key_is_refused_once_it_has_expired() -> None:
-    worker = Worker(Rows(stored(expires_at=Clock().now + 5)))
+    worker = Worker(FakeStore(stored(expires_at=Clock().now + 5)))
     assert worker.knows(STORED)
     worker.clock.now += 5
 
     with pytest.raises(Unauthenticated, match="expired"):
-        worker.keyring.find(STORED)
+        worker.verifier.find(STORED)
 
 
-def test_known_keys_cost_no_look() -> None:
-    worker = Worker(Rows(stored()))
-    worker.keyring.pull_changes()
+def test_known_keys_need_no_read_of_the_database() -> None:
+    worker = Worker(FakeStore(stored()))
+    worker.verifier.pull_changes()
 
     assert all(worker.knows(STORED) for _ in range(100))
-    assert (worker.rows.looks, worker.rows.reads) == (1, 1)
+    assert (worker.store.version_reads, worker.store.reads) == (1, 1)
 
 
 def test_keys_are_read_only_when_something_has_changed() -> None:
-    worker = Worker(Rows(stored()))
+    worker = Worker(FakeStore(stored()))
     for _ in range(10):
-        worker.keyring.pull_changes()
+        worker.verifier.pull_changes()
 
-    assert (worker.rows.looks, worker.rows.reads) == (10, 1)
+    assert (worker.store.version_reads, worker.store.reads) == (10, 1)
 
 
 def test_guesses_ask_the_database_twenty_times_a_second_at_most() -> None:
-    worker = Worker(Rows(stored()))
+    worker = Worker(FakeStore(stored()))
     began = worker.clock.now
 
     assert not any(worker.knows(f"sk-guess-{n}") for n in range(100))
 
     assert worker.clock.now - began == pytest.approx(99 / 20)
-    assert worker.rows.looks == 100
-    assert worker.rows.reads == 1
+    assert worker.store.version_reads == 100
+    assert worker.store.reads == 1
 
 
-def test_guesses_that_come_together_share_a_look() -> None:
-    rows = Rows(stored())
+def test_guesses_that_come_together_share_one_read() -> None:
+    store = FakeStore(stored())
     waiting, go = threading.Event(), threading.Event()
 
     def sleep(seconds: float) -> None:
         waiting.set()
         go.wait(5)
 
-    keyring = KeyVerifier([OWN], rows, sleep=sleep)
-    keyring.pull_changes()
+    verifier = KeyVerifier([OWN], store, sleep=sleep)
+    verifier.pull_changes()
 
     def guess(n: int) -> bool:
         with pytest.raises(Unauthenticated):
-            keyring.find(f"sk-guess-{n}")
+            verifier.find(f"sk-guess-{n}")
         return True
 
     with ThreadPoolExecutor(20) as guessers:
@@ -181,24 +181,24 @@ def test_guesses_that_come_together_share_a_look() -> None:
         go.set()
         assert all(each.result(5) for each in made)
 
-    assert 2 <= rows.looks <= 4  # those who came while one was under way need another
+    assert 2 <= store.version_reads <= 4  # those who came while one was under way need another
 
 
 def test_the_round_does_not_wait_for_those_who_guess() -> None:
-    rows = Rows(stored())
+    store = FakeStore(stored())
     asleep, wake = threading.Event(), threading.Event()
 
     def sleep(seconds: float) -> None:
         asleep.set()
         wake.wait(5)
 
-    keyring = KeyVerifier([OWN], rows, sleep=sleep)
-    keyring.pull_changes()
+    verifier = KeyVerifier([OWN], store, sleep=sleep)
+    verifier.pull_changes()
     with ThreadPoolExecutor(1) as guessers:
-        guess = guessers.submit(lambda: knows(keyring, "sk-guess"))
+        guess = guessers.submit(lambda: knows(verifier, "sk-guess"))
         assert asleep.wait(5)
-        keyring.pull_changes()
-        looks = rows.looks
+        verifier.pull_changes()
+        looks = store.version_reads
         wake.set()
 
     assert not guess.result(5)
@@ -208,21 +208,21 @@ def test_the_round_does_not_wait_for_those_who_guess() -> None:
 def test_without_the_database_known_keys_stay_good_and_unknown_ones_cannot_be_judged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    worker = Worker(Rows(stored()))
-    worker.keyring.pull_changes()
-    worker.rows.is_away = True
+    worker = Worker(FakeStore(stored()))
+    worker.verifier.pull_changes()
+    worker.store.is_away = True
 
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             with pytest.raises(StorageUnavailable):
-                worker.keyring.pull_changes()
+                worker.verifier.pull_changes()
             with pytest.raises(StorageUnavailable):
-                worker.keyring.find(OTHER)
+                worker.verifier.find(OTHER)
         assert worker.knows(STORED)
         assert worker.knows(OWN)
-        worker.rows.is_away = False
-        worker.rows.change()
-        worker.keyring.pull_changes()
+        worker.store.is_away = False
+        worker.store.change()
+        worker.verifier.pull_changes()
 
     assert not worker.knows(STORED)
     assert [record.getMessage() for record in caplog.records] == [

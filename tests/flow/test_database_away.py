@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from gbproxy.domain.principal import ApiKey, digest
+from gbproxy.domain.principal import ApiKey, key_digest
 from gbproxy.simulator import Rst, Text, answer
-from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database
 from tests.support.chats import (
     Chat,
@@ -75,7 +75,7 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
             assert upstream.wait_for(lambda: upstream.open_streams == 2)
 
             with closing(Database(environment["DATABASE_URL"])) as database:
-                ApiKeyRows(database).add(ApiKey("1", "known", digest(STORED_KEY), 0.0))
+                ApiKeyStore(database).add(ApiKey("1", "known", key_digest(STORED_KEY), 0.0))
             known = [one.request("GET", "/v1/models", headers={"x-api-key": STORED_KEY})]
 
             with away(server):

@@ -21,7 +21,7 @@ import pytest
 from gbproxy.domain.principal import ApiKey, KeyPolicy
 from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S
 from gbproxy.simulator import Stall, Text
-from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database
 from gbproxy.storage.prepare import prepare
 from tests.support.chats import killed_in_the_end, only, until, workers
@@ -307,7 +307,7 @@ def test_workers_that_cannot_count_together_do_not_start_with_a_limited_key(
     url = f"sqlite:///{tmp_path}/gbproxy.db"
     prepare(url, [SECRET_KEY])
     with closing(Database(url)) as database:
-        ApiKeyRows(database).add(
+        ApiKeyStore(database).add(
             ApiKey("1", "the laptop's", b"d" * 32, 0.0, None, KeyPolicy(tokens_per_day=5))
         )
     kept = {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY}

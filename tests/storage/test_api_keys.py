@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.domain.principal import ApiKey, KeyPolicy, digest
+from gbproxy.domain.principal import ApiKey, KeyPolicy, key_digest
 from gbproxy.domain.rate import Rate
-from gbproxy.storage.api_keys import ApiKeyRows
+from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database, UniqueViolation
 from tests.support.clock import Clock
 
@@ -14,22 +14,22 @@ NOW = Clock().now
 FULL = ApiKey(
     "2",
     "full",
-    digest("full"),
+    key_digest("full"),
     NOW + 0.25,
     NOW + 5,
     KeyPolicy(frozenset({"b", "a"}), Rate(100, 900), 10**12, 3),
 )
-PLAIN = ApiKey("1", "plain", digest("plain"), NOW)
+PLAIN = ApiKey("1", "plain", key_digest("plain"), NOW)
 LIMITED = [
-    ApiKey("3", "rate", digest("3"), NOW, None, KeyPolicy(rate_limit=Rate(1, 1))),
-    ApiKey("4", "tokens", digest("4"), NOW, None, KeyPolicy(tokens_per_day=1)),
-    ApiKey("5", "streams", digest("5"), NOW, None, KeyPolicy(concurrent_streams=1)),
-    ApiKey("6", "models", digest("6"), NOW, NOW + 1, KeyPolicy(models=frozenset({"a"}))),
+    ApiKey("3", "rate", key_digest("3"), NOW, None, KeyPolicy(rate_limit=Rate(1, 1))),
+    ApiKey("4", "tokens", key_digest("4"), NOW, None, KeyPolicy(tokens_per_day=1)),
+    ApiKey("5", "streams", key_digest("5"), NOW, None, KeyPolicy(concurrent_streams=1)),
+    ApiKey("6", "models", key_digest("6"), NOW, NOW + 1, KeyPolicy(models=frozenset({"a"}))),
 ]
 
 
 def test_a_key_comes_back_as_it_was_stored(database: Database) -> None:
-    rows = ApiKeyRows(database)
+    rows = ApiKeyStore(database)
     for key in (FULL, PLAIN):
         rows.add(key)
 
@@ -37,7 +37,7 @@ def test_a_key_comes_back_as_it_was_stored(database: Database) -> None:
 
 
 def test_every_change_is_told(database: Database) -> None:
-    rows, other = ApiKeyRows(database), ApiKeyRows(database)
+    rows, other = ApiKeyStore(database), ApiKeyStore(database)
     versions = [other.version()]
     rows.add(PLAIN)
     versions.append(other.version())
@@ -51,7 +51,7 @@ def test_every_change_is_told(database: Database) -> None:
 
 @pytest.mark.parametrize("key_id", ["nobody", "", "a\0b", "' OR 1=1 --", "%"])
 def test_what_is_no_id_removes_nothing(database: Database, key_id: str) -> None:
-    rows = ApiKeyRows(database)
+    rows = ApiKeyStore(database)
     rows.add(PLAIN)
 
     assert not rows.remove(key_id)
@@ -59,7 +59,7 @@ def test_what_is_no_id_removes_nothing(database: Database, key_id: str) -> None:
 
 
 def test_two_keys_cannot_have_the_same_digest(database: Database) -> None:
-    rows = ApiKeyRows(database)
+    rows = ApiKeyStore(database)
     rows.add(PLAIN)
     version = rows.version()
 
@@ -70,7 +70,7 @@ def test_two_keys_cannot_have_the_same_digest(database: Database) -> None:
 
 
 def test_the_limited_ones_are_those_with_something_to_count(database: Database) -> None:
-    rows = ApiKeyRows(database)
+    rows = ApiKeyStore(database)
     for key in (PLAIN, *LIMITED):
         rows.add(key)
 
