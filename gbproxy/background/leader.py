@@ -74,7 +74,7 @@ class LeaderTasks:
         self._read_capabilities = read_capabilities
         self._clock = clock
         self._monotonic = monotonic
-        self._abandoned_at = monotonic() + _ABANDONED_S  # the start has looked already
+        self._abandoned_at = monotonic()
         self._failures = FailureDetector(monotonic)
         self._probe_at: dict[Account, float] = {}
         # by account key: at which age its token is refreshed, drawn once for each token

@@ -30,7 +30,7 @@ class CircuitBreaker:
         self,
         clock: Callable[[], float],
         *,
-        on_close: Callable[[float], None] = lambda open_s: None,
+        on_close: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._on_close = on_close

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -194,26 +194,19 @@ def test_a_place_is_given_back_however_the_answer_ended(small: Front, end: str) 
 # A slow reader
 
 
-class Watched(Mapping[str, Any]):
+class Watched(dict[str, Any]):
     """An element of the upstream's answer that is noted when it goes out."""
 
     def __init__(self, text: str, sent: list[float]) -> None:
         content = {"role": "model", "text": text}
         reply = {"groundedContent": {"content": content}}
-        self._value = {
-            "streamAssistResponse": {"answer": {"state": "IN_PROGRESS", "replies": [reply]}}
-        }
+        answer = {"state": "IN_PROGRESS", "replies": [reply]}
+        super().__init__({"streamAssistResponse": {"answer": answer}})
         self._sent = sent
 
-    def __getitem__(self, name: str) -> Any:
-        return self._value[name]
-
-    def __iter__(self) -> Iterator[str]:
+    def items(self) -> Any:  # a view of the items
         self._sent.append(time.monotonic())
-        return iter(self._value)
-
-    def __len__(self) -> int:
-        return len(self._value)
+        return super().items()
 
 
 PIECE = 64 * 1024

@@ -77,7 +77,7 @@ def test_sessions_of_an_earlier_version_are_gone_on_with(opened: Open, url: str)
         }
         add(database, "sessions", session)
 
-    migrate.migrate(database)
+    migrate.migrate(database, CIPHER)
 
     rows = SessionRows(database, clock, lambda: "w")
     assert [(due.name, due.attempts) for due in rows.due_deletions(9, [ONE.account_key])] == [
@@ -108,7 +108,7 @@ def test_what_an_earlier_version_knew_beside_sessions_is_kept(opened: Open, url:
     add(database, "facts", {"name": "secret_key", "value": cipher.encrypt("secret_key")})
     add(database, "workers", {"id": "w", "seen_at": at(7), "in_flight": None})
 
-    migrate.migrate(database)
+    migrate.migrate(database, cipher)
 
     states = AccountHealthRows(database, clock, AccountHealth).read()
     assert states == [

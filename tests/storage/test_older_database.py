@@ -62,7 +62,7 @@ def old(url: str) -> str:
 
 
 def revision(url: str) -> str:
-    with engines.patient(engines.parse(url)).connect() as connection:
+    with engines.unpooled(engines.parse(url)).connect() as connection:
         return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
 
 
@@ -119,7 +119,7 @@ def test_an_account_that_no_key_can_read_stays_left_out_and_the_others_come_over
     old: str, opened: Open, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     foreign = Cipher([NEW_KEY]).encrypt({})
-    with engines.patient(engines.parse(old)).begin() as connection:
+    with engines.unpooled(engines.parse(old)).begin() as connection:
         connection.execute(
             text("UPDATE accounts SET credentials = :foreign WHERE name = 'ben'"),
             {"foreign": foreign},

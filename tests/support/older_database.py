@@ -54,7 +54,7 @@ def restore(url: str) -> None:
         with closing(sqlite3.connect(str(make_url(url).database))) as file:
             file.executescript(_dump())
         return
-    with engines.patient(engines.parse(url)).connect() as connection:
+    with engines.unpooled(engines.parse(url)).connect() as connection:
         _upgrade(connection, "0005")
         _copy(connection)
         connection.commit()
