@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from typing import TypeVar
 from gbproxy.account_admin.account_input import account_of
 from gbproxy.account_admin.registry import AccountRegistry, AccountStore
 from gbproxy.accounts.available_models import AvailableModels
-from gbproxy.accounts.health import AccountHealth, AccountView
+from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.api_keys.registry import ApiKeys
@@ -128,7 +128,7 @@ def build(
     if settings.upstream_session != "create":
         prewarmed = 0  # a session comes to be with its first question: there is nothing to save
     catalogue = Catalogue(settings.default_model, configured_models(settings.models, models))
-    meter = _meter(settings, catalogue, lambda: pool.snapshot(), lambda: storage.database.is_up)
+    meter = _meter(settings, catalogue)
     storage = _storage(settings, meter)
     outbound, endpoints = _outbound(settings, HttpClient), _endpoints(settings)
     sign_in = WidgetAuth(
@@ -145,6 +145,7 @@ def build(
         store=storage.accounts.states,
         meter=meter,
     )
+    meter.observe(pool.snapshot, lambda: storage.database.is_up)
     # Many or slow deletions must not hold up what requests wait for: they have their own threads.
     executor, deletion_executor = BackgroundExecutor(), BackgroundExecutor(width=_DELETIONS_AT_ONCE)
     cleanup = SessionCleanup(
@@ -325,19 +326,12 @@ def recorded(services: Services, settings: Settings | None = None) -> Iterator[R
         outbound.close()
 
 
-def _meter(
-    settings: Settings,
-    catalogue: Catalogue,
-    accounts: Callable[[], Sequence[AccountView]],
-    database_is_up: Callable[[], bool],
-) -> Meter:
+def _meter(settings: Settings, catalogue: Catalogue) -> Meter:
     if not settings.metrics_keys:  # nobody may read them
         return SILENT
     from gbproxy.observability.metrics import Metrics
 
-    return Metrics(
-        [model.id for model in catalogue.all()], accounts=accounts, database_is_up=database_is_up
-    )
+    return Metrics(model.id for model in catalogue.all())
 
 
 def _storage(settings: Settings, meter: Meter) -> Storage:

@@ -4,11 +4,14 @@ may read the figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, Self
 
 from gbproxy.errors import GatewayError
 from gbproxy.observability.request_context import RequestContext
+
+if TYPE_CHECKING:  # with it comes prometheus_client
+    from gbproxy.observability.exposition import AccountView
 
 AnswerKind = Literal["stream", "whole"]
 Outcome = Literal["continued", "fresh", "miss", "contended", "lost", "unavailable"]
@@ -18,6 +21,11 @@ class Meter:
     """Every call is cheap, never waits, and may come from any thread. Nothing is reported for each
     piece of an answer.
     """
+
+    def observe(
+        self, accounts: Callable[[], Sequence[AccountView]], database_is_up: Callable[[], bool]
+    ) -> None:
+        """Have the page tell how these are when it is asked for."""
 
     def request_done(self, context: RequestContext, surface: str, status: int) -> None:
         """A request is over; `surface`: the blueprint that has answered it, "none" where there is

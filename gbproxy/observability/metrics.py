@@ -43,27 +43,27 @@ class Metrics(Meter):
     its environment.
     """
 
-    def __init__(
-        self,
-        models: Iterable[str],
-        *,
-        accounts: Callable[[], Sequence[AccountView]] = lambda: (),
-        database_is_up: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, models: Iterable[str]) -> None:
         """`models`: the ids of the catalogue; every other name counts as "other"."""
         folder = os.environ.get(multiprocess.VARIABLE)
         self._folder = Path(folder) if folder else None
         if self._folder is not None:
             multiprocess.reserve(self._folder)
         self._models = frozenset(models)
-        self._accounts = accounts
-        self._database_is_up = database_is_up
+        self._accounts: Callable[[], Sequence[AccountView]] = tuple
+        self._database_is_up: Callable[[], bool] = lambda: True
         self._registry = CollectorRegistry()
         self._metrics = {family.name: _made(family, self._registry) for family in f.COUNTED}
         self._children: dict[tuple[str, ...], Any] = {}
         self._requests: dict[tuple[str, str, int, str], _Request] = {}
         for family, label in _FROM_THE_START:
             self._child(family, label)
+
+    def observe(
+        self, accounts: Callable[[], Sequence[AccountView]], database_is_up: Callable[[], bool]
+    ) -> None:
+        self._accounts = accounts
+        self._database_is_up = database_is_up
 
     def _child(self, family: f.Family, *labels: str) -> Any:
         """The counter, gauge or histogram with these labels; kept, as `labels` takes longer than

@@ -53,26 +53,24 @@ def stop_at(
     longest = max(map(len, beginnings), default=0)
     held = ""
     for event in events:
-        if type(event) is TextDelta:
-            text = held + event.text
+        is_text = type(event) is TextDelta
+        if is_text or (held and not isinstance(event, Flush | ThoughtDelta | SessionNamed)):
+            text = held + event.text if type(event) is TextDelta else held
+            lengths = range(min(longest, len(text)), 0, -1) if is_text else ()
+            end = len(text) - next((n for n in lengths if text[-n:] in beginnings), 0)
             found = any_of.search(text)
-            if found is not None:
+            # One that may have begun earlier counts before one that is whole already.
+            if found is not None and found.start() <= end:
                 on_cut()
                 if found.start():
                     yield TextDelta(text[: found.start()])
                 yield Done("stop")
                 return
-            lengths = range(min(longest, len(text)), 0, -1)
-            end = len(text) - next((n for n in lengths if text[-n:] in beginnings), 0)
             held = text[end:]
             if end:
                 yield TextDelta(text[:end])
-            continue
-        if held and not isinstance(event, Flush | ThoughtDelta | SessionNamed):
-            # Nothing that comes behind the text may overtake it.
-            yield TextDelta(held)
-            held = ""
-        yield event
+        if not is_text:
+            yield event
 
 
 def limit_tokens(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,14 @@ class View:
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics([MODEL])
+
+
+def observing(
+    accounts: Sequence[View], *, database_is_up: bool = True, models: Sequence[str] = ()
+) -> Metrics:
+    metrics = Metrics(models)
+    metrics.observe(lambda: accounts, lambda: database_is_up)
+    return metrics
 
 
 def asked(**facts: Any) -> RequestContext:
@@ -146,7 +154,7 @@ def test_what_runs_is_what_has_begun_and_not_ended(metrics: Metrics) -> None:
 
 def test_accounts_are_told_one_by_one_and_by_number() -> None:
     accounts = [View("a"), View("b", "cooling", {"text": 1_800_000_000.5}), View("c", "refused")]
-    metrics = Metrics([], accounts=lambda: accounts)
+    metrics = observing(accounts)
     for account in ("a", "gone"):
         metrics.account_lent(account)
 
@@ -169,7 +177,7 @@ def test_accounts_are_told_one_by_one_and_by_number() -> None:
 def test_of_very_many_accounts_those_in_trouble_are_told_first() -> None:
     accounts = [View(f"a{number}") for number in range(ACCOUNTS_SHOWN)] + [View("last", "refused")]
 
-    page = page_of(Metrics([], accounts=lambda: accounts))
+    page = page_of(observing(accounts))
 
     assert len(page.samples("gbproxy_account_state")) == 4 * ACCOUNTS_SHOWN
     assert page.value("gbproxy_account_state", account="last", state="refused") == 1
@@ -177,7 +185,7 @@ def test_of_very_many_accounts_those_in_trouble_are_told_first() -> None:
 
 
 def test_a_database_that_is_away_is_told() -> None:
-    assert page_of(Metrics([], database_is_up=lambda: False)).value("gbproxy_database_up") == 0
+    assert page_of(observing((), database_is_up=False)).value("gbproxy_database_up") == 0
 
 
 @pytest.mark.parametrize(
@@ -199,7 +207,7 @@ def test_a_call_is_counted_by_what_leaves_it(
 
 
 def test_every_metric_is_told_by_its_name_with_its_labels_and_no_other() -> None:
-    metrics = Metrics([MODEL], accounts=lambda: [View("a", "cooling", {"text": 1.0})])
+    metrics = observing([View("a", "cooling", {"text": 1.0})], models=[MODEL])
     _report_everything(metrics)
 
     told: dict[str, set[str]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gbproxy.domain import usage
@@ -177,6 +177,8 @@ def test_a_thought_or_a_flush_does_not_let_go_of_a_text_that_is_held_back() -> N
 
 
 @given(st.lists(st.text("STOP", max_size=5)), st.lists(st.text("STOP", min_size=1), min_size=1))
+@example(["TO", "T"], ["O", "TOT"])
+@example(["TO"], ["O", "TOT"])
 def test_of_a_text_all_is_shown_up_to_the_first_stop_sequence(
     pieces: list[str], stops: list[str]
 ) -> None:
