@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from gbproxy.account_admin.importing.budget import WorkLimit
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 
 WORD_CHARS = 65_536
 """What is read of one word: cookies and ids are shorter, and stand at the beginning of a body."""
@@ -39,7 +39,7 @@ _SIGNS = {
 }
 
 
-def words(text: str, at: int, budget: WorkLimit) -> tuple[list[str], int]:
+def words(text: str, at: int, limit: WorkLimit) -> tuple[list[str], int]:
     """The words of the command that begins at `at`, and where it ends: at a line's end, `;`, `&` or
     `|`.
 
@@ -51,10 +51,10 @@ def words(text: str, at: int, budget: WorkLimit) -> tuple[list[str], int]:
         word = _WORD.match(text, at)
         if word is None:
             return found, at
-        budget.spend()
+        limit.spend()
         decoded = _decoded(text[at : min(word.end(), at + WORD_CHARS)])
         if word.end() == len(text) and not _is_closed(word[0]):
-            budget.waste(len(text) - at)
+            limit.backtrack(len(text) - at)
             return [*found, _CUT_COOKIE.sub("", decoded)], _end(_LINE, text, at)
         found.append(decoded)
         at = word.end()

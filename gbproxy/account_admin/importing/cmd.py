@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from gbproxy.account_admin.importing.bash import WORD_CHARS
-from gbproxy.account_admin.importing.budget import WorkLimit
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 
 # what is read of one command: a body stands at its end, with the id at its beginning
 _COMMAND_CHARS = 262_144
@@ -24,7 +24,7 @@ _PIECE = re.compile(_PIECES, re.DOTALL)
 _IN_QUOTES = re.compile(r'\\(["\\])|"(")|"')  # the last is the end of the quotes
 
 
-def commands(text: str, at: int, budget: WorkLimit) -> tuple[list[list[str]], int]:
+def commands(text: str, at: int, limit: WorkLimit) -> tuple[list[list[str]], int]:
     """The words of each command of the line that begins at `at`, and where it ends; several are
     divided by `&`.
     """
@@ -32,7 +32,7 @@ def commands(text: str, at: int, budget: WorkLimit) -> tuple[list[list[str]], in
     end = whole.end() if whole else at
     found: list[list[str]] = [[]]
     for word in _WORD.finditer(_without_carets(text[at : min(end, at + _COMMAND_CHARS)])):
-        budget.spend()
+        limit.spend()
         if word[0] in ("&", "&&", ";"):
             found.append([])
         else:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from gbproxy.account_admin.importing import bash, cmd
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import Request
+from gbproxy.account_admin.importing.partial_account import Request
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 
 _HEADER = frozenset({"-H", "--header"})
 _COOKIE = frozenset({"-b", "--cookie"})
@@ -29,14 +29,14 @@ _SHOWS_CMD = re.compile(r"\^|\"\"")
 _LINE = re.compile(r"[^\r\n]{0,1024}+")
 
 
-def read(text: str, at: int, budget: WorkLimit) -> tuple[list[Request], int]:
+def read(text: str, at: int, limit: WorkLimit) -> tuple[list[Request], int]:
     """The requests of the command, or the line of commands, that begins at `at`, and where it
     ends.
     """
     if _is_for_cmd(text, at):
-        several, end = cmd.commands(text, at, budget)
+        several, end = cmd.commands(text, at, limit)
     else:
-        words, end = bash.words(text, at, budget)
+        words, end = bash.words(text, at, limit)
         several = [words]
     return [request for words in several if (request := _request(words)) is not None], end
 

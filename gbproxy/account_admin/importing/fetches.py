@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 
 from gbproxy.account_admin.importing.bash import WORD_CHARS
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import Request
+from gbproxy.account_admin.importing.partial_account import Request
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 
 # Each quote may lack its end: a search for it that fails would be repeated from the next quote on.
 # A string ends with its line, but for one between backticks.
@@ -28,7 +28,7 @@ _HEADERS = {"referrer": "referer"}
 _SIGNS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 
 
-def read(text: str, at: int, budget: WorkLimit) -> tuple[Request | None, int]:
+def read(text: str, at: int, limit: WorkLimit) -> tuple[Request | None, int]:
     """The request of the call whose arguments begin at `at`, and where they end; None if there is
     no address.
     """
@@ -39,7 +39,7 @@ def read(text: str, at: int, budget: WorkLimit) -> tuple[Request | None, int]:
     depth = 0
     end = at
     for token in _TOKEN.finditer(text, at):
-        budget.spend()
+        limit.spend()
         end = token.end()
         match token.lastgroup:
             case "string" | "word":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from gbproxy.account_admin.importing.site import edition_of
+from gbproxy.account_admin.importing.hosts import edition_of
 
 _MOST = 4  # of editions and locations that are named: there are two and three
 _LOCATION_OF_CALL = re.compile(r"[^?#]{0,2048}?/locations/(global|us|eu)/")

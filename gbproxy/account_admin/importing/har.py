@@ -9,32 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import (
+from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.partial_account import (
     PartialAccount,
     Request,
     from_address,
     from_request,
 )
-from gbproxy.account_admin.importing.site import Hosts
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 
 
-def read(log: dict[str, Any], site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
+def read(log: dict[str, Any], hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
     """What the pages and requests of a decoded `log` say, in their order; what is not shaped as HAR
     says is passed over.
     """
     for page in _objects(log.get("pages")):
-        budget.spend()
+        limit.spend()
         # Chromium's title of a page is its address
-        yield from_address(_text(page.get("title")), site)
+        yield from_address(_text(page.get("title")), hosts)
     for entry in _objects(log.get("entries")):
-        budget.spend()
+        limit.spend()
         request, response = _object(entry.get("request")), _object(entry.get("response"))
         headers = [*_pairs(request, "headers"), *_cookies_set(response)]
         body = _text(_object(request.get("postData")).get("text"))
         asked = Request(_text(request.get("url")), headers, _pairs(request, "cookies"), body)
-        if clue := from_request(asked, site):
-            yield clue
+        if partial := from_request(asked, hosts):
+            yield partial
 
 
 def _cookies_set(response: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 
 from gbproxy.account_admin.importing import further
-from gbproxy.account_admin.importing.clues import PartialAccount
 from gbproxy.account_admin.importing.cookies import MAX_OTHERS, Cookies
 from gbproxy.account_admin.importing.doubts import Doubt
+from gbproxy.account_admin.importing.partial_account import PartialAccount
 
 
 def combined(rows: Sequence[PartialAccount]) -> Iterator[PartialAccount]:
@@ -75,6 +75,6 @@ def _one(values: dict[str, str], others: tuple[tuple[str, str], ...] = ()) -> Pa
     )
 
 
-def merged(clues: Sequence[PartialAccount]) -> PartialAccount:
-    """Several clues to one account as one, the later ones over the earlier."""
-    return reduce(PartialAccount.overlaid, clues, PartialAccount())
+def merged(partials: Sequence[PartialAccount]) -> PartialAccount:
+    """Several partials to one account as one, the later ones over the earlier."""
+    return reduce(PartialAccount.overlaid, partials, PartialAccount())

@@ -15,7 +15,7 @@ from gbproxy.account_admin.importing import cookies, further
 from gbproxy.account_admin.importing.cookies import Cookies
 from gbproxy.account_admin.importing.doubts import Doubt, Kind
 from gbproxy.account_admin.importing.further import Further
-from gbproxy.account_admin.importing.site import Hosts, host_of, is_consumers
+from gbproxy.account_admin.importing.hosts import Hosts, host_of, is_consumers
 from gbproxy.domain import jsontext
 
 _CONFIG_ID_IN_PATH = re.compile(r"[^?#]{0,2048}?/cid/([A-Za-z0-9._~-]{1,256}+)(?=[/?#]|$)")
@@ -98,36 +98,42 @@ class Request:
     is_guessed: bool = False
 
 
-def from_request(request: Request, site: Hosts) -> PartialAccount | None:
+def from_request(request: Request, hosts: Hosts) -> PartialAccount | None:
     """What a request to a page or the API says; None for those to all others, of which only the
     host is looked at.
     """
     host = host_of(request.url)
     if is_consumers(host):
         return PartialAccount().doubted("app")
-    if host is None or not site.is_api(host):
+    if host is None or not hosts.is_api(host):
         return None
     is_call = _WIDGET_CALL.match(request.url) is not None
-    clue = PartialAccount()
+    partial = PartialAccount()
     if is_call and (found := _CONFIG_ID_IN_BODY.search(request.body)):
-        clue = PartialAccount(config_id=found[1])
+        partial = PartialAccount(config_id=found[1])
     headers = [(name.lower(), value.strip()) for name, value in request.headers]
     for name, value in headers:
         if name in ("referer", "origin"):
-            clue = clue.overlaid(from_address(value, site))
+            partial = partial.overlaid(from_address(value, hosts))
         elif name == "authorization":
-            clue = clue.overlaid(from_authorization(value))
-    address = from_address(request.url, site)
-    clue = clue.overlaid(replace(address, further=further.NONE) if request.is_guessed else address)
+            partial = partial.overlaid(from_authorization(value))
+    address = from_address(request.url, hosts)
+    partial = partial.overlaid(
+        replace(address, further=further.NONE) if request.is_guessed else address
+    )
     if is_call:
-        clue = clue.overlaid(
+        partial = partial.overlaid(
             PartialAccount(further=further.of_call(request.url, "" if request.is_guessed else host))
         )
-    if is_call or site.is_page(host):
-        clue = clue.overlaid(
+    if is_call or hosts.is_page(host):
+        partial = partial.overlaid(
             PartialAccount(further=_sent_along(headers, is_call=is_call or request.is_guessed))
         )
-    return clue.overlaid(_from_jar(request, headers, host, site)) if site.is_page(host) else clue
+    return (
+        partial.overlaid(_from_jar(request, headers, host, hosts))
+        if hosts.is_page(host)
+        else partial
+    )
 
 
 def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further:
@@ -139,7 +145,7 @@ def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further
 
 
 def _from_jar(
-    request: Request, headers: Iterable[tuple[str, str]], host: str, site: Hosts
+    request: Request, headers: Iterable[tuple[str, str]], host: str, hosts: Hosts
 ) -> PartialAccount:
     """The cookies that were sent, each replaced by what the answer has set: after it the browser's
     jar is that.
@@ -150,19 +156,19 @@ def _from_jar(
             pairs += cookies.split(value)
         elif name == "set-cookie":
             pair, domain = cookies.set_by(value)
-            pairs += [pair] if domain is None or site.sends_cookies_of(domain) else []
-    clue = from_cookies(pairs)
-    if not site.page_gets(host):  # the sign-in's own host: its other cookies are not the page's
-        clue = replace(clue, cookies=replace(clue.cookies, others=()))
-    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
+            pairs += [pair] if domain is None or hosts.sends_cookies_of(domain) else []
+    partial = from_cookies(pairs)
+    if not hosts.page_gets(host):  # the sign-in's own host: its other cookies are not the page's
+        partial = replace(partial, cookies=replace(partial.cookies, others=()))
+    return partial if partial.cookies.secure_c_ses or partial.doubt else partial.doubted("bare")
 
 
-def from_address(url: str, site: Hosts) -> PartialAccount:
+def from_address(url: str, hosts: Hosts) -> PartialAccount:
     """The two ids in an address of a page, and where its app lives; nothing for every other
     address.
     """
     host = host_of(url)
-    if host is None or not site.is_page(host):
+    if host is None or not hosts.is_page(host):
         return PartialAccount()
     config_id, csesidx = _CONFIG_ID_IN_PATH.match(url), _CSESIDX_IN_QUERY.search(url)
     return PartialAccount(
@@ -172,9 +178,9 @@ def from_address(url: str, site: Hosts) -> PartialAccount:
     )
 
 
-def from_config_id(value: str, site: Hosts) -> PartialAccount:
+def from_config_id(value: str, hosts: Hosts) -> PartialAccount:
     """A config id as somebody gave it, also as the page's whole address."""
-    address = from_address(value, site)
+    address = from_address(value, hosts)
     return address if address.config_id else PartialAccount(config_id=value)
 
 
@@ -199,16 +205,18 @@ def from_authorization(value: str) -> PartialAccount:
     )
 
 
-def at_page(clue: PartialAccount, domain: str) -> PartialAccount:
-    """The clue of a cookie in a list, with the edition that its domain tells."""
+def at_page(partial: PartialAccount, domain: str) -> PartialAccount:
+    """The partial of a cookie in a list, with the edition that its domain tells."""
     host = domain.strip().lstrip(".").lower()
-    return replace(clue, further=further.of_host(host)) if clue.cookies.secure_c_ses else clue
+    return (
+        replace(partial, further=further.of_host(host)) if partial.cookies.secure_c_ses else partial
+    )
 
 
 def from_cookie_header(value: str) -> PartialAccount:
     """The account's cookies of a `Cookie` header's value; a doubt when there are none."""
-    clue = from_cookies(cookies.split(value))
-    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
+    partial = from_cookies(cookies.split(value))
+    return partial if partial.cookies.secure_c_ses or partial.doubt else partial.doubted("bare")
 
 
 def from_cookies(pairs: Iterable[tuple[str, str]]) -> PartialAccount:

@@ -22,7 +22,7 @@ class WorkLimit:
                 param="text",
             )
 
-    def waste(self, chars: int) -> None:
+    def backtrack(self, chars: int) -> None:
         """For reading that came to nothing and will be done once more from another place."""
         self._chars -= chars
         if self._chars < 0:
