@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gbproxy.account_admin.importing.doubts import WRONG_SERVICE
 from gbproxy.account_admin.importing.hosts import Hosts
 from gbproxy.account_admin.importing.merge import (
     MAX_ACCOUNTS,
@@ -23,7 +22,11 @@ from gbproxy.account_admin.importing.merge import (
     FoundAccount,
     accounts,
 )
-from gbproxy.account_admin.importing.partial_account import PartialAccount, from_address
+from gbproxy.account_admin.importing.partial_account import (
+    WRONG_SERVICE,
+    PartialAccount,
+    from_address,
+)
 from gbproxy.account_admin.importing.tokenize import tokenize
 from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.errors import BadRequest, RequestTooLarge

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gbproxy.account_admin.importing import cookies, further, har, headers, rows
+from gbproxy.account_admin.importing import cookies, headers
 from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.hosts import Hosts, host_of
+from gbproxy.account_admin.importing.copied_requests import read_har
+from gbproxy.account_admin.importing.hosts import Hosts, further_of, host_of
+from gbproxy.account_admin.importing.lines import combined
 from gbproxy.account_admin.importing.partial_account import (
     FIELDS,
     PartialAccount,
@@ -24,6 +26,7 @@ from gbproxy.account_admin.importing.partial_account import (
     from_config_id,
     from_cookie_header,
     from_cookies,
+    merged,
 )
 from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.settings import consumer
@@ -58,9 +61,9 @@ def read(value: Any, hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]
     """What a decoded JSON text says about accounts."""
     match value:
         case {"log": dict(log)}:
-            yield from har.read(log, hosts, limit)
+            yield from read_har(log, hosts, limit)
         case {"request": {"url": str()}}:  # an entry of a HAR file that was cut
-            yield from har.read({"entries": [value]}, hosts, limit)
+            yield from read_har({"entries": [value]}, hosts, limit)
         case _:
             yield from _within(value, hosts, limit, _DEPTH)
 
@@ -116,7 +119,7 @@ def _told(item: dict[str, Any], hosts: Hosts, limit: WorkLimit) -> Iterator[Part
         for partial in _jar(jar, address, hosts, limit)
     ]
     if len([jar for jar in jars if jar.cookies]) <= 1:
-        yield _with_jar(account, rows.merged(jars))
+        yield _with_jar(account, merged(jars))
     else:
         yield account
         yield from jars
@@ -173,7 +176,7 @@ def _exported(items: list[Any], hosts: Hosts, host: str | None) -> Iterator[Part
         if partial.given() or partial.cookies.others or partial.doubt:
             stores.setdefault(str(item.get("storeId")), []).append(partial)
     for store in stores.values():
-        yield from rows.combined(store)
+        yield from combined(store)
     if exported and not any(
         partial.given() or partial.doubt for store in stores.values() for partial in store
     ):
@@ -212,7 +215,7 @@ def _account(item: dict[str, Any], hosts: Hosts) -> PartialAccount:
     partial = PartialAccount(
         csesidx=values["csesidx"],
         config_id=app.config_id,
-        further=app.further.followed_by(further.of(told)),
+        further=app.further.followed_by(further_of(told)),
         cookies=Cookies(values["secure_c_ses"], values["host_c_oses"]),
         name=_first(item, _NAMES) if is_account else None,
         is_account=is_account,

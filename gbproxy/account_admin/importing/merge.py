@@ -12,8 +12,12 @@ from pydantic import SecretStr, ValidationError
 
 from gbproxy.account_admin.importing import warnings
 from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.partial_account import FIELDS, FURTHER_FIELDS, PartialAccount
-from gbproxy.account_admin.importing.rows import merged
+from gbproxy.account_admin.importing.partial_account import (
+    FIELDS,
+    FURTHER_FIELDS,
+    PartialAccount,
+    merged,
+)
 from gbproxy.domain.edition import EDITIONS
 from gbproxy.settings import AccountSettings
 from gbproxy.settings.entries import STAND_INS

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from gbproxy.account_admin.importing.bash import WORD_CHARS
 from gbproxy.account_admin.importing.cookies import FIELDS
 from gbproxy.account_admin.importing.hosts import Hosts
 from gbproxy.account_admin.importing.partial_account import (
@@ -19,7 +18,7 @@ from gbproxy.account_admin.importing.partial_account import (
     from_cookies,
     from_request,
 )
-from gbproxy.account_admin.importing.work_limit import WorkLimit
+from gbproxy.account_admin.importing.work_limit import WORD_CHARS, WorkLimit
 
 _PROMPT = r"(?:PS(?:[ ][^\r\n>]{0,260}+)?>++|>>)"
 START = re.compile(

@@ -11,15 +11,19 @@ from typing import Any
 from gbproxy.account_admin.importing import (
     accounts_json,
     curl,
-    fetches,
     headers,
     lines,
     powershell,
-    rows,
 )
-from gbproxy.account_admin.importing.doubts import Doubt
+from gbproxy.account_admin.importing.copied_requests import read_fetch
 from gbproxy.account_admin.importing.hosts import Hosts
-from gbproxy.account_admin.importing.partial_account import PartialAccount, Request, from_request
+from gbproxy.account_admin.importing.lines import combined
+from gbproxy.account_admin.importing.partial_account import (
+    Doubt,
+    PartialAccount,
+    Request,
+    from_request,
+)
 from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.domain import jsontext
 
@@ -72,10 +76,10 @@ class _Paste:
             if partial.is_row:
                 run.append(partial)
                 continue
-            yield from rows.combined(run)
+            yield from combined(run)
             run.clear()
             yield partial
-        yield from rows.combined(run)
+        yield from combined(run)
         yield from (PartialAccount(doubt=doubt) for doubt in self._broken)
 
     def _located(self) -> Iterator[PartialAccount]:
@@ -132,7 +136,7 @@ class _Paste:
                 requests, end = curl.read(self._text, at, self._limit)
                 return self._asked(requests, at, end)
             case "fetch":
-                request, end = fetches.read(self._text, opening.end(), self._limit)
+                request, end = read_fetch(self._text, opening.end(), self._limit)
                 return self._asked([request] if request else [], at, end)
             case "powershell":
                 return powershell.read(self._text, at, self._hosts, self._limit)

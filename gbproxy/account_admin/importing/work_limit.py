@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from gbproxy.errors import BadRequest
 
+WORD_CHARS = 65_536
+"""What is read of one word: cookies and ids are shorter, and stand at the beginning of a body."""
+
 
 class WorkLimit:
     """Spent while reading. Raises BadRequest when a text holds more than any browser copies."""
