@@ -121,7 +121,7 @@ _SIGNS = {
 
 
 def bash_words(text: str, at: int, limit: WorkLimit) -> tuple[list[str], int]:
-    """The bash_words of the command that begins at `at`, and where it ends: at a line's end, `;`, `&` or
+    """The words of the command that begins at `at`, and where it ends: at a line's end, `;`, `&` or
     `|`.
 
     A quote without an end was cut off: then the command ends with the line in which it begins.
