@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gbproxy.account_admin.importing import MAX_ACCOUNTS, MAX_CHARS
-from gbproxy.account_admin.importing.clues import FURTHER_FIELDS
+from gbproxy.account_admin.importing.partial_account import FURTHER_FIELDS
 from gbproxy.upstreams.widget.credential import credential_of
 from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office
 from tests.support.pasting import browsers, captures

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import PartialAccount, from_address
-from gbproxy.account_admin.importing.combining import (
+from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.merge import (
     MAX_ACCOUNTS,
     OPTIONAL,
     PAGE,
@@ -23,9 +22,13 @@ from gbproxy.account_admin.importing.combining import (
     FoundAccount,
     accounts,
 )
-from gbproxy.account_admin.importing.doubts import WRONG_SERVICE
-from gbproxy.account_admin.importing.site import Hosts
-from gbproxy.account_admin.importing.splitting import clues
+from gbproxy.account_admin.importing.partial_account import (
+    WRONG_SERVICE,
+    PartialAccount,
+    from_address,
+)
+from gbproxy.account_admin.importing.tokenize import tokenize
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.errors import BadRequest, RequestTooLarge
 from gbproxy.settings import consumer
 
@@ -47,14 +50,14 @@ MAX_CHARS = 8 * 1024 * 1024
 _LOOKED_AT = 1024
 
 
-def find(text: str, url: str | None = None, site: Hosts | None = None) -> Found:
+def find(text: str, url: str | None = None, hosts: Hosts | None = None) -> Found:
     """The accounts that a paste tells of, whole or in part; `url`: the page's address, if it was
     given apart.
 
     Raises RequestTooLarge beyond `MAX_CHARS`, and BadRequest when nothing of an account is in it,
     more than `MAX_ACCOUNTS` are, or it is too much to read. No message quotes anything.
     """
-    site = site or Hosts()
+    hosts = hosts or Hosts()
     if len(text) > MAX_CHARS:
         raise RequestTooLarge(
             f"the text is longer than {MAX_CHARS} characters: paste only the requests of the Gemini"
@@ -65,8 +68,8 @@ def find(text: str, url: str | None = None, site: Hosts | None = None) -> Found:
         raise BadRequest(
             "the text is UTF-16 that was read as something else: save it as UTF-8", param="text"
         )
-    address = _address(url, site) if url is not None and url.strip() else PartialAccount()
-    told = [*clues(text, site, WorkLimit(len(text))), address]
+    address = _address(url, hosts) if url is not None and url.strip() else PartialAccount()
+    told = [*tokenize(text, hosts, WorkLimit(len(text))), address]
     found = accounts(told)
     if not found:
         raise _nothing_found(told, found.warnings)
@@ -78,7 +81,7 @@ def find(text: str, url: str | None = None, site: Hosts | None = None) -> Found:
 
 
 def _nothing_found(told: Iterable[PartialAccount], warnings: Iterable[str]) -> BadRequest:
-    if any(clue.doubt and clue.doubt.kind in WRONG_SERVICE for clue in told):
+    if any(partial.doubt and partial.doubt.kind in WRONG_SERVICE for partial in told):
         advice = f"what is in it is {consumer.WRONG_SERVICE}"
     else:
         reasons = "".join(f"; {warning}" for warning in warnings)
@@ -91,8 +94,8 @@ def _nothing_found(told: Iterable[PartialAccount], warnings: Iterable[str]) -> B
     )
 
 
-def _address(url: str, site: Hosts) -> PartialAccount:
-    clue = from_address(url.strip(), site)
-    if not clue.given():
+def _address(url: str, hosts: Hosts) -> PartialAccount:
+    partial = from_address(url.strip(), hosts)
+    if not partial.given():
         raise BadRequest(f"must be the page's address, {PAGE}", param="url")
-    return clue
+    return partial

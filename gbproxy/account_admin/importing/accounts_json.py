@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gbproxy.account_admin.importing import cookies, further, har, headers, rows
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import (
+from gbproxy.account_admin.importing import cookies, headers
+from gbproxy.account_admin.importing.cookies import Cookies
+from gbproxy.account_admin.importing.copied_requests import read_har
+from gbproxy.account_admin.importing.hosts import Hosts, further_of, host_of
+from gbproxy.account_admin.importing.lines import combined
+from gbproxy.account_admin.importing.partial_account import (
     FIELDS,
     PartialAccount,
     at_page,
@@ -23,9 +26,9 @@ from gbproxy.account_admin.importing.clues import (
     from_config_id,
     from_cookie_header,
     from_cookies,
+    merged,
 )
-from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.site import Hosts, host_of
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.settings import consumer
 from gbproxy.settings.entries import is_disabled
 
@@ -54,69 +57,69 @@ _WORDS_OF_AN_ACCOUNT = 30
 _DEPTH = 4  # how deep accounts and cookies lie in other objects
 
 
-def read(value: Any, site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
+def read(value: Any, hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
     """What a decoded JSON text says about accounts."""
     match value:
         case {"log": dict(log)}:
-            yield from har.read(log, site, budget)
+            yield from read_har(log, hosts, limit)
         case {"request": {"url": str()}}:  # an entry of a HAR file that was cut
-            yield from har.read({"entries": [value]}, site, budget)
+            yield from read_har({"entries": [value]}, hosts, limit)
         case _:
-            yield from _within(value, site, budget, _DEPTH)
+            yield from _within(value, hosts, limit, _DEPTH)
 
 
-def _within(value: Any, site: Hosts, budget: WorkLimit, depth: int) -> Iterator[PartialAccount]:
+def _within(value: Any, hosts: Hosts, limit: WorkLimit, depth: int) -> Iterator[PartialAccount]:
     match value:
         case list():
-            yield from _listed(value, site, budget, depth)
+            yield from _listed(value, hosts, limit, depth)
         case dict() if _is_cookie(value):
-            yield replace(_cookie(value, site, None), is_row=True)
+            yield replace(_cookie(value, hosts, None), is_row=True)
         case dict():
-            yield from _object(value, site, budget, depth)
+            yield from _object(value, hosts, limit, depth)
         case _:
             pass
 
 
 def _listed(
-    items: list[Any], site: Hosts, budget: WorkLimit, depth: int
+    items: list[Any], hosts: Hosts, limit: WorkLimit, depth: int
 ) -> Iterator[PartialAccount]:
-    budget.spend(len(items))
-    yield from _exported(items, site, None)
+    limit.spend(len(items))
+    yield from _exported(items, hosts, None)
     if depth:
         for item in items:
             if isinstance(item, dict | list) and not _is_cookie(item):
-                yield from _within(item, site, budget, depth - 1)
+                yield from _within(item, hosts, limit, depth - 1)
 
 
 def _object(
-    item: dict[str, Any], site: Hosts, budget: WorkLimit, depth: int
+    item: dict[str, Any], hosts: Hosts, limit: WorkLimit, depth: int
 ) -> Iterator[PartialAccount]:
     """An account, the cookies beside it, or what lies deeper."""
     if not _KEYS.isdisjoint(item) or any(map(consumer.is_name, item)):
-        budget.spend(_WORDS_OF_AN_ACCOUNT)
-        yield from _told(item, site, budget)
+        limit.spend(_WORDS_OF_AN_ACCOUNT)
+        yield from _told(item, hosts, limit)
     if depth:
         for key, inner in item.items():
             if isinstance(inner, dict | list) and key not in _JARS:
-                budget.spend()
-                yield from _within(inner, site, budget, depth - 1)
+                limit.spend()
+                yield from _within(inner, hosts, limit, depth - 1)
 
 
-def _told(item: dict[str, Any], site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
+def _told(item: dict[str, Any], hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
     address = _text(item.get("url")) or ""
-    account = from_address(address, site).overlaid(_account(item, site))
+    account = from_address(address, hosts).overlaid(_account(item, hosts))
     by_name = {
         name: item[name]
         for name in item
         if name.lower() in cookies.FIELDS or consumer.is_name(name)
     }
     jars = [
-        clue
+        partial
         for jar in (by_name, *map(item.get, _JARS))
-        for clue in _jar(jar, address, site, budget)
+        for partial in _jar(jar, address, hosts, limit)
     ]
     if len([jar for jar in jars if jar.cookies]) <= 1:
-        yield _with_jar(account, rows.merged(jars))
+        yield _with_jar(account, merged(jars))
     else:
         yield account
         yield from jars
@@ -129,51 +132,53 @@ def _with_jar(account: PartialAccount, jar: PartialAccount) -> PartialAccount:
     is_account = account.is_account or bool(jar.cookies and account.given())
     pair = jar.cookies.followed_by(account.cookies)
     is_beside = bool(pair) and not jar.cookies  # a jar without the pair, which stands beside it
-    clue = replace(
+    partial = replace(
         account,
         cookies=pair.with_others_of(jar.cookies) if is_beside else pair,
         further=jar.further.followed_by(account.further),
         is_account=is_account,
     )
-    return replace(clue, doubt=None if clue.cookies.secure_c_ses else jar.doubt or account.doubt)
+    return replace(
+        partial, doubt=None if partial.cookies.secure_c_ses else jar.doubt or account.doubt
+    )
 
 
-def _jar(value: object, address: str, site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
+def _jar(value: object, address: str, hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
     """The cookies of one jar, whatever it was written as."""
     match value:
         case str() if value.strip():
             yield from_cookie_header(value)
         case list():
-            budget.spend(len(value))
+            limit.spend(len(value))
             host = host_of(address)
-            yield from _exported(value, site, host)
+            yield from _exported(value, hosts, host)
         case dict() if value:
-            budget.spend(len(value))
+            limit.spend(len(value))
             yield from_cookies((name, _value(inner)) for name, inner in value.items())
         case _:
             pass
 
 
-def _exported(items: list[Any], site: Hosts, host: str | None) -> Iterator[PartialAccount]:
+def _exported(items: list[Any], hosts: Hosts, host: str | None) -> Iterator[PartialAccount]:
     """Cookies of an array, those of each of the browser's stores by themselves; a doubt when there
     are others only.
     """
     exported = [item for item in items if isinstance(item, dict) and _is_cookie(item)]
     if any(item["name"].lower() in _OF_HEADERS for item in exported):
         yield (
-            headers.of_pairs(((item["name"], item["value"]) for item in exported), site)
+            headers.of_pairs(((item["name"], item["value"]) for item in exported), hosts)
             or PartialAccount()
         )
         return
     stores: dict[str, list[PartialAccount]] = {}
     for item in exported:
-        clue = _cookie(item, site, host)
-        if clue.given() or clue.cookies.others or clue.doubt:
-            stores.setdefault(str(item.get("storeId")), []).append(clue)
+        partial = _cookie(item, hosts, host)
+        if partial.given() or partial.cookies.others or partial.doubt:
+            stores.setdefault(str(item.get("storeId")), []).append(partial)
     for store in stores.values():
-        yield from rows.combined(store)
+        yield from combined(store)
     if exported and not any(
-        clue.given() or clue.doubt for store in stores.values() for clue in store
+        partial.given() or partial.doubt for store in stores.values() for partial in store
     ):
         yield PartialAccount().doubted("bare")
 
@@ -186,14 +191,14 @@ def _is_cookie(item: object) -> bool:
     )
 
 
-def _cookie(item: dict[str, Any], site: Hosts, host: str | None) -> PartialAccount:
+def _cookie(item: dict[str, Any], hosts: Hosts, host: str | None) -> PartialAccount:
     """One exported cookie: its domain decides, or that of the page which it was exported from,
     where there is one.
     """
     domain = _text(item.get("domain")) or _text(item.get("host")) or host
     is_one_of_two = item["name"].lower() in cookies.FIELDS
-    is_own = site.page_gets(domain) if domain else is_one_of_two
-    is_near = is_one_of_two and domain is not None and site.sends_cookies_of(domain)
+    is_own = hosts.page_gets(domain) if domain else is_one_of_two
+    is_near = is_one_of_two and domain is not None and hosts.sends_cookies_of(domain)
     is_told = is_own or is_near or consumer.is_cookie(item["name"], item["value"])
     return (
         at_page(from_cookies([(item["name"], item["value"])]), domain or "")
@@ -202,15 +207,15 @@ def _cookie(item: dict[str, Any], site: Hosts, host: str | None) -> PartialAccou
     )
 
 
-def _account(item: dict[str, Any], site: Hosts) -> PartialAccount:
+def _account(item: dict[str, Any], hosts: Hosts) -> PartialAccount:
     values = {field: _first(item, spellings) for field, spellings in _SPELLINGS.items()}
-    app = from_config_id(values["config_id"], site) if values["config_id"] else PartialAccount()
+    app = from_config_id(values["config_id"], hosts) if values["config_id"] else PartialAccount()
     told = {field: value for field, value in values.items() if value is not None}
     is_account = any(values[field] for field in ("secure_c_ses", "host_c_oses", "csesidx"))
-    clue = PartialAccount(
+    partial = PartialAccount(
         csesidx=values["csesidx"],
         config_id=app.config_id,
-        further=app.further.followed_by(further.of(told)),
+        further=app.further.followed_by(further_of(told)),
         cookies=Cookies(values["secure_c_ses"], values["host_c_oses"]),
         name=_first(item, _NAMES) if is_account else None,
         is_account=is_account,
@@ -219,7 +224,7 @@ def _account(item: dict[str, Any], site: Hosts) -> PartialAccount:
     lacks = values["secure_c_ses"] is None and any(
         key in item for key in (*_SPELLINGS["secure_c_ses"], *_JARS)
     )
-    return clue.doubted("bare") if lacks else clue
+    return partial.doubted("bare") if lacks else partial
 
 
 def _value(value: object) -> str:

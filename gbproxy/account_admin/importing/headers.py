@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import PartialAccount, Request, from_request
-from gbproxy.account_admin.importing.site import BUSINESS_HOST, Hosts
+from gbproxy.account_admin.importing.hosts import BUSINESS_HOST, Hosts
+from gbproxy.account_admin.importing.partial_account import PartialAccount, Request, from_request
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 
 _TOLD = "cookie|set-cookie|authorization|referer|host|:authority|:path|x-server-token"
 _OTHERS = (
@@ -61,28 +61,30 @@ class _Block:
         is_late = name.startswith(":") and not all(known.startswith(":") for known in self.names)
         return is_late or name in self.names or (_SET in self.names and name in _OF_REQUESTS)
 
-    def clue(self, site: Hosts) -> PartialAccount | None:
+    def partial(self, hosts: Hosts) -> PartialAccount | None:
         told = dict(self.headers)
         named = told.get(":authority") or told.get("host")
         path = told.get(":path") or self.url or "/"
         is_address = path.lower().startswith(("http://", "https://"))
         url = path if is_address else f"https://{named or BUSINESS_HOST}{path}"
-        clue = from_request(Request(url, self.headers, is_guessed=not (named or is_address)), site)
+        partial = from_request(
+            Request(url, self.headers, is_guessed=not (named or is_address)), hosts
+        )
         # What was selected may well be a part of the headers, without a cookie: an address beside
         # them has none either.
         is_whole = "cookie" in told or "accept" in self.names
         return (
-            clue
-            if clue is None or is_whole or clue.doubt is None or clue.doubt.kind != "bare"
-            else replace(clue, doubt=None)
+            partial
+            if partial is None or is_whole or partial.doubt is None or partial.doubt.kind != "bare"
+            else replace(partial, doubt=None)
         )
 
 
-def of_pairs(pairs: Iterable[tuple[str, str]], site: Hosts) -> PartialAccount | None:
+def of_pairs(pairs: Iterable[tuple[str, str]], hosts: Hosts) -> PartialAccount | None:
     """What the headers of one request, or of its answer, say: names and values in their order."""
     block = _Block(headers=[(name.lower(), value) for name, value in pairs])
     block.names.update(name for name, _ in block.headers)
-    return block.clue(site)
+    return block.partial(hosts)
 
 
 def begins(text: str, at: int) -> bool:
@@ -90,28 +92,28 @@ def begins(text: str, at: int) -> bool:
     return bool(_BEGINNING.match(text, at) or _REQUEST_LINE.match(text, at))
 
 
-def read(text: str, at: int, site: Hosts, budget: WorkLimit) -> tuple[list[PartialAccount], int]:
+def read(text: str, at: int, hosts: Hosts, limit: WorkLimit) -> tuple[list[PartialAccount], int]:
     """What the requests say whose headers begin at `at`, and where the last of them ends: at a line
     that is none.
     """
     blocks = [_Block()]
-    for name, value, end in _headers(text, at, budget):
+    for name, value, end in _headers(text, at, limit):
         if name == "" or blocks[-1].is_ended_by(name):
             blocks.append(_Block(url=value if name == "" else ""))
         if name:
             blocks[-1].headers.append((name, value))
             blocks[-1].names.add(name)
         at = end
-    clues = [block.clue(site) for block in blocks if block.names]
-    return [clue for clue in clues if clue is not None], at
+    partials = [block.partial(hosts) for block in blocks if block.names]
+    return [partial for partial in partials if partial is not None], at
 
 
-def _headers(text: str, at: int, budget: WorkLimit) -> Iterator[tuple[str, str, int]]:
+def _headers(text: str, at: int, limit: WorkLimit) -> Iterator[tuple[str, str, int]]:
     """Name in lower case, value and end of each header from `at` on; the name is empty for a
     request's line.
     """
     while at < len(text):
-        budget.spend(_WORDS_OF_A_HEADER)
+        limit.spend(_WORDS_OF_A_HEADER)
         line_end = _matched(_LINE, text, at)
         if request := _REQUEST_LINE.match(text, at):
             yield "", request[1], line_end

@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from gbproxy.account_admin.importing.bash import WORD_CHARS
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import (
+from gbproxy.account_admin.importing.cookies import FIELDS
+from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.partial_account import (
     PartialAccount,
     Request,
     from_cookies,
     from_request,
 )
-from gbproxy.account_admin.importing.cookies import FIELDS
-from gbproxy.account_admin.importing.site import Hosts
+from gbproxy.account_admin.importing.work_limit import WORD_CHARS, WorkLimit
 
 _PROMPT = r"(?:PS(?:[ ][^\r\n>]{0,260}+)?>++|>>)"
 START = re.compile(
@@ -61,24 +60,24 @@ class _Session:
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read(text: str, at: int, site: Hosts, budget: WorkLimit) -> tuple[list[PartialAccount], int]:
+def read(text: str, at: int, hosts: Hosts, limit: WorkLimit) -> tuple[list[PartialAccount], int]:
     """What the commands say that follow each other from `at` on, and where they end."""
     found: list[PartialAccount] = []
     session = _Session()
     while start := START.match(text, at):
-        statement, at = _statement(text, start.start("word"), budget)
+        statement, at = _statement(text, start.start("word"), limit)
         if start["word"].startswith("$"):
-            session = _after(statement, session, site)
+            session = _after(statement, session, hosts)
         else:
-            found += _asked(statement, session, site)
+            found += _asked(statement, session, hosts)
     return found or [from_cookies(session.jar)], at
 
 
-def _after(statement: _Statement, session: _Session, site: Hosts) -> _Session:
+def _after(statement: _Statement, session: _Session, hosts: Hosts) -> _Session:
     """The session after a statement: a new one is empty, of an added cookie the domain decides."""
     match statement.after(_COOKIE), statement.after("$session.useragent"):
-        case [name, value, _, domain, *_], _ if site.page_gets(domain) or (
-            name.lower() in FIELDS and site.sends_cookies_of(domain)
+        case [name, value, _, domain, *_], _ if hosts.page_gets(domain) or (
+            name.lower() in FIELDS and hosts.sends_cookies_of(domain)
         ):
             session.jar.append((name, value))
         case _, [user_agent, *_]:
@@ -88,26 +87,26 @@ def _after(statement: _Statement, session: _Session, site: Hosts) -> _Session:
     return session
 
 
-def _asked(statement: _Statement, session: _Session, site: Hosts) -> list[PartialAccount]:
+def _asked(statement: _Statement, session: _Session, hosts: Hosts) -> list[PartialAccount]:
     headers = statement.after("-headers")
     pairs = list(zip(headers[::2], headers[1::2], strict=False))
     body = "".join(statement.after("-body"))
     cookies: list[tuple[str, str]] = []
     if "-websession" in statement.words:
         cookies, pairs = session.jar, [*session.headers, *pairs]
-    clues = [
-        from_request(Request(url, pairs, cookies, body), site)
+    partials = [
+        from_request(Request(url, pairs, cookies, body), hosts)
         for url in (statement.after("-uri") or statement.after(statement.words[0]))[:1]
     ]
-    return [clue for clue in clues if clue is not None]
+    return [partial for partial in partials if partial is not None]
 
 
-def _statement(text: str, at: int, budget: WorkLimit) -> tuple[_Statement, int]:
+def _statement(text: str, at: int, limit: WorkLimit) -> tuple[_Statement, int]:
     """The statement that begins at `at`, and where it ends."""
     statement = _Statement()
     before, depth = "", 0
     for token in _TOKEN.finditer(text, at):
-        budget.spend()
+        limit.spend()
         match token.lastgroup:
             case "string":
                 statement.strings.append((before, _decoded(token[0][:WORD_CHARS])))

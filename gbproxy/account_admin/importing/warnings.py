@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import get_args
 
-from gbproxy.account_admin.importing.clues import PartialAccount
+from gbproxy.account_admin.importing.partial_account import PartialAccount
 from gbproxy.domain.edition import EditionName, Location
 
 _MOST = 10
@@ -28,20 +28,22 @@ _LONE_SECOND = (
 )
 
 
-def of(clues: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
-    """About a paste of these clues, which were combined to these drafts of accounts."""
-    yield from islice(dict.fromkeys(_doubts(clues, drafts)), _MOST)
+def of(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
+    """About a paste of these partials, which were combined to these drafts of accounts."""
+    yield from islice(dict.fromkeys(_doubts(partials, drafts)), _MOST)
     taken = {draft.cookies.secure_c_ses for draft in drafts}
-    loose = [clue for clue in clues if clue.csesidx is None and clue.cookies.secure_c_ses]
-    left_out = [clue for clue in loose if clue.cookies.secure_c_ses not in taken]
+    loose = [
+        partial for partial in partials if partial.csesidx is None and partial.cookies.secure_c_ses
+    ]
+    left_out = [partial for partial in loose if partial.cookies.secure_c_ses not in taken]
     # Of those of one account the last count.
     if left_out and (loose[-1] in left_out or not any(draft.csesidx for draft in drafts)):
         yield (
             _ANOTHER_EDITIONS
-            if all(_is_of_another_edition(clue, drafts) for clue in left_out)
+            if all(_is_of_another_edition(partial, drafts) for partial in left_out)
             else _SEVERAL_JARS
         )
-    if _lacks_a_second(clues, drafts):
+    if _lacks_a_second(partials, drafts):
         yield _LONE_SECOND
     yield from islice((said for draft in drafts for said in _contradictions(draft)), _MOST)
 
@@ -63,28 +65,28 @@ def _contradictions(draft: PartialAccount) -> Iterator[str]:
             )
 
 
-def _doubts(clues: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
+def _doubts(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
     with_cookies = {draft.csesidx for draft in drafts if draft.cookies.secure_c_ses}
     is_all = bool(drafts) and all(draft.cookies.secure_c_ses for draft in drafts)
-    for clue in clues:
-        if clue.doubt is None:
+    for partial in partials:
+        if partial.doubt is None:
             continue
         # A request without cookies says nothing where those of another are at hand; a value that is
         # damaged may be newer.
-        is_settled = is_all or (clue.csesidx is not None and clue.csesidx in with_cookies)
-        if not is_settled or clue.doubt.kind in ("damaged", "mixed", "json", "consumer"):
-            yield str(clue.doubt)
+        is_settled = is_all or (partial.csesidx is not None and partial.csesidx in with_cookies)
+        if not is_settled or partial.doubt.kind in ("damaged", "mixed", "json", "consumer"):
+            yield str(partial.doubt)
 
 
-def _lacks_a_second(clues: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> bool:
+def _lacks_a_second(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> bool:
     """Whether an account is without a second cookie, though the paste has one that could be its own
     or nobody's.
     """
-    seconds = {clue.csesidx for clue in clues if clue.cookies.host_c_oses}
+    seconds = {partial.csesidx for partial in partials if partial.cookies.host_c_oses}
     loose_second = any(
-        clue.cookies.host_c_oses and not clue.cookies.secure_c_ses
-        for clue in clues
-        if not clue.csesidx
+        partial.cookies.host_c_oses and not partial.cookies.secure_c_ses
+        for partial in partials
+        if not partial.csesidx
     )
     return any(
         draft.cookies.secure_c_ses is not None

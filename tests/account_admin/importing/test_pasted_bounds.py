@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.account_admin.importing import find
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.site import Hosts
-from gbproxy.account_admin.importing.splitting import LOOKED_THROUGH, clues
+from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.tokenize import LOOKED_THROUGH, tokenize
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.errors import GatewayError
 from tests.support.pasting import captures
 
@@ -133,7 +133,7 @@ def test_five_megabytes_made_to_be_slow_are_not(kind: str) -> None:
     text = begin + unit * (MANY // len(unit))
     started = time.thread_time()
 
-    error = refusal(lambda: list(clues(text, Hosts(), WorkLimit(len(text)))))
+    error = refusal(lambda: list(tokenize(text, Hosts(), WorkLimit(len(text)))))
 
     assert time.thread_time() - started < 2
     assert error is None or error.status == 400

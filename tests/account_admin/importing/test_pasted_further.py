@@ -9,7 +9,7 @@ import json
 import pytest
 
 from gbproxy.account_admin.importing import Found, Hosts, find
-from gbproxy.account_admin.importing.clues import FURTHER_FIELDS
+from gbproxy.account_admin.importing.partial_account import FURTHER_FIELDS
 from gbproxy.errors import BadRequest
 from tests.support.pasting import browsers
 from tests.support.pasting.captures import core
@@ -287,9 +287,9 @@ def test_the_edition_of_a_shared_host_is_that_of_its_page(host: str) -> None:
 
 
 def test_a_gateways_stand_in_has_no_edition_but_a_location() -> None:
-    site = Hosts.of("http://127.0.0.1:9000", None)
+    hosts = Hosts.of("http://127.0.0.1:9000", None)
 
-    (account,) = find(f"http://127.0.0.1:9000/eu/home/cid/{ANNA.config_id}?csesidx=5", site=site)
+    (account,) = find(f"http://127.0.0.1:9000/eu/home/cid/{ANNA.config_id}?csesidx=5", hosts=hosts)
 
     assert further([account]) == [{"location": "eu"}]  # type: ignore[arg-type]
 

@@ -1,18 +1,25 @@
-"""`fetch(…)` calls as browsers copy them ("Copy as fetch", with or without Node.js), read without
-JavaScript.
+"""Requests that browsers hand on whole: `fetch(…)` calls ("Copy as fetch", with or without Node.js)
+and HAR files, with or without cookies and authorization ("sanitized").
 
-The address comes first, then an object whose headers are pairs of strings; also as people write it,
-with names unquoted. Source: Chromium's NetworkLogView, Firefox's CopyAsFetch, WebKit's
-Resource.generateFetchCode.
+A call is read without JavaScript: the address comes first, then an object whose headers are pairs of
+strings; also as people write it, with names unquoted. Sources: Chromium's NetworkLogView, Firefox's
+CopyAsFetch, WebKit's Resource.generateFetchCode; http://www.softwareishard.com/blog/har-12-spec/
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
-from gbproxy.account_admin.importing.bash import WORD_CHARS
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import Request
+from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.partial_account import (
+    PartialAccount,
+    Request,
+    from_address,
+    from_request,
+)
+from gbproxy.account_admin.importing.work_limit import WORD_CHARS, WorkLimit
 
 # Each quote may lack its end: a search for it that fails would be repeated from the next quote on.
 # A string ends with its line, but for one between backticks.
@@ -28,7 +35,7 @@ _HEADERS = {"referrer": "referer"}
 _SIGNS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 
 
-def read(text: str, at: int, budget: WorkLimit) -> tuple[Request | None, int]:
+def read_fetch(text: str, at: int, limit: WorkLimit) -> tuple[Request | None, int]:
     """The request of the call whose arguments begin at `at`, and where they end; None if there is
     no address.
     """
@@ -39,7 +46,7 @@ def read(text: str, at: int, budget: WorkLimit) -> tuple[Request | None, int]:
     depth = 0
     end = at
     for token in _TOKEN.finditer(text, at):
-        budget.spend()
+        limit.spend()
         end = token.end()
         match token.lastgroup:
             case "string" | "word":
@@ -84,3 +91,50 @@ def _sign(matched: re.Match[str]) -> str:
     if code := matched[1] or matched[2] or matched[3]:
         return chr(int(code, 16)) if int(code, 16) <= 0x10FFFF else "\ufffd"
     return "" if matched[4] else _SIGNS.get(matched[5], matched[5])
+
+
+# HAR
+
+
+def read_har(log: dict[str, Any], hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
+    """What the pages and requests of a decoded `log` say, in their order; what is not shaped as HAR
+    says is passed over.
+    """
+    for page in _objects(log.get("pages")):
+        limit.spend()
+        # Chromium's title of a page is its address
+        yield from_address(_text(page.get("title")), hosts)
+    for entry in _objects(log.get("entries")):
+        limit.spend()
+        request, response = _object(entry.get("request")), _object(entry.get("response"))
+        headers = [*_pairs(request, "headers"), *_cookies_set(response)]
+        body = _text(_object(request.get("postData")).get("text"))
+        asked = Request(_text(request.get("url")), headers, _pairs(request, "cookies"), body)
+        if partial := from_request(asked, hosts):
+            yield partial
+
+
+def _cookies_set(response: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in _pairs(response, "headers"):
+        if name.lower() == "set-cookie":
+            # Chromium puts several into one
+            yield from ((name, line) for line in value.split("\n"))
+
+
+def _pairs(message: dict[str, Any], key: str) -> list[tuple[str, str]]:
+    return [
+        (_text(item.get("name")), _text(item.get("value"))) for item in _objects(message.get(key))
+    ]
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict))
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

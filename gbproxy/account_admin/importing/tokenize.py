@@ -11,16 +11,20 @@ from typing import Any
 from gbproxy.account_admin.importing import (
     accounts_json,
     curl,
-    fetches,
     headers,
     lines,
     powershell,
-    rows,
 )
-from gbproxy.account_admin.importing.budget import WorkLimit
-from gbproxy.account_admin.importing.clues import PartialAccount, Request, from_request
-from gbproxy.account_admin.importing.doubts import Doubt
-from gbproxy.account_admin.importing.site import Hosts
+from gbproxy.account_admin.importing.copied_requests import read_fetch
+from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.lines import combined
+from gbproxy.account_admin.importing.partial_account import (
+    Doubt,
+    PartialAccount,
+    Request,
+    from_request,
+)
+from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.domain import jsontext
 
 _BLANKS = re.compile(r"[\s;&,\ufeff]*+")
@@ -48,48 +52,48 @@ _LINE = re.compile(r"[^\r\n]*+")
 _DECODER = json.JSONDecoder()
 
 
-def clues(text: str, site: Hosts, budget: WorkLimit) -> Iterator[PartialAccount]:
+def tokenize(text: str, hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
     """What each piece of a text says, in its order; what could not be read, though it was to be
     expected, is a doubt.
     """
-    return _Paste(text, site, budget).clues()
+    return _Paste(text, hosts, limit).partials()
 
 
 class _Paste:
-    def __init__(self, text: str, site: Hosts, budget: WorkLimit) -> None:
+    def __init__(self, text: str, hosts: Hosts, limit: WorkLimit) -> None:
         self._text = text
-        self._site = site
-        self._budget = budget
+        self._hosts = hosts
+        self._limit = limit
         self._never_closed: set[int] = set()  # places of brackets
         self._broken: list[Doubt] = []
         self._broken_to = 0  # what lies before is within broken JSON
         self._counted = (0, 1)  # a place, and its line
         self._line_end = -1  # of the line that is read: several pieces may stand in it
 
-    def clues(self) -> Iterator[PartialAccount]:
+    def partials(self) -> Iterator[PartialAccount]:
         run: list[PartialAccount] = []
-        for clue in self._located():
-            if clue.is_row:
-                run.append(clue)
+        for partial in self._located():
+            if partial.is_row:
+                run.append(partial)
                 continue
-            yield from rows.combined(run)
+            yield from combined(run)
             run.clear()
-            yield clue
-        yield from rows.combined(run)
+            yield partial
+        yield from combined(run)
         yield from (PartialAccount(doubt=doubt) for doubt in self._broken)
 
     def _located(self) -> Iterator[PartialAccount]:
-        """The clues of each piece, at least one, with the line of what is in doubt."""
+        """The partials of each piece, at least one, with the line of what is in doubt."""
         at = self._end(_BLANKS, 0)
         is_line = True
         while at < len(self._text):
-            self._budget.spend(_WORDS_OF_A_PIECE)
+            self._limit.spend(_WORDS_OF_A_PIECE)
             found, end = self._piece(at, is_line=is_line)
-            for clue in found or [PartialAccount()]:
+            for partial in found or [PartialAccount()]:
                 yield (
-                    replace(clue, doubt=replace(clue.doubt, line=self._line(at)))
-                    if clue.doubt
-                    else clue
+                    replace(partial, doubt=replace(partial.doubt, line=self._line(at)))
+                    if partial.doubt
+                    else partial
                 )
             end = max(end, at + 1)
             at = self._end(_BLANKS, end)
@@ -97,7 +101,7 @@ class _Paste:
 
     def _piece(self, at: int, *, is_line: bool) -> tuple[list[PartialAccount], int]:
         if is_line and headers.begins(self._text, at):
-            found, end = headers.read(self._text, at, self._site, self._budget)
+            found, end = headers.read(self._text, at, self._hosts, self._limit)
             if end > at:
                 return found, end
         if at >= self._line_end:
@@ -108,9 +112,9 @@ class _Paste:
             piece = self._behind(opening)
             if piece is not None:
                 return piece
-            self._budget.spend(1 if opening["bracket"] else _WORDS_OF_A_PIECE)
+            self._limit.spend(1 if opening["bracket"] else _WORDS_OF_A_PIECE)
             opening = self._opening(opening.end())
-        return [lines.read(self._text[at:line_end], self._site)], line_end
+        return [lines.read(self._text[at:line_end], self._hosts)], line_end
 
     def _opening(self, at: int) -> re.Match[str] | None:
         """The next word or bracket in this line with which a piece may begin."""
@@ -129,13 +133,13 @@ class _Paste:
         at = opening.start()
         match opening.lastgroup:
             case "curl":
-                requests, end = curl.read(self._text, at, self._budget)
+                requests, end = curl.read(self._text, at, self._limit)
                 return self._asked(requests, at, end)
             case "fetch":
-                request, end = fetches.read(self._text, opening.end(), self._budget)
+                request, end = read_fetch(self._text, opening.end(), self._limit)
                 return self._asked([request] if request else [], at, end)
             case "powershell":
-                return powershell.read(self._text, at, self._site, self._budget)
+                return powershell.read(self._text, at, self._hosts, self._limit)
             case _:
                 return self._json(at)
 
@@ -143,9 +147,11 @@ class _Paste:
         self, requests: list[Request], at: int, end: int
     ) -> tuple[list[PartialAccount], int] | None:
         if not requests:  # the word for it in a sentence
-            self._budget.waste(end - at)
+            self._limit.backtrack(end - at)
             return None
-        return [clue for request in requests if (clue := from_request(request, self._site))], end
+        return [
+            partial for request in requests if (partial := from_request(request, self._hosts))
+        ], end
 
     def _json(self, at: int) -> tuple[list[PartialAccount], int] | None:
         """What the JSON that begins at `at` says; if it is broken, what is within it is read for
@@ -159,8 +165,8 @@ class _Paste:
             return None
         value, end = self._decoded(at)
         if value is not None:
-            return list(accounts_json.read(value, self._site, self._budget)), end
-        self._budget.waste(end - at)
+            return list(accounts_json.read(value, self._hosts, self._limit)), end
+        self._limit.backtrack(end - at)
         self._tell_broken(at, end)
         return None
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from gbproxy.errors import BadRequest
 
+WORD_CHARS = 65_536
+"""What is read of one word: cookies and ids are shorter, and stand at the beginning of a body."""
+
 
 class WorkLimit:
     """Spent while reading. Raises BadRequest when a text holds more than any browser copies."""
@@ -22,7 +25,7 @@ class WorkLimit:
                 param="text",
             )
 
-    def waste(self, chars: int) -> None:
+    def backtrack(self, chars: int) -> None:
         """For reading that came to nothing and will be done once more from another place."""
         self._chars -= chars
         if self._chars < 0:

@@ -1,4 +1,4 @@
-"""Clues to accounts: what was seen together or can only belong together. Where that is not clear,
+"""Partials to accounts: what was seen together or can only belong together. Where that is not clear,
 nothing is guessed.
 """
 
@@ -11,9 +11,13 @@ from itertools import islice
 from pydantic import SecretStr, ValidationError
 
 from gbproxy.account_admin.importing import warnings
-from gbproxy.account_admin.importing.clues import FIELDS, FURTHER_FIELDS, PartialAccount
 from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.rows import merged
+from gbproxy.account_admin.importing.partial_account import (
+    FIELDS,
+    FURTHER_FIELDS,
+    PartialAccount,
+    merged,
+)
 from gbproxy.domain.edition import EDITIONS
 from gbproxy.settings import AccountSettings
 from gbproxy.settings.entries import STAND_INS
@@ -76,33 +80,33 @@ class Found(list[FoundAccount]):
     warnings: tuple[str, ...] = ()
 
 
-def accounts(clues: Sequence[PartialAccount]) -> Found:
-    """The accounts that clues speak of, in the order in which they first do; of more than
+def accounts(partials: Sequence[PartialAccount]) -> Found:
+    """The accounts that partials speak of, in the order in which they first do; of more than
     `MAX_ACCOUNTS` only one more.
     """
-    telling = [clue for clue in clues if clue.given() or clue.further.given()]
+    telling = [partial for partial in partials if partial.given() or partial.further.given()]
     drafts = [draft for draft in islice(_combined(telling), MAX_ACCOUNTS + 1) if draft.given()]
     found = Found(map(_checked, drafts))
-    found.warnings = tuple(warnings.of(clues, drafts))
+    found.warnings = tuple(warnings.of(partials, drafts))
     return found
 
 
-def _combined(clues: list[PartialAccount]) -> Iterator[PartialAccount]:
+def _combined(partials: list[PartialAccount]) -> Iterator[PartialAccount]:
     own: dict[str, list[PartialAccount]] = {}
-    for clue in clues:
-        if clue.csesidx is not None:
-            own.setdefault(clue.csesidx, []).append(clue)
+    for partial in partials:
+        if partial.csesidx is not None:
+            own.setdefault(partial.csesidx, []).append(partial)
     drafts = [
         draft for parts in islice(own.values(), MAX_ACCOUNTS + 1) for draft in _of_sign_in(parts)
     ]
-    drafts += [clue for clue in clues if clue.is_account and clue.csesidx is None]
-    loose = [clue for clue in clues if not clue.is_account and clue.csesidx is None]
-    if len(drafts) > 1 and _is_one(drafts, {clue.config_id for clue in clues} - {None}):
+    drafts += [partial for partial in partials if partial.is_account and partial.csesidx is None]
+    loose = [partial for partial in partials if not partial.is_account and partial.csesidx is None]
+    if len(drafts) > 1 and _is_one(drafts, {partial.config_id for partial in partials} - {None}):
         drafts = [merged(drafts)]
     if drafts:
         yield from _filled(drafts, loose)
     else:  # one account, whose sign-in nobody has named
-        yield from _filled([merged([clue for clue in loose if not clue.cookies])], loose)
+        yield from _filled([merged([partial for partial in loose if not partial.cookies])], loose)
 
 
 def _of_sign_in(own: list[PartialAccount]) -> Iterator[PartialAccount]:
@@ -110,14 +114,14 @@ def _of_sign_in(own: list[PartialAccount]) -> Iterator[PartialAccount]:
     ids.
     """
     written = dict.fromkeys(
-        clue.config_id for clue in own if clue.is_account and clue.config_id is not None
+        partial.config_id for partial in own if partial.is_account and partial.config_id is not None
     )
     if len(written) <= 1:
         yield merged(own)
         return
     parts: dict[str | None, list[PartialAccount]] = {}
-    for clue in own:
-        parts.setdefault(clue.config_id, []).append(clue)
+    for partial in own:
+        parts.setdefault(partial.config_id, []).append(partial)
     for config_id in islice(written, MAX_ACCOUNTS + 1):
         yield merged([*parts.get(None, ()), *parts[config_id]])
 
@@ -139,7 +143,10 @@ def _filled(drafts: list[PartialAccount], loose: list[PartialAccount]) -> Iterat
     """The accounts with what stands in the paste without a csesidx: it is given to whom it can be
     meant for only.
     """
-    config_ids = {clue.config_id for clue in loose} - {None, *(draft.config_id for draft in drafts)}
+    config_ids = {partial.config_id for partial in loose} - {
+        None,
+        *(draft.config_id for draft in drafts),
+    }
     lacking = [draft for draft in drafts if draft.config_id is None]
     by_edition: dict[str | None, _Loose] = {}
     for draft in drafts:
@@ -148,28 +155,35 @@ def _filled(drafts: list[PartialAccount], loose: list[PartialAccount]) -> Iterat
         if draft.config_id is None and len(lacking) == 1 and len(config_ids) == 1:
             (config_id,) = config_ids
             if any(
-                clue.config_id == config_id and not _is_of_another(clue, edition) for clue in loose
+                partial.config_id == config_id and not _is_of_another(partial, edition)
+                for partial in loose
             ):
                 draft = replace(draft, config_id=config_id)
         if edition not in by_edition:
-            its = [clue for clue in loose if not (clue.cookies and _is_of_another(clue, edition))]
+            its = [
+                partial
+                for partial in loose
+                if not (partial.cookies and _is_of_another(partial, edition))
+            ]
             by_edition[edition] = _Loose(its)
         yield by_edition[edition].added_to(draft, is_alone=len(drafts) == 1)
 
 
-def _is_of_another(clue: PartialAccount, edition: str | None) -> bool:
-    return edition is not None and clue.further.given().get("edition", edition) != edition
+def _is_of_another(partial: PartialAccount, edition: str | None) -> bool:
+    return edition is not None and partial.further.given().get("edition", edition) != edition
 
 
 class _Loose:
     """What was seen without a csesidx, and may be that of an account of one edition."""
 
-    def __init__(self, clues: list[PartialAccount]) -> None:
+    def __init__(self, partials: list[PartialAccount]) -> None:
         parts: dict[str | None, list[PartialAccount]] = {}
-        for clue in clues:
-            parts.setdefault(clue.config_id, []).append(clue)
+        for partial in partials:
+            parts.setdefault(partial.config_id, []).append(partial)
         self._parts = {config_id: merged(several) for config_id, several in parts.items()}
-        self._are_several = len({clue.cookies.secure_c_ses for clue in clues if clue.cookies}) > 1
+        self._are_several = (
+            len({partial.cookies.secure_c_ses for partial in partials if partial.cookies}) > 1
+        )
 
     def added_to(self, draft: PartialAccount, *, is_alone: bool) -> PartialAccount:
         nobodys = self._parts.get(None, _NOTHING)
@@ -197,8 +211,12 @@ class _Loose:
 _NOTHING = PartialAccount()
 
 
-def _checked(clue: PartialAccount) -> FoundAccount:
-    given = clue.given() | clue.carried() | ({"name": clue.name} if clue.name is not None else {})
+def _checked(partial: PartialAccount) -> FoundAccount:
+    given = (
+        partial.given()
+        | partial.carried()
+        | ({"name": partial.name} if partial.name is not None else {})
+    )
     wrong: dict[str, str] = {}
     try:
         AccountSettings.model_validate(STAND_INS | given)
@@ -218,7 +236,7 @@ def _checked(clue: PartialAccount) -> FoundAccount:
         },
         missing=tuple(name for name in FIELDS if name not in given),
         wrong=wrong,
-        is_disabled=clue.is_disabled,
+        is_disabled=partial.is_disabled,
     )
 
 

@@ -8,15 +8,75 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Literal
 
-from gbproxy.account_admin.importing import cookies, further
+from gbproxy.account_admin.importing import cookies
 from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.doubts import Doubt, Kind
-from gbproxy.account_admin.importing.further import Further
-from gbproxy.account_admin.importing.site import Hosts, host_of, is_consumers
+from gbproxy.account_admin.importing.hosts import (
+    NO_FURTHER,
+    Further,
+    Hosts,
+    further_of_call,
+    further_of_host,
+    further_of_page,
+    host_of,
+    is_consumers,
+    server_token,
+    user_agent,
+)
 from gbproxy.domain import jsontext
+from gbproxy.settings import consumer
+
+Kind = Literal["bare", "damaged", "unread", "mixed", "json", "consumer", "app"]
+"""A request of the page, or a list of cookies, without the account's own; one of these with a value
+that cannot be; the name of one in a text that is no known form; those of several jars in one list;
+JSON that is broken; cookies of the consumer app; a request or address of it.
+"""
+
+WRONG_SERVICE = frozenset({"consumer", "app"})
+
+_SAID = {
+    "bare": (
+        "no __Secure-C_SES stands there, where it was to be expected: the browser's Copy as fetch"
+        " and a sanitized HAR leave the cookies out; copy the request as cURL"
+    ),
+    "damaged": (
+        "a value there is none that __Secure-C_SES or __Host-C_OSES can have: it is cut off,"
+        " blacked out or damaged"
+    ),
+    "unread": (
+        "the name of a cookie stands there, but its value could not be read: paste it as"
+        " name=value, or copy the request as cURL"
+    ),
+    "mixed": (
+        "the cookies of several sign-ins are mixed there, and no __Host-C_OSES was taken, as nobody"
+        " can say to which it belongs: paste one sign-in's after the other"
+    ),
+    "consumer": (
+        f"the cookies there (__Secure-1PSID, SID and the like) are {consumer.WRONG_SERVICE}"
+    ),
+    "app": f"what stands there is {consumer.WRONG_SERVICE}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """`line`: where its piece begins, counted from 1. `broken_at`: the line where JSON ceases to be
+    JSON.
+    """
+
+    kind: Kind
+    line: int = 0
+    broken_at: int = 0
+
+    def __str__(self) -> str:
+        if self.kind == "json":
+            return f"the JSON that begins in line {self.line} is broken in line {self.broken_at}"
+        return f"line {self.line}: {_SAID[self.kind]}"
+
 
 _CONFIG_ID_IN_PATH = re.compile(r"[^?#]{0,2048}?/cid/([A-Za-z0-9._~-]{1,256}+)(?=[/?#]|$)")
 _CSESIDX_IN_QUERY = re.compile(r"[?&]csesidx=([0-9]{1,64}+)(?=[&#]|$)")
@@ -38,7 +98,7 @@ class PartialAccount:
     csesidx: str | None = None
     config_id: str | None = None
     cookies: Cookies = cookies.NONE
-    further: Further = further.NONE
+    further: Further = NO_FURTHER
     name: str | None = None
     is_account: bool = False
     is_disabled: bool = False
@@ -80,6 +140,11 @@ class PartialAccount:
         return replace(self, doubt=Doubt(kind))
 
 
+def merged(partials: Sequence[PartialAccount]) -> PartialAccount:
+    """Several partials to one account as one, the later ones over the earlier."""
+    return reduce(PartialAccount.overlaid, partials, PartialAccount())
+
+
 FIELDS = ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
 FURTHER_FIELDS = ("edition", "location", "cookies", "server_token", "user_agent")
 
@@ -98,48 +163,54 @@ class Request:
     is_guessed: bool = False
 
 
-def from_request(request: Request, site: Hosts) -> PartialAccount | None:
+def from_request(request: Request, hosts: Hosts) -> PartialAccount | None:
     """What a request to a page or the API says; None for those to all others, of which only the
     host is looked at.
     """
     host = host_of(request.url)
     if is_consumers(host):
         return PartialAccount().doubted("app")
-    if host is None or not site.is_api(host):
+    if host is None or not hosts.is_api(host):
         return None
     is_call = _WIDGET_CALL.match(request.url) is not None
-    clue = PartialAccount()
+    partial = PartialAccount()
     if is_call and (found := _CONFIG_ID_IN_BODY.search(request.body)):
-        clue = PartialAccount(config_id=found[1])
+        partial = PartialAccount(config_id=found[1])
     headers = [(name.lower(), value.strip()) for name, value in request.headers]
     for name, value in headers:
         if name in ("referer", "origin"):
-            clue = clue.overlaid(from_address(value, site))
+            partial = partial.overlaid(from_address(value, hosts))
         elif name == "authorization":
-            clue = clue.overlaid(from_authorization(value))
-    address = from_address(request.url, site)
-    clue = clue.overlaid(replace(address, further=further.NONE) if request.is_guessed else address)
+            partial = partial.overlaid(from_authorization(value))
+    address = from_address(request.url, hosts)
+    partial = partial.overlaid(
+        replace(address, further=NO_FURTHER) if request.is_guessed else address
+    )
     if is_call:
-        clue = clue.overlaid(
-            PartialAccount(further=further.of_call(request.url, "" if request.is_guessed else host))
+        partial = partial.overlaid(
+            PartialAccount(further=further_of_call(request.url, "" if request.is_guessed else host))
         )
-    if is_call or site.is_page(host):
-        clue = clue.overlaid(
+    if is_call or hosts.is_page(host):
+        partial = partial.overlaid(
             PartialAccount(further=_sent_along(headers, is_call=is_call or request.is_guessed))
         )
-    return clue.overlaid(_from_jar(request, headers, host, site)) if site.is_page(host) else clue
+    return (
+        partial.overlaid(_from_jar(request, headers, host, hosts))
+        if hosts.is_page(host)
+        else partial
+    )
 
 
 def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further:
     told = dict(headers)
     return Further(
-        server_token=further.server_token(told.get("x-server-token", "")) if is_call else None,
-        user_agent=further.user_agent(told.get("user-agent", "")),
+        server_token=server_token(told.get("x-server-token", "")) if is_call else None,
+        user_agent=user_agent(told.get("user-agent", "")),
     )
 
 
 def _from_jar(
-    request: Request, headers: Iterable[tuple[str, str]], host: str, site: Hosts
+    request: Request, headers: Iterable[tuple[str, str]], host: str, hosts: Hosts
 ) -> PartialAccount:
     """The cookies that were sent, each replaced by what the answer has set: after it the browser's
     jar is that.
@@ -150,31 +221,31 @@ def _from_jar(
             pairs += cookies.split(value)
         elif name == "set-cookie":
             pair, domain = cookies.set_by(value)
-            pairs += [pair] if domain is None or site.sends_cookies_of(domain) else []
-    clue = from_cookies(pairs)
-    if not site.page_gets(host):  # the sign-in's own host: its other cookies are not the page's
-        clue = replace(clue, cookies=replace(clue.cookies, others=()))
-    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
+            pairs += [pair] if domain is None or hosts.sends_cookies_of(domain) else []
+    partial = from_cookies(pairs)
+    if not hosts.page_gets(host):  # the sign-in's own host: its other cookies are not the page's
+        partial = replace(partial, cookies=replace(partial.cookies, others=()))
+    return partial if partial.cookies.secure_c_ses or partial.doubt else partial.doubted("bare")
 
 
-def from_address(url: str, site: Hosts) -> PartialAccount:
+def from_address(url: str, hosts: Hosts) -> PartialAccount:
     """The two ids in an address of a page, and where its app lives; nothing for every other
     address.
     """
     host = host_of(url)
-    if host is None or not site.is_page(host):
+    if host is None or not hosts.is_page(host):
         return PartialAccount()
     config_id, csesidx = _CONFIG_ID_IN_PATH.match(url), _CSESIDX_IN_QUERY.search(url)
     return PartialAccount(
         csesidx=csesidx[1] if csesidx else None,
         config_id=config_id[1] if config_id else None,
-        further=further.of_page(url, host),
+        further=further_of_page(url, host),
     )
 
 
-def from_config_id(value: str, site: Hosts) -> PartialAccount:
+def from_config_id(value: str, hosts: Hosts) -> PartialAccount:
     """A config id as somebody gave it, also as the page's whole address."""
-    address = from_address(value, site)
+    address = from_address(value, hosts)
     return address if address.config_id else PartialAccount(config_id=value)
 
 
@@ -195,20 +266,22 @@ def from_authorization(value: str) -> PartialAccount:
     csesidx = _SUBJECT.fullmatch(subject) if isinstance(subject, str) else None
     page = host_of(issuer) if isinstance(issuer, str) else None
     return PartialAccount(
-        csesidx=csesidx[1] if csesidx else None, further=further.of_host(page or "")
+        csesidx=csesidx[1] if csesidx else None, further=further_of_host(page or "")
     )
 
 
-def at_page(clue: PartialAccount, domain: str) -> PartialAccount:
-    """The clue of a cookie in a list, with the edition that its domain tells."""
+def at_page(partial: PartialAccount, domain: str) -> PartialAccount:
+    """The partial of a cookie in a list, with the edition that its domain tells."""
     host = domain.strip().lstrip(".").lower()
-    return replace(clue, further=further.of_host(host)) if clue.cookies.secure_c_ses else clue
+    return (
+        replace(partial, further=further_of_host(host)) if partial.cookies.secure_c_ses else partial
+    )
 
 
 def from_cookie_header(value: str) -> PartialAccount:
     """The account's cookies of a `Cookie` header's value; a doubt when there are none."""
-    clue = from_cookies(cookies.split(value))
-    return clue if clue.cookies.secure_c_ses or clue.doubt else clue.doubted("bare")
+    partial = from_cookies(cookies.split(value))
+    return partial if partial.cookies.secure_c_ses or partial.doubt else partial.doubted("bare")
 
 
 def from_cookies(pairs: Iterable[tuple[str, str]]) -> PartialAccount:

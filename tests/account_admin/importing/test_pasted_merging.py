@@ -183,9 +183,9 @@ def test_cookies_are_not_taken_from_calls_of_the_api() -> None:
 
 
 def test_another_site_can_be_named() -> None:
-    site = Hosts.of("http://127.0.0.1:9000", "http://127.0.0.1:9000/v1alpha")
+    hosts = Hosts.of("http://127.0.0.1:9000", "http://127.0.0.1:9000/v1alpha")
 
-    (account,) = find(f"http://127.0.0.1:9000/home/cid/{THIRD_ID}?csesidx=5", site=site)
+    (account,) = find(f"http://127.0.0.1:9000/home/cid/{THIRD_ID}?csesidx=5", hosts=hosts)
 
     assert core(account.values) == {"csesidx": "5", "config_id": THIRD_ID}
 
