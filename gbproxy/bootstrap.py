@@ -14,7 +14,9 @@ from functools import partial
 from typing import TypeVar
 
 from gbproxy.account_admin.account_input import account_of
-from gbproxy.account_admin.registry import AccountRegistry, AccountStore
+from gbproxy.account_admin.credential_checks import CredentialChecks
+from gbproxy.account_admin.registry import AccountRegistry
+from gbproxy.account_admin.views import AccountStore
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.model_support import ModelSupport
@@ -142,7 +144,7 @@ def build(
         concurrency=settings.account_concurrency,
         wait_s=settings.read_timeout_s,
         order=settings.account_order,
-        store=storage.accounts.states,
+        store=storage.accounts.health,
         meter=meter,
     )
     meter.observe(pool.snapshot, lambda: storage.database.is_up)
@@ -166,12 +168,13 @@ def build(
     )
     support = ModelSupport(storage.support)
     available = AvailableModels(catalogue, support, pool.enabled, answering.names)
+    credential_checks = CredentialChecks(pool, storage.accounts, answering.probe)
     registry = AccountRegistry(
         accounts,
         pool,
         storage.accounts,
-        answering.probe,
-        part=cleanup.delete_for_account,
+        credential_checks,
+        on_removed=cleanup.delete_for_account,
         forget=support.forget,
     )
     capability_reads = CapabilityReads(support, answering.account_capabilities)
@@ -192,12 +195,12 @@ def build(
         cleanup,
         executor,
         refresh_token=answering.sign_in_ahead,
-        probe=registry.probe,
+        probe=credential_checks.probe,
         reclaim_abandoned=partial(temporary.reclaim_abandoned, storage.sessions),
         read_capabilities=capability_reads.read_due,
     )
     credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
-    states = storage.accounts.states
+    states = storage.accounts.health
     background = BackgroundLoop(
         storage.sessions,
         storage.accounts.workers,
@@ -226,7 +229,7 @@ def build(
         on_change=key_verifier.refresh,
     )
     limiter = _limiter(settings, meter)
-    account_probes = AccountProbes(pool, registry.probe)
+    account_probes = AccountProbes(pool, credential_checks.probe)
     gateway = Gateway(
         available,
         pool,

@@ -1,14 +1,13 @@
-"""What an administrator gives for an account -> its values, or what is wrong with each."""
+"""The fields that an administrator gives -> an account, or what is wrong with each field."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.account import WIDGET, Account, Credential
 from gbproxy.errors import BadRequest
 from gbproxy.settings import AccountSettings
 from gbproxy.settings import errors as problems
@@ -18,42 +17,42 @@ from gbproxy.upstreams.widget.credential import WidgetCredential
 
 @dataclass(frozen=True, slots=True)
 class AccountInput:
-    """A name, the values of a credential, secrets too, and `is_active`, None when it was not given."""
+    """What an account is to be; `is_active` is None when it was not given."""
 
     name: str
-    values: Mapping[str, Any] = field(repr=False)
+    upstream: str
+    credential: Credential
     is_active: bool | None
 
     def account(self, account_id: str) -> Account:
-        return _account(account_id, self.name, self.values)
+        return Account(account_id, self.name, self.upstream, self.credential)
+
+    @classmethod
+    def parse(cls, given: Mapping[str, object], known: Account | None = None) -> AccountInput:
+        """Read the given fields over those of a known account; unknown fields are ignored.
+
+        Raises BadRequest: its message says what is wrong with each field, `param` names the first.
+        """
+        wrong = dict(_wrong_by_themselves(given))
+        try:
+            account = _validated(told_by_addresses(given) | _named(given), known)
+        except ValidationError as error:
+            for fault in error.errors(
+                include_url=False, include_context=False, include_input=False
+            ):
+                name = str(fault["loc"][0])
+                wrong.setdefault(name, problems.line(name, (), fault))
+        if wrong:
+            raise BadRequest("; ".join(wrong.values()), param=next(iter(wrong)))
+        is_active = given.get("is_active")
+        is_active = is_active if isinstance(is_active, bool) else None
+        return cls(account.name, account.upstream, account.credential, is_active)
 
 
 def account_of(settings: AccountSettings, account_id: str) -> Account:
     """The account that settings describe."""
-    return _account(account_id, settings.name, settings.credential())
-
-
-def _account(account_id: str, name: str, values: Mapping[str, Any]) -> Account:
-    return Account(account_id, name, WIDGET, WidgetCredential.from_json(values))
-
-
-def read(given: Mapping[str, object], known: Account | None = None) -> AccountInput:
-    """The values of an account: as they are `known`, but for those that are given; unknown fields
-    are passed over.
-
-    Raises BadRequest: its message says what is wrong with each field, and `param` names the first.
-    """
-    wrong = dict(_wrong_by_themselves(given))
-    try:
-        name, values = _validated(told_by_addresses(given) | _named(given), known)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_context=False, include_input=False):
-            field_name = str(fault["loc"][0])
-            wrong.setdefault(field_name, problems.line(field_name, (), fault))
-    if wrong:
-        raise BadRequest("; ".join(wrong.values()), param=next(iter(wrong)))
-    is_active = given.get("is_active")
-    return AccountInput(name, values, is_active if isinstance(is_active, bool) else None)
+    credential = WidgetCredential.from_json(settings.credential())
+    return Account(account_id, settings.name, WIDGET, credential)
 
 
 def _named(given: Mapping[str, object]) -> dict[str, object]:
@@ -64,19 +63,21 @@ def _named(given: Mapping[str, object]) -> dict[str, object]:
     return named
 
 
-def _validated(named: Mapping[str, object], known: Account | None) -> tuple[str, dict[str, Any]]:
-    """The name, and the credential's values. Raises ValidationError, for what is given alone: what
-    is stored may be older than today's rules.
+def _validated(named: Mapping[str, object], known: Account | None) -> Account:
+    """Raises ValidationError, for what is given alone: what is stored may be older than today's
+    rules.
     """
     if known is None:
-        whole = AccountSettings.model_validate(named)
-        return whole.name, whole.credential()
+        return account_of(AccountSettings.model_validate(named), "")
     kept = {"name": known.name, **known.credential.to_json()}
     changed = {name: value for name, value in named.items() if value != kept.get(name)}
     checked = AccountSettings.model_validate({**STAND_INS, **changed})
-    new = {"name": checked.name, **checked.credential()}
-    values = kept | {name: new[name] for name in changed}
-    return values.pop("name"), values
+    new = {name: value for name, value in checked.credential().items() if name in changed}
+    name = checked.name if "name" in changed else known.name
+    if not new:  # whatever its upstream
+        return replace(known, name=name)
+    credential = WidgetCredential.from_json({**known.credential.to_json(), **new})
+    return replace(known, name=name, credential=credential)
 
 
 def _wrong_by_themselves(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,4 @@
-"""Accounts that were found in a paste, brought into the roster: new ones stored, known ones
-renewed.
-"""
+"""Store the accounts that were found in a paste: new ones are added, known ones renewed."""
 
 from __future__ import annotations
 
@@ -20,12 +18,11 @@ Result = Literal["created", "changed", "unchanged", "incomplete", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What became of an account that was found. No secret is in it.
+    """The result for one account of a paste, without secrets.
 
-    `id`: None where there is none (yet). `found`: the fields with a value. `missing`: those that
-    nobody has a value for. `wrong`: why a value cannot be, by field. `reason`: why nothing was
-    done, where the fields do not say it. `warning`: what was not taken, or was taken away, though
-    it was done.
+    `id`: None if it is not stored. `found`: the fields with a value; `missing`: those without one in
+    the paste and in the database; `wrong`: by field, why its value cannot be. `reason`: why nothing
+    was done, where the fields do not say it. `warning`: which values were left out or removed.
     """
 
     result: Result
@@ -41,44 +38,43 @@ class Import:
 
 
 def import_accounts(
-    roster: AccountRegistry, found: Iterable[FoundAccount], *, dry_run: bool = False
+    registry: AccountRegistry, found: Iterable[FoundAccount], *, dry_run: bool = False
 ) -> Sequence[Import]:
-    """Store what is whole and new, and renew what is known; of a known account, what was not found
-    is kept.
+    """Add accounts that are complete and new, and renew known ones, which keep what was not found.
 
+    An account is known by csesidx and config id, by a csesidx that only one has, or by its name.
     Its two cookies are a pair: a new first one is never kept with the old second, nor with the
-    further cookies of the old sign-in. What was written down as disabled is so here. An account is
-    known by csesidx and config id, by a csesidx that only one has, or by its name. `dry_run`:
-    nothing is stored, and the answer is the same. Raises StorageUnavailable.
+    further cookies of the old sign-in. An account that was written down as disabled is disabled.
+    `dry_run`: nothing is stored, the results are the same. Raises StorageUnavailable.
     """
-    importer = _Importer(roster, dry_run)
+    importer = _Importer(registry, dry_run)
     imports = []
     for account in found:
-        time.sleep(0)  # many of them are much to look up: let those go on who wait meanwhile
-        imports.append(importer.import_accounts(account))
+        time.sleep(0)  # a hundred accounts are much to look up: let running requests go on
+        imports.append(importer.import_account(account))
     return imports
 
 
 class _Importer:
-    def __init__(self, roster: AccountRegistry, dry_run: bool) -> None:
-        self._roster = roster
+    def __init__(self, registry: AccountRegistry, dry_run: bool) -> None:
+        self._registry = registry
         self._dry_run = dry_run
-        self._known = list(roster.list())
+        self._known = list(registry.list())
         self._names = {record.name for record in self._known}
         self._credentials: set[tuple[str, str]] = set()  # of what this paste has created
 
-    def import_accounts(self, account: FoundAccount) -> Import:
+    def import_account(self, account: FoundAccount) -> Import:
         record = self._record(account)
         if record is not None:
             self._known.remove(record)  # a second one in the same paste is another account
         if account.wrong:
-            return _told("refused", account, record)
+            return _result("refused", account, record)
         if record is None and not account.is_complete:
-            return _told("incomplete", account, None)
+            return _result("incomplete", account, None)
         try:
             return self._created(account) if record is None else self._renewed(record, account)
         except (BadRequest, Conflict, NotFound) as error:
-            return _told("refused", account, record, reason=error.message)
+            return _result("refused", account, record, reason=error.message)
 
     def _record(self, account: FoundAccount) -> AccountRecord | None:
         csesidx, config_id = account.values.get("csesidx"), account.values.get("config_id")
@@ -100,13 +96,13 @@ class _Importer:
         if credential in self._credentials:
             raise Conflict("this account is in the text twice")
         if self._dry_run:
-            self._roster.try_add(given)
+            self._registry.try_add(given)
             created = None
         else:
-            created = self._roster.add(given).id
+            created = self._registry.add(given).id
         self._names.add(name)
         self._credentials.add(credential)
-        return _told("created", account, None, name=name, id_=created)
+        return _result("created", account, None, name=name, id_=created)
 
     def _renewed(self, record: AccountRecord, account: FoundAccount) -> Import:
         values, warning = self._with_its_jar(record, account.values)
@@ -114,11 +110,13 @@ class _Importer:
         if values.get("config_id", known) != known:
             values = {"server_token": "", **values}  # the old one belongs to another app
         is_to_end = account.is_disabled and record.is_active
-        if not self._roster.try_change(record.id, values) and not is_to_end:
-            return _told("unchanged", account, record, warning=warning)
+        if not self._registry.try_change(record.id, values) and not is_to_end:
+            return _result("unchanged", account, record, warning=warning)
         if not self._dry_run:
-            self._roster.change(record.id, {**values, "is_active": False} if is_to_end else values)
-        return _told("changed", account, record, warning=warning)
+            self._registry.change(
+                record.id, {**values, "is_active": False} if is_to_end else values
+            )
+        return _result("changed", account, record, warning=warning)
 
     def _with_its_jar(
         self, record: AccountRecord, values: dict[str, str]
@@ -128,19 +126,18 @@ class _Importer:
         """
         if "secure_c_ses" not in values:
             rest = {name: value for name, value in values.items() if name != "host_c_oses"}
-            return dict(rest), _told_of(record, _LONE_SECOND) if rest != values else None
-        if not self._roster.try_change(record.id, {"secure_c_ses": values["secure_c_ses"]}):
+            return dict(rest), _warning(record, _LONE_SECOND) if rest != values else None
+        if not self._registry.try_change(record.id, {"secure_c_ses": values["secure_c_ses"]}):
             return dict(values), None
-        # Whether the account had them is not for this room to know: nothing is changed where it had
-        # none.
+        # The credential is not opened here: a change to nothing shows that there was nothing.
         lacking = [field for field in _TAKEN_AWAY if field not in values]
         had = [
             _TAKEN_AWAY[field]
             for field in lacking
-            if self._roster.try_change(record.id, {field: ""})
+            if self._registry.try_change(record.id, {field: ""})
         ]
         return {**values, **dict.fromkeys(lacking, "")}, (
-            _told_of(record, "; it ".join(had)) if had else None
+            _warning(record, "; it ".join(had)) if had else None
         )
 
     def _free_name(self, name: str) -> str:
@@ -148,7 +145,7 @@ class _Importer:
         return next(free for free in names if free not in self._names)
 
 
-def _told(
+def _result(
     result: Result,
     account: FoundAccount,
     record: AccountRecord | None,
@@ -189,5 +186,5 @@ _LONE_SECOND = (
 )
 
 
-def _told_of(record: AccountRecord, said: str) -> str:
+def _warning(record: AccountRecord, said: str) -> str:
     return f"{record.name} {said}"

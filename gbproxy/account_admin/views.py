@@ -1,4 +1,6 @@
-"""Accounts as administrators see them: without their cookies. Times are Unix seconds."""
+"""Accounts as administration knows them: what is stored, and what is shown, which is without
+cookies. Times are Unix seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gbproxy.accounts.health import AccountView
+from gbproxy.accounts.health import AccountHealth, AccountView
 from gbproxy.domain.account import Account, AccountState, QuotaClass
-from gbproxy.storage.account_health import AccountUse, Status
+from gbproxy.storage.account_health import AccountHealthRows, AccountUse, CheckStore, Status
+from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
+from gbproxy.storage.workers import ChangeCounter, WorkerRegistry
 
 Source = Literal["env", "db"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStore:
+    """What the database knows of accounts, but for their tokens and renewed cookies."""
+
+    stored: StoredAccounts
+    overrides: EnabledOverrides
+    changes: ChangeCounter
+    checks: CheckStore
+    health: AccountHealthRows[AccountHealth]
+    workers: WorkerRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +41,15 @@ class ConfiguredAccount:
 
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
-    """`state` is the worst of all kinds of requests; `cooling_until` has those that an account is
-    left alone for.
+    """`state`: the worst of all quota classes; `cooling_until`: by quota class, for those that cool
+    down; `in_flight`: answers of all workers, at most a second old.
 
-    `in_flight` is the sum over all workers, at most a second old. `created_at` is None for accounts
-    of the environment.
+    `credential`: the values that may be shown. `created_at` is None for accounts of the environment.
     """
 
     id: str
     name: str
-    credential: Mapping[str, str | None]  # what may be shown of it
+    credential: Mapping[str, str | None]
     is_active: bool
     source: Source
     created_at: float | None
@@ -48,10 +63,8 @@ class AccountRecord:
 
 @dataclass(frozen=True, slots=True)
 class CredentialStatus:
-    """What is known of an account's credential. `checked_at` is None before any look; `detail` says
-    why, or is empty.
-
-    `said`: what the upstream said (`UpstreamWords.safe`), where it did.
+    """`checked_at`: None before the first check; `detail`: the reason, or empty; `said`: the
+    upstream's words (`UpstreamWords.safe`), where there were any.
     """
 
     id: str
@@ -65,9 +78,7 @@ class CredentialStatus:
 def record(
     entry: ConfiguredAccount, view: AccountView | None, use: AccountUse | None, elsewhere: int
 ) -> AccountRecord:
-    """`view`: what the pool of this worker knows; `elsewhere`: the answers that run in the
-    others.
-    """
+    """`view`: this worker's; `elsewhere`: how many answers the other workers run."""
     uses = [
         known.last_used_at
         for known in (view, use)

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
 from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, QuotaClass
+from gbproxy.domain.clock import was_set_back_since
 from gbproxy.errors import GatewayError
 
 Scope = QuotaClass | Literal[""]
 """What an `AccountHealth` is about: one quota class, or ("") the account as a whole."""
 
 PROBE_S = 30.0  # a probe that nobody reports on (its worker was killed) is over then
-_CLOCK_SET_BACK_S = 60.0
 
 
 class HealthState(StrEnum):
@@ -54,7 +54,7 @@ class AccountHealth:
         if (
             self.cooling_until is None
             or self.cooling_until <= now
-            or _is_from_the_future(self.changed_at, now)
+            or was_set_back_since(self.changed_at, now)
         ):
             return None
         return self.cooling_until
@@ -65,11 +65,6 @@ class AccountHealth:
         if self.probe_until is None or not now < self.probe_until <= now + PROBE_S:
             return None
         return self.probe_until
-
-
-def _is_from_the_future(changed_at: float, now: float) -> bool:
-    """True when the clock was set back since: what was noted before counts as over."""
-    return changed_at > now + _CLOCK_SET_BACK_S
 
 
 class Condition(Enum):
@@ -265,7 +260,7 @@ def merged(pooled: PooledAccount, theirs: AccountHealth, now: float) -> AccountH
     known = pooled.health(theirs.quota)
     if theirs.changed_at < known.changed_at:
         return None
-    if _is_from_the_future(known.changed_at, now) and _is_from_the_future(theirs.changed_at, now):
+    if was_set_back_since(known.changed_at, now) and was_set_back_since(theirs.changed_at, now):
         return None
     is_rejected = theirs.state == HealthState.REJECTED
     if is_rejected and theirs.credential != pooled.account.fingerprint():

@@ -1,6 +1,4 @@
-"""What the rooms report to be counted. `Meter` counts nothing: it is what stands there while nobody
-may read the figures.
-"""
+"""The metrics interface; `Meter` itself counts nothing, and is used while /metrics is off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts what the rooms report, and tells it to Prometheus.
+"""The metrics of a server, counted and exposed to Prometheus.
 
 With several workers each counts in files of its own (multiprocess.py), and whichever is asked tells
 the sum of all. Which it is, files or plain memory, prometheus_client decides at its import, by an

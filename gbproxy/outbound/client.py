@@ -15,7 +15,7 @@ from gbproxy.errors import GatewayError
 from gbproxy.observability import request_context
 from gbproxy.outbound import prewarming as warming
 from gbproxy.outbound.adapter import Adapter, prepared
-from gbproxy.outbound.errors import never_left, reraise
+from gbproxy.outbound.errors import not_sent, reraise
 from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Limits, Timeouts
 from gbproxy.outbound.reply import Reply, StreamedReply
 from gbproxy.settings.network import ProxyAddress
@@ -90,7 +90,7 @@ class HttpClient:
             try:
                 reraise(error, limits)
             except GatewayError as ours:
-                ours.was_taken = not never_left(error)
+                ours.was_taken = not not_sent(error)
                 raise
         finally:
             context.wait_ends()

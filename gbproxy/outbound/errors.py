@@ -52,7 +52,7 @@ def reraise(error: Exception, limits: Limits) -> NoReturn:
             raise error
 
 
-def never_left(error: Exception) -> bool:
+def not_sent(error: Exception) -> bool:
     """Whether a request surely did not reach the upstream: there was no connection yet."""
     kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
     return isinstance(error, kinds) or any(

@@ -1,3 +1,3 @@
 """What outlives a request: SQLite or PostgreSQL by SQLAlchemy Core, secrets encrypted. The only
-room that speaks SQL.
+package that speaks SQL.
 """

@@ -102,13 +102,13 @@ class StoredAccounts:
         self._changes = ChangeCounter(database)
 
     def list(self) -> list[StoredAccount]:
-        """All that can be read, the oldest first."""
+        """All that can be opened, the oldest first."""
         return [
             found for row in self._database.fetch(_LIST) if (found := self._read(row)) is not None
         ]
 
     def add(self, given: Account, *, is_active: bool = True) -> StoredAccount:
-        """A new account with these values, under an id of its own. Raises NameTaken."""
+        """Store an account under a new id. Raises NameTaken."""
         account = replace(given, id=uuid.uuid4().hex)
         now = self._clock()
         values = {
@@ -131,11 +131,10 @@ class StoredAccounts:
     def change(
         self, account_id: str, edit: Callable[[StoredAccount], StoredAccount]
     ) -> StoredAccount | None:
-        """Put what `edit` makes of an account in its place, and return that; None when there is no
+        """Replace an account by what `edit` returns for it, in one transaction. None if there is no
         such account.
 
-        Nobody else changes it meanwhile. Raises NameTaken, and what `edit` raises: then nothing has
-        changed.
+        Raises NameTaken, and what `edit` raises; then nothing has changed.
         """
 
         def change(connection: Connection) -> StoredAccount | None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Column, Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Column, Connection, Table, bindparam, insert, select, text, update
+from sqlalchemy import inspect as schema
 
 from gbproxy.domain.account import id_of
 from gbproxy.storage.database import Database
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _NAME = "secret_key"
 _KNOWN = select(metadata_entries.c.value).where(metadata_entries.c.name == _NAME)
+_KNOWN_BEFORE_0007 = text(f"SELECT value FROM facts WHERE name = '{_NAME}'")  # noqa: S608
 _ENCRYPTED = (accounts.c.credential, cookies.c.cookies, tokens.c.bearer)
 
 
@@ -46,7 +48,8 @@ def fits(connection: Connection, cipher: Cipher) -> bool | None:
     """Whether one of the keys is this database's, without changing anything; None: no key was ever
     used with it.
     """
-    known = connection.execute(_KNOWN).scalar_one_or_none()
+    is_older = not schema(connection).has_table(metadata_entries.name)
+    known = connection.execute(_KNOWN_BEFORE_0007 if is_older else _KNOWN).scalar_one_or_none()
     if known is None:
         return None
     try:

@@ -20,7 +20,7 @@ RETIRED = "gemini-2.5-pro"
 BOTH = Model("of-both", {WIDGET: "w-1", OTHER: "o-1"})
 
 
-class Room:
+class Harness:
     """An account of each kind, and what their configurations list."""
 
     def __init__(self, **listed: tuple[str, ...]) -> None:
@@ -38,21 +38,21 @@ class Room:
 
 
 def test_a_model_that_one_kind_lists_is_served_by_that_kind() -> None:
-    room = Room(b=("o-new",))
+    harness = Harness(b=("o-new",))
 
-    assert room.models.resolve("o-new") == Model("o-new", {OTHER: "o-new"})
-    assert room.models.all()[-1] == Model("o-new", {OTHER: "o-new"})
+    assert harness.models.resolve("o-new") == Model("o-new", {OTHER: "o-new"})
+    assert harness.models.all()[-1] == Model("o-new", {OTHER: "o-new"})
 
 
 def test_a_model_that_both_kinds_list_is_served_by_both() -> None:
-    room = Room(a=("new",), b=("new",))
+    harness = Harness(a=("new",), b=("new",))
 
-    assert room.models.all()[-1] == Model("new", {WIDGET: "new", OTHER: "new"})
+    assert harness.models.all()[-1] == Model("new", {WIDGET: "new", OTHER: "new"})
 
 
 def test_a_built_in_model_that_its_kind_does_not_list_is_left_out_whatever_others_list() -> None:
-    assert RETIRED not in Room(a=("gemini-3.8-flash",), b=(RETIRED,)).ids()
-    assert RETIRED in Room(b=("o-1",)).ids()
+    assert RETIRED not in Harness(a=("gemini-3.8-flash",), b=(RETIRED,)).ids()
+    assert RETIRED in Harness(b=("o-1",)).ids()
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_a_built_in_model_that_its_kind_does_not_list_is_left_out_whatever_other
 def test_only_accounts_of_kinds_that_can_answer_may_be_asked(
     model: Model, able: tuple[str, ...], unserved: list[str]
 ) -> None:
-    assert Room().models.requested(model, ANONYMOUS, able).unserved() == unserved
+    assert Harness().models.requested(model, ANONYMOUS, able).unserved() == unserved
 
 
 def test_what_an_account_of_one_kind_lacks_says_nothing_of_the_other_kind() -> None:
-    room = Room(a=("w-1",), b=("something else",))
-    requested = room.models.requested(BOTH, ANONYMOUS, (WIDGET, OTHER))
+    harness = Harness(a=("w-1",), b=("something else",))
+    requested = harness.models.requested(BOTH, ANONYMOUS, (WIDGET, OTHER))
 
-    room.support.model_refused(A, "w-1", is_named=True)
+    harness.support.model_refused(A, "w-1", is_named=True)
 
     assert set(requested.averse()) == {"a"}

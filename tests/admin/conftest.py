@@ -65,7 +65,7 @@ class Probed(FakeUpstream):
 
 
 @dataclass
-class Office:
+class AdminHarness:
     """An administrator at one worker."""
 
     app: InProcess
@@ -113,7 +113,7 @@ class Office:
         return [account.name for account in pool.accounts() if pool.is_ready(account.id)]
 
 
-Opened = Callable[..., Office]
+Opened = Callable[..., AdminHarness]
 
 
 @pytest.fixture
@@ -121,24 +121,24 @@ def opened() -> Iterator[Opened]:
     """Makes apps with these settings; they end with the test."""
     with ExitStack() as stack:
 
-        def open_(**settings: str) -> Office:
+        def open_(**settings: str) -> AdminHarness:
             upstream = Probed()
             app = stack.enter_context(
                 in_process({"ADMIN_KEY": ADMIN_KEY}, upstream=upstream, **settings)
             )
-            return Office(app, upstream)
+            return AdminHarness(app, upstream)
 
         yield open_
 
 
 @pytest.fixture
-def office(opened: Opened) -> Office:
+def admin_api(opened: Opened) -> AdminHarness:
     """A gateway without any account."""
     return opened()
 
 
 @pytest.fixture
-def at_home(opened: Opened) -> Office:
+def at_home(opened: Opened) -> AdminHarness:
     """A gateway with one account, `home`, of the environment."""
     return opened(ACCOUNTS=json.dumps([ENVIRONMENT]))
 

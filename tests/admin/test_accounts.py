@@ -27,7 +27,7 @@ from tests.admin.conftest import (
     COOKIE,
     ENVIRONMENT,
     OTHER_COOKIE,
-    Office,
+    AdminHarness,
     Opened,
 )
 from tests.support.pools import in_flight, until
@@ -39,19 +39,19 @@ FIELDS = {
 OTHER_ID = "c0000000-0000-4000-8000-000000000009"
 
 
-def test_a_gateway_without_an_account_answers_once_one_is_added(office: Office) -> None:
-    before = office.app.ask("Hi")
-    office.add()
-    after = office.app.ask("Hi")
+def test_a_gateway_without_an_account_answers_once_one_is_added(admin_api: AdminHarness) -> None:
+    before = admin_api.app.ask("Hi")
+    admin_api.add()
+    after = admin_api.app.ask("Hi")
 
     assert (before.status, before.error["code"]) == (503, "no_account_available")
     assert (after.status, after.text) == (200, "Hello")
 
 
-def test_an_added_account_is_shown_without_its_secrets(office: Office) -> None:
+def test_an_added_account_is_shown_without_its_secrets(admin_api: AdminHarness) -> None:
     began = int(time.time())
 
-    reply = office.call("POST", "/api/admin/accounts", ANNA)
+    reply = admin_api.call("POST", "/api/admin/accounts", ANNA)
 
     added = reply.json()
     assert reply.status == 201
@@ -83,14 +83,14 @@ def test_an_added_account_is_shown_without_its_secrets(office: Office) -> None:
         None,
     )
     assert began <= added["created_at"] <= time.time()
-    assert office.accounts() == [added]
-    assert office.call("GET", f"/api/admin/accounts/{added['id']}").json() == added
+    assert admin_api.accounts() == [added]
+    assert admin_api.call("GET", f"/api/admin/accounts/{added['id']}").json() == added
 
 
-def test_an_account_may_be_added_disabled(office: Office) -> None:
-    added = office.add({**ANNA, "is_active": False})
+def test_an_account_may_be_added_disabled(admin_api: AdminHarness) -> None:
+    added = admin_api.add({**ANNA, "is_active": False})
 
-    assert (added["is_active"], added["state"], office.lent()) == (False, "disabled", [])
+    assert (added["is_active"], added["state"], admin_api.lent()) == (False, "disabled", [])
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_an_account_may_be_added_disabled(office: Office) -> None:
     ],
 )
 def test_what_is_wrong_is_told_by_field(
-    office: Office, wrong: dict[str, object], param: str, told: list[str]
+    admin_api: AdminHarness, wrong: dict[str, object], param: str, told: list[str]
 ) -> None:
-    reply = office.call("POST", "/api/admin/accounts", {**ANNA, **wrong})
+    reply = admin_api.call("POST", "/api/admin/accounts", {**ANNA, **wrong})
 
     assert (reply.status, reply.error["code"], reply.error["param"]) == (
         400,
@@ -139,10 +139,10 @@ def test_what_is_wrong_is_told_by_field(
     )
     assert [part for part in told if part not in reply.error["message"]] == []
     assert COOKIE not in reply.body.decode()
-    assert office.accounts() == []
+    assert admin_api.accounts() == []
 
 
-def test_both_spellings_and_pasted_values_are_taken(office: Office) -> None:
+def test_both_spellings_and_pasted_values_are_taken(admin_api: AdminHarness) -> None:
     given = {
         "name": " anna ",
         "secure_c_ses": f'__Secure-C_SES="{COOKIE}";',
@@ -151,14 +151,14 @@ def test_both_spellings_and_pasted_values_are_taken(office: Office) -> None:
         "more": 1,
     }
 
-    added = office.add(given)
+    added = admin_api.add(given)
 
     assert (added["name"], added["csesidx"], added["config_id"]) == (
         "anna",
         "123",
         ANNA["config_id"],
     )
-    assert credential_of(office.services.pool.accounts()[0]).secure_c_ses == COOKIE
+    assert credential_of(admin_api.services.pool.accounts()[0]).secure_c_ses == COOKIE
 
 
 FURTHER = {
@@ -171,12 +171,12 @@ FURTHER = {
 
 
 def test_what_an_account_s_browser_sends_is_kept_and_the_secret_part_never_shown(
-    office: Office,
+    admin_api: AdminHarness,
 ) -> None:
-    added = office.call("POST", "/api/admin/accounts", {**ANNA, **FURTHER})
+    added = admin_api.call("POST", "/api/admin/accounts", {**ANNA, **FURTHER})
 
     shown = added.json()
-    [account] = office.services.pool.accounts()
+    [account] = admin_api.services.pool.accounts()
     assert [shown[name] for name in ("edition", "location", "user_agent")] == [
         "enterprise",
         "eu",
@@ -197,14 +197,16 @@ def test_what_an_account_s_browser_sends_is_kept_and_the_secret_part_never_shown
     ] == []
 
 
-def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(office: Office) -> None:
-    added = office.add({**ANNA, **FURTHER})
+def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(
+    admin_api: AdminHarness,
+) -> None:
+    added = admin_api.add({**ANNA, **FURTHER})
     path = f"/api/admin/accounts/{added['id']}"
 
-    office.call("PUT", path, {"name": "anna 2", "server_token": ""})
-    office.call("PUT", path, {**office.call("GET", path).json(), "cookies": None})
+    admin_api.call("PUT", path, {"name": "anna 2", "server_token": ""})
+    admin_api.call("PUT", path, {**admin_api.call("GET", path).json(), "cookies": None})
 
-    [account] = office.services.pool.accounts()
+    [account] = admin_api.services.pool.accounts()
     known = credential_of(account)
     assert (account.name, known.edition, known.location) == ("anna 2", "enterprise", "eu")
     assert (known.cookies, known.server_token, known.user_agent) == (
@@ -225,31 +227,33 @@ def test_a_change_keeps_what_it_does_not_name_and_takes_away_what_is_empty(offic
 )
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_page_s_address_tells_what_is_not_given_beside_it(
-    office: Office, given: dict[str, str], expected: tuple[str, str, str], method: str
+    admin_api: AdminHarness, given: dict[str, str], expected: tuple[str, str, str], method: str
 ) -> None:
     page = f"https://vertexaisearch.cloud.google/us/home/cid/{OTHER_ID}?csesidx=77"
-    path = f"/api/admin/accounts/{office.add()['id']}" if method == "PUT" else "/api/admin/accounts"
+    path = (
+        f"/api/admin/accounts/{admin_api.add()['id']}" if method == "PUT" else "/api/admin/accounts"
+    )
     body = {"config_id": page, **given}
     if method == "POST":
         body |= {"name": "anna", "secure_c_ses": COOKIE}
 
-    changed = office.call(method, path, body).json()
+    changed = admin_api.call(method, path, body).json()
 
     assert (changed["edition"], changed["location"], changed["csesidx"]) == expected
     assert changed["config_id"] == OTHER_ID
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"text"', b"\xff"])
-def test_what_is_no_object_is_refused(office: Office, body: bytes) -> None:
+def test_what_is_no_object_is_refused(admin_api: AdminHarness, body: bytes) -> None:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
 
     assert (
-        office.app.request("POST", "/api/admin/accounts", body, headers).error["code"]
+        admin_api.app.request("POST", "/api/admin/accounts", body, headers).error["code"]
         == "invalid_request_error"
     )
 
 
-def test_a_name_and_an_account_are_there_once(at_home: Office) -> None:
+def test_a_name_and_an_account_are_there_once(at_home: AdminHarness) -> None:
     ben = at_home.add(BEN)
     refused = [
         at_home.call("POST", "/api/admin/accounts", {**ANNA, "name": "ben"}),
@@ -263,13 +267,13 @@ def test_a_name_and_an_account_are_there_once(at_home: Office) -> None:
     assert at_home.names() == ["home", "ben"]
 
 
-def test_what_is_not_sent_is_kept(office: Office) -> None:
-    id_ = office.add()["id"]
+def test_what_is_not_sent_is_kept(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
 
-    reply = office.change(id_, name="anna 2", csesidx="124")
-    then = office.change(id_, is_active=False)
+    reply = admin_api.change(id_, name="anna 2", csesidx="124")
+    then = admin_api.change(id_, is_active=False)
 
-    account = office.services.pool.account(id_)
+    account = admin_api.services.pool.account(id_)
     assert (reply.status, reply.json()["name"], reply.json()["is_active"]) == (200, "anna 2", True)
     assert (then.json()["name"], then.json()["state"]) == ("anna 2", "disabled")
     assert account is not None
@@ -278,21 +282,24 @@ def test_what_is_not_sent_is_kept(office: Office) -> None:
     assert (known.secure_c_ses, known.host_c_oses) == (COOKIE, OTHER_COOKIE)
 
 
-def test_what_was_read_may_be_sent_back(at_home: Office) -> None:
+def test_what_was_read_may_be_sent_back(at_home: AdminHarness) -> None:
     at_home.add()
 
     for account in at_home.accounts():
         assert at_home.change(account["id"], **account).json() == account
 
 
-def test_cookies_are_replaced_and_an_empty_other_cookie_is_taken_away(office: Office) -> None:
-    id_ = office.add()["id"]
+def test_cookies_are_replaced_and_an_empty_other_cookie_is_taken_away(
+    admin_api: AdminHarness,
+) -> None:
+    id_ = admin_api.add()["id"]
 
     assert (
-        office.change(id_, secure_c_ses="CSE.new", host_c_oses="", team_id=OTHER_ID).status == 200
+        admin_api.change(id_, secure_c_ses="CSE.new", host_c_oses="", team_id=OTHER_ID).status
+        == 200
     )
 
-    account = office.services.pool.account(id_)
+    account = admin_api.services.pool.account(id_)
     assert account is not None
     known = credential_of(account)
     assert (known.secure_c_ses, known.host_c_oses, known.config_id) == (
@@ -316,87 +323,87 @@ def test_cookies_are_replaced_and_an_empty_other_cookie_is_taken_away(office: Of
     ],
 )
 def test_what_cannot_be_is_refused_when_added_and_when_changed(
-    office: Office, field: str, value: str
+    admin_api: AdminHarness, field: str, value: str
 ) -> None:
-    id_ = office.add()["id"]
+    id_ = admin_api.add()["id"]
     name = "config_id" if field == "team_id" else field
-    before = office.accounts()
+    before = admin_api.accounts()
 
-    added = office.call(
+    added = admin_api.call(
         "POST", "/api/admin/accounts", {**{n: v for n, v in BEN.items() if n != name}, field: value}
     )
-    changed = office.change(id_, **{field: value})
+    changed = admin_api.change(id_, **{field: value})
 
     assert [(reply.status, reply.error["param"]) for reply in (added, changed)] == [(400, name)] * 2
     assert value not in added.error["message"]
-    assert office.accounts() == before
+    assert admin_api.accounts() == before
 
 
-def test_the_page_s_address_is_taken_for_its_ids(office: Office) -> None:
+def test_the_page_s_address_is_taken_for_its_ids(admin_api: AdminHarness) -> None:
     page = f"https://business.gemini.google/home/cid/{OTHER_ID}?csesidx=77&mods"
-    id_ = office.add()["id"]
+    id_ = admin_api.add()["id"]
 
-    changed = office.change(
+    changed = admin_api.change(
         id_, config_id=page, csesidx=page, secure_c_ses="__Secure-C_SES: CSE.new"
     )
 
     assert (changed.json()["config_id"], changed.json()["csesidx"]) == (OTHER_ID, "77")
-    account = office.services.pool.account(id_)
+    account = admin_api.services.pool.account(id_)
     assert account is not None
     known = credential_of(account)
     assert known.secure_c_ses == "CSE.new"
 
 
-def test_a_change_that_is_wrong_changes_nothing(office: Office) -> None:
-    id_ = office.add()["id"]
+def test_a_change_that_is_wrong_changes_nothing(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
 
-    reply = office.change(id_, name="other", csesidx="x", config_id=" ")
+    reply = admin_api.change(id_, name="other", csesidx="x", config_id=" ")
 
     assert (reply.status, reply.error["param"]) == (400, "csesidx")
-    assert office.names() == ["anna"]
+    assert admin_api.names() == ["anna"]
 
 
-def test_new_cookies_forget_that_the_old_ones_were_refused(office: Office) -> None:
-    id_ = office.add()["id"]
-    office.upstream.trouble = CredentialRefused("Renew it.")
-    office.call("POST", f"/api/admin/accounts/{id_}/check")
-    before = office.accounts()[0]
+def test_new_cookies_forget_that_the_old_ones_were_refused(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
+    admin_api.upstream.trouble = CredentialRefused("Renew it.")
+    admin_api.call("POST", f"/api/admin/accounts/{id_}/check")
+    before = admin_api.accounts()[0]
 
-    after = office.change(id_, secure_c_ses="CSE.new").json()
+    after = admin_api.change(id_, secure_c_ses="CSE.new").json()
 
     assert (before["state"], before["last_error"], after["state"]) == (
         "refused",
         "Renew it.",
         "ready",
     )
-    assert office.lent() == ["anna"]
+    assert admin_api.lent() == ["anna"]
 
 
-def test_an_account_is_removed(office: Office) -> None:
-    id_ = office.add()["id"]
+def test_an_account_is_removed(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
 
-    reply = office.call("DELETE", f"/api/admin/accounts/{id_}")
+    reply = admin_api.call("DELETE", f"/api/admin/accounts/{id_}")
 
-    assert (reply.status, reply.body, office.accounts(), office.lent()) == (204, b"", [], [])
-    assert office.call("GET", f"/api/admin/accounts/{id_}").error["code"] == "not_found"
+    assert (reply.status, reply.body, admin_api.accounts(), admin_api.lent()) == (204, b"", [], [])
+    assert admin_api.call("GET", f"/api/admin/accounts/{id_}").error["code"] == "not_found"
 
 
-def test_the_sessions_of_a_removed_account_are_deleted_upstream(office: Office) -> None:
-    id_ = office.add()["id"]
-    assert office.app.ask("Hi").status == 200
+def test_the_sessions_of_a_removed_account_are_deleted_upstream(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
+    assert admin_api.app.ask("Hi").status == 200
 
-    office.call("DELETE", f"/api/admin/accounts/{id_}")
+    admin_api.call("DELETE", f"/api/admin/accounts/{id_}")
 
-    until(lambda: len(office.upstream.deleted) == 1)
-    assert [cookie for cookie, _ in office.upstream.deleted] == [COOKIE]
+    until(lambda: len(admin_api.upstream.deleted) == 1)
+    assert [cookie for cookie, _ in admin_api.upstream.deleted] == [COOKIE]
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/check"), ("POST", "/clear-cooldown")],
 )
-def test_what_is_not_there_is_not_found(office: Office, method: str, path: str) -> None:
-    reply = office.call(
+def test_what_is_not_there_is_not_found(admin_api: AdminHarness, method: str, path: str) -> None:
+    reply = admin_api.call(
         method, f"/api/admin/accounts/nobody{path}", {} if method == "PUT" else None
     )
 
@@ -404,7 +411,7 @@ def test_what_is_not_there_is_not_found(office: Office, method: str, path: str) 
 
 
 def test_an_account_of_the_environment_is_disabled_and_enabled_but_not_changed(
-    at_home: Office,
+    at_home: AdminHarness,
 ) -> None:
     home = at_home.accounts()[0]
     off = at_home.change("home", is_active=False)
@@ -428,24 +435,24 @@ def test_an_account_of_the_environment_is_disabled_and_enabled_but_not_changed(
 
 
 def test_an_account_whose_name_has_a_slash_is_reached(opened: Opened) -> None:
-    office = opened(ACCOUNTS=json.dumps([{**ENVIRONMENT, "name": "home/of anna"}]))
+    admin_api = opened(ACCOUNTS=json.dumps([{**ENVIRONMENT, "name": "home/of anna"}]))
 
     replies = [
-        office.change(path, is_active=False) for path in ("home/of%20anna", "home%2Fof%20anna")
+        admin_api.change(path, is_active=False) for path in ("home/of%20anna", "home%2Fof%20anna")
     ]
 
     assert [reply.json()["name"] for reply in replies] == ["home/of anna"] * 2
 
 
-def test_a_cooldown_is_shown_and_forgotten(office: Office) -> None:
-    id_ = office.add()["id"]
-    account = office.services.pool.accounts()[0]
-    office.services.pool.failed(
+def test_a_cooldown_is_shown_and_forgotten(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
+    account = admin_api.services.pool.accounts()[0]
+    admin_api.services.pool.failed(
         account, "images", QuotaExhausted("No quota is left.", retry_after=600)
     )
 
-    cooling = office.accounts()[0]
-    cleared = office.call("POST", f"/api/admin/accounts/{id_}/clear-cooldown").json()
+    cooling = admin_api.accounts()[0]
+    cleared = admin_api.call("POST", f"/api/admin/accounts/{id_}/clear-cooldown").json()
 
     assert (cooling["state"], cooling["last_error"]) == ("cooling", "No quota is left.")
     assert cooling["cooling_until"].keys() == {"images"}
@@ -455,28 +462,28 @@ def test_a_cooldown_is_shown_and_forgotten(office: Office) -> None:
     assert (cleared["state"], cleared["cooling_until"]) == ("ready", {})
 
 
-def test_answers_in_flight_and_the_last_use_are_told(office: Office) -> None:
-    office.add()
+def test_answers_in_flight_and_the_last_use_are_told(admin_api: AdminHarness) -> None:
+    admin_api.add()
 
-    with office.services.pool.lease():
-        during = office.accounts()[0]
-    after = office.accounts()[0]
+    with admin_api.services.pool.lease():
+        during = admin_api.accounts()[0]
+    after = admin_api.accounts()[0]
 
     assert (during["in_flight"], after["in_flight"]) == (1, 0)
     assert isinstance(during["last_used_at"], int)
 
 
-def test_what_the_upstream_said_stands_beside_the_last_error(office: Office) -> None:
-    office.add()
-    account = office.services.pool.accounts()[0]
+def test_what_the_upstream_said_stands_beside_the_last_error(admin_api: AdminHarness) -> None:
+    admin_api.add()
+    account = admin_api.services.pool.accounts()[0]
     refusal = CredentialRefused("Renew it.")
     refusal.said = UpstreamWords(
         "getoxsrf", 403, status="PERMISSION_DENIED", message="MARK", body=b"MARK"
     )
-    office.services.pool.failed(account, "text", refusal)
+    admin_api.services.pool.failed(account, "text", refusal)
 
-    told = office.accounts()[0]
-    checks = office.call("GET", "/api/cookies/status")
+    told = admin_api.accounts()[0]
+    checks = admin_api.call("GET", "/api/cookies/status")
 
     words = {"verb": "getoxsrf", "http_status": 403, "status": "PERMISSION_DENIED"}
     assert (told["last_error"], told["last_error_said"]) == ("Renew it.", words)
@@ -487,11 +494,11 @@ def test_what_the_upstream_said_stands_beside_the_last_error(office: Office) -> 
 # Checks
 
 
-def test_a_check_asks_the_upstream_and_is_remembered(office: Office) -> None:
-    id_ = office.add()["id"]
-    before = office.call("GET", "/api/cookies/status").json()["accounts"]
+def test_a_check_asks_the_upstream_and_is_remembered(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
+    before = admin_api.call("GET", "/api/cookies/status").json()["accounts"]
 
-    checked = office.call("POST", f"/api/admin/accounts/{id_}/check").json()
+    checked = admin_api.call("POST", f"/api/admin/accounts/{id_}/check").json()
 
     assert before == [
         {
@@ -505,41 +512,45 @@ def test_a_check_asks_the_upstream_and_is_remembered(office: Office) -> None:
     ]
     assert checked | {"checked_at": None} == before[0] | {"status": "valid"}
     assert 0 <= time.time() - checked["checked_at"] < 60
-    assert office.call("GET", "/api/cookies/status").json() == {"accounts": [checked]}
-    assert office.upstream.probed == ["anna"]
+    assert admin_api.call("GET", "/api/cookies/status").json() == {"accounts": [checked]}
+    assert admin_api.upstream.probed == ["anna"]
 
 
-def test_a_refused_credential_is_set_aside_until_a_check_finds_it_good(office: Office) -> None:
-    id_ = office.add()["id"]
-    office.upstream.trouble = CredentialRefused("Renew it.")
+def test_a_refused_credential_is_set_aside_until_a_check_finds_it_good(
+    admin_api: AdminHarness,
+) -> None:
+    id_ = admin_api.add()["id"]
+    admin_api.upstream.trouble = CredentialRefused("Renew it.")
 
-    refused = office.call("POST", f"/api/admin/accounts/{id_}/check").json()
-    lent = office.lent()
-    office.upstream.trouble = None
-    valid = office.call("POST", f"/api/admin/accounts/{id_}/check").json()
+    refused = admin_api.call("POST", f"/api/admin/accounts/{id_}/check").json()
+    lent = admin_api.lent()
+    admin_api.upstream.trouble = None
+    valid = admin_api.call("POST", f"/api/admin/accounts/{id_}/check").json()
 
     assert (refused["status"], refused["detail"], lent) == ("refused", "Renew it.", [])
-    assert (valid["status"], valid["detail"], office.lent()) == ("valid", "", ["anna"])
+    assert (valid["status"], valid["detail"], admin_api.lent()) == ("valid", "", ["anna"])
 
 
-def test_an_account_that_is_removed_while_it_is_checked_is_not_found(office: Office) -> None:
-    id_ = office.add()["id"]
-    office.upstream.meanwhile = lambda: office.call("DELETE", f"/api/admin/accounts/{id_}")
+def test_an_account_that_is_removed_while_it_is_checked_is_not_found(
+    admin_api: AdminHarness,
+) -> None:
+    id_ = admin_api.add()["id"]
+    admin_api.upstream.meanwhile = lambda: admin_api.call("DELETE", f"/api/admin/accounts/{id_}")
 
-    reply = office.call("POST", f"/api/admin/accounts/{id_}/check")
+    reply = admin_api.call("POST", f"/api/admin/accounts/{id_}/check")
 
     assert (reply.status, reply.error["code"]) == (404, "not_found")
-    assert office.call("GET", "/api/cookies/status").json() == {"accounts": []}
+    assert admin_api.call("GET", "/api/cookies/status").json() == {"accounts": []}
 
 
 def test_a_check_that_is_refused_as_malformed_does_not_show_the_upstreams_sentence(
-    office: Office,
+    admin_api: AdminHarness,
 ) -> None:
-    id_ = office.add()["id"]
-    office.upstream.trouble = RequestRefused("MARK you wrote")
-    office.upstream.trouble.said = UpstreamWords("listSessions", 400, status="INVALID_ARGUMENT")
+    id_ = admin_api.add()["id"]
+    admin_api.upstream.trouble = RequestRefused("MARK you wrote")
+    admin_api.upstream.trouble.said = UpstreamWords("listSessions", 400, status="INVALID_ARGUMENT")
 
-    checked = office.call("POST", f"/api/admin/accounts/{id_}/check").json()
+    checked = admin_api.call("POST", f"/api/admin/accounts/{id_}/check").json()
 
     assert checked["detail"] == "the upstream refused the request as malformed"
     assert checked["said"] == {
@@ -547,39 +558,41 @@ def test_a_check_that_is_refused_as_malformed_does_not_show_the_upstreams_senten
         "http_status": 400,
         "status": "INVALID_ARGUMENT",
     }
-    assert office.call("GET", "/api/cookies/status").json() == {"accounts": [checked]}
+    assert admin_api.call("GET", "/api/cookies/status").json() == {"accounts": [checked]}
 
 
-def test_an_upstream_that_cannot_be_asked_says_nothing_of_the_credential(office: Office) -> None:
-    id_ = office.add()["id"]
-    office.upstream.trouble = UpstreamUnreachable("no connection in time")
+def test_an_upstream_that_cannot_be_asked_says_nothing_of_the_credential(
+    admin_api: AdminHarness,
+) -> None:
+    id_ = admin_api.add()["id"]
+    admin_api.upstream.trouble = UpstreamUnreachable("no connection in time")
 
-    checked = office.call("POST", f"/api/admin/accounts/{id_}/check")
+    checked = admin_api.call("POST", f"/api/admin/accounts/{id_}/check")
 
     assert (checked.status, checked.json()["status"], checked.json()["detail"]) == (
         200,
         "unknown",
         "no connection in time",
     )
-    assert office.lent() == ["anna"]
+    assert admin_api.lent() == ["anna"]
 
 
-def test_a_look_at_old_cookies_says_nothing_of_new_ones(office: Office) -> None:
-    id_ = office.add()["id"]
-    office.call("POST", f"/api/admin/accounts/{id_}/check")
+def test_a_look_at_old_cookies_says_nothing_of_new_ones(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
+    admin_api.call("POST", f"/api/admin/accounts/{id_}/check")
 
-    office.change(id_, secure_c_ses="CSE.new")
+    admin_api.change(id_, secure_c_ses="CSE.new")
 
-    assert office.call("GET", "/api/cookies/status").json()["accounts"][0]["status"] == "unknown"
+    assert admin_api.call("GET", "/api/cookies/status").json()["accounts"][0]["status"] == "unknown"
 
 
-def test_a_request_that_meets_a_refusal_tells_it(office: Office) -> None:
-    office.add()
-    office.services.pool.failed(
-        office.services.pool.accounts()[0], "text", CredentialRefused("Renew it.")
+def test_a_request_that_meets_a_refusal_tells_it(admin_api: AdminHarness) -> None:
+    admin_api.add()
+    admin_api.services.pool.failed(
+        admin_api.services.pool.accounts()[0], "text", CredentialRefused("Renew it.")
     )
 
-    told = office.call("GET", "/api/cookies/status").json()["accounts"][0]
+    told = admin_api.call("GET", "/api/cookies/status").json()["accounts"][0]
 
     assert (told["status"], told["detail"]) == ("refused", "Renew it.")
 
@@ -637,36 +650,38 @@ def test_stored_accounts_and_switches_outlive_a_restart(
     assert (after.lent(), after.accounts()) == (["anna"], before.accounts())
 
 
-def test_a_running_answer_on_an_account_that_is_removed_ends_normally(office: Office) -> None:
-    id_ = office.add()["id"]
-    with office.services.pool.lease() as account:
-        office.call("DELETE", f"/api/admin/accounts/{id_}")
+def test_a_running_answer_on_an_account_that_is_removed_ends_normally(
+    admin_api: AdminHarness,
+) -> None:
+    id_ = admin_api.add()["id"]
+    with admin_api.services.pool.lease() as account:
+        admin_api.call("DELETE", f"/api/admin/accounts/{id_}")
         still = credential_of(account).secure_c_ses
 
-    assert (still, office.accounts(), in_flight(office.services.pool)) == (COOKIE, [], 0)
+    assert (still, admin_api.accounts(), in_flight(admin_api.services.pool)) == (COOKIE, [], 0)
 
 
 def test_no_secret_is_answered_logged_counted_or_written(
     opened: Opened, stored: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        office = opened(**stored)
-        id_ = office.add()["id"]
-        key = office.call("POST", "/api/admin/keys", {"name": "laptop"}).json()["key"]
+        admin_api = opened(**stored)
+        id_ = admin_api.add()["id"]
+        key = admin_api.call("POST", "/api/admin/keys", {"name": "laptop"}).json()["key"]
         question = {"messages": [{"role": "user", "content": "Hi"}]}
-        asked = office.call("POST", "/v1/chat/completions", question, key)
-        office.upstream.trouble = CredentialRefused("Renew it.")
+        asked = admin_api.call("POST", "/v1/chat/completions", question, key)
+        admin_api.upstream.trouble = CredentialRefused("Renew it.")
         replies = [
             asked,
-            office.call("GET", "/api/admin/keys"),
-            office.call("GET", "/api/admin/accounts"),
-            office.change(id_, **ANNA),
-            office.change(id_, secure_c_ses=f"{COOKIE};x", host_c_oses=f"{OTHER_COOKIE}\n1"),
-            office.call("POST", "/api/admin/accounts", ANNA),
-            office.call("POST", "/api/admin/accounts", {**ANNA, "name": None}),
-            office.call("POST", f"/api/admin/accounts/{id_}/check"),
-            office.call("GET", "/api/cookies/status"),
-            office.call("GET", "/metrics"),
+            admin_api.call("GET", "/api/admin/keys"),
+            admin_api.call("GET", "/api/admin/accounts"),
+            admin_api.change(id_, **ANNA),
+            admin_api.change(id_, secure_c_ses=f"{COOKIE};x", host_c_oses=f"{OTHER_COOKIE}\n1"),
+            admin_api.call("POST", "/api/admin/accounts", ANNA),
+            admin_api.call("POST", "/api/admin/accounts", {**ANNA, "name": None}),
+            admin_api.call("POST", f"/api/admin/accounts/{id_}/check"),
+            admin_api.call("GET", "/api/cookies/status"),
+            admin_api.call("GET", "/metrics"),
         ]
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     shown = (
@@ -685,15 +700,15 @@ def test_no_secret_is_answered_logged_counted_or_written(
 def test_while_the_database_is_away_nothing_is_lost(
     opened: Opened, stored: dict[str, str], tmp_path: Path
 ) -> None:
-    office = opened(**stored)
-    office.add()
+    admin_api = opened(**stored)
+    admin_api.add()
     for path in tmp_path.glob("gbproxy.db*"):
         path.rename(path.with_name(f"away-{path.name}"))
     (tmp_path / "gbproxy.db").mkdir()
-    office.services.storage.database.close()
+    admin_api.services.storage.database.close()
 
-    reply = office.call("POST", "/api/admin/accounts", BEN)
+    reply = admin_api.call("POST", "/api/admin/accounts", BEN)
 
     assert (reply.status, reply.error["code"]) == (503, "storage_unavailable")
     assert reply.headers["Retry-After"]
-    assert office.lent() == ["anna"]
+    assert admin_api.lent() == ["anna"]

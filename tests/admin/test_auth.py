@@ -12,7 +12,7 @@ from werkzeug.routing import Rule
 
 from gbproxy.errors import RateLimitExceeded
 from gbproxy.web.secret_guard import Guesses
-from tests.admin.conftest import ADMIN_KEY, ANNA, Office, Opened
+from tests.admin.conftest import ADMIN_KEY, ANNA, AdminHarness, Opened
 from tests.support.clock import Clock
 from tests.support.serving import KEY, InProcess, Reply, in_process
 
@@ -112,33 +112,33 @@ def test_there_are_routes_to_try(routes: list[tuple[str, str]]) -> None:
 
 
 def test_without_the_key_every_route_is_closed_however_it_is_spelled(
-    office: Office, routes: list[tuple[str, str]]
+    admin_api: AdminHarness, routes: list[tuple[str, str]]
 ) -> None:
     for _, path in routes:
         for spelling in _spellings(path):
             for method in METHODS:
-                reply = _ask(office.app, method, spelling)
+                reply = _ask(admin_api.app, method, spelling)
                 assert reply.status in (401, 404), (method, spelling)
                 assert b"accounts" not in reply.body.replace(b"/accounts", b"").replace(
                     b"/ACCOUNTS", b""
                 ), spelling
-    assert office.accounts() == []
+    assert admin_api.accounts() == []
 
 
 def test_each_route_says_that_the_key_is_missing(
-    office: Office, routes: list[tuple[str, str]]
+    admin_api: AdminHarness, routes: list[tuple[str, str]]
 ) -> None:
     for method, path in routes:
-        reply = _ask(office.app, method, path)
+        reply = _ask(admin_api.app, method, path)
         assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, "Bearer"), (method, path)
         assert method == "HEAD" or reply.error["code"] == "invalid_api_key"
 
 
 def test_no_header_takes_the_place_of_the_key(
-    office: Office, routes: list[tuple[str, str]]
+    admin_api: AdminHarness, routes: list[tuple[str, str]]
 ) -> None:
     for headers in HEADERS:
-        assert {_ask(office.app, method, path, headers).status for method, path in routes} == {
+        assert {_ask(admin_api.app, method, path, headers).status for method, path in routes} == {
             401
         }, headers
 
@@ -146,27 +146,27 @@ def test_no_header_takes_the_place_of_the_key(
 def test_no_other_key_opens_a_route(opened: Opened, routes: list[tuple[str, str]]) -> None:
     for number, headers in enumerate(KEYS):
         if number % 2 == 0:
-            office = opened()  # too many guesses would be refused for another reason
+            admin_api = opened()  # too many guesses would be refused for another reason
         for method, path in (routes[number % len(routes)], ("GET", "/api/admin/accounts")):
-            assert _ask(office.app, method, path, headers).status == 401
+            assert _ask(admin_api.app, method, path, headers).status == 401
 
 
 @pytest.mark.parametrize("key", [WRONG, KEY], ids=["wrong", "a client's"])
 def test_every_route_refuses_another_key(
     opened: Opened, routes: list[tuple[str, str]], key: str
 ) -> None:
-    office = opened()
+    admin_api = opened()
     answers = []
     for number, (method, path) in enumerate(routes):
         if number % 4 == 0:
-            office = opened()
-        answers.append(_ask(office.app, method, path, {"Authorization": f"Bearer {key}"}).status)
+            admin_api = opened()
+        answers.append(_ask(admin_api.app, method, path, {"Authorization": f"Bearer {key}"}).status)
 
     assert answers == [401] * len(routes)
 
 
-def test_the_admin_key_is_no_client_s_key(office: Office) -> None:
-    reply = office.app.request(
+def test_the_admin_key_is_no_client_s_key(admin_api: AdminHarness) -> None:
+    reply = admin_api.app.request(
         "GET", "/v1/models", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
     )
 
@@ -176,23 +176,27 @@ def test_the_admin_key_is_no_client_s_key(office: Office) -> None:
 @pytest.mark.parametrize(
     "key", [None, WRONG, KEY, ADMIN_KEY], ids=["none", "wrong", "a client's", "right"]
 )
-def test_a_path_that_is_no_admin_route_looks_at_no_key(office: Office, key: str | None) -> None:
+def test_a_path_that_is_no_admin_route_looks_at_no_key(
+    admin_api: AdminHarness, key: str | None
+) -> None:
     for path in PROBED:
-        reply = office.call("GET", path, key=key)
+        reply = admin_api.call("GET", path, key=key)
         assert (reply.status, reply.error["code"]) == (404, "not_found"), path
 
-    assert office.call("GET", "/api/admin/accounts", key=WRONG).status == 401
+    assert admin_api.call("GET", "/api/admin/accounts", key=WRONG).status == 401
 
 
-def test_a_method_that_a_route_does_not_have_is_told_with_the_key_only(office: Office) -> None:
-    closed = _ask(office.app, "PATCH", "/api/admin/accounts")
-    open_ = office.call("PATCH", "/api/admin/accounts")
+def test_a_method_that_a_route_does_not_have_is_told_with_the_key_only(
+    admin_api: AdminHarness,
+) -> None:
+    closed = _ask(admin_api.app, "PATCH", "/api/admin/accounts")
+    open_ = admin_api.call("PATCH", "/api/admin/accounts")
 
     assert (closed.status, open_.status) == (401, 405)
 
 
-def test_a_method_that_a_route_does_not_have_lets_nobody_guess(office: Office) -> None:
-    wrong = [office.call("PATCH", "/api/admin/accounts", key=WRONG).status for _ in range(6)]
+def test_a_method_that_a_route_does_not_have_lets_nobody_guess(admin_api: AdminHarness) -> None:
+    wrong = [admin_api.call("PATCH", "/api/admin/accounts", key=WRONG).status for _ in range(6)]
 
     assert wrong == [401] * 5 + [429]
 
@@ -200,10 +204,10 @@ def test_a_method_that_a_route_does_not_have_lets_nobody_guess(office: Office) -
 def test_without_an_admin_key_there_is_nothing(
     opened: Opened, routes: list[tuple[str, str]]
 ) -> None:
-    office = opened(ADMIN_KEY="")
+    admin_api = opened(ADMIN_KEY="")
 
     answers = {
-        _ask(office.app, method, path, headers).status
+        _ask(admin_api.app, method, path, headers).status
         for _, path in routes
         for method in METHODS
         for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {KEY}"})
@@ -213,22 +217,22 @@ def test_without_an_admin_key_there_is_nothing(
 
 
 def test_no_page_of_another_origin_may_administer(
-    office: Office, routes: list[tuple[str, str]]
+    admin_api: AdminHarness, routes: list[tuple[str, str]]
 ) -> None:
     page = {"Origin": "https://chat.example.com", "Access-Control-Request-Method": "PUT"}
     for method, path in routes:
         for reply in (
-            _ask(office.app, "OPTIONS", path, page),
-            _ask(office.app, "OPTIONS", f"/{path}/", page),
-            _ask(office.app, method, path, page),
-            _ask(office.app, method, path, {**page, "Authorization": f"Bearer {ADMIN_KEY}"}),
+            _ask(admin_api.app, "OPTIONS", path, page),
+            _ask(admin_api.app, "OPTIONS", f"/{path}/", page),
+            _ask(admin_api.app, method, path, page),
+            _ask(admin_api.app, method, path, {**page, "Authorization": f"Bearer {ADMIN_KEY}"}),
         ):
             allowing = [
                 name for name in reply.headers if name.lower().startswith("access-control-")
             ]
             assert allowing == [], (method, path)
     assert (
-        _ask(office.app, "OPTIONS", "/v1/models", page).headers["Access-Control-Allow-Origin"]
+        _ask(admin_api.app, "OPTIONS", "/v1/models", page).headers["Access-Control-Allow-Origin"]
         == "*"
     )
 
@@ -237,29 +241,31 @@ def test_no_page_of_another_origin_may_administer(
 
 
 def test_after_five_wrong_keys_further_ones_are_refused_and_the_right_one_is_not(
-    office: Office,
+    admin_api: AdminHarness,
 ) -> None:
-    wrong = [office.call("GET", "/api/admin/accounts", key=WRONG) for _ in range(7)]
-    right = office.call("GET", "/api/cookies/status")
-    after = office.call("GET", "/api/cookies/status", key=WRONG)
+    wrong = [admin_api.call("GET", "/api/admin/accounts", key=WRONG) for _ in range(7)]
+    right = admin_api.call("GET", "/api/cookies/status")
+    after = admin_api.call("GET", "/api/cookies/status", key=WRONG)
 
     assert [reply.status for reply in wrong] == [401] * 5 + [429] * 2
     assert wrong[6].error["code"] == "rate_limit_exceeded"
     assert 0 < int(wrong[6].headers["Retry-After"]) <= 60
     assert (right.status, after.status) == (200, 429)
-    assert office.app.ask("Hi").error["code"] == "no_account_available"  # clients are not concerned
+    assert (
+        admin_api.app.ask("Hi").error["code"] == "no_account_available"
+    )  # clients are not concerned
 
 
-def test_a_client_s_key_is_no_guess(office: Office) -> None:
-    stored = office.call("POST", "/api/admin/keys", {"name": "stored"}).json()["key"]
+def test_a_client_s_key_is_no_guess(admin_api: AdminHarness) -> None:
+    stored = admin_api.call("POST", "/api/admin/keys", {"name": "stored"}).json()["key"]
     clients = [
-        office.call("GET", "/api/admin/accounts", key=key).status for key in (KEY, stored) * 6
+        admin_api.call("GET", "/api/admin/accounts", key=key).status for key in (KEY, stored) * 6
     ]
-    wrong = [office.call("GET", "/api/admin/accounts", key=WRONG).status for _ in range(6)]
+    wrong = [admin_api.call("GET", "/api/admin/accounts", key=WRONG).status for _ in range(6)]
 
     assert clients == [401] * 12
     assert wrong == [401] * 5 + [429]
-    assert office.call("GET", "/api/admin/accounts", key=stored).status == 401
+    assert admin_api.call("GET", "/api/admin/accounts", key=stored).status == 401
 
 
 SCHEMES = [
@@ -273,16 +279,16 @@ SCHEMES = [
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_what_a_proxy_in_front_asks_for_is_no_guess_and_the_key_stands_in_another_header(
-    office: Office, scheme: str
+    admin_api: AdminHarness, scheme: str
 ) -> None:
     none = [
-        _ask(office.app, "GET", "/api/admin/accounts", {"Authorization": scheme}).status
+        _ask(admin_api.app, "GET", "/api/admin/accounts", {"Authorization": scheme}).status
         for _ in range(6)
     ]
     key = {"Authorization": scheme, "x-api-key": ADMIN_KEY}
-    right = _ask(office.app, "GET", "/api/admin/accounts", key)
+    right = _ask(admin_api.app, "GET", "/api/admin/accounts", key)
     in_the_address = _ask(
-        office.app, "GET", f"/api/admin/accounts?key={ADMIN_KEY}", {"Authorization": scheme}
+        admin_api.app, "GET", f"/api/admin/accounts?key={ADMIN_KEY}", {"Authorization": scheme}
     )
 
     assert none == [401] * 6
@@ -291,23 +297,25 @@ def test_what_a_proxy_in_front_asks_for_is_no_guess_and_the_key_stands_in_anothe
 
 @pytest.mark.parametrize("scheme", ["", "Bearer", "Bearer wrong", ADMIN_KEY])
 def test_while_authorization_is_free_the_key_stands_nowhere_else(
-    office: Office, scheme: str
+    admin_api: AdminHarness, scheme: str
 ) -> None:
     headers = {"Authorization": scheme, "x-api-key": ADMIN_KEY, "x-goog-api-key": ADMIN_KEY}
 
-    assert _ask(office.app, "GET", "/api/admin/accounts", headers).status == 401
+    assert _ask(admin_api.app, "GET", "/api/admin/accounts", headers).status == 401
 
 
-def test_requests_without_a_key_are_no_guesses(office: Office) -> None:
+def test_requests_without_a_key_are_no_guesses(admin_api: AdminHarness) -> None:
     for _ in range(10):
-        office.call("GET", "/api/admin/accounts", key=None)
+        admin_api.call("GET", "/api/admin/accounts", key=None)
 
-    assert office.call("GET", "/api/admin/accounts").status == 200
+    assert admin_api.call("GET", "/api/admin/accounts").status == 200
 
 
-def test_who_is_slowed_is_not_told_by_a_header_of_his_own(office: Office) -> None:
+def test_who_is_slowed_is_not_told_by_a_header_of_his_own(admin_api: AdminHarness) -> None:
     replies = [
-        office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"192.0.2.{i}").status
+        admin_api.call(
+            "GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"192.0.2.{i}"
+        ).status
         for i in range(6)
     ]
 
@@ -315,12 +323,12 @@ def test_who_is_slowed_is_not_told_by_a_header_of_his_own(office: Office) -> Non
 
 
 def test_behind_a_proxy_that_is_trusted_each_client_is_slowed_for_itself(opened: Opened) -> None:
-    office = opened(TRUSTED_PROXIES="1")
+    admin_api = opened(TRUSTED_PROXIES="1")
     for _ in range(5):
-        office.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For="192.0.2.1")
+        admin_api.call("GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For="192.0.2.1")
 
     told = [
-        office.call(
+        admin_api.call(
             "GET", "/api/admin/accounts", key=WRONG, X_Forwarded_For=f"203.0.113.9, {address}"
         ).status
         for address in ("192.0.2.1", "192.0.2.2")
@@ -367,21 +375,23 @@ def test_of_very_many_guessers_the_first_are_forgotten(clock: Clock) -> None:
         guesses.check("192.0.2.2")
 
 
-def test_a_wrong_key_is_logged_without_it(office: Office, caplog: pytest.LogCaptureFixture) -> None:
-    office.call("GET", "/api/admin/accounts", key=WRONG)
+def test_a_wrong_key_is_logged_without_it(
+    admin_api: AdminHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin_api.call("GET", "/api/admin/accounts", key=WRONG)
 
     told = [record for record in caplog.records if record.getMessage() == "admin.refused"]
     assert [record.address for record in told] == ["127.0.0.1"]
     assert WRONG not in str([vars(record) for record in caplog.records])
 
 
-def test_nothing_is_read_before_the_key(office: Office) -> None:
+def test_nothing_is_read_before_the_key(admin_api: AdminHarness) -> None:
     replies = [
-        office.app.request("POST", "/api/admin/accounts", body)
+        admin_api.app.request("POST", "/api/admin/accounts", body)
         for body in (b"{", json.dumps(ANNA).encode())
     ]
 
-    assert ([reply.status for reply in replies], office.accounts()) == ([401, 401], [])
+    assert ([reply.status for reply in replies], admin_api.accounts()) == ([401, 401], [])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from gbproxy.app import EXTENSION
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.events import FLUSH, ChatStream, Done, TextDelta
-from tests.admin.conftest import ADMIN_KEY, Office, Opened
+from tests.admin.conftest import ADMIN_KEY, AdminHarness, Opened
 from tests.support.fake_upstream import ACCOUNT
 from tests.support.serving import KEY, Reply
 
@@ -21,19 +21,19 @@ HI = {"messages": [{"role": "user", "content": "Hi"}]}
 
 
 @pytest.fixture
-def office(opened: Opened) -> Office:
+def admin_api(opened: Opened) -> AdminHarness:
     return opened(**ACCOUNT)
 
 
-def create(office: Office, **fields: object) -> dict[str, Any]:
-    reply = office.call("POST", "/api/admin/keys", {"name": "laptop", **fields})
+def create(admin_api: AdminHarness, **fields: object) -> dict[str, Any]:
+    reply = admin_api.call("POST", "/api/admin/keys", {"name": "laptop", **fields})
     assert reply.status == 201, reply.body
     made: dict[str, Any] = reply.json()
     return made
 
 
-def ask(office: Office, key: str, **fields: object) -> Reply:
-    return office.app.request(
+def ask(admin_api: AdminHarness, key: str, **fields: object) -> Reply:
+    return admin_api.app.request(
         "POST", "/v1/chat/completions", json.dumps({**HI, **fields}), headers(key)
     )
 
@@ -42,12 +42,12 @@ def headers(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
 
-def test_a_key_is_shown_once_and_works_until_it_is_revoked(office: Office) -> None:
-    made = create(office)
-    listed = office.call("GET", "/api/admin/keys")
-    before = ask(office, made["key"])
-    revoked = office.call("DELETE", f"/api/admin/keys/{made['id']}")
-    after = ask(office, made["key"])
+def test_a_key_is_shown_once_and_works_until_it_is_revoked(admin_api: AdminHarness) -> None:
+    made = create(admin_api)
+    listed = admin_api.call("GET", "/api/admin/keys")
+    before = ask(admin_api, made["key"])
+    revoked = admin_api.call("DELETE", f"/api/admin/keys/{made['id']}")
+    after = ask(admin_api, made["key"])
 
     key = made.pop("key")
     assert listed.json() == {"keys": [made]}
@@ -55,13 +55,13 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(office: Office) -> No
     assert (before.status, before.text) == (200, "Hello")
     assert (revoked.status, revoked.body) == (204, b"")
     assert (after.status, after.error["code"]) == (401, "invalid_api_key")
-    assert office.call("GET", "/api/admin/keys").json() == {"keys": []}
-    assert office.call("DELETE", f"/api/admin/keys/{made['id']}").error["code"] == "not_found"
+    assert admin_api.call("GET", "/api/admin/keys").json() == {"keys": []}
+    assert admin_api.call("DELETE", f"/api/admin/keys/{made['id']}").error["code"] == "not_found"
 
 
-def test_a_key_is_told_with_all_that_it_allows(office: Office) -> None:
+def test_a_key_is_told_with_all_that_it_allows(admin_api: AdminHarness) -> None:
     made = create(
-        office,
+        admin_api,
         expires_at=4_000_000_000,
         models=["gemini-2.5-pro"],
         rate_limit="10 per second",
@@ -82,8 +82,8 @@ def test_a_key_is_told_with_all_that_it_allows(office: Office) -> None:
     }
 
 
-def test_what_is_wrong_is_told_by_field(office: Office) -> None:
-    reply = office.call("POST", "/api/admin/keys", {"rate_limit": "x", "modells": []})
+def test_what_is_wrong_is_told_by_field(admin_api: AdminHarness) -> None:
+    reply = admin_api.call("POST", "/api/admin/keys", {"rate_limit": "x", "modells": []})
 
     assert (reply.status, reply.error["code"], reply.error["param"]) == (
         400,
@@ -94,21 +94,21 @@ def test_what_is_wrong_is_told_by_field(office: Office) -> None:
 
 
 def test_workers_that_cannot_count_together_take_no_limit(opened: Opened) -> None:
-    office = opened(**ACCOUNT, WEB_CONCURRENCY="2")
+    admin_api = opened(**ACCOUNT, WEB_CONCURRENCY="2")
 
-    refused = office.call("POST", "/api/admin/keys", {"name": "n", "tokens_per_day": 5})
+    refused = admin_api.call("POST", "/api/admin/keys", {"name": "n", "tokens_per_day": 5})
 
     assert (refused.status, refused.error["param"]) == (400, "tokens_per_day")
     assert "REDIS_URL" in refused.error["message"]
-    assert office.call("POST", "/api/admin/keys", {"name": "n"}).status == 201
+    assert admin_api.call("POST", "/api/admin/keys", {"name": "n"}).status == 201
 
 
-def test_client_keys_are_no_admin_keys_nor_the_other_way_round(office: Office) -> None:
-    key = create(office)["key"]
+def test_client_keys_are_no_admin_keys_nor_the_other_way_round(admin_api: AdminHarness) -> None:
+    key = create(admin_api)["key"]
 
-    assert office.call("GET", "/api/admin/keys", key=key).status == 401
-    assert office.call("GET", "/api/admin/keys", key=KEY).status == 401
-    assert ask(office, ADMIN_KEY).status == 401
+    assert admin_api.call("GET", "/api/admin/keys", key=key).status == 401
+    assert admin_api.call("GET", "/api/admin/keys", key=KEY).status == 401
+    assert ask(admin_api, ADMIN_KEY).status == 401
 
 
 def test_another_worker_knows_a_new_key_at_once_and_a_revoked_one_after_its_round(
@@ -124,9 +124,9 @@ def test_another_worker_knows_a_new_key_at_once_and_a_revoked_one_after_its_roun
 
 
 def test_the_key_itself_is_nowhere_in_the_database(opened: Opened, stored: dict[str, str]) -> None:
-    office = opened(**ACCOUNT, **stored)
-    key = create(office)["key"]
-    with closing(office.app.app.extensions[EXTENSION].services.storage.database):
+    admin_api = opened(**ACCOUNT, **stored)
+    key = create(admin_api)["key"]
+    with closing(admin_api.app.app.extensions[EXTENSION].services.storage.database):
         pass
     path = Path(stored["DATABASE_URL"].removeprefix("sqlite:///"))
 
@@ -139,14 +139,14 @@ def test_the_key_itself_is_nowhere_in_the_database(opened: Opened, stored: dict[
 # What a key may do
 
 
-def test_a_key_sees_and_asks_only_its_models(office: Office) -> None:
-    key = create(office, models=["gemini-2.5-pro", "gemini-business"])["key"]
+def test_a_key_sees_and_asks_only_its_models(admin_api: AdminHarness) -> None:
+    key = create(admin_api, models=["gemini-2.5-pro", "gemini-business"])["key"]
 
     def get(path: str) -> Reply:
-        return office.app.request("GET", path, headers=headers(key))
+        return admin_api.app.request("GET", path, headers=headers(key))
 
-    refused = ask(office, key, model="gemini-2.5-flash")
-    unknown = ask(office, key, model="gemini-0")
+    refused = ask(admin_api, key, model="gemini-2.5-flash")
+    unknown = ask(admin_api, key, model="gemini-0")
 
     assert [model["id"] for model in get("/v1/models").json()["data"]] == [
         "gemini-auto",
@@ -162,26 +162,30 @@ def test_a_key_sees_and_asks_only_its_models(office: Office) -> None:
     # nobody learns which it is
     assert refused.error["message"].replace("2.5-flash", "0") == unknown.error["message"]
     assert [
-        ask(office, key, model=name).status for name in ("gemini-2.5-pro", "gpt-4o", "gemini-auto")
+        ask(admin_api, key, model=name).status
+        for name in ("gemini-2.5-pro", "gpt-4o", "gemini-auto")
     ] == [200] * 3
     assert (
-        len(office.app.request("GET", "/v1/models", headers=office.app.headers).json()["data"]) > 2
+        len(
+            admin_api.app.request("GET", "/v1/models", headers=admin_api.app.headers).json()["data"]
+        )
+        > 2
     )
 
 
-def test_a_key_whose_models_have_no_default_is_not_given_one(office: Office) -> None:
-    key = create(office, models=["gemini-2.5-pro"])["key"]
+def test_a_key_whose_models_have_no_default_is_not_given_one(admin_api: AdminHarness) -> None:
+    key = create(admin_api, models=["gemini-2.5-pro"])["key"]
 
-    assert ask(office, key).error["code"] == "model_not_found"
+    assert ask(admin_api, key).error["code"] == "model_not_found"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_is_left_of_a_keys_rate_is_told_with_every_answer(
-    office: Office, stream: bool
+    admin_api: AdminHarness, stream: bool
 ) -> None:
-    key = create(office, rate_limit="2/hour")["key"]
+    key = create(admin_api, rate_limit="2/hour")["key"]
 
-    replies = [ask(office, key, stream=stream) for _ in range(3)]
+    replies = [ask(admin_api, key, stream=stream) for _ in range(3)]
 
     assert [reply.status for reply in replies] == [200, 200, 429]
     assert [_left(reply, "requests")[:2] for reply in replies] == [
@@ -198,26 +202,27 @@ def test_what_is_left_of_a_keys_rate_is_told_with_every_answer(
     assert "x-ratelimit-remaining-requests" in replies[0].headers["Access-Control-Expose-Headers"]
 
 
-def test_only_what_goes_to_a_model_is_counted(office: Office) -> None:
-    key = create(office, rate_limit="1/hour")["key"]
+def test_only_what_goes_to_a_model_is_counted(admin_api: AdminHarness) -> None:
+    key = create(admin_api, rate_limit="1/hour")["key"]
 
     looked = [
-        office.app.request("GET", path, headers=headers(key)) for path in ("/v1/models", "/health")
+        admin_api.app.request("GET", path, headers=headers(key))
+        for path in ("/v1/models", "/health")
     ] * 3
 
     assert [reply.status for reply in looked] == [200] * 6
     assert {reply.headers["x-ratelimit-limit-requests"] for reply in looked} == {None}
-    assert [ask(office, key, n="x").status, ask(office, key).status] == [400, 429]
-    assert ask(office, KEY).headers["x-ratelimit-limit-requests"] is None
+    assert [ask(admin_api, key, n="x").status, ask(admin_api, key).status] == [400, 429]
+    assert ask(admin_api, KEY).headers["x-ratelimit-limit-requests"] is None
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_days_tokens_are_charged_with_the_answer_and_refused_when_used_up(
-    office: Office, stream: bool
+    admin_api: AdminHarness, stream: bool
 ) -> None:
-    key = create(office, tokens_per_day=3)["key"]
+    key = create(admin_api, tokens_per_day=3)["key"]
 
-    replies = [ask(office, key, stream=stream, **_with_usage(stream)) for _ in range(3)]
+    replies = [ask(admin_api, key, stream=stream, **_with_usage(stream)) for _ in range(3)]
 
     used = _usage(replies[0])
     assert used == 3  # "Hi" and "Hello"
@@ -228,13 +233,13 @@ def test_a_days_tokens_are_charged_with_the_answer_and_refused_when_used_up(
 
 
 def test_an_answer_that_was_none_costs_no_tokens(opened: Opened) -> None:
-    office = opened(**ACCOUNT)
-    office.upstream.events = (ValueError("a defect"),)
-    key = create(office, tokens_per_day=3)["key"]
+    admin_api = opened(**ACCOUNT)
+    admin_api.upstream.events = (ValueError("a defect"),)
+    key = create(admin_api, tokens_per_day=3)["key"]
 
-    broken = ask(office, key)
-    office.upstream.events = HELLO
-    fine = ask(office, key)
+    broken = ask(admin_api, key)
+    admin_api.upstream.events = HELLO
+    fine = ask(admin_api, key)
 
     assert (broken.status, fine.status, fine.headers["x-ratelimit-remaining-tokens"]) == (
         500,
@@ -243,21 +248,21 @@ def test_an_answer_that_was_none_costs_no_tokens(opened: Opened) -> None:
     )
 
 
-def test_a_stream_that_has_ended_makes_place_for_the_next(office: Office) -> None:
-    key = create(office, concurrent_streams=1)["key"]
+def test_a_stream_that_has_ended_makes_place_for_the_next(admin_api: AdminHarness) -> None:
+    key = create(admin_api, concurrent_streams=1)["key"]
 
-    assert [ask(office, key, stream=True).status for _ in range(5)] == [200] * 5
+    assert [ask(admin_api, key, stream=True).status for _ in range(5)] == [200] * 5
 
 
-def test_no_more_streams_at_once_than_a_key_may_have(office: Office) -> None:
-    key = create(office, concurrent_streams=1)["key"]
-    first = _held(office, key)
+def test_no_more_streams_at_once_than_a_key_may_have(admin_api: AdminHarness) -> None:
+    key = create(admin_api, concurrent_streams=1)["key"]
+    first = _held(admin_api, key)
     next(first)
 
-    second = ask(office, key, stream=True)
-    whole = ask(office, key)
+    second = ask(admin_api, key, stream=True)
+    whole = ask(admin_api, key)
     first.close()
-    third = ask(office, key, stream=True)
+    third = ask(admin_api, key, stream=True)
 
     assert (second.status, second.error["code"], second.headers["Retry-After"]) == (
         429,
@@ -271,12 +276,14 @@ def test_no_more_streams_at_once_than_a_key_may_have(office: Office) -> None:
 
 
 def test_every_key_has_the_settings_rate_but_one_with_its_own(opened: Opened) -> None:
-    office = opened(**ACCOUNT, RATE_LIMIT="1/minute", API_KEYS=f"{KEY},sk-test-another-0a1b2c3d4e")
-    own = create(office, rate_limit="3/minute")["key"]
-    plain = create(office)["key"]
+    admin_api = opened(
+        **ACCOUNT, RATE_LIMIT="1/minute", API_KEYS=f"{KEY},sk-test-another-0a1b2c3d4e"
+    )
+    own = create(admin_api, rate_limit="3/minute")["key"]
+    plain = create(admin_api)["key"]
 
     statuses = [
-        [ask(office, key).status for _ in range(2)]
+        [ask(admin_api, key).status for _ in range(2)]
         for key in (KEY, "sk-test-another-0a1b2c3d4e", plain, own)
     ]
 
@@ -284,8 +291,8 @@ def test_every_key_has_the_settings_rate_but_one_with_its_own(opened: Opened) ->
 
 
 def test_callers_may_be_told_apart_by_their_address(opened: Opened) -> None:
-    office = opened(**ACCOUNT, RATE_LIMIT="1/minute", RATE_LIMIT_BY="ip", TRUSTED_PROXIES="1")
-    own = create(office, rate_limit="5/minute")["key"]
+    admin_api = opened(**ACCOUNT, RATE_LIMIT="1/minute", RATE_LIMIT_BY="ip", TRUSTED_PROXIES="1")
+    own = create(admin_api, rate_limit="5/minute")["key"]
 
     def ask_from(address: str, key: str = KEY) -> int:
         sent = {
@@ -294,7 +301,7 @@ def test_callers_may_be_told_apart_by_their_address(opened: Opened) -> None:
             "X-Forwarded-Proto": "https",
             "X-Forwarded-Host": "h",
         }
-        return office.app.request("POST", "/v1/chat/completions", json.dumps(HI), sent).status
+        return admin_api.app.request("POST", "/v1/chat/completions", json.dumps(HI), sent).status
 
     assert [ask_from("192.0.2.1"), ask_from("192.0.2.1"), ask_from("192.0.2.1", own)] == [
         200,
@@ -309,10 +316,10 @@ def test_callers_may_be_told_apart_by_their_address(opened: Opened) -> None:
 
 
 def test_one_model_is_not_asked_twice_within_its_interval(opened: Opened) -> None:
-    office = opened(**ACCOUNT, MODEL_INTERVAL_S="90.5")
+    admin_api = opened(**ACCOUNT, MODEL_INTERVAL_S="90.5")
 
-    first, again = ask(office, KEY, model="gemini-auto"), ask(office, KEY, model="gpt-4o")
-    other = ask(office, KEY, model="gemini-2.5-pro")
+    first, again = ask(admin_api, KEY, model="gemini-auto"), ask(admin_api, KEY, model="gpt-4o")
+    other = ask(admin_api, KEY, model="gemini-2.5-pro")
 
     assert (first.status, again.status, other.status) == (200, 429, 200)
     assert again.headers["Retry-After"] in ("90", "91")
@@ -334,9 +341,9 @@ def _usage(reply: Reply) -> int:
     return int(body["usage"]["total_tokens"])
 
 
-def _held(office: Office, key: str) -> ChatStream:
+def _held(admin_api: AdminHarness, key: str) -> ChatStream:
     """An answer of the gateway itself that nobody has read to its end."""
-    services = office.services
+    services = admin_api.services
     principal = services.key_verifier.find(key)
     return services.gateway.stream(
         ChatRequest((Message("user", (TextPart("Hi"),)),), principal=principal, is_streamed=True)

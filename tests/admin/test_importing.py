@@ -13,7 +13,7 @@ import pytest
 from gbproxy.account_admin.importing import MAX_ACCOUNTS, MAX_CHARS
 from gbproxy.account_admin.importing.partial_account import FURTHER_FIELDS
 from gbproxy.upstreams.widget.credential import credential_of
-from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, Office
+from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, AdminHarness
 from tests.support.pasting import browsers, captures
 from tests.support.pasting.forms import ANNA as PERSON
 from tests.support.pasting.forms import BEN as OTHER_EDITIONS
@@ -24,12 +24,12 @@ PATH = "/api/admin/accounts/import"
 OXSRF = "https://business.gemini.google/auth/getoxsrf?csesidx="
 
 
-def sent(office: Office, text: object, **more: object) -> Reply:
-    return office.call("POST", PATH, {"text": text, **more})
+def sent(admin_api: AdminHarness, text: object, **more: object) -> Reply:
+    return admin_api.call("POST", PATH, {"text": text, **more})
 
 
-def imported(office: Office, text: str, **more: object) -> dict[str, Any]:
-    reply = sent(office, text, **more)
+def imported(admin_api: AdminHarness, text: str, **more: object) -> dict[str, Any]:
+    reply = sent(admin_api, text, **more)
     assert reply.status == 200, reply.body
     answer: dict[str, Any] = reply.json()
     return answer
@@ -45,9 +45,9 @@ def renewal(csesidx: object, cookie: str) -> str:
     )
 
 
-def held(office: Office, name: str) -> dict[str, str | None]:
+def held(admin_api: AdminHarness, name: str) -> dict[str, str | None]:
     """What requests would go upstream with."""
-    (account,) = (account for account in office.services.pool.accounts() if account.name == name)
+    (account,) = (account for account in admin_api.services.pool.accounts() if account.name == name)
     values = account.credential.to_json()
     return {name: values[name] for name in ("secure_c_ses", "host_c_oses", "config_id")}
 
@@ -56,10 +56,10 @@ def held(office: Office, name: str) -> dict[str, str | None]:
     "name",
     ["chrome-bash-all.txt", "chrome-cmd-all.txt", "chrome-powershell-all.txt", "firefox.har"],
 )
-def test_a_paste_that_has_all_becomes_an_account(office: Office, name: str) -> None:
-    answer = imported(office, captures.text(name))
+def test_a_paste_that_has_all_becomes_an_account(admin_api: AdminHarness, name: str) -> None:
+    answer = imported(admin_api, captures.text(name))
 
-    (account,) = office.accounts()
+    (account,) = admin_api.accounts()
     assert answer == {
         "dry_run": False,
         "found": [
@@ -79,14 +79,16 @@ def test_a_paste_that_has_all_becomes_an_account(office: Office, name: str) -> N
         "missing": [],
         "warnings": [],
     }
-    assert held(office, "account-548217093") == {
+    assert held(admin_api, "account-548217093") == {
         **captures.COOKIES,
         "config_id": captures.IDS["config_id"],
     }
 
 
-def test_what_is_missing_is_named_with_its_place_and_nothing_is_stored(office: Office) -> None:
-    answer = imported(office, captures.text("chrome-bash-widget.txt"))
+def test_what_is_missing_is_named_with_its_place_and_nothing_is_stored(
+    admin_api: AdminHarness,
+) -> None:
+    answer = imported(admin_api, captures.text("chrome-bash-widget.txt"))
 
     assert [each["result"] for each in answer["found"]] == ["incomplete"]
     assert [(place["field"], place["required"]) for place in answer["missing"]] == [
@@ -94,22 +96,22 @@ def test_what_is_missing_is_named_with_its_place_and_nothing_is_stored(office: O
         ("host_c_oses", False),
     ]
     assert "Application" in answer["missing"][0]["where"]
-    assert office.accounts() == []
+    assert admin_api.accounts() == []
 
 
-def test_the_address_may_come_apart(office: Office) -> None:
-    assert imported(office, captures.text("cookies.txt"), url=captures.PAGE)["created"] == [
+def test_the_address_may_come_apart(admin_api: AdminHarness) -> None:
+    assert imported(admin_api, captures.text("cookies.txt"), url=captures.PAGE)["created"] == [
         "account-548217093"
     ]
 
 
-def test_a_dry_run_says_the_same_and_stores_nothing(office: Office) -> None:
-    office.add(ANNA)
+def test_a_dry_run_says_the_same_and_stores_nothing(admin_api: AdminHarness) -> None:
+    admin_api.add(ANNA)
     text = f"{captures.text('account.json')}\n{renewal(ANNA['csesidx'], 'CSE.new')}"
 
-    tried = imported(office, text, dry_run=True)
-    before = (office.names(), held(office, "anna"))
-    done = imported(office, text)
+    tried = imported(admin_api, text, dry_run=True)
+    before = (admin_api.names(), held(admin_api, "anna"))
+    done = imported(admin_api, text)
 
     assert before == (
         ["anna"],
@@ -123,22 +125,24 @@ def test_a_dry_run_says_the_same_and_stores_nothing(office: Office) -> None:
     assert [{**each, "id": None} for each in done["found"]] == [
         {**each, "id": None} for each in tried["found"]
     ]
-    assert office.names() == ["anna", "team@example.com"]
+    assert admin_api.names() == ["anna", "team@example.com"]
 
 
-def pair(office: Office, name: str) -> tuple[str | None, str | None]:
-    account = held(office, name)
+def pair(admin_api: AdminHarness, name: str) -> tuple[str | None, str | None]:
+    account = held(admin_api, name)
     return account["secure_c_ses"], account["host_c_oses"]
 
 
-def test_new_cookies_renew_the_account_of_their_sign_in_and_keep_the_rest(office: Office) -> None:
-    office.add(ANNA)
-    office.add(BEN)
+def test_new_cookies_renew_the_account_of_their_sign_in_and_keep_the_rest(
+    admin_api: AdminHarness,
+) -> None:
+    admin_api.add(ANNA)
+    admin_api.add(BEN)
 
-    answer = imported(office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"))
+    answer = imported(admin_api, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"))
 
     assert (answer["changed"], answer["missing"], answer["warnings"]) == (["anna"], [], [])
-    assert held(office, "anna") == {
+    assert held(admin_api, "anna") == {
         "secure_c_ses": "CSE.new",
         "host_c_oses": "COS.new",
         "config_id": "c0000000-0000-4000-8000-000000000001",
@@ -147,135 +151,141 @@ def test_new_cookies_renew_the_account_of_their_sign_in_and_keep_the_rest(office
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_new_first_cookie_is_never_kept_with_the_old_second(
-    office: Office, dry_run: bool
+    admin_api: AdminHarness, dry_run: bool
 ) -> None:
-    office.add(ANNA)
+    admin_api.add(ANNA)
 
-    answer = imported(office, renewal(ANNA["csesidx"], "CSE.new"), dry_run=dry_run)
+    answer = imported(admin_api, renewal(ANNA["csesidx"], "CSE.new"), dry_run=dry_run)
 
     assert answer["changed"] == ["anna"]
     assert [
         "anna has the new __Secure-C_SES without a __Host-C_OSES" in each
         for each in answer["warnings"]
     ] == [True]
-    assert pair(office, "anna") == ((COOKIE, ANNA["host_c_oses"]) if dry_run else ("CSE.new", None))
+    assert pair(admin_api, "anna") == (
+        (COOKIE, ANNA["host_c_oses"]) if dry_run else ("CSE.new", None)
+    )
 
 
-def test_the_same_first_cookie_keeps_its_second(office: Office) -> None:
-    office.add(ANNA)
+def test_the_same_first_cookie_keeps_its_second(admin_api: AdminHarness) -> None:
+    admin_api.add(ANNA)
 
-    answer = imported(office, renewal(ANNA["csesidx"], COOKIE))
+    answer = imported(admin_api, renewal(ANNA["csesidx"], COOKIE))
 
     assert [each["result"] for each in answer["found"]] == ["unchanged"]
-    assert (answer["warnings"], pair(office, "anna")) == ([], (COOKIE, ANNA["host_c_oses"]))
+    assert (answer["warnings"], pair(admin_api, "anna")) == ([], (COOKIE, ANNA["host_c_oses"]))
 
 
-def test_an_account_without_a_second_cookie_is_renewed_without_a_warning(office: Office) -> None:
-    office.add(BEN)
+def test_an_account_without_a_second_cookie_is_renewed_without_a_warning(
+    admin_api: AdminHarness,
+) -> None:
+    admin_api.add(BEN)
 
-    answer = imported(office, renewal(BEN["csesidx"], "CSE.new"))
+    answer = imported(admin_api, renewal(BEN["csesidx"], "CSE.new"))
 
-    assert (answer["changed"], answer["warnings"], pair(office, "ben")) == (
+    assert (answer["changed"], answer["warnings"], pair(admin_api, "ben")) == (
         ["ben"],
         [],
         ("CSE.new", None),
     )
 
 
-def test_a_second_cookie_alone_renews_nothing_and_is_told(office: Office) -> None:
-    office.add(ANNA)
+def test_a_second_cookie_alone_renews_nothing_and_is_told(admin_api: AdminHarness) -> None:
+    admin_api.add(ANNA)
     text = json.dumps({"csesidx": ANNA["csesidx"], "host_c_oses": "COS.new"})
 
-    answer = imported(office, text)
+    answer = imported(admin_api, text)
 
     assert [each["result"] for each in answer["found"]] == ["unchanged"]
     assert ["anna keeps its cookies" in each for each in answer["warnings"]] == [True]
-    assert pair(office, "anna") == (COOKIE, ANNA["host_c_oses"])
+    assert pair(admin_api, "anna") == (COOKIE, ANNA["host_c_oses"])
 
 
-def test_cookies_of_two_requests_are_never_put_together(office: Office) -> None:
+def test_cookies_of_two_requests_are_never_put_together(admin_api: AdminHarness) -> None:
     older = renewal(77, "CSE.old; __Host-C_OSES=COS.old")
 
     answer = imported(
-        office,
+        admin_api,
         f"{older}\n{renewal(77, 'CSE.new')}\n{json.dumps({'csesidx': 77, 'config_id': 'c0000000-0000-4000-8000-000000000007'})}",
     )
 
     assert answer["created"] == ["account-77"]
-    assert pair(office, "account-77") == ("CSE.new", None)
+    assert pair(admin_api, "account-77") == ("CSE.new", None)
     assert ["a __Host-C_OSES was left out" in each for each in answer["warnings"]] == [True]
 
 
-def carried(office: Office, name: str) -> dict[str, object]:
+def carried(admin_api: AdminHarness, name: str) -> dict[str, object]:
     """What requests would go upstream with beside ids and the two cookies."""
-    (account,) = (account for account in office.services.pool.accounts() if account.name == name)
+    (account,) = (account for account in admin_api.services.pool.accounts() if account.name == name)
     return {field: getattr(credential_of(account), field) for field in FURTHER_FIELDS}
 
 
 @pytest.mark.parametrize("person", [PERSON, OTHER_EDITIONS], ids=["business", "enterprise"])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_request_and_a_call_give_an_account_with_what_its_gates_want(
-    office: Office, person: Person, call: str
+    admin_api: AdminHarness, person: Person, call: str
 ) -> None:
-    answer = imported(office, f"{FORMS['curl'](person)}\n{CALLS[call](person)}")
+    answer = imported(admin_api, f"{FORMS['curl'](person)}\n{CALLS[call](person)}")
 
     assert (answer["created"], answer["warnings"]) == ([f"account-{person.csesidx}"], [])
-    assert carried(office, f"account-{person.csesidx}") == person.carried
-    shown = json.dumps([answer, office.accounts()])
+    assert carried(admin_api, f"account-{person.csesidx}") == person.carried
+    shown = json.dumps([answer, admin_api.accounts()])
     assert not any(secret in shown for secret in (person.others, person.server_token, person.first))
 
 
-def test_a_call_adds_to_a_known_account_and_leaves_the_rest(office: Office) -> None:
-    office.add({"name": "anna", **PERSON.whole, "cookies": PERSON.others})
+def test_a_call_adds_to_a_known_account_and_leaves_the_rest(admin_api: AdminHarness) -> None:
+    admin_api.add({"name": "anna", **PERSON.whole, "cookies": PERSON.others})
 
-    answer = imported(office, CALLS["call as curl"](PERSON))
-
-    assert answer["changed"] == ["anna"]
-    assert carried(office, "anna") == PERSON.carried
-    assert pair(office, "anna") == (PERSON.first, PERSON.second)
-
-
-def test_a_server_token_is_not_kept_for_another_app(office: Office) -> None:
-    office.add({"name": "anna", **PERSON.whole, "server_token": PERSON.server_token})
-
-    answer = imported(office, PERSON.page.replace(PERSON.config_id, OTHER_EDITIONS.config_id))
+    answer = imported(admin_api, CALLS["call as curl"](PERSON))
 
     assert answer["changed"] == ["anna"]
-    assert carried(office, "anna")["server_token"] is None
+    assert carried(admin_api, "anna") == PERSON.carried
+    assert pair(admin_api, "anna") == (PERSON.first, PERSON.second)
+
+
+def test_a_server_token_is_not_kept_for_another_app(admin_api: AdminHarness) -> None:
+    admin_api.add({"name": "anna", **PERSON.whole, "server_token": PERSON.server_token})
+
+    answer = imported(admin_api, PERSON.page.replace(PERSON.config_id, OTHER_EDITIONS.config_id))
+
+    assert answer["changed"] == ["anna"]
+    assert carried(admin_api, "anna")["server_token"] is None
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_further_cookies_of_a_former_sign_in_are_not_kept_with_the_new(
-    office: Office, dry_run: bool
+    admin_api: AdminHarness, dry_run: bool
 ) -> None:
-    office.add({**ANNA, "cookies": "a=old", "user_agent": PERSON.user_agent})
+    admin_api.add({**ANNA, "cookies": "a=old", "user_agent": PERSON.user_agent})
 
     answer = imported(
-        office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"), dry_run=dry_run
+        admin_api, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new"), dry_run=dry_run
     )
 
     assert (answer["changed"], len(answer["warnings"])) == (["anna"], 1)
     assert "without the further cookies" in answer["warnings"][0]
-    assert carried(office, "anna")["cookies"] == ("a=old" if dry_run else None)
-    assert carried(office, "anna")["user_agent"] == PERSON.user_agent
+    assert carried(admin_api, "anna")["cookies"] == ("a=old" if dry_run else None)
+    assert carried(admin_api, "anna")["user_agent"] == PERSON.user_agent
 
 
 def test_further_cookies_are_kept_with_the_same_sign_in_and_replaced_with_those_of_a_new_one(
-    office: Office,
+    admin_api: AdminHarness,
 ) -> None:
-    office.add({**ANNA, "cookies": "a=old"})
+    admin_api.add({**ANNA, "cookies": "a=old"})
 
-    same = imported(office, renewal(ANNA["csesidx"], f"{COOKIE}; __Host-C_OSES={OTHER_COOKIE}"))
-    kept = carried(office, "anna")["cookies"]
-    new = imported(office, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new; a=new; NID=1"))
+    same = imported(admin_api, renewal(ANNA["csesidx"], f"{COOKIE}; __Host-C_OSES={OTHER_COOKIE}"))
+    kept = carried(admin_api, "anna")["cookies"]
+    new = imported(
+        admin_api, renewal(ANNA["csesidx"], "CSE.new; __Host-C_OSES=COS.new; a=new; NID=1")
+    )
 
     assert (same["warnings"], kept) == ([], "a=old")
-    assert (new["warnings"], carried(office, "anna")["cookies"]) == ([], "a=new")
+    assert (new["warnings"], carried(admin_api, "anna")["cookies"]) == ([], "a=new")
 
 
-def test_a_page_and_a_host_that_disagree_are_told(office: Office) -> None:
+def test_a_page_and_a_host_that_disagree_are_told(admin_api: AdminHarness) -> None:
     answer = imported(
-        office,
+        admin_api,
         f"{CALLS['call as har'](OTHER_EDITIONS)}\n{PERSON.page.replace(PERSON.csesidx, OTHER_EDITIONS.csesidx)}",
     )
 
@@ -286,7 +296,7 @@ def test_a_page_and_a_host_that_disagree_are_told(office: Office) -> None:
 
 
 def test_cookies_of_the_consumer_app_are_an_error_alone_and_a_warning_beside_an_account(
-    office: Office,
+    admin_api: AdminHarness,
 ) -> None:
     psid = (
         "__Secure-1PSID=g.a000-secret; __Secure-1PSIDTS=sidts-secret; SID=g.a000-secret;"
@@ -294,8 +304,8 @@ def test_cookies_of_the_consumer_app_are_an_error_alone_and_a_warning_beside_an_
     )
 
     alone, beside = (
-        sent(office, f"Cookie: {psid}"),
-        sent(office, f"Cookie: {psid}\n\n{json.dumps(ANNA)}"),
+        sent(admin_api, f"Cookie: {psid}"),
+        sent(admin_api, f"Cookie: {psid}\n\n{json.dumps(ANNA)}"),
     )
 
     assert (alone.status, alone.error["code"], alone.error["param"]) == (
@@ -343,8 +353,10 @@ WITHOUT_COOKIES = {
 
 
 @pytest.mark.parametrize("kind", WITHOUT_COOKIES)
-def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: str) -> None:
-    office.add(
+def test_a_paste_whose_cookies_could_not_be_read_says_so(
+    admin_api: AdminHarness, kind: str
+) -> None:
+    admin_api.add(
         {
             **ANNA,
             "config_id": (
@@ -357,7 +369,7 @@ def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: s
     text, said = WITHOUT_COOKIES[kind]
 
     for line_end in ("\n", "\r\n"):
-        answer = imported(office, text.replace("\r\n", "\n").replace("\n", line_end))
+        answer = imported(admin_api, text.replace("\r\n", "\n").replace("\n", line_end))
 
         # its browser's name
         news = ["changed"] if kind == "sanitized har" and line_end == "\n" else ["unchanged"]
@@ -367,14 +379,14 @@ def test_a_paste_whose_cookies_could_not_be_read_says_so(office: Office, kind: s
 
 
 def test_a_warning_about_one_account_stands_beside_what_was_found_of_another(
-    office: Office,
+    admin_api: AdminHarness,
 ) -> None:
     bare = (
         'fetch("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000005?csesidx=5",'
         ' {"credentials": "include"});'
     )
 
-    answer = imported(office, f"{json.dumps(ANNA)}\n{bare}")
+    answer = imported(admin_api, f"{json.dumps(ANNA)}\n{bare}")
 
     assert answer["created"] == ["anna"]
     assert [(each["csesidx"], each["result"]) for each in answer["found"]] == [
@@ -385,14 +397,14 @@ def test_a_warning_about_one_account_stands_beside_what_was_found_of_another(
 
 
 def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(
-    office: Office,
+    admin_api: AdminHarness,
 ) -> None:
     bare = (
         'fetch("https://business.gemini.google/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=123",'
         ' {"credentials": "include"});'
     )
 
-    assert imported(office, f"{bare}\n{json.dumps(ANNA)}")["warnings"] == []
+    assert imported(admin_api, f"{bare}\n{json.dumps(ANNA)}")["warnings"] == []
 
 
 @pytest.mark.parametrize(
@@ -411,9 +423,9 @@ def test_a_request_without_cookies_is_not_told_of_where_they_stand_elsewhere(
     ],
 )
 def test_json_that_is_broken_is_called_broken_with_its_line(
-    office: Office, text: str, said: str
+    admin_api: AdminHarness, text: str, said: str
 ) -> None:
-    reply = sent(office, text)
+    reply = sent(admin_api, text)
 
     told = "".join(reply.json()["warnings"]) if reply.status == 200 else reply.error["message"]
     assert said in told
@@ -423,23 +435,23 @@ def test_json_that_is_broken_is_called_broken_with_its_line(
 
 @pytest.mark.parametrize("field", [{"disabled": True}, {"is_active": False}, {"enabled": False}])
 def test_an_account_that_was_written_down_as_disabled_stays_so(
-    office: Office, field: dict[str, bool]
+    admin_api: AdminHarness, field: dict[str, bool]
 ) -> None:
-    office.add(ANNA)
+    admin_api.add(ANNA)
 
-    imported(office, json.dumps([{**ANNA, **field}, {**BEN, **field}]))
-    again = imported(office, json.dumps([{**ANNA, **field}, {**BEN, "disabled": False}]))
+    imported(admin_api, json.dumps([{**ANNA, **field}, {**BEN, **field}]))
+    again = imported(admin_api, json.dumps([{**ANNA, **field}, {**BEN, "disabled": False}]))
 
-    assert [(each["name"], each["is_active"]) for each in office.accounts()] == [
+    assert [(each["name"], each["is_active"]) for each in admin_api.accounts()] == [
         ("anna", False),
         ("ben", False),
     ]
     assert [each["result"] for each in again["found"]] == ["unchanged", "unchanged"]
 
 
-def test_each_form_becomes_an_account(office: Office) -> None:
+def test_each_form_becomes_an_account(admin_api: AdminHarness) -> None:
     for form, written in FORMS.items():
-        answer = imported(office, written(PERSON), url=PERSON.page, dry_run=True)
+        answer = imported(admin_api, written(PERSON), url=PERSON.page, dry_run=True)
 
         missing = ["secure_c_ses", "host_c_oses"] if form == "address" else []
         assert [place["field"] for place in answer["missing"]] == missing, form
@@ -449,25 +461,27 @@ def test_each_form_becomes_an_account(office: Office) -> None:
         assert answer["warnings"] == [], form
 
 
-def test_an_account_is_known_by_its_name_when_its_sign_in_is_new(office: Office) -> None:
-    id_ = office.add(ANNA)["id"]
+def test_an_account_is_known_by_its_name_when_its_sign_in_is_new(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add(ANNA)["id"]
 
-    answer = imported(office, json.dumps({**ANNA, "csesidx": "124", "secure_c_ses": "CSE.new"}))
+    answer = imported(admin_api, json.dumps({**ANNA, "csesidx": "124", "secure_c_ses": "CSE.new"}))
 
     assert answer["changed"] == ["anna"]
-    assert [(account["id"], account["csesidx"]) for account in office.accounts()] == [(id_, "124")]
+    assert [(account["id"], account["csesidx"]) for account in admin_api.accounts()] == [
+        (id_, "124")
+    ]
 
 
-def test_what_is_there_already_is_left_alone(office: Office) -> None:
-    office.add(ANNA)
+def test_what_is_there_already_is_left_alone(admin_api: AdminHarness) -> None:
+    admin_api.add(ANNA)
 
-    answer = imported(office, json.dumps([ANNA]))
+    answer = imported(admin_api, json.dumps([ANNA]))
 
     assert [each["result"] for each in answer["found"]] == ["unchanged"]
     assert (answer["created"], answer["changed"]) == ([], [])
 
 
-def test_an_account_of_the_environment_is_not_changed(at_home: Office) -> None:
+def test_an_account_of_the_environment_is_not_changed(at_home: AdminHarness) -> None:
     answer = imported(at_home, json.dumps([{**ENVIRONMENT, "secure_c_ses": "CSE.new"}, BEN]))
 
     refused, created = answer["found"]
@@ -476,8 +490,8 @@ def test_an_account_of_the_environment_is_not_changed(at_home: Office) -> None:
     assert held(at_home, "home")["secure_c_ses"] == ENVIRONMENT["secure_c_ses"]
 
 
-def test_what_is_wrong_is_told_by_field_and_the_others_are_taken(office: Office) -> None:
-    reply = sent(office, json.dumps([{**ANNA, "csesidx": "secret-value"}, BEN]))
+def test_what_is_wrong_is_told_by_field_and_the_others_are_taken(admin_api: AdminHarness) -> None:
+    reply = sent(admin_api, json.dumps([{**ANNA, "csesidx": "secret-value"}, BEN]))
 
     wrong, created = reply.json()["found"]
     assert (wrong["result"], wrong["wrong"]) == (
@@ -490,12 +504,12 @@ def test_what_is_wrong_is_told_by_field_and_the_others_are_taken(office: Office)
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_name_that_is_taken_gets_a_number_and_an_account_comes_once(
-    office: Office, dry_run: bool
+    admin_api: AdminHarness, dry_run: bool
 ) -> None:
-    office.add({**BEN, "name": "account-123"})
+    admin_api.add({**BEN, "name": "account-123"})
     twin = {**ANNA, "config_id": "c0000000-0000-4000-8000-000000000009", "name": "anna again"}
 
-    answer = imported(office, json.dumps([{**ANNA, "name": ""}, twin]), dry_run=dry_run)
+    answer = imported(admin_api, json.dumps([{**ANNA, "name": ""}, twin]), dry_run=dry_run)
 
     assert answer["created"] == ["account-123-2"]
     assert (answer["found"][1]["result"], answer["found"][1]["reason"]) == (
@@ -517,9 +531,9 @@ def test_a_name_that_is_taken_gets_a_number_and_an_account_comes_once(
     ],
 )
 def test_a_paste_that_is_none_is_refused_by_field(
-    office: Office, body: dict[str, object], param: str
+    admin_api: AdminHarness, body: dict[str, object], param: str
 ) -> None:
-    reply = office.call("POST", PATH, body)
+    reply = admin_api.call("POST", PATH, body)
 
     assert (reply.status, reply.error["code"], reply.error["param"]) == (
         400,
@@ -529,8 +543,8 @@ def test_a_paste_that_is_none_is_refused_by_field(
     assert "hello" not in reply.error["message"]
 
 
-def test_a_paste_beyond_its_cap_is_too_large(office: Office) -> None:
-    reply = sent(office, " " * (MAX_CHARS + 1))
+def test_a_paste_beyond_its_cap_is_too_large(admin_api: AdminHarness) -> None:
+    reply = sent(admin_api, " " * (MAX_CHARS + 1))
 
     assert (reply.status, reply.error["code"], reply.error["param"]) == (
         413,
@@ -539,13 +553,15 @@ def test_a_paste_beyond_its_cap_is_too_large(office: Office) -> None:
     )
 
 
-def test_a_paste_of_more_accounts_than_its_cap_is_refused_as_a_whole(office: Office) -> None:
+def test_a_paste_of_more_accounts_than_its_cap_is_refused_as_a_whole(
+    admin_api: AdminHarness,
+) -> None:
     each = [
         {"csesidx": str(number), "config_id": ANNA["config_id"], "secure_c_ses": "CSE.x"}
         for number in range(MAX_ACCOUNTS + 1)
     ]
 
-    reply = sent(office, json.dumps(each))
+    reply = sent(admin_api, json.dumps(each))
 
     assert (reply.status, reply.error["code"], reply.error["param"]) == (
         400,
@@ -553,24 +569,24 @@ def test_a_paste_of_more_accounts_than_its_cap_is_refused_as_a_whole(office: Off
         "text",
     )
     assert str(MAX_ACCOUNTS) in reply.error["message"]
-    assert office.accounts() == []
+    assert admin_api.accounts() == []
 
 
 @pytest.mark.parametrize("key", [None, "ak-wrong-0123456789abcd", KEY])
-def test_only_administrators_import(office: Office, key: str | None) -> None:
-    reply = office.call("POST", PATH, {"text": captures.text("account.json")}, key=key)
+def test_only_administrators_import(admin_api: AdminHarness, key: str | None) -> None:
+    reply = admin_api.call("POST", PATH, {"text": captures.text("account.json")}, key=key)
 
     assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
-    assert office.accounts() == []
+    assert admin_api.accounts() == []
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_no_secret_is_in_any_answer_or_log_line(
-    office: Office, dry_run: bool, caplog: pytest.LogCaptureFixture
+    admin_api: AdminHarness, dry_run: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
-    replies = [sent(office, captures.text(name), dry_run=dry_run) for name in captures.NAMES]
+    replies = [sent(admin_api, captures.text(name), dry_run=dry_run) for name in captures.NAMES]
 
     shown = b"".join(reply.body for reply in replies).decode() + repr(
         [vars(line) for line in caplog.records]
@@ -583,10 +599,10 @@ def test_no_secret_is_in_any_answer_or_log_line(
 
 
 def test_the_simulators_own_address_counts_where_the_gateway_asks_it(opened: Any) -> None:
-    office = opened(
+    admin_api = opened(
         GEMINI_BUSINESS_URL="http://127.0.0.1:9100", API_BASE_URL="http://127.0.0.1:9100/v1alpha"
     )
 
     text = "__Secure-C_SES=CSE.simulated\nhttp://127.0.0.1:9100/home/cid/c0000000-0000-4000-8000-000000000001?csesidx=77"
 
-    assert imported(office, text)["created"] == ["account-77"]
+    assert imported(admin_api, text)["created"] == ["account-77"]

@@ -22,7 +22,7 @@ from tests.support.clock import Clock
 from tests.support.pools import A, B, account, pool
 
 
-class House:
+class Harness:
     """Looks at the accounts of a pool; a probe raises what is said of the account."""
 
     def __init__(self, **says: GatewayError) -> None:
@@ -54,14 +54,14 @@ class House:
 
 
 def test_an_account_goes_on_until_the_probe_has_spoken() -> None:
-    house = House(a=CredentialRefused("Renew it."))
+    harness = Harness(a=CredentialRefused("Renew it."))
 
-    house.probes.request(A)
-    before = ([*house.probed], house.states)
-    house.executor.run_all()
+    harness.probes.request(A)
+    before = ([*harness.probed], harness.states)
+    harness.executor.run_all()
 
     assert before == ([], ["ready", "ready"])
-    assert (house.probed, house.states) == (["a"], ["refused", "ready"])
+    assert (harness.probed, harness.states) == (["a"], ["refused", "ready"])
 
 
 @pytest.mark.parametrize(
@@ -70,63 +70,63 @@ def test_an_account_goes_on_until_the_probe_has_spoken() -> None:
 def test_a_probe_that_refuses_nothing_costs_the_account_nothing(
     error: GatewayError | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house = House(**({"a": error} if error else {}))
+    harness = Harness(**({"a": error} if error else {}))
 
     with caplog.at_level(logging.INFO):
-        house.probes.request(A)
-        house.executor.run_all()
+        harness.probes.request(A)
+        harness.executor.run_all()
 
-    assert house.states == ["ready", "ready"]
+    assert harness.states == ["ready", "ready"]
     [record] = logged(caplog, "account.probed")
     assert (record.account, record.code) == ("a", error.code if error else None)  # type: ignore[attr-defined]
 
 
 def test_a_thousand_suspicions_are_one_probe_and_after_a_rest_another() -> None:
-    house = House()
+    harness = Harness()
 
     for _ in range(1000):
-        house.probes.request(A)
-    at_once = house.executor.run_all()
+        harness.probes.request(A)
+    at_once = harness.executor.run_all()
     for _ in range(1000):
-        house.probes.request(A)
-    while_it_rests = house.executor.run_all()
-    house.end_rests()
-    afterwards = house.executor.run_all()
-    house.end_rests()
+        harness.probes.request(A)
+    while_it_rests = harness.executor.run_all()
+    harness.end_rests()
+    afterwards = harness.executor.run_all()
+    harness.end_rests()
 
-    assert (at_once, while_it_rests, afterwards, house.executor.run_all()) == (1, 0, 1, 0)
-    assert house.probed == ["a", "a"]
+    assert (at_once, while_it_rests, afterwards, harness.executor.run_all()) == (1, 0, 1, 0)
+    assert harness.probed == ["a", "a"]
 
 
 def test_an_account_that_rests_and_is_suspected_no_more_is_left_alone() -> None:
-    house = House()
-    house.probes.request(A)
-    house.executor.run_all()
-    house.end_rests()
+    harness = Harness()
+    harness.probes.request(A)
+    harness.executor.run_all()
+    harness.end_rests()
 
-    assert house.executor.run_all() == 0
-    house.probes.request(A)
-    assert house.executor.run_all() == 1
+    assert harness.executor.run_all() == 0
+    harness.probes.request(A)
+    assert harness.executor.run_all() == 1
 
 
 def test_each_account_is_looked_at_by_itself_and_one_with_other_cookies_anew() -> None:
-    house = House()
+    harness = Harness()
 
     for each in (A, B, account("a", "CSE.other"), A):
-        house.probes.request(each)
-    house.executor.run_all()
+        harness.probes.request(each)
+    harness.executor.run_all()
 
-    assert house.probed == ["a", "b", "a"]
+    assert harness.probed == ["a", "b", "a"]
 
 
 def test_what_was_not_accepted_may_be_requested_again() -> None:
-    house = House()
-    house.executor.capacity = 0
-    house.probes.request(A)
-    house.executor.capacity = 1
-    house.probes.request(A)
+    harness = Harness()
+    harness.executor.capacity = 0
+    harness.probes.request(A)
+    harness.executor.capacity = 1
+    harness.probes.request(A)
 
-    assert house.executor.run_all() == 1
+    assert harness.executor.run_all() == 1
 
 
 def test_a_probe_that_began_before_the_account_was_found_good_teaches_nothing() -> None:

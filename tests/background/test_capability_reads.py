@@ -22,7 +22,7 @@ KNOWN = AccountCapabilities(listed=("a",))
 
 
 @dataclass
-class Room:
+class Harness:
     """Lookups whose jobs wait for the test, and an upstream that answers or fails."""
 
     answers: AccountCapabilities | GatewayError = KNOWN
@@ -51,67 +51,67 @@ class Room:
 
 
 def test_an_account_in_use_is_read_once_and_again_after_an_hour_or_so() -> None:
-    room = Room()
+    harness = Harness()
 
-    room.tend(ONE, TWO)
-    room.tend(ONE, TWO)
-    room.clock.now += PERIOD_S[1] - 1
-    room.tend(ONE, TWO)
-    assert room.asked == ["one", "two"]
-    room.clock.now += 1
-    room.tend(ONE)
+    harness.tend(ONE, TWO)
+    harness.tend(ONE, TWO)
+    harness.clock.now += PERIOD_S[1] - 1
+    harness.tend(ONE, TWO)
+    assert harness.asked == ["one", "two"]
+    harness.clock.now += 1
+    harness.tend(ONE)
 
-    assert room.asked == ["one", "two", "one"]
-    assert room.support.capabilities([ONE]) == [KNOWN]
+    assert harness.asked == ["one", "two", "one"]
+    assert harness.support.capabilities([ONE]) == [KNOWN]
 
 
 def test_no_account_is_read_twice_at_once() -> None:
-    room = Room()
+    harness = Harness()
 
     for _ in range(3):
-        room.reads.read_due([ONE], room.clock.now)
+        harness.reads.read_due([ONE], harness.clock.now)
 
-    assert len(room.executor.waiting) == 1
+    assert len(harness.executor.waiting) == 1
 
 
 def test_what_cannot_be_read_is_tried_again_sooner(caplog: pytest.LogCaptureFixture) -> None:
-    room = Room(UpstreamError("no"))
+    harness = Harness(UpstreamError("no"))
 
     with caplog.at_level(logging.INFO, "gbproxy"):
-        room.tend()
-        room.tend()
+        harness.tend()
+        harness.tend()
     assert [(r.account, r.code, r.models) for r in caplog.records] == [("one", "upstream_error", 0)]
-    room.clock.now += AFTER_FAILURE_S[1]
-    room.answers = KNOWN
-    room.tend()
+    harness.clock.now += AFTER_FAILURE_S[1]
+    harness.answers = KNOWN
+    harness.tend()
 
-    assert room.support.capabilities([ONE]) == [KNOWN]
+    assert harness.support.capabilities([ONE]) == [KNOWN]
 
 
 def test_changed_credentials_are_read_anew() -> None:
-    room = Room()
-    room.tend()
+    harness = Harness()
+    harness.tend()
 
-    room.tend(with_values(ONE, secure_c_ses="CSE.other"))
+    harness.tend(with_values(ONE, secure_c_ses="CSE.other"))
 
-    assert room.asked == ["one", "one"]
+    assert harness.asked == ["one", "one"]
 
 
 def test_a_clock_that_was_set_back_delays_nothing() -> None:
-    room = Room()
-    room.tend()
+    harness = Harness()
+    harness.tend()
 
-    room.clock.now -= 2 * PERIOD_S[1]
-    room.tend()
+    harness.clock.now -= 2 * PERIOD_S[1]
+    harness.tend()
 
-    assert room.asked == ["one", "one"]
+    assert harness.asked == ["one", "one"]
 
 
 def test_where_there_is_no_room_for_a_job_it_is_tried_in_the_next_round() -> None:
-    room = Room(executor=ManualExecutor(capacity=0))
-    room.tend()
+    harness = Harness(executor=ManualExecutor(capacity=0))
+    harness.tend()
 
-    room.executor.capacity = 1
-    room.tend()
+    harness.executor.capacity = 1
+    harness.tend()
 
-    assert room.asked == ["one"]
+    assert harness.asked == ["one"]

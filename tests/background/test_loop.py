@@ -50,7 +50,7 @@ from tests.support.pools import pool, until
 UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 
 
-class House:
+class Harness:
     """A worker's loop over real records; unless `has_thread`, the test runs it, and its jobs."""
 
     def __init__(
@@ -135,18 +135,18 @@ class House:
 
 
 @pytest.fixture
-def house(database: FragileDatabase, clock: Clock) -> House:
-    return House(database, clock)
+def harness(database: FragileDatabase, clock: Clock) -> Harness:
+    return Harness(database, clock)
 
 
 @pytest.fixture
-def houses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., House]]:
+def houses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., Harness]]:
     """Makes houses with real executors, which are closed after the test."""
-    made: list[House] = []
+    made: list[Harness] = []
 
-    def make(**options: Any) -> House:
+    def make(**options: Any) -> Harness:
         made.append(
-            House(
+            Harness(
                 database,
                 clock,
                 BackgroundExecutor(),
@@ -166,129 +166,129 @@ def houses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., Ho
 # A run
 
 
-def test_each_run_says_that_the_worker_is_alive(house: House) -> None:
-    house.run()
-    house.clock.now += 10
-    house.run()
+def test_each_run_says_that_the_worker_is_alive(harness: Harness) -> None:
+    harness.run()
+    harness.clock.now += 10
+    harness.run()
 
-    assert house.workers.heartbeats() == {US: house.clock.now}
+    assert harness.workers.heartbeats() == {US: harness.clock.now}
 
 
-def test_accounts_that_requests_have_used_get_sessions(house: House) -> None:
-    house.run()
-    before = house.upstream.opened
+def test_accounts_that_requests_have_used_get_sessions(harness: Harness) -> None:
+    harness.run()
+    before = harness.upstream.opened
 
-    house.loop.record_activity("one")
-    house.run()
+    harness.loop.record_activity("one")
+    harness.run()
 
-    assert (before, house.prewarmed) == (0, ["one/1", "one/2"])
-    session = house.sessions.take(ONE)
+    assert (before, harness.prewarmed) == (0, ["one/1", "one/2"])
+    session = harness.sessions.take(ONE)
     assert session is not None
     assert session.name == "one/1"
 
 
-def test_uses_by_other_workers_count_too(house: House) -> None:
-    house.uses.used(["two"], house.clock.now)
+def test_uses_by_other_workers_count_too(harness: Harness) -> None:
+    harness.uses.used(["two"], harness.clock.now)
 
-    house.run()
+    harness.run()
 
-    assert house.prewarmed == ["two/1", "two/2"]
+    assert harness.prewarmed == ["two/1", "two/2"]
 
 
 def test_an_arriving_request_is_noted_for_all_workers_and_opens_no_session_by_itself(
-    house: House,
+    harness: Harness,
 ) -> None:
-    house.loop.record_activity()
+    harness.loop.record_activity()
 
-    house.run()
+    harness.run()
 
-    assert house.uses.uses()[""].last_used_at == house.clock.now
-    assert house.prewarmed == []
+    assert harness.uses.uses()[""].last_used_at == harness.clock.now
+    assert harness.prewarmed == []
 
 
 def test_ten_minutes_after_its_last_use_an_account_s_unused_sessions_are_deleted(
-    house: House,
+    harness: Harness,
 ) -> None:
-    house.loop.record_activity("one")
-    house.run()
+    harness.loop.record_activity("one")
+    harness.run()
 
-    house.clock.now += 599
-    house.run()
-    before = list(house.upstream.deleted)
-    house.clock.now += 1
-    house.run()
-    house.run()
+    harness.clock.now += 599
+    harness.run()
+    before = list(harness.upstream.deleted)
+    harness.clock.now += 1
+    harness.run()
+    harness.run()
 
-    assert (before, sorted(house.upstream.deleted)) == ([], ["one/1", "one/2"])
-    assert house.recorded == []
-
-
-def test_an_account_that_is_cooling_gets_no_sessions(house: House) -> None:
-    house.pool.failed(ONE, "text", QuotaExhausted("empty"))
-    house.loop.record_activity("one")
-    house.loop.record_activity("two")
-
-    house.run()
-
-    assert house.prewarmed == ["two/1", "two/2"]
+    assert (before, sorted(harness.upstream.deleted)) == ([], ["one/1", "one/2"])
+    assert harness.recorded == []
 
 
-def test_invalidated_sessions_are_not_used(house: House) -> None:
-    house.loop.record_activity("one")
-    house.run()
+def test_an_account_that_is_cooling_gets_no_sessions(harness: Harness) -> None:
+    harness.pool.failed(ONE, "text", QuotaExhausted("empty"))
+    harness.loop.record_activity("one")
+    harness.loop.record_activity("two")
 
-    house.sessions.invalidate(ONE)
+    harness.run()
 
-    assert house.sessions.take(ONE) is None
-
-
-def test_what_has_no_record_and_what_is_marked_is_deleted(house: House) -> None:
-    house.cleanup.delete_unrecorded(UNRECORDED)
-    marked(house.rows, "s/2")
-
-    house.run()
-
-    assert house.upstream.deleted == ["s/1", "s/2"]
+    assert harness.prewarmed == ["two/1", "two/2"]
 
 
-def test_what_this_worker_holds_and_does_not_know_of_is_deleted(house: House) -> None:
+def test_invalidated_sessions_are_not_used(harness: Harness) -> None:
+    harness.loop.record_activity("one")
+    harness.run()
+
+    harness.sessions.invalidate(ONE)
+
+    assert harness.sessions.take(ONE) is None
+
+
+def test_what_has_no_record_and_what_is_marked_is_deleted(harness: Harness) -> None:
+    harness.cleanup.delete_unrecorded(UNRECORDED)
+    marked(harness.rows, "s/2")
+
+    harness.run()
+
+    assert harness.upstream.deleted == ["s/1", "s/2"]
+
+
+def test_what_this_worker_holds_and_does_not_know_of_is_deleted(harness: Harness) -> None:
     """As after a request that was ended while its session was being recorded."""
-    session_rows(house.database, house.clock).add(ONE.account_key, "s/1", prewarmed=False)
+    session_rows(harness.database, harness.clock).add(ONE.account_key, "s/1", prewarmed=False)
 
-    house.clock.now += 61
-    house.run()
+    harness.clock.now += 61
+    harness.run()
 
-    assert house.upstream.deleted == ["s/1"]
+    assert harness.upstream.deleted == ["s/1"]
 
 
 def test_what_a_worker_held_that_is_known_to_have_died_is_free_as_soon_as_the_database_can_be_told(
-    house: House, database: FragileDatabase, clock: Clock
+    harness: Harness, database: FragileDatabase, clock: Clock
 ) -> None:
     WorkerRegistry(database, clock, lambda: THEM).heartbeat()
-    assert LeaderLeases(database, clock, lambda: THEM).acquire("office", 60.0)
-    house.others.add(ONE.account_key, "s/1", prewarmed=False)
-    house.loop.note_dead([THEM])
+    assert LeaderLeases(database, clock, lambda: THEM).acquire("leader", 60.0)
+    harness.others.add(ONE.account_key, "s/1", prewarmed=False)
+    harness.loop.note_dead([THEM])
 
     database.away = True
-    house.run()
+    harness.run()
     database.away = False
-    house.run()
+    harness.run()
 
-    assert house.upstream.deleted == ["s/1"]
-    assert list(house.workers.heartbeats()) == [US]
-    assert house.leases.acquire("office", 60.0)
+    assert harness.upstream.deleted == ["s/1"]
+    assert list(harness.workers.heartbeats()) == [US]
+    assert harness.leases.acquire("leader", 60.0)
 
 
 def test_what_others_have_learnt_is_taken_over_in_each_run(
     database: FragileDatabase, clock: Clock
 ) -> None:
     taken: list[str] = []
-    house = House(
+    harness = Harness(
         database, clock, sync=[lambda: taken.append("states"), lambda: taken.append("tokens")]
     )
 
-    house.run()
-    house.run()
+    harness.run()
+    harness.run()
 
     assert taken == ["states", "tokens"] * 2
 
@@ -305,33 +305,33 @@ def test_a_task_that_fails_stops_no_other(
     database: FragileDatabase, clock: Clock, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[str] = []
-    house = House(database, clock, sync=[fails_with(error), lambda: done.append("second")])
-    house.uses.used(["one"], house.clock.now)
-    marked(house.rows, "s/1")
+    harness = Harness(database, clock, sync=[fails_with(error), lambda: done.append("second")])
+    harness.uses.used(["one"], harness.clock.now)
+    marked(harness.rows, "s/1")
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.run()
+        harness.run()
 
     assert done == ["second"]
-    assert (house.prewarmed, house.upstream.deleted) == (["one/1", "one/2"], ["s/1"])
+    assert (harness.prewarmed, harness.upstream.deleted) == (["one/1", "one/2"], ["s/1"])
     # An outage is in the database's own log already.
     assert len(logged(caplog, "sweeper.failed")) == isinstance(error, RuntimeError)
 
 
 def test_uses_are_remembered_while_storage_is_away(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.database.away = True
-    house.loop.record_activity("one")
+    harness.database.away = True
+    harness.loop.record_activity("one")
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.run()
-        house.run()
-    house.database.away = False
+        harness.run()
+        harness.run()
+    harness.database.away = False
 
-    house.run()
+    harness.run()
 
     assert logged(caplog, "sweeper.failed") == []
-    assert house.prewarmed == ["one/1", "one/2"]
+    assert harness.prewarmed == ["one/1", "one/2"]
 
 
 def test_uses_that_could_not_be_told_are_written_in_the_next_run(
@@ -346,14 +346,14 @@ def test_uses_that_could_not_be_told_are_written_in_the_next_run(
                 raise StorageUnavailable("away for a moment")
             super().used(account_ids, at)
 
-    house = House(database, clock, uses=Uses(database, clock, AccountHealth))
-    house.loop.record_activity("one")
-    house.run()
-    house.loop.record_activity("two")
+    harness = Harness(database, clock, uses=Uses(database, clock, AccountHealth))
+    harness.loop.record_activity("one")
+    harness.run()
+    harness.loop.record_activity("two")
 
-    house.run()
+    harness.run()
 
-    assert house.uses.uses().keys() == {"one", "two"}
+    assert harness.uses.uses().keys() == {"one", "two"}
 
 
 # Connections
@@ -374,16 +374,16 @@ def test_connections_are_kept_warm_while_accounts_are_in_use(
     database: FragileDatabase, clock: Clock
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, keep_warm=warm)
-    house.run()
+    harness = Harness(database, clock, keep_warm=warm)
+    harness.run()
     unused = warm.times
 
-    house.loop.record_activity("one")
+    harness.loop.record_activity("one")
     for _ in range(3):
-        house.run()
+        harness.run()
     used = warm.times
     clock.now += 600
-    house.run()
+    harness.run()
 
     assert (unused, used, warm.times) == (0, 3, 3)
 
@@ -392,12 +392,12 @@ def test_connections_are_kept_warm_while_storage_is_away(
     database: FragileDatabase, clock: Clock
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, keep_warm=warm)
-    house.loop.record_activity("one")
-    house.run()
+    harness = Harness(database, clock, keep_warm=warm)
+    harness.loop.record_activity("one")
+    harness.run()
 
     database.away = True
-    house.run()
+    harness.run()
 
     assert warm.times == 2
 
@@ -406,12 +406,12 @@ def test_a_connection_that_takes_its_time_is_not_opened_twice(
     database: FragileDatabase, clock: Clock
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, keep_warm=warm)
-    house.loop.record_activity("one")
+    harness = Harness(database, clock, keep_warm=warm)
+    harness.loop.record_activity("one")
 
     for _ in range(3):
-        house.loop.run_once()
-    house.executor.run_all()
+        harness.loop.run_once()
+    harness.executor.run_all()
 
     assert warm.times == 1
 
@@ -421,20 +421,20 @@ def test_connections_are_looked_after_again_whatever_came_of_it(
     database: FragileDatabase, clock: Clock, capacity: int
 ) -> None:
     warm = Warmed()
-    house = House(
+    harness = Harness(
         database,
         clock,
         keep_warm=lambda accounts: (warm(accounts), fails_with(RuntimeError("a bug"))()),
     )
-    house.loop.record_activity("one")
-    house.executor.capacity = capacity
+    harness.loop.record_activity("one")
+    harness.executor.capacity = capacity
     with suppress(RuntimeError):
-        house.run()
-    house.executor.capacity = 1000
+        harness.run()
+    harness.executor.capacity = 1000
     before = warm.times
 
     with suppress(RuntimeError):
-        house.run()
+        harness.run()
 
     assert warm.times == before + 1
 
@@ -450,11 +450,11 @@ def test_connections_are_looked_after_again_when_that_was_quick(
     database: FragileDatabase, clock: Clock
 ) -> None:
     warm = Warmed()
-    house = House(database, clock, QuickExecutor(), keep_warm=warm)
-    house.loop.record_activity("one")
+    harness = Harness(database, clock, QuickExecutor(), keep_warm=warm)
+    harness.loop.record_activity("one")
 
-    house.loop.run_once()
-    house.loop.run_once()
+    harness.loop.run_once()
+    harness.loop.run_once()
 
     assert warm.times == 2
 
@@ -462,43 +462,43 @@ def test_connections_are_looked_after_again_when_that_was_quick(
 # Its thread
 
 
-def running(house: House) -> int:
+def running(harness: Harness) -> int:
     """How many threads run this loop in this process."""
-    return sum(thread.is_alive() for thread in house.threads)
+    return sum(thread.is_alive() for thread in harness.threads)
 
 
-def test_it_runs_by_itself_from_the_first_request_on(houses: Callable[..., House]) -> None:
-    house = houses()
-    before = running(house)
+def test_it_runs_by_itself_from_the_first_request_on(houses: Callable[..., Harness]) -> None:
+    harness = houses()
+    before = running(harness)
 
-    house.loop.record_activity("one")
+    harness.loop.record_activity("one")
 
-    until(lambda: len(house.prewarmed) == 2)
-    assert (before, running(house)) == (0, 1)
+    until(lambda: len(harness.prewarmed) == 2)
+    assert (before, running(harness)) == (0, 1)
 
 
-def test_it_is_started_once_in_a_process(houses: Callable[..., House]) -> None:
-    house = houses()
+def test_it_is_started_once_in_a_process(houses: Callable[..., Harness]) -> None:
+    harness = houses()
 
     for _ in range(3):
-        house.loop.start()
-        house.loop.record_activity()
+        harness.loop.start()
+        harness.loop.record_activity()
 
-    assert running(house) == 1
+    assert running(harness) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_process_that_was_forked_has_a_thread_of_its_own(houses: Callable[..., House]) -> None:
-    house = houses()
-    house.loop.start()
+def test_a_process_that_was_forked_has_a_thread_of_its_own(houses: Callable[..., Harness]) -> None:
+    harness = houses()
+    harness.loop.start()
     reader, writer = os.pipe()
 
     child = os.fork()
     if child == 0:
         try:
-            before = running(house)
-            house.loop.record_activity()
-            os.write(writer, b"%d %d" % (before, running(house)))
+            before = running(harness)
+            harness.loop.record_activity()
+            os.write(writer, b"%d %d" % (before, running(harness)))
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -510,62 +510,67 @@ def test_a_process_that_was_forked_has_a_thread_of_its_own(houses: Callable[...,
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_after_the_end_it_is_not_started_again(houses: Callable[..., House], started: bool) -> None:
-    house = houses()
+def test_after_the_end_it_is_not_started_again(
+    houses: Callable[..., Harness], started: bool
+) -> None:
+    harness = houses()
     if started:
-        house.loop.start()
+        harness.loop.start()
 
-    house.loop.close()
-    house.loop.start()
-    house.loop.record_activity("one")
+    harness.loop.close()
+    harness.loop.start()
+    harness.loop.record_activity("one")
 
-    assert running(house) == 0
+    assert running(harness) == 0
 
 
 # The end
 
 
-def filled(house: House) -> House:
+def filled(harness: Harness) -> Harness:
     """With two unused sessions, one that may be continued, one that is to be deleted, and one of
     another worker's.
     """
-    house.loop.record_activity("one")
-    house.run()
-    kept(house.rows, "s/kept", expires_at=house.clock.now + 1000)
-    marked(house.rows, "s/marked")
-    house.workers.heartbeat()
-    WorkerRegistry(house.database, house.clock, lambda: THEM).heartbeat()
-    house.others.add(TWO.account_key, "s/theirs", prewarmed=True)
-    return house
+    harness.loop.record_activity("one")
+    harness.run()
+    kept(harness.rows, "s/kept", expires_at=harness.clock.now + 1000)
+    marked(harness.rows, "s/marked")
+    harness.workers.heartbeat()
+    WorkerRegistry(harness.database, harness.clock, lambda: THEM).heartbeat()
+    harness.others.add(TWO.account_key, "s/theirs", prewarmed=True)
+    return harness
 
 
 def test_at_the_end_this_workers_unused_sessions_are_deleted_and_conversations_stay(
-    house: House,
+    harness: Harness,
 ) -> None:
-    filled(house).loop.close()
+    filled(harness).loop.close()
 
-    assert sorted(house.upstream.deleted) == ["one/1", "one/2"]
-    assert sorted(house.recorded) == ["s/kept", "s/marked", "s/theirs"]
-
-
-def test_at_the_end_for_good_every_session_is_deleted(house: House) -> None:
-    filled(house).loop.close(for_good=True)
-
-    assert sorted(house.upstream.deleted) == ["one/1", "one/2", "s/kept", "s/marked", "s/theirs"]
-    assert house.recorded == []
+    assert sorted(harness.upstream.deleted) == ["one/1", "one/2"]
+    assert sorted(harness.recorded) == ["s/kept", "s/marked", "s/theirs"]
 
 
-def test_at_the_end_the_lease_and_what_this_worker_holds_are_free_for_others(house: House) -> None:
-    filled(house)
-    running = house.rows.add(ONE.account_key, "s/running", prewarmed=False)
+def test_at_the_end_for_good_every_session_is_deleted(harness: Harness) -> None:
+    filled(harness).loop.close(for_good=True)
 
-    house.loop.close()
+    assert sorted(harness.upstream.deleted) == ["one/1", "one/2", "s/kept", "s/marked", "s/theirs"]
+    assert harness.recorded == []
 
-    assert house.database.fetch(select(leases)) == []
-    assert house.workers.heartbeats().keys() == {THEM}
-    house.others.reclaim_orphans({US})
+
+def test_at_the_end_the_lease_and_what_this_worker_holds_are_free_for_others(
+    harness: Harness,
+) -> None:
+    filled(harness)
+    running = harness.rows.add(ONE.account_key, "s/running", prewarmed=False)
+
+    harness.loop.close()
+
+    assert harness.database.fetch(select(leases)) == []
+    assert harness.workers.heartbeats().keys() == {THEM}
+    harness.others.reclaim_orphans({US})
     assert running.id in {
-        session.id for session in house.others.due_deletions(10, [ONE.account_key, TWO.account_key])
+        session.id
+        for session in harness.others.due_deletions(10, [ONE.account_key, TWO.account_key])
     }
 
 
@@ -584,153 +589,153 @@ class StoicExecutor(ManualExecutor):
 def test_at_the_end_unused_sessions_are_deleted_though_storage_is_away(
     database: FragileDatabase, clock: Clock
 ) -> None:
-    house = filled(House(database, clock, deletion_executor=StoicExecutor()))
+    harness = filled(Harness(database, clock, deletion_executor=StoicExecutor()))
 
     database.away = True
-    house.loop.close(for_good=True)
+    harness.loop.close(for_good=True)
 
-    assert sorted(house.upstream.deleted) == ["one/1", "one/2"]
+    assert sorted(harness.upstream.deleted) == ["one/1", "one/2"]
 
 
-def test_at_the_end_no_session_is_handed_out_or_opened(house: House) -> None:
-    filled(house).loop.close()
+def test_at_the_end_no_session_is_handed_out_or_opened(harness: Harness) -> None:
+    filled(harness).loop.close()
 
-    assert house.sessions.take(ONE) is None
-    assert house.upstream.opened == 2
+    assert harness.sessions.take(ONE) is None
+    assert harness.upstream.opened == 2
 
 
 def test_the_end_takes_no_longer_than_it_may_and_says_that_something_is_left(
-    houses: Callable[..., House], caplog: pytest.LogCaptureFixture
+    houses: Callable[..., Harness], caplog: pytest.LogCaptureFixture
 ) -> None:
-    house = houses()
-    house.loop.start()
+    harness = houses()
+    harness.loop.start()
     for number in range(20):
-        kept(house.rows, f"s/{number}", expires_at=house.clock.now + 1000)
-    house.upstream.go_on.clear()
+        kept(harness.rows, f"s/{number}", expires_at=harness.clock.now + 1000)
+    harness.upstream.go_on.clear()
 
     started = time.monotonic()
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.loop.close(for_good=True, within_s=0.3)
+        harness.loop.close(for_good=True, within_s=0.3)
 
     assert time.monotonic() - started < 1
     [left] = logged(caplog, "session.left")
     assert (left.sessions, left.reason) == (20, "shutdown")
-    house.upstream.go_on.set()
+    harness.upstream.go_on.set()
 
 
-def test_the_end_of_a_loop_that_never_ran_is_quick(houses: Callable[..., House]) -> None:
-    house = houses()
+def test_the_end_of_a_loop_that_never_ran_is_quick(houses: Callable[..., Harness]) -> None:
+    harness = houses()
 
     started = time.monotonic()
-    house.loop.close(within_s=30)
+    harness.loop.close(within_s=30)
 
     assert time.monotonic() - started < 1
 
 
-def test_at_the_end_many_sessions_are_deleted_at_once(houses: Callable[..., House]) -> None:
-    house = houses()
+def test_at_the_end_many_sessions_are_deleted_at_once(houses: Callable[..., Harness]) -> None:
+    harness = houses()
     for number in range(50):
-        kept(house.rows, f"s/{number}", expires_at=house.clock.now + 1000)
+        kept(harness.rows, f"s/{number}", expires_at=harness.clock.now + 1000)
 
-    house.loop.close(for_good=True, within_s=10)
+    harness.loop.close(for_good=True, within_s=10)
 
-    assert len(house.upstream.deleted) == 50
-    assert len(house.upstream.threads) > 1
+    assert len(harness.upstream.deleted) == 50
+    assert len(harness.upstream.threads) > 1
 
 
 @pytest.mark.parametrize("for_good", [False, True])
 def test_a_session_that_is_being_made_at_the_end_is_not_left_upstream(
-    houses: Callable[..., House], for_good: bool
+    houses: Callable[..., Harness], for_good: bool
 ) -> None:
-    house = houses()
-    house.upstream.go_on.clear()
-    house.sessions.take(ONE)
-    assert house.upstream.wait_for(lambda upstream: upstream.opened == 2)
+    harness = houses()
+    harness.upstream.go_on.clear()
+    harness.sessions.take(ONE)
+    assert harness.upstream.wait_for(lambda upstream: upstream.opened == 2)
 
-    ending = threading.Thread(target=lambda: house.loop.close(for_good=for_good, within_s=10))
+    ending = threading.Thread(target=lambda: harness.loop.close(for_good=for_good, within_s=10))
     ending.start()
-    until(lambda: not house.executor.submit(lambda: None))  # it has been told to end
-    house.upstream.go_on.set()
+    until(lambda: not harness.executor.submit(lambda: None))  # it has been told to end
+    harness.upstream.go_on.set()
     ending.join(10)
 
-    assert house.upstream.sessions == []
+    assert harness.upstream.sessions == []
 
 
-def test_the_end_does_not_wait_out_the_pause_between_tries(houses: Callable[..., House]) -> None:
-    house = houses()
-    house.upstream.fails = lambda session, nth: UpstreamTimeout("silent")
-    house.cleanup.delete_unrecorded(UNRECORDED)
-    assert house.upstream.wait_for(lambda upstream: upstream.tried)
+def test_the_end_does_not_wait_out_the_pause_between_tries(houses: Callable[..., Harness]) -> None:
+    harness = houses()
+    harness.upstream.fails = lambda session, nth: UpstreamTimeout("silent")
+    harness.cleanup.delete_unrecorded(UNRECORDED)
+    assert harness.upstream.wait_for(lambda upstream: upstream.tried)
 
     started = time.monotonic()
-    house.loop.close(within_s=30)
+    harness.loop.close(within_s=30)
 
     assert time.monotonic() - started < 5
 
 
-def test_a_deletion_without_a_record_is_tried_again_in_later_runs(house: House) -> None:
-    house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth == 1 else None
-    house.cleanup.delete_unrecorded(UNRECORDED)
-    house.run()
+def test_a_deletion_without_a_record_is_tried_again_in_later_runs(harness: Harness) -> None:
+    harness.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth == 1 else None
+    harness.cleanup.delete_unrecorded(UNRECORDED)
+    harness.run()
 
-    house.clock.now += 1
-    house.run()
+    harness.clock.now += 1
+    harness.run()
 
-    assert (house.upstream.tried, house.upstream.deleted) == (["s/1", "s/1"], ["s/1"])
+    assert (harness.upstream.tried, harness.upstream.deleted) == (["s/1", "s/1"], ["s/1"])
 
 
-def test_slow_deletions_keep_no_session_from_being_opened(houses: Callable[..., House]) -> None:
-    house = houses()
-    house.upstream.slow = True
-    house.upstream.go_on.clear()
+def test_slow_deletions_keep_no_session_from_being_opened(houses: Callable[..., Harness]) -> None:
+    harness = houses()
+    harness.upstream.slow = True
+    harness.upstream.go_on.clear()
     for number in range(40):
-        house.cleanup.delete_unrecorded(
+        harness.cleanup.delete_unrecorded(
             Session(f"no-row-{number}", ONE.account_key, f"s/{number}", "")
         )
-    assert house.upstream.wait_for(lambda upstream: len(upstream.tried) >= 8)
+    assert harness.upstream.wait_for(lambda upstream: len(upstream.tried) >= 8)
 
-    taken = house.sessions.take(ONE)  # none, unless one is there already
+    taken = harness.sessions.take(ONE)  # none, unless one is there already
 
-    until(lambda: len(house.prewarmed) == (2 if taken is None else 3))
+    until(lambda: len(harness.prewarmed) == (2 if taken is None else 3))
 
 
 # Several workers that end one after the other
 
 
-def test_a_worker_that_does_not_end_last_hands_its_sessions_over(house: House) -> None:
-    filled(house).loop.close(hand_over=True)
+def test_a_worker_that_does_not_end_last_hands_its_sessions_over(harness: Harness) -> None:
+    filled(harness).loop.close(hand_over=True)
 
-    assert house.upstream.deleted == []
+    assert harness.upstream.deleted == []
     assert {
         session.name
-        for session in house.others.due_deletions(10, [ONE.account_key, TWO.account_key])
+        for session in harness.others.due_deletions(10, [ONE.account_key, TWO.account_key])
     } == {
         "one/1",
         "one/2",
         "s/marked",
     }
-    assert "s/kept" in house.recorded
+    assert "s/kept" in harness.recorded
 
 
 # The beginning
 
 
 def test_before_it_serves_a_worker_has_reported_and_knows_what_the_others_have_learnt(
-    houses: Callable[..., House],
+    houses: Callable[..., Harness],
 ) -> None:
     taken: list[str] = []
-    house = houses(sync=[lambda: taken.append("states")])
+    harness = houses(sync=[lambda: taken.append("states")])
 
-    house.loop.start()
+    harness.loop.start()
 
     assert taken[:1] == ["states"]
-    assert house.workers.heartbeats().keys() == {US}
+    assert harness.workers.heartbeats().keys() == {US}
 
 
-def test_a_worker_begins_though_storage_is_away(houses: Callable[..., House]) -> None:
-    house = houses()
-    house.database.away = True
+def test_a_worker_begins_though_storage_is_away(houses: Callable[..., Harness]) -> None:
+    harness = houses()
+    harness.database.away = True
 
-    house.loop.start()
+    harness.loop.start()
 
-    assert running(house) == 1
+    assert running(harness) == 1

@@ -56,7 +56,7 @@ class NothingAhead:
         del account
 
 
-class House:
+class Harness:
     """Two workers with the same accounts, which read the board when `poll` says so."""
 
     def __init__(self, upstream: Simulator, count: int) -> None:
@@ -127,28 +127,28 @@ def upstream() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def alone(upstream: Simulator) -> Iterator[House]:
+def alone(upstream: Simulator) -> Iterator[Harness]:
     """With one account."""
-    house = House(upstream, 1)
-    yield house
-    house.outbound.close()
+    harness = Harness(upstream, 1)
+    yield harness
+    harness.outbound.close()
 
 
 @pytest.fixture
-def pair(upstream: Simulator) -> Iterator[House]:
-    house = House(upstream, 2)
-    yield house
-    house.outbound.close()
+def pair(upstream: Simulator) -> Iterator[Harness]:
+    harness = Harness(upstream, 2)
+    yield harness
+    harness.outbound.close()
 
 
-def refusal(house: House, worker: int = 0) -> GatewayError:
+def refusal(harness: Harness, worker: int = 0) -> GatewayError:
     with pytest.raises(GatewayError) as raised:
-        house.ask(worker)
+        harness.ask(worker)
     return raised.value
 
 
 def test_a_minute_then_four_times_as_long_on_each_repeat_and_never_beyond_midnight(
-    alone: House,
+    alone: Harness,
 ) -> None:
     lengths = []
     for _ in range(6):
@@ -166,7 +166,7 @@ def test_a_minute_then_four_times_as_long_on_each_repeat_and_never_beyond_midnig
     )
 
 
-def test_an_answer_begins_the_count_anew(alone: House) -> None:
+def test_an_answer_begins_the_count_anew(alone: Harness) -> None:
     alone.says("first", quota(), quota())
     refusal(alone)
     alone.clock.now += 60
@@ -179,7 +179,7 @@ def test_an_answer_begins_the_count_anew(alone: House) -> None:
     assert alone.cooling_s("first") == pytest.approx(60)
 
 
-def test_until_midnight_at_once_only_when_a_quota_of_the_day_is_named(alone: House) -> None:
+def test_until_midnight_at_once_only_when_a_quota_of_the_day_is_named(alone: Harness) -> None:
     alone.says("first", quota(daily=True, retry_delay_s=30))
 
     error = refusal(alone)
@@ -195,7 +195,7 @@ def test_until_midnight_at_once_only_when_a_quota_of_the_day_is_named(alone: Hou
 
 @pytest.mark.parametrize("worker", [0, 1], ids=["the same worker", "another worker"])
 def test_when_a_quota_s_pause_ends_one_request_is_let_through_and_the_others_follow_its_success(
-    pair: House, worker: int
+    pair: Harness, worker: int
 ) -> None:
     pair.says("first", quota())
     pair.ask()
@@ -221,7 +221,7 @@ def test_when_a_quota_s_pause_ends_one_request_is_let_through_and_the_others_fol
     assert asked(pair.upstream)[-2:] == ["first", "first"]
 
 
-def test_of_two_workers_one_alone_tries(pair: House) -> None:
+def test_of_two_workers_one_alone_tries(pair: Harness) -> None:
     """Both hear of the pause's end at the same moment; neither has heard of the other's request."""
     pair.says("first", quota())
     pair.ask()
@@ -241,7 +241,7 @@ def test_of_two_workers_one_alone_tries(pair: House) -> None:
     assert sorted(asked(pair.upstream)[2:]) == ["first", "second"]
 
 
-def test_a_trial_that_fails_costs_one_request_one_attempt(pair: House) -> None:
+def test_a_trial_that_fails_costs_one_request_one_attempt(pair: Harness) -> None:
     pair.says("first", quota(), quota())
     pair.ask()
     pair.clock.now += 60
@@ -252,7 +252,7 @@ def test_a_trial_that_fails_costs_one_request_one_attempt(pair: House) -> None:
     assert pair.cooling_s("first") == pytest.approx(240)
 
 
-def test_overload_is_over_in_seconds_without_a_trial(pair: House) -> None:
+def test_overload_is_over_in_seconds_without_a_trial(pair: Harness) -> None:
     pair.says("first", overloaded(), overloaded(7200))
     pair.ask()
     length = pair.cooling_s("first")
@@ -264,7 +264,7 @@ def test_overload_is_over_in_seconds_without_a_trial(pair: House) -> None:
     assert pair.cooling_s("first") == pytest.approx(3600)
 
 
-def test_busy_accounts_are_not_locked_for_longer_each_time(alone: House) -> None:
+def test_busy_accounts_are_not_locked_for_longer_each_time(alone: Harness) -> None:
     for _ in range(20):
         alone.says("first", html_error(503))
         error = refusal(alone)
@@ -277,7 +277,7 @@ def test_busy_accounts_are_not_locked_for_longer_each_time(alone: House) -> None
     assert alone.ask()
 
 
-def test_a_refused_credential_does_not_come_back_by_time_but_by_replacement(pair: House) -> None:
+def test_a_refused_credential_does_not_come_back_by_time_but_by_replacement(pair: Harness) -> None:
     pair.refuses("first")
     pair.ask()
     pair.poll()
@@ -294,7 +294,7 @@ def test_a_refused_credential_does_not_come_back_by_time_but_by_replacement(pair
     assert asked(pair.upstream) == ["second", "second", "second", "first"]
 
 
-def test_when_all_are_refused_the_client_hears_it_without_a_call(pair: House) -> None:
+def test_when_all_are_refused_the_client_hears_it_without_a_call(pair: Harness) -> None:
     pair.refuses("first")
     pair.refuses("second")
     refusal(pair)
@@ -306,6 +306,6 @@ def test_when_all_are_refused_the_client_hears_it_without_a_call(pair: House) ->
     assert len(pair.upstream.calls("widgetCreateSession")) == 2
 
 
-def _values(house: House, fresh: str) -> tuple[str, str, str, str]:
-    given = house.upstream.account
+def _values(harness: Harness, fresh: str) -> tuple[str, str, str, str]:
+    given = harness.upstream.account
     return given.csesidx, given.config_id, fresh, given.host_c_oses

@@ -34,7 +34,7 @@ from tests.support.pools import until
 UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 
 
-class House:
+class Harness:
     """A cleanup over real records; its jobs run in the test's thread."""
 
     def __init__(self, database: FragileDatabase, clock: Clock) -> None:
@@ -66,8 +66,8 @@ class House:
 
 
 @pytest.fixture
-def house(database: FragileDatabase, clock: Clock) -> House:
-    return House(database, clock)
+def harness(database: FragileDatabase, clock: Clock) -> Harness:
+    return Harness(database, clock)
 
 
 def broken(session: str, nth: int) -> Exception:
@@ -77,158 +77,158 @@ def broken(session: str, nth: int) -> Exception:
 # What the records say
 
 
-def test_marked_sessions_are_deleted_upstream_and_then_forgotten(house: House) -> None:
-    marked(house.rows, "s/1")
-    marked(house.rows, "s/2")
-    house.rows.add(ONE.account_key, "s/running", prewarmed=False)
+def test_marked_sessions_are_deleted_upstream_and_then_forgotten(harness: Harness) -> None:
+    marked(harness.rows, "s/1")
+    marked(harness.rows, "s/2")
+    harness.rows.add(ONE.account_key, "s/running", prewarmed=False)
 
-    house.cleanup.run_due()
-    before = list(house.upstream.tried)
-    house.executor.run_all()
+    harness.cleanup.run_due()
+    before = list(harness.upstream.tried)
+    harness.executor.run_all()
 
     assert before == []  # whoever begins it does not wait for it
-    assert house.upstream.deleted == ["s/1", "s/2"]
-    assert house.left == ["s/running"]
+    assert harness.upstream.deleted == ["s/1", "s/2"]
+    assert harness.left == ["s/running"]
 
 
-def test_a_deletion_that_is_under_way_is_not_begun_again(house: House) -> None:
-    marked(house.rows, "s/1")
+def test_a_deletion_that_is_under_way_is_not_begun_again(harness: Harness) -> None:
+    marked(harness.rows, "s/1")
 
     for _ in range(3):
-        house.cleanup.run_due()
-    house.executor.run_all()
+        harness.cleanup.run_due()
+    harness.executor.run_all()
 
-    assert house.upstream.tried == ["s/1"]
+    assert harness.upstream.tried == ["s/1"]
 
 
-def test_a_deletion_that_failed_is_tried_again_after_pauses_that_grow(house: House) -> None:
-    house.upstream.fails = broken
-    marked(house.rows, "s/1")
+def test_a_deletion_that_failed_is_tried_again_after_pauses_that_grow(harness: Harness) -> None:
+    harness.upstream.fails = broken
+    marked(harness.rows, "s/1")
     pauses: list[float] = []
 
     for _ in range(9):
-        assert house.run() == 1
-        since = house.clock.now
-        while not house.rows.due_deletions(1, [ONE.account_key]):
-            house.clock.now += 1
-        pauses.append(house.clock.now - since)
+        assert harness.run() == 1
+        since = harness.clock.now
+        while not harness.rows.due_deletions(1, [ONE.account_key]):
+            harness.clock.now += 1
+        pauses.append(harness.clock.now - since)
 
     usual = [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
     assert all(0.75 * u <= pause <= 1.25 * u + 1 for u, pause in zip(usual, pauses, strict=True))
-    assert house.left == ["s/1"]
+    assert harness.left == ["s/1"]
 
 
-def test_a_deletion_that_succeeds_at_last_is_over(house: House) -> None:
-    house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth < 3 else None
-    marked(house.rows, "s/1")
+def test_a_deletion_that_succeeds_at_last_is_over(harness: Harness) -> None:
+    harness.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth < 3 else None
+    marked(harness.rows, "s/1")
 
     for _ in range(3):
-        house.run()
-        house.clock.now += 200
+        harness.run()
+        harness.clock.now += 200
 
-    assert (house.upstream.tried, house.left) == (["s/1"] * 3, [])
+    assert (harness.upstream.tried, harness.left) == (["s/1"] * 3, [])
 
 
-def test_the_pauses_vary(house: House) -> None:
-    house.upstream.fails = broken
+def test_the_pauses_vary(harness: Harness) -> None:
+    harness.upstream.fails = broken
     for number in range(40):
-        marked(house.rows, f"s/{number}")
+        marked(harness.rows, f"s/{number}")
 
-    house.run()
+    harness.run()
 
-    house.clock.now += 30
-    assert 5 < len(house.rows.due_deletions(100, [ONE.account_key])) < 35
+    harness.clock.now += 30
+    assert 5 < len(harness.rows.due_deletions(100, [ONE.account_key])) < 35
 
 
 def test_after_ten_failures_a_session_is_left_and_said_so(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.upstream.fails = lambda session, nth: (
+    harness.upstream.fails = lambda session, nth: (
         UpstreamError("broken") if session == "s/bad" else None
     )
-    marked(house.rows, "s/bad")
+    marked(harness.rows, "s/bad")
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
         for _ in range(12):
-            house.run()
-            house.clock.now += 5000
+            harness.run()
+            harness.clock.now += 5000
 
-    assert house.upstream.tried == ["s/bad"] * 10
-    assert house.left == []
+    assert harness.upstream.tried == ["s/bad"] * 10
+    assert harness.left == []
     [left] = logged(caplog, "session.left")
     assert (left.account, left.reason) == ("one", "upstream_error")
 
 
-def test_one_session_that_cannot_be_deleted_holds_up_no_other(house: House) -> None:
-    house.upstream.fails = lambda session, nth: (
+def test_one_session_that_cannot_be_deleted_holds_up_no_other(harness: Harness) -> None:
+    harness.upstream.fails = lambda session, nth: (
         UpstreamError("broken") if session == "s/bad" else None
     )
     for name in ("s/bad", "s/1", "s/2"):
-        marked(house.rows, name)
+        marked(harness.rows, name)
 
-    house.run()
+    harness.run()
 
-    assert (house.upstream.deleted, house.left) == (["s/1", "s/2"], ["s/bad"])
+    assert (harness.upstream.deleted, harness.left) == (["s/1", "s/2"], ["s/bad"])
 
 
 @pytest.mark.parametrize("why", ["gone", "refused"])
 def test_the_sessions_of_an_account_that_cannot_be_used_wait_for_it_without_a_try(
-    house: House, why: str
+    harness: Harness, why: str
 ) -> None:
     gone = widget_account("gone", csesidx="9")
-    marked(house.rows, "s/1", gone if why == "gone" else ONE)
-    house.refused = {"one"}
+    marked(harness.rows, "s/1", gone if why == "gone" else ONE)
+    harness.refused = {"one"}
 
     for _ in range(20):
-        house.run()
-        house.clock.now += 1200
+        harness.run()
+        harness.clock.now += 1200
 
-    assert house.upstream.tried == []
-    assert house.left == ["s/1"]
+    assert harness.upstream.tried == []
+    assert harness.left == ["s/1"]
     assert [
         session.attempts
-        for session in house.rows.due_deletions(10, [ONE.account_key, gone.account_key])
+        for session in harness.rows.due_deletions(10, [ONE.account_key, gone.account_key])
     ] == [0]
 
 
 def test_what_an_account_has_left_is_deleted_when_it_comes_back_under_another_id(
-    house: House,
+    harness: Harness,
 ) -> None:
     before, other = replace(ONE, id="before"), replace(with_values(ONE, csesidx="2"), id="other")
     for session, account in (("s/1", before), ("s/2", other)):
-        marked(house.rows, session, account)
-    house.cleanup.delete_unrecorded(Session("no-row", before.account_key, "s/3", ""))
+        marked(harness.rows, session, account)
+    harness.cleanup.delete_unrecorded(Session("no-row", before.account_key, "s/3", ""))
 
-    house.run()
+    harness.run()
 
-    assert (sorted(house.upstream.deleted), house.left) == (["s/1", "s/3"], ["s/2"])
-
-
-def test_the_sessions_of_an_account_that_is_accepted_again_are_deleted(house: House) -> None:
-    marked(house.rows, "s/1")
-    house.refused = {"one"}
-    house.run()
-    house.refused = set()
-
-    house.run()
-    at_once = list(house.upstream.deleted)
-    house.clock.now += 1200
-    house.run()
-
-    assert (at_once, house.upstream.deleted) == ([], ["s/1"])
+    assert (sorted(harness.upstream.deleted), harness.left) == (["s/1", "s/3"], ["s/2"])
 
 
-def test_what_the_records_could_not_be_told_is_deleted_once_more(house: House) -> None:
-    marked(house.rows, "s/1")
-    house.cleanup.run_due()
-    house.database.away = True
+def test_the_sessions_of_an_account_that_is_accepted_again_are_deleted(harness: Harness) -> None:
+    marked(harness.rows, "s/1")
+    harness.refused = {"one"}
+    harness.run()
+    harness.refused = set()
+
+    harness.run()
+    at_once = list(harness.upstream.deleted)
+    harness.clock.now += 1200
+    harness.run()
+
+    assert (at_once, harness.upstream.deleted) == ([], ["s/1"])
+
+
+def test_what_the_records_could_not_be_told_is_deleted_once_more(harness: Harness) -> None:
+    marked(harness.rows, "s/1")
+    harness.cleanup.run_due()
+    harness.database.away = True
     with suppress(StorageUnavailable):
-        house.executor.run_all()
-    house.database.away = False
+        harness.executor.run_all()
+    harness.database.away = False
 
-    house.run()
+    harness.run()
 
-    assert (house.upstream.tried, house.left) == (["s/1", "s/1"], [])
+    assert (harness.upstream.tried, harness.left) == (["s/1", "s/1"], [])
 
 
 def test_an_outage_of_the_database_is_not_logged_as_a_bug(
@@ -248,120 +248,120 @@ def test_an_outage_of_the_database_is_not_logged_as_a_bug(
     assert logged(caplog, "sweeper.failed") == []
 
 
-def test_a_bug_in_a_deletion_ends_neither_the_others_nor_the_next_try(house: House) -> None:
-    house.upstream.fails = lambda session, nth: RuntimeError("a bug") if nth == 1 else None
-    marked(house.rows, "s/1")
+def test_a_bug_in_a_deletion_ends_neither_the_others_nor_the_next_try(harness: Harness) -> None:
+    harness.upstream.fails = lambda session, nth: RuntimeError("a bug") if nth == 1 else None
+    marked(harness.rows, "s/1")
     with pytest.raises(RuntimeError):
-        house.run()
+        harness.run()
 
-    house.run()
+    harness.run()
 
-    assert (house.upstream.deleted, house.left) == (["s/1"], [])
+    assert (harness.upstream.deleted, harness.left) == (["s/1"], [])
 
 
 def test_sessions_of_another_identity_are_left_to_those_who_have_it_and_abandoned_after_a_week(
-    house: House,
+    harness: Harness,
 ) -> None:
     other = with_values(ONE, csesidx="2")
-    marked(house.rows, "s/theirs", other)
+    marked(harness.rows, "s/theirs", other)
 
-    house.run()
-    house.clock.now += 8 * 86_400
-    before = house.rows.due_deletions(10, [other.account_key])
-    house.run()
+    harness.run()
+    harness.clock.now += 8 * 86_400
+    before = harness.rows.due_deletions(10, [other.account_key])
+    harness.run()
 
-    assert house.upstream.tried == []
+    assert harness.upstream.tried == []
     assert [session.name for session in before] == ["s/theirs"]
-    assert house.rows.due_deletions(10, [other.account_key]) == []
+    assert harness.rows.due_deletions(10, [other.account_key]) == []
 
 
 def test_what_the_executor_does_not_accept_stays_recorded_and_is_deleted_later(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.executor.capacity = 2
+    harness.executor.capacity = 2
     for number in range(5):
-        marked(house.rows, f"s/{number}")
+        marked(harness.rows, f"s/{number}")
 
-    counts = [house.run() for _ in range(3)]
+    counts = [harness.run() for _ in range(3)]
 
     assert counts == [2, 2, 1]
-    assert house.left == []
+    assert harness.left == []
     assert logged(caplog, "session.left") == []
 
 
-def test_not_too_many_are_taken_up_at_once(house: House) -> None:
+def test_not_too_many_are_taken_up_at_once(harness: Harness) -> None:
     for number in range(100):
-        marked(house.rows, f"s/{number}")
+        marked(harness.rows, f"s/{number}")
 
-    assert house.run() == 64
-    assert house.run() == 36
+    assert harness.run() == 64
+    assert harness.run() == 36
 
 
 # What the records cannot say
 
 
-def test_a_session_without_a_record_is_deleted(house: House) -> None:
-    house.cleanup.delete_unrecorded(UNRECORDED)
+def test_a_session_without_a_record_is_deleted(harness: Harness) -> None:
+    harness.cleanup.delete_unrecorded(UNRECORDED)
 
-    assert house.upstream.tried == []
-    house.executor.run_all()
-    assert house.upstream.deleted == ["s/1"]
+    assert harness.upstream.tried == []
+    harness.executor.run_all()
+    assert harness.upstream.deleted == ["s/1"]
 
 
 def test_a_session_without_a_record_is_tried_again_after_a_second_then_five_then_25_and_left(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.upstream.fails = broken
-    house.cleanup.delete_unrecorded(UNRECORDED)
+    harness.upstream.fails = broken
+    harness.cleanup.delete_unrecorded(UNRECORDED)
     moments: list[float] = []
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
         for second in range(60):
-            house.run()
-            moments += [float(second)] * (len(house.upstream.tried) - len(moments))
-            house.clock.now += 1
+            harness.run()
+            moments += [float(second)] * (len(harness.upstream.tried) - len(moments))
+            harness.clock.now += 1
 
     assert moments == [0, 1, 6, 31]
     [left] = logged(caplog, "session.left")
     assert (left.account, left.reason) == ("one", "upstream_timeout")
 
 
-def test_a_session_without_a_record_may_be_deleted_at_the_second_try(house: House) -> None:
-    house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth == 1 else None
-    house.cleanup.delete_unrecorded(UNRECORDED)
+def test_a_session_without_a_record_may_be_deleted_at_the_second_try(harness: Harness) -> None:
+    harness.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth == 1 else None
+    harness.cleanup.delete_unrecorded(UNRECORDED)
 
     for _ in range(10):
-        house.run()
-        house.clock.now += 1
+        harness.run()
+        harness.clock.now += 1
 
-    assert (house.upstream.tried, house.upstream.deleted) == (["s/1"] * 2, ["s/1"])
-
-
-def test_a_session_whose_record_is_there_after_all_is_forgotten_with_it(house: House) -> None:
-    session = house.rows.add(ONE.account_key, "s/1", prewarmed=False)
-
-    house.cleanup.delete_unrecorded(session)
-    house.executor.run_all()
-
-    assert (house.upstream.deleted, house.left) == (["s/1"], [])
+    assert (harness.upstream.tried, harness.upstream.deleted) == (["s/1"] * 2, ["s/1"])
 
 
-def test_while_storage_is_away_a_session_is_deleted_all_the_same(house: House) -> None:
-    house.database.away = True
+def test_a_session_whose_record_is_there_after_all_is_forgotten_with_it(harness: Harness) -> None:
+    session = harness.rows.add(ONE.account_key, "s/1", prewarmed=False)
 
-    house.cleanup.delete_unrecorded(UNRECORDED)
-    house.executor.run_all()
+    harness.cleanup.delete_unrecorded(session)
+    harness.executor.run_all()
 
-    assert house.upstream.deleted == ["s/1"]
+    assert (harness.upstream.deleted, harness.left) == (["s/1"], [])
+
+
+def test_while_storage_is_away_a_session_is_deleted_all_the_same(harness: Harness) -> None:
+    harness.database.away = True
+
+    harness.cleanup.delete_unrecorded(UNRECORDED)
+    harness.executor.run_all()
+
+    assert harness.upstream.deleted == ["s/1"]
 
 
 def test_what_the_executor_does_not_accept_and_has_no_record_is_left_and_logged(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.executor.capacity = 0
+    harness.executor.capacity = 0
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.cleanup.delete_unrecorded(UNRECORDED)
+        harness.cleanup.delete_unrecorded(UNRECORDED)
 
     [left] = logged(caplog, "session.left")
     assert (left.account, left.reason) == ("one", "too many wait to be deleted")
@@ -371,77 +371,77 @@ def test_what_the_executor_does_not_accept_and_has_no_record_is_left_and_logged(
 
 
 def test_at_the_end_sessions_are_deleted_with_one_try_each_and_it_is_said_once_how_many_are_left(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.upstream.fails = lambda session, nth: (
+    harness.upstream.fails = lambda session, nth: (
         UpstreamError("broken") if session.startswith("s/bad") else None
     )
     sessions = [
-        house.rows.add(ONE.account_key, name, prewarmed=True)
+        harness.rows.add(ONE.account_key, name, prewarmed=True)
         for name in ("s/bad1", "s/1", "s/bad2", "s/2")
     ]
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.cleanup.drain(sessions, 1.0)
+        harness.cleanup.drain(sessions, 1.0)
 
-    assert house.upstream.tried == ["s/bad1", "s/1", "s/bad2", "s/2"]
-    assert sorted(house.left) == ["s/bad1", "s/bad2"]  # for others to delete
+    assert harness.upstream.tried == ["s/bad1", "s/1", "s/bad2", "s/2"]
+    assert sorted(harness.left) == ["s/bad1", "s/bad2"]  # for others to delete
     [left] = logged(caplog, "session.left")
     assert (left.sessions, left.reason) == (2, "shutdown")
 
 
 def test_what_is_named_twice_at_the_end_is_counted_once(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.upstream.fails = broken
-    session = house.rows.add(ONE.account_key, "s/1", prewarmed=True)
+    harness.upstream.fails = broken
+    session = harness.rows.add(ONE.account_key, "s/1", prewarmed=True)
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.cleanup.drain([session, session], 1.0)
+        harness.cleanup.drain([session, session], 1.0)
 
-    assert house.upstream.tried == ["s/1"]
+    assert harness.upstream.tried == ["s/1"]
     assert [record.sessions for record in logged(caplog, "session.left")] == [1]
 
 
 def test_an_end_that_leaves_nothing_says_nothing(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.cleanup.drain([house.rows.add(ONE.account_key, "s/1", prewarmed=True)], 1.0)
+        harness.cleanup.drain([harness.rows.add(ONE.account_key, "s/1", prewarmed=True)], 1.0)
 
-    assert house.left == []
+    assert harness.left == []
     assert logged(caplog, "session.left") == []
 
 
 def test_at_the_end_what_still_waits_is_deleted_too_and_nothing_twice(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting, other = (
-        marked(house.rows, "s/1"),
-        house.rows.add(ONE.account_key, "s/2", prewarmed=True),
+        marked(harness.rows, "s/1"),
+        harness.rows.add(ONE.account_key, "s/2", prewarmed=True),
     )
-    house.cleanup.run_due()
+    harness.cleanup.run_due()
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.cleanup.drain([waiting, other], 1.0)
+        harness.cleanup.drain([waiting, other], 1.0)
 
-    assert house.upstream.tried == ["s/1", "s/2"]
+    assert harness.upstream.tried == ["s/1", "s/2"]
     assert logged(caplog, "session.left") == []
 
 
 @pytest.mark.parametrize("works", [True, False])
 def test_at_the_end_what_waits_for_another_try_is_tried_once_more(
-    house: House, works: bool, caplog: pytest.LogCaptureFixture
+    harness: Harness, works: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.upstream.fails = broken
-    house.cleanup.delete_unrecorded(UNRECORDED)
-    house.executor.run_all()
-    house.upstream.fails = (lambda session, nth: None) if works else broken
+    harness.upstream.fails = broken
+    harness.cleanup.delete_unrecorded(UNRECORDED)
+    harness.executor.run_all()
+    harness.upstream.fails = (lambda session, nth: None) if works else broken
 
     with caplog.at_level(logging.WARNING, "gbproxy"):
-        house.cleanup.drain([], 1.0)
+        harness.cleanup.drain([], 1.0)
 
-    assert house.upstream.tried == ["s/1", "s/1"]
+    assert harness.upstream.tried == ["s/1", "s/1"]
     assert [record.sessions for record in logged(caplog, "session.left")] == ([] if works else [1])
 
 
@@ -464,17 +464,17 @@ def test_a_real_executor_deletes_what_is_marked(database: FragileDatabase, clock
 
 
 def test_no_log_line_names_a_session_or_a_cookie(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.upstream.fails = broken
-    marked(house.rows, "s/123")
+    harness.upstream.fails = broken
+    marked(harness.rows, "s/123")
 
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        house.cleanup.delete_unrecorded(Session("no-row", ONE.account_key, "s/456", ""))
-        house.run()
-        house.upstream.fails = lambda session, nth: None
-        house.clock.now += 100
-        house.run()
+        harness.cleanup.delete_unrecorded(Session("no-row", ONE.account_key, "s/456", ""))
+        harness.run()
+        harness.upstream.fails = lambda session, nth: None
+        harness.clock.now += 100
+        harness.run()
 
     lines = [str(vars(record)) for record in caplog.records if record.name.startswith("gbproxy")]
     assert lines
@@ -488,64 +488,70 @@ GONE = widget_account(id="gone", name="gone", csesidx="2", config_id="c", secure
 
 
 def test_what_a_removed_account_has_upstream_is_deleted_and_what_its_last_answers_leave(
-    house: House,
+    harness: Harness,
 ) -> None:
     used: list[tuple[Account, str]] = []
     cleanup = SessionCleanup(
-        house.rows, lambda *call: used.append(call), accounts, house.executor, clock=house.clock
+        harness.rows,
+        lambda *call: used.append(call),
+        accounts,
+        harness.executor,
+        clock=harness.clock,
     )  # type: ignore[arg-type]
-    marked(house.rows, "s/1", GONE)
-    running = house.rows.add(GONE.account_key, "s/2", prewarmed=False)
+    marked(harness.rows, "s/1", GONE)
+    running = harness.rows.add(GONE.account_key, "s/2", prewarmed=False)
 
     cleanup.delete_for_account(GONE)
     cleanup.retry_due()
-    house.executor.run_all()
+    harness.executor.run_all()
     before = list(used)
-    house.rows.mark_for_deletion(running)
+    harness.rows.mark_for_deletion(running)
     cleanup.retry_due()
     cleanup.delete_unrecorded(Session("3", GONE.account_key, "s/3", ""))
-    house.executor.run_all()
+    harness.executor.run_all()
 
     assert before == [(GONE, "s/1")]
     assert used == [(GONE, "s/1"), (GONE, "s/2"), (GONE, "s/3")]
-    assert house.left == []
+    assert harness.left == []
 
 
 def test_a_removed_account_deletes_nothing_any_more_after_an_hour(
-    house: House, clock: Clock
+    harness: Harness, clock: Clock
 ) -> None:
-    marked(house.rows, "s/1", GONE)
+    marked(harness.rows, "s/1", GONE)
 
-    house.cleanup.delete_for_account(GONE)
+    harness.cleanup.delete_for_account(GONE)
     clock.now += 3600
-    house.run()
+    harness.run()
 
-    house.cleanup.delete_unrecorded(Session("no-row", GONE.account_key, "s/2", ""))
-    house.executor.run_all()
+    harness.cleanup.delete_unrecorded(Session("no-row", GONE.account_key, "s/2", ""))
+    harness.executor.run_all()
 
-    assert house.upstream.tried == []
-    assert house.left == ["s/1"]
+    assert harness.upstream.tried == []
+    assert harness.left == ["s/1"]
 
 
 # Sessions whose name nobody knows
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_a_session_without_a_name_is_forgotten_without_a_call(house: House, refused: bool) -> None:
-    house.refused = {ONE.id} if refused else set()
-    marked(house.rows, "")
+def test_a_session_without_a_name_is_forgotten_without_a_call(
+    harness: Harness, refused: bool
+) -> None:
+    harness.refused = {ONE.id} if refused else set()
+    marked(harness.rows, "")
 
-    house.run()
+    harness.run()
 
-    assert (house.upstream.tried, house.left) == ([], [])
+    assert (harness.upstream.tried, harness.left) == ([], [])
 
 
 def test_at_the_end_a_session_without_a_name_holds_nothing_up(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = house.rows.add(ONE.account_key, "", prewarmed=False)
+    session = harness.rows.add(ONE.account_key, "", prewarmed=False)
 
-    house.cleanup.drain([session], 1)
-    house.executor.run_all()
+    harness.cleanup.drain([session], 1)
+    harness.executor.run_all()
 
-    assert house.upstream.tried == []
+    assert harness.upstream.tried == []

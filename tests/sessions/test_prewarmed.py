@@ -38,7 +38,7 @@ from tests.support.clock import Clock
 from tests.support.pools import until
 
 
-class House:
+class Harness:
     """A session pool over real records; its jobs run in the test's thread."""
 
     def __init__(self, database: FragileDatabase, clock: Clock) -> None:
@@ -80,65 +80,71 @@ class House:
 
 
 @pytest.fixture
-def house(database: FragileDatabase, clock: Clock) -> House:
-    return House(database, clock)
+def harness(database: FragileDatabase, clock: Clock) -> Harness:
+    return Harness(database, clock)
 
 
-def test_two_sessions_are_made_for_each_account_in_use_and_recorded_at_once(house: House) -> None:
-    house.sessions.refill([ONE, TWO])
-    before = house.upstream.opened
+def test_two_sessions_are_made_for_each_account_in_use_and_recorded_at_once(
+    harness: Harness,
+) -> None:
+    harness.sessions.refill([ONE, TWO])
+    before = harness.upstream.opened
 
-    house.executor.run_all()
+    harness.executor.run_all()
 
     assert before == 0  # the refill does not wait for the upstream
-    assert sorted(house.recorded) == ["one/1", "one/2", "two/3", "two/4"]
+    assert sorted(harness.recorded) == ["one/1", "one/2", "two/3", "two/4"]
 
 
-def test_the_oldest_session_is_taken_first_and_another_made_in_its_place(house: House) -> None:
-    house.fill(ONE)
+def test_the_oldest_session_is_taken_first_and_another_made_in_its_place(harness: Harness) -> None:
+    harness.fill(ONE)
 
-    taken = house.take()
+    taken = harness.take()
 
     assert taken == "one/1"
-    assert house.upstream.opened == 2  # whoever takes does not wait for the upstream either
-    house.executor.run_all()
-    assert [house.take(), house.take(), house.take()] == ["one/2", "one/3", None]
+    assert harness.upstream.opened == 2  # whoever takes does not wait for the upstream either
+    harness.executor.run_all()
+    assert [harness.take(), harness.take(), harness.take()] == ["one/2", "one/3", None]
 
 
-def test_a_session_that_was_taken_is_still_this_workers_in_the_records(house: House) -> None:
-    house.fill(ONE)
+def test_a_session_that_was_taken_is_still_this_workers_in_the_records(harness: Harness) -> None:
+    harness.fill(ONE)
 
-    session = house.sessions.take(ONE)
+    session = harness.sessions.take(ONE)
 
     assert session is not None
-    assert house.rows.commit(
-        session, history_digest=b"h", caller=b"k", conversation="c", expires_at=house.clock.now + 60
+    assert harness.rows.commit(
+        session,
+        history_digest=b"h",
+        caller=b"k",
+        conversation="c",
+        expires_at=harness.clock.now + 60,
     )
 
 
-def test_without_sessions_nothing_is_taken_and_some_are_opened(house: House) -> None:
-    assert house.take() is None
+def test_without_sessions_nothing_is_taken_and_some_are_opened(harness: Harness) -> None:
+    assert harness.take() is None
 
-    house.executor.run_all()
+    harness.executor.run_all()
 
-    assert house.recorded == ["one/1", "one/2"]
-
-
-def test_each_account_has_its_own_sessions(house: House) -> None:
-    house.fill(ONE)
-
-    assert house.take(TWO) is None
+    assert harness.recorded == ["one/1", "one/2"]
 
 
-def test_there_are_never_more_than_two_however_many_ask(house: House) -> None:
+def test_each_account_has_its_own_sessions(harness: Harness) -> None:
+    harness.fill(ONE)
+
+    assert harness.take(TWO) is None
+
+
+def test_there_are_never_more_than_two_however_many_ask(harness: Harness) -> None:
     for _ in range(10):
-        house.take()
-        house.sessions.refill([ONE])
-    house.executor.run_all()
-    house.fill(ONE)
+        harness.take()
+        harness.sessions.refill([ONE])
+    harness.executor.run_all()
+    harness.fill(ONE)
 
-    assert house.upstream.opened == 2
-    assert len(house.recorded) == 2
+    assert harness.upstream.opened == 2
+    assert len(harness.recorded) == 2
 
 
 def test_there_are_never_more_than_two_with_many_threads(
@@ -169,199 +175,205 @@ def test_there_are_never_more_than_two_with_many_threads(
     assert upstream.opened == len(taken) + 2
 
 
-def test_what_the_executor_does_not_accept_is_opened_later(house: House) -> None:
-    house.executor.capacity = 1
-    house.fill(ONE)
-    first = house.recorded
-    house.executor.capacity = 10
+def test_what_the_executor_does_not_accept_is_opened_later(harness: Harness) -> None:
+    harness.executor.capacity = 1
+    harness.fill(ONE)
+    first = harness.recorded
+    harness.executor.capacity = 10
 
-    house.fill(ONE)
+    harness.fill(ONE)
 
-    assert (first, house.recorded) == (["one/1"], ["one/1", "one/2"])
+    assert (first, harness.recorded) == (["one/1"], ["one/1", "one/2"])
 
 
 # Accounts that are not in use, or changed
 
 
-def test_the_sessions_of_an_account_that_is_not_in_use_any_more_is_marked(house: House) -> None:
-    house.fill(ONE, TWO)
+def test_the_sessions_of_an_account_that_is_not_in_use_any_more_is_marked(harness: Harness) -> None:
+    harness.fill(ONE, TWO)
 
-    house.fill(TWO)
+    harness.fill(TWO)
 
-    assert sorted(house.marked) == ["one/1", "one/2"]
-    assert house.recorded == ["two/3", "two/4"]
-
-
-def test_a_session_that_is_made_too_late_is_marked(house: House) -> None:
-    house.sessions.refill([ONE])
-
-    house.sessions.refill([])
-    house.executor.run_all()
-
-    assert (house.recorded, sorted(house.marked)) == ([], ["one/1", "one/2"])
+    assert sorted(harness.marked) == ["one/1", "one/2"]
+    assert harness.recorded == ["two/3", "two/4"]
 
 
-def test_a_changed_credential_has_no_use_for_the_old_ones_sessions(house: House) -> None:
-    house.fill(ONE)
+def test_a_session_that_is_made_too_late_is_marked(harness: Harness) -> None:
+    harness.sessions.refill([ONE])
+
+    harness.sessions.refill([])
+    harness.executor.run_all()
+
+    assert (harness.recorded, sorted(harness.marked)) == ([], ["one/1", "one/2"])
+
+
+def test_a_changed_credential_has_no_use_for_the_old_ones_sessions(harness: Harness) -> None:
+    harness.fill(ONE)
     renewed = with_values(ONE, secure_c_ses="CSE.renewed")
 
-    assert house.take(renewed) is None
-    house.fill(renewed)
+    assert harness.take(renewed) is None
+    harness.fill(renewed)
 
-    assert sorted(house.marked) == ["one/1", "one/2"]
-    assert house.take(renewed) == "one/3"
+    assert sorted(harness.marked) == ["one/1", "one/2"]
+    assert harness.take(renewed) == "one/3"
 
 
-def test_what_has_grown_old_is_marked_and_replaced(house: House) -> None:
-    house.fill(ONE)
-    house.clock.now += 674  # three quarters of its time: the rest varies
-    house.fill(ONE)
-    young = list(house.marked)
+def test_what_has_grown_old_is_marked_and_replaced(harness: Harness) -> None:
+    harness.fill(ONE)
+    harness.clock.now += 674  # three quarters of its time: the rest varies
+    harness.fill(ONE)
+    young = list(harness.marked)
 
-    house.clock.now += 227
-    house.fill(ONE)
+    harness.clock.now += 227
+    harness.fill(ONE)
 
     assert young == []
-    assert (sorted(house.marked), house.recorded) == (["one/1", "one/2"], ["one/3", "one/4"])
+    assert (sorted(harness.marked), harness.recorded) == (["one/1", "one/2"], ["one/3", "one/4"])
 
 
-def test_not_all_sessions_grow_old_at_once(house: House) -> None:
+def test_not_all_sessions_grow_old_at_once(harness: Harness) -> None:
     accounts = [replace(ONE, id=f"a{number}") for number in range(20)]
-    house.fill(*accounts)
+    harness.fill(*accounts)
 
-    house.clock.now += 790
-    house.sessions.refill(accounts)
+    harness.clock.now += 790
+    harness.sessions.refill(accounts)
 
     assert (
-        2 < len(house.rows.due_deletions(100, [account.account_key for account in accounts])) < 38
+        2 < len(harness.rows.due_deletions(100, [account.account_key for account in accounts])) < 38
     )
 
 
-def test_invalidated_sessions_is_marked_and_not_used(house: House) -> None:
-    house.fill(ONE, TWO)
+def test_invalidated_sessions_is_marked_and_not_used(harness: Harness) -> None:
+    harness.fill(ONE, TWO)
 
-    house.sessions.invalidate(ONE)
+    harness.sessions.invalidate(ONE)
 
-    assert house.take(ONE) is None
-    assert house.take(TWO) == "two/3"
-    assert sorted(house.marked) == ["one/1", "one/2"]
+    assert harness.take(ONE) is None
+    assert harness.take(TWO) == "two/3"
+    assert sorted(harness.marked) == ["one/1", "one/2"]
 
 
-def test_what_was_being_made_when_they_were_invalidated_is_not_used_either(house: House) -> None:
-    house.sessions.refill([ONE])
+def test_what_was_being_made_when_they_were_invalidated_is_not_used_either(
+    harness: Harness,
+) -> None:
+    harness.sessions.refill([ONE])
 
-    house.sessions.invalidate(ONE)
-    house.executor.run_all()
+    harness.sessions.invalidate(ONE)
+    harness.executor.run_all()
 
-    assert sorted(house.marked) == ["one/1", "one/2"]
-    house.fill(ONE)
-    assert house.recorded == ["one/3", "one/4"]
+    assert sorted(harness.marked) == ["one/1", "one/2"]
+    harness.fill(ONE)
+    assert harness.recorded == ["one/3", "one/4"]
 
 
 # Failures
 
 
 def test_after_a_failure_an_account_s_prewarming_pauses_for_a_while(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth <= 2 else None
+    harness.upstream.fails = lambda session, nth: UpstreamTimeout("silent") if nth <= 2 else None
     with caplog.at_level(logging.INFO, "gbproxy"):
-        house.fill(ONE)
+        harness.fill(ONE)
 
-    house.clock.now += 29
-    house.fill(ONE)
-    house.take()
-    house.executor.run_all()
-    during = house.upstream.opened
-    house.clock.now += 1
-    house.fill(ONE)
+    harness.clock.now += 29
+    harness.fill(ONE)
+    harness.take()
+    harness.executor.run_all()
+    during = harness.upstream.opened
+    harness.clock.now += 1
+    harness.fill(ONE)
 
-    assert (during, house.recorded) == (2, ["one/3", "one/4"])
-    assert [(name, type(error)) for name, error in house.failures] == [("one", UpstreamTimeout)] * 2
+    assert (during, harness.recorded) == (2, ["one/3", "one/4"])
+    assert [(name, type(error)) for name, error in harness.failures] == [
+        ("one", UpstreamTimeout)
+    ] * 2
     assert [(record.account, record.code) for record in logged(caplog, "stock.failed")] == [
         ("one", "upstream_timeout")
     ] * 2
 
 
-def test_the_failure_of_one_account_disturbs_no_other(house: House) -> None:
-    house.upstream.fails = lambda session, nth: CredentialRefused("no") if nth <= 2 else None
+def test_the_failure_of_one_account_disturbs_no_other(harness: Harness) -> None:
+    harness.upstream.fails = lambda session, nth: CredentialRefused("no") if nth <= 2 else None
 
-    house.fill(ONE, TWO)
+    harness.fill(ONE, TWO)
 
-    assert house.recorded == ["two/3", "two/4"]
-    assert {name for name, _ in house.failures} == {"one"}
+    assert harness.recorded == ["two/3", "two/4"]
+    assert {name for name, _ in harness.failures} == {"one"}
 
 
-def test_while_storage_is_away_what_was_made_is_discarded_and_no_more_made(house: House) -> None:
+def test_while_storage_is_away_what_was_made_is_discarded_and_no_more_made(
+    harness: Harness,
+) -> None:
     """A session without a record would be left upstream by a worker that is killed."""
-    house.database.away = True
+    harness.database.away = True
 
-    house.fill(ONE)
-    house.fill(ONE)
+    harness.fill(ONE)
+    harness.fill(ONE)
 
-    assert [(session.account_key, session.name) for session in house.discarded] == [
+    assert [(session.account_key, session.name) for session in harness.discarded] == [
         (ONE.account_key, "one/1"),
         (ONE.account_key, "one/2"),
     ]
-    assert house.take() is None
-    assert house.upstream.opened == 2
-    assert house.failures == []  # the account is not to blame
+    assert harness.take() is None
+    assert harness.upstream.opened == 2
+    assert harness.failures == []  # the account is not to blame
 
-    house.database.away = False
-    house.clock.now += 30
-    house.fill(ONE)
-    assert house.recorded == ["one/3", "one/4"]
-
-
-def test_while_storage_is_away_what_is_not_wanted_any_more_is_discarded(house: House) -> None:
-    house.fill(ONE, TWO)
-    house.database.away = True
-
-    house.sessions.refill([TWO])
-    house.sessions.invalidate(TWO)
-
-    assert [session.name for session in house.discarded] == ["one/1", "one/2", "two/3", "two/4"]
+    harness.database.away = False
+    harness.clock.now += 30
+    harness.fill(ONE)
+    assert harness.recorded == ["one/3", "one/4"]
 
 
-def test_sessions_can_be_taken_while_storage_is_away(house: House) -> None:
-    house.fill(ONE)
-    house.database.away = True
+def test_while_storage_is_away_what_is_not_wanted_any_more_is_discarded(harness: Harness) -> None:
+    harness.fill(ONE, TWO)
+    harness.database.away = True
 
-    assert [house.take(), house.take()] == ["one/1", "one/2"]
+    harness.sessions.refill([TWO])
+    harness.sessions.invalidate(TWO)
+
+    assert [session.name for session in harness.discarded] == ["one/1", "one/2", "two/3", "two/4"]
 
 
-def test_after_a_bug_an_account_s_prewarming_pauses_and_is_made_then(house: House) -> None:
-    house.upstream.fails = lambda session, nth: RuntimeError("a bug") if nth <= 2 else None
-    house.sessions.refill([ONE])
+def test_sessions_can_be_taken_while_storage_is_away(harness: Harness) -> None:
+    harness.fill(ONE)
+    harness.database.away = True
+
+    assert [harness.take(), harness.take()] == ["one/1", "one/2"]
+
+
+def test_after_a_bug_an_account_s_prewarming_pauses_and_is_made_then(harness: Harness) -> None:
+    harness.upstream.fails = lambda session, nth: RuntimeError("a bug") if nth <= 2 else None
+    harness.sessions.refill([ONE])
     for _ in range(2):
         with pytest.raises(RuntimeError):
-            house.executor.run_all()
+            harness.executor.run_all()
 
-    house.sessions.refill([ONE])
-    resting = not house.executor.waiting
-    house.clock.now += 30
-    house.fill(ONE)
+    harness.sessions.refill([ONE])
+    resting = not harness.executor.waiting
+    harness.clock.now += 30
+    harness.fill(ONE)
 
-    assert (resting, house.recorded) == (True, ["one/3", "one/4"])
+    assert (resting, harness.recorded) == (True, ["one/3", "one/4"])
 
 
 # Sessions that a request waits for
 
 
-def test_a_request_may_have_a_session_made_now_that_is_nobody_elses(house: House) -> None:
-    name = house.sessions.open(ONE)
+def test_a_request_may_have_a_session_made_now_that_is_nobody_elses(harness: Harness) -> None:
+    name = harness.sessions.open(ONE)
 
-    assert (name, house.upstream.opened, house.recorded) == ("one/1", 1, [])
+    assert (name, harness.upstream.opened, harness.recorded) == ("one/1", 1, [])
 
 
 @pytest.mark.parametrize("error", [UpstreamTimeout("silent"), RuntimeError("a bug")], ids=repr)
-def test_who_has_a_session_made_hears_why_it_cannot_be(house: House, error: Exception) -> None:
-    house.upstream.fails = lambda session, nth: error
+def test_who_has_a_session_made_hears_why_it_cannot_be(harness: Harness, error: Exception) -> None:
+    harness.upstream.fails = lambda session, nth: error
 
     with pytest.raises(type(error)):
-        house.sessions.open(ONE)
+        harness.sessions.open(ONE)
 
-    assert house.failures == []  # the request tells the pool by itself
+    assert harness.failures == []  # the request tells the pool by itself
 
 
 def in_the_main_thread(function: str) -> bool:
@@ -375,7 +387,7 @@ def in_the_main_thread(function: str) -> bool:
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_session_whose_request_has_left_meanwhile_goes_into_the_pool_or_is_deleted(
-    house: House, closed: bool
+    harness: Harness, closed: bool
 ) -> None:
     """As when a client hangs up: its greenlet is killed where it waits."""
     left = threading.Event()
@@ -385,34 +397,34 @@ def test_a_session_whose_request_has_left_meanwhile_goes_into_the_pool_or_is_del
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         assert left.wait(10)
 
-    house.upstream.fails = interrupt
+    harness.upstream.fails = interrupt
     with pytest.raises(KeyboardInterrupt):
-        house.sessions.open(ONE)
+        harness.sessions.open(ONE)
     if closed:
-        house.sessions.close()
+        harness.sessions.close()
     left.set()
 
     if closed:
-        until(lambda: house.discarded)
-        assert [session.name for session in house.discarded] == ["one/1"]
+        until(lambda: harness.discarded)
+        assert [session.name for session in harness.discarded] == ["one/1"]
     else:
-        until(lambda: house.take() == "one/1")
-        assert house.recorded == ["one/1"]
+        until(lambda: harness.take() == "one/1")
+        assert harness.recorded == ["one/1"]
 
 
 def holds(left: threading.Event) -> None:
     assert left.wait(10)
 
 
-def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_pool(house: House) -> None:
+def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_pool(harness: Harness) -> None:
     left = threading.Event()
-    house.upstream.fails = lambda session, nth: holds(left)
+    harness.upstream.fails = lambda session, nth: holds(left)
     pool = SessionPool(
-        house.rows,
-        house.upstream.open_session,
-        house.executor.submit,
-        house.discarded.append,
-        clock=house.clock,
+        harness.rows,
+        harness.upstream.open_session,
+        harness.executor.submit,
+        harness.discarded.append,
+        clock=harness.clock,
         patience_s=0.02,
     )
     request_context.begin("req-1").has_elsewhere = lambda: True
@@ -425,40 +437,42 @@ def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_pool(house: Hou
     left.set()
 
     assert not caught.value.was_taken
-    until(lambda: house.recorded == ["one/1"])
+    until(lambda: harness.recorded == ["one/1"])
 
 
-def test_nobody_waits_for_a_session_beyond_the_end_of_the_request(house: House) -> None:
+def test_nobody_waits_for_a_session_beyond_the_end_of_the_request(harness: Harness) -> None:
     left = threading.Event()
-    house.upstream.fails = lambda session, nth: holds(left)
+    harness.upstream.fails = lambda session, nth: holds(left)
     request_context.begin("req-1").until = time.monotonic() + 0.02
 
     try:
         with pytest.raises(UpstreamTimeout):
-            house.sessions.open(ONE)
+            harness.sessions.open(ONE)
     finally:
         request_context.begin("-")
     left.set()
 
-    until(lambda: house.recorded == ["one/1"])
+    until(lambda: harness.recorded == ["one/1"])
 
 
-def test_without_a_size_nothing_is_prewarmed(house: House) -> None:
+def test_without_a_size_nothing_is_prewarmed(harness: Harness) -> None:
     pool = SessionPool(
-        house.rows,
-        house.upstream.open_session,
-        house.executor.submit,
-        house.discarded.append,
+        harness.rows,
+        harness.upstream.open_session,
+        harness.executor.submit,
+        harness.discarded.append,
         size=0,
     )
 
     pool.refill([ONE])
     taken = pool.take(ONE)
 
-    assert (taken, len(house.executor.waiting), pool.open(ONE)) == (None, 0, "one/1")
+    assert (taken, len(harness.executor.waiting), pool.open(ONE)) == (None, 0, "one/1")
 
 
-def test_a_session_whose_request_has_left_while_its_thread_began_is_not_lost(house: House) -> None:
+def test_a_session_whose_request_has_left_while_its_thread_began_is_not_lost(
+    harness: Harness,
+) -> None:
     def leave(frame: FrameType, event: str, argument: object) -> None:
         if event == "return" and frame.f_code is threading.Thread.start.__code__:
             sys.setprofile(None)
@@ -467,17 +481,17 @@ def test_a_session_whose_request_has_left_while_its_thread_began_is_not_lost(hou
     sys.setprofile(leave)
     try:
         with pytest.raises(KeyboardInterrupt):
-            house.sessions.open(ONE)
+            harness.sessions.open(ONE)
     finally:
         sys.setprofile(None)
 
-    until(lambda: house.take() == "one/1")
+    until(lambda: harness.take() == "one/1")
 
 
 # The end
 
 
-def test_the_end_waits_for_a_session_that_is_being_made(house: House) -> None:
+def test_the_end_waits_for_a_session_that_is_being_made(harness: Harness) -> None:
     """As after Ctrl-C, when the process ends next."""
     end_begins = threading.Event()
 
@@ -487,43 +501,43 @@ def test_the_end_waits_for_a_session_that_is_being_made(house: House) -> None:
         assert end_begins.wait(10)
         until(lambda: in_the_main_thread("join"))
 
-    house.upstream.fails = interrupt
+    harness.upstream.fails = interrupt
     with pytest.raises(KeyboardInterrupt):
-        house.sessions.open(ONE)
+        harness.sessions.open(ONE)
     end_begins.set()
-    house.sessions.close(within_s=10)
+    harness.sessions.close(within_s=10)
 
-    assert [session.name for session in house.discarded] == ["one/1"]
+    assert [session.name for session in harness.discarded] == ["one/1"]
 
 
-def test_at_the_end_all_sessions_are_handed_out_and_no_more_made(house: House) -> None:
-    house.fill(ONE, TWO)
-    house.take(ONE)
-    house.executor.run_all()
+def test_at_the_end_all_sessions_are_handed_out_and_no_more_made(harness: Harness) -> None:
+    harness.fill(ONE, TWO)
+    harness.take(ONE)
+    harness.executor.run_all()
 
-    left = house.sessions.close()
-    late = [house.take(ONE), house.take(TWO)]
-    house.sessions.refill([ONE, TWO])
+    left = harness.sessions.close()
+    late = [harness.take(ONE), harness.take(TWO)]
+    harness.sessions.refill([ONE, TWO])
 
     assert sorted(session.name for session in left) == ["one/2", "one/5", "two/3", "two/4"]
     assert late == [None, None]
-    assert not house.executor.waiting
-    assert house.sessions.close() == []
+    assert not harness.executor.waiting
+    assert harness.sessions.close() == []
 
 
-def test_what_waits_to_be_made_at_the_end_is_not_made(house: House) -> None:
-    house.sessions.refill([ONE])
+def test_what_waits_to_be_made_at_the_end_is_not_made(harness: Harness) -> None:
+    harness.sessions.refill([ONE])
 
-    house.sessions.close()
-    house.executor.run_all()
+    harness.sessions.close()
+    harness.executor.run_all()
 
-    assert house.upstream.opened == 0
+    assert harness.upstream.opened == 0
 
 
-def test_a_killed_workers_sessions_are_in_the_records(house: House) -> None:
-    house.fill(ONE)
+def test_a_killed_workers_sessions_are_in_the_records(harness: Harness) -> None:
+    harness.fill(ONE)
 
-    others = session_rows(house.database, house.clock, "worker-2")
+    others = session_rows(harness.database, harness.clock, "worker-2")
     others.reclaim_orphans(dead={US})
 
     assert sorted(

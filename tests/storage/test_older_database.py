@@ -83,6 +83,14 @@ def test_every_account_is_as_it_was_stored_with_its_cookies_and_tokens(
     assert keys <= TokenRows(database, cipher).read().keys()
 
 
+def test_its_status_is_told_without_changing_it(old: str) -> None:
+    fitting = prepare.inspect(old, [older.SECRET_KEY])
+    other = prepare.inspect(old, [NEW_KEY])
+
+    assert (fitting.revision, fitting.key_fits, other.key_fits) == ("0005", True, False)
+    assert revision(old) == "0005"
+
+
 def test_neither_cookies_nor_ids_can_be_read_in_it(old: str, opened: Open) -> None:
     prepare.prepare(old, [older.SECRET_KEY])
 

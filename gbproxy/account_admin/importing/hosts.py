@@ -1,5 +1,7 @@
-"""Which hosts belong to an account: nothing of any other is looked into. Source: docs/upstream.md,
-editions and hosts.
+"""The hosts of an account, whose requests alone are read, and what their addresses and headers tell
+beside ids and cookies.
+
+Source: docs/upstream.md, editions and hosts; gates.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ _HOST = re.compile(r"https?://([a-z0-9.-]{1,253}+)(?::[0-9]{1,5})?+(?=[/?#]|$)",
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """The hosts whose requests are looked into: pages, and the API, which is also called at other
-    hosts of Google's.
+    """The hosts whose requests are read: pages, and the API, which is also called at other hosts of
+    Google's.
     """
 
     pages: frozenset[str] = frozenset(_PAGES)
@@ -152,7 +154,7 @@ def further_of_host(host: str) -> Further:
 
 
 def further_of_page(url: str, host: str) -> Further:
-    """Edition and location further_of a page's address: one without a location in its path is global."""
+    """Edition and location of a page's address: one without a location in its path is global."""
     home = _LOCATION_OF_PAGE.match(url)
     return Further(
         editions=_one(edition_of(host)),
@@ -161,18 +163,18 @@ def further_of_page(url: str, host: str) -> Further:
 
 
 def further_of_call(url: str, host: str) -> Further:
-    """Edition and location further_of a widget call's address."""
+    """Edition and location of a widget call's address."""
     path = _LOCATION_OF_CALL.match(url)
     return Further(editions=_one(edition_of(host)), locations=_one(path[1] if path else None))
 
 
 def server_token(header: str) -> str | None:
-    """The value further_of `x-server-token`, unless it is cut off or blacked out."""
+    """The value of `x-server-token`, unless it is cut off or blacked out."""
     return header if _SERVER_TOKEN.fullmatch(header) else None
 
 
 def user_agent(header: str) -> str | None:
-    """The value further_of `user-agent`, if it is a browser's."""
+    """The value of `user-agent`, if it is a browser's."""
     bare = header.rstrip(" ;")  # as commands are joined
     return bare if _BROWSER.fullmatch(bare) else None
 

@@ -1,5 +1,5 @@
-"""Partials to accounts: what was seen together or can only belong together. Where that is not clear,
-nothing is guessed.
+"""Partial accounts -> accounts: values that were seen together, or can only belong together. Where
+that is not clear, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ class Found(list[FoundAccount]):
 
 
 def accounts(partials: Sequence[PartialAccount]) -> Found:
-    """The accounts that partials speak of, in the order in which they first do; of more than
-    `MAX_ACCOUNTS` only one more.
-    """
+    """The accounts, in the order of their first values; of too many, one more than `MAX_ACCOUNTS`."""
     telling = [partial for partial in partials if partial.given() or partial.further.given()]
     drafts = [draft for draft in islice(_combined(telling), MAX_ACCOUNTS + 1) if draft.given()]
     found = Found(map(_checked, drafts))

@@ -1,7 +1,7 @@
-"""What one piece of a paste says about an account.
+"""The values of an account that one piece of a paste has.
 
-Only requests to the hosts of an account are looked into, and of cookies only its page's. Everything
-else is dropped unread. Source: docs/upstream.md, credentials.
+Only requests to an account's hosts are read, and only cookies of its page; everything else is
+dropped unread. Source: docs/upstream.md, credentials.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from gbproxy.domain import jsontext
 from gbproxy.settings import consumer
 
 Kind = Literal["bare", "damaged", "unread", "mixed", "json", "consumer", "app"]
-"""A request of the page, or a list of cookies, without the account's own; one of these with a value
-that cannot be; the name of one in a text that is no known form; those of several jars in one list;
-JSON that is broken; cookies of the consumer app; a request or address of it.
+"""In this order: a request of the page, or a list of cookies, without the account's own; an own
+cookie with an impossible value; its name in an unknown form of text; several jars in one list;
+broken JSON; cookies of the consumer app; a request or an address of it.
 """
 
 WRONG_SERVICE = frozenset({"consumer", "app"})
@@ -64,8 +64,8 @@ _SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """`line`: where its piece begins, counted from 1. `broken_at`: the line where JSON ceases to be
-    JSON.
+    """A value that was expected there and could not be read. `line`: where its piece begins, from
+    1; `broken_at`: the line where JSON breaks.
     """
 
     kind: Kind
@@ -90,9 +90,8 @@ _SUBJECT = re.compile(r"csesidx/([0-9]{1,64})")
 class PartialAccount:
     """Values that were seen together.
 
-    `is_account`: somebody wrote them down as one account; `is_disabled`: as one that is not to be
-    used. `is_row`: one of several rows, what stands directly beside it belongs to it. `doubt`: what
-    was to be expected there and could not be read.
+    `is_account`: written down as one account; `is_disabled`: as one that is not to be used;
+    `is_row`: one of several rows, which belongs to the rows beside it.
     """
 
     csesidx: str | None = None
@@ -106,7 +105,7 @@ class PartialAccount:
     doubt: Doubt | None = None
 
     def given(self) -> dict[str, str]:
-        """What tells of an account."""
+        """The found values among the required fields and the second cookie, by field."""
         values = {
             "secure_c_ses": self.cookies.secure_c_ses,
             "host_c_oses": self.cookies.host_c_oses,
@@ -116,12 +115,12 @@ class PartialAccount:
         return {name: value for name, value in values.items() if value is not None}
 
     def carried(self) -> dict[str, str]:
-        """What an account may carry beside that."""
+        """The found values of the further fields, by field."""
         others = self.cookies.header()
         return self.further.given() | ({"cookies": others} if others else {})
 
     def overlaid(self, later: PartialAccount) -> PartialAccount:
-        """The same with what a later piece says."""
+        """These values, replaced by those of a later piece."""
         is_of_same_app = (
             None in (self.config_id, later.config_id) or self.config_id == later.config_id
         )
@@ -164,8 +163,8 @@ class Request:
 
 
 def from_request(request: Request, hosts: Hosts) -> PartialAccount | None:
-    """What a request to a page or the API says; None for those to all others, of which only the
-    host is looked at.
+    """The values in a request to a page or the API; None for any other, of which only the host is
+    read.
     """
     host = host_of(request.url)
     if is_consumers(host):

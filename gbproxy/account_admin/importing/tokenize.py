@@ -1,4 +1,4 @@
-"""A paste is several pieces one after another: which piece begins where, and who reads it."""
+"""Cut a paste into its pieces, and give each to the reader of its form."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _DECODER = json.JSONDecoder()
 
 
 def tokenize(text: str, hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
-    """What each piece of a text says, in its order; what could not be read, though it was to be
-    expected, is a doubt.
+    """The values of each piece of a text, in order; an expected value that could not be read is a
+    `Doubt`.
     """
     return _Paste(text, hosts, limit).partials()
 

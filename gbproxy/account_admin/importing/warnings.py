@@ -1,6 +1,4 @@
-"""What is told beside the accounts of a paste: that something was to be expected and is not among
-them.
-"""
+"""Warnings beside the accounts of a paste: values that were expected and are in none of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much work one paste may be: every character is read a few times at most, whoever wrote it."""
+"""Bounds on reading one paste: however it was made, each character is read a few times at most."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ WORD_CHARS = 65_536
 
 
 class WorkLimit:
-    """Spent while reading. Raises BadRequest when a text holds more than any browser copies."""
+    """A budget. Both methods raise BadRequest when a text holds more than any browser copies."""
 
     def __init__(self, chars: int, *, words: int = 300_000) -> None:
         self._words = words
         self._chars = chars + chars // 2 + 100_000
 
     def spend(self, words: int = 1) -> None:
-        """For each word of a command and each row of a list; a line costs as much as some words."""
+        """Charge a word of a command or a row of a list; a line costs several."""
         self._words -= words
         if self._words < 0:
             raise BadRequest(
@@ -26,7 +26,7 @@ class WorkLimit:
             )
 
     def backtrack(self, chars: int) -> None:
-        """For reading that came to nothing and will be done once more from another place."""
+        """Charge reading that found nothing and begins again at another place."""
         self._chars -= chars
         if self._chars < 0:
             raise BadRequest(
