@@ -293,9 +293,9 @@ def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services
     Not patched by gevent: what runs between requests are threads, once `background.start` is
     called. Raises `storage.prepare.CannotBeUsed`.
     """
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    url = settings.database_address
     if outlives_the_process(url):
-        prepare.prepare(url, [key.get_secret_value() for key in settings.secret_keys])
+        prepare.prepare(url, settings.encryption_keys)
     else:
         settings = settings.model_copy(update={"database_url": None})
     with closing(build(settings, prewarmed=prewarmed)) as services:
@@ -339,9 +339,7 @@ def _meter(settings: Settings, catalogue: Catalogue) -> Meter:
 
 def _storage(settings: Settings, meter: Meter) -> Storage:
     database, worker_id = _database(settings, meter), WorkerId()
-    cipher = Cipher(
-        [key.get_secret_value() for key in settings.secret_keys] or [secrets.token_urlsafe(32)]
-    )
+    cipher = Cipher(settings.encryption_keys or [secrets.token_urlsafe(32)])
     accounts = AccountStore(
         StoredAccounts(database, cipher, time.time, {WIDGET: WidgetCredential.from_json}),
         EnabledOverrides(database),
@@ -368,7 +366,7 @@ def _database(settings: Settings, meter: Meter) -> Database:
     if settings.database_url is None:
         return prepare.private_database(meter)
     return Database(
-        settings.database_url.get_secret_value(),
+        settings.database_address,
         temporary=settings.database_is_temporary,
         meter=meter,
     )
