@@ -10,8 +10,8 @@ from typing import Any
 
 from gbproxy.errors import GatewayError
 from gbproxy.outbound.client import HttpClient
-from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Timeouts
 from gbproxy.outbound.reply import StreamedReply
+from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 
 @dataclass(slots=True)

@@ -163,7 +163,7 @@ class Widget:
 
     def prewarm(self, accounts: Iterable[Account]) -> None:
         for url in {self._endpoints.of(account).api_url for account in accounts}:
-            self._outbound.warm(url)
+            self._outbound.prewarm(url)
 
     def delete_session(self, account: Account, session: str) -> None:
         try:
@@ -257,7 +257,7 @@ class Widget:
     def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
         denied: type[UpstreamError] = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
         with UpstreamCall(self._meter, _WORDS[verb]):
-            reply = self._outbound.call(
+            reply = self._outbound.request(
                 "POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body
             )
             with Heard(_WORDS[verb], reply, reply.body):
