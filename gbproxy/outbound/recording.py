@@ -1,4 +1,6 @@
-"""Keeps what goes over an `HttpClient`, to the byte and with its times: what a capture is made of."""
+"""Keeps what goes over an `HttpClient`, to the byte and with its times: what a capture is made
+of.
+"""
 
 from __future__ import annotations
 

@@ -144,8 +144,8 @@ def _make_key(environ: MutableMapping[str, str]) -> None:
 
 
 def _share_metrics(environ: MutableMapping[str, str]) -> None:
-    """Name the directory in which all workers count. Also while /metrics is off: a reload may turn it
-    on, and prometheus_client reads the variable once.
+    """Name the directory in which all workers count. Also while /metrics is off: a reload may turn
+    it on, and prometheus_client reads the variable once.
     """
     given = environ.get(multiprocess.VARIABLE)
     if given and multiprocess.is_own(Path(given)):
@@ -156,7 +156,9 @@ def _share_metrics(environ: MutableMapping[str, str]) -> None:
 
 
 def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bool:
-    """True when no database is set that outlives the process, and this process has made none yet."""
+    """True when no database is set that outlives the process, and this process has made none
+    yet.
+    """
     url = settings.database_address
     maker, _, folder = environ.get(_TEMPORARY, "").partition(" ")
     if folder and f"{folder}/" in url:

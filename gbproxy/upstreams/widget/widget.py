@@ -156,7 +156,8 @@ class Widget:
         """
         body = bodies.question(account, request, session_names.sent_as(session), self._settings)
         endpoints = self._endpoints.of(account)
-        url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
+        query = "?alt=sse" if self._settings.framing == "sse" else ""
+        url = f"{endpoints.api_url}/widgetStreamAssist{query}"
         tokens, asked = Tokens(self._auth, account), 0
         is_named = session != UNNAMED
         while True:

@@ -44,7 +44,8 @@ class SignIn:
         self._meter = meter
 
     def token(self, given: Account) -> Token:
-        """A new token, signed by the upstream's clock: a host whose clock is off gets good ones too.
+        """A new token, signed by the upstream's clock: a host whose clock is off gets good ones
+        too.
 
         Raises CredentialRefused, UpstreamTimeout or UpstreamError.
         """
