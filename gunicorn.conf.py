@@ -57,7 +57,8 @@ def on_starting(arbiter):
 # else the only one counts limits, in its memory
 may_change_workers = settings.redis_url is not None or workers > 1
 
-# Workers of ours that have ended, however: the next one to be forked inherits the list, and clears up.
+# Workers of ours that have ended, however: the next one to be forked inherits the list, and clears
+# up.
 dead = deque(maxlen=64)
 
 

@@ -1,7 +1,7 @@
 """Makes docs/settings.md out of the code: `make docs-settings` writes it, a test compares the two.
 
-Names, other names, defaults and meanings come from `gbproxy.settings`; this file has the sections and what holds for
-all settings.
+Names, other names, defaults and meanings come from `gbproxy.settings`; this file has the sections
+and what holds for all settings.
 """
 
 from __future__ import annotations
@@ -14,32 +14,34 @@ from gbproxy.settings.environment import IN_FILES
 
 PAGE = Path(__file__).with_name("settings.md")
 
-# A setting that stands in none of these fails the page: a new one is put where its reader would look for it.
+# A setting that stands in none of these fails the page: a new one is put where its reader would
+# look for it.
 SECTIONS = {
     "Serving": (
-        "HOST", "PORT", "API_KEYS", "ADMIN_KEY", "WEB_CONCURRENCY", "WORKER_CONNECTIONS", "GRACEFUL_TIMEOUT_S",
-        "DRAIN_DELAY_S", "TRUSTED_PROXIES", "CORS_ORIGINS", "MAX_BODY_MB", "MAX_ANSWER_MB", "METRICS_KEY", "LOG_LEVEL",
-        "LOG_FORMAT",
+        "HOST", "PORT", "API_KEYS", "ADMIN_KEY", "WEB_CONCURRENCY", "WORKER_CONNECTIONS",
+        "GRACEFUL_TIMEOUT_S", "DRAIN_DELAY_S", "TRUSTED_PROXIES", "CORS_ORIGINS", "MAX_BODY_MB",
+        "MAX_ANSWER_MB", "METRICS_KEY", "LOG_LEVEL", "LOG_FORMAT",
     ),
     "Accounts": (
-        "SECURE_C_SES", "HOST_C_OSES", "CSESIDX", "CONFIG_ID", "ACCOUNTS", "MAX_ATTEMPTS", "ACCOUNT_ORDER",
-        "ACCOUNT_CONCURRENCY",
+        "SECURE_C_SES", "HOST_C_OSES", "CSESIDX", "CONFIG_ID", "ACCOUNTS", "MAX_ATTEMPTS",
+        "ACCOUNT_ORDER", "ACCOUNT_CONCURRENCY",
     ),
     "Storage": ("DATABASE_URL", "SECRET_KEY"),
     "Limits": ("RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "REDIS_URL"),
     "Answers": (
-        "DEFAULT_MODEL", "MODELS", "THOUGHTS", "STATUS_LINES", "HEARTBEAT_S", "SESSION_TIMEOUT", "PROMPT_MAX_CHARS",
-        "LANGUAGE_CODE", "TIME_ZONE",
+        "DEFAULT_MODEL", "MODELS", "THOUGHTS", "STATUS_LINES", "HEARTBEAT_S", "SESSION_TIMEOUT",
+        "PROMPT_MAX_CHARS", "LANGUAGE_CODE", "TIME_ZONE",
     ),
     "Upstream": (
-        "GEMINI_BUSINESS_URL", "API_BASE_URL", "PROXY", "CA_BUNDLE", "CONNECT_TIMEOUT_S", "READ_TIMEOUT_S",
-        "REQUEST_TIMEOUT_S", "UPSTREAM_STREAM", "USER_AGENT", "UPSTREAM_HEADERS", "UPSTREAM_BODY", "UPSTREAM_SESSION",
+        "GEMINI_BUSINESS_URL", "API_BASE_URL", "PROXY", "CA_BUNDLE", "CONNECT_TIMEOUT_S",
+        "READ_TIMEOUT_S", "REQUEST_TIMEOUT_S", "UPSTREAM_STREAM", "USER_AGENT", "UPSTREAM_HEADERS",
+        "UPSTREAM_BODY", "UPSTREAM_SESSION",
     ),
 }  # fmt: skip
 # Defaults that are described instead of quoted.
 IN_WORDS = (
-    "unset", "made at start", "random per start", "a private temporary SQLite file", "built-in catalogue",
-    "the edition's", "the system's",
+    "unset", "made at start", "random per start", "a private temporary SQLite file",
+    "built-in catalogue", "the edition's", "the system's",
 )  # fmt: skip
 
 OPENING = """\
@@ -90,7 +92,9 @@ no one relies on a limit that does not exist: {not_yet}.
 
 
 def page() -> str:
-    """The text of docs/settings.md. Raises KeyError for a section's setting that the code does not have."""
+    """The text of docs/settings.md. Raises KeyError for a section's setting that the code does not
+    have.
+    """
     settings = {setting.name: setting for setting in documented() if setting.name not in RESERVED}
     tables = [
         _table(title, [settings.pop(name) for name in names]) for title, names in SECTIONS.items()
@@ -115,7 +119,8 @@ def _row(setting: Documented) -> str:
         if setting.default in IN_WORDS or ", " in setting.default
         else f"`{setting.default}`"
     )
-    return f"| `{setting.name}`{f' ({aliases})' if aliases else ''} | {default} | {setting.description} |"
+    names = f"`{setting.name}` ({aliases})" if aliases else f"`{setting.name}`"
+    return f"| {names} | {default} | {setting.description} |"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,6 +1,8 @@
-"""mkdocs' hook: the site has the pages at the repository's root beside those in docs/, all on one level.
+"""mkdocs' hook: the site has the pages at the repository's root beside those in docs/, all on one
+level.
 
-On GitHub links go by the places of the files, `../README.md` and `docs/api.md`; here they are made to fit the site.
+On GitHub links go by the places of the files, `../README.md` and `docs/api.md`; here they are made
+to fit the site.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ PAGES = (
 )
 # Files that pages lead to, and that are offered as they are.
 FILES = (
-    "LICENSE", "conf/env.example", "conf/compose.yaml", "conf/nginx.conf", "conf/prometheus-rules.yaml",
-    "bench/baseline.json", "bench/peers/fastapi_httpx.py",
+    "LICENSE", "conf/env.example", "conf/compose.yaml", "conf/nginx.conf",
+    "conf/prometheus-rules.yaml", "bench/baseline.json", "bench/peers/fastapi_httpx.py",
 )  # fmt: skip
 
 

@@ -34,7 +34,6 @@ from gbproxy.domain.models import BUILT_IN, Catalogue, Model
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
-from gbproxy.outbound.recording import RecordingHttpClient
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.store import open_store
 from gbproxy.sessions.cleanup import SessionCleanup
@@ -53,11 +52,10 @@ from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.registry import Upstreams
-from gbproxy.upstreams.widget.auth import NoTokens, WidgetAuth
+from gbproxy.upstreams.widget.assembly import make_endpoints, make_widget
+from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.credential import WidgetCredential
-from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.shared_credentials import SharedCredentials
-from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
 
 _DELETIONS_AT_ONCE = 32
 
@@ -132,11 +130,11 @@ def build(
     catalogue = Catalogue(settings.default_model, configured_models(settings.models, models))
     meter = _meter(settings, catalogue)
     storage = _storage(settings, meter)
-    outbound, endpoints = _outbound(settings, HttpClient), _endpoints(settings)
+    outbound, endpoints = make_client(settings, HttpClient), make_endpoints(settings)
     sign_in = WidgetAuth(
         outbound, endpoints, tokens=storage.tokens, cookies=storage.cookies, meter=meter
     )
-    widget = _widget(settings, outbound, sign_in, endpoints, meter)
+    widget = make_widget(settings, outbound, sign_in, endpoints, meter)
     answering = Upstreams({WIDGET: widget, **(upstreams or {})})
     accounts = [*_accounts(settings), *accounts]
     pool = Pool(
@@ -286,6 +284,17 @@ def configured_models(
     return models.values()
 
 
+def make_client(settings: Settings, kind: type[Client]) -> Client:
+    return kind(
+        timeouts=Timeouts(
+            settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s
+        ),
+        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        ca_bundle=settings.ca_bundle,
+        pool_size=settings.worker_connections,
+    )
+
+
 @contextmanager
 def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services]:
     """The services in this process, without a server, on the settings' database or a private one.
@@ -293,40 +302,13 @@ def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services
     Not patched by gevent: what runs between requests are threads, once `background.start` is
     called. Raises `storage.prepare.CannotBeUsed`.
     """
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    url = settings.database_address
     if outlives_the_process(url):
-        prepare.prepare(url, [key.get_secret_value() for key in settings.secret_keys])
+        prepare.prepare(url, settings.encryption_keys)
     else:
         settings = settings.model_copy(update={"database_url": None})
     with closing(build(settings, prewarmed=prewarmed)) as services:
         yield services
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedUpstream:
-    """The upstream over a connection that keeps what it carries.
-
-    It signs in anew, whatever tokens are stored; cookies that are renewed on the way are kept for
-    all.
-    """
-
-    auth: WidgetAuth
-    widget: Widget
-    outbound: RecordingHttpClient
-
-
-@contextmanager
-def recorded(services: Services, settings: Settings | None = None) -> Iterator[RecordedUpstream]:
-    """`settings`: in place of the services', to try something else."""
-    settings = settings or services.settings
-    outbound = _outbound(settings, RecordingHttpClient)
-    try:
-        endpoints = _endpoints(settings)
-        auth = WidgetAuth(outbound, endpoints, tokens=NoTokens(), cookies=services.storage.cookies)
-        widget = _widget(settings, outbound, auth, endpoints, SILENT)
-        yield RecordedUpstream(auth, widget, outbound)
-    finally:
-        outbound.close()
 
 
 def _meter(settings: Settings, catalogue: Catalogue) -> Meter:
@@ -339,9 +321,7 @@ def _meter(settings: Settings, catalogue: Catalogue) -> Meter:
 
 def _storage(settings: Settings, meter: Meter) -> Storage:
     database, worker_id = _database(settings, meter), WorkerId()
-    cipher = Cipher(
-        [key.get_secret_value() for key in settings.secret_keys] or [secrets.token_urlsafe(32)]
-    )
+    cipher = Cipher(settings.encryption_keys or [secrets.token_urlsafe(32)])
     accounts = AccountStore(
         StoredAccounts(database, cipher, time.time, {WIDGET: WidgetCredential.from_json}),
         EnabledOverrides(database),
@@ -368,7 +348,7 @@ def _database(settings: Settings, meter: Meter) -> Database:
     if settings.database_url is None:
         return prepare.private_database(meter)
     return Database(
-        settings.database_url.get_secret_value(),
+        settings.database_address,
         temporary=settings.database_is_temporary,
         meter=meter,
     )
@@ -382,44 +362,3 @@ def _limiter(settings: Settings, meter: Meter) -> Limiter:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     rules = Rules(settings.rate_limit, settings.rate_limit_by, settings.model_interval_s)
     return Limiter(open_store(redis_url), rules, meter=meter)
-
-
-def _outbound(settings: Settings, kind: type[Client]) -> Client:
-    return kind(
-        timeouts=Timeouts(
-            settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s
-        ),
-        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
-        ca_bundle=settings.ca_bundle,
-        pool_size=settings.worker_connections,
-    )
-
-
-def _endpoints(settings: Settings) -> EndpointMap:
-    further = {name: value.get_secret_value() for name, value in settings.upstream_headers.items()}
-    return EndpointMap(
-        page_url=settings.gemini_business_url,
-        api_base_url=settings.api_base_url,
-        headers={"User-Agent": settings.user_agent, **further},
-        server_timeout_s=round(settings.request_timeout_s),
-    )
-
-
-def _widget(
-    settings: Settings,
-    outbound: HttpClient,
-    auth: WidgetAuth,
-    endpoints: EndpointMap,
-    meter: Meter,
-) -> Widget:
-    widget_settings = WidgetSettings(
-        framing=settings.upstream_stream,
-        session=settings.upstream_session,
-        body=settings.upstream_body,
-        language_code=settings.language_code,
-        time_zone=settings.time_zone,
-        status_lines=settings.status_lines,
-        max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
-        prompt_max_chars=settings.prompt_max_chars,
-    )
-    return Widget(outbound, auth, endpoints, widget_settings, meter)

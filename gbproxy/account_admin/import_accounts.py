@@ -20,9 +20,10 @@ Result = Literal["created", "changed", "unchanged", "incomplete", "refused"]
 class Import:
     """The result for one account of a paste, without secrets.
 
-    `id`: None if it is not stored. `found`: the fields with a value; `missing`: those without one in
-    the paste and in the database; `wrong`: by field, why its value cannot be. `reason`: why nothing
-    was done, where the fields do not say it. `warning`: which values were left out or removed.
+    `id`: None if it is not stored. `found`: the fields with a value; `missing`: those without one
+    in the paste and in the database; `wrong`: by field, why its value cannot be. `reason`: why
+    nothing was done, where the fields do not say it. `warning`: which values were left out or
+    removed.
     """
 
     result: Result

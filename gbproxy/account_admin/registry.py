@@ -1,5 +1,5 @@
-"""The accounts of the environment and those that administrators stored, as one list for the pool and
-for administration.
+"""The accounts of the environment and those that administrators stored, as one list for the pool
+and for administration.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ class AccountRecord:
     """`state`: the worst of all quota classes; `cooling_until`: by quota class, for those that cool
     down; `in_flight`: answers of all workers, at most a second old.
 
-    `credential`: the values that may be shown. `created_at` is None for accounts of the environment.
+    `credential`: the values that may be shown. `created_at` is None for accounts of the
+    environment.
     """
 
     id: str

@@ -1,3 +1,3 @@
-"""The pool: which account a request is lent, what each failure says about it, and what may still be
+"""The pool: which account a request gets, what each failure says about it, and what may still be
 tried.
 """

@@ -54,7 +54,7 @@ class Failover:
     _has_retried: bool = False
     # The first account that failed so, by whether it was suspected: its id.
     _unclear_on: dict[bool, str] = field(default_factory=dict)
-    # Of the account that is lent now:
+    # Of the leased account:
     _account: Account | None = None
     _fallbacks: ModelFallbacks | None = None
     _has_lost_session: bool = False
@@ -121,7 +121,7 @@ class Failover:
         self.pause(self.uniform(*_RETRY_S))
 
     def _excluded(self, required: str | None) -> Collection[str]:
-        """The ids of accounts that are not to be lent. One on which a fallback would answer is
+        """The ids of accounts that are not to be leased. One on which a fallback would answer is
         among them while another has the model itself.
         """
         excluded = {*self._tried, *self.requested.unable(), *self.requested.unserved()}
@@ -157,7 +157,7 @@ class Failover:
         reused_session: bool = False,
         can_restart: bool = True,
     ) -> Next:
-        """Apply the policy for a failure on the account that is lent, and decide the next step.
+        """Apply the policy for a failure on the leased account, and decide the next step.
         Raises the error that the client gets when there is none.
 
         `output_started`: content has gone out, or there is no time for more. `reused_session`: the

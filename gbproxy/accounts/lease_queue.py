@@ -234,7 +234,7 @@ class LeaseQueue:
         )
 
     def _withdraw(self, waiter: _Waiter) -> None:
-        """Leave the queue; a slot that was lent just now goes to the next in it."""
+        """Leave the queue; a slot that was leased just now goes to the next in it."""
         with self._lock:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)

@@ -1,4 +1,4 @@
-"""The accounts of one worker: lent to requests, and judged by how these end."""
+"""The accounts of one worker: leased to requests, and judged by how these end."""
 
 from __future__ import annotations
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-import gevent
 from flask import Blueprint, Response, jsonify
 
 from gbproxy.account_admin.import_accounts import Import, import_accounts
-from gbproxy.account_admin.importing import OPTIONAL, WHERE, Found, Hosts, find
+from gbproxy.account_admin.importing import OPTIONAL, WHERE, Hosts, find
 from gbproxy.account_admin.registry import AccountRegistry
-from gbproxy.errors import BadRequest, GatewayError
+from gbproxy.errors import BadRequest
 from gbproxy.web.body import json_body
+from gbproxy.web.threads import run_in_thread
 
 
 def blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
@@ -29,23 +30,13 @@ def blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
         text, url, dry_run = _text(body, "text"), _text(body, "url"), body.get("dry_run", False)
         if not isinstance(dry_run, bool):
             raise BadRequest("dry_run must be true or false", param="dry_run")
-        # Megabytes take a part of a second, in which everybody else would wait.
-        found = gevent.get_hub().threadpool.apply(_find, (text, url, hosts))
-        if isinstance(found, GatewayError):
-            raise found
+        # Megabytes take a part of a second.
+        found = run_in_thread(partial(find, text, url, hosts))
         return jsonify(
             _answer(import_accounts(registry, found, dry_run=dry_run), found.warnings, dry_run)
         )
 
     return bp
-
-
-def _find(text: str, url: str, hosts: Hosts) -> Found | GatewayError:
-    """As `find`; an error is given back, because gevent prints what a thread of its pool raises."""
-    try:
-        return find(text, url, hosts)
-    except GatewayError as error:
-        return error
 
 
 def _text(body: dict[str, Any], field: str) -> str:

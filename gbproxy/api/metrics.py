@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gevent
 from flask import Blueprint, Response, request
 
 from gbproxy.errors import NotFound
 from gbproxy.observability.meter import Meter
 from gbproxy.web.secret_guard import SecretGuard
+from gbproxy.web.threads import run_in_thread
 
 PATH = "/metrics"
 KEY_NAMES = "METRICS_KEY, or the ADMIN_KEY"
@@ -21,9 +21,7 @@ def blueprint(meter: Meter, guard: SecretGuard | None) -> Blueprint:
 
     @bp.get(PATH)
     def page() -> Response:
-        make = meter.collect()
-        # Hundreds of lines for each worker: not while others wait for the event loop.
-        text = gevent.get_hub().threadpool.apply(make)
+        text = run_in_thread(meter.collect())  # hundreds of lines for each worker
         return Response(text, content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
     return bp

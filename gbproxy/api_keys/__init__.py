@@ -1,1 +1,3 @@
-"""Client API keys: the verifier on each request's path, and the registry that administrators use."""
+"""Client API keys: the verifier on each request's path, and the registry that administrators
+use.
+"""

@@ -81,7 +81,9 @@ class KeyVerifier:
             self._refresh()
 
     def _refresh_unknown(self) -> None:
-        """Read keys that were created since the last refresh. Calls that come together share one."""
+        """Read keys that were created since the last refresh. Calls that come together share
+        one.
+        """
         came_at = self._monotonic()
         with self._lock:
             if self._refreshed_at > came_at:

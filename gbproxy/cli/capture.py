@@ -66,7 +66,8 @@ def _capture(options: argparse.Namespace) -> int:
     settings = environment.settings(environment.environ(options))
     if options.file.exists():
         raise CannotBegin(f"{options.file} is there already")
-    from gbproxy.bootstrap import configured_models, recorded
+    from gbproxy.bootstrap import configured_models
+    from gbproxy.cli.recorded import recorded
     from gbproxy.cli.steps import Steps, choose_account
     from gbproxy.domain.models import Catalogue
     from gbproxy.domain.redaction import Redactor

@@ -83,13 +83,13 @@ def _doubts(settings: Settings) -> Iterator[Finding]:
 
 def check_database(settings: Settings) -> tuple[bool, Finding]:
     """Whether the database can be used as it is, and what was found."""
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    url = settings.database_address
     if not outlives_the_process(url):
         return False, Finding(
             "ok", "database", "none that outlives the process: a private one is made at each start"
         )
     try:
-        seen = preparation.inspect(url, [key.get_secret_value() for key in settings.secret_keys])
+        seen = preparation.inspect(url, settings.encryption_keys)
     except preparation.CannotBeUsed as error:
         advice = (
             "See whether the server runs, and whether DATABASE_URL names it rightly, with its user"
@@ -127,7 +127,7 @@ def check_database(settings: Settings) -> tuple[bool, Finding]:
 
 def check_limits(settings: Settings, *, has_database: bool) -> list[Finding]:
     """Check that limits can be counted: in Redis, or without it in a single worker."""
-    url = settings.database_url.get_secret_value() if settings.database_url and has_database else ""
+    url = settings.database_address if has_database else ""
     if settings.redis_url is not None:
         return [_redis(settings.redis_url.get_secret_value())]
     try:

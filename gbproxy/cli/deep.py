@@ -11,10 +11,11 @@ from time import time
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from gbproxy.bootstrap import Services, recorded
+from gbproxy.bootstrap import Services
 from gbproxy.cli.causes import Cause, Variant, likely, may_be_varied
 from gbproxy.cli.checks import Level
 from gbproxy.cli.network_checks import CLOCK_TOLERANCE_S, clock_offset_s
+from gbproxy.cli.recorded import recorded
 from gbproxy.cli.steps import Step, Steps
 from gbproxy.cli.terminal import echo, printable
 from gbproxy.domain.account import Account

@@ -25,12 +25,10 @@ def _migrate(options: argparse.Namespace) -> int:
     from gbproxy.storage import prepare as preparation
     from gbproxy.storage.tables import REVISION
 
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    url = settings.database_address
     try:
         with without_log():
-            before = preparation.prepare(
-                url, [key.get_secret_value() for key in settings.secret_keys]
-            )
+            before = preparation.prepare(url, settings.encryption_keys)
     except preparation.CannotBeUsed as error:
         raise CommandError(str(error)) from error
     if options.json:

@@ -52,7 +52,7 @@ class RemoteGateway:
         """Make one call and return the JSON object of its answer, an empty one for none."""
         data = None if body is None else json.dumps(body).encode()
         try:
-            reply = self._outbound.call(method, f"{self._url}{path}", self._headers, data)
+            reply = self._outbound.request(method, f"{self._url}{path}", self._headers, data)
         except UpstreamError as error:
             raise self._unreachable(error) from error
         if reply.status == 404 and path in _COLLECTIONS:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gbproxy.bootstrap import RecordedUpstream
+from gbproxy.cli.recorded import RecordedUpstream
 from gbproxy.cli.terminal import CannotBegin
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import Message, TextPart

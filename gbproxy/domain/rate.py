@@ -15,7 +15,9 @@ _LONGEST_S = 31 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in any `per_s` seconds, wherever those begin. As a text it is what `parse_rate` reads."""
+    """So many in any `per_s` seconds, wherever those begin. As a text it is what `parse_rate`
+    reads.
+    """
 
     amount: int
     per_s: int

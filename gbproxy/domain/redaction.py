@@ -294,7 +294,8 @@ def _uuid(_kind: str, index: int, _value: str) -> str:
 
 def _email(_kind: str, index: int, value: str) -> str:
     name, _, domain = value.partition("@")
-    return f"{f'u{index}'.ljust(len(name), 'x')[: len(name)]}@{''.join(c if c == '.' else 'x' for c in domain)}"
+    shape = "".join(c if c == "." else "x" for c in domain)
+    return f"{f'u{index}'.ljust(len(name), 'x')[: len(name)]}@{shape}"
 
 
 _MAKERS: dict[str, Callable[[str, int, str], str]] = {

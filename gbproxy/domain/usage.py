@@ -14,7 +14,9 @@ _CODE_SIGNS = b'{}()[]<>=;:/\\|&^%$#@~`*+_"'
 
 
 def estimate_quarter_tokens(text: str) -> int:
-    """Quarter tokens. `estimate_quarter_tokens(a) + estimate_quarter_tokens(b) == estimate_quarter_tokens(a + b)`."""
+    """Quarter tokens. `estimate_quarter_tokens(a) + estimate_quarter_tokens(b) ==
+    estimate_quarter_tokens(a + b)`.
+    """
     data = text.encode("utf-8", "surrogatepass")
     return 2 * len(data) - len(data.translate(None, _CODE_SIGNS))
 

@@ -1,4 +1,5 @@
-"""Every metric by name: what it counts, and by which labels. docs/operations.md explains them to operators.
+"""Every metric by name: what it counts, and by which labels. docs/operations.md explains them to
+operators.
 
 `gen_ai_*` are OpenTelemetry's metrics for generative AI, in Prometheus' spelling, with the limits
 of their buckets; answers here may be long, so some go on further. Source:
@@ -26,7 +27,8 @@ class Family:
 _SHORT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _WAITS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _DURATION = (
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 1310.72,
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
+    327.68, 1310.72,
 )  # fmt: skip
 _FIRST = (0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
 _EACH = (

@@ -25,7 +25,7 @@ ACCOUNTS_SHOWN = 1000  # one by one; of more, those that are not ready come firs
 
 
 class AccountView(Protocol):
-    """What is told of one account; times are Unix seconds."""
+    """What the page says of one account; times are Unix seconds."""
 
     @property
     def id(self) -> str: ...
@@ -48,16 +48,16 @@ def page(accounts: Sequence[AccountView], database_is_up: bool, counted: Iterabl
     if len(accounts) > ACCOUNTS_SHOWN:
         shown = sorted(accounts, key=lambda account: account.state == "ready")[:ACCOUNTS_SHOWN]
     ids = {account.id for account in shown}
-    told = [*_about_accounts(accounts, shown), *_about_the_server(database_is_up), *counted]
-    for metric in told:
+    metrics = [*_about_accounts(accounts, shown), *_about_the_server(database_is_up), *counted]
+    for metric in metrics:
         if metric.name == f.ACCOUNT_ANSWERS.name:
             metric.samples = [
                 sample for sample in metric.samples if sample.labels["account"] in ids
             ]
-    return generate_latest(_Told(sorted(told, key=lambda metric: metric.name)))
+    return generate_latest(_Page(sorted(metrics, key=lambda metric: metric.name)))
 
 
-class _Told(Collector):
+class _Page(Collector):
     """What is on one page."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
@@ -71,20 +71,20 @@ def _about_accounts(
     accounts: Sequence[AccountView], shown: Sequence[AccountView]
 ) -> Iterator[Metric]:
     count = Counter(account.state for account in accounts)
-    yield _told(f.ACCOUNTS, [((state,), count[state]) for state in STATES])
-    yield _told(
+    yield _metric(f.ACCOUNTS, [((state,), count[state]) for state in STATES])
+    yield _metric(
         f.ACCOUNT_STATE, [((a.id, state), a.state == state) for a in shown for state in STATES]
     )
     ends = [((a.id, quota), end) for a in shown for quota, end in a.cooling_until.items()]
-    yield _told(f.ACCOUNT_COOLING, ends)
+    yield _metric(f.ACCOUNT_COOLING, ends)
 
 
 def _about_the_server(database_is_up: bool) -> Iterator[Metric]:
-    yield _told(f.DATABASE_UP, [((), database_is_up)])
-    yield _told(f.BUILD, [((__version__, platform.python_version()), 1)])
+    yield _metric(f.DATABASE_UP, [((), database_is_up)])
+    yield _metric(f.BUILD, [((__version__, platform.python_version()), 1)])
 
 
-def _told(family: f.Family, values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+def _metric(family: f.Family, values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
     metric = Metric(family.name, family.help, family.kind)
     for labels, value in values:
         metric.add_sample(family.name, dict(zip(family.labels, labels, strict=True)), float(value))

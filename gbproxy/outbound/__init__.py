@@ -1,4 +1,4 @@
-"""The one door to other people's HTTP: timeouts, proxy, TLS, errors.
+"""The one way to other people's HTTP: timeouts, proxy, TLS, errors.
 
 Requests go straight through `HTTPAdapter`, without a `requests.Session`: a session would carry
 cookies from one account to another, follow redirects and read proxies and netrc from the
@@ -6,7 +6,7 @@ environment. Here none of that can happen.
 """
 
 from gbproxy.outbound.client import HttpClient
-from gbproxy.outbound.limits import Timeouts, calls_end_at
 from gbproxy.outbound.reply import MAX_BODY_BYTES, Reply, StreamedReply
+from gbproxy.outbound.timeouts import Timeouts, calls_end_at
 
 __all__ = ["MAX_BODY_BYTES", "HttpClient", "Reply", "StreamedReply", "Timeouts", "calls_end_at"]

@@ -13,11 +13,11 @@ import urllib3.exceptions
 
 from gbproxy.errors import GatewayError
 from gbproxy.observability import request_context
-from gbproxy.outbound import prewarming as warming
 from gbproxy.outbound.adapter import Adapter, prepared
+from gbproxy.outbound.connections import prewarm
 from gbproxy.outbound.errors import not_sent, reraise
-from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Limits, Timeouts
 from gbproxy.outbound.reply import Reply, StreamedReply
+from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Deadline, Timeouts
 from gbproxy.settings.network import ProxyAddress
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class HttpClient:
         self._proxies = {"http": address.url, "https": address.url} if address else {}
         self._adapter = Adapter(ca_bundle, pool_size, address)
 
-    def call(
+    def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Reply:
         """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are
@@ -73,9 +73,9 @@ class HttpClient:
         timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
         context = request_context.current()
-        limits = Limits(timeouts, context.until)
-        if limits.is_over():
-            raise _not_taken(limits.overrun())
+        deadline = Deadline(timeouts, context.until)
+        if deadline.is_over():
+            raise _not_taken(deadline.overrun())
         context.wait_begins()
         if context.trace is not None:
             headers = {**headers, "traceparent": context.trace.header}
@@ -83,21 +83,21 @@ class HttpClient:
             response = self._adapter.send(
                 prepared(method, url, headers, body),
                 stream=True,
-                timeout=limits,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
+                timeout=deadline,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
                 proxies=self._proxies,
             )
         except Exception as error:  # noqa: BLE001  raised again, in our words
             try:
-                reraise(error, limits)
+                reraise(error, deadline)
             except GatewayError as ours:
                 ours.was_taken = not not_sent(error)
                 raise
         finally:
             context.wait_ends()
-        with closing(StreamedReply(response, limits)) as reply:
+        with closing(StreamedReply(response, deadline)) as reply:
             yield reply
 
-    def warm(self, url: str) -> None:
+    def prewarm(self, url: str) -> None:
         """See to it that a connection to the host of `url` stands ready, without a request; nothing
         when one does.
 
@@ -108,7 +108,7 @@ class HttpClient:
             pool = self._adapter.get_connection_with_tls_context(
                 request, verify=True, proxies=self._proxies
             )
-            warming.warm(pool, self._timeouts.connect_s)
+            prewarm(pool, self._timeouts.connect_s)
         except (
             requests.RequestException,
             urllib3.exceptions.HTTPError,

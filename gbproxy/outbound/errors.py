@@ -10,24 +10,24 @@ import socks  # type: ignore[import-untyped]
 import urllib3.exceptions
 
 from gbproxy.errors import UpstreamBroken, UpstreamProtocolError, UpstreamUnreachable
-from gbproxy.outbound.limits import Limits
+from gbproxy.outbound.timeouts import Deadline
 
 
-def reraise(error: Exception, limits: Limits) -> NoReturn:
+def reraise(error: Exception, deadline: Deadline) -> NoReturn:
     """Raise what requests, urllib3 or the system raised as our error, anything else as it is.
 
     Their messages hold addresses and are not passed on.
     """
     match error:
         case requests.ConnectTimeout() | urllib3.exceptions.ConnectTimeoutError():
-            if limits.is_over():
-                raise limits.overrun() from error
-            connect_s = limits.timeouts.connect_s
+            if deadline.is_over():
+                raise deadline.overrun() from error
+            connect_s = deadline.timeouts.connect_s
             raise UpstreamUnreachable(
                 f"no connection to the upstream within {connect_s:g} s"
             ) from error
         case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError() | TimeoutError():
-            raise limits.overrun() from error
+            raise deadline.overrun() from error
         case requests.exceptions.ProxyError():
             raise UpstreamBroken(
                 f"the proxy in PROXY could not be used ({_cause(error)})"

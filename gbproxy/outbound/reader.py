@@ -114,7 +114,7 @@ def reader_of(sock: Any, until: float) -> SocketReader:
 @cache
 def _kind_for(kinds: tuple[type, ...]) -> type[SocketReader]:
     if any(kind.__module__.startswith("gevent.") for kind in kinds):
-        from gbproxy.outbound.wire import GeventReader
+        from gbproxy.outbound.gevent_reader import GeventReader
 
         return GeventReader
     return SocketReader

@@ -1,4 +1,6 @@
-"""Keeps what goes over an `HttpClient`, to the byte and with its times: what a capture is made of."""
+"""Keeps what goes over an `HttpClient`, to the byte and with its times: what a capture is made
+of.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from typing import Any
 
 from gbproxy.errors import GatewayError
 from gbproxy.outbound.client import HttpClient
-from gbproxy.outbound.limits import DEFAULT_TIMEOUTS, Timeouts
 from gbproxy.outbound.reply import StreamedReply
+from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from gbproxy.errors import UpstreamProtocolError
 from gbproxy.observability import request_context
 from gbproxy.outbound.body import Body, ObservedBody, body_of
 from gbproxy.outbound.errors import reraise
-from gbproxy.outbound.limits import Limits
 from gbproxy.outbound.reader import SocketReader
+from gbproxy.outbound.timeouts import Deadline
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 _LINGER_S = 0.05  # how long the end of a body that is already whole may take
@@ -34,7 +34,7 @@ class Reply:
 class StreamedReply:
     """An answer whose body is still arriving."""
 
-    def __init__(self, response: requests.Response, limits: Limits) -> None:
+    def __init__(self, response: requests.Response, deadline: Deadline) -> None:
         self.status = response.status_code
         self.reason = response.reason or ""
         self.headers: Mapping[str, str] = response.headers
@@ -42,8 +42,8 @@ class StreamedReply:
         self._raw: Any = response.raw
         self._body: Body = body_of(response.raw)
         self._reader: SocketReader = response.raw._fp.reader  # type: ignore[union-attr]  # our own class (connections.py)
-        self._limits = limits
-        self._until = limits.until
+        self._limits = deadline
+        self._until = deadline.until
 
     def observe(self, note: Callable[[bytes], None]) -> None:
         """Have `note` called with each piece as it is read, with b"" at the end."""

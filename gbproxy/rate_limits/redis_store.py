@@ -55,7 +55,9 @@ _RENEW = f"{_TIDY} {_EXTEND}"
 # KEYS: a sum of the library's. ARGV: how much, up to what, and for how long (s).
 _ADD_BELOW = """
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
-if redis.call('INCRBY', KEYS[1], ARGV[1]) == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+if redis.call('INCRBY', KEYS[1], ARGV[1]) == tonumber(ARGV[1]) then
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
 return 1
 """
 

@@ -1,4 +1,6 @@
-"""A client's connection: cheap writes, heartbeats between two of them, an end for stalled clients."""
+"""A client's connection: cheap writes, heartbeats between two of them, an end for stalled
+clients.
+"""
 
 from __future__ import annotations
 

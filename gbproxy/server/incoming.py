@@ -15,7 +15,7 @@ from gunicorn.http.body import Body, ChunkedReader
 from gunicorn.http.errors import ParseException
 
 from gbproxy.errors import GatewayError
-from gbproxy.outbound.wire import give_way
+from gbproxy.outbound.gevent_reader import give_way
 from gbproxy.web.body import cut_off, too_large
 
 REST_BYTES = 1024 * 1024  # of a body that the app did not read so much is taken in at most,

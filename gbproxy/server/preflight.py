@@ -83,10 +83,8 @@ def _unusable_database(settings: Settings) -> Iterator[str]:
         prepare as preparation,  # a start without mistakes has no time for it twice
     )
 
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    url = settings.database_address
     if outlives_the_process(url):
-        fault = preparation.find_fault(
-            url, [key.get_secret_value() for key in settings.secret_keys]
-        )
+        fault = preparation.find_fault(url, settings.encryption_keys)
         if fault is not None:
             yield fault

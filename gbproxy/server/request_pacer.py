@@ -1,4 +1,6 @@
-"""Lets requests in a few at a time, so that a rush leaves time for connections, probes and chunks."""
+"""Lets requests in a few at a time, so that a rush leaves time for connections, probes and
+chunks.
+"""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ def _load(
         _make_database(settings, environ)
     settings = _read(environ)
     settings = settings.model_copy(update={"database_is_temporary": _TEMPORARY in environ})
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
-    _prepare_database(url, [key.get_secret_value() for key in settings.secret_keys], settings)
+    url = settings.database_address
+    _prepare_database(url, settings.encryption_keys, settings)
     if not settings.can_limit_keys:
         _refuse_limited_keys(url, settings.web_concurrency)
     return settings
@@ -144,8 +144,8 @@ def _make_key(environ: MutableMapping[str, str]) -> None:
 
 
 def _share_metrics(environ: MutableMapping[str, str]) -> None:
-    """Name the directory in which all workers count. Also while /metrics is off: a reload may turn it
-    on, and prometheus_client reads the variable once.
+    """Name the directory in which all workers count. Also while /metrics is off: a reload may turn
+    it on, and prometheus_client reads the variable once.
     """
     given = environ.get(multiprocess.VARIABLE)
     if given and multiprocess.is_own(Path(given)):
@@ -156,8 +156,10 @@ def _share_metrics(environ: MutableMapping[str, str]) -> None:
 
 
 def _needs_database(settings: Settings, environ: MutableMapping[str, str]) -> bool:
-    """True when no database is set that outlives the process, and this process has made none yet."""
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    """True when no database is set that outlives the process, and this process has made none
+    yet.
+    """
+    url = settings.database_address
     maker, _, folder = environ.get(_TEMPORARY, "").partition(" ")
     if folder and f"{folder}/" in url:
         return maker != str(os.getpid())  # inherited: gone as soon as its maker is

@@ -284,6 +284,16 @@ class Settings(BaseModel):
     )
 
     @property
+    def database_address(self) -> str:
+        """DATABASE_URL with its password; "" without one."""
+        return self.database_url.get_secret_value() if self.database_url else ""
+
+    @property
+    def encryption_keys(self) -> list[str]:
+        """SECRET_KEY's values, the one in use first."""
+        return [key.get_secret_value() for key in self.secret_keys]
+
+    @property
     def can_limit_keys(self) -> bool:
         """Whether all workers count in one place, as limits of keys need."""
         return self.web_concurrency == 1 or self.redis_url is not None

@@ -62,8 +62,8 @@ _SIGN_INS = select(tokens.c.account_key, tokens.c.credential, tokens.c.signed_at
 class AccountHealthRows(Generic[Health]):
     """The health of all accounts. `clock`: Unix seconds. Calls raise StorageUnavailable.
 
-    `make` makes a `Health` of the columns of account_states, each by name; those are its fields too.
-    Times are Unix seconds; `quota` "" stands for the account as a whole.
+    `make` makes a `Health` of the columns of account_states, each by name; those are its fields
+    too. Times are Unix seconds; `quota` "" stands for the account as a whole.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ from flask import request
 # A word alone in Authorization is a key that was sent without a scheme, unless it is the name of
 # one. Source: https://www.iana.org/assignments/http-authschemes
 _SCHEMES = frozenset({
-    "basic", "bearer", "concealed", "digest", "dpop", "gnap", "hoba", "mutual", "negotiate", "ntlm", "oauth",
-    "privatetoken", "scram-sha-1", "scram-sha-256", "vapid",
+    "basic", "bearer", "concealed", "digest", "dpop", "gnap", "hoba", "mutual", "negotiate",
+    "ntlm", "oauth", "privatetoken", "scram-sha-1", "scram-sha-256", "vapid",
 })  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gbproxy import simulator as sim
-from gbproxy.bootstrap import recorded
 from gbproxy.cli.capture import capture_lines
 from gbproxy.cli.clients import open_local
+from gbproxy.cli.recorded import recorded
 from gbproxy.cli.steps import Step, Steps
 from gbproxy.domain.models import Catalogue, built_in_names
 from gbproxy.domain.redaction import Redactor, shape

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gbproxy.account_admin.account_input import account_of
-from gbproxy.bootstrap import recorded
 from gbproxy.cli.clients import open_local
+from gbproxy.cli.recorded import recorded
 from gbproxy.cli.steps import Steps
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.settings import load

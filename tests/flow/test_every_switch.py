@@ -361,13 +361,18 @@ def test_the_answer_arrives_once_the_account_has_what_its_gate_wants(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, derandomize=True)
+@streamed_or_not
+@pytest.mark.parametrize("form", ["own", "dash"])
+@settings(
+    max_examples=75,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.differing_executors],
+)
 @given(
     switches=st.fixed_dictionaries(
         {name: st.sampled_from(SWITCH_VALUES[name]) for name in ALL_GATES}
-    ),
-    form=st.sampled_from(["own", "dash"]),
-    stream=st.booleans(),
+    )
 )
 def test_an_account_that_has_all_that_any_gate_wants_passes_every_mixture_of_them(
     switches: dict[str, Any], form: str, stream: bool

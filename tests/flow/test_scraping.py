@@ -10,13 +10,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from gbproxy.simulator import Action, HoldHeaders, Stall, Text
-from tests.support.chats import until
+from tests.support.chats import only, until
 from tests.support.prometheus import Page, scraped
 from tests.support.serving import Front, Served, SharedUpstream, fronting, serving
 
@@ -45,22 +45,6 @@ def upstream(shared: tuple[SharedUpstream, Served]) -> SharedUpstream:
 @pytest.fixture
 def gateway(shared: tuple[SharedUpstream, Served]) -> Served:
     return shared[1]
-
-
-@contextmanager
-def only(gateway: Served, worker: int) -> Iterator[None]:
-    """Nobody but this worker answers."""
-    others = gateway.worker_pids() - {worker}
-    for other in others:
-        os.kill(other, signal.SIGSTOP)
-    until(
-        lambda: all("\nState:\tT" in Path(f"/proc/{other}/status").read_text() for other in others)
-    )
-    try:
-        yield
-    finally:
-        for other in others:
-            os.kill(other, signal.SIGCONT)
 
 
 def page(gateway: Served) -> Page:

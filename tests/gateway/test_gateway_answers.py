@@ -49,12 +49,6 @@ from tests.support.gateways import (
 )
 from tests.support.pools import in_flight
 
-
-@pytest.fixture(autouse=True)
-def _request() -> None:
-    request_context.begin("req-1")
-
-
 # The plain way
 
 

@@ -70,12 +70,6 @@ from tests.support.gateways import (
 )
 from tests.support.pools import disable_only, in_flight
 
-
-@pytest.fixture(autouse=True)
-def _request() -> None:
-    request_context.begin("req-1")
-
-
 # Conversations that continue
 
 

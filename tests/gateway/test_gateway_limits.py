@@ -44,12 +44,6 @@ from tests.support.gateways import (
 )
 from tests.support.pools import disable_only
 
-
-@pytest.fixture(autouse=True)
-def _request() -> None:
-    request_context.begin("req-1")
-
-
 # What callers are held to
 
 

@@ -66,7 +66,7 @@ def failure(url: str, timeouts: Timeouts, proxy: str | None = None) -> UpstreamE
     outbound = HttpClient(timeouts, proxy=proxy)
     started = time.monotonic()
     with pytest.raises(UpstreamError) as caught:
-        outbound.call("GET", url, {})
+        outbound.request("GET", url, {})
     assert time.monotonic() - started < MOST_S
     outbound.close()
     return caught.value

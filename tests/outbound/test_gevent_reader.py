@@ -1,4 +1,4 @@
-"""The connection that is read below its file (gbproxy/outbound/wire.py)."""
+"""The connection that is read below its file (gbproxy/outbound/gevent_reader.py)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import gevent.socket
 import gevent.ssl
 import pytest
 
-from gbproxy.outbound.wire import GeventReader
+from gbproxy.outbound.gevent_reader import GeventReader
 from gbproxy.simulator.http.certificates import make_certificates
 
 Pair = tuple[GeventReader, Any, Any]  # what is tested, its socket, and the other side's

@@ -49,7 +49,7 @@ def upstream() -> Iterator[Simulator]:
 
 
 @contextmanager
-def door(
+def new_client(
     timeouts: Timeouts = PATIENT, *, proxy: str | None = None, ca_bundle: Path | None = None
 ) -> Iterator[HttpClient]:
     outbound = HttpClient(timeouts, proxy=proxy, ca_bundle=ca_bundle)
@@ -68,10 +68,10 @@ def failure(
 ) -> UpstreamError:
     headers = {"Cookie": "__Secure-C_SES=CSE.secret", "Authorization": "Bearer secret"}
     with (
-        door(timeouts, proxy=proxy, ca_bundle=ca_bundle) as outbound,
+        new_client(timeouts, proxy=proxy, ca_bundle=ca_bundle) as outbound,
         pytest.raises(UpstreamError) as caught,
     ):
-        outbound.call("GET", url, headers)
+        outbound.request("GET", url, headers)
     return caught.value
 
 
@@ -124,8 +124,8 @@ def test_a_whole_answer_is_status_headers_cookies_and_body(upstream: Simulator) 
         path="getoxsrf",
     )
 
-    with door() as outbound:
-        reply = outbound.call("GET", f"{upstream.url}{PATH}?csesidx=1", {"X-Mine": "1"})
+    with new_client() as outbound:
+        reply = outbound.request("GET", f"{upstream.url}{PATH}?csesidx=1", {"X-Mine": "1"})
 
     assert (reply.status, reply.body, reply.set_cookies) == (418, b"Hello", cookies)
     assert reply.headers["x-thing"] == reply.headers["X-THING"] == "é"
@@ -135,8 +135,8 @@ def test_a_whole_answer_is_status_headers_cookies_and_body(upstream: Simulator) 
 def test_a_body_is_sent_as_it_is(upstream: Simulator) -> None:
     body = '{"text":"你好\u2028"}'.encode()
 
-    with door() as outbound:
-        outbound.call("POST", f"{upstream.url}/page", {"Content-Type": "text/plain"}, body)
+    with new_client() as outbound:
+        outbound.request("POST", f"{upstream.url}/page", {"Content-Type": "text/plain"}, body)
 
     assert upstream.requests[0].body == body
 
@@ -146,8 +146,10 @@ def test_a_compressed_body_is_unpacked(upstream: Simulator, coding: str) -> None
     upstream.set(gzip=coding == "gzip")
     upstream.script(Head(200, TYPE), Write(b"Hel"), Write(b"lo"), End(), path="getoxsrf")
 
-    with door() as outbound:
-        reply = outbound.call("GET", f"{upstream.url}{PATH}", {"Accept-Encoding": "gzip, deflate"})
+    with new_client() as outbound:
+        reply = outbound.request(
+            "GET", f"{upstream.url}{PATH}", {"Accept-Encoding": "gzip, deflate"}
+        )
 
     assert reply.body == b"Hello"
 
@@ -157,7 +159,7 @@ def test_bytes_are_given_as_they_arrive(upstream: Simulator) -> None:
         Head(200, TYPE), Write(b"first"), Pause(0.1), Write(b"second"), End(), path="getoxsrf"
     )
 
-    with door() as outbound, outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply:
+    with new_client() as outbound, outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply:
         reads = list(reply.reads())
 
     assert reads == [b"first", b"second"]
@@ -166,8 +168,8 @@ def test_bytes_are_given_as_they_arrive(upstream: Simulator) -> None:
 def test_redirects_are_answers_like_any_other(upstream: Simulator) -> None:
     upstream.script(Head(302, {"Location": f"{upstream.url}/elsewhere"}), End(), path="getoxsrf")
 
-    with door() as outbound:
-        reply = outbound.call("GET", f"{upstream.url}{PATH}", {"Authorization": "Bearer secret"})
+    with new_client() as outbound:
+        reply = outbound.request("GET", f"{upstream.url}{PATH}", {"Authorization": "Bearer secret"})
 
     assert (reply.status, reply.headers["Location"]) == (302, f"{upstream.url}/elsewhere")
     assert len(upstream.requests) == 1
@@ -176,9 +178,9 @@ def test_redirects_are_answers_like_any_other(upstream: Simulator) -> None:
 def test_no_cookie_is_kept_for_the_next_call(upstream: Simulator) -> None:
     upstream.script(Head(200, {"Set-Cookie": "NID=1; Path=/"}), End(), path="getoxsrf", times=2)
 
-    with door() as outbound:
+    with new_client() as outbound:
         for _ in range(2):
-            outbound.call("GET", f"{upstream.url}{PATH}", {})
+            outbound.request("GET", f"{upstream.url}{PATH}", {})
 
     assert all("Cookie" not in request.headers for request in upstream.requests)
 
@@ -191,8 +193,8 @@ def test_nothing_that_nobody_asked_for_is_sent(
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
 
-    with door() as outbound:
-        outbound.call("GET", f"{upstream.url}{PATH}", {"User-Agent": "gbproxy/test"})
+    with new_client() as outbound:
+        outbound.request("GET", f"{upstream.url}{PATH}", {"User-Agent": "gbproxy/test"})
 
     sent = upstream.requests[0].headers
     assert "Authorization" not in sent
@@ -209,8 +211,8 @@ def test_a_whole_answer_may_be_so_large_and_no_larger(
     upstream.script(Head(200, TYPE), Write(b"x" * size), End(), path="getoxsrf")
 
     if fits:
-        with door() as outbound:
-            assert len(outbound.call("GET", f"{upstream.url}{PATH}", {}).body) == size
+        with new_client() as outbound:
+            assert len(outbound.request("GET", f"{upstream.url}{PATH}", {}).body) == size
         return
     error = failure(f"{upstream.url}{PATH}")
 
@@ -224,8 +226,8 @@ def test_a_small_compressed_body_that_unpacks_to_a_large_one_is_refused(
     upstream.set(gzip=True)
     upstream.script(Head(200, TYPE), Write(bytes(MAX_BODY_BYTES * 4)), End(), path="getoxsrf")
 
-    with door() as outbound, pytest.raises(UpstreamProtocolError):
-        outbound.call("GET", f"{upstream.url}{PATH}", {"Accept-Encoding": "gzip"})
+    with new_client() as outbound, pytest.raises(UpstreamProtocolError):
+        outbound.request("GET", f"{upstream.url}{PATH}", {"Accept-Encoding": "gzip"})
 
 
 def test_a_whole_answer_may_take_only_so_long(upstream: Simulator) -> None:
@@ -280,7 +282,7 @@ def test_the_rest_of_an_answer_can_be_given_less_time_while_it_arrives(
     started = time.monotonic()
 
     with (
-        door(Timeouts(2, 8, 8)) as outbound,
+        new_client(Timeouts(2, 8, 8)) as outbound,
         outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply,
     ):
         reads = reply.reads()
@@ -345,8 +347,8 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
 
-    with door(Timeouts(connect_s=2)) as outbound:
-        reply = outbound.call("GET", f"http://upstream.example:{upstream.port}/login", {})
+    with new_client(Timeouts(connect_s=2)) as outbound:
+        reply = outbound.request("GET", f"http://upstream.example:{upstream.port}/login", {})
 
     assert reply.status == 200
 
@@ -418,8 +420,8 @@ def tls() -> Iterator[Simulator]:
 
 
 def test_a_certificate_of_the_given_authority_is_accepted(tls: Simulator) -> None:
-    with door(ca_bundle=tls.ca_file) as outbound:
-        reply = outbound.call("GET", f"{tls.url}/login", {})
+    with new_client(ca_bundle=tls.ca_file) as outbound:
+        reply = outbound.request("GET", f"{tls.url}/login", {})
 
     assert reply.status == 200
 
@@ -518,8 +520,8 @@ def test_no_proxy_comes_from_the_environment(
         for name in PROXY_VARIABLES:
             monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
 
-        with door() as outbound:
-            reply = outbound.call("GET", f"{upstream.url}/login", {})
+        with new_client() as outbound:
+            reply = outbound.request("GET", f"{upstream.url}/login", {})
 
     assert reply.status == 200
     assert got == []
@@ -531,8 +533,8 @@ def test_the_environment_does_not_except_a_host_from_the_proxy(
     monkeypatch.setenv("NO_PROXY", "*")
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHi"
 
-    with listening(reply) as (port, got), door(proxy=f"http://127.0.0.1:{port}") as outbound:
-        answer = outbound.call("GET", "http://upstream.invalid/x", {})
+    with listening(reply) as (port, got), new_client(proxy=f"http://127.0.0.1:{port}") as outbound:
+        answer = outbound.request("GET", "http://upstream.invalid/x", {})
 
     assert answer.body == b"Hi"
     assert got[0].startswith(b"GET http://upstream.invalid/x HTTP/1.1\r\n")
@@ -543,9 +545,9 @@ def test_a_proxy_s_own_name_and_password_go_to_the_proxy(upstream: Simulator) ->
 
     with (
         listening(reply) as (port, got),
-        door(proxy=f"http://ada:secret@127.0.0.1:{port}") as outbound,
+        new_client(proxy=f"http://ada:secret@127.0.0.1:{port}") as outbound,
     ):
-        outbound.call("GET", "http://upstream.invalid/x", {})
+        outbound.request("GET", "http://upstream.invalid/x", {})
 
     assert b"Proxy-Authorization: Basic YWRhOnNlY3JldA==" in got[0]
 
@@ -605,8 +607,8 @@ def test_the_time_spent_waiting_on_the_upstream_is_measured(upstream: Simulator)
         path="getoxsrf",
     )
 
-    with door() as outbound:
-        outbound.call("GET", f"{upstream.url}{PATH}", {})
+    with new_client() as outbound:
+        outbound.request("GET", f"{upstream.url}{PATH}", {})
 
     assert 0.2 <= measured.upstream_s < 2.0
     assert measured.overhead_ms() < measured.elapsed_ms() - 190
@@ -648,8 +650,8 @@ def test_headers_that_cannot_be_sent_are_an_upstream_error_without_their_value(
 ) -> None:
     headers: Mapping[str, str] = {"Cookie": "a=secret\r\nX-Injected: 1"}
 
-    with door() as outbound, pytest.raises(UpstreamError) as caught:
-        outbound.call("GET", f"{upstream.url}{PATH}", headers)
+    with new_client() as outbound, pytest.raises(UpstreamError) as caught:
+        outbound.request("GET", f"{upstream.url}{PATH}", headers)
 
     assert "secret" not in caught.value.message
     assert upstream.requests == []

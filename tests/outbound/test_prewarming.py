@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 
 from gbproxy.outbound import HttpClient, Timeouts
-from gbproxy.outbound import prewarming as warming
 from gbproxy.outbound.adapter import prepared
-from gbproxy.outbound.connections import has_tickets_only
+from gbproxy.outbound.connections import has_tickets_only, prewarm
 from gbproxy.simulator import Simulator
 from gbproxy.simulator.http.certificates import make_certificates
 
@@ -35,7 +34,7 @@ def upstream(request: pytest.FixtureRequest) -> Iterator[Simulator]:
 
 
 @contextmanager
-def door(
+def new_client(
     upstream: Simulator, proxy: str | None = None, ca_bundle: Path | None = None
 ) -> Iterator[HttpClient]:
     outbound = HttpClient(
@@ -59,43 +58,43 @@ def connections(upstream: Simulator) -> int:
 
 
 def test_a_warm_connection_serves_the_next_request(upstream: Simulator) -> None:
-    with door(upstream) as outbound:
-        outbound.warm(f"{upstream.url}/any/path")
+    with new_client(upstream) as outbound:
+        outbound.prewarm(f"{upstream.url}/any/path")
         was_opened = upstream.wait_for(lambda: connections(upstream) == 1)
         asked = len(upstream.requests)
 
-        reply = outbound.call("GET", upstream.url + PATH, {})
+        reply = outbound.request("GET", upstream.url + PATH, {})
 
         assert (was_opened, asked) == (True, 0)
         assert (reply.status, connections(upstream)) == (200, 1)
 
 
 def test_one_that_stands_ready_is_enough(upstream: Simulator) -> None:
-    with door(upstream) as outbound:
+    with new_client(upstream) as outbound:
         for _ in range(5):
-            outbound.warm(upstream.url)
+            outbound.prewarm(upstream.url)
 
-        outbound.call("GET", upstream.url + PATH, {})
+        outbound.request("GET", upstream.url + PATH, {})
 
         assert connections(upstream) == 1
 
 
 def test_a_connection_that_a_request_has_left_is_enough(upstream: Simulator) -> None:
-    with door(upstream) as outbound:
-        outbound.call("GET", upstream.url + PATH, {})
+    with new_client(upstream) as outbound:
+        outbound.request("GET", upstream.url + PATH, {})
 
-        outbound.warm(upstream.url)
+        outbound.prewarm(upstream.url)
 
-        outbound.call("GET", upstream.url + PATH, {})
+        outbound.request("GET", upstream.url + PATH, {})
         assert connections(upstream) == 1
 
 
 def test_while_the_only_one_is_in_use_another_is_opened(upstream: Simulator) -> None:
-    with door(upstream) as outbound, outbound.stream("GET", upstream.url + PATH, {}):
-        outbound.warm(upstream.url)
-        outbound.warm(upstream.url)
+    with new_client(upstream) as outbound, outbound.stream("GET", upstream.url + PATH, {}):
+        outbound.prewarm(upstream.url)
+        outbound.prewarm(upstream.url)
 
-        outbound.call("GET", upstream.url + PATH, {})
+        outbound.request("GET", upstream.url + PATH, {})
 
         assert connections(upstream) == 2
 
@@ -117,12 +116,12 @@ def test_one_that_the_server_has_closed_is_replaced() -> None:
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         outbound = HttpClient()
-        outbound.warm(url)
+        outbound.prewarm(url)
         assert accepted.acquire(timeout=WITHIN_S)
         pool = pool_of(outbound, url)
         assert select.select([pool.pool.queue[-1].sock], [], [], WITHIN_S)[0]
 
-        outbound.warm(url)
+        outbound.prewarm(url)
 
         assert accepted.acquire(timeout=WITHIN_S)
         outbound.close()
@@ -135,18 +134,18 @@ def test_one_that_the_server_has_closed_is_replaced() -> None:
     "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"]
 )
 def test_session_tickets_are_not_taken_for_the_end(version: ssl.TLSVersion) -> None:
-    with Simulator(tls=True) as upstream, door(upstream) as outbound:
+    with Simulator(tls=True) as upstream, new_client(upstream) as outbound:
         outbound._adapter._context.minimum_version = outbound._adapter._context.maximum_version = (
             version
         )
-        outbound.warm(upstream.url)
+        outbound.prewarm(upstream.url)
         pool = pool_of(outbound, upstream.url)
         connection = pool.pool.queue[-1]
         if version is ssl.TLSVersion.TLSv1_3:
             assert select.select([connection.sock], [], [], WITHIN_S)[0]  # the tickets are there
 
-        outbound.warm(upstream.url)
-        outbound.call("GET", upstream.url + PATH, {})
+        outbound.prewarm(upstream.url)
+        outbound.request("GET", upstream.url + PATH, {})
 
         assert (
             connection.sock.version() == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
@@ -245,13 +244,13 @@ def test_a_tunnel_is_opened_ahead_too(scheme: str, tmp_path: Path) -> None:
         assert upstream.ca_file is not None
         both = tmp_path / "both.pem"
         both.write_bytes(ca_file.read_bytes() + upstream.ca_file.read_bytes())
-        with door(upstream, proxy, both) as outbound:
-            outbound.warm(upstream.url)
+        with new_client(upstream, proxy, both) as outbound:
+            outbound.prewarm(upstream.url)
             sock = pool_of(outbound, upstream.url).pool.queue[-1].sock
             assert select.select([sock], [], [], WITHIN_S)[0]  # the tickets are there
-            outbound.warm(upstream.url)
+            outbound.prewarm(upstream.url)
 
-            reply = outbound.call("GET", upstream.url + PATH, {})
+            reply = outbound.request("GET", upstream.url + PATH, {})
 
             assert (reply.status, got) == (200, [f"127.0.0.1:{upstream.port}"])
 
@@ -279,7 +278,7 @@ def test_a_failure_is_only_logged(
     url: str, proxy: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "gbproxy"):
-        HttpClient(Timeouts(connect_s=1), proxy=proxy).warm(url)
+        HttpClient(Timeouts(connect_s=1), proxy=proxy).prewarm(url)
 
     assert [record.getMessage() for record in caplog.records] == ["connection.failed"]
 
@@ -288,7 +287,7 @@ def test_a_certificate_that_is_not_trusted_leaves_nothing_open() -> None:
     with Simulator(tls=True) as upstream:
         outbound = HttpClient()
 
-        outbound.warm(upstream.url)
+        outbound.prewarm(upstream.url)
 
         pool = pool_of(outbound, upstream.url)
         assert pool.pool.queue[-1].sock is None
@@ -299,7 +298,7 @@ def test_it_waits_no_longer_than_connecting_may_take() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # never says a word of the handshake
         outbound = HttpClient(Timeouts(connect_s=0.2))
 
-        outbound.warm(f"https://127.0.0.1:{silent.getsockname()[1]}")
+        outbound.prewarm(f"https://127.0.0.1:{silent.getsockname()[1]}")
 
         outbound.close()
 
@@ -308,6 +307,6 @@ def test_an_unknown_kind_of_pool_is_left_alone() -> None:
     class Foreign:
         pool = object()
 
-    warming.warm(Foreign(), 1.0)
+    prewarm(Foreign(), 1.0)
 
     assert vars(Foreign()) == {}

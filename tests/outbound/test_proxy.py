@@ -48,7 +48,7 @@ def test_any_user_and_password_is_shown_in_utf_8(
         assert setting is not None
         outbound = HttpClient(proxy=setting.get_secret_value(), ca_bundle=upstream.ca_file)
         try:
-            reply = outbound.call("GET", f"{upstream.url}/nothing", {})
+            reply = outbound.request("GET", f"{upstream.url}/nothing", {})
         finally:
             outbound.close()
 

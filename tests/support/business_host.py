@@ -48,7 +48,7 @@ def lone_auth(outbound: Any, endpoints: EndpointMap | None = None, **options: An
     )
 
 
-class Door:
+class FakeHttpClient:
     """An outbound whose answers are given; it notes what was sent. The last answer is given again
     and again.
     """
@@ -58,7 +58,7 @@ class Door:
         self.headers: list[Mapping[str, str]] = []
         self._answers = list(answers)
 
-    def call(
+    def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Reply:
         assert (method, body) == ("GET", None)

@@ -8,9 +8,11 @@ import itertools
 import json
 import os
 import signal
+import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from gbproxy.simulator import RecordedRequest, Session, Simulator
@@ -134,16 +136,49 @@ def killed_in_the_end(
 
 @contextmanager
 def only(gateway: Served, worker: int) -> Iterator[None]:
-    """Nobody but this worker answers."""
+    """Nobody but this worker answers, and none of the others holds what it needs."""
     others = gateway.worker_pids() - {worker}
     assert worker in gateway.worker_pids()
-    for other in others:
-        os.kill(other, signal.SIGSTOP)
     try:
+        until(lambda: _are_stopped(others))
         yield
     finally:
         for other in others:
             os.kill(other, signal.SIGCONT)
+
+
+def _are_stopped(workers: Collection[int]) -> bool:
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    states = [Path(f"/proc/{worker}/status").read_text() for worker in workers]
+    if not all("\nState:\tT" in state for state in states):
+        return False
+    # One that was stopped within a transaction would keep SQLite's lock: the request would go on
+    # without the database, and begin a conversation of its own.
+    if any(map(_is_locked, {file for worker in workers for file in _databases(worker)})):
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        return False
+    return True
+
+
+def _databases(worker: int) -> Iterator[Path]:
+    """The SQLite files that a process has open."""
+    for descriptor in Path(f"/proc/{worker}/fd").iterdir():
+        with suppress(OSError):  # just closed
+            file = descriptor.readlink()
+            if file.name == "gbproxy.db":  # prometheus has files of that kind, too
+                yield file
+
+
+def _is_locked(file: Path) -> bool:
+    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        database.execute("ROLLBACK")
+        return False
 
 
 def workers(gateway: Served, count: int) -> list[int]:

@@ -1,9 +1,10 @@
 """Requests that browsers hand on whole: `fetch(…)` calls ("Copy as fetch", with or without Node.js)
 and HAR files, with or without cookies and authorization ("sanitized").
 
-A call is read without JavaScript: the address comes first, then an object whose headers are pairs of
-strings; also as people write it, with names unquoted. Sources: Chromium's NetworkLogView, Firefox's
-CopyAsFetch, WebKit's Resource.generateFetchCode; http://www.softwareishard.com/blog/har-12-spec/
+A call is read without JavaScript: the address comes first, then an object whose headers are pairs
+of strings; also as people write it, with names unquoted. Sources: Chromium's NetworkLogView,
+Firefox's CopyAsFetch, WebKit's Resource.generateFetchCode;
+http://www.softwareishard.com/blog/har-12-spec/
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""`curl` commands as browsers copy them, one or "all as cURL", in the quoting of bash or of cmd.exe.
+"""`curl` commands as browsers copy them, one or "all as cURL", in the quoting of bash or of
+cmd.exe.
 
 Their words are read without a shell: nothing is expanded or run. Sources:
 https://www.gnu.org/software/bash/manual/html_node/Quoting.html,

@@ -38,7 +38,8 @@ _END = re.compile(r"\r?\n|\r|\Z")
 _WORDS_OF_A_HEADER = 4
 _SET = "set-cookie"
 _OF_REQUESTS = frozenset({
-    ":authority", ":method", ":path", "host", "accept", "authorization", "cookie", "referer", "user-agent",
+    ":authority", ":method", ":path", "host", "accept", "authorization", "cookie", "referer",
+    "user-agent",
 })  # fmt: skip
 
 

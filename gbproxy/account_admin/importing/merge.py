@@ -81,9 +81,11 @@ class Found(list[FoundAccount]):
 
 
 def accounts(partials: Sequence[PartialAccount]) -> Found:
-    """The accounts, in the order of their first values; of too many, one more than `MAX_ACCOUNTS`."""
-    telling = [partial for partial in partials if partial.given() or partial.further.given()]
-    drafts = [draft for draft in islice(_combined(telling), MAX_ACCOUNTS + 1) if draft.given()]
+    """The accounts, in the order of their first values; of too many, one more than
+    `MAX_ACCOUNTS`.
+    """
+    useful = [partial for partial in partials if partial.given() or partial.further.given()]
+    drafts = [draft for draft in islice(_combined(useful), MAX_ACCOUNTS + 1) if draft.given()]
     found = Found(map(_checked, drafts))
     found.warnings = tuple(warnings.of(partials, drafts))
     return found

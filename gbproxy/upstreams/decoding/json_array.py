@@ -83,7 +83,9 @@ class ArrayReader(ObjectDecoder):
 
     @property
     def complete(self) -> bool:
-        """True once the closing bracket, or the whole of a bare object, was read without a fault."""
+        """True once the closing bracket, or the whole of a bare object, was read without a
+        fault.
+        """
         return self._expects is _Expects.NOTHING and self._failure is None
 
     def _read(self, known: int, objects: list[dict[str, Any]], at_most: float) -> None:

@@ -29,8 +29,8 @@ _CONVERSATION = re.compile(
     re.IGNORECASE,
 )
 _BEYOND = re.compile(
-    r"\btoo"
-    r" (long|large|big|lengthy|many)\b|\b(longer|larger|bigger|greater|more|shorter|smaller|less|fewer)"
+    r"\btoo (long|large|big|lengthy|many)\b"
+    r"|\b(longer|larger|bigger|greater|more|shorter|smaller|less|fewer)"
     r" than\b"
     r"|\bexceed(s|ed|ing)?\b|\b(over|above|beyond) (the|limit)\b|\bat most\b|\bup to\b|\bbut"
     r" \d[\d,.]* is the max(imum)?\b|\b(shorten|reduce) (the|your)\b",

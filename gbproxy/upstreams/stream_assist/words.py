@@ -65,8 +65,8 @@ def of_reply(
 
 
 def of_error(error: Mapping[str, Any], body: bytes = b"") -> UpstreamWords:
-    """Read Google's `{"message", "status", "details"}`, any of which may be missing; `body` is what it
-    came in.
+    """Read Google's `{"message", "status", "details"}`, any of which may be missing; `body` is what
+    it came in.
     """
     details = [as_mapping(detail) for detail in as_list(error.get("details"))]
     return UpstreamWords(

@@ -18,8 +18,8 @@ WITHIN_S = 15.0
 
 @dataclass(slots=True)
 class Tokens:
-    """Retries a refused token. A token minted before the first refusal may be equally stale, so only
-    one minted after it proves that the account is at fault.
+    """Retries a refused token. A token minted before the first refusal may be equally stale, so
+    only one minted after it proves that the account is at fault.
     """
 
     auth: WidgetAuth
@@ -33,8 +33,8 @@ class Tokens:
         return self._token.bearer
 
     def may_try_another(self) -> bool:
-        """Call after a refusal: discards the token. False once one was refused that was minted after
-        the first refusal.
+        """Call after a refusal: discards the token. False once one was refused that was minted
+        after the first refusal.
         """
         if self._token is None:
             return True

@@ -5,19 +5,15 @@ Source: docs/upstream.md, sessions, stream-assist request, framing.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.account import Account
 from gbproxy.domain.capabilities import AccountCapabilities
-from gbproxy.domain.chat import TextPart
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
-from gbproxy.domain.models import Model
 from gbproxy.errors import (
     AccountSuspected,
     ConfigRefused,
@@ -39,22 +35,22 @@ from gbproxy.observability.request_context import Phase
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 from gbproxy.upstreams.decoding.objects import decode_body
-from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES, ResponseDecoder
+from gbproxy.upstreams.decoding.response import ResponseDecoder
 from gbproxy.upstreams.stream_assist import google_errors, headlines
 from gbproxy.upstreams.stream_assist.fields import as_mapping, as_text
 from gbproxy.upstreams.stream_assist.words import Heard
-from gbproxy.upstreams.widget import live_configuration, session_names
+from gbproxy.upstreams.widget import bodies, live_configuration, session_names
 from gbproxy.upstreams.widget.auth import WidgetAuth
-from gbproxy.upstreams.widget.credential import credential_of
+from gbproxy.upstreams.widget.bodies import WidgetSettings
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
-from gbproxy.upstreams.widget.session_names import UNNAMED, SessionForm
+from gbproxy.upstreams.widget.session_names import UNNAMED
 from gbproxy.upstreams.widget.token_retry import Tokens, VainRenewals
 
 log = logging.getLogger(__name__)
 
 # When a session is to be opened.
 _MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
-_NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused at the door
+_NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused before it is taken
 _WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions", "lookupWidgetConfig")
 _WORDS = {  # what metrics call a verb
     "widgetCreateSession": "createSession",
@@ -67,23 +63,6 @@ _ADVICE = (
     "CONFIG_ID may belong to another account, or the account must be signed in again and its"
     " cookies renewed"
 )
-# all others are empty objects
-_TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}
-
-
-@dataclass(frozen=True, slots=True)
-class WidgetSettings:
-    """What every question carries beside its text, and how its answer is read."""
-
-    framing: Literal["json", "sse"] = "json"
-    session: SessionForm = "create"
-    # further fields of each call's
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    language_code: str = "en-US"
-    time_zone: str = "UTC"
-    status_lines: Sequence[str] = ()  # headlines that count as thoughts
-    max_answer_bytes: int = MAX_ANSWER_BYTES
-    prompt_max_chars: int | None = None
 
 
 class Widget:
@@ -150,20 +129,17 @@ class Widget:
     def account_capabilities(self, account: Account) -> AccountCapabilities:
         # No envelope, and one try with the token that requests use: what this call is refused says
         # nothing about that.
-        body = _merged(
-            {"widgetConfigId": credential_of(account).config_id},
-            _meant_for({}, self._settings.body),
-        )
+        body = bodies.configuration(account, self._settings)
         bearer = self._auth.token(account).bearer
-        endpoints, data = self._endpoints.of(account), json.dumps(body, ensure_ascii=False).encode()
-        return live_configuration.read(self._post(endpoints, bearer, "lookupWidgetConfig", data))
+        endpoints = self._endpoints.of(account)
+        return live_configuration.read(self._post(endpoints, bearer, "lookupWidgetConfig", body))
 
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return self._auth.refresh_ahead(account, older_than_s)
 
     def prewarm(self, accounts: Iterable[Account]) -> None:
         for url in {self._endpoints.of(account).api_url for account in accounts}:
-            self._outbound.warm(url)
+            self._outbound.prewarm(url)
 
     def delete_session(self, account: Account, session: str) -> None:
         try:
@@ -178,10 +154,10 @@ class Widget:
         Raises AccountSuspected where the refusal may be the account's fault or the question's; only
         a refused sign-in is proof.
         """
-        assist = self._assist_request(_text(request), request.model, session_names.sent_as(session))
-        body = self._body(account, {"streamAssistRequest": assist})
+        body = bodies.question(account, request, session_names.sent_as(session), self._settings)
         endpoints = self._endpoints.of(account)
-        url = f"{endpoints.api_url}/widgetStreamAssist{'?alt=sse' if self._settings.framing == 'sse' else ''}"
+        query = "?alt=sse" if self._settings.framing == "sse" else ""
+        url = f"{endpoints.api_url}/widgetStreamAssist{query}"
         tokens, asked = Tokens(self._auth, account), 0
         is_named = session != UNNAMED
         while True:
@@ -243,7 +219,7 @@ class Widget:
         self, account: Account, verb: str, request: Mapping[str, object]
     ) -> Mapping[str, Any]:
         """A call with one JSON object in return. A refused token is replaced once."""
-        body = self._body(account, request)
+        body = bodies.call(account, request, self._settings)
         tokens = Tokens(self._auth, account)
         while True:
             try:
@@ -257,7 +233,7 @@ class Widget:
     def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
         denied: type[UpstreamError] = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
         with UpstreamCall(self._meter, _WORDS[verb]):
-            reply = self._outbound.call(
+            reply = self._outbound.request(
                 "POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body
             )
             with Heard(_WORDS[verb], reply, reply.body):
@@ -266,42 +242,6 @@ class Widget:
                         reply.status, reply.headers, reply.body, denied=denied
                     )
                 return _object(reply, denied)
-
-    def _assist_request(self, prompt: str, model: Model, session: str) -> dict[str, object]:
-        request: dict[str, object] = {
-            "session": session,
-            "query": {"parts": [{"text": prompt or " "}]},  # an empty text gets an empty answer
-            "filter": "",
-            "fileIds": [],
-            "answerGenerationMode": "NORMAL",
-            "toolsSpec": {tool: _TOOL_SPECS.get(tool, {}) for tool in model.tools},
-            "languageCode": self._settings.language_code,
-            "userMetadata": {"timeZone": self._settings.time_zone},
-            "assistSkippingMode": "REQUEST_ASSIST",  # without it greetings are skipped
-        }
-        model_id = model.name_at(WIDGET)
-        if model_id is not None:
-            request["assistGenerationConfig"] = {"modelId": model_id}
-        return request
-
-    def _body(self, account: Account, request: Mapping[str, object]) -> bytes:
-        envelope = {
-            "configId": credential_of(account).config_id,
-            "additionalParams": {"token": "-"},
-            **request,
-        }
-        if self._settings.body:
-            envelope = _merged(envelope, _meant_for(request, self._settings.body))
-        return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _text(request: UpstreamRequest) -> str:
-    """Without roles, a request is one message of one text (`Capabilities.roles`)."""
-    [message] = request.messages
-    [part] = message.parts
-    if not isinstance(part, TextPart):
-        raise TypeError(f"a prompt is a text, not a {type(part).__name__}")
-    return part.text
 
 
 def _suspected(error: TokenRefused) -> AccountSuspected:
@@ -319,28 +259,6 @@ def _not_taken(sign_in: Callable[[], str]) -> str:
     except GatewayError as error:
         error.was_taken = False
         raise
-
-
-def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The further fields of one call's body. What stands under a call's own name, such as
-    `streamAssistRequest`, goes into that call alone.
-    """
-    return {
-        name: value
-        for name, value in further.items()
-        if name in request or not name.endswith("Request")
-    }
-
-
-def _merged(body: Mapping[str, object], further: Mapping[str, object]) -> dict[str, object]:
-    """Merge objects, however deep; any other value replaces what stands there."""
-    merged = dict(body)
-    for name, value in further.items():
-        known = merged.get(name)
-        merged[name] = (
-            _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
-        )
-    return merged
 
 
 def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:

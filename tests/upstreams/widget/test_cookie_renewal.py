@@ -18,7 +18,15 @@ from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.credential import with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.support.accounts import simulated_account
-from tests.support.business_host import ACCOUNT, BASE, NOW, Door, key_reply, lone_auth, reply
+from tests.support.business_host import (
+    ACCOUNT,
+    BASE,
+    NOW,
+    FakeHttpClient,
+    key_reply,
+    lone_auth,
+    reply,
+)
 from tests.support.clock import Clock
 
 AUTH = "https://auth.business.gemini.google/auth/refreshcookies"
@@ -32,20 +40,20 @@ NEW = "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.new"
 LOGIN = reply(302, location="/login")
 
 
-def auth(door: object, endpoints: EndpointMap | None = None) -> WidgetAuth:
-    return lone_auth(door, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock(0.0))
+def auth(client: object, endpoints: EndpointMap | None = None) -> WidgetAuth:
+    return lone_auth(client, endpoints or EndpointMap(), clock=Clock(NOW), monotonic=Clock(0.0))
 
 
 def to(location: str, *set_cookies: str) -> Reply:
     return reply(302, b"", *set_cookies, location=location)
 
 
-def cookies_of(door: Door) -> list[str]:
-    return [headers.get("Cookie", "") for headers in door.headers]
+def cookies_of(client: FakeHttpClient) -> list[str]:
+    return [headers.get("Cookie", "") for headers in client.headers]
 
 
 def test_each_hop_gets_the_cookies_of_its_host_and_the_pair_of_the_end_is_in_use() -> None:
-    door = Door(
+    client = FakeHttpClient(
         to(AUTH),
         to(SIGN_IN, SESSION),
         to(SIGN_IN, "__Host-GAPS=1; Path=/; Secure"),
@@ -54,10 +62,10 @@ def test_each_hop_gets_the_cookies_of_its_host_and_the_pair_of_the_end_is_in_use
         key_reply(),
     )
 
-    auth(door).token(ACCOUNT)
+    auth(client).token(ACCOUNT)
 
-    assert door.urls == [KEY, AUTH, SIGN_IN, SIGN_IN, SET, KEY]
-    assert cookies_of(door) == [
+    assert client.urls == [KEY, AUTH, SIGN_IN, SIGN_IN, SET, KEY]
+    assert cookies_of(client) == [
         OLD,
         "__Secure-C_SES=CSE.old",
         "",
@@ -83,39 +91,39 @@ def test_each_hop_gets_the_cookies_of_its_host_and_the_pair_of_the_end_is_in_use
 def test_a_hop_that_leads_astray_is_not_followed_and_what_was_set_before_counts(
     location: str,
 ) -> None:
-    door = Door(to(AUTH), to(location, SESSION), LOGIN)
+    client = FakeHttpClient(to(AUTH), to(location, SESSION), LOGIN)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).token(ACCOUNT)
+        auth(client).token(ACCOUNT)
 
-    assert door.urls == [KEY, AUTH, KEY]
-    assert cookies_of(door)[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+    assert client.urls == [KEY, AUTH, KEY]
+    assert cookies_of(client)[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
     assert "led to an address that is none of the sign-in's" in caught.value.message
     assert "evil" not in caught.value.message
 
 
 def test_cookies_that_are_new_by_then_buy_a_key_wherever_the_last_hop_leads() -> None:
-    door = Door(to(AUTH), to("https://evil.invalid/", SESSION), key_reply())
+    client = FakeHttpClient(to(AUTH), to("https://evil.invalid/", SESSION), key_reply())
 
-    assert auth(door).token(ACCOUNT).bearer
+    assert auth(client).token(ACCOUNT).bearer
 
 
 @pytest.mark.parametrize("end", ["/", "/home/cid/c-1", "/login", KEY, "getoxsrf"])
 def test_back_on_the_page_the_way_ends(end: str) -> None:
-    door = Door(
+    client = FakeHttpClient(
         to(f"{BASE}/auth/refreshcookies"),
         to(end, SESSION.partition("; Domain")[0], SECOND),
         key_reply(),
     )
 
-    auth(door).token(ACCOUNT)
+    auth(client).token(ACCOUNT)
 
-    assert door.urls == [KEY, f"{BASE}/auth/refreshcookies", KEY]
+    assert client.urls == [KEY, f"{BASE}/auth/refreshcookies", KEY]
 
 
 def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
-    def hops(count: int) -> Door:
-        return Door(
+    def hops(count: int) -> FakeHttpClient:
+        return FakeHttpClient(
             to(AUTH),
             *[to(f"{SIGN_IN}?{n}") for n in range(count - 2)],
             to(SET),
@@ -128,7 +136,7 @@ def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
 
     assert five.urls[-2:] == [SET, KEY]
     assert "__Host-C_OSES=COS.new" in cookies_of(five)[-1]
-    six = Door(to(AUTH), *[to(f"{SIGN_IN}?{n}") for n in range(4)], to(SET), LOGIN)
+    six = FakeHttpClient(to(AUTH), *[to(f"{SIGN_IN}?{n}") for n in range(4)], to(SET), LOGIN)
     with pytest.raises(CredentialRefused):
         auth(six).token(ACCOUNT)
     assert SET not in six.urls
@@ -137,7 +145,7 @@ def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
 @pytest.mark.parametrize("fault", [reply(503), reply(429)], ids=["503", "429"])
 def test_a_hop_that_is_out_of_order_does_not_make_the_credential_refused(fault: Reply) -> None:
     with pytest.raises(UpstreamBroken) as caught:
-        auth(Door(to(AUTH), fault, LOGIN)).token(ACCOUNT)
+        auth(FakeHttpClient(to(AUTH), fault, LOGIN)).token(ACCOUNT)
 
     assert str(fault.status) in caught.value.message
     assert (caught.value.safe_words or {})["http_status"] == fault.status
@@ -145,28 +153,28 @@ def test_a_hop_that_is_out_of_order_does_not_make_the_credential_refused(fault: 
 
 
 def test_what_was_set_before_a_hop_failed_is_in_use() -> None:
-    door = Door(to(AUTH), to(SET, SESSION), UpstreamTimeout("silent"), key_reply())
-    tokens = auth(door)
+    client = FakeHttpClient(to(AUTH), to(SET, SESSION), UpstreamTimeout("silent"), key_reply())
+    tokens = auth(client)
     with pytest.raises(UpstreamTimeout):
         tokens.token(ACCOUNT)
 
     tokens.token(ACCOUNT)
 
-    assert cookies_of(door)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+    assert cookies_of(client)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
 
 def test_what_settings_send_along_as_a_cookie_goes_to_no_host_of_the_sign_in() -> None:
-    door = Door(to(AUTH), to(SIGN_IN), to(KEY), key_reply())
+    client = FakeHttpClient(to(AUTH), to(SIGN_IN), to(KEY), key_reply())
 
-    auth(door, EndpointMap(headers={"cookie": "own=1", "X-More": "1"})).token(ACCOUNT)
+    auth(client, EndpointMap(headers={"cookie": "own=1", "X-More": "1"})).token(ACCOUNT)
 
-    assert [headers.get("cookie") for headers in door.headers[1:3]] == [None, None]
-    assert door.headers[2]["X-More"] == "1"
+    assert [headers.get("cookie") for headers in client.headers[1:3]] == [None, None]
+    assert client.headers[2]["X-More"] == "1"
 
 
 def test_a_page_at_another_address_has_the_cookies_of_the_page() -> None:
     here = "http://127.0.0.1:8000"
-    door = Door(
+    client = FakeHttpClient(
         to(f"{here}/auth/refreshcookies"),
         to(AUTH),
         to(f"{here}/auth/setocookie", SESSION),
@@ -174,27 +182,27 @@ def test_a_page_at_another_address_has_the_cookies_of_the_page() -> None:
         key_reply(),
     )
 
-    auth(door, EndpointMap(page_url=here)).token(ACCOUNT)
+    auth(client, EndpointMap(page_url=here)).token(ACCOUNT)
 
-    assert cookies_of(door) == [
+    assert cookies_of(client) == [
         OLD, OLD, "__Secure-C_SES=CSE.old", "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old", NEW,
     ]  # fmt: skip
 
 
 def test_an_edition_s_page_that_stands_for_another_s_keeps_its_own_cookies() -> None:
     page = "https://vertexaisearch.cloud.google"
-    door = Door(
+    client = FakeHttpClient(
         replace(key_reply(), set_cookies=("__Secure-C_SES=CSE.new; Secure; Domain=cloud.google",)),
         key_reply(),
     )
     monotonic = Clock(0.0)
-    tokens = lone_auth(door, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)
+    tokens = lone_auth(client, EndpointMap(page_url=page), clock=Clock(NOW), monotonic=monotonic)
     tokens.token(ACCOUNT)
     monotonic.now = 250.0
 
     tokens.token(ACCOUNT)
 
-    assert door.cookies[1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+    assert client.cookies[1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
 
 # Further cookies
@@ -204,11 +212,11 @@ WITH_FURTHER = f"{OLD}; __Secure-C_AUX=1"
 
 
 def test_further_cookies_are_not_sent_while_the_two_are_taken() -> None:
-    door = Door(key_reply())
+    client = FakeHttpClient(key_reply())
 
-    auth(door).token(FURTHER)
+    auth(client).token(FURTHER)
 
-    assert door.cookies == [OLD]
+    assert client.cookies == [OLD]
 
 
 @pytest.mark.parametrize(
@@ -220,45 +228,47 @@ def test_further_cookies_are_tried_once_and_sent_from_then_on(
     refusal: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
     monotonic = Clock(0.0)
-    door = Door(refusal, key_reply(), key_reply())
-    tokens = lone_auth(door, clock=Clock(NOW), monotonic=monotonic)
+    client = FakeHttpClient(refusal, key_reply(), key_reply())
+    tokens = lone_auth(client, clock=Clock(NOW), monotonic=monotonic)
 
     with caplog.at_level(logging.INFO):
         tokens.token(FURTHER)
         monotonic.now = 250.0
         tokens.token(FURTHER)
 
-    assert door.cookies == [OLD, WITH_FURTHER, WITH_FURTHER]
+    assert client.cookies == [OLD, WITH_FURTHER, WITH_FURTHER]
     assert [line.message for line in caplog.records].count("cookies.further_needed") == 1
 
 
 def test_when_they_are_refused_too_the_first_refusal_stands() -> None:
-    door = Door(reply(401), LOGIN)
+    client = FakeHttpClient(reply(401), LOGIN)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).token(FURTHER)
+        auth(client).token(FURTHER)
 
-    assert door.cookies == [OLD, WITH_FURTHER]
+    assert client.cookies == [OLD, WITH_FURTHER]
     assert "status 401" in caught.value.message
 
 
 @pytest.mark.parametrize("fault", [reply(503), UpstreamTimeout("silent")], ids=["503", "silent"])
 def test_they_are_not_tried_when_it_was_the_network(fault: Reply | BaseException) -> None:
-    door = Door(fault)
+    client = FakeHttpClient(fault)
 
     with pytest.raises(UpstreamError):
-        auth(door).token(FURTHER)
+        auth(client).token(FURTHER)
 
-    assert door.cookies == [OLD]
+    assert client.cookies == [OLD]
 
 
 def test_further_cookies_are_renewed_with_the_others() -> None:
     renewed = to("/", "__Secure-C_SES=CSE.new; Path=/; Secure", "__Secure-C_AUX=2; Path=/; Secure")
-    door = Door(LOGIN, to("/auth/refreshcookies"), renewed, key_reply())
+    client = FakeHttpClient(LOGIN, to("/auth/refreshcookies"), renewed, key_reply())
 
-    auth(door).token(FURTHER)
+    auth(client).token(FURTHER)
 
-    assert cookies_of(door)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old; __Secure-C_AUX=2"
+    assert (
+        cookies_of(client)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old; __Secure-C_AUX=2"
+    )
 
 
 # Over sockets

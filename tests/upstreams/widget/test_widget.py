@@ -676,14 +676,14 @@ def test_a_token_whose_sign_in_began_before_the_refusal_says_nothing_of_the_acco
         def discard(self, account: Account, bearer: str) -> float:
             return 5.0
 
-    class Door(HttpClient):
-        def call(
+    class FakeHttpClient(HttpClient):
+        def request(
             self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
         ) -> Reply:
             shown.append(headers["Authorization"].removeprefix("Bearer "))
             return Reply(200 if shown[-1] == "t3" else 401, {}, (), b"{}")
 
-    client = Widget(Door(), Signed(), EndpointMap())
+    client = Widget(FakeHttpClient(), Signed(), EndpointMap())
     if good:
         client.probe(account)
     else:

@@ -39,7 +39,7 @@ from tests.support.business_host import (
     BASE,
     KEY_TEXT,
     NOW,
-    Door,
+    FakeHttpClient,
     Gate,
     key_reply,
     lone_auth,
@@ -54,9 +54,9 @@ TOKEN = (
 )
 
 
-def auth(door: object, clock: Clock | None = None, monotonic: Clock | None = None) -> WidgetAuth:
+def auth(client: object, clock: Clock | None = None, monotonic: Clock | None = None) -> WidgetAuth:
     return lone_auth(
-        door,  # type: ignore[arg-type]
+        client,  # type: ignore[arg-type]
         EndpointMap(headers={"User-Agent": "gbproxy/test", "X-More": "1"}),
         clock=clock or Clock(NOW),
         monotonic=monotonic or Clock(0.0),
@@ -96,33 +96,33 @@ def test_the_published_test_vector_comes_out_to_the_letter() -> None:
 
 
 def test_the_whole_way_from_the_key_to_the_token_gives_the_test_vector() -> None:
-    door = Door(key_reply())
+    client = FakeHttpClient(key_reply())
 
-    token = auth(door).token(ACCOUNT).bearer
+    token = auth(client).token(ACCOUNT).bearer
 
     assert token == TOKEN
-    assert door.urls == [f"{BASE}/auth/getoxsrf?csesidx=123456789"]
+    assert client.urls == [f"{BASE}/auth/getoxsrf?csesidx=123456789"]
 
 
 def test_the_cookies_and_our_own_headers_are_sent() -> None:
-    door = Door(key_reply())
+    client = FakeHttpClient(key_reply())
 
-    auth(door).token(ACCOUNT)
+    auth(client).token(ACCOUNT)
 
-    [sent] = door.headers
+    [sent] = client.headers
     assert sent["Cookie"] == "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.old"
     assert (sent["User-Agent"], sent["X-More"]) == ("gbproxy/test", "1")
 
 
 def test_an_account_without_the_second_cookie_sends_the_first_alone() -> None:
-    door = Door(key_reply())
+    client = FakeHttpClient(key_reply())
     account = widget_account(
         id="one", name="one", csesidx="1", config_id="c", secure_c_ses="CSE.old"
     )
 
-    auth(door).token(account)
+    auth(client).token(account)
 
-    assert door.cookies == ["__Secure-C_SES=CSE.old"]
+    assert client.cookies == ["__Secure-C_SES=CSE.old"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_an_account_without_the_second_cookie_sends_the_first_alone() -> None:
 def test_the_prefix_may_be_there_with_any_white_space_or_not(prefix: str) -> None:
     body = json.dumps({"note": ")]}'", "xsrfToken": KEY_TEXT, "keyId": "test-key-1"}, indent=1)
 
-    token = auth(Door(reply(200, f"{prefix}{body}\n".encode()))).token(ACCOUNT).bearer
+    token = auth(FakeHttpClient(reply(200, f"{prefix}{body}\n".encode()))).token(ACCOUNT).bearer
 
     assert token == TOKEN
 
@@ -145,7 +145,11 @@ def test_the_key_is_what_the_text_decodes_to(
     key = bytes(251 + i % 5 for i in range(length))
     text = encode(key).decode()
 
-    token = auth(Door(key_reply(text=text if padded else text.rstrip("=")))).token(ACCOUNT).bearer
+    token = (
+        auth(FakeHttpClient(key_reply(text=text if padded else text.rstrip("="))))
+        .token(ACCOUNT)
+        .bearer
+    )
 
     signed, _, signature = token.rpartition(".")
     expected = (
@@ -161,7 +165,7 @@ def test_the_key_is_what_the_text_decodes_to(
 
 @pytest.mark.parametrize("skew", [3600, -3600, 0])
 def test_the_token_is_dated_by_the_upstream_s_clock(skew: int) -> None:
-    token = auth(Door(key_reply(date=NOW + skew)), Clock(NOW)).token(ACCOUNT).bearer
+    token = auth(FakeHttpClient(key_reply(date=NOW + skew)), Clock(NOW)).token(ACCOUNT).bearer
 
     claims = part(token, 1)
     assert (claims["iat"], claims["nbf"], claims["exp"]) == (
@@ -177,7 +181,9 @@ def test_the_token_is_dated_by_the_upstream_s_clock(skew: int) -> None:
 def test_without_a_usable_date_the_own_clock_counts(date: str | None) -> None:
     body = json.dumps({"xsrfToken": KEY_TEXT, "keyId": "k"}).encode()
 
-    token = auth(Door(reply(200, body, date=date)), Clock(NOW + 0.9)).token(ACCOUNT).bearer
+    token = (
+        auth(FakeHttpClient(reply(200, body, date=date)), Clock(NOW + 0.9)).token(ACCOUNT).bearer
+    )
 
     assert part(token, 1)["iat"] == NOW
 
@@ -187,8 +193,8 @@ def test_without_a_usable_date_the_own_clock_counts(date: str | None) -> None:
 
 def test_a_token_is_used_for_240_seconds_and_then_made_anew() -> None:
     monotonic = Clock(0.0)
-    door = Door(key_reply("a"), key_reply("b"))
-    tokens = auth(door, monotonic=monotonic)
+    client = FakeHttpClient(key_reply("a"), key_reply("b"))
+    tokens = auth(client, monotonic=monotonic)
 
     first = tokens.token(ACCOUNT).bearer
     monotonic.now = 239.9
@@ -197,22 +203,22 @@ def test_a_token_is_used_for_240_seconds_and_then_made_anew() -> None:
     second = tokens.token(ACCOUNT).bearer
 
     assert first == same != second
-    assert (part(second, 0)["kid"], len(door.urls)) == ("b", 2)
+    assert (part(second, 0)["kid"], len(client.urls)) == ("b", 2)
 
 
 def test_accounts_do_not_share_a_token() -> None:
     other = widget_account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
-    door = Door(key_reply())
-    tokens = auth(door)
+    client = FakeHttpClient(key_reply())
+    tokens = auth(client)
 
     mine, theirs = tokens.token(ACCOUNT).bearer, tokens.token(other).bearer
 
     assert (part(mine, 1)["sub"], part(theirs, 1)["sub"]) == ("csesidx/123456789", "csesidx/2")
-    assert door.cookies[1] == "__Secure-C_SES=CSE.two"
+    assert client.cookies[1] == "__Secure-C_SES=CSE.two"
 
 
 def test_a_refused_token_is_thrown_away() -> None:
-    tokens = auth(Door(key_reply("a"), key_reply("b")))
+    tokens = auth(FakeHttpClient(key_reply("a"), key_reply("b")))
     refused = tokens.token(ACCOUNT).bearer
 
     tokens.discard(ACCOUNT, refused)
@@ -221,8 +227,8 @@ def test_a_refused_token_is_thrown_away() -> None:
 
 
 def test_throwing_away_an_older_token_leaves_the_newer_one() -> None:
-    door = Door(key_reply("a"), key_reply("b"), key_reply("c"))
-    tokens = auth(door)
+    client = FakeHttpClient(key_reply("a"), key_reply("b"), key_reply("c"))
+    tokens = auth(client)
     old = tokens.token(ACCOUNT).bearer
     tokens.discard(ACCOUNT, old)
     new = tokens.token(ACCOUNT).bearer
@@ -230,7 +236,7 @@ def test_throwing_away_an_older_token_leaves_the_newer_one() -> None:
     tokens.discard(ACCOUNT, old)
 
     assert tokens.token(ACCOUNT).bearer == new
-    assert len(door.urls) == 2
+    assert len(client.urls) == 2
 
 
 # One refresh for all
@@ -275,8 +281,8 @@ class SharedRefresh:
         self._condition = threading.Condition()
         self._now = 0.0
         gate = Gate(answers[0])
-        self.door = Door(key_reply("expired"), gate, *answers[1:])
-        tokens = lone_auth(self.door, clock=Clock(NOW), monotonic=self._monotonic)
+        self.client = FakeHttpClient(key_reply("expired"), gate, *answers[1:])
+        tokens = lone_auth(self.client, clock=Clock(NOW), monotonic=self._monotonic)
         tokens.token(ACCOUNT)
         self._now = 400.0
         self._asked.clear()
@@ -290,7 +296,7 @@ class SharedRefresh:
         gate.open.set()
         [self.first] = refreshing.join()
         self.others = waiting.join()
-        self.refreshes = len(self.door.urls) - 1
+        self.refreshes = len(self.client.urls) - 1
 
     def _monotonic(self) -> float:
         with self._condition:
@@ -332,7 +338,7 @@ def test_when_the_one_who_refreshes_is_interrupted_another_takes_over(
 
 def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
     gate = Gate(key_reply())
-    tokens = lone_auth(Door(gate), clock=Clock(NOW), patience_s=0.05)
+    tokens = lone_auth(FakeHttpClient(gate), clock=Clock(NOW), patience_s=0.05)
     patient = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
@@ -346,7 +352,7 @@ def test_who_has_somewhere_else_to_go_stops_waiting_for_a_refresh() -> None:
 
 def test_who_has_nowhere_else_to_go_waits_for_it() -> None:
     gate = Gate(key_reply())
-    tokens = lone_auth(Door(gate), clock=Clock(NOW), patience_s=0.01)
+    tokens = lone_auth(FakeHttpClient(gate), clock=Clock(NOW), patience_s=0.01)
     patient = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
@@ -415,7 +421,7 @@ def test_many_who_wait_for_a_silent_sign_in_all_go_elsewhere_in_time() -> None:
 
 def test_nobody_waits_for_a_refresh_beyond_the_end_of_its_request() -> None:
     gate = Gate(key_reply())
-    tokens = auth(Door(gate))
+    tokens = auth(FakeHttpClient(gate))
     patient = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
 
@@ -427,8 +433,8 @@ def test_nobody_waits_for_a_refresh_beyond_the_end_of_its_request() -> None:
 
 
 def test_after_a_failed_refresh_the_next_caller_tries_again() -> None:
-    door = Door(UpstreamError("broken"), key_reply())
-    tokens = auth(door)
+    client = FakeHttpClient(UpstreamError("broken"), key_reply())
+    tokens = auth(client)
     with pytest.raises(UpstreamError):
         tokens.token(ACCOUNT)
 
@@ -437,7 +443,7 @@ def test_after_a_failed_refresh_the_next_caller_tries_again() -> None:
 
 def test_a_refresh_of_one_account_does_not_hold_up_another() -> None:
     gate = Gate(key_reply())
-    tokens = auth(Door(gate, key_reply()))
+    tokens = auth(FakeHttpClient(gate, key_reply()))
     other = widget_account(id="two", name="two", csesidx="2", config_id="c", secure_c_ses="CSE.two")
     callers = Callers(tokens, 1).start()
     assert gate.reached.wait(10)
@@ -464,71 +470,71 @@ def test_a_refresh_redirect_is_followed_once_and_its_cookies_are_used() -> None:
         "NID=525=abc; Domain=.google.com",
         location="/",
     )
-    door = Door(reply(302, location=REFRESH), renewed, key_reply())
+    client = FakeHttpClient(reply(302, location=REFRESH), renewed, key_reply())
 
-    token = auth(door).token(ACCOUNT).bearer
+    token = auth(client).token(ACCOUNT).bearer
 
     assert token == TOKEN
-    assert door.urls == [
+    assert client.urls == [
         KEY_URL,
         f"{BASE}{REFRESH}",
         KEY_URL,
     ]
     old = "__Secure-C_SES=CSE.old; __Host-C_OSES=COS.old"
-    assert door.cookies == [old, old, "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.new"]
+    assert client.cookies == [old, old, "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.new"]
 
 
 def test_cookies_that_the_redirect_itself_sets_count_too() -> None:
-    door = Door(
+    client = FakeHttpClient(
         reply(302, b"", "__Secure-C_SES=CSE.new; Path=/; Secure", location=REFRESH),
         reply(200),
         key_reply(),
     )
 
-    auth(door).token(ACCOUNT)
+    auth(client).token(ACCOUNT)
 
-    assert door.cookies[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+    assert client.cookies[2] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
 
 def test_a_cookie_that_is_deleted_or_malformed_keeps_its_old_value() -> None:
     cookies = ("__Secure-C_SES=; Max-Age=0", "__Host-C_OSES", "", ";", "=x")
-    door = Door(reply(302, location=REFRESH), reply(200, b"", *cookies), key_reply())
+    client = FakeHttpClient(reply(302, location=REFRESH), reply(200, b"", *cookies), key_reply())
 
-    auth(door).token(ACCOUNT)
+    auth(client).token(ACCOUNT)
 
-    assert door.cookies[2] == door.cookies[0]
+    assert client.cookies[2] == client.cookies[0]
 
 
 def test_renewed_cookies_are_used_for_the_next_token_too() -> None:
     monotonic = Clock(0.0)
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
-    door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
-    tokens = auth(door, monotonic=monotonic)
+    client = FakeHttpClient(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
+    tokens = auth(client, monotonic=monotonic)
     tokens.token(ACCOUNT)
 
     monotonic.now = 240.0
     tokens.token(ACCOUNT)
 
-    assert door.cookies[3].startswith("__Secure-C_SES=CSE.new")
+    assert client.cookies[3].startswith("__Secure-C_SES=CSE.new")
 
 
 def test_renewed_cookies_stay_in_use_when_the_key_is_not_given_at_once() -> None:
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
-    door = Door(reply(302, location=REFRESH), renewed, reply(503), key_reply())
-    tokens = auth(door)
+    client = FakeHttpClient(reply(302, location=REFRESH), renewed, reply(503), key_reply())
+    tokens = auth(client)
     with pytest.raises(UpstreamError):
         tokens.token(ACCOUNT)
 
     tokens.token(ACCOUNT)
 
-    assert door.cookies[3].startswith("__Secure-C_SES=CSE.new")
+    assert client.cookies[3].startswith("__Secure-C_SES=CSE.new")
 
 
 def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     monotonic = Clock(0.0)
     renewed = reply(200, b"", "__Secure-C_SES=CSE.new; Path=/; Secure")
-    door = Door(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
-    tokens = auth(door, monotonic=monotonic)
+    client = FakeHttpClient(reply(302, location=REFRESH), renewed, key_reply(), key_reply())
+    tokens = auth(client, monotonic=monotonic)
     tokens.token(ACCOUNT)
     changed = widget_account(
         id="one", name="one", csesidx="123456789", config_id="c-1", secure_c_ses="CSE.user"
@@ -537,32 +543,32 @@ def test_cookies_that_the_user_has_changed_count_before_renewed_ones() -> None:
     monotonic.now = 240.0
     tokens.token(changed)
 
-    assert door.cookies[3] == "__Secure-C_SES=CSE.user"
+    assert client.cookies[3] == "__Secure-C_SES=CSE.user"
 
 
 def test_what_an_account_s_browser_sends_may_change_without_the_loss_of_renewed_cookies() -> None:
-    door = Door(
+    client = FakeHttpClient(
         reply(302, b"", location=REFRESH),
         reply(200, b"", "__Secure-C_SES=CSE.new; Secure"),
         key_reply(),
     )
-    tokens = auth(door)
+    tokens = auth(client)
     tokens.token(ACCOUNT)
 
     tokens.token(with_values(ACCOUNT, user_agent="Mozilla/5.0 (X)", server_token="CAMSx"))
 
-    assert door.cookies[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
-    assert door.headers[-1]["User-Agent"] == "Mozilla/5.0 (X)"
+    assert client.cookies[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
+    assert client.headers[-1]["User-Agent"] == "Mozilla/5.0 (X)"
 
 
 def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
-    door = Door(key_reply())
+    client = FakeHttpClient(key_reply())
 
-    token = auth(door).token(with_values(ACCOUNT, edition="enterprise", location="eu")).bearer
+    token = auth(client).token(with_values(ACCOUNT, edition="enterprise", location="eu")).bearer
 
     claims = part(token, 1)
-    assert door.urls == ["https://vertexaisearch.cloud.google/auth/getoxsrf?csesidx=123456789"]
-    assert door.headers[0]["Referer"] == "https://vertexaisearch.cloud.google/"
+    assert client.urls == ["https://vertexaisearch.cloud.google/auth/getoxsrf?csesidx=123456789"]
+    assert client.headers[0]["Referer"] == "https://vertexaisearch.cloud.google/"
     assert (claims["iss"], claims["aud"]) == (
         "https://vertexaisearch.cloud.google",
         "https://content-discoveryengine.googleapis.com",
@@ -571,16 +577,16 @@ def test_the_token_names_the_account_s_edition_whose_page_is_asked() -> None:
 
 def test_a_refusal_names_the_page_of_the_account_s_edition() -> None:
     with pytest.raises(CredentialRefused, match=r"Sign in to vertexaisearch\.cloud\.google again"):
-        auth(Door(reply(401))).token(with_values(ACCOUNT, edition="enterprise"))
+        auth(FakeHttpClient(reply(401))).token(with_values(ACCOUNT, edition="enterprise"))
 
 
 def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
-    door = Door(reply(302, location=REFRESH))
+    client = FakeHttpClient(reply(302, location=REFRESH))
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).token(ACCOUNT)
+        auth(client).token(ACCOUNT)
 
-    assert door.urls == [KEY_URL, *([f"{BASE}{REFRESH}"] * 5), KEY_URL]
+    assert client.urls == [KEY_URL, *([f"{BASE}{REFRESH}"] * 5), KEY_URL]
     assert "led on after 5 hops" in caught.value.message
 
 
@@ -596,9 +602,9 @@ def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
     ],
 )
 def test_the_page_and_the_hosts_of_its_sign_in_are_followed_over_https(location: str) -> None:
-    door = Door(reply(302, location=location), reply(200), key_reply())
+    client = FakeHttpClient(reply(302, location=location), reply(200), key_reply())
 
-    assert auth(door).token(ACCOUNT).bearer == TOKEN
+    assert auth(client).token(ACCOUNT).bearer == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -632,12 +638,12 @@ def test_the_page_and_the_hosts_of_its_sign_in_are_followed_over_https(location:
     ],
 )
 def test_no_other_redirect_is_followed_and_the_cookies_stay_here(location: str) -> None:
-    door = Door(reply(302, location=location))
+    client = FakeHttpClient(reply(302, location=location))
 
     with pytest.raises(CredentialRefused):
-        auth(door).token(ACCOUNT)
+        auth(client).token(ACCOUNT)
 
-    assert len(door.urls) == 1
+    assert len(client.urls) == 1
 
 
 # Refused
@@ -677,27 +683,27 @@ def test_no_other_redirect_is_followed_and_the_cookies_stay_here(location: str) 
 def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(
     answer: Reply, words: str
 ) -> None:
-    door = Door(answer)
+    client = FakeHttpClient(answer)
 
     with pytest.raises(CredentialRefused) as caught:
-        auth(door).token(ACCOUNT)
+        auth(client).token(ACCOUNT)
 
     assert words in caught.value.message
     assert "Sign in to business.gemini.google again" in caught.value.message
     assert "SECURE_C_SES" in caught.value.message
-    assert len(door.urls) == 1
+    assert len(client.urls) == 1
 
 
 def test_a_restricted_account_is_told_which_page_to_open() -> None:
     with pytest.raises(AccountRestricted) as caught:
-        auth(Door(reply(403))).token(with_values(ACCOUNT, edition="enterprise"))
+        auth(FakeHttpClient(reply(403))).token(with_values(ACCOUNT, edition="enterprise"))
 
     assert "open vertexaisearch.cloud.google with this account" in caught.value.message
 
 
 def test_no_error_tells_a_cookie() -> None:
     with pytest.raises(CredentialRefused) as caught:
-        auth(Door(reply(401, b"CSE.old COS.old"))).token(ACCOUNT)
+        auth(FakeHttpClient(reply(401, b"CSE.old COS.old"))).token(ACCOUNT)
 
     assert "CSE." not in caught.value.message
     assert "COS." not in caught.value.message
@@ -721,7 +727,7 @@ def test_no_error_tells_a_cookie() -> None:
 )
 def test_a_passing_fault_is_not_the_credential_s(answer: Reply | BaseException) -> None:
     with pytest.raises(UpstreamError) as caught:
-        auth(Door(answer)).token(ACCOUNT)
+        auth(FakeHttpClient(answer)).token(ACCOUNT)
 
     assert not isinstance(caught.value, CredentialRefused)
 
@@ -729,8 +735,8 @@ def test_a_passing_fault_is_not_the_credential_s(answer: Reply | BaseException) 
 @pytest.mark.parametrize("answer", [reply(503), UpstreamError("EOF")], ids=["503", "eof"])
 def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException) -> None:
     monotonic = Clock(0.0)
-    door = Door(key_reply("a"), answer, answer, answer)
-    tokens = auth(door, monotonic=monotonic)
+    client = FakeHttpClient(key_reply("a"), answer, answer, answer)
+    tokens = auth(client, monotonic=monotonic)
     first = tokens.token(ACCOUNT).bearer
 
     monotonic.now = 285.0
@@ -744,7 +750,7 @@ def test_the_old_token_serves_as_long_as_it_holds(answer: Reply | BaseException)
 
 def test_an_old_token_is_not_kept_when_the_credential_is_refused() -> None:
     monotonic = Clock(0.0)
-    tokens = auth(Door(key_reply(), reply(401)), monotonic=monotonic)
+    tokens = auth(FakeHttpClient(key_reply(), reply(401)), monotonic=monotonic)
     tokens.token(ACCOUNT)
 
     monotonic.now = 250.0
@@ -753,7 +759,7 @@ def test_an_old_token_is_not_kept_when_the_credential_is_refused() -> None:
 
 
 def test_a_discarded_token_does_not_come_back_with_a_passing_fault() -> None:
-    tokens = auth(Door(key_reply(), reply(503)))
+    tokens = auth(FakeHttpClient(key_reply(), reply(503)))
     tokens.discard(ACCOUNT, tokens.token(ACCOUNT).bearer)
 
     with pytest.raises(UpstreamError):

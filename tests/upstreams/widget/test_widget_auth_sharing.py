@@ -26,7 +26,7 @@ from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.support.accounts import simulated_account, widget_account
-from tests.support.business_host import ACCOUNT, BASE, NOW, Door, Gate, key_reply, reply
+from tests.support.business_host import ACCOUNT, BASE, NOW, FakeHttpClient, Gate, key_reply, reply
 from tests.support.clock import Clock
 from tests.support.databases import CIPHER
 
@@ -99,10 +99,10 @@ class Workers:
 
     def worker(
         self, *answers: Reply | BaseException | Gate, wall: Clock | None = None
-    ) -> tuple[WidgetAuth, Door]:
+    ) -> tuple[WidgetAuth, FakeHttpClient]:
         """Its host gives a new key each time, behind the answers that are named."""
-        door = Door(*answers, self.key)
-        return self.asking(door, wall), door
+        client = FakeHttpClient(*answers, self.key)
+        return self.asking(client, wall), client
 
     def asking(self, outbound: Any, wall: Clock | None = None, url: str = BASE) -> WidgetAuth:
         return WidgetAuth(
@@ -142,12 +142,12 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
 
 
 def test_a_worker_that_starts_uses_the_token_of_another(workers: Workers) -> None:
-    (first, _), (second, door) = workers.worker(), workers.worker()
+    (first, _), (second, client) = workers.worker(), workers.worker()
     bearer = first.token(ACCOUNT).bearer
     workers.time.passes(200)
 
     assert second.token(ACCOUNT).bearer == bearer
-    assert door.urls == []
+    assert client.urls == []
 
 
 @pytest.mark.parametrize(
@@ -156,32 +156,32 @@ def test_a_worker_that_starts_uses_the_token_of_another(workers: Workers) -> Non
 def test_a_recorded_token_serves_no_longer_than_one_s_own(
     workers: Workers, age_s: float, sign_ins: int
 ) -> None:
-    (first, _), (second, door) = workers.worker(), workers.worker()
+    (first, _), (second, client) = workers.worker(), workers.worker()
     first.token(ACCOUNT)
     workers.time.passes(age_s)
 
     second.token(ACCOUNT)
 
-    assert len(door.urls) == sign_ins
+    assert len(client.urls) == sign_ins
 
 
 def test_the_age_of_a_token_that_was_taken_over_goes_on(workers: Workers) -> None:
-    (first, _), (second, door) = workers.worker(), workers.worker()
+    (first, _), (second, client) = workers.worker(), workers.worker()
     first.token(ACCOUNT)
     workers.time.passes(200)
     second.token(ACCOUNT)
     workers.time.passes(39)
     second.token(ACCOUNT)
-    before = len(door.urls)
+    before = len(client.urls)
     workers.time.passes(1)
 
     second.token(ACCOUNT)
 
-    assert (before, len(door.urls)) == (0, 1)
+    assert (before, len(client.urls)) == (0, 1)
 
 
 def test_a_newer_token_is_taken_over_while_the_old_one_holds(workers: Workers) -> None:
-    (first, _), (second, door) = workers.worker(), workers.worker()
+    (first, _), (second, client) = workers.worker(), workers.worker()
     first.token(ACCOUNT)
     second.token(ACCOUNT)
     workers.time.passes(200)
@@ -192,7 +192,7 @@ def test_a_newer_token_is_taken_over_while_the_old_one_holds(workers: Workers) -
     assert second.token(ACCOUNT).bearer == first.token(ACCOUNT).bearer
     workers.time.passes(239)
     second.token(ACCOUNT)
-    assert door.urls == []
+    assert client.urls == []
 
 
 def test_an_older_token_is_not_taken_over(workers: Workers) -> None:
@@ -208,7 +208,7 @@ def test_an_older_token_is_not_taken_over(workers: Workers) -> None:
 
 
 def test_a_token_grows_no_younger_by_being_read_again(workers: Workers) -> None:
-    (first, _), (second, door) = workers.worker(), workers.worker()
+    (first, _), (second, client) = workers.worker(), workers.worker()
     first.token(ACCOUNT)
     second.token(ACCOUNT)
     for _ in range(240):
@@ -219,7 +219,7 @@ def test_a_token_grows_no_younger_by_being_read_again(workers: Workers) -> None:
 
     second.token(ACCOUNT)
 
-    assert len(door.urls) == 1
+    assert len(client.urls) == 1
 
 
 def test_a_request_with_a_good_token_asks_no_records(workers: Workers) -> None:
@@ -237,21 +237,21 @@ def test_a_request_with_a_good_token_asks_no_records(workers: Workers) -> None:
 def test_no_token_or_cookie_gets_to_another_credential(workers: Workers, other: Account) -> None:
     first, _ = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     bearer = first.token(ACCOUNT).bearer
-    second, door = workers.worker()
+    second, client = workers.worker()
 
     workers.tell(second, other)
     got = second.token(other).bearer
 
     assert got != bearer
-    assert door.cookies[0].startswith(f"__Secure-C_SES={credential_of(other).secure_c_ses}")
-    assert "CSE.new" not in str(door.cookies)
+    assert client.cookies[0].startswith(f"__Secure-C_SES={credential_of(other).secure_c_ses}")
+    assert "CSE.new" not in str(client.cookies)
 
 
 def test_what_stands_under_another_account_s_id_is_not_used(workers: Workers) -> None:
     other = widget_account("two", csesidx="2", secure_c_ses="CSE.two")
     theirs = StoredToken(other.fingerprint(), "eyJ.theirs.x", NOW)
     their_cookies = RenewedCookies(other.fingerprint(), "CSE.theirs", None, NOW)
-    first, door = workers.worker()
+    first, client = workers.worker()
 
     first.sync((ACCOUNT,), {ACCOUNT.account_key: theirs}, {ACCOUNT.account_key: their_cookies})
     workers.tokens.keep(ACCOUNT.account_key, theirs)
@@ -259,21 +259,21 @@ def test_what_stands_under_another_account_s_id_is_not_used(workers: Workers) ->
     bearer = first.token(ACCOUNT).bearer
 
     assert bearer != theirs.bearer
-    assert door.cookies == [OLD_COOKIES]
+    assert client.cookies == [OLD_COOKIES]
 
 
 # Refused tokens
 
 
 def test_a_refused_token_is_taken_over_by_nobody(workers: Workers) -> None:
-    (first, _), (second, door) = workers.worker(), workers.worker()
+    (first, _), (second, client) = workers.worker(), workers.worker()
     refused = first.token(ACCOUNT).bearer
 
     first.discard(ACCOUNT, refused)
 
     assert workers.tokens.read() == {}
     assert second.token(ACCOUNT).bearer != refused
-    assert len(door.urls) == 1
+    assert len(client.urls) == 1
 
 
 def test_a_refused_token_that_could_not_be_dropped_does_not_come_back(workers: Workers) -> None:
@@ -304,16 +304,16 @@ def test_a_refused_token_takes_no_newer_one_with_it(workers: Workers) -> None:
 
 
 def test_a_young_token_is_left_alone(workers: Workers) -> None:
-    first, door = workers.worker()
+    first, client = workers.worker()
     first.token(ACCOUNT)
     workers.time.passes(199)
 
     assert not first.refresh_ahead(ACCOUNT, 200)
-    assert len(door.urls) == 1
+    assert len(client.urls) == 1
 
 
 def test_an_older_one_is_replaced_and_so_is_none_at_all(workers: Workers) -> None:
-    first, door = workers.worker()
+    first, client = workers.worker()
 
     done = [first.refresh_ahead(ACCOUNT, 200)]
     workers.time.passes(200)
@@ -322,11 +322,11 @@ def test_an_older_one_is_replaced_and_so_is_none_at_all(workers: Workers) -> Non
     first.token(ACCOUNT)
 
     assert done == [True, True]
-    assert len(door.urls) == 2
+    assert len(client.urls) == 2
 
 
 def test_a_younger_one_of_another_worker_does_as_well(workers: Workers) -> None:
-    (first, _), (second, door) = workers.worker(), workers.worker()
+    (first, _), (second, client) = workers.worker(), workers.worker()
     second.token(ACCOUNT)
     workers.time.passes(240)
     newer = first.token(ACCOUNT).bearer
@@ -334,7 +334,7 @@ def test_a_younger_one_of_another_worker_does_as_well(workers: Workers) -> None:
     second.refresh_ahead(ACCOUNT, 200)
 
     assert second.token(ACCOUNT).bearer == newer
-    assert len(door.urls) == 1
+    assert len(client.urls) == 1
 
 
 def test_requests_use_the_old_token_while_a_new_one_is_made(workers: Workers) -> None:
@@ -358,7 +358,7 @@ def test_requests_use_the_old_token_while_a_new_one_is_made(workers: Workers) ->
 
 def test_a_request_without_a_token_waits_for_the_one_that_is_being_made(workers: Workers) -> None:
     gate = Gate(key_reply("only"))
-    first, door = workers.worker(gate)
+    first, client = workers.worker(gate)
     got: list[str] = []
     ahead = threading.Thread(target=first.refresh_ahead, args=(ACCOUNT, 200))
     asking = threading.Thread(target=lambda: got.append(first.token(ACCOUNT).bearer))
@@ -370,12 +370,12 @@ def test_a_request_without_a_token_waits_for_the_one_that_is_being_made(workers:
     for thread in (ahead, asking):
         thread.join(10)
 
-    assert len(got) == len(door.urls) == 1
+    assert len(got) == len(client.urls) == 1
 
 
 def test_after_a_refusal_no_sign_in_is_joined_that_began_before_it(workers: Workers) -> None:
     gate = Gate(key_reply("early"))
-    first, door = workers.worker(key_reply("refused"), gate)
+    first, client = workers.worker(key_reply("refused"), gate)
     refused = first.token(ACCOUNT).bearer
     ahead = threading.Thread(target=first.refresh_ahead, args=(ACCOUNT, 0))
     ahead.start()
@@ -387,21 +387,21 @@ def test_after_a_refusal_no_sign_in_is_joined_that_began_before_it(workers: Work
     gate.open.set()
     ahead.join(10)
 
-    assert len(door.urls) == 3
+    assert len(client.urls) == 3
     assert first.token(ACCOUNT, refused_at) == first.token(ACCOUNT) == mine
 
 
 def test_who_is_refused_the_same_token_later_takes_the_one_that_was_made_since(
     workers: Workers,
 ) -> None:
-    first, door = workers.worker()
+    first, client = workers.worker()
     refused = first.token(ACCOUNT).bearer
     workers.time.passes(1)
     made = first.token(ACCOUNT, first.discard(ACCOUNT, refused))
     workers.time.passes(1)
 
     assert first.token(ACCOUNT, first.discard(ACCOUNT, refused)) == made
-    assert len(door.urls) == 2
+    assert len(client.urls) == 2
 
 
 @pytest.mark.parametrize(
@@ -435,34 +435,34 @@ def test_renewed_cookies_serve_the_other_workers_and_after_a_restart(workers: Wo
     second.token(ACCOUNT)
     workers.go_away(False)
     workers.time.passes(240)
-    restarted, door = workers.worker()
+    restarted, client = workers.worker()
     restarted.token(ACCOUNT)
 
-    assert told.cookies == door.cookies == [NEW_COOKIES]
+    assert told.cookies == client.cookies == [NEW_COOKIES]
 
 
 def test_they_are_kept_before_anything_else_can_fail(workers: Workers) -> None:
     first, _ = workers.worker(
         reply(302, location=REFRESH), reply(200, b"", RENEWED), KeyboardInterrupt()
     )
-    second, door = workers.worker()
+    second, client = workers.worker()
     with pytest.raises(KeyboardInterrupt):
         first.token(ACCOUNT)
 
     second.token(ACCOUNT)
 
-    assert door.cookies == [NEW_COOKIES]
+    assert client.cookies == [NEW_COOKIES]
 
 
 def test_cookies_that_the_user_replaces_end_them_also_after_a_restart(workers: Workers) -> None:
     first, _ = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     first.token(ACCOUNT)
-    second, door = workers.worker()
+    second, client = workers.worker()
 
     second.token(with_values(ACCOUNT, secure_c_ses="CSE.user"))
     second.token(replace(ACCOUNT, name="renamed"))
 
-    assert door.cookies == ["__Secure-C_SES=CSE.user; __Host-C_OSES=COS.old", NEW_COOKIES]
+    assert client.cookies == ["__Secure-C_SES=CSE.user; __Host-C_OSES=COS.old", NEW_COOKIES]
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_cookies_that_the_user_replaces_end_them_also_after_a_restart(workers: W
 def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(
     workers: Workers, others: RenewedCookies
 ) -> None:
-    first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
+    first, client = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     first.token(ACCOUNT)
     workers.time.passes(240)
     workers.go_away()
@@ -486,13 +486,13 @@ def test_cookies_that_are_none_of_ours_do_not_end_those_in_use(
     first.sync((ACCOUNT,), {}, {ACCOUNT.account_key: others})
     first.token(ACCOUNT)
 
-    assert door.cookies[-1] == NEW_COOKIES
+    assert client.cookies[-1] == NEW_COOKIES
 
 
 def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(
     workers: Workers,
 ) -> None:
-    first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
+    first, client = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     first.token(ACCOUNT)
     changed = with_values(ACCOUNT, secure_c_ses="CSE.user")
     workers.go_away()
@@ -504,14 +504,14 @@ def test_cookies_for_a_new_credential_count_however_late_the_old_one_s_were(
     )
     first.token(changed)
 
-    assert door.cookies[-1] == "__Secure-C_SES=CSE.theirs"
+    assert client.cookies[-1] == "__Secure-C_SES=CSE.theirs"
 
 
 def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -> None:
     first, _ = workers.worker(
         workers.key(RENEWED), workers.key("__Secure-C_SES=CSE.newest; Secure")
     )
-    second, door = workers.worker()
+    second, client = workers.worker()
     first.token(ACCOUNT)
     workers.tell(second)
     workers.time.passes(240)
@@ -523,7 +523,7 @@ def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -
     workers.time.passes(240)
     second.token(ACCOUNT)
 
-    assert door.cookies == ["__Secure-C_SES=CSE.newest; __Host-C_OSES=COS.old"]
+    assert client.cookies == ["__Secure-C_SES=CSE.newest; __Host-C_OSES=COS.old"]
 
 
 @pytest.mark.parametrize(
@@ -556,18 +556,18 @@ def test_later_cookies_count_although_the_clock_was_set_back(workers: Workers) -
 def test_cookies_that_come_with_a_key_are_used_unless_they_are_deleted(
     workers: Workers, set_cookies: list[str], sent: str
 ) -> None:
-    first, door = workers.worker(workers.key(*set_cookies))
+    first, client = workers.worker(workers.key(*set_cookies))
     first.token(ACCOUNT)
     workers.time.passes(240)
 
     first.token(ACCOUNT)
 
-    assert door.cookies == [OLD_COOKIES, sent]
+    assert client.cookies == [OLD_COOKIES, sent]
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 503])
 def test_cookies_that_come_with_a_refusal_are_not_used(workers: Workers, status: int) -> None:
-    first, door = workers.worker(
+    first, client = workers.worker(
         reply(status, b"", RENEWED, location="/login" if status == 302 else None)
     )
     with pytest.raises(UpstreamError):
@@ -575,11 +575,11 @@ def test_cookies_that_come_with_a_refusal_are_not_used(workers: Workers, status:
 
     first.token(ACCOUNT)
 
-    assert door.cookies == [OLD_COOKIES, OLD_COOKIES]
+    assert client.cookies == [OLD_COOKIES, OLD_COOKIES]
 
 
 def test_when_renewed_cookies_are_refused_the_account_s_own_are_tried(workers: Workers) -> None:
-    first, door = workers.worker(workers.key(RENEWED), LOGIN)
+    first, client = workers.worker(workers.key(RENEWED), LOGIN)
     first.token(ACCOUNT)
     workers.time.passes(240)
 
@@ -587,27 +587,27 @@ def test_when_renewed_cookies_are_refused_the_account_s_own_are_tried(workers: W
     workers.time.passes(240)
     first.token(ACCOUNT)
 
-    assert door.cookies == [OLD_COOKIES, NEW_COOKIES, OLD_COOKIES, OLD_COOKIES]
+    assert client.cookies == [OLD_COOKIES, NEW_COOKIES, OLD_COOKIES, OLD_COOKIES]
 
 
 def test_when_all_are_refused_each_was_tried_once(workers: Workers) -> None:
-    first, door = workers.worker(workers.key(RENEWED), LOGIN, LOGIN)
+    first, client = workers.worker(workers.key(RENEWED), LOGIN, LOGIN)
     first.token(ACCOUNT)
     workers.time.passes(240)
 
     with pytest.raises(CredentialRefused):
         first.token(ACCOUNT)
 
-    assert door.cookies == [OLD_COOKIES, NEW_COOKIES, OLD_COOKIES]
+    assert client.cookies == [OLD_COOKIES, NEW_COOKIES, OLD_COOKIES]
 
 
 def test_renewed_cookies_that_are_refused_at_once_are_not_tried_again(workers: Workers) -> None:
-    first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED), LOGIN)
+    first, client = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED), LOGIN)
 
     with pytest.raises(CredentialRefused):
         first.token(ACCOUNT)
 
-    assert door.cookies == [OLD_COOKIES, OLD_COOKIES, NEW_COOKIES]
+    assert client.cookies == [OLD_COOKIES, OLD_COOKIES, NEW_COOKIES]
 
 
 # Further cookies
@@ -617,7 +617,7 @@ def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_aft
     workers: Workers,
 ) -> None:
     account = with_values(ACCOUNT, cookies="__Secure-C_AUX=1")
-    (first, _), (second, door), (third, third_door) = (
+    (first, _), (second, client), (third, third_door) = (
         workers.worker(LOGIN),
         workers.worker(),
         workers.worker(),
@@ -630,32 +630,32 @@ def test_further_cookies_that_one_worker_was_taken_with_serve_the_others_and_aft
     workers.time.passes(241)
     third.token(account)
 
-    assert [*door.cookies, *third_door.cookies] == [f"{OLD_COOKIES}; __Secure-C_AUX=1"] * 2
+    assert [*client.cookies, *third_door.cookies] == [f"{OLD_COOKIES}; __Secure-C_AUX=1"] * 2
 
 
 def test_further_cookies_that_are_replaced_are_not_sent_before_they_are_needed_again(
     workers: Workers,
 ) -> None:
-    first, door = workers.worker(LOGIN)
+    first, client = workers.worker(LOGIN)
     first.token(with_values(ACCOUNT, cookies="__Secure-C_AUX=1"))
 
     first.token(with_values(ACCOUNT, cookies="__Secure-C_AUX=2"))
 
-    assert door.cookies[2:] == [OLD_COOKIES]
+    assert client.cookies[2:] == [OLD_COOKIES]
 
 
 def test_with_renewed_cookies_that_are_refused_and_with_the_account_s_own_further_ones_are_tried(
     workers: Workers,
 ) -> None:
     account = with_values(ACCOUNT, cookies="a=1")
-    first, door = workers.worker(workers.key(RENEWED), LOGIN, LOGIN, LOGIN, LOGIN)
+    first, client = workers.worker(workers.key(RENEWED), LOGIN, LOGIN, LOGIN, LOGIN)
     first.token(account)
     workers.time.passes(240)
 
     with pytest.raises(CredentialRefused):
         first.token(account)
 
-    assert door.cookies[1:] == [
+    assert client.cookies[1:] == [
         NEW_COOKIES,
         OLD_COOKIES,
         f"{NEW_COOKIES}; a=1",
@@ -669,7 +669,7 @@ def test_with_renewed_cookies_that_are_refused_and_with_the_account_s_own_furthe
 def test_no_request_fails_for_want_of_the_database_and_it_is_logged_once(
     workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first, door = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
+    first, client = workers.worker(reply(302, location=REFRESH), reply(200, b"", RENEWED))
     workers.go_away()
     with caplog.at_level(logging.WARNING):
         bearer = first.token(ACCOUNT).bearer
@@ -679,7 +679,7 @@ def test_no_request_fails_for_want_of_the_database_and_it_is_logged_once(
         first.sync((ACCOUNT,), {}, {})
 
     assert bearer == same
-    assert door.cookies[-1] == NEW_COOKIES
+    assert client.cookies[-1] == NEW_COOKIES
     assert [record.getMessage() for record in caplog.records] == ["credentials.unshared"]
 
 
@@ -716,7 +716,7 @@ def test_cookies_that_could_not_be_kept_are_kept_when_the_database_is_back(
 
 def test_machines_whose_clocks_differ_know_the_age_from_the_upstream(workers: Workers) -> None:
     late = Clock(NOW - 150)
-    (first, _), (second, door) = workers.worker(), workers.worker(wall=late)
+    (first, _), (second, client) = workers.worker(), workers.worker(wall=late)
     # whatever the account: it has heard the upstream's clock
     second.token(replace(ACCOUNT, id="two"))
     first.token(ACCOUNT)
@@ -730,15 +730,15 @@ def test_machines_whose_clocks_differ_know_the_age_from_the_upstream(workers: Wo
     second.token(ACCOUNT)
 
     assert used
-    assert len(door.urls) == 2
+    assert len(client.urls) == 2
 
 
 def test_without_the_upstream_s_clock_nothing_is_taken_from_the_future(workers: Workers) -> None:
-    (first, _), (second, door) = workers.worker(), workers.worker(wall=Clock(NOW - 60))
+    (first, _), (second, client) = workers.worker(), workers.worker(wall=Clock(NOW - 60))
     bearer = first.token(ACCOUNT).bearer
 
     assert second.token(ACCOUNT).bearer != bearer
-    assert len(door.urls) == 1
+    assert len(client.urls) == 1
 
 
 # Over sockets

@@ -52,7 +52,9 @@ def sign(key: XsrfKey, csesidx: str, issued_at: int, *, issuer: str, audience: s
 
 
 def issued_at(bearer: str) -> int | None:
-    """When a token was signed, by the upstream's clock (Unix seconds); None if it is none of ours."""
+    """When a token was signed, by the upstream's clock (Unix seconds); None if it is none of
+    ours.
+    """
     try:
         payload = json.loads(_unb64url(bearer.split(".")[1]))
         issued = payload["iat"]
@@ -98,7 +100,9 @@ def _key(reply: Reply, page: str) -> XsrfKey:
 
 
 def server_time(reply: Reply) -> float | None:
-    """The upstream's clock (Unix seconds) by the answer's Date header; None without a usable one."""
+    """The upstream's clock (Unix seconds) by the answer's Date header; None without a usable
+    one.
+    """
     try:
         date = parsedate_to_datetime(reply.headers["Date"])
         return date.replace(tzinfo=date.tzinfo or UTC).timestamp()

@@ -46,7 +46,9 @@ class NoTokens:
 
 
 class Records:
-    """Both kinds. While the database is away nothing is found or stored: logged once, never raised."""
+    """Both kinds. While the database is away nothing is found or stored: logged once, never
+    raised.
+    """
 
     def __init__(self, tokens: TokenRecords, cookies: CookieRecords) -> None:
         self._tokens = tokens

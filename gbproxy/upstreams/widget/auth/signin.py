@@ -44,7 +44,8 @@ class SignIn:
         self._meter = meter
 
     def token(self, given: Account) -> Token:
-        """A new token, signed by the upstream's clock: a host whose clock is off gets good ones too.
+        """A new token, signed by the upstream's clock: a host whose clock is off gets good ones
+        too.
 
         Raises CredentialRefused, UpstreamTimeout or UpstreamError.
         """
@@ -168,7 +169,7 @@ class SignIn:
 
     def _get(self, verb: str, url: str, headers: Mapping[str, str]) -> Reply:
         with UpstreamCall(self._meter, verb) as call:
-            reply = self._outbound.call("GET", url, headers)
+            reply = self._outbound.request("GET", url, headers)
             if reply.status >= 300:
                 call.result = "redirected" if reply.status < 400 else "refused"
             return reply

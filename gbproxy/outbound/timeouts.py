@@ -48,7 +48,7 @@ def calls_end_at(moment: float) -> Iterator[None]:
         _end.reset(token)
 
 
-class Limits(urllib3.Timeout):
+class Deadline(urllib3.Timeout):
     """One call's timeouts, and its deadline on the monotonic clock. urllib3 is told what is left at
     the moment it asks.
     """
@@ -59,7 +59,7 @@ class Limits(urllib3.Timeout):
         self.timeouts = timeouts
         self.until = min(time.monotonic() + timeouts.request_s, latest, _end.get())
 
-    def clone(self) -> Limits:
+    def clone(self) -> Deadline:
         return self
 
     def start_connect(self) -> float:

@@ -1,0 +1,105 @@
+"""The JSON bodies of the widget's calls. Source: docs/upstream.md, calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.chat import TextPart
+from gbproxy.upstreams.base import UpstreamRequest
+from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES
+from gbproxy.upstreams.widget.credential import credential_of
+from gbproxy.upstreams.widget.session_names import SessionForm
+
+# All others are empty objects.
+_TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}
+
+
+@dataclass(frozen=True, slots=True)
+class WidgetSettings:
+    """What every question carries beside its text, and how its answer is read."""
+
+    framing: Literal["json", "sse"] = "json"
+    session: SessionForm = "create"
+    # further fields of each call's
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    language_code: str = "en-US"
+    time_zone: str = "UTC"
+    status_lines: Sequence[str] = ()  # headlines that count as thoughts
+    max_answer_bytes: int = MAX_ANSWER_BYTES
+    prompt_max_chars: int | None = None
+
+
+def question(
+    account: Account, request: UpstreamRequest, session: str, settings: WidgetSettings
+) -> bytes:
+    """The body of `widgetStreamAssist`; `session` is the name as it is sent."""
+    assist: dict[str, object] = {
+        "session": session,
+        "query": {"parts": [{"text": _text(request) or " "}]},  # an empty text gets an empty answer
+        "filter": "",
+        "fileIds": [],
+        "answerGenerationMode": "NORMAL",
+        "toolsSpec": {tool: _TOOL_SPECS.get(tool, {}) for tool in request.model.tools},
+        "languageCode": settings.language_code,
+        "userMetadata": {"timeZone": settings.time_zone},
+        "assistSkippingMode": "REQUEST_ASSIST",  # without it greetings are skipped
+    }
+    model_id = request.model.name_at(WIDGET)
+    if model_id is not None:
+        assist["assistGenerationConfig"] = {"modelId": model_id}
+    return call(account, {"streamAssistRequest": assist}, settings)
+
+
+def call(account: Account, request: Mapping[str, object], settings: WidgetSettings) -> bytes:
+    """The envelope that every widget call has, with UPSTREAM_BODY merged into it."""
+    envelope = {
+        "configId": credential_of(account).config_id,
+        "additionalParams": {"token": "-"},
+        **request,
+    }
+    if settings.body:
+        envelope = _merged(envelope, _meant_for(request, settings.body))
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def configuration(account: Account, settings: WidgetSettings) -> bytes:
+    """The body of `lookupWidgetConfig`, which has no envelope."""
+    body = _merged(
+        {"widgetConfigId": credential_of(account).config_id}, _meant_for({}, settings.body)
+    )
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def _text(request: UpstreamRequest) -> str:
+    """Without roles, a request is one message of one text (`Capabilities.roles`)."""
+    [message] = request.messages
+    [part] = message.parts
+    if not isinstance(part, TextPart):
+        raise TypeError(f"a prompt is a text, not a {type(part).__name__}")
+    return part.text
+
+
+def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The further fields of one call's body. What stands under a call's own name, such as
+    `streamAssistRequest`, goes into that call alone.
+    """
+    return {
+        name: value
+        for name, value in further.items()
+        if name in request or not name.endswith("Request")
+    }
+
+
+def _merged(body: Mapping[str, object], further: Mapping[str, object]) -> dict[str, object]:
+    """Merge objects, however deep; any other value replaces what stands there."""
+    merged = dict(body)
+    for name, value in further.items():
+        known = merged.get(name)
+        merged[name] = (
+            _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+        )
+    return merged
