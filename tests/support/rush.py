@@ -61,7 +61,7 @@ def persistently(call: Callable[[], T]) -> T:
 def main(url: str, worker: str, greenlets: int, head: bytes) -> None:
     database = Database(url)
     rows = SessionRows(database, time.time, lambda: worker)
-    rows.claim_history(b"\x00" * 32)  # imports and connects
+    persistently(lambda: rows.claim_history(b"\x00" * 32))  # imports and connects
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
     heart = Heart()
