@@ -148,11 +148,11 @@ def _add(admin: AdminClient, options: argparse.Namespace) -> int:
 
 def _asked(given: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
     """Prompt for each missing field; empty ones are left out."""
-    from gbproxy.settings import page_address
+    from gbproxy.settings.account_values import read_page_address
 
     fields = dict(given)
     for name, prompt in _PLAIN_FIELDS.items():
-        if name not in fields and name not in page_address.told(fields.get("config_id", "")):
+        if name not in fields and name not in read_page_address(fields.get("config_id", "")):
             fields[name] = prompt_line(prompt)
     fields |= {name: prompt_secret(prompt) for name, prompt in secrets.items()}
     return {name: value for name, value in fields.items() if value}
@@ -176,10 +176,10 @@ def _import(admin: AdminClient, options: argparse.Namespace) -> int:
 def _to_import(files: list[Path]) -> str:
     if not files:
         return read_pasted("Paste what the browser gave")
-    from gbproxy.settings.text import decoded
+    from gbproxy.settings.environment import decode_text
 
     try:
-        return "\n".join(decoded(path.read_bytes()) for path in files)
+        return "\n".join(decode_text(path.read_bytes()) for path in files)
     except (OSError, ValueError) as error:
         raise CannotBegin(f"a file cannot be read: {error}") from error
 

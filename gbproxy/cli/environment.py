@@ -30,6 +30,8 @@ def environ(options: argparse.Namespace) -> dict[str, str]:
     values = dict(os.environ)
     if options.env_file is None:
         return values
+    from gbproxy.settings.environment import read_env_file
+
     try:
         added = read_env_file(options.env_file)
     except (OSError, ValueError) as error:
@@ -39,27 +41,6 @@ def environ(options: argparse.Namespace) -> dict[str, str]:
         **values,
         **{name: value for name, value in added.items() if not values.get(name, "").strip(_EMPTY)},
     }
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """Read an environment file by Docker's rules: `NAME=value` as it stands, without expansion;
-    `#` begins a comment.
-
-    A bare NAME stands for the environment's own value, so it adds nothing. Raises OSError and
-    ValueError.
-    """
-    from gbproxy.settings.text import decoded
-
-    try:
-        text = decoded(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} {error}") from None
-    values: dict[str, str] = {}
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        name, separator, value = line.lstrip().partition("=")
-        if separator and name and not name.startswith("#"):
-            values[name.strip()] = value
-    return values
 
 
 def settings(given: Mapping[str, str]) -> Settings:

@@ -1,5 +1,6 @@
-"""Parsers and checks of variables' texts. Each raises ValueError with what is allowed, without the
-value, which may be a secret.
+"""The types of settings, and the parsers and checks of variables' texts behind them.
+
+Each parser raises ValueError with what is allowed, without the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import os
 import re
 import ssl
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 LARGEST = 1_000_000_000  # for every number: more would overflow a timer
 
@@ -180,67 +184,56 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-# Words that examples and tutorials put where a key belongs, compared without case, with and without
-# a leading `sk-`.
-PLACEHOLDERS = frozenset({
-    "admin", "api-key", "api_key", "apikey", "default", "demo", "dummy", "example", "foobar", "key",
-    "mysecretkey", "my-secret-key", "my_secret_key", "my-super-secret-key", "none", "null",
-    "password", "secret", "secret-key", "secret_key", "sk-my-secret-key", "super-secret-key",
-    "supersecret", "supersecretkey", "test", "test-key", "testkey", "token", "undefined",
-    "adminadminadminadmin", "passwordpassword", "secretsecretsecret",
-})  # fmt: skip
+def parsed_by(rule: Callable[[str], Any]) -> BeforeValidator:
+    """Read a field's text by `rule`; pydantic checks other values."""
+
+    def read(value: object) -> object:
+        bare = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return rule(bare) if isinstance(bare, str) else value
+
+    return BeforeValidator(read)
 
 
-PLACEHOLDER_STARTS = (
-    "your_", "your-", "yourkey", "<", "{{", "${", "$(", "...", "xxx", "123456", "abcdefgh",
-    "changeme", "change-", "change_", "replace-", "replace_", "insert-", "insert_", "put-", "put_",
-    "enter-", "enter_", "placeholder", "example-", "example_", "todo", "fixme", "sk-test",
-    "sk-example", "my-secret-", "my_secret_", "some-secret", "some_secret", "super-secret",
-    "super_secret",
+def matching(pattern: str, allowed: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {allowed}")
+        return text
+
+    return check
+
+
+STATUS_LINES = (
+    "Assessing the Request", "Generating Response", "Analyzing the Request",
+    "Formulating the Response", "Refining the Response",
 )  # fmt: skip
 
 
-PLACEHOLDER_PARTS = (
-    "changeme",
-    "change-me",
-    "change_me",
-    "change-this",
-    "change_this",
-    "change-in-",
-    "placeholder",
-)
+def headlines(text: str) -> tuple[str, ...]:
+    """Comma-separated headlines as they are written; none for `off`."""
+    return () if text.casefold() == "off" else comma_separated(text)
 
 
-KEY_MIN_CHARS = 16
+ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+JSON_ARRAY = parsed_by(partial(json_value, kind=list))
 
-
-def key_fault(key: str, *, strong: bool, shown: bool = True) -> str | None:
-    """What is wrong with a key; `strong`: it guards more than this machine; `shown`: clients or
-    administrators send it.
-    """
-    if not re.fullmatch(r"[!-~]+", key) or "," in key:
-        return "must be printable ASCII without spaces and commas"
-    if shown and re.match(r"[\"'\[]|\{(?!\{)", key):
-        return "must be the bare key, without quotes or JSON round it"
-    if strong and is_placeholder(key):
-        return (
-            "is a well-known placeholder; it must be a secret of your own unless HOST is loopback"
-        )
-    if strong and len(key) < KEY_MIN_CHARS:
-        return (
-            f"is too short; it must have at least {KEY_MIN_CHARS} characters unless HOST is"
-            " loopback"
-        )
-    return None
-
-
-def is_placeholder(key: str) -> bool:
-    folded = key.casefold()
-    bare = folded.removeprefix("sk-")
-    return (
-        len(set(bare)) <= 1
-        or any(
-            form in PLACEHOLDERS or form.startswith(PLACEHOLDER_STARTS) for form in (folded, bare)
-        )
-        or any(part in folded for part in PLACEHOLDER_PARTS)
-    )
+PositiveInt = Annotated[int, parsed_by(partial(whole_number, least=1, most=LARGEST))]
+WorkerCount = Annotated[int, parsed_by(partial(whole_number, least=1, most=1000))]
+# Each has its place in the list of upstream connections from the start: far more would only fill
+# memory.
+Connections = Annotated[int, parsed_by(partial(whole_number, least=1, most=100_000))]
+CountOrZero = Annotated[int, parsed_by(partial(whole_number, least=0, most=100))]
+Port = Annotated[int, parsed_by(partial(whole_number, least=1, most=65535))]
+PositiveFloat = Annotated[float, parsed_by(number)]
+NonNegativeFloat = Annotated[float, parsed_by(partial(number, zero_allowed=True))]
+Keys = Annotated[tuple[SecretStr, ...], parsed_by(comma_separated)]
+ModelId = Annotated[
+    str,
+    AfterValidator(
+        matching(r"[A-Za-z0-9._:/-]{1,128}", "1 to 128 characters of A-Z a-z 0-9 . _ : / -")
+    ),
+]
+LanguageCode = Annotated[
+    str,
+    AfterValidator(matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", "a language tag such as en-US")),
+]
