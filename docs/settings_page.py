@@ -1,7 +1,7 @@
 """Makes docs/settings.md out of the code: `make docs-settings` writes it, a test compares the two.
 
-Names, other names, defaults and meanings come from `gbproxy.settings`; this file has the sections
-and what holds for all settings.
+Names, aliases, defaults and descriptions come from `gbproxy.settings`; this file has the sections,
+defaults in words, and what holds for all settings.
 """
 
 from __future__ import annotations

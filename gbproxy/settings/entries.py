@@ -85,13 +85,13 @@ class AccountSettings(BaseModel):
         }
 
 
+# Valid values for missing fields, so that a part of an account can be validated as a whole one.
 STAND_INS = {
     "name": "imported",
     "secure_c_ses": "x",
     "csesidx": "0",
     "config_id": "00000000-0000-4000-8000-000000000000",
 }
-"""Valid values for missing fields, so that a part of an account can be validated as a whole one."""
 
 
 def fields_of_addresses(given: Mapping[str, object]) -> dict[str, str]:

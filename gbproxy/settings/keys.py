@@ -65,7 +65,7 @@ def _shared_keys(settings: Settings, found: Mapping[str, Variable]) -> Iterator[
 
 
 def _missing_secret_key(found: Mapping[str, Variable]) -> Iterator[str]:
-    """Checked beside an invalid address too: all mistakes are reported at once."""
+    # The text, and not the parsed setting: also reported beside a DATABASE_URL that is invalid.
     url = found["database_url"].text if "database_url" in found else None
     keys = found["secret_keys"].text if "secret_keys" in found else ""
     if url and network.outlives_the_process(url) and keys is not None and not keys.strip(", "):

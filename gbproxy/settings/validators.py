@@ -52,7 +52,7 @@ def json_value(text: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object that can be sent on: no NaN, and text that is text."""
+    """A JSON object that can be sent on: without NaN and lone surrogates."""
     value: dict[str, Any] = json_value(text, dict)
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -64,7 +64,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
-    """The items in their order, without blanks and repetitions."""
+    """The items in their order, stripped, without empty and repeated ones."""
     if re.fullmatch(r"\[.*\]|\{(?!\{).*\}", text.strip(), re.DOTALL):
         raise ValueError("must be values separated by commas, and not JSON")
     return tuple(dict.fromkeys(item for item in map(str.strip, text.split(",")) if item))
@@ -86,7 +86,7 @@ def user_agent(text: str) -> str:
 
 
 def headers(text: str) -> dict[str, str]:
-    """Further request headers out of a JSON object of texts."""
+    """Request headers from a JSON object of texts. Raises ValueError with every mistake."""
     mistakes: list[str] = []
     result: dict[str, str] = {}
     for position, (name, value) in enumerate(json_value(text, dict).items(), start=1):
@@ -101,8 +101,6 @@ def headers(text: str) -> dict[str, str]:
 
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-
-
 _REFUSED_HEADERS = {
     "authorization": "the gateway sends each account's own token in it",
     "cookie": "the gateway sends each account's own cookies in it",
@@ -133,8 +131,7 @@ def certificates(text: str) -> Path:
     """The path of a file of certificates in PEM form, or of a directory of such files with names by
     `openssl rehash`.
     """
-    # os.path and not Path: it also says no, instead of raising, where a path is too long or its
-    # directory closed to us.
+    # os.path, because Path raises where a path is too long or its directory closed to us.
     if not (os.path.isfile(text) or os.path.isdir(text)) or not os.access(text, os.R_OK):
         raise ValueError("must be the path of a file or directory that exists and can be read")
     if os.path.isfile(text) and not _holds_certificates(text):
@@ -142,7 +139,7 @@ def certificates(text: str) -> Path:
             "must be the path of a file with certificates in PEM form, and this one holds none that"
             " can be read"
         )
-    if os.path.isdir(text) and not _is_found_in(text):
+    if os.path.isdir(text) and not _has_hashed_certificate(text):
         raise ValueError(
             "must be the path of a directory whose certificates OpenSSL finds by their names:"
             " `openssl rehash` gives them; or of one file with all of them"
@@ -150,10 +147,8 @@ def certificates(text: str) -> Path:
     return Path(text)
 
 
-def _is_found_in(directory: str) -> bool:
-    """Whether there is a certificate with such a name: OpenSSL passes over all others without a
-    word.
-    """
+def _has_hashed_certificate(directory: str) -> bool:
+    # OpenSSL silently passes over files with other names.
     names = (name for name in os.listdir(directory) if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name))
     return any(_holds_certificates(os.path.join(directory, name)) for name in names)
 
@@ -195,6 +190,8 @@ def parsed_by(rule: Callable[[str], Any]) -> BeforeValidator:
 
 
 def matching(pattern: str, allowed: str) -> Callable[[str], str]:
+    """A check that a whole text matches; its error says what is `allowed`."""
+
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"must be {allowed}")
