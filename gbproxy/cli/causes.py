@@ -116,16 +116,14 @@ _SIGN_IN_PAGES = ("login", "account-chooser", "signin")
 
 
 def likely(step: Step, passed: list[Variant]) -> list[Cause]:
-    """The causes of a failure, each once: those that a variant proved, then those that fit the
-    service's answer.
+    """The causes of a failure, likeliest first: those that a variant proved, then those that fit
+    the service's answer.
     """
     return list(dict.fromkeys((*(variant.proves for variant in passed), *_causes_of(step))))
 
 
 def may_be_varied(step: Step) -> bool:
-    """Whether a variant can pass: not where the network or the service failed, or the quota is used
-    up.
-    """
+    """True where a variant can pass: network, service and quota fail whatever is asked."""
     return next(_causes_of(step)) not in (
         Cause.NETWORK,
         Cause.SERVICE,

@@ -13,10 +13,8 @@ from urllib.parse import urlsplit
 
 from gbproxy.bootstrap import Services
 from gbproxy.cli.causes import Cause, Variant, likely, may_be_varied
-from gbproxy.cli.checks import Level
-from gbproxy.cli.network_checks import CLOCK_TOLERANCE_S, clock_offset_s
-from gbproxy.cli.recorded import recorded
-from gbproxy.cli.steps import Step, Steps
+from gbproxy.cli.checks import CLOCK_TOLERANCE_S, Level, clock_offset_s
+from gbproxy.cli.steps import Step, Steps, open_recorded
 from gbproxy.cli.terminal import echo, printable
 from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
@@ -82,7 +80,7 @@ def examine(services: Services, account: Account) -> Iterator[Report]:
     """Yield the report of each step when it is known."""
     redactor = Redactor(credential_of(account).private(), phrases=services.settings.status_lines)
     has_failed = False
-    with recorded(services) as upstream:
+    with open_recorded(services) as upstream:
         for step in Steps(upstream, account, _AUTO, QUESTION).run():
             calls = tuple(_call(exchange, redactor) for exchange in step.exchanges)
             if step.error is None:
@@ -121,7 +119,7 @@ def _vary(services: Services, account: Account, step: Step) -> tuple[list[Varian
     passed: list[Variant] = []
     failed: list[Variant] = []
     for each in _tries(services.settings, account, step) if may_be_varied(step) else ():
-        with recorded(services, each.settings) as upstream:
+        with open_recorded(services, each.settings) as upstream:
             met = list(Steps(upstream, each.account, each.model, QUESTION).run(until="question"))
         (passed if _is_better(met, step) else failed).append(each.variant)
     return passed, failed
