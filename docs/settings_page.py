@@ -1,16 +1,19 @@
 """Makes docs/settings.md out of the code: `make docs-settings` writes it, a test compares the two.
 
-Names, other names, defaults and meanings come from `gbproxy.settings`; this file has the sections
-and what holds for all settings.
+Names, aliases, defaults and descriptions come from `gbproxy.settings`; this file has the sections,
+defaults in words, and what holds for all settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from gbproxy.settings import LEGACY_IGNORED, RESERVED, Documented, documented
-from gbproxy.settings.environment import IN_FILES
+from gbproxy.settings import LEGACY_IGNORED, RESERVED, STATUS_LINES, AccountSettings, Settings
+from gbproxy.settings.environment import ALIASES, IN_FILES, SECRETS
+from gbproxy.settings.loading import ACCOUNT_VARIABLES, VARIABLES
 
 PAGE = Path(__file__).with_name("settings.md")
 
@@ -38,6 +41,19 @@ SECTIONS = {
         "UPSTREAM_BODY", "UPSTREAM_SESSION",
     ),
 }  # fmt: skip
+# Defaults in words, where the field's value does not say it.
+_DEFAULTS = {
+    "API_KEYS": "made at start",
+    "SECRET_KEY": "random per start",
+    "DATABASE_URL": "a private temporary SQLite file",
+    "GEMINI_BUSINESS_URL": "the edition's",
+    "API_BASE_URL": "the edition's",
+    "USER_AGENT": "gbproxy/<version>",
+    "CA_BUNDLE": "the system's",
+    "MODELS": "built-in catalogue",
+    "CORS_ORIGINS": "*",
+    "STATUS_LINES": ", ".join(STATUS_LINES),
+}
 # Defaults that are described instead of quoted.
 IN_WORDS = (
     "unset", "made at start", "random per start", "a private temporary SQLite file",
@@ -89,6 +105,49 @@ end, such as `SECURE_C_SES_FILE`: {in_files}.
 These names are reserved for what is not built; they are named by `setting.ignored` too, so that
 no one relies on a limit that does not exist: {not_yet}.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Documented:
+    """A variable as the documentation shows it; `aliases` has older programs' names too."""
+
+    name: str
+    aliases: tuple[str, ...]
+    default: str
+    description: str
+    secret: bool
+
+
+def documented() -> list[Documented]:
+    """Every variable that a setting is read from, in the order of the fields."""
+    return [
+        Documented(
+            name=variable,
+            aliases=tuple(ALIASES.get(variable, ())),
+            default=_DEFAULTS.get(variable, _default_text(info.default)),
+            description=info.description or "",
+            secret=variable in SECRETS,
+        )
+        for variable, info in _variables_and_fields()
+    ]
+
+
+def _variables_and_fields() -> Iterator[tuple[str, Any]]:
+    for name, info in Settings.model_fields.items():
+        if name == "accounts":
+            yield from (
+                (ACCOUNT_VARIABLES[part], AccountSettings.model_fields[part])
+                for part in ACCOUNT_VARIABLES
+            )
+            yield "ACCOUNTS", info
+        elif name in VARIABLES:
+            yield VARIABLES[name], info
+
+
+def _default_text(default: object) -> str:
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default) if isinstance(default, str | int) else "unset"
 
 
 def page() -> str:

@@ -10,8 +10,14 @@ from pydantic import ValidationError
 from gbproxy.domain.account import WIDGET, Account, Credential
 from gbproxy.errors import BadRequest
 from gbproxy.settings import AccountSettings
-from gbproxy.settings import errors as problems
-from gbproxy.settings.entries import STAND_INS, is_empty, names_two_config_ids, told_by_addresses
+from gbproxy.settings.entries import (
+    STAND_INS,
+    TWO_CONFIG_IDS,
+    error_line,
+    fields_of_addresses,
+    is_empty,
+    names_two_config_ids,
+)
 from gbproxy.upstreams.widget.credential import WidgetCredential
 
 
@@ -35,13 +41,13 @@ class AccountInput:
         """
         wrong = dict(_wrong_by_themselves(given))
         try:
-            account = _validated(told_by_addresses(given) | _named(given), known)
+            account = _validated(fields_of_addresses(given) | _named(given), known)
         except ValidationError as error:
             for fault in error.errors(
                 include_url=False, include_context=False, include_input=False
             ):
                 name = str(fault["loc"][0])
-                wrong.setdefault(name, problems.line(name, (), fault))
+                wrong.setdefault(name, error_line(name, (), fault))
         if wrong:
             raise BadRequest("; ".join(wrong.values()), param=next(iter(wrong)))
         is_active = given.get("is_active")
@@ -84,7 +90,4 @@ def _wrong_by_themselves(given: Mapping[str, object]) -> Iterator[tuple[str, str
     if "is_active" in given and not isinstance(given["is_active"], bool):
         yield "is_active", "is_active: must be true or false"
     if names_two_config_ids(given):
-        yield (
-            "team_id",
-            "team_id: differs from config_id, which means the same; give one of the two",
-        )
+        yield "team_id", TWO_CONFIG_IDS

@@ -1,7 +1,7 @@
-"""The `gbproxy` command. Each command is a module of its name, imported only when it is asked for.
+"""The `gbproxy` command. The module of a command is imported only when the command is called.
 
-Such a module has `define(parser)`, which adds the options and sets `run`, a function of the parsed
-options that returns the exit status. Errors that a user can mend are raised as CommandError.
+A command has a function `define(parser)`, which adds the options and sets `run`, a function of the
+parsed options that returns the exit status. Errors that a user can mend are raised as CommandError.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
+from pkgutil import resolve_name
 
 from gbproxy import __version__
 from gbproxy.cli.terminal import CommandError, print_error
 
-COMMANDS: Mapping[str, str] = {
+COMMANDS: Mapping[str, str] = {  # what each does
     "serve": "run the gateway with the environment's settings",
     "demo": "the gateway in front of the bundled simulator, and one streamed answer",
     "simulate": "the simulator of the upstream alone (see simulate --help)",
@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, str] = {
     "accounts": "the upstream accounts: list, add, import, check, enable, disable, remove",
     "keys": "the client keys: list, create, revoke",
 }
+# Commands that are defined in the module of another one.
+_DEFINED_IN = {"migrate": "serve:define_migrate"}
 _EPILOG = """\
 Settings come from environment variables (docs/settings.md lists them); --env-file adds those of a
 file. Secrets are never taken from arguments: commands ask for them, or read them from standard
@@ -42,13 +44,13 @@ _PIPE_CLOSED = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["simulate"]:  # has options of its own
+    if arguments[:1] == ["simulate"]:  # parses its options itself
         from gbproxy.simulator.command import main as simulate
 
         return simulate(arguments[1:])
     options = _parser(next(iter(arguments), "")).parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # an answer may hold what the terminal's encoding does not
+        # An answer may have characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="replace")
     try:
         status = int(options.run(options))
@@ -80,7 +82,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     for name, described in COMMANDS.items():
         command = commands.add_parser(name, help=described, description=_sentence(described))
         if name == wanted:
-            import_module(f"gbproxy.cli.{name}").define(command)
+            resolve_name(f"gbproxy.cli.{_DEFINED_IN.get(name, f'{name}:define')}")(command)
     return parser
 
 

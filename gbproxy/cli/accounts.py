@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gbproxy.cli.admin import common_options, echo_if_json, find, listed, run
-from gbproxy.cli.clients import AdminClient, Json
+from gbproxy.cli.clients import (
+    AdminClient,
+    Json,
+    admin_options,
+    administer,
+    echo_if_json,
+    find,
+    listed,
+)
 from gbproxy.cli.terminal import (
     CannotBegin,
     cell,
@@ -120,9 +127,9 @@ def _command(
     action: Callable[[AdminClient, argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=described, description=described, parents=[common_options()]
+        name, help=described, description=described, parents=[admin_options()]
     )
-    parser.set_defaults(run=partial(run, command=action))
+    parser.set_defaults(run=partial(administer, command=action))
     return parser
 
 
@@ -138,7 +145,9 @@ def _add(admin: AdminClient, options: argparse.Namespace) -> int:
     given = {name: value for name in known if (value := getattr(options, name))}
     secrets = _SECRET_FIELDS | (_FURTHER_FIELDS if options.further else {})
     fields = (
-        _asked(given, secrets) if stdin_is_terminal() else {**read_json_object(_EXAMPLE), **given}
+        _prompt_missing(given, secrets)
+        if stdin_is_terminal()
+        else {**read_json_object(_EXAMPLE), **given}
     )
     added = admin.ask("POST", _PATH, fields)
     if not echo_if_json(added, options):
@@ -146,13 +155,13 @@ def _add(admin: AdminClient, options: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(given: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
+def _prompt_missing(given: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
     """Prompt for each missing field; empty ones are left out."""
-    from gbproxy.settings import page_address
+    from gbproxy.settings.account_values import read_page_address
 
     fields = dict(given)
     for name, prompt in _PLAIN_FIELDS.items():
-        if name not in fields and name not in page_address.told(fields.get("config_id", "")):
+        if name not in fields and name not in read_page_address(fields.get("config_id", "")):
             fields[name] = prompt_line(prompt)
     fields |= {name: prompt_secret(prompt) for name, prompt in secrets.items()}
     return {name: value for name, value in fields.items() if value}
@@ -160,7 +169,7 @@ def _asked(given: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
 
 def _import(admin: AdminClient, options: argparse.Namespace) -> int:
     answer = admin.ask("POST", f"{_PATH}/import", {
-        "text": _to_import(options.files),
+        "text": _read_files(options.files),
         "dry_run": options.dry_run,
         **({"url": options.page} if options.page else {}),
     })  # fmt: skip
@@ -173,42 +182,41 @@ def _import(admin: AdminClient, options: argparse.Namespace) -> int:
     return 0 if found and all(map(_is_imported, found)) and not _is_doubtful(answer) else 1
 
 
-def _to_import(files: list[Path]) -> str:
+def _read_files(files: list[Path]) -> str:
     if not files:
         return read_pasted("Paste what the browser gave")
-    from gbproxy.settings.text import decoded
+    from gbproxy.settings.environment import decode_text
 
     try:
-        return "\n".join(decoded(path.read_bytes()) for path in files)
+        return "\n".join(decode_text(path.read_bytes()) for path in files)
     except (OSError, ValueError) as error:
         raise CannotBegin(f"a file cannot be read: {error}") from error
 
 
 def _is_imported(found: Json) -> bool:
-    """Whether the gateway has this account now, as it was pasted."""
+    """True if the gateway has this account now, as it was pasted."""
     return found.get("result") in _IMPORTED
 
 
 def _is_doubtful(answer: Json) -> bool:
-    """Whether a paste that looks like accounts has changed none."""
+    """True if parts of the paste were not understood, and no account was changed."""
     return bool(answer.get("warnings")) and not (answer.get("created") or answer.get("changed"))
 
 
 def _warnings(answer: Json) -> Iterator[str]:
-    """What the paste seems to hold and was not found in it."""
+    """A line for each part of the paste that could not be used."""
     for warning in answer.get("warnings") or ():
         yield f"Warning: {cell(warning)}"
 
 
 def _import_lines(found: Json, *, dry_run: bool) -> Iterator[str]:
-    """What became of one account of the paste, and what it still lacks."""
+    """The result of one account of the paste, and the values that it lacks."""
     result = cell(found.get("result"))
-    told = _IMPORT_RESULTS.get(result, result)
     name = found.get("name") or (
         f"csesidx {found['csesidx']}" if found.get("csesidx") else "An account"
     )
     would = "would be " if dry_run and result in ("created", "changed") else ""
-    yield f"{cell(name)}: {would}{told}"
+    yield f"{cell(name)}: {would}{_IMPORT_RESULTS.get(result, result)}"
     if found.get("reason"):
         yield f"  {sentence(cell(found['reason']))}"
     for wrong in found.get("wrong") or ():

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gbproxy import __version__
-from gbproxy.cli import environment
-from gbproxy.cli.clients import all_accounts, open_local
+from gbproxy.cli.clients import add_env_file, all_accounts, environ, load_settings, open_local
 from gbproxy.cli.terminal import CannotBegin, CommandError, echo, without_log
 
 if TYPE_CHECKING:
@@ -58,17 +57,16 @@ def define(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-text", action="store_true", help="keep the texts of question and answer"
     )
-    environment.add_env_file(parser)
+    add_env_file(parser)
     parser.set_defaults(run=_capture)
 
 
 def _capture(options: argparse.Namespace) -> int:
-    settings = environment.settings(environment.environ(options))
+    settings = load_settings(environ(options))
     if options.file.exists():
         raise CannotBegin(f"{options.file} is there already")
     from gbproxy.bootstrap import configured_models
-    from gbproxy.cli.recorded import recorded
-    from gbproxy.cli.steps import Steps, choose_account
+    from gbproxy.cli.steps import Steps, choose_account, open_recorded
     from gbproxy.domain.models import Catalogue
     from gbproxy.domain.redaction import Redactor
     from gbproxy.upstreams.widget.credential import credential_of
@@ -82,7 +80,7 @@ def _capture(options: argparse.Namespace) -> int:
             with_text=options.with_text,
             phrases=settings.status_lines,
         )
-        with recorded(services) as upstream:
+        with open_recorded(services) as upstream:
             steps = list(Steps(upstream, account, model, options.question).run())
             lines = capture_lines(
                 upstream.outbound.exchanges, redactor, account, with_text=options.with_text
@@ -116,7 +114,7 @@ def capture_lines(
     with_text: bool,
     now: datetime | None = None,
 ) -> Iterator[str]:
-    """The lines of a capture. `now` stands in for the time at which it was made."""
+    """The lines of a capture that was made at `now`."""
     from gbproxy.upstreams.widget.credential import credential_of
 
     credential = credential_of(account)

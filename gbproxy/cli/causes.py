@@ -5,8 +5,7 @@ Source: docs/upstream.md, credentials, gates, editions and hosts, errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from enum import Enum
 
 from gbproxy.cli.steps import Step
@@ -104,28 +103,18 @@ class Cause(Enum):
         return self.value[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A change that is tried where a step fails, and the cause that it proves when it passes."""
-
-    name: str
-    proves: Cause
-
-
 _SIGN_IN_PAGES = ("login", "account-chooser", "signin")
 
 
-def likely(step: Step, passed: list[Variant]) -> list[Cause]:
-    """The causes of a failure, each once: those that a variant proved, then those that fit the
-    service's answer.
+def likely(step: Step, proven: Iterable[Cause]) -> list[Cause]:
+    """The causes of a failure, likeliest first: those that are proven, then those that fit
+    the service's answer.
     """
-    return list(dict.fromkeys((*(variant.proves for variant in passed), *_causes_of(step))))
+    return list(dict.fromkeys((*proven, *_causes_of(step))))
 
 
 def may_be_varied(step: Step) -> bool:
-    """Whether a variant can pass: not where the network or the service failed, or the quota is used
-    up.
-    """
+    """True where a variant can pass: network, service and quota fail whatever is asked."""
     return next(_causes_of(step)) not in (
         Cause.NETWORK,
         Cause.SERVICE,

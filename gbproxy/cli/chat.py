@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from gbproxy.cli import environment
-from gbproxy.cli.clients import chat_client
+from gbproxy.cli.clients import add_env_file, chat_client, environ
 from gbproxy.cli.terminal import CannotBegin, CommandError, harmless, read_pasted, without_log
 
 if TYPE_CHECKING:
@@ -38,12 +37,12 @@ def define(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url", metavar="URL", help="a running gateway, such as http://127.0.0.1:8080"
     )
-    environment.add_env_file(parser)
+    add_env_file(parser)
     parser.set_defaults(run=_chat)
 
 
 def _chat(options: argparse.Namespace) -> int:
-    given = environment.environ(options)
+    given = environ(options)
     connecting = chat_client(options.url, given)
     question = _question(options.question)
     from gbproxy.domain.chat import ChatRequest, Message, TextPart

@@ -1,30 +1,39 @@
-"""Checks of `gbproxy doctor`: settings, database, limits, credentials; the network's are in
-`network_checks`.
-
-Nothing is changed, but that a sign-in stores renewed cookies and tokens.
-"""
+"""Checks of `gbproxy doctor` that change nothing: settings, database, limits, network, clock."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Literal
+from urllib.parse import SplitResult, urlsplit
 
-from gbproxy.domain.account import Account
+from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.models import built_in_names
-from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
+from gbproxy.errors import GatewayError, StorageUnavailable
+from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.store import open_store
 from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.network import outlives_the_process
-from gbproxy.storage import prepare as preparation
+from gbproxy.storage import prepare
 from gbproxy.storage.tables import REVISION
 
 Level = Literal["ok", "warn", "fail"]
 LEVELS: Sequence[Level] = ("ok", "warn", "fail")
-_PROBES_AT_ONCE = 8
 _DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+_TIMEOUTS = Timeouts(connect_s=10, read_s=15, request_s=30)
+CLOCK_TOLERANCE_S = 5.0  # Date has whole seconds, and the answer was on its way
+# By words of outbound's messages; the last holds for all others.
+_ADVICE = {
+    "PROXY": "See whether the proxy runs, and whether PROXY names it rightly, with its user and"
+    " password.",
+    "TLS": "Something between here and there may open TLS: give its certificates by CA_BUNDLE."
+    " Look at the clock, too.",
+    "": "See whether this machine may reach that address: firewall, DNS, PROXY if there has to"
+    " be one.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,10 @@ def _summary(settings: Settings) -> str:
     return f"{accounts} and {keys} in the environment, {workers}"
 
 
+def _count(number: int, thing: str) -> str:
+    return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
+
+
 def _doubts(settings: Settings) -> Iterator[Finding]:
     if not settings.accounts and not (settings.database_url or settings.admin_key):
         advice = (
@@ -82,15 +95,15 @@ def _doubts(settings: Settings) -> Iterator[Finding]:
 
 
 def check_database(settings: Settings) -> tuple[bool, Finding]:
-    """Whether the database can be used as it is, and what was found."""
+    """Look at the database without changing it; True if the gateway can use it as it is."""
     url = settings.database_address
     if not outlives_the_process(url):
         return False, Finding(
             "ok", "database", "none that outlives the process: a private one is made at each start"
         )
     try:
-        seen = preparation.inspect(url, settings.encryption_keys)
-    except preparation.CannotBeUsed as error:
+        seen = prepare.inspect(url, settings.encryption_keys)
+    except prepare.CannotBeUsed as error:
         advice = (
             "See whether the server runs, and whether DATABASE_URL names it rightly, with its user"
             " and password."
@@ -131,8 +144,8 @@ def check_limits(settings: Settings, *, has_database: bool) -> list[Finding]:
     if settings.redis_url is not None:
         return [_redis(settings.redis_url.get_secret_value())]
     try:
-        limited = preparation.limited_keys(url) if url and settings.web_concurrency > 1 else ()
-    except preparation.CannotBeUsed as error:
+        limited = prepare.limited_keys(url) if url and settings.web_concurrency > 1 else ()
+    except prepare.CannotBeUsed as error:
         return [Finding("fail", "database", str(error).removeprefix("DATABASE_URL: "))]
     if not limited:
         return []
@@ -162,37 +175,103 @@ def _redis(url: str) -> Finding:
     return Finding("ok", "redis", f"answers, in {1000 * (time.monotonic() - begun):.0f} ms")
 
 
-def check_credentials(
-    accounts: Sequence[Account], probe: Callable[[Account], None]
-) -> list[Finding]:
-    """Call `probe`, which asks the upstream, for each account at once."""
-    if not accounts:
-        return []
-    with ThreadPoolExecutor(_PROBES_AT_ONCE, "doctor") as threads:
-        return list(threads.map(lambda account: _credential(account, probe), accounts))
-
-
-def _credential(account: Account, probe: Callable[[Account], None]) -> Finding:
-    name = f"account {account.name}"
+def check_network(settings: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
+    """Ask the hosts of the upstream, and compare their clock with ours."""
+    proxy = settings.proxy.get_secret_value() if settings.proxy else None
+    client = HttpClient(_TIMEOUTS, proxy=proxy, ca_bundle=settings.ca_bundle, pool_size=2)
     try:
-        probe(account)
-    except CredentialRefused as error:
-        what, stop, advice = error.message.partition(". ")
-        return Finding(
-            "fail",
-            name,
-            what,
-            advice if stop else "Compare its values with your browser's: docs/getting-started.md.",
+        reached = [
+            _reach(client, name, url, clock, by_proxy=proxy is not None)
+            for name, url in _hosts(settings)
+        ]
+    finally:
+        client.close()
+    offsets = [offset_s for _, offset_s in reached if offset_s is not None]
+    return [*(finding for finding, _ in reached), *(_clock(offset_s) for offset_s in offsets[:1])]
+
+
+def _hosts(settings: Settings) -> list[tuple[str, str]]:
+    """Pairs of a setting and an address: the setting's value, or where it is unset the addresses of
+    the editions that the environment's accounts have.
+    """
+    names = {account.edition for account in settings.accounts} or {"business"}
+    editions = [edition for name, edition in EDITIONS.items() if name in names]
+    pages = (
+        [settings.gemini_business_url]
+        if settings.gemini_business_url
+        else [edition.page_url for edition in editions]
+    )
+    apis = (
+        [settings.api_base_url]
+        if settings.api_base_url
+        else [edition.api_base_url for edition in editions]
+    )
+    return [
+        *(("GEMINI_BUSINESS_URL", f"{url}/") for url in pages),
+        *(("API_BASE_URL", f"{url}/") for url in apis),
+    ]
+
+
+def _reach(
+    client: HttpClient, name: str, url: str, clock: Callable[[], float], *, by_proxy: bool
+) -> tuple[Finding, float | None]:
+    """Ask an address; any status counts as an answer. Returns the finding, and the seconds that its
+    clock is ahead of ours.
+    """
+    parts = urlsplit(url)
+    fault = None if by_proxy else _unresolved(parts)
+    if fault is not None:
+        advice = (
+            f"Look at the name in {name}, and at this machine's DNS; PROXY, if there has to be one,"
+            " is not set."
         )
+        return (
+            Finding("fail", name, f"the name {parts.hostname} cannot be resolved: {fault}", advice),
+            None,
+        )
+    begun = time.monotonic()
+    try:
+        with client.stream("GET", url, {"Accept-Encoding": "identity"}) as reply:
+            elapsed_ms = 1000 * (time.monotonic() - begun)
+            offset_s = clock_offset_s(reply.headers.get("Date", ""), clock())
     except GatewayError as error:
-        return Finding(
-            "warn",
-            name,
-            f"not known: {error.message}",
-            "Try again; this says nothing about its cookies.",
+        return (
+            Finding("fail", name, f"{parts.netloc}: {error.message}", _advice(error.message)),
+            None,
         )
-    return Finding("ok", name, "signed in, and its sessions can be listed")
+    way = ("over TLS" if parts.scheme == "https" else "without TLS") + (
+        ", through PROXY" if by_proxy else ""
+    )
+    return Finding("ok", name, f"{parts.netloc} answers {way}, in {elapsed_ms:.0f} ms"), offset_s
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
+def _unresolved(parts: SplitResult) -> str | None:
+    """The error of looking up the host; None when it has an address."""
+    try:
+        socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None
+
+
+def clock_offset_s(date: str, now: float) -> float | None:
+    """Seconds that a `Date` header is ahead of `now`; None when it is not a date."""
+    try:
+        return parsedate_to_datetime(date).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+
+
+def _clock(offset_s: float) -> Finding:
+    apart = f"{abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the upstream's"
+    if abs(offset_s) <= CLOCK_TOLERANCE_S:
+        return Finding("ok", "clock", "agrees with the upstream's")
+    advice = (
+        "Set this machine's clock (NTP). Signing in allows for it; expiries and cooldowns until"
+        " midnight do not."
+    )
+    return Finding("warn", "clock", apart, advice)
+
+
+def _advice(message: str) -> str:
+    return next(advice for word, advice in _ADVICE.items() if word in message)

@@ -1,5 +1,5 @@
-"""How a command reaches a gateway: one in this process on the settings' database, or a running one
-by its address.
+"""From the options and the environment of a command to a gateway: its settings, and a client of one
+in this process on the settings' database, or of a running one by its address.
 
 Either way the same calls are made (the admin API, or the gateway's own `stream`), so a command
 prints the same. Heavy imports stand in the functions that need them: `--help` loads none.
@@ -7,14 +7,16 @@ prints the same. Heavy imports stand in the functions that need them: `--help` l
 
 from __future__ import annotations
 
+import argparse
+import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gbproxy.cli import environment
-from gbproxy.cli.terminal import CannotBegin, CommandError
+from gbproxy.cli.terminal import CannotBegin, CommandError, echo_json, printable, without_log
 
 if TYPE_CHECKING:
     from werkzeug.test import Client
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from gbproxy.gateway import Gateway
     from gbproxy.settings import Settings
 
+_BLANK = " \t\r\n\"'"
 _NO_DATABASE = (
     "there is nothing to administer: set DATABASE_URL (and SECRET_KEY) to work on the database"
     " directly, or give the address of a running gateway by --url and its ADMIN_KEY in the"
@@ -37,6 +40,65 @@ _NO_ACCOUNT = (
 )
 
 Json = Mapping[str, Any]
+
+
+def add_env_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="a file of NAME=value lines, read as Docker's --env-file",
+    )
+
+
+def environ(options: argparse.Namespace) -> dict[str, str]:
+    """The environment and the file of `--env-file`; the environment wins. Raises CannotBegin."""
+    values = dict(os.environ)
+    if options.env_file is None:
+        return values
+    from gbproxy.settings.environment import read_env_file
+
+    try:
+        added = read_env_file(options.env_file)
+    except (OSError, ValueError) as error:
+        raise CannotBegin(f"the environment file cannot be read: {error}") from error
+    # A variable that is empty, or nothing but quotes, counts as unset.
+    return {
+        **values,
+        **{name: value for name, value in added.items() if not values.get(name, "").strip(_BLANK)},
+    }
+
+
+def load_settings(given: Mapping[str, str]) -> Settings:
+    """The settings of an environment. Raises CannotBegin with every mistake in them."""
+    from gbproxy.domain.models import built_in_names
+    from gbproxy.settings import SettingsError, load
+
+    try:
+        return load(given, built_in_names())
+    except SettingsError as error:
+        raise CannotBegin(f"The settings cannot be used:\n{error}") from error
+
+
+def variable(given: Mapping[str, str], name: str) -> str:
+    """One variable, by any of its names or from its file; "" when it is unset. Raises CannotBegin.
+
+    For commands that need one or two: mistakes in other variables do not stop them.
+    """
+    from gbproxy.settings.environment import EnvironmentReader
+
+    reader = EnvironmentReader(given)
+    found = reader.find(name)
+    if reader.problems:
+        raise CannotBegin(reader.problems[0])
+    return (found.text or "").strip() if found else ""
+
+
+def has_lasting_database(given: Mapping[str, str]) -> bool:
+    """True if DATABASE_URL names a database that outlives the process. Raises CannotBegin."""
+    from gbproxy.settings.network import outlives_the_process
+
+    return outlives_the_process(variable(given, "DATABASE_URL"))
 
 
 class AdminClient(Protocol):
@@ -58,13 +120,13 @@ def admin_client(url: str | None, given: Mapping[str, str]) -> AbstractContextMa
     if url:
         from gbproxy.cli import remote
 
-        key = environment.variable(given, "ADMIN_KEY")
+        key = variable(given, "ADMIN_KEY")
         if not key:
             raise CannotBegin("ADMIN_KEY is not set: with --url it must be the gateway's")
         return remote.connect(remote.address(url), key)
-    if not environment.lasting_database(given):
+    if not has_lasting_database(given):
         raise CannotBegin(_NO_DATABASE)
-    return _local_admin(environment.settings(given))
+    return _local_admin(load_settings(given))
 
 
 def chat_client(url: str | None, given: Mapping[str, str]) -> AbstractContextManager[ChatClient]:
@@ -72,14 +134,14 @@ def chat_client(url: str | None, given: Mapping[str, str]) -> AbstractContextMan
     if url:
         from gbproxy.cli import remote
 
-        key = environment.variable(given, "API_KEYS").partition(",")[0].strip()
+        key = variable(given, "API_KEYS").partition(",")[0].strip()
         if not key:
             raise CannotBegin(
                 "API_KEY is not set: with --url it must be a key that the gateway takes"
             )
         return remote.connect(remote.address(url), key)
-    settings = environment.settings(given)
-    if not settings.accounts and not environment.lasting_database(given):
+    settings = load_settings(given)
+    if not settings.accounts and not has_lasting_database(given):
         raise CannotBegin(_NO_ACCOUNT)
     return _local_chat(settings)
 
@@ -153,6 +215,58 @@ def _local_chat(settings: Settings) -> Iterator[_LocalChat]:
         try:
             yield _LocalChat(services.gateway)
         finally:
-            # No later process need come that would delete the session: on a database that stays,
-            # one round of the background does it now.
+            # Delete it now: no later process may come that would.
             services.background.run_once()
+
+
+def admin_options() -> argparse.ArgumentParser:
+    """A parent parser with the options of every command that administers."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--url", metavar="URL", help="a running gateway (ADMIN_KEY in the environment)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print what the admin API answers, in JSON"
+    )
+    add_env_file(parser)
+    return parser
+
+
+def administer(
+    options: argparse.Namespace, command: Callable[[AdminClient, argparse.Namespace], int]
+) -> int:
+    """Run a command on the gateway that options and environment name, and return its exit status.
+
+    Raises CannotBegin when they name none.
+    """
+    given = environ(options)
+    with without_log(), admin_client(options.url, given) as admin:
+        return command(admin, options)
+
+
+def listed(answer: Json, name: str) -> list[Json]:
+    """The list `name` of an answer. Raises CommandError when it has none."""
+    entries = answer.get(name)
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, Mapping) and "id" in entry for entry in entries
+    ):
+        raise CommandError(f"what answers there is no gateway of this kind: it lists no {name}")
+    return entries
+
+
+def find(entries: Sequence[Json], wanted: str, kind: str) -> Json:
+    """The entry with this id, or else with this name. Raises CommandError for none or several."""
+    for field in ("id", "name"):
+        matching = [entry for entry in entries if entry.get(field) == wanted]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            raise CommandError(f"several {kind}s are called {printable(wanted)}: give the id")
+    raise CommandError(f"there is no {kind} called {printable(wanted)}")
+
+
+def echo_if_json(answer: object, options: argparse.Namespace) -> bool:
+    """Print an answer as JSON and return True, if `--json` asks for it."""
+    if options.json:
+        echo_json(answer)
+    return bool(options.json)

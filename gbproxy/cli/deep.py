@@ -12,11 +12,9 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from gbproxy.bootstrap import Services
-from gbproxy.cli.causes import Cause, Variant, likely, may_be_varied
-from gbproxy.cli.checks import Level
-from gbproxy.cli.network_checks import CLOCK_TOLERANCE_S, clock_offset_s
-from gbproxy.cli.recorded import recorded
-from gbproxy.cli.steps import Step, Steps
+from gbproxy.cli.causes import Cause, likely, may_be_varied
+from gbproxy.cli.checks import CLOCK_TOLERANCE_S, Level, clock_offset_s
+from gbproxy.cli.steps import Step, Steps, open_recorded
 from gbproxy.cli.terminal import echo, printable
 from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EditionName, Location
@@ -69,10 +67,11 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Try:
-    """A variant, and the account, settings and model that it is tried with."""
+class _Variant:
+    """What is tried where a step fails, and the cause that it proves when it passes."""
 
-    variant: Variant
+    name: str
+    proves: Cause
     account: Account
     settings: Settings
     model: Model = _AUTO
@@ -82,81 +81,80 @@ def examine(services: Services, account: Account) -> Iterator[Report]:
     """Yield the report of each step when it is known."""
     redactor = Redactor(credential_of(account).private(), phrases=services.settings.status_lines)
     has_failed = False
-    with recorded(services) as upstream:
+    with open_recorded(services) as upstream:
         for step in Steps(upstream, account, _AUTO, QUESTION).run():
             calls = tuple(_call(exchange, redactor) for exchange in step.exchanges)
+            report = Report(account.name, step.name, "ok", calls)
             if step.error is None:
-                yield Report(account.name, step.name, "ok", calls)
+                yield report
                 continue
-            # The built-in models stand in for a configuration that cannot be read.
             if step.name == "configuration":
-                yield Report(
-                    account.name,
-                    step.name,
-                    "warn",
-                    calls,
-                    f"{step.error.message}; the built-in models hold",
-                )
+                # The built-in models stand in for a configuration that cannot be read.
+                error = f"{step.error.message}; the built-in models hold"
+                yield replace(report, level="warn", error=error)
                 continue
-            # Later steps fail because the first did, and list and delete say nothing about
-            # the question: varying them tells nothing more.
-            is_first = not has_failed and step.name in ("sign in", "session", "question")
-            passed, failed = _vary(services, account, step) if is_first else ([], [])
-            causes = () if has_failed else tuple(likely(step, passed))
+            report = replace(report, level="fail", error=step.error.message)
+            # Later steps fail because the first did: they have no causes of their own.
+            yield report if has_failed else _explain(report, services, account, step)
             has_failed = True
-            yield Report(
-                account.name,
-                step.name,
-                "fail",
-                calls,
-                step.error.message,
-                tuple(variant.name for variant in passed),
-                tuple(variant.name for variant in failed),
-                causes,
-            )
 
 
-def _vary(services: Services, account: Account, step: Step) -> tuple[list[Variant], list[Variant]]:
+def _explain(report: Report, services: Services, account: Account, step: Step) -> Report:
+    """Add the variants and causes of the first failure."""
+    # Listing and deleting say nothing about the question, so that no variant of it helps there.
+    is_varied = step.name in ("sign in", "session", "question")
+    passed, failed = _vary(services, account, step) if is_varied else ([], [])
+    return replace(
+        report,
+        passed=tuple(variant.name for variant in passed),
+        failed=tuple(variant.name for variant in failed),
+        causes=tuple(likely(step, (variant.proves for variant in passed))),
+    )
+
+
+def _vary(
+    services: Services, account: Account, step: Step
+) -> tuple[list[_Variant], list[_Variant]]:
     """The variants that get beyond the failed step, and those that do not."""
-    passed: list[Variant] = []
-    failed: list[Variant] = []
-    for each in _tries(services.settings, account, step) if may_be_varied(step) else ():
-        with recorded(services, each.settings) as upstream:
-            met = list(Steps(upstream, each.account, each.model, QUESTION).run(until="question"))
-        (passed if _is_better(met, step) else failed).append(each.variant)
+    passed: list[_Variant] = []
+    failed: list[_Variant] = []
+    for each in _variants(services.settings, account, step) if may_be_varied(step) else ():
+        with open_recorded(services, each.settings) as upstream:
+            tried = list(Steps(upstream, each.account, each.model, QUESTION).run(until="question"))
+        (passed if _is_better(tried, step) else failed).append(each)
     return passed, failed
 
 
-def _is_better(met: Sequence[Step], failed: Step) -> bool:
-    names = [step.name for step in met if step.error is None]
+def _is_better(tried: Sequence[Step], failed: Step) -> bool:
+    names = [step.name for step in tried if step.error is None]
     return failed.name in names if failed.name != "session" else "question" in names
 
 
-def _tries(settings: Settings, account: Account, step: Step) -> Iterator[_Try]:
+def _variants(settings: Settings, account: Account, step: Step) -> Iterator[_Variant]:
     """A small matrix: a browser's user agent, a server token, edition, location, forms of sessions,
     each tool off.
     """
     credential = credential_of(account)
     if not credential.user_agent:
         browser = with_values(account, user_agent=_BROWSER)
-        yield _Try(Variant("a browser's user agent", Cause.USER_AGENT), browser, settings)
+        yield _Variant("a browser's user agent", Cause.USER_AGENT, browser, settings)
     if step.name == "question":
         for tool in _AUTO.tools:
             tools = tuple(other for other in _AUTO.tools if other != tool)
-            yield _Try(
-                Variant(f"without {tool}", Cause.TOOLS),
+            yield _Variant(
+                f"without {tool}",
+                Cause.TOOLS,
                 account,
                 settings,
                 replace(_AUTO, tools=tools),
             )
-        yield _Try(
-            Variant("without any tool", Cause.TOOLS), account, settings, replace(_AUTO, tools=())
-        )
+        yield _Variant("without any tool", Cause.TOOLS, account, settings, replace(_AUTO, tools=()))
     else:
         for edition in get_args(EditionName):
             if edition != credential.edition:
-                yield _Try(
-                    Variant(f"edition {edition}", Cause.EDITION),
+                yield _Variant(
+                    f"edition {edition}",
+                    Cause.EDITION,
                     with_values(account, edition=edition),
                     settings,
                 )
@@ -164,18 +162,16 @@ def _tries(settings: Settings, account: Account, step: Step) -> Iterator[_Try]:
         return
     token = None if credential.server_token else _MADE_UP_TOKEN
     name = "a server token" if token else "without the server token"
-    yield _Try(
-        Variant(name, Cause.SERVER_TOKEN), with_values(account, server_token=token), settings
-    )
+    yield _Variant(name, Cause.SERVER_TOKEN, with_values(account, server_token=token), settings)
     if step.name == "session":
         for location in get_args(Location):
             if location != credential.location:
                 elsewhere = with_values(account, location=location)
-                yield _Try(Variant(f"location {location}", Cause.LOCATION), elsewhere, settings)
+                yield _Variant(f"location {location}", Cause.LOCATION, elsewhere, settings)
         for form in ("dash", "own"):
             if form != settings.upstream_session:
                 other = settings.model_copy(update={"upstream_session": form})
-                yield _Try(Variant(f"UPSTREAM_SESSION={form}", Cause.SESSION_FORM), account, other)
+                yield _Variant(f"UPSTREAM_SESSION={form}", Cause.SESSION_FORM, account, other)
 
 
 def _call(exchange: Exchange, redactor: Redactor) -> Call:
@@ -235,8 +231,8 @@ def _call_lines(call: Call, body_chars: int | None) -> list[str]:
         f"→ {call.redirects_to}" if call.redirects_to else "",
         _clock_text(call.skew_s),
     ]
-    told = ", ".join(filter(None, facts))
-    shown = [f"{call.method} {call.address}: {call.answer}{f' ({told})' if told else ''}"]
+    details = ", ".join(filter(None, facts))
+    shown = [f"{call.method} {call.address}: {call.answer}{f' ({details})' if details else ''}"]
     if call.body:
         shown.append(f"  {' '.join(call.body.split())[:body_chars]}")
     return [printable(line) for line in shown]

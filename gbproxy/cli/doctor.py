@@ -1,22 +1,26 @@
-"""`gbproxy doctor`: is everything as it should be, and if not, what to do?"""
+"""`gbproxy doctor`: run the checks and print what they find, with advice on each mistake."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
-from gbproxy.cli import environment
-from gbproxy.cli.clients import all_accounts, open_local
+from gbproxy.cli.clients import add_env_file, all_accounts, environ, load_settings, open_local
 from gbproxy.cli.terminal import CommandError, echo, echo_json, printable, without_log
+from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 
 if TYPE_CHECKING:
     from gbproxy.cli.checks import Finding
+    from gbproxy.domain.account import Account
     from gbproxy.settings import Settings
 
 _NAMES_WIDTH = 20
 _READ_S = 20.0  # for the probes: a person waits for them
+_PROBES_AT_ONCE = 8
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +42,12 @@ def define(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument("--json", action="store_true", help="say it in JSON, once all is known")
-    environment.add_env_file(parser)
+    add_env_file(parser)
     parser.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    given = environment.environ(options)
+    given = environ(options)
     if options.deep is not None:
         return _deep(options.deep, given, as_json=options.json)
     from gbproxy.cli.checks import LEVELS, worst
@@ -65,7 +69,7 @@ def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
     from gbproxy.cli.checks import LEVELS
     from gbproxy.cli.steps import choose_account
 
-    settings = environment.settings(given)
+    settings = load_settings(given)
     reports = []
     with without_log(), open_local(settings) as services:
         account = choose_account(all_accounts(services), wanted or None)
@@ -85,7 +89,7 @@ def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
 
 def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
     """Yield the finding of each check when it is known."""
-    from gbproxy.cli import checks, network_checks
+    from gbproxy.cli import checks
 
     settings, mistakes = checks.check_settings(given)
     yield from mistakes
@@ -100,7 +104,7 @@ def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
     has_database, finding = checks.check_database(settings)
     yield finding
     yield from checks.check_limits(settings, has_database=has_database)
-    reached = network_checks.check_network(settings)
+    reached = checks.check_network(settings)
     yield from reached
     if checks.worst(reached) == "fail":
         yield checks.Finding(
@@ -116,15 +120,40 @@ def _findings(given: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _check_credentials(settings: Settings) -> list[Finding]:
-    from gbproxy.cli import checks
-    from gbproxy.errors import StorageUnavailable
+    """Ask the upstream about each account, several at once."""
+    from gbproxy.cli.checks import Finding
 
     settings = settings.model_copy(update={"read_timeout_s": min(settings.read_timeout_s, _READ_S)})
     try:
-        with open_local(settings) as services:
-            return checks.check_credentials(all_accounts(services), services.upstreams.probe)
+        with open_local(settings) as services, ThreadPoolExecutor(_PROBES_AT_ONCE) as threads:
+            probe = partial(_credential, probe=services.upstreams.probe)
+            return list(threads.map(probe, all_accounts(services)))
     except (CommandError, StorageUnavailable) as error:
-        return [checks.Finding("fail", "database", str(error), "Look at the database's own log.")]
+        return [Finding("fail", "database", str(error), "Look at the database's own log.")]
+
+
+def _credential(account: Account, probe: Callable[[Account], None]) -> Finding:
+    from gbproxy.cli.checks import Finding
+
+    name = f"account {account.name}"
+    try:
+        probe(account)
+    except CredentialRefused as error:
+        what, stop, advice = error.message.partition(". ")
+        return Finding(
+            "fail",
+            name,
+            what,
+            advice if stop else "Compare its values with your browser's: docs/getting-started.md.",
+        )
+    except GatewayError as error:
+        return Finding(
+            "warn",
+            name,
+            f"not known: {error.message}",
+            "Try again; this says nothing about its cookies.",
+        )
+    return Finding("ok", name, "signed in, and its sessions can be listed")
 
 
 def _echo(finding: Finding) -> None:

@@ -8,8 +8,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from gbproxy.cli.admin import common_options, echo_if_json, find, listed, run
-from gbproxy.cli.clients import AdminClient
+from gbproxy.cli.clients import (
+    AdminClient,
+    admin_options,
+    administer,
+    echo_if_json,
+    find,
+    listed,
+)
 from gbproxy.cli.terminal import echo, listing, print_error, printable
 
 _PATH = "/api/admin/keys"
@@ -27,9 +33,9 @@ def define(parser: argparse.ArgumentParser) -> None:
         " among them."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    common = common_options()
+    common = admin_options()
     lister = commands.add_parser("list", help="all keys and their limits", parents=[common])
-    lister.set_defaults(run=partial(run, command=_list))
+    lister.set_defaults(run=partial(administer, command=_list))
     creating = commands.add_parser(
         "create", help="make a key and show it, this once", parents=[common]
     )
@@ -48,10 +54,10 @@ def define(parser: argparse.ArgumentParser) -> None:
     )
     creating.add_argument("--tokens-per-day", type=int, metavar="N", help="estimated tokens a day")
     creating.add_argument("--streams", type=int, metavar="N", help="answers at once")
-    creating.set_defaults(run=partial(run, command=_create))
+    creating.set_defaults(run=partial(administer, command=_create))
     revoking = commands.add_parser("revoke", help="let keys no longer be taken", parents=[common])
     revoking.add_argument("keys", nargs="+", metavar="KEY", help="name or id")
-    revoking.set_defaults(run=partial(run, command=_revoke))
+    revoking.set_defaults(run=partial(administer, command=_revoke))
 
 
 def _list(admin: AdminClient, options: argparse.Namespace) -> int:
@@ -62,7 +68,7 @@ def _list(admin: AdminClient, options: argparse.Namespace) -> int:
 
 
 def _create(admin: AdminClient, options: argparse.Namespace) -> int:
-    """Create a key; it goes to stdout alone, so that a script can read it."""
+    """Create a key and print it."""
     fields: dict[str, Any] = {
         "name": options.name,
         "expires_at": options.expires,
@@ -75,6 +81,7 @@ def _create(admin: AdminClient, options: argparse.Namespace) -> int:
         "POST", _PATH, {name: value for name, value in fields.items() if value is not None}
     )
     if not echo_if_json(created, options):
+        # On stdout stands the key alone, so that a script can read it.
         print_error("The key, which is shown only now:")
         echo(str(created["key"]))
     return 0

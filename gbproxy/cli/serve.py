@@ -1,4 +1,6 @@
-"""`gbproxy serve`: replace this process with gunicorn and the gateway's configuration."""
+"""`gbproxy serve`, which replaces this process with gunicorn and the gateway's configuration, and
+`gbproxy migrate`, which prepares the database as a start does, without starting.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gbproxy.cli import environment
-from gbproxy.cli.terminal import CannotBegin
+from gbproxy.cli.clients import add_env_file, environ, has_lasting_database, load_settings
+from gbproxy.cli.terminal import CannotBegin, CommandError, echo, echo_json, without_log
 
 if TYPE_CHECKING:
     from gbproxy.settings import Settings
@@ -22,7 +24,7 @@ them. Without an account of your own, `make demo` shows the gateway at work."""
 
 
 def define(parser: argparse.ArgumentParser) -> None:
-    environment.add_env_file(parser)
+    add_env_file(parser)
     parser.set_defaults(run=_serve)
 
 
@@ -49,13 +51,46 @@ def _checked() -> Settings:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """Comes back only with a status of failure."""
-    os.environ.update(environment.environ(options))
+    os.environ.update(environ(options))
     settings = _checked()
     if not settings.accounts and not (settings.database_url or settings.admin_key):
         raise CannotBegin(_NOTHING_TO_SERVE)
-    # gunicorn reads this one itself, before our configuration, and fails on an empty value.
+    # gunicorn reads this variable itself, before our configuration, and fails on an empty value.
     os.environ["WEB_CONCURRENCY"] = str(settings.web_concurrency)
     os.chdir(_ROOT)
     command = gunicorn_command()
     return os.execv(command[0], command)  # noqa: S606  our own interpreter
+
+
+def define_migrate(parser: argparse.ArgumentParser) -> None:
+    add_env_file(parser)
+    parser.add_argument("--json", action="store_true", help="say it in JSON")
+    parser.set_defaults(run=_migrate)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    given = environ(options)
+    if not has_lasting_database(given):
+        raise CannotBegin(
+            "DATABASE_URL names no database that outlives the process, so there is nothing to"
+            " prepare"
+        )
+    settings = load_settings(given)
+    from gbproxy.storage.prepare import CannotBeUsed, prepare
+    from gbproxy.storage.tables import REVISION
+
+    try:
+        with without_log():
+            before = prepare(settings.database_address, settings.encryption_keys)
+    except CannotBeUsed as error:
+        raise CommandError(str(error)) from error
+    if options.json:
+        echo_json({"before": before, "revision": REVISION})
+    elif before == REVISION:
+        echo(f"The database is at revision {REVISION} already.")
+    else:
+        echo(
+            f"The database is at revision {REVISION} now; before it"
+            f" {f'was at {before}' if before else 'was empty'}."
+        )
+    return 0

@@ -1,22 +1,53 @@
-"""The calls of a first question on one account, each with its exchanges on the wire: for
+"""The calls of a first question on one account, step by step, with their exchanges on the wire: for
 `gbproxy doctor --deep` and `gbproxy capture`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gbproxy.cli.recorded import RecordedUpstream
+from gbproxy.bootstrap import Services, make_client
 from gbproxy.cli.terminal import CannotBegin
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import Message, TextPart
 from gbproxy.domain.events import SessionNamed, TextDelta
 from gbproxy.domain.models import Model
 from gbproxy.errors import GatewayError
-from gbproxy.outbound.recording import Exchange
+from gbproxy.observability.meter import SILENT
+from gbproxy.outbound.recording import Exchange, RecordingHttpClient
+from gbproxy.settings import Settings
 from gbproxy.upstreams.base import UpstreamRequest
+from gbproxy.upstreams.widget.assembly import make_endpoints, make_widget
+from gbproxy.upstreams.widget.auth import NoTokens, WidgetAuth
+from gbproxy.upstreams.widget.widget import Widget
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedUpstream:
+    """The widget's calls over a client that records them, apart from those of the gateway."""
+
+    auth: WidgetAuth
+    widget: Widget
+    outbound: RecordingHttpClient
+
+
+@contextmanager
+def open_recorded(
+    services: Services, settings: Settings | None = None
+) -> Iterator[RecordedUpstream]:
+    """Open a recorded upstream, with the services' settings or others in their place.
+
+    It signs in anew, as it reads no stored tokens; cookies that are renewed on the way are stored.
+    """
+    settings = settings or services.settings
+    with closing(make_client(settings, RecordingHttpClient)) as client:
+        endpoints = make_endpoints(settings)
+        auth = WidgetAuth(client, endpoints, tokens=NoTokens(), cookies=services.storage.cookies)
+        yield RecordedUpstream(auth, make_widget(settings, client, auth, endpoints, SILENT), client)
+
 
 StepName = Literal["sign in", "configuration", "session", "question", "list", "delete"]
 
@@ -31,7 +62,7 @@ class Step:
 
 
 class Steps:
-    """Runs the steps on one account; `answer` is the model's text so far."""
+    """Run the steps on one account; `answer` is the model's text so far."""
 
     def __init__(
         self, upstream: RecordedUpstream, account: Account, model: Model, question: str
@@ -44,9 +75,9 @@ class Steps:
         self._session: str | None = None
 
     def run(self, until: StepName = "delete") -> Iterator[Step]:
-        """Yield each step when it is over; those whose sign-in or session is missing are left out.
+        """Yield each step when it has ended; a step that needs a failed one is left out.
 
-        `until="question"` skips configuration and list; an opened session is deleted all the same.
+        `until="question"` skips configuration and list; an opened session is deleted even then.
         """
         signed_in = self._step("sign in", self._sign_in)
         yield signed_in

@@ -66,10 +66,10 @@ def read_stdin() -> str:
     """All of standard input: typed, or a file's text in UTF-8 or UTF-16. Raises CannotBegin when
     it is not text.
     """
-    from gbproxy.settings.text import decoded
+    from gbproxy.settings.environment import decode_text
 
     try:
-        return sys.stdin.read() if stdin_is_terminal() else decoded(sys.stdin.buffer.read())
+        return sys.stdin.read() if stdin_is_terminal() else decode_text(sys.stdin.buffer.read())
     except UnicodeDecodeError as error:
         raise CannotBegin("standard input is not text") from error
     except ValueError as error:

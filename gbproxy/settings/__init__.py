@@ -3,23 +3,19 @@
 `load` reads a mapping, never `os.environ` by itself, and reports all mistakes in one error.
 """
 
-from gbproxy.settings.documentation import Documented, documented
 from gbproxy.settings.entries import AccountSettings, ModelSettings
 from gbproxy.settings.environment import LEGACY_IGNORED, RESERVED
-from gbproxy.settings.errors import SettingsError
 from gbproxy.settings.fields import Settings
-from gbproxy.settings.loading import load
-from gbproxy.settings.types import STATUS_LINES
+from gbproxy.settings.loading import SettingsError, load
+from gbproxy.settings.validators import STATUS_LINES
 
 __all__ = [
     "LEGACY_IGNORED",
     "RESERVED",
     "STATUS_LINES",
     "AccountSettings",
-    "Documented",
     "ModelSettings",
     "Settings",
     "SettingsError",
-    "documented",
     "load",
 ]

@@ -1,15 +1,14 @@
-"""The values of an account, out of what people write for them; one rule for settings, the admin API
-and the import.
+"""Parsers of an account's values, which settings, the admin API and the import share: ids, cookies,
+headers, the page's address; and the cookies of the consumer Gemini app, which people paste in their
+place.
 
-A rule raises ValueError with what is allowed, never with the value. Source: docs/upstream.md,
-credentials.
+A parser raises ValueError with what is allowed, never with the value. Source: docs/upstream.md,
+credentials, editions and hosts.
 """
 
 from __future__ import annotations
 
 import re
-
-from gbproxy.settings import consumer
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # The id alone, or the page's address: all of it, or any end or beginning of it in which the id
@@ -48,7 +47,7 @@ def config_id(text: str) -> str:
 
 
 def is_same_config_id(one: object, other: object) -> bool:
-    """Whether two texts name the same widget, however they are written."""
+    """True if two texts name the same widget: an id and an address with it may be equal."""
     return _as_config_id(one) == _as_config_id(other)
 
 
@@ -119,8 +118,8 @@ def cookie(text: str, name: str) -> str:
     for other in _COOKIE_NAMES:
         if value.casefold().startswith(other.casefold()):
             raise ValueError(f"is the cookie {other}; it must be the value of {name}")
-    if consumer.is_pasted_as_value(value):
-        raise ValueError(f"is {consumer.WRONG_SERVICE}")
+    if _is_consumer_value(value):
+        raise ValueError(f"is {OF_CONSUMER_APP}")
     if ";" in value:
         raise ValueError(f"contains `;`; it must be the value of the one cookie {name}")
     if re.search(r"\s", value):
@@ -139,5 +138,80 @@ def cookie(text: str, name: str) -> str:
 
 
 def is_cookie_value(text: str) -> bool:
-    """Whether this can be a cookie's bare value, and is no placeholder."""
+    """True for what can be a cookie's bare value and is no placeholder."""
     return bool(_COOKIE_VALUE.fullmatch(text)) and not _NO_COOKIE.search(text)
+
+
+# As the address bar shows it, with or without the scheme.
+_PAGE = re.compile(
+    r"(?:(?:https?:)?//)?(?:(?P<business>business\.gemini\.google)|vertexaisearch\.cloud\.google)"
+    r"(?::[0-9]+)?(?:/(?P<location>global|us|eu))?/(?:\S*/)?cid/",
+    re.IGNORECASE,
+)
+
+
+def read_page_address(text: str) -> dict[str, str]:
+    """The fields of an account that its page's address names: ids, and edition and location where
+    it has the page's host. Without a location in its path it is the global one's.
+
+    {} for a text that is no address; a part that is wrong is left out.
+    """
+    bare = text.strip()
+    if not re.search(r"cid/|csesidx", bare, re.IGNORECASE):
+        return {}
+    found = {}
+    for name, parse in (("config_id", config_id), ("csesidx", csesidx)):
+        try:
+            found[name] = parse(bare)
+        except ValueError:
+            continue
+    page = _PAGE.match(bare)
+    if page:
+        found["edition"] = "business" if page["business"] else "enterprise"
+        found["location"] = (page["location"] or "global").lower()
+    return found
+
+
+CONSUMER_HOST = "gemini.google.com"
+
+OF_CONSUMER_APP = (
+    f"of the consumer Gemini app ({CONSUMER_HOST}), which is another service: open"
+    " https://business.gemini.google (Enterprise: https://vertexaisearch.cloud.google), sign in"
+    " there, and copy __Secure-C_SES and __Host-C_OSES"
+)
+
+_CONSUMER_NAMES = frozenset({
+    "__secure-1psid", "__secure-1psidts", "__secure-1psidcc", "__secure-1psidrts",
+    "__secure-3psid", "__secure-3psidts", "__secure-3psidcc", "__secure-3psidrts",
+    "__secure-1papisid", "__secure-3papisid",
+    "secure_1psid", "secure_1psidts", "sapisid", "apisid", "hsid", "sidcc",
+})  # fmt: skip
+_AMBIGUOUS_NAMES = frozenset({"sid", "ssid", "lsid"})  # other sites have cookies of these names
+_CONSUMER_VALUE = re.compile(r"g\.a\d{3}[\w-]")
+_CONSUMER_PAIR = re.compile(
+    r"(?<![\w-])(?:(?:__Secure-[13]P(?:SID(?:TS|CC|RTS)?|APISID)|SECURE_1PSID(?:TS)?|S?APISID|HSID|SIDCC)[\"']?+(?:["
+    r" ]*+[=:]|\t)"
+    r"|SID[\"']?+(?:[ ]*+[=:][ ]*+|\t)[\"']?+g\.a)",
+    re.IGNORECASE,
+)
+
+
+def is_consumer_cookie(name: str, value: str) -> bool:
+    """True for a cookie that only the consumer app's sign-in has."""
+    known = name.lower()
+    return known in _CONSUMER_NAMES or (known == "sid" and bool(_CONSUMER_VALUE.match(value)))
+
+
+def is_consumer_cookie_name(name: str) -> bool:
+    """True if the consumer app has a cookie of this name; other sites may have one too."""
+    return name.lower() in _CONSUMER_NAMES or name.lower() in _AMBIGUOUS_NAMES
+
+
+def has_consumer_cookie(line: str) -> bool:
+    """True if a line has a cookie of the consumer app, with its name and value."""
+    return "sid" in line.lower() and _CONSUMER_PAIR.search(line) is not None
+
+
+def _is_consumer_value(text: str) -> bool:
+    """True for the value of a consumer cookie, bare or behind its name."""
+    return bool(_CONSUMER_VALUE.match(text) or _CONSUMER_PAIR.match(text))

@@ -1,15 +1,17 @@
-"""The entries of ACCOUNTS and MODELS."""
+"""The entries of ACCOUNTS and MODELS, and the lines that report mistakes in them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_core import ErrorDetails
 
-from gbproxy.settings import account_values, page_address
-from gbproxy.settings.types import ANY_CASE, ModelId, parsed_by
+from gbproxy.settings import account_values
+from gbproxy.settings.validators import ANY_CASE, JSON_ARRAY, ModelId, parsed_by
 
 
 def _printable(text: str) -> str:
@@ -78,38 +80,45 @@ class AccountSettings(BaseModel):
             values["config_id"] = given.get("team_id")
         if type(values["csesidx"]) is int:
             values["csesidx"] = str(values["csesidx"])
-        return told_by_addresses(given) | {
+        return fields_of_addresses(given) | {
             name: value for name, value in values.items() if not is_empty(value)
         }
 
 
+# Valid values for missing fields, so that a part of an account can be validated as a whole one.
 STAND_INS = {
     "name": "imported",
     "secure_c_ses": "x",
     "csesidx": "0",
     "config_id": "00000000-0000-4000-8000-000000000000",
 }
-"""Valid values for missing fields, so that a part of an account can be validated as a whole one."""
 
 
-def told_by_addresses(given: Mapping[str, object]) -> dict[str, str]:
-    """The fields that the page's address has, where it is given in place of an id."""
+def fields_of_addresses(given: Mapping[str, object]) -> dict[str, str]:
+    """The fields that the page's address names, where it is given in place of an id."""
     texts = [
         text
         for name in ("csesidx", "team_id", "config_id")
         if isinstance(text := given.get(name), str)
     ]
-    return {name: value for text in texts for name, value in page_address.told(text).items()}
+    return {
+        name: value
+        for text in texts
+        for name, value in account_values.read_page_address(text).items()
+    }
+
+
+TWO_CONFIG_IDS = "team_id: differs from config_id, which means the same; give one of the two"
 
 
 def names_two_config_ids(given: Mapping[str, object]) -> bool:
-    """Whether `config_id` and `team_id`, which mean the same, are both given and differ."""
+    """True if `config_id` and `team_id`, which mean the same, are both given and differ."""
     one, other = given.get("config_id"), given.get("team_id")
     return not (is_empty(one) or is_empty(other) or account_values.is_same_config_id(one, other))
 
 
 def is_disabled(given: Mapping[str, object]) -> bool:
-    """Whether an entry is marked as not to be used, in any of the known ways."""
+    """True for an account that is not to be used, in any of the spellings of other programs."""
     return (
         given.get("disabled") is True
         or given.get("is_active") is False
@@ -146,7 +155,8 @@ class ModelSettings(BaseModel):
         return frozenset((self.id, *(self.aliases or ())))
 
 
-def distinct(models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+def _distinct(models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+    """The models as they are. Raises ValueError when two have a name in common."""
     taken: dict[str, int] = {}
     for index, model in enumerate(models):
         for name in sorted(model.names):
@@ -155,3 +165,25 @@ def distinct(models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
                     f"entries {taken[name]} and {index} have the same id or alias, {name}"
                 )
     return models
+
+
+Models = Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(_distinct)]
+
+
+def error_line(name: str, path: tuple[int | str, ...], fault: ErrorDetails) -> str:
+    """Format one error of pydantic: `ACCOUNTS[1].config_id: is missing`."""
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" for step in path)
+    match fault["type"]:
+        case "missing":
+            what = "is missing"
+        case "extra_forbidden":
+            what = f"is not a known field; allowed: {', '.join(ModelSettings.model_fields)}"
+        case "model_type":
+            what = "must be a JSON object"
+        case _:
+            what = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{name}{where}: {what}"
+
+
+def _shown(key: str) -> str:
+    return key if re.fullmatch(r"\w{1,64}", key) else "?"

@@ -1,17 +1,23 @@
-"""How settings are given: their variables' names, aliases and files.
+"""How settings are given: their variables' names, aliases and files, quotes and encodings.
 
 No message repeats a text: it may be a secret.
 """
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from gbproxy.settings import account_values
-from gbproxy.settings.text import decoded, unquoted, unquoted_items
 
 MAX_FILE_BYTES = 1024 * 1024
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_QUOTES = "\"'"
+# the inside of "…" in which each `"` is written `\"`
+_WITH_ESCAPES = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
 
 SECRETS = frozenset({
     "API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY", "SECURE_C_SES", "HOST_C_OSES", "ACCOUNTS",
@@ -21,7 +27,7 @@ SECRETS = frozenset({
 # other two values of an account.
 IN_FILES = SECRETS | {"CSESIDX", "CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID"}
 
-# lists of values between commas, which may each stand in quotes
+# Lists of values between commas, each of which may stand in quotes.
 _SEPARATED = frozenset({"API_KEYS", "API_KEY", "SECRET_KEY", "CORS_ORIGINS", "STATUS_LINES"})
 
 
@@ -34,7 +40,7 @@ def _with_scheme(host: str) -> str:
     return host if "://" in host else f"https://{host}"
 
 
-# Other names of a setting (those of older programs too), and what makes its text out of theirs.
+# Other names of a setting (also in older programs), each with the conversion of its text.
 ALIASES: Mapping[str, Mapping[str, Callable[[str], str]]] = {
     "HOST": {"SERVER_ADDRESS": str},
     "PORT": {"SERVER_PORT": str},
@@ -51,8 +57,8 @@ LEGACY_IGNORED = frozenset({
     "JWT_EXPIRY_MINUTES", "OPENAI_COMPATIBLE", "API_KEY_HEADER",
 })  # fmt: skip
 
-# Variables of features that are not built yet: named at start, so that nobody relies on a limit
-# that is not there.
+# Variables of features that are not built yet: named at start, as a limit that is set here does not
+# hold.
 RESERVED = frozenset({"MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S"})
 
 
@@ -117,7 +123,7 @@ class EnvironmentReader:
         """The text of `variable` without quotes round it, as the setting `name` takes it; None when
         it is empty.
         """
-        remove = unquoted_items if name in _SEPARATED else unquoted
+        remove = unquote_items if name in _SEPARATED else unquote
         try:
             bare = remove(text)
         except ValueError as error:
@@ -137,8 +143,27 @@ def _differ(name: str, one: str | None, other: str | None) -> bool:
     return not is_same
 
 
+def read_env_file(path: Path) -> dict[str, str]:
+    """Read an environment file by Docker's rules: `NAME=value` as it stands, without expansion;
+    `#` begins a comment.
+
+    A bare NAME stands for the environment's own value, so it adds nothing. Raises OSError and
+    ValueError.
+    """
+    try:
+        text = decode_text(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+    values: dict[str, str] = {}
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        name, separator, value = line.lstrip().partition("=")
+        if separator and name and not name.startswith("#"):
+            values[name.strip()] = value
+    return values
+
+
 def read_secret(path: str) -> str:
-    """The text of a file without its last newline. Raises ValueError, which quotes none of it."""
+    """The text of a secret's file without its last newline. Raises ValueError."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -149,7 +174,80 @@ def read_secret(path: str) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise ValueError("the file is larger than 1 MB; it may hold one secret")
     try:
-        text = decoded(content)
+        text = decode_text(content)
     except ValueError as error:
         raise ValueError(f"the file {error}") from None
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def decode_text(content: bytes) -> str:
+    """Decode UTF-8, or UTF-16 as some editors and PowerShell write it, without a byte order mark.
+
+    Raises ValueError, whose message quotes nothing of the content.
+    """
+    mark = content[:2]
+    encoding = _BYTE_ORDER_MARKS.get(mark) or _encoding_by_zeros(content)
+    try:
+        text = content.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"is not {'UTF-16' if encoding.startswith('utf-16') else 'UTF-8'} text"
+        ) from None
+    if "\0" in text:
+        raise ValueError("holds NUL characters, so it is no text")
+    return text
+
+
+def _encoding_by_zeros(content: bytes) -> str:
+    """The encoding of text without a byte order mark."""
+    # Letters and digits in UTF-16 have a zero byte on one side; UTF-8 has none at all.
+    zeros = [content[side::2].count(0) for side in (0, 1)]
+    most = len(content) // 4  # half of all characters
+    if zeros[1] > most and not zeros[0]:
+        return "utf-16-le"
+    return "utf-16-be" if zeros[0] > most and not zeros[1] else "utf-8"
+
+
+def unquote(text: str) -> str:
+    """Remove white space and one pair of quotes round a value: shells remove such quotes, Docker's
+    env files hand them on.
+
+    Only one pair, so that a value which begins or ends with a quote can stand in another pair.
+    Raises ValueError for a quote at one end alone.
+    """
+    text = text.strip()
+    if not _is_quoted(text):
+        _refuse_lone_quote(text)
+        return text
+    inner = text[1:-1]
+    if text[0] == '"' and '\\"' in inner and _WITH_ESCAPES.fullmatch(inner):
+        inner = re.sub(r'\\(["\\])', r"\1", inner)  # JSON as a shell takes it
+    return inner.strip()
+
+
+def unquote_items(text: str) -> str:
+    """As `unquote`, for items between commas: quotes round all of them, or round single ones."""
+    text = text.strip()
+    if _is_quoted(text) and text[0] not in text[1:-1]:
+        return text[1:-1].strip()
+    items = text.split(",")
+    try:
+        return ",".join(map(unquote, items))
+    except ValueError as error:
+        raise ValueError(
+            f"one of its {len(items)} values {error}" if len(items) > 1 else str(error)
+        ) from None
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] in _QUOTES and text[0] == text[-1]
+
+
+def _refuse_lone_quote(text: str) -> None:
+    # A quote at an end whose partner is inside belongs to the value: **Reading "x"**, Searching "y"
+    for where, quote in (("begins", text[:1]), ("ends", text[-1:])):
+        if quote and quote in _QUOTES and text.count(quote) % 2:
+            raise ValueError(
+                f"{where} with a quote that has no partner at the other end: take it away, or put"
+                " quotes round the whole value"
+            )

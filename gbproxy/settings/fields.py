@@ -5,24 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from gbproxy.domain.rate import Rate, parse_rate
 from gbproxy.settings import network, validators
-from gbproxy.settings.entries import AccountSettings, ModelSettings, distinct
-from gbproxy.settings.types import (
+from gbproxy.settings.entries import AccountSettings, Models
+from gbproxy.settings.validators import (
     ANY_CASE,
-    JSON_ARRAY,
     STATUS_LINES,
-    BaseUrl,
     Connections,
     CountOrZero,
     Keys,
@@ -57,8 +47,7 @@ class Settings(BaseModel):
     web_concurrency: WorkerCount = Field(
         1,
         description="gunicorn workers; a start whose `--workers` says otherwise ends with status "
-        "2. Give a bare number where you start gunicorn yourself, which reads it "
-        "first",
+        "2. Give a bare number where you start gunicorn yourself, which reads it first",
     )
     worker_connections: Connections = Field(
         1000,
@@ -68,13 +57,12 @@ class Settings(BaseModel):
     graceful_timeout_s: NonNegativeFloat = Field(
         120.0,
         description="seconds that running answers get to finish when the gateway "
-        "[stops](deployment.md#stopping-and-reloading); those that remain end with an "
-        "error",
+        "[stops](deployment.md#stopping-and-reloading); those that remain end with an error",
     )
     drain_delay_s: NonNegativeFloat = Field(
         1.0,
-        description="seconds after SIGTERM in which `/readyz` answers 503 while requests are "
-        "still taken; `0`: none",
+        description="seconds after SIGTERM in which `/readyz` answers 503 while requests are still "
+        "taken; `0`: none",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], ANY_CASE] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
@@ -85,14 +73,13 @@ class Settings(BaseModel):
     api_keys: Keys = Field(
         (),
         description="keys that clients may use, comma-separated. Unless `HOST` is loopback, a key "
-        "of less than 16 characters or a well-known placeholder is refused. None "
-        "given: a key is made for this start and printed once on stderr",
+        "of less than 16 characters or a well-known placeholder is refused. None given: a key is "
+        "made for this start and printed once on stderr",
     )
     admin_key: SecretStr | None = Field(
         None,
         description="opens the [admin API](admin.md) and `/metrics`, nothing else; the rules for "
-        "`API_KEYS` hold for it, and it must be none of them. Unset: there is no "
-        "admin API",
+        "`API_KEYS` hold for it, and it must be none of them. Unset: there is no admin API",
     )
     metrics_key: SecretStr | None = Field(
         None,
@@ -102,38 +89,36 @@ class Settings(BaseModel):
     secret_keys: Keys = Field(
         (),
         description="encrypts the credentials in the database; needed with `DATABASE_URL`. "
-        "Several, comma-separated, rotate: the first encrypts, all decrypt. The rules "
-        "for `API_KEYS` hold for it too. See [storage](deployment.md#storage)",
+        "Several, comma-separated, rotate: the first encrypts, all decrypt. The rules for "
+        "`API_KEYS` hold for it too. See [storage](deployment.md#storage)",
     )
     accounts: tuple[AccountSettings, ...] = Field(
         (),
-        description="several accounts: a JSON array of objects with `secure_c_ses`, "
-        "`host_c_oses`, `csesidx`, `config_id` (or `team_id`) and a `name` for the "
-        "log, and optional `edition`, `location`, `cookies`, `server_token`, "
-        "`user_agent`: see [editions and "
-        'gates](getting-started.md#editions-and-gates). An account with `"disabled": '
-        "true` is left out; other fields are passed over",
+        description="several accounts: a JSON array of objects with `secure_c_ses`, `host_c_oses`, "
+        "`csesidx`, `config_id` (or `team_id`) and a `name` for the log, and optional `edition`, "
+        "`location`, `cookies`, `server_token`, `user_agent`: see [editions and "
+        'gates](getting-started.md#editions-and-gates). An account with `"disabled": true` is left '
+        "out; other fields are passed over",
     )
     database_url: Annotated[SecretStr, parsed_by(network.database_url)] | None = Field(
         None,
         description="where account states, upstream sessions and stored credentials are kept: "
-        "`sqlite:////data/gbproxy.db` (four slashes for an absolute path; its "
-        "directory must exist) or `postgresql://user:password@host:port/database`. "
-        "Unset: nothing outlives the process. See [storage](deployment.md#storage)",
+        "`sqlite:////data/gbproxy.db` (four slashes for an absolute path; its directory must "
+        "exist) or `postgresql://user:password@host:port/database`. Unset: nothing outlives the "
+        "process. See [storage](deployment.md#storage)",
     )
     redis_url: Annotated[SecretStr, parsed_by(network.redis_url)] | None = Field(
         None,
         description="`redis://:password@host:port/0`, or `rediss://` for TLS: where several "
-        "workers count limits together. Needed with `WEB_CONCURRENCY` above 1 as soon "
-        "as anything is limited, by a key too: without it such a start ends with "
-        "status 2",
+        "workers count limits together. Needed with `WEB_CONCURRENCY` above 1 as soon as anything "
+        "is limited, by a key too: without it such a start ends with status 2",
     )
-    gemini_business_url: BaseUrl | None = Field(
+    gemini_business_url: Annotated[str, parsed_by(network.base_url)] | None = Field(
         None,
         description="page that exchanges the cookies for a token, in place of the page of every "
         "account's [edition](getting-started.md#editions-and-gates)",
     )
-    api_base_url: BaseUrl | None = Field(
+    api_base_url: Annotated[str, parsed_by(network.base_url)] | None = Field(
         None,
         description="the widget API, in place of that of every account's edition; the location is "
         "added",
@@ -141,9 +126,9 @@ class Settings(BaseModel):
     proxy: Annotated[SecretStr, parsed_by(network.proxy_url)] | None = Field(
         None,
         description="proxy for all upstream traffic: `http://`, `https://`, `socks5://` or "
-        "`socks5h://`, with `user:password@` or `user@` where needed; both are sent "
-        "in UTF-8, and `/`, `?`, `#`, `%` and spaces in them are written as `%XX`. "
-        "The usual `HTTPS_PROXY` is not read",
+        "`socks5h://`, with `user:password@` or `user@` where needed; both are sent in UTF-8, and "
+        "`/`, `?`, `#`, `%` and spaces in them are written as `%XX`. The usual `HTTPS_PROXY` is "
+        "not read",
     )
     user_agent: Annotated[str, parsed_by(validators.user_agent)] = Field(
         default_factory=_user_agent,
@@ -157,19 +142,17 @@ class Settings(BaseModel):
     upstream_body: Annotated[dict[str, Any], parsed_by(validators.json_object)] = Field(
         {},
         description="a JSON object that is merged into the body of each call, objects into "
-        "objects; a value here wins, even over the question. What stands under a "
-        "call's own name, such as `streamAssistRequest`, goes into that call alone. A "
-        "way out, should the upstream come to want a field",
+        "objects; a value here wins, even over the question. What stands under a call's own name, "
+        "such as `streamAssistRequest`, goes into that call alone. A way out, should the upstream "
+        "come to want a field",
         repr=False,
     )
     upstream_session: Annotated[Literal["create", "dash", "own"], ANY_CASE] = Field(
         "create",
         description="how a session is opened: `create`, by a call of its own before the question; "
-        "`own` and `dash`, with its first question: under an id that the gateway "
-        "makes, or under one that the upstream sends with its answer. A way out, "
-        "should creating be refused; "
-        "[conversations](conversations.md#sessions-named-by-the-upstream) says what "
-        "`dash` costs",
+        "`own` and `dash`, with its first question: under an id that the gateway makes, or under "
+        "one that the upstream sends with its answer. A way out, should creating be refused; "
+        "[conversations](conversations.md#sessions-named-by-the-upstream) says what `dash` costs",
     )
     upstream_stream: Annotated[Literal["json", "sse"], ANY_CASE] = Field(
         "json",
@@ -184,8 +167,8 @@ class Settings(BaseModel):
     read_timeout_s: PositiveFloat = Field(
         120.0,
         description="seconds until all headers of an answer have arrived, and of silence between "
-        "two pieces of its body (a small call, such as signing in, may take 30 in "
-        "all); also the longest wait for an account",
+        "two pieces of its body (a small call, such as signing in, may take 30 in all); also the "
+        "longest wait for an account",
     )
     request_timeout_s: PositiveFloat = Field(
         1800.0, description="seconds for a whole request, with all its waits and attempts"
@@ -200,19 +183,19 @@ class Settings(BaseModel):
     )
     account_concurrency: PositiveInt = Field(
         8,
-        description="answers at once on one account, counted in each worker; further requests "
-        "wait in order, for `READ_TIMEOUT_S` at most",
+        description="answers at once on one account, counted in each worker; further requests wait "
+        "in order, for `READ_TIMEOUT_S` at most",
     )
     account_order: Annotated[Literal["least-busy", "first"], ANY_CASE] = Field(
         "least-busy",
-        description="`least-busy`: the account with the fewest running answers; `first`: the "
-        "first available one, in order",
+        description="`least-busy`: the account with the fewest running answers; `first`: the first "
+        "available one, in order",
     )
     session_timeout: NonNegativeFloat = Field(
         1800.0,
         description="seconds after its last answer in which a [conversation](conversations.md) "
-        "continues in its upstream session, which is deleted then. `0`: a fresh "
-        "session for each request, deleted after it",
+        "continues in its upstream session, which is deleted then. `0`: a fresh session for each "
+        "request, deleted after it",
     )
     prompt_max_chars: PositiveInt = Field(
         400_000, description="longer conversations: 400 `context_length_exceeded`"
@@ -220,10 +203,10 @@ class Settings(BaseModel):
     ca_bundle: Annotated[Path, parsed_by(validators.certificates)] | None = Field(
         None,
         description="certificates that verify the TLS of the upstream and the proxy, which is "
-        "always verified: a file in PEM form, or a directory of such files with names "
-        "by `openssl rehash`",
+        "always verified: a file in PEM form, or a directory of such files with names by `openssl "
+        "rehash`",
     )
-    models: Annotated[tuple[ModelSettings, ...], JSON_ARRAY, AfterValidator(distinct)] = Field(
+    models: Models = Field(
         (),
         description="changes to the catalogue, a JSON array: see "
         "[models](models.md#changing-the-catalogue)",
@@ -247,8 +230,8 @@ class Settings(BaseModel):
     rate_limit: Annotated[Rate, parsed_by(parse_rate)] | None = Field(
         None,
         description="answers that one caller may request within any period of this length: "
-        "`60/hour`, `10/second`, `100/15 minutes` (units from `second` to `day`); "
-        "more: 429 `rate_limit_exceeded`. See [limits](admin.md#limits)",
+        "`60/hour`, `10/second`, `100/15 minutes` (units from `second` to `day`); more: 429 "
+        "`rate_limit_exceeded`. See [limits](admin.md#limits)",
     )
     rate_limit_by: Annotated[Literal["key", "ip"], ANY_CASE] = Field(
         "key",
@@ -266,9 +249,8 @@ class Settings(BaseModel):
     cors_origins: Annotated[tuple[str, ...], parsed_by(network.origins)] = Field(
         ("*",),
         description="web pages that may use the API from a browser: origins such as "
-        "`https://chat.example.com`, comma-separated; `*`: all. `*` may also stand "
-        "for a port or for the first labels of a host: see "
-        "[browsers](deployment.md#browsers)",
+        "`https://chat.example.com`, comma-separated; `*`: all. `*` may also stand for a port or "
+        "for the first labels of a host: see [browsers](deployment.md#browsers)",
     )
     max_body_mb: PositiveFloat = Field(32.0, description="larger requests: 413 `request_too_large`")
     max_answer_mb: PositiveFloat = Field(
@@ -295,7 +277,7 @@ class Settings(BaseModel):
 
     @property
     def can_limit_keys(self) -> bool:
-        """Whether all workers count in one place, as limits of keys need."""
+        """True if all workers count requests in one place, as limits of keys need."""
         return self.web_concurrency == 1 or self.redis_url is not None
 
     @property
@@ -310,13 +292,3 @@ class Settings(BaseModel):
     def _name_of_older_programs(cls, name: str, info: ValidationInfo) -> str:
         own = {known for model in info.data.get("models", ()) for known in model.names}
         return "gemini-auto" if name == "gemini-business" and name not in own else name
-
-
-VARIABLES = {
-    name: {"secret_keys": "SECRET_KEY"}.get(name, name.upper())
-    for name in Settings.model_fields
-    if name not in ("accounts", "ignored", "database_is_temporary")
-}
-ACCOUNT_VARIABLES = {
-    name: name.upper() for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
-}

@@ -3,39 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gbproxy.settings import accounts as account_settings
-from gbproxy.settings import network, validators
+from gbproxy.settings import keys, validators
+from gbproxy.settings.entries import (
+    TWO_CONFIG_IDS,
+    AccountSettings,
+    error_line,
+    is_disabled,
+    is_empty,
+    names_two_config_ids,
+)
 from gbproxy.settings.environment import LEGACY_IGNORED, RESERVED, EnvironmentReader, Variable
-from gbproxy.settings.errors import SettingsError, line
-from gbproxy.settings.fields import VARIABLES, Settings
+from gbproxy.settings.fields import Settings
+
+VARIABLES = {
+    name: {"secret_keys": "SECRET_KEY"}.get(name, name.upper())
+    for name in Settings.model_fields
+    if name not in ("accounts", "ignored", "database_is_temporary")
+}
+ACCOUNT_VARIABLES = {
+    name: name.upper() for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
+}
+
+
+class SettingsError(ValueError):
+    """Every mistake in an environment, one line each, which begins with the variable's name.
+
+    `readable`: the settings, with defaults in place of wrong values.
+    """
+
+    def __init__(self, problems: list[str], readable: Settings) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+        self.readable = readable
 
 
 def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Settings:
-    """The settings of an environment; `known_models` are the built-in catalogue's names, for
-    `DEFAULT_MODEL`.
+    """The settings of an environment. Raises SettingsError with every mistake.
 
-    Raises SettingsError with every mistake.
+    `known_models`: the built-in catalogue's names, which `DEFAULT_MODEL` and `MODELS` may use.
     """
     reader = EnvironmentReader(environ)
     found = {
         name: given for name, variable in VARIABLES.items() if (given := reader.find(variable))
     }
-    accounts, account_problems = account_settings.read(reader)
+    accounts, account_problems = _read_accounts(reader)
     settings, faults = _validated(
         {name: given.text for name, given in found.items() if given.text is not None}
     )
     problems = [
         *reader.problems,
         *account_problems,
-        *(line(found[str(fault["loc"][0])].name, fault["loc"][1:], fault) for fault in faults),
-        *_weak_keys(settings, found),
-        *_shared_keys(settings, found),
-        *_missing_secret_key(found),
+        *(
+            error_line(found[str(fault["loc"][0])].name, fault["loc"][1:], fault)
+            for fault in faults
+        ),
+        *keys.problems(settings, found),
         *_missing_redis(settings, found),
     ]
     if not {"models", "default_model"} & {fault["loc"][0] for fault in faults}:
@@ -51,46 +79,14 @@ def _validated(values: dict[str, Any]) -> tuple[Settings, list[ErrorDetails]]:
     try:
         return Settings(**values), []
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        faults = _faults(error)
     wrong = {fault["loc"][0] for fault in faults}
     return Settings(**{name: value for name, value in values.items() if name not in wrong}), faults
 
 
-def _weak_keys(settings: Settings, found: Mapping[str, Variable]) -> Iterator[str]:
-    strong = not network.is_loopback(settings.host)
-    admin_keys = (settings.admin_key,) if settings.admin_key else ()
-    metrics_keys = (settings.metrics_key,) if settings.metrics_key else ()
-    for name, keys in (
-        ("api_keys", settings.api_keys),
-        ("admin_key", admin_keys),
-        ("metrics_key", metrics_keys),
-        ("secret_keys", settings.secret_keys),
-    ):
-        for position, key in enumerate(keys, start=1):
-            if fault := validators.key_fault(
-                key.get_secret_value(), strong=strong, shown=name != "secret_keys"
-            ):
-                which = f"key {position} " if len(keys) > 1 else ""
-                yield f"{found[name].name}: {which}{fault}"
-
-
-def _shared_keys(settings: Settings, found: Mapping[str, Variable]) -> Iterator[str]:
-    if settings.admin_key is not None and settings.admin_key in settings.api_keys:
-        yield (
-            f"{found['admin_key'].name}: is also one of API_KEYS; whoever may ask must not"
-            " administer"
-        )
-
-
-def _missing_secret_key(found: Mapping[str, Variable]) -> Iterator[str]:
-    """Checked beside an invalid address too: all mistakes are reported at once."""
-    url = found["database_url"].text if "database_url" in found else None
-    keys = found["secret_keys"].text if "secret_keys" in found else ""
-    if url and network.outlives_the_process(url) and keys is not None and not keys.strip(", "):
-        yield (
-            f"{found['database_url'].name}: needs SECRET_KEY beside it, which encrypts what the"
-            " database keeps"
-        )
+def _faults(error: ValidationError) -> list[ErrorDetails]:
+    """Pydantic's errors without the values, which may be secrets."""
+    return error.errors(include_url=False, include_context=False, include_input=False)
 
 
 def _missing_redis(settings: Settings, found: Mapping[str, Variable]) -> Iterator[str]:
@@ -130,12 +126,13 @@ def _wrong_names_in_models(
         if model.successor is not None and known_models and model.successor not in names:
             yield f"{where}.successor: is no model of the catalogue"
         for alias in model.aliases or ():
-            # the last is an alias itself
+            # "gemini-business" is an alias in the built-in catalogue.
             if alias in set(known_models) - ids - {model.id, "gemini-business"}:
                 yield f"{where}.aliases: {alias} is a model of the catalogue itself"
 
 
 def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that are set and have no effect."""
     without_effect = LEGACY_IGNORED | RESERVED
     return tuple(
         sorted(
@@ -145,3 +142,87 @@ def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:
             and (name in without_effect or name.removesuffix("_FILE") in without_effect)
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An account before validation. `label` begins its error lines; `variables` has the variable of
+    each field, for the account that is given by single variables.
+    """
+
+    label: str
+    values: object
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+
+    def error_line(self, fault: ErrorDetails) -> str | None:
+        """The line of one of pydantic's errors; None when another line reports the same mistake."""
+        hint = (
+            "; an account needs its cookie, csesidx and config id"
+            if fault["type"] == "missing"
+            else ""
+        )
+        if not self.variables:
+            return error_line(self.label, fault["loc"], fault) + hint
+        name = str(fault["loc"][0])
+        variable = self.variables.get(name, Variable(name.upper(), ""))
+        # The reader has reported a file that could not be read.
+        return None if variable.text is None else error_line(variable.name, (), fault) + hint
+
+
+def _read_accounts(reader: EnvironmentReader) -> tuple[tuple[AccountSettings, ...], list[str]]:
+    """The account of the single variables, then those of `ACCOUNTS`, and their mistakes."""
+    problems: list[str] = []
+    accounts: dict[str, AccountSettings] = {}
+    for candidate in _candidates(reader, problems):
+        problems += _two_config_ids(candidate)
+        try:
+            account = AccountSettings.model_validate(candidate.values)
+        except ValidationError as error:
+            problems += filter(None, map(candidate.error_line, _faults(error)))
+        else:
+            problems += _clashes(candidate, account, accounts)
+            accounts[candidate.label] = account
+    return tuple(accounts.values()), problems
+
+
+def _candidates(reader: EnvironmentReader, problems: list[str]) -> Iterator[_Candidate]:
+    single = {
+        name: given
+        for name, variable in ACCOUNT_VARIABLES.items()
+        if (given := reader.find(variable))
+    }
+    if single:
+        values = {"name": "default", **{name: given.text for name, given in single.items()}}
+        yield _Candidate(next(iter(single.values())).name, values, single)
+    several = reader.find("ACCOUNTS")
+    if several and several.text is not None:
+        try:
+            yield from _entries(several.name, several.text)
+        except ValueError as error:
+            problems.append(f"{several.name}: {error}")
+
+
+def _entries(variable: str, text: str) -> Iterator[_Candidate]:
+    """The accounts of a JSON array, without disabled ones, which are not even checked."""
+    for index, item in enumerate(validators.json_value(text, list)):
+        if isinstance(item, dict) and is_disabled(item):
+            continue
+        nameless = isinstance(item, dict) and is_empty(item.get("name"))
+        yield _Candidate(
+            f"{variable}[{index}]", {**item, "name": f"account-{index + 1}"} if nameless else item
+        )
+
+
+def _two_config_ids(candidate: _Candidate) -> Iterator[str]:
+    if isinstance(candidate.values, dict) and names_two_config_ids(candidate.values):
+        yield f"{candidate.label}.{TWO_CONFIG_IDS}"
+
+
+def _clashes(
+    candidate: _Candidate, account: AccountSettings, earlier: Mapping[str, AccountSettings]
+) -> Iterator[str]:
+    for label, other in earlier.items():
+        if account.name == other.name:
+            yield f"{candidate.label}.name: is also the name of {label}; each account needs its own"
+        if (account.csesidx, account.secure_c_ses) == (other.csesidx, other.secure_c_ses):
+            yield f"{candidate.label}: is the same account as {label}; give it once"

@@ -40,7 +40,7 @@ def host(text: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address or host name as `host` returns it is reached from this machine only."""
+    """True if an address or host name, as `host` returns it, is reached from this machine only."""
     if _is_address(address):
         return ipaddress.ip_address(address).is_loopback
     return address.casefold() == "localhost"
@@ -170,7 +170,7 @@ def _server(text: str) -> None:
 
 
 def outlives_the_process(url: str) -> bool:
-    """Whether a database keeps what is in it; none given ("") and SQLite in memory do not."""
+    """True for a database that keeps its rows: "" (none) and SQLite in memory do not."""
     return url not in ("", "sqlite:///", "sqlite:///:memory:")
 
 
@@ -228,7 +228,9 @@ def _punycode(host: str) -> str:
 
 
 def pattern(origins: tuple[str, ...]) -> re.Pattern[str]:
-    """A pattern for the `Origin` headers that are among these, as `normalized` returns them."""
+    """A regular expression of the `Origin` headers that are allowed by these, which are as
+    `normalized` returns them.
+    """
     return re.compile("|".join(map(_expression, origins)) or r"(?!)")
 
 
@@ -269,7 +271,7 @@ class ProxyAddress:
 
     @property
     def authorization(self) -> str | None:
-        """What an HTTP proxy is shown: Basic, in UTF-8. Source: RFC 7617."""
+        """The Proxy-Authorization header, in UTF-8; None without a user. Source: RFC 7617."""
         if self.user is None:
             return None
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()

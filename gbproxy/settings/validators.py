@@ -1,5 +1,6 @@
-"""Parsers and checks of variables' texts. Each raises ValueError with what is allowed, without the
-value, which may be a secret.
+"""The types of settings, and the parsers and checks of variables' texts behind them.
+
+Each parser raises ValueError with what is allowed, without the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import os
 import re
 import ssl
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 LARGEST = 1_000_000_000  # for every number: more would overflow a timer
 
@@ -48,7 +52,7 @@ def json_value(text: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object that can be sent on: no NaN, and text that is text."""
+    """A JSON object that can be sent on: without NaN and lone surrogates."""
     value: dict[str, Any] = json_value(text, dict)
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -60,7 +64,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
-    """The items in their order, without blanks and repetitions."""
+    """The items in their order, stripped, without empty and repeated ones."""
     if re.fullmatch(r"\[.*\]|\{(?!\{).*\}", text.strip(), re.DOTALL):
         raise ValueError("must be values separated by commas, and not JSON")
     return tuple(dict.fromkeys(item for item in map(str.strip, text.split(",")) if item))
@@ -82,7 +86,7 @@ def user_agent(text: str) -> str:
 
 
 def headers(text: str) -> dict[str, str]:
-    """Further request headers out of a JSON object of texts."""
+    """Request headers from a JSON object of texts. Raises ValueError with every mistake."""
     mistakes: list[str] = []
     result: dict[str, str] = {}
     for position, (name, value) in enumerate(json_value(text, dict).items(), start=1):
@@ -97,8 +101,6 @@ def headers(text: str) -> dict[str, str]:
 
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-
-
 _REFUSED_HEADERS = {
     "authorization": "the gateway sends each account's own token in it",
     "cookie": "the gateway sends each account's own cookies in it",
@@ -129,8 +131,7 @@ def certificates(text: str) -> Path:
     """The path of a file of certificates in PEM form, or of a directory of such files with names by
     `openssl rehash`.
     """
-    # os.path and not Path: it also says no, instead of raising, where a path is too long or its
-    # directory closed to us.
+    # os.path, because Path raises where a path is too long or its directory closed to us.
     if not (os.path.isfile(text) or os.path.isdir(text)) or not os.access(text, os.R_OK):
         raise ValueError("must be the path of a file or directory that exists and can be read")
     if os.path.isfile(text) and not _holds_certificates(text):
@@ -138,7 +139,7 @@ def certificates(text: str) -> Path:
             "must be the path of a file with certificates in PEM form, and this one holds none that"
             " can be read"
         )
-    if os.path.isdir(text) and not _is_found_in(text):
+    if os.path.isdir(text) and not _has_hashed_certificate(text):
         raise ValueError(
             "must be the path of a directory whose certificates OpenSSL finds by their names:"
             " `openssl rehash` gives them; or of one file with all of them"
@@ -146,10 +147,8 @@ def certificates(text: str) -> Path:
     return Path(text)
 
 
-def _is_found_in(directory: str) -> bool:
-    """Whether there is a certificate with such a name: OpenSSL passes over all others without a
-    word.
-    """
+def _has_hashed_certificate(directory: str) -> bool:
+    # OpenSSL silently passes over files with other names.
     names = (name for name in os.listdir(directory) if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name))
     return any(_holds_certificates(os.path.join(directory, name)) for name in names)
 
@@ -180,67 +179,58 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-# Words that examples and tutorials put where a key belongs, compared without case, with and without
-# a leading `sk-`.
-PLACEHOLDERS = frozenset({
-    "admin", "api-key", "api_key", "apikey", "default", "demo", "dummy", "example", "foobar", "key",
-    "mysecretkey", "my-secret-key", "my_secret_key", "my-super-secret-key", "none", "null",
-    "password", "secret", "secret-key", "secret_key", "sk-my-secret-key", "super-secret-key",
-    "supersecret", "supersecretkey", "test", "test-key", "testkey", "token", "undefined",
-    "adminadminadminadmin", "passwordpassword", "secretsecretsecret",
-})  # fmt: skip
+def parsed_by(rule: Callable[[str], Any]) -> BeforeValidator:
+    """Read a field's text by `rule`; pydantic checks other values."""
+
+    def read(value: object) -> object:
+        bare = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return rule(bare) if isinstance(bare, str) else value
+
+    return BeforeValidator(read)
 
 
-PLACEHOLDER_STARTS = (
-    "your_", "your-", "yourkey", "<", "{{", "${", "$(", "...", "xxx", "123456", "abcdefgh",
-    "changeme", "change-", "change_", "replace-", "replace_", "insert-", "insert_", "put-", "put_",
-    "enter-", "enter_", "placeholder", "example-", "example_", "todo", "fixme", "sk-test",
-    "sk-example", "my-secret-", "my_secret_", "some-secret", "some_secret", "super-secret",
-    "super_secret",
+def matching(pattern: str, allowed: str) -> Callable[[str], str]:
+    """A check that a whole text matches; its error says what is `allowed`."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {allowed}")
+        return text
+
+    return check
+
+
+STATUS_LINES = (
+    "Assessing the Request", "Generating Response", "Analyzing the Request",
+    "Formulating the Response", "Refining the Response",
 )  # fmt: skip
 
 
-PLACEHOLDER_PARTS = (
-    "changeme",
-    "change-me",
-    "change_me",
-    "change-this",
-    "change_this",
-    "change-in-",
-    "placeholder",
-)
+def headlines(text: str) -> tuple[str, ...]:
+    """Comma-separated headlines as they are written; none for `off`."""
+    return () if text.casefold() == "off" else comma_separated(text)
 
 
-KEY_MIN_CHARS = 16
+ANY_CASE = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+JSON_ARRAY = parsed_by(partial(json_value, kind=list))
 
-
-def key_fault(key: str, *, strong: bool, shown: bool = True) -> str | None:
-    """What is wrong with a key; `strong`: it guards more than this machine; `shown`: clients or
-    administrators send it.
-    """
-    if not re.fullmatch(r"[!-~]+", key) or "," in key:
-        return "must be printable ASCII without spaces and commas"
-    if shown and re.match(r"[\"'\[]|\{(?!\{)", key):
-        return "must be the bare key, without quotes or JSON round it"
-    if strong and is_placeholder(key):
-        return (
-            "is a well-known placeholder; it must be a secret of your own unless HOST is loopback"
-        )
-    if strong and len(key) < KEY_MIN_CHARS:
-        return (
-            f"is too short; it must have at least {KEY_MIN_CHARS} characters unless HOST is"
-            " loopback"
-        )
-    return None
-
-
-def is_placeholder(key: str) -> bool:
-    folded = key.casefold()
-    bare = folded.removeprefix("sk-")
-    return (
-        len(set(bare)) <= 1
-        or any(
-            form in PLACEHOLDERS or form.startswith(PLACEHOLDER_STARTS) for form in (folded, bare)
-        )
-        or any(part in folded for part in PLACEHOLDER_PARTS)
-    )
+PositiveInt = Annotated[int, parsed_by(partial(whole_number, least=1, most=LARGEST))]
+WorkerCount = Annotated[int, parsed_by(partial(whole_number, least=1, most=1000))]
+# Each has its place in the list of upstream connections from the start: far more would only fill
+# memory.
+Connections = Annotated[int, parsed_by(partial(whole_number, least=1, most=100_000))]
+CountOrZero = Annotated[int, parsed_by(partial(whole_number, least=0, most=100))]
+Port = Annotated[int, parsed_by(partial(whole_number, least=1, most=65535))]
+PositiveFloat = Annotated[float, parsed_by(number)]
+NonNegativeFloat = Annotated[float, parsed_by(partial(number, zero_allowed=True))]
+Keys = Annotated[tuple[SecretStr, ...], parsed_by(comma_separated)]
+ModelId = Annotated[
+    str,
+    AfterValidator(
+        matching(r"[A-Za-z0-9._:/-]{1,128}", "1 to 128 characters of A-Z a-z 0-9 . _ : / -")
+    ),
+]
+LanguageCode = Annotated[
+    str,
+    AfterValidator(matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", "a language tag such as en-US")),
+]

@@ -14,8 +14,7 @@ import pytest
 from gbproxy import simulator as sim
 from gbproxy.cli.capture import capture_lines
 from gbproxy.cli.clients import open_local
-from gbproxy.cli.recorded import recorded
-from gbproxy.cli.steps import Step, Steps
+from gbproxy.cli.steps import Step, Steps, open_recorded
 from gbproxy.domain.models import Catalogue, built_in_names
 from gbproxy.domain.redaction import Redactor, shape
 from gbproxy.settings import Settings, load
@@ -107,7 +106,7 @@ def settings_for(upstream: Simulator, **variables: str) -> Settings:
 
 def run(settings: Settings, *, with_text: bool = False) -> Run:
     """The steps on the first account of the settings, and their capture."""
-    with open_local(settings) as services, recorded(services) as upstream:
+    with open_local(settings) as services, open_recorded(services) as upstream:
         (account,) = services.pool.accounts()
         steps = Steps(upstream, account, Catalogue().get("gemini-auto"), QUESTION)
         met = list(steps.run())

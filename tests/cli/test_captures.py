@@ -12,8 +12,7 @@ import pytest
 
 from gbproxy.account_admin.account_input import account_of
 from gbproxy.cli.clients import open_local
-from gbproxy.cli.recorded import recorded
-from gbproxy.cli.steps import Steps
+from gbproxy.cli.steps import Steps, open_recorded
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.settings import load
 from gbproxy.simulator import Replay, Simulator
@@ -30,7 +29,7 @@ def met(file: Path) -> dict[str, Any]:
     told = json.loads(first)
     with Simulator(replay=Replay(lines, speed=0)) as player:
         settings = load({**player.environment(), "READ_TIMEOUT_S": "5"}, built_in_names())
-        with open_local(settings) as services, recorded(services) as upstream:
+        with open_local(settings) as services, open_recorded(services) as upstream:
             account = with_values(
                 account_of(settings.accounts[0], "a"),
                 edition=told["edition"],

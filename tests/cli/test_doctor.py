@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.cli.network_checks import clock_offset_s
+from gbproxy.cli.checks import clock_offset_s
 from gbproxy.domain.edition import EDITIONS
 from gbproxy.simulator import Simulator
 from gbproxy.storage.tables import REVISION

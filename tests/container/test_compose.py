@@ -18,9 +18,10 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from docs.settings_page import documented
 from gbproxy import settings
 from gbproxy.domain.models import built_in_names
-from gbproxy.settings import RESERVED, Settings, documented
+from gbproxy.settings import RESERVED, Settings
 from gbproxy.settings.environment import IN_FILES
 from tests.container.test_dockerfile import last
 from tests.docs.markdown import Page

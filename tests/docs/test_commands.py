@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gbproxy.cli.environment import read_env_file
+from gbproxy.settings.environment import read_env_file
 from gbproxy.simulator import SWITCH_VALUES, Simulator, script_from_json
 from tests.docs.markdown import ROOT, Page, code
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from docs import settings_page
-from gbproxy.cli.environment import read_env_file
+from docs.settings_page import documented
 from gbproxy.domain.models import built_in_names
-from gbproxy.settings import LEGACY_IGNORED, RESERVED, SettingsError, documented, load
+from gbproxy.settings import LEGACY_IGNORED, RESERVED, Settings, SettingsError, load
+from gbproxy.settings.environment import ALIASES, SECRETS, read_env_file
 from tests.docs.markdown import ROOT, Block, Page, code, pages
+from tests.support.environments import ACCOUNT
 
 SETTINGS = Page.read("docs/settings.md")
 BUILT = [setting for setting in documented() if setting.name not in RESERVED]
@@ -22,6 +24,8 @@ NO_SETTINGS = {
     "OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_BASE_URL", "DEMO_EXIT", "HTTPS_PROXY", "SIMULATOR", "SCRIPT_NAME",
     "SECURE_C_SES_FILE", "PERMISSION_DENIED",
 }  # fmt: skip
+NO_VARIABLES = {"IGNORED", "DATABASE_IS_TEMPORARY"}
+IN_WORDS = {"unset", "the edition's", "the system's", "built-in catalogue", "gbproxy/<version>"}
 BLOCKS = [
     pytest.param(block, id=f"{page.path.name} line {block.line}")
     for page in pages()
@@ -98,6 +102,39 @@ def test_the_example_file_names_every_setting_that_works_with_its_default(tmp_pa
     assert load(given, built_in_names()) == load({}, built_in_names())
     literal = {setting.name: setting.default for setting in BUILT if given[setting.name]}
     assert {name: given[name] for name in literal} == literal
+
+
+def test_every_field_is_documented_with_its_default_and_its_names() -> None:
+    by_name = {item.name: item for item in documented()}
+
+    assert set(by_name) >= {name.upper() for name in Settings.model_fields} - {
+        "SECRET_KEYS",
+        *NO_VARIABLES,
+    }
+    assert set(by_name) >= {*ACCOUNT, "SECRET_KEY"}
+    assert all(item.description and item.default for item in by_name.values())
+    assert {name for name, item in by_name.items() if item.secret} == SECRETS - {"API_KEY"}
+    assert {name: item.aliases for name, item in by_name.items() if item.aliases} == {
+        name: tuple(aliases) for name, aliases in ALIASES.items()
+    }
+    assert (by_name["PORT"].default, by_name["CONNECT_TIMEOUT_S"].default) == ("8080", "10")
+    assert (by_name["PROXY"].default, by_name["USER_AGENT"].default) == (
+        "unset",
+        "gbproxy/<version>",
+    )
+    assert (by_name["PROMPT_MAX_CHARS"].default, by_name["ACCOUNTS"].default) == ("400000", "unset")
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        (item.name, item.default)
+        for item in documented()
+        if not item.secret and item.default not in IN_WORDS
+    ],
+)
+def test_a_documented_default_is_the_value_without_the_variable(name: str, default: str) -> None:
+    assert load({name: default}) == load({})
 
 
 def _env_file(folder: Path, text: str) -> dict[str, str]:

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.cli.environment import read_env_file
 from gbproxy.settings import LEGACY_IGNORED
-from gbproxy.settings.environment import ALIASES
+from gbproxy.settings.environment import ALIASES, read_env_file
 from tests.support.databases import PostgreSQL
 from tests.support.relays import Proxy
 from tests.support.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from gbproxy.domain.edition import EDITIONS
-from gbproxy.settings import load, page_address
+from gbproxy.settings import load
+from gbproxy.settings.account_values import read_page_address
 from tests.support.environments import ACCOUNT, IDS, entry, problem_of, problems_of
 
 PAGE = f"https://business.gemini.google/home/cid/{IDS[1]}?csesidx=17&mods"
@@ -124,7 +125,7 @@ def test_what_is_given_goes_before_what_the_page_s_address_tells() -> None:
 
 def test_the_pages_whose_addresses_are_known_are_those_of_the_editions() -> None:
     for edition in EDITIONS.values():
-        told = page_address.told(f"{edition.page_url}/home/cid/{_ID}")
+        told = read_page_address(f"{edition.page_url}/home/cid/{_ID}")
 
         assert told["edition"] == edition.name
 

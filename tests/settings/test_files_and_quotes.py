@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.settings import documented, load
+from docs.settings_page import documented
+from gbproxy.settings import load
 from gbproxy.settings.environment import IN_FILES
 from tests.support.environments import ACCOUNT, KEY, KNOWN, entry, plain, problem_of, problems_of
 

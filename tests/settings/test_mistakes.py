@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.settings import LEGACY_IGNORED, RESERVED, Settings, SettingsError, documented, load
+from docs.settings_page import documented
+from gbproxy.settings import LEGACY_IGNORED, RESERVED, Settings, SettingsError, load
 from gbproxy.settings.environment import IN_FILES
 from tests.support.environments import ACCOUNT, KEY, KNOWN, entry, models, problems_of
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from docs.settings_page import documented
 from gbproxy import __version__
-from gbproxy.settings import LEGACY_IGNORED, RESERVED, Settings, documented, load
+from gbproxy.settings import LEGACY_IGNORED, RESERVED, Settings, load
 from tests.support.environments import ACCOUNT, IDS, KEY, KNOWN, problem_of
 
 

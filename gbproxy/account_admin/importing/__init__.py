@@ -30,7 +30,7 @@ from gbproxy.account_admin.importing.partial_account import (
 from gbproxy.account_admin.importing.tokenize import tokenize
 from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.errors import BadRequest, RequestTooLarge
-from gbproxy.settings import consumer
+from gbproxy.settings.account_values import OF_CONSUMER_APP
 
 __all__ = [
     "MAX_ACCOUNTS",
@@ -82,7 +82,7 @@ def find(text: str, url: str | None = None, hosts: Hosts | None = None) -> Found
 
 def _nothing_found(told: Iterable[PartialAccount], warnings: Iterable[str]) -> BadRequest:
     if any(partial.doubt and partial.doubt.kind in WRONG_SERVICE for partial in told):
-        advice = f"what is in it is {consumer.WRONG_SERVICE}"
+        advice = f"what is in it is {OF_CONSUMER_APP}"
     else:
         reasons = "".join(f"; {warning}" for warning in warnings)
         advice = (

@@ -29,7 +29,7 @@ from gbproxy.account_admin.importing.partial_account import (
     merged,
 )
 from gbproxy.account_admin.importing.work_limit import WorkLimit
-from gbproxy.settings import consumer
+from gbproxy.settings.account_values import is_consumer_cookie, is_consumer_cookie_name
 from gbproxy.settings.entries import is_disabled
 
 _SPELLINGS = {
@@ -95,7 +95,7 @@ def _object(
     item: dict[str, Any], hosts: Hosts, limit: WorkLimit, depth: int
 ) -> Iterator[PartialAccount]:
     """An account, the cookies beside it, or what lies deeper."""
-    if not _KEYS.isdisjoint(item) or any(map(consumer.is_name, item)):
+    if not _KEYS.isdisjoint(item) or any(map(is_consumer_cookie_name, item)):
         limit.spend(_WORDS_OF_AN_ACCOUNT)
         yield from _told(item, hosts, limit)
     if depth:
@@ -111,7 +111,7 @@ def _told(item: dict[str, Any], hosts: Hosts, limit: WorkLimit) -> Iterator[Part
     by_name = {
         name: item[name]
         for name in item
-        if name.lower() in cookies.FIELDS or consumer.is_name(name)
+        if name.lower() in cookies.FIELDS or is_consumer_cookie_name(name)
     }
     jars = [
         partial
@@ -199,7 +199,7 @@ def _cookie(item: dict[str, Any], hosts: Hosts, host: str | None) -> PartialAcco
     is_one_of_two = item["name"].lower() in cookies.FIELDS
     is_own = hosts.page_gets(domain) if domain else is_one_of_two
     is_near = is_one_of_two and domain is not None and hosts.sends_cookies_of(domain)
-    is_told = is_own or is_near or consumer.is_cookie(item["name"], item["value"])
+    is_told = is_own or is_near or is_consumer_cookie(item["name"], item["value"])
     return (
         at_page(from_cookies([(item["name"], item["value"])]), domain or "")
         if is_told

@@ -10,8 +10,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gbproxy.settings import consumer
-from gbproxy.settings.account_values import is_cookie_value
+from gbproxy.settings.account_values import (
+    is_consumer_cookie,
+    is_consumer_cookie_name,
+    is_cookie_value,
+)
 
 FIELDS = {"__secure-c_ses": "secure_c_ses", "__host-c_oses": "host_c_oses"}
 """The two cookies, in lower case, and what the gateway calls them. Their case is not the user's
@@ -112,7 +115,7 @@ def from_pairs(pairs: Iterable[tuple[str, str]]) -> Cookies:
             is_damaged = True
         elif number >= _LOOKED_AT:  # no browser has as many
             continue
-        elif consumer.is_cookie(name, bare):
+        elif is_consumer_cookie(name, bare):
             is_consumers = True
         elif _is_other(name, bare) and (name in others or len(others) < MAX_OTHERS):
             others[name] = bare
@@ -132,7 +135,7 @@ def _is_other(name: str, value: str) -> bool:
         _OTHER_NAME.fullmatch(name) is not None
         and is_cookie_value(value.replace(",", ""))  # browsers send commas too
         and name.lower() not in _NO_OTHERS
-        and not consumer.is_name(name)
+        and not is_consumer_cookie_name(name)
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from gbproxy.domain.edition import EDITIONS, EditionName
-from gbproxy.settings import consumer
+from gbproxy.settings.account_values import CONSUMER_HOST
 
 
 def _host(address: str) -> str:
@@ -84,7 +84,7 @@ def host_of(url: str) -> str | None:
 
 
 def is_consumers(host: str | None) -> bool:
-    return host == consumer.HOST
+    return host == CONSUMER_HOST
 
 
 def _bare(domain: str) -> str:

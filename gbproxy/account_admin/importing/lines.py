@@ -24,7 +24,7 @@ from gbproxy.account_admin.importing.partial_account import (
     from_cookie_header,
     from_cookies,
 )
-from gbproxy.settings import consumer
+from gbproxy.settings.account_values import has_consumer_cookie, is_consumer_cookie
 
 _COOKIE = re.compile(rf"[\s\"']*+({cookies.NAMES})[\"']?+(\s*+=|\s++|\s*+:)", re.IGNORECASE)
 # As a gateway's environment and configuration spell them. Between quotes it is a part of JSON, and
@@ -66,7 +66,7 @@ def read(line: str, hosts: Hosts) -> PartialAccount:
         return from_cookie_header(line)
     if is_mentioned and (found := _ANYWHERE.findall(line)):
         return from_cookies(found)
-    if consumer.is_written_in(line):
+    if has_consumer_cookie(line):
         return _ROW.doubted("consumer")
     if len(columns) > 2 and "\t" in line and _DOMAIN_COLUMN.fullmatch(columns[2]):
         return _of_domain(columns[0], columns[1], columns[2], hosts)
@@ -99,7 +99,7 @@ def _named(name: str, divider: str, rest: str, hosts: Hosts) -> PartialAccount:
 
 def _of_domain(name: str, value: str, domain: str, hosts: Hosts) -> PartialAccount:
     """A cookie of a list in which each has its domain."""
-    if consumer.is_cookie(name, value):
+    if is_consumer_cookie(name, value):
         return _ROW.doubted("consumer")
     is_own = hosts.page_gets(domain) or (
         name.lower() in cookies.FIELDS and hosts.sends_cookies_of(domain)

@@ -28,7 +28,7 @@ from gbproxy.account_admin.importing.hosts import (
     user_agent,
 )
 from gbproxy.domain import jsontext
-from gbproxy.settings import consumer
+from gbproxy.settings.account_values import OF_CONSUMER_APP
 
 Kind = Literal["bare", "damaged", "unread", "mixed", "json", "consumer", "app"]
 """In this order: a request of the page, or a list of cookies, without the account's own; an own
@@ -55,10 +55,8 @@ _SAID = {
         "the cookies of several sign-ins are mixed there, and no __Host-C_OSES was taken, as nobody"
         " can say to which it belongs: paste one sign-in's after the other"
     ),
-    "consumer": (
-        f"the cookies there (__Secure-1PSID, SID and the like) are {consumer.WRONG_SERVICE}"
-    ),
-    "app": f"what stands there is {consumer.WRONG_SERVICE}",
+    "consumer": (f"the cookies there (__Secure-1PSID, SID and the like) are {OF_CONSUMER_APP}"),
+    "app": f"what stands there is {OF_CONSUMER_APP}",
 }
 
 
