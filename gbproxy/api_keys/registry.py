@@ -9,8 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
-from gbproxy.domain.principal import ApiKey, KeyPolicy, key_digest, new_key
-from gbproxy.domain.rate import Rate, parse_rate
+from gbproxy.domain.principal import ApiKey, KeyPolicy, Rate, key_digest, new_key, parse_rate
 from gbproxy.errors import BadRequest, ModelNotFound, NotFound, StorageUnavailable
 from gbproxy.storage.api_keys import ApiKeyStore
 

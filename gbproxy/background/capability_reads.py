@@ -10,9 +10,9 @@ from functools import partial
 
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.background.executor import BackgroundExecutor, Job
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import AccountCapabilities
+from gbproxy.domain.clock import jitter
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import GatewayError
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class CapabilityReads:
         read: Callable[[Account], AccountCapabilities],
         *,
         submit: Callable[[Job], bool] | None = None,
-        uniform: Callable[[float, float], float] = jitter.uniform,
+        uniform: Callable[[float, float], float] = jitter,
     ) -> None:
         """`read`: of the upstream; raises GatewayErrors. `submit`: runs a job in the background,
         False if it will not.

@@ -13,8 +13,8 @@ from functools import partial
 
 from gbproxy.accounts.pool import Pool
 from gbproxy.background.failure_detector import FailureDetector
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, identity_of
+from gbproxy.domain.clock import jitter
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.sessions.cleanup import Executor, SessionCleanup
 from gbproxy.storage.account_health import AccountUse
@@ -154,7 +154,7 @@ class LeaderTasks:
 
     def _refresh(self, account: Account) -> None:
         began_at = self._clock()
-        age_s = self._token_ages.setdefault(account.account_key, jitter.uniform(*_TOKEN_AGE_S))
+        age_s = self._token_ages.setdefault(account.account_key, jitter(*_TOKEN_AGE_S))
         try:
             if self._refresh_token(account, age_s):
                 del self._token_ages[account.account_key]
@@ -173,7 +173,7 @@ class LeaderTasks:
         if not is_active(uses, ANY_ACCOUNT, now):
             return
         for account in refused:
-            pause_s = jitter.uniform(*_PROBE_S)
+            pause_s = jitter(*_PROBE_S)
             if now >= self._probe_at.setdefault(account, now + pause_s):
                 self._probe_at[account] = now + pause_s
                 self._submit(account, partial(self._probe_once, account))

@@ -1,18 +1,17 @@
-"""What was sent and received, with nothing in it that is secret, personal or somebody's words.
+"""Redacts requests and answers: secrets, personal data and the user's own words are replaced
+(domain/placeholders.py) by as many bytes.
 
-Every replacement has as many bytes as what it stands for: a body keeps its framing, its pieces stay
-cut where they were, and byte positions inside it keep their meaning. Equal values get equal
-placeholders, different ones different placeholders where their length leaves room. What is
-replaced: docs/upstream.md, captures.
+So a body keeps its framing, its pieces stay cut where they were, and byte positions inside it keep
+their meaning. What is replaced: docs/upstream.md, captures.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from gbproxy.domain import json_layout
+from gbproxy.domain.placeholders import Placeholders, shape
 
 _LEAST_SECRET_CHARS = 4  # a shorter one would be found in words
 _SHORT_ID_CHARS = 4  # as good as no id: it names nothing outside its own answer
@@ -64,12 +63,6 @@ _NAME_WORDS = _words(
     " default_collection documents engines eu files global locations operations projects sessions"
     " us -"
 )
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_SHAPES = {
-    **dict.fromkeys(range(ord("a"), ord("z") + 1), "x"),
-    **dict.fromkeys(range(ord("A"), ord("Z") + 1), "X"),
-    **dict.fromkeys(range(ord("0"), ord("9") + 1), "0"),
-}
 _IS_ID = re.compile(r"(?:^|[a-z])(?:Id|Ids|Token|Tokens)$|^(?:id|ids|token|xsrfToken|keyId)$")
 _IS_PATH = re.compile(r"[\w.~-]+(?:/[\w.~-]+)+", re.ASCII)
 
@@ -102,7 +95,7 @@ class Redactor:
         self._secrets = re.compile(f"({'|'.join(map(re.escape, found))})") if found else None
         self._with_text = with_text
         self._phrases = frozenset(phrase.strip(" *\n") for phrase in phrases)
-        self._known: dict[str, dict[str, str]] = defaultdict(dict)  # by kind
+        self._placeholder = Placeholders().of
 
     # What a capture and the doctor show
 
@@ -242,14 +235,6 @@ class Redactor:
             return self.message(text)
         return _TAG.sub(lambda part: part[0] if part[0].startswith("<") else shape(part[0]), text)
 
-    def _placeholder(self, kind: str, value: str) -> str:
-        known = self._known[kind]
-        if value not in known:
-            known[value] = fitted(
-                _MAKERS.get(kind, _word_placeholder)(kind, len(known) + 1, value), value
-            )
-        return known[value]
-
 
 def word(value: object) -> str:
     """What an enum's member or a quota's name may be, fit for any log; "" for anything else."""
@@ -258,48 +243,3 @@ def word(value: object) -> str:
         if isinstance(value, str) and (_WORD.fullmatch(value) or _NAME.fullmatch(value))
         else ""
     )
-
-
-def shape(text: str) -> str:
-    """Letters and digits become x, X and 0, others one of as many bytes; white space and signs are
-    kept.
-    """
-    return _NOT_ASCII.sub(_as_wide, text.translate(_SHAPES))
-
-
-def _as_wide(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if 0xD800 <= code < 0xE000:  # half of a pair, or a byte that is no UTF-8: kept as what it is
-        return found[0]
-    return "é" if code < 0x800 else "字" if code < 0x10000 else "😀"
-
-
-def fitted(placeholder: str, value: str) -> str:
-    """The placeholder with as many bytes as `value`, character for character."""
-    pairs = zip(placeholder.ljust(len(value), "x"), value, strict=False)
-    return "".join(new if old.isascii() else shape(old) for new, old in pairs)
-
-
-def _word_placeholder(kind: str, index: int, value: str) -> str:
-    return f"{kind}-{index}-".ljust(len(value), "x")
-
-
-def _digits(_kind: str, index: int, value: str) -> str:
-    return f"1{index:0{max(len(value) - 1, 1)}d}"
-
-
-def _uuid(_kind: str, index: int, _value: str) -> str:
-    return f"00000000-0000-4000-8000-{index:012d}"
-
-
-def _email(_kind: str, index: int, value: str) -> str:
-    name, _, domain = value.partition("@")
-    shape = "".join(c if c == "." else "x" for c in domain)
-    return f"{f'u{index}'.ljust(len(name), 'x')[: len(name)]}@{shape}"
-
-
-_MAKERS: dict[str, Callable[[str, int, str], str]] = {
-    "number": _digits,
-    "uuid": _uuid,
-    "email": _email,
-}

@@ -12,8 +12,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gbproxy.domain import usage
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.events import estimate_quarter_tokens
 from gbproxy.domain.slices import Work
 
 _INTRODUCTION = (
@@ -37,7 +37,7 @@ Messages = tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True)
 class PromptSize:
-    """Of a prompt, in characters and in quarter tokens (domain/usage.py)."""
+    """Of a prompt, in characters and in quarter tokens (domain/events.py)."""
 
     chars: int
     quarter_tokens: int
@@ -73,7 +73,7 @@ def measure(messages: Sequence[Message]) -> PromptSize:
     with Work() as work:
         for piece in _pieces(_fragments(messages, _INTRODUCTION)):
             chars += len(piece)
-            quarter_tokens += usage.estimate_quarter_tokens(piece)
+            quarter_tokens += estimate_quarter_tokens(piece)
             work.rest()
     return PromptSize(chars, quarter_tokens)
 

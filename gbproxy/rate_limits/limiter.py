@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-from gbproxy.domain.principal import Principal
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Principal, Rate
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.rate_limits.concurrency import ConcurrencyLimiter

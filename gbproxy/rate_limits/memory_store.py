@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 from gbproxy.rate_limits.store import RateStatus
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gbproxy.domain.circuit_breaker import CircuitBreaker, CircuitOpen
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 from gbproxy.errors import StorageUnavailable
 from gbproxy.rate_limits.store import RateStatus
 

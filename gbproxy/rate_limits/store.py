@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 
 
 @dataclass(frozen=True, slots=True)

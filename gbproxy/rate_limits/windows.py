@@ -13,7 +13,7 @@ from limits import RateLimitItemPerSecond
 from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import MovingWindowRateLimiter
 
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 from gbproxy.rate_limits.store import RateStatus
 
 _TIDY_EVERY = 1024  # entries

@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, id_of, identity_of
+from gbproxy.domain.clock import jitter
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.storage.sessions import PendingDeletion, SessionRows
@@ -224,7 +224,7 @@ class SessionCleanup:
 
 
 def _jittered(seconds: float) -> float:
-    return seconds * jitter.uniform(0.75, 1.25)
+    return seconds * jitter(0.75, 1.25)
 
 
 def _log_left(session: Session, reason: str) -> None:

@@ -14,8 +14,8 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
+from gbproxy.domain.clock import jitter
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.observability.waiting import result_in_time
@@ -231,7 +231,7 @@ class SessionPool:
             )
             if has_room and session is not None:
                 # jittered, so that not all of them grow old at once
-                opened_at = self._clock() - jitter.uniform(0, _MAX_AGE_S / 4)
+                opened_at = self._clock() - jitter(0, _MAX_AGE_S / 4)
                 slot.ready.append((session, opened_at))
             return has_room
 

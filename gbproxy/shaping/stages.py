@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from gbproxy.domain import usage
 from gbproxy.domain.events import (
     Done,
     FileOutput,
@@ -20,6 +19,7 @@ from gbproxy.domain.events import (
     TextDelta,
     ThoughtDelta,
     UpstreamStream,
+    estimate_quarter_tokens,
 )
 
 _NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on yet.]"
@@ -80,10 +80,10 @@ def limit_tokens(
 
     `on_cut` is called when they did.
     """
-    left = 4 * most_tokens  # quarter tokens (domain/usage.py)
+    left = 4 * most_tokens  # quarter tokens (domain/events.py)
     for event in events:
         if isinstance(event, TextDelta | ThoughtDelta | Refusal):
-            weight = usage.estimate_quarter_tokens(event.text)
+            weight = estimate_quarter_tokens(event.text)
             if weight > left:
                 on_cut()
                 text = event.text[: _fitting_chars(event.text, left)]
@@ -102,7 +102,7 @@ def _fitting_chars(text: str, quarter_tokens: int) -> int:
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if usage.estimate_quarter_tokens(text[:middle]) <= quarter_tokens:
+        if estimate_quarter_tokens(text[:middle]) <= quarter_tokens:
             low = middle
         else:
             high = middle - 1

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gbproxy.domain import history, usage
+from gbproxy.domain import history
 from gbproxy.domain.chat import ChatRequest
-from gbproxy.domain.events import Refusal, TextDelta, ThoughtDelta, UpstreamStream, Usage
+from gbproxy.domain.events import (
+    Refusal,
+    TextDelta,
+    ThoughtDelta,
+    UpstreamStream,
+    Usage,
+    estimate_quarter_tokens,
+    whole_tokens,
+)
 from gbproxy.shaping import stages
 
 _STEP_CHARS = 32 * 1024
@@ -25,7 +33,7 @@ class AnswerTransform:
     max_tokens: int | None = None
     is_whole: bool = True
     characters: int = 0  # of text, without thoughts
-    _text_weight: int = 0  # quarter tokens (domain/usage.py)
+    _text_weight: int = 0  # quarter tokens (domain/events.py)
     _thought_weight: int = 0
     # `_digest` knows all but the latest texts.
     _digest: history.AnswerDigest = field(default_factory=history.AnswerDigest)
@@ -55,9 +63,9 @@ class AnswerTransform:
     def usage(self, input_quarter_tokens: int) -> Usage:
         """The token counts of a prompt of that weight, and of this answer."""
         self._settle()
-        reasoning = usage.tokens(self._thought_weight)
-        text = usage.tokens(self._text_weight)
-        return Usage(usage.tokens(input_quarter_tokens), text + reasoning, reasoning)
+        reasoning = whole_tokens(self._thought_weight)
+        text = whole_tokens(self._text_weight)
+        return Usage(whole_tokens(input_quarter_tokens), text + reasoning, reasoning)
 
     def _counted(self, events: UpstreamStream) -> UpstreamStream:
         """Count all that passes. Hidden thoughts count too, and end here."""
@@ -70,7 +78,7 @@ class AnswerTransform:
                     next_step = self.characters + _STEP_CHARS
                     self._settle()
             elif type(event) is ThoughtDelta:
-                self._thought_weight += usage.estimate_quarter_tokens(event.text)
+                self._thought_weight += estimate_quarter_tokens(event.text)
                 if not self.shows_thoughts:
                     continue
             yield event
@@ -84,5 +92,5 @@ class AnswerTransform:
             return
         text = "".join(self._texts)
         self._texts.clear()
-        self._text_weight += usage.estimate_quarter_tokens(text)
+        self._text_weight += estimate_quarter_tokens(text)
         self._digest.add(text)

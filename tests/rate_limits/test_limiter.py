@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.domain.principal import KeyPolicy, Principal
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import KeyPolicy, Principal, Rate
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.observability.meter import Meter
 from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S, ConcurrencyLimiter

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import (
     AccountSuspected,
     ConfigRefused,
