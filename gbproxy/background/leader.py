@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from gbproxy.accounts.pool import Pool
-from gbproxy.background.failure_detector import FailureDetector
 from gbproxy.domain.account import Account, identity_of
 from gbproxy.domain.clock import jitter
 from gbproxy.errors import CredentialRefused, GatewayError
@@ -26,6 +25,9 @@ log = logging.getLogger(__name__)
 ACTIVE_S = 600.0  # an account is maintained for so long after its last use
 ANY_ACCOUNT = ""  # the account id under which the arrival of any request is recorded
 
+DEAD_AFTER_S = 15.0
+
+_MAX_GAP_S = 5.0  # between two looks: after a longer one no worker has been watched
 _LEASE = "leader"
 _LEASE_S = 5.0
 _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; the upstream's hold for 240
@@ -202,6 +204,41 @@ class LeaderTasks:
 
         if not self._executor.submit(job):
             self._busy.discard(account.id)
+
+
+class FailureDetector:
+    """Judges a worker dead when its heartbeat has not changed for DEAD_AFTER_S of our own monotonic
+    time: wall clocks and outages cannot fool it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._looked_at: float | None = None
+        # by worker: its last heartbeat, and when that was first seen
+        self._seen: dict[str, tuple[float, float]] = {}
+
+    def dead_workers(self, heartbeats: Mapping[str, float]) -> list[str]:
+        """The workers whose heartbeat has stood still for too long; to be called twice a second.
+
+        `heartbeats`: the last one of each worker, by that worker's own clock.
+        """
+        now = self._clock()
+        # We, or the database, were away: everybody gets the time to report anew.
+        if self._looked_at is None or now - self._looked_at > _MAX_GAP_S:
+            self._seen.clear()
+        self._looked_at = now
+        known = self._seen
+        self._seen = {
+            worker: known[worker]
+            if worker in known and known[worker][0] == heartbeat
+            else (heartbeat, now)
+            for worker, heartbeat in heartbeats.items()
+        }
+        return [worker for worker, (_, since) in self._seen.items() if now - since > DEAD_AFTER_S]
+
+    def reset(self) -> None:
+        """Begin anew at the next look: another worker watches from now on."""
+        self._looked_at = None
 
 
 def is_active(uses: Mapping[str, AccountUse], account_id: str, now: float) -> bool:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
@@ -19,20 +18,10 @@ from prometheus_client.registry import Collector
 from gbproxy import __version__
 from gbproxy.observability import definitions as f
 from gbproxy.observability import multiprocess
+from gbproxy.observability.meter import AccountView
 
 STATES = ("ready", "cooling", "refused", "disabled")
 ACCOUNTS_SHOWN = 1000  # one by one; of more, those that are not ready come first
-
-
-class AccountView(Protocol):
-    """What the page says of one account; times are Unix seconds."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def cooling_until(self) -> Mapping[Any, float]: ...
 
 
 def of_all(folder: Path) -> Iterable[Metric]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, Self
 
 from gbproxy.errors import GatewayError
 from gbproxy.observability.request_context import RequestContext
 
-if TYPE_CHECKING:  # with it comes prometheus_client
-    from gbproxy.observability.exposition import AccountView
-
 AnswerKind = Literal["stream", "whole"]
 Outcome = Literal["continued", "fresh", "miss", "contended", "lost", "unavailable"]
+
+
+class AccountView(Protocol):
+    """What the page says of one account; times are Unix seconds."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def cooling_until(self) -> Mapping[Any, float]: ...
 
 
 class Meter:

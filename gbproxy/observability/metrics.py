@@ -16,8 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gbproxy.observability import definitions as f
 from gbproxy.observability import exposition, multiprocess
-from gbproxy.observability.exposition import AccountView
-from gbproxy.observability.meter import AnswerKind, Meter, Outcome
+from gbproxy.observability.meter import AccountView, AnswerKind, Meter, Outcome
 from gbproxy.observability.request_context import Phase, RequestContext
 
 # Google's canonical codes. Whatever else the upstream may call its status is no label. Source:

@@ -1,21 +1,44 @@
-"""What is measured and logged of one request on its way through the gateway."""
+"""The context of one request on its way through the gateway: what is measured and logged of it, its
+trace, and its deadline, within which `result_in_time` waits.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
-from gbproxy.observability.traceparent import TraceContext
+from gbproxy.errors import AccountStalled, GatewayError, UpstreamTimeout
+
+T = TypeVar("T")
 
 _merging = threading.Lock()
 _SUMMED = ("answer_chars", "output_tokens")  # of all answers to one request
+_LOOK_AGAIN_S = 1.0
+# A later version may have further fields behind these four.
+_FORM = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-.*)?"
+)
+_KNOWN_FLAGS = 0x03  # sampled, random
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """The trace that a request belongs to: `trace_id` as it came; `header` goes upstream with every
+    call that is made for the request.
+    """
+
+    trace_id: str
+    header: str
 
 
 class Phase(Enum):
@@ -156,3 +179,54 @@ def child() -> Iterator[RequestContext]:
     finally:
         _current.reset(token)
         parent.merge(made)
+
+
+def result_in_time(
+    future: Future[T], what: str, patience_s: float, *, left_s: float | None = None
+) -> T:
+    """Wait for work of another thread, no longer than the current request may take, and return its
+    result. The work goes on when it is no longer waited for.
+
+    Raises what the work raises; AccountStalled after `patience_s`, of which `left_s` may be left,
+    when another account may serve the request; UpstreamTimeout when the request's time is over.
+    """
+    context = current()
+    patient_until = time.monotonic() + (patience_s if left_s is None else left_s)
+    while True:
+        now = time.monotonic()
+        if now >= context.until:
+            raise _untaken(UpstreamTimeout(f"{what} took longer than the request may"))
+        if now < patient_until:
+            wait_s = patient_until - now
+        elif context.has_elsewhere():
+            raise _untaken(AccountStalled(f"{what} took longer than {patience_s:g} s"))
+        else:
+            wait_s = _LOOK_AGAIN_S
+        try:
+            return future.result(min(wait_s, context.until - now))
+        except TimeoutError:
+            if future.done():  # it is the work's own
+                raise
+
+
+def _untaken(error: GatewayError) -> GatewayError:
+    error.was_taken = False
+    return error
+
+
+def continue_trace(header: str) -> TraceContext | None:
+    """The client's trace by its header `traceparent`, with a span of this request's own in it; None
+    when the header is not valid.
+
+    Without a valid one no trace begins: it would serve only who records spans, which the gateway
+    does not. Source: https://www.w3.org/TR/trace-context/
+    """
+    found = _FORM.fullmatch(header.strip())
+    if found is None:
+        return None
+    version, trace_id, span_id, flags, more = found.groups()
+    is_zero = not trace_id.strip("0") or not span_id.strip("0")
+    if is_zero or version == "ff" or (version == "00" and more is not None):
+        return None
+    span = secrets.token_hex(7) + f"{secrets.randbelow(255) + 1:02x}"  # never all zero
+    return TraceContext(trace_id, f"00-{trace_id}-{span}-{int(flags, 16) & _KNOWN_FLAGS:02x}")

@@ -18,7 +18,7 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.clock import jitter
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
-from gbproxy.observability.waiting import result_in_time
+from gbproxy.observability.request_context import result_in_time
 from gbproxy.storage.sessions import SessionRows
 
 log = logging.getLogger(__name__)

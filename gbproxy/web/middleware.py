@@ -14,7 +14,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gbproxy.errors import GatewayError
-from gbproxy.observability import request_context, traceparent
+from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.web import errors
 from gbproxy.web.cors import Cors
@@ -82,7 +82,7 @@ class Middleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         parent = (
-            traceparent.continued(environ["HTTP_TRACEPARENT"])
+            request_context.continue_trace(environ["HTTP_TRACEPARENT"])
             if "HTTP_TRACEPARENT" in environ
             else None
         )

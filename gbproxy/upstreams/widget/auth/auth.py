@@ -15,7 +15,7 @@ from gbproxy.domain.account import Account
 from gbproxy.errors import AccountStalled, CredentialRefused, UpstreamError, UpstreamTimeout
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter
-from gbproxy.observability.waiting import result_in_time
+from gbproxy.observability.request_context import result_in_time
 from gbproxy.outbound import HttpClient, calls_end_at
 from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
