@@ -1,4 +1,4 @@
-"""What an upstream says back, in no upstream's format, and the estimate of its tokens.
+"""The events of an upstream's answer, in no upstream's format, and the estimate of its tokens.
 
 A stream is a generator of events. It ends with exactly one `Done`, or raises a GatewayError;
 nothing follows either. Closing it closes the upstream connection.
@@ -15,8 +15,8 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The upstream has begun to answer; first of the gateway's events. `model` is the id that was
-    really used.
+    """The upstream has begun to answer; the first of the gateway's events. `model`: the id that was
+    used in the end, a fallback's too.
     """
 
     model: str
@@ -34,7 +34,7 @@ class ThoughtDelta:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One sentence that says why there is no answer; `Done("content_filter")` follows."""
+    """One sentence with the reason why there is no answer; `Done("content_filter")` follows."""
 
     text: str
 
@@ -52,7 +52,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class FileOutput:
-    """A file that the model made: kept upstream under `file_id`, or sent along as `data`."""
+    """A file that the model made: kept upstream under `file_id`, or included as `data`."""
 
     mime_type: str
     file_id: str | None = None
@@ -73,16 +73,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class SessionNamed:
-    """The name of the session that the upstream has made for this question; for the gateway
-    alone.
-    """
+    """The name of the session that the upstream opened for this request; for the gateway alone."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Everything that had arrived has been yielded: what was joined for one write goes out now."""
+    """Everything that had arrived has been yielded: what was buffered for one write is sent now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ FLUSH = Flush()
 
 @dataclass(slots=True)
 class Answer:
-    """A whole answer: what `collect` makes of a stream."""
+    """A whole answer, as `collect` returns it."""
 
     model: str = ""
     text: str = ""
@@ -113,9 +111,7 @@ class Answer:
 
 
 def collect(events: ChatStream) -> Answer:
-    """Read a stream up to its `Done`, which it is not asked to go beyond. Raises what the stream
-    raises.
-    """
+    """Read a stream up to its `Done`, and no further. Raises what the stream raises."""
     answer = Answer()
     text: list[str] = []
     thoughts: list[str] = []

@@ -28,19 +28,19 @@ _REPLACEMENT = rb"\ufffd"  # of the same length
 _ESCAPES = 1000  # that are looked at between two rests
 
 
-def _go_on() -> None:
+def _no_rest() -> None:
     """Short work needs no rest."""
 
 
 def decode(text: str) -> Any:
     """Decode one JSON text without white space around it.
 
-    Escapes of half a surrogate pair become U+FFFD: they are no characters and could be sent to
-    nobody. Raises ValueError, also for NaN, Infinity, numbers out of range and too deep nesting;
-    its message completes "the text …" and quotes nothing.
+    Escapes of half a surrogate pair become U+FFFD: they are no characters and cannot be encoded.
+    Raises ValueError, also for NaN, Infinity, numbers out of range and too deep nesting;
+    its message completes "the text …" and quotes nothing of it.
     """
     if "\\u" in text:
-        text = _mended(text.encode("utf-8", "surrogatepass"), _go_on).decode(
+        text = _without_lone_surrogates(text.encode("utf-8", "surrogatepass"), _no_rest).decode(
             "utf-8", "surrogatepass"
         )
     return _decode(text)
@@ -58,24 +58,23 @@ def _decode(text: str) -> Any:
     return value
 
 
-def decode_bytes_plainly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
-    """As `decode`, for UTF-8 bytes. Raises UnicodeDecodeError, which is a ValueError, when they are
-    none.
+def decode_bytes_plainly(data: bytes, rest: Callable[[], None] = _no_rest) -> Any:
+    """As `decode`, for UTF-8 bytes. Raises UnicodeDecodeError, a ValueError, for other bytes.
 
     `rest` is called between the steps of long work.
     """
-    return _decode(_mended(data, rest).decode())
+    return _decode(_without_lone_surrogates(data, rest).decode())
 
 
-def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
-    """The same with orjson, which is as strict, but takes no half of a surrogate pair and gives
+def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _no_rest) -> Any:
+    """The same with orjson, which is as strict, but rejects half of a surrogate pair and decodes
     huge integers as floats.
     """
     try:
         return orjson.loads(data)
     except ValueError:
         rest()
-        return decode_bytes_plainly(data, rest)  # which also says where the mistake is
+        return decode_bytes_plainly(data, rest)  # which also accepts halves of surrogate pairs
 
 
 def encode(value: Any) -> str:
@@ -89,7 +88,7 @@ def encode(value: Any) -> str:
 
 
 def encode_bytes_plainly(value: object) -> bytes:
-    """A text, or what is made of texts, as JSON in UTF-8; nothing is escaped that need not be."""
+    """Encode texts and containers of texts as JSON in UTF-8, with no needless escapes."""
     return _encode_compactly(value).encode("utf-8", "surrogatepass")
 
 
@@ -105,8 +104,8 @@ decode_bytes = decode_bytes_quickly if orjson else decode_bytes_plainly
 encode_bytes: Callable[[object], bytes] = encode_bytes_quickly if orjson else encode_bytes_plainly
 
 
-def _mended(data: bytes, rest: Callable[[], None]) -> bytes:
-    """The text without escapes of half a surrogate pair."""
+def _without_lone_surrogates(data: bytes, rest: Callable[[], None]) -> bytes:
+    """Replace escapes of half a surrogate pair by U+FFFD."""
     if not _SURROGATE.search(data):
         return data
     mended = bytearray(data)
@@ -144,8 +143,8 @@ _DEEPEST = 1024  # no decoder goes deeper
 
 
 class TooManyValues(ValueError):
-    """`place` names the largest array or object of those that were open: `messages[0].content`; ""
-    is the whole text.
+    """`place`: path of the largest array or object that was open, like `messages[0].content`; ""
+    for the whole text.
     """
 
     def __init__(self, place: str) -> None:
@@ -155,11 +154,11 @@ class TooManyValues(ValueError):
 
 @dataclass(slots=True)
 class _Container:
-    """An array or object whose end has not come yet."""
+    """An array or object that is still open."""
 
     is_array: bool
     commas: int = 0
-    key: tuple[int, int] = (0, 0)  # where in the text the last key stands
+    key: tuple[int, int] = (0, 0)  # start and end of the last key in the text
 
 
 def refuse_too_many_values(data: bytes, most: int, rest: Callable[[], None]) -> None:
@@ -179,7 +178,9 @@ def refuse_too_many_values(data: bytes, most: int, rest: Callable[[], None]) -> 
 
 
 def _may_hold_more(data: bytes, most: int, rest: Callable[[], None]) -> bool:
-    """Each value but the first stands behind a comma, or is the first one in its brackets."""
+    """True if commas and brackets could separate more: each value but the outermost stands behind a
+    comma or an opening bracket.
+    """
     signs = 0
     for start in range(0, len(data), _STRETCH):
         signs += sum(data.count(sign, start, start + _STRETCH) for sign in (b",", b"[", b"{"))
@@ -228,7 +229,7 @@ class _ValueCounter:
             raise TooManyValues(self._place())
 
     def _next_sign(self, at: int) -> int:
-        """Where the next sign stands; negative at the end."""
+        """Index of the next sign; -1 at the end."""
         while at < len(self._data):
             self._step()
             found = _SIGN.search(self._data, at, at + _STRETCH)
@@ -238,7 +239,7 @@ class _ValueCounter:
         return -1
 
     def _end_of_string(self, at: int) -> int:
-        """Where the quotation mark stands that ends the string; negative when there is none."""
+        """Index of the quotation mark that ends the string; -1 when there is none."""
         while (end := self._data.find(b'"', at)) > at and self._data[end - 1 : end] == b"\\":
             self._step()
             before = self._data[at:end]

@@ -23,7 +23,9 @@ class Placeholders:
         self._known: dict[str, dict[str, str]] = defaultdict(dict)  # by kind
 
     def of(self, kind: str, value: str) -> str:
-        """The placeholder of a value; `kind`: "number", "uuid", "email", or a word to begin it."""
+        """The placeholder of a value. `kind`: "number", "uuid", "email", or the word it begins
+        with.
+        """
         known = self._known[kind]
         if value not in known:
             make = _MAKERS.get(kind, _word_placeholder)
@@ -32,8 +34,8 @@ class Placeholders:
 
 
 def shape(text: str) -> str:
-    """Letters and digits become x, X and 0, others one of as many bytes; white space and signs are
-    kept.
+    """Replace letters and digits by x, X and 0, other characters by one of as many bytes; white
+    space and signs stay.
     """
     return _NOT_ASCII.sub(_as_wide, text.translate(_SHAPES))
 
@@ -46,7 +48,7 @@ def _as_wide(found: re.Match[str]) -> str:
 
 
 def _fitted(placeholder: str, value: str) -> str:
-    """The placeholder with as many bytes as `value`, character for character."""
+    """Fit a placeholder to the bytes of `value`, character for character."""
     pairs = zip(placeholder.ljust(len(value), "x"), value, strict=False)
     return "".join(new if old.isascii() else shape(old) for new, old in pairs)
 
