@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _merging = threading.Lock()
 _SUMMED = ("answer_chars", "output_tokens")  # of all answers to one request
-_LOOK_AGAIN_S = 1.0
+_RECHECK_S = 1.0  # between looks for another account
 # A later version may have further fields behind these four.
 _FORM = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-.*)?"
@@ -42,11 +42,11 @@ class TraceContext:
 
 
 class Phase(Enum):
-    """How far a request is; a client that leaves is counted by it."""
+    """How far a request has come; a client that leaves early is counted by it."""
 
     WAITING = "waiting"  # for an account, or for what comes before that
-    CONNECTING = "connecting"  # signing in, opening a session, up to the question's last byte
-    FIRST_BYTE = "first_byte"  # asked, and nothing to show yet
+    CONNECTING = "connecting"  # signing in, opening a session, sending the question
+    FIRST_BYTE = "first_byte"  # the question was sent, and no event has come yet
     STREAMING = "streaming"
 
 
@@ -74,53 +74,53 @@ class RequestContext:
     failures: list[tuple[str, str]] = field(default_factory=list)
     ttft_ms: float | None = None
     conversation: str | None = None
-    has_told_conversation: bool = False  # the response headers are out
+    conversation_sent: bool = False  # the response headers are out
     log_fields: dict[str, Any] = field(default_factory=dict)
     until: float = math.inf
     has_elsewhere: Callable[[], bool] = lambda: False
-    is_child: bool = False  # one of several answers to a request
+    is_child: bool = False  # one of several answers to a request (`n` > 1)
     _waiting_since: float | None = None
     _asks: bool = False
 
-    def asks(self) -> None:
-        """The next request that goes out is the question itself."""
+    def note_asking(self) -> None:
+        """Record that the next call upstream is the question itself."""
         self._asks = True
 
-    def has_sent(self) -> None:
-        """A request has gone out as a whole."""
+    def note_sent(self) -> None:
+        """Record that a call upstream was sent whole."""
         if self._asks:
             self._asks, self.phase = False, Phase.FIRST_BYTE
 
-    def wait_begins(self) -> None:
-        """From now on the gateway waits for the upstream."""
+    def begin_wait(self) -> None:
+        """Begin to count the time as the upstream's."""
         self._waiting_since = time.perf_counter()
 
-    def wait_ends(self) -> None:
+    def end_wait(self) -> None:
         if self._waiting_since is not None:
             self.upstream_s += time.perf_counter() - self._waiting_since
             self._waiting_since = None
 
     def limit_time(self, timeout_s: float) -> None:
-        """Set the deadline, unless that of the whole request holds."""
+        """Set the deadline; a child keeps that of the whole request."""
         if not self.is_child:
             self.until = time.monotonic() + timeout_s
 
     def is_over(self) -> bool:
-        """True once the request has taken all the time that it may."""
+        """True once the deadline has passed."""
         return time.monotonic() >= self.until
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1000
 
     def overhead_ms(self) -> float:
-        """The gateway's own part of the time, in milliseconds."""
+        """Milliseconds that the gateway took itself."""
         now = time.perf_counter()
         waiting_s = now - self._waiting_since if self._waiting_since is not None else 0.0
         return max(0.0, now - self.started - self.upstream_s - self.queued_s - waiting_s) * 1000
 
     def merge(self, child: RequestContext) -> None:
-        """Add what one of several answers to this request took, at its end. Safe for use by many
-        threads at once.
+        """Add the figures of one of several answers, at its end. Safe for use by many threads at
+        once.
         """
         with _merging:
             self._merge(child)
@@ -154,16 +154,14 @@ def begin(request_id: str, trace: TraceContext | None = None) -> RequestContext:
 
 
 def current() -> RequestContext:
-    """The request context, or a fresh one that is not read (background work, use as a library)."""
+    """The request's context; outside a request (background, library) a new one that is dropped."""
     return _current.get() or RequestContext()
 
 
 @contextmanager
 def child() -> Iterator[RequestContext]:
-    """One of several answers to the current request: it goes by the same id, ends at the same
-    deadline, and what it took is added to the request's log line.
-
-    For the thread that makes this answer; the request's own context is current again behind it.
+    """The context of one of several answers to the current request, for the thread that makes it:
+    same id, same deadline; its figures are added to the request's at the end.
     """
     parent = current()
     made = RequestContext(
@@ -201,11 +199,11 @@ def result_in_time(
         elif context.has_elsewhere():
             raise _untaken(AccountStalled(f"{what} took longer than {patience_s:g} s"))
         else:
-            wait_s = _LOOK_AGAIN_S
+            wait_s = _RECHECK_S
         try:
             return future.result(min(wait_s, context.until - now))
         except TimeoutError:
-            if future.done():  # it is the work's own
+            if future.done():  # the work itself has raised it
                 raise
 
 

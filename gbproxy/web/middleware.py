@@ -140,7 +140,7 @@ def add_headers(response: Response, cors: Cors, meter: Meter) -> Response:
     if context.attempts:
         response.headers["x-gbproxy-attempts"] = str(context.attempts)
         response.headers["x-gbproxy-overhead-ms"] = f"{context.overhead_ms():.1f}"
-    context.has_told_conversation = True
+    context.conversation_sent = True
     if context.conversation is not None and response.status_code < 400:
         response.headers["X-Conversation-Id"] = context.conversation
     if context.log_fields.get("ignored"):

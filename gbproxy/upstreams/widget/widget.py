@@ -163,7 +163,7 @@ class Widget:
         while True:
             bearer = _not_taken(tokens.next)
             said = False
-            request_context.current().asks()
+            request_context.current().note_asking()
             try:
                 with (
                     UpstreamCall(self._meter, "streamAssist"),

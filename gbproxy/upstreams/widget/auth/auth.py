@@ -208,13 +208,13 @@ class WidgetAuth:
         return token
 
     def _awaited(self, token: Future[Token], patient_until: float) -> Token:
-        request_context.current().wait_begins()
+        request_context.current().begin_wait()
         try:
             return result_in_time(
                 token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic()
             )
         finally:
-            request_context.current().wait_ends()
+            request_context.current().end_wait()
 
     def _settle(
         self,
