@@ -16,7 +16,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 @dataclass(frozen=True, slots=True)
 class Started:
     """The upstream has begun to answer; the first of the gateway's events. `model`: the id that was
-    used in the end, a fallback's too.
+    used, a fallback's where one was.
     """
 
     model: str
