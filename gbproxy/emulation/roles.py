@@ -61,9 +61,7 @@ def flatten_delta(messages: Sequence[Message]) -> str:
 
 
 def measure(messages: Sequence[Message]) -> PromptSize:
-    """Measure what `flatten` would return, without building it: a text that is too long is not
-    needed.
-    """
+    """Measure what `flatten` would return, without building a text that may be too long to use."""
     chars = quarter_tokens = 0
     with Work() as work:
         for piece in _pieces(_fragments(messages, _INTRODUCTION)):
