@@ -143,7 +143,7 @@ class UnsupportedMediaType(GatewayError):
 
 
 class RateLimitExceeded(GatewayError):
-    status, code = 429, "rate_limit_exceeded"  # the caller's own limit
+    status, code = 429, "rate_limit_exceeded"  # the client's own limit
 
 
 class ClientGone(GatewayError):

@@ -7,8 +7,14 @@ from collections.abc import Callable, Collection, Iterable
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.capabilities import AccountCapabilities
-from gbproxy.domain.models import AUTOMATIC, BUILT_IN, Catalogue, Model, no_such
+from gbproxy.domain.models import (
+    AUTOMATIC,
+    BUILT_IN,
+    AccountCapabilities,
+    Catalogue,
+    Model,
+    no_such,
+)
 from gbproxy.domain.principal import Principal
 
 

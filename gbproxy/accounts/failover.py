@@ -11,8 +11,8 @@ from enum import Enum
 from gbproxy.accounts.failure_policy import FailurePolicy, Retry, policy_for
 from gbproxy.accounts.model_fallbacks import ModelFallbacks, RequestedModel, without_traceback
 from gbproxy.accounts.pool import Pool
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, QuotaClass
+from gbproxy.domain.clock import jitter
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
     CredentialRefused,
@@ -47,7 +47,7 @@ class Failover:
     limit: int = 3
     suspect: Callable[[Account], object] = lambda account: None
     pause: Callable[[float], None] = time.sleep
-    uniform: Callable[[float, float], float] = jitter.uniform
+    uniform: Callable[[float, float], float] = jitter
     _tried: dict[str, None] = field(default_factory=dict)  # ids, in order
     _errors: list[GatewayError] = field(default_factory=list)
     _retriable: str | None = None  # the key of the last account whose failure may have passed

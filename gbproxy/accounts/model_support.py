@@ -14,8 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 from gbproxy.domain.account import Account, id_of
-from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
-from gbproxy.domain.models import ALL_TOOLS, Tool
+from gbproxy.domain.models import ALL_TOOLS, NOTHING_SAID, AccountCapabilities, Tool
 from gbproxy.storage.model_support import Finding, SupportRows
 
 Verdict = Literal["taken", "doubted", "guessed", "refused", "forgotten"]

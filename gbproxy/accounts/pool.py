@@ -22,8 +22,8 @@ from gbproxy.accounts.health import (
 from gbproxy.accounts.health_store import HealthPublisher, HealthStore, LocalHealthStore
 from gbproxy.accounts.lease_queue import LeaseQueue
 from gbproxy.accounts.selection import LeaseRequest, Order
-from gbproxy.domain import jitter
 from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass, id_of
+from gbproxy.domain.clock import jitter
 from gbproxy.errors import GatewayError, QuotaExhausted
 from gbproxy.observability.meter import SILENT, Meter
 
@@ -44,7 +44,7 @@ class Pool:
         order: Order = "least-busy",
         clock: Callable[[], float] = time.time,
         store: HealthStore | None = None,
-        uniform: Callable[[float, float], float] = jitter.uniform,
+        uniform: Callable[[float, float], float] = jitter,
         meter: Meter = SILENT,
     ) -> None:
         """`concurrency`: slots of each account; a request waits for one for `wait_s` at most."""

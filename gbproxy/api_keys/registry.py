@@ -9,26 +9,25 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
-from gbproxy.domain.principal import ApiKey, KeyPolicy, key_digest, new_key
-from gbproxy.domain.rate import Rate, parse_rate
+from gbproxy.domain.principal import ApiKey, KeyPolicy, Rate, key_digest, new_key, parse_rate
 from gbproxy.errors import BadRequest, ModelNotFound, NotFound, StorageUnavailable
 from gbproxy.storage.api_keys import ApiKeyStore
 
 FIELDS = ("name", "expires_at", "models", "rate_limit", "tokens_per_day", "concurrent_streams")
 
-_MOST_TOKENS = 1_000_000_000_000
-_MOST_STREAMS = 1_000_000
+_MAX_TOKENS_PER_DAY = 1_000_000_000_000
+_MAX_STREAMS = 1_000_000
 _NOT_COUNTED = "limits need REDIS_URL, where the several workers (WEB_CONCURRENCY) count together"
-
 
 T = TypeVar("T")
 
 
 class ApiKeys:
-    """`model_id` gives the id behind a model's name, or raises ModelNotFound; `on_change` is called
-    after a key was created or revoked.
+    """`model_id`: the id of a model by its name; raises ModelNotFound. `on_change`: called after a
+    key was created or revoked. `can_limit`: True if all workers count together. `clock`: Unix
+    seconds.
 
-    `can_limit`: all workers count together. `clock`: Unix seconds. Calls raise StorageUnavailable.
+    Calls raise StorageUnavailable.
     """
 
     def __init__(
@@ -47,11 +46,12 @@ class ApiKeys:
         self._clock = clock
 
     def list(self) -> Sequence[ApiKey]:
-        """The oldest first."""
+        """All stored keys, the oldest first."""
         return self._store.all()
 
     def create(self, given: Mapping[str, object]) -> tuple[ApiKey, str]:
-        """Store a new key; what was stored, and the key itself, which cannot be shown again.
+        """Store a new key. Returns what was stored, and the key itself, which cannot be shown
+        again.
 
         Fields: name; where wanted expires_at (Unix seconds, or ISO 8601 with a zone), models (ids),
         rate_limit ("60/hour"), tokens_per_day, concurrent_streams. Raises BadRequest, whose `param`
@@ -68,8 +68,8 @@ class ApiKeys:
             policy=KeyPolicy(
                 models=fields.read("models", self._models),
                 rate_limit=fields.read("rate_limit", _rate),
-                tokens_per_day=fields.read("tokens_per_day", _up_to(_MOST_TOKENS)),
-                concurrent_streams=fields.read("concurrent_streams", _up_to(_MOST_STREAMS)),
+                tokens_per_day=fields.read("tokens_per_day", _up_to(_MAX_TOKENS_PER_DAY)),
+                concurrent_streams=fields.read("concurrent_streams", _up_to(_MAX_STREAMS)),
             ),
         )
         if not self._can_limit:
@@ -80,15 +80,15 @@ class ApiKeys:
         return created, key
 
     def revoke(self, key_id: str) -> None:
-        """Remove a key: it is refused from now on, by the other workers within a second. Requests
-        that run with it go on. Raises NotFound.
+        """Remove a key: refused from now on, by the other workers within a second. Its running
+        requests go on. Raises NotFound.
         """
         if not self._store.remove(key_id):
             raise NotFound("there is no such key")
         self._notify()
 
     def _notify(self) -> None:
-        with suppress(StorageUnavailable):  # the change is stored, and noticed later
+        with suppress(StorageUnavailable):  # the change is stored; workers poll for it
             self._on_change()
 
     def _expiry(self, value: object) -> float:
@@ -111,7 +111,7 @@ class ApiKeys:
 
 
 class _Fields:
-    """Parses fields, and collects the errors by field in `wrong`, in the order of the reading."""
+    """Parses fields and collects errors in `wrong`, by field, in the order of reading."""
 
     def __init__(self, given: Mapping[str, object]) -> None:
         self._given = given

@@ -1,7 +1,7 @@
 """Verifies API keys on the hot path: those of the environment, and a copy of the stored ones.
 
-Keys are looked up by their digest, in a dictionary. A timing attack gains nothing from it: nobody
-can choose a key by what its SHA-256 begins with.
+Keys are looked up by their digest, in a dictionary. A timing attack gains nothing from that: a key
+cannot be chosen by the beginning of its SHA-256.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gbproxy.storage.api_keys import ApiKeyStore
 
 log = logging.getLogger(__name__)
 
-REFRESH_UNKNOWN_EVERY_S = 0.05  # the least time between two reads for keys that are not known
+REFRESH_UNKNOWN_EVERY_S = 0.05  # least time between two reads for unknown keys
 
 
 class KeyVerifier:
-    """`keys`: those of the environment. `clock`: Unix seconds; `monotonic`: seconds, only ever
-    growing. Safe for use by many threads at once.
+    """`keys`: those of the environment. `clock`: Unix seconds; `monotonic`: monotonic seconds. Safe
+    for use by many threads at once.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class KeyVerifier:
         self._monotonic = monotonic
         self._sleep = sleep
         self._stored: Mapping[bytes, ApiKey] = {}
-        self._version: int | None = None  # of what is in `_stored`
-        self._refreshed_at = float("-inf")  # when `_stored` was all there was
+        self._version: int | None = None  # of `_stored`
+        self._refreshed_at = float("-inf")  # `_stored` was complete at this time
         self._lock = threading.Lock()
         self._is_stale = False
 
@@ -58,16 +58,16 @@ class KeyVerifier:
             self._refresh_unknown()
             stored = self._stored.get(presented)
         if stored is None:
-            # in the words that clients look for
+            # Clients look for these words.
             raise Unauthenticated("Incorrect API key provided")
         if stored.has_expired(self._clock()):
             raise Unauthenticated("Incorrect API key provided: it has expired")
         return Principal(stored.digest, stored.id, stored.policy)
 
     def pull_changes(self) -> None:
-        """Read the keys again if any worker has created or revoked one; called twice a second.
+        """Read the keys again if a worker has created or revoked one; called twice a second.
 
-        Raises StorageUnavailable: the known keys stay good then, also those revoked meanwhile.
+        Raises StorageUnavailable: the known keys stay valid then, also those revoked meanwhile.
         """
         if self._lock.acquire(blocking=False):  # else another thread is refreshing just now
             try:
@@ -76,18 +76,16 @@ class KeyVerifier:
                 self._lock.release()
 
     def refresh(self) -> None:
-        """Read what has changed until now, waiting for the lock. Raises StorageUnavailable."""
+        """Read all changes up to now, waiting for the lock. Raises StorageUnavailable."""
         with self._lock:
             self._refresh()
 
     def _refresh_unknown(self) -> None:
-        """Read keys that were created since the last refresh. Calls that come together share
-        one.
-        """
+        """Read keys that were created since the last refresh. Concurrent calls share one read."""
         came_at = self._monotonic()
         with self._lock:
             if self._refreshed_at > came_at:
-                return  # another call has, while this one waited
+                return  # another call has refreshed while this one waited
             pause_s = self._refreshed_at + REFRESH_UNKNOWN_EVERY_S - self._monotonic()
             if pause_s > 0:
                 self._sleep(pause_s)
@@ -96,7 +94,7 @@ class KeyVerifier:
     def _refresh(self) -> None:
         began_at = self._monotonic()
         try:
-            version = self._store.version()  # first: what changes meanwhile is read again
+            version = self._store.version()  # first: a later change is read again
             if version != self._version:
                 self._stored = {key.digest: key for key in self._store.all()}
                 self._version = version

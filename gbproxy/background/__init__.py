@@ -1,6 +1,6 @@
-"""What runs between requests.
+"""Background work between requests.
 
-Every worker runs a loop twice a second: it writes its heartbeat and pulls what the other workers
-have learnt. One of them, the leader, also does what is to be done once for all; when it goes,
+Every worker runs a loop twice a second: it writes its heartbeat and pulls the other workers'
+changes. One of them, the leader, also runs the tasks that are due once for all; when it ends,
 another takes over within seconds.
 """

@@ -1,5 +1,5 @@
-"""Probes of accounts that came under suspicion: at once, off the request's path, and few however
-often they are asked for.
+"""Probes accounts under suspicion: at once, off the request's path, and few however often they are
+requested.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _WIDTH = 4
 
 @dataclass(slots=True, eq=False)
 class _Probe:
-    """A probe of one account, and the pause after it."""
+    """A probe of one account with the pause after it."""
 
-    is_wanted_again: bool = False  # the account was suspected meanwhile
+    is_wanted_again: bool = False  # requested once more meanwhile
 
 
 class AccountProbes:
-    """One probe of an account at a time, then a short pause; only a probe that is refused sets an
-    account aside.
+    """One probe of an account at a time, then a short pause. Only a probe whose credential is
+    refused sets an account aside.
     """
 
     def __init__(
@@ -43,21 +43,21 @@ class AccountProbes:
         call_later: Callable[[float, Job], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`probe` as in the port `Upstream`; `submit`: runs a job in the background, False if it
-        will not; `call_later`: after so many seconds.
+        """`probe`: as in the port `Upstream`; `submit`: runs a job in the background, False if it
+        will not; `call_later`: runs a job after so many seconds.
         """
         self._pool = pool
         self._probe = probe
-        # an executor of its own: slow openings of sessions must not delay a verdict
+        # An executor of its own: slow openings of sessions must not delay a probe.
         self._executor = BackgroundExecutor(width=_WIDTH)
         self._submit = submit or self._executor.submit
         self._call_later = call_later or _call_later
         self._clock = clock
-        self._probes: dict[Account, _Probe] = {}  # that run, or whose pause does
+        self._probes: dict[Account, _Probe] = {}  # running, or in their pause
         self._lock = threading.Lock()
 
     def request(self, account: Account) -> None:
-        """Have this account probed now, or at the end of its pause. Waits for nothing."""
+        """Request a probe of this account, now or at the end of its pause. Never waits."""
         with self._lock:
             known = self._probes.get(account)
             if known is not None:
@@ -72,7 +72,7 @@ class AccountProbes:
                 self._forget(account, probe)
 
     def close(self, within_s: float = 0.5) -> None:
-        """Begin no more, and wait so long for those that run."""
+        """Start no more probes, and wait `within_s` for running ones."""
         self._executor.shutdown(within_s)
 
     def _run(self, account: Account, probe: _Probe) -> None:
@@ -81,7 +81,7 @@ class AccountProbes:
             self._probe(account)
         except GatewayError as error:
             code, said = error.code, error.safe_words
-            # Any other error says nothing about the account, which goes on.
+            # Only a refused credential says something about the account.
             if isinstance(error, CredentialRefused):
                 self._pool.failed(account, "text", error, took_s=self._clock() - began_at)
         finally:

@@ -1,5 +1,5 @@
-"""Reads accounts' live configurations off the requests' path: once an account is in use, and then
-rarely.
+"""Reads accounts' live configurations, off the requests' path: when an account comes into use, and
+then about once an hour.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from functools import partial
 
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.background.executor import BackgroundExecutor, Job
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import AccountCapabilities
+from gbproxy.domain.clock import jitter
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import GatewayError
 
 log = logging.getLogger(__name__)
@@ -23,9 +23,7 @@ _WIDTH = 2
 
 
 class CapabilityReads:
-    """The leader reads for all workers. A configuration that cannot be read costs its account
-    nothing.
-    """
+    """Reads for all workers, in the leader. A failed read costs its account nothing."""
 
     def __init__(
         self,
@@ -33,19 +31,19 @@ class CapabilityReads:
         read: Callable[[Account], AccountCapabilities],
         *,
         submit: Callable[[Job], bool] | None = None,
-        uniform: Callable[[float, float], float] = jitter.uniform,
+        uniform: Callable[[float, float], float] = jitter,
     ) -> None:
-        """`read`: of the upstream; raises GatewayErrors. `submit`: runs a job in the background,
-        False if it will not.
+        """`read`: reads from the upstream; raises GatewayErrors. `submit`: runs a job in the
+        background, False if it will not.
         """
         self._support = support
         self._read_upstream = read
-        # an executor of its own: a slow configuration must not hold up what requests wait for
+        # An executor of its own: a slow read must not delay jobs that requests wait for.
         self._executor = BackgroundExecutor(width=_WIDTH)
         self._submit = submit or self._executor.submit
         self._uniform = uniform
         self._running: set[str] = set()  # account keys
-        # by account key: the read that is followed by another, and when
+        # by account key: time of the latest read, and when the next is due
         self._due: dict[str, tuple[float, float]] = {}
 
     def read_due(self, in_use: Iterable[Account], now: float) -> None:
@@ -58,7 +56,7 @@ class CapabilityReads:
                     self._running.discard(account.account_key)
 
     def close(self, within_s: float = 0.5) -> None:
-        """Begin no more, and wait so long for those that run."""
+        """Start no more reads, and wait `within_s` for running ones."""
         self._executor.shutdown(within_s)
 
     def _is_due(self, account: Account, now: float) -> bool:

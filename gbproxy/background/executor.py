@@ -16,10 +16,9 @@ Job = Callable[[], None]
 class BackgroundExecutor:
     """Runs jobs in order, in up to `width` threads; submitting never waits.
 
-    Not `concurrent.futures.ThreadPoolExecutor`: its queue has no bound; its threads, once started,
-    are taken to be there in a process that was forked since, and nothing is run; and at exit the
-    interpreter waits for its threads without a limit, so that one slow call upstream would outlast
-    the time that a worker has to end.
+    Not `concurrent.futures.ThreadPoolExecutor`: its queue has no bound; after a fork it counts
+    threads that do not exist in the child, and runs nothing; and at exit the interpreter joins its
+    threads without a timeout, so one slow call upstream would outlast a worker's time to end.
     """
 
     def __init__(self, *, width: int = 8, capacity: int = 10_000) -> None:
@@ -33,13 +32,13 @@ class BackgroundExecutor:
         self._threads: list[threading.Thread] = []
 
     def submit(self, job: Job) -> bool:
-        """Run a job soon; False when too many wait already, or after `shutdown`."""
+        """Queue a job; False when the queue is full, or after `shutdown`."""
         with self._changed:
             if self._stopping or len(self._waiting) >= self._capacity:
                 return False
             self._waiting.append(job)
             self._changed.notify()
-            # last: to start a thread gives way, and a request's greenlet may be killed there
+            # Last: starting a thread yields, and a request's greenlet may be killed there.
             self._ensure_threads()
         return True
 
@@ -48,9 +47,7 @@ class BackgroundExecutor:
         self._width = max(self._width, width)
 
     def shutdown(self, within_s: float) -> bool:
-        """Run what still waits, for `within_s` at most, and accept nothing more. True if all of it
-        was run.
-        """
+        """Run the queued jobs, for `within_s` at most, and accept no more. True if all were run."""
         deadline = time.monotonic() + within_s
         with self._changed:
             self._stopping = True
@@ -62,8 +59,8 @@ class BackgroundExecutor:
             return not self._waiting and not self._busy
 
     def _ensure_threads(self) -> None:
-        """Start threads as they are needed; those of the process that this one was forked from are
-        not alive here.
+        """Start the threads that are missing; those of the parent process are not alive after a
+        fork.
         """
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         wanted = min(self._width, len(self._waiting) + self._busy)

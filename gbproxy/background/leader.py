@@ -1,5 +1,5 @@
-"""What the leader does for all workers: expired and orphaned sessions are marked and reaped, tokens
-refreshed ahead of use, refused credentials probed.
+"""The leader's tasks for all workers: it marks and reaps expired and orphaned sessions, refreshes
+tokens ahead of use, and probes refused credentials.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from gbproxy.accounts.pool import Pool
-from gbproxy.background.failure_detector import FailureDetector
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, identity_of
+from gbproxy.domain.clock import jitter
 from gbproxy.errors import CredentialRefused, GatewayError
 from gbproxy.sessions.cleanup import Executor, SessionCleanup
 from gbproxy.storage.account_health import AccountUse
@@ -24,19 +23,22 @@ from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 log = logging.getLogger(__name__)
 
 ACTIVE_S = 600.0  # an account is maintained for so long after its last use
-ANY_ACCOUNT = ""  # the account id under which the arrival of any request is recorded
+ANY_ACCOUNT = ""  # the id under which every request's arrival is recorded
 
+DEAD_AFTER_S = 15.0
+
+_MAX_GAP_S = 5.0  # between two looks: after a longer one no worker has been watched
 _LEASE = "leader"
 _LEASE_S = 5.0
 _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; the upstream's hold for 240
-_SIGN_IN_PAUSE_S = 15.0  # after a failure
+_SIGN_IN_PAUSE_S = 15.0  # after a failed sign-in
 _PROBE_S = (150.0, 240.0)
 _ABANDONED_S = 10.0  # between looks for abandoned temporary databases
 
 
 class LeaderTasks:
-    """The tasks of the one worker that holds the lease: of each set of accounts on a database there
-    is one leader.
+    """Runs the tasks in the one worker that holds the lease. There is one leader for each set of
+    accounts on a database.
     """
 
     def __init__(
@@ -56,11 +58,11 @@ class LeaderTasks:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`refresh_token`: signs an account in if its token is older than so many seconds; True if
-        it was. Raises GatewayErrors, as does `probe`, which asks whether a credential is good.
+        it was. `probe`: checks a credential upstream. Both raise GatewayErrors.
 
-        `reclaim_abandoned`: has deleted what killed servers on this machine have left of these
-        upstream identities. `read_capabilities`: reads the live configurations that are due, in the
-        background. `clock`: Unix seconds.
+        `reclaim_abandoned`: marks the sessions of these upstream identities that killed servers on
+        this machine have left. `read_capabilities`: reads the live configurations that are due, in
+        the background. `clock`: Unix seconds.
         """
         self._leases = leases
         self._workers = workers
@@ -77,14 +79,14 @@ class LeaderTasks:
         self._abandoned_at = monotonic()
         self._failures = FailureDetector(monotonic)
         self._probe_at: dict[Account, float] = {}
-        # by account key: at which age its token is refreshed, drawn once for each token
+        # by account key: the age at which its token is refreshed, drawn once per token
         self._token_ages: dict[str, float] = {}
-        self._sign_in_at: dict[str, float] = {}  # by account id, after a failure
-        self._busy: set[str] = set()  # account ids that a job is about
+        self._sign_in_at: dict[str, float] = {}  # by account id, after a failed sign-in
+        self._busy: set[str] = set()  # ids of accounts that have a job
         self._lease = ""
 
     def run(self, uses: Mapping[str, AccountUse]) -> None:
-        """Do what is due, if this worker holds the lease or gets it. `uses`: by account id.
+        """Run what is due, if this worker holds the lease or gets it. `uses`: by account id.
 
         Raises StorageUnavailable.
         """
@@ -94,12 +96,12 @@ class LeaderTasks:
             return
         now = self._clock()
         self._sessions.mark_expired(now)
-        # A worker that holds sessions and has no heartbeat any more is dead too.
+        # A worker that holds sessions without a heartbeat is dead as well.
         silent = dict.fromkeys(self._sessions.holders(), 0.0)
         dead = self._failures.dead_workers(silent | self._workers.heartbeats())
         if dead:
             self.reclaim(dead)
-        self._look_for_abandoned()
+        self._reclaim_abandoned_if_due()
         self._cleanup.run_due()
         active = self._active_accounts(uses, now)
         self._refresh_tokens(active, now)
@@ -107,7 +109,7 @@ class LeaderTasks:
         self._read_capabilities(active, now)
 
     def reclaim(self, dead: Collection[str]) -> None:
-        """Release what dead workers held and have their sessions deleted. Raises
+        """Mark dead workers' sessions for deletion and release their leases. Raises
         StorageUnavailable.
         """
         self._sessions.reclaim_orphans(dead)
@@ -115,13 +117,13 @@ class LeaderTasks:
         self._workers.remove(dead)
 
     def resign(self) -> None:
-        """Let another worker lead at once. Raises StorageUnavailable."""
+        """Release the lease, so that another worker leads at once. Raises StorageUnavailable."""
         if self._lease:
             self._leases.release(self._lease)
 
     def _name_lease(self) -> None:
-        """Gateways with other accounts cannot do our tasks, nor we theirs: they have a leader of
-        their own.
+        """Name the lease by the set of accounts: a gateway with other accounts cannot do our tasks,
+        so it has a leader of its own.
         """
         account_keys = sorted(account.account_key for account in self._pool.accounts())
         lease = f"{_LEASE} {hashlib.sha256(json.dumps(account_keys).encode()).hexdigest()}"
@@ -129,9 +131,9 @@ class LeaderTasks:
             self.resign()
             self._lease = lease
 
-    def _look_for_abandoned(self) -> None:
-        # Again and again: when a master is killed its workers live on for a while, so what they
-        # leave was not there at our start.
+    def _reclaim_abandoned_if_due(self) -> None:
+        # Repeatedly: the workers of a killed arbiter live on for a while, so their sessions may be
+        # abandoned after our start.
         if self._monotonic() >= self._abandoned_at:
             self._abandoned_at = self._monotonic() + _ABANDONED_S
             self._reclaim_abandoned(
@@ -139,7 +141,7 @@ class LeaderTasks:
             )
 
     def _active_accounts(self, uses: Mapping[str, AccountUse], now: float) -> list[Account]:
-        """The accounts in use whose credential is not set aside."""
+        """The enabled accounts in use whose credential is not refused."""
         refused = {account.id for account in self._pool.rejected()}
         return [
             account
@@ -154,7 +156,7 @@ class LeaderTasks:
 
     def _refresh(self, account: Account) -> None:
         began_at = self._clock()
-        age_s = self._token_ages.setdefault(account.account_key, jitter.uniform(*_TOKEN_AGE_S))
+        age_s = self._token_ages.setdefault(account.account_key, jitter(*_TOKEN_AGE_S))
         try:
             if self._refresh_token(account, age_s):
                 del self._token_ages[account.account_key]
@@ -173,7 +175,7 @@ class LeaderTasks:
         if not is_active(uses, ANY_ACCOUNT, now):
             return
         for account in refused:
-            pause_s = jitter.uniform(*_PROBE_S)
+            pause_s = jitter(*_PROBE_S)
             if now >= self._probe_at.setdefault(account, now + pause_s):
                 self._probe_at[account] = now + pause_s
                 self._submit(account, partial(self._probe_once, account))
@@ -189,7 +191,7 @@ class LeaderTasks:
             self._pool.accepted(account)
 
     def _submit(self, account: Account, work: Callable[[], None]) -> None:
-        """One job for an account at a time; what is not accepted is submitted in a later run."""
+        """Submit one job per account at a time; one that is not accepted is due again later."""
         if account.id in self._busy:
             return
         self._busy.add(account.id)
@@ -202,6 +204,41 @@ class LeaderTasks:
 
         if not self._executor.submit(job):
             self._busy.discard(account.id)
+
+
+class FailureDetector:
+    """Judges a worker dead when its heartbeat has not changed for DEAD_AFTER_S of our own monotonic
+    time: wall clocks and outages cannot fool it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._looked_at: float | None = None
+        # by worker: its last heartbeat, and when that was first seen
+        self._seen: dict[str, tuple[float, float]] = {}
+
+    def dead_workers(self, heartbeats: Mapping[str, float]) -> list[str]:
+        """The workers whose heartbeat has not changed for too long; to be called twice a second.
+
+        `heartbeats`: the latest of each worker, by its own clock.
+        """
+        now = self._clock()
+        # We, or the database, were away: every worker gets time to report again.
+        if self._looked_at is None or now - self._looked_at > _MAX_GAP_S:
+            self._seen.clear()
+        self._looked_at = now
+        known = self._seen
+        self._seen = {
+            worker: known[worker]
+            if worker in known and known[worker][0] == heartbeat
+            else (heartbeat, now)
+            for worker, heartbeat in heartbeats.items()
+        }
+        return [worker for worker, (_, since) in self._seen.items() if now - since > DEAD_AFTER_S]
+
+    def reset(self) -> None:
+        """Forget what was seen: another worker watches from now on."""
+        self._looked_at = None
 
 
 def is_active(uses: Mapping[str, AccountUse], account_id: str, now: float) -> bool:

@@ -35,7 +35,7 @@ def _start_thread(run: Callable[[], None]) -> threading.Thread:
 
 
 class BackgroundLoop:
-    """Runs between requests, from `start` to `close`."""
+    """Runs this worker's background tasks, from `start` to `close`."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class BackgroundLoop:
         clock: Callable[[], float] = time.time,
         start_thread: Callable[[Callable[[], None]], threading.Thread | None] = _start_thread,
     ) -> None:
-        """`sync`: each exchanges news with the other workers; may raise StorageUnavailable.
+        """`sync`: exchange changes with the other workers; may raise StorageUnavailable.
 
         `keep_warm`: keeps connections to these accounts' upstream open; may take long.
-        `long_timeout`: within it the database is waited for longer than a request would. `clock`:
-        Unix seconds.
+        `long_timeout`: within it calls of the database have a longer timeout than a request's.
+        `clock`: Unix seconds.
         """
         self._sessions = sessions
         self._workers = workers
@@ -74,8 +74,8 @@ class BackgroundLoop:
         self._clock = clock
         self._start_thread = start_thread
         self._is_warming = False
-        self._active: set[str] = set()  # account ids that were used since the last run
-        self._dead: set[str] = set()  # workers that are dead for sure, still to be reclaimed
+        self._active: set[str] = set()  # ids of accounts used since the last run
+        self._dead: set[str] = set()  # workers known to be dead, still to be reclaimed
         self._last_uses: Mapping[str, AccountUse] = {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -85,7 +85,7 @@ class BackgroundLoop:
     def start(self) -> None:
         """Start the thread, once in each process; to be called before it serves.
 
-        When this returns, the other workers have this one's heartbeat, and it has their news.
+        Writes the first heartbeat and pulls the other workers' changes before it returns.
         """
         with self._lock:
             if self._process == os.getpid() or self._stopping.is_set():
@@ -95,21 +95,21 @@ class BackgroundLoop:
             self._thread = self._start_thread(self._run)
 
     def note_dead(self, workers: Collection[str]) -> None:
-        """Reclaim what these workers held, which are known to be dead, without waiting for the
-        failure detector. To be called before `start`.
+        """Have these workers reclaimed, which are known to be dead, without the failure detector.
+        To be called before `start`.
         """
         self._dead |= set(workers)
 
     def record_activity(self, account_id: str = ANY_ACCOUNT) -> None:
-        """Record that a request has arrived, or that it got this account. Starts the loop in a
-        process where nobody has.
+        """Record that a request has arrived, or has leased this account. Starts the loop in a
+        process where it does not run yet.
         """
         self._active.add(account_id)
         if self._process != os.getpid():
             self.start()
 
     def run_once(self) -> None:
-        """Run what is due now. A task that cannot reach the database is run again next time."""
+        """Run what is due. A task that cannot reach the database runs again next time."""
         with self._long_timeout():
             self._run_tasks(
                 self._report,
@@ -117,17 +117,17 @@ class BackgroundLoop:
                 *self._sync,
                 self._cleanup.retry_due,
                 self._maintain_accounts,
-                self._reclaim_leaked,
+                self._sessions.reclaim_leaked,
                 self._lead,
             )
 
     def close(
         self, *, for_good: bool = False, hand_over: bool = False, within_s: float = 2.0
     ) -> None:
-        """Stop, and delete this worker's unused sessions: each is tried once, in `within_s`.
+        """Stop, and delete this worker's prewarmed sessions: one attempt each, in `within_s`.
 
-        `for_good`: delete every session that is recorded. `hand_over`: delete none, but mark the
-        unused ones for the worker that ends last.
+        `for_good`: delete all recorded sessions. `hand_over`: delete none, but mark the prewarmed
+        ones for the worker that ends last.
         """
         deadline = time.monotonic() + within_s
         self._stopping.set()
@@ -143,13 +143,13 @@ class BackgroundLoop:
             left = () if hand_over else left
         self._cleanup.drain(left, max(0.0, deadline - time.monotonic()))
         with suppress(StorageUnavailable):
-            self._workers.deregister()  # what is left of ours is for other workers to delete
+            self._workers.deregister()  # other workers delete what is left of ours
 
     def _run(self) -> None:
         while not self._stopping.wait(PERIOD_S):
             self.run_once()
 
-    def _run_tasks(self, *tasks: Callable[[], None]) -> None:
+    def _run_tasks(self, *tasks: Callable[[], object]) -> None:
         for task in tasks:
             try:
                 task()
@@ -184,7 +184,7 @@ class BackgroundLoop:
         self._session_pool.refill(
             [account for account in active if self._pool.is_ready(account.id)]
         )
-        if active and not self._is_warming:  # in the background: to connect may take its time
+        if active and not self._is_warming:  # in the background: connecting may take long
             self._is_warming = True
             if not self._executor.submit(partial(self._warm, active)):
                 self._is_warming = False
@@ -194,9 +194,6 @@ class BackgroundLoop:
             self._keep_warm(accounts)
         finally:
             self._is_warming = False
-
-    def _reclaim_leaked(self) -> None:
-        self._sessions.reclaim_leaked()
 
     def _lead(self) -> None:
         self._leader.run(self._last_uses)

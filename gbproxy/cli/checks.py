@@ -10,7 +10,6 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from gbproxy.domain.edition import EDITIONS
 from gbproxy.domain.models import built_in_names
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.outbound import HttpClient, Timeouts
@@ -19,6 +18,7 @@ from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare
 from gbproxy.storage.tables import REVISION
+from gbproxy.upstreams.widget.credential import EDITIONS
 
 Level = Literal["ok", "warn", "fail"]
 LEVELS: Sequence[Level] = ("ok", "warn", "fail")

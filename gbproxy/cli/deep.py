@@ -17,12 +17,11 @@ from gbproxy.cli.checks import CLOCK_TOLERANCE_S, Level, clock_offset_s
 from gbproxy.cli.steps import Step, Steps, open_recorded
 from gbproxy.cli.terminal import echo, printable
 from gbproxy.domain.account import Account
-from gbproxy.domain.edition import EditionName, Location
 from gbproxy.domain.models import BUILT_IN, Model
 from gbproxy.domain.redaction import Redactor
 from gbproxy.outbound.recording import Exchange
 from gbproxy.settings import Settings
-from gbproxy.upstreams.widget.credential import credential_of, with_values
+from gbproxy.upstreams.widget.credential import EditionName, Location, credential_of, with_values
 
 QUESTION = "Say ok."
 _BROWSER = (

@@ -1,3 +1,3 @@
-"""Values and pure functions: what is asked, what is said back, in no client's and no upstream's
-format.
+"""Values and pure functions: requests, events, models, accounts, keys, in no client's and no
+upstream's format.
 """

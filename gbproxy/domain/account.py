@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 QuotaClass = Literal["text", "images", "videos"]
-"""What the upstream counts apart, for each account."""
+"""What the upstream limits separately, for each account."""
 
 AccountState = Literal["ready", "cooling", "refused", "disabled"]
-"""`cooling`: not asked for some time; `refused`: not until its credential is replaced, or a probe
-finds it good again.
+"""`cooling`: not used for some time; `refused`: not used until its credential is replaced, or a
+probe finds it valid again.
 """
 
 QUOTA_CLASSES: tuple[QuotaClass, ...] = ("text", "images", "videos")
@@ -32,15 +32,15 @@ class Credential(Protocol):
 
     @property
     def identity(self) -> str:
-        """Digest, IDENTITY_CHARS long, of whose account this is upstream: new cookies keep it."""
+        """Digest of the upstream account, IDENTITY_CHARS long; it stays when cookies change."""
         ...
 
     def fingerprint(self) -> str:
-        """SHA-256 of all that the account signs in with, in hex: it changes with any of it."""
+        """SHA-256 in hex of all values that the account signs in with."""
         ...
 
     def is_same_sign_in(self, other: Credential) -> bool:
-        """True if both are one sign-in, so that one of the two accounts is configured twice."""
+        """True if both are one sign-in: the same account, configured twice."""
         ...
 
     def public(self) -> Mapping[str, str | None]:
@@ -48,12 +48,12 @@ class Credential(Protocol):
         ...
 
     def to_json(self) -> Mapping[str, Any]:
-        """All values, secrets too, as the upstream's reader takes them back."""
+        """All values, secrets too, as `CredentialReader` takes them."""
         ...
 
 
 CredentialReader = Callable[[Mapping[str, Any]], Credential]
-"""`to_json` -> the credential. Raises ValueError for values that are none of this upstream's."""
+"""`to_json` -> the credential. Raises ValueError for values that do not make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,17 @@ class Account:
         return hash(self.account_key)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the credential, in hex: tells one from another without showing any."""
+        """SHA-256 of the credential in hex, which shows nothing of it."""
         return self.credential.fingerprint()
 
 
 def id_of(account_key: str) -> str:
-    """The account's id, as logs and administrators know it."""
+    """The account's id in an account key, as logs and the admin API show it."""
     return account_key[ID_IN_KEY:]
 
 
 def identity_of(account_key: str) -> str:
-    """The upstream identity: the same when the account is configured again under another id."""
+    """The upstream identity in an account key: the same under any configured id."""
     return account_key[:IDENTITY_CHARS]
 
 

@@ -1,4 +1,4 @@
-"""What a client asks for, in no client's format."""
+"""A chat request, in no client's format."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """A call that the assistant made in an earlier turn; `arguments` is the JSON text as the client
-    holds it.
+    """A call that the assistant made in an earlier turn; `arguments` is JSON text as the client
+    sent it.
     """
 
     id: str
@@ -28,7 +28,7 @@ class ToolCallPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolResultPart:
-    """What the client's tool answered to the call `call_id`."""
+    """The result of the client's tool for the call `call_id`."""
 
     call_id: str
     text: str
@@ -46,12 +46,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request. `model` is the name that the client gave, or None; `show_thoughts` None leaves
-    it to the settings.
+    """`model`: the name that the client gave, or None; `show_thoughts`: None leaves it to the
+    settings.
 
-    `conversation` is the id that the client wants to go on with, as it sent it; `is_streamed` says
-    how it will be answered. `stop`: sequences before which the answer ends; `max_tokens`: its
-    longest, by the gateway's estimate.
+    `conversation`: the id of the conversation to continue, as the client sent it; `is_streamed`:
+    True if the answer is streamed. `stop`: sequences before which the answer ends; `max_tokens`:
+    its greatest length, by the gateway's estimate.
     """
 
     messages: tuple[Message, ...]
@@ -65,5 +65,5 @@ class ChatRequest:
 
     @property
     def key_digest(self) -> bytes:
-        """The digest of the API key; b"" is anonymous: nothing is stored for it."""
+        """SHA-256 of the API key; b"" for an anonymous client, of whom nothing is stored."""
         return self.principal.key_digest

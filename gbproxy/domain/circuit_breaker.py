@@ -20,10 +20,10 @@ class CircuitOpen(Exception):
 
 
 class CircuitBreaker:
-    """Closed at first. `fail` opens it, the success of a probe closes it again.
+    """Closed at first. `fail` opens it, a probe that succeeds closes it again.
 
-    `clock`: seconds, only ever growing. `on_close` is told for how many seconds the circuit was
-    open. Safe for use by many threads at once.
+    `clock`: monotonic seconds. `on_close`: called with the seconds for which the circuit was open.
+    Safe for use by many threads at once.
     """
 
     def __init__(
@@ -42,20 +42,21 @@ class CircuitBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the last that was heard of the store was good."""
+        """True while the store is taken to be available."""
         return self._opened_at is None
 
     @property
     def refuses_writes(self) -> bool:
-        """Whether the store failed by refusing a write: that it still answers what is read is no
-        sign of recovery then, so a read must not be the probe.
+        """True if the store failed by refusing a write. Then a read that succeeds is no sign of
+        recovery, so a read must not be the probe.
         """
         return self._refuses_writes
 
     def run(self, call: Callable[[], T], may_probe: Callable[[], bool] = _always) -> T:
-        """Return what `call` returns and raise what it raises; CircuitOpen without calling it.
+        """Return what `call` returns and raise what it raises. Raises CircuitOpen without calling
+        it.
 
-        `may_probe` is asked when a probe is due, whether this call may be it.
+        `may_probe`: asked when a probe is due; True if this call may be the probe.
         """
         if self._opened_at is None:
             return call()  # its success proves nothing if the circuit opens meanwhile
@@ -68,7 +69,7 @@ class CircuitBreaker:
         return result
 
     def fail(self, retry_after_s: float, *, refuses_writes: bool = False) -> bool:
-        """A call has met an outage: the next probe may start after `retry_after_s`. True when this
+        """Record that a call failed: the next probe may start after `retry_after_s`. True if this
         opened the circuit.
         """
         with self._lock:

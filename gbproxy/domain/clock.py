@@ -1,13 +1,16 @@
-"""Wall clocks may be set back: then what was noted before lies in the future.
-
-A module of its own, as both what is kept in memory and what SQL compares depend on it.
-"""
+"""What depends on clocks: wall clocks that may be set back, and jitter for delays."""
 
 from __future__ import annotations
 
+import random
+
 SET_BACK_S = 60.0  # the clocks of several machines differ by less
+
+# Delays are jittered so that workers and replicas do not act in step. Stateless: forked workers
+# draw different numbers.
+jitter = random.SystemRandom().uniform
 
 
 def was_set_back_since(noted_at: float, now: float) -> bool:
-    """True if something was noted by a clock that has been set back since. Unix seconds."""
+    """True if `noted_at` lies in the future: the clock was set back since. Unix seconds."""
     return noted_at > now + SET_BACK_S

@@ -1,8 +1,8 @@
-"""The digest of a conversation's history, by which an upstream session that holds exactly this
-history is found again.
+"""The digest of a conversation's history: it finds the upstream session that holds exactly this
+history.
 
 A history digest is 32 bytes: 8 that identify the system texts given last, and 24 of a chain over
-all turns. The chain begins with caller, model and system texts, and each turn is hashed onto the
+all turns. The chain begins with API key, model and system texts, and each turn is hashed onto the
 digest before it. So the digest that follows from a stored one and the new turns is the same as that
 of the whole history when a client sends it in full.
 
@@ -23,8 +23,8 @@ from hashlib import sha256
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.slices import Work
 
-_FORM = "gbproxy history 1"  # a change of what is digested, or how, is a change of this
-# a longer text counts by its digest; reasoning is looked for in so much of it
+_FORM = "gbproxy history 1"  # to be changed with what is digested, or how
+# Longer texts are replaced by their digest; reasoning is looked for up to here.
 LONG_CHARS = 128 * 1024
 _SYSTEM_BYTES = 8
 _CHAIN_BYTES = 24
@@ -38,8 +38,8 @@ _CLOSING = {
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A request's messages: all system texts, the turns up to the assistant's last one, and those
-    that are new.
+    """A request's messages: `system` texts, `past` turns up to the assistant's last one, and new
+    `turns`.
     """
 
     system: tuple[str, ...]
@@ -50,7 +50,7 @@ class History:
 def split(messages: Sequence[Message]) -> History:
     """Split messages behind the assistant's last turn; without one there is no past.
 
-    System texts count wherever they stand, as in the prompt.
+    System texts are collected from every position, as in the prompt.
     """
     system = tuple(
         filter(None, (_normal(_joined(m.parts)) for m in messages if m.role == "system"))
@@ -60,10 +60,10 @@ def split(messages: Sequence[Message]) -> History:
     return History(system, turns[:end], turns[end:])
 
 
-def start(caller: bytes, model_id: str, system: Sequence[str]) -> bytes:
+def start(key_digest: bytes, model_id: str, system: Sequence[str]) -> bytes:
     """The history digest of a conversation that has no turn yet."""
-    fields = (_bytes(_FORM), caller, _bytes(model_id), *map(_bytes, system))
-    return _system_mark(caller, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
+    fields = (_bytes(_FORM), key_digest, _bytes(model_id), *map(_bytes, system))
+    return _system_mark(key_digest, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
 
 
 def extended(base: bytes, turns: Iterable[Message]) -> bytes:
@@ -79,20 +79,22 @@ def _after(base: bytes, fields: Iterable[bytes]) -> bytes:
     return base[:_SYSTEM_BYTES] + _hashed(base, fields)[:_CHAIN_BYTES]
 
 
-def digest(caller: bytes, model_id: str, system: Sequence[str], turns: Iterable[Message]) -> bytes:
+def digest(
+    key_digest: bytes, model_id: str, system: Sequence[str], turns: Iterable[Message]
+) -> bytes:
     """The digest of a whole history."""
-    return extended(start(caller, model_id, system), turns)
+    return extended(start(key_digest, model_id, system), turns)
 
 
 @dataclass(frozen=True, slots=True)
 class LongText:
-    """The digest of an assistant's text that is longer than LONG_CHARS: all that is kept of it."""
+    """The digest of an assistant's text longer than LONG_CHARS, kept in its place."""
 
     digest: bytes
 
 
 class AnswerDigest:
-    """Collects an assistant's text from its pieces: a short one as it is, a long one as digest."""
+    """Collects an assistant's text from its pieces: a short one whole, a long one as a digest."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []  # all of them, while the text is short
@@ -100,7 +102,7 @@ class AnswerDigest:
         # Of the text so far, with and without the white space at its end.
         self._digest = self._whole = sha256()
         self._is_long = self._has_begun = False
-        self._return = ""  # half a line end, perhaps
+        self._return = ""  # a "\r" that may be the first half of a line end
 
     def add(self, piece: str) -> None:
         if self._is_long:
@@ -135,36 +137,30 @@ class AnswerDigest:
 
 
 def answered(base: bytes, turns: Iterable[Message], answer: str | LongText) -> bytes:
-    """The history digest after these turns and the assistant's answer to them, as the client was
-    shown it.
-    """
+    """The history digest after these turns and the assistant's answer as the client got it."""
     if isinstance(answer, str):
         return extended(base, (*turns, Message("assistant", (TextPart(answer),))))
     fields = (b"assistant", b"", *_long_text(answer.digest))
     return _after(extended(base, turns), fields)
 
 
-def has_instructions(base: bytes, caller: bytes, system: Sequence[str]) -> bool:
-    """True if these are the system texts that the conversation was given last, or if there are
-    none.
-    """
-    return not system or base[:_SYSTEM_BYTES] == _system_mark(caller, system)
+def has_instructions(base: bytes, key_digest: bytes, system: Sequence[str]) -> bool:
+    """True if the conversation's latest system texts are these, or if `system` is empty."""
+    return not system or base[:_SYSTEM_BYTES] == _system_mark(key_digest, system)
 
 
-def with_system(base: bytes, caller: bytes, system: Sequence[str]) -> bytes:
+def with_system(base: bytes, key_digest: bytes, system: Sequence[str]) -> bytes:
     """The history digest after further system texts in the middle of a conversation."""
     fields = (b"system", *map(_bytes, system))
-    return _system_mark(caller, system) + _hashed(base, fields)[:_CHAIN_BYTES]
+    return _system_mark(key_digest, system) + _hashed(base, fields)[:_CHAIN_BYTES]
 
 
-def _system_mark(caller: bytes, system: Sequence[str]) -> bytes:
-    return _hashed(b"", (caller, *map(_bytes, system)))[:_SYSTEM_BYTES]
+def _system_mark(key_digest: bytes, system: Sequence[str]) -> bytes:
+    return _hashed(b"", (key_digest, *map(_bytes, system)))[:_SYSTEM_BYTES]
 
 
 def _fields(turn: Message) -> Iterator[bytes]:
-    """Role, name, and for each part its kind and what it holds; texts that follow each other are
-    one.
-    """
+    """Role, name, and for each part its kind and content; adjacent texts are joined into one."""
     yield turn.role.encode()
     yield _bytes(" ".join(turn.name.split())) if turn.name else b""
     texts: list[str] = []
@@ -172,8 +168,8 @@ def _fields(turn: Message) -> Iterator[bytes]:
         match part:
             case TextPart(text):
                 texts.append(text)
-            # a file will be its own kind with the digest of its bytes: name and type alone say
-            # nothing of them
+            # A file will be a kind of its own, with the digest of its bytes: name and type alone
+            # do not identify it.
             case ToolCallPart(call_id, name, arguments):
                 yield from _text_fields(turn, texts)
                 yield from (b"call", _bytes(call_id), _bytes(name), _bytes(_normal(arguments)))
@@ -191,7 +187,7 @@ def _text_fields(turn: Message, texts: Sequence[str]) -> Iterator[bytes]:
         text = _without_reasoning(text)
     if len(text) > LONG_CHARS:
         yield from _long_text(sha256(_bytes(text)).digest())
-    elif text:  # clients send no text, an empty one or null for the same
+    elif text:  # clients send no text, an empty one or null, and mean the same
         yield b"text"
         yield _bytes(text)
 
@@ -213,13 +209,12 @@ def _plain_line_ends(text: str) -> str:
 
 
 def _without_reasoning(text: str) -> str:
-    """Drop the blocks that a normal text begins with, up to the last that something follows. Linear
-    in its length.
+    """Drop the blocks of reasoning at the beginning of a text. A last block with nothing behind it
+    stays: it is the answer. Linear in the text's length.
     """
     start = 0
     while opening := _OPENING.match(text, start, LONG_CHARS):
         closing = _CLOSING[opening[1].lower()].search(text, opening.end(), LONG_CHARS)
-        # with nothing behind it, it is the answer
         if closing is None or closing.end() == len(text):
             break
         start = closing.end()

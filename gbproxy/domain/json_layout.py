@@ -1,5 +1,4 @@
-"""JSON as text: its strings and numbers replaced one by one, and everything else left as it was
-written.
+"""Replaces strings and numbers in JSON text, and leaves everything else as it was written.
 
 White space, separators, the order of keys, escapes, duplicate keys and a missing end all stay,
 which no parser keeps.
@@ -25,7 +24,7 @@ _SHORT_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
 def looks_like_json(text: str) -> bool:
-    """Whether it begins as JSON does, Google's prefix before it or not, or as an event stream."""
+    """True if the text begins as JSON, with or without Google's prefix, or as an event stream."""
     return text.lstrip("\ufeff \t\r\n").startswith(_BEGINNINGS)
 
 
@@ -35,18 +34,17 @@ def replaced(
     string: Callable[[str, str], str],
     number: Callable[[str], str],
 ) -> str:
-    """The text with each key, string and number put through a function, which gives as many
-    characters back.
+    """Replace each key, string and number by the result of a function, of as many characters.
 
-    `string` is called with the key under which the value stands, also as an element of an array; ""
-    for none.
+    `string` is called with the key that the value belongs to, directly or as an element of an
+    array ("" for none), and the value.
     """
     walk = _Walk(name, string, number)
     return _TOKEN.sub(walk.token, text)
 
 
 class _Walk:
-    """Knows, from token to token, under which key the next value stands."""
+    """Tracks, from token to token, the key that the next value belongs to."""
 
     def __init__(
         self,
@@ -57,7 +55,7 @@ class _Walk:
         self._name = name
         self._string = string
         self._number = number
-        self._open: list[tuple[str, str]] = []  # each container with the key that it stands under
+        self._open: list[tuple[str, str]] = []  # each container with its key
         self._key = ""
         self._expects_key = False
 
@@ -111,4 +109,4 @@ def _encoded(char: str, unit: str) -> str:
         return char
     if len(unit) == 6:
         return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else unit
-    return unit  # a sign or white space, which tells nothing
+    return unit  # a sign or white space, which needs no replacement

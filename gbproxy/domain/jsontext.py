@@ -1,5 +1,5 @@
-"""Decoding one JSON text strictly: what Python's own decoder lets through beside JSON is
-refused.
+"""JSON texts: decoded strictly (what Python's own decoder lets through beside JSON is refused),
+encoded, and refused beforehand when they hold too many values.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 try:
@@ -27,19 +28,19 @@ _REPLACEMENT = rb"\ufffd"  # of the same length
 _ESCAPES = 1000  # that are looked at between two rests
 
 
-def _go_on() -> None:
+def _no_rest() -> None:
     """Short work needs no rest."""
 
 
 def decode(text: str) -> Any:
     """Decode one JSON text without white space around it.
 
-    Escapes of half a surrogate pair become U+FFFD: they are no characters and could be sent to
-    nobody. Raises ValueError, also for NaN, Infinity, numbers out of range and too deep nesting;
-    its message completes "the text …" and quotes nothing.
+    Escapes of half a surrogate pair become U+FFFD: they are no characters and cannot be encoded.
+    Raises ValueError, also for NaN, Infinity, numbers out of range and too deep nesting;
+    its message completes "the text …" and quotes nothing of it.
     """
     if "\\u" in text:
-        text = _mended(text.encode("utf-8", "surrogatepass"), _go_on).decode(
+        text = _without_lone_surrogates(text.encode("utf-8", "surrogatepass"), _no_rest).decode(
             "utf-8", "surrogatepass"
         )
     return _decode(text)
@@ -57,24 +58,23 @@ def _decode(text: str) -> Any:
     return value
 
 
-def decode_bytes_plainly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
-    """As `decode`, for UTF-8 bytes. Raises UnicodeDecodeError, which is a ValueError, when they are
-    none.
+def decode_bytes_plainly(data: bytes, rest: Callable[[], None] = _no_rest) -> Any:
+    """As `decode`, for UTF-8 bytes. Raises UnicodeDecodeError, a ValueError, for other bytes.
 
     `rest` is called between the steps of long work.
     """
-    return _decode(_mended(data, rest).decode())
+    return _decode(_without_lone_surrogates(data, rest).decode())
 
 
-def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _go_on) -> Any:
-    """The same with orjson, which is as strict, but takes no half of a surrogate pair and gives
+def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _no_rest) -> Any:
+    """The same with orjson, which is as strict, but rejects half of a surrogate pair and decodes
     huge integers as floats.
     """
     try:
         return orjson.loads(data)
     except ValueError:
         rest()
-        return decode_bytes_plainly(data, rest)  # which also says where the mistake is
+        return decode_bytes_plainly(data, rest)  # which also accepts halves of surrogate pairs
 
 
 def encode(value: Any) -> str:
@@ -88,7 +88,7 @@ def encode(value: Any) -> str:
 
 
 def encode_bytes_plainly(value: object) -> bytes:
-    """A text, or what is made of texts, as JSON in UTF-8; nothing is escaped that need not be."""
+    """Encode texts and containers of texts as JSON in UTF-8, with no needless escapes."""
     return _encode_compactly(value).encode("utf-8", "surrogatepass")
 
 
@@ -104,8 +104,8 @@ decode_bytes = decode_bytes_quickly if orjson else decode_bytes_plainly
 encode_bytes: Callable[[object], bytes] = encode_bytes_quickly if orjson else encode_bytes_plainly
 
 
-def _mended(data: bytes, rest: Callable[[], None]) -> bytes:
-    """The text without escapes of half a surrogate pair."""
+def _without_lone_surrogates(data: bytes, rest: Callable[[], None]) -> bytes:
+    """Replace escapes of half a surrogate pair by U+FFFD."""
     if not _SURROGATE.search(data):
         return data
     mended = bytearray(data)
@@ -134,3 +134,134 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False)
 # json.dumps would make an encoder for each text
 _encode_compactly = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+_SIGN = re.compile(rb'[\[\]{},:"]')
+_NAME = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_STRETCH = 1024 * 1024  # bytes that are looked through in one step
+_STEPS = 1000  # of the walk, between two rests
+_DEEPEST = 1024  # no decoder goes deeper
+
+
+class TooManyValues(ValueError):
+    """`place`: path of the largest array or object that was open, like `messages[0].content`; ""
+    for the whole text.
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"holds too many values: {place}")
+        self.place = place
+
+
+@dataclass(slots=True)
+class _Container:
+    """An array or object that is still open."""
+
+    is_array: bool
+    commas: int = 0
+    key: tuple[int, int] = (0, 0)  # start and end of the last key in the text
+
+
+def refuse_too_many_values(data: bytes, most: int, rest: Callable[[], None]) -> None:
+    """Raise TooManyValues if a JSON text holds more than `most` values, before any is made. `rest`
+    is called every few milliseconds.
+
+    Decoding takes time and memory by the value, not by the byte: a short text in 30 MB costs
+    little, ten million empty arrays take a gigabyte. A text that cannot hold too many by the number
+    of its commas and brackets is not looked at further. Else its signs are followed from one to the
+    next, past its strings, until there are too many.
+
+    The text need not be valid: up to its first mistake, where a decoder stops, its values are
+    counted as a decoder makes them.
+    """
+    if _may_hold_more(data, most, rest):
+        _ValueCounter(data, most, rest).follow()
+
+
+def _may_hold_more(data: bytes, most: int, rest: Callable[[], None]) -> bool:
+    """True if commas and brackets could separate more: each value but the outermost stands behind a
+    comma or an opening bracket.
+    """
+    signs = 0
+    for start in range(0, len(data), _STRETCH):
+        signs += sum(data.count(sign, start, start + _STRETCH) for sign in (b",", b"[", b"{"))
+        if signs >= most:
+            return True
+        rest()
+    return False
+
+
+class _ValueCounter:
+    def __init__(self, data: bytes, most: int, rest: Callable[[], None]) -> None:
+        self._data = data
+        self._left = most - 1  # without the outermost
+        self._rest = rest
+        self._steps = 0
+        self._open: list[_Container] = []
+
+    def follow(self) -> None:
+        at, string = 0, (0, 0)
+        while (at := self._next_sign(at)) >= 0:
+            sign = self._data[at : at + 1]
+            at += 1
+            if sign == b'"':
+                end = self._end_of_string(at)
+                if end < 0:
+                    return
+                string, at = (at, end), end + 1
+            elif sign in b"[{":
+                if len(self._open) == _DEEPEST:
+                    return
+                self._open.append(_Container(sign == b"["))
+                self._count()
+            elif not self._open:
+                return
+            elif sign == b",":
+                self._open[-1].commas += 1
+                self._count()
+            elif sign == b":":
+                self._open[-1].key = string
+            else:
+                self._open.pop()
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyValues(self._place())
+
+    def _next_sign(self, at: int) -> int:
+        """Index of the next sign; -1 at the end."""
+        while at < len(self._data):
+            self._step()
+            found = _SIGN.search(self._data, at, at + _STRETCH)
+            if found:
+                return found.start()
+            at += _STRETCH
+        return -1
+
+    def _end_of_string(self, at: int) -> int:
+        """Index of the quotation mark that ends the string; -1 when there is none."""
+        while (end := self._data.find(b'"', at)) > at and self._data[end - 1 : end] == b"\\":
+            self._step()
+            before = self._data[at:end]
+            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+                break
+            at = end + 1
+        return end
+
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps % _STEPS == 0:
+            self._rest()
+
+    def _place(self) -> str:
+        largest = max(range(len(self._open)), key=lambda i: self._open[i].commas)
+        place = ""
+        for container in self._open[:largest]:
+            name = self._data[slice(*container.key)]
+            if container.is_array:
+                place += f"[{container.commas}]"
+            elif _NAME.fullmatch(name):
+                place += f".{name.decode()}"
+            else:
+                break
+        return place.lstrip(".")

@@ -1,8 +1,8 @@
-"""The model catalogue as data: which names a client may use, what each means upstream, and the
-fallbacks of each.
+"""The model catalogue: the names that clients may use, their upstream names and fallbacks, and what
+an account's live configuration offers of them.
 
-Source: docs/upstream.md, models over time. The widget takes a `modelId`, or none for its own choice
-("Auto"), and a set of tools.
+Source: docs/upstream.md, models over time; live configuration. The widget takes a `modelId`, or
+none for its own choice ("Auto"), and a set of tools.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Self
 
 from gbproxy.domain.account import WIDGET, QuotaClass
 from gbproxy.errors import ModelNotFound
@@ -52,29 +52,29 @@ class Model:
         return upstream in self.names
 
     def name_at(self, upstream: str) -> str | None:
-        """What an upstream that serves it calls it: an id, or None for its own choice."""
+        """Its name at an upstream that serves it, or None for the upstream's own choice."""
         return self.names[upstream]
 
     @property
     def essential_tools(self) -> frozenset[Tool]:
-        """The tools that this model needs: those that draw on its quota, or the only one it has."""
+        """The tools that the model cannot do without: those of its own quota, or its only one."""
         own = {tool for tool in self.tools if _DRAWS_ON.get(tool) == self.quota}
         return frozenset(own or (self.tools if len(self.tools) == 1 else ()))
 
     @property
     def makes_media(self) -> bool:
-        """True when it is for pictures or videos, so that no text would do instead."""
+        """True if the model answers with pictures or videos rather than text."""
         return self.quota != "text" or (
             bool(self.tools) and all(tool in _DRAWS_ON for tool in self.tools)
         )
 
     def without(self, cooling: Collection[QuotaClass]) -> Model:
-        """The same model without the tools that draw on one of these quotas but its own."""
+        """The same model without the tools of these quotas, except those of its own quota."""
         spared = {quota for quota in cooling if quota != self.quota}
         return self.with_tools(tool for tool in self.tools if _DRAWS_ON.get(tool) not in spared)
 
     def without_tools(self, unwanted: Collection[Tool]) -> Model:
-        """The same model without these tools, but for those that it needs."""
+        """The same model without these tools, except its essential ones."""
         return self.with_tools(
             tool for tool in self.tools if tool not in unwanted or tool in self.essential_tools
         )
@@ -84,8 +84,48 @@ class Model:
         return self if kept == self.tools else replace(self, tools=kept)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountCapabilities:
+    """Models and tools that an account's live configuration names; a field that it omits is empty.
+
+    `listed`: upstream ids to choose from, in order, without those of `automatic`, which stand for
+    the upstream's own choice.
+    """
+
+    listed: tuple[str, ...] = ()
+    disabled: frozenset[str] = frozenset()
+    automatic: frozenset[str] = frozenset()
+    tools_on: frozenset[Tool] = frozenset()
+    tools_off: frozenset[Tool] = frozenset()
+
+    def to_json(self) -> dict[str, list[str]]:
+        return {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> Self:
+        """Read what `to_json` of any version has written; unknown values are ignored."""
+        texts = {
+            name: [text for text in each if isinstance(text, str)]
+            for name, each in value.items()
+            if isinstance(each, list)
+        }
+        tools = {
+            name: frozenset(tool for tool in ALL_TOOLS if tool in texts.get(name, ()))
+            for name in ("tools_on", "tools_off")
+        }
+        return cls(
+            tuple(texts.get("listed", ())),
+            frozenset(texts.get("disabled", ())),
+            frozenset(texts.get("automatic", ())),
+            tools["tools_on"],
+            tools["tools_off"],
+        )
+
+
+NOTHING_SAID = AccountCapabilities()
+
 AUTOMATIC = "gemini-auto"
-"""The id of the upstream's own choice: the only one that cannot be retired."""
+"""The id of the upstream's own choice, which cannot be retired."""
 
 _FLASH, _FLASH_LITE, _PRO = "gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.1-pro-preview"
 
@@ -129,7 +169,7 @@ class Catalogue:
 
     @property
     def default(self) -> Model:
-        """What answers a request without a model."""
+        """The model of a request that names none."""
         return self._default
 
     def all(self) -> tuple[Model, ...]:
@@ -147,8 +187,9 @@ class Catalogue:
         return model
 
     def resolve(self, name: str | None) -> Model:
-        """The model that answers a request for `name`: also for no name, for other vendors' names
-        and for unknown `gemini-…` names, which the upstream may have. Raises ModelNotFound.
+        """The model that answers a request for `name`. No name and other vendors' names get the
+        default; unknown `gemini-…` names are passed on, as the upstream may have them. Raises
+        ModelNotFound.
         """
         if not name:
             return self._default
@@ -163,17 +204,17 @@ class Catalogue:
         return model
 
     def has(self, model: Model) -> bool:
-        """False for the model of a name that a client has made up."""
+        """True for a model of the catalogue, False for one that `resolve` made from its name."""
         return model.id in self._models
 
     def chain(
         self, model: Model, may_use: Callable[[str], bool] = lambda model_id: True
     ) -> tuple[Model, ...]:
-        """The model, then its fallbacks: what is asked for in its place when it is refused, at last
+        """The model, then its fallbacks in order, to be asked for when it is refused; the last is
         the upstream's own choice.
 
-        Only those that `may_use` allows, with no tool that the model does not have. A model for
-        pictures or videos has no fallback that answers in text.
+        Only those that `may_use` allows, and with no tool that the model does not have. A model for
+        pictures or videos does not fall back to the upstream's choice, which answers in text.
         """
         found = [model]
         following = self._names.get(model.fallback) if model.fallback else None
@@ -196,5 +237,5 @@ class Catalogue:
 
 
 def no_such(name: str) -> ModelNotFound:
-    """The error for a name that does not exist, or that this caller may not use."""
+    """The error for a name that does not exist, or that the API key may not use."""
     return ModelNotFound(f"the model {name[:100]!r} does not exist", param="model")

@@ -1,20 +1,59 @@
-"""API keys of clients: what is stored of one, what it allows, and the principal of a request."""
+"""API keys of clients: what one allows (`KeyPolicy`, `Rate`), what is stored of it (`ApiKey`), and
+the `Principal` of a request.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
-
-from gbproxy.domain.rate import Rate
 
 KEY_PREFIX = "sk-gbproxy-"
 FINGERPRINT_CHARS = 8
 
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_PATTERN = re.compile(
+    rf"([0-9]{{1,9}})(?:\s*/\s*|\s+per\s+)([0-9]{{1,9}}\s*)?({'|'.join(_UNITS)})s?", re.IGNORECASE
+)
+_MAX_AMOUNT = 100_000  # each is remembered while it counts
+_MAX_PERIOD_S = 31 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`amount` in any period of `per_s` seconds. `str` gives what `parse_rate` reads."""
+
+    amount: int
+    per_s: int
+
+    def __str__(self) -> str:
+        name, size = next(
+            (name, size) for name, size in reversed(_UNITS.items()) if self.per_s % size == 0
+        )
+        multiple = self.per_s // size
+        return f"{self.amount}/{name}" if multiple == 1 else f"{self.amount}/{multiple} {name}s"
+
+
+def parse_rate(text: str) -> Rate:
+    """Parse `60/hour`, `10 per second`, `100/15 minutes`. Raises ValueError, which says what is
+    allowed.
+    """
+    found = _PATTERN.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(
+            "must look like 60/hour, 10/second or 100/15 minutes; the units go from second to day"
+        )
+    amount, multiple, unit = found.groups()
+    rate = Rate(int(amount), int(multiple or 1) * _UNITS[unit.lower()])
+    if not 1 <= rate.amount <= _MAX_AMOUNT or not 1 <= rate.per_s <= _MAX_PERIOD_S:
+        raise ValueError(f"must be from 1 to {_MAX_AMOUNT} in at most 31 days")
+    return rate
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """What one key may use; None: no limit of the key's own. `tokens_per_day`: of a day in UTC."""
+    """What one key may use; None: not limited by the key. `tokens_per_day`: of a day in UTC."""
 
     models: frozenset[str] | None = None
     rate_limit: Rate | None = None
@@ -23,7 +62,7 @@ class KeyPolicy:
 
     @property
     def limits(self) -> dict[str, object]:
-        """The limits that are set and need counting, by the names of their fields."""
+        """The limits that are set and need a counter, by field name."""
         named = {
             "rate_limit": self.rate_limit,
             "tokens_per_day": self.tokens_per_day,
@@ -37,9 +76,9 @@ UNRESTRICTED = KeyPolicy()
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who sends a request. Nothing is ever shared between two `key_digest`s, and nothing is stored
-    for b"" (`ANONYMOUS`). `key_id` is None for a key of the environment; `address` is the client's
-    network address.
+    """The client of a request. Conversations and counts are never shared between two `key_digest`s,
+    and none are stored for b"" (`ANONYMOUS`). `key_id`: None for a key of the environment;
+    `address`: the client's network address.
     """
 
     key_digest: bytes = b""
@@ -67,7 +106,7 @@ class ApiKey:
 
     @property
     def fingerprint(self) -> str:
-        """What a log shows of the key."""
+        """The part of the key's digest that logs show."""
         return self.digest.hex()[:FINGERPRINT_CHARS]
 
     def has_expired(self, now: float) -> bool:
@@ -75,17 +114,17 @@ class ApiKey:
 
 
 def key_digest(key: str) -> bytes:
-    """A key's SHA-256, which is stored and compared in its place. Keys are random and long: a slow
-    hash would protect them no better.
+    """SHA-256 of a key, stored and compared in its place. Keys are random and long: a slow hash
+    would protect them no better.
     """
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def fingerprint(key: str) -> str:
-    """What a log may show of a key: the first hex digits of its digest."""
+    """The first hex digits of a key's digest, for logs."""
     return key_digest(key).hex()[:FINGERPRINT_CHARS]
 
 
 def new_key() -> str:
-    """A key of 256 random bits."""
+    """A new key of 256 random bits."""
     return f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"

@@ -1,25 +1,23 @@
-"""What was sent and received, with nothing in it that is secret, personal or somebody's words.
+"""Redacts requests and answers: secrets, personal data and the user's own words are replaced
+(domain/placeholders.py) by as many bytes.
 
-Every replacement has as many bytes as what it stands for: a body keeps its framing, its pieces stay
-cut where they were, and byte positions inside it keep their meaning. Equal values get equal
-placeholders, different ones different placeholders where their length leaves room. What is
-replaced: docs/upstream.md, captures.
+So a body keeps its framing, its pieces stay cut where they were, and byte positions inside it keep
+their meaning. What is replaced: docs/upstream.md, captures.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from gbproxy.domain import json_layout
+from gbproxy.domain.placeholders import Placeholders, shape
 
-_LEAST_SECRET_CHARS = 4  # a shorter one would be found in words
-_SHORT_ID_CHARS = 4  # as good as no id: it names nothing outside its own answer
+_MIN_SECRET_CHARS = 4  # a shorter one would be found inside words
+_MIN_ID_CHARS = 4  # a shorter id names nothing outside its own answer
 _LONG_DIGITS = 6
 
-# In this order, where several fit at one place. None looks further back or ahead than a bounded
-# part of the text.
+# The first that matches at a position wins. Each looks back or ahead over a bounded length only.
 _RULES: tuple[tuple[str, str], ...] = (
     ("time", r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?"),
     ("email", r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+"),
@@ -44,7 +42,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Strings that say how the service works, whoever uses it.
+# Keys of values that describe the service and not its user.
 _PLAIN_KEYS = _words(
     "@type answerGenerationMode assistSkippingMode autoModelId contentKind defaultModelId"
     " fileOriginType filter language languageCode location mimeType model modelId orderBy outcome"
@@ -64,12 +62,6 @@ _NAME_WORDS = _words(
     " default_collection documents engines eu files global locations operations projects sessions"
     " us -"
 )
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_SHAPES = {
-    **dict.fromkeys(range(ord("a"), ord("z") + 1), "x"),
-    **dict.fromkeys(range(ord("A"), ord("Z") + 1), "X"),
-    **dict.fromkeys(range(ord("0"), ord("9") + 1), "0"),
-}
 _IS_ID = re.compile(r"(?:^|[a-z])(?:Id|Ids|Token|Tokens)$|^(?:id|ids|token|xsrfToken|keyId)$")
 _IS_PATH = re.compile(r"[\w.~-]+(?:/[\w.~-]+)+", re.ASCII)
 
@@ -85,30 +77,28 @@ _PLAIN_HEADERS = _words(
 
 
 class Redactor:
-    """Replaces what must not be shown; what it has replaced once it replaces alike from then on.
+    """Replaces secrets, personal data and texts, equal values always by the same placeholder.
 
-    `secrets` are replaced wherever they stand. `with_text` keeps prompts, answers and titles;
-    `phrases` are kept always.
+    `secrets` are replaced wherever they stand. `with_text`: keep prompts, answers and titles;
+    `phrases`: texts that are always kept.
     """
 
     def __init__(
         self, secrets: Iterable[str] = (), *, with_text: bool = False, phrases: Iterable[str] = ()
     ) -> None:
         found = sorted(
-            {secret for secret in secrets if len(secret) >= _LEAST_SECRET_CHARS},
+            {secret for secret in secrets if len(secret) >= _MIN_SECRET_CHARS},
             key=len,
             reverse=True,
         )
         self._secrets = re.compile(f"({'|'.join(map(re.escape, found))})") if found else None
         self._with_text = with_text
         self._phrases = frozenset(phrase.strip(" *\n") for phrase in phrases)
-        self._known: dict[str, dict[str, str]] = defaultdict(dict)  # by kind
-
-    # What a capture and the doctor show
+        self._placeholder = Placeholders().of
 
     def body(self, data: bytes) -> bytes:
-        """A request's or an answer's body, JSON or not, of as many bytes; one that was cut off
-        stays cut off.
+        """Redact a request's or an answer's body, JSON or not, to as many bytes; a truncated one
+        stays truncated.
         """
         text = data.decode("utf-8", "surrogateescape")
         if json_layout.looks_like_json(text):
@@ -118,9 +108,7 @@ class Redactor:
         return text.encode("utf-8", "surrogateescape")
 
     def header(self, name: str, value: str) -> str:
-        """A header's value: names of cookies and their attributes are kept, addresses as `address`
-        does.
-        """
+        """Redact a header's value. Names and attributes of cookies are kept."""
         lower = name.lower()
         if lower in ("cookie", "set-cookie"):
             return self._cookies(value, has_attributes=lower == "set-cookie")
@@ -136,21 +124,19 @@ class Redactor:
         return self.message(value) if lower in _PLAIN_HEADERS else shape(value)
 
     def address(self, url: str) -> str:
-        """A URL or path; values of its query are replaced, names and the path's own words are
-        kept.
+        """Redact a URL or path: values of its query are replaced, names and the path's fixed words
+        are kept.
         """
         address, mark, query = url.partition("?")
         pairs = [pair.partition("=") for pair in query.split("&")] if mark else []
         shown = [f"{name}{equals}{self._query_value(value)}" for name, equals, value in pairs]
         return self.message(address) + mark + "&".join(shown)
 
-    # What is fit for a log, too
-
     def message(self, text: str) -> str:
-        """A sentence of the service's own: secrets, e-mail addresses, ids and numbers are replaced,
-        words are kept.
+        """Redact a sentence of the service: secrets, e-mail addresses, ids and numbers are
+        replaced, words are kept. Fit for logs.
         """
-        # every second one is a secret
+        # `split` by a group: every second part is a secret.
         parts = [text] if self._secrets is None else self._secrets.split(text)
         return "".join(
             self._secret(part) if index % 2 else _ONE_PASS.sub(self._found, part)
@@ -158,14 +144,12 @@ class Redactor:
         )
 
     def number(self, digits: str) -> str:
-        """A number; a long whole one may name a project or an account."""
+        """Redact a number if it is long: a project's or an account's, maybe. Fit for logs."""
         bare = digits.lstrip("-")
         is_secret = self._secrets is not None and self._secrets.fullmatch(bare) is not None
         if not bare.isdecimal() or not (is_secret or len(bare) >= _LONG_DIGITS):
             return digits
         return digits[: len(digits) - len(bare)] + self._placeholder("number", bare)
-
-    # How
 
     def _secret(self, value: str) -> str:
         return self._placeholder("number" if value.isdecimal() else "secret", value)
@@ -174,7 +158,7 @@ class Redactor:
         kind, value = found.lastgroup or "", found[0]
         if kind == "time":
             return value
-        # words joined by underscores are names; with digits among them, hardly ever
+        # Words joined by underscores are names, but hardly ever with digits among them.
         if kind == "run":
             is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
             return (
@@ -193,7 +177,7 @@ class Redactor:
         return key if _KEY.fullmatch(key) else self.message(key)
 
     def _string(self, key: str, value: str) -> str:
-        """The string that stands under `key`, "" for none."""
+        """Redact a string that belongs to `key`, "" for none."""
         if key in _DATA_KEYS:
             return shape(value)
         if value.strip(" *\n") in self._phrases:
@@ -215,14 +199,12 @@ class Redactor:
         return self.message(value) if self._with_text else shape(value)
 
     def _id(self, value: str) -> str:
-        if len(value) < _SHORT_ID_CHARS:
+        if len(value) < _MIN_ID_CHARS:
             return value
         return self._placeholder("number" if value.isdecimal() else "id", value)
 
     def _query_value(self, value: str) -> str:
-        is_plain = (
-            value in ("json", "sse", "media", "true", "false") or len(value) < _SHORT_ID_CHARS
-        )
+        is_plain = value in ("json", "sse", "media", "true", "false") or len(value) < _MIN_ID_CHARS
         return value if is_plain else self._id(value)
 
     def _cookies(self, header: str, *, has_attributes: bool) -> str:
@@ -237,69 +219,16 @@ class Redactor:
         return ";".join(shown)
 
     def _page(self, text: str) -> str:
-        """What is no JSON: of a web page the tags' names are kept, of anything else the shape."""
+        """Redact what is not JSON: tags' names are kept, of everything else the shape."""
         if self._with_text:
             return self.message(text)
         return _TAG.sub(lambda part: part[0] if part[0].startswith("<") else shape(part[0]), text)
 
-    def _placeholder(self, kind: str, value: str) -> str:
-        known = self._known[kind]
-        if value not in known:
-            known[value] = fitted(
-                _MAKERS.get(kind, _word_placeholder)(kind, len(known) + 1, value), value
-            )
-        return known[value]
-
 
 def word(value: object) -> str:
-    """What an enum's member or a quota's name may be, fit for any log; "" for anything else."""
+    """The value if it looks like an enum's member or a quota's name, so fit for logs; else ""."""
     return (
         value
         if isinstance(value, str) and (_WORD.fullmatch(value) or _NAME.fullmatch(value))
         else ""
     )
-
-
-def shape(text: str) -> str:
-    """Letters and digits become x, X and 0, others one of as many bytes; white space and signs are
-    kept.
-    """
-    return _NOT_ASCII.sub(_as_wide, text.translate(_SHAPES))
-
-
-def _as_wide(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if 0xD800 <= code < 0xE000:  # half of a pair, or a byte that is no UTF-8: kept as what it is
-        return found[0]
-    return "é" if code < 0x800 else "字" if code < 0x10000 else "😀"
-
-
-def fitted(placeholder: str, value: str) -> str:
-    """The placeholder with as many bytes as `value`, character for character."""
-    pairs = zip(placeholder.ljust(len(value), "x"), value, strict=False)
-    return "".join(new if old.isascii() else shape(old) for new, old in pairs)
-
-
-def _word_placeholder(kind: str, index: int, value: str) -> str:
-    return f"{kind}-{index}-".ljust(len(value), "x")
-
-
-def _digits(_kind: str, index: int, value: str) -> str:
-    return f"1{index:0{max(len(value) - 1, 1)}d}"
-
-
-def _uuid(_kind: str, index: int, _value: str) -> str:
-    return f"00000000-0000-4000-8000-{index:012d}"
-
-
-def _email(_kind: str, index: int, value: str) -> str:
-    name, _, domain = value.partition("@")
-    shape = "".join(c if c == "." else "x" for c in domain)
-    return f"{f'u{index}'.ljust(len(name), 'x')[: len(name)]}@{shape}"
-
-
-_MAKERS: dict[str, Callable[[str, int, str], str]] = {
-    "number": _digits,
-    "uuid": _uuid,
-    "email": _email,
-}

@@ -1,6 +1,6 @@
-"""Upstream sessions as the gateway's own records know them, and the public ids of conversations.
+"""Upstream sessions as the gateway records them, and the public ids of conversations.
 
-A public id is a random prefix, and a rest that only the key can have made that the conversation
+A public id is a random prefix followed by a digest of it and the API key: it proves which key it
 belongs to.
 """
 
@@ -18,12 +18,11 @@ _PREFIX_CHARS = 16
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`id` is the record's, `name` the upstream's; `conversation` is the public id of the
-    conversation, or its prefix as long as the caller is not known.
+    """`id`: the record's; `name`: the upstream's; `conversation`: the public id of the
+    conversation, or its prefix until the API key is known.
 
-    `name` is empty as long as the upstream, which is to make the session with its first answer, has
-    not told it. `account_key`: the account that opened it, and alone can use it
-    (Account.account_key).
+    `name` is empty until the upstream, which opens the session with its first answer, sends it.
+    `account_key`: the account that opened it, and alone can use it (Account.account_key).
     """
 
     id: str
@@ -34,7 +33,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A session that is the claimant's alone; `history_digest` identifies what it holds
+    """A session claimed for one request; `history_digest` identifies the history that it holds
     (domain/history.py).
     """
 
@@ -43,9 +42,9 @@ class Claimed:
 
 
 class NoClaim(Enum):
-    """Why the session of a conversation was not claimed.
+    """The reason why the session of a conversation was not claimed.
 
-    `UNKNOWN`: there is none, it has expired, or it is another caller's; `BUSY`: a request is
+    `UNKNOWN`: there is none, it has expired, or it belongs to another API key; `BUSY`: a request is
     running in it.
     """
 
@@ -57,7 +56,7 @@ Claim = Claimed | NoClaim
 
 
 def random_prefix() -> str:
-    """64 random bits in hex, by which a session's record goes until its caller is known."""
+    """64 random bits in hex: a session's `conversation` until its API key is known."""
     return secrets.token_hex(_PREFIX_CHARS // 2)
 
 
@@ -65,17 +64,15 @@ def id_prefix(conversation: str) -> str:
     return conversation[:_PREFIX_CHARS]
 
 
-def public_id(caller: bytes, prefix: str) -> str:
-    """The id with this prefix that this caller alone can go by."""
-    rest = sha256(b"gbproxy conversation" + caller + prefix.encode()).hexdigest()
+def public_id(key_digest: bytes, prefix: str) -> str:
+    """The public id with this prefix for this API key."""
+    rest = sha256(b"gbproxy conversation" + key_digest + prefix.encode()).hexdigest()
     return prefix + rest[:_PREFIX_CHARS]
 
 
-def belongs_to(caller: bytes, conversation: str) -> bool:
-    """True if an id was made for this caller; whether there is such a conversation is another
-    matter.
-    """
+def belongs_to(key_digest: bytes, conversation: str) -> bool:
+    """True if the id was made for this API key; the conversation need not exist."""
     return (
         bool(_FORM.fullmatch(conversation))
-        and public_id(caller, id_prefix(conversation)) == conversation
+        and public_id(key_digest, id_prefix(conversation)) == conversation
     )

@@ -1,10 +1,10 @@
-"""Long computations in slices: what takes long has its turn, one at a time in a process, and rests
-as long as it worked.
+"""Cuts long computations into slices: one computation at a time in a process, which rests as long
+as it worked.
 
-While something is computed, an event loop serves nobody. Threads are no way out: only one of them
-computes at a time, and decoding, joining and hashing do not let go before they are through. So work
-is cut into steps of milliseconds, and between them the others have their time. Short work never
-waits: it is over before its first rest.
+During a computation the event loop serves no other request. Threads do not help: one computes at a
+time, and decoding, joining and hashing hold the interpreter until they are through. So work is cut
+into steps of milliseconds, with time for other requests between them. Short work never waits: it is
+over before its first rest.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ SLICE_S = 0.005
 
 
 class Work:
-    """One computation, as a `with` block: `rest` stands between its steps. Who has rested waits for
-    all who came before.
+    """One computation, as a `with` block; call `rest` between its steps. After a rest it queues
+    behind the computations that came before.
     """
 
     _turn = threading.RLock()
-    _free_at = 0.0  # when all have rested from what was done last, by time.perf_counter
+    _free_at = 0.0  # end of the rest after the latest slice, by time.perf_counter
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
@@ -35,14 +35,12 @@ class Work:
             self._leave()
 
     def begin(self) -> None:
-        """Wait for the turn: the next step may be long, and cannot be cut."""
+        """Wait for the turn before a step that may be long and cannot be cut."""
         if not self._has_turn:
             self._enter()
 
     def rest(self) -> None:
-        """Let others have as long as was worked since the last rest, when that is a slice or
-        more.
-        """
+        """After a slice or more of work, give others as much time."""
         if time.perf_counter() - self._since < SLICE_S:
             return
         if self._has_turn:
@@ -53,7 +51,7 @@ class Work:
     def _enter(self) -> None:
         Work._turn.acquire()
         try:
-            # Meanwhile the event loop goes on, or other threads.
+            # Gives way to the event loop, or to other threads.
             time.sleep(max(0.0, Work._free_at - time.perf_counter()))
         except BaseException:
             Work._turn.release()

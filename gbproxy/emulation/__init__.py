@@ -1,1 +1,3 @@
-"""Makes what an upstream lacks: by prompt on the way down, by reading the answer on the way up."""
+"""Emulates capabilities that an upstream lacks: by prompt on the way down, by reading the answer on
+the way up.
+"""

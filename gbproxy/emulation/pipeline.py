@@ -1,4 +1,4 @@
-"""The stages that one attempt needs because its upstream cannot do something by itself."""
+"""The stages that emulate what an attempt's upstream lacks, and the limit of its prompt."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Messages = tuple[Message, ...]
 
 
 class CorrectionNeeded(Exception):
-    """Raised by a stage that reads: the whole answer is not what was asked for.
+    """Raised by a reading stage: the answer does not have the form that was requested.
 
-    `answer` is what the upstream wrote, `messages` what to tell it about that. Only a stage that
-    has held everything back may raise it: nothing that was shown can be taken back.
+    `answer`: the text of the upstream; `messages`: the correction to send. Only a stage that has
+    held back the whole answer may raise it: what was delivered cannot be taken back.
     """
 
     def __init__(self, answer: str, messages: Messages) -> None:
@@ -29,11 +29,11 @@ class CorrectionNeeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One thing that an upstream lacks. A direction in which nothing is to be done stays None.
+    """Emulates one capability. A direction without work stays None.
 
-    `write`: messages -> messages, on the way down; its second argument says whether the upstream
-    remembers what came before these. `read`: events -> events, on the way up; its second argument
-    says whether CorrectionNeeded may be raised, else it makes the best of the answer.
+    `write(messages, is_resumed)`: messages -> messages, on the way down; `is_resumed`: the upstream
+    remembers what came before these. `read(events, may_correct)`: events -> events, on the way up;
+    `may_correct`: CorrectionNeeded may be raised, else it makes the best of the answer.
     """
 
     write: Callable[[Messages, bool], Messages] | None = None
@@ -47,16 +47,17 @@ class Pipeline:
     stages: tuple[Stage, ...] = ()
 
     def write(self, messages: Messages, *, is_resumed: bool) -> Messages:
-        """The messages as the upstream takes them."""
+        """Turn the messages into those that the upstream understands."""
         for stage in self.stages:
             if stage.write is not None:
                 messages = stage.write(messages, is_resumed)
         return messages
 
     def read(self, events: UpstreamStream, *, may_correct: bool) -> UpstreamStream:
-        """The events as they would be if the upstream lacked nothing. May raise CorrectionNeeded.
+        """Turn the upstream's events into those of one that lacks nothing. May raise
+        CorrectionNeeded.
 
-        Who does nothing on the way up is not there: it costs no event anything.
+        Stages without `read` are skipped, so they cost nothing per event.
         """
         for stage in reversed(self.stages):
             if stage.read is not None:
@@ -69,13 +70,13 @@ _BY_PROMPT = Pipeline((Stage(write=roles.flatten_to_one),))
 
 
 def compose(capabilities: Capabilities) -> Pipeline:
-    """The stages for what these capabilities lack."""
+    """The stages that emulate what these capabilities lack."""
     return NATIVE if capabilities.roles else _BY_PROMPT
 
 
 def fitting(chars: int, upstreams: Mapping[str, Capabilities]) -> Collection[str]:
-    """The names of the upstreams that take so long a prompt. Raises ContextLengthExceeded when all
-    of them take only shorter ones.
+    """The names of the upstreams that accept a prompt of `chars` characters. Raises
+    ContextLengthExceeded when none does.
     """
     able = [name for name, each in upstreams.items() if _fits(chars, each)]
     if not able and upstreams:
@@ -84,7 +85,7 @@ def fitting(chars: int, upstreams: Mapping[str, Capabilities]) -> Collection[str
 
 
 def ensure_fits(chars: int, capabilities: Capabilities) -> None:
-    """Raises ContextLengthExceeded for a prompt longer than the upstream's longest."""
+    """Raise ContextLengthExceeded for a prompt longer than the upstream accepts."""
     if not _fits(chars, capabilities):
         raise _too_long(chars, capabilities.prompt_max_chars or 0)
 
@@ -95,7 +96,7 @@ def _fits(chars: int, capabilities: Capabilities) -> bool:
 
 def _too_long(chars: int, limit: int) -> ContextLengthExceeded:
     return ContextLengthExceeded(
-        # in the words that clients look for
+        # Clients look for these words.
         f"This model's maximum context length is {limit} characters"
         f" (PROMPT_MAX_CHARS), but the conversation has {chars}",
         param="messages",

@@ -1,9 +1,8 @@
-"""Messages -> the one text that an upstream without roles, system prompts or tools understands.
+"""Flattens messages into one text, for an upstream without roles, system prompts or tools.
 
-Either the whole conversation, for a session that holds nothing yet, or what is new in it, for the
-session that holds the rest. A single user message goes out as it is. Anything else is laid out as
-parts, each opened by a line that holds a mark which stands nowhere in the texts themselves:
-whatever a user writes, it cannot open a part.
+The text is the whole conversation for a new session, or its new messages for the session that holds
+the rest. A single user message is sent as it is. Anything else is laid out in parts, each begun by
+a line with a mark that occurs nowhere in the texts: so no text of a user can begin a part.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gbproxy.domain import usage
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.events import estimate_quarter_tokens
 from gbproxy.domain.slices import Work
 
 _INTRODUCTION = (
@@ -29,7 +28,7 @@ _CONTINUATION = (
     " next reply, in the language of the conversation, without such a line."
 )
 
-_MARK = "==00000000=="  # stands for the mark: as long and as heavy as each
+_MARK = "==00000000=="  # placeholder of the mark, of its length and weight
 _PIECE = 256 * 1024  # characters
 
 Messages = tuple[Message, ...]
@@ -37,14 +36,14 @@ Messages = tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True)
 class PromptSize:
-    """Of a prompt, in characters and in quarter tokens (domain/usage.py)."""
+    """Size of a prompt, in characters and in quarter tokens (domain/events.py)."""
 
     chars: int
     quarter_tokens: int
 
 
 def flatten_to_one(messages: Messages, is_resumed: bool) -> Messages:
-    """One user message that holds them all; `is_resumed`: the upstream remembers what came before
+    """Flatten messages into one user message; `is_resumed`: the upstream remembers what came before
     these.
     """
     text = flatten_delta(messages) if is_resumed else flatten(messages)
@@ -52,28 +51,22 @@ def flatten_to_one(messages: Messages, is_resumed: bool) -> Messages:
 
 
 def flatten(messages: Sequence[Message]) -> str:
-    """A whole conversation as text: system texts first, then the turns in order with their
-    roles.
-    """
+    """A whole conversation as text: system texts first, then the turns in order, with roles."""
     return _laid_out(messages, _INTRODUCTION)
 
 
 def flatten_delta(messages: Sequence[Message]) -> str:
-    """What is new in a conversation that the upstream remembers; system texts among it are further
-    ones.
-    """
+    """The new messages of a resumed conversation as text; system texts among them are added."""
     return _laid_out(messages, _CONTINUATION)
 
 
 def measure(messages: Sequence[Message]) -> PromptSize:
-    """The size of what `flatten` returns, without making it: of a text that is too long nothing
-    else is needed.
-    """
+    """Measure what `flatten` would return, without building a text that may be too long to use."""
     chars = quarter_tokens = 0
     with Work() as work:
         for piece in _pieces(_fragments(messages, _INTRODUCTION)):
             chars += len(piece)
-            quarter_tokens += usage.estimate_quarter_tokens(piece)
+            quarter_tokens += estimate_quarter_tokens(piece)
             work.rest()
     return PromptSize(chars, quarter_tokens)
 
@@ -95,7 +88,9 @@ def _is_alone(messages: Sequence[Message]) -> bool:
 
 
 def _fragments(messages: Sequence[Message], introduction: str) -> Iterator[str]:
-    """A prompt piece by piece, with _MARK in the place of its mark, and by its identity alone."""
+    """The fragments of a prompt. The object _MARK stands for the mark, told by identity: a text may
+    equal it.
+    """
     if _is_alone(messages):
         yield from _texts(messages[0].parts)
         return
@@ -118,7 +113,7 @@ def _fragments(messages: Sequence[Message], introduction: str) -> Iterator[str]:
 
 
 def _pieces(fragments: Iterable[str]) -> Iterator[str]:
-    """The same text in pieces that are neither many nor long."""
+    """The same text in pieces of bounded length, but not many."""
     held: list[str] = []
     size = 0
     for fragment in fragments:
@@ -138,7 +133,7 @@ def _title(message: Message) -> str:
 
 
 def _texts(parts: Iterable[Part]) -> Iterator[str]:
-    """Each part on lines of its own."""
+    """Yield each part on lines of its own."""
     for i, part in enumerate(parts):
         if i:
             yield "\n"

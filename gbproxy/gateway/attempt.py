@@ -51,7 +51,7 @@ def commit(state: RequestState, turn: Turn, done: Done) -> None:
     is_exact = done.finish_reason == "stop" and state.transform.is_whole and not state.exchange
     committed = is_exact and turn.session is not None and turn.commit(state.transform.answer)
     context = request_context.current()
-    if not committed and not context.has_told_conversation:
+    if not committed and not context.conversation_sent:
         context.conversation = None
 
 

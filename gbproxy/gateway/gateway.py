@@ -254,7 +254,7 @@ class Gateway:
             turn.forgo_session()
             state.has_opened = True
         else:
-            can_rename = turn.can_take_id and not context.has_told_conversation
+            can_rename = turn.can_take_id and not context.conversation_sent
             # A prewarmed session has an id of its own, by which other workers see that the
             # conversation is in use.
             session = self._sessions.take(account) if can_rename else None
@@ -265,7 +265,7 @@ class Gateway:
                 turn.use(session)
                 turn.take_id()
             name = session.name
-        if not context.has_told_conversation:
+        if not context.conversation_sent:
             context.conversation = turn.conversation
         return name
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gbproxy.domain import usage
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
+from gbproxy.domain.events import whole_tokens
 from gbproxy.domain.models import Model
 from gbproxy.emulation.pipeline import CorrectionNeeded, Messages
 from gbproxy.emulation.roles import PromptSize
@@ -59,7 +59,7 @@ class RequestState:
 
     @property
     def prompt_tokens(self) -> int:
-        return usage.tokens(self.size.quarter_tokens)
+        return whole_tokens(self.size.quarter_tokens)
 
     def tokens(self) -> int:
         """Of question and answer, as they are charged: none when nothing was answered."""

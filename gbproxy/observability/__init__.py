@@ -1,1 +1,1 @@
-"""What the program tells about itself: log lines now, measured per request."""
+"""Log lines, the context of each request, and metrics."""

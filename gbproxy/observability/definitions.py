@@ -1,10 +1,10 @@
-"""Every metric by name: what it counts, and by which labels. docs/operations.md explains them to
-operators.
+"""Every metric by name, with kind, labels and buckets. docs/operations.md explains them.
 
 `gen_ai_*` are OpenTelemetry's metrics for generative AI, in Prometheus' spelling, with the limits
-of their buckets; answers here may be long, so some go on further. Source:
-https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/ The text of `help` is stored with
-each value in each worker: a few words.
+of their buckets; answers here may be long, so some have further ones. The text of `help` is stored
+with each value in each worker: a few words.
+
+Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`name` as it is exposed, a counter's with `_total`."""
+    """One metric; `name` as it is exposed, a counter's with `_total`."""
 
     kind: Literal["counter", "gauge", "histogram"]
     name: str

@@ -1,4 +1,4 @@
-"""What has been counted, as the page that Prometheus reads.
+"""Renders what was counted as the page that Prometheus reads.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
@@ -19,31 +18,23 @@ from prometheus_client.registry import Collector
 from gbproxy import __version__
 from gbproxy.observability import definitions as f
 from gbproxy.observability import multiprocess
+from gbproxy.observability.meter import AccountView
 
 STATES = ("ready", "cooling", "refused", "disabled")
-ACCOUNTS_SHOWN = 1000  # one by one; of more, those that are not ready come first
+ACCOUNTS_SHOWN = 1000  # of more, those that are not ready come first
 
 
-class AccountView(Protocol):
-    """What the page says of one account; times are Unix seconds."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def cooling_until(self) -> Mapping[Any, float]: ...
-
-
-def of_all(folder: Path) -> Iterable[Metric]:
-    """What all processes have counted together."""
-    with multiprocess.readable(folder) as files:
+def read_all(folder: Path) -> Iterable[Metric]:
+    """Read what all processes have counted, summed up."""
+    with multiprocess.locked_files(folder) as files:
         counted: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
     return counted
 
 
-def page(accounts: Sequence[AccountView], database_is_up: bool, counted: Iterable[Metric]) -> bytes:
-    """By name; of accounts that are gone nothing is left."""
+def render(
+    accounts: Sequence[AccountView], database_is_up: bool, counted: Iterable[Metric]
+) -> bytes:
+    """The page, sorted by name, without accounts that have been removed."""
     shown = accounts
     if len(accounts) > ACCOUNTS_SHOWN:
         shown = sorted(accounts, key=lambda account: account.state == "ready")[:ACCOUNTS_SHOWN]
@@ -58,7 +49,7 @@ def page(accounts: Sequence[AccountView], database_is_up: bool, counted: Iterabl
 
 
 class _Page(Collector):
-    """What is on one page."""
+    """Hands prometheus_client the metrics of one page."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics

@@ -2,7 +2,7 @@
 and the event's own fields.
 
 The message of a record is the event's name; facts are fields (`extra=`). Other libraries' loggers
-speak from warning up.
+are heard from warning up.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("gbproxy").setLevel(level.upper())
-    # its warnings quote addresses and headers
+    # Its warnings quote addresses and headers.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
@@ -67,7 +67,7 @@ class _Json(JsonFormatter):
 
 
 class _Text(logging.Formatter):
-    """For people: time, level, event, then the fields."""
+    """Lines for people: time, level, event, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(
@@ -83,14 +83,12 @@ class _Text(logging.Formatter):
 
 
 def _writable(line: str) -> str:
-    """The line with halves of surrogate pairs escaped (as JSON does, too), for which it would be
-    lost.
-    """
+    """Escape halves of surrogate pairs, as JSON does; the line could not be written with them."""
     return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _word(value: object) -> str:
-    """A value that stays one word on one line, whatever a client has put into it."""
+    """The value as one word on one line, whatever a client sent."""
     text = str(value)
     return text if text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=True)
 

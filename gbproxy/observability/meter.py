@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, Self
 
 from gbproxy.errors import GatewayError
 from gbproxy.observability.request_context import RequestContext
-
-if TYPE_CHECKING:  # with it comes prometheus_client
-    from gbproxy.observability.exposition import AccountView
 
 AnswerKind = Literal["stream", "whole"]
 Outcome = Literal["continued", "fresh", "miss", "contended", "lost", "unavailable"]
 
 
+class AccountView(Protocol):
+    """The state of one account, as the metrics page shows it; times are Unix seconds."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def cooling_until(self) -> Mapping[Any, float]: ...
+
+
 class Meter:
-    """Every call is cheap, never waits, and may come from any thread. Nothing is reported for each
-    piece of an answer.
+    """Each call is cheap, never waits, and may come from any thread. Pieces of an answer are not
+    reported.
     """
 
     def observe(
         self, accounts: Callable[[], Sequence[AccountView]], database_is_up: Callable[[], bool]
     ) -> None:
-        """Have the page tell how these are when it is asked for."""
+        """Set the functions by which each page reads the accounts and the database's state."""
 
     def request_done(self, context: RequestContext, surface: str, status: int) -> None:
-        """A request is over; `surface`: the blueprint that has answered it, "none" where there is
-        no route.
-        """
+        """A request is over; `surface`: the blueprint that answered it, "none" without a route."""
 
     def answer_begun(self, kind: AnswerKind) -> None:
-        """An answer is being made."""
+        """An answer has begun."""
 
     def answer_ended(self, kind: AnswerKind) -> None:
-        """It is over, however it ended."""
+        """An answer is over, however it ended."""
 
     def account_lent(self, account_id: str) -> None:
-        """A request has an account."""
+        """A request has leased an account."""
 
     def account_returned(self, account_id: str) -> None:
-        """It has given it back."""
+        """A request has returned its account."""
 
     def account_changed(self, state: str, quota: str, cause: str) -> None:
-        """This worker has learnt something of an account; `cause` "" where it is not one of few
-        words.
-        """
+        """An account's state was changed by this worker; `cause`: one of few words, or ""."""
 
     def upstream_called(self, verb: str, result: str) -> None:
         """A call to the upstream is over; `result`: "ok", "redirected", "refused", "abandoned" or
@@ -53,10 +57,10 @@ class Meter:
         """
 
     def token_refreshed(self, result: str) -> None:
-        """An account was signed in, or could not be: "ok" or an error's code."""
+        """A sign-in for a token is over; `result`: "ok" or an error's code."""
 
     def conversation(self, outcome: Outcome) -> None:
-        """How a request found its session, see `Outcomes` of the conversations."""
+        """A request has looked for its session; see `Outcomes` of the conversations."""
 
     def database_failed(self) -> None:
         """A call to the database has failed."""
@@ -65,14 +69,14 @@ class Meter:
         """A request was refused by a limit of this kind."""
 
     def worker_started(self) -> None:
-        """This process begins to serve."""
+        """This process starts to serve."""
 
     def worker_ended(self, pid: int) -> None:
-        """To the master: a worker has ended, however that was."""
+        """A worker has ended, however that was; called in the arbiter."""
 
     def collect(self) -> Callable[[], bytes]:
-        """Take what only this thread may look at; what comes back makes the page of it, and may be
-        called in another.
+        """Read what only this thread may read, and return a function that renders the page of it,
+        which any thread may call.
         """
         return bytes
 
@@ -81,7 +85,7 @@ SILENT = Meter()
 
 
 class UpstreamCall:
-    """A `with` block around one call; its result is the error that leaves it, else `result`."""
+    """A `with` block that reports one call upstream: the error that leaves it, else `result`."""
 
     __slots__ = ("_meter", "_verb", "result")
 
@@ -96,6 +100,6 @@ class UpstreamCall:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        if error is not None:  # anything but our own errors: the client has left
+        if error is not None:  # any other than our own errors: the client has left
             self.result = error.code if isinstance(error, GatewayError) else "abandoned"
         self._meter.upstream_called(self._verb, self.result)

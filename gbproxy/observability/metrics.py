@@ -1,8 +1,8 @@
-"""The metrics of a server, counted and exposed to Prometheus.
+"""Counts the metrics of a server for Prometheus.
 
-With several workers each counts in files of its own (multiprocess.py), and whichever is asked tells
-the sum of all. Which it is, files or plain memory, prometheus_client decides at its import, by an
-environment variable.
+Of several workers each counts in files of its own (multiprocess.py), and any of them renders the
+sum of all. prometheus_client chooses between files and memory at its import, by an environment
+variable.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gbproxy.observability import definitions as f
 from gbproxy.observability import exposition, multiprocess
-from gbproxy.observability.exposition import AccountView
-from gbproxy.observability.meter import AnswerKind, Meter, Outcome
+from gbproxy.observability.meter import AccountView, AnswerKind, Meter, Outcome
 from gbproxy.observability.request_context import Phase, RequestContext
 
-# Google's canonical codes. Whatever else the upstream may call its status is no label. Source:
-# google/rpc/code.proto
+# Google's canonical codes; any other status counts as "other". Source: google/rpc/code.proto
 _STATUS_WORDS = frozenset((
     "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
     "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
     "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
 ))  # fmt: skip
 _OPERATION = ("chat", "gcp.gen_ai")
-# Labels of the version before, counted too for one release: dashboards may still ask for them.
+# Labels of the previous version, counted as well for one release: dashboards may still use them.
 _FORMER_OUTCOMES: Mapping[Outcome, str] = {"miss": "missed", "contended": "taken"}
-_FROM_THE_START = (  # told as 0 before anything has happened: then the first time is a change too
+_INITIAL = (  # exposed as 0 from the start, so that the first event shows as an increase
     *((f.CLIENTS_GONE, phase.value) for phase in Phase),
     *((f.CONVERSATIONS, outcome) for outcome in get_args(Outcome)),
     *((f.CONVERSATIONS, former) for former in _FORMER_OUTCOMES.values()),
@@ -39,24 +37,22 @@ _FROM_THE_START = (  # told as 0 before anything has happened: then the first ti
 
 
 class Metrics(Meter):
-    """All figures of one server. In a process of several it sees what the others have counted, by
-    its environment.
-    """
+    """All metrics of one server, the other processes' included."""
 
     def __init__(self, models: Iterable[str]) -> None:
         """`models`: the ids of the catalogue; every other name counts as "other"."""
         folder = os.environ.get(multiprocess.VARIABLE)
         self._folder = Path(folder) if folder else None
         if self._folder is not None:
-            multiprocess.reserve(self._folder)
+            multiprocess.reserve_files(self._folder)
         self._models = frozenset(models)
         self._accounts: Callable[[], Sequence[AccountView]] = tuple
         self._database_is_up: Callable[[], bool] = lambda: True
         self._registry = CollectorRegistry()
-        self._metrics = {family.name: _made(family, self._registry) for family in f.COUNTED}
+        self._metrics = {family.name: _create(family, self._registry) for family in f.COUNTED}
         self._children: dict[tuple[str, ...], Any] = {}
         self._requests: dict[tuple[str, str, int, str], _Request] = {}
-        for family, label in _FROM_THE_START:
+        for family, label in _INITIAL:
             self._child(family, label)
 
     def observe(
@@ -66,8 +62,8 @@ class Metrics(Meter):
         self._database_is_up = database_is_up
 
     def _child(self, family: f.Family, *labels: str) -> Any:
-        """The counter, gauge or histogram with these labels; kept, as `labels` takes longer than
-        what follows it.
+        """The counter, gauge or histogram with these labels. Cached: `labels` takes longer than
+        counting.
         """
         key = (family.name, *labels)
         child = self._children.get(key)
@@ -75,8 +71,6 @@ class Metrics(Meter):
             metric = self._metrics[family.name]
             child = self._children[key] = metric.labels(*labels) if labels else metric
         return child
-
-    # Counting
 
     def request_done(self, context: RequestContext, surface: str, status: int) -> None:
         facts = context.log_fields
@@ -89,12 +83,12 @@ class Metrics(Meter):
         if context.queued_s:
             self._child(f.ACCOUNT_WAIT).observe(context.queued_s)
         if context.attempts:
-            self._count_tries(context, is_gone=is_gone)
+            self._count_attempts(context, is_gone=is_gone)
             self._child(f.OVERHEAD, surface).observe(context.overhead_ms() / 1000)
         if request.answer is not None:
             request.answer.observe(context, succeeded=not code)
 
-    def _count_tries(self, context: RequestContext, *, is_gone: bool) -> None:
+    def _count_attempts(self, context: RequestContext, *, is_gone: bool) -> None:
         for code, word in context.failures:
             self._child(
                 f.ATTEMPTS, code, word if not word or word in _STATUS_WORDS else "other"
@@ -105,7 +99,7 @@ class Metrics(Meter):
             self._child(f.FAILOVERS).inc(context.accounts - 1)
 
     def _request(self, surface: str, model: str, status: int, code: str) -> _Request:
-        """What is counted of all requests that end alike."""
+        """The metrics of requests that end alike; cached."""
         key = (surface, model, status, code)
         found = self._requests.get(key)
         if found is None:
@@ -161,35 +155,28 @@ class Metrics(Meter):
     def limited(self, kind: str) -> None:
         self._child(f.LIMITED, kind).inc()
 
-    # Workers
-
     def worker_started(self) -> None:
         if self._folder is not None:
-            multiprocess.reserve(self._folder)
+            multiprocess.reserve_files(self._folder)
         self._child(f.WORKER_STARTS).inc()
 
     def worker_ended(self, pid: int) -> None:
         if self._folder is None:
             return
-        multiprocess.forget_gauges(self._folder, pid)
-        multiprocess.add_up(self._folder, multiprocess.ended(self._folder))
-
-    # Telling
+        multiprocess.remove_gauges(self._folder, pid)
+        multiprocess.merge_ended(self._folder, multiprocess.ended_processes(self._folder))
 
     def collect(self) -> Callable[[], bytes]:
-        """Take what only this thread may look at; what comes back makes the page of it, and may be
-        called in another.
-        """
         accounts, database_is_up = self._accounts(), self._database_is_up()
         here = list(self._registry.collect()) if self._folder is None else []
-        return lambda: exposition.page(
+        return lambda: exposition.render(
             accounts,
             database_is_up,
-            here if self._folder is None else exposition.of_all(self._folder),
+            here if self._folder is None else exposition.read_all(self._folder),
         )
 
 
-def _made(family: f.Family, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+def _create(family: f.Family, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
     match family.kind:
         case "counter":
             return Counter(family.name, family.help, family.labels, registry=registry)
@@ -208,7 +195,7 @@ def _made(family: f.Family, registry: CollectorRegistry) -> Counter | Gauge | Hi
 
 
 class _Answer:
-    """How answers of one model, with one kind of end, are measured."""
+    """The histograms of answers of one model with one `error_type`."""
 
     __slots__ = ("_duration", "_each", "_first", "_input", "_output")
 
@@ -240,7 +227,7 @@ class _Answer:
 
 
 class _Request:
-    """What is counted of requests that end alike; without a model there is no `answer`."""
+    """The metrics of requests that end alike; `answer` is None without a model."""
 
     __slots__ = ("answer", "total")
 

@@ -1,29 +1,52 @@
-"""What is measured and logged of one request on its way through the gateway."""
+"""The context of one request on its way through the gateway: what is measured and logged of it, its
+trace, and its deadline, within which `result_in_time` waits.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
-from gbproxy.observability.traceparent import TraceContext
+from gbproxy.errors import AccountStalled, GatewayError, UpstreamTimeout
+
+T = TypeVar("T")
 
 _merging = threading.Lock()
 _SUMMED = ("answer_chars", "output_tokens")  # of all answers to one request
+_RECHECK_S = 1.0  # between looks for another account
+# A later version may have further fields behind these four.
+_FORM = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-.*)?"
+)
+_KNOWN_FLAGS = 0x03  # sampled, random
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """The trace that a request belongs to: `trace_id` as it came; `header` goes upstream with every
+    call that is made for the request.
+    """
+
+    trace_id: str
+    header: str
 
 
 class Phase(Enum):
-    """How far a request is; a client that leaves is counted by it."""
+    """How far a request has come; a client that leaves early is counted by it."""
 
     WAITING = "waiting"  # for an account, or for what comes before that
-    CONNECTING = "connecting"  # signing in, opening a session, up to the question's last byte
-    FIRST_BYTE = "first_byte"  # asked, and nothing to show yet
+    CONNECTING = "connecting"  # signing in, opening a session, sending the question
+    FIRST_BYTE = "first_byte"  # the question was sent, and no event has come yet
     STREAMING = "streaming"
 
 
@@ -51,53 +74,53 @@ class RequestContext:
     failures: list[tuple[str, str]] = field(default_factory=list)
     ttft_ms: float | None = None
     conversation: str | None = None
-    has_told_conversation: bool = False  # the response headers are out
+    conversation_sent: bool = False  # the response headers are out
     log_fields: dict[str, Any] = field(default_factory=dict)
     until: float = math.inf
     has_elsewhere: Callable[[], bool] = lambda: False
-    is_child: bool = False  # one of several answers to a request
+    is_child: bool = False  # one of several answers to a request (`n` > 1)
     _waiting_since: float | None = None
     _asks: bool = False
 
-    def asks(self) -> None:
-        """The next request that goes out is the question itself."""
+    def note_asking(self) -> None:
+        """Record that the next call upstream is the question itself."""
         self._asks = True
 
-    def has_sent(self) -> None:
-        """A request has gone out as a whole."""
+    def note_sent(self) -> None:
+        """Record that a call upstream was sent whole."""
         if self._asks:
             self._asks, self.phase = False, Phase.FIRST_BYTE
 
-    def wait_begins(self) -> None:
-        """From now on the gateway waits for the upstream."""
+    def begin_wait(self) -> None:
+        """Begin to count the time as the upstream's."""
         self._waiting_since = time.perf_counter()
 
-    def wait_ends(self) -> None:
+    def end_wait(self) -> None:
         if self._waiting_since is not None:
             self.upstream_s += time.perf_counter() - self._waiting_since
             self._waiting_since = None
 
     def limit_time(self, timeout_s: float) -> None:
-        """Set the deadline, unless that of the whole request holds."""
+        """Set the deadline; a child keeps that of the whole request."""
         if not self.is_child:
             self.until = time.monotonic() + timeout_s
 
     def is_over(self) -> bool:
-        """True once the request has taken all the time that it may."""
+        """True once the deadline has passed."""
         return time.monotonic() >= self.until
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1000
 
     def overhead_ms(self) -> float:
-        """The gateway's own part of the time, in milliseconds."""
+        """Milliseconds that the gateway took itself."""
         now = time.perf_counter()
         waiting_s = now - self._waiting_since if self._waiting_since is not None else 0.0
         return max(0.0, now - self.started - self.upstream_s - self.queued_s - waiting_s) * 1000
 
     def merge(self, child: RequestContext) -> None:
-        """Add what one of several answers to this request took, at its end. Safe for use by many
-        threads at once.
+        """Add the figures of one of several answers, at its end. Safe for use by many threads at
+        once.
         """
         with _merging:
             self._merge(child)
@@ -131,16 +154,14 @@ def begin(request_id: str, trace: TraceContext | None = None) -> RequestContext:
 
 
 def current() -> RequestContext:
-    """The request context, or a fresh one that is not read (background work, use as a library)."""
+    """The request's context; outside a request (background, library) a new one that is dropped."""
     return _current.get() or RequestContext()
 
 
 @contextmanager
 def child() -> Iterator[RequestContext]:
-    """One of several answers to the current request: it goes by the same id, ends at the same
-    deadline, and what it took is added to the request's log line.
-
-    For the thread that makes this answer; the request's own context is current again behind it.
+    """The context of one of several answers to the current request, for the thread that makes it:
+    same id, same deadline; its figures are added to the request's at the end.
     """
     parent = current()
     made = RequestContext(
@@ -156,3 +177,54 @@ def child() -> Iterator[RequestContext]:
     finally:
         _current.reset(token)
         parent.merge(made)
+
+
+def result_in_time(
+    future: Future[T], what: str, patience_s: float, *, left_s: float | None = None
+) -> T:
+    """Wait for work of another thread, no longer than the current request may take, and return its
+    result. The work goes on when it is no longer waited for.
+
+    Raises what the work raises; AccountStalled after `patience_s`, of which `left_s` may be left,
+    when another account may serve the request; UpstreamTimeout when the request's time is over.
+    """
+    context = current()
+    patient_until = time.monotonic() + (patience_s if left_s is None else left_s)
+    while True:
+        now = time.monotonic()
+        if now >= context.until:
+            raise _untaken(UpstreamTimeout(f"{what} took longer than the request may"))
+        if now < patient_until:
+            wait_s = patient_until - now
+        elif context.has_elsewhere():
+            raise _untaken(AccountStalled(f"{what} took longer than {patience_s:g} s"))
+        else:
+            wait_s = _RECHECK_S
+        try:
+            return future.result(min(wait_s, context.until - now))
+        except TimeoutError:
+            if future.done():  # the work itself has raised it
+                raise
+
+
+def _untaken(error: GatewayError) -> GatewayError:
+    error.was_taken = False
+    return error
+
+
+def continue_trace(header: str) -> TraceContext | None:
+    """The client's trace by its header `traceparent`, with a span of this request's own in it; None
+    when the header is not valid.
+
+    Without a valid one no trace begins: it would serve only who records spans, which the gateway
+    does not. Source: https://www.w3.org/TR/trace-context/
+    """
+    found = _FORM.fullmatch(header.strip())
+    if found is None:
+        return None
+    version, trace_id, span_id, flags, more = found.groups()
+    is_zero = not trace_id.strip("0") or not span_id.strip("0")
+    if is_zero or version == "ff" or (version == "00" and more is not None):
+        return None
+    span = secrets.token_hex(7) + f"{secrets.randbelow(255) + 1:02x}"  # never all zero
+    return TraceContext(trace_id, f"00-{trace_id}-{span}-{int(flags, 16) & _KNOWN_FLAGS:02x}")

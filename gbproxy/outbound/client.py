@@ -76,7 +76,7 @@ class HttpClient:
         deadline = Deadline(timeouts, context.until)
         if deadline.is_over():
             raise _not_taken(deadline.overrun())
-        context.wait_begins()
+        context.begin_wait()
         if context.trace is not None:
             headers = {**headers, "traceparent": context.trace.header}
         try:
@@ -93,7 +93,7 @@ class HttpClient:
                 ours.was_taken = not not_sent(error)
                 raise
         finally:
-            context.wait_ends()
+            context.end_wait()
         with closing(StreamedReply(response, deadline)) as reply:
             yield reply
 

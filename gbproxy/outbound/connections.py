@@ -127,7 +127,7 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> Any:
         # What is waited for from now on is the upstream's answer.
-        request_context.current().has_sent()
+        request_context.current().note_sent()
         return super().getresponse()
 
     def end_exchange(self) -> None:

@@ -69,13 +69,13 @@ class StreamedReply:
         if now >= self._until:
             raise self._limits.overrun()
         self._reader.until = min(now + self._limits.timeouts.read_s, self._until)
-        context.wait_begins()
+        context.begin_wait()
         try:
             return self._body.read()
         except Exception as error:  # noqa: BLE001  raised again, in our words
             reraise(error, self._limits)
         finally:
-            context.wait_ends()
+            context.end_wait()
 
     def reads(self) -> Generator[bytes]:
         """What `read` gives, until the end."""

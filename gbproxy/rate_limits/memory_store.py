@@ -1,4 +1,4 @@
-"""The counts of a worker that is the only one, in its memory."""
+"""The counts in memory, for a gateway with a single worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 from gbproxy.rate_limits.store import RateStatus
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _TIDY_AT = 1024
 
 
 class MemoryLimitStore:
-    """Safe for use by many threads at once. `clock`: seconds, only ever growing."""
+    """Safe for use by many threads at once. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -78,7 +78,7 @@ class MemoryLimitStore:
 
     @cached_property
     def _windows(self) -> MovingWindows:
-        # the library is loaded where something is limited
+        # Imported late: the library is loaded only where a limit is set.
         from gbproxy.rate_limits.windows import MemoryStorage, MovingWindows
 
         return MovingWindows(MemoryStorage(self._clock), self._clock)

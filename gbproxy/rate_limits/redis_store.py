@@ -1,8 +1,8 @@
-"""The counts of all workers of all gateways on one Redis.
+"""The counts in Redis, for all workers of all gateways on it.
 
 Every failure is StorageUnavailable, within a second. After one, calls fail at once
-(domain/circuit_breaker.py): an outage delays nobody for long, and is logged once. A Redis that
-refuses to count (a replica after a failover, or one without memory) is away too, until it counts.
+(domain/circuit_breaker.py): an outage delays few requests, and is logged once. A Redis that refuses
+to count (a replica after a failover, or one out of memory) is unavailable too, until it counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gbproxy.domain.circuit_breaker import CircuitBreaker, CircuitOpen
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 from gbproxy.errors import StorageUnavailable
 from gbproxy.rate_limits.store import RateStatus
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_S = 1.0  # after a refusal, which costs the call that probes nothing
-RETRY_AFTER_SILENCE_S = 5.0  # for which the call that probes has waited
+RETRY_AFTER_S = 1.0  # after an error, which comes at once, also for the probe
+RETRY_AFTER_SILENCE_S = 5.0  # after a timeout, which delays the call that probes
 
-# to connect, and for each answer; the library's own five seconds and ten tries are for other uses
+# To connect, and for each reply: the library's defaults, 5 s and ten tries, would delay requests.
 _TIMEOUT_S = 0.9
-# a connection that has ended since its last use is made anew; silence is not waited for twice
+# Reconnects a connection that was closed since its last use; a timeout is not retried.
 _TRIES_AGAIN = 1
 _PREFIX = "gbproxy"
 
-# By Redis' own clock: those of the workers' machines need not agree. KEYS: the name. ARGV: the
-# member, how long (ms), how many.
+# By Redis' own clock: those of the workers' machines need not agree. KEYS: the name. ARGV: member,
+# lease (ms), limit.
 _TIDY = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -52,7 +52,7 @@ _ACQUIRE = (
     f"{_TIDY} if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end {_EXTEND}"
 )
 _RENEW = f"{_TIDY} {_EXTEND}"
-# KEYS: a sum of the library's. ARGV: how much, up to what, and for how long (s).
+# KEYS: a sum of the library `limits`. ARGV: amount, limit, lifetime (s).
 _ADD_BELOW = """
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
 if redis.call('INCRBY', KEYS[1], ARGV[1]) == tonumber(ARGV[1]) then
@@ -65,9 +65,7 @@ T = TypeVar("T")
 
 
 class RedisLimitStore:
-    """Safe for use by many threads at once. Connects at the first use, in whichever process that
-    is.
-    """
+    """Safe for use by many threads at once. Connects at its first use, so after a fork."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
@@ -96,7 +94,7 @@ class RedisLimitStore:
         )
 
     def read(self, name: str) -> int:
-        if self._breaker.refuses_writes:  # that it still answers proves nothing
+        if self._breaker.refuses_writes:  # a read that succeeds is no sign of recovery
             raise _unavailable()
         return self._run(lambda redis: redis.windows.read(name))
 
@@ -138,16 +136,16 @@ class RedisLimitStore:
     def _failed(self, error: Exception) -> None:
         is_silent = isinstance(error, self._connected.silence)
         refuses_writes = isinstance(error, self._connected.refusal)
-        if refuses_writes:  # another may have taken its place
+        if refuses_writes:  # another server may have taken its place
             self._connected.client.connection_pool.disconnect(inuse_connections=False)
         retry_after_s = RETRY_AFTER_SILENCE_S if is_silent else RETRY_AFTER_S
         if self._breaker.fail(retry_after_s, refuses_writes=refuses_writes):
-            # its words may name what is secret
+            # Its message may contain secrets.
             log.error("redis.unavailable", extra={"reason": type(error).__name__})
 
     @cached_property
     def _connected(self) -> _Connected:
-        """Loads the libraries; connects to nothing yet."""
+        """Load the libraries; the first command connects."""
         import redis
         from limits.storage import RedisStorage
         from redis.backoff import NoBackoff
@@ -160,7 +158,7 @@ class RedisLimitStore:
             socket_connect_timeout=_TIMEOUT_S,
             socket_timeout=_TIMEOUT_S,
             retry=Retry(NoBackoff(), _TRIES_AGAIN, supported_errors=(redis.ConnectionError,)),
-            protocol=2,  # which every server speaks, without a word about it first
+            protocol=2,  # every server speaks it, without a handshake
         )
         storage = RedisStorage(
             self._url, connection_pool=client.connection_pool, key_prefix=_PREFIX

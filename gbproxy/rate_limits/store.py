@@ -1,25 +1,78 @@
-"""Where the counts behind the limits are kept, for all workers together: the contract, and the
-choice between memory and Redis.
+"""Counts behind the limits, for all workers together: the contract of their store, the status of a
+limit, and the choice between memory and Redis.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
+from gbproxy.errors import RateLimitExceeded
 
 
 @dataclass(frozen=True, slots=True)
 class RateStatus:
-    """What is left of a rate. `reset_s`: seconds until one more is free; 0.0 when all are."""
+    """What is left of a rate; `is_taken`: the request was counted, so it may pass. `reset_s`:
+    seconds until one more is free; 0.0 when all are.
+    """
 
     rate: Rate
     is_taken: bool
     remaining: int
     reset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatus:
+    """The tokens of a day in UTC; `reset_s`: seconds until it ends."""
+
+    limit: int
+    used: int
+    reset_s: float
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+    def refusal(self) -> RateLimitExceeded:
+        """The error for a request when no token is left."""
+        return RateLimitExceeded(
+            f"the {self.limit} tokens of this day are used up; the next begins at 00:00 UTC",
+            retry_after=self.reset_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """What an API key has left of its limits, sent with every answer. None: not limited, or not
+    known while the store is away.
+    """
+
+    requests: RateStatus | None = None
+    tokens: TokenStatus | None = None
+
+    @property
+    def exhausted(self) -> Literal["tokens", "requests"] | None:
+        """The limit that refuses the request; of both that with the longer wait, the tokens."""
+        if self.tokens is not None and not self.tokens.remaining:
+            return "tokens"
+        return "requests" if self.requests is not None and not self.requests.is_taken else None
+
+    def refusal(self) -> RateLimitExceeded | None:
+        """The error for the request, None when no limit refuses it."""
+        if self.tokens is not None and self.exhausted == "tokens":
+            return self.tokens.refusal()
+        if self.requests is not None and self.exhausted == "requests":
+            return RateLimitExceeded(
+                f"more requests than {self.requests.rate}; the next may come in"
+                f" {math.ceil(self.requests.reset_s)} s",
+                retry_after=self.requests.reset_s,
+            )
+        return None
 
 
 class LimitStore(Protocol):
@@ -32,11 +85,11 @@ class LimitStore(Protocol):
         ...
 
     def hold(self, name: str, for_s: float) -> float:
-        """Hold `name` for `for_s` seconds; 0.0 when it was free, else the seconds until it is."""
+        """Hold `name` for `for_s` seconds: 0.0, or the seconds until it is free when it is held."""
         ...
 
     def add(self, name: str, amount: int, keep_s: int) -> None:
-        """Add to a sum, also a negative amount. The sum ends `keep_s` seconds after its first."""
+        """Add to a sum; `amount` may be negative. The sum ends `keep_s` seconds after its first."""
         ...
 
     def add_below(self, name: str, amount: int, limit: int, keep_s: int) -> bool:
@@ -52,19 +105,17 @@ class LimitStore(Protocol):
         ...
 
     def renew(self, members: Collection[tuple[str, str]], for_s: float) -> None:
-        """Keep slots, each given by name and member, for `for_s` seconds from now, also where they
-        had expired.
-        """
+        """Keep slots (name, member) for `for_s` seconds from now, also those that had expired."""
         ...
 
     def release(self, name: str, member: str) -> None:
-        """Free a slot; nothing happens when it is not held."""
+        """Free a slot; one that is not held is ignored."""
         ...
 
 
 def open_store(redis_url: str | None) -> LimitStore:
-    """The store in Redis, or in this process' memory without a URL, for a worker that is the only
-    one. Neither connects nor loads a library before its first use.
+    """The store in Redis, or without a URL in this process' memory, for a single worker. Neither
+    connects nor loads a library before its first use.
     """
     if redis_url is None:
         from gbproxy.rate_limits.memory_store import MemoryLimitStore

@@ -1,5 +1,5 @@
-"""Rates and sums by the library `limits`, over any of its storages. The window moves: a fixed one
-would let twice the rate pass around its border.
+"""Rates and sums by the library `limits`, over any of its storages. Windows move: fixed ones would
+let twice the rate pass around their border.
 
 Source: https://limits.readthedocs.io/en/stable/strategies.html#moving-window
 """
@@ -13,14 +13,14 @@ from limits import RateLimitItemPerSecond
 from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import MovingWindowRateLimiter
 
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 from gbproxy.rate_limits.store import RateStatus
 
 _TIDY_EVERY = 1024  # entries
 
 
 class MovingWindows:
-    """`clock`: seconds, of the same clock that the storage reads."""
+    """`clock`: seconds, of the clock that the storage reads."""
 
     def __init__(self, storage: Storage, clock: Callable[[], float]) -> None:
         self._storage = storage
@@ -43,7 +43,7 @@ class MovingWindows:
 
 
 class MemoryStorage(Storage, MovingWindowSupport):
-    """A storage of the library in memory; its user has to lock.
+    """A storage of the library in memory; its user locks.
 
     The library's own memory storage reads the wall clock, which may be set back, starts a thread
     for nearly each entry, and copies all windows whenever one of them ends.
@@ -54,9 +54,9 @@ class MemoryStorage(Storage, MovingWindowSupport):
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
-        # each with its seconds, and when its hits were
+        # By key: the window's seconds, and the times of its hits.
         self._entries: dict[str, tuple[float, deque[float]]] = {}
-        self._sums: dict[str, tuple[float, int]] = {}  # each with its end
+        self._sums: dict[str, tuple[float, int]] = {}  # by key: its end, and the sum
         self._until_tidy = _TIDY_EVERY
 
     @property
@@ -109,7 +109,7 @@ class MemoryStorage(Storage, MovingWindowSupport):
             entries.popleft()
 
     def _tidy(self) -> None:
-        """Every so many calls, drop the windows and sums that have ended."""
+        """Drop the windows and sums that have ended, once in _TIDY_EVERY calls or more."""
         self._until_tidy -= 1
         if self._until_tidy > 0:
             return

@@ -150,7 +150,7 @@ def _share_metrics(environ: MutableMapping[str, str]) -> None:
     given = environ.get(multiprocess.VARIABLE)
     if given and multiprocess.is_own(Path(given)):
         return
-    folder = multiprocess.make()
+    folder = multiprocess.create()
     atexit.register(multiprocess.remove, folder, os.getpid())
     environ[multiprocess.VARIABLE] = str(folder)
 

@@ -1,7 +1,7 @@
-"""Upstream sessions: prewarmed ones for new conversations, and the cleanup of those that nobody
-continues.
+"""Upstream sessions: prewarmed ones for new conversations, and the cleanup of those that are no
+longer continued.
 
-A session that is over is marked for deletion in its record; one worker, the leader, reaps what is
-marked (`cleanup.run_due`) and retries what failed. A session without a record is reaped by the
+A session that is over is marked for deletion in its record; one worker, the leader, reaps the
+marked ones (`cleanup.run_due`) and retries failures. A session without a record is reaped by the
 worker that has it (`cleanup.delete_unrecorded`).
 """

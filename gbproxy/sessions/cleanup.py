@@ -1,4 +1,4 @@
-"""Deletes upstream sessions that nobody continues, so that the user's own history stays clean."""
+"""Deletes upstream sessions that are over, so that the user's own history stays clean."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account, id_of, identity_of
+from gbproxy.domain.clock import jitter
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.storage.sessions import PendingDeletion, SessionRows
 
 log = logging.getLogger(__name__)
 
-_BATCH = 64  # deletions that are read from the records at once
+_BATCH = 64  # pending deletions per read
 _MAX_ATTEMPTS = 10
 _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 3600.0
 _ACCOUNT_PAUSE_S = 900.0  # while the account cannot be used
-_ABANDON_AFTER_S = 7 * 86_400.0  # an account may be away for so long
+_ABANDON_AFTER_S = 7 * 86_400.0  # an account may be missing for so long
 _UNRECORDED_PAUSES_S = (1.0, 5.0, 25.0)  # between attempts
 _WIDTH_AT_THE_END = 64
-_DEPARTED_S = 3600.0  # a removed account's last answers are over by then
+_DEPARTED_S = 3600.0  # by then a removed account's last answers are over
 
 
 class Executor(Protocol):
     """Runs jobs in the background: `BackgroundExecutor`, or in tests the test's own thread."""
 
     def submit(self, job: Callable[[], None]) -> bool:
-        """False when too many jobs wait, or after `shutdown`."""
+        """Queue a job; False when the queue is full, or after `shutdown`."""
         ...
 
     def grow(self, width: int) -> None:
@@ -41,13 +41,14 @@ class Executor(Protocol):
         ...
 
     def shutdown(self, within_s: float) -> bool:
-        """Run what still waits and accept nothing more. True if all of it was run in time."""
+        """Run the queued jobs and accept no more. True if all were run in time."""
         ...
 
 
 class SessionCleanup:
-    """Deletes sessions in the background and retries what fails for hours; safe for many
-    threads."""
+    """Deletes sessions in the background and retries failures for hours; safe for use by many
+    threads at once.
+    """
 
     def __init__(
         self,
@@ -69,18 +70,18 @@ class SessionCleanup:
         self._executor = executor
         self._clock = clock
         self._is_refused = is_refused
-        # without a record: when each is tried again, and how often it was
+        # unrecorded sessions: when the next attempt is due, and how many there were
         self._retries: list[tuple[float, Session, int]] = []
         self._in_progress: set[str] = set()
-        # removed accounts by account key, with when they are forgotten
+        # removed accounts by account key, and until when they are kept
         self._departed: dict[str, tuple[Account, float]] = {}
         self._lock = threading.Lock()
 
     def run_due(self) -> None:
         """Submit the recorded deletions that are due; for the leader. Raises StorageUnavailable.
 
-        Sessions of accounts that are not configured here are left to gateways that have them, and
-        abandoned after a week.
+        Sessions of accounts that are not configured here are left to the gateways that have them,
+        and abandoned after a week.
         """
         account_keys = [account.account_key for account in self._accounts()]
         for session in self._sessions.due_deletions(_BATCH, account_keys):
@@ -92,8 +93,8 @@ class SessionCleanup:
             )
 
     def retry_due(self) -> None:
-        """Retry unrecorded sessions that are due, and delete what removed accounts' last answers
-        have left since. Raises StorageUnavailable.
+        """Retry unrecorded sessions that are due, and submit the recorded deletions of removed
+        accounts. Raises StorageUnavailable.
         """
         now = self._clock()
         with self._lock:
@@ -116,16 +117,14 @@ class SessionCleanup:
         self._submit(session, partial(self._delete_unrecorded, session), is_recorded=False)
 
     def delete_for_account(self, account: Account) -> None:
-        """Delete the sessions of an account that was removed, also those that its last answers are
-        still in.
+        """Keep a removed account for the deletion of its sessions, also of those that its last
+        answers still use.
         """
         with self._lock:
             self._departed[account.account_key] = (account, self._clock() + _DEPARTED_S)
 
     def drain(self, sessions: Collection[Session], within_s: float) -> None:
-        """Delete these now, and all that still waits; log how many are left upstream after
-        `within_s`.
-        """
+        """Delete these now, and all that is queued; log how many are left after `within_s`."""
         with self._lock:
             waiting, self._retries = [session for _, session, _ in self._retries], []
         each = {session.id: session for session in (*sessions, *waiting)}
@@ -140,7 +139,7 @@ class SessionCleanup:
     def _submit(
         self, session: Session, delete: Callable[[], None], *, is_recorded: bool = True
     ) -> bool:
-        """False if the session is being deleted already."""
+        """Submit a deletion; False if the session is being deleted already."""
         with self._lock:
             if session.id in self._in_progress:
                 return False
@@ -149,7 +148,7 @@ class SessionCleanup:
         def job() -> None:
             try:
                 delete()
-            except StorageUnavailable:  # the record stays, so it is found again
+            except StorageUnavailable:  # the record stays, and is read again
                 return
             finally:
                 with self._lock:
@@ -164,7 +163,7 @@ class SessionCleanup:
 
     def _delete_marked(self, session: PendingDeletion) -> None:
         account = self._account(session.account_key)
-        # The account may come back; an attempt would be counted against the session.
+        # The account may come back: postponed without counting an attempt.
         if session.name and (account is None or self._is_refused(account)):
             until = self._clock() + _jittered(_ACCOUNT_PAUSE_S)
             self._sessions.reschedule(session, until, failed=False)
@@ -182,7 +181,7 @@ class SessionCleanup:
     def _delete_unrecorded(self, session: Session, attempts: int = 0) -> None:
         error = self._try(session)
         if error is None:
-            # A record that is there all the same is found to be leaked, and deleted once more.
+            # If a record exists all the same, it is reclaimed as leaked and deleted once more.
             with suppress(StorageUnavailable):
                 self._sessions.remove(session)
         elif attempts < len(_UNRECORDED_PAUSES_S):
@@ -199,8 +198,8 @@ class SessionCleanup:
                 self._sessions.remove(session)
 
     def _account(self, account_key: str) -> Account | None:
-        """The account that can delete what was made under this key: one of the same upstream
-        identity, under whichever id, or the removed one.
+        """The account that can delete sessions of this key: one of the same upstream identity,
+        under any id, or the removed one.
         """
         owner = identity_of(account_key)
         present = (
@@ -209,8 +208,8 @@ class SessionCleanup:
         return next(present, self._departed.get(account_key, (None,))[0])
 
     def _try(self, session: Session) -> str | None:
-        """Delete upstream; the reason for a failure, or None."""
-        if not session.name:  # the upstream was never asked, or never told its name
+        """Delete upstream; return the reason of a failure, or None."""
+        if not session.name:  # never opened upstream, or its name never arrived
             return None
         account = self._account(session.account_key)
         if account is None:
@@ -224,7 +223,7 @@ class SessionCleanup:
 
 
 def _jittered(seconds: float) -> float:
-    return seconds * jitter.uniform(0.75, 1.25)
+    return seconds * jitter(0.75, 1.25)
 
 
 def _log_left(session: Session, reason: str) -> None:

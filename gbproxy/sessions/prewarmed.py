@@ -1,5 +1,5 @@
-"""Upstream sessions that are opened before a request needs one, so that it need not wait. Each
-worker has its own.
+"""Opens upstream sessions before requests need them, so that these need not wait. Each worker has
+its own.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
-from gbproxy.domain import jitter
 from gbproxy.domain.account import Account
+from gbproxy.domain.clock import jitter
 from gbproxy.domain.session import Session
 from gbproxy.errors import GatewayError, StorageUnavailable
-from gbproxy.observability.waiting import result_in_time
+from gbproxy.observability.request_context import result_in_time
 from gbproxy.storage.sessions import SessionRows
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _MAX_AGE_S = 900.0  # the upstream does not say how long it keeps an unused sess
 
 @dataclass(slots=True)
 class _Slot:
-    """What one account has: each session with the time at which it was opened."""
+    """The prewarmed sessions of one account, each with the time when it was opened."""
 
     ready: deque[tuple[Session, float]] = field(default_factory=deque)
     opening: int = 0
@@ -38,10 +38,10 @@ class _Slot:
 
 
 class SessionPool:
-    """Sessions that no request has used yet; safe for many threads at once.
+    """Sessions that no request has used yet; safe for use by many threads at once.
 
-    A session is recorded as soon as the upstream has opened it, so that a killed worker's are found
-    and deleted.
+    A session is recorded as soon as the upstream has opened it, so that a killed worker's are
+    found and deleted.
     """
 
     def __init__(
@@ -75,15 +75,15 @@ class SessionPool:
         self._has_sessions = has_sessions
         self._clock = clock
         self._patience_s = patience_s
-        # The key is the account with its credential: after a change nothing old is used.
+        # Keyed by the account with its credential: after a change no old session is used.
         self._slots: dict[Account, _Slot] = {}
         self._lock = threading.Lock()
-        self._openers: set[threading.Thread] = set()  # which open a session for a request
+        self._openers: set[threading.Thread] = set()  # threads that open a session for a request
         self._closed = False
 
     def take(self, account: Account) -> Session | None:
-        """The oldest prewarmed session, for one request; None when there is none. Another one is
-        opened in its place, in the background.
+        """Take the oldest prewarmed session, None when there is none. Another one is opened in the
+        background.
         """
         self._refill(account, beyond=1)
         with self._lock:  # last: a greenlet that is killed before has taken nothing
@@ -103,7 +103,7 @@ class SessionPool:
             self._openers.add(threading.current_thread())
             try:
                 opened.set_result(self._open_session(account))
-            except Exception as error:  # noqa: BLE001  it is raised where it is waited for
+            except Exception as error:  # noqa: BLE001  raised in the thread that waits
                 opened.set_exception(error)
             finally:
                 self._openers.discard(threading.current_thread())
@@ -114,7 +114,7 @@ class SessionPool:
         try:
             opener.start()
             return result_in_time(opened, "opening a session", self._patience_s)
-        # the client has left, the request goes to another account, or there will be no session
+        # The client has left, the request goes to another account, or opening failed.
         except BaseException:
             opened.add_done_callback(lambda done: self._adopt_opened(account, done))
             raise
@@ -136,8 +136,8 @@ class SessionPool:
                 self._refill(account)
 
     def invalidate(self, account: Account) -> None:
-        """Use none of this account's prewarmed sessions, nor those that are being opened: one of
-        them was gone upstream.
+        """Invalidate this account's prewarmed sessions, also those being opened: one of them did
+        not exist upstream any more.
         """
         with self._lock:
             slot = self._slots.pop(account, _Slot())
@@ -145,9 +145,7 @@ class SessionPool:
             self._mark_for_deletion(session)
 
     def close(self, within_s: float = 0.0) -> list[Session]:
-        """Open no more, wait for those that requests have begun to open, and return all that are
-        left.
-        """
+        """Open no more, wait for those being opened for requests, and return all that are left."""
         deadline = time.monotonic() + within_s
         with self._lock:
             self._closed = True
@@ -159,7 +157,7 @@ class SessionPool:
         return left
 
     def _refill(self, account: Account, *, beyond: int = 0) -> None:
-        """Submit the opening of what is missing, and of `beyond` more that are about to be
+        """Submit the opening of missing sessions, and of `beyond` more that are about to be
         taken.
         """
         while True:
@@ -198,7 +196,7 @@ class SessionPool:
             self._record(account, slot, name)
 
     def _adopt_opened(self, account: Account, opened: Future[str]) -> None:
-        # without a name the upstream has not made it yet
+        # Without a name the upstream has not opened it yet.
         if opened.exception() is None and opened.result():
             with self._lock:
                 slot = self._slots.setdefault(account, _Slot())
@@ -221,7 +219,7 @@ class SessionPool:
             self._mark_for_deletion(recorded)
 
     def _add(self, account: Account, slot: _Slot, session: Session | None) -> bool:
-        """False if the slot has been replaced meanwhile, or is full."""
+        """Add a session to its slot; False if the slot was replaced meanwhile, or is full."""
         with self._lock:
             slot.opening -= 1
             has_room = (
@@ -230,13 +228,13 @@ class SessionPool:
                 and len(slot.ready) < self._size
             )
             if has_room and session is not None:
-                # jittered, so that not all of them grow old at once
-                opened_at = self._clock() - jitter.uniform(0, _MAX_AGE_S / 4)
+                # Jittered, so that not all expire at once.
+                opened_at = self._clock() - jitter(0, _MAX_AGE_S / 4)
                 slot.ready.append((session, opened_at))
             return has_room
 
     def _mark_for_deletion(self, session: Session) -> None:
-        if self._closed:  # the gateway ends: no other worker may be left to read the records
+        if self._closed:  # shutting down: maybe no other worker is left to read the records
             self._delete_unrecorded(session)
             return
         try:

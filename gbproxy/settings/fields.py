@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from gbproxy.domain.rate import Rate, parse_rate
+from gbproxy.domain.principal import Rate, parse_rate
 from gbproxy.settings import network, validators
 from gbproxy.settings.entries import AccountSettings, Models
 from gbproxy.settings.validators import (

@@ -1,3 +1,3 @@
-"""Events -> events: what an answer must still become before a format encodes it, composed for each
-request.
+"""Stages between the gateway's events and a format's encoder, composed for each request: thoughts,
+stop sequences, token limit, counting.
 """

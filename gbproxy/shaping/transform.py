@@ -1,12 +1,20 @@
-"""One answer on its way to the client: the stages that its request needs, and what it weighs."""
+"""Transforms one answer by the stages that its request needs, and counts its tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gbproxy.domain import history, usage
+from gbproxy.domain import history
 from gbproxy.domain.chat import ChatRequest
-from gbproxy.domain.events import Refusal, TextDelta, ThoughtDelta, UpstreamStream, Usage
+from gbproxy.domain.events import (
+    Refusal,
+    TextDelta,
+    ThoughtDelta,
+    UpstreamStream,
+    Usage,
+    estimate_quarter_tokens,
+    whole_tokens,
+)
 from gbproxy.shaping import stages
 
 _STEP_CHARS = 32 * 1024
@@ -14,10 +22,10 @@ _STEP_CHARS = 32 * 1024
 
 @dataclass(slots=True)
 class AnswerTransform:
-    """Changes the events of one attempt, counts them as they are shown, and remembers its text as
-    far as the conversation's history needs to know it.
+    """Transforms the events of one attempt, counts what the client gets, and collects its text for
+    the digest of the history.
 
-    `stop` and `max_tokens` cut the answer; one that was cut is not `is_whole`.
+    `stop` and `max_tokens` cut the answer; then `is_whole` is False.
     """
 
     shows_thoughts: bool = True
@@ -25,7 +33,7 @@ class AnswerTransform:
     max_tokens: int | None = None
     is_whole: bool = True
     characters: int = 0  # of text, without thoughts
-    _text_weight: int = 0  # quarter tokens (domain/usage.py)
+    _text_weight: int = 0  # quarter tokens (domain/events.py)
     _thought_weight: int = 0
     # `_digest` knows all but the latest texts.
     _digest: history.AnswerDigest = field(default_factory=history.AnswerDigest)
@@ -33,34 +41,34 @@ class AnswerTransform:
 
     @classmethod
     def of(cls, chat: ChatRequest, *, shows_thoughts: bool) -> AnswerTransform:
-        """What this request asks for; `shows_thoughts` is what holds where it does not say."""
+        """The transform for a request; `shows_thoughts`: the default where the request has none."""
         shows = shows_thoughts if chat.show_thoughts is None else chat.show_thoughts
         return cls(shows, chat.stop, chat.max_tokens)
 
     def apply(self, events: UpstreamStream) -> UpstreamStream:
-        """The events as they are shown. Stages without work are left out, so they cost nothing."""
+        """The events as the client gets them. Stages without work are left out and cost nothing."""
         if self.stop:
             events = stages.stop_at(events, self.stop, self._note_cut)
         events = stages.name_files(events)
         if self.max_tokens is not None:
             events = stages.limit_tokens(events, self.max_tokens, self._note_cut)
-        return self._counted(events)  # behind what cuts
+        return self._counted(events)  # last: what was cut does not count
 
     @property
     def answer(self) -> str | history.LongText:
-        """The answer as it was shown."""
+        """The answer as the client got it."""
         self._settle()
         return self._digest.result()
 
     def usage(self, input_quarter_tokens: int) -> Usage:
-        """The token counts of a prompt of that weight, and of this answer."""
+        """Token counts of a prompt of this weight and of the answer."""
         self._settle()
-        reasoning = usage.tokens(self._thought_weight)
-        text = usage.tokens(self._text_weight)
-        return Usage(usage.tokens(input_quarter_tokens), text + reasoning, reasoning)
+        reasoning = whole_tokens(self._thought_weight)
+        text = whole_tokens(self._text_weight)
+        return Usage(whole_tokens(input_quarter_tokens), text + reasoning, reasoning)
 
     def _counted(self, events: UpstreamStream) -> UpstreamStream:
-        """Count all that passes. Hidden thoughts count too, and end here."""
+        """Count texts and thoughts; drop thoughts that are not shown after counting them."""
         next_step = _STEP_CHARS
         for event in events:
             if type(event) is TextDelta or type(event) is Refusal:
@@ -70,7 +78,7 @@ class AnswerTransform:
                     next_step = self.characters + _STEP_CHARS
                     self._settle()
             elif type(event) is ThoughtDelta:
-                self._thought_weight += usage.estimate_quarter_tokens(event.text)
+                self._thought_weight += estimate_quarter_tokens(event.text)
                 if not self.shows_thoughts:
                     continue
             yield event
@@ -79,10 +87,10 @@ class AnswerTransform:
         self.is_whole = False
 
     def _settle(self) -> None:
-        """Weigh and remember the latest texts together: one by one it would take longer."""
+        """Weigh and digest the latest texts together, which is faster than one by one."""
         if not self._texts:
             return
         text = "".join(self._texts)
         self._texts.clear()
-        self._text_weight += usage.estimate_quarter_tokens(text)
+        self._text_weight += estimate_quarter_tokens(text)
         self._digest.add(text)

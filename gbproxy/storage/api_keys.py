@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select
 
-from gbproxy.domain.principal import ApiKey, KeyPolicy
-from gbproxy.domain.rate import parse_rate
+from gbproxy.domain.principal import ApiKey, KeyPolicy, parse_rate
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import api_keys as keys
 from gbproxy.storage.workers import ChangeCounter

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.chat import Message
 from gbproxy.domain.events import UpstreamStream
-from gbproxy.domain.models import Model
+from gbproxy.domain.models import AccountCapabilities, Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import AccountCapabilities
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import UpstreamError
 from gbproxy.upstreams.base import Capabilities, Upstream
 

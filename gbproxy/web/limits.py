@@ -11,7 +11,7 @@ from collections.abc import Callable
 from flask import Response, g
 
 from gbproxy.rate_limits.limiter import Limiter
-from gbproxy.rate_limits.status import LimitStatus
+from gbproxy.rate_limits.store import LimitStatus
 from gbproxy.web import auth
 
 

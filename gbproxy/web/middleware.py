@@ -14,7 +14,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gbproxy.errors import GatewayError
-from gbproxy.observability import request_context, traceparent
+from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.web import errors
 from gbproxy.web.cors import Cors
@@ -82,7 +82,7 @@ class Middleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         parent = (
-            traceparent.continued(environ["HTTP_TRACEPARENT"])
+            request_context.continue_trace(environ["HTTP_TRACEPARENT"])
             if "HTTP_TRACEPARENT" in environ
             else None
         )
@@ -140,7 +140,7 @@ def add_headers(response: Response, cors: Cors, meter: Meter) -> Response:
     if context.attempts:
         response.headers["x-gbproxy-attempts"] = str(context.attempts)
         response.headers["x-gbproxy-overhead-ms"] = f"{context.overhead_ms():.1f}"
-    context.has_told_conversation = True
+    context.conversation_sent = True
     if context.conversation is not None and response.status_code < 400:
         response.headers["X-Conversation-Id"] = context.conversation
     if context.log_fields.get("ignored"):

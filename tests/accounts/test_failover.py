@@ -15,8 +15,7 @@ from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.capabilities import AccountCapabilities
-from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model
+from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Catalogue, Model
 from gbproxy.errors import (
     AccountSuspected,
     ContextLengthExceeded,

@@ -12,8 +12,7 @@ from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import WIDGET
-from gbproxy.domain.capabilities import AccountCapabilities
-from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model, Tool
+from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Catalogue, Model, Tool
 from gbproxy.domain.principal import ANONYMOUS, KeyPolicy, Principal
 from gbproxy.errors import (
     GatewayError,

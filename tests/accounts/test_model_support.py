@@ -7,8 +7,7 @@ from __future__ import annotations
 import pytest
 
 from gbproxy.accounts.model_support import ModelSupport
-from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
-from gbproxy.domain.models import Tool
+from gbproxy.domain.models import NOTHING_SAID, AccountCapabilities, Tool
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.model_support import SupportRows
 from tests.support.background import ONE, TWO, FragileDatabase

@@ -9,8 +9,7 @@ import pytest
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.capabilities import AccountCapabilities
-from gbproxy.domain.models import Catalogue, Model
+from gbproxy.domain.models import AccountCapabilities, Catalogue, Model
 from gbproxy.domain.principal import ANONYMOUS
 from tests.support.pools import A
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.domain.models import Catalogue
-from gbproxy.domain.principal import ApiKey, KeyPolicy, key_digest
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import ApiKey, KeyPolicy, Rate, key_digest
 from gbproxy.errors import BadRequest, NotFound, StorageUnavailable
 
 NOW = 1_800_000_000.0

@@ -12,7 +12,7 @@ import pytest
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, CapabilityReads
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import AccountCapabilities
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import GatewayError, UpstreamError
 from gbproxy.upstreams.widget.credential import with_values
 from tests.support.background import ONE, TWO, ManualExecutor

@@ -16,7 +16,8 @@ from gbproxy.cli.capture import capture_lines
 from gbproxy.cli.clients import open_local
 from gbproxy.cli.steps import Step, Steps, open_recorded
 from gbproxy.domain.models import Catalogue, built_in_names
-from gbproxy.domain.redaction import Redactor, shape
+from gbproxy.domain.placeholders import shape
+from gbproxy.domain.redaction import Redactor
 from gbproxy.settings import Settings, load
 from gbproxy.simulator import SWITCH_VALUES, Replay, Simulator
 from gbproxy.upstreams.widget.credential import credential_of

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from gbproxy.cli.checks import clock_offset_s
-from gbproxy.domain.edition import EDITIONS
 from gbproxy.simulator import Simulator
 from gbproxy.storage.tables import REVISION
+from gbproxy.upstreams.widget.credential import EDITIONS
 from tests.cli.conftest import Command, Ended
 from tests.support.redis_server import redis_server
 

@@ -46,9 +46,9 @@ def says(role: Role, text: str, name: str | None = None) -> Message:
 
 
 def head(
-    *turns: Message, system: Sequence[str] = (), caller: bytes = KEY, model: str = MODEL
+    *turns: Message, system: Sequence[str] = (), key_digest: bytes = KEY, model: str = MODEL
 ) -> bytes:
-    return digest(caller, model, system, turns)
+    return digest(key_digest, model, system, turns)
 
 
 def head_of(*messages: dict[str, Any]) -> bytes:
@@ -208,7 +208,7 @@ def test_a_users_block_counts() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        head(says("user", "Hi"), says("assistant", "Ho"), caller=OTHER_KEY),
+        head(says("user", "Hi"), says("assistant", "Ho"), key_digest=OTHER_KEY),
         head(says("user", "Hi"), says("assistant", "Ho"), model="gemini-2.5-pro"),
         head(says("user", "Hi"), says("assistant", "Ho"), system=("S",)),
         head(says("user", "hi"), says("assistant", "Ho")),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.domain.chat import Message, Role, TextPart, ToolCallPart, ToolResultPart
-from gbproxy.domain.usage import estimate_quarter_tokens
+from gbproxy.domain.events import estimate_quarter_tokens
 from gbproxy.emulation.roles import PromptSize, flatten, flatten_delta, measure
 
 texts = st.text(

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gbproxy.domain.edition import EDITIONS
 from gbproxy.simulator import MAIN_FLOW_VALUES, SWITCH_VALUES, ModelAnswer, answer
+from gbproxy.upstreams.widget.credential import EDITIONS
 from tests.support.serving import Front, Reply, Served, SharedUpstream, fronting, in_process
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from gbproxy.domain.principal import ApiKey, KeyPolicy
-from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S
+from gbproxy.rate_limits.limiter import LEASE_S, RENEW_S
 from gbproxy.simulator import Stall, Text
 from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database

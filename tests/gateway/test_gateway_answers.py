@@ -18,9 +18,10 @@ from gbproxy.domain.events import (
     TextDelta,
     ThoughtDelta,
     Usage,
+    estimate_quarter_tokens,
+    whole_tokens,
 )
 from gbproxy.domain.session import NoClaim
-from gbproxy.domain.usage import estimate_quarter_tokens, tokens
 from gbproxy.errors import (
     ContextLengthExceeded,
     GatewayError,
@@ -62,7 +63,10 @@ def test_an_answer_is_started_content_usage_and_done() -> None:
         TextDelta("Hel"),
         TextDelta("lo"),
         FLUSH,
-        Usage(tokens(estimate_quarter_tokens("Hi")), tokens(estimate_quarter_tokens("Hello"))),
+        Usage(
+            whole_tokens(estimate_quarter_tokens("Hi")),
+            whole_tokens(estimate_quarter_tokens("Hello")),
+        ),
         Done(),
     ]
     assert harness.upstream.prompts == ["Hi"]
@@ -210,10 +214,10 @@ def test_thoughts_are_counted_shown_or_not(show: bool) -> None:
 
     [usage] = [event for event in harness.answer() if isinstance(event, Usage)]
 
-    reasoning = tokens(estimate_quarter_tokens("Let me think."))
+    reasoning = whole_tokens(estimate_quarter_tokens("Let me think."))
     assert (usage.reasoning_tokens, usage.output_tokens) == (
         reasoning,
-        reasoning + tokens(estimate_quarter_tokens("Hello")),
+        reasoning + whole_tokens(estimate_quarter_tokens("Hello")),
     )
 
 
@@ -228,7 +232,10 @@ def test_usage_comes_right_before_done() -> None:
     assert events == [
         Started("gemini-auto"),
         Refusal("Blocked."),
-        Usage(tokens(estimate_quarter_tokens("Hi")), tokens(estimate_quarter_tokens("Blocked."))),
+        Usage(
+            whole_tokens(estimate_quarter_tokens("Hi")),
+            whole_tokens(estimate_quarter_tokens("Blocked.")),
+        ),
         Done("content_filter"),
     ]
 
@@ -242,7 +249,9 @@ def test_an_answer_that_is_a_file_is_one_line_of_text_and_has_a_weight() -> None
     assert events == [
         Started("gemini-auto"),
         TextDelta(line),
-        Usage(tokens(estimate_quarter_tokens("Hi")), tokens(estimate_quarter_tokens(line))),
+        Usage(
+            whole_tokens(estimate_quarter_tokens("Hi")), whole_tokens(estimate_quarter_tokens(line))
+        ),
         Done(),
     ]
 
@@ -264,7 +273,7 @@ def test_what_an_attempt_that_was_given_up_had_thought_is_not_counted() -> None:
 
     [usage] = [event for event in harness.answer() if isinstance(event, Usage)]
 
-    assert usage.reasoning_tokens == tokens(estimate_quarter_tokens("Hm."))
+    assert usage.reasoning_tokens == whole_tokens(estimate_quarter_tokens("Hm."))
 
 
 def test_the_request_s_context_holds_what_is_logged_of_it() -> None:
@@ -282,9 +291,9 @@ def test_the_request_s_context_holds_what_is_logged_of_it() -> None:
         "account": "one",
         "continued": False,
         "answer_chars": 5,
-        "input_tokens": tokens(estimate_quarter_tokens("Hi")),
-        "output_tokens": tokens(estimate_quarter_tokens("Hm."))
-        + tokens(estimate_quarter_tokens("Hello")),
+        "input_tokens": whole_tokens(estimate_quarter_tokens("Hi")),
+        "output_tokens": whole_tokens(estimate_quarter_tokens("Hm."))
+        + whole_tokens(estimate_quarter_tokens("Hello")),
     }
 
 

@@ -129,7 +129,7 @@ def test_an_id_that_the_client_has_been_told_stays_whatever_session_answers_in_t
 
     def send_headers() -> None:
         told.append(request_context.current().conversation)
-        request_context.current().has_told_conversation = True
+        request_context.current().conversation_sent = True
 
     harness.upstream.on_ask = send_headers
     events = harness.answer(caller=KEY)

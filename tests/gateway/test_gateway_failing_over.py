@@ -16,9 +16,10 @@ from gbproxy.domain.events import (
     TextDelta,
     ThoughtDelta,
     Usage,
+    estimate_quarter_tokens,
+    whole_tokens,
 )
 from gbproxy.domain.principal import KeyPolicy, Principal
-from gbproxy.domain.usage import estimate_quarter_tokens, tokens
 from gbproxy.errors import (
     ContextLengthExceeded,
     CredentialRefused,
@@ -273,7 +274,10 @@ def test_what_one_account_cannot_do_another_does_unseen(
         Started("gemini-auto"),
         TextDelta("Hel"),
         TextDelta("lo"),
-        Usage(tokens(estimate_quarter_tokens("Hi")), tokens(estimate_quarter_tokens("Hello"))),
+        Usage(
+            whole_tokens(estimate_quarter_tokens("Hi")),
+            whole_tokens(estimate_quarter_tokens("Hello")),
+        ),
         Done(),
     ]
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1"), ("two", "gemini-auto", "s/2")]
@@ -435,7 +439,7 @@ def test_what_an_attempt_on_another_account_had_thought_is_not_counted() -> None
     [usage] = [event for event in harness.answer() if isinstance(event, Usage)]
 
     assert (usage.output_tokens, usage.reasoning_tokens) == (
-        tokens(estimate_quarter_tokens("Hello")),
+        whole_tokens(estimate_quarter_tokens("Hello")),
         0,
     )
 

@@ -14,9 +14,10 @@ from gbproxy.domain.events import (
     TextDelta,
     ThoughtDelta,
     Usage,
+    estimate_quarter_tokens,
+    whole_tokens,
 )
 from gbproxy.domain.principal import KeyPolicy, Principal
-from gbproxy.domain.usage import estimate_quarter_tokens, tokens
 from gbproxy.errors import (
     ContextLengthExceeded,
     GatewayError,
@@ -82,7 +83,7 @@ def test_a_client_who_leaves_is_charged_what_was_made_and_frees_its_place() -> N
     stream.close()
 
     assert heard[-1] == TextDelta("Hel")
-    assert _charged(harness) == tokens(estimate_quarter_tokens("Hi")) + tokens(
+    assert _charged(harness) == whole_tokens(estimate_quarter_tokens("Hi")) + whole_tokens(
         estimate_quarter_tokens("Hel")
     )
     with closing(_limited(harness)) as again:
@@ -105,7 +106,7 @@ def test_a_tried_again_answer_is_charged_once() -> None:
 
     list(_limited(harness))
 
-    assert _charged(harness) == tokens(estimate_quarter_tokens("Hi")) + tokens(
+    assert _charged(harness) == whole_tokens(estimate_quarter_tokens("Hi")) + whole_tokens(
         estimate_quarter_tokens("Hello")
     )
 

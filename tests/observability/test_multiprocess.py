@@ -23,7 +23,7 @@ KEY = mmap_dict.mmap_key("calls", "calls_total", ("verb",), ("get",), "Calls")
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = multiprocess.make()
+    made = multiprocess.create()
     yield made
     multiprocess.remove(made, os.getpid())
 
@@ -38,7 +38,7 @@ def counted(folder: Path, pid: int, value: float, kind: str = "counter") -> Path
 
 
 def total(folder: Path) -> float:
-    with multiprocess.readable(folder) as files:
+    with multiprocess.locked_files(folder) as files:
         return sum(
             sample.value
             for metric in MultiProcessCollector.merge(files)
@@ -50,8 +50,8 @@ def test_counts_of_the_ended_are_kept_without_their_files(folder: Path) -> None:
     ended = [counted(folder, 11, 2.0), counted(folder, 12, 3.0)]
     counted(folder, 13, 4.0)
 
-    assert multiprocess.add_up(folder, [11])
-    assert multiprocess.add_up(folder, [12])
+    assert multiprocess.merge_ended(folder, [11])
+    assert multiprocess.merge_ended(folder, [12])
 
     assert total(folder) == 9.0
     assert [file for file in ended if file.exists()] == []
@@ -60,11 +60,11 @@ def test_counts_of_the_ended_are_kept_without_their_files(folder: Path) -> None:
 def test_nothing_is_added_up_while_somebody_reads(folder: Path) -> None:
     file = counted(folder, 11, 2.0)
 
-    with multiprocess.readable(folder):
-        assert not multiprocess.add_up(folder, [11])
+    with multiprocess.locked_files(folder):
+        assert not multiprocess.merge_ended(folder, [11])
 
     assert file.exists()
-    assert multiprocess.add_up(folder, [11])
+    assert multiprocess.merge_ended(folder, [11])
     assert total(folder) == 2.0
 
 
@@ -74,12 +74,12 @@ def test_the_ended_are_those_who_have_left_files_and_are_no_more(folder: Path) -
     for pid in (0, gone, os.getpid()):
         counted(folder, pid, 1.0)
 
-    assert multiprocess.ended(folder) == {gone}
+    assert multiprocess.ended_processes(folder) == {gone}
 
 
 def test_a_worker_that_has_counted_nothing_may_end(folder: Path) -> None:
-    assert multiprocess.add_up(folder, [11])
-    multiprocess.forget_gauges(folder, 11)
+    assert multiprocess.merge_ended(folder, [11])
+    multiprocess.remove_gauges(folder, 11)
 
     assert total(folder) == 0
 
@@ -87,7 +87,7 @@ def test_a_worker_that_has_counted_nothing_may_end(folder: Path) -> None:
 def test_what_the_ended_held_is_free(folder: Path) -> None:
     file = counted(folder, 11, 2.0, "gauge_livesum")
 
-    multiprocess.forget_gauges(folder, 11)
+    multiprocess.remove_gauges(folder, 11)
 
     assert not file.exists()
 
@@ -99,8 +99,8 @@ def test_a_file_that_has_just_been_opened_is_passed_over(folder: Path) -> None:
 
 
 def test_the_room_for_this_process_is_reserved_and_empty(folder: Path) -> None:
-    multiprocess.reserve(folder)
-    multiprocess.reserve(folder)
+    multiprocess.reserve_files(folder)
+    multiprocess.reserve_files(folder)
 
     made = [path for path in folder.iterdir() if path.suffix == ".db"]
     assert {path.name.rpartition("_")[2] for path in made} == {f"{os.getpid()}.db"}
@@ -131,24 +131,24 @@ def test_what_a_killed_server_has_left_is_removed_and_what_serves_is_not(tmp_pat
         fcntl.flock(held, fcntl.LOCK_SH)
 
         # all are younger than a minute: their locks may still be on the way
-        multiprocess.sweep(tmp_path)
+        multiprocess.remove_abandoned(tmp_path)
         young = set(tmp_path.iterdir())
-        multiprocess.sweep(tmp_path, clock=lambda: time.time() + 3600)
+        multiprocess.remove_abandoned(tmp_path, clock=lambda: time.time() + 3600)
 
     assert young == {killed, serving, foreign}
     assert set(tmp_path.iterdir()) == {serving, foreign}
 
 
 def test_a_directory_is_held_as_long_as_a_process_that_uses_it_lives(tmp_path: Path) -> None:
-    own = multiprocess.make(tmp_path)
+    own = multiprocess.create(tmp_path)
     making = (
         "import pathlib, sys; from gbproxy.observability import multiprocess;"
-        " multiprocess.make(pathlib.Path(sys.argv[1]))"
+        " multiprocess.create(pathlib.Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", making, str(tmp_path)], check=True)
     before = len(list(tmp_path.iterdir()))
 
-    multiprocess.sweep(tmp_path, clock=lambda: time.time() + 3600)
+    multiprocess.remove_abandoned(tmp_path, clock=lambda: time.time() + 3600)
 
     assert before == 2
     assert list(tmp_path.iterdir()) == [own]
@@ -159,12 +159,12 @@ def test_a_page_that_is_being_read_is_waited_for(folder: Path) -> None:
     begun, read = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with multiprocess.readable(folder):
+        with multiprocess.locked_files(folder):
             begun.set()
             read.wait(0.05)
 
     with ThreadPoolExecutor(1) as threads:
         reading = threads.submit(hold)
         begun.wait(10)
-        assert multiprocess.add_up(folder, [11])
+        assert multiprocess.merge_ended(folder, [11])
         reading.result()

@@ -9,15 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.domain.principal import KeyPolicy, Principal
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import KeyPolicy, Principal, Rate
 from gbproxy.errors import RateLimitExceeded, StorageUnavailable
 from gbproxy.observability.meter import Meter
-from gbproxy.rate_limits.concurrency import LEASE_S, RENEW_S, ConcurrencyLimiter
-from gbproxy.rate_limits.limiter import Limiter, Rules
+from gbproxy.rate_limits.limiter import LEASE_S, RENEW_S, ConcurrencyLimiter, Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryLimitStore
-from gbproxy.rate_limits.status import LimitStatus
-from gbproxy.rate_limits.store import RateStatus
+from gbproxy.rate_limits.store import LimitStatus, RateStatus
 from gbproxy.web.limits import duration
 from tests.support.clock import Clock
 

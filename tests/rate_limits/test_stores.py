@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 from gbproxy.errors import StorageUnavailable
 from gbproxy.rate_limits.memory_store import MemoryLimitStore
 from gbproxy.rate_limits.redis_store import RETRY_AFTER_S, RedisLimitStore

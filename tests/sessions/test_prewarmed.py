@@ -47,13 +47,13 @@ class Harness:
         self.rows: SessionRows = session_rows(database, clock)
         self.upstream = Upstream()
         self.executor = ManualExecutor()
-        self.discarded: list[Session] = []
+        self.unrecorded: list[Session] = []
         self.failures: list[tuple[str, GatewayError]] = []
         self.sessions = SessionPool(
             self.rows,
             self.upstream.open_session,
             self.executor.submit,
-            self.discarded.append,
+            self.unrecorded.append,
             on_failure=lambda account, error, took_s: self.failures.append((account.id, error)),
             clock=clock,
         )
@@ -311,7 +311,7 @@ def test_while_storage_is_away_what_was_made_is_discarded_and_no_more_made(
     harness.fill(ONE)
     harness.fill(ONE)
 
-    assert [(session.account_key, session.name) for session in harness.discarded] == [
+    assert [(session.account_key, session.name) for session in harness.unrecorded] == [
         (ONE.account_key, "one/1"),
         (ONE.account_key, "one/2"),
     ]
@@ -332,7 +332,7 @@ def test_while_storage_is_away_what_is_not_wanted_any_more_is_discarded(harness:
     harness.sessions.refill([TWO])
     harness.sessions.invalidate(TWO)
 
-    assert [session.name for session in harness.discarded] == ["one/1", "one/2", "two/3", "two/4"]
+    assert [session.name for session in harness.unrecorded] == ["one/1", "one/2", "two/3", "two/4"]
 
 
 def test_sessions_can_be_taken_while_storage_is_away(harness: Harness) -> None:
@@ -405,8 +405,8 @@ def test_a_session_whose_request_has_left_meanwhile_goes_into_the_pool_or_is_del
     left.set()
 
     if closed:
-        until(lambda: harness.discarded)
-        assert [session.name for session in harness.discarded] == ["one/1"]
+        until(lambda: harness.unrecorded)
+        assert [session.name for session in harness.unrecorded] == ["one/1"]
     else:
         until(lambda: harness.take() == "one/1")
         assert harness.recorded == ["one/1"]
@@ -423,7 +423,7 @@ def test_a_request_that_goes_elsewhere_leaves_its_session_to_the_pool(harness: H
         harness.rows,
         harness.upstream.open_session,
         harness.executor.submit,
-        harness.discarded.append,
+        harness.unrecorded.append,
         clock=harness.clock,
         patience_s=0.02,
     )
@@ -460,7 +460,7 @@ def test_without_a_size_nothing_is_prewarmed(harness: Harness) -> None:
         harness.rows,
         harness.upstream.open_session,
         harness.executor.submit,
-        harness.discarded.append,
+        harness.unrecorded.append,
         size=0,
     )
 
@@ -507,7 +507,7 @@ def test_the_end_waits_for_a_session_that_is_being_made(harness: Harness) -> Non
     end_begins.set()
     harness.sessions.close(within_s=10)
 
-    assert [session.name for session in harness.discarded] == ["one/1"]
+    assert [session.name for session in harness.unrecorded] == ["one/1"]
 
 
 def test_at_the_end_all_sessions_are_handed_out_and_no_more_made(harness: Harness) -> None:

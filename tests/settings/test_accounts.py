@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from gbproxy.domain.edition import EDITIONS
 from gbproxy.settings import load
 from gbproxy.settings.account_values import read_page_address
+from gbproxy.upstreams.widget.credential import EDITIONS
 from tests.support.environments import ACCOUNT, IDS, entry, problem_of, problems_of
 
 PAGE = f"https://business.gemini.google/home/cid/{IDS[1]}?csesidx=17&mods"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import Rate
 from gbproxy.settings import SettingsError, load
 from tests.support.environments import problem_of
 

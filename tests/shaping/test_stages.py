@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gbproxy.domain import usage
 from gbproxy.domain.events import (
     FLUSH,
     ChatEvent,
@@ -23,6 +22,8 @@ from gbproxy.domain.events import (
     ThoughtDelta,
     UpstreamStream,
     Usage,
+    estimate_quarter_tokens,
+    whole_tokens,
 )
 from gbproxy.shaping.transform import AnswerTransform
 
@@ -75,14 +76,14 @@ def test_everything_that_was_said_is_counted_shown_or_not() -> None:
     list(transform.apply(stream(*events)))
 
     thoughts, said = (
-        usage.estimate_quarter_tokens("Hm, hm."),
-        usage.estimate_quarter_tokens("Hello")
-        + usage.estimate_quarter_tokens("No.")
-        + usage.estimate_quarter_tokens(NAMED + "\n")
-        + 2 * usage.estimate_quarter_tokens("\n"),
+        estimate_quarter_tokens("Hm, hm."),
+        estimate_quarter_tokens("Hello")
+        + estimate_quarter_tokens("No.")
+        + estimate_quarter_tokens(NAMED + "\n")
+        + 2 * estimate_quarter_tokens("\n"),
     )
-    reasoning = usage.tokens(thoughts)
-    assert transform.usage(40) == Usage(10, usage.tokens(said) + reasoning, reasoning)
+    reasoning = whole_tokens(thoughts)
+    assert transform.usage(40) == Usage(10, whole_tokens(said) + reasoning, reasoning)
     assert transform.characters == len("HelloNo.") + len(NAMED) + 3
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.domain.principal import ApiKey, KeyPolicy, key_digest
-from gbproxy.domain.rate import Rate
+from gbproxy.domain.principal import ApiKey, KeyPolicy, Rate, key_digest
 from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database, UniqueViolation
 from tests.support.clock import Clock

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
 from gbproxy.domain.chat import TextPart
 from gbproxy.domain.events import FLUSH, ChatEvent, ChatStream, Done, TextDelta
+from gbproxy.domain.models import NOTHING_SAID, AccountCapabilities
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 from tests.support.serving import InProcess, in_process
 

@@ -9,8 +9,11 @@ exec(open("gunicorn.conf.py").read())  # noqa: SIM115  gunicorn reads its config
 import gevent  # noqa: E402
 from gevent import socket  # noqa: E402
 
-from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities  # noqa: E402
-from gbproxy.domain.models import ALL_TOOLS  # noqa: E402
+from gbproxy.domain.models import (  # noqa: E402
+    ALL_TOOLS,
+    NOTHING_SAID,
+    AccountCapabilities,
+)
 
 KNOWN = (
     AccountCapabilities(tools_on=frozenset(ALL_TOOLS))

@@ -15,7 +15,6 @@ from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import WIDGET, Account, id_of
-from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.events import (
     FLUSH,
@@ -28,7 +27,7 @@ from gbproxy.domain.events import (
     ThoughtDelta,
     UpstreamStream,
 )
-from gbproxy.domain.models import ALL_TOOLS, Catalogue, Model
+from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Catalogue, Model
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
 from gbproxy.errors import (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gbproxy.domain.account import IDENTITY_CHARS, Account, Credential, digest
-from gbproxy.domain.capabilities import NOTHING_SAID, AccountCapabilities
 from gbproxy.domain.chat import TextPart
 from gbproxy.domain.events import FLUSH, Done, TextDelta, UpstreamStream
+from gbproxy.domain.models import NOTHING_SAID, AccountCapabilities
 from gbproxy.errors import GatewayError
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from gbproxy.domain.edition import EDITIONS, EditionName
 from gbproxy.settings.account_values import CONSUMER_HOST
+from gbproxy.upstreams.widget.credential import EDITIONS, EditionName
 
 
 def _host(address: str) -> str:

@@ -18,9 +18,9 @@ from gbproxy.account_admin.importing.partial_account import (
     PartialAccount,
     merged,
 )
-from gbproxy.domain.edition import EDITIONS
 from gbproxy.settings import AccountSettings
 from gbproxy.settings.entries import STAND_INS
+from gbproxy.upstreams.widget.credential import EDITIONS
 
 PAGE = (
     "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>, or of the Enterprise"

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import get_args
 
 from gbproxy.account_admin.importing.partial_account import PartialAccount
-from gbproxy.domain.edition import EditionName, Location
+from gbproxy.upstreams.widget.credential import EditionName, Location
 
 _MOST = 10
 _KNOWN = frozenset((*get_args(EditionName), *get_args(Location)))

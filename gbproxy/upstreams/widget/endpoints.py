@@ -11,8 +11,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.edition import EDITIONS, EditionName, Location
-from gbproxy.upstreams.widget.credential import credential_of
+from gbproxy.upstreams.widget.credential import EDITIONS, EditionName, Location, credential_of
 
 
 @dataclass(frozen=True, slots=True)

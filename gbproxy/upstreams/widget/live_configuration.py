@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gbproxy.domain.capabilities import AccountCapabilities
-from gbproxy.domain.models import Tool
+from gbproxy.domain.models import AccountCapabilities, Tool
 from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

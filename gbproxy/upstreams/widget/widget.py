@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.capabilities import AccountCapabilities
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import (
     AccountSuspected,
     ConfigRefused,
@@ -163,7 +163,7 @@ class Widget:
         while True:
             bearer = _not_taken(tokens.next)
             said = False
-            request_context.current().asks()
+            request_context.current().note_asking()
             try:
                 with (
                     UpstreamCall(self._meter, "streamAssist"),

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.domain.edition import EditionName, Location
-from gbproxy.upstreams.widget.credential import with_values
+from gbproxy.upstreams.widget.credential import EditionName, Location, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.support.accounts import widget_account
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.domain.capabilities import AccountCapabilities
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.upstreams.widget import live_configuration
 
 WHOLE: dict[str, Any] = {

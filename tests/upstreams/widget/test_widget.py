@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import pytest
 
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.capabilities import NOTHING_SAID
 from gbproxy.domain.chat import Message, TextPart
 from gbproxy.domain.events import (
     FLUSH,
@@ -26,7 +25,7 @@ from gbproxy.domain.events import (
     TextDelta,
     ThoughtDelta,
 )
-from gbproxy.domain.models import Model
+from gbproxy.domain.models import NOTHING_SAID, Model
 from gbproxy.errors import (
     AccountRestricted,
     AccountSuspected,

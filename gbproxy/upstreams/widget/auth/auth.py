@@ -15,7 +15,7 @@ from gbproxy.domain.account import Account
 from gbproxy.errors import AccountStalled, CredentialRefused, UpstreamError, UpstreamTimeout
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter
-from gbproxy.observability.waiting import result_in_time
+from gbproxy.observability.request_context import result_in_time
 from gbproxy.outbound import HttpClient, calls_end_at
 from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
@@ -208,13 +208,13 @@ class WidgetAuth:
         return token
 
     def _awaited(self, token: Future[Token], patient_until: float) -> Token:
-        request_context.current().wait_begins()
+        request_context.current().begin_wait()
         try:
             return result_in_time(
                 token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic()
             )
         finally:
-            request_context.current().wait_ends()
+            request_context.current().end_wait()
 
     def _settle(
         self,

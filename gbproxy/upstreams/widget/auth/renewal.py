@@ -11,11 +11,11 @@ from collections.abc import Callable
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from gbproxy.domain.account import Account
-from gbproxy.domain.edition import EDITIONS
 from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError, UpstreamWords
 from gbproxy.outbound import Reply
 from gbproxy.upstreams.stream_assist.words import of_reply
 from gbproxy.upstreams.widget.auth.browser import BrowserCookies
+from gbproxy.upstreams.widget.credential import EDITIONS
 from gbproxy.upstreams.widget.endpoints import Endpoints
 
 MAX_HOPS = 5
