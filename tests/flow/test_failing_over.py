@@ -51,7 +51,7 @@ from gbproxy.simulator import (
     u_token_only,
 )
 from gbproxy.simulator.scripting.google_errors import error_object
-from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN, WITHIN_S
+from gbproxy.upstreams.widget.tokens import MOST_IN_VAIN, WITHIN_S
 from tests.support.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
 from tests.support.serving import (
     FORGETFUL,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.chat import TextPart
+from gbproxy.settings import Settings
 from gbproxy.upstreams.base import UpstreamRequest
 from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES
 from gbproxy.upstreams.widget.credential import credential_of
@@ -31,6 +32,19 @@ class WidgetSettings:
     status_lines: Sequence[str] = ()  # headlines that count as thoughts
     max_answer_bytes: int = MAX_ANSWER_BYTES
     prompt_max_chars: int | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(
+            framing=settings.upstream_stream,
+            session=settings.upstream_session,
+            body=settings.upstream_body,
+            language_code=settings.language_code,
+            time_zone=settings.time_zone,
+            status_lines=settings.status_lines,
+            max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
+            prompt_max_chars=settings.prompt_max_chars,
+        )
 
 
 def question(

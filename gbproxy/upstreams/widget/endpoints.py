@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Self
 from urllib.parse import urlsplit
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.edition import EDITIONS, EditionName, Location
+from gbproxy.settings import Settings
 from gbproxy.upstreams.widget.credential import credential_of
 
 
@@ -51,6 +53,18 @@ class EndpointMap:
         self._headers = headers or {}
         self._server_timeout_s = server_timeout_s
         self._made = lru_cache(maxsize=4096)(self._make)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        further = {
+            name: each.get_secret_value() for name, each in settings.upstream_headers.items()
+        }
+        return cls(
+            page_url=settings.gemini_business_url,
+            api_base_url=settings.api_base_url,
+            headers={"User-Agent": settings.user_agent, **further},
+            server_timeout_s=round(settings.request_timeout_s),
+        )
 
     def of(self, account: Account) -> Endpoints:
         credential = credential_of(account)

@@ -34,17 +34,17 @@ from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.request_context import Phase
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
-from gbproxy.upstreams.decoding.objects import decode_body
+from gbproxy.upstreams.decoding.objects import as_mapping, as_text, decode_body
 from gbproxy.upstreams.decoding.response import ResponseDecoder
-from gbproxy.upstreams.stream_assist import google_errors, headlines
-from gbproxy.upstreams.stream_assist.fields import as_mapping, as_text
-from gbproxy.upstreams.stream_assist.words import Heard
+from gbproxy.upstreams.stream_assist import google_errors
+from gbproxy.upstreams.stream_assist.answer_text import normalized_all
+from gbproxy.upstreams.stream_assist.wording import Heard
 from gbproxy.upstreams.widget import bodies, live_configuration, session_names
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.bodies import WidgetSettings
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.widget.session_names import UNNAMED
-from gbproxy.upstreams.widget.token_retry import Tokens, VainRenewals
+from gbproxy.upstreams.widget.tokens import Tokens, VainRenewals
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Widget:
         self._auth = auth
         self._endpoints = endpoints
         self._settings = settings or WidgetSettings()
-        self._hidden_headlines = headlines.normalized_all(self._settings.status_lines)
+        self._hidden_headlines = normalized_all(self._settings.status_lines)
         self._in_vain = VainRenewals(monotonic)
         self.capabilities = Capabilities(
             sessions=True, roles=False, prompt_max_chars=self._settings.prompt_max_chars

@@ -83,7 +83,7 @@ from gbproxy.upstreams.base import UpstreamRequest
 from gbproxy.upstreams.widget.auth import Token, WidgetAuth
 from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN
+from gbproxy.upstreams.widget.tokens import MOST_IN_VAIN
 from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
 from tests.support.accounts import simulated_account
 from tests.support.business_host import lone_auth

@@ -19,10 +19,9 @@ from gbproxy.observability.waiting import result_in_time
 from gbproxy.outbound import HttpClient, calls_end_at
 from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
-from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S
+from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S, Token, TokenAges
 from gbproxy.upstreams.widget.auth.records import CookieRecords, Records, TokenRecords
 from gbproxy.upstreams.widget.auth.signin import SignIn
-from gbproxy.upstreams.widget.auth.token_age import Token, TokenAges
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 
 TOKEN_USE_S = 240

@@ -17,9 +17,8 @@ from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.widget.auth import cookies
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
-from gbproxy.upstreams.widget.auth.jwt import XsrfKey, read_key, server_time, sign
+from gbproxy.upstreams.widget.auth.jwt import Token, TokenAges, XsrfKey, read_key, server_time, sign
 from gbproxy.upstreams.widget.auth.renewal import Renewal
-from gbproxy.upstreams.widget.auth.token_age import Token, TokenAges
 from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 

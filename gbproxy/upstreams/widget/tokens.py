@@ -1,4 +1,5 @@
-"""Which tokens one call tries, and a limit for questions that no fresh token helps.
+"""The use of bearer tokens: which of them one call tries, a limit for questions that no fresh token
+helps, and their exchange with the other workers.
 
 Source: docs/upstream.md, suspicion.
 """
@@ -6,14 +7,19 @@ Source: docs/upstream.md, suspicion.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gbproxy.domain.account import Account
+from gbproxy.errors import StorageUnavailable
+from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.upstreams.widget.auth import Token, WidgetAuth
+from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S
 
 MOST_IN_VAIN = 5
 WITHIN_S = 15.0
+_OVERLAP_S = 60.0  # clocks of other machines differ, and rows were being written
 
 
 @dataclass(slots=True)
@@ -76,3 +82,40 @@ class VainRenewals:
     def _recent(self, account: Account) -> list[float]:
         begin = self.monotonic() - WITHIN_S
         return [moment for moment in self._at.get(account, ()) if moment > begin]
+
+
+class SharedCredentials:
+    """Hands the tokens and renewed cookies that other workers have got since the last call to this
+    one's `WidgetAuth`.
+    """
+
+    def __init__(
+        self,
+        auth: WidgetAuth,
+        tokens: TokenRows,
+        cookies: CookieRows,
+        accounts: Callable[[], Iterable[Account]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._auth = auth
+        self._tokens = tokens
+        self._cookies = cookies
+        self._accounts = accounts
+        self._clock = clock
+        self._looked_at: float | None = None
+
+    def pull_changes(self) -> None:
+        """Raises StorageUnavailable."""
+        now = self._clock()
+        looked_at, self._looked_at = self._looked_at, None
+        try:
+            tokens = self._tokens.read(
+                now - TOKEN_LIFE_S if looked_at is None else looked_at - _OVERLAP_S
+            )
+            cookies = self._cookies.read(0.0 if looked_at is None else looked_at - _OVERLAP_S)
+        except StorageUnavailable:
+            # without news, it keeps what could not be kept before
+            self._auth.sync(self._accounts(), {}, {})
+            raise
+        self._auth.sync(self._accounts(), tokens, cookies)
+        self._looked_at = now
