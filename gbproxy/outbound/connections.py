@@ -24,8 +24,7 @@ from urllib3.util.wait import wait_for_read
 
 from gbproxy.observability import request_context
 from gbproxy.outbound import socks5
-from gbproxy.outbound.answer import Answer
-from gbproxy.outbound.reader import has_buffered
+from gbproxy.outbound.answer import Answer, has_buffered
 
 
 class _Connection(HTTPConnection):

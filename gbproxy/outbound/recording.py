@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gbproxy.errors import GatewayError
-from gbproxy.outbound.client import HttpClient
-from gbproxy.outbound.reply import StreamedReply
+from gbproxy.outbound.client import HttpClient, StreamedReply
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 
