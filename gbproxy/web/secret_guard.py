@@ -14,8 +14,7 @@ from flask import request
 
 from gbproxy.domain.principal import key_digest
 from gbproxy.errors import GatewayError, RateLimitExceeded, Unauthenticated
-from gbproxy.web.address import network
-from gbproxy.web.keys import administrative_key
+from gbproxy.web.auth import administrative_key, network
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.web.address import network
+from gbproxy.web.auth import network
 
 
 @pytest.mark.parametrize(
