@@ -60,7 +60,7 @@ def blueprint(registry: AccountRegistry) -> Blueprint:
 
 
 def cookies_blueprint(registry: AccountRegistry) -> Blueprint:
-    """What the last check said of each account's cookies."""
+    """The result of the last check of each account's cookies."""
     bp = Blueprint("admin_cookies", __name__)
 
     @bp.get("/api/cookies/status")
@@ -93,7 +93,7 @@ def _status(check: CredentialStatus) -> dict[str, Any]:
 
 
 def imports_blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
-    """Whatever was copied out of a browser or another gateway becomes accounts. The answer has no
+    """Makes accounts of text that was copied out of a browser or another gateway. The answer has no
     secret, only the names of the fields that were found.
     """
     bp = Blueprint("admin_imports", __name__, url_prefix="/api/admin/accounts")
@@ -140,13 +140,13 @@ def _import_answer(
 
 
 def _import_entry(each: Import) -> dict[str, Any]:
-    told = {
+    entry = {
         **asdict(each),
         "missing": [_place(field) for field in each.missing],
         "wrong": [{"field": field, "reason": reason} for field, reason in each.wrong.items()],
     }
-    del told["warning"]  # stands with those about the whole text
-    return told
+    del entry["warning"]  # stands with those about the whole text
+    return entry
 
 
 def _place(field: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from urllib3.util.wait import wait_for_read
 _MAX_HEAD_BYTES = 1024 * 1024  # with all interim answers
 _MAX_INTERIM = 100
 _LENGTH = re.compile(r"[0-9]{1,18}")
-# Some servers send a body with them all the same, perhaps later, when nobody looks.
+# Some servers send a body with them all the same, perhaps after the answer was read.
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
@@ -39,18 +39,18 @@ class Answer(http.client.HTTPResponse):
         self._is_to_head = method == "HEAD"
         self.reader = reader_of(sock, until)
         self._file = AnswerFile(self.fp.detach(), self.reader)
-        self._file.most_bytes = _MAX_HEAD_BYTES
+        self._file.max_bytes = _MAX_HEAD_BYTES
         self.fp = io.BufferedReader(self._file)
         self._is_plain = False  # in where its body ends
         self.ended_exactly = False
 
     def begin(self) -> None:
         super().begin()
-        self._file.most_bytes = None
+        self._file.max_bytes = None
         self._read_framing()
 
     def end(self) -> None:
-        """The body was read to its end, by whoever took it from `fp` and `reader`."""
+        """Note that the body was read to its end, from `fp` and `reader`."""
         self._close_conn()
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -58,15 +58,13 @@ class Answer(http.client.HTTPResponse):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 100 <= status < 200:
                 return version, status, reason
-            if status == HTTPStatus.SWITCHING_PROTOCOLS:  # which nobody has asked for
+            if status == HTTPStatus.SWITCHING_PROTOCOLS:  # no request asks for that
                 break
             http.client.parse_headers(self.fp)
         raise http.client.BadStatusLine("interim answers without end")
 
     def _read_framing(self) -> None:
-        """See where the body ends as the standard sees it. Raises HTTPException where it cannot be
-        told.
-        """
+        """Find the body's end as the standard has it. Raises HTTPException if it is not clear."""
         names = {name.lower() for name in self.headers.keys()}  # noqa: SIM118  without what reading the values costs
         codings, lengths = "", set[str]()
         if "transfer-encoding" in names:
@@ -79,7 +77,7 @@ class Answer(http.client.HTTPResponse):
         if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
             raise http.client.HTTPException("the answer's length cannot be told")
         is_chunked = codings == "chunked"
-        # both: somebody before us may have taken it otherwise
+        # both: a proxy on the way may have understood it otherwise
         self._is_plain = not (is_chunked and lengths)
         if self.status in _BODILESS or self._is_to_head:
             self.chunked = False
@@ -93,7 +91,7 @@ class Answer(http.client.HTTPResponse):
     def _close_conn(self) -> None:
         is_kept = self.version == 11 and not self._is_to_head and self.status not in _BODILESS
         has_ended = is_kept and self._is_plain and not self.length
-        self.ended_exactly = has_ended and not self._file.has_left(self.fp)
+        self.ended_exactly = has_ended and not self._file.has_unread(self.fp)
         super()._close_conn()  # type: ignore[misc]
 
 
@@ -111,7 +109,7 @@ class SocketReader:
         self._sock = sock
         self._timeout_s = sock.gettimeout()
         sock.settimeout(0)
-        self._has_buffered = _look_into(type(sock).__mro__)
+        self._has_buffered = _buffer_check(type(sock).__mro__)
         self._may_have_more = self._has_buffered(sock)
 
     def read1(self, size: int) -> bytes:
@@ -130,16 +128,15 @@ class SocketReader:
             except (BlockingIOError, ssl.SSLWantReadError):  # a part of a TLS record, or a ticket
                 self._may_have_more = False
                 continue
-            # Behind a full read and inside a TLS record there may be more that no poll of the
-            # socket tells.
+            # Behind a full read and inside a TLS record there may be more that no poll shows.
             self._may_have_more = len(data) == size or self._has_buffered(self._sock)
             return data
 
     def give_way(self) -> None:
-        """Let others have their turn when that is due, where one reader holds up all."""
+        """Let other greenlets run when that is due; nothing where threads read."""
 
     def close(self) -> None:
-        """Nothing is read any more."""
+        """Make the socket blocking again, as it was."""
         self._sock.settimeout(self._timeout_s)
 
     def _wait_for_bytes(self) -> None:
@@ -158,7 +155,7 @@ class AnswerFile(io.RawIOBase):
         self._reader = reader
         self._is_paused = False
         self._received = 0
-        self.most_bytes: int | None = None  # that may be read in all
+        self.max_bytes: int | None = None  # that may be read in all
 
     def readable(self) -> bool:
         return True
@@ -168,13 +165,13 @@ class AnswerFile(io.RawIOBase):
             return None  # io's word for "nothing yet"
         data = self._reader.read1(len(buffer))
         self._received += len(data)
-        if self.most_bytes is not None and self._received > self.most_bytes:
+        if self.max_bytes is not None and self._received > self.max_bytes:
             raise HTTPException("the answer's head is too large")
         buffer[: len(data)] = data
         return len(data)
 
-    def has_left(self, buffered: io.BufferedReader) -> bool:
-        """Whether the buffer in front of this file holds bytes; nothing is read for it."""
+    def has_unread(self, buffered: io.BufferedReader) -> bool:
+        """True if the buffer in front of this file holds bytes; nothing is read for it."""
         self._is_paused = True
         try:
             return bool(buffered.peek(1))
@@ -189,12 +186,12 @@ class AnswerFile(io.RawIOBase):
 
 
 def reader_of(sock: Any, until: float) -> SocketReader:
-    """The cheapest reader for this socket; nobody but gevent's own sockets loads gevent for it."""
-    return _kind_for(type(sock).__mro__)(sock, until)
+    """The cheapest reader for this socket; gevent is loaded for its own sockets alone."""
+    return _reader_kind(type(sock).__mro__)(sock, until)
 
 
 @cache
-def _kind_for(kinds: tuple[type, ...]) -> type[SocketReader]:
+def _reader_kind(kinds: tuple[type, ...]) -> type[SocketReader]:
     if any(kind.__module__.startswith("gevent.") for kind in kinds):
         from gbproxy.outbound.gevent_reader import GeventReader
 
@@ -203,14 +200,14 @@ def _kind_for(kinds: tuple[type, ...]) -> type[SocketReader]:
 
 
 def has_buffered(sock: Any) -> bool:
-    """Whether TLS has taken in bytes that were not read yet, which no poll of the socket tells."""
-    return _look_into(type(sock).__mro__)(sock)
+    """True if TLS holds bytes that were not read yet, which no poll of the socket shows."""
+    return _buffer_check(type(sock).__mro__)(sock)
 
 
 @cache
-def _look_into(kinds: tuple[type, ...]) -> Callable[[Any], bool]:
-    """By the socket's kind: to look for an attribute that is not there costs as much as a small
-    read.
+def _buffer_check(kinds: tuple[type, ...]) -> Callable[[Any], bool]:
+    """The check for this class of socket. Cached: a look for an attribute that is missing costs as
+    much as a small read.
     """
     if SSLTransport in kinds:
         return _has_transport_buffered

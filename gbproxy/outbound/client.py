@@ -52,8 +52,8 @@ class HttpClient:
         """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are
         answers like any other.
 
-        It may take `Timeouts.call_s`: what hangs must not hold up all that an account needs for as
-        long as an answer may.
+        Takes at most `Timeouts.call_s`: a small call that hangs must not hold up an account for as
+        long as a streamed answer may.
 
         Raises UpstreamTimeout or UpstreamError; any HTTP status is a Reply.
         """
@@ -105,10 +105,9 @@ class HttpClient:
             yield reply
 
     def prewarm(self, url: str) -> None:
-        """See to it that a connection to the host of `url` stands ready, without a request; nothing
-        when one does.
+        """Open a connection to the host of `url` unless one stands ready; no request is sent.
 
-        A failure is for the next request to tell: here it only goes to the log.
+        A failure only goes to the log: the next request will raise it.
         """
         try:
             request = prepared("GET", url, {}, None)
@@ -195,9 +194,7 @@ class StreamedReply:
             yield data
 
     def give_way(self) -> None:
-        """Let others have their turn when that is due: for whoever works for long on what one
-        `read` gave.
-        """
+        """Let other requests run when that is due: for long work on the bytes of one `read`."""
         self._reader.give_way()
 
     def read_body(self, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -216,8 +213,8 @@ class StreamedReply:
         self._until = min(self._until, time.monotonic() + seconds)
 
     def finish(self) -> None:
-        """The body is known to be whole: read its formal end, so that the connection is kept, but
-        hardly wait for it.
+        """Read the formal end of a body that is known to be whole, so that the connection is kept;
+        waits 50 ms at most.
         """
         self._reader.until = time.monotonic() + _LINGER_S
         try:
@@ -227,5 +224,5 @@ class StreamedReply:
             self._raw.close()
 
     def close(self) -> None:
-        """Let go of the answer; of a connection whose answer was not read to its end, too."""
+        """Release the connection; it is closed if the answer was not read to its end."""
         self._response.close()

@@ -1,6 +1,4 @@
-"""Keeps what goes over an `HttpClient`, to the byte and with its times: what a capture is made
-of.
-"""
+"""Records the exchanges of an `HttpClient`, to the byte and with their times, for a capture."""
 
 from __future__ import annotations
 

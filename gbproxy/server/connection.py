@@ -69,10 +69,10 @@ class Connection(gevent.socket.socket):  # type: ignore[misc]
 
 
 def allow_little_unsent(listener: socket.socket) -> None:
-    """Let the system take in little of what the clients of this socket have not asked for yet.
+    """Limit the bytes that the system buffers for each client of this socket.
 
-    Left to itself it takes megabytes for each that does not read, and as much more of the answer is
-    made, and remembered.
+    By default it buffers megabytes for a client that does not read, and as much more of the answer
+    is made and held in memory.
     """
     with suppress(OSError, AttributeError):  # not every system has this
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
@@ -173,7 +173,5 @@ class _Chunks(ChunkedReader):  # type: ignore[misc]
 
 
 def is_unread(body: Any) -> bool:
-    """Whether something of a body may still come: with a length something is left, of chunks the
-    end was not seen.
-    """
+    """True if more of a body may come: some of its length, or the last chunk, is missing."""
     return getattr(body.reader, "length", 0) > 0 or getattr(body.reader, "parser", None) is not None

@@ -80,7 +80,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._idle_since.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
-        """With its head a request is taken in: from here on neither gunicorn's time for a head nor
+        """Handle a request whose head is in: from here on neither gunicorn's time for a head nor
         our stop ends its wait.
         """
         self._idle_since.pop(sock, None)
@@ -101,7 +101,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._idle_since[sock] = time.monotonic()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: gunicorn stops to accept; we see to what is already there."""
+        """On SIGTERM: gunicorn stops to accept; idle connections and late answers end here."""
         if self.alive:
             gevent.spawn(self.end_idle)
             gevent.spawn_later(max(0.0, self.cfg.graceful_timeout - STOP_MARGIN_S), self._expire)
@@ -127,7 +127,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             log.warning("answers.expired", extra={"answers": expired})
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """Answer what the app never got to see."""
+        """Answer a request that failed before the app got it."""
         context = request_context.begin(secrets.token_hex(12))
         status, error = refusals.status_and_error(exc)
         if isinstance(exc, ParseException):

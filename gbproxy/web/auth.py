@@ -24,7 +24,7 @@ _SCHEMES = frozenset({
 _WITH_PORT = re.compile(r"\[(?P<v6>[^\]]*)\](?::[0-9]+)?|(?P<v4>[0-9.]+):[0-9]+")
 
 
-def required(keys: KeyVerifier) -> Callable[[], None]:
+def key_check(keys: KeyVerifier) -> Callable[[], None]:
     """A `before_request` function for what needs a key. Raises Unauthenticated or
     StorageUnavailable.
     """
@@ -38,13 +38,13 @@ def required(keys: KeyVerifier) -> Callable[[], None]:
             )
         found = keys.find(key)
         request_context.current().log_fields["key"] = fingerprint(key)
-        g.principal = replace(found, address=network(request.remote_addr or ""))
+        g.principal = replace(found, address=client_network(request.remote_addr or ""))
 
     return check
 
 
 def principal() -> Principal:
-    """Who is asking, once the key was checked."""
+    """The principal of the request, once its key was checked."""
     found: Principal = g.principal
     return found
 
@@ -93,9 +93,9 @@ def _first(places: tuple[str | None, ...]) -> str | None:
     return next((place.strip() for place in places if place and place.strip()), None)
 
 
-def network(address: str) -> str:
-    """What one customer of a provider has: an address of IPv4, or all that one is given of IPv6
-    (/64).
+def client_network(address: str) -> str:
+    """The network of one customer of a provider: an address of IPv4, or a /64 of IPv6. A text that
+    is no address is returned as it is.
     """
     written = _WITH_PORT.fullmatch(address)
     try:

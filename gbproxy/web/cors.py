@@ -1,4 +1,4 @@
-"""Which web pages may use the API from a browser. Source:
+"""Lets the configured web pages use the API from a browser. Source:
 https://fetch.spec.whatwg.org/#http-cors-protocol
 
 Never with credentials: keys come in headers, and no cookie of ours is ever read here.
@@ -36,7 +36,7 @@ class Cors:
         self._origins = pattern(tuple(origins))
 
     def is_private(self, path: str) -> bool:
-        """Whether no page of another origin is ever allowed there; `path` as routes see it."""
+        """True where no page of another origin is ever allowed; `path` as routes see it."""
         return f"{path}/".startswith(self._private)
 
     def headers(self, path: str, origin: str | None) -> dict[str, str]:

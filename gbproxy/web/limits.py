@@ -15,7 +15,7 @@ from gbproxy.rate_limits.status import LimitStatus
 from gbproxy.web import auth
 
 
-def required(check_key: Callable[[], None], limiter: Limiter) -> Callable[[], None]:
+def limit_check(check_key: Callable[[], None], limiter: Limiter) -> Callable[[], None]:
     """A `before_request` function for what goes to a model: needs a key, and counts. Raises
     RateLimitExceeded.
     """

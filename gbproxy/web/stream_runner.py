@@ -21,7 +21,7 @@ from gbproxy.web.disconnect import DisconnectWatcher
 
 
 class FirstChunkTimeout(Exception):
-    """Nothing has come for the time given."""
+    """The first chunk was not there in time."""
 
 
 class _Interrupted(gevent.GreenletExit):  # type: ignore[misc]
@@ -49,7 +49,7 @@ class StreamRunner:
         self._loop = gevent.get_hub().loop
         self._failure: GatewayError | None = None
         self._beginning: gevent.Greenlet | None = None
-        self._inside: Any = None  # who is making a chunk now
+        self._inside: Any = None  # the greenlet that is making a chunk now
         self._since = 0.0  # when that began
         self._ending: gevent.Greenlet | None = None
         self._closed = False
@@ -100,7 +100,7 @@ class StreamRunner:
             self._loop.run_callback(self._interrupt)
 
     def close(self) -> None:
-        """Let go of the answer and of all that it holds."""
+        """Close the answer and release all that it holds."""
         self._closed = True
         self._watcher.stop()
         for other in (self._beginning, self._ending):

@@ -49,9 +49,7 @@ class MessageBody(BaseModel):
 
 
 class Reader:
-    """Reads the messages of one request. `has_passed_over` says afterwards whether something was
-    left out.
-    """
+    """Reads the messages of one request. `has_passed_over` is True once something was left out."""
 
     def __init__(self) -> None:
         self.has_passed_over = False

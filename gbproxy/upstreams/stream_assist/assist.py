@@ -47,7 +47,7 @@ class AssistReader:
         self._tokens_only = False
         self._state: str | None = None
         self._refused = False
-        self.session = ""  # as the upstream calls it, once it has told
+        self.session = ""  # its name, once the upstream has sent it
         self._policy = Policy()
         self._connectors = Connectors()
 
@@ -101,12 +101,10 @@ class AssistReader:
             )
         return [Done("stop")]
 
-    def _unclear(self, what: str) -> UpstreamUnclear:
-        """With what the answer itself told of its circumstances: whether that is the cause, it does
-        not say.
-        """
+    def _unclear(self, outcome: str) -> UpstreamUnclear:
+        """The error of an answer without content, with possible causes that the answer names."""
         return UpstreamUnclear(
-            "; ".join([what, *self._policy.doubts(), *self._connectors.doubts()])
+            "; ".join([outcome, *self._policy.doubts(), *self._connectors.doubts()])
         )
 
     def _answer(self, answer: Mapping[str, Any]) -> list[ChatEvent]:
@@ -216,9 +214,7 @@ class AssistReader:
 
 
 def _planned(answer: Mapping[str, Any]) -> str:
-    """The last text of the model's plan steps: never part of the answer, but it tells what the
-    answer is.
-    """
+    """The last text of the model's plan steps: no part of the answer, but equal to it."""
     steps = [
         as_mapping(as_mapping(step).get("planStep"))
         for step in _listed(as_mapping(answer.get("diagnosticInfo")).get("plannerSteps"))

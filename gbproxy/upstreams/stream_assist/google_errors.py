@@ -139,8 +139,8 @@ def _classified(
 
 
 def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The error object that an element of the stream is, or None: `{"error": …}`, or
-    `message`/`details` without an answer.
+    """The error object in an element of the stream: that of `{"error": …}`, or an element with
+    `message` or `details` and no answer. None for any other element.
     """
     error = element.get("error")
     if error:
@@ -172,9 +172,7 @@ def _too_long() -> ContextLengthExceeded:
 
 
 def _texts(error: Mapping[str, Any]) -> list[str]:
-    """Where an error may say what it is about: its message, and what each detail tells of a
-    field.
-    """
+    """Texts that may name the refused part: the message, and those of each detail and field."""
     texts = [as_line(error.get("message"), _MAX_MESSAGE_CHARS)]
     for detail in as_list(error.get("details")):
         known = as_mapping(detail)
@@ -212,8 +210,8 @@ def _word(status: object) -> str:
 
 
 def _quota_texts(detail: Mapping[str, Any]) -> list[str]:
-    """Where a detail may name a quota: violations of a QuotaFailure, reason and metadata of an
-    ErrorInfo, a message.
+    """Texts of a detail that may name a quota: violations of a QuotaFailure, reason and metadata of
+    an ErrorInfo, a message.
     """
     found = [*as_list(detail.get("violations")), detail.get("metadata")]
     named = (" ".join(map(as_text, each.values())) for each in found if isinstance(each, dict))

@@ -37,7 +37,7 @@ _PLAIN = re.compile("[A-Za-z]{1,40}")
 
 @dataclass(slots=True)
 class Policy:
-    """The policy as told by the elements of one answer; the last that tells something counts."""
+    """The policy's verdict on one answer; the last element that names one counts."""
 
     verdict: str = ""
     source: str = ""  # SYSTEM, PROMPT, ATTACHMENT, or a word that is not known yet
@@ -59,7 +59,7 @@ class Policy:
         return self.verdict == "BLOCK"
 
     def refusal(self, skipped_reasons: list[Any]) -> str:
-        """Why there is no answer, in a sentence: the upstream has blocked or skipped it."""
+        """The reason of a blocked or skipped answer, as a sentence for the client."""
         if self.blocks or "CUSTOMER_POLICY_VIOLATION" in skipped_reasons:
             what = _BLOCKED.get(self.source, "The answer was blocked")
             return (
@@ -73,9 +73,7 @@ class Policy:
         )
 
     def doubts(self) -> list[str]:
-        """Possible causes of an answer without content; whether one is the cause, the upstream does
-        not say.
-        """
+        """Possible causes of an answer without content; the upstream does not name the cause."""
         doubts = [f"its policy verdict was {self.verdict}"] if self._is_unknown else []
         return [*doubts, _FILTER_FAILED] if self.has_failed_filter else doubts
 

@@ -155,9 +155,9 @@ class Reply(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
-class Heard:
-    """A `with` block in which a reply is read: an error that leaves it carries what the reply said,
-    and to which verb.
+class ErrorContext:
+    """A `with` block in which a reply is read: an error that leaves it carries the words of the
+    reply, and the verb that was asked.
     """
 
     __slots__ = ("_body", "_reply", "_verb")
@@ -227,4 +227,4 @@ def _distinct(words: Iterable[str]) -> tuple[str, ...]:
 
 def _word(value: object) -> str:
     found = word(value)
-    return "" if "@" in found else found  # it may be an address of somebody's
+    return "" if "@" in found else found  # it may be an e-mail address

@@ -21,11 +21,11 @@ _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}
 
 @dataclass(frozen=True, slots=True)
 class WidgetSettings:
-    """What every question carries beside its text, and how its answer is read."""
+    """Settings of every question beside its text, and of the reading of its answer."""
 
     framing: Literal["json", "sse"] = "json"
     session: SessionForm = "create"
-    # further fields of each call's
+    # further fields of the body of each call
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     language_code: str = "en-US"
     time_zone: str = "UTC"
@@ -98,7 +98,7 @@ def _text(request: UpstreamRequest) -> str:
 
 
 def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The further fields of one call's body. What stands under a call's own name, such as
+    """The further fields of one call's body. A field of one call's name, such as
     `streamAssistRequest`, goes into that call alone.
     """
     return {

@@ -1,4 +1,4 @@
-"""Where each account's calls go, and what they say of where they come from.
+"""The addresses of each account's calls, and the headers that say where they come from.
 
 Source: docs/upstream.md, editions and hosts; gates.
 """

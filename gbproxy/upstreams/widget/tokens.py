@@ -17,13 +17,13 @@ from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.upstreams.widget.auth import Token, WidgetAuth
 from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S
 
-MOST_IN_VAIN = 5
-WITHIN_S = 15.0
+MAX_FAILED_RENEWALS = 5
+FAILED_RENEWALS_WITHIN_S = 15.0
 _OVERLAP_S = 60.0  # clocks of other machines differ, and rows were being written
 
 
 @dataclass(slots=True)
-class Tokens:
+class TokenRetry:
     """Retries a refused token. A token minted before the first refusal may be equally stale, so
     only one minted after it proves that the account is at fault.
     """
@@ -35,12 +35,13 @@ class Tokens:
     _after: float = -math.inf
 
     def next(self) -> str:
+        """The bearer token of the next try. Raises what `WidgetAuth.token` raises."""
         self._token = self.auth.token(self.account, self._after)
         return self._token.bearer
 
-    def may_try_another(self) -> bool:
-        """Call after a refusal: discards the token. False once one was refused that was minted
-        after the first refusal.
+    def discard_refused(self) -> bool:
+        """Discard the token that was refused. True if another may be tried: False once one was
+        refused that was minted after the first refusal.
         """
         if self._token is None:
             return True
@@ -51,7 +52,7 @@ class Tokens:
         self._after = self._refused_at
         return self._token.minted_at < self._refused_at
 
-    def may_keep_it(self) -> bool:
+    def refusal_proves_nothing(self) -> bool:
         """True if the refused token was minted after the first refusal: a question's refusal of it
         proves nothing, and it stays in use.
         """
@@ -63,8 +64,8 @@ class Tokens:
 
 
 @dataclass(slots=True)
-class VainRenewals:
-    """When an account's token was renewed for a question, and the fresh one was refused too."""
+class FailedRenewals:
+    """Limits the renewals for questions that refuse fresh tokens too: when each account had one."""
 
     monotonic: Callable[[], float]
     _at: dict[Account, list[float]] = field(default_factory=dict)
@@ -73,14 +74,12 @@ class VainRenewals:
         self._at = {known: moments for known in self._at if (moments := self._recent(known))}
         self._at.setdefault(account, []).append(self.monotonic())
 
-    def are_many(self, account: Account) -> bool:
-        """True while another renewal would be one more sign-in for nothing, as a run of poisoned
-        questions would cause.
-        """
-        return len(self._recent(account)) >= MOST_IN_VAIN
+    def limit_reached(self, account: Account) -> bool:
+        """True while a run of poisoned questions would cost one more sign-in in vain."""
+        return len(self._recent(account)) >= MAX_FAILED_RENEWALS
 
     def _recent(self, account: Account) -> list[float]:
-        begin = self.monotonic() - WITHIN_S
+        begin = self.monotonic() - FAILED_RENEWALS_WITHIN_S
         return [moment for moment in self._at.get(account, ()) if moment > begin]
 
 
@@ -105,7 +104,7 @@ class SharedCredentials:
         self._looked_at: float | None = None
 
     def pull_changes(self) -> None:
-        """Raises StorageUnavailable."""
+        """Adopt what was stored since the last call. Raises StorageUnavailable."""
         now = self._clock()
         looked_at, self._looked_at = self._looked_at, None
         try:
@@ -114,7 +113,7 @@ class SharedCredentials:
             )
             cookies = self._cookies.read(0.0 if looked_at is None else looked_at - _OVERLAP_S)
         except StorageUnavailable:
-            # without news, it keeps what could not be kept before
+            # It still stores what it could not store before.
             self._auth.sync(self._accounts(), {}, {})
             raise
         self._auth.sync(self._accounts(), tokens, cookies)

@@ -20,7 +20,7 @@ from gbproxy.errors import (
 from gbproxy.outbound import Reply
 from gbproxy.upstreams.stream_assist import wording
 from gbproxy.upstreams.stream_assist.google_errors import from_error, from_reply
-from gbproxy.upstreams.stream_assist.wording import Heard
+from gbproxy.upstreams.stream_assist.wording import ErrorContext
 
 TOO_LONG = [
     "The query exceeded the maximum length",
@@ -242,7 +242,7 @@ def error(code: int, status: object, *details: object) -> dict[str, Any]:
 
 
 def heard(reply: Reply, verb: str = "createSession") -> GatewayError:
-    with pytest.raises(GatewayError) as caught, Heard(verb, reply, reply.body):
+    with pytest.raises(GatewayError) as caught, ErrorContext(verb, reply, reply.body):
         raise from_reply(reply.status, reply.headers, reply.body)
     return caught.value
 
@@ -327,7 +327,7 @@ def test_an_error_without_a_reply_says_nothing() -> None:
 def test_an_element_that_cannot_be_used_is_told_with_its_reply() -> None:
     reply = Reply(200, {"Content-Type": "text/html"}, (), b"")
 
-    with pytest.raises(UpstreamUnclear) as caught, Heard("streamAssist", reply):
+    with pytest.raises(UpstreamUnclear) as caught, ErrorContext("streamAssist", reply):
         raise UpstreamUnclear("the upstream sent an empty answer")
 
     assert caught.value.safe_words == {

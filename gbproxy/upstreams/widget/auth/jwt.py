@@ -19,7 +19,7 @@ from gbproxy.domain import jsontext
 from gbproxy.errors import AccountRestricted, CredentialRefused, UpstreamBroken
 from gbproxy.outbound import Reply
 from gbproxy.storage.tokens_cookies import StoredToken
-from gbproxy.upstreams.stream_assist.wording import Heard
+from gbproxy.upstreams.stream_assist.wording import ErrorContext
 
 TOKEN_LIFE_S = 300
 TOLERANCE_S = 5.0  # by which a token may seem to come from the future
@@ -71,7 +71,7 @@ def read_key(reply: Reply, page: str) -> XsrfKey:
 
     `page`: the host where the account signs in, for the message.
     """
-    with Heard("getoxsrf", reply, reply.body):
+    with ErrorContext("getoxsrf", reply, reply.body):
         return _key(reply, page)
 
 
@@ -167,7 +167,7 @@ class TokenAges:
         return self._monotonic(), self._clock()
 
     def clock_observed(self, upstream_time: float) -> None:
-        """Note the upstream's clock (Unix seconds), which an answer has just told."""
+        """Note the upstream's clock (Unix seconds), as an answer has just given it."""
         self._ahead_s = upstream_time - self._monotonic()
 
     def token(self, stored: StoredToken) -> Token | None:

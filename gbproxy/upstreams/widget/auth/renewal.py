@@ -30,7 +30,7 @@ _SIGN_IN_HOST = "accounts.google.com"
 # a.example.
 _PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[!-\[\]-~]*")
 
-# an attribute of our own: so the account's own cookies are told from what the upstream has set
+# an attribute of our own: marks the account's own cookies among those that the upstream has set
 _GIVEN = "Given"
 # What a browser passes over, and the library would lose the whole cookie for.
 _ODD_ATTRIBUTE = re.compile(
@@ -43,7 +43,9 @@ Ask = Callable[[str, str, str], Reply]
 
 
 class Renewal:
-    """One walk along the hops. What they have set counts, also when a later one fails."""
+    """Follows the redirects of one renewal. Cookies that a hop has set count, also when a later hop
+    fails.
+    """
 
     def __init__(self, endpoints: Endpoints, account: Account, ask: Ask) -> None:
         self._hosts = _Hosts(endpoints)
@@ -56,7 +58,7 @@ class Renewal:
         """The last hop's."""
         self._said = UpstreamWords()
         self.fault: str | None = None
-        """Why the walk did not end where it should."""
+        """The reason why the redirects did not end at the page; None if they did."""
 
     @property
     def account(self) -> Account:
@@ -64,7 +66,7 @@ class Renewal:
         return self._cookies.account
 
     def is_wanted(self, reply: Reply) -> bool:
-        """Whether this answer of getoxsrf leads to refreshcookies, at a host that may be asked."""
+        """True if this answer of getoxsrf leads to refreshcookies, at a host that may be asked."""
         target = _target(self._url, reply)
         return (
             target is not None
@@ -112,9 +114,8 @@ class Renewal:
             self.fault = "it was led to an address that is none of the sign-in's"
         elif self._hosts.is_end(target):
             return None
-        elif (
-            self.hops == MAX_HOPS
-        ):  # addresses may come twice, asked with other cookies: only their number tells a circle
+        elif self.hops == MAX_HOPS:
+            # Addresses may come twice, with other cookies: only the number of hops shows a circle.
             self.fault = f"it was led on after {MAX_HOPS} hops"
         else:
             return target
@@ -122,7 +123,7 @@ class Renewal:
 
 
 class _Hosts:
-    """Which addresses may be asked, and by which name of the upstream's each of them goes."""
+    """The addresses that may be asked, and their names at the upstream."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         page = urlsplit(endpoints.page_url)
@@ -146,14 +147,13 @@ class _Hosts:
         return parts.scheme == "https" and port in (None, 443) and parts.hostname in self._trusted
 
     def is_end(self, url: str) -> bool:
-        """Whether a browser would be back on the page there; setocookie and the like are still on
-        the way.
-        """
+        """True where a browser is back on the page; setocookie and the like are on the way."""
         parts = urlsplit(self.by_name(url))
         on_the_way = "/auth/" in parts.path and not parts.path.endswith("/getoxsrf")
         return parts.hostname == self._page.hostname and not on_the_way
 
     def by_name(self, url: str) -> str:
+        """The address with the upstream's host, where another address stands for the page."""
         parts = urlsplit(url)
         named = self._page if _origin(parts) == self._origin else parts
         return urlunsplit((named.scheme, named.netloc, *parts[2:]))
@@ -222,8 +222,7 @@ class BrowserCookies:
             if not _is_given(cookie) and self._is_for_page(cookie)
         }
         for cookie in [each for each in self._jar if _is_given(each) and each.name in renewed]:
-            # Whether it was set for one host or for its neighbours too, nobody knows: it must not
-            # be sent beside its heir.
+            # Its domain is not known, so the new one did not replace it: both must not be sent.
             self._jar.clear(cookie.domain, cookie.path, cookie.name)
         now: dict[str, str] = {}
         for name, value in cookies.parsed(self.header(self._page)):
