@@ -115,9 +115,7 @@ def _show_metrics(app: Flask, services: Services) -> None:
 
 
 def _administer(app: Flask, services: Services) -> None:
-    """With an ADMIN_KEY, the routes that it opens; without one there are none, not even
-    refusals.
-    """
+    """Add the admin API if an ADMIN_KEY is set; without one its paths are a 404."""
     settings = services.settings
     if settings.admin_key is None:
         return

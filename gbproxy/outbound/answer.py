@@ -146,8 +146,8 @@ class SocketReader:
 
 
 class AnswerFile(io.RawIOBase):
-    """What http.client reads an answer from. `file` keeps the socket open for as long as this
-    is.
+    """The file that http.client reads an answer from. `file` keeps the socket open for as long as
+    this is.
     """
 
     def __init__(self, file: io.RawIOBase, reader: SocketReader) -> None:

@@ -162,7 +162,7 @@ class StreamedReply:
 
     @property
     def header_pairs(self) -> tuple[tuple[str, str], ...]:
-        """As they came, those of one name one by one."""
+        """The headers as they came, those of one name one by one."""
         return tuple(self._raw.headers.iteritems())
 
     @property
@@ -189,7 +189,7 @@ class StreamedReply:
             context.wait_ends()
 
     def reads(self) -> Generator[bytes]:
-        """What `read` gives, until the end."""
+        """Yield the pieces of `read` until the end."""
         while data := self.read():
             yield data
 

@@ -45,7 +45,7 @@ class Exchange:
             self.ended_at, self.is_complete = now, True
 
     def header(self, name: str) -> str:
-        """Of the answer, whatever its case; "" for none."""
+        """A header of the answer, by its name in any case; "" for none."""
         return next(
             (value for known, value in self.reply_headers if known.lower() == name.lower()), ""
         )

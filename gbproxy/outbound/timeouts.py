@@ -1,4 +1,4 @@
-"""How long a call may take, in its parts and as a whole."""
+"""The time limits of a call, of its parts and as a whole."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Deadline(urllib3.Timeout):
 
     @property
     def read_timeout(self) -> float:
-        """For all of the head, from the moment at which the request is out."""
+        """Seconds for the whole head, from the moment when the request is sent."""
         return self._at_most(self.timeouts.read_s)
 
     def is_over(self) -> bool:

@@ -93,7 +93,7 @@ class Incoming:
         self._until = math.inf
 
     def recv(self, size: int) -> bytes:
-        """What gunicorn calls. Raises RequestTooLarge when no more is taken, and OSError."""
+        """Receive bytes, for gunicorn. Raises RequestTooLarge beyond the limits, and OSError."""
         if self._left <= 0 or time.monotonic() > self._until:
             raise too_large()
         give_way()

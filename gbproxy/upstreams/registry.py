@@ -30,7 +30,7 @@ class Upstreams:
         return upstream
 
     def capabilities(self, names: Iterable[str]) -> dict[str, Capabilities]:
-        """By name, of those among `names` that are here."""
+        """The capabilities by name, of those among `names` that are configured."""
         known = self._by_name
         return {name: known[name].capabilities for name in names if name in known}
 

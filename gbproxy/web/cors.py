@@ -40,7 +40,7 @@ class Cors:
         return f"{path}/".startswith(self._private)
 
     def headers(self, path: str, origin: str | None) -> dict[str, str]:
-        """For every answer; `path` as routes see it, `origin` as the browser sent it."""
+        """The headers of an answer; `path` as routes see it, `origin` as the browser sent it."""
         if self.is_private(path):
             return {}
         if self._all:
@@ -54,8 +54,8 @@ class Cors:
         }
 
     def preflight(self, path: str, origin: str | None, asked_headers: str | None) -> dict[str, str]:
-        """For OPTIONS. The headers that are asked for are allowed as they are: SDKs bring ever new
-        ones.
+        """The headers of an answer to OPTIONS. All headers that are asked for are allowed: each SDK
+        has its own.
         """
         answer = {**self.headers(path, origin), "Allow": _METHODS}
         if "Access-Control-Allow-Origin" in answer:

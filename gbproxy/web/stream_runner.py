@@ -36,7 +36,7 @@ class _Interrupted(gevent.GreenletExit):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class _Raised:
-    """How the first chunk ended in its own greenlet."""
+    """The error that ended the first chunk in its own greenlet."""
 
     error: Exception
 
@@ -86,9 +86,7 @@ class StreamRunner:
             self._inside = None
 
     def waited_s(self) -> float:
-        """For how long the chunk that is being made now has been waited for; 0 between two
-        chunks.
-        """
+        """Seconds since the chunk that is being made now was asked for; 0 between two chunks."""
         return time.monotonic() - self._since if self._inside is not None else 0.0
 
     def fail(self, error: GatewayError) -> None:

@@ -135,7 +135,7 @@ def _part(part: Any, place: str) -> Part:
 
 
 def _result(part: Any, place: str) -> ToolResultPart:
-    """What a tool answered, as other APIs have it: a part of a user's message."""
+    """A tool's result as other APIs have it: a part of a user's message."""
     call_id, content = part.get("tool_use_id"), part.get("content")
     if isinstance(content, list):
         kinds = [_kind(inner, f"{place}[{i}]") for i, inner in enumerate(content)]

@@ -48,9 +48,7 @@ def citations(
 
 
 class _Places:
-    """Where segments stand in an answer. Texts are looked through once, however many segments there
-    are.
-    """
+    """Finds the spans of segments in an answer. Reads each text once for all segments."""
 
     def __init__(self, fragment: str, said: AnswerText) -> None:
         self._said = said
@@ -98,10 +96,8 @@ class _Bytes:
         return [0, *accumulate(_starts(self._data[step : step + _STEP_BYTES]) for step in steps)]
 
     def _last_whole(self, end: int) -> int:
-        """Where the last whole character before this byte ends: a byte that continues one must not
-        be next.
-        """
-        while end < self.size and self._data[end] & 0xC0 == 0x80:
+        """The end of the last whole character before this byte."""
+        while end < self.size and self._data[end] & 0xC0 == 0x80:  # it continues a character
             end -= 1
         return end
 

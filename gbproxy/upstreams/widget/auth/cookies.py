@@ -1,4 +1,4 @@
-"""Which cookies an account uses, and their form as a header.
+"""The cookies that an account uses, and their form as a header.
 
 Source: docs/upstream.md, credentials and token.
 """

@@ -62,7 +62,7 @@ class Renewal:
 
     @property
     def account(self) -> Account:
-        """With its cookies as they are now."""
+        """The account with its cookies as they are now."""
         return self._cookies.account
 
     def is_wanted(self, reply: Reply) -> bool:
@@ -160,7 +160,7 @@ class _Hosts:
 
 
 def _target(url: str, reply: Reply) -> str | None:
-    """Where a redirect leads, "" for no address at all; None for any other answer."""
+    """The address that a redirect names, "" for none; None for any other answer."""
     if not 300 <= reply.status < 400:
         return None
     try:
@@ -208,7 +208,7 @@ class BrowserCookies:
             self._set(page, (f"{name}={value}; Path=/; Secure; {_GIVEN}{domain}",))
 
     def header(self, url: str) -> str:
-        """What a request to this address brings as Cookie; "" for none."""
+        """The Cookie header of a request to this address; "" for none."""
         request = Request(url)  # noqa: S310  never opened
         self._jar.add_cookie_header(request)
         return str(request.get_header("Cookie", ""))
@@ -256,7 +256,7 @@ class _Policy(DefaultCookiePolicy):
 
 
 class _Answer:
-    """As much of an answer as the library looks at."""
+    """The part of an answer that the library reads."""
 
     def __init__(self, headers: Message) -> None:
         self._headers = headers
