@@ -1,4 +1,4 @@
-"""The WSGI app: the services, and over them what clients and administrators see."""
+"""The WSGI app: the services, and over them the APIs of clients and administrators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FORMATS = (openai.FORMAT,)
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """What the app is made of, for hooks and tests: `app.extensions["gbproxy"]`."""
+    """The parts of the app, for hooks and tests: `app.extensions["gbproxy"]`."""
 
     services: Services
     responder: StreamResponder
@@ -66,11 +66,11 @@ def create_app(
         models=models,
         prewarmed=prewarmed,
     )
-    return over(services, formats)
+    return app_over(services, formats)
 
 
-def over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
-    """The WSGI app over services that are there."""
+def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
+    """The WSGI app over services that are already built."""
     settings, meter = services.settings, services.meter
     responder = StreamResponder(
         limit=settings.worker_connections, heartbeat_s=settings.heartbeat_s, meter=meter
@@ -91,13 +91,13 @@ def over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
         meter=meter,
     )
     app.after_request(limits.add_headers)
-    check_key = auth.required(services.key_verifier)
+    check_key = auth.key_check(services.key_verifier)
     surface = Surface(
         gateway=services.gateway,
         models=services.models,
         responder=responder,
         check_key=check_key,
-        check_limits=limits.required(check_key, services.limiter),
+        check_limits=limits.limit_check(check_key, services.limiter),
     )
     for each in formats:
         for blueprint in each.blueprints(surface):
@@ -115,9 +115,7 @@ def _show_metrics(app: Flask, services: Services) -> None:
 
 
 def _administer(app: Flask, services: Services) -> None:
-    """With an ADMIN_KEY, the routes that it opens; without one there are none, not even
-    refusals.
-    """
+    """Add the admin API if an ADMIN_KEY is set; without one its paths are a 404."""
     settings = services.settings
     if settings.admin_key is None:
         return

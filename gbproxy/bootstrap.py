@@ -52,10 +52,12 @@ from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.registry import Upstreams
-from gbproxy.upstreams.widget.assembly import make_endpoints, make_widget
 from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.bodies import WidgetSettings
 from gbproxy.upstreams.widget.credential import WidgetCredential
-from gbproxy.upstreams.widget.shared_credentials import SharedCredentials
+from gbproxy.upstreams.widget.endpoints import EndpointMap
+from gbproxy.upstreams.widget.tokens import SharedCredentials
+from gbproxy.upstreams.widget.widget import Widget
 
 _DELETIONS_AT_ONCE = 32
 
@@ -130,11 +132,11 @@ def build(
     catalogue = Catalogue(settings.default_model, configured_models(settings.models, models))
     meter = _meter(settings, catalogue)
     storage = _storage(settings, meter)
-    outbound, endpoints = make_client(settings, HttpClient), make_endpoints(settings)
+    outbound, endpoints = make_client(settings, HttpClient), EndpointMap.from_settings(settings)
     sign_in = WidgetAuth(
         outbound, endpoints, tokens=storage.tokens, cookies=storage.cookies, meter=meter
     )
-    widget = make_widget(settings, outbound, sign_in, endpoints, meter)
+    widget = Widget(outbound, sign_in, endpoints, WidgetSettings.from_settings(settings), meter)
     answering = Upstreams({WIDGET: widget, **(upstreams or {})})
     accounts = [*_accounts(settings), *accounts]
     pool = Pool(

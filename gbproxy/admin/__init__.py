@@ -1,3 +1,3 @@
-"""What administrators see, under `/api/`: behind the ADMIN_KEY, never open to web pages of other
+"""The API of administrators, under `/api/`: behind the ADMIN_KEY, never open to web pages of other
 origins. Knows Flask.
 """

@@ -1,5 +1,5 @@
-"""/api/admin/accounts: the accounts and their states; /api/cookies/status: the state of their
-cookies.
+"""/api/admin/accounts: the accounts and their states, and their import from pasted text;
+/api/cookies/status: the state of their cookies.
 
 Cookies go in and never come out. Times are Unix seconds.
 """
@@ -7,15 +7,20 @@ Cookies go in and never come out. Times are Unix seconds.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
+from gbproxy.account_admin.import_accounts import Import, import_accounts
+from gbproxy.account_admin.importing import OPTIONAL, WHERE, Hosts, find
 from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.account_admin.views import AccountRecord, CredentialStatus
-from gbproxy.web.body import json_body
+from gbproxy.errors import BadRequest
+from gbproxy.web.body import json_body, run_in_thread
 
 
 def blueprint(registry: AccountRegistry) -> Blueprint:
@@ -55,7 +60,7 @@ def blueprint(registry: AccountRegistry) -> Blueprint:
 
 
 def cookies_blueprint(registry: AccountRegistry) -> Blueprint:
-    """What the last check said of each account's cookies."""
+    """The result of the last check of each account's cookies."""
     bp = Blueprint("admin_cookies", __name__)
 
     @bp.get("/api/cookies/status")
@@ -85,3 +90,64 @@ def _status(check: CredentialStatus) -> dict[str, Any]:
         **asdict(check),
         "checked_at": _whole(check.checked_at),
     }
+
+
+def imports_blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
+    """Makes accounts of text that was copied out of a browser or another gateway. The answer has no
+    secret, only the names of the fields that were found.
+    """
+    bp = Blueprint("admin_imports", __name__, url_prefix="/api/admin/accounts")
+
+    @bp.post("/import")
+    def import_() -> Response:
+        body = json_body()
+        text, url, dry_run = _text(body, "text"), _text(body, "url"), body.get("dry_run", False)
+        if not isinstance(dry_run, bool):
+            raise BadRequest("dry_run must be true or false", param="dry_run")
+        # Megabytes take a part of a second.
+        found = run_in_thread(partial(find, text, url, hosts))
+        return jsonify(
+            _import_answer(
+                import_accounts(registry, found, dry_run=dry_run), found.warnings, dry_run
+            )
+        )
+
+    return bp
+
+
+def _text(body: dict[str, Any], field: str) -> str:
+    value = body.get(field) if body.get(field) is not None else ""
+    if not isinstance(value, str):
+        raise BadRequest(f"{field} must be a text", param=field)
+    return value
+
+
+def _import_answer(
+    imports: Sequence[Import], warnings: Sequence[str], dry_run: bool
+) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "found": [_import_entry(each) for each in imports],
+        "created": [each.name for each in imports if each.result == "created"],
+        "changed": [each.name for each in imports if each.result == "changed"],
+        "missing": [
+            {"name": each.name, "csesidx": each.csesidx, **_place(field)}
+            for each in imports
+            for field in each.missing
+        ],
+        "warnings": [*warnings, *(each.warning for each in imports if each.warning)],
+    }
+
+
+def _import_entry(each: Import) -> dict[str, Any]:
+    entry = {
+        **asdict(each),
+        "missing": [_place(field) for field in each.missing],
+        "wrong": [{"field": field, "reason": reason} for field, reason in each.wrong.items()],
+    }
+    del entry["warning"]  # stands with those about the whole text
+    return entry
+
+
+def _place(field: str) -> dict[str, Any]:
+    return {"field": field, "required": field not in OPTIONAL, "where": WHERE[field]}

@@ -7,7 +7,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from gbproxy.account_admin.importing import Hosts
 from gbproxy.account_admin.registry import AccountRegistry
-from gbproxy.admin import accounts, imports, keys
+from gbproxy.admin import accounts, keys
 from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.web.secret_guard import SecretGuard
 
@@ -25,7 +25,7 @@ def install(
     for blueprint in (
         accounts.blueprint(registry),
         accounts.cookies_blueprint(registry),
-        imports.blueprint(registry, hosts),
+        accounts.imports_blueprint(registry, hosts),
         keys.blueprint(api_keys),
     ):
         blueprint.before_request(guard.check)

@@ -1,3 +1,3 @@
-"""What clients see: one package for each format, over the contract in `format.py`; health and
+"""The API of clients: one package for each format, over the contract in `format.py`; health and
 metrics.
 """

@@ -2,15 +2,15 @@
 
 It gives the app
 
-* its errors (`ErrorFormat`): body and headers, and the paths and headers by which also what never
-  reaches a route is told in its words: a 404, a full gateway, bytes that are no HTTP;
+* its errors (`ErrorFormat`): body and headers, and the paths and headers that also find the format
+  of a request that reaches no route: a 404, a full gateway, bytes that are no HTTP;
 * its routes (`blueprints`), each of which is `answer(surface, parse, encoder)`:
   `parse(body, principal)` makes a `ParsedChat` of a body, and the `Encoder` that is made from that
   writes events as bytes.
 
-What it does not see to: keys and limits, the body's size and time, the status before the first
-event, heartbeats, clients that leave, and whether the conversation goes on from an answer. That is
-`web/`, the same for all. A format knows no other format.
+Not its work: keys and limits, the body's size and time, the status before the first event,
+heartbeats, clients that leave, and the commit of the conversation. That is `web/`, the same for
+all. A format knows no other format.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LINE_ENDS = ("\x85", "\u2028", "\u2029")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """What the routes of a format are given."""
+    """The services that the routes of a format use."""
 
     gateway: Gateway
     models: AvailableModels

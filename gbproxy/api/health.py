@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, and what is it? No key is needed for any of it."""
+"""Liveness, readiness and the index page. None of them needs a key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gbproxy import __version__
 
 
 class Drain:
-    """Whether the server is about to stop, which fails readiness: one byte that the arbiter writes
-    and all its workers read. Made before the workers are forked, so that they share it.
+    """A flag that fails readiness before the server stops: one byte that the arbiter writes and all
+    its workers read. Made before the workers are forked, so that they share it.
     """
 
     def __init__(self) -> None:

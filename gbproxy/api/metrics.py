@@ -6,8 +6,8 @@ from flask import Blueprint, Response, request
 
 from gbproxy.errors import NotFound
 from gbproxy.observability.meter import Meter
+from gbproxy.web.body import run_in_thread
 from gbproxy.web.secret_guard import SecretGuard
-from gbproxy.web.threads import run_in_thread
 
 PATH = "/metrics"
 KEY_NAMES = "METRICS_KEY, or the ADMIN_KEY"

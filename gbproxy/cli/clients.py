@@ -185,11 +185,11 @@ def _local_admin(settings: Settings) -> Iterator[_LocalAdmin]:
     from pydantic import SecretStr
     from werkzeug.test import Client
 
-    from gbproxy.app import over
+    from gbproxy.app import app_over
 
     key = secrets.token_urlsafe(32)  # valid in this process alone
     with open_local(settings.model_copy(update={"admin_key": SecretStr(key)})) as services:
-        yield _LocalAdmin(Client(over(services)), key)
+        yield _LocalAdmin(Client(app_over(services)), key)
 
 
 @dataclass(frozen=True, slots=True)

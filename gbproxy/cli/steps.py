@@ -16,12 +16,12 @@ from gbproxy.domain.chat import Message, TextPart
 from gbproxy.domain.events import SessionNamed, TextDelta
 from gbproxy.domain.models import Model
 from gbproxy.errors import GatewayError
-from gbproxy.observability.meter import SILENT
 from gbproxy.outbound.recording import Exchange, RecordingHttpClient
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import UpstreamRequest
-from gbproxy.upstreams.widget.assembly import make_endpoints, make_widget
 from gbproxy.upstreams.widget.auth import NoTokens, WidgetAuth
+from gbproxy.upstreams.widget.bodies import WidgetSettings
+from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
 
 
@@ -44,9 +44,10 @@ def open_recorded(
     """
     settings = settings or services.settings
     with closing(make_client(settings, RecordingHttpClient)) as client:
-        endpoints = make_endpoints(settings)
+        endpoints = EndpointMap.from_settings(settings)
         auth = WidgetAuth(client, endpoints, tokens=NoTokens(), cookies=services.storage.cookies)
-        yield RecordedUpstream(auth, make_widget(settings, client, auth, endpoints, SILENT), client)
+        widget = Widget(client, auth, endpoints, WidgetSettings.from_settings(settings))
+        yield RecordedUpstream(auth, widget, client)
 
 
 StepName = Literal["sign in", "configuration", "session", "question", "list", "delete"]

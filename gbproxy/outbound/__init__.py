@@ -5,8 +5,7 @@ cookies from one account to another, follow redirects and read proxies and netrc
 environment. Here none of that can happen.
 """
 
-from gbproxy.outbound.client import HttpClient
-from gbproxy.outbound.reply import MAX_BODY_BYTES, Reply, StreamedReply
+from gbproxy.outbound.client import MAX_BODY_BYTES, HttpClient, Reply, StreamedReply
 from gbproxy.outbound.timeouts import Timeouts, calls_end_at
 
 __all__ = ["MAX_BODY_BYTES", "HttpClient", "Reply", "StreamedReply", "Timeouts", "calls_end_at"]

@@ -20,8 +20,7 @@ from urllib3.connection import HTTPConnection
 from gbproxy.outbound.connections import POOLS, SOCKS_POOLS
 from gbproxy.settings.network import ProxyAddress
 
-# Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of
-# them.
+# By default the system buffers up to 32 MB of each answer that is not read.
 _SOCKET_OPTIONS = (
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024),
@@ -33,8 +32,7 @@ class Adapter(requests.adapters.HTTPAdapter):
     """An HTTPAdapter with one TLS context for all its connections: reading the CA bundle costs 10
     ms each time.
 
-    For one proxy, or none. It looks for no cookies in what comes back: whoever wants them reads the
-    header.
+    For one proxy, or none. It keeps no cookies of an answer: `set_cookies` reads the header.
     """
 
     def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
@@ -64,7 +62,7 @@ class Adapter(requests.adapters.HTTPAdapter):
         return manager
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Show the proxy who we are, in UTF-8; requests would write Latin-1, and no user without a
+        """Sign in to the proxy, in UTF-8; requests would write Latin-1, and no user without a
         password.
         """
         authorization = self._proxy.authorization if self._proxy is not None else None
@@ -119,14 +117,13 @@ def _has_ca_directory() -> bool:
 def prepared(
     method: str, url: str, headers: Mapping[str, str], body: bytes | None
 ) -> requests.PreparedRequest:
-    """A request ready to be sent. What `prepare` would find out about the same few addresses each
-    time is kept.
+    """A request ready to be sent. The few addresses that are asked are normalized once.
 
     Raises requests' InvalidURL, InvalidHeader and the like.
     """
     request = requests.PreparedRequest()
     request.method = method
-    request.url = _checked(url)
+    request.url = _normalized_url(url)
     request.prepare_headers(headers)
     request._cookies = RequestsCookieJar()  # type: ignore[attr-defined]
     request.body = body
@@ -136,5 +133,5 @@ def prepared(
 
 
 @lru_cache(maxsize=1024)
-def _checked(url: str) -> str | None:
+def _normalized_url(url: str) -> str | None:
     return requests.Request("GET", url).prepare().url

@@ -48,7 +48,7 @@ def body_of(raw: Any) -> Body:
 
 
 class ObservedBody:
-    """Tells each piece of another body, and its end, to somebody else too."""
+    """Another body, each piece and the end of which is also passed to `note`."""
 
     def __init__(self, body: Body, note: Callable[[bytes], None]) -> None:
         self._body = body
@@ -132,7 +132,7 @@ class _Chunked:
             self._left = length + 2
 
     def _take(self, data: bytes, position: int, pieces: list[bytes]) -> int:
-        """Take over what there is of the running chunk; its last two bytes are the line end."""
+        """Append what has come of the running chunk; its last two bytes are the line end."""
         left = self._left
         end = min(position + left, len(data))
         content_end = min(end, position + left - 2)
@@ -149,8 +149,8 @@ class _Chunked:
         return end
 
     def _may_end(self, data: bytes, left: int) -> bool:
-        """Whether what has come of a line end, behind a chunk's content, is one; both of its bytes
-        need not come together.
+        """True if the bytes behind a chunk's content begin a line end; its two bytes need not come
+        together.
         """
         behind = data[max(0, left - 2) :]
         return behind == _LINE_END[max(0, 2 - left) :][: len(behind)]

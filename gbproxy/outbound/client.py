@@ -1,26 +1,33 @@
-"""Sends requests to other people's servers."""
+"""Sends requests to other people's servers, and gives their answers: whole, or still arriving."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import requests
 import urllib3.exceptions
 
-from gbproxy.errors import GatewayError
+from gbproxy.errors import GatewayError, UpstreamProtocolError
 from gbproxy.observability import request_context
 from gbproxy.outbound.adapter import Adapter, prepared
+from gbproxy.outbound.answer import SocketReader
+from gbproxy.outbound.body import Body, ObservedBody, body_of
 from gbproxy.outbound.connections import prewarm
 from gbproxy.outbound.errors import not_sent, reraise
-from gbproxy.outbound.reply import Reply, StreamedReply
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Deadline, Timeouts
 from gbproxy.settings.network import ProxyAddress
 
 log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+_LINGER_S = 0.05  # how long the end of a body that is already whole may take
 
 
 class HttpClient:
@@ -45,8 +52,8 @@ class HttpClient:
         """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are
         answers like any other.
 
-        It may take `Timeouts.call_s`: what hangs must not hold up all that an account needs for as
-        long as an answer may.
+        Takes at most `Timeouts.call_s`: a small call that hangs must not hold up an account for as
+        long as a streamed answer may.
 
         Raises UpstreamTimeout or UpstreamError; any HTTP status is a Reply.
         """
@@ -98,10 +105,9 @@ class HttpClient:
             yield reply
 
     def prewarm(self, url: str) -> None:
-        """See to it that a connection to the host of `url` stands ready, without a request; nothing
-        when one does.
+        """Open a connection to the host of `url` unless one stands ready; no request is sent.
 
-        A failure is for the next request to tell: here it only goes to the log.
+        A failure only goes to the log: the next request will raise it.
         """
         try:
             request = prepared("GET", url, {}, None)
@@ -124,3 +130,99 @@ class HttpClient:
 def _not_taken(error: GatewayError) -> GatewayError:
     error.was_taken = False
     return error
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer; header names are matched in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    set_cookies: tuple[str, ...]
+    body: bytes
+
+
+class StreamedReply:
+    """An answer whose body is still arriving."""
+
+    def __init__(self, response: requests.Response, deadline: Deadline) -> None:
+        self.status = response.status_code
+        self.reason = response.reason or ""
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._raw: Any = response.raw
+        self._body: Body = body_of(response.raw)
+        self._reader: SocketReader = response.raw._fp.reader  # type: ignore[union-attr]  # our own class (connections.py)
+        self._limits = deadline
+        self._until = deadline.until
+
+    def observe(self, note: Callable[[bytes], None]) -> None:
+        """Have `note` called with each piece as it is read, with b"" at the end."""
+        self._body = ObservedBody(self._body, note)
+
+    @property
+    def header_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The headers as they came, those of one name one by one."""
+        return tuple(self._raw.headers.iteritems())
+
+    @property
+    def set_cookies(self) -> tuple[str, ...]:
+        return tuple(self._raw.headers.getlist("Set-Cookie"))
+
+    def read(self) -> bytes:
+        """Wait for the next piece of the decoded body, as it arrives; b"" at the end.
+
+        Raises UpstreamTimeout when nothing of the body came for too long, whatever else did, or
+        when the whole answer takes too long; UpstreamError when the connection breaks.
+        """
+        context = request_context.current()
+        now = time.monotonic()
+        if now >= self._until:
+            raise self._limits.overrun()
+        self._reader.until = min(now + self._limits.timeouts.read_s, self._until)
+        context.begin_wait()
+        try:
+            return self._body.read()
+        except Exception as error:  # noqa: BLE001  raised again, in our words
+            reraise(error, self._limits)
+        finally:
+            context.end_wait()
+
+    def reads(self) -> Generator[bytes]:
+        """Yield the pieces of `read` until the end."""
+        while data := self.read():
+            yield data
+
+    def give_way(self) -> None:
+        """Let other requests run when that is due: for long work on the bytes of one `read`."""
+        self._reader.give_way()
+
+    def read_body(self, limit: int = MAX_BODY_BYTES) -> bytes:
+        """Read what is left. Raises UpstreamProtocolError beyond `limit` bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        for piece in self.reads():
+            size += len(piece)
+            if size > limit:
+                raise UpstreamProtocolError(f"the upstream's answer is larger than {limit} bytes")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def limit_rest(self, seconds: float) -> None:
+        """From now on all that is still to come may take so long only."""
+        self._until = min(self._until, time.monotonic() + seconds)
+
+    def finish(self) -> None:
+        """Read the formal end of a body that is known to be whole, so that the connection is kept;
+        waits 50 ms at most.
+        """
+        self._reader.until = time.monotonic() + _LINGER_S
+        try:
+            while self._body.read():
+                pass
+        except (urllib3.exceptions.HTTPError, OSError):
+            self._raw.close()
+
+    def close(self) -> None:
+        """Release the connection; it is closed if the answer was not read to its end."""
+        self._response.close()

@@ -24,12 +24,11 @@ from urllib3.util.wait import wait_for_read
 
 from gbproxy.observability import request_context
 from gbproxy.outbound import socks5
-from gbproxy.outbound.answer import Answer
-from gbproxy.outbound.reader import has_buffered
+from gbproxy.outbound.answer import Answer, has_buffered
 
 
 class _Connection(HTTPConnection):
-    """Connects in time, and knows whether it may serve another request."""
+    """Connects by a deadline; is closed after an answer that did not end exactly."""
 
     _answer: Answer | None = None
     _connecting: socket.socket | None = None  # a second handle, as TLS takes the first one away
@@ -71,13 +70,13 @@ class _Connection(HTTPConnection):
         sock = self._connect_to_one_of(self._addresses())
         if self._is_given_up:
             sock.close()
-            raise TimeoutError("nobody waits for this connection any more")
+            raise TimeoutError("this connection was given up")
         self._connecting = socket.socket(fileno=os.dup(sock.fileno()))
         return sock
 
     def _addresses(self) -> list[str]:
-        """Where to connect to, in the order to try: the host's addresses, or the host itself, to
-        hear what is wrong with it.
+        """The host's addresses in the order to try; the host itself if the lookup fails, so that
+        connecting raises the reason.
         """
         try:
             found = socket.getaddrinfo(
@@ -185,8 +184,8 @@ SOCKS_POOLS = {"http": _SocksPool, "https": _SecureSocksPool}
 
 
 def has_tickets_only(sock: Any) -> bool:
-    """Take in what has arrived: tickets leave nothing to be read. Anything else nobody has asked
-    for, or it is the end.
+    """True if only session tickets have arrived: reading them leaves nothing. Anything else is the
+    end, or bytes that no request asked for.
     """
     timeout = sock.gettimeout()
     try:
@@ -215,7 +214,7 @@ def prewarm(pool: Any, connect_s: float) -> None:
         return
     # The one that is taken next is only looked at: a request that comes now must find it, and it
     # may just have been taken.
-    if waiting and waiting[-1] is not None and _is_silent(waiting[-1]):
+    if waiting and waiting[-1] is not None and _is_idle(waiting[-1]):
         return
     connection = pool._get_conn()
     try:
@@ -232,8 +231,8 @@ def prewarm(pool: Any, connect_s: float) -> None:
         pool._put_conn(connection)
 
 
-def _is_silent(connection: HTTPConnection) -> bool:
-    """Whether it is open and nothing waits to be read."""
+def _is_idle(connection: HTTPConnection) -> bool:
+    """True if it is open and nothing waits to be read."""
     sock = connection.sock
     try:
         return sock is not None and not wait_for_read(sock, timeout=0.0)

@@ -1,4 +1,4 @@
-"""What requests, urllib3 and the system raise -> our errors."""
+"""Exceptions of requests, urllib3 and the system -> our errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gbproxy.outbound.timeouts import Deadline
 
 
 def reraise(error: Exception, deadline: Deadline) -> NoReturn:
-    """Raise what requests, urllib3 or the system raised as our error, anything else as it is.
+    """Raise an error of requests, urllib3 or the system as ours, any other as it is.
 
     Their messages hold addresses and are not passed on.
     """
@@ -53,7 +53,7 @@ def reraise(error: Exception, deadline: Deadline) -> NoReturn:
 
 
 def not_sent(error: Exception) -> bool:
-    """Whether a request surely did not reach the upstream: there was no connection yet."""
+    """True if the request cannot have reached the upstream: there was no connection yet."""
     kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
     return isinstance(error, kinds) or any(
         isinstance(known, urllib3.exceptions.NewConnectionError | socks.ProxyError)

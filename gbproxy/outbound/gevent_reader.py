@@ -1,4 +1,4 @@
-"""Reads a connection of gevent's whose answer trickles in, where gevent's own way costs most.
+"""Reads a gevent socket whose answer arrives in small pieces, where gevent's own way costs most.
 
 Left to itself, gevent tries to read, fails because nothing has come yet, and makes a timeout for
 each wait. Here the wait comes first, and one timer looks after all waits of an answer: half of what
@@ -13,18 +13,17 @@ from typing import Any
 
 import gevent
 
-from gbproxy.outbound.reader import SocketReader
+from gbproxy.outbound.answer import SocketReader
 
 _READ = 1  # libev's word
 _ROUND_S = 0.005
 
 
 def give_way() -> None:
-    """Let others of this event loop have their turn, if this round of it has lasted for long; to be
-    called between steps.
+    """Let other greenlets run, if this round of the event loop has lasted for long; called between
+    steps.
 
-    What never waits, as the other side is quicker than we are, would be alone for as long as that
-    holds.
+    A greenlet whose peer is quicker than itself never waits, and would hold up all others.
     """
     hub = gevent.get_hub()
     if time.time() - hub.loop.now() > _ROUND_S:  # the loop's time is that at which its round began
@@ -71,8 +70,8 @@ class GeventReader(SocketReader):
         self._timer.start(self._look)
 
     def _look(self) -> None:
-        """From the event loop: has the present wait taken too long? Between two waits nobody needs
-        a timer.
+        """End the present wait if its deadline has passed. Called by the event loop; between two
+        waits the timer is not renewed.
         """
         self._looks_at = math.inf
         waiting = self._waiting

@@ -1,6 +1,4 @@
-"""Keeps what goes over an `HttpClient`, to the byte and with its times: what a capture is made
-of.
-"""
+"""Records the exchanges of an `HttpClient`, to the byte and with their times, for a capture."""
 
 from __future__ import annotations
 
@@ -11,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gbproxy.errors import GatewayError
-from gbproxy.outbound.client import HttpClient
-from gbproxy.outbound.reply import StreamedReply
+from gbproxy.outbound.client import HttpClient, StreamedReply
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 
@@ -48,7 +45,7 @@ class Exchange:
             self.ended_at, self.is_complete = now, True
 
     def header(self, name: str) -> str:
-        """Of the answer, whatever its case; "" for none."""
+        """A header of the answer, by its name in any case; "" for none."""
         return next(
             (value for known, value in self.reply_headers if known.lower() == name.lower()), ""
         )

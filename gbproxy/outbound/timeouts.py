@@ -1,4 +1,4 @@
-"""How long a call may take, in its parts and as a whole."""
+"""The time limits of a call, of its parts and as a whole."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LEAST_S = 0.001  # 0 means other things to sockets
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: to connect; of silence between bytes; for a whole answer; for a small one, which
-    nobody has to think about.
+    """Seconds: to connect; of silence between bytes; for a whole answer; for the answer of a small
+    call, which no model makes.
     """
 
     connect_s: float = 10
@@ -40,7 +40,7 @@ _end: ContextVar[float] = ContextVar("gbproxy_calls_end", default=math.inf)
 
 @contextmanager
 def calls_end_at(moment: float) -> Iterator[None]:
-    """All calls that are made inside are over then, together, on the monotonic clock."""
+    """End every call that is made inside at `moment`, on the monotonic clock."""
     token = _end.set(min(_end.get(), moment))
     try:
         yield
@@ -49,12 +49,12 @@ def calls_end_at(moment: float) -> Iterator[None]:
 
 
 class Deadline(urllib3.Timeout):
-    """One call's timeouts, and its deadline on the monotonic clock. urllib3 is told what is left at
-    the moment it asks.
+    """One call's timeouts, and its deadline on the monotonic clock. urllib3 asks for what is left
+    of it.
     """
 
     def __init__(self, timeouts: Timeouts, latest: float) -> None:
-        """`latest`: when whoever makes the call has to be done with everything."""
+        """`latest`: the end of the client's whole request, on the monotonic clock."""
         super().__init__()
         self.timeouts = timeouts
         self.until = min(time.monotonic() + timeouts.request_s, latest, _end.get())
@@ -71,7 +71,7 @@ class Deadline(urllib3.Timeout):
 
     @property
     def read_timeout(self) -> float:
-        """For all of the head, from the moment at which the request is out."""
+        """Seconds for the whole head, from the moment when the request is sent."""
         return self._at_most(self.timeouts.read_s)
 
     def is_over(self) -> bool:

@@ -53,8 +53,8 @@ def drain_first(arbiter: Any, delay_s: float, begin: Callable[[], None]) -> None
 
 
 def bind_worker_count(arbiter: Any, *, may_change: bool) -> None:
-    """What SIGTTIN and SIGTTOU do: gunicorn's own, one worker more or less, or nothing but a line
-    in the log.
+    """Let SIGTTIN and SIGTTOU start or stop a worker, as gunicorn does, or only write a line to the
+    log.
     """
 
     def refuse() -> None:

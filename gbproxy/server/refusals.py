@@ -1,4 +1,4 @@
-"""What the worker answers itself: a request that is no HTTP, or a mistake below the app."""
+"""The worker's own answers: to bytes that are no HTTP, and to a mistake below the app."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATUSES: dict[type[Exception], int] = {
 
 
 def status_and_error(exc: BaseException) -> tuple[int, GatewayError]:
-    """What a client is told of an exception that the app never got to see."""
+    """The status and error of an exception that did not reach the app."""
     if not isinstance(exc, errors.ParseException):
         return 500, internal_error()
     status = next((code for kind, code in _STATUSES.items() if isinstance(exc, kind)), 400)

@@ -14,7 +14,7 @@ from gbproxy.domain.models import AccountCapabilities, Model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What an upstream does by itself, whatever the account; the gateway emulates the rest.
+    """Features of an upstream, the same for all accounts; the gateway emulates the others.
 
     `sessions`: it remembers conversations in sessions; else it is sent the whole history each time,
     and nothing is opened, recorded or deleted. `roles`: messages with roles; else one user message
@@ -35,10 +35,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """What to ask: only what is to be sent, and nothing that the upstream's capabilities lack.
+    """A question: only messages that are to be sent, and nothing that the capabilities lack.
 
-    What further capabilities take (tools, sampling, files) becomes a field here with the first
-    upstream that has them.
+    Further capabilities (tools, sampling, files) become fields with the first upstream that has
+    them.
     """
 
     messages: tuple[Message, ...]
@@ -50,14 +50,14 @@ class Upstream(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do; the same for as long as the process lives."""
+        """Constant for as long as the process lives."""
         ...
 
     def open_session(self, account: Account) -> str:
         """Make an upstream session; its name is what `stream` and `delete_session` take.
 
-        An empty name: it is made by `stream`, which yields a `SessionNamed` as soon as the upstream
-        tells its name. Not called where the upstream has no sessions.
+        An empty name: `stream` makes the session, and yields a `SessionNamed` as soon as the
+        upstream sends its name. Not called where the upstream has no sessions.
         """
         ...
 
@@ -73,26 +73,23 @@ class Upstream(Protocol):
         ...
 
     def probe(self, account: Account) -> None:
-        """Ask, as cheaply as can be, whether the account's credentials are good.
+        """Check the account's credentials by the cheapest call.
 
-        Raises CredentialRefused when they are not; other errors say nothing about them.
+        Raises CredentialRefused when they are refused; other errors say nothing about them.
         """
         ...
 
     def account_capabilities(self, account: Account) -> AccountCapabilities:
-        """Read which models and tools the account has. Whatever this raises says nothing about the
-        account.
-        """
+        """Read which models and tools the account has. An error says nothing about the account."""
         ...
 
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
-        """Renew what the account signs in with if that is older; requests go on with the old one
-        meanwhile.
+        """Renew the account's token if it is older; requests go on with the old one meanwhile.
 
-        Returns whether anything was renewed.
+        True if it was renewed.
         """
         ...
 
     def prewarm(self, accounts: Iterable[Account]) -> None:
-        """Connect ahead to where these accounts' requests go; what fails is no error."""
+        """Connect ahead to the hosts of these accounts' requests; a failure is no error."""
         ...

@@ -1,4 +1,4 @@
-"""The upstreams that answer here, by name; each call goes to the one of its account."""
+"""The configured upstreams by name; each call goes to the one of its account."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gbproxy.upstreams.base import Capabilities, Upstream
 
 
 class Upstreams:
-    """The calls of the port `Upstream`, whatever an account belongs to.
+    """The calls of the port `Upstream`, for an account of any upstream.
 
-    All of them raise UpstreamError for an account of an upstream that is not here.
+    All of them raise UpstreamError for an account of an upstream that is not configured.
     """
 
     def __init__(self, by_name: Mapping[str, Upstream]) -> None:
@@ -30,7 +30,7 @@ class Upstreams:
         return upstream
 
     def capabilities(self, names: Iterable[str]) -> dict[str, Capabilities]:
-        """By name, of those among `names` that are here."""
+        """The capabilities by name, of those among `names` that are configured."""
         known = self._by_name
         return {name: known[name].capabilities for name in names if name in known}
 

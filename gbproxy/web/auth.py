@@ -1,7 +1,9 @@
-"""Who is asking: an API key from any of the four places where clients put it, and its limits."""
+"""Who is asking: the key that a request shows, its principal, and the address of the client."""
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,11 +13,18 @@ from gbproxy.api_keys.verifier import KeyVerifier
 from gbproxy.domain.principal import Principal, fingerprint
 from gbproxy.errors import Unauthenticated
 from gbproxy.observability import request_context
-from gbproxy.web.address import network
-from gbproxy.web.keys import presented_key
+
+# A word alone in Authorization is a key that was sent without a scheme, unless it is the name of
+# one. Source: https://www.iana.org/assignments/http-authschemes
+_SCHEMES = frozenset({
+    "basic", "bearer", "concealed", "digest", "dpop", "gnap", "hoba", "mutual", "negotiate",
+    "ntlm", "oauth", "privatetoken", "scram-sha-1", "scram-sha-256", "vapid",
+})  # fmt: skip
+# Some proxies write the client's port behind its address, and then IPv6 in brackets.
+_WITH_PORT = re.compile(r"\[(?P<v6>[^\]]*)\](?::[0-9]+)?|(?P<v4>[0-9.]+):[0-9]+")
 
 
-def required(keys: KeyVerifier) -> Callable[[], None]:
+def key_check(keys: KeyVerifier) -> Callable[[], None]:
     """A `before_request` function for what needs a key. Raises Unauthenticated or
     StorageUnavailable.
     """
@@ -29,12 +38,72 @@ def required(keys: KeyVerifier) -> Callable[[], None]:
             )
         found = keys.find(key)
         request_context.current().log_fields["key"] = fingerprint(key)
-        g.principal = replace(found, address=network(request.remote_addr or ""))
+        g.principal = replace(found, address=client_network(request.remote_addr or ""))
 
     return check
 
 
 def principal() -> Principal:
-    """Who is asking, once the key was checked."""
+    """The principal of the request, once its key was checked."""
     found: Principal = g.principal
     return found
+
+
+def presented_key() -> str | None:
+    """The client's key in the first place that holds one: Authorization, x-api-key, x-goog-api-key,
+    ?key=.
+
+    What a proxy in front asks for (`Authorization: Basic …` and other schemes) is no key: the next
+    place counts.
+    """
+    scheme, credentials = _authorization()
+    bare = scheme if not credentials and scheme.lower() not in _SCHEMES else ""
+    places = (bearer_key(), bare, *_other_headers(), request.args.get("key", ""))
+    return _first(places)
+
+
+def bearer_key() -> str | None:
+    """The key in `Authorization: Bearer`, and in no other place."""
+    scheme, credentials = _authorization()
+    return credentials or None if scheme.lower() == "bearer" else None
+
+
+def administrative_key() -> str | None:
+    """The key in `Authorization: Bearer`; where a proxy in front has taken that header for itself,
+    in x-api-key.
+
+    Never in the address, which logs and histories keep.
+    """
+    scheme, credentials = _authorization()
+    is_taken = bool(credentials) and scheme.lower() != "bearer"
+    return _first(_other_headers()) if is_taken else bearer_key()
+
+
+def _authorization() -> tuple[str, str]:
+    """The scheme, and what stands behind it."""
+    scheme, *credentials = request.headers.get("Authorization", "").split(maxsplit=1) or [""]
+    return scheme, "".join(credentials).strip()
+
+
+def _other_headers() -> tuple[str, str]:
+    return request.headers.get("x-api-key", ""), request.headers.get("x-goog-api-key", "")
+
+
+def _first(places: tuple[str | None, ...]) -> str | None:
+    return next((place.strip() for place in places if place and place.strip()), None)
+
+
+def client_network(address: str) -> str:
+    """The network of one customer of a provider: an address of IPv4, or a /64 of IPv6. A text that
+    is no address is returned as it is.
+    """
+    written = _WITH_PORT.fullmatch(address)
+    try:
+        parsed = ipaddress.ip_address(
+            address if written is None else written["v6"] or written["v4"] or ""
+        )
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

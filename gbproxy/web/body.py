@@ -1,4 +1,6 @@
-"""The body of a request, within limits of size and time."""
+"""The body of a request, within limits of size and time; and work that is too long for the event
+loop, where all other requests of the worker would wait for it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from werkzeug.exceptions import ClientDisconnected
 
 from gbproxy.domain import jsontext
 from gbproxy.domain.slices import Work
-from gbproxy.errors import BadRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
+from gbproxy.errors import (
+    BadRequest,
+    GatewayError,
+    RequestTimeout,
+    RequestTooLarge,
+    UnsupportedMediaType,
+)
 from gbproxy.observability import request_context
 
 BODY_S = 10.0  # for a body to arrive, and one more second for
@@ -130,3 +138,19 @@ def _body_in_time() -> Iterator[bytes]:
             len(chunk) == _BODY_READ
         ):  # there is more: a sender that is quicker than we are is not to keep others waiting
             gevent.sleep(0)
+
+
+def run_in_thread(work: Callable[[], T]) -> T:
+    """Run it in a real thread, while this request alone waits. Raises its GatewayErrors."""
+    done: T | GatewayError = gevent.get_hub().threadpool.apply(_caught, (work,))
+    if isinstance(done, GatewayError):
+        raise done
+    return done
+
+
+def _caught(work: Callable[[], T]) -> T | GatewayError:
+    # gevent prints what a thread of its pool raises.
+    try:
+        return work()
+    except GatewayError as error:
+        return error

@@ -1,4 +1,4 @@
-"""Which web pages may use the API from a browser. Source:
+"""Lets the configured web pages use the API from a browser. Source:
 https://fetch.spec.whatwg.org/#http-cors-protocol
 
 Never with credentials: keys come in headers, and no cookie of ours is ever read here.
@@ -36,11 +36,11 @@ class Cors:
         self._origins = pattern(tuple(origins))
 
     def is_private(self, path: str) -> bool:
-        """Whether no page of another origin is ever allowed there; `path` as routes see it."""
+        """True where no page of another origin is ever allowed; `path` as routes see it."""
         return f"{path}/".startswith(self._private)
 
     def headers(self, path: str, origin: str | None) -> dict[str, str]:
-        """For every answer; `path` as routes see it, `origin` as the browser sent it."""
+        """The headers of an answer; `path` as routes see it, `origin` as the browser sent it."""
         if self.is_private(path):
             return {}
         if self._all:
@@ -54,8 +54,8 @@ class Cors:
         }
 
     def preflight(self, path: str, origin: str | None, asked_headers: str | None) -> dict[str, str]:
-        """For OPTIONS. The headers that are asked for are allowed as they are: SDKs bring ever new
-        ones.
+        """The headers of an answer to OPTIONS. All headers that are asked for are allowed: each SDK
+        has its own.
         """
         answer = {**self.headers(path, origin), "Allow": _METHODS}
         if "Access-Control-Allow-Origin" in answer:

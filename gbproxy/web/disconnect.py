@@ -1,4 +1,4 @@
-"""Whether the client is still there: a watch on its socket, without reading from it.
+"""Notices that a client has left, by a watch on its socket that reads nothing.
 
 A half-closed connection counts as gone: no client of this kind of API closes its sending side and
 goes on listening.
@@ -60,7 +60,7 @@ class DisconnectWatcher:
 
 
 def is_gone(connection: socket.socket) -> bool:
-    """Whether the other side has closed or reset the connection."""
+    """True if the other side has closed or reset the connection."""
     descriptor = connection.fileno()
     if descriptor < 0:
         return True

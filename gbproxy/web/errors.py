@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorFormat:
-    """How one format tells an error, and which requests are told so.
+    """How one format writes an error, and the requests that get it.
 
     `body` gets the status that is sent, which may be another than the error's own. `paths` are
     prefixes of whole segments; `header_names` are headers that only clients of this format send.
@@ -99,7 +99,7 @@ def install(app: Flask, formats: ErrorFormats) -> None:
 
 
 def internal_error() -> GatewayError:
-    """All that a client learns of a mistake of ours."""
+    """The error that a client gets for a mistake of ours; details go to the log."""
     return GatewayError("the gateway met an error of its own")
 
 
@@ -126,7 +126,7 @@ def _render(shape: ErrorFormat, error: GatewayError, http: HTTPException | None)
 
 
 def _stop_reading(connection: socket.socket | None) -> Callable[[], None]:
-    """Let a connection go whose client is still sending, too slowly."""
+    """A function that stops to read from a client that is still sending, too slowly."""
 
     def stop() -> None:
         if connection is not None:

@@ -15,7 +15,7 @@ from gbproxy.rate_limits.store import LimitStatus
 from gbproxy.web import auth
 
 
-def required(check_key: Callable[[], None], limiter: Limiter) -> Callable[[], None]:
+def limit_check(check_key: Callable[[], None], limiter: Limiter) -> Callable[[], None]:
     """A `before_request` function for what goes to a model: needs a key, and counts. Raises
     RateLimitExceeded.
     """
@@ -57,7 +57,7 @@ def _triple(what: str, limit: int, remaining: int, reset_s: float) -> dict[str, 
 
 
 def duration(seconds: float) -> str:
-    """As OpenAI writes it: `0s`, `20ms`, `1s`, `6m0s`, `1h30m0s`."""
+    """A duration as OpenAI writes it: `0s`, `20ms`, `1s`, `6m0s`, `1h30m0s`."""
     milliseconds = math.ceil(seconds * 1000)
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"

@@ -1,5 +1,5 @@
-"""What every request passes, whatever its format: its id, OPTIONS, a full gateway's refusal, the
-headers of every response, and its access line.
+"""The layer around every request of any format: its id, OPTIONS, the refusal of a full gateway, the
+headers of every response, and the access line.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ class Middleware:
 
 
 def add_headers(response: Response, cors: Cors, meter: Meter) -> Response:
-    """An `after_request` function: what every response tells of its request. The access line
-    follows once the response is over.
+    """An `after_request` function: the headers of every response. The access line follows once the
+    response is over.
     """
     context = request_context.current()
     response.headers["x-request-id"] = context.request_id

@@ -1,5 +1,5 @@
-"""Opens what only the operator's own secrets open (ADMIN_KEY, METRICS_KEY); wrong keys are slowed
-down per address.
+"""Guards the routes that need one of the operator's secrets (ADMIN_KEY, METRICS_KEY); wrong keys
+are slowed down per address.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from flask import request
 
 from gbproxy.domain.principal import key_digest
 from gbproxy.errors import GatewayError, RateLimitExceeded, Unauthenticated
-from gbproxy.web.address import network
-from gbproxy.web.keys import administrative_key
+from gbproxy.web.auth import administrative_key, client_network
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class SecretGuard:
         self._wanted = [key_digest(secret) for secret in secrets]
         self._names = names
         self._find_client = find_client
-        self._guesses = Guesses(clock)
+        self._wrong_keys = WrongKeys(clock)
 
     def check(self) -> None:
         """A `before_request` function. Raises Unauthenticated or RateLimitExceeded."""
@@ -56,8 +55,8 @@ class SecretGuard:
         # A client's key was sent to the wrong place, and is no guess.
         if not self._is_clients(given):
             address = request.remote_addr or ""
-            self._guesses.check(address)
-            self._guesses.note(address)
+            self._wrong_keys.check(address)
+            self._wrong_keys.record(address)
             log.warning("admin.refused", extra={"address": address})
         raise Unauthenticated(f"this is not the key that opens this: {self._names}")
 
@@ -69,7 +68,7 @@ class SecretGuard:
         return True
 
 
-class Guesses:
+class WrongKeys:
     """Wrong keys of the last minute, by the address that they came from. `clock`: seconds, only
     ever growing.
     """
@@ -79,19 +78,19 @@ class Guesses:
         self._seen: OrderedDict[str, deque[float]] = OrderedDict()
 
     def check(self, address: str) -> None:
-        """For a wrong key: raises RateLimitExceeded while too many have come from there, and counts
-        no further ones.
+        """Raises RateLimitExceeded while too many have come from this address; further ones are not
+        counted.
         """
-        seen = self._seen.get(network(address))
+        seen = self._seen.get(client_network(address))
         now = self._clock()
         if seen is not None and len(seen) == _GUESSES and now - seen[0] < _WINDOW_S:
             raise RateLimitExceeded(
                 "too many wrong keys from this address", retry_after=seen[0] + _WINDOW_S - now
             )
 
-    def note(self, address: str) -> None:
-        """A wrong key has come from there."""
-        source = network(address)
+    def record(self, address: str) -> None:
+        """Count a wrong key from this address."""
+        source = client_network(address)
         self._seen.setdefault(source, deque(maxlen=_GUESSES)).append(self._clock())
         self._seen.move_to_end(source)
         while len(self._seen) > _ADDRESSES:

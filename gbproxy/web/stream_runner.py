@@ -21,7 +21,7 @@ from gbproxy.web.disconnect import DisconnectWatcher
 
 
 class FirstChunkTimeout(Exception):
-    """Nothing has come for the time given."""
+    """The first chunk was not there in time."""
 
 
 class _Interrupted(gevent.GreenletExit):  # type: ignore[misc]
@@ -36,7 +36,7 @@ class _Interrupted(gevent.GreenletExit):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class _Raised:
-    """How the first chunk ended in its own greenlet."""
+    """The error that ended the first chunk in its own greenlet."""
 
     error: Exception
 
@@ -49,7 +49,7 @@ class StreamRunner:
         self._loop = gevent.get_hub().loop
         self._failure: GatewayError | None = None
         self._beginning: gevent.Greenlet | None = None
-        self._inside: Any = None  # who is making a chunk now
+        self._inside: Any = None  # the greenlet that is making a chunk now
         self._since = 0.0  # when that began
         self._ending: gevent.Greenlet | None = None
         self._closed = False
@@ -86,9 +86,7 @@ class StreamRunner:
             self._inside = None
 
     def waited_s(self) -> float:
-        """For how long the chunk that is being made now has been waited for; 0 between two
-        chunks.
-        """
+        """Seconds since the chunk that is being made now was asked for; 0 between two chunks."""
         return time.monotonic() - self._since if self._inside is not None else 0.0
 
     def fail(self, error: GatewayError) -> None:
@@ -100,7 +98,7 @@ class StreamRunner:
             self._loop.run_callback(self._interrupt)
 
     def close(self) -> None:
-        """Let go of the answer and of all that it holds."""
+        """Close the answer and release all that it holds."""
         self._closed = True
         self._watcher.stop()
         for other in (self._beginning, self._ending):

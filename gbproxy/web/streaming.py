@@ -1,5 +1,5 @@
 """Delivers answers, in whatever format they are written: status before the first event, heartbeat,
-errors in the stream, clients that leave, and what the conversation learns of the delivery.
+errors in the stream, clients that leave, and the confirmation of the delivery.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class StreamResponder:
         return response
 
     def refusal(self) -> Overloaded | None:
-        """The error for a request for which there is no place; None while there is one. Beyond the
-        limit requests are refused at once, instead of waiting unseen.
+        """The error of a request beyond the limit; None below it. Such requests are refused at once
+        instead of waiting unseen.
         """
         if self._closed:
             return _stopping()
@@ -114,10 +114,9 @@ class StreamResponder:
         return None
 
     def expire(self) -> int:
-        """The time to stop has come: end every answer that still runs with an error, and refuse any
-        other.
+        """End every answer that still runs with an error, and refuse any other: the worker stops.
 
-        Returns how many those are that ran.
+        Returns the number of answers that were ended.
         """
         self._closed = True
         for active in self._active:
@@ -194,7 +193,7 @@ def encode(events: ChatStream, encoder: Encoder) -> Chunks:
     end.
 
     The next chunk is asked for when the one before was written. So the events are resumed behind
-    `Done`, which tells them of the delivery, only after the last chunk was written.
+    `Done`, which confirms the delivery, only after the last chunk was written.
     """
     feed = encoder.feed
     parts: list[bytes] = []
@@ -221,7 +220,7 @@ def encode_whole(events: ChatStream, encoder: Encoder) -> Chunks:
 
 
 def _delivered(body: bytes, active: ActiveResponse) -> Chunks:
-    """The one chunk; then the answer is told that it was written."""
+    """The one chunk; then the answer's events go on, which confirms the delivery."""
     try:
         yield body
         active.runner.next_chunk()

@@ -63,7 +63,7 @@ def surface(gateway: FakeGateway) -> Iterator[InProcess]:
     middleware.install(
         app, max_body_bytes=1 << 20, cors=Cors(["*"]), error_formats=ErrorFormats([openai.ERRORS])
     )
-    check_key = auth.required(KeyVerifier([KEY, OTHER_KEY], NoRows()))
+    check_key = auth.key_check(KeyVerifier([KEY, OTHER_KEY], NoRows()))
     made = Surface(
         gateway=gateway,  # type: ignore[arg-type]
         models=None,  # type: ignore[arg-type]

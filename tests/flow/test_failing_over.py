@@ -51,7 +51,7 @@ from gbproxy.simulator import (
     u_token_only,
 )
 from gbproxy.simulator.scripting.google_errors import error_object
-from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN, WITHIN_S
+from gbproxy.upstreams.widget.tokens import FAILED_RENEWALS_WITHIN_S, MAX_FAILED_RENEWALS
 from tests.support.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
 from tests.support.serving import (
     FORGETFUL,
@@ -340,7 +340,7 @@ def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(
     assert len(front.upstream.calls(LIST)) <= most
     # 8 at once
     assert len(front.upstream.calls("getoxsrf")) <= 2 * (
-        MOST_IN_VAIN * (seconds / WITHIN_S + 1) + 8
+        MAX_FAILED_RENEWALS * (seconds / FAILED_RENEWALS_WITHIN_S + 1) + 8
     )
     assert next_asked(front.gateway, front.upstream) == "first"
 

@@ -20,7 +20,7 @@ def body(error: GatewayError, _status: int) -> bytes:
 
 
 def headers(error: GatewayError) -> dict[str, str]:
-    """What tells an SDK whether and when to try again."""
+    """Headers by which an SDK decides if and when to try again."""
     found: dict[str, str] = {}
     if error.retry_after is not None:
         found["Retry-After"] = str(math.ceil(error.retry_after))

@@ -49,9 +49,7 @@ class MessageBody(BaseModel):
 
 
 class Reader:
-    """Reads the messages of one request. `has_passed_over` says afterwards whether something was
-    left out.
-    """
+    """Reads the messages of one request. `has_passed_over` is True once something was left out."""
 
     def __init__(self) -> None:
         self.has_passed_over = False
@@ -137,7 +135,7 @@ def _part(part: Any, place: str) -> Part:
 
 
 def _result(part: Any, place: str) -> ToolResultPart:
-    """What a tool answered, as other APIs have it: a part of a user's message."""
+    """A tool's result as other APIs have it: a part of a user's message."""
     call_id, content = part.get("tool_use_id"), part.get("content")
     if isinstance(content, list):
         kinds = [_kind(inner, f"{place}[{i}]") for i, inner in enumerate(content)]

@@ -33,7 +33,7 @@ _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 
 class _Expects(Enum):
-    """What may come next; the value completes "… where … was expected"."""
+    """The next thing that the array may hold; the value completes "… where … was expected"."""
 
     ANSWER = "an array or an object"
     FIRST_ELEMENT = "an object or the closing bracket"

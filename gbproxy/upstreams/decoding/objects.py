@@ -1,7 +1,7 @@
-"""The base of the stream's readers, and the decoding of one JSON text.
+"""The base of the stream's readers, the decoding of one JSON text, and the reading of its fields.
 
-Readers do no I/O: they are fed bytes cut anywhere and return objects. Source: docs/upstream.md,
-framing.
+Readers do no I/O: they are fed bytes cut anywhere and return objects. A field of another type than
+the wanted one counts as missing. Source: docs/upstream.md, framing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -152,3 +153,25 @@ def _has_too_many_parts(data: bytes) -> bool:
     if len(data) - len(data.translate(None, _MARKS)) <= MOST_PARTS:
         return False
     return next(islice(_PART.finditer(data), 2 * MOST_PARTS, None), None) is not None
+
+
+# What a log, a database or a terminal may choke on. Halves of surrogate pairs are none: decoding
+# has replaced them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def as_line(value: object, max_chars: int) -> str:
+    """The text, without control characters, and cut."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", as_text(value)[:max_chars])

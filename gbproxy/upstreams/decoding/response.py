@@ -45,7 +45,7 @@ class ResponseDecoder:
 
     @property
     def session(self) -> str:
-        """The session's name as the upstream told it last; "" until then."""
+        """The session's name as the upstream sent it last; "" until then."""
         return self._assist.session
 
     def read(self) -> list[ChatEvent] | None:

@@ -14,22 +14,17 @@ from typing import Any
 
 from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
 from gbproxy.errors import AnswerTooLarge, TokenRefused, UpstreamProtocolError, UpstreamUnclear
-from gbproxy.upstreams.stream_assist import google_errors, headlines
-from gbproxy.upstreams.stream_assist.connectors import Connectors
-from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
+from gbproxy.upstreams.decoding.objects import as_list, as_mapping, as_text
+from gbproxy.upstreams.stream_assist import google_errors
+from gbproxy.upstreams.stream_assist.answer_text import AnswerText, normalized
 from gbproxy.upstreams.stream_assist.grounding import citations
-from gbproxy.upstreams.stream_assist.policy import Policy
-from gbproxy.upstreams.stream_assist.said import Said
+from gbproxy.upstreams.stream_assist.refusals import Connectors, Policy
 
 _WHOLE = ("SUCCEEDED", "SKIPPED")
 _MEDIA_FIELDS = frozenset({"file", "inlineData", "generatedImages", "attachments"})
 _MEDIA = ("image/", "video/", "audio/")
 _MOST = 1000  # files, sources, and whatever an element may list
 _HELD_CHARS = 64 * 1024  # of white space before any text; what is more is dropped
-_REPEATED_CHARS = 16  # a shorter text may stand twice in an answer by itself
-_SENTENCE_CHARS = 6  # unless it is a sentence that has come in pieces
-_SENTENCE_ENDS = tuple(".!?…。！？")
-_LETTERS = 4  # that differ: digits and syllables repeat
 
 
 class AssistReader:
@@ -41,7 +36,7 @@ class AssistReader:
         self._hidden_headlines = hidden_headlines  # normalized
         self._bytes_left = max_bytes  # of text, hidden or shown
         self._sources_left = _MOST
-        self._said = Said()
+        self._said = AnswerText()
         # white space before any text: part of the answer, or of a status line
         self._held: list[str] = []
         self._held_chars = 0
@@ -52,7 +47,7 @@ class AssistReader:
         self._tokens_only = False
         self._state: str | None = None
         self._refused = False
-        self.session = ""  # as the upstream calls it, once it has told
+        self.session = ""  # its name, once the upstream has sent it
         self._policy = Policy()
         self._connectors = Connectors()
 
@@ -106,12 +101,10 @@ class AssistReader:
             )
         return [Done("stop")]
 
-    def _unclear(self, what: str) -> UpstreamUnclear:
-        """With what the answer itself told of its circumstances: whether that is the cause, it does
-        not say.
-        """
+    def _unclear(self, outcome: str) -> UpstreamUnclear:
+        """The error of an answer without content, with possible causes that the answer names."""
         return UpstreamUnclear(
-            "; ".join([what, *self._policy.doubts(), *self._connectors.doubts()])
+            "; ".join([outcome, *self._policy.doubts(), *self._connectors.doubts()])
         )
 
     def _answer(self, answer: Mapping[str, Any]) -> list[ChatEvent]:
@@ -165,7 +158,7 @@ class AssistReader:
         self._bytes_left -= len(text) if text.isascii() else len(text.encode())
         if self._bytes_left < 0:
             raise AnswerTooLarge("the upstream's answer has more text than MAX_ANSWER_MB allows")
-        if is_thought or (not self._said and headlines.normalized(text) in self._hidden_headlines):
+        if is_thought or (not self._said and normalized(text) in self._hidden_headlines):
             self._thoughts = True
             self._held.clear()
             self._held_chars = 0
@@ -206,9 +199,7 @@ class AssistReader:
                 yield file
 
     def _repeats(self, replies: list[Mapping[str, Any]], answer: Mapping[str, Any]) -> bool:
-        """True if the last element repeats the whole answer, by what was planned or else by what
-        cannot be chance.
-        """
+        """True if the last element repeats the whole answer."""
         contents = [
             as_mapping(as_mapping(reply.get("groundedContent")).get("content")) for reply in replies
         ]
@@ -219,34 +210,11 @@ class AssistReader:
         )
         if not last.strip() or not self._said.is_again(last):
             return False
-        said = self._said.whole
-        if said is None:  # so long a text is not repeated by chance
-            return True
-        planned = _planned(answer).strip()
-        if planned in (said.strip(), (said + last).strip()):
-            return planned == said.strip()
-        return _cannot_be_chance(last.strip(), is_whole=last == said, pieces=self._said.fragments)
-
-
-def _cannot_be_chance(said: str, *, is_whole: bool, pieces: int) -> bool:
-    """True for a text that an answer would not say twice in a row. To show a repeat does less harm
-    than to lose a text.
-    """
-    letters = "".join(filter(str.isalpha, said)).casefold()
-    # A text that consists of repetitions may go on repeating.
-    if len(set(letters)) < _LETTERS or letters in (letters + letters)[1:-1]:
-        return False
-    if len(said) >= _REPEATED_CHARS:
-        return True
-    return (
-        is_whole and pieces > 1 and len(said) >= _SENTENCE_CHARS and said.endswith(_SENTENCE_ENDS)
-    )
+        return self._said.is_repeat(last, _planned(answer).strip())
 
 
 def _planned(answer: Mapping[str, Any]) -> str:
-    """The last text of the model's plan steps: never part of the answer, but it tells what the
-    answer is.
-    """
+    """The last text of the model's plan steps: no part of the answer, but equal to it."""
     steps = [
         as_mapping(as_mapping(step).get("planStep"))
         for step in _listed(as_mapping(answer.get("diagnosticInfo")).get("plannerSteps"))

@@ -28,8 +28,8 @@ from gbproxy.errors import (
     UpstreamProtocolError,
     UpstreamUnclear,
 )
-from gbproxy.upstreams.decoding.objects import decode_body
-from gbproxy.upstreams.stream_assist import fields, wording, words
+from gbproxy.upstreams.decoding.objects import as_line, as_list, as_mapping, as_text, decode_body
+from gbproxy.upstreams.stream_assist import wording
 
 _MAX_MESSAGE_CHARS = 500
 
@@ -87,7 +87,7 @@ def from_error(
     `body`: the reply that it came in, for the doctor.
     """
     found = _classified(error, status, retry_after, denied)
-    found.said = words.of_error(error, body)
+    found.said = wording.of_error(error, body)
     found.named = wording.named_parts(_texts(error))
     return found
 
@@ -100,11 +100,9 @@ def _classified(
 ) -> GatewayError:
     code = _code(error, status)
     word = _word(error.get("status"))
-    message = fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)
-    details = [
-        detail for detail in fields.as_list(error.get("details")) if isinstance(detail, dict)
-    ]
-    reasons = {fields.as_text(detail.get("reason")) for detail in details}
+    message = as_line(error.get("message"), _MAX_MESSAGE_CHARS)
+    details = [detail for detail in as_list(error.get("details")) if isinstance(detail, dict)]
+    reasons = {as_text(detail.get("reason")) for detail in details}
     retry_after = retry_after or _retry_info(details)
 
     if _TOO_LARGE in reasons:
@@ -141,12 +139,12 @@ def _classified(
 
 
 def in_stream(element: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The error object that an element of the stream is, or None: `{"error": …}`, or
-    `message`/`details` without an answer.
+    """The error object in an element of the stream: that of `{"error": …}`, or an element with
+    `message` or `details` and no answer. None for any other element.
     """
     error = element.get("error")
     if error:
-        return error if isinstance(error, dict) else {"message": fields.as_text(error)}
+        return error if isinstance(error, dict) else {"message": as_text(error)}
     if (
         "streamAssistResponse" not in element
         and "answer" not in element
@@ -174,15 +172,13 @@ def _too_long() -> ContextLengthExceeded:
 
 
 def _texts(error: Mapping[str, Any]) -> list[str]:
-    """Where an error may say what it is about: its message, and what each detail tells of a
-    field.
-    """
-    texts = [fields.as_line(error.get("message"), _MAX_MESSAGE_CHARS)]
-    for detail in fields.as_list(error.get("details")):
-        known = fields.as_mapping(detail)
-        for part in (known, *map(fields.as_mapping, fields.as_list(known.get("fieldViolations")))):
+    """Texts that may name the refused part: the message, and those of each detail and field."""
+    texts = [as_line(error.get("message"), _MAX_MESSAGE_CHARS)]
+    for detail in as_list(error.get("details")):
+        known = as_mapping(detail)
+        for part in (known, *map(as_mapping, as_list(known.get("fieldViolations")))):
             texts += (
-                fields.as_line(part.get(name), _MAX_MESSAGE_CHARS)
+                as_line(part.get(name), _MAX_MESSAGE_CHARS)
                 for name in ("field", "message", "description")
             )
     return texts
@@ -214,22 +210,20 @@ def _word(status: object) -> str:
 
 
 def _quota_texts(detail: Mapping[str, Any]) -> list[str]:
-    """Where a detail may name a quota: violations of a QuotaFailure, reason and metadata of an
-    ErrorInfo, a message.
+    """Texts of a detail that may name a quota: violations of a QuotaFailure, reason and metadata of
+    an ErrorInfo, a message.
     """
-    found = [*fields.as_list(detail.get("violations")), detail.get("metadata")]
-    named = (
-        " ".join(map(fields.as_text, each.values())) for each in found if isinstance(each, dict)
-    )
+    found = [*as_list(detail.get("violations")), detail.get("metadata")]
+    named = (" ".join(map(as_text, each.values())) for each in found if isinstance(each, dict))
     return [
-        *(fields.as_text(detail.get(name)) for name in ("reason", "message", "description")),
+        *(as_text(detail.get(name)) for name in ("reason", "message", "description")),
         *named,
     ]
 
 
 def _retry_info(details: list[dict[str, Any]]) -> float | None:
     for detail in details:
-        delay = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)s", fields.as_text(detail.get("retryDelay")))
+        delay = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)s", as_text(detail.get("retryDelay")))
         if delay:
             return float(delay[1]) or None
     return None

@@ -10,8 +10,8 @@ from itertools import accumulate
 from typing import Any
 
 from gbproxy.domain.events import Citation
-from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
-from gbproxy.upstreams.stream_assist.said import Said
+from gbproxy.upstreams.decoding.objects import as_list, as_mapping, as_text
+from gbproxy.upstreams.stream_assist.answer_text import AnswerText
 
 _MOST_REFERENCES = 1000
 _STEP_BYTES = 4096
@@ -20,7 +20,7 @@ _BEGINNINGS = bytes(byte for byte in range(256) if byte & 0xC0 != 0x80)
 
 
 def citations(
-    metadata: Mapping[str, Any], *, fragment: str, said: Said, at_most: int
+    metadata: Mapping[str, Any], *, fragment: str, said: AnswerText, at_most: int
 ) -> list[Citation]:
     """The sources that `metadata` names for what was `said`, whose newest fragment is `fragment`
     (or "").
@@ -48,11 +48,9 @@ def citations(
 
 
 class _Places:
-    """Where segments stand in an answer. Texts are looked through once, however many segments there
-    are.
-    """
+    """Finds the spans of segments in an answer. Reads each text once for all segments."""
 
-    def __init__(self, fragment: str, said: Said) -> None:
+    def __init__(self, fragment: str, said: AnswerText) -> None:
         self._said = said
         self._fragment = _Bytes(fragment)
         self._before = said.characters - len(fragment)
@@ -98,10 +96,8 @@ class _Bytes:
         return [0, *accumulate(_starts(self._data[step : step + _STEP_BYTES]) for step in steps)]
 
     def _last_whole(self, end: int) -> int:
-        """Where the last whole character before this byte ends: a byte that continues one must not
-        be next.
-        """
-        while end < self.size and self._data[end] & 0xC0 == 0x80:
+        """The end of the last whole character before this byte."""
+        while end < self.size and self._data[end] & 0xC0 == 0x80:  # it continues a character
             end -= 1
         return end
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.chat import TextPart
+from gbproxy.settings import Settings
 from gbproxy.upstreams.base import UpstreamRequest
 from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES
 from gbproxy.upstreams.widget.credential import credential_of
@@ -20,17 +21,30 @@ _TOOL_SPECS: Mapping[str, object] = {"toolRegistry": "default_tool_registry"}
 
 @dataclass(frozen=True, slots=True)
 class WidgetSettings:
-    """What every question carries beside its text, and how its answer is read."""
+    """Settings of every question beside its text, and of the reading of its answer."""
 
     framing: Literal["json", "sse"] = "json"
     session: SessionForm = "create"
-    # further fields of each call's
+    # further fields of the body of each call
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     language_code: str = "en-US"
     time_zone: str = "UTC"
     status_lines: Sequence[str] = ()  # headlines that count as thoughts
     max_answer_bytes: int = MAX_ANSWER_BYTES
     prompt_max_chars: int | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(
+            framing=settings.upstream_stream,
+            session=settings.upstream_session,
+            body=settings.upstream_body,
+            language_code=settings.language_code,
+            time_zone=settings.time_zone,
+            status_lines=settings.status_lines,
+            max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
+            prompt_max_chars=settings.prompt_max_chars,
+        )
 
 
 def question(
@@ -84,7 +98,7 @@ def _text(request: UpstreamRequest) -> str:
 
 
 def _meant_for(request: Mapping[str, object], further: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The further fields of one call's body. What stands under a call's own name, such as
+    """The further fields of one call's body. A field of one call's name, such as
     `streamAssistRequest`, goes into that call alone.
     """
     return {

@@ -1,4 +1,4 @@
-"""What a widget account signs in with: the values that a signed-in browser shows.
+"""The credential of a widget account: the values that a signed-in browser shows.
 
 Source: docs/upstream.md, credentials.
 """
@@ -50,8 +50,8 @@ EDITIONS: Mapping[EditionName, Edition] = {
 
 @dataclass(frozen=True, slots=True)
 class WidgetCredential:
-    """`cookies` are further cookies of the account's page, as a Cookie header; `server_token` and
-    `user_agent` are what its browser sends along.
+    """Ids and cookies of one sign-in. `cookies` are further cookies of the account's page, as a
+    Cookie header; its browser sends `server_token` and `user_agent` along.
     """
 
     csesidx: str

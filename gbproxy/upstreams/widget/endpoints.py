@@ -1,4 +1,4 @@
-"""Where each account's calls go, and what they say of where they come from.
+"""The addresses of each account's calls, and the headers that say where they come from.
 
 Source: docs/upstream.md, editions and hosts; gates.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Self
 from urllib.parse import urlsplit
 
 from gbproxy.domain.account import Account
+from gbproxy.settings import Settings
 from gbproxy.upstreams.widget.credential import EDITIONS, EditionName, Location, credential_of
 
 
@@ -50,6 +52,18 @@ class EndpointMap:
         self._headers = headers or {}
         self._server_timeout_s = server_timeout_s
         self._made = lru_cache(maxsize=4096)(self._make)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        further = {
+            name: each.get_secret_value() for name, each in settings.upstream_headers.items()
+        }
+        return cls(
+            page_url=settings.gemini_business_url,
+            api_base_url=settings.api_base_url,
+            headers={"User-Agent": settings.user_agent, **further},
+            server_timeout_s=round(settings.request_timeout_s),
+        )
 
     def of(self, account: Account) -> Endpoints:
         credential = credential_of(account)

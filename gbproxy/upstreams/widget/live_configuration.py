@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gbproxy.domain.models import AccountCapabilities, Tool
-from gbproxy.upstreams.stream_assist.fields import as_list, as_mapping, as_text
+from gbproxy.upstreams.decoding.objects import as_list, as_mapping, as_text
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MAX_MODELS = 200

@@ -1,5 +1,4 @@
-"""The names of sessions that were not opened by a call of their own: the upstream makes them when
-they are first asked.
+"""Names of sessions that no call opened: the upstream makes them with their first question.
 
 Source: docs/upstream.md, sessions, forms of a name.
 """
@@ -20,7 +19,7 @@ _SESSIONS = "collections/default_collection/engines/agentspace-engine/sessions"
 _MAKE_ONE = f"{_SESSIONS}/-"
 
 
-def own() -> str:
+def random_name() -> str:
     """A random name of the gateway's own. It begins with a letter: the upstream's are digits
     alone.
     """
@@ -28,14 +27,15 @@ def own() -> str:
 
 
 def sent_as(session: str) -> str:
+    """The name by which a question asks for this session."""
     return _MAKE_ONE if session == UNNAMED else session
 
 
-def blamed(error: GatewayError, session: str, form: SessionForm) -> GatewayError:
-    """The error of a refused question, put down to UPSTREAM_SESSION where the form of the session's
-    name may be the reason.
+def blame_form(error: GatewayError, session: str, form: SessionForm) -> GatewayError:
+    """The error of a refused question; one that names UPSTREAM_SESSION where the form of the
+    session's name may be the reason.
 
-    That form is none of the client's doing, so a refusal of it is the upstream's error.
+    The client did not choose that form, so its refusal is the upstream's error.
     """
     if form == "create":
         return error

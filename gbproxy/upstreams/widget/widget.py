@@ -34,25 +34,32 @@ from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.request_context import Phase
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
-from gbproxy.upstreams.decoding.objects import decode_body
+from gbproxy.upstreams.decoding.objects import as_mapping, as_text, decode_body
 from gbproxy.upstreams.decoding.response import ResponseDecoder
-from gbproxy.upstreams.stream_assist import google_errors, headlines
-from gbproxy.upstreams.stream_assist.fields import as_mapping, as_text
-from gbproxy.upstreams.stream_assist.words import Heard
+from gbproxy.upstreams.stream_assist import google_errors
+from gbproxy.upstreams.stream_assist.answer_text import normalized_all
+from gbproxy.upstreams.stream_assist.wording import ErrorContext
 from gbproxy.upstreams.widget import bodies, live_configuration, session_names
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.bodies import WidgetSettings
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.widget.session_names import UNNAMED
-from gbproxy.upstreams.widget.token_retry import Tokens, VainRenewals
+from gbproxy.upstreams.widget.tokens import FailedRenewals, TokenRetry
 
 log = logging.getLogger(__name__)
 
-# When a session is to be opened.
-_MAY_PASS = (ContextLengthExceeded, RequestRefused, SessionGone, UpstreamError, UpstreamUnclear)
+# Refusals to open a session that may pass (docs/upstream.md): nothing of the client's request is
+# in that call.
+_MAY_PASS = (
+    ContextLengthExceeded,
+    RequestRefused,
+    SessionGone,
+    UpstreamError,
+    UpstreamUnclear,
+)
 _NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused before it is taken
 _WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions", "lookupWidgetConfig")
-_WORDS = {  # what metrics call a verb
+_METRIC_VERBS = {  # verb -> its label in metrics
     "widgetCreateSession": "createSession",
     "widgetListSessions": "listSessions",
     "widgetDeleteSession": "deleteSession",
@@ -70,7 +77,7 @@ class Widget:
 
     def __init__(
         self,
-        outbound: HttpClient,
+        client: HttpClient,
         auth: WidgetAuth,
         endpoints: EndpointMap,
         settings: WidgetSettings | None = None,
@@ -78,13 +85,13 @@ class Widget:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._outbound = outbound
+        self._client = client
         self._meter = meter
         self._auth = auth
         self._endpoints = endpoints
         self._settings = settings or WidgetSettings()
-        self._hidden_headlines = headlines.normalized_all(self._settings.status_lines)
-        self._in_vain = VainRenewals(monotonic)
+        self._hidden_headlines = normalized_all(self._settings.status_lines)
+        self._failed_renewals = FailedRenewals(monotonic)
         self.capabilities = Capabilities(
             sessions=True, roles=False, prompt_max_chars=self._settings.prompt_max_chars
         )
@@ -94,7 +101,7 @@ class Widget:
             case "dash":
                 return UNNAMED
             case "own":
-                return session_names.own()
+                return session_names.random_name()
             case "create":
                 return self._create_session(account)
 
@@ -105,8 +112,7 @@ class Widget:
         except (ContextLengthExceeded, UpstreamError) as error:
             if type(error) not in _MAY_PASS:
                 raise
-            # Nothing of the client's request is in it, so this is not the client's fault; it may
-            # pass (docs/upstream.md). The upstream's message may quote anything; its words do not.
+            # The upstream's message may quote anything; its words do not.
             said = error.said.status if error.said is not None else ""
             raise UpstreamBroken(
                 f"the upstream would not open a session ({said or error.own_words})"
@@ -120,15 +126,12 @@ class Widget:
         return name
 
     def probe(self, account: Account) -> None:
-        """The cheapest call that shows whether the credentials are good: one entry of the list of
-        sessions.
-        """
+        """List one session: the cheapest call that refused credentials fail."""
         listed = {"pageSize": 1, "pageToken": "", "orderBy": "update_time desc", "filter": ""}
         self._call(account, "widgetListSessions", {"listSessionsRequest": listed})
 
     def account_capabilities(self, account: Account) -> AccountCapabilities:
-        # No envelope, and one try with the token that requests use: what this call is refused says
-        # nothing about that.
+        # One try, with the token that requests use: a refusal of this call says nothing about it.
         body = bodies.configuration(account, self._settings)
         bearer = self._auth.token(account).bearer
         endpoints = self._endpoints.of(account)
@@ -139,7 +142,7 @@ class Widget:
 
     def prewarm(self, accounts: Iterable[Account]) -> None:
         for url in {self._endpoints.of(account).api_url for account in accounts}:
-            self._outbound.prewarm(url)
+            self._client.prewarm(url)
 
     def delete_session(self, account: Account, session: str) -> None:
         try:
@@ -158,24 +161,24 @@ class Widget:
         endpoints = self._endpoints.of(account)
         query = "?alt=sse" if self._settings.framing == "sse" else ""
         url = f"{endpoints.api_url}/widgetStreamAssist{query}"
-        tokens, asked = Tokens(self._auth, account), 0
+        tokens, asked = TokenRetry(self._auth, account), 0
         is_named = session != UNNAMED
         while True:
-            bearer = _not_taken(tokens.next)
-            said = False
+            bearer = _signed_in(tokens.next)
+            output_started = False
             request_context.current().note_asking()
             try:
                 with (
                     UpstreamCall(self._meter, "streamAssist"),
-                    self._outbound.stream("POST", url, _headers(endpoints, bearer), body) as reply,
-                    Heard("streamAssist", reply),
+                    self._client.stream("POST", url, _headers(endpoints, bearer), body) as reply,
+                    ErrorContext("streamAssist", reply),
                 ):
                     if reply.status != 200:
                         error = google_errors.from_reply(
                             reply.status, reply.headers, reply.read_body()
                         )
                         error.was_taken = reply.status not in _NOT_TAKEN
-                        raise session_names.blamed(error, session, self._settings.session)
+                        raise session_names.blame_form(error, session, self._settings.session)
                     answer = ResponseDecoder(
                         reply, self._hidden_headlines, self._settings.max_answer_bytes
                     )
@@ -185,63 +188,66 @@ class Widget:
                                 is_named = True
                                 yield SessionNamed(answer.session)
                             for event in events:
-                                said = True
+                                output_started = True
                                 yield event
                             if not answer.ended:
                                 yield FLUSH
                     finally:
-                        if not is_named:  # it cannot be deleted without its name
-                            reason = "the upstream did not tell its name"
-                            log.warning(
-                                "session.left", extra={"account": account.id, "reason": reason}
-                            )
+                        if not is_named:
+                            _warn_of_unnamed_session(account)
                 return
             except TokenRefused as error:
                 request_context.current().phase = Phase.CONNECTING  # signing in again
                 asked += 1
-                if said or not self._may_ask_again(account, tokens, asked):
+                if output_started or not self._may_ask_again(account, tokens, asked):
                     raise _suspected(error) from error
 
-    def _may_ask_again(self, account: Account, tokens: Tokens, asked: int) -> bool:
+    def _may_ask_again(self, account: Account, tokens: TokenRetry, asked: int) -> bool:
         """True if a question whose token was refused `asked` times is sent again, as a rule with a
         fresh one.
         """
         # A run of poisoned questions must not cost a sign-in each: the probe that each leads to
         # renews what is stale.
-        if self._in_vain.are_many(account):
+        if self._failed_renewals.limit_reached(account):
             return asked == 1
-        if tokens.may_keep_it():
-            self._in_vain.note(account)
+        if tokens.refusal_proves_nothing():
+            self._failed_renewals.note(account)
             return False
-        return tokens.may_try_another()
+        return tokens.discard_refused()
 
     def _call(
         self, account: Account, verb: str, request: Mapping[str, object]
     ) -> Mapping[str, Any]:
-        """A call with one JSON object in return. A refused token is replaced once."""
+        """Post a call, return the JSON object of its answer. A refused token is replaced once."""
         body = bodies.call(account, request, self._settings)
-        tokens = Tokens(self._auth, account)
+        tokens = TokenRetry(self._auth, account)
         while True:
             try:
                 return self._post(self._endpoints.of(account), tokens.next(), verb, body)
             except TokenRefused as error:
-                if not tokens.may_try_another():
+                if not tokens.discard_refused():
                     raise CredentialRefused(
                         f"{error.message}, also a fresh one: {_ADVICE}"
                     ) from error
 
     def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
         denied: type[UpstreamError] = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
-        with UpstreamCall(self._meter, _WORDS[verb]):
-            reply = self._outbound.request(
+        with UpstreamCall(self._meter, _METRIC_VERBS[verb]):
+            reply = self._client.request(
                 "POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body
             )
-            with Heard(_WORDS[verb], reply, reply.body):
+            with ErrorContext(_METRIC_VERBS[verb], reply, reply.body):
                 if reply.status != 200:
                     raise google_errors.from_reply(
                         reply.status, reply.headers, reply.body, denied=denied
                     )
                 return _object(reply, denied)
+
+
+def _warn_of_unnamed_session(account: Account) -> None:
+    """Log a session that cannot be deleted, as its name is not known."""
+    reason = "the upstream did not tell its name"
+    log.warning("session.left", extra={"account": account.id, "reason": reason})
 
 
 def _suspected(error: TokenRefused) -> AccountSuspected:
@@ -252,7 +258,7 @@ def _suspected(error: TokenRefused) -> AccountSuspected:
     return suspected
 
 
-def _not_taken(sign_in: Callable[[], str]) -> str:
+def _signed_in(sign_in: Callable[[], str]) -> str:
     """Sign in for a question; where that fails, the question was not asked."""
     try:
         return sign_in()

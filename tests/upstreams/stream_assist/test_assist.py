@@ -30,8 +30,8 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.settings import STATUS_LINES
+from gbproxy.upstreams.stream_assist.answer_text import normalized_all
 from gbproxy.upstreams.stream_assist.assist import AssistReader
-from gbproxy.upstreams.stream_assist.headlines import normalized_all
 
 HEADLINES = normalized_all(STATUS_LINES)
 PNG = b"\x89PNG\r\n\x1a\n picture"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.domain.events import Citation
+from gbproxy.upstreams.stream_assist.answer_text import AnswerText
 from gbproxy.upstreams.stream_assist.grounding import citations
-from gbproxy.upstreams.stream_assist.said import Said
 
 EXAMPLE = {
     "documentMetadata": {
@@ -35,8 +35,8 @@ def cite(
     return citations(metadata, fragment=fragment, said=said(before, fragment), at_most=1000)
 
 
-def said(*fragments: str) -> Said:
-    made = Said()
+def said(*fragments: str) -> AnswerText:
+    made = AnswerText()
     for fragment in fragments:
         made.add(fragment)
     return made

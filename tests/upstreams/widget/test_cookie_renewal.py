@@ -1,5 +1,5 @@
-"""The renewal of cookies over several hops: who is asked, with what, and what stays of it; and
-further cookies.
+"""The renewal of cookies over several hops: who is asked, with which cookies, and
+which cookies of the answers become the account's; and further cookies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError, Ups
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.upstreams.widget.auth import WidgetAuth
-from gbproxy.upstreams.widget.credential import with_values
+from gbproxy.upstreams.widget.auth.cookies import further
+from gbproxy.upstreams.widget.auth.renewal import BrowserCookies
+from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from tests.support.accounts import simulated_account
 from tests.support.business_host import (
@@ -340,3 +342,158 @@ def test_by_name_further_cookies_open_the_way_to_the_renewal(
 
         assert upstream.keys.verify(token, upstream.now()).csesidx == upstream.account.csesidx
         assert [line.message for line in caplog.records].count("cookies.further_needed") == 1
+
+
+PAGE = f"{BASE}/auth/getoxsrf"
+GOOGLE = "https://accounts.google.com/signin"
+OLD_SESSION = "__Secure-C_SES=CSE.old"
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        (PAGE, OLD),
+        (f"{BASE}/", OLD),
+        (AUTH, OLD_SESSION),
+        (GOOGLE, ""),
+        ("https://gemini.google/", ""),
+        ("https://evilbusiness.gemini.google/", ""),
+        ("https://business.gemini.google.evil.invalid/", ""),
+        ("http://business.gemini.google/", ""),
+    ],
+)
+def test_the_account_s_cookies_go_to_its_page_and_the_session_s_to_the_host_that_renews_it(
+    url: str, sent: str
+) -> None:
+    assert BrowserCookies(PAGE, ACCOUNT).header(url) == sent
+
+
+def test_further_cookies_go_with_them() -> None:
+    cookies = BrowserCookies(PAGE, with_values(ACCOUNT, cookies="__Secure-C_AUX=1; __Host-X=2"))
+
+    assert (
+        cookies.header(PAGE)
+        == f"{OLD_SESSION}; __Secure-C_AUX=1; __Host-C_OSES=COS.old; __Host-X=2"
+    )
+    assert cookies.header(AUTH) == f"{OLD_SESSION}; __Secure-C_AUX=1"
+    assert cookies.header(GOOGLE) == ""
+
+
+def test_a_host_gets_its_own_cookies_back_and_no_other_does() -> None:
+    cookies = BrowserCookies(PAGE, ACCOUNT)
+
+    cookies.take(
+        GOOGLE, ["__Host-GAPS=1; Path=/; Secure", "NID=525=x; Domain=.google.com; Path=/", "a=b"]
+    )
+
+    assert cookies.header(GOOGLE) == "__Host-GAPS=1; a=b; NID=525=x"
+    assert cookies.header("https://mail.google.com/") == "NID=525=x"
+    assert (cookies.header(PAGE), cookies.header(AUTH)) == (OLD, OLD_SESSION)
+    assert cookies.account == ACCOUNT
+
+
+@pytest.mark.parametrize(
+    ("url", "line", "session"),
+    [
+        (PAGE, "__Secure-C_SES=CSE.new; Path=/; Secure", "CSE.new"),
+        (PAGE, "__Secure-C_SES=CSE.new; Secure", "CSE.new"),
+        (PAGE, '__Secure-C_SES="CSE.new"; Secure', "CSE.new"),
+        (PAGE, "__Secure-C_SES=CSE.new; Secure; Domain=; Path=no; Max-Age=soon", "CSE.new"),
+        (PAGE, "__Secure-C_SES=CSE.new; Secure; Domain; Path; Max-Age", "CSE.new"),
+        (PAGE, "__Secure-C_SES=CSE.new; Secure; Domain=gemini.google", "CSE.new"),
+        (AUTH, "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=business.gemini.google", "CSE.new"),
+        (AUTH, "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=.gemini.google", "CSE.new"),
+        (AUTH, "__Secure-C_SES=CSE.new; Path=/; Secure", "CSE.old"),
+        (
+            GOOGLE,
+            "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=business.gemini.google",
+            "CSE.old",
+        ),
+        (PAGE, "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=google", "CSE.old"),
+        (
+            PAGE,
+            "__Secure-C_SES=CSE.new; Path=/; Secure; Domain=auth.business.gemini.google",
+            "CSE.old",
+        ),
+        (PAGE, "__Secure-C_SES=CSE.new; Path=/", "CSE.old"),
+        (PAGE, "__Secure-C_SES=CSE.new; Path=/elsewhere; Secure", "CSE.old"),
+    ],
+)
+def test_the_account_has_what_its_page_would_be_shown(url: str, line: str, session: str) -> None:
+    cookies = BrowserCookies(PAGE, ACCOUNT)
+
+    cookies.take(url, [line])
+
+    assert cookies.account == with_values(ACCOUNT, secure_c_ses=session)
+
+
+@pytest.mark.parametrize(
+    ("url", "line", "second"),
+    [
+        (PAGE, "__Host-C_OSES=COS.new; Path=/; Secure", "COS.new"),
+        (PAGE, "__Host-C_OSES=COS.new; Path=/", "COS.old"),
+        (PAGE, "__Host-C_OSES=COS.new; Path=/auth; Secure", "COS.old"),
+        (PAGE, "__Host-C_OSES=COS.new; Path=/; Secure; Domain=business.gemini.google", "COS.old"),
+        (AUTH, "__Host-C_OSES=COS.new; Path=/; Secure", "COS.old"),
+        (AUTH, "__Host-C_OSES=COS.new; Path=/; Secure; Domain=business.gemini.google", "COS.old"),
+    ],
+)
+def test_the_second_cookie_can_be_set_by_the_page_alone(url: str, line: str, second: str) -> None:
+    cookies = BrowserCookies(PAGE, ACCOUNT)
+
+    cookies.take(url, [line])
+
+    assert credential_of(cookies.account).host_c_oses == second
+
+
+def test_a_renewed_cookie_is_sent_alone_whatever_its_domain() -> None:
+    cookies = BrowserCookies(PAGE, ACCOUNT)
+
+    cookies.take(PAGE, ["__Secure-C_SES=CSE.new; Path=/; Secure"])
+
+    assert cookies.header(PAGE) == "__Host-C_OSES=COS.old; __Secure-C_SES=CSE.new"
+    assert cookies.header(AUTH) == ""
+
+
+def test_a_cookie_that_was_deleted_on_the_way_is_not_sent_and_its_last_value_is_kept() -> None:
+    cookies = BrowserCookies(PAGE, ACCOUNT)
+
+    cookies.take(
+        AUTH, ["__Secure-C_SES=; Max-Age=0; Secure; Domain=business.gemini.google; Path=/"]
+    )
+
+    assert cookies.header(PAGE) == "__Host-C_OSES=COS.old"
+    assert cookies.account == ACCOUNT
+
+
+def test_the_last_value_is_the_renewed_one() -> None:
+    cookies = BrowserCookies(PAGE, ACCOUNT)
+
+    cookies.take(PAGE, ["__Secure-C_SES=CSE.new; Path=/; Secure"])
+    cookies.take(PAGE, ["__Secure-C_SES=; Path=/; Secure; Max-Age=0"])
+
+    assert credential_of(cookies.account).secure_c_ses == "CSE.new"
+
+
+def test_further_cookies_are_renewed_and_none_is_added() -> None:
+    cookies = BrowserCookies(PAGE, with_values(ACCOUNT, cookies="__Secure-C_AUX=1; b=2"))
+
+    cookies.take(PAGE, ["__Secure-C_AUX=new; Path=/; Secure", "c=3"])
+
+    assert credential_of(cookies.account).cookies == "__Secure-C_AUX=new; b=2"
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, None),
+        ("", None),
+        ("a=1; b=2=3", "a=1; b=2=3"),
+        (f" {OLD} ;NID=525=x; a=1;;", "a=1"),
+        (OLD, None),
+        ("NID=525=x", None),
+        ("novalue; =x; y=", None),
+    ],
+)
+def test_of_a_whole_header_only_what_is_further_counts(given: str | None, sent: str | None) -> None:
+    assert further(with_values(ACCOUNT, cookies=given)) == sent

@@ -82,7 +82,7 @@ from gbproxy.upstreams.base import UpstreamRequest
 from gbproxy.upstreams.widget.auth import Token, WidgetAuth
 from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
-from gbproxy.upstreams.widget.token_retry import MOST_IN_VAIN
+from gbproxy.upstreams.widget.tokens import MAX_FAILED_RENEWALS
 from gbproxy.upstreams.widget.widget import Widget, WidgetSettings
 from tests.support.accounts import simulated_account
 from tests.support.business_host import lone_auth
@@ -579,7 +579,7 @@ def test_many_questions_for_which_any_token_is_refused_cost_few_sign_ins(
     kinds.append(type(failure_of(client, account)))
 
     assert set(kinds) == {AccountSuspected}
-    assert signed_in == 1 + MOST_IN_VAIN
+    assert signed_in == 1 + MAX_FAILED_RENEWALS
     assert len(upstream.calls("getoxsrf")) == signed_in + 1
 
 
@@ -604,8 +604,8 @@ def test_a_token_that_goes_stale_among_poisoned_questions_is_renewed_by_the_prob
 ) -> None:
     client = widget(upstream)
     session = client.open_session(account)
-    upstream.script(*http_error(401, "UNAUTHENTICATED"), times=2 * MOST_IN_VAIN)
-    for _ in range(MOST_IN_VAIN):
+    upstream.script(*http_error(401, "UNAUTHENTICATED"), times=2 * MAX_FAILED_RENEWALS)
+    for _ in range(MAX_FAILED_RENEWALS):
         failure_of(client, account)
     upstream.revoke_tokens()
 

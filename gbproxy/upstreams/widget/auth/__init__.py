@@ -6,8 +6,7 @@ many requests wait for it. Source: docs/upstream.md, credentials and token.
 """
 
 from gbproxy.upstreams.widget.auth.auth import WidgetAuth
-from gbproxy.upstreams.widget.auth.jwt import XsrfKey, sign
+from gbproxy.upstreams.widget.auth.jwt import Token, XsrfKey, sign
 from gbproxy.upstreams.widget.auth.records import CookieRecords, NoTokens, TokenRecords
-from gbproxy.upstreams.widget.auth.token_age import Token
 
 __all__ = ["CookieRecords", "NoTokens", "Token", "TokenRecords", "WidgetAuth", "XsrfKey", "sign"]

@@ -1,4 +1,4 @@
-"""Cache of bearer tokens: one per account, refreshed by one request for all that wait, and shared
+"""Caches bearer tokens: one per account, refreshed by one request for all that wait, and shared
 with the other workers.
 """
 
@@ -19,16 +19,15 @@ from gbproxy.observability.request_context import result_in_time
 from gbproxy.outbound import HttpClient, calls_end_at
 from gbproxy.storage.tokens_cookies import RenewedCookies, StoredToken
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
-from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S
+from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S, Token, TokenAges
 from gbproxy.upstreams.widget.auth.records import CookieRecords, Records, TokenRecords
 from gbproxy.upstreams.widget.auth.signin import SignIn
-from gbproxy.upstreams.widget.auth.token_age import Token, TokenAges
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 
 TOKEN_USE_S = 240
 _LAST_USE_S = 290  # while a new one is being made, or cannot be had
 _SIGN_IN_S = 30.0  # with all its calls
-_WHAT = "the account's sign-in"
+_WAITED_FOR = "the account's sign-in"
 
 
 class WidgetAuth:
@@ -41,7 +40,7 @@ class WidgetAuth:
 
     def __init__(
         self,
-        outbound: HttpClient,
+        client: HttpClient,
         endpoints: EndpointMap,
         *,
         tokens: TokenRecords,
@@ -61,7 +60,7 @@ class WidgetAuth:
         self._records = Records(tokens, cookies)
         self._jar = CookieJar(self._records, clock)
         self._ages = TokenAges(clock, monotonic)
-        self._sign_in = SignIn(outbound, endpoints, self._jar, self._ages, meter)
+        self._sign_in = SignIn(client, endpoints, self._jar, self._ages, meter)
         self._lock = threading.Lock()
         # By the whole account: one whose credential was changed signs in anew.
         self._tokens: dict[Account, Token] = {}
@@ -172,7 +171,7 @@ class WidgetAuth:
         return refused_at
 
     def _join(self, account: Account, after: float = -math.inf) -> tuple[_Refreshing, bool]:
-        """The refresh under way, and whether the caller has just begun it. The lock is held."""
+        """The refresh under way, and True if the caller has just begun it. The lock is held."""
         running = self._refreshing.get(account)
         if running is not None and running.begun_at >= after:
             return running, False
@@ -211,7 +210,7 @@ class WidgetAuth:
         request_context.current().begin_wait()
         try:
             return result_in_time(
-                token, _WHAT, self._patience_s, left_s=patient_until - time.monotonic()
+                token, _WAITED_FOR, self._patience_s, left_s=patient_until - time.monotonic()
             )
         finally:
             request_context.current().end_wait()
@@ -268,7 +267,9 @@ class WidgetAuth:
         except UpstreamTimeout as error:
             if is_patient or time.monotonic() < patient_until or context.is_over():
                 raise
-            raise AccountStalled(f"{_WHAT} took longer than {self._patience_s:g} s") from error
+            raise AccountStalled(
+                f"{_WAITED_FOR} took longer than {self._patience_s:g} s"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

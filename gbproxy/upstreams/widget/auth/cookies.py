@@ -1,4 +1,4 @@
-"""Which cookies an account uses, and their form as a header.
+"""The cookies that an account uses, and their form as a header.
 
 Source: docs/upstream.md, credentials and token.
 """
@@ -14,7 +14,7 @@ from gbproxy.upstreams.widget.auth.records import Records
 from gbproxy.upstreams.widget.credential import credential_of, with_values
 
 _SESSION, _HOST = "__Secure-C_SES", "__Host-C_OSES"
-_TICK_S = 0.001  # what tells later cookies from earlier ones when the clock does not
+_TICK_S = 0.001  # orders cookies where the clock does not
 
 
 class CookieJar:

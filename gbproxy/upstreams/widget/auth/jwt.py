@@ -1,4 +1,4 @@
-"""The signing key that getoxsrf gives, and the JWT that is signed with it.
+"""The signing key that getoxsrf gives, the JWT that is signed with it, and the JWT's age.
 
 Source: docs/upstream.md, token.
 """
@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -18,9 +18,11 @@ from email.utils import parsedate_to_datetime
 from gbproxy.domain import jsontext
 from gbproxy.errors import AccountRestricted, CredentialRefused, UpstreamBroken
 from gbproxy.outbound import Reply
-from gbproxy.upstreams.stream_assist.words import Heard
+from gbproxy.storage.tokens_cookies import StoredToken
+from gbproxy.upstreams.stream_assist.wording import ErrorContext
 
 TOKEN_LIFE_S = 300
+TOLERANCE_S = 5.0  # by which a token may seem to come from the future
 
 _ADVICE = (
     "Sign in to {page} again and renew SECURE_C_SES, HOST_C_OSES, CSESIDX and CONFIG_ID of this"
@@ -69,7 +71,7 @@ def read_key(reply: Reply, page: str) -> XsrfKey:
 
     `page`: the host where the account signs in, for the message.
     """
-    with Heard("getoxsrf", reply, reply.body):
+    with ErrorContext("getoxsrf", reply, reply.body):
         return _key(reply, page)
 
 
@@ -132,3 +134,52 @@ def _unb64url(text: str) -> bytes:
     if not key:
         raise ValueError("an empty key")
     return key
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`minted_at`: monotonic seconds; `signed_at`: Unix seconds, as stored."""
+
+    bearer: str = field(repr=False)
+    minted_at: float
+    signed_at: float
+
+    def age_s(self, now: float) -> float:
+        """`now`: monotonic seconds."""
+        return now - self.minted_at
+
+
+class TokenAges:
+    """Dates tokens on this process' monotonic clock, also those that another worker, another
+    machine, or this one before a restart has signed.
+
+    Wall clocks are trusted only at need. After one sign-in the process knows the upstream's clock,
+    by which every token is dated; before that it takes the wall clocks of all workers to agree.
+    """
+
+    def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._ahead_s: float | None = None  # the upstream's clock minus the monotonic one
+
+    def now(self) -> tuple[float, float]:
+        """Monotonic and Unix seconds."""
+        return self._monotonic(), self._clock()
+
+    def clock_observed(self, upstream_time: float) -> None:
+        """Note the upstream's clock (Unix seconds), as an answer has just given it."""
+        self._ahead_s = upstream_time - self._monotonic()
+
+    def token(self, stored: StoredToken) -> Token | None:
+        """The token of a record; None if it seems to come from the future, so that its age is
+        unknown.
+        """
+        now = self._monotonic()
+        issued = issued_at(stored.bearer)
+        if self._ahead_s is None or issued is None:
+            age = self._clock() - stored.signed_at
+        else:
+            age = now + self._ahead_s - issued
+        if age < -TOLERANCE_S:
+            return None
+        return Token(stored.bearer, now - max(age, 0.0), stored.signed_at)

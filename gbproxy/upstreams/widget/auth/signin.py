@@ -17,9 +17,8 @@ from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.widget.auth import cookies
 from gbproxy.upstreams.widget.auth.cookies import CookieJar
-from gbproxy.upstreams.widget.auth.jwt import XsrfKey, read_key, server_time, sign
+from gbproxy.upstreams.widget.auth.jwt import Token, TokenAges, XsrfKey, read_key, server_time, sign
 from gbproxy.upstreams.widget.auth.renewal import Renewal
-from gbproxy.upstreams.widget.auth.token_age import Token, TokenAges
 from gbproxy.upstreams.widget.credential import credential_of, with_values
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 
@@ -31,13 +30,13 @@ class SignIn:
 
     def __init__(
         self,
-        outbound: HttpClient,
+        client: HttpClient,
         endpoints: EndpointMap,
         jar: CookieJar,
         ages: TokenAges,
         meter: Meter = SILENT,
     ) -> None:
-        self._outbound = outbound
+        self._client = client
         self._endpoints = endpoints
         self._jar = jar
         self._ages = ages
@@ -83,13 +82,13 @@ class SignIn:
         for account in self._candidates(given):
             if account not in tried:
                 try:
-                    bought = self._ask(given, account, tried)
+                    fetched = self._ask(given, account, tried)
                 except CredentialRefused as error:
                     refusals.append(error)
                 else:
                     if refusals and were_alone and credential_of(account).cookies is not None:
                         log.info("cookies.further_needed", extra={"account": given.id})
-                    return bought
+                    return fetched
         raise refusals[0]
 
     def _candidates(self, given: Account) -> Iterator[Account]:
@@ -110,11 +109,11 @@ class SignIn:
         reply = self._get_key(account)
         renewal = Renewal(self._endpoints.of(given), account, partial(self._get_hop, account))
         if not renewal.is_wanted(reply):
-            return self._bought(given, renewal, reply)
+            return self._accept_key(given, renewal, reply)
         renewed = self._renew(given, renewal, reply)
         tried.append(renewed)
         try:
-            return self._bought(given, renewal, self._get_key(renewed))
+            return self._accept_key(given, renewal, self._get_key(renewed))
         except CredentialRefused as error:
             raise renewal.explained(error) from None
 
@@ -138,7 +137,7 @@ class SignIn:
         )
         return renewed
 
-    def _bought(
+    def _accept_key(
         self, given: Account, renewal: Renewal, reply: Reply
     ) -> tuple[XsrfKey, float | None]:
         """The key of an answer, whose cookies are in use from then on if it is good."""
@@ -169,7 +168,7 @@ class SignIn:
 
     def _get(self, verb: str, url: str, headers: Mapping[str, str]) -> Reply:
         with UpstreamCall(self._meter, verb) as call:
-            reply = self._outbound.request("GET", url, headers)
+            reply = self._client.request("GET", url, headers)
             if reply.status >= 300:
                 call.result = "redirected" if reply.status < 400 else "refused"
             return reply

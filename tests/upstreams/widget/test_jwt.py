@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gbproxy.storage.tokens_cookies import StoredToken
-from gbproxy.upstreams.widget.auth.jwt import XsrfKey, sign
-from gbproxy.upstreams.widget.auth.token_age import TOLERANCE_S, TokenAges
+from gbproxy.upstreams.widget.auth.jwt import TOLERANCE_S, TokenAges, XsrfKey, sign
 from tests.support.business_host import NOW
 from tests.support.clock import Clock
 

@@ -1,4 +1,6 @@
-"""POST /v1/chat/completions. Source: https://platform.openai.com/docs/api-reference/chat"""
+"""Events -> the answer of a chat completion, streamed or whole. Source:
+https://platform.openai.com/docs/api-reference/chat
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,9 @@ import secrets
 import time
 from typing import Any
 
-from flask import Blueprint, Response
-
-from gbproxy.api.format import Surface, answer, quote
+from gbproxy.api.format import quote
 from gbproxy.api.openai import errors
-from gbproxy.api.openai.request import ParsedCompletion, parse
+from gbproxy.api.openai.request import ParsedCompletion
 from gbproxy.domain import jsontext
 from gbproxy.domain.events import (
     Answer,
@@ -26,18 +26,6 @@ from gbproxy.domain.events import (
     Usage,
 )
 from gbproxy.errors import GatewayError
-
-
-def blueprint(surface: Surface) -> Blueprint:
-    bp = Blueprint("openai_chat", __name__)
-    bp.before_request(surface.check_limits)
-
-    @bp.post("/v1/chat/completions")
-    @bp.post("/chat/completions")
-    def create() -> Response:
-        return answer(surface, parse, CompletionEncoder)
-
-    return bp
 
 
 class CompletionEncoder:

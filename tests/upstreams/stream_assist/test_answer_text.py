@@ -1,19 +1,20 @@
-"""What is known of an answer of which little is kept (gbproxy/upstreams/stream_assist/said.py)."""
+"""An answer of which little is kept, and headlines (gbproxy/upstreams/stream_assist/answer_text.py)."""
 
 from __future__ import annotations
 
 import tracemalloc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbproxy.upstreams.stream_assist.said import Said
+from gbproxy.upstreams.stream_assist.answer_text import AnswerText, normalized, normalized_all
 
 texts = st.text(st.sampled_from("a语🍵 \n"), max_size=12)
 
 
-def said(*fragments: str, kept_chars: int = 4) -> Said:
-    made = Said(kept_chars)
+def said(*fragments: str, kept_chars: int = 4) -> AnswerText:
+    made = AnswerText(kept_chars)
     for fragment in fragments:
         made.add(fragment)
     return made
@@ -54,7 +55,7 @@ def test_all_of_a_short_answer_is_kept() -> None:
 
 
 def test_a_long_answer_takes_little_room() -> None:
-    answer = Said()
+    answer = AnswerText()
     tracemalloc.start()
     for number in range(300_000):
         answer.add(f"{number} words ")
@@ -63,3 +64,19 @@ def test_a_long_answer_takes_little_room() -> None:
 
     assert answer.characters > 3_000_000
     assert most < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "arrived",
+    ["Assessing the Request", "\n**Assessing   the Request**\n\n", "** ASSESSING THE REQUEST **"],
+)
+def test_case_stars_and_white_space_do_not_count(arrived: str) -> None:
+    assert normalized(arrived) in normalized_all(("**Assessing  the Request**",))
+
+
+def test_casefolding_is_that_of_unicode() -> None:
+    assert normalized("** STRASSE **") == normalized("Straße")
+
+
+def test_a_headline_without_words_is_none() -> None:
+    assert normalized_all(("**", " ", "Musing")) == {"musing"}

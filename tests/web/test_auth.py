@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbproxy.web.address import network
+from gbproxy.web.auth import client_network
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ from gbproxy.web.address import network
 def test_a_customer_is_an_address_or_a_network_whatever_its_port(
     address: str, customer: str
 ) -> None:
-    assert network(address) == customer
+    assert client_network(address) == customer

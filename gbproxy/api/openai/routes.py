@@ -1,0 +1,96 @@
+"""The paths of OpenAI's API: chat completions, models, and those that this gateway does not offer.
+
+Source: https://platform.openai.com/docs/api-reference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from gbproxy.api.format import Surface, answer
+from gbproxy.api.openai.encoder import CompletionEncoder
+from gbproxy.api.openai.request import parse
+from gbproxy.domain.models import Model, no_such
+from gbproxy.errors import NotOffered
+from gbproxy.web import auth
+
+# the upstream tells no dates; clients only want a number that stays the same
+_CREATED = 1_764_201_600
+
+# Clients try these, and are told so in place of a 404.
+_NOT_OFFERED = (
+    "/v1/audio/<path:rest>",
+    "/v1/batches",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/files",
+    "/v1/fine_tuning/<path:rest>",
+    "/v1/images/<path:rest>",
+    "/v1/moderations",
+    "/v1/responses",
+)
+
+
+def blueprints(surface: Surface) -> Iterator[Blueprint]:
+    """One for each label by which metrics and dashboards know the routes."""
+    yield _chat(surface)
+    yield _models(surface)
+    yield _not_offered(surface)
+
+
+def _chat(surface: Surface) -> Blueprint:
+    bp = Blueprint("openai_chat", __name__)
+    bp.before_request(surface.check_limits)
+
+    @bp.post("/v1/chat/completions")
+    @bp.post("/chat/completions")
+    def create() -> Response:
+        return answer(surface, parse, CompletionEncoder)
+
+    return bp
+
+
+def _models(surface: Surface) -> Blueprint:
+    bp = Blueprint("openai_models", __name__)
+    bp.before_request(surface.check_key)
+    models = surface.models
+
+    @bp.get("/v1/models")
+    @bp.get("/models")
+    def list_all() -> Response:
+        return jsonify(
+            object="list",
+            data=[_entry(model) for model in models.all() if auth.principal().may_use(model.id)],
+        )
+
+    @bp.get("/v1/models/<path:name>")
+    @bp.get("/models/<path:name>")
+    def retrieve(name: str) -> Response:
+        model = models.get(name)
+        if not auth.principal().may_use(model.id):
+            raise no_such(name)
+        return jsonify(_entry(model))
+
+    return bp
+
+
+def _entry(model: Model) -> dict[str, Any]:
+    return {"id": model.id, "object": "model", "created": _CREATED, "owned_by": "google"}
+
+
+def _not_offered(surface: Surface) -> Blueprint:
+    bp = Blueprint("openai_missing", __name__)
+    bp.before_request(surface.check_key)
+
+    def refuse(**_: str) -> Response:
+        raise NotOffered(f"this gateway does not offer {request.path}")
+
+    for path in _NOT_OFFERED:
+        for each in (path, path.removeprefix("/v1")):
+            bp.add_url_rule(
+                each, endpoint=each.replace(".", "_"), view_func=refuse, methods=["GET", "POST"]
+            )
+    return bp
