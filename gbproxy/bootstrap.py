@@ -41,12 +41,11 @@ from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool
 from gbproxy.settings import ModelSettings, Settings
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
-from gbproxy.storage.account_health import AccountHealthRows, CheckStore
+from gbproxy.storage.account_health import AccountHealthRows, CheckStore, SupportRows
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
 from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database
-from gbproxy.storage.model_support import SupportRows
-from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry

@@ -15,7 +15,7 @@ from typing import Literal
 
 from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.models import ALL_TOOLS, NOTHING_SAID, AccountCapabilities, Tool
-from gbproxy.storage.model_support import Finding, SupportRows
+from gbproxy.storage.account_health import Finding, SupportRows
 
 Verdict = Literal["taken", "doubted", "guessed", "refused", "forgotten"]
 """`doubted`: it was accepted before, and refused once in words that may be about something else.

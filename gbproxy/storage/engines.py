@@ -24,6 +24,7 @@ from sqlalchemy import (
     QueuePool,
     create_engine,
     event,
+    exc,
     make_url,
 )
 
@@ -79,6 +80,36 @@ def refuses_writes(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSING_CODES
     return getattr(error, "sqlstate", None) in _REFUSING_STATES
+
+
+def reason(error: exc.SQLAlchemyError) -> str:
+    """The cause in the database's words, for the log: their first line, which quotes no values, or
+    else the kind of error.
+    """
+    if isinstance(error, exc.TimeoutError):
+        return "no connection was free in time"
+    driver = error.orig if isinstance(error, exc.DBAPIError) else None
+    return str(driver).partition("\n")[0] if driver else type(error).__name__
+
+
+def is_outage(error: exc.SQLAlchemyError) -> bool:
+    """Whether the database itself is away, rather than one statement wrong."""
+    return (
+        isinstance(
+            error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError
+        )
+        or type(error) is exc.DatabaseError  # what is none of its kinds: a file that is damaged
+        or (isinstance(error, exc.DBAPIError) and error.connection_invalidated)
+    )
+
+
+def is_locked(error: exc.SQLAlchemyError) -> bool:
+    """Whether another writer has the SQLite file."""
+    driver = error.orig if isinstance(error, exc.OperationalError) else None
+    return isinstance(driver, sqlite3.OperationalError) and (
+        getattr(driver, "sqlite_errorcode", 0) & 0xFF
+        in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    )
 
 
 def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:

@@ -19,7 +19,7 @@ from gbproxy.storage import tables
 from gbproxy.storage.account_health import AccountHealthRows, CheckResult, CheckStore
 from gbproxy.storage.accounts import EnabledOverrides, NameTaken, StoredAccount, StoredAccounts
 from gbproxy.storage.database import Database
-from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.storage.workers import ChangeCounter
