@@ -181,7 +181,7 @@ def build(
     conversations = Conversations(
         storage.sessions,
         session_timeout_s=settings.session_timeout,
-        discard=cleanup.delete_unrecorded,
+        delete_unrecorded=cleanup.delete_unrecorded,
         meter=meter,
     )
     leader = LeaderTasks(

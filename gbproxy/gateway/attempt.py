@@ -77,13 +77,13 @@ def next_step(
         if can_restart or output_started:
             raise
         if isinstance(error, SessionGone | SessionDenied):
-            turn.discard()
+            turn.invalidate_session()
             raise ConversationNotFound from error
         # What was corrected before is in the session, whatever became of this attempt.
         if not error.was_taken and not state.exchange:
             turn.release()
         raise
-    turn.discard()
+    turn.invalidate_session()
     return step
 
 

@@ -276,7 +276,7 @@ class Gateway:
         self._record_activity(account.id)
         # The session's own account is busy or cannot answer: the whole history goes elsewhere.
         if turn.account_key not in (None, account.account_key):
-            turn.discard()
+            turn.invalidate_session()
 
     def _note_start(self, state: RequestState, model: Model, account: Account) -> None:
         context = request_context.current()
