@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gbproxy.bootstrap import Services, make_client
+from gbproxy.bootstrap import make_client
 from gbproxy.cli.terminal import CannotBegin
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import Message, TextPart
@@ -18,6 +18,7 @@ from gbproxy.domain.models import Model
 from gbproxy.errors import GatewayError
 from gbproxy.observability.meter import SILENT
 from gbproxy.outbound.recording import Exchange, RecordingHttpClient
+from gbproxy.services import Services
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import UpstreamRequest
 from gbproxy.upstreams.widget.assembly import make_endpoints, make_widget

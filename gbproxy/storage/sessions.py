@@ -94,11 +94,7 @@ _RELEASE = (
     .where(_OURS, _c.history_digest.is_not(None))
     .values(state=IDLE, holder=None, claimed_at=None)
 )
-TO_DELETE: dict[str, Any] = {
-    "state": DELETING,
-    "holder": None,
-    "not_before": bindparam("from_when"),
-}
+TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=bindparam("from_when"))
 _MARKING = update(rows).values(TO_DELETE)
 _ROLLBACK = _MARKING.where(_ID, _c.state == IDLE, _DIGEST)
 _MARK = _MARKING.where(_OURS)
