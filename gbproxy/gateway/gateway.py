@@ -32,8 +32,13 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gbproxy.gateway.attempt import commit, log_failure, next_step, write_request
-from gbproxy.gateway.request_state import RequestState
+from gbproxy.gateway.attempt import (
+    RequestState,
+    commit,
+    next_step,
+    note_failure,
+    write_request,
+)
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
 from gbproxy.rate_limits.limiter import Limiter, Reservation
@@ -184,24 +189,12 @@ class Gateway:
                 raise
             return needed.with_traceback(None)
         except (UpstreamError, ContextLengthExceeded) as error:
-            log_failure(error, account)
-            context.failures.append(
-                (error.code, error.said.status if error.said is not None else "")
-            )
+            note_failure(error, account)
             is_lost = isinstance(error, SessionGone | SessionDenied)
             if is_lost and not state.has_opened and not turn.is_resumed:
-                # It was prewarmed: what was opened with it may be gone too.
+                # It was prewarmed: the account's other prewarmed sessions may be gone too.
                 self._sessions.invalidate(account)
-            step = next_step(
-                error,
-                state,
-                turn,
-                failover,
-                output_started=output_started,
-                reused_session=not state.has_opened,
-            )
-            state.start_over()
-            return step
+            return next_step(error, state, turn, failover, output_started=output_started)
         failover.answered()
         return None
 
