@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from gbproxy.account_admin.importing import cookies, headers
+from gbproxy.account_admin.importing.bounds import Hosts, WorkLimit, further_of, host_of
 from gbproxy.account_admin.importing.cookies import Cookies
 from gbproxy.account_admin.importing.copied_requests import read_har
-from gbproxy.account_admin.importing.hosts import Hosts, further_of, host_of
 from gbproxy.account_admin.importing.lines import combined
 from gbproxy.account_admin.importing.partial_account import (
     FIELDS,
@@ -28,7 +28,6 @@ from gbproxy.account_admin.importing.partial_account import (
     from_cookies,
     merged,
 )
-from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.settings.account_values import is_consumer_cookie, is_consumer_cookie_name
 from gbproxy.settings.entries import is_disabled
 

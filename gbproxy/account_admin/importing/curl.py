@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from gbproxy.account_admin.importing.partial_account import Request
-from gbproxy.account_admin.importing.work_limit import WORD_CHARS, WorkLimit
+from gbproxy.account_admin.importing.bounds import WORD_CHARS, WorkLimit
+from gbproxy.account_admin.importing.headers import Request
 
 _HEADER = frozenset({"-H", "--header"})
 _COOKIE = frozenset({"-b", "--cookie"})

@@ -1,4 +1,5 @@
-"""Request headers as browsers show and copy them, one request after another.
+"""Requests -> partial accounts; and request headers as browsers show and copy them, one request
+after another.
 
 `name: value`, as Chromium's and Firefox's raw view have it, with the request's line or `:authority`
 and `:path`; the name on a line of its own, with a colon or without, and the value on the next
@@ -11,10 +12,28 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from gbproxy.account_admin.importing.hosts import BUSINESS_HOST, Hosts
-from gbproxy.account_admin.importing.partial_account import PartialAccount, Request, from_request
-from gbproxy.account_admin.importing.work_limit import WorkLimit
+from gbproxy.account_admin.importing import cookies
+from gbproxy.account_admin.importing.bounds import (
+    BUSINESS_HOST,
+    NO_FURTHER,
+    Further,
+    Hosts,
+    WorkLimit,
+    further_of_call,
+    host_of,
+    is_consumers,
+    server_token,
+    user_agent,
+)
+from gbproxy.account_admin.importing.partial_account import (
+    PartialAccount,
+    from_address,
+    from_authorization,
+    from_cookies,
+)
 
+_WIDGET_CALL = re.compile(r"[^?#]{0,2048}/(?:widget\w{1,64}+|lookupWidgetConfig)(?=[?#]|$)")
+_CONFIG_ID_IN_BODY = re.compile(r'"(?:configId|widgetConfigId)"\s*+:\s*+"([!#-\[\]-~]{1,256}+)"')
 _TOLD = "cookie|set-cookie|authorization|referer|host|:authority|:path|x-server-token"
 _OTHERS = (
     r":method|:scheme|:status|:protocol|accept(?:-[a-z]++)*|alt-svc|cache-control|connection|content-[a-z-]++|date|dnt|etag|"
@@ -41,6 +60,85 @@ _OF_REQUESTS = frozenset({
     ":authority", ":method", ":path", "host", "accept", "authorization", "cookie", "referer",
     "user-agent",
 })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as a browser has sent it: `headers` by their names in any case, `body` may be cut.
+
+    `is_guessed`: nobody has said to which host and path it went.
+    """
+
+    url: str
+    headers: Iterable[tuple[str, str]] = ()
+    cookies: Iterable[tuple[str, str]] = ()
+    body: str = ""
+    is_guessed: bool = False
+
+
+def from_request(request: Request, hosts: Hosts) -> PartialAccount | None:
+    """The values in a request to a page or the API; None for any other, of which only the host is
+    read.
+    """
+    host = host_of(request.url)
+    if is_consumers(host):
+        return PartialAccount().doubted("app")
+    if host is None or not hosts.is_api(host):
+        return None
+    is_call = _WIDGET_CALL.match(request.url) is not None
+    partial = PartialAccount()
+    if is_call and (found := _CONFIG_ID_IN_BODY.search(request.body)):
+        partial = PartialAccount(config_id=found[1])
+    headers = [(name.lower(), value.strip()) for name, value in request.headers]
+    for name, value in headers:
+        if name in ("referer", "origin"):
+            partial = partial.overlaid(from_address(value, hosts))
+        elif name == "authorization":
+            partial = partial.overlaid(from_authorization(value))
+    address = from_address(request.url, hosts)
+    partial = partial.overlaid(
+        replace(address, further=NO_FURTHER) if request.is_guessed else address
+    )
+    if is_call:
+        partial = partial.overlaid(
+            PartialAccount(further=further_of_call(request.url, "" if request.is_guessed else host))
+        )
+    if is_call or hosts.is_page(host):
+        partial = partial.overlaid(
+            PartialAccount(further=_sent_along(headers, is_call=is_call or request.is_guessed))
+        )
+    return (
+        partial.overlaid(_from_jar(request, headers, host, hosts))
+        if hosts.is_page(host)
+        else partial
+    )
+
+
+def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further:
+    told = dict(headers)
+    return Further(
+        server_token=server_token(told.get("x-server-token", "")) if is_call else None,
+        user_agent=user_agent(told.get("user-agent", "")),
+    )
+
+
+def _from_jar(
+    request: Request, headers: Iterable[tuple[str, str]], host: str, hosts: Hosts
+) -> PartialAccount:
+    """The cookies that were sent, each replaced by what the answer has set: after it the browser's
+    jar is that.
+    """
+    pairs = list(request.cookies)
+    for name, value in headers:
+        if name == "cookie":
+            pairs += cookies.split(value)
+        elif name == "set-cookie":
+            pair, domain = cookies.set_by(value)
+            pairs += [pair] if domain is None or hosts.sends_cookies_of(domain) else []
+    partial = from_cookies(pairs)
+    if not hosts.page_gets(host):  # the sign-in's own host: its other cookies are not the page's
+        partial = replace(partial, cookies=replace(partial.cookies, others=()))
+    return partial if partial.cookies.secure_c_ses or partial.doubt else partial.doubted("bare")
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ from dataclasses import replace
 from itertools import islice
 
 from gbproxy.account_admin.importing import cookies
+from gbproxy.account_admin.importing.bounds import Hosts, further_of, host_of, is_consumers
 from gbproxy.account_admin.importing.cookies import MAX_OTHERS, Cookies
-from gbproxy.account_admin.importing.hosts import Hosts, further_of, host_of, is_consumers
 from gbproxy.account_admin.importing.partial_account import (
     Doubt,
     PartialAccount,

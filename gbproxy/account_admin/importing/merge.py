@@ -1,97 +1,51 @@
-"""Partial accounts -> accounts: values that were seen together, or can only belong together. Where
-that is not clear, nothing is guessed.
+"""Partial accounts -> drafts of accounts, and warnings of what is in none of them.
+
+Values are merged that were seen together, or can only belong together. Where that is not clear,
+nothing is guessed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
+from typing import get_args
 
-from pydantic import SecretStr, ValidationError
-
-from gbproxy.account_admin.importing import warnings
 from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.partial_account import (
-    FIELDS,
-    FURTHER_FIELDS,
-    PartialAccount,
-    merged,
-)
-from gbproxy.settings import AccountSettings
-from gbproxy.settings.entries import STAND_INS
-from gbproxy.upstreams.widget.credential import EDITIONS
-
-PAGE = (
-    "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>, or of the Enterprise"
-    " edition https://vertexaisearch.cloud.google/home/cid/<config_id>?csesidx=<csesidx>"
-)
-_COOKIES = (
-    "the browser's developer tools, Application (Firefox: Storage), Cookies,"
-    " https://business.gemini.google or https://vertexaisearch.cloud.google: "
-)
-WHERE = {
-    "secure_c_ses": f"{_COOKIES}the value of __Secure-C_SES",
-    "host_c_oses": f"{_COOKIES}the value of __Host-C_OSES; not every account has it",
-    "csesidx": (
-        f"the digits after csesidx= in the page's address, {PAGE}; or developer tools, Network,"
-        " getoxsrf?csesidx="
-    ),
-    "config_id": (
-        f"the part after /cid/ of the page's address, {PAGE}; or developer tools, Network, "
-        "`configId` in what any request sends whose name begins with widget"
-    ),
-}
-"""Where a user finds each field."""
-
-OPTIONAL = frozenset({"host_c_oses"})
+from gbproxy.account_admin.importing.partial_account import PartialAccount, merged
+from gbproxy.upstreams.widget.credential import EDITIONS, EditionName, Location
 
 MAX_ACCOUNTS = 100
 """The most accounts of one text: each is looked for among all that are known, and stored by
 itself.
 """
 
+_MOST_WARNINGS = 10
+_KNOWN = frozenset((*get_args(EditionName), *get_args(Location)))
 
-@dataclass(frozen=True, slots=True)
-class FoundAccount:
-    """An account as far as a paste tells it.
-
-    `values`: what was found, by field, as the gateway keeps it. `missing`: the fields without a
-    value. `wrong`: why a value cannot be, by field, in words that do not quote it. `is_disabled`:
-    it was written down as one not to be used.
-    """
-
-    name: str | None
-    values: dict[str, str] = field(repr=False)
-    missing: tuple[str, ...]
-    wrong: dict[str, str]
-    is_disabled: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        return not self.wrong and OPTIONAL.issuperset(self.missing)
+_SEVERAL_JARS = (
+    "the text holds cookies of which nobody can say whose they are: they were given to no account;"
+    " paste them together with the one request, or the one address, that they belong to"
+)
+_ANOTHER_EDITIONS = (
+    "the cookies in the text are of another edition's page than the rest of it, and were given to"
+    " no account: copy those of the page whose address the account has"
+)
+_LONE_SECOND = (
+    "a __Host-C_OSES was left out, as it was not found together with the __Secure-C_SES that"
+    " counts: the two belong together; copy both from the same request or the same table"
+)
 
 
-class Found(list[FoundAccount]):
-    """The accounts of a paste. `warnings`: what was to be expected in it and could not be read, or
-    was left out.
-    """
-
-    warnings: tuple[str, ...] = ()
-
-
-def accounts(partials: Sequence[PartialAccount]) -> Found:
-    """The accounts, in the order of their first values; of too many, one more than
+def merge(partials: Sequence[PartialAccount]) -> list[PartialAccount]:
+    """One draft for each account, in the order of their first values; of too many, one more than
     `MAX_ACCOUNTS`.
     """
     useful = [partial for partial in partials if partial.given() or partial.further.given()]
-    drafts = [draft for draft in islice(_combined(useful), MAX_ACCOUNTS + 1) if draft.given()]
-    found = Found(map(_checked, drafts))
-    found.warnings = tuple(warnings.of(partials, drafts))
-    return found
+    return [draft for draft in islice(_drafts(useful), MAX_ACCOUNTS + 1) if draft.given()]
 
 
-def _combined(partials: list[PartialAccount]) -> Iterator[PartialAccount]:
+def _drafts(partials: list[PartialAccount]) -> Iterator[PartialAccount]:
     own: dict[str, list[PartialAccount]] = {}
     for partial in partials:
         if partial.csesidx is not None:
@@ -211,34 +165,69 @@ class _Loose:
 _NOTHING = PartialAccount()
 
 
-def _checked(partial: PartialAccount) -> FoundAccount:
-    given = (
-        partial.given()
-        | partial.carried()
-        | ({"name": partial.name} if partial.name is not None else {})
-    )
-    wrong: dict[str, str] = {}
-    try:
-        AccountSettings.model_validate(STAND_INS | given)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
-        wrong = {
-            str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in faults
-        }
-    good = {name: value for name, value in given.items() if name not in wrong}
-    account = AccountSettings.model_validate(STAND_INS | good)
-    return FoundAccount(
-        name=account.name if "name" in good else None,
-        values={
-            name: _bare(getattr(account, name))
-            for name in (*FIELDS, *FURTHER_FIELDS)
-            if name in good
-        },
-        missing=tuple(name for name in FIELDS if name not in given),
-        wrong=wrong,
-        is_disabled=partial.is_disabled,
-    )
+def warnings(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
+    """Values that were expected in the paste and are in none of the merged drafts."""
+    yield from islice(dict.fromkeys(_doubts(partials, drafts)), _MOST_WARNINGS)
+    taken = {draft.cookies.secure_c_ses for draft in drafts}
+    loose = [
+        partial for partial in partials if partial.csesidx is None and partial.cookies.secure_c_ses
+    ]
+    left_out = [partial for partial in loose if partial.cookies.secure_c_ses not in taken]
+    # Of those of one account the last count.
+    if left_out and (loose[-1] in left_out or not any(draft.csesidx for draft in drafts)):
+        yield (
+            _ANOTHER_EDITIONS
+            if all(_is_of_another_edition(partial, drafts) for partial in left_out)
+            else _SEVERAL_JARS
+        )
+    if _lacks_a_second(partials, drafts):
+        yield _LONE_SECOND
+    yield from islice((said for draft in drafts for said in _contradictions(draft)), _MOST_WARNINGS)
 
 
-def _bare(value: str | SecretStr) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+def _is_of_another_edition(jar: PartialAccount, drafts: Sequence[PartialAccount]) -> bool:
+    """Whether the page that the cookies are of is known, and no account's."""
+    known = {draft.further.editions[-1] for draft in drafts if draft.further.editions}
+    return bool(jar.further.editions) and bool(known) and known.isdisjoint(jar.further.editions)
+
+
+def _contradictions(draft: PartialAccount) -> Iterator[str]:
+    """That pages and calls do not name the same edition or location."""
+    whose = f"csesidx {draft.csesidx}" if draft.csesidx else "the account"
+    for what, names in (("edition", draft.further.editions), ("location", draft.further.locations)):
+        if len(names) > 1 and _KNOWN.issuperset(names):  # another is wrong, and told by its field
+            yield (
+                f"{whose}: the text names more than one {what}, {' and '.join(names)}; {names[-1]}"
+                " was taken: if that is not what the page's address shows, paste the address alone"
+            )
+
+
+def _doubts(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
+    with_cookies = {draft.csesidx for draft in drafts if draft.cookies.secure_c_ses}
+    is_all = bool(drafts) and all(draft.cookies.secure_c_ses for draft in drafts)
+    for partial in partials:
+        if partial.doubt is None:
+            continue
+        # A request without cookies says nothing where those of another are at hand; a value that is
+        # damaged may be newer.
+        is_settled = is_all or (partial.csesidx is not None and partial.csesidx in with_cookies)
+        if not is_settled or partial.doubt.kind in ("damaged", "mixed", "json", "consumer"):
+            yield str(partial.doubt)
+
+
+def _lacks_a_second(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> bool:
+    """Whether an account is without a second cookie, though the paste has one that could be its own
+    or nobody's.
+    """
+    seconds = {partial.csesidx for partial in partials if partial.cookies.host_c_oses}
+    loose_second = any(
+        partial.cookies.host_c_oses and not partial.cookies.secure_c_ses
+        for partial in partials
+        if not partial.csesidx
+    )
+    return any(
+        draft.cookies.secure_c_ses is not None
+        and draft.cookies.host_c_oses is None
+        and (loose_second or draft.csesidx in seconds)
+        for draft in drafts
+    )

@@ -15,16 +15,11 @@ from gbproxy.account_admin.importing import (
     lines,
     powershell,
 )
+from gbproxy.account_admin.importing.bounds import Hosts, WorkLimit
 from gbproxy.account_admin.importing.copied_requests import read_fetch
-from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.headers import Request, from_request
 from gbproxy.account_admin.importing.lines import combined
-from gbproxy.account_admin.importing.partial_account import (
-    Doubt,
-    PartialAccount,
-    Request,
-    from_request,
-)
-from gbproxy.account_admin.importing.work_limit import WorkLimit
+from gbproxy.account_admin.importing.partial_account import Doubt, PartialAccount
 from gbproxy.domain import jsontext
 
 _BLANKS = re.compile(r"[\s;&,\ufeff]*+")

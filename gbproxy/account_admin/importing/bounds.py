@@ -1,5 +1,5 @@
-"""The hosts of an account, whose requests alone are read, and what their addresses and headers tell
-beside ids and cookies.
+"""Bounds on reading a paste: the hosts whose requests alone are read, with what their addresses and
+headers tell beside ids and cookies; and how much work one text may cost.
 
 Source: docs/upstream.md, editions and hosts; gates.
 """
@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from gbproxy.errors import BadRequest
 from gbproxy.settings.account_values import CONSUMER_HOST
 from gbproxy.upstreams.widget.credential import EDITIONS, EditionName
 
@@ -181,3 +182,38 @@ def user_agent(header: str) -> str | None:
 
 def _one(name: str | None) -> tuple[str, ...]:
     return (name,) if name else ()
+
+
+# How much is read
+
+WORD_CHARS = 65_536
+"""What is read of one word: cookies and ids are shorter, and stand at the beginning of a body."""
+
+
+class WorkLimit:
+    """A budget, by which each character of a paste is read a few times at most.
+
+    Both methods raise BadRequest when a text holds more than any browser copies.
+    """
+
+    def __init__(self, chars: int, *, words: int = 300_000) -> None:
+        self._words = words
+        self._chars = chars + chars // 2 + 100_000
+
+    def spend(self, words: int = 1) -> None:
+        """Charge a word of a command or a row of a list; a line costs several."""
+        self._words -= words
+        if self._words < 0:
+            raise BadRequest(
+                "the text holds too many commands and lines: paste only those of the Gemini"
+                " Business page",
+                param="text",
+            )
+
+    def backtrack(self, chars: int) -> None:
+        """Charge reading that found nothing and begins again at another place."""
+        self._chars -= chars
+        if self._chars < 0:
+            raise BadRequest(
+                "the text is cut off or damaged in too many places: copy it anew", param="text"
+            )
