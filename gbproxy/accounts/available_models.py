@@ -1,4 +1,6 @@
-"""The models to choose from: the catalogue's, and those that accounts' configurations list."""
+"""The models that clients may name: the catalogue's with `MODELS` laid over it, and those that
+accounts' configurations list.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class ModelSupport:
     def __init__(
         self, rows: SupportRows | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        """`rows`: None where no other worker is to know."""
+        """`rows`: None keeps the findings in this worker."""
         self._rows = rows
         self._clock = clock
         self._lock = threading.Lock()

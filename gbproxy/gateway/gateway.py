@@ -141,8 +141,8 @@ class Gateway:
         account: Account,
         reservation: Reservation,
     ) -> Generator[ChatEvent, None, Next | CorrectionNeeded | None]:
-        """Ask once, in one session. Returns what follows, None once it was answered. Raises what
-        the client is to see.
+        """Ask once, in one session. Returns the next step, None once it was answered. Raises the
+        client's error.
         """
         context = request_context.current()
         context.attempts += 1
@@ -224,7 +224,7 @@ class Gateway:
     def _failover(self, state: RequestState, turn: Turn) -> Failover:
         """Raises ContextLengthExceeded also where no account can be asked, at no account's cost."""
         upstreams = self._upstreams.capabilities(state.model.names)
-        # What is new in a session may fit where the whole does not.
+        # A resumed session is sent its delta only, which may fit where the whole does not.
         able = upstreams.keys() if turn.is_resumed else fitting(state.size.chars, upstreams)
         return Failover(
             self._pool,

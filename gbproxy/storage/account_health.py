@@ -1,4 +1,4 @@
-"""What the workers have learnt of the accounts, shared by all: their health for each quota class,
+"""Findings about the accounts, shared by all workers: their health for each quota class,
 their last uses, what checks of their credentials have shown, and which models and tools they have.
 """
 

@@ -103,22 +103,22 @@ class Database:
 
     @property
     def is_up(self) -> bool:
-        """Whether the last that was heard of it was good."""
+        """True while no call has failed since the last success."""
         return self._breaker.is_closed
 
     def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
-        """The rows of one statement, which is a transaction by itself."""
+        """Run one statement as a transaction. Returns its rows."""
         if statement.is_select and self._breaker.refuses_writes:
             raise self._unavailable()
         return self._run(lambda connection: connection.execute(statement, values).all())
 
     def change(self, statement: Executable, values: Values = None) -> int:
-        """How many rows one statement has changed; it is a transaction by itself."""
+        """Run one statement as a transaction. Returns how many rows it has changed."""
         return self._run(lambda connection: connection.execute(statement, values).rowcount)
 
     def transact(self, action: Callable[[Connection], T]) -> T:
-        """What `action` returns, all its statements as one transaction. It must wait for nothing
-        but the database.
+        """Run all statements of `action` as one transaction. Returns its result. It must wait for
+        nothing but the database.
         """
 
         def whole(connection: Connection) -> T:
@@ -159,7 +159,7 @@ class Database:
             raise self._unavailable() from None
 
     def _execute(self, action: Callable[[Connection], T]) -> T:
-        """Tried again while another writer has the SQLite file, until the call's time is over."""
+        """Run it; again while another writer has the SQLite file, until the call's time is up."""
         left_s = LONG_TIMEOUT_S if self._call.is_long else self._request_timeout_s
         self._call.begin(left_s)
         pause_s = _FIRST_PAUSE_S

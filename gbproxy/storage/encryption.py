@@ -98,8 +98,8 @@ def check_secret_key(database: Database, cipher: Cipher) -> None:
 
 
 def secret_key_fits(connection: Connection, cipher: Cipher) -> bool | None:
-    """Whether one of the keys is this database's, without changing anything; None: no key was ever
-    used with it.
+    """True when one of the keys is this database's; nothing is changed. None: no key was ever used
+    with it.
     """
     is_older = not schema(connection).has_table(metadata_entries.name)
     known = connection.execute(_KNOWN_BEFORE_0007 if is_older else _KNOWN).scalar_one_or_none()
@@ -135,7 +135,7 @@ def _check(connection: Connection, cipher: Cipher) -> None:
 
 
 def _renew(connection: Connection, cipher: Cipher, column: Column[bytes]) -> int:
-    """Encrypt a column anew; how many values that were. What cannot be read stays as it is."""
+    """Encrypt a column anew. Returns how many values; what cannot be read stays as it is."""
     table: Table = column.table
     (key,) = table.primary_key.columns
     rows = connection.execute(select(key, column)).all()

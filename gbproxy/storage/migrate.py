@@ -49,8 +49,8 @@ def migrate(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """Run what migrations are missing; the revision that was found. A server that is still starting
-    is waited for.
+    """Run the missing migrations, and wait for a server that is still starting. Returns the
+    revision that was found.
 
     `cipher` opens what a migration has to write anew. Raises CannotMigrate; WrongSecretKey before
     anything is changed.
@@ -169,5 +169,5 @@ def _in_wal_mode(database: Database) -> None:
     """Readers and the writer do not wait for each other. The mode stays with the file."""
     engine = engines.unpooled(database.url)
     with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=5000")  # nobody is served yet
+        connection.exec_driver_sql("PRAGMA busy_timeout=5000")  # no request waits yet
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")

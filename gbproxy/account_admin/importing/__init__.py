@@ -1,4 +1,4 @@
-"""What people paste out of their browser or another gateway, to the values of accounts.
+"""Find the values of accounts in text pasted out of a browser or another gateway.
 
     for account in find(text, "https://business.gemini.google/home/cid/…?csesidx=…"):
         account.values, account.missing, account.wrong

@@ -44,7 +44,7 @@ class Hosts:
         )
 
     def is_page(self, host: str) -> bool:
-        """Whether it is a page's host, or one below it, where the page signs in."""
+        """True for a page's host, and for one below it, where the page signs in."""
         return any(host == own or host.endswith(f".{own}") for own in self.pages)
 
     def is_api(self, host: str) -> bool:
@@ -55,13 +55,13 @@ class Hosts:
         )
 
     def sends_cookies_of(self, domain: str) -> bool:
-        """Whether a cookie of this domain, with or without a dot before it, is one of a page, or of
-        a host below it.
+        """True when a cookie of this domain, with or without a dot before it, is one of a page, or
+        of a host below it.
         """
         return self.is_page(_bare(domain)) or self.page_gets(domain)
 
     def page_gets(self, domain: str) -> bool:
-        """Whether a browser sends a cookie of this domain, with or without a dot before it, to a
+        """True when a browser sends a cookie of this domain, with or without a dot before it, to a
         page itself.
         """
         bare = _bare(domain)
@@ -94,7 +94,7 @@ def _bare(domain: str) -> str:
 
 # What an account carries beside its ids and cookies
 
-_MOST = 4  # further_of editions and locations that are named: there are two and three
+_MOST = 4  # of the editions and locations that are named: there are two and three
 _LOCATION_OF_CALL = re.compile(r"[^?#]{0,2048}?/locations/(global|us|eu)/")
 _LOCATION_OF_PAGE = re.compile(
     r"https?://[^/?#]{1,300}+(?:/(global|us|eu))?/home/cid/", re.IGNORECASE
@@ -105,8 +105,8 @@ _BROWSER = re.compile(r"Mozilla/[ -~]{1,500}")  # and no command's own, such as 
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """`editions` and `locations`: each that was named, once; the last counts, and several speak
-    against each other.
+    """`editions` and `locations`: each that was named, once; the last counts, and several
+    contradict each other.
     """
 
     editions: tuple[str, ...] = ()
@@ -141,7 +141,7 @@ def _joined(names: tuple[str, ...], later: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def further_of(values: dict[str, str]) -> Further:
-    """What somebody wrote down by the fields' names."""
+    """From values by the fields' names."""
     return Further(
         editions=_one(values.get("edition")),
         locations=_one(values.get("location")),

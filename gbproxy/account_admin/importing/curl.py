@@ -148,7 +148,7 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def _is_closed(word: str) -> bool:
-    """Whether the last quote of the last word has its end."""
+    """True when the last quote of the last word has its end."""
     last = ""
     for piece in _BASH_PIECE.finditer(word):
         last = piece[0]

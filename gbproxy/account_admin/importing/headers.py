@@ -66,7 +66,7 @@ _OF_REQUESTS = frozenset({
 class Request:
     """A request as a browser has sent it: `headers` by their names in any case, `body` may be cut.
 
-    `is_guessed`: nobody has said to which host and path it went.
+    `is_guessed`: the text does not say to which host and path it went.
     """
 
     url: str
@@ -115,10 +115,10 @@ def from_request(request: Request, hosts: Hosts) -> PartialAccount | None:
 
 
 def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further:
-    told = dict(headers)
+    values = dict(headers)
     return Further(
-        server_token=server_token(told.get("x-server-token", "")) if is_call else None,
-        user_agent=user_agent(told.get("user-agent", "")),
+        server_token=server_token(values.get("x-server-token", "")) if is_call else None,
+        user_agent=user_agent(values.get("user-agent", "")),
     )
 
 
@@ -150,8 +150,8 @@ class _Block:
     names: set[str] = field(default_factory=set)
 
     def is_ended_by(self, name: str) -> bool:
-        """Whether a header of this name is another's: each stands there once, those with a colon
-        first.
+        """True when a header of this name begins another block: each stands in one once, those with
+        a colon first.
 
         What an answer sets is not put to the request above or below it: it may be another's.
         """
@@ -161,9 +161,9 @@ class _Block:
         return is_late or name in self.names or (_SET in self.names and name in _OF_REQUESTS)
 
     def partial(self, hosts: Hosts) -> PartialAccount | None:
-        told = dict(self.headers)
-        named = told.get(":authority") or told.get("host")
-        path = told.get(":path") or self.url or "/"
+        values = dict(self.headers)
+        named = values.get(":authority") or values.get("host")
+        path = values.get(":path") or self.url or "/"
         is_address = path.lower().startswith(("http://", "https://"))
         url = path if is_address else f"https://{named or BUSINESS_HOST}{path}"
         partial = from_request(
@@ -171,7 +171,7 @@ class _Block:
         )
         # What was selected may well be a part of the headers, without a cookie: an address beside
         # them has none either.
-        is_whole = "cookie" in told or "accept" in self.names
+        is_whole = "cookie" in values or "accept" in self.names
         return (
             partial
             if partial is None or is_whole or partial.doubt is None or partial.doubt.kind != "bare"
@@ -180,20 +180,20 @@ class _Block:
 
 
 def of_pairs(pairs: Iterable[tuple[str, str]], hosts: Hosts) -> PartialAccount | None:
-    """What the headers of one request, or of its answer, say: names and values in their order."""
+    """The values in the headers of one request, or of its answer, in their order."""
     block = _Block(headers=[(name.lower(), value) for name, value in pairs])
     block.names.update(name for name, _ in block.headers)
     return block.partial(hosts)
 
 
 def begins(text: str, at: int) -> bool:
-    """Whether headers begin with the line at `at`."""
+    """True when headers begin with the line at `at`."""
     return bool(_BEGINNING.match(text, at) or _REQUEST_LINE.match(text, at))
 
 
 def read(text: str, at: int, hosts: Hosts, limit: WorkLimit) -> tuple[list[PartialAccount], int]:
-    """What the requests say whose headers begin at `at`, and where the last of them ends: at a line
-    that is none.
+    """The values in the requests whose headers begin at `at`, and where the last of them ends: at a
+    line that is no header.
     """
     blocks = [_Block()]
     for name, value, end in _headers(text, at, limit):

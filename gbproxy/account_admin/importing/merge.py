@@ -59,12 +59,12 @@ def _drafts(partials: list[PartialAccount]) -> Iterator[PartialAccount]:
         drafts = [merged(drafts)]
     if drafts:
         yield from _filled(drafts, loose)
-    else:  # one account, whose sign-in nobody has named
+    else:  # one account, whose sign-in has no csesidx
         yield from _filled([merged([partial for partial in loose if not partial.cookies])], loose)
 
 
 def _of_sign_in(own: list[PartialAccount]) -> Iterator[PartialAccount]:
-    """The account of one sign-in; several only where somebody wrote them down with different config
+    """The account of one sign-in; several only where they were written down with different config
     ids.
     """
     written = dict.fromkeys(
@@ -81,8 +81,8 @@ def _of_sign_in(own: list[PartialAccount]) -> Iterator[PartialAccount]:
 
 
 def _is_one(drafts: list[PartialAccount], places: set[str | None]) -> bool:
-    """Whether a sign-in, and an account that was written down without one, are the same: nothing
-    speaks against it.
+    """True when a sign-in, and an account that was written down without one, may be the same:
+    nothing contradicts it.
     """
     firsts = {draft.cookies.secure_c_ses for draft in drafts if draft.cookies}
     return (
@@ -94,9 +94,7 @@ def _is_one(drafts: list[PartialAccount], places: set[str | None]) -> bool:
 
 
 def _filled(drafts: list[PartialAccount], loose: list[PartialAccount]) -> Iterator[PartialAccount]:
-    """The accounts with what stands in the paste without a csesidx: it is given to whom it can be
-    meant for only.
-    """
+    """The drafts, each with the values without a csesidx that can belong to no other."""
     config_ids = {partial.config_id for partial in loose} - {
         None,
         *(draft.config_id for draft in drafts),
@@ -128,7 +126,7 @@ def _is_of_another(partial: PartialAccount, edition: str | None) -> bool:
 
 
 class _Loose:
-    """What was seen without a csesidx, and may be that of an account of one edition."""
+    """The values without a csesidx that may belong to an account of one edition."""
 
     def __init__(self, partials: list[PartialAccount]) -> None:
         parts: dict[str | None, list[PartialAccount]] = {}
@@ -140,25 +138,25 @@ class _Loose:
         )
 
     def added_to(self, draft: PartialAccount, *, is_alone: bool) -> PartialAccount:
-        nobodys = self._parts.get(None, _NOTHING)
+        unowned = self._parts.get(None, _NOTHING)
         of_app = self._parts.get(draft.config_id, _NOTHING) if draft.config_id else _NOTHING
         further = of_app.further.followed_by(draft.further)
         return replace(
             draft,
-            cookies=self._cookies(draft.cookies, nobodys, of_app, is_alone=is_alone),
-            further=nobodys.further.followed_by(further) if is_alone else further,
+            cookies=self._cookies(draft.cookies, unowned, of_app, is_alone=is_alone),
+            further=unowned.further.followed_by(further) if is_alone else further,
         )
 
     def _cookies(
-        self, own: Cookies, nobodys: PartialAccount, of_app: PartialAccount, *, is_alone: bool
+        self, own: Cookies, unowned: PartialAccount, of_app: PartialAccount, *, is_alone: bool
     ) -> Cookies:
         """Those that were seen with the account's ids; or else those of its browser, both of
         them.
         """
-        # The later ones count where all is one account's; elsewhere nobody can tell two jars apart.
+        # The later ones count where all is one account's; elsewhere two jars cannot be told apart.
         if self._are_several and not is_alone:
             return own
-        jar = nobodys.cookies.followed_by(of_app.cookies)
+        jar = unowned.cookies.followed_by(of_app.cookies)
         return own.followed_by(jar) if own.secure_c_ses in (None, jar.secure_c_ses) else own
 
 
@@ -186,16 +184,18 @@ def warnings(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount
 
 
 def _is_of_another_edition(jar: PartialAccount, drafts: Sequence[PartialAccount]) -> bool:
-    """Whether the page that the cookies are of is known, and no account's."""
+    """True when the edition of the cookies' page is known, and no account's."""
     known = {draft.further.editions[-1] for draft in drafts if draft.further.editions}
     return bool(jar.further.editions) and bool(known) and known.isdisjoint(jar.further.editions)
 
 
 def _contradictions(draft: PartialAccount) -> Iterator[str]:
-    """That pages and calls do not name the same edition or location."""
+    """Warnings where pages and calls name different editions or locations."""
     whose = f"csesidx {draft.csesidx}" if draft.csesidx else "the account"
     for what, names in (("edition", draft.further.editions), ("location", draft.further.locations)):
-        if len(names) > 1 and _KNOWN.issuperset(names):  # another is wrong, and told by its field
+        if len(names) > 1 and _KNOWN.issuperset(
+            names
+        ):  # an unknown one is wrong, and named by its field
             yield (
                 f"{whose}: the text names more than one {what}, {' and '.join(names)}; {names[-1]}"
                 " was taken: if that is not what the page's address shows, paste the address alone"
@@ -216,8 +216,8 @@ def _doubts(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]
 
 
 def _lacks_a_second(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> bool:
-    """Whether an account is without a second cookie, though the paste has one that could be its own
-    or nobody's.
+    """True when an account is without a second cookie, though the paste has one that could be its
+    own.
     """
     seconds = {partial.csesidx for partial in partials if partial.cookies.host_c_oses}
     loose_second = any(

@@ -156,14 +156,14 @@ def from_address(url: str, hosts: Hosts) -> PartialAccount:
 
 
 def from_config_id(value: str, hosts: Hosts) -> PartialAccount:
-    """A config id as somebody gave it, also as the page's whole address."""
+    """A config id as it was given, also as the page's whole address."""
     address = from_address(value, hosts)
     return address if address.config_id else PartialAccount(config_id=value)
 
 
 def from_authorization(value: str) -> PartialAccount:
     """The csesidx that a widget call's bearer is made out to, and by which page; its signature is
-    nobody's concern here.
+    not checked.
     """
     found = _BEARER.match(value.lstrip())
     if not found:

@@ -56,7 +56,7 @@ class _Session:
 
 
 def read(text: str, at: int, hosts: Hosts, limit: WorkLimit) -> tuple[list[PartialAccount], int]:
-    """What the commands say that follow each other from `at` on, and where they end."""
+    """The values in the commands that follow each other from `at` on, and where they end."""
     found: list[PartialAccount] = []
     session = _Session()
     while start := START.match(text, at):
