@@ -11,10 +11,11 @@ from gbproxy.account_admin.importing import Hosts
 from gbproxy.admin import install as admin
 from gbproxy.api import health, metrics, openai
 from gbproxy.api.format import Format, Surface
-from gbproxy.bootstrap import Services, build
+from gbproxy.bootstrap import build
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Model
 from gbproxy.server import startup
+from gbproxy.services import Services
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +16,7 @@ from gbproxy.account_admin.account_input import account_of
 from gbproxy.account_admin.credential_checks import CredentialChecks
 from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.account_admin.views import AccountStore
-from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.available_models import AvailableModels, configured_models
 from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
@@ -30,23 +29,23 @@ from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.models import BUILT_IN, Catalogue, Model
+from gbproxy.domain.models import Catalogue, Model
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.store import open_store
+from gbproxy.services import Services, Storage
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool
-from gbproxy.settings import ModelSettings, Settings
+from gbproxy.settings import Settings
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
-from gbproxy.storage.account_health import AccountHealthRows, CheckStore
+from gbproxy.storage.account_health import AccountHealthRows, CheckStore, SupportRows
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
 from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database
-from gbproxy.storage.model_support import SupportRows
-from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
@@ -64,58 +63,6 @@ _DELETIONS_AT_ONCE = 32
 Client = TypeVar("Client", bound=HttpClient)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """What answers, administers and runs between requests."""
-
-    settings: Settings
-    meter: Meter
-    storage: Storage
-    outbound: HttpClient
-    upstreams: Upstreams
-    models: AvailableModels
-    support: ModelSupport
-    pool: Pool
-    registry: AccountRegistry
-    key_verifier: KeyVerifier
-    api_keys: ApiKeys
-    limiter: Limiter
-    conversations: Conversations
-    gateway: Gateway
-    background: BackgroundLoop
-    account_probes: AccountProbes
-    capability_reads: CapabilityReads
-
-    def close(self, *, for_good: bool | None = None) -> None:
-        """End what runs between requests.
-
-        `for_good`: no other process goes on with this database; a temporary one ends.
-        """
-        database = self.storage.database
-        is_last = database.temporary if for_good is None else for_good
-        self.account_probes.close()
-        self.capability_reads.close()
-        self.background.close(for_good=is_last, hand_over=database.temporary and not is_last)
-        self.outbound.close()
-        database.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """What outlives a request: the database, and what is kept in it."""
-
-    database: Database
-    cipher: Cipher
-    accounts: AccountStore
-    support: SupportRows
-    tokens: TokenRows
-    cookies: CookieRows
-    sessions: SessionRows
-    leases: LeaderLeases
-    api_keys: ApiKeyStore
-    worker_id: WorkerId
-
-
 def build(
     settings: Settings,
     *,
@@ -124,11 +71,13 @@ def build(
     models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
 ) -> Services:
-    """`upstreams`, by name: beside the widget, or in its place; `accounts` and `models`: beside
-    those of the settings; `prewarmed`: sessions kept ready for each account in use.
+    """Make the services and start nothing.
+
+    `upstreams`, by name: beside the widget, or in its place; `accounts` and `models`: beside those
+    of the settings; `prewarmed`: sessions kept ready for each account in use.
     """
     if settings.upstream_session != "create":
-        prewarmed = 0  # a session comes to be with its first question: there is nothing to save
+        prewarmed = 0  # the first question makes the session: there is no call to save
     catalogue = Catalogue(settings.default_model, configured_models(settings.models, models))
     meter = _meter(settings, catalogue)
     storage = _storage(settings, meter)
@@ -138,25 +87,10 @@ def build(
     )
     widget = Widget(outbound, sign_in, endpoints, WidgetSettings.from_settings(settings), meter)
     answering = Upstreams({WIDGET: widget, **(upstreams or {})})
-    accounts = [*_accounts(settings), *accounts]
-    pool = Pool(
-        accounts,
-        concurrency=settings.account_concurrency,
-        wait_s=settings.read_timeout_s,
-        order=settings.account_order,
-        store=storage.accounts.health,
-        meter=meter,
-    )
-    meter.observe(pool.snapshot, lambda: storage.database.is_up)
-    # Many or slow deletions must not hold up what requests wait for: they have their own threads.
-    executor, deletion_executor = BackgroundExecutor(), BackgroundExecutor(width=_DELETIONS_AT_ONCE)
-    cleanup = SessionCleanup(
-        storage.sessions,
-        answering.delete_session,
-        pool.accounts,
-        deletion_executor,
-        is_refused=lambda account: account in pool.rejected(),
-    )
+    accounts = [*(account_of(each, each.name) for each in settings.accounts), *accounts]
+    pool = _pool(settings, accounts, storage, meter)
+    executor = BackgroundExecutor()
+    cleanup = _session_cleanup(storage, answering, pool)
     session_pool = SessionPool(
         storage.sessions,
         answering.open_session,
@@ -184,9 +118,10 @@ def build(
     conversations = Conversations(
         storage.sessions,
         session_timeout_s=settings.session_timeout,
-        discard=cleanup.delete_unrecorded,
+        delete_unrecorded=cleanup.delete_unrecorded,
         meter=meter,
     )
+    credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
     leader = LeaderTasks(
         storage.leases,
         storage.accounts.workers,
@@ -199,12 +134,10 @@ def build(
         reclaim_abandoned=partial(temporary.reclaim_abandoned, storage.sessions),
         read_capabilities=capability_reads.read_due,
     )
-    credentials = SharedCredentials(sign_in, storage.tokens, storage.cookies, pool.accounts)
-    states = storage.accounts.health
     background = BackgroundLoop(
         storage.sessions,
         storage.accounts.workers,
-        states,
+        storage.accounts.health,
         pool,
         session_pool,
         cleanup,
@@ -213,7 +146,7 @@ def build(
         sync=[
             registry.pull_changes,
             key_verifier.pull_changes,
-            lambda: pool.refresh(states.read()),
+            lambda: pool.refresh(storage.accounts.health.read()),
             pool.flush,
             credentials.pull_changes,
             support.sync,
@@ -264,29 +197,8 @@ def build(
     )
 
 
-def configured_models(
-    changes: Iterable[ModelSettings], further: Iterable[Model] = ()
-) -> Collection[Model]:
-    """The built-in models and `further` ones, with the setting `MODELS` laid over them: what a
-    change does not name stays. A new model is the widget's, by its own id.
-    """
-    models = {model.id: model for model in (*BUILT_IN, *further)}
-    for change in changes:
-        fields = change.model_dump(exclude_unset=True)
-        # None takes these two away; elsewhere it changes nothing.
-        fields = {
-            k: v for k, v in fields.items() if v is not None or k in ("upstream", "successor")
-        }
-        model = models.get(change.id, Model(change.id, {WIDGET: change.id}))
-        if "upstream" in fields:
-            fields["names"] = {**model.names, WIDGET: fields.pop("upstream")}
-        if "successor" in fields:
-            fields["fallback"] = fields.pop("successor")
-        models[change.id] = replace(model, **fields)
-    return models.values()
-
-
 def make_client(settings: Settings, kind: type[Client]) -> Client:
+    """The HTTP client for the upstreams, with the settings' timeouts, proxy and certificates."""
     return kind(
         timeouts=Timeouts(
             settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s
@@ -314,7 +226,7 @@ def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services
 
 
 def _meter(settings: Settings, catalogue: Catalogue) -> Meter:
-    if not settings.metrics_keys:  # nobody may read them
+    if not settings.metrics_keys:  # /metrics is off
         return SILENT
     from gbproxy.observability.metrics import Metrics
 
@@ -322,7 +234,13 @@ def _meter(settings: Settings, catalogue: Catalogue) -> Meter:
 
 
 def _storage(settings: Settings, meter: Meter) -> Storage:
-    database, worker_id = _database(settings, meter), WorkerId()
+    if settings.database_url is None:
+        database = prepare.private_database(meter)
+    else:
+        database = Database(
+            settings.database_address, temporary=settings.database_is_temporary, meter=meter
+        )
+    worker_id = WorkerId()
     cipher = Cipher(settings.encryption_keys or [secrets.token_urlsafe(32)])
     accounts = AccountStore(
         StoredAccounts(database, cipher, time.time, {WIDGET: WidgetCredential.from_json}),
@@ -334,7 +252,6 @@ def _storage(settings: Settings, meter: Meter) -> Storage:
     )
     return Storage(
         database,
-        cipher,
         accounts,
         SupportRows(database),
         TokenRows(database, cipher),
@@ -346,18 +263,30 @@ def _storage(settings: Settings, meter: Meter) -> Storage:
     )
 
 
-def _database(settings: Settings, meter: Meter) -> Database:
-    if settings.database_url is None:
-        return prepare.private_database(meter)
-    return Database(
-        settings.database_address,
-        temporary=settings.database_is_temporary,
+def _pool(
+    settings: Settings, accounts: Collection[Account], storage: Storage, meter: Meter
+) -> Pool:
+    pool = Pool(
+        accounts,
+        concurrency=settings.account_concurrency,
+        wait_s=settings.read_timeout_s,
+        order=settings.account_order,
+        store=storage.accounts.health,
         meter=meter,
     )
+    meter.observe(pool.snapshot, lambda: storage.database.is_up)
+    return pool
 
 
-def _accounts(settings: Settings) -> list[Account]:
-    return [account_of(account, account.name) for account in settings.accounts]
+def _session_cleanup(storage: Storage, upstreams: Upstreams, pool: Pool) -> SessionCleanup:
+    return SessionCleanup(
+        storage.sessions,
+        upstreams.delete_session,
+        pool.accounts,
+        # Threads of their own: many or slow deletions must not hold up what requests wait for.
+        BackgroundExecutor(width=_DELETIONS_AT_ONCE),
+        is_refused=lambda account: account in pool.rejected(),
+    )
 
 
 def _limiter(settings: Settings, meter: Meter) -> Limiter:

@@ -1,4 +1,4 @@
-"""The fields that an administrator gives -> an account, or what is wrong with each field."""
+"""Parse the fields that an administrator gives to an account, or name what is wrong with each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is each account's credential good? By probes, by requests and by sign-ins."""
+"""The status of each account's credential: by probes, by requests and by sign-ins."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ def _status(
     if rejection is not None and rejection.credential == fingerprint:
         rejected_at = [each.at for each in known if each.status == "refused"]
         # A request has met it, or a check, which may not be the one that led to the quarantine.
-        told = [(each.detail, each.said) for each in known] + (
+        causes = [(each.detail, each.said) for each in known] + (
             [(use.last_error, use.last_error_said)] if use else []
         )
-        said = next((words for sentence, words in told if sentence == rejection.cause), None)
+        said = next((words for sentence, words in causes if sentence == rejection.cause), None)
         at = max([rejection.changed_at, *rejected_at])
         return CredentialStatus(account.id, account.name, "refused", at, rejection.cause, said)
     last = max(known, key=lambda each: each.at, default=None)

@@ -106,7 +106,7 @@ class _Importer:
         return _result("created", account, None, name=name, id_=created)
 
     def _renewed(self, record: AccountRecord, account: FoundAccount) -> Import:
-        values, warning = self._with_its_jar(record, account.values)
+        values, warning = self._with_matching_cookies(record, account.values)
         known = record.credential["config_id"]
         if values.get("config_id", known) != known:
             values = {"server_token": "", **values}  # the old one belongs to another app
@@ -119,21 +119,21 @@ class _Importer:
             )
         return _result("changed", account, record, warning=warning)
 
-    def _with_its_jar(
+    def _with_matching_cookies(
         self, record: AccountRecord, values: dict[str, str]
     ) -> tuple[dict[str, object], str | None]:
-        """What is to be changed: no cookie is kept with those of another sign-in; and what is to be
-        said of it.
+        """The changes that keep no cookie beside those of another sign-in, and the warning if that
+        removes one.
         """
         if "secure_c_ses" not in values:
             rest = {name: value for name, value in values.items() if name != "host_c_oses"}
             return dict(rest), _warning(record, _LONE_SECOND) if rest != values else None
         if not self._registry.try_change(record.id, {"secure_c_ses": values["secure_c_ses"]}):
             return dict(values), None
-        # The credential is not opened here: a change to nothing shows that there was nothing.
-        lacking = [field for field in _TAKEN_AWAY if field not in values]
+        # The credential is not opened here: a change to "" that changes nothing shows it was empty.
+        lacking = [field for field in _REMOVED if field not in values]
         had = [
-            _TAKEN_AWAY[field]
+            _REMOVED[field]
             for field in lacking
             if self._registry.try_change(record.id, {field: ""})
         ]
@@ -171,7 +171,7 @@ def _result(
     )
 
 
-_TAKEN_AWAY = {
+_REMOVED = {
     "host_c_oses": (
         "has the new __Secure-C_SES without a __Host-C_OSES, as none was found with it and the old"
         " one belongs to the old cookie: if the browser has one, copy both"

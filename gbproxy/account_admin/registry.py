@@ -178,7 +178,7 @@ class AccountRegistry:
         """The status of each account's credential, in the order of `list`."""
         return self._checks.statuses(each.account for each in self._configured().values())
 
-    # How
+    # Private
 
     def _parsed(self, given: Mapping[str, object]) -> AccountInput:
         read = AccountInput.parse(given)

@@ -1,3 +1,1 @@
-"""The pool: which account a request gets, what each failure says about it, and what may still be
-tried.
-"""
+"""The pool of accounts: leases, health, the policy for each failure, and failover."""

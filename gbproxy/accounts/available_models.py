@@ -1,8 +1,11 @@
-"""The models to choose from: the catalogue's, and those that accounts' configurations list."""
+"""The models that clients may name: the catalogue's with `MODELS` laid over it, and those that
+accounts' configurations list.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
@@ -16,6 +19,29 @@ from gbproxy.domain.models import (
     no_such,
 )
 from gbproxy.domain.principal import Principal
+from gbproxy.settings import ModelSettings
+
+
+def configured_models(
+    changes: Iterable[ModelSettings], further: Iterable[Model] = ()
+) -> Collection[Model]:
+    """The built-in models and `further` ones, with the setting `MODELS` laid over them: what a
+    change does not name stays. A new model is the widget's, by its own id.
+    """
+    models = {model.id: model for model in (*BUILT_IN, *further)}
+    for change in changes:
+        fields = change.model_dump(exclude_unset=True)
+        # None takes these two away; elsewhere it changes nothing.
+        fields = {
+            k: v for k, v in fields.items() if v is not None or k in ("upstream", "successor")
+        }
+        model = models.get(change.id, Model(change.id, {WIDGET: change.id}))
+        if "upstream" in fields:
+            fields["names"] = {**model.names, WIDGET: fields.pop("upstream")}
+        if "successor" in fields:
+            fields["fallback"] = fields.pop("successor")
+        models[change.id] = replace(model, **fields)
+    return models.values()
 
 
 class AvailableModels:

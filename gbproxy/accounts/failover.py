@@ -1,4 +1,4 @@
-"""One request's way through the pool: what it has tried, and what it does after a failure."""
+"""Failover of one request: lease the next account, and decide the next step after a failure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Next(Enum):
 
 @dataclass(slots=True)
 class Failover:
-    """For one request: at most `limit` accounts, each remedy once, nothing once output has started.
+    """For one request: at most `limit` accounts, each remedy once, no retry after output started.
 
     `suspect` has an account probed, and does not wait for it.
     """

@@ -101,7 +101,7 @@ POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
     AccountStalled: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=STALL),
     UpstreamUnreachable: FailurePolicy(Retry.OTHER_ACCOUNT, retry_same=True),
     UpstreamGaveUp: FailurePolicy(Retry.OTHER_ACCOUNT, retry_same=True),
-    SessionGone: FailurePolicy(Retry.OTHER_THEN_FAIL),  # of a session that was made just now
+    SessionGone: FailurePolicy(Retry.OTHER_THEN_FAIL),  # of a session that was opened just now
     UpstreamError: FailurePolicy(Retry.OTHER_THEN_FAIL),
 }
 """The nearest class of the error counts. Errors that are not here are not the upstream's."""
@@ -136,7 +136,7 @@ def cooldown_ends(
 
 
 def names_an_end(error: GatewayError) -> bool:
-    """True when the upstream itself has said until when."""
+    """True when the upstream has named the end itself."""
     if isinstance(error, QuotaExhausted) and error.is_daily:
         return True
     return isinstance(error, QuotaExhausted | UpstreamOverloaded) and error.named_s is not None

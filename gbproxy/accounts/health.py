@@ -1,4 +1,4 @@
-"""What is known of an account, and how a failure, or what another worker has learnt, changes that.
+"""The health of an account, and its transitions after a failure or by news of another worker.
 
 All workers share `AccountHealth`; `PooledAccount` is the account in this worker's pool.
 """
@@ -18,7 +18,7 @@ from gbproxy.errors import GatewayError
 Scope = QuotaClass | Literal[""]
 """What an `AccountHealth` is about: one quota class, or ("") the account as a whole."""
 
-PROBE_S = 30.0  # a probe that nobody reports on (its worker was killed) is over then
+PROBE_S = 30.0  # then a probe without a result (its worker was killed) is over
 
 
 class HealthState(StrEnum):

@@ -1,6 +1,4 @@
-"""How workers share what they learn of accounts: the store's interface, and this worker's publisher
-to it, to the log and to the metrics.
-"""
+"""The shared store of account health, and this worker's publisher to it, the log and metrics."""
 
 from __future__ import annotations
 
@@ -39,11 +37,13 @@ class HealthStore(Protocol):
         """
         ...
 
-    def read(self) -> Iterable[AccountHealth]: ...
+    def read(self) -> Iterable[AccountHealth]:
+        """The health of all accounts in every scope."""
+        ...
 
 
 class LocalHealthStore:
-    """The store of a worker that shares with nobody."""
+    """The store of a worker that is alone."""
 
     def publish(self, change: AccountHealth) -> None:
         del change
@@ -83,7 +83,7 @@ class HealthPublisher:
         self.share(change)
 
     def share(self, change: AccountHealth) -> None:
-        """Store a change without a word in the log."""
+        """Store a change without logging it."""
         try:
             self._store.publish(change)
         except GatewayError as error:

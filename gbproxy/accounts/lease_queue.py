@@ -1,4 +1,4 @@
-"""Lends accounts, and keeps the requests that wait for one in order."""
+"""Lend slots of accounts, and queue the requests that wait for one in order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Lease:
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
-    """A request in the queue, with what it got in the end."""
+    """A request in the queue, and its result: a lease or an error."""
 
     request: LeaseRequest
     notified: threading.Event = field(default_factory=threading.Event)
@@ -54,7 +54,7 @@ class _Waiter:
 class LeaseQueue:
     """Safe for use by many threads at once.
 
-    No request in the queue can be served: whoever changes an account calls `dispatch` before it
+    No request in the queue can be served: code that changes an account calls `dispatch` before it
     releases `lock`.
     """
 
@@ -108,7 +108,7 @@ class LeaseQueue:
             self._publisher.share(ended)
 
     def dispatch(self, now: float) -> None:
-        """Serve everyone who can be after a change, in order. The lock is held."""
+        """Serve all waiters that can be served after a change, in order. The lock is held."""
         self._due = min(
             (
                 moment
@@ -129,7 +129,7 @@ class LeaseQueue:
                     left.append(waiter)
                 else:
                     waiter.lease = self._lend(pooled, waiter.request.quota, now)
-            # Those who wait on too: `_due`, up to which they sleep, may have moved.
+            # Also the ones that go on waiting: `_due`, up to which they sleep, may have moved.
             waiter.notified.set()
         self._waiters = left
 
@@ -215,7 +215,7 @@ class LeaseQueue:
                         self.dispatch(now)
                     if not waiter.is_served and time.perf_counter() - started >= wait_s:
                         self._waiters.remove(waiter)
-                        raise self._waited_in_vain(wait_s)
+                        raise self._timeout_error(wait_s)
             return waiter.result()
         except BaseException:
             self._withdraw(waiter)
@@ -223,7 +223,7 @@ class LeaseQueue:
         finally:
             context.queued_s += time.perf_counter() - started
 
-    def _waited_in_vain(self, waited_s: float) -> GatewayError:
+    def _timeout_error(self, waited_s: float) -> GatewayError:
         if waited_s < self._wait_s:
             return UpstreamTimeout(
                 "every account was busy for all the time that the request may take"

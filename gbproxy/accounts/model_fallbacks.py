@@ -1,5 +1,5 @@
-"""Which model and tools a request asks an account for: what the client wants, or a fallback where
-the account does not have that.
+"""Choose the model and tools that an account is asked for: the client's model, or a fallback where
+the account lacks it.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ class ModelFallbacks:
             )
 
     def answered(self) -> None:
-        """The answer is whole: so what was refused before was at fault. Remember it for this
-        account.
+        """Remember for this account what it refused and accepted: the answer is whole, so what was
+        refused before was at fault.
         """
         for model, is_named in self._refused:
             name = model.name_at(self._account.upstream)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.models import ALL_TOOLS, NOTHING_SAID, AccountCapabilities, Tool
-from gbproxy.storage.model_support import Finding, SupportRows
+from gbproxy.storage.account_health import Finding, SupportRows
 
 Verdict = Literal["taken", "doubted", "guessed", "refused", "forgotten"]
 """`doubted`: it was accepted before, and refused once in words that may be about something else.
@@ -39,7 +39,7 @@ class ModelSupport:
     def __init__(
         self, rows: SupportRows | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        """`rows`: None where no other worker is to know."""
+        """`rows`: None keeps the findings in this worker."""
         self._rows = rows
         self._clock = clock
         self._lock = threading.Lock()

@@ -31,8 +31,8 @@ from gbproxy.observability.meter import SILENT, Meter
 class Pool:
     """Accounts in order, each with slots and a health for each quota class. Safe for many threads.
 
-    What this worker learns is published outside of the lock; whoever reads the store hands what
-    other workers have learnt to `refresh`.
+    This worker's news are published outside of the lock; those of other workers come by `refresh`,
+    which the background loop calls.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Pool:
         """Lend an account for this quota class; while all are busy, wait in order.
 
         Raises UpstreamOverloaded, QuotaExhausted, CredentialRefused or NoAccountAvailable when no
-        account will do, or none any more; after waiting in vain Overloaded, or UpstreamTimeout when
-        the request's own time is over.
+        account will do, or none any more; Overloaded when all stay busy, UpstreamTimeout when the
+        request's own time is over.
         """
         lease = self._queue.acquire(LeaseRequest(quota, required, preferred, frozenset(excluded)))
         try:
@@ -159,7 +159,7 @@ class Pool:
                 self._queue.dispatch(now)
 
     def flush(self) -> None:
-        """Publish what could not be, or is not yet. Raises the store's GatewayError."""
+        """Publish what is still unpublished. Raises the store's GatewayError."""
         self._publisher.flush(lambda account_id: self.account(account_id) is not None)
 
     # Administration

@@ -1,4 +1,4 @@
-"""Which account a request gets, and the error that its client gets when none can serve it."""
+"""Select the account for a request, or the error for its client when none can serve it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEAST_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """What a request needs of an account: none but `required` will do; `preferred` is taken when it
+    """Conditions of a request: only `required` will do, if given; `preferred` is taken when it
     has a free slot. Both are account keys; `excluded` are ids.
     """
 

@@ -65,7 +65,7 @@ def _capture(options: argparse.Namespace) -> int:
     settings = load_settings(environ(options))
     if options.file.exists():
         raise CannotBegin(f"{options.file} is there already")
-    from gbproxy.bootstrap import configured_models
+    from gbproxy.accounts.available_models import configured_models
     from gbproxy.cli.steps import Steps, choose_account, open_recorded
     from gbproxy.domain.models import Catalogue
     from gbproxy.domain.redaction import Redactor

@@ -21,11 +21,11 @@ from gbproxy.cli.terminal import CannotBegin, CommandError, echo_json, printable
 if TYPE_CHECKING:
     from werkzeug.test import Client
 
-    from gbproxy.bootstrap import Services
     from gbproxy.domain.account import Account
     from gbproxy.domain.chat import ChatRequest
     from gbproxy.domain.events import ChatStream
     from gbproxy.gateway import Gateway
+    from gbproxy.services import Services
     from gbproxy.settings import Settings
 
 _BLANK = " \t\r\n\"'"

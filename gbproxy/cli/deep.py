@@ -11,7 +11,6 @@ from time import time
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from gbproxy.bootstrap import Services
 from gbproxy.cli.causes import Cause, likely, may_be_varied
 from gbproxy.cli.checks import CLOCK_TOLERANCE_S, Level, clock_offset_s
 from gbproxy.cli.steps import Step, Steps, open_recorded
@@ -20,6 +19,7 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.models import BUILT_IN, Model
 from gbproxy.domain.redaction import Redactor
 from gbproxy.outbound.recording import Exchange
+from gbproxy.services import Services
 from gbproxy.settings import Settings
 from gbproxy.upstreams.widget.credential import EditionName, Location, credential_of, with_values
 

@@ -6,7 +6,7 @@ fresh session and the full history, which costs time and nothing more.
 
 One request takes one `Turn`:
 
-    with conversations.begin(caller, model.id, chat.messages, chat.conversation) as turn:
+    with conversations.begin(key_digest, model.id, chat.messages, chat.conversation) as turn:
         session = turn.session or turn.record(account.account_key, upstream.open_session(account))
         messages = turn.messages
         turn.mark_sent()

@@ -1,4 +1,4 @@
-"""Which upstream session continues a request."""
+"""Find the upstream session that continues a request, and begin the request's turn in it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Conversations:
         store: SessionStore,
         *,
         session_timeout_s: float,
-        discard: Callable[[Session], None],
+        delete_unrecorded: Callable[[Session], None],
         clock: Callable[[], float] = time.time,
         meter: Meter = SILENT,
     ) -> None:
         """`session_timeout_s` 0: nothing is continued, every session is deleted after its answer.
 
-        `discard` has a session deleted whose row cannot say so: it has none, or the storage is away
-        and the row must be seen to later.
+        `delete_unrecorded` deletes a session whose row cannot be marked for deletion: it has none,
+        or the storage is away.
         """
         self.outcomes = Outcomes(_meter=meter)
-        self._sessions = FailSafeSessions(store, discard, self.outcomes)
+        self._sessions = FailSafeSessions(store, delete_unrecorded, self.outcomes)
         self._session_timeout_s = session_timeout_s
         self._clock = clock
-        # Caller and id of what runs in this process: a fresh session's row does not tell it.
+        # Key digest and id of what runs in this process: a fresh session's row does not have them.
         self._running: set[tuple[bytes, str]] = set()
 
     def flush(self) -> None:
@@ -44,18 +44,18 @@ class Conversations:
 
     def begin(
         self,
-        caller: bytes,
+        key_digest: bytes,
         model_id: str,
         messages: Sequence[Message],
         conversation: str | None = None,
         *,
         avoided: Callable[[], Collection[str]] = tuple,
     ) -> Turn:
-        """Begin one request's turn; `conversation` is the id that the client sent, `caller` b"" an
-        anonymous one, for whom nothing is kept.
+        """Begin one request's turn.
 
-        `avoided`: account keys that cannot answer at the moment; of several sessions that hold the
-        same, another's is taken.
+        `key_digest`: of the client's API key; b"" without one, and then nothing is kept.
+        `conversation`: the id that the client sent. `avoided`: account keys that cannot answer at
+        the moment; of several sessions with the same history, another account's is claimed.
 
         With a history in `messages`, the session must hold it, and be of that conversation if one
         is named; else a fresh one gets it, and a new id, as the named conversation may be going on
@@ -64,18 +64,18 @@ class Conversations:
         """
         parts = history.split(messages)
         if conversation is not None and not parts.past:
-            return self._named(caller, tuple(messages), parts, conversation)
-        keeps = self._keeps(caller)
-        digest = history.digest(caller, model_id, parts.system, parts.past) if keeps else b""
+            return self._named(key_digest, tuple(messages), parts, conversation)
+        keeps = self._keeps(key_digest)
+        digest = history.digest(key_digest, model_id, parts.system, parts.past) if keeps else b""
         can_resume = keeps and parts.past and parts.turns
-        session = self._claim(caller, digest, conversation, avoided()) if can_resume else None
-        own = session.conversation if session else public_id(caller, random_prefix())
+        session = self._claim(key_digest, digest, conversation, avoided()) if can_resume else None
+        own = session.conversation if session else public_id(key_digest, random_prefix())
         self.outcomes.add("continued" if session else "fresh")
         if parts.past and not session:
             self.outcomes.add("miss")
         return self._turn(
             TurnPlan(
-                caller,
+                key_digest,
                 own if keeps else None,
                 digest,
                 parts.turns,
@@ -86,44 +86,44 @@ class Conversations:
             session,
         )
 
-    def _keeps(self, caller: bytes) -> bool:
-        return bool(caller) and self._session_timeout_s > 0
+    def _keeps(self, key_digest: bytes) -> bool:
+        return bool(key_digest) and self._session_timeout_s > 0
 
     def _claim(
         self,
-        caller: bytes,
+        key_digest: bytes,
         history_digest: bytes,
         conversation: str | None,
         avoided: Collection[str],
     ) -> Session | None:
-        if conversation is not None and not belongs_to(caller, conversation):
+        if conversation is not None and not belongs_to(key_digest, conversation):
             return None
         return self._sessions.claim_history(history_digest, conversation, avoided)
 
     def _named(
         self,
-        caller: bytes,
+        key_digest: bytes,
         messages: tuple[Message, ...],
         parts: history.History,
         conversation: str,
     ) -> Turn:
-        claimed = self._claim_named(caller, conversation)
+        claimed = self._claim_named(key_digest, conversation)
         digest, delta = claimed.history_digest, parts.turns
-        if not (delta and history.has_instructions(digest, caller, parts.system)):
-            digest, delta = history.with_system(digest, caller, parts.system), messages
+        if not (delta and history.has_instructions(digest, key_digest, parts.system)):
+            digest, delta = history.with_system(digest, key_digest, parts.system), messages
         self.outcomes.add("continued")
         plan = TurnPlan(
-            caller, conversation, digest, parts.turns, full_messages=None, delta_messages=delta
+            key_digest, conversation, digest, parts.turns, full_messages=None, delta_messages=delta
         )
         return self._turn(plan, claimed.session)
 
-    def _claim_named(self, caller: bytes, conversation: str) -> Claimed:
-        if not self._keeps(caller) or not belongs_to(caller, conversation):
+    def _claim_named(self, key_digest: bytes, conversation: str) -> Claimed:
+        if not self._keeps(key_digest) or not belongs_to(key_digest, conversation):
             raise ConversationNotFound
-        if (caller, conversation) in self._running:
+        if (key_digest, conversation) in self._running:
             self.outcomes.add("contended")
             raise ConversationBusy
-        match self._sessions.claim_conversation(conversation, caller):
+        match self._sessions.claim_conversation(conversation, key_digest):
             case Claimed() as claimed:
                 return claimed
             case NoClaim.UNKNOWN:
@@ -132,14 +132,14 @@ class Conversations:
                 raise ConversationBusy
 
     def _turn(self, plan: TurnPlan, session: Session | None) -> Turn:
-        caller = plan.caller
-        names = {(caller, plan.conversation)} if plan.conversation is not None else set()
+        key_digest = plan.key_digest
+        names = {(key_digest, plan.conversation)} if plan.conversation is not None else set()
         self._running |= names
 
         def rename(conversation: str) -> None:
             self._running -= names
             names.clear()
-            names.add((caller, conversation))
+            names.add((key_digest, conversation))
             self._running |= names
 
         return Turn(

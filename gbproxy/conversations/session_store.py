@@ -1,4 +1,4 @@
-"""The records of upstream sessions, and what happens to sessions while they cannot be reached."""
+"""The records of upstream sessions, and what becomes of sessions while the storage is away."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SessionStore(Protocol):
         ...
 
     def name(self, session: Session) -> bool:
-        """Record the name of a session of ours that had none. False: it is not ours any more."""
+        """Record the name of a session of ours that had none. False: we have lost it."""
         ...
 
     def claim_history(
@@ -54,8 +54,8 @@ class SessionStore(Protocol):
         """True while a request runs in a session that held this history."""
         ...
 
-    def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
-        """Claim the free session of this conversation, if it is this caller's."""
+    def claim_conversation(self, conversation: str, key_digest: bytes) -> Claim:
+        """Claim the free session of this conversation, if it belongs to this API key."""
         ...
 
     def commit(
@@ -63,25 +63,25 @@ class SessionStore(Protocol):
         session: Session,
         *,
         history_digest: bytes,
-        caller: bytes,
+        key_digest: bytes,
         conversation: str,
         expires_at: float,
     ) -> bool:
-        """Let a session of ours go, to be continued until `expires_at` (Unix seconds). False: it is
-        not ours any more.
+        """Free a session of ours, to be continued until `expires_at` (Unix seconds). False: we have
+        lost it.
         """
         ...
 
     def rollback(self, session: Session, history_digest: bytes) -> None:
-        """Have a committed session deleted, if it is still free and holds this history."""
+        """Mark a committed session for deletion, if it is still free and holds this history."""
         ...
 
     def release(self, session: Session) -> None:
-        """Let a session of ours go as it was when it was claimed."""
+        """Free a session of ours as it was when it was claimed."""
         ...
 
     def mark_for_deletion(self, session: Session) -> None:
-        """Have a session deleted upstream, if it is ours."""
+        """Mark a session to be deleted upstream, if it is ours."""
         ...
 
 
@@ -119,15 +119,15 @@ class SessionHandle:
 
 
 class FailSafeSessions:
-    """A `SessionStore` that fails no request: a session whose row cannot be written is discarded
+    """A `SessionStore` that fails no request: a session whose row cannot be written is deleted
     instead of continued.
     """
 
     def __init__(
-        self, store: SessionStore, discard: Callable[[Session], None], outcomes: Outcomes
+        self, store: SessionStore, delete_unrecorded: Callable[[Session], None], outcomes: Outcomes
     ) -> None:
         self._store = store
-        self._discard = discard
+        self._delete_unrecorded = delete_unrecorded
         self._outcomes = outcomes
         self._pending_rollbacks: deque[tuple[Session, bytes]] = deque(maxlen=_MOST_PENDING)
 
@@ -147,12 +147,12 @@ class FailSafeSessions:
             self.note_unavailable("record")
             return SessionHandle(unrecorded, recorded=False)
         except BaseException:  # the client has left
-            self._discard(unrecorded)
+            self._delete_unrecorded(unrecorded)
             raise
 
     def name(self, handle: SessionHandle, name: str) -> SessionHandle:
-        """The session with its name, which it was told late. One whose name cannot be recorded is
-        discarded in the end.
+        """The session with the name that the upstream has told late. One whose name cannot be
+        recorded serves this request only.
         """
         session = replace(handle.session, name=name)
         try:
@@ -173,10 +173,10 @@ class FailSafeSessions:
             return None
         return session
 
-    def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
+    def claim_conversation(self, conversation: str, key_digest: bytes) -> Claim:
         """Raises StorageUnavailable: without the history nothing else can answer."""
         try:
-            claim = self._store.claim_conversation(conversation, caller)
+            claim = self._store.claim_conversation(conversation, key_digest)
         except StorageUnavailable:
             self.note_unavailable("begin")
             raise
@@ -188,25 +188,25 @@ class FailSafeSessions:
         self,
         handle: SessionHandle,
         history_digest: bytes,
-        caller: bytes,
+        key_digest: bytes,
         conversation: str,
         expires_at: float,
     ) -> bool:
-        """True if the session can be continued; it is let go in any case."""
+        """Free the session. True if it can be continued; else it is deleted."""
         committed = False
         if handle.recorded:
             try:
                 committed = self._store.commit(
                     handle.session,
                     history_digest=history_digest,
-                    caller=caller,
+                    key_digest=key_digest,
                     conversation=conversation,
                     expires_at=expires_at,
                 )
             except StorageUnavailable:
                 self.note_unavailable("keep")
         if not committed:
-            self._discard(handle.session)
+            self._delete_unrecorded(handle.session)
         return committed
 
     def rollback(self, session: Session, history_digest: bytes) -> None:
@@ -221,18 +221,18 @@ class FailSafeSessions:
             self._store.release(session)
         except StorageUnavailable:
             self.note_unavailable("release")
-            self._discard(session)
+            self._delete_unrecorded(session)
 
     def mark_for_deletion(self, handle: SessionHandle) -> None:
-        """Have a session deleted upstream."""
+        """Have a session deleted upstream, recorded or not."""
         if not handle.recorded:
-            self._discard(handle.session)
+            self._delete_unrecorded(handle.session)
             return
         try:
             self._store.mark_for_deletion(handle.session)
         except StorageUnavailable:
             self.note_unavailable("doom")
-            self._discard(handle.session)
+            self._delete_unrecorded(handle.session)
 
     def note_unavailable(self, during: str) -> None:
         self._outcomes.add("unavailable")

@@ -24,7 +24,7 @@ class TurnPlan:
     not been sent its id.
     """
 
-    caller: bytes
+    key_digest: bytes
     conversation: str | None
     base_digest: bytes
     new_turns: tuple[Message, ...]
@@ -37,8 +37,8 @@ class Turn:
     """The session of one request, if it has one yet, and what to send into it; for one thread at a
     time.
 
-    Leaving the `with` block lets go of a session that was not committed: as it was if nothing was
-    sent, else to be deleted. An exception that ends the block after `commit` rolls it back.
+    Leaving the `with` block releases a session that was not committed if nothing was sent, and
+    marks it for deletion otherwise. An exception that ends the block after `commit` rolls it back.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Turn:
     ) -> None:
         self._plan = plan
         self._handle = SessionHandle(claimed) if claimed else None
-        # Discarded, and recorded as in use until another is.
+        # Invalidated, and recorded as in use until another is.
         self._superseded: SessionHandle | None = None
         self._claimed = claimed is not None
         self._sent = self._released = False
@@ -69,10 +69,9 @@ class Turn:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        # First let go, then roll back: a commit that was interrupted may be written before the one
-        # or the other.
+        # Roll back last: a commit that was interrupted may still be written before that.
         if self._sent:
-            self.discard()
+            self.invalidate_session()
         else:
             self.release()
         self._delete_superseded()
@@ -86,14 +85,12 @@ class Turn:
 
     @property
     def conversation(self) -> str | None:
-        """The id by which this conversation can be continued after the answer; None if it cannot
-        be.
-        """
+        """The id by which the client can continue after the answer; None if it cannot."""
         return self._plan.conversation
 
     @property
     def session(self) -> Session | None:
-        """Where to send: the claimed session, or a fresh one that was taken up."""
+        """The session to send to: the claimed one, or a fresh one. None before that is there."""
         return self._handle.session if self._handle else None
 
     @property
@@ -123,33 +120,31 @@ class Turn:
         return self._plan.full_messages
 
     def use(self, session: Session) -> None:
-        """Take up a fresh session that is recorded already."""
-        self._take_up(SessionHandle(session))
+        """Use a fresh session that is recorded already."""
+        self._attach(SessionHandle(session))
 
     def record(self, account_key: str, name: str) -> Session:
-        """Take up a session that was just opened upstream, and record it. Without storage it serves
+        """Use a session that was just opened upstream, and record it. Without storage it serves
         this request only.
         """
         handle = self._sessions.add(account_key, name, self._plan.conversation)
         if not handle.recorded:
-            # No later request can go on in it, nor has to wait for it.
+            # No later request can continue in it, nor has to wait for it.
             self._plan = replace(self._plan, conversation=None)
             self._end()
-        self._take_up(handle)
+        self._attach(handle)
         return handle.session
 
     def name(self, name: str) -> None:
-        """Record the name by which the upstream calls the session that it has made for this
-        request.
-        """
+        """Record the upstream's name of the session that it has made for this request."""
         if self._handle is not None:
             self._handle = self._sessions.name(self._handle, name)
 
     def forgo_session(self) -> None:
-        """The answer comes from an upstream without sessions: nothing is recorded, and the
-        conversation goes on by its full history alone.
+        """Answer from an upstream without sessions: nothing is recorded, and the conversation
+        continues by its full history alone.
         """
-        self.discard()
+        self.invalidate_session()
         self._plan = replace(self._plan, conversation=None)
         self._delete_superseded()
         self._end()
@@ -172,7 +167,7 @@ class Turn:
             and self._handle.recorded
         ):
             prefix = id_prefix(self._handle.session.conversation)
-            conversation = public_id(self._plan.caller, prefix)
+            conversation = public_id(self._plan.key_digest, prefix)
             self._plan = replace(self._plan, conversation=conversation)
             self._on_rename(conversation)
 
@@ -191,21 +186,21 @@ class Turn:
             raise ValueError("there is no session to commit")
         handle, plan = self._handle, self._plan
         if plan.conversation is None or not handle.session.name:
-            self.discard()
+            self.invalidate_session()
             return False
         digest = history.answered(plan.base_digest, plan.new_turns, answer)
         self._committed = handle.session, digest
         committed = self._sessions.commit(
-            handle, digest, plan.caller, plan.conversation, self._expires_at()
+            handle, digest, plan.key_digest, plan.conversation, self._expires_at()
         )
-        self._let_go()
+        self._detach()
         self._end()
         if not committed:
             self._committed = None
         return committed
 
     def confirm_delivery(self) -> None:
-        """The last frame was written: whatever ends the rest of the request rolls nothing back."""
+        """The last frame was written: from now on the commit is not rolled back."""
         self._committed = None
 
     def rollback(self) -> None:
@@ -221,35 +216,33 @@ class Turn:
         deleted.
         """
         if not self._claimed:
-            self.discard()
+            self.invalidate_session()
         elif self._handle is not None:
             session = self._handle.session
-            self._let_go()
+            self._detach()
             self._released = True
             self._sessions.release(session)
 
-    def discard(self) -> None:
-        """Have the session deleted: it is gone, or may hold what the conversation does not. A fresh
-        one may follow.
-
-        The conversation keeps its id in that fresh session. Until that is recorded, or the turn
-        ends, the record of this one tells other workers that a request is running in the
-        conversation.
+    def invalidate_session(self) -> None:
+        """Mark the session for deletion: it is gone, or may hold what the conversation does not. A
+        fresh one may follow, in which the conversation keeps its id.
         """
         if self._handle is None:
             return
+        # Marked once the fresh one is recorded, or the turn ends: until then this record tells
+        # other workers that a request is running in the conversation.
         self._superseded = self._handle
         if self._claimed:
             self._outcomes.add("lost")
-        self._let_go()
+        self._detach()
         # The conversation is over, or no client knows of it.
         if self._plan.full_messages is None or self._plan.conversation is None:
             self._delete_superseded()
 
-    def _take_up(self, handle: SessionHandle) -> None:
+    def _attach(self, handle: SessionHandle) -> None:
         # Two sessions of one conversation would not hold the same.
         if self._handle is not None or self._released:
-            raise ValueError("the turn has, or left behind, a session: discard it first")
+            raise ValueError("the turn has, or left behind, a session: invalidate it first")
         self._handle = handle
         self._delete_superseded()
         request_context.current().log_fields["continued"] = False
@@ -259,7 +252,7 @@ class Turn:
             superseded, self._superseded = self._superseded, None
             self._sessions.mark_for_deletion(superseded)
 
-    def _let_go(self) -> None:
+    def _detach(self) -> None:
         self._handle, self._claimed, self._sent = None, False, False
 
 

@@ -32,6 +32,13 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingDeletion(Session):
+    """A session to be deleted upstream, and how many attempts have failed."""
+
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A session claimed for one request; `history_digest` identifies the history that it holds
     (domain/history.py).

@@ -1,15 +1,26 @@
-"""The steps of one attempt: what is sent, what becomes of its answer, and of its failure."""
+"""The state of one request, and the steps of one attempt to answer it: write the upstream's
+request, commit the answer, or decide what follows a failure.
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from gbproxy.accounts.failover import Failover, Next
 from gbproxy.conversations import Turn
 from gbproxy.domain.account import Account
-from gbproxy.domain.events import Done
+from gbproxy.domain.chat import ChatRequest, Message, TextPart
+from gbproxy.domain.events import Done, whole_tokens
 from gbproxy.domain.models import Model
-from gbproxy.emulation.pipeline import Pipeline, count_chars, ensure_fits
+from gbproxy.emulation.pipeline import (
+    CorrectionNeeded,
+    Messages,
+    Pipeline,
+    count_chars,
+    ensure_fits,
+)
+from gbproxy.emulation.roles import PromptSize
 from gbproxy.errors import (
     ContextLengthExceeded,
     ConversationNotFound,
@@ -18,11 +29,75 @@ from gbproxy.errors import (
     SessionDenied,
     SessionGone,
 )
-from gbproxy.gateway.request_state import RequestState
 from gbproxy.observability import request_context
+from gbproxy.observability.request_context import RequestContext
+from gbproxy.shaping.transform import AnswerTransform
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 
 log = logging.getLogger(__name__)
+
+_MOST_CORRECTIONS = 2
+
+
+@dataclass(slots=True)
+class RequestState:
+    """One request, and how far its answer is; for one thread at a time."""
+
+    chat: ChatRequest
+    model: Model  # that the client asked for
+    counted_as: str  # id under which limits count the model
+    size: PromptSize
+    shows_thoughts: bool  # where the request does not say
+    has_opened: bool = False  # True when this attempt's session was opened for this request
+    # Turns that the client does not know: answers that had to be corrected, and the corrections.
+    # Empty again in a fresh session.
+    exchange: Messages = ()
+    correction: Messages = ()  # the last of them, not yet sent
+    corrections: int = 0  # in the whole request
+    _transform: AnswerTransform | None = None
+
+    def begin_attempt(self) -> AnswerTransform:
+        """Start a new answer: the text of a failed attempt is neither shown nor charged."""
+        self._transform = AnswerTransform.of(self.chat, shows_thoughts=self.shows_thoughts)
+        return self._transform
+
+    @property
+    def transform(self) -> AnswerTransform:
+        """Of the last attempt; an empty one before the first."""
+        return self._transform or self.begin_attempt()
+
+    @property
+    def may_correct(self) -> bool:
+        return self.corrections < _MOST_CORRECTIONS
+
+    def correct(self, needed: CorrectionNeeded) -> None:
+        """Add the answer and its correction to what the next attempt sends."""
+        answer = Message("assistant", (TextPart(needed.answer),))
+        self.corrections += 1
+        self.correction = needed.messages
+        self.exchange = (*self.exchange, answer, *needed.messages)
+
+    def start_over(self) -> None:
+        """Forget corrections: the next attempt sends the client's messages in a fresh session."""
+        self.exchange = self.correction = ()
+
+    @property
+    def prompt_tokens(self) -> int:
+        return whole_tokens(self.size.quarter_tokens)
+
+    def tokens(self) -> int:
+        """Tokens to charge for question and answer: 0 when nothing was answered."""
+        counted = self.transform.usage(self.size.quarter_tokens)
+        return counted.input_tokens + counted.output_tokens if counted.output_tokens else 0
+
+    def note_end(self, context: RequestContext) -> None:
+        """Write the answer's size, as far as it came, to the request's log line."""
+        counted = self.transform.usage(self.size.quarter_tokens)
+        context.log_fields |= {
+            "answer_chars": self.transform.characters,
+            "input_tokens": counted.input_tokens,
+            "output_tokens": counted.output_tokens,
+        }
 
 
 def write_request(
@@ -32,7 +107,7 @@ def write_request(
     capabilities: Capabilities,
     model: Model,
 ) -> UpstreamRequest:
-    """Make what is sent in this attempt. From then on the session counts as holding it."""
+    """The request of this attempt. From now on the session counts as holding its messages."""
     if state.exchange and capabilities.sessions:
         written = pipeline.write(state.correction, is_resumed=True)
     else:
@@ -44,10 +119,10 @@ def write_request(
 
 
 def commit(state: RequestState, turn: Turn, done: Done) -> None:
-    """Let the conversation go on from here, if it can; before the last frame: a quick client's
-    next request must find it.
+    """Commit the conversation, if the session holds exactly what the client was shown. To be called
+    before the last frame is handed out: a quick client's next request must find it.
     """
-    # What was cut, or corrected, is not what the session holds.
+    # A cut or corrected answer is not what the session holds.
     is_exact = done.finish_reason == "stop" and state.transform.is_whole and not state.exchange
     committed = is_exact and turn.session is not None and turn.commit(state.transform.answer)
     context = request_context.current()
@@ -62,32 +137,33 @@ def next_step(
     failover: Failover,
     *,
     output_started: bool,
-    reused_session: bool,
 ) -> Next:
-    """Decide how it goes on after a failure. Raises what the client is to see when it does not."""
+    """Decide what follows a failed attempt. Raises the client's error when nothing does."""
     can_restart = turn.can_restart
     try:
         step = failover.failed(
             error,
             output_started=output_started or request_context.current().is_over(),
-            reused_session=reused_session,
+            reused_session=not state.has_opened,
             can_restart=can_restart,
         )
     except GatewayError:
         if can_restart or output_started:
             raise
         if isinstance(error, SessionGone | SessionDenied):
-            turn.discard()
+            turn.invalidate_session()
             raise ConversationNotFound from error
-        # What was corrected before is in the session, whatever became of this attempt.
+        # Turns that were corrected before are in the session, whatever became of this attempt.
         if not error.was_taken and not state.exchange:
             turn.release()
         raise
-    turn.discard()
+    turn.invalidate_session()
+    state.start_over()
     return step
 
 
-def log_failure(error: GatewayError, account: Account) -> None:
+def note_failure(error: GatewayError, account: Account) -> None:
+    """Log a failed attempt, and add it to the request's context."""
     # A refusal of the request itself is told in the upstream's words, which may quote the prompt.
     reason = None if isinstance(error, RequestRefused | ContextLengthExceeded) else error.message
     fields = {
@@ -98,3 +174,5 @@ def log_failure(error: GatewayError, account: Account) -> None:
         "said": error.safe_words,
     }
     log.warning("attempt.failed", extra=fields)
+    status = error.said.status if error.said is not None else ""
+    request_context.current().failures.append((error.code, status))

@@ -32,8 +32,13 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gbproxy.gateway.attempt import commit, log_failure, next_step, write_request
-from gbproxy.gateway.request_state import RequestState
+from gbproxy.gateway.attempt import (
+    RequestState,
+    commit,
+    next_step,
+    note_failure,
+    write_request,
+)
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
 from gbproxy.rate_limits.limiter import Limiter, Reservation
@@ -136,8 +141,8 @@ class Gateway:
         account: Account,
         reservation: Reservation,
     ) -> Generator[ChatEvent, None, Next | CorrectionNeeded | None]:
-        """Ask once, in one session. Returns what follows, None once it was answered. Raises what
-        the client is to see.
+        """Ask once, in one session. Returns the next step, None once it was answered. Raises the
+        client's error.
         """
         context = request_context.current()
         context.attempts += 1
@@ -184,24 +189,12 @@ class Gateway:
                 raise
             return needed.with_traceback(None)
         except (UpstreamError, ContextLengthExceeded) as error:
-            log_failure(error, account)
-            context.failures.append(
-                (error.code, error.said.status if error.said is not None else "")
-            )
+            note_failure(error, account)
             is_lost = isinstance(error, SessionGone | SessionDenied)
             if is_lost and not state.has_opened and not turn.is_resumed:
-                # It was prewarmed: what was opened with it may be gone too.
+                # It was prewarmed: the account's other prewarmed sessions may be gone too.
                 self._sessions.invalidate(account)
-            step = next_step(
-                error,
-                state,
-                turn,
-                failover,
-                output_started=output_started,
-                reused_session=not state.has_opened,
-            )
-            state.start_over()
-            return step
+            return next_step(error, state, turn, failover, output_started=output_started)
         failover.answered()
         return None
 
@@ -231,7 +224,7 @@ class Gateway:
     def _failover(self, state: RequestState, turn: Turn) -> Failover:
         """Raises ContextLengthExceeded also where no account can be asked, at no account's cost."""
         upstreams = self._upstreams.capabilities(state.model.names)
-        # What is new in a session may fit where the whole does not.
+        # A resumed session is sent its delta only, which may fit where the whole does not.
         able = upstreams.keys() if turn.is_resumed else fitting(state.size.chars, upstreams)
         return Failover(
             self._pool,
@@ -276,7 +269,7 @@ class Gateway:
         self._record_activity(account.id)
         # The session's own account is busy or cannot answer: the whole history goes elsewhere.
         if turn.account_key not in (None, account.account_key):
-            turn.discard()
+            turn.invalidate_session()
 
     def _note_start(self, state: RequestState, model: Model, account: Account) -> None:
         context = request_context.current()

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from gbproxy.domain.account import Account, id_of, identity_of
 from gbproxy.domain.clock import jitter
-from gbproxy.domain.session import Session
+from gbproxy.domain.session import PendingDeletion, Session
 from gbproxy.errors import GatewayError, StorageUnavailable
-from gbproxy.storage.sessions import PendingDeletion, SessionRows
+from gbproxy.storage.sessions import SessionRows
 
 log = logging.getLogger(__name__)
 

@@ -1,22 +1,22 @@
-"""What the workers have learnt of the accounts, shared by all: their health for each quota class,
-their last uses, and what checks of their credentials have shown.
+"""Findings about the accounts, shared by all workers: their health for each quota class,
+their last uses, what checks of their credentials have shown, and which models and tools they have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
 
 from gbproxy.domain.clock import SET_BACK_S
-from gbproxy.storage.database import Database
+from gbproxy.storage.database import Database, at, not_older, upsert
 from gbproxy.storage.tables import Instant, tokens
 from gbproxy.storage.tables import account_checks as checks
 from gbproxy.storage.tables import account_states as states
+from gbproxy.storage.tables import account_support as support
 from gbproxy.storage.tables import account_uses as uses
-from gbproxy.storage.upsert import at, not_older, upsert
 
 Health = TypeVar("Health")
 Status = Literal["valid", "refused", "unknown"]
@@ -45,6 +45,18 @@ class CheckResult:
     said: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about one subject of an account; only the writer knows what the text
+    means. `noted_at`: Unix seconds.
+    """
+
+    account_key: str
+    subject: str
+    text: str
+    noted_at: float
+
+
 _READ = select(states)
 _USES = select(
     uses.c.account_id,
@@ -53,10 +65,15 @@ _USES = select(
     uses.c.last_error_at,
     uses.c.last_error_said,
 )
-
-
 _CHECKS = select(checks)
 _SIGN_INS = select(tokens.c.account_key, tokens.c.credential, tokens.c.signed_at)
+_FINDINGS = select(support).where(support.c.noted_at >= bindparam("since"))
+_FORGET = delete(support).where(
+    or_(
+        support.c.noted_at < bindparam("taken_before"),
+        and_(support.c.finding != "taken", support.c.noted_at < bindparam("others_before")),
+    )
+)
 
 
 class AccountHealthRows(Generic[Health]):
@@ -151,6 +168,27 @@ class AccountHealthRows(Generic[Health]):
         return {account_id: AccountUse(*rest) for account_id, *rest in self._database.fetch(_USES)}
 
 
+def _is_newer(new: Any, column: str) -> ColumnElement[bool]:
+    return or_(uses.c[column].is_(None), new[column] > uses.c[column])
+
+
+def _may_be_tried(new: Any) -> ColumnElement[bool]:
+    del new
+    now, cooling, trial = (
+        bindparam("now", type_=Instant),
+        states.c.cooling_until,
+        states.c.probe_until,
+    )
+    return and_(
+        or_(
+            cooling.is_(None),
+            cooling <= now,
+            states.c.changed_at > bindparam("set_back", type_=Instant),
+        ),
+        or_(trial.is_(None), trial <= now, trial > bindparam("too_late", type_=Instant)),
+    )
+
+
 class CheckStore:
     """The last check of each credential. `clock`: Unix seconds. Calls raise StorageUnavailable."""
 
@@ -197,22 +235,36 @@ class CheckStore:
         }
 
 
-def _is_newer(new: Any, column: str) -> ColumnElement[bool]:
-    return or_(uses.c[column].is_(None), new[column] > uses.c[column])
+class SupportRows:
+    """Calls raise StorageUnavailable."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._put = upsert(
+            database,
+            support,
+            "finding",
+            "noted_at",
+            when=lambda new: not_older(new, support.c.noted_at),
+        )
 
-def _may_be_tried(new: Any) -> ColumnElement[bool]:
-    del new
-    now, cooling, trial = (
-        bindparam("now", type_=Instant),
-        states.c.cooling_until,
-        states.c.probe_until,
-    )
-    return and_(
-        or_(
-            cooling.is_(None),
-            cooling <= now,
-            states.c.changed_at > bindparam("set_back", type_=Instant),
-        ),
-        or_(trial.is_(None), trial <= now, trial > bindparam("too_late", type_=Instant)),
-    )
+    def keep(self, findings: Iterable[Finding]) -> None:
+        """Store them for all workers, unless something newer is stored."""
+        rows = [
+            {"account_key": each.account_key, "subject": each.subject, "finding": each.text}
+            | at(support.c.noted_at, each.noted_at)
+            for each in findings
+        ]
+        if rows:
+            self._database.transact(lambda connection: connection.execute(self._put, rows))
+
+    def read(self, since: float) -> list[Finding]:
+        """What was noted at `since` (Unix seconds) or later."""
+        rows = self._database.fetch(_FINDINGS, {"since": since})
+        return [Finding(row.account_key, row.subject, row.finding, row.noted_at) for row in rows]
+
+    def forget(self, *, taken_before: float, others_before: float) -> None:
+        """Delete what was noted before these times: that something was taken, and all else."""
+        self._database.change(
+            _FORGET, {"taken_before": taken_before, "others_before": others_before}
+        )

@@ -13,8 +13,8 @@ from typing import TypeVar
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account, CredentialReader
-from gbproxy.storage.database import AnyRow, Database, UniqueViolation
-from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.database import AnyRow, Database, UniqueViolation, upsert
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.sessions import IDLE, TO_DELETE
 from gbproxy.storage.tables import (
     account_checks,
@@ -29,7 +29,6 @@ from gbproxy.storage.tables import (
     tokens,
 )
 from gbproxy.storage.tokens_cookies import decrypted
-from gbproxy.storage.upsert import upsert
 from gbproxy.storage.workers import ChangeCounter
 
 log = logging.getLogger(__name__)
@@ -74,8 +73,8 @@ _OF_ACCOUNT = [
         delete(table).where(has_id(table.c.account_key, bindparam("wanted")))
         for table in (cookies, tokens, account_states, account_support)
     ),
-    # Until they are deleted upstream, by whom the account has left or when it comes back, it is
-    # known what there is.
+    # Kept until they are deleted upstream: by another account of the identity, or when this one
+    # comes back.
     update(sessions)
     .where(has_id(sessions.c.account_key, bindparam("wanted")), sessions.c.state == IDLE)
     .values(TO_DELETE),
@@ -85,7 +84,7 @@ _DISABLED = select(enabled_overrides.c.account_id).where(enabled_overrides.c.is_
 
 
 class StoredAccounts:
-    """Accounts that administrators add. Each change is told to all workers."""
+    """Accounts that administrators add. All workers learn of each change."""
 
     def __init__(
         self,
@@ -158,8 +157,8 @@ class StoredAccounts:
         return self._transact(change)
 
     def remove(self, account_id: str) -> bool:
-        """With all that is known of it, but for its sessions, which are to be deleted; False when
-        there is no such account.
+        """Delete an account and its rows, and mark its sessions for deletion. False when there is
+        no such account.
         """
         if not account_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
             return False
@@ -208,7 +207,7 @@ class EnabledOverrides:
         self._changes = ChangeCounter(database)
 
     def enable(self, account_id: str, is_active: bool) -> None:
-        """Told to all workers."""
+        """Enable or disable an account of the environment, in all workers."""
 
         def enable(connection: Connection) -> None:
             connection.execute(self._put, {"account_id": account_id, "is_active": is_active})

@@ -12,16 +12,27 @@ from __future__ import annotations
 import logging
 import math
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Row, exc
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    Row,
+    Table,
+    bindparam,
+    exc,
+    or_,
+)
 
 from gbproxy.domain.circuit_breaker import CircuitBreaker, CircuitOpen
+from gbproxy.domain.clock import SET_BACK_S
 from gbproxy.errors import StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.storage import engines
@@ -43,6 +54,7 @@ _LEAST_S = 0.001
 
 T = TypeVar("T")
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+Condition = Callable[[Any], ColumnElement[bool]]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
@@ -91,22 +103,22 @@ class Database:
 
     @property
     def is_up(self) -> bool:
-        """Whether the last that was heard of it was good."""
+        """True while no call has failed since the last success."""
         return self._breaker.is_closed
 
     def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
-        """The rows of one statement, which is a transaction by itself."""
+        """Run one statement as a transaction. Returns its rows."""
         if statement.is_select and self._breaker.refuses_writes:
             raise self._unavailable()
         return self._run(lambda connection: connection.execute(statement, values).all())
 
     def change(self, statement: Executable, values: Values = None) -> int:
-        """How many rows one statement has changed; it is a transaction by itself."""
+        """Run one statement as a transaction. Returns how many rows it has changed."""
         return self._run(lambda connection: connection.execute(statement, values).rowcount)
 
     def transact(self, action: Callable[[Connection], T]) -> T:
-        """What `action` returns, all its statements as one transaction. It must wait for nothing
-        but the database.
+        """Run all statements of `action` as one transaction. Returns its result. It must wait for
+        nothing but the database.
         """
 
         def whole(connection: Connection) -> T:
@@ -147,7 +159,7 @@ class Database:
             raise self._unavailable() from None
 
     def _execute(self, action: Callable[[Connection], T]) -> T:
-        """Tried again while another writer has the SQLite file, until the call's time is over."""
+        """Run it; again while another writer has the SQLite file, until the call's time is up."""
         left_s = LONG_TIMEOUT_S if self._call.is_long else self._request_timeout_s
         self._call.begin(left_s)
         pause_s = _FIRST_PAUSE_S
@@ -158,7 +170,7 @@ class Database:
             except exc.IntegrityError as error:
                 raise UniqueViolation from error
             except exc.SQLAlchemyError as error:
-                if not is_locked(error) or left_s <= 0:
+                if not engines.is_locked(error) or left_s <= 0:
                     raise self._failed(error) from error
             # Here, and not inside of SQLite: others go on meanwhile.
             self._sleep(pause_s)
@@ -182,10 +194,10 @@ class Database:
         return self._engine
 
     def _failed(self, error: exc.SQLAlchemyError) -> StorageUnavailable:
-        if is_outage(error):
+        if engines.is_outage(error):
             driver = error.orig if isinstance(error, exc.DBAPIError) else None
             if self._breaker.fail(RETRY_AFTER_S, refuses_writes=engines.refuses_writes(driver)):
-                log.error("database.unavailable", extra={"reason": reason(error)})
+                log.error("database.unavailable", extra={"reason": engines.reason(error)})
         else:  # a statement that this database does not take: a defect, or a foreign schema
             self._log_defect(error)
         return self._unavailable()
@@ -227,31 +239,41 @@ def _log_available(away_s: float) -> None:
     log.info("database.available", extra={"away_s": round(away_s, 1)})
 
 
-def reason(error: exc.SQLAlchemyError) -> str:
-    """The cause in the database's words, for the log: their first line, which quotes no values, or
-    else the kind of error.
+def not_older(new: Any, noted_at: Column[float]) -> ColumnElement[bool]:
+    """Accept the row unless an existing one is newer. Rows over 60 s in the future are ignored: the
+    clock was set back.
+
+    The statement needs the values of `at`.
     """
-    if isinstance(error, exc.TimeoutError):
-        return "no connection was free in time"
-    driver = error.orig if isinstance(error, exc.DBAPIError) else None
-    return str(driver).partition("\n")[0] if driver else type(error).__name__
-
-
-def is_outage(error: exc.SQLAlchemyError) -> bool:
-    """Whether the database itself is away, rather than one statement wrong."""
-    return (
-        isinstance(
-            error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError
-        )
-        or type(error) is exc.DatabaseError  # what is none of its kinds: a file that is damaged
-        or (isinstance(error, exc.DBAPIError) and error.connection_invalidated)
+    return or_(
+        new[noted_at.name] >= noted_at, noted_at > bindparam("set_back", type_=noted_at.type)
     )
 
 
-def is_locked(error: exc.SQLAlchemyError) -> bool:
-    """Whether another writer has the SQLite file."""
-    driver = error.orig if isinstance(error, exc.OperationalError) else None
-    return isinstance(driver, sqlite3.OperationalError) and (
-        getattr(driver, "sqlite_errorcode", 0) & 0xFF
-        in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def at(noted_at: Column[float], time: float) -> dict[str, float]:
+    """The time of a new row, as `not_older` needs it; Unix seconds."""
+    return {noted_at.name: time, "set_back": time + SET_BACK_S}
+
+
+def insert(database: Database, table: Table) -> Any:
+    """An INSERT that has `on_conflict_do_update`."""
+    if database.kind == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # loads asyncio's drivers too
+
+    return postgresql.insert(table)
+
+
+def upsert(database: Database, table: Table, *columns: str, when: Condition | None = None) -> Any:
+    """Insert a row, or update `columns` of the existing one: always, or if `when`, given the new
+    row, holds. It changes one row, or none.
+    """
+    statement = insert(database, table)
+    upserting = statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: statement.excluded[name] for name in columns},
+        where=when(statement.excluded) if when else None,
     )
+    return upserting.execution_options(preserve_rowcount=True)

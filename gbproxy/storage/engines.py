@@ -1,11 +1,10 @@
-"""A database's address -> SQLAlchemy's engine, with the limits in time that each kind of database
-needs.
+"""Make SQLAlchemy's engine for a database's address, with the time limits of each kind of database,
+and tell what its errors mean.
 
 Everything runs in autocommit: one statement is one transaction, and one round trip; longer ones say
 BEGIN themselves. A driver is imported when an engine of its kind is made.
 
-What refuses writes is no server to stay with: another may have taken its place. So all connections
-are made anew then.
+When a server refuses writes, all connections are made anew: another may have taken its place.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from sqlalchemy import (
     QueuePool,
     create_engine,
     event,
+    exc,
     make_url,
 )
 
@@ -45,7 +45,7 @@ def parse(url: str) -> URL:
 
 
 def pooled(url: URL, left_s: Callable[[], float], *, temporary: bool = False) -> Engine:
-    """What requests use. `temporary`: nothing in it matters after a crash.
+    """The engine for requests. `temporary`: its content may be lost in a crash.
 
     `left_s` is asked, in the thread of a call, for how many seconds it may still wait.
     """
@@ -66,19 +66,49 @@ def pooled(url: URL, left_s: Callable[[], float], *, temporary: bool = False) ->
 
 
 def unpooled(url: URL) -> Engine:
-    """What migrations use: a connection for each use, and all the time that a statement wants."""
+    """The engine for migrations: a connection for each use, and no limit in time."""
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, False, poolclass=NullPool)
     return _postgresql(url, None, poolclass=NullPool)
 
 
 def refuses_writes(error: BaseException | None) -> bool:
-    """Whether a driver's error says that the database takes no writes now, though it may go on
-    answering.
+    """True for a driver's error by which the database takes no writes now, though it may still
+    answer reads.
     """
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSING_CODES
     return getattr(error, "sqlstate", None) in _REFUSING_STATES
+
+
+def reason(error: exc.SQLAlchemyError) -> str:
+    """The cause in the database's words, for the log: their first line, which quotes no values, or
+    else the kind of error.
+    """
+    if isinstance(error, exc.TimeoutError):
+        return "no connection was free in time"
+    driver = error.orig if isinstance(error, exc.DBAPIError) else None
+    return str(driver).partition("\n")[0] if driver else type(error).__name__
+
+
+def is_outage(error: exc.SQLAlchemyError) -> bool:
+    """True when the database is away, False when one statement is wrong."""
+    return (
+        isinstance(
+            error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError
+        )
+        or type(error) is exc.DatabaseError  # what is none of its kinds: a file that is damaged
+        or (isinstance(error, exc.DBAPIError) and error.connection_invalidated)
+    )
+
+
+def is_locked(error: exc.SQLAlchemyError) -> bool:
+    """True while another writer has the SQLite file."""
+    driver = error.orig if isinstance(error, exc.OperationalError) else None
+    return isinstance(driver, sqlite3.OperationalError) and (
+        getattr(driver, "sqlite_errorcode", 0) & 0xFF
+        in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    )
 
 
 def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:

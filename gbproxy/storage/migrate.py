@@ -12,8 +12,8 @@ from pathlib import Path
 from sqlalchemy import Connection, exc, inspect, text
 
 from gbproxy.storage import engines
-from gbproxy.storage.database import Database, is_locked, is_outage, reason
-from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.database import Database
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.tables import REVISION, metadata
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ def migrate(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """Run what migrations are missing; the revision that was found. A server that is still starting
-    is waited for.
+    """Run the missing migrations, and wait for a server that is still starting. Returns the
+    revision that was found.
 
     `cipher` opens what a migration has to write anew. Raises CannotMigrate; WrongSecretKey before
     anything is changed.
@@ -62,11 +62,13 @@ def migrate(
             return _migrate(database, cipher, clock, sleep)
         except exc.SQLAlchemyError as error:
             if clock() >= deadline or not _may_pass(database, error):
-                raise CannotMigrate(f"the database cannot be used: {reason(error)}") from error
+                raise CannotMigrate(
+                    f"the database cannot be used: {engines.reason(error)}"
+                ) from error
             if clock() >= say_at:
                 log.warning(
                     "database.awaited",
-                    extra={"reason": reason(error), "left_s": round(deadline - clock())},
+                    extra={"reason": engines.reason(error), "left_s": round(deadline - clock())},
                 )
                 say_at = clock() + _SAY_EVERY_S
         sleep(_PAUSE_S)
@@ -76,7 +78,7 @@ def _may_pass(database: Database, error: exc.SQLAlchemyError) -> bool:
     """Also a server that takes no writes yet may be about to, after a failover; a file will not
     change by itself.
     """
-    return is_locked(error) or (database.kind == "postgresql" and is_outage(error))
+    return engines.is_locked(error) or (database.kind == "postgresql" and engines.is_outage(error))
 
 
 def _migrate(
@@ -126,7 +128,7 @@ def _has_begun(connection: Connection) -> bool:
         try:
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
         except exc.OperationalError as error:
-            if is_locked(error):
+            if engines.is_locked(error):
                 return False
             raise
         return True
@@ -167,5 +169,5 @@ def _in_wal_mode(database: Database) -> None:
     """Readers and the writer do not wait for each other. The mode stays with the file."""
     engine = engines.unpooled(database.url)
     with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=5000")  # nobody is served yet
+        connection.exec_driver_sql("PRAGMA busy_timeout=5000")  # no request waits yet
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")

@@ -15,12 +15,16 @@ from sqlalchemy import exc
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter
-from gbproxy.storage import engines, migrate, secret_key
+from gbproxy.storage import engines, migrate
 from gbproxy.storage.api_keys import ApiKeyStore
-from gbproxy.storage.database import Database, reason
+from gbproxy.storage.database import Database
+from gbproxy.storage.encryption import (
+    Cipher,
+    WrongSecretKey,
+    check_secret_key,
+    secret_key_fits,
+)
 from gbproxy.storage.migrate import CannotMigrate
-from gbproxy.storage.secret_key import WrongSecretKey
-from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tables import REVISION
 from gbproxy.storage.temporary import new_folder, remove, url_in
 
@@ -46,7 +50,7 @@ def prepare(
         else:
             before = migrate.migrate(database, cipher, timeout_s=patience_s)
         with database.long_timeout():
-            secret_key.check(database, cipher)
+            check_secret_key(database, cipher)
     except CannotMigrate as error:
         raise CannotBeUsed(f"DATABASE_URL: {error}") from error
     except StorageUnavailable as error:
@@ -77,9 +81,11 @@ def inspect(url: str, secret_keys: Sequence[str]) -> DatabaseStatus:
     try:
         with engines.unpooled(database.url).connect() as connection:
             revision = migrate.revision(connection)
-            fits = secret_key.fits(connection, Cipher(secret_keys)) if revision else None
+            fits = secret_key_fits(connection, Cipher(secret_keys)) if revision else None
     except exc.SQLAlchemyError as error:
-        raise CannotBeUsed(f"DATABASE_URL: the database cannot be used: {reason(error)}") from error
+        raise CannotBeUsed(
+            f"DATABASE_URL: the database cannot be used: {engines.reason(error)}"
+        ) from error
     return DatabaseStatus(database.kind, revision, fits)
 
 

@@ -3,7 +3,7 @@ it.
 
 A row is added as soon as the upstream has opened the session, and removed when the upstream has
 deleted it. In between it is `prewarmed` (no request has used it) or `running` (a request is in it),
-both held by one worker; `idle`: whoever has its history may claim it; `deleting`: to be deleted
+both held by one worker; `idle`: a request with its history may claim it; `deleting`: to be deleted
 upstream. The writes of a worker that has lost a row have no effect.
 """
 
@@ -11,24 +11,25 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, insert, not_, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, not_, or_, select, update
 
-from gbproxy.domain.account import IDENTITY_CHARS, identity_of
-from gbproxy.domain.session import Claim, Claimed, NoClaim, Session, id_prefix, random_prefix
+from gbproxy.domain.account import identity_of
+from gbproxy.domain.session import (
+    Claim,
+    Claimed,
+    NoClaim,
+    PendingDeletion,
+    Session,
+    id_prefix,
+    random_prefix,
+)
 from gbproxy.storage.database import AnyRow, Database
+from gbproxy.storage.tables import has_identity
 from gbproxy.storage.tables import sessions as rows
 
 PREWARMED, RUNNING, IDLE, DELETING = "prewarmed", "running", "idle", "deleting"
-
-
-@dataclass(frozen=True, slots=True)
-class PendingDeletion(Session):
-    """A session to be deleted upstream, and how many attempts have failed."""
-
-    attempts: int
 
 
 _c = rows.c
@@ -39,11 +40,11 @@ _HELD = _c.state.in_((PREWARMED, RUNNING))
 _OURS = and_(_ID, _c.holder == bindparam("worker"), _HELD)
 _FREE = and_(_c.state == IDLE, _c.expires_at > bindparam("now"))
 _CONVERSATION = and_(_c.conversation == bindparam("wanted"), _c.key_digest == bindparam("by"))
-# Until its first answer is committed a session has no caller, and maybe half an id; the caller's
-# part of the id was checked before.
+# Until its first answer is committed a session has no key, and maybe the prefix of an id only; the
+# key's part of the id was checked before.
 _IN_USE = or_(
     and_(
-        _c.conversation.in_((bindparam("wanted"), bindparam("half"))),
+        _c.conversation.in_((bindparam("wanted"), bindparam("prefix"))),
         _HELD,
         or_(_c.key_digest == bindparam("by"), _c.key_digest.is_(None)),
     ),
@@ -51,9 +52,7 @@ _IN_USE = or_(
 )
 # An account of the same identity upstream can delete them, also under another name, or after it was
 # removed and added again.
-_THEIRS = func.substr(_c.account_key, 1, IDENTITY_CHARS).in_(
-    bindparam("identities", expanding=True)
-)
+_THEIRS = has_identity(_c.account_key, bindparam("identities", expanding=True))
 
 
 def _claim(condition: Any, *first: Any) -> Any:
@@ -71,20 +70,19 @@ def _claim(condition: Any, *first: Any) -> Any:
 
 _ADD = insert(rows)
 _NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
-_IS_AVOIDED = _c.account_key.in_(bindparam("avoided", expanding=True))
-_CLAIM_HISTORY = _claim(_DIGEST, _IS_AVOIDED)
-_CLAIM_HISTORY_IN = _claim(and_(_DIGEST, _c.conversation == bindparam("in_conversation")))
+_CLAIM_HISTORY = _claim(_DIGEST, _c.account_key.in_(bindparam("avoided", expanding=True)))
+_CLAIM_HISTORY_IN = _claim(and_(_DIGEST, _c.conversation == bindparam("within")))
 _CLAIM_CONVERSATION = _claim(_CONVERSATION)
 _FIND_IN_USE = select(_c.id).where(_IN_USE).limit(1)
 _FIND_TAKEN = select(_c.id).where(_DIGEST, _c.state == RUNNING).limit(1)
-_KEEP = (
+_COMMIT = (
     update(rows)
     .where(_OURS)
     .values(
         state=IDLE,
         holder=None,
         claimed_at=None,
-        history_digest=bindparam("new_head"),
+        history_digest=bindparam("new_digest"),
         key_digest=bindparam("by"),
         conversation=bindparam("wanted"),
         last_turn_at=bindparam("now"),
@@ -96,16 +94,12 @@ _RELEASE = (
     .where(_OURS, _c.history_digest.is_not(None))
     .values(state=IDLE, holder=None, claimed_at=None)
 )
-TO_DELETE: dict[str, Any] = {
-    "state": DELETING,
-    "holder": None,
-    "not_before": bindparam("from_when"),
-}
-_DELETE_LATER = update(rows).values(TO_DELETE)
-_WITHDRAW = _DELETE_LATER.where(_ID, _c.state == IDLE, _DIGEST)
-_MARK = _DELETE_LATER.where(_OURS)
-_EXPIRE = _DELETE_LATER.where(_c.state == IDLE, _c.expires_at <= bindparam("now"))
-_ORPHANS = _DELETE_LATER.where(_HELD, _c.holder.in_(bindparam("dead", expanding=True)))
+TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=bindparam("from_when"))
+_MARKING = update(rows).values(TO_DELETE)
+_ROLLBACK = _MARKING.where(_ID, _c.state == IDLE, _DIGEST)
+_MARK = _MARKING.where(_OURS)
+_EXPIRE = _MARKING.where(_c.state == IDLE, _c.expires_at <= bindparam("now"))
+_ORPHANS = _MARKING.where(_HELD, _c.holder.in_(bindparam("dead", expanding=True)))
 _HOLDERS = select(_c.holder).where(_HELD).distinct()
 _HELD_LONG = select(_c.id).where(
     _c.holder == bindparam("worker"), _HELD, _c.claimed_at < bindparam("before")
@@ -145,8 +139,8 @@ class SessionRows:
     def add(
         self, account_key: str, name: str, *, prewarmed: bool, conversation: str | None = None
     ) -> Session:
-        """Record a session that the upstream has just opened; this worker holds it. Without
-        `conversation` it gets half an id.
+        """Record a session that was just opened; this worker holds it. Its conversation is the
+        given one, or a random prefix of an id.
         """
         session = Session(uuid.uuid4().hex, account_key, name, conversation or random_prefix())
         now = self._clock()
@@ -168,41 +162,33 @@ class SessionRows:
         return session
 
     def name(self, session: Session) -> bool:
-        """Record a name that the upstream has told late. False: the session is not this worker's
-        any more.
-        """
+        """Record a name that the upstream has told late. False: this worker has lost it."""
         return self._database.change(_NAME, {**self._ours(session), "new_name": session.name}) == 1
 
     def claim_history(
         self, history_digest: bytes, conversation: str | None = None, avoided: Collection[str] = ()
     ) -> Session | None:
-        """Claim one free session that holds exactly this history, of this conversation where one is
-        named, for this worker; None if there is none.
-
-        Of several, one whose account key is not `avoided` comes first.
+        """Claim a free session that holds exactly this history (and is of `conversation`, if given)
+        for this worker. Account keys that are not `avoided` come first.
         """
         values = {"wanted": history_digest, "now": self._clock(), "worker": self._worker_id()}
         if conversation is None:
             found = self._database.fetch(_CLAIM_HISTORY, {**values, "avoided": list(avoided)})
         else:
-            found = self._database.fetch(
-                _CLAIM_HISTORY_IN, {**values, "in_conversation": conversation}
-            )
+            found = self._database.fetch(_CLAIM_HISTORY_IN, {**values, "within": conversation})
         return self._claimed(found[0]).session if found else None
 
     def is_taken(self, history_digest: bytes) -> bool:
         """True while a request runs in a session that had this history."""
         return bool(self._database.fetch(_FIND_TAKEN, {"wanted": history_digest}))
 
-    def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
-        """Claim the free session of a caller's conversation. UNKNOWN also when it has expired or is
-        another caller's.
-        """
-        wanted = {"wanted": conversation, "by": caller, "now": self._clock()}
+    def claim_conversation(self, conversation: str, key_digest: bytes) -> Claim:
+        """Claim the free session of this key's conversation. UNKNOWN: also an expired one."""
+        wanted = {"wanted": conversation, "by": key_digest, "now": self._clock()}
         found = self._database.fetch(_CLAIM_CONVERSATION, {**wanted, "worker": self._worker_id()})
         if found:
             return self._claimed(found[0])
-        in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "half": id_prefix(conversation)})
+        in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "prefix": id_prefix(conversation)})
         return NoClaim.BUSY if in_use else NoClaim.UNKNOWN
 
     def commit(
@@ -210,30 +196,26 @@ class SessionRows:
         session: Session,
         *,
         history_digest: bytes,
-        caller: bytes,
+        key_digest: bytes,
         conversation: str,
         expires_at: float,
     ) -> bool:
-        """Free a session, which holds this history now. False when it was not this worker's any
-        more: then nothing has changed.
-        """
+        """Free a session, which holds this history now. False: this worker had lost it."""
         self._known.discard(session.id)
-        kept = {
+        values = {
             **self._ours(session),
-            "new_head": history_digest,
-            "by": caller,
+            "new_digest": history_digest,
+            "by": key_digest,
             "wanted": conversation,
             "now": self._clock(),
             "until": expires_at,
         }
-        return self._database.change(_KEEP, kept) == 1
+        return self._database.change(_COMMIT, values) == 1
 
     def rollback(self, session: Session, history_digest: bytes) -> None:
-        """Mark a session that was just committed with this history, unless it has been claimed
-        since.
-        """
+        """Mark a session committed with this history, unless it has been claimed since."""
         values = {"session_id": session.id, "wanted": history_digest, "from_when": self._clock()}
-        self._database.change(_WITHDRAW, values)
+        self._database.change(_ROLLBACK, values)
 
     def release(self, session: Session) -> None:
         """Free a claimed session as it was: nothing has been sent in it."""
@@ -246,7 +228,7 @@ class SessionRows:
         self._database.change(_MARK, {**self._ours(session), "from_when": self._clock()})
 
     def mark_expired(self, now: float) -> int:
-        """Mark what no request may continue any more; how many that were."""
+        """Mark idle sessions that have expired. Returns how many."""
         return self._database.change(_EXPIRE, {"now": now, "from_when": now})
 
     def add_for_deletion(self, found: Collection[tuple[str, str]]) -> None:
@@ -266,12 +248,12 @@ class SessionRows:
         return frozenset(row.holder for row in self._database.fetch(_HOLDERS))
 
     def reclaim_orphans(self, dead: Collection[str]) -> int:
-        """Mark what dead workers hold; how many that were."""
+        """Mark what dead workers hold. Returns how many."""
         return self._database.change(_ORPHANS, {"dead": list(dead), "from_when": self._clock()})
 
     def reclaim_leaked(self, after_s: float = 60.0) -> int:
-        """Mark what this worker has held for so long and does not know of: a request was ended, or
-        the database away, in the middle of a write.
+        """Mark what this worker has held for so long and does not know of: a request or a database
+        ended in the middle of a write.
         """
         now, worker = self._clock(), self._worker_id()
         held = self._database.fetch(_HELD_LONG, {"worker": worker, "before": now - after_s})
@@ -280,15 +262,14 @@ class SessionRows:
         return sum(self._database.change(_MARK, value) for value in values)
 
     def due_deletions(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]:
-        """What accounts of these identities can delete now, the longest due first."""
+        """Sessions that accounts of these identities can delete now, the longest due first."""
         values = {"now": self._clock(), "most": limit, "identities": _identities(account_keys)}
         return [PendingDeletion(*row) for row in self._database.fetch(_DUE, values)]
 
     def reschedule(self, session: Session, until: float, *, failed: bool = True) -> None:
-        """Delete it from then on (Unix seconds); `failed` counts an attempt."""
-        self._database.change(
-            _RESCHEDULE, {"session_id": session.id, "until": until, "failures": int(failed)}
-        )
+        """Put a deletion off until then (Unix seconds); `failed` counts an attempt."""
+        values = {"session_id": session.id, "until": until, "failures": int(failed)}
+        self._database.change(_RESCHEDULE, values)
 
     def remove(self, session: Session) -> None:
         """Remove the record: the upstream has deleted the session."""
@@ -296,15 +277,12 @@ class SessionRows:
         self._database.change(_REMOVE, {"session_id": session.id})
 
     def abandon(self, account_keys: Collection[str], after_s: float) -> int:
-        """Remove what has been due for so long and is not of these accounts' identities; how many
-        that were.
-        """
-        return self._database.change(
-            _ABANDON, {"before": self._clock() - after_s, "identities": _identities(account_keys)}
-        )
+        """Remove deletions due for so long that no account's identity can do. Returns how many."""
+        values = {"before": self._clock() - after_s, "identities": _identities(account_keys)}
+        return self._database.change(_ABANDON, values)
 
     def all_sessions(self, limit: int) -> list[Session]:
-        """Whatever the upstream still has, for the end of a temporary database."""
+        """Every recorded session, for the end of a temporary database."""
         return [Session(*row) for row in self._database.fetch(_ALL, {"most": limit})]
 
     def _ours(self, session: Session) -> dict[str, Any]:

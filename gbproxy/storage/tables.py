@@ -23,7 +23,7 @@ from sqlalchemy import (
     func,
 )
 
-from gbproxy.domain.account import ID_IN_KEY
+from gbproxy.domain.account import ID_IN_KEY, IDENTITY_CHARS
 
 REVISION = "0007"  # the newest migration: what these tables are
 
@@ -56,6 +56,11 @@ metadata = MetaData(
 def has_id(account_key: Column[str], account_id: BindParameter[str]) -> ColumnElement[bool]:
     """True for a row of the account with this id, whichever upstream identity it had then."""
     return func.substr(account_key, ID_IN_KEY + 1) == account_id
+
+
+def has_identity(account_key: Column[str], identities: BindParameter[str]) -> ColumnElement[bool]:
+    """True for a row of an account with one of these upstream identities, whatever its id was."""
+    return func.substr(account_key, 1, IDENTITY_CHARS).in_(identities)
 
 
 accounts = Table(

@@ -95,7 +95,7 @@ def _abandoned() -> Iterator[Path]:
 
 
 def _seized(folder: Path) -> int | None:
-    with suppress(OSError):  # somebody else's, just being made, or just being removed
+    with suppress(OSError):  # another user's, or just being made or removed
         if folder.lstat().st_uid != os.geteuid():
             return None
         lock = os.open(folder / _ALIVE, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -12,10 +12,9 @@ from typing import Any
 from sqlalchemy import bindparam, delete, or_, select
 
 from gbproxy.domain.account import id_of
-from gbproxy.storage.database import Database
-from gbproxy.storage.secrets import Cipher, Unreadable
+from gbproxy.storage.database import Database, at, not_older, upsert
+from gbproxy.storage.encryption import Cipher, Unreadable
 from gbproxy.storage.tables import cookies, tokens
-from gbproxy.storage.upsert import at, not_older, upsert
 
 log = logging.getLogger(__name__)
 

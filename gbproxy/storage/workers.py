@@ -1,5 +1,5 @@
-"""How workers agree: leases, each held by one of them for a limited time; the registry of those
-that are alive; and version counters by which they see that something was changed.
+"""Coordination of workers: leases, each held by one of them for a limited time; the registry of
+those that are alive; and version counters of what they share.
 
 The clocks of all machines on one database must agree within a few seconds: the ends of leases are
 written in their time.
@@ -16,9 +16,8 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from gbproxy.storage.database import Database
+from gbproxy.storage.database import Database, insert, upsert
 from gbproxy.storage.tables import changes, leases, workers
-from gbproxy.storage.upsert import insert, upsert
 
 Topic = Literal["accounts", "keys"]
 

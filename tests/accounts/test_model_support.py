@@ -9,7 +9,7 @@ import pytest
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.models import NOTHING_SAID, AccountCapabilities, Tool
 from gbproxy.errors import StorageUnavailable
-from gbproxy.storage.model_support import SupportRows
+from gbproxy.storage.account_health import SupportRows
 from tests.support.background import ONE, TWO, FragileDatabase
 from tests.support.clock import Clock
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gbproxy.app import EXTENSION
-from gbproxy.bootstrap import Services
 from gbproxy.domain.account import Account
 from gbproxy.errors import GatewayError
+from gbproxy.services import Services
 from gbproxy.storage.prepare import prepare
 from gbproxy.upstreams.widget.credential import credential_of
 from tests.support.fake_upstream import FakeUpstream

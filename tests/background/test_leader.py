@@ -276,7 +276,11 @@ def test_a_new_leader_gives_everybody_time_to_report(ours: Worker, theirs: Worke
 
     assert ours.upstream.deleted == []
     assert theirs.rows.commit(
-        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=ours.clock.now + 1
+        session,
+        history_digest=HEAD,
+        key_digest=b"k",
+        conversation="c",
+        expires_at=ours.clock.now + 1,
     )
 
 
@@ -294,7 +298,7 @@ def test_a_worker_that_leads_again_gives_everybody_time_to_report(
 
     assert ours.upstream.deleted == []
     assert theirs.rows.commit(
-        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
+        session, history_digest=HEAD, key_digest=b"k", conversation="c", expires_at=clock.now + 1
     )
 
 
@@ -318,7 +322,7 @@ def test_after_an_outage_of_the_database_the_leader_gives_everybody_time_to_repo
 
     assert ours.upstream.deleted == []
     assert theirs.rows.commit(
-        session, history_digest=HEAD, caller=b"k", conversation="c", expires_at=clock.now + 1
+        session, history_digest=HEAD, key_digest=b"k", conversation="c", expires_at=clock.now + 1
     )
 
 

@@ -35,7 +35,7 @@ class Harness:
         self.conversations = Conversations(
             self.rows,
             session_timeout_s=session_timeout_s,
-            discard=lambda session: self.discarded.append(session.name),
+            delete_unrecorded=lambda session: self.discarded.append(session.name),
             clock=self.clock,
         )
         self._opened = 0
@@ -44,10 +44,10 @@ class Harness:
         self,
         *messages: Message,
         conversation: str | None = None,
-        caller: bytes = KEY,
+        key_digest: bytes = KEY,
         model: str = MODEL,
     ) -> Turn:
-        return self.conversations.begin(caller, model, messages, conversation)
+        return self.conversations.begin(key_digest, model, messages, conversation)
 
     def open(self, turn: Turn) -> Session:
         self._opened += 1
@@ -155,7 +155,7 @@ def test_any_other_history_gets_a_fresh_session_a_new_id_and_all_of_it(
 
 
 @pytest.mark.parametrize(
-    "other", [{"caller": OTHER_KEY}, {"model": "gemini-2.5-pro"}, {"caller": b""}]
+    "other", [{"key_digest": OTHER_KEY}, {"model": "gemini-2.5-pro"}, {"key_digest": b""}]
 )
 def test_another_key_or_model_never_goes_on(harness: Harness, other: dict[str, str]) -> None:
     harness.ask(HI)
@@ -325,14 +325,14 @@ def test_another_keys_conversation_cannot_be_told_from_none(harness: Harness) ->
     conversation = begun(harness)
     messages = set()
 
-    for caller, asked in (
+    for key_digest, asked in (
         (OTHER_KEY, conversation),
         (KEY, "0" * 32),
         (KEY, "no id"),
         (b"", conversation),
     ):
         with pytest.raises(GatewayError) as caught:
-            harness.begin(WHY, conversation=asked, caller=caller)
+            harness.begin(WHY, conversation=asked, key_digest=key_digest)
         messages.add((type(caught.value), caught.value.message, caught.value.retry_after))
 
     assert len(messages) == 1
@@ -355,13 +355,16 @@ def test_a_conversation_whose_first_answer_is_running_is_busy_to_its_own_key_onl
     with pytest.raises(ConversationBusy):
         harness.begin(WHY, conversation=first.conversation)
     with pytest.raises(ConversationNotFound):
-        harness.begin(WHY, conversation=first.conversation, caller=OTHER_KEY)
+        harness.begin(WHY, conversation=first.conversation, key_digest=OTHER_KEY)
 
 
 def test_a_conversation_that_another_worker_answers_is_busy(harness: Harness) -> None:
     conversation = begun(harness)
     other = Conversations(
-        harness.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=harness.clock
+        harness.rows,
+        session_timeout_s=TIMEOUT_S,
+        delete_unrecorded=lambda _: None,
+        clock=harness.clock,
     )
     harness.begin(WHY, conversation=conversation)
 
@@ -373,7 +376,10 @@ def test_a_new_conversation_whose_first_answer_another_worker_gives_is_busy(
     harness: Harness,
 ) -> None:
     other = Conversations(
-        harness.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=harness.clock
+        harness.rows,
+        session_timeout_s=TIMEOUT_S,
+        delete_unrecorded=lambda _: None,
+        clock=harness.clock,
     )
     first = harness.begin(HI)
     harness.open(first)
@@ -390,7 +396,7 @@ def test_a_new_conversation_whose_first_answer_another_worker_gives_is_busy(
 def test_a_conversation_that_is_known_keeps_its_id_in_a_fresh_session(harness: Harness) -> None:
     conversation = begun(harness)
     turn = harness.begin(HI, HELLO, WHY)
-    turn.discard()
+    turn.invalidate_session()
     harness.open(turn)
 
     turn.take_id()
@@ -403,19 +409,22 @@ def test_a_conversation_on_its_way_into_another_session_is_busy_for_other_worker
 ) -> None:
     conversation = begun(harness)
     other = Conversations(
-        harness.rows, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=harness.clock
+        harness.rows,
+        session_timeout_s=TIMEOUT_S,
+        delete_unrecorded=lambda _: None,
+        clock=harness.clock,
     )
     with harness.begin(HI, HELLO, WHY) as turn:
         for old, new in [("s/1", "s/2"), ("s/2", "s/3")]:
             turn.mark_sent()
-            turn.discard()
+            turn.invalidate_session()
             with pytest.raises(ConversationBusy):
                 other.begin(KEY, MODEL, [AND], conversation)
             harness.open(turn)
             with pytest.raises(ConversationBusy):
                 other.begin(KEY, MODEL, [AND], conversation)
             assert [harness.rows.state(name) for name in (old, new)] == ["deleting", "running"]
-        turn.discard()
+        turn.invalidate_session()
 
     assert harness.rows.state("s/3") == "deleting"
     with pytest.raises(ConversationNotFound):
@@ -427,7 +436,7 @@ def test_a_session_that_is_gone_takes_the_conversation_with_it(harness: Harness)
 
     with harness.begin(WHY, conversation=conversation) as turn:
         turn.mark_sent()
-        turn.discard()
+        turn.invalidate_session()
         with pytest.raises(ConversationNotFound):
             _ = turn.messages
 
@@ -484,7 +493,7 @@ def test_a_turn_that_put_its_session_back_takes_no_other(harness: Harness) -> No
     turn = harness.begin(HI, HELLO, WHY)
     turn.release()
 
-    with pytest.raises(ValueError, match="discard"):
+    with pytest.raises(ValueError, match="invalidate it"):
         harness.open(turn)
 
 
@@ -492,7 +501,7 @@ def test_a_turn_has_one_session_at_a_time(harness: Harness) -> None:
     turn = harness.begin(HI)
     harness.open(turn)
 
-    with pytest.raises(ValueError, match="discard"):
+    with pytest.raises(ValueError, match="invalidate it"):
         harness.open(turn)
 
 
@@ -508,7 +517,7 @@ def test_after_a_failure_a_fresh_session_gets_everything_and_the_conversation_ke
 
     with harness.begin(HI, HELLO, WHY) as turn:
         turn.mark_sent()
-        turn.discard()
+        turn.invalidate_session()
         harness.open(turn)
         assert (turn.is_resumed, turn.account_key, turn.messages) == (False, None, (HI, HELLO, WHY))
         turn.mark_sent()
@@ -561,14 +570,14 @@ class BreakingRows(MemoryRows):
         session: Session,
         *,
         history_digest: bytes,
-        caller: bytes,
+        key_digest: bytes,
         conversation: str,
         expires_at: float,
     ) -> bool:
         super().commit(
             session,
             history_digest=history_digest,
-            caller=caller,
+            key_digest=key_digest,
             conversation=conversation,
             expires_at=expires_at,
         )
@@ -605,7 +614,7 @@ def test_without_a_session_timeout_no_id_is_known() -> None:
 
 
 def test_nothing_is_kept_for_nobody_in_particular(harness: Harness) -> None:
-    turn = harness.ask(HI, caller=b"")  # type: ignore[arg-type]
+    turn = harness.ask(HI, key_digest=b"")  # type: ignore[arg-type]
 
     assert (turn.conversation, harness.rows.state("s/1")) == (None, "deleting")
 
@@ -673,7 +682,7 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
     with harness.begin(HI, HELLO, WHY) as turn:
         lost = turn.session
         assert lost is not None
-        turn.discard()
+        turn.invalidate_session()
         harness.rows.away = True
         harness.open(turn)
         turn.mark_sent()
@@ -685,7 +694,7 @@ def test_what_has_lost_its_session_without_storage_is_over_and_nobody_is_told_to
         with pytest.raises(ConversationNotFound):
             harness.begin(AND, conversation=conversation)
 
-        turn.discard()
+        turn.invalidate_session()
         harness.open(turn)
         turn.mark_sent()
         assert not turn.commit("So.")
@@ -758,7 +767,7 @@ def test_the_log_of_a_request_says_whether_it_continued(harness: Harness) -> Non
 
     with harness.begin(HI, HELLO, WHY) as turn:
         continued = facts["continued"]
-        turn.discard()
+        turn.invalidate_session()
         harness.open(turn)
 
     assert (continued, facts["continued"]) == (True, False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.bootstrap import configured_models
+from gbproxy.accounts.available_models import configured_models
 from gbproxy.domain.account import WIDGET, QuotaClass
 from gbproxy.domain.models import ALL_TOOLS, BUILT_IN, Catalogue, Model, built_in_names
 from gbproxy.errors import ModelNotFound

@@ -86,7 +86,10 @@ class Harness:
                 pool,
                 Upstreams({WIDGET: widget}),
                 Conversations(
-                    rows, session_timeout_s=0, discard=lambda session: None, clock=self.clock
+                    rows,
+                    session_timeout_s=0,
+                    delete_unrecorded=lambda session: None,
+                    clock=self.clock,
                 ),
                 NothingAhead(widget),
                 Limiter(MemoryLimitStore(self.clock), Rules()),

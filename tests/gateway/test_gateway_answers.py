@@ -318,7 +318,7 @@ def test_a_session_is_continued_under_the_name_that_the_upstream_gives_it(script
     harness = Harness(Upstream(script, HELLO, names=False))
 
     conversation = harness.begun("Hi")
-    harness.answer("More", caller=KEY, conversation=conversation)
+    harness.answer("More", key_digest=KEY, conversation=conversation)
 
     assert harness.upstream.asked == [
         ("one", "gemini-auto", ""),
@@ -331,7 +331,7 @@ def test_a_session_is_continued_under_the_name_that_the_upstream_gives_it(script
 def test_what_names_a_session_is_not_said_to_the_client() -> None:
     harness = Harness(Upstream((SessionNamed("s/theirs"), *HELLO), names=False))
 
-    events = harness.answer("Hi", caller=KEY)
+    events = harness.answer("Hi", key_digest=KEY)
 
     assert [type(event) for event in events] == [Started, TextDelta, TextDelta, Usage, Done]
 
@@ -339,7 +339,7 @@ def test_what_names_a_session_is_not_said_to_the_client() -> None:
 def test_a_session_whose_name_is_never_told_is_not_continued() -> None:
     harness = Harness(Upstream(HELLO, names=False))
 
-    events = harness.answer("Hi", caller=KEY)
+    events = harness.answer("Hi", key_digest=KEY)
 
     assert text_of(events) == "Hello"
     assert request_context.current().conversation is None
@@ -351,14 +351,14 @@ def test_a_session_that_was_named_before_the_answer_broke_is_deleted() -> None:
         Upstream((SessionNamed("s/theirs"), TextDelta("Hel"), UpstreamError("broken")), names=False)
     )
 
-    harness.failure("Hi", caller=KEY)
+    harness.failure("Hi", key_digest=KEY)
 
     assert harness.marked == [("one", "s/theirs")]
 
 
 def test_a_session_whose_name_cannot_be_recorded_is_discarded_by_its_name() -> None:
     harness = Harness(Upstream((TextDelta("Hello"), SessionNamed("s/theirs"), Done()), names=False))
-    events = harness.stream("Hi", caller=KEY)
+    events = harness.stream("Hi", key_digest=KEY)
     next(events)
     harness.rows.away = True
 
@@ -370,7 +370,7 @@ def test_a_session_whose_name_cannot_be_recorded_is_discarded_by_its_name() -> N
 
 def test_while_a_session_has_no_name_others_see_that_its_conversation_is_in_use() -> None:
     harness = Harness(Upstream((TextDelta("Hello"), SessionNamed("s/theirs"), Done()), names=False))
-    events = harness.stream("Hi", caller=KEY)
+    events = harness.stream("Hi", key_digest=KEY)
     conversation = conversation_after([next(events)])
     assert conversation is not None
 

@@ -76,7 +76,7 @@ from tests.support.pools import disable_only, in_flight
 def test_the_beginning_of_an_answer_says_how_it_can_be_continued() -> None:
     harness = Harness(Upstream())
 
-    conversation = conversation_after(harness.answer(caller=KEY))
+    conversation = conversation_after(harness.answer(key_digest=KEY))
 
     assert conversation is not None
     assert request_context.current().conversation == conversation
@@ -95,15 +95,15 @@ def test_every_worker_sees_that_a_new_conversation_is_in_use(
     other = Harness(Upstream(), ONE, TWO, rows=theirs)
     if stocked:
         harness.prewarm({each: [f"warm/{each.id}"] for each in (ONE, TWO)})
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
 
     conversation = conversation_after([next(stream)])
-    busy, _ = other.failure("Why?", caller=KEY, conversation=conversation)
-    unknown, _ = other.failure("Why?", caller=OTHER_KEY, conversation=conversation)
+    busy, _ = other.failure("Why?", key_digest=KEY, conversation=conversation)
+    unknown, _ = other.failure("Why?", key_digest=OTHER_KEY, conversation=conversation)
     list(stream)
 
     assert (type(busy), type(unknown)) == (ConversationBusy, ConversationNotFound)
-    assert text_of(other.answer("Why?", caller=KEY, conversation=conversation)) == "Hello"
+    assert text_of(other.answer("Why?", key_digest=KEY, conversation=conversation)) == "Hello"
     assert len(set(harness.upstream.sessions[-1:] + other.upstream.sessions)) == 1
 
 
@@ -116,9 +116,9 @@ def test_every_worker_sees_that_a_conversation_is_in_use_which_goes_on_in_a_fres
     conversation = harness.begun()
     harness.prewarm({ONE: ["warm/1"]})
 
-    stream = harness.stream(*HISTORY, caller=KEY)
+    stream = harness.stream(*HISTORY, key_digest=KEY)
     started = conversation_after([next(stream)])
-    busy, _ = other.failure("Why?", caller=KEY, conversation=conversation)
+    busy, _ = other.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert (started, type(busy)) == (conversation, ConversationBusy)
 
@@ -132,8 +132,8 @@ def test_an_id_that_the_client_has_been_told_stays_whatever_session_answers_in_t
         request_context.current().conversation_sent = True
 
     harness.upstream.on_ask = send_headers
-    events = harness.answer(caller=KEY)
-    harness.answer("Why?", caller=KEY, conversation=told[0])
+    events = harness.answer(key_digest=KEY)
+    harness.answer("Why?", key_digest=KEY, conversation=told[0])
 
     assert [conversation_after(events), request_context.current().conversation] == [told[0]] * 2
     assert harness.upstream.sessions == ["s/1", "s/2", "s/2"]
@@ -159,7 +159,7 @@ def test_of_several_sessions_that_hold_the_same_one_is_taken_whose_account_can_a
         disable_only(harness.pool, "one")
 
     with harness.pool.lease(required=ONE.account_key) if why == "busy" else nullcontext():
-        harness.answer(*HISTORY, caller=KEY)
+        harness.answer(*HISTORY, key_digest=KEY)
 
     assert (harness.upstream.accounts, harness.upstream.prompts[2]) == (
         ["one", "two", "two"],
@@ -173,7 +173,7 @@ def test_in_a_continued_conversation_only_what_is_new_is_sent_into_its_session()
     conversation = harness.begun(SYSTEM, "Hi")
     harness.rows.calls.clear()
 
-    events = harness.answer(SYSTEM, *HISTORY, caller=KEY)
+    events = harness.answer(SYSTEM, *HISTORY, key_digest=KEY)
 
     assert harness.upstream.prompts[1:] == ["Why?"]
     assert harness.upstream.asked == [("one", "gemini-auto", "s/1")] * 2
@@ -188,10 +188,12 @@ def test_a_continued_conversation_is_counted_as_its_whole_prompt() -> None:
     harness.begun()
 
     [continued] = [
-        event for event in harness.answer(*HISTORY, caller=KEY) if isinstance(event, Usage)
+        event for event in harness.answer(*HISTORY, key_digest=KEY) if isinstance(event, Usage)
     ]
     [fresh] = [
-        event for event in harness.answer(*HISTORY, caller=OTHER_KEY) if isinstance(event, Usage)
+        event
+        for event in harness.answer(*HISTORY, key_digest=OTHER_KEY)
+        if isinstance(event, Usage)
     ]
 
     assert harness.upstream.sessions == ["s/1", "s/1", "s/2"]
@@ -202,7 +204,7 @@ def test_a_new_message_alone_goes_on_in_the_conversation_that_is_named() -> None
     harness = Harness(Upstream(), ONE, TWO)
     conversation = harness.begun()
 
-    events = harness.answer("Why?", caller=KEY, conversation=conversation)
+    events = harness.answer("Why?", key_digest=KEY, conversation=conversation)
 
     assert (harness.upstream.prompts[1:], harness.upstream.sessions) == (["Why?"], ["s/1", "s/1"])
     assert conversation_after(events) == conversation
@@ -224,7 +226,7 @@ def test_any_other_history_gets_a_fresh_session_and_all_of_it(
     harness = Harness(Upstream())
     conversation = harness.begun()
 
-    events = harness.answer(*messages, caller=KEY)
+    events = harness.answer(*messages, key_digest=KEY)
 
     assert harness.upstream.sessions == ["s/1", "s/2"]
     assert all(text in harness.upstream.prompts[1] for text in ("Hell", "Why?"))
@@ -234,7 +236,11 @@ def test_any_other_history_gets_a_fresh_session_and_all_of_it(
 
 @pytest.mark.parametrize(
     "other",
-    [{"caller": OTHER_KEY}, {"caller": b""}, {"caller": KEY, "model": "gemini-2.5-pro"}],
+    [
+        {"key_digest": OTHER_KEY},
+        {"key_digest": b""},
+        {"key_digest": KEY, "model": "gemini-2.5-pro"},
+    ],
     ids=repr,
 )
 def test_another_key_or_model_has_a_session_of_its_own(other: dict[str, object]) -> None:
@@ -250,7 +256,10 @@ def test_another_key_or_model_has_a_session_of_its_own(other: dict[str, object])
 def test_two_requests_with_the_same_history_never_share_a_session() -> None:
     harness = Harness(Upstream())
     harness.begun()
-    first, second = harness.stream(*HISTORY, caller=KEY), harness.stream(*HISTORY, caller=KEY)
+    first, second = (
+        harness.stream(*HISTORY, key_digest=KEY),
+        harness.stream(*HISTORY, key_digest=KEY),
+    )
 
     next(first)
     next(second)
@@ -261,10 +270,10 @@ def test_two_requests_with_the_same_history_never_share_a_session() -> None:
 
 def test_a_conversation_in_which_a_request_runs_is_busy_and_nothing_is_asked() -> None:
     harness = Harness(Upstream())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
     conversation = conversation_after([next(stream)])
 
-    error, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
+    error, _ = harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert (type(error), len(harness.upstream.asked)) == (ConversationBusy, 1)
 
@@ -274,7 +283,7 @@ def test_a_conversation_in_which_a_request_runs_is_busy_and_nothing_is_asked() -
 
 def test_an_answer_can_be_continued_before_its_last_frame_goes_out() -> None:
     harness = Harness(Upstream())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
 
     states = [(type(event).__name__, harness.states["s/1"]) for event in stream]
 
@@ -290,11 +299,11 @@ def test_an_answer_can_be_continued_before_its_last_frame_goes_out() -> None:
 
 def test_a_quick_client_goes_on_while_its_last_frame_is_still_on_the_way() -> None:
     harness = Harness(Upstream())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
     while next(stream) != Done():
         pass
 
-    harness.answer(*HISTORY, caller=KEY)
+    harness.answer(*HISTORY, key_digest=KEY)
 
     assert (harness.upstream.sessions, harness.upstream.prompts[1]) == (["s/1", "s/1"], "Why?")
 
@@ -304,7 +313,7 @@ def test_an_answer_whose_last_frame_could_not_be_written_is_not_continued(
     last: type[ChatEvent],
 ) -> None:
     harness = Harness(Upstream())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
     while not isinstance(next(stream), last):
         pass
 
@@ -326,7 +335,7 @@ def test_what_ends_a_request_behind_its_last_frame_takes_the_answer_not_back() -
             raise LeftError  # the client hangs up while things are put away
 
     harness = Harness(Slow())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
     while next(stream) != Done():
         pass
 
@@ -338,10 +347,10 @@ def test_what_ends_a_request_behind_its_last_frame_takes_the_answer_not_back() -
 
 def test_what_another_request_has_gone_on_from_is_not_withdrawn() -> None:
     harness = Harness(Upstream())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
     while next(stream) != Done():
         pass
-    harness.answer(*HISTORY, caller=KEY)
+    harness.answer(*HISTORY, key_digest=KEY)
 
     stream.close()
 
@@ -370,7 +379,7 @@ def test_an_answer_that_is_not_whole_is_never_kept(script: Script, continued: bo
         messages = HISTORY
 
     with suppress(GatewayError, RuntimeError):
-        harness.answer(*messages, caller=KEY)
+        harness.answer(*messages, key_digest=KEY)
 
     assert set(harness.states.values()) == {"deleting"}
 
@@ -378,7 +387,7 @@ def test_an_answer_that_is_not_whole_is_never_kept(script: Script, continued: bo
 def test_of_an_answer_that_cannot_be_continued_no_id_is_told() -> None:
     harness = Harness(Upstream((TextDelta("Hel"), Refusal("Blocked."), Done("content_filter"))))
 
-    harness.answer(caller=KEY)
+    harness.answer(key_digest=KEY)
 
     assert request_context.current().conversation is None
 
@@ -386,7 +395,7 @@ def test_of_an_answer_that_cannot_be_continued_no_id_is_told() -> None:
 @pytest.mark.parametrize("events", [1, 2, 3])
 def test_an_answer_that_its_client_left_is_never_kept(events: int) -> None:
     harness = Harness(Upstream())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
     for _ in range(events):
         next(stream)
 
@@ -400,16 +409,16 @@ def test_thoughts_are_no_part_of_what_is_kept(shown: bool) -> None:
     harness = Harness(Upstream(THINKING), show_thoughts=shown)
     harness.begun()
 
-    harness.answer(*HISTORY, caller=KEY)
+    harness.answer(*HISTORY, key_digest=KEY)
 
     assert harness.upstream.sessions == ["s/1", "s/1"]
 
 
 def test_a_file_is_kept_as_the_line_that_the_client_was_shown() -> None:
     harness = Harness(Upstream((FileOutput("image/png", "f1", "cat.png"), Done()), HELLO))
-    shown = text_of(harness.answer(caller=KEY))
+    shown = text_of(harness.answer(key_digest=KEY))
 
-    harness.answer("Hi", says("assistant", shown), "Why?", caller=KEY)
+    harness.answer("Hi", says("assistant", shown), "Why?", key_digest=KEY)
 
     assert harness.upstream.sessions == ["s/1", "s/1"]
 
@@ -418,7 +427,7 @@ def test_only_the_attempt_that_answered_is_kept() -> None:
     harness = Harness(Upstream((ThoughtDelta("Hm."), UpstreamTimeout("silent")), HELLO), ONE, TWO)
     harness.begun()
 
-    harness.answer(*HISTORY, caller=KEY)
+    harness.answer(*HISTORY, key_digest=KEY)
 
     assert harness.upstream.asked[1:] == [("two", "gemini-auto", "s/2")] * 2
     assert harness.states == {"s/1": "deleting", "s/2": "idle"}
@@ -436,8 +445,8 @@ def test_a_conversation_whose_session_is_lost_goes_on_in_a_fresh_one_with_its_wh
     conversation = harness.begun(SYSTEM, "Hi")
     harness.prewarm({ONE: ["warm/1"]})
 
-    events = harness.answer(SYSTEM, *HISTORY, caller=KEY)
-    harness.answer(SYSTEM, *HISTORY, HELLO_SAID, "And?", caller=KEY)
+    events = harness.answer(SYSTEM, *HISTORY, key_digest=KEY)
+    harness.answer(SYSTEM, *HISTORY, HELLO_SAID, "And?", key_digest=KEY)
 
     assert text_of(events) == "Hello"
     assert conversation_after(events) == conversation
@@ -460,7 +469,7 @@ def test_a_conversation_whose_account_fails_goes_on_elsewhere_with_its_whole_his
     harness = Harness(Upstream(HELLO, (error,), HELLO), ONE, TWO)
     conversation = harness.begun()
 
-    events = harness.answer(*HISTORY, caller=KEY)
+    events = harness.answer(*HISTORY, key_digest=KEY)
 
     assert conversation_after(events) == conversation
     assert harness.upstream.asked[1:] == [
@@ -477,7 +486,7 @@ def test_with_one_account_a_conversation_is_tried_once_more_in_a_fresh_session_w
     harness = Harness(Upstream(HELLO, (UpstreamBroken("reset"),), HELLO))
     conversation = harness.begun()
 
-    events = harness.answer(*HISTORY, caller=KEY)
+    events = harness.answer(*HISTORY, key_digest=KEY)
 
     assert conversation_after(events) == conversation
     assert harness.upstream.sessions == ["s/1", "s/1", "s/2"]
@@ -490,7 +499,7 @@ def test_a_conversation_whose_model_has_retired_goes_on_with_the_successor_in_a_
     harness = Harness(Upstream(HELLO, (RequestRefused("no"),), HELLO))
     harness.begun(model=RETIRED)
 
-    events = harness.answer(*HISTORY, caller=KEY, model=RETIRED)
+    events = harness.answer(*HISTORY, key_digest=KEY, model=RETIRED)
 
     assert events[0] == Started(SUCCESSOR)
     assert harness.upstream.asked[1:] == [("one", RETIRED, "s/1"), ("one", SUCCESSOR, "s/2")]
@@ -509,7 +518,7 @@ def test_a_conversation_whose_account_cannot_be_asked_goes_on_elsewhere(
     conversation = harness.begun()
     away(harness, ONE)
 
-    events = harness.answer(*HISTORY, caller=KEY)
+    events = harness.answer(*HISTORY, key_digest=KEY)
 
     assert conversation_after(events) == conversation
     assert harness.upstream.asked[1:] == [("two", "gemini-auto", "s/2")]
@@ -522,8 +531,8 @@ def test_another_account_under_the_same_name_continues_no_conversation() -> None
     conversation = harness.begun()
     harness.pool.replace([with_values(ONE, config_id="another")])
 
-    error, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
-    harness.answer(*HISTORY, caller=KEY)
+    error, _ = harness.failure("Why?", key_digest=KEY, conversation=conversation)
+    harness.answer(*HISTORY, key_digest=KEY)
 
     assert isinstance(error, NoAccountAvailable)
     assert harness.upstream.asked[1:] == [("one", "gemini-auto", "s/2")]
@@ -535,7 +544,7 @@ def test_new_cookies_of_the_same_account_continue_its_conversations() -> None:
     harness.begun()
     harness.pool.replace([with_values(ONE, secure_c_ses="CSE.new")])
 
-    harness.answer(*HISTORY, caller=KEY)
+    harness.answer(*HISTORY, key_digest=KEY)
 
     assert harness.upstream.asked[1:] == [("one", "gemini-auto", "s/1")]
     assert harness.upstream.prompts[1] == "Why?"
@@ -546,7 +555,7 @@ def test_a_conversation_whose_account_is_busy_does_not_wait_for_it() -> None:
     harness.begun()
 
     with harness.pool.lease(required=ONE.account_key):
-        harness.answer(*HISTORY, caller=KEY)
+        harness.answer(*HISTORY, key_digest=KEY)
 
     assert harness.upstream.asked[1:] == [("two", "gemini-auto", "s/2")]
     assert "Hello" in harness.upstream.prompts[1]
@@ -557,7 +566,7 @@ def test_a_conversation_is_asked_on_its_own_account_though_another_is_less_busy(
     harness.begun()
 
     with harness.pool.lease(required=ONE.account_key):
-        harness.answer(*HISTORY, caller=KEY)
+        harness.answer(*HISTORY, key_digest=KEY)
 
     assert harness.upstream.asked[1:] == [("one", "gemini-auto", "s/1")]
 
@@ -566,10 +575,10 @@ def test_a_conversation_for_which_there_is_no_account_stays_as_it_is() -> None:
     harness = Harness(Upstream())
     harness.begun()
     cool(harness, ONE)
-    error, _ = harness.failure(*HISTORY, caller=KEY)
+    error, _ = harness.failure(*HISTORY, key_digest=KEY)
 
     harness.clock.now += 91
-    harness.answer(*HISTORY, caller=KEY)
+    harness.answer(*HISTORY, key_digest=KEY)
 
     assert isinstance(error, QuotaExhausted)
     assert harness.upstream.sessions == ["s/1", "s/1"]
@@ -579,11 +588,11 @@ def test_too_long_a_prompt_leaves_the_conversation_as_it_is() -> None:
     harness = Harness(Upstream(), prompt_max_chars=100)
     harness.begun()
 
-    error, _ = harness.failure("Hi", HELLO_SAID, "x" * 101, caller=KEY)
+    error, _ = harness.failure("Hi", HELLO_SAID, "x" * 101, key_digest=KEY)
 
     assert isinstance(error, ContextLengthExceeded)
     assert harness.states == {"s/1": "idle"}
-    harness.answer(*HISTORY, caller=KEY)
+    harness.answer(*HISTORY, key_digest=KEY)
     assert harness.upstream.sessions == ["s/1", "s/1"]
 
 
@@ -597,8 +606,8 @@ def test_without_a_history_a_lost_session_is_not_found_and_never_silently_forgot
     harness = Harness(Upstream(HELLO, (error,), HELLO), ONE, TWO)
     conversation = harness.begun()
 
-    found, said = harness.failure("Why?", caller=KEY, conversation=conversation)
-    again, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
+    found, said = harness.failure("Why?", key_digest=KEY, conversation=conversation)
+    again, _ = harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert (type(found), type(again), said) == (ConversationNotFound, ConversationNotFound, [])
     assert harness.upstream.sessions == ["s/1", "s/1"]
@@ -622,7 +631,7 @@ def test_without_a_history_a_failure_is_told_as_it_is_and_nothing_else_is_tried(
     harness = Harness(Upstream(HELLO, (error,), HELLO), ONE, TWO)
     conversation = harness.begun(model=RETIRED)
 
-    found, said = harness.failure("Why?", caller=KEY, conversation=conversation, model=RETIRED)
+    found, said = harness.failure("Why?", key_digest=KEY, conversation=conversation, model=RETIRED)
 
     assert (type(found), said) == (type(error), [])
     assert harness.upstream.sessions == ["s/1", "s/1"]
@@ -646,7 +655,7 @@ def test_without_a_history_a_failure_after_content_is_told_as_it_is_and_ends_the
     harness = Harness(Upstream(HELLO, (TextDelta("Hel"), error)), ONE, TWO)
     conversation = harness.begun()
 
-    found, said = harness.failure("Why?", caller=KEY, conversation=conversation)
+    found, said = harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert (found, text_of(said)) == (error, "Hel")
     assert harness.states == {"s/1": "deleting"}
@@ -667,13 +676,13 @@ def test_without_a_history_what_the_upstream_took_nothing_of_leaves_the_conversa
     harness = Harness(Upstream(HELLO, (error,), HELLO), ONE, TWO)
     conversation = harness.begun()
 
-    found, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
+    found, _ = harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert type(found) is type(error)
     assert harness.states == {"s/1": "idle"}
     harness.pool.accepted(ONE)
     harness.clock.now += 91
-    assert text_of(harness.answer("Why?", caller=KEY, conversation=conversation)) == "Hello"
+    assert text_of(harness.answer("Why?", key_digest=KEY, conversation=conversation)) == "Hello"
     assert harness.upstream.sessions == ["s/1"] * 3
 
 
@@ -686,7 +695,7 @@ def test_without_a_history_a_credential_refused_amid_the_answer_ends_the_convers
     )
     conversation = harness.begun()
 
-    harness.failure("Why?", caller=KEY, conversation=conversation)
+    harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert harness.states == {"s/1": "deleting"}
 
@@ -699,13 +708,13 @@ def test_without_a_history_an_account_that_cannot_be_asked_is_told_and_the_conve
     conversation = harness.begun()
     away(harness, ONE)
 
-    error, said = harness.failure("Why?", caller=KEY, conversation=conversation)
+    error, said = harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert (type(error), said, len(harness.upstream.asked)) == (kind, [], 1)
     assert harness.states == {"s/1": "idle"}
     disable_only(harness.pool)
     harness.clock.now += 91
-    assert text_of(harness.answer("Why?", caller=KEY, conversation=conversation)) == "Hello"
+    assert text_of(harness.answer("Why?", key_digest=KEY, conversation=conversation)) == "Hello"
 
 
 @pytest.mark.parametrize("conversation", ["f" * 32, "nonsense"])
@@ -714,7 +723,7 @@ def test_without_a_history_an_unknown_conversation_is_not_found_and_costs_nothin
 ) -> None:
     harness = Harness(Upstream())
 
-    error, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
+    error, _ = harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert isinstance(error, ConversationNotFound)
     assert (harness.upstream.asked, harness.upstream.opened, in_flight(harness.pool)) == ([], 0, 0)
@@ -724,7 +733,7 @@ def test_without_a_history_another_key_s_conversation_is_not_found() -> None:
     harness = Harness(Upstream())
     conversation = harness.begun()
 
-    error, _ = harness.failure("Why?", caller=OTHER_KEY, conversation=conversation)
+    error, _ = harness.failure("Why?", key_digest=OTHER_KEY, conversation=conversation)
 
     assert isinstance(error, ConversationNotFound)
     assert harness.states == {"s/1": "idle"}
@@ -737,7 +746,7 @@ def test_without_storage_a_request_is_answered_in_a_session_that_is_deleted() ->
     harness = Harness(Upstream())
     harness.rows.away = True
 
-    events = harness.answer(*HISTORY, caller=KEY)
+    events = harness.answer(*HISTORY, key_digest=KEY)
 
     assert text_of(events) == "Hello"
     assert conversation_after(events) is None
@@ -746,7 +755,7 @@ def test_without_storage_a_request_is_answered_in_a_session_that_is_deleted() ->
 
 def test_storage_that_goes_away_amid_an_answer_does_not_disturb_it() -> None:
     harness = Harness(Upstream())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
     events = [next(stream)]
     harness.rows.away = True
 
@@ -761,6 +770,6 @@ def test_without_storage_a_conversation_without_history_is_told_so() -> None:
     conversation = harness.begun()
     harness.rows.away = True
 
-    error, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
+    error, _ = harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert (type(error), len(harness.upstream.asked)) == (StorageUnavailable, 1)

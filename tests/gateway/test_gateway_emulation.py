@@ -128,7 +128,7 @@ def only_json(capabilities: Capabilities) -> Pipeline:
 def test_an_answer_that_is_not_as_it_was_asked_for_is_asked_for_again_in_its_session() -> None:
     harness = Harness(Upstream(BAD, GOOD), emulation=only_json)
 
-    events = harness.answer("Hi", caller=KEY)
+    events = harness.answer("Hi", key_digest=KEY)
 
     assert text_of(events) == "{}"
     assert [event for event in events if isinstance(event, Started)] == [Started("gemini-auto")]
@@ -141,7 +141,7 @@ def test_a_corrected_answer_counts_alone_and_its_session_is_not_continued() -> N
     """The session holds what the client's history does not."""
     harness = Harness(Upstream(BAD, GOOD), emulation=only_json)
 
-    events = harness.answer("Hi", caller=KEY)
+    events = harness.answer("Hi", key_digest=KEY)
 
     [usage] = [event for event in events if isinstance(event, Usage)]
     assert usage.output_tokens == 1
@@ -191,7 +191,7 @@ def test_a_conversation_that_holds_a_correction_is_not_put_back_as_it_was() -> N
     harness = Harness(Upstream(GOOD, BAD, (untaken,)), emulation=only_json)
     conversation = harness.begun("Hi")
 
-    error, _ = harness.failure("Why?", caller=KEY, conversation=conversation)
+    error, _ = harness.failure("Why?", key_digest=KEY, conversation=conversation)
 
     assert error is untaken
     assert harness.upstream.prompts == ["Hi", "Why?", "Only JSON, please."]

@@ -422,7 +422,7 @@ def test_an_answer_makes_an_account_forget_how_often_it_was_out_of_quota() -> No
 def test_a_session_that_is_never_there_is_put_down_to_the_request() -> None:
     harness = Harness(Upstream((SessionGone("gone"),)), ONE, TWO, THREE)
 
-    error, _ = harness.failure(*HISTORY, caller=KEY)
+    error, _ = harness.failure(*HISTORY, key_digest=KEY)
 
     assert (type(error), error.should_retry) == (UpstreamUnclear, False)
     assert harness.upstream.accounts == ["one", "one", "two", "two"]
@@ -467,7 +467,7 @@ def test_a_session_in_stock_is_used_and_none_is_opened() -> None:
     harness = Harness(Upstream())
     harness.prewarm({ONE: ["warm/1", "warm/2"]})
 
-    harness.answer(caller=KEY)
+    harness.answer(key_digest=KEY)
 
     assert (harness.upstream.sessions, harness.upstream.opened) == (["warm/1"], 0)
     assert harness.states == {"warm/1": "idle", "warm/2": "prewarmed"}
@@ -475,7 +475,7 @@ def test_a_session_in_stock_is_used_and_none_is_opened() -> None:
 
 def test_without_stock_a_session_is_opened_and_recorded() -> None:
     harness = Harness(Upstream())
-    stream = harness.stream(caller=KEY)
+    stream = harness.stream(key_digest=KEY)
 
     next(stream)
 

@@ -275,10 +275,10 @@ def test_a_conversation_of_which_the_upstream_took_nothing_goes_on_after_the_tim
     harness = Harness(Upstream(HELLO, (untaken,), HELLO))
     conversation = harness.begun("Hi")
     harness.upstream.on_ask = over
-    harness.failure("More", caller=KEY, conversation=conversation)
+    harness.failure("More", key_digest=KEY, conversation=conversation)
     harness.upstream.on_ask = lambda: None
 
-    harness.answer("More", caller=KEY, conversation=conversation)
+    harness.answer("More", key_digest=KEY, conversation=conversation)
 
     assert len(set(harness.upstream.sessions)) == 1
 
@@ -292,7 +292,7 @@ def test_only_a_request_that_another_account_may_serve_has_somewhere_to_go() -> 
 
     harness.answer("Hi")
     conversation = harness.begun("Hi")
-    harness.answer("More", caller=KEY, conversation=conversation)
+    harness.answer("More", key_digest=KEY, conversation=conversation)
     disable_only(harness.pool, "two")
     harness.answer("Hi")
 

@@ -116,7 +116,7 @@ def test_a_session_that_was_taken_is_still_this_workers_in_the_records(harness: 
     assert harness.rows.commit(
         session,
         history_digest=b"h",
-        caller=b"k",
+        key_digest=b"k",
         conversation="c",
         expires_at=harness.clock.now + 60,
     )

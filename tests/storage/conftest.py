@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gbproxy.storage.database import Database
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.migrate import migrate
-from gbproxy.storage.secrets import Cipher
 from tests.support.clock import Clock
 from tests.support.databases import CIPHER, Open, PostgreSQL
 

@@ -19,7 +19,7 @@ from gbproxy.storage import tables
 from gbproxy.storage.account_health import AccountHealthRows, CheckResult, CheckStore
 from gbproxy.storage.accounts import EnabledOverrides, NameTaken, StoredAccount, StoredAccounts
 from gbproxy.storage.database import Database
-from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.storage.workers import ChangeCounter
@@ -240,7 +240,7 @@ def test_an_account_goes_with_all_that_belongs_to_it(
     sessions = SessionRows(database, clock, lambda: "worker")
     kept = sessions.add(account.account_key, "sessions/1", prewarmed=True)
     sessions.commit(
-        kept, history_digest=b"h", caller=b"c", conversation="1", expires_at=clock() + 60
+        kept, history_digest=b"h", key_digest=b"c", conversation="1", expires_at=clock() + 60
     )
     sessions.add(account.account_key, "sessions/2", prewarmed=False)  # an answer runs in it
 

@@ -32,7 +32,7 @@ def test_of_all_who_claim_at_once_each_session_goes_to_one(
         rows.commit(
             session,
             history_digest=HEAD,
-            caller=CALLER,
+            key_digest=CALLER,
             conversation="c",
             expires_at=time.time() + 600,
         )

@@ -69,7 +69,9 @@ def test_a_request_that_fails_over_again_while_storage_is_away_keeps_its_convers
     own_rows = Switchable(_rows(database, "a", clock))
     rows = _rows(opened(url), "b", clock)
     own, other = (
-        Conversations(seen, session_timeout_s=TIMEOUT_S, discard=lambda _: None, clock=clock)  # type: ignore[arg-type]
+        Conversations(
+            seen, session_timeout_s=TIMEOUT_S, delete_unrecorded=lambda _: None, clock=clock
+        )  # type: ignore[arg-type]
         for seen in (own_rows, rows)
     )
     with own.begin(KEYS[0], MODELS[0], [_HI]) as first:
@@ -80,13 +82,13 @@ def test_a_request_that_fails_over_again_while_storage_is_away_keeps_its_convers
     assert turn.conversation == first.conversation
 
     with turn:
-        turn.discard()
+        turn.invalidate_session()
         with pytest.raises(ConversationBusy):
             other.begin(KEYS[0], MODELS[0], [_WHY], turn.conversation)
         turn.record("account", "s/2")
         turn.mark_sent()
         own_rows.away = True
-        turn.discard()
+        turn.invalidate_session()
         with pytest.raises(ConversationBusy):
             other.begin(KEYS[0], MODELS[0], [_WHY], turn.conversation)
         own_rows.away = False

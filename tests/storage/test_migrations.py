@@ -21,15 +21,13 @@ from sqlalchemy import DateTime, bindparam, text
 
 from gbproxy.accounts.health import AccountHealth
 from gbproxy.domain.session import Claimed, Session
-from gbproxy.storage import engines, migrate, secret_key
+from gbproxy.storage import engines, migrate
 from gbproxy.storage import prepare as preparation
-from gbproxy.storage.account_health import AccountHealthRows
+from gbproxy.storage.account_health import AccountHealthRows, Finding, SupportRows
 from gbproxy.storage.accounts import EnabledOverrides
 from gbproxy.storage.database import Database
+from gbproxy.storage.encryption import Cipher, WrongSecretKey, check_secret_key
 from gbproxy.storage.migrate import CannotMigrate
-from gbproxy.storage.model_support import Finding, SupportRows
-from gbproxy.storage.secret_key import WrongSecretKey
-from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import REVISION, metadata
 from gbproxy.storage.tokens_cookies import CookieRows, StoredToken, TokenRows
@@ -119,9 +117,9 @@ def test_what_an_earlier_version_knew_beside_sessions_is_kept(opened: Open, url:
     assert CookieRows(database, cipher).read().keys() == {ONE.account_key}
     assert EnabledOverrides(database).disabled() == {"one"}
     assert WorkerRegistry(database, clock, lambda: "").heartbeats() == {"w": 7.0}
-    secret_key.check(database, cipher)
+    check_secret_key(database, cipher)
     with pytest.raises(WrongSecretKey):
-        secret_key.check(database, Cipher(["another-secret-key-of-the-tests"]))
+        check_secret_key(database, Cipher(["another-secret-key-of-the-tests"]))
 
 
 def at_revision(database: Database, revision: str) -> None:

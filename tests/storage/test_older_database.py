@@ -14,8 +14,8 @@ from sqlalchemy import text
 from gbproxy.domain.account import Account
 from gbproxy.storage import engines, prepare
 from gbproxy.storage.database import Database
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.prepare import CannotBeUsed
-from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tables import REVISION
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from tests.support import older_database as older

@@ -37,7 +37,7 @@ def use(database: Database, clock: Clock) -> None:
     rows.commit(
         session,
         history_digest=b"head",
-        caller=b"caller",
+        key_digest=b"caller",
         conversation="c",
         expires_at=clock.now + 60,
     )
@@ -121,7 +121,11 @@ def test_many_share_the_one_session_that_a_pooler_lends_them(
             head = f"{number} {turn}".encode()
             session = rows.add("account-key", "name", prewarmed=False)
             assert rows.commit(
-                session, history_digest=head, caller=b"", conversation="", expires_at=clock.now + 60
+                session,
+                history_digest=head,
+                key_digest=b"",
+                conversation="",
+                expires_at=clock.now + 60,
             )
             assert rows.claim_history(head) is not None
 

@@ -38,11 +38,11 @@ def kept(
     clock: Clock,
     head: bytes = HEAD,
     name: str = "sessions/1",
-    caller: bytes = ALICE,
+    key_digest: bytes = ALICE,
 ) -> Session:
     """A session that was made, used and given back."""
     session = rows.add("anna", name, prewarmed=False)
-    assert commit(rows, clock, session, head, caller)
+    assert commit(rows, clock, session, head, key_digest)
     return session
 
 
@@ -51,13 +51,13 @@ def commit(
     clock: Clock,
     session: Session,
     head: bytes = NEXT_HEAD,
-    caller: bytes = ALICE,
+    key_digest: bytes = ALICE,
 ) -> bool:
     until = clock() + LIFE_S
     return rows.commit(
         session,
         history_digest=head,
-        caller=caller,
+        key_digest=key_digest,
         conversation=session.conversation,
         expires_at=until,
     )
@@ -191,7 +191,7 @@ def test_a_conversation_that_has_moved_is_found_in_its_new_session(
     rows.commit(
         new,
         history_digest=NEXT_HEAD,
-        caller=ALICE,
+        key_digest=ALICE,
         conversation=old.conversation,
         expires_at=clock() + LIFE_S,
     )

@@ -156,7 +156,7 @@ def kept(
     rows.commit(
         session,
         history_digest=head,
-        caller=KEY,
+        key_digest=KEY,
         conversation=session.conversation,
         expires_at=expires_at,
     )

@@ -74,7 +74,7 @@ class Switchable:
 class Chat:
     """A conversation as one client has it; `conversation` is the id that it was told last."""
 
-    caller: bytes
+    key_digest: bytes
     model: str
     system: tuple[str, ...]
     turns: list[Said]
@@ -85,7 +85,7 @@ class Chat:
 class Upstream:
     """What one session was really sent and has answered."""
 
-    caller: bytes
+    key_digest: bytes
     heard: list[Said] = field(default_factory=list)
     running: Request | None = None
     deleted: bool = False
@@ -96,7 +96,7 @@ class Head:
     """What the model knows of a session that may be continued."""
 
     name: str
-    caller: bytes
+    key_digest: bytes
     model: str
     system: tuple[str, ...]
     told: tuple[str, ...]
@@ -144,7 +144,10 @@ class ConversationMachine(RuleBasedStateMachine):
         self.rows = [Switchable(rows) for rows in self._opened.__enter__()]
         self.workers = [
             Conversations(
-                rows, session_timeout_s=TIMEOUT_S, discard=self._discarded, clock=self.clock
+                rows,
+                session_timeout_s=TIMEOUT_S,
+                delete_unrecorded=self._discarded,
+                clock=self.clock,
             )  # type: ignore[arg-type]
             for rows in self.rows
         ]
@@ -168,12 +171,12 @@ class ConversationMachine(RuleBasedStateMachine):
         self.talk(data, 0, False, ["a"])
 
     @rule(
-        caller=st.sampled_from(KEYS),
+        key_digest=st.sampled_from(KEYS),
         model=st.sampled_from(MODELS),
         system=st.sampled_from([(), ("a",), ("a", "b")]),
     )
-    def new_chat(self, caller: bytes, model: str, system: tuple[str, ...]) -> None:
-        self.chats.append(Chat(caller, model, system, []))
+    def new_chat(self, key_digest: bytes, model: str, system: tuple[str, ...]) -> None:
+        self.chats.append(Chat(key_digest, model, system, []))
 
     @rule(
         data=st.data(),
@@ -190,7 +193,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self.chats.append(chat)
         match change:
             case "key":
-                chat.caller = KEYS[1 - KEYS.index(chat.caller)]
+                chat.key_digest = KEYS[1 - KEYS.index(chat.key_digest)]
             case "model":
                 chat.model = MODELS[1 - MODELS.index(chat.model)]
             case "system":
@@ -244,15 +247,15 @@ class ConversationMachine(RuleBasedStateMachine):
         goes_well: bool,
     ) -> None:
         chat = self._chat(data)
-        caller = KEYS[1 - KEYS.index(chat.caller)] if foreign else chat.caller
+        key_digest = KEYS[1 - KEYS.index(chat.key_digest)] if foreign else chat.key_digest
         wanted = chat.conversation or "0" * 32
         new = data.draw(_NEW)
         texts = chat.system if system is None else system
-        expected = self._expected(caller, wanted, worker)
+        expected = self._expected(key_digest, wanted, worker)
         messages = self._dressed(data, texts, new)
 
         outcome, turn = self._begin_by_id(
-            worker, caller, data.draw(st.sampled_from(MODELS)), messages, wanted
+            worker, key_digest, data.draw(st.sampled_from(MODELS)), messages, wanted
         )
 
         assert outcome in expected
@@ -269,7 +272,7 @@ class ConversationMachine(RuleBasedStateMachine):
         if texts and texts != told:
             before += [("system", text) for text in texts]
             told = texts
-        talk = Chat(caller, head.model, head.system, before)
+        talk = Chat(key_digest, head.model, head.system, before)
         request = self._note(
             Request(talk, worker, turn, new, before, head.system, told, True, head)
         )
@@ -326,7 +329,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self._free_head(request, "gone")
         request.sent = False
 
-        request.turn.discard()
+        request.turn.invalidate_session()
 
         assert request.turn.session is None
         if request.by_id:
@@ -358,13 +361,14 @@ class ConversationMachine(RuleBasedStateMachine):
             head
             for head in self.heads
             if self._is_free(head)
-            and (head.caller, head.model, head.system) == (chat.caller, chat.model, chat.system)
+            and (head.key_digest, head.model, head.system)
+            == (chat.key_digest, chat.model, chat.system)
             and head.turns == said[:past_end]
             and named in (None, head.conversation)
         ]
         messages = self._dressed(data, chat.system, said)
 
-        turn = self.workers[worker].begin(chat.caller, chat.model, messages, named)
+        turn = self.workers[worker].begin(chat.key_digest, chat.model, messages, named)
 
         assert turn.can_restart
         assert turn.is_resumed == bool(fitting and not self.rows[worker].away)
@@ -399,11 +403,11 @@ class ConversationMachine(RuleBasedStateMachine):
             request.recorded = request.recorded and request.has_row
             turn.record("account", f"s/{len(self.sessions)}")
             assert turn.session is not None
-            self.sessions[turn.session.name] = Upstream(request.chat.caller)
+            self.sessions[turn.session.name] = Upstream(request.chat.key_digest)
         session = self.sessions[turn.session.name]
         assert not session.deleted
         assert session.running is None
-        assert session.caller == request.chat.caller
+        assert session.key_digest == request.chat.key_digest
 
         messages = turn.messages
         turn.mark_sent()
@@ -468,18 +472,24 @@ class ConversationMachine(RuleBasedStateMachine):
     def _is_free(self, head: Head) -> bool:
         return head.state == "free" and head.expires_at > self.clock.now
 
-    def _expected(self, caller: bytes, wanted: str, worker: int) -> set[Outcome]:
+    def _expected(self, key_digest: bytes, wanted: str, worker: int) -> set[Outcome]:
         """What may come of asking for a conversation by its id alone."""
-        if not belongs_to(caller, wanted):
+        if not belongs_to(key_digest, wanted):
             return {ConversationNotFound}
         running = [
-            r for r in self.requests if (r.chat.caller, r.turn.conversation) == (caller, wanted)
+            r
+            for r in self.requests
+            if (r.chat.key_digest, r.turn.conversation) == (key_digest, wanted)
         ]
         if any(request.worker == worker for request in running):
             return {ConversationBusy}
         if self.rows[worker].away:
             return {StorageUnavailable}
-        own = [head for head in self.heads if (head.caller, head.conversation) == (caller, wanted)]
+        own = [
+            head
+            for head in self.heads
+            if (head.key_digest, head.conversation) == (key_digest, wanted)
+        ]
         if any(self._is_free(head) for head in own):
             return {"continued"}
         if any(request.turn.is_resumed or not request.by_id for request in running):
@@ -487,14 +497,14 @@ class ConversationMachine(RuleBasedStateMachine):
         # Of a row that could not be let go nobody else can tell that its request is over.
         return {
             ConversationNotFound,
-            *([ConversationBusy] if (caller, wanted) in self.stuck else []),
+            *([ConversationBusy] if (key_digest, wanted) in self.stuck else []),
         }
 
     def _begin_by_id(
-        self, worker: int, caller: bytes, model: str, messages: list[Message], wanted: str
+        self, worker: int, key_digest: bytes, model: str, messages: list[Message], wanted: str
     ) -> tuple[Outcome, Turn | None]:
         try:
-            return "continued", self.workers[worker].begin(caller, model, messages, wanted)
+            return "continued", self.workers[worker].begin(key_digest, model, messages, wanted)
         except GatewayError as error:
             return type(error), None
 
@@ -525,7 +535,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self.heads.append(
             Head(
                 name,
-                request.chat.caller,
+                request.chat.key_digest,
                 request.chat.model,
                 request.system,
                 request.told,
@@ -563,7 +573,7 @@ class ConversationMachine(RuleBasedStateMachine):
         """A row is about to be let go: whether it cannot be, as the storage is away."""
         away = self.rows[request.worker].away
         if away:
-            self.stuck.add((request.chat.caller, request.turn.conversation))
+            self.stuck.add((request.chat.key_digest, request.turn.conversation))
         return away
 
     def _free_head(self, request: Request, state: Literal["free", "gone"]) -> None:

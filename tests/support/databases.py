@@ -27,7 +27,7 @@ from sqlalchemy import make_url, text
 from gbproxy.domain.account import WIDGET
 from gbproxy.storage.accounts import StoredAccounts
 from gbproxy.storage.database import Database
-from gbproxy.storage.secrets import Cipher
+from gbproxy.storage.encryption import Cipher
 from gbproxy.upstreams.widget.credential import WidgetCredential
 
 CIPHER = Cipher(["the secret key of these tests"])

@@ -174,7 +174,7 @@ class Harness:
         self.conversations = Conversations(
             rows or self.rows,
             session_timeout_s=TIMEOUT_S,
-            discard=self._discard,
+            delete_unrecorded=self._discard,
             clock=self.clock,
         )
         self.support = ModelSupport(clock=self.clock)
@@ -233,12 +233,12 @@ class Harness:
         *said: str | Message,
         model: str | None = None,
         show_thoughts: bool | None = None,
-        caller: bytes = b"",
+        key_digest: bytes = b"",
         conversation: str | None = None,
     ) -> ChatStream:
         messages = tuple(message_of(each) for each in said or ("Hi",))
         return self.gateway.stream(
-            ChatRequest(messages, model, show_thoughts, Principal(caller), conversation)
+            ChatRequest(messages, model, show_thoughts, Principal(key_digest), conversation)
         )
 
     def answer(self, *said: str | Message, **how: object) -> list[ChatEvent]:
@@ -255,7 +255,7 @@ class Harness:
         """A conversation of `KEY` in which this was said and `Hello` answered, in a session that is
         kept; its id.
         """
-        self.answer(*said, caller=KEY, **how)
+        self.answer(*said, key_digest=KEY, **how)
         conversation = request_context.current().conversation
         assert conversation is not None
         return conversation

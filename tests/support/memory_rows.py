@@ -15,7 +15,7 @@ from gbproxy.errors import StorageUnavailable
 class Row:
     session: Session
     state: Literal["prewarmed", "running", "idle", "deleting"]
-    caller: bytes | None = None
+    key_digest: bytes | None = None
     history_digest: bytes | None = None
     expires_at: float = 0.0
 
@@ -70,14 +70,18 @@ class MemoryRows:
                 for row in self.rows.values()
             )
 
-    def claim_conversation(self, conversation: str, caller: bytes) -> Claim:
+    def claim_conversation(self, conversation: str, key_digest: bytes) -> Claim:
         with self._called("claim_conversation"):
             named = [row for row in self.rows.values() if row.session.conversation == conversation]
             for row in named:
-                if row.caller == caller and row.history_digest is not None and self._is_free(row):
+                if (
+                    row.key_digest == key_digest
+                    and row.history_digest is not None
+                    and self._is_free(row)
+                ):
                     return Claimed(self._set(row, state="running").session, row.history_digest)
             if any(
-                row.caller in (None, caller) and row.state in ("prewarmed", "running")
+                row.key_digest in (None, key_digest) and row.state in ("prewarmed", "running")
                 for row in named
             ):
                 return NoClaim.BUSY
@@ -88,7 +92,7 @@ class MemoryRows:
         session: Session,
         *,
         history_digest: bytes,
-        caller: bytes,
+        key_digest: bytes,
         conversation: str,
         expires_at: float,
     ) -> bool:
@@ -102,7 +106,7 @@ class MemoryRows:
                 session=renamed,
                 state="idle",
                 history_digest=history_digest,
-                caller=caller,
+                key_digest=key_digest,
                 expires_at=expires_at,
             )
             return True

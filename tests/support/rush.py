@@ -73,7 +73,7 @@ def main(url: str, worker: str, greenlets: int, head: bytes) -> None:
             # What a request does at its end: one more write, in competition with all others.
             kept = {
                 "history_digest": b"\x02" * 32,
-                "caller": b"\xaa" * 32,
+                "key_digest": b"\xaa" * 32,
                 "conversation": "c",
                 "expires_at": time.time() + 60,
             }

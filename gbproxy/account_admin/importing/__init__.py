@@ -1,4 +1,4 @@
-"""What people paste out of their browser or another gateway, to the values of accounts.
+"""Find the values of accounts in text pasted out of a browser or another gateway.
 
     for account in find(text, "https://business.gemini.google/home/cid/…?csesidx=…"):
         account.values, account.missing, account.wrong
@@ -11,26 +11,24 @@ kept.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from gbproxy.account_admin.importing.hosts import Hosts
-from gbproxy.account_admin.importing.merge import (
-    MAX_ACCOUNTS,
-    OPTIONAL,
-    PAGE,
-    WHERE,
-    Found,
-    FoundAccount,
-    accounts,
-)
+from pydantic import SecretStr, ValidationError
+
+from gbproxy.account_admin.importing.bounds import Hosts, WorkLimit
+from gbproxy.account_admin.importing.merge import MAX_ACCOUNTS, merge, warnings
 from gbproxy.account_admin.importing.partial_account import (
+    FIELDS,
+    FURTHER_FIELDS,
     WRONG_SERVICE,
     PartialAccount,
     from_address,
 )
 from gbproxy.account_admin.importing.tokenize import tokenize
-from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.errors import BadRequest, RequestTooLarge
+from gbproxy.settings import AccountSettings
 from gbproxy.settings.account_values import OF_CONSUMER_APP
+from gbproxy.settings.entries import STAND_INS
 
 __all__ = [
     "MAX_ACCOUNTS",
@@ -46,13 +44,62 @@ __all__ = [
 MAX_CHARS = 8 * 1024 * 1024
 """The longest text. A HAR of the few requests that matter has some hundred thousand characters."""
 
+PAGE = (
+    "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>, or of the Enterprise"
+    " edition https://vertexaisearch.cloud.google/home/cid/<config_id>?csesidx=<csesidx>"
+)
+_COOKIES = (
+    "the browser's developer tools, Application (Firefox: Storage), Cookies,"
+    " https://business.gemini.google or https://vertexaisearch.cloud.google: "
+)
+WHERE = {
+    "secure_c_ses": f"{_COOKIES}the value of __Secure-C_SES",
+    "host_c_oses": f"{_COOKIES}the value of __Host-C_OSES; not every account has it",
+    "csesidx": (
+        f"the digits after csesidx= in the page's address, {PAGE}; or developer tools, Network,"
+        " getoxsrf?csesidx="
+    ),
+    "config_id": (
+        f"the part after /cid/ of the page's address, {PAGE}; or developer tools, Network, "
+        "`configId` in what any request sends whose name begins with widget"
+    ),
+}
+"""Where a user finds each field."""
 
 _LOOKED_AT = 1024
+OPTIONAL = frozenset({"host_c_oses"})
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAccount:
+    """An account as far as a paste tells it.
+
+    `values`: what was found, by field, as the gateway keeps it. `missing`: the fields without a
+    value. `wrong`: why a value cannot be, by field, in words that do not quote it. `is_disabled`:
+    it was written down as one not to be used.
+    """
+
+    name: str | None
+    values: dict[str, str] = field(repr=False)
+    missing: tuple[str, ...]
+    wrong: dict[str, str]
+    is_disabled: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.wrong and OPTIONAL.issuperset(self.missing)
+
+
+class Found(list[FoundAccount]):
+    """The accounts of a paste. `warnings`: what was to be expected in it and could not be read, or
+    was left out.
+    """
+
+    warnings: tuple[str, ...] = ()
 
 
 def find(text: str, url: str | None = None, hosts: Hosts | None = None) -> Found:
-    """The accounts that a paste tells of, whole or in part; `url`: the page's address, if it was
-    given apart.
+    """The accounts of a paste, whole or in part; `url`: the page's address, if it was given apart.
 
     Raises RequestTooLarge beyond `MAX_CHARS`, and BadRequest when nothing of an account is in it,
     more than `MAX_ACCOUNTS` are, or it is too much to read. No message quotes anything.
@@ -69,10 +116,12 @@ def find(text: str, url: str | None = None, hosts: Hosts | None = None) -> Found
             "the text is UTF-16 that was read as something else: save it as UTF-8", param="text"
         )
     address = _address(url, hosts) if url is not None and url.strip() else PartialAccount()
-    told = [*tokenize(text, hosts, WorkLimit(len(text))), address]
-    found = accounts(told)
+    partials = [*tokenize(text, hosts, WorkLimit(len(text))), address]
+    drafts = merge(partials)
+    found = Found(map(_validated, drafts))
+    found.warnings = tuple(warnings(partials, drafts))
     if not found:
-        raise _nothing_found(told, found.warnings)
+        raise _nothing_found(partials, found.warnings)
     if len(found) > MAX_ACCOUNTS:
         raise BadRequest(
             f"the text holds more than {MAX_ACCOUNTS} accounts: paste them in parts", param="text"
@@ -80,11 +129,11 @@ def find(text: str, url: str | None = None, hosts: Hosts | None = None) -> Found
     return found
 
 
-def _nothing_found(told: Iterable[PartialAccount], warnings: Iterable[str]) -> BadRequest:
-    if any(partial.doubt and partial.doubt.kind in WRONG_SERVICE for partial in told):
+def _nothing_found(partials: Iterable[PartialAccount], doubts: Iterable[str]) -> BadRequest:
+    if any(partial.doubt and partial.doubt.kind in WRONG_SERVICE for partial in partials):
         advice = f"what is in it is {OF_CONSUMER_APP}"
     else:
-        reasons = "".join(f"; {warning}" for warning in warnings)
+        reasons = "".join(f"; {doubt}" for doubt in doubts)
         advice = (
             "paste an account as JSON, a request of the page as cURL, PowerShell or fetch, a HAR"
             f" file, exported cookies, its headers, or the page's address{reasons}"
@@ -99,3 +148,36 @@ def _address(url: str, hosts: Hosts) -> PartialAccount:
     if not partial.given():
         raise BadRequest(f"must be the page's address, {PAGE}", param="url")
     return partial
+
+
+def _validated(partial: PartialAccount) -> FoundAccount:
+    given = (
+        partial.given()
+        | partial.carried()
+        | ({"name": partial.name} if partial.name is not None else {})
+    )
+    wrong: dict[str, str] = {}
+    try:
+        AccountSettings.model_validate(STAND_INS | given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        wrong = {
+            str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in faults
+        }
+    good = {name: value for name, value in given.items() if name not in wrong}
+    account = AccountSettings.model_validate(STAND_INS | good)
+    return FoundAccount(
+        name=account.name if "name" in good else None,
+        values={
+            name: _bare(getattr(account, name))
+            for name in (*FIELDS, *FURTHER_FIELDS)
+            if name in good
+        },
+        missing=tuple(name for name in FIELDS if name not in given),
+        wrong=wrong,
+        is_disabled=partial.is_disabled,
+    )
+
+
+def _bare(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

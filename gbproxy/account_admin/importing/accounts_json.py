@@ -4,7 +4,7 @@ extensions export them.
 Accounts: one object, an array of them, or `{"accounts": [...]}`, in each gateway's spelling of the
 fields; cookies may stand beside the ids. Cookies: an array of `{"domain", "name", "value", ...}`
 (Cookie-Editor, EditThisCookie), also under `cookies`, one such object, an object of names and
-values, a `Cookie` header's text. HAR files are read by `har`.
+values, a `Cookie` header's text. HAR files: `copied_requests.read_har`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from gbproxy.account_admin.importing import cookies, headers
+from gbproxy.account_admin.importing.bounds import Hosts, WorkLimit, further_of, host_of
 from gbproxy.account_admin.importing.cookies import Cookies
 from gbproxy.account_admin.importing.copied_requests import read_har
-from gbproxy.account_admin.importing.hosts import Hosts, further_of, host_of
 from gbproxy.account_admin.importing.lines import combined
 from gbproxy.account_admin.importing.partial_account import (
     FIELDS,
@@ -28,7 +28,6 @@ from gbproxy.account_admin.importing.partial_account import (
     from_cookies,
     merged,
 )
-from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.settings.account_values import is_consumer_cookie, is_consumer_cookie_name
 from gbproxy.settings.entries import is_disabled
 
@@ -58,7 +57,7 @@ _DEPTH = 4  # how deep accounts and cookies lie in other objects
 
 
 def read(value: Any, hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
-    """What a decoded JSON text says about accounts."""
+    """The accounts and cookies in a decoded JSON text."""
     match value:
         case {"log": dict(log)}:
             yield from read_har(log, hosts, limit)
@@ -97,7 +96,7 @@ def _object(
     """An account, the cookies beside it, or what lies deeper."""
     if not _KEYS.isdisjoint(item) or any(map(is_consumer_cookie_name, item)):
         limit.spend(_WORDS_OF_AN_ACCOUNT)
-        yield from _told(item, hosts, limit)
+        yield from _beside(item, hosts, limit)
     if depth:
         for key, inner in item.items():
             if isinstance(inner, dict | list) and key not in _JARS:
@@ -105,7 +104,7 @@ def _object(
                 yield from _within(inner, hosts, limit, depth - 1)
 
 
-def _told(item: dict[str, Any], hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
+def _beside(item: dict[str, Any], hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
     address = _text(item.get("url")) or ""
     account = from_address(address, hosts).overlaid(_account(item, hosts))
     by_name = {
@@ -144,7 +143,7 @@ def _with_jar(account: PartialAccount, jar: PartialAccount) -> PartialAccount:
 
 
 def _jar(value: object, address: str, hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
-    """The cookies of one jar, whatever it was written as."""
+    """The cookies of one jar: a header's text, a list, or an object of names and values."""
     match value:
         case str() if value.strip():
             yield from_cookie_header(value)
@@ -210,12 +209,12 @@ def _cookie(item: dict[str, Any], hosts: Hosts, host: str | None) -> PartialAcco
 def _account(item: dict[str, Any], hosts: Hosts) -> PartialAccount:
     values = {field: _first(item, spellings) for field, spellings in _SPELLINGS.items()}
     app = from_config_id(values["config_id"], hosts) if values["config_id"] else PartialAccount()
-    told = {field: value for field, value in values.items() if value is not None}
+    given = {field: value for field, value in values.items() if value is not None}
     is_account = any(values[field] for field in ("secure_c_ses", "host_c_oses", "csesidx"))
     partial = PartialAccount(
         csesidx=values["csesidx"],
         config_id=app.config_id,
-        further=app.further.followed_by(further_of(told)),
+        further=app.further.followed_by(further_of(given)),
         cookies=Cookies(values["secure_c_ses"], values["host_c_oses"]),
         name=_first(item, _NAMES) if is_account else None,
         is_account=is_account,

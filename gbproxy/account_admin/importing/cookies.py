@@ -72,7 +72,7 @@ class Cookies:
         if later.secure_c_ses is None and (
             self.secure_c_ses is not None or not (later or later.others)
         ):
-            return self  # what comes without a first one belongs to one that nobody knows
+            return self  # without a first one it belongs to an unknown first one
         if later.secure_c_ses == self.secure_c_ses:
             return Cookies(
                 later.secure_c_ses,

@@ -13,14 +13,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gbproxy.account_admin.importing.hosts import Hosts
-from gbproxy.account_admin.importing.partial_account import (
-    PartialAccount,
-    Request,
-    from_address,
-    from_request,
-)
-from gbproxy.account_admin.importing.work_limit import WORD_CHARS, WorkLimit
+from gbproxy.account_admin.importing.bounds import WORD_CHARS, Hosts, WorkLimit
+from gbproxy.account_admin.importing.headers import Request, from_request
+from gbproxy.account_admin.importing.partial_account import PartialAccount, from_address
 
 # Each quote may lack its end: a search for it that fails would be repeated from the next quote on.
 # A string ends with its line, but for one between backticks.

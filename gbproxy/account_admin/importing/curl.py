@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from gbproxy.account_admin.importing.partial_account import Request
-from gbproxy.account_admin.importing.work_limit import WORD_CHARS, WorkLimit
+from gbproxy.account_admin.importing.bounds import WORD_CHARS, WorkLimit
+from gbproxy.account_admin.importing.headers import Request
 
 _HEADER = frozenset({"-H", "--header"})
 _COOKIE = frozenset({"-b", "--cookie"})
@@ -148,7 +148,7 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def _is_closed(word: str) -> bool:
-    """Whether the last quote of the last word has its end."""
+    """True when the last quote of the last word has its end."""
     last = ""
     for piece in _BASH_PIECE.finditer(word):
         last = piece[0]

@@ -1,4 +1,5 @@
-"""Request headers as browsers show and copy them, one request after another.
+"""Requests -> partial accounts; and request headers as browsers show and copy them, one request
+after another.
 
 `name: value`, as Chromium's and Firefox's raw view have it, with the request's line or `:authority`
 and `:path`; the name on a line of its own, with a colon or without, and the value on the next
@@ -11,10 +12,28 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from gbproxy.account_admin.importing.hosts import BUSINESS_HOST, Hosts
-from gbproxy.account_admin.importing.partial_account import PartialAccount, Request, from_request
-from gbproxy.account_admin.importing.work_limit import WorkLimit
+from gbproxy.account_admin.importing import cookies
+from gbproxy.account_admin.importing.bounds import (
+    BUSINESS_HOST,
+    NO_FURTHER,
+    Further,
+    Hosts,
+    WorkLimit,
+    further_of_call,
+    host_of,
+    is_consumers,
+    server_token,
+    user_agent,
+)
+from gbproxy.account_admin.importing.partial_account import (
+    PartialAccount,
+    from_address,
+    from_authorization,
+    from_cookies,
+)
 
+_WIDGET_CALL = re.compile(r"[^?#]{0,2048}/(?:widget\w{1,64}+|lookupWidgetConfig)(?=[?#]|$)")
+_CONFIG_ID_IN_BODY = re.compile(r'"(?:configId|widgetConfigId)"\s*+:\s*+"([!#-\[\]-~]{1,256}+)"')
 _TOLD = "cookie|set-cookie|authorization|referer|host|:authority|:path|x-server-token"
 _OTHERS = (
     r":method|:scheme|:status|:protocol|accept(?:-[a-z]++)*|alt-svc|cache-control|connection|content-[a-z-]++|date|dnt|etag|"
@@ -43,6 +62,85 @@ _OF_REQUESTS = frozenset({
 })  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as a browser has sent it: `headers` by their names in any case, `body` may be cut.
+
+    `is_guessed`: the text does not say to which host and path it went.
+    """
+
+    url: str
+    headers: Iterable[tuple[str, str]] = ()
+    cookies: Iterable[tuple[str, str]] = ()
+    body: str = ""
+    is_guessed: bool = False
+
+
+def from_request(request: Request, hosts: Hosts) -> PartialAccount | None:
+    """The values in a request to a page or the API; None for any other, of which only the host is
+    read.
+    """
+    host = host_of(request.url)
+    if is_consumers(host):
+        return PartialAccount().doubted("app")
+    if host is None or not hosts.is_api(host):
+        return None
+    is_call = _WIDGET_CALL.match(request.url) is not None
+    partial = PartialAccount()
+    if is_call and (found := _CONFIG_ID_IN_BODY.search(request.body)):
+        partial = PartialAccount(config_id=found[1])
+    headers = [(name.lower(), value.strip()) for name, value in request.headers]
+    for name, value in headers:
+        if name in ("referer", "origin"):
+            partial = partial.overlaid(from_address(value, hosts))
+        elif name == "authorization":
+            partial = partial.overlaid(from_authorization(value))
+    address = from_address(request.url, hosts)
+    partial = partial.overlaid(
+        replace(address, further=NO_FURTHER) if request.is_guessed else address
+    )
+    if is_call:
+        partial = partial.overlaid(
+            PartialAccount(further=further_of_call(request.url, "" if request.is_guessed else host))
+        )
+    if is_call or hosts.is_page(host):
+        partial = partial.overlaid(
+            PartialAccount(further=_sent_along(headers, is_call=is_call or request.is_guessed))
+        )
+    return (
+        partial.overlaid(_from_jar(request, headers, host, hosts))
+        if hosts.is_page(host)
+        else partial
+    )
+
+
+def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further:
+    values = dict(headers)
+    return Further(
+        server_token=server_token(values.get("x-server-token", "")) if is_call else None,
+        user_agent=user_agent(values.get("user-agent", "")),
+    )
+
+
+def _from_jar(
+    request: Request, headers: Iterable[tuple[str, str]], host: str, hosts: Hosts
+) -> PartialAccount:
+    """The cookies that were sent, each replaced by what the answer has set: after it the browser's
+    jar is that.
+    """
+    pairs = list(request.cookies)
+    for name, value in headers:
+        if name == "cookie":
+            pairs += cookies.split(value)
+        elif name == "set-cookie":
+            pair, domain = cookies.set_by(value)
+            pairs += [pair] if domain is None or hosts.sends_cookies_of(domain) else []
+    partial = from_cookies(pairs)
+    if not hosts.page_gets(host):  # the sign-in's own host: its other cookies are not the page's
+        partial = replace(partial, cookies=replace(partial.cookies, others=()))
+    return partial if partial.cookies.secure_c_ses or partial.doubt else partial.doubted("bare")
+
+
 @dataclass(slots=True)
 class _Block:
     """The headers of one request, or of its answer."""
@@ -52,8 +150,8 @@ class _Block:
     names: set[str] = field(default_factory=set)
 
     def is_ended_by(self, name: str) -> bool:
-        """Whether a header of this name is another's: each stands there once, those with a colon
-        first.
+        """True when a header of this name begins another block: each stands in one once, those with
+        a colon first.
 
         What an answer sets is not put to the request above or below it: it may be another's.
         """
@@ -63,9 +161,9 @@ class _Block:
         return is_late or name in self.names or (_SET in self.names and name in _OF_REQUESTS)
 
     def partial(self, hosts: Hosts) -> PartialAccount | None:
-        told = dict(self.headers)
-        named = told.get(":authority") or told.get("host")
-        path = told.get(":path") or self.url or "/"
+        values = dict(self.headers)
+        named = values.get(":authority") or values.get("host")
+        path = values.get(":path") or self.url or "/"
         is_address = path.lower().startswith(("http://", "https://"))
         url = path if is_address else f"https://{named or BUSINESS_HOST}{path}"
         partial = from_request(
@@ -73,7 +171,7 @@ class _Block:
         )
         # What was selected may well be a part of the headers, without a cookie: an address beside
         # them has none either.
-        is_whole = "cookie" in told or "accept" in self.names
+        is_whole = "cookie" in values or "accept" in self.names
         return (
             partial
             if partial is None or is_whole or partial.doubt is None or partial.doubt.kind != "bare"
@@ -82,20 +180,20 @@ class _Block:
 
 
 def of_pairs(pairs: Iterable[tuple[str, str]], hosts: Hosts) -> PartialAccount | None:
-    """What the headers of one request, or of its answer, say: names and values in their order."""
+    """The values in the headers of one request, or of its answer, in their order."""
     block = _Block(headers=[(name.lower(), value) for name, value in pairs])
     block.names.update(name for name, _ in block.headers)
     return block.partial(hosts)
 
 
 def begins(text: str, at: int) -> bool:
-    """Whether headers begin with the line at `at`."""
+    """True when headers begin with the line at `at`."""
     return bool(_BEGINNING.match(text, at) or _REQUEST_LINE.match(text, at))
 
 
 def read(text: str, at: int, hosts: Hosts, limit: WorkLimit) -> tuple[list[PartialAccount], int]:
-    """What the requests say whose headers begin at `at`, and where the last of them ends: at a line
-    that is none.
+    """The values in the requests whose headers begin at `at`, and where the last of them ends: at a
+    line that is no header.
     """
     blocks = [_Block()]
     for name, value, end in _headers(text, at, limit):

@@ -13,8 +13,8 @@ from dataclasses import replace
 from itertools import islice
 
 from gbproxy.account_admin.importing import cookies
+from gbproxy.account_admin.importing.bounds import Hosts, further_of, host_of, is_consumers
 from gbproxy.account_admin.importing.cookies import MAX_OTHERS, Cookies
-from gbproxy.account_admin.importing.hosts import Hosts, further_of, host_of, is_consumers
 from gbproxy.account_admin.importing.partial_account import (
     Doubt,
     PartialAccount,
@@ -51,7 +51,7 @@ _ROW = PartialAccount(is_row=True)
 
 
 def read(line: str, hosts: Hosts) -> PartialAccount:
-    """What a line says that stands for itself, or beside others of its kind."""
+    """The values in a line that stands for itself, or beside others of its kind."""
     columns = line.removeprefix(_HTTP_ONLY).split(None, 7)
     if len(columns) > 6 and columns[1] in _FLAGS and columns[3] in _FLAGS:
         return _netscape(columns, hosts)
@@ -140,28 +140,28 @@ def _addresses(line: str, hosts: Hosts) -> PartialAccount:
 
 
 def combined(rows: Sequence[PartialAccount]) -> Iterator[PartialAccount]:
-    """What the rows say together.
+    """The values of rows that stand beside each other.
 
     Where a value stands there twice and differs, they are several jars': one after another if each
     has the same rows in the same order. Otherwise a second cookie might be put to another's first,
     and is left out.
     """
-    told = [
+    pairs = [
         (name, value) for row in rows for name, value in (row.given() | row.further.given()).items()
     ]
-    names = [name for name, _ in told]
-    if len(set(told)) == len(set(names)):
-        yield _one(dict(told), _others(rows))
+    names = [name for name, _ in pairs]
+    if len(set(pairs)) == len(set(names)):
+        yield _one(dict(pairs), _others(rows))
     elif length := _period(names):
-        for at in range(0, len(told), length):
-            yield _one(dict(told[at : at + length]))
+        for at in range(0, len(pairs), length):
+            yield _one(dict(pairs[at : at + length]))
     else:
-        yield from (_one({name: value}) for name, value in told if name in _ALONE)
+        yield from (_one({name: value}) for name, value in pairs if name in _ALONE)
         yield PartialAccount(doubt=Doubt("mixed"))
     yield from _doubts(rows, has_first="secure_c_ses" in names)
 
 
-# what says something where nobody knows what is beside it
+# fields that are useful without knowing what is beside them
 _ALONE = frozenset({"secure_c_ses", "csesidx", "config_id"})
 
 
@@ -173,13 +173,13 @@ def _others(rows: Sequence[PartialAccount]) -> tuple[tuple[str, str], ...]:
 
 
 def _doubts(rows: Sequence[PartialAccount], *, has_first: bool) -> Iterator[PartialAccount]:
-    """What is in doubt; that cookies are the consumer app's is told once, and not of a browser that
-    has both.
+    """The doubts of all rows; that cookies are the consumer app's only once, and not of a browser
+    that has both.
     """
-    is_told = has_first
+    has_consumer = has_first
     for row in rows:
-        if row.doubt is not None and not (is_told and row.doubt.kind == "consumer"):
-            is_told = is_told or row.doubt.kind == "consumer"
+        if row.doubt is not None and not (has_consumer and row.doubt.kind == "consumer"):
+            has_consumer = has_consumer or row.doubt.kind == "consumer"
             yield PartialAccount(doubt=row.doubt)
 
 

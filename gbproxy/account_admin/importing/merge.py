@@ -1,97 +1,51 @@
-"""Partial accounts -> accounts: values that were seen together, or can only belong together. Where
-that is not clear, nothing is guessed.
+"""Partial accounts -> drafts of accounts, and warnings of what is in none of them.
+
+Values are merged that were seen together, or can only belong together. Where that is not clear,
+nothing is guessed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
+from typing import get_args
 
-from pydantic import SecretStr, ValidationError
-
-from gbproxy.account_admin.importing import warnings
 from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.partial_account import (
-    FIELDS,
-    FURTHER_FIELDS,
-    PartialAccount,
-    merged,
-)
-from gbproxy.settings import AccountSettings
-from gbproxy.settings.entries import STAND_INS
-from gbproxy.upstreams.widget.credential import EDITIONS
-
-PAGE = (
-    "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>, or of the Enterprise"
-    " edition https://vertexaisearch.cloud.google/home/cid/<config_id>?csesidx=<csesidx>"
-)
-_COOKIES = (
-    "the browser's developer tools, Application (Firefox: Storage), Cookies,"
-    " https://business.gemini.google or https://vertexaisearch.cloud.google: "
-)
-WHERE = {
-    "secure_c_ses": f"{_COOKIES}the value of __Secure-C_SES",
-    "host_c_oses": f"{_COOKIES}the value of __Host-C_OSES; not every account has it",
-    "csesidx": (
-        f"the digits after csesidx= in the page's address, {PAGE}; or developer tools, Network,"
-        " getoxsrf?csesidx="
-    ),
-    "config_id": (
-        f"the part after /cid/ of the page's address, {PAGE}; or developer tools, Network, "
-        "`configId` in what any request sends whose name begins with widget"
-    ),
-}
-"""Where a user finds each field."""
-
-OPTIONAL = frozenset({"host_c_oses"})
+from gbproxy.account_admin.importing.partial_account import PartialAccount, merged
+from gbproxy.upstreams.widget.credential import EDITIONS, EditionName, Location
 
 MAX_ACCOUNTS = 100
 """The most accounts of one text: each is looked for among all that are known, and stored by
 itself.
 """
 
+_MOST_WARNINGS = 10
+_KNOWN = frozenset((*get_args(EditionName), *get_args(Location)))
 
-@dataclass(frozen=True, slots=True)
-class FoundAccount:
-    """An account as far as a paste tells it.
-
-    `values`: what was found, by field, as the gateway keeps it. `missing`: the fields without a
-    value. `wrong`: why a value cannot be, by field, in words that do not quote it. `is_disabled`:
-    it was written down as one not to be used.
-    """
-
-    name: str | None
-    values: dict[str, str] = field(repr=False)
-    missing: tuple[str, ...]
-    wrong: dict[str, str]
-    is_disabled: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        return not self.wrong and OPTIONAL.issuperset(self.missing)
+_SEVERAL_JARS = (
+    "the text holds cookies of which nobody can say whose they are: they were given to no account;"
+    " paste them together with the one request, or the one address, that they belong to"
+)
+_ANOTHER_EDITIONS = (
+    "the cookies in the text are of another edition's page than the rest of it, and were given to"
+    " no account: copy those of the page whose address the account has"
+)
+_LONE_SECOND = (
+    "a __Host-C_OSES was left out, as it was not found together with the __Secure-C_SES that"
+    " counts: the two belong together; copy both from the same request or the same table"
+)
 
 
-class Found(list[FoundAccount]):
-    """The accounts of a paste. `warnings`: what was to be expected in it and could not be read, or
-    was left out.
-    """
-
-    warnings: tuple[str, ...] = ()
-
-
-def accounts(partials: Sequence[PartialAccount]) -> Found:
-    """The accounts, in the order of their first values; of too many, one more than
+def merge(partials: Sequence[PartialAccount]) -> list[PartialAccount]:
+    """One draft for each account, in the order of their first values; of too many, one more than
     `MAX_ACCOUNTS`.
     """
     useful = [partial for partial in partials if partial.given() or partial.further.given()]
-    drafts = [draft for draft in islice(_combined(useful), MAX_ACCOUNTS + 1) if draft.given()]
-    found = Found(map(_checked, drafts))
-    found.warnings = tuple(warnings.of(partials, drafts))
-    return found
+    return [draft for draft in islice(_drafts(useful), MAX_ACCOUNTS + 1) if draft.given()]
 
 
-def _combined(partials: list[PartialAccount]) -> Iterator[PartialAccount]:
+def _drafts(partials: list[PartialAccount]) -> Iterator[PartialAccount]:
     own: dict[str, list[PartialAccount]] = {}
     for partial in partials:
         if partial.csesidx is not None:
@@ -105,12 +59,12 @@ def _combined(partials: list[PartialAccount]) -> Iterator[PartialAccount]:
         drafts = [merged(drafts)]
     if drafts:
         yield from _filled(drafts, loose)
-    else:  # one account, whose sign-in nobody has named
+    else:  # one account, whose sign-in has no csesidx
         yield from _filled([merged([partial for partial in loose if not partial.cookies])], loose)
 
 
 def _of_sign_in(own: list[PartialAccount]) -> Iterator[PartialAccount]:
-    """The account of one sign-in; several only where somebody wrote them down with different config
+    """The account of one sign-in; several only where they were written down with different config
     ids.
     """
     written = dict.fromkeys(
@@ -127,8 +81,8 @@ def _of_sign_in(own: list[PartialAccount]) -> Iterator[PartialAccount]:
 
 
 def _is_one(drafts: list[PartialAccount], places: set[str | None]) -> bool:
-    """Whether a sign-in, and an account that was written down without one, are the same: nothing
-    speaks against it.
+    """True when a sign-in, and an account that was written down without one, may be the same:
+    nothing contradicts it.
     """
     firsts = {draft.cookies.secure_c_ses for draft in drafts if draft.cookies}
     return (
@@ -140,9 +94,7 @@ def _is_one(drafts: list[PartialAccount], places: set[str | None]) -> bool:
 
 
 def _filled(drafts: list[PartialAccount], loose: list[PartialAccount]) -> Iterator[PartialAccount]:
-    """The accounts with what stands in the paste without a csesidx: it is given to whom it can be
-    meant for only.
-    """
+    """The drafts, each with the values without a csesidx that can belong to no other."""
     config_ids = {partial.config_id for partial in loose} - {
         None,
         *(draft.config_id for draft in drafts),
@@ -174,7 +126,7 @@ def _is_of_another(partial: PartialAccount, edition: str | None) -> bool:
 
 
 class _Loose:
-    """What was seen without a csesidx, and may be that of an account of one edition."""
+    """The values without a csesidx that may belong to an account of one edition."""
 
     def __init__(self, partials: list[PartialAccount]) -> None:
         parts: dict[str | None, list[PartialAccount]] = {}
@@ -186,59 +138,96 @@ class _Loose:
         )
 
     def added_to(self, draft: PartialAccount, *, is_alone: bool) -> PartialAccount:
-        nobodys = self._parts.get(None, _NOTHING)
+        unowned = self._parts.get(None, _NOTHING)
         of_app = self._parts.get(draft.config_id, _NOTHING) if draft.config_id else _NOTHING
         further = of_app.further.followed_by(draft.further)
         return replace(
             draft,
-            cookies=self._cookies(draft.cookies, nobodys, of_app, is_alone=is_alone),
-            further=nobodys.further.followed_by(further) if is_alone else further,
+            cookies=self._cookies(draft.cookies, unowned, of_app, is_alone=is_alone),
+            further=unowned.further.followed_by(further) if is_alone else further,
         )
 
     def _cookies(
-        self, own: Cookies, nobodys: PartialAccount, of_app: PartialAccount, *, is_alone: bool
+        self, own: Cookies, unowned: PartialAccount, of_app: PartialAccount, *, is_alone: bool
     ) -> Cookies:
         """Those that were seen with the account's ids; or else those of its browser, both of
         them.
         """
-        # The later ones count where all is one account's; elsewhere nobody can tell two jars apart.
+        # The later ones count where all is one account's; elsewhere two jars cannot be told apart.
         if self._are_several and not is_alone:
             return own
-        jar = nobodys.cookies.followed_by(of_app.cookies)
+        jar = unowned.cookies.followed_by(of_app.cookies)
         return own.followed_by(jar) if own.secure_c_ses in (None, jar.secure_c_ses) else own
 
 
 _NOTHING = PartialAccount()
 
 
-def _checked(partial: PartialAccount) -> FoundAccount:
-    given = (
-        partial.given()
-        | partial.carried()
-        | ({"name": partial.name} if partial.name is not None else {})
-    )
-    wrong: dict[str, str] = {}
-    try:
-        AccountSettings.model_validate(STAND_INS | given)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
-        wrong = {
-            str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in faults
-        }
-    good = {name: value for name, value in given.items() if name not in wrong}
-    account = AccountSettings.model_validate(STAND_INS | good)
-    return FoundAccount(
-        name=account.name if "name" in good else None,
-        values={
-            name: _bare(getattr(account, name))
-            for name in (*FIELDS, *FURTHER_FIELDS)
-            if name in good
-        },
-        missing=tuple(name for name in FIELDS if name not in given),
-        wrong=wrong,
-        is_disabled=partial.is_disabled,
-    )
+def warnings(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
+    """Values that were expected in the paste and are in none of the merged drafts."""
+    yield from islice(dict.fromkeys(_doubts(partials, drafts)), _MOST_WARNINGS)
+    taken = {draft.cookies.secure_c_ses for draft in drafts}
+    loose = [
+        partial for partial in partials if partial.csesidx is None and partial.cookies.secure_c_ses
+    ]
+    left_out = [partial for partial in loose if partial.cookies.secure_c_ses not in taken]
+    # Of those of one account the last count.
+    if left_out and (loose[-1] in left_out or not any(draft.csesidx for draft in drafts)):
+        yield (
+            _ANOTHER_EDITIONS
+            if all(_is_of_another_edition(partial, drafts) for partial in left_out)
+            else _SEVERAL_JARS
+        )
+    if _lacks_a_second(partials, drafts):
+        yield _LONE_SECOND
+    yield from islice((said for draft in drafts for said in _contradictions(draft)), _MOST_WARNINGS)
 
 
-def _bare(value: str | SecretStr) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+def _is_of_another_edition(jar: PartialAccount, drafts: Sequence[PartialAccount]) -> bool:
+    """True when the edition of the cookies' page is known, and no account's."""
+    known = {draft.further.editions[-1] for draft in drafts if draft.further.editions}
+    return bool(jar.further.editions) and bool(known) and known.isdisjoint(jar.further.editions)
+
+
+def _contradictions(draft: PartialAccount) -> Iterator[str]:
+    """Warnings where pages and calls name different editions or locations."""
+    whose = f"csesidx {draft.csesidx}" if draft.csesidx else "the account"
+    for what, names in (("edition", draft.further.editions), ("location", draft.further.locations)):
+        if len(names) > 1 and _KNOWN.issuperset(
+            names
+        ):  # an unknown one is wrong, and named by its field
+            yield (
+                f"{whose}: the text names more than one {what}, {' and '.join(names)}; {names[-1]}"
+                " was taken: if that is not what the page's address shows, paste the address alone"
+            )
+
+
+def _doubts(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> Iterator[str]:
+    with_cookies = {draft.csesidx for draft in drafts if draft.cookies.secure_c_ses}
+    is_all = bool(drafts) and all(draft.cookies.secure_c_ses for draft in drafts)
+    for partial in partials:
+        if partial.doubt is None:
+            continue
+        # A request without cookies says nothing where those of another are at hand; a value that is
+        # damaged may be newer.
+        is_settled = is_all or (partial.csesidx is not None and partial.csesidx in with_cookies)
+        if not is_settled or partial.doubt.kind in ("damaged", "mixed", "json", "consumer"):
+            yield str(partial.doubt)
+
+
+def _lacks_a_second(partials: Sequence[PartialAccount], drafts: Sequence[PartialAccount]) -> bool:
+    """True when an account is without a second cookie, though the paste has one that could be its
+    own.
+    """
+    seconds = {partial.csesidx for partial in partials if partial.cookies.host_c_oses}
+    loose_second = any(
+        partial.cookies.host_c_oses and not partial.cookies.secure_c_ses
+        for partial in partials
+        if not partial.csesidx
+    )
+    return any(
+        draft.cookies.secure_c_ses is not None
+        and draft.cookies.host_c_oses is None
+        and (loose_second or draft.csesidx in seconds)
+        for draft in drafts
+    )

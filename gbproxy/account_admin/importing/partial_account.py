@@ -14,19 +14,15 @@ from functools import reduce
 from typing import Literal
 
 from gbproxy.account_admin.importing import cookies
-from gbproxy.account_admin.importing.cookies import Cookies
-from gbproxy.account_admin.importing.hosts import (
+from gbproxy.account_admin.importing.bounds import (
     NO_FURTHER,
     Further,
     Hosts,
-    further_of_call,
     further_of_host,
     further_of_page,
     host_of,
-    is_consumers,
-    server_token,
-    user_agent,
 )
+from gbproxy.account_admin.importing.cookies import Cookies
 from gbproxy.domain import jsontext
 from gbproxy.settings.account_values import OF_CONSUMER_APP
 
@@ -78,8 +74,6 @@ class Doubt:
 
 _CONFIG_ID_IN_PATH = re.compile(r"[^?#]{0,2048}?/cid/([A-Za-z0-9._~-]{1,256}+)(?=[/?#]|$)")
 _CSESIDX_IN_QUERY = re.compile(r"[?&]csesidx=([0-9]{1,64}+)(?=[&#]|$)")
-_WIDGET_CALL = re.compile(r"[^?#]{0,2048}/(?:widget\w{1,64}+|lookupWidgetConfig)(?=[?#]|$)")
-_CONFIG_ID_IN_BODY = re.compile(r'"(?:configId|widgetConfigId)"\s*+:\s*+"([!#-\[\]-~]{1,256}+)"')
 _BEARER = re.compile(r"bearer\s++[\w-]{1,8192}+\.([\w-]{1,8192}+)\.", re.IGNORECASE)
 _SUBJECT = re.compile(r"csesidx/([0-9]{1,64})")
 
@@ -146,85 +140,6 @@ FIELDS = ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
 FURTHER_FIELDS = ("edition", "location", "cookies", "server_token", "user_agent")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as a browser has sent it: `headers` by their names in any case, `body` may be cut.
-
-    `is_guessed`: nobody has said to which host and path it went.
-    """
-
-    url: str
-    headers: Iterable[tuple[str, str]] = ()
-    cookies: Iterable[tuple[str, str]] = ()
-    body: str = ""
-    is_guessed: bool = False
-
-
-def from_request(request: Request, hosts: Hosts) -> PartialAccount | None:
-    """The values in a request to a page or the API; None for any other, of which only the host is
-    read.
-    """
-    host = host_of(request.url)
-    if is_consumers(host):
-        return PartialAccount().doubted("app")
-    if host is None or not hosts.is_api(host):
-        return None
-    is_call = _WIDGET_CALL.match(request.url) is not None
-    partial = PartialAccount()
-    if is_call and (found := _CONFIG_ID_IN_BODY.search(request.body)):
-        partial = PartialAccount(config_id=found[1])
-    headers = [(name.lower(), value.strip()) for name, value in request.headers]
-    for name, value in headers:
-        if name in ("referer", "origin"):
-            partial = partial.overlaid(from_address(value, hosts))
-        elif name == "authorization":
-            partial = partial.overlaid(from_authorization(value))
-    address = from_address(request.url, hosts)
-    partial = partial.overlaid(
-        replace(address, further=NO_FURTHER) if request.is_guessed else address
-    )
-    if is_call:
-        partial = partial.overlaid(
-            PartialAccount(further=further_of_call(request.url, "" if request.is_guessed else host))
-        )
-    if is_call or hosts.is_page(host):
-        partial = partial.overlaid(
-            PartialAccount(further=_sent_along(headers, is_call=is_call or request.is_guessed))
-        )
-    return (
-        partial.overlaid(_from_jar(request, headers, host, hosts))
-        if hosts.is_page(host)
-        else partial
-    )
-
-
-def _sent_along(headers: Iterable[tuple[str, str]], *, is_call: bool) -> Further:
-    told = dict(headers)
-    return Further(
-        server_token=server_token(told.get("x-server-token", "")) if is_call else None,
-        user_agent=user_agent(told.get("user-agent", "")),
-    )
-
-
-def _from_jar(
-    request: Request, headers: Iterable[tuple[str, str]], host: str, hosts: Hosts
-) -> PartialAccount:
-    """The cookies that were sent, each replaced by what the answer has set: after it the browser's
-    jar is that.
-    """
-    pairs = list(request.cookies)
-    for name, value in headers:
-        if name == "cookie":
-            pairs += cookies.split(value)
-        elif name == "set-cookie":
-            pair, domain = cookies.set_by(value)
-            pairs += [pair] if domain is None or hosts.sends_cookies_of(domain) else []
-    partial = from_cookies(pairs)
-    if not hosts.page_gets(host):  # the sign-in's own host: its other cookies are not the page's
-        partial = replace(partial, cookies=replace(partial.cookies, others=()))
-    return partial if partial.cookies.secure_c_ses or partial.doubt else partial.doubted("bare")
-
-
 def from_address(url: str, hosts: Hosts) -> PartialAccount:
     """The two ids in an address of a page, and where its app lives; nothing for every other
     address.
@@ -241,14 +156,14 @@ def from_address(url: str, hosts: Hosts) -> PartialAccount:
 
 
 def from_config_id(value: str, hosts: Hosts) -> PartialAccount:
-    """A config id as somebody gave it, also as the page's whole address."""
+    """A config id as it was given, also as the page's whole address."""
     address = from_address(value, hosts)
     return address if address.config_id else PartialAccount(config_id=value)
 
 
 def from_authorization(value: str) -> PartialAccount:
     """The csesidx that a widget call's bearer is made out to, and by which page; its signature is
-    nobody's concern here.
+    not checked.
     """
     found = _BEARER.match(value.lstrip())
     if not found:

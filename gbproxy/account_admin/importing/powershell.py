@@ -10,15 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from gbproxy.account_admin.importing.bounds import WORD_CHARS, Hosts, WorkLimit
 from gbproxy.account_admin.importing.cookies import FIELDS
-from gbproxy.account_admin.importing.hosts import Hosts
-from gbproxy.account_admin.importing.partial_account import (
-    PartialAccount,
-    Request,
-    from_cookies,
-    from_request,
-)
-from gbproxy.account_admin.importing.work_limit import WORD_CHARS, WorkLimit
+from gbproxy.account_admin.importing.headers import Request, from_request
+from gbproxy.account_admin.importing.partial_account import PartialAccount, from_cookies
 
 _PROMPT = r"(?:PS(?:[ ][^\r\n>]{0,260}+)?>++|>>)"
 START = re.compile(
@@ -61,7 +56,7 @@ class _Session:
 
 
 def read(text: str, at: int, hosts: Hosts, limit: WorkLimit) -> tuple[list[PartialAccount], int]:
-    """What the commands say that follow each other from `at` on, and where they end."""
+    """The values in the commands that follow each other from `at` on, and where they end."""
     found: list[PartialAccount] = []
     session = _Session()
     while start := START.match(text, at):

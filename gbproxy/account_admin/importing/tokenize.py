@@ -15,16 +15,11 @@ from gbproxy.account_admin.importing import (
     lines,
     powershell,
 )
+from gbproxy.account_admin.importing.bounds import Hosts, WorkLimit
 from gbproxy.account_admin.importing.copied_requests import read_fetch
-from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.headers import Request, from_request
 from gbproxy.account_admin.importing.lines import combined
-from gbproxy.account_admin.importing.partial_account import (
-    Doubt,
-    PartialAccount,
-    Request,
-    from_request,
-)
-from gbproxy.account_admin.importing.work_limit import WorkLimit
+from gbproxy.account_admin.importing.partial_account import Doubt, PartialAccount
 from gbproxy.domain import jsontext
 
 _BLANKS = re.compile(r"[\s;&,\ufeff]*+")
@@ -127,7 +122,7 @@ class _Paste:
         return None
 
     def _behind(self, opening: re.Match[str]) -> tuple[list[PartialAccount], int] | None:
-        """What the command or the JSON says that begins there, and where it ends; None if it is
+        """The values in the command or JSON that begins there, and where it ends; None if it is
         neither.
         """
         at = opening.start()
@@ -154,8 +149,8 @@ class _Paste:
         ], end
 
     def _json(self, at: int) -> tuple[list[PartialAccount], int] | None:
-        """What the JSON that begins at `at` says; if it is broken, what is within it is read for
-        itself.
+        """The values in the JSON that begins at `at`, and where it ends; None if it is broken: its
+        pieces are read by themselves.
         """
         if not _JSON.match(self._text, at):
             if _OBJECT.match(self._text, at):
@@ -196,7 +191,7 @@ class _Paste:
             return None
 
     def _tell_broken(self, at: int, end: int) -> None:
-        """Once for what is broken as a whole."""
+        """Add a doubt, one for each outermost broken piece."""
         if at < self._broken_to or len(self._broken) >= _BROKEN_TOLD:
             return
         self._broken_to = max(end, at + 1)

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.account_admin.importing import find
-from gbproxy.account_admin.importing.hosts import Hosts
+from gbproxy.account_admin.importing.bounds import Hosts, WorkLimit
 from gbproxy.account_admin.importing.tokenize import LOOKED_THROUGH, tokenize
-from gbproxy.account_admin.importing.work_limit import WorkLimit
 from gbproxy.errors import GatewayError
 from tests.support.pasting import captures
 

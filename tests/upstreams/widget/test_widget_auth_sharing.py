@@ -19,8 +19,8 @@ from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.simulator import Simulator
 from gbproxy.storage.database import Database
+from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.migrate import migrate
-from gbproxy.storage.secrets import Cipher
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.credential import credential_of, with_values

@@ -9,8 +9,7 @@ import logging
 import sqlalchemy as sa
 from alembic import context, op
 
-from gbproxy.storage.secret_key import WrongSecretKey
-from gbproxy.storage.secrets import Cipher, Unreadable
+from gbproxy.storage.encryption import Cipher, Unreadable, WrongSecretKey
 
 revision = "0006"
 down_revision = "0005"

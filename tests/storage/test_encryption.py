@@ -6,10 +6,8 @@ import logging
 
 import pytest
 
-from gbproxy.storage import secret_key as keycheck
 from gbproxy.storage.database import Database
-from gbproxy.storage.secret_key import WrongSecretKey
-from gbproxy.storage.secrets import Cipher, Unreadable
+from gbproxy.storage.encryption import Cipher, Unreadable, WrongSecretKey, check_secret_key
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from tests.support.accounts import widget_account
 from tests.support.clock import Clock
@@ -50,28 +48,28 @@ def test_the_first_key_encrypts_and_all_decrypt() -> None:
 
 
 def test_a_new_database_takes_any_key_and_then_knows_it(database: Database) -> None:
-    keycheck.check(database, Cipher([OLD]))
-    keycheck.check(database, Cipher([OLD]))
+    check_secret_key(database, Cipher([OLD]))
+    check_secret_key(database, Cipher([OLD]))
 
     with pytest.raises(WrongSecretKey, match=r"SECRET_KEY: none of its keys"):
-        keycheck.check(database, Cipher([NEW]))
+        check_secret_key(database, Cipher([NEW]))
 
 
 def test_a_new_first_key_encrypts_everything_anew_so_that_the_old_one_can_go(
     database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = Cipher([OLD])
-    keycheck.check(database, old)
+    check_secret_key(database, old)
     stored = stored_accounts(database, old, clock).add(widget_account("", "a", "1", "c", "CSE.1"))
     cookies, token = RenewedCookies("d", "CSE.2", None, clock()), StoredToken("d", "eyJ", clock())
     CookieRows(database, old).keep("a", cookies)
     TokenRows(database, old).keep("a", token)
 
     with caplog.at_level(logging.INFO):
-        keycheck.check(database, Cipher([NEW, OLD]))
+        check_secret_key(database, Cipher([NEW, OLD]))
 
     new = Cipher([NEW])
-    keycheck.check(database, new)
+    check_secret_key(database, new)
     assert stored_accounts(database, new, clock).list() == [stored]
     assert CookieRows(database, new).read() == {"a": cookies}
     assert TokenRows(database, new).read() == {"a": token}
@@ -83,12 +81,12 @@ def test_a_new_first_key_encrypts_everything_anew_so_that_the_old_one_can_go(
 def test_one_value_that_cannot_be_read_does_not_hinder_a_new_key(
     database: Database, clock: Clock
 ) -> None:
-    keycheck.check(database, Cipher([OLD]))
+    check_secret_key(database, Cipher([OLD]))
     TokenRows(database, Cipher(["a-third-secret-key"])).keep(
         "lost", StoredToken("d", "eyJ", clock())
     )
     TokenRows(database, Cipher([OLD])).keep("kept", StoredToken("d", "eyJ", clock()))
 
-    keycheck.check(database, Cipher([NEW, OLD]))
+    check_secret_key(database, Cipher([NEW, OLD]))
 
     assert TokenRows(database, Cipher([NEW])).read().keys() == {"kept"}

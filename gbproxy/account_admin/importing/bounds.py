@@ -1,5 +1,5 @@
-"""The hosts of an account, whose requests alone are read, and what their addresses and headers tell
-beside ids and cookies.
+"""Bounds on reading a paste: the hosts whose requests alone are read, with what their addresses and
+headers tell beside ids and cookies; and how much work one text may cost.
 
 Source: docs/upstream.md, editions and hosts; gates.
 """
@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from gbproxy.errors import BadRequest
 from gbproxy.settings.account_values import CONSUMER_HOST
 from gbproxy.upstreams.widget.credential import EDITIONS, EditionName
 
@@ -43,7 +44,7 @@ class Hosts:
         )
 
     def is_page(self, host: str) -> bool:
-        """Whether it is a page's host, or one below it, where the page signs in."""
+        """True for a page's host, and for one below it, where the page signs in."""
         return any(host == own or host.endswith(f".{own}") for own in self.pages)
 
     def is_api(self, host: str) -> bool:
@@ -54,13 +55,13 @@ class Hosts:
         )
 
     def sends_cookies_of(self, domain: str) -> bool:
-        """Whether a cookie of this domain, with or without a dot before it, is one of a page, or of
-        a host below it.
+        """True when a cookie of this domain, with or without a dot before it, is one of a page, or
+        of a host below it.
         """
         return self.is_page(_bare(domain)) or self.page_gets(domain)
 
     def page_gets(self, domain: str) -> bool:
-        """Whether a browser sends a cookie of this domain, with or without a dot before it, to a
+        """True when a browser sends a cookie of this domain, with or without a dot before it, to a
         page itself.
         """
         bare = _bare(domain)
@@ -93,7 +94,7 @@ def _bare(domain: str) -> str:
 
 # What an account carries beside its ids and cookies
 
-_MOST = 4  # further_of editions and locations that are named: there are two and three
+_MOST = 4  # of the editions and locations that are named: there are two and three
 _LOCATION_OF_CALL = re.compile(r"[^?#]{0,2048}?/locations/(global|us|eu)/")
 _LOCATION_OF_PAGE = re.compile(
     r"https?://[^/?#]{1,300}+(?:/(global|us|eu))?/home/cid/", re.IGNORECASE
@@ -104,8 +105,8 @@ _BROWSER = re.compile(r"Mozilla/[ -~]{1,500}")  # and no command's own, such as 
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """`editions` and `locations`: each that was named, once; the last counts, and several speak
-    against each other.
+    """`editions` and `locations`: each that was named, once; the last counts, and several
+    contradict each other.
     """
 
     editions: tuple[str, ...] = ()
@@ -140,7 +141,7 @@ def _joined(names: tuple[str, ...], later: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def further_of(values: dict[str, str]) -> Further:
-    """What somebody wrote down by the fields' names."""
+    """From values by the fields' names."""
     return Further(
         editions=_one(values.get("edition")),
         locations=_one(values.get("location")),
@@ -181,3 +182,38 @@ def user_agent(header: str) -> str | None:
 
 def _one(name: str | None) -> tuple[str, ...]:
     return (name,) if name else ()
+
+
+# How much is read
+
+WORD_CHARS = 65_536
+"""What is read of one word: cookies and ids are shorter, and stand at the beginning of a body."""
+
+
+class WorkLimit:
+    """A budget, by which each character of a paste is read a few times at most.
+
+    Both methods raise BadRequest when a text holds more than any browser copies.
+    """
+
+    def __init__(self, chars: int, *, words: int = 300_000) -> None:
+        self._words = words
+        self._chars = chars + chars // 2 + 100_000
+
+    def spend(self, words: int = 1) -> None:
+        """Charge a word of a command or a row of a list; a line costs several."""
+        self._words -= words
+        if self._words < 0:
+            raise BadRequest(
+                "the text holds too many commands and lines: paste only those of the Gemini"
+                " Business page",
+                param="text",
+            )
+
+    def backtrack(self, chars: int) -> None:
+        """Charge reading that found nothing and begins again at another place."""
+        self._chars -= chars
+        if self._chars < 0:
+            raise BadRequest(
+                "the text is cut off or damaged in too many places: copy it anew", param="text"
+            )

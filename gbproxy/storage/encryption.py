@@ -1,25 +1,78 @@
-"""Does SECRET_KEY belong to this database? And when it has a new first key: everything is encrypted
-anew by that one.
+"""Encryption at rest under SECRET_KEY, and the check that the key belongs to this database.
+
+Fernet under keys derived from SECRET_KEY: the first key encrypts, all of them decrypt. With a new
+first key everything that is stored is encrypted anew.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
+from collections.abc import Sequence
+from typing import Any
 
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Column, Connection, Table, bindparam, insert, select, text, update
 from sqlalchemy import inspect as schema
 
 from gbproxy.domain.account import id_of
 from gbproxy.storage.database import Database
-from gbproxy.storage.secrets import Cipher, Unreadable
 from gbproxy.storage.tables import accounts, cookies, metadata_entries, tokens
 
 log = logging.getLogger(__name__)
 
+_CONTEXT = b"gbproxy storage"  # other uses of SECRET_KEY have contexts of their own
 _NAME = "secret_key"
 _KNOWN = select(metadata_entries.c.value).where(metadata_entries.c.name == _NAME)
 _KNOWN_BEFORE_0007 = text(f"SELECT value FROM facts WHERE name = '{_NAME}'")  # noqa: S608
 _ENCRYPTED = (accounts.c.credential, cookies.c.cookies, tokens.c.bearer)
+
+
+class Unreadable(Exception):
+    """None of the keys has encrypted this, or it was changed since."""
+
+
+class Cipher:
+    """Encrypts values, each as JSON, for the database."""
+
+    def __init__(self, secret_keys: Sequence[str]) -> None:
+        """`secret_keys`: at least one; the first is the one in use, the others are earlier ones."""
+        self._all = MultiFernet([_fernet(key) for key in secret_keys])
+        self._first = _fernet(secret_keys[0])
+
+    def encrypt(self, value: object) -> bytes:
+        return self._first.encrypt(json.dumps(value, ensure_ascii=False).encode())
+
+    def decrypt(self, encrypted: bytes) -> Any:
+        """The value. Raises Unreadable."""
+        try:
+            return json.loads(self._all.decrypt(encrypted))
+        except InvalidToken:
+            raise Unreadable from None
+
+    def is_by_first_key(self, encrypted: bytes) -> bool:
+        try:
+            self._first.decrypt(encrypted)
+        except InvalidToken:
+            return False
+        return True
+
+    def renew(self, encrypted: bytes) -> bytes:
+        """The same value, encrypted by the first key. Raises Unreadable."""
+        try:
+            return self._all.rotate(encrypted)
+        except InvalidToken:
+            raise Unreadable from None
+
+
+def _fernet(secret_key: str) -> Fernet:
+    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_CONTEXT).derive(
+        secret_key.encode()
+    )
+    return Fernet(base64.urlsafe_b64encode(derived))
 
 
 class WrongSecretKey(Exception):
@@ -34,7 +87,7 @@ class WrongSecretKey(Exception):
         )
 
 
-def check(database: Database, cipher: Cipher) -> None:
+def check_secret_key(database: Database, cipher: Cipher) -> None:
     """Raises WrongSecretKey. Of a new database, or with a new first key, this key is noted as the
     one in use.
     """
@@ -44,9 +97,9 @@ def check(database: Database, cipher: Cipher) -> None:
     database.transact(lambda connection: _check(connection, cipher))
 
 
-def fits(connection: Connection, cipher: Cipher) -> bool | None:
-    """Whether one of the keys is this database's, without changing anything; None: no key was ever
-    used with it.
+def secret_key_fits(connection: Connection, cipher: Cipher) -> bool | None:
+    """True when one of the keys is this database's; nothing is changed. None: no key was ever used
+    with it.
     """
     is_older = not schema(connection).has_table(metadata_entries.name)
     known = connection.execute(_KNOWN_BEFORE_0007 if is_older else _KNOWN).scalar_one_or_none()
@@ -82,7 +135,7 @@ def _check(connection: Connection, cipher: Cipher) -> None:
 
 
 def _renew(connection: Connection, cipher: Cipher, column: Column[bytes]) -> int:
-    """Encrypt a column anew; how many values that were. What cannot be read stays as it is."""
+    """Encrypt a column anew. Returns how many values; what cannot be read stays as it is."""
     table: Table = column.table
     (key,) = table.primary_key.columns
     rows = connection.execute(select(key, column)).all()

@@ -1,0 +1,80 @@
+"""The services of one process, as `bootstrap.build` makes them from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gbproxy.account_admin.registry import AccountRegistry
+from gbproxy.account_admin.views import AccountStore
+from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.model_support import ModelSupport
+from gbproxy.accounts.pool import Pool
+from gbproxy.api_keys.registry import ApiKeys
+from gbproxy.api_keys.verifier import KeyVerifier
+from gbproxy.background.account_probes import AccountProbes
+from gbproxy.background.capability_reads import CapabilityReads
+from gbproxy.background.loop import BackgroundLoop
+from gbproxy.conversations import Conversations
+from gbproxy.gateway import Gateway
+from gbproxy.observability.meter import Meter
+from gbproxy.outbound import HttpClient
+from gbproxy.rate_limits.limiter import Limiter
+from gbproxy.settings import Settings
+from gbproxy.storage.account_health import SupportRows
+from gbproxy.storage.api_keys import ApiKeyStore
+from gbproxy.storage.database import Database
+from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
+from gbproxy.storage.workers import LeaderLeases, WorkerId
+from gbproxy.upstreams.registry import Upstreams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The objects that answer, administer and run between requests."""
+
+    settings: Settings
+    meter: Meter
+    storage: Storage
+    outbound: HttpClient
+    upstreams: Upstreams
+    models: AvailableModels
+    support: ModelSupport
+    pool: Pool
+    registry: AccountRegistry
+    key_verifier: KeyVerifier
+    api_keys: ApiKeys
+    limiter: Limiter
+    conversations: Conversations
+    gateway: Gateway
+    background: BackgroundLoop
+    account_probes: AccountProbes
+    capability_reads: CapabilityReads
+
+    def close(self, *, for_good: bool | None = None) -> None:
+        """End what runs between requests.
+
+        `for_good`: no other process goes on with this database; a temporary one ends.
+        """
+        database = self.storage.database
+        is_last = database.temporary if for_good is None else for_good
+        self.account_probes.close()
+        self.capability_reads.close()
+        self.background.close(for_good=is_last, hand_over=database.temporary and not is_last)
+        self.outbound.close()
+        database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The database, and the tables as their readers see them."""
+
+    database: Database
+    accounts: AccountStore
+    support: SupportRows
+    tokens: TokenRows
+    cookies: CookieRows
+    sessions: SessionRows
+    leases: LeaderLeases
+    api_keys: ApiKeyStore
+    worker_id: WorkerId
