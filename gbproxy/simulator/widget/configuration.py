@@ -16,8 +16,7 @@ from gbproxy.simulator.scripting.google_errors import (
     invalid,
     permission_denied,
 )
-from gbproxy.simulator.widget.accounts import Account
-from gbproxy.simulator.widget.editions import edition_of, location_of
+from gbproxy.simulator.widget.accounts import Account, edition_of, location_of
 from gbproxy.simulator.widget.sessions import ENGINE
 from gbproxy.simulator.widget.switches import WidgetSwitches
 

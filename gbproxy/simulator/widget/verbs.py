@@ -19,8 +19,7 @@ from gbproxy.simulator.scripting.google_errors import (
     permission_denied,
 )
 from gbproxy.simulator.widget import files
-from gbproxy.simulator.widget.accounts import Account
-from gbproxy.simulator.widget.editions import location_of
+from gbproxy.simulator.widget.accounts import Account, location_of
 from gbproxy.simulator.widget.sessions import Session, Sessions, Turn, rfc3339
 from gbproxy.simulator.widget.switches import WidgetSwitches
 
