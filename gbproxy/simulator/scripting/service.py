@@ -1,6 +1,6 @@
 """The contract of a service: asked about every request, it replies to those that are its own.
 
-A further service is one package beside `widget` and one line in the router. Scripts, records,
+A further service is one package beside `widget` and one line in `services`. Scripts, records,
 delays, framing, cuts, TLS and the control endpoint come with the handler and the server.
 """
 
