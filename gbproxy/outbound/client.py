@@ -9,6 +9,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import requests
+import urllib3
 import urllib3.exceptions
 
 from gbproxy.errors import GatewayError
@@ -104,11 +105,7 @@ class HttpClient:
         A failure is for the next request to tell: here it only goes to the log.
         """
         try:
-            request = prepared("GET", url, {}, None)
-            pool = self._adapter.get_connection_with_tls_context(
-                request, verify=True, proxies=self._proxies
-            )
-            prewarm(pool, self._timeouts.connect_s)
+            prewarm(self.pool(url), self._timeouts.connect_s)
         except (
             requests.RequestException,
             urllib3.exceptions.HTTPError,
@@ -116,6 +113,13 @@ class HttpClient:
             OSError,
         ) as error:
             log.debug("connection.failed", extra={"reason": type(error).__name__})
+
+    def pool(self, url: str) -> urllib3.HTTPConnectionPool:
+        """The connections to the host of `url`. Raises what requests and urllib3 raise."""
+        pool: urllib3.HTTPConnectionPool = self._adapter.get_connection_with_tls_context(
+            prepared("GET", url, {}, None), verify=True, proxies=self._proxies
+        )
+        return pool
 
     def close(self) -> None:
         self._adapter.close()

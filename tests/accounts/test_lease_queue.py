@@ -21,7 +21,8 @@ from gbproxy.errors import (
 )
 from gbproxy.observability import request_context
 from tests.support.clock import Clock
-from tests.support.pools import BUSY, EMPTY, A, B, C, Request, in_flight, lent, pool, until
+from tests.support.polling import until
+from tests.support.pools import BUSY, EMPTY, A, B, C, Request, in_flight, lent, pool
 
 
 def test_an_account_that_was_given_back_is_lent_again() -> None:
@@ -274,7 +275,7 @@ def test_under_stress_no_slot_is_lost_and_none_is_lent_twice(
                     with lock:
                         running[mine.id] += 1
                         most[mine.id] = max(most[mine.id], running[mine.id])
-                    time.sleep(chance.choice([0, 0, 0.001, 0.003]))
+                    time.sleep(chance.choice([0, 0, 0.001, 0.003]))  # an answer that takes so long
                     with lock:
                         running[mine.id] -= 1
                     if chance.random() < 0.2:

@@ -27,18 +27,8 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from tests.support.clock import Clock
-from tests.support.pools import (
-    A,
-    B,
-    C,
-    Request,
-    account,
-    disable_only,
-    in_flight,
-    pool,
-    refusal,
-    until,
-)
+from tests.support.polling import until
+from tests.support.pools import A, B, C, Request, account, disable_only, in_flight, pool, refusal
 
 ACCOUNTS = (A, B, C)
 CONCURRENCY = 2

@@ -30,7 +30,8 @@ from tests.admin.conftest import (
     AdminHarness,
     Opened,
 )
-from tests.support.pools import in_flight, until
+from tests.support.polling import until
+from tests.support.pools import in_flight
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import Text, answer
-from tests.support.chats import killed_in_the_end, only, until, workers
+from tests.support.chats import killed_in_the_end, only, workers
+from tests.support.polling import until
 from tests.support.serving import Reply, Served, SharedUpstream
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"

@@ -24,10 +24,10 @@ from tests.support.chats import (
     one_at_a_time,
     texts_by_session,
     topic,
-    until,
     used_sessions,
 )
 from tests.support.databases import PostgreSQL
+from tests.support.polling import until
 from tests.support.serving import Reply, SharedUpstream
 
 SECRET = "a-secret-key-for-tests-1"

@@ -54,12 +54,12 @@ from tests.support.chats import (
     text_of,
     texts_by_session,
     topic,
-    until,
     used_sessions,
     user,
     workers,
 )
 from tests.support.databases import PostgreSQL
+from tests.support.polling import until
 from tests.support.serving import KEY, Reply, Served, SharedUpstream, serving
 
 OTHER_KEY = "sk-test-another-0a1b2c3d4e"

@@ -18,16 +18,8 @@ from sqlalchemy import func, select
 from gbproxy.simulator import RecordedRequest
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
-from tests.support.chats import (
-    STREAM,
-    Chat,
-    accounts,
-    killed_in_the_end,
-    session_of,
-    topic,
-    until,
-    user,
-)
+from tests.support.chats import STREAM, Chat, accounts, killed_in_the_end, session_of, topic, user
+from tests.support.polling import until
 from tests.support.serving import Served, SharedUpstream
 
 DELAY_S = 0.15

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import gevent
 
 from gbproxy.server.request_pacer import RequestPacer
+from tests.support.polling import until
 
 AT_ONCE = 2
 
@@ -67,11 +68,10 @@ def test_other_work_goes_on_between_the_rounds() -> None:
     rush(40, pacer, passed.append)
     gevent.sleep(0)
 
-    gevent.sleep(0.000_001)
+    gevent.sleep(0.000_001)  # one round of the event loop
 
     assert 0 < len(passed) < 40
-    while len(passed) < 40:
-        gevent.sleep(0.001)
+    until(lambda: len(passed) == 40, sleep=gevent.sleep)
 
 
 def test_who_is_called_away_takes_nobody_s_turn() -> None:
@@ -89,11 +89,12 @@ def test_who_is_called_away_takes_nobody_s_turn() -> None:
 def test_after_a_rush_there_is_none() -> None:
     pacer = RequestPacer(AT_ONCE)
     gevent.joinall(rush(10, pacer, lambda _: None), timeout=5)
-    gevent.sleep(0.01)
     rounds = Rounds()
+    until(lambda: rounds.now >= 2, sleep=gevent.sleep)  # the pacer's last round is over
+    before = rounds.now
 
     for _ in range(AT_ONCE):
         pacer.wait_turn()
 
-    assert rounds.now == 0
+    assert rounds.now == before
     rounds.close()

@@ -106,7 +106,7 @@ def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(
     client.send("GET /v1/models")
     assert pacer.arrived.wait(5)
 
-    gevent.sleep(HEAD_S + 0.2)
+    gevent.sleep(HEAD_S + 0.2)  # the long wait that is tested
     pacer.open()
 
     assert client.read_until(b"/v1/models").startswith(b"HTTP/1.1 200 OK\r\n")
@@ -132,9 +132,8 @@ def test_what_is_no_probe_waits(client: Client, pacer: Closed, request_line: str
 
 def test_half_a_head_takes_nobody_s_turn(client: Client, pacer: Closed) -> None:
     client.socket.sendall(b"GET /v1/models HTTP/1.1\r\nHost: ")
-    gevent.sleep(0.1)
 
-    assert pacer.waiting == 0
+    assert not pacer.arrived.wait(0.1)
 
 
 def test_each_of_several_requests_on_a_connection_waits_for_its_turn(
@@ -152,7 +151,7 @@ def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
     client.socket.sendall(b"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nContent-Length: 4\r\n\r\n")
     assert pacer.arrived.wait(5)
     ending = gevent.spawn(worker.end_idle)
-    gevent.sleep(1.2)
+    assert not gevent.wait([client.handling], timeout=1.2)  # longer than the worker lets one idle
     ending.kill()
 
     client.socket.sendall(b"body")
@@ -170,7 +169,7 @@ def test_who_is_refused_while_sending_can_read_the_answer(
         f"POST /refused HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{length}\r\n\r\n".encode()
     )
     client.socket.sendall(b"1000\r\n" + b"x" * 20_000)
-    gevent.sleep(0.1)  # until the answer is out
+    gevent.socket.wait_read(client.socket.fileno(), timeout=5)  # the answer is out
     client.socket.sendall(b"x" * 20_000)
 
     assert client.read_until(b"nothing but the end").endswith(b"/refused ")

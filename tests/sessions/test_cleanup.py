@@ -29,7 +29,7 @@ from tests.support.background import (
     session_rows,
 )
 from tests.support.clock import Clock
-from tests.support.pools import until
+from tests.support.polling import until
 
 UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 

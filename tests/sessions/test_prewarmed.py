@@ -35,7 +35,7 @@ from tests.support.background import (
     session_rows,
 )
 from tests.support.clock import Clock
-from tests.support.pools import until
+from tests.support.polling import until
 
 
 class Harness:

@@ -31,10 +31,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gbproxy.errors import UpstreamError
 from gbproxy.outbound import HttpClient, StreamedReply, Timeouts
-from gbproxy.outbound.adapter import prepared
 from gbproxy.simulator.http.certificates import make_certificates
 
 STRAY = b"<stray>"
@@ -130,10 +130,8 @@ def _wait_until_here(outbound: HttpClient, url: str, late_on: int | None) -> Non
     """Wait for late bytes on this port of ours, if its connection was kept: the next request must
     find that they have come.
     """
-    pool = outbound._adapter.get_connection_with_tls_context(
-        prepared("GET", url, {}, None), True, outbound._proxies
-    )
-    for connection in pool.pool.queue:
+    waiting: Any = outbound.pool(url).pool
+    for connection in waiting.queue:
         sock = getattr(connection, "sock", None)
         if sock is not None and sock.getsockname()[1] == late_on:
             assert select.select([sock], [], [], WITHIN_S)[0]
@@ -217,7 +215,7 @@ class _Peer:
                 try:
                     if odd.before_pause:
                         sock.sendall(odd.before_pause)
-                        time.sleep(_PAUSE_S)
+                        time.sleep(_PAUSE_S)  # what is sent late comes by itself
                     sock.sendall(odd.answer)
                     if odd.closes:
                         return
