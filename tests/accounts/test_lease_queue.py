@@ -22,10 +22,10 @@ from gbproxy.errors import (
 from gbproxy.observability import request_context
 from tests.support.clock import Clock
 from tests.support.polling import until
-from tests.support.pools import BUSY, EMPTY, A, B, C, Request, in_flight, lent, pool
+from tests.support.pools import BUSY, EMPTY, A, B, C, Request, in_flight, leased, pool
 
 
-def test_an_account_that_was_given_back_is_lent_again() -> None:
+def test_an_account_that_was_given_back_is_leased_again() -> None:
     accounts = pool(A, B)
     with accounts.lease(), accounts.lease():
         pass
@@ -258,7 +258,7 @@ def test_one_that_leaves_just_when_it_is_served_gives_its_slot_on() -> None:
 
 
 @pytest.mark.parametrize(("given", "concurrency"), [([A], 1), ([A], 3), ([A, B, C], 2)])
-def test_under_stress_no_slot_is_lost_and_none_is_lent_twice(
+def test_under_stress_no_slot_is_lost_and_none_is_leased_twice(
     given: list[Account], concurrency: int
 ) -> None:
     accounts = Pool(given, concurrency=concurrency, wait_s=0.004)
@@ -297,5 +297,6 @@ def test_under_stress_no_slot_is_lost_and_none_is_lent_twice(
     assert set(most.values()) == {concurrency}
     assert in_flight(accounts) == 0
     assert (
-        lent(accounts, len(given) * concurrency) == [account.id for account in given] * concurrency
+        leased(accounts, len(given) * concurrency)
+        == [account.id for account in given] * concurrency
     )

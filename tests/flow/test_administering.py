@@ -59,7 +59,7 @@ def own(upstream: SharedUpstream) -> dict[str, Any]:
 
 
 def everywhere(gateway: Served, status: int) -> Callable[[], bool]:
-    """Whether each worker, asked alone, answers with this status."""
+    """True if each worker, asked alone, answers with this status."""
 
     def ask(worker: int) -> int:
         with only(gateway, worker):

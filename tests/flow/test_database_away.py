@@ -93,7 +93,7 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
                 without = used_sessions(upstream)
 
         for gateway in (one, other):
-            gateway.ask(topic())  # whoever is asked finds out that it is back
+            gateway.ask(topic())  # any request finds out that it is back
             back = gateway.wait_for_event("database.available")
             record_property(
                 "measured",

@@ -286,7 +286,7 @@ def test_without_redis_everybody_is_answered_and_the_log_says_so(
         told = two_workers.wait_for_event("redis.unavailable")
     finally:
         redis.start()
-    # Whoever has noticed that it is away notices its return by a request of its own.
+    # A worker that has noticed that it is away notices its return by a request of its own.
     until(
         lambda: (
             429 in [reply.status for reply in burst(two_workers, 30)[0]]

@@ -99,8 +99,8 @@ def test_what_runs_in_one_worker_is_told_by_the_other_until_it_is_killed(
         == {}
     )
     assert answered(after) == answered(before) > 0
-    # What it had counted may still stand in its own files: whoever looks at them keeps them from
-    # being added up.
+    # What it had counted may still stand in its own files: a reader of them keeps them from being
+    # added up.
     assert f"gauge_livesum_{held_by}.db" not in {file.name for file in files(gateway)}
 
 

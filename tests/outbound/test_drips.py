@@ -1,4 +1,4 @@
-"""Every limit of time is a deadline: whoever sends a byte now and then gains nothing by it."""
+"""Every limit of time is a deadline: a peer that sends a byte now and then gains nothing by it."""
 
 from __future__ import annotations
 

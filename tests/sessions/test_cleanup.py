@@ -86,7 +86,7 @@ def test_marked_sessions_are_deleted_upstream_and_then_forgotten(harness: Harnes
     before = list(harness.upstream.tried)
     harness.executor.run_all()
 
-    assert before == []  # whoever begins it does not wait for it
+    assert before == []  # its caller does not wait for it
     assert harness.upstream.deleted == ["s/1", "s/2"]
     assert harness.left == ["s/running"]
 

@@ -105,7 +105,7 @@ def one_at_a_time(upstream: Simulator) -> Iterator[None]:
 
 
 def holds(prompt: str, messages: list[dict[str, Any]]) -> bool:
-    """Whether a prompt tells these messages, all of them and in this order."""
+    """True if a prompt tells these messages, all of them and in this order."""
     at = 0
     for message in messages:
         at = prompt.find(message["content"], at)

@@ -85,8 +85,10 @@ class Outcome:
     answered: int = 0
     refused: int = 0
     connections: int = 0
-    crossed: list[str] = field(default_factory=list)  # whoever got bytes that were not for it
-    failed: list[str] = field(default_factory=list)  # whoever got none although its answer was good
+    crossed: list[str] = field(default_factory=list)  # requests that got bytes of others
+    failed: list[str] = field(
+        default_factory=list
+    )  # requests that got none although their answer was good
     met: Counter[str] = field(default_factory=Counter)
 
 

@@ -113,7 +113,7 @@ def in_flight(pool: Pool) -> int:
     return sum(pool.running().values())
 
 
-def lent(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) -> list[str]:
+def leased(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) -> list[str]:
     """The accounts of so many leases at once, in order."""
     with ExitStack() as leases:
         return [leases.enter_context(pool.lease(quota, **wish)).id for _ in range(count)]

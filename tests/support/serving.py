@@ -607,7 +607,7 @@ class Reply:
 
     @property
     def succeeded(self) -> bool:
-        """Whether any client would take this for a whole answer."""
+        """True if any client would take this for a whole answer."""
         if self.status != 200:
             return False
         return self.frames[-1] == DONE or self.finish_reason is not None if self.streamed else True
