@@ -243,6 +243,8 @@ def test_a_place_is_given_on_by_a_client_that_leaves(
             given_on_s = time.monotonic() - left_at
             assert upstream.questions() == ["first", "third"]
             assert_logged_as_gone(one_place, request_id)
+            # the call is recorded before it is counted among the open ones
+            assert upstream.wait_for(lambda: upstream.open_streams == 1)
             next_one.leave()
         assert upstream.wait_for(lambda: upstream.open_streams == 0)
         return max(noticed_s, given_on_s)
