@@ -71,6 +71,11 @@ class AccountProbes:
             if not submitted:  # or the request's greenlet was killed here
                 self._forget(account, probe)
 
+    def forget(self) -> None:
+        """Let no earlier probe delay the next."""
+        with self._lock:
+            self._probes.clear()
+
     def close(self, within_s: float = 0.5) -> None:
         """Start no more probes, and wait `within_s` for running ones."""
         self._executor.shutdown(within_s)

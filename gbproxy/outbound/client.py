@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import urllib3
 import urllib3.exceptions
 
 from gbproxy.errors import GatewayError, UpstreamProtocolError
@@ -110,11 +111,7 @@ class HttpClient:
         A failure only goes to the log: the next request will raise it.
         """
         try:
-            request = prepared("GET", url, {}, None)
-            pool = self._adapter.get_connection_with_tls_context(
-                request, verify=True, proxies=self._proxies
-            )
-            prewarm(pool, self._timeouts.connect_s)
+            prewarm(self.pool(url), self._timeouts.connect_s)
         except (
             requests.RequestException,
             urllib3.exceptions.HTTPError,
@@ -122,6 +119,13 @@ class HttpClient:
             OSError,
         ) as error:
             log.debug("connection.failed", extra={"reason": type(error).__name__})
+
+    def pool(self, url: str) -> urllib3.HTTPConnectionPool:
+        """The connections to the host of `url`. Raises what requests and urllib3 raise."""
+        pool: urllib3.HTTPConnectionPool = self._adapter.get_connection_with_tls_context(
+            prepared("GET", url, {}, None), verify=True, proxies=self._proxies
+        )
+        return pool
 
     def close(self) -> None:
         self._adapter.close()

@@ -37,19 +37,6 @@ from gbproxy.simulator.scripting.actions import (
     Text,
     Thought,
     answer,
-)
-from gbproxy.simulator.scripting.google_errors import (
-    array_wrapped_error,
-    denied,
-    details_only_error,
-    html_error,
-    http_error,
-    message_only_error,
-    overloaded,
-    quota,
-    session_not_found,
-)
-from gbproxy.simulator.scripting.ready_made import (
     banned_phrase,
     blocked,
     broken_chunk,
@@ -69,19 +56,26 @@ from gbproxy.simulator.scripting.ready_made import (
     u_token_only,
     video_reply,
 )
-from gbproxy.simulator.scripting.recorder import RecordedRequest
-from gbproxy.simulator.scripting.replay import Replay
-from gbproxy.simulator.scripting.script_json import script_from_json
-from gbproxy.simulator.simulator import Simulator
-from gbproxy.simulator.switches import (
-    MAIN_FLOW_VALUES,
-    SWITCH_VALUES,
-    Switches,
+from gbproxy.simulator.scripting.control import script_from_json
+from gbproxy.simulator.scripting.google_errors import (
+    array_wrapped_error,
+    denied,
+    details_only_error,
+    html_error,
+    http_error,
+    message_only_error,
+    overloaded,
+    quota,
+    session_not_found,
 )
+from gbproxy.simulator.scripting.handler import RecordedRequest
+from gbproxy.simulator.scripting.replay import Replay
+from gbproxy.simulator.services import MAIN_FLOW_VALUES, SWITCH_VALUES, Switches
+from gbproxy.simulator.simulator import Simulator
 from gbproxy.simulator.widget.accounts import Account
 from gbproxy.simulator.widget.model import ModelAnswer
 from gbproxy.simulator.widget.sessions import Session, StoredFile, Turn
-from gbproxy.simulator.widget.switches.questions import LIVING_MODELS, RETIRED_MODELS
+from gbproxy.simulator.widget.switches.stream import LIVING_MODELS, RETIRED_MODELS
 
 __all__ = [
     "LIVING_MODELS",

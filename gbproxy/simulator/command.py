@@ -18,8 +18,8 @@ from typing import Any
 
 from gbproxy.simulator.scripting.control import queue_scripts
 from gbproxy.simulator.scripting.replay import Replay
+from gbproxy.simulator.services import GROUPS, SPECS, Switches
 from gbproxy.simulator.simulator import Simulator
-from gbproxy.simulator.switches import Switches, describe, parse_setting
 from gbproxy.simulator.widget.accounts import Account
 
 DEMO_WORD_DELAY_S = 0.03
@@ -35,17 +35,21 @@ _ACCOUNT_FIELDS = (
     "location",
     "server_token",
 )
+# The first switch of each group -> the group's heading.
+_HEADINGS = {
+    dataclasses.fields(group)[0].name: " ".join(str(group.__doc__).split()) for group in GROUPS
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command with these arguments (without the program's name); the exit status."""
     options = _parser().parse_args(argv)
     if options.list_switches:
-        _print(describe())
+        _print(_describe())
         return 0
     try:
         switches = Switches().changed(
-            **{"word_delay_s": DEMO_WORD_DELAY_S, **dict(map(parse_setting, options.set))}
+            **{"word_delay_s": DEMO_WORD_DELAY_S, **dict(map(_parse_setting, options.set))}
         )
         accounts = [_account(text) for text in options.account]
         answers = json.loads(Path(options.script).read_text("utf-8")) if options.script else []
@@ -157,6 +161,41 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _parse_setting(setting: str) -> tuple[str, object]:
+    """Read `NAME=VALUE` as typed on a command line. Raises ValueError."""
+    name, equals, text = setting.partition("=")
+    if not equals or name not in SPECS:
+        raise ValueError(f"expected NAME=VALUE with the name of a switch, not {setting!r}")
+    default: Any = SPECS[name].default
+    if isinstance(default, bool):
+        known = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+        if text.lower() not in known:
+            raise ValueError(f"{name} is on or off, not {text!r}")
+        return name, known[text.lower()]
+    if isinstance(default, tuple):
+        return name, tuple(part.strip() for part in text.split(",") if part.strip())
+    return name, type(default)(text)
+
+
+def _describe() -> str:
+    """A paragraph for each switch, by group: its values, default, fact, and how sure that is."""
+    lines: list[str] = []
+    for name, spec in SPECS.items():
+        if name in _HEADINGS:
+            lines.append(f"\n# {_HEADINGS[name]}\n" if lines else f"# {_HEADINGS[name]}\n")
+        values = "any, e.g. " if spec.metadata["open_ended"] else ""
+        values += " | ".join(_switch_text(value) for value in spec.metadata["values"])
+        lines.append(f"{name} = {_switch_text(spec.default)}\n    values: {values}")
+        lines.append(f"    {spec.metadata['fact']} ({spec.metadata['certainty']})")
+    return "\n".join(lines)
+
+
+def _switch_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _print(text: str) -> None:

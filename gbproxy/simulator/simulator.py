@@ -13,19 +13,16 @@ from gbproxy.simulator.http.actions import Element, LazyElements
 from gbproxy.simulator.http.certificates import TemporaryCertificates
 from gbproxy.simulator.http.connection import Connection, Request
 from gbproxy.simulator.http.server import Server
-from gbproxy.simulator.router import Router, ServiceFactory
 from gbproxy.simulator.scripting import control
 from gbproxy.simulator.scripting.actions import Action, AnswerAction
-from gbproxy.simulator.scripting.handler import Handler
-from gbproxy.simulator.scripting.recorder import RecordedRequest
+from gbproxy.simulator.scripting.handler import Handler, RecordedRequest
 from gbproxy.simulator.scripting.replay import Replay
 from gbproxy.simulator.scripting.service import Context, Reply
 from gbproxy.simulator.scripting.switches import FramingSwitches
-from gbproxy.simulator.switches import Switches
-from gbproxy.simulator.widget import account_settings
-from gbproxy.simulator.widget.accounts import Account
-from gbproxy.simulator.widget.editions import location_of
-from gbproxy.simulator.widget.keys import Keys
+from gbproxy.simulator.services import Router, ServiceFactory, Switches
+from gbproxy.simulator.widget import accounts as widget_accounts
+from gbproxy.simulator.widget.accounts import Account, location_of
+from gbproxy.simulator.widget.gates import Keys
 from gbproxy.simulator.widget.model import ModelAnswer
 from gbproxy.simulator.widget.service import STREAM
 from gbproxy.simulator.widget.sessions import Session
@@ -145,7 +142,7 @@ class Simulator:
         Raises ValueError.
         """
         with self._condition:
-            account = account_settings.make_account(len(self.accounts), **values)
+            account = widget_accounts.make_account(len(self.accounts), **values)
             self.accounts[account.csesidx] = account
             return account
 
@@ -192,7 +189,7 @@ class Simulator:
 
     def environment(self, account: Account | None = None) -> dict[str, str]:
         """The environment variables with which a gateway uses this upstream."""
-        return account_settings.environment(account or self.account, self.url, self.ca_file)
+        return widget_accounts.environment(account or self.account, self.url, self.ca_file)
 
     def environment_by_name(self, account: Account | None = None) -> dict[str, str]:
         """As `environment`, but for the upstream's own host names, with this simulator as proxy.
@@ -200,11 +197,11 @@ class Simulator:
         Raises ValueError unless the simulator speaks TLS.
         """
         account = account or self.account
-        return account_settings.environment_by_name(account, self.url, self.ca_file)
+        return widget_accounts.environment_by_name(account, self.url, self.ca_file)
 
     def described(self, account: Account | None = None) -> dict[str, str]:
         """The account as `ACCOUNTS` takes it, with all that its gates may want."""
-        return account_settings.described(account or self.account, self._switches)
+        return widget_accounts.described(account or self.account, self._switches)
 
     # What happened
 

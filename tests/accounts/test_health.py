@@ -32,7 +32,7 @@ from tests.support.pools import (
     Request,
     Workers,
     account,
-    lent,
+    leased,
     pool,
     probe_due,
     refusal,
@@ -115,7 +115,7 @@ def test_a_quota_that_is_named_cools_its_kind_whatever_was_asked_for(
     cooling = accounts.snapshot()[0].cooling_until
     assert cooling == dict.fromkeys(media, MIDNIGHT)
     assert sorted(accounts.cooling("a")) == sorted(media)
-    assert lent(accounts) == ["a"]
+    assert leased(accounts) == ["a"]
 
 
 # Probes
@@ -138,7 +138,7 @@ def test_after_overload_everybody_is_let_through() -> None:
 
     clock.now += 10
 
-    assert lent(accounts, 5) == ["a"] * 5
+    assert leased(accounts, 5) == ["a"] * 5
 
 
 def test_who_waits_for_a_probe_that_fails_is_told_so_at_once() -> None:
@@ -192,7 +192,7 @@ def test_a_probe_is_for_one_kind_of_request() -> None:
     accounts, _ = probe_due()
 
     with accounts.lease():
-        assert lent(accounts, 3, "images") == ["a"] * 3
+        assert leased(accounts, 3, "images") == ["a"] * 3
 
 
 # Credentials
@@ -212,7 +212,7 @@ def test_a_changed_credential_forgets_that_the_old_one_was_refused() -> None:
     workers.poll()
 
     assert not unchanged
-    assert (lent(one), lent(two)) == (["a"], ["a"])
+    assert (leased(one), leased(two)) == (["a"], ["a"])
     assert one.account("a") == renewed
 
 
@@ -223,7 +223,7 @@ def test_a_refusal_of_the_old_credential_that_comes_late_does_not_touch_the_new_
         accounts.replace([account("a", secret="CSE.new")])
         accounts.failed(mine, "text", DEAD)
 
-    assert lent(accounts) == ["a"]
+    assert leased(accounts) == ["a"]
 
 
 def test_a_probe_that_succeeds_brings_a_refused_account_back() -> None:
@@ -265,7 +265,7 @@ def test_a_clock_that_is_set_back_leaves_no_account_cooling() -> None:
 
     clock.now -= 7200
 
-    assert lent(accounts) == ["a"]
+    assert leased(accounts) == ["a"]
 
 
 def test_a_clock_that_is_set_back_leaves_no_account_cooling_when_the_store_tells_again() -> None:
@@ -277,7 +277,7 @@ def test_a_clock_that_is_set_back_leaves_no_account_cooling_when_the_store_tells
     workers.clock.now -= 7200
     workers.poll()
 
-    assert (lent(one), lent(other)) == (["a"], ["a"])
+    assert (leased(one), leased(other)) == (["a"], ["a"])
 
 
 def test_another_machine_s_clock_cools_no_account_beyond_midnight() -> None:
@@ -323,7 +323,7 @@ def test_a_thousand_poisoned_requests_then_a_good_one(error: GatewayError) -> No
 
     assert {view.state for view in one.snapshot()} == {"ready"}
     assert workers.store.published == []
-    assert lent(one, 3) == ["a", "b", "c"]
+    assert leased(one, 3) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tests.support.pools import (
     Workers,
     account,
     in_flight,
-    lent,
+    leased,
     pool,
     probe_due,
     refusal,
@@ -92,7 +92,7 @@ def test_a_probe_of_a_killed_worker_ends_by_time() -> None:
     before = refusal(two).code
     workers.clock.now += 30
 
-    assert (before, lent(two)) == ("overloaded", ["a"])
+    assert (before, leased(two)) == ("overloaded", ["a"])
 
 
 def test_a_success_anywhere_is_a_success_everywhere() -> None:
@@ -106,7 +106,7 @@ def test_a_success_anywhere_is_a_success_everywhere() -> None:
         two.succeeded(probe, "text")
     workers.poll()
 
-    assert lent(one, 3) == ["a"] * 3
+    assert leased(one, 3) == ["a"] * 3
     assert struck(one, workers.clock) == 60
 
 
@@ -152,7 +152,7 @@ def test_a_refusal_of_a_credential_that_was_replaced_before_the_restart_is_not()
     fresh = pool(account("a", secret="CSE.new"), clock=workers.clock, store=workers.store)
     fresh.refresh(workers.store.read())
 
-    assert lent(fresh) == ["a"]
+    assert leased(fresh) == ["a"]
 
 
 def test_rows_of_accounts_that_are_not_here_are_passed_over() -> None:
@@ -170,7 +170,7 @@ def test_rows_of_accounts_that_are_not_here_are_passed_over() -> None:
         ]
     )
 
-    assert lent(accounts) == ["a"]
+    assert leased(accounts) == ["a"]
 
 
 def test_another_account_under_the_same_name_inherits_no_state() -> None:
@@ -182,7 +182,7 @@ def test_another_account_under_the_same_name_inherits_no_state() -> None:
     fresh.refresh(workers.store.read())
     fresh.failed(A, "text", EMPTY)
 
-    assert lent(fresh) == ["a"]
+    assert leased(fresh) == ["a"]
 
 
 def test_new_cookies_of_the_same_identity_keep_its_state() -> None:
@@ -207,7 +207,7 @@ def test_without_the_store_each_worker_goes_on_by_itself(caplog: pytest.LogCaptu
         one.failed(A, "text", EMPTY)
         workers.clock.now += 60
 
-        assert lent(one, 2) == ["a", "b"]
+        assert leased(one, 2) == ["a", "b"]
 
     assert {record.message for record in caplog.records} == {"account.cooling", "pool.unshared"}
 
@@ -235,7 +235,7 @@ def test_a_cooldown_that_the_store_never_heard_of_ends_all_the_same(
         one.succeeded(probe, "text")
     workers.poll()
 
-    assert (lent(one, 2), lent(two, 2)) == (["a", "a"], ["a", "a"])
+    assert (leased(one, 2), leased(two, 2)) == (["a", "a"], ["a", "a"])
 
 
 def test_the_store_is_never_asked_on_the_plain_way() -> None:

@@ -21,10 +21,11 @@ from gbproxy.errors import (
 )
 from gbproxy.observability import request_context
 from tests.support.clock import Clock
-from tests.support.pools import BUSY, EMPTY, A, B, C, Request, in_flight, lent, pool, until
+from tests.support.polling import until
+from tests.support.pools import BUSY, EMPTY, A, B, C, Request, in_flight, leased, pool
 
 
-def test_an_account_that_was_given_back_is_lent_again() -> None:
+def test_an_account_that_was_given_back_is_leased_again() -> None:
     accounts = pool(A, B)
     with accounts.lease(), accounts.lease():
         pass
@@ -257,7 +258,7 @@ def test_one_that_leaves_just_when_it_is_served_gives_its_slot_on() -> None:
 
 
 @pytest.mark.parametrize(("given", "concurrency"), [([A], 1), ([A], 3), ([A, B, C], 2)])
-def test_under_stress_no_slot_is_lost_and_none_is_lent_twice(
+def test_under_stress_no_slot_is_lost_and_none_is_leased_twice(
     given: list[Account], concurrency: int
 ) -> None:
     accounts = Pool(given, concurrency=concurrency, wait_s=0.004)
@@ -274,7 +275,7 @@ def test_under_stress_no_slot_is_lost_and_none_is_lent_twice(
                     with lock:
                         running[mine.id] += 1
                         most[mine.id] = max(most[mine.id], running[mine.id])
-                    time.sleep(chance.choice([0, 0, 0.001, 0.003]))
+                    time.sleep(chance.choice([0, 0, 0.001, 0.003]))  # an answer that takes so long
                     with lock:
                         running[mine.id] -= 1
                     if chance.random() < 0.2:
@@ -296,5 +297,6 @@ def test_under_stress_no_slot_is_lost_and_none_is_lent_twice(
     assert set(most.values()) == {concurrency}
     assert in_flight(accounts) == 0
     assert (
-        lent(accounts, len(given) * concurrency) == [account.id for account in given] * concurrency
+        leased(accounts, len(given) * concurrency)
+        == [account.id for account in given] * concurrency
     )

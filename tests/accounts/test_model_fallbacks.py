@@ -114,7 +114,7 @@ def test_a_malformed_question_is_told_at_once() -> None:
         attempts.failed(refused())
 
 
-def test_an_account_whose_tool_is_off_is_not_lent_to_who_needs_it() -> None:
+def test_an_account_whose_tool_is_off_is_not_leased_to_who_needs_it() -> None:
     support = ModelSupport()
     support.note_capabilities(A, AccountCapabilities(tools_off=frozenset({IMAGE})))
     accounts = pool(A, B)

@@ -19,7 +19,7 @@ from tests.support.pools import (
     Workers,
     disable_only,
     in_flight,
-    lent,
+    leased,
     pool,
     refusal,
 )
@@ -35,7 +35,7 @@ def test_an_account_that_is_added_serves_those_who_wait() -> None:
         assert other.wait() == "b"
 
 
-def test_an_account_that_is_removed_is_lent_no_more_and_given_back_in_peace() -> None:
+def test_an_account_that_is_removed_is_leased_no_more_and_given_back_in_peace() -> None:
     accounts = pool(A, B, concurrency=1, wait_s=5)
 
     with accounts.lease() as first, accounts.lease():
@@ -46,7 +46,7 @@ def test_an_account_that_is_removed_is_lent_no_more_and_given_back_in_peace() ->
     assert first == A
     assert isinstance(told, NoAccountAvailable)
     assert [view.id for view in accounts.snapshot()] == ["b"]
-    assert (lent(accounts), in_flight(accounts)) == (["b"], 0)
+    assert (leased(accounts), in_flight(accounts)) == (["b"], 0)
 
 
 def test_an_account_that_is_changed_into_another_identity_begins_anew() -> None:
@@ -55,7 +55,7 @@ def test_an_account_that_is_changed_into_another_identity_begins_anew() -> None:
 
     accounts.replace([with_values(A, config_id="another")])
 
-    assert lent(accounts) == ["a"]
+    assert leased(accounts) == ["a"]
     assert isinstance(refusal(accounts, required=A.account_key), NoAccountAvailable)
 
 
@@ -85,7 +85,7 @@ def test_an_administrator_clears_a_cooldown_but_no_refusal() -> None:
         True
     ] * 6
     assert not one.is_ready("b")
-    assert lent(one, 3) == ["a"] * 3
+    assert leased(one, 3) == ["a"] * 3
 
 
 def test_those_who_wait_are_told_when_the_last_account_is_gone() -> None:

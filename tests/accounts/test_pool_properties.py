@@ -27,18 +27,8 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from tests.support.clock import Clock
-from tests.support.pools import (
-    A,
-    B,
-    C,
-    Request,
-    account,
-    disable_only,
-    in_flight,
-    pool,
-    refusal,
-    until,
-)
+from tests.support.polling import until
+from tests.support.pools import A, B, C, Request, account, disable_only, in_flight, pool, refusal
 
 ACCOUNTS = (A, B, C)
 CONCURRENCY = 2
@@ -140,8 +130,8 @@ class Queue(RuleBasedStateMachine):
         """True when every thread whose request is served knows it."""
         waiting = [asking for asking in self.waiting if not asking.request.served]
         held = [a for a in self.waiting if a.request.served and a.request.account]
-        are_lent = in_flight(self.pool) == len(self.running) + len(held)
-        return are_lent and all(asking.may_be_served() for asking in waiting)
+        are_leased = in_flight(self.pool) == len(self.running) + len(held)
+        return are_leased and all(asking.may_be_served() for asking in waiting)
 
     def _is_open(self, name: str, quota: QuotaClass) -> bool:
         has_slot = self.pool.running().get(name, 0) < CONCURRENCY

@@ -1,4 +1,4 @@
-"""Which account a request is lent, and what it hears when there is none."""
+"""Which account a request is leased, and what it hears when there is none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.pools import (
     C,
     account,
     disable_only,
-    lent,
+    leased,
     pool,
     refusal,
 )
@@ -32,11 +32,11 @@ from tests.support.pools import (
 def test_first_takes_the_first_account_that_has_a_slot() -> None:
     accounts = pool(A, B, order="first", concurrency=2)
 
-    assert lent(accounts, 4) == ["a", "a", "b", "b"]
+    assert leased(accounts, 4) == ["a", "a", "b", "b"]
 
 
-def test_the_least_busy_account_is_lent_the_first_of_equals() -> None:
-    assert lent(pool(A, B, C), 7) == ["a", "b", "c", "a", "b", "c", "a"]
+def test_the_least_busy_account_is_leased_the_first_of_equals() -> None:
+    assert leased(pool(A, B, C), 7) == ["a", "b", "c", "a", "b", "c", "a"]
 
 
 def test_an_account_that_cools_is_passed_over_for_its_kind_of_request_only() -> None:
@@ -44,8 +44,8 @@ def test_an_account_that_cools_is_passed_over_for_its_kind_of_request_only() -> 
 
     accounts.failed(A, "images", EMPTY)
 
-    assert lent(accounts, 2, "images") == ["b", "b"]
-    assert lent(accounts, 2, "text") == ["a", "b"]
+    assert leased(accounts, 2, "images") == ["b", "b"]
+    assert leased(accounts, 2, "text") == ["a", "b"]
     assert [accounts.is_ready("a", quota) for quota in QUOTA_CLASSES] == [True, False, True]
 
 
@@ -54,34 +54,34 @@ def test_a_refused_account_is_passed_over_for_every_kind_of_request() -> None:
 
     accounts.failed(A, "images", DEAD)
 
-    assert [lent(accounts, 1, quota) for quota in QUOTA_CLASSES] == [["b"], ["b"], ["b"]]
+    assert [leased(accounts, 1, quota) for quota in QUOTA_CLASSES] == [["b"], ["b"], ["b"]]
     assert accounts.rejected() == (A,)
 
 
 def test_excluded_accounts_are_passed_over() -> None:
-    assert lent(pool(A, B, C), 2, excluded=["a", "c"]) == ["b", "b"]
+    assert leased(pool(A, B, C), 2, excluded=["a", "c"]) == ["b", "b"]
 
 
 def test_only_the_required_account_will_do() -> None:
-    assert lent(pool(A, B), 3, required=B.account_key) == ["b", "b", "b"]
+    assert leased(pool(A, B), 3, required=B.account_key) == ["b", "b", "b"]
 
 
 def test_the_preferred_account_is_taken_as_long_as_it_has_a_slot() -> None:
     accounts = pool(A, B, concurrency=2)
 
-    assert lent(accounts, 4, preferred=B.account_key) == ["b", "b", "a", "a"]
+    assert leased(accounts, 4, preferred=B.account_key) == ["b", "b", "a", "a"]
     accounts.failed(B, "text", BUSY)
-    assert lent(accounts, 1, preferred=B.account_key) == ["a"]
+    assert leased(accounts, 1, preferred=B.account_key) == ["a"]
 
 
-def test_a_disabled_account_is_lent_to_nobody_until_it_is_enabled() -> None:
+def test_a_disabled_account_is_leased_to_nobody_until_it_is_enabled() -> None:
     accounts = pool(A, B)
 
     disable_only(accounts, "a")
-    disabled = lent(accounts, 2)
+    disabled = leased(accounts, 2)
     disable_only(accounts)
 
-    assert (disabled, lent(accounts, 2)) == (["b", "b"], ["a", "b"])
+    assert (disabled, leased(accounts, 2)) == (["b", "b"], ["a", "b"])
 
 
 # When nothing can be tried: the most recoverable cause, and when to come back

@@ -107,8 +107,8 @@ class AdminHarness:
     def names(self) -> list[str]:
         return [account["name"] for account in self.accounts()]
 
-    def lent(self) -> list[str]:
-        """The names of the accounts that requests may be lent now, as far as this worker knows."""
+    def available(self) -> list[str]:
+        """The names of the accounts that requests may lease now, as far as this worker knows."""
         pool = self.services.pool
         return [account.name for account in pool.accounts() if pool.is_ready(account.id)]
 

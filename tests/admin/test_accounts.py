@@ -30,7 +30,8 @@ from tests.admin.conftest import (
     AdminHarness,
     Opened,
 )
-from tests.support.pools import in_flight, until
+from tests.support.polling import until
+from tests.support.pools import in_flight
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",
@@ -90,7 +91,7 @@ def test_an_added_account_is_shown_without_its_secrets(admin_api: AdminHarness) 
 def test_an_account_may_be_added_disabled(admin_api: AdminHarness) -> None:
     added = admin_api.add({**ANNA, "is_active": False})
 
-    assert (added["is_active"], added["state"], admin_api.lent()) == (False, "disabled", [])
+    assert (added["is_active"], added["state"], admin_api.available()) == (False, "disabled", [])
 
 
 @pytest.mark.parametrize(
@@ -376,7 +377,7 @@ def test_new_cookies_forget_that_the_old_ones_were_refused(admin_api: AdminHarne
         "Renew it.",
         "ready",
     )
-    assert admin_api.lent() == ["anna"]
+    assert admin_api.available() == ["anna"]
 
 
 def test_an_account_is_removed(admin_api: AdminHarness) -> None:
@@ -384,7 +385,12 @@ def test_an_account_is_removed(admin_api: AdminHarness) -> None:
 
     reply = admin_api.call("DELETE", f"/api/admin/accounts/{id_}")
 
-    assert (reply.status, reply.body, admin_api.accounts(), admin_api.lent()) == (204, b"", [], [])
+    assert (reply.status, reply.body, admin_api.accounts(), admin_api.available()) == (
+        204,
+        b"",
+        [],
+        [],
+    )
     assert admin_api.call("GET", f"/api/admin/accounts/{id_}").error["code"] == "not_found"
 
 
@@ -415,7 +421,7 @@ def test_an_account_of_the_environment_is_disabled_and_enabled_but_not_changed(
 ) -> None:
     home = at_home.accounts()[0]
     off = at_home.change("home", is_active=False)
-    lent = at_home.lent()
+    available = at_home.available()
     on = at_home.change("home", is_active=True)
     refused = [
         at_home.change("home", name="other"),
@@ -424,7 +430,7 @@ def test_an_account_of_the_environment_is_disabled_and_enabled_but_not_changed(
     ]
 
     assert (home["id"], home["source"], home["created_at"]) == ("home", "env", None)
-    assert (off.json()["state"], lent, on.json()["state"], at_home.lent()) == (
+    assert (off.json()["state"], available, on.json()["state"], at_home.available()) == (
         "disabled",
         [],
         "ready",
@@ -523,12 +529,12 @@ def test_a_refused_credential_is_set_aside_until_a_check_finds_it_good(
     admin_api.upstream.trouble = CredentialRefused("Renew it.")
 
     refused = admin_api.call("POST", f"/api/admin/accounts/{id_}/check").json()
-    lent = admin_api.lent()
+    available = admin_api.available()
     admin_api.upstream.trouble = None
     valid = admin_api.call("POST", f"/api/admin/accounts/{id_}/check").json()
 
-    assert (refused["status"], refused["detail"], lent) == ("refused", "Renew it.", [])
-    assert (valid["status"], valid["detail"], admin_api.lent()) == ("valid", "", ["anna"])
+    assert (refused["status"], refused["detail"], available) == ("refused", "Renew it.", [])
+    assert (valid["status"], valid["detail"], admin_api.available()) == ("valid", "", ["anna"])
 
 
 def test_an_account_that_is_removed_while_it_is_checked_is_not_found(
@@ -574,7 +580,7 @@ def test_an_upstream_that_cannot_be_asked_says_nothing_of_the_credential(
         "unknown",
         "no connection in time",
     )
-    assert admin_api.lent() == ["anna"]
+    assert admin_api.available() == ["anna"]
 
 
 def test_a_look_at_old_cookies_says_nothing_of_new_ones(admin_api: AdminHarness) -> None:
@@ -604,17 +610,17 @@ def test_what_one_worker_is_told_all_do(opened: Opened, stored: dict[str, str]) 
     one, two = opened(**stored), opened(**stored)
     anna = one.add()
     two.services.background.run_once()
-    lent = [two.lent()]
+    available = [two.available()]
     one.change(anna["id"], is_active=False)
     two.services.background.run_once()
-    lent.append(two.lent())
+    available.append(two.available())
     one.change(anna["id"], is_active=True)
     one.add(BEN)
     one.call("DELETE", f"/api/admin/accounts/{anna['id']}")
     two.services.background.run_once()
-    lent.append(two.lent())
+    available.append(two.available())
 
-    assert lent == [["anna"], [], ["ben"]]
+    assert available == [["anna"], [], ["ben"]]
 
 
 def test_what_all_workers_know_of_an_account_is_told_as_one(
@@ -647,7 +653,7 @@ def test_stored_accounts_and_switches_outlive_a_restart(
     after = opened(**stored, **environment)
     after.services.background.start()
 
-    assert (after.lent(), after.accounts()) == (["anna"], before.accounts())
+    assert (after.available(), after.accounts()) == (["anna"], before.accounts())
 
 
 def test_a_running_answer_on_an_account_that_is_removed_ends_normally(
@@ -711,4 +717,4 @@ def test_while_the_database_is_away_nothing_is_lost(
 
     assert (reply.status, reply.error["code"]) == (503, "storage_unavailable")
     assert reply.headers["Retry-After"]
-    assert admin_api.lent() == ["anna"]
+    assert admin_api.available() == ["anna"]

@@ -507,9 +507,9 @@ def test_a_name_that_is_taken_gets_a_number_and_an_account_comes_once(
     admin_api: AdminHarness, dry_run: bool
 ) -> None:
     admin_api.add({**BEN, "name": "account-123"})
-    twin = {**ANNA, "config_id": "c0000000-0000-4000-8000-000000000009", "name": "anna again"}
+    duplicate = {**ANNA, "config_id": "c0000000-0000-4000-8000-000000000009", "name": "anna again"}
 
-    answer = imported(admin_api, json.dumps([{**ANNA, "name": ""}, twin]), dry_run=dry_run)
+    answer = imported(admin_api, json.dumps([{**ANNA, "name": ""}, duplicate]), dry_run=dry_run)
 
     assert answer["created"] == ["account-123-2"]
     assert (answer["found"][1]["result"], answer["found"][1]["reason"]) == (

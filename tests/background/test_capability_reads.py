@@ -45,7 +45,7 @@ class Harness:
             raise self.answers
         return self.answers
 
-    def tend(self, *accounts: Account) -> None:
+    def maintain(self, *accounts: Account) -> None:
         self.reads.read_due(accounts or (ONE,), self.clock.now)
         self.executor.run_all()
 
@@ -53,13 +53,13 @@ class Harness:
 def test_an_account_in_use_is_read_once_and_again_after_an_hour_or_so() -> None:
     harness = Harness()
 
-    harness.tend(ONE, TWO)
-    harness.tend(ONE, TWO)
+    harness.maintain(ONE, TWO)
+    harness.maintain(ONE, TWO)
     harness.clock.now += PERIOD_S[1] - 1
-    harness.tend(ONE, TWO)
+    harness.maintain(ONE, TWO)
     assert harness.asked == ["one", "two"]
     harness.clock.now += 1
-    harness.tend(ONE)
+    harness.maintain(ONE)
 
     assert harness.asked == ["one", "two", "one"]
     assert harness.support.capabilities([ONE]) == [KNOWN]
@@ -78,40 +78,40 @@ def test_what_cannot_be_read_is_tried_again_sooner(caplog: pytest.LogCaptureFixt
     harness = Harness(UpstreamError("no"))
 
     with caplog.at_level(logging.INFO, "gbproxy"):
-        harness.tend()
-        harness.tend()
+        harness.maintain()
+        harness.maintain()
     assert [(r.account, r.code, r.models) for r in caplog.records] == [("one", "upstream_error", 0)]
     harness.clock.now += AFTER_FAILURE_S[1]
     harness.answers = KNOWN
-    harness.tend()
+    harness.maintain()
 
     assert harness.support.capabilities([ONE]) == [KNOWN]
 
 
 def test_changed_credentials_are_read_anew() -> None:
     harness = Harness()
-    harness.tend()
+    harness.maintain()
 
-    harness.tend(with_values(ONE, secure_c_ses="CSE.other"))
+    harness.maintain(with_values(ONE, secure_c_ses="CSE.other"))
 
     assert harness.asked == ["one", "one"]
 
 
 def test_a_clock_that_was_set_back_delays_nothing() -> None:
     harness = Harness()
-    harness.tend()
+    harness.maintain()
 
     harness.clock.now -= 2 * PERIOD_S[1]
-    harness.tend()
+    harness.maintain()
 
     assert harness.asked == ["one", "one"]
 
 
 def test_where_there_is_no_room_for_a_job_it_is_tried_in_the_next_round() -> None:
     harness = Harness(executor=ManualExecutor(capacity=0))
-    harness.tend()
+    harness.maintain()
 
     harness.executor.capacity = 1
-    harness.tend()
+    harness.maintain()
 
     assert harness.asked == ["one"]

@@ -11,7 +11,7 @@ import pytest
 
 from gbproxy.background.executor import BackgroundExecutor
 from tests.support.background import logged
-from tests.support.pools import until
+from tests.support.polling import until
 
 Make = Callable[..., BackgroundExecutor]
 

@@ -45,7 +45,8 @@ from tests.support.background import (
     session_rows,
 )
 from tests.support.clock import Clock
-from tests.support.pools import pool, until
+from tests.support.polling import until
+from tests.support.pools import pool
 
 UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 

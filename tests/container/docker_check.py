@@ -471,6 +471,7 @@ class _Running:
 
 
 def _wait(happened: Callable[[], bool], otherwise: str, running: _Running) -> None:
+    # a loop of its own: this program runs without the tests beside it
     deadline = time.monotonic() + START_S
     while not happened():
         if running.ended() or time.monotonic() > deadline:

@@ -27,6 +27,7 @@ from gbproxy.errors import RequestTooLarge
 from gbproxy.settings import Settings
 from gbproxy.simulator import answer
 from gbproxy.simulator.http.certificates import make_certificates
+from tests.support.polling import until
 from tests.support.serving import (
     DONE,
     KEY,
@@ -117,15 +118,19 @@ def written(directory: Path, port: int, upstream: tuple[str, int]) -> Path:
 
 
 def wait_until_open(front: Front) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and front.running.poll() is None:
+    def is_open() -> bool:
         with (
             contextlib.suppress(OSError),
             socket.create_connection(("127.0.0.1", front.port), timeout=1),
         ):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"nginx did not start:\n{front.running.stderr}")
+            return True
+        return False
+
+    until(
+        is_open,
+        hopeless=lambda: front.running.poll() is not None,
+        message=lambda: f"nginx did not start:\n{front.running.stderr}",
+    )
 
 
 @pytest.fixture
@@ -292,7 +297,4 @@ def number(directive: str, unit: str) -> int:
 
 
 def wait_for_lines(log: Path, count: int) -> None:
-    deadline = time.monotonic() + 5
-    while log.read_text().count("\n") < count:
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
+    until(lambda: log.read_text().count("\n") >= count, message=log.read_text)

@@ -95,11 +95,11 @@ def begun(harness: Harness, *messages: Message) -> str:
 
 
 def test_a_first_request_reads_nothing_and_writes_the_head_once(harness: Harness) -> None:
-    stock = harness.rows.add("one", "stocked", prewarmed=True)
+    session = harness.rows.add("one", "prewarmed", prewarmed=True)
     harness.rows.calls.clear()
 
     with harness.begin(SYSTEM, HI) as turn:
-        turn.use(stock)
+        turn.use(session)
         turn.mark_sent()
         turn.commit("Hello")
 

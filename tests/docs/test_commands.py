@@ -54,7 +54,7 @@ def test_the_command_for_the_container_is_that_of_make() -> None:
 
 
 def _is_action(name: str) -> bool:
-    """Whether a script may have it; without its own fields it may be incomplete, but never unknown."""
+    """True if a script may have it; without its own fields it may be incomplete, but never unknown."""
     try:
         script_from_json([{"action": name}])
     except ValueError as error:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import Text, answer
-from tests.support.chats import killed_in_the_end, only, until, workers
+from tests.support.chats import killed_in_the_end, only, workers
+from tests.support.polling import until
 from tests.support.serving import Reply, Served, SharedUpstream
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
@@ -58,7 +59,7 @@ def own(upstream: SharedUpstream) -> dict[str, Any]:
 
 
 def everywhere(gateway: Served, status: int) -> Callable[[], bool]:
-    """Whether each worker, asked alone, answers with this status."""
+    """True if each worker, asked alone, answers with this status."""
 
     def ask(worker: int) -> int:
         with only(gateway, worker):

@@ -45,10 +45,10 @@ from tests.support.chats import (
     system,
     texts_by_session,
     topic,
-    until,
     used_sessions,
     user,
 )
+from tests.support.polling import until
 from tests.support.serving import FORGETFUL, KEY, Front, Reply, Served, SharedUpstream, serving
 
 OTHER_KEY = "sk-test-another-0a1b2c3d4e"

@@ -24,10 +24,10 @@ from tests.support.chats import (
     one_at_a_time,
     texts_by_session,
     topic,
-    until,
     used_sessions,
 )
 from tests.support.databases import PostgreSQL
+from tests.support.polling import until
 from tests.support.serving import Reply, SharedUpstream
 
 SECRET = "a-secret-key-for-tests-1"
@@ -93,7 +93,7 @@ def test_answers_go_on_without_the_database_and_conversations_with_it(
                 without = used_sessions(upstream)
 
         for gateway in (one, other):
-            gateway.ask(topic())  # whoever is asked finds out that it is back
+            gateway.ask(topic())  # any request finds out that it is back
             back = gateway.wait_for_event("database.available")
             record_property(
                 "measured",

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +15,8 @@ from sqlalchemy import text
 
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.storage.database import Database
-from tests.support.chats import until
 from tests.support.databases import PostgreSQL
+from tests.support.polling import until
 from tests.support.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process, serving
 
 SECRET, OTHER_SECRET = "a-secret-key-for-tests-1", "a-secret-key-for-tests-2"
@@ -189,10 +188,5 @@ def test_mistakes_about_the_database_are_told_with_all_others() -> None:
 
 def _wait_for_others(gateway: Served, than: frozenset[int]) -> None:
     """Until three workers are there, and none of those."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        workers = gateway.worker_pids()
-        if len(workers) == 3 and not workers & than:
-            return
-        gateway.wait_until_ready()
-    raise AssertionError("there are no new workers")
+    until(lambda: len(workers := gateway.worker_pids()) == 3 and not workers & than, 20)
+    gateway.wait_until_ready()

@@ -52,7 +52,8 @@ from gbproxy.simulator import (
 )
 from gbproxy.simulator.scripting.google_errors import error_object
 from gbproxy.upstreams.widget.tokens import FAILED_RENEWALS_WITHIN_S, MAX_FAILED_RENEWALS
-from tests.support.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end, until
+from tests.support.chats import NAMES, STREAM, accounts, asked, csesidx, killed_in_the_end
+from tests.support.polling import until
 from tests.support.serving import (
     FORGETFUL,
     Front,

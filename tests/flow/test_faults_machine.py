@@ -9,7 +9,6 @@ import resource
 import signal
 import struct
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,8 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.simulator import Stall, Text, answer, overloaded
-from tests.support.chats import Chat, accounts, asked, csesidx, killed_in_the_end, topic, until
+from gbproxy.simulator import Fin, Stall, Text, answer, http_error, overloaded
+from tests.support.chats import (
+    Chat,
+    accounts,
+    asked,
+    csesidx,
+    deletions_of,
+    killed_in_the_end,
+    topic,
+)
+from tests.support.polling import until
 from tests.support.serving import DONE, Served, SharedUpstream
 
 COMMAND = (
@@ -157,6 +165,25 @@ def test_a_killed_worker_breaks_its_answers_visibly_and_another_takes_its_place(
     assert machine.asked_next() == "first"
 
 
+def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(machine: Machine) -> None:
+    gateway, upstream = machine.gateway, machine.upstream
+    chat = Chat(gateway)
+    chat.say(topic())
+    upstream.script(*http_error(500, "INTERNAL"), path="widgetDeleteSession")
+    upstream.script(Text("Half "), Fin())
+
+    chat.say("Go on.")  # after which nobody continues this session
+    assert upstream.wait_for(lambda: deletions_of(upstream))
+    (refused, *_) = deletions_of(upstream)
+    answered = gateway.ask(topic())
+    machine.set_clock(60.0)  # longer than the pause before the second try
+
+    assert upstream.wait_for(lambda: deletions_of(upstream).count(refused) == 2)
+    assert answered.succeeded
+    (session,) = [s for s in upstream.sessions.values() if s.short_name == refused]
+    assert upstream.wait_for(lambda: session.deleted)
+
+
 @pytest.mark.parametrize("jump_s", [24 * HOUR_S, -24 * HOUR_S], ids=["forward", "back"])
 def test_a_clock_that_jumps_costs_no_answer(machine: Machine, jump_s: float) -> None:
     gateway, upstream = machine.gateway, machine.upstream
@@ -200,6 +227,6 @@ def test_an_account_that_rests_while_the_clock_jumps_comes_back(
     assert machine.asked_next() == "second"
 
     machine.set_clock(max(0.0, -jump_s) + jump_s)
-    time.sleep(1.1)  # twice the time in which workers take over what others have learnt
 
-    assert machine.asked_next() == "first"
+    # as soon as the workers have read what others have learnt
+    until(lambda: machine.asked_next() == "first", every_s=0.2)

@@ -7,7 +7,8 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from tests.support.chats import accounts, killed_in_the_end, until
+from tests.support.chats import accounts, killed_in_the_end
+from tests.support.polling import until
 from tests.support.redis_server import redis_server
 from tests.support.serving import Reply, Served, SharedUpstream
 

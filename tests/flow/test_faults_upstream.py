@@ -35,6 +35,7 @@ from gbproxy.simulator import (
     overloaded,
 )
 from tests.support.chats import accounts, asked, csesidx
+from tests.support.polling import until
 from tests.support.relays import Relay
 from tests.support.serving import DONE, Front, Reply, Served, SharedUpstream, fronting
 
@@ -87,8 +88,12 @@ def made() -> Iterator[Way]:
             "HEARTBEAT_S": str(HEARTBEAT_S),
         }
         way = Way(stack.enter_context(fronting(upstream, settings, prewarms=False)), relay)
-        upstream.script(Rst(), csesidx=csesidx(upstream, "first"))
-        assert way.gateway.ask().succeeded  # by now both have signed in
+
+        def both_sign_in() -> bool:
+            upstream.script(Rst(), csesidx=csesidx(upstream, "first"))
+            return way.gateway.ask().succeeded
+
+        until(both_sign_in)  # on a busy machine an answer may come after READ_TIMEOUT_S
         yield way
 
 

@@ -9,14 +9,14 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from gbproxy.simulator import Action, Head, Write
-from tests.support.chats import until
+from tests.support.polling import until, until_steady
 from tests.support.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
 
 Record = Callable[[str, object], None]
@@ -25,6 +25,7 @@ HEALTH_S = 0.5  # on a machine that does other things too; it is to be under 0.2
 MB = 1024 * 1024
 JSON, EVENTS = "application/json", "text/event-stream"
 WITHOUT_END = 4000
+_PACE_S = 0.005  # between two looks
 
 
 def said(text: str, **content: Any) -> bytes:
@@ -91,10 +92,9 @@ class Watch:
         self.slowest_s = max(self.slowest_s, time.monotonic() - started)
         self.grown_bytes = max(self.grown_bytes, resident_bytes(self._worker) - self._before)
         self.asked += 1
-        time.sleep(0.005)
 
     def while_running(self, running: list[Future[Reply]]) -> list[Reply]:
-        while not all(future.done() for future in running):
+        while wait(running, timeout=_PACE_S).not_done:
             self.look()
         return [future.result() for future in running]
 
@@ -195,9 +195,9 @@ def test_streams_that_nobody_reads_cost_little(
 
 def _settled(watch: Watch) -> int:
     """How much more the worker holds, once that has not grown for a while."""
-    grown, same_since = -1, time.monotonic()
-    while time.monotonic() - same_since < 0.5:
+
+    def grown_bytes() -> int:
         watch.look()
-        if watch.grown_bytes > grown:
-            grown, same_since = watch.grown_bytes, time.monotonic()
-    return grown
+        return watch.grown_bytes
+
+    return until_steady(grown_bytes, every_s=_PACE_S)

@@ -19,6 +19,8 @@ import pytest
 
 from gbproxy.simulator import Action, HoldHeaders, Rst, Stall, Text, answer
 from tests.support.chats import Chat, session_of, used_sessions, user
+from tests.support.polling import until
+from tests.support.prometheus import METRICS_KEY, answers_in_flight
 from tests.support.serving import Call, Front, Served, SharedUpstream, fronting, serving
 
 NOTICED_S = 0.2
@@ -49,13 +51,16 @@ def upstream_of_one() -> Iterator[SharedUpstream]:
 @pytest.fixture(scope="module")
 def one_place(upstream_of_one: SharedUpstream) -> Iterator[Served]:
     """A gateway with one account that gives one answer at a time."""
-    with serving(upstream_of_one.environment(), ACCOUNT_CONCURRENCY="1") as served:
+    with serving(
+        upstream_of_one.environment(), ACCOUNT_CONCURRENCY="1", METRICS_KEY=METRICS_KEY
+    ) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
 def front_without_prewarming() -> Iterator[Front]:
-    with SharedUpstream() as made, fronting(made, {"LOG_LEVEL": "debug"}, prewarms=False) as front:
+    settings = {"LOG_LEVEL": "debug", "METRICS_KEY": METRICS_KEY}
+    with SharedUpstream() as made, fronting(made, settings, prewarms=False) as front:
         yield front
 
 
@@ -225,7 +230,7 @@ def test_a_place_is_given_on_by_a_client_that_leaves(
             assert upstream.wait_for(lambda: upstream.open_streams == 1)
             waiter.ask("second", stream=stream, request_id=request_id)
             next_one.ask("third", stream=stream)
-            time.sleep(0.1)  # both wait in the gateway, which nobody outside can see
+            until(lambda: answers_in_flight(one_place) == 3)
 
             left_at = time.monotonic()
             waiter.leave(way)
@@ -238,6 +243,8 @@ def test_a_place_is_given_on_by_a_client_that_leaves(
             given_on_s = time.monotonic() - left_at
             assert upstream.questions() == ["first", "third"]
             assert_logged_as_gone(one_place, request_id)
+            # the call is recorded before it is counted among the open ones
+            assert upstream.wait_for(lambda: upstream.open_streams == 1)
             next_one.leave()
         assert upstream.wait_for(lambda: upstream.open_streams == 0)
         return max(noticed_s, given_on_s)
@@ -253,7 +260,7 @@ def test_a_client_that_leaves_while_the_gateway_connects_is_noticed(
     def attempt(request_id: str) -> float:
         with unconnected.call() as call:
             call.ask(stream=stream, request_id=request_id)
-            time.sleep(0.1)  # nothing tells when the gateway has begun to connect
+            until(lambda: answers_in_flight(unconnected) == 1)
             left_at = time.monotonic()
             call.leave(way)
             done = unconnected.wait_for_event(
@@ -279,7 +286,7 @@ def unconnected() -> Iterator[Served]:
             "GEMINI_BUSINESS_URL": address,
             "API_BASE_URL": f"{address}/v1alpha",
         }
-        with serving(environment) as served:
+        with serving(environment, METRICS_KEY=METRICS_KEY) as served:
             yield served
 
 
@@ -325,7 +332,7 @@ def test_others_who_wait_for_the_same_sign_in_are_served_when_the_one_that_made_
         first.ask([*chat.messages, user("first")])
         assert upstream.wait_for(lambda: len(upstream.calls(SIGN_IN)) == 1)
         second.ask("second")
-        time.sleep(0.1)
+        until(lambda: answers_in_flight(gateway) == 2)
         first.leave("rst")
         reply = second.reply()
 
@@ -379,8 +386,8 @@ def test_a_client_that_leaves_with_bytes_waiting_is_noticed(
             call.ask(request_id=request_id)
             call.read_until(b"Half ")
             call.send_what_fits(b"P" * size)
-            time.sleep(0.15)
-            assert upstream.open_streams == 1
+            # bytes that wait are no hang-up
+            assert not upstream.wait_for(lambda: upstream.open_streams == 0, 0.15)
 
             left_at = time.monotonic()
             call.leave(way)

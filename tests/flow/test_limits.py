@@ -24,7 +24,8 @@ from gbproxy.simulator import Stall, Text
 from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database
 from gbproxy.storage.prepare import prepare
-from tests.support.chats import killed_in_the_end, only, until, workers
+from tests.support.chats import killed_in_the_end, only, workers
+from tests.support.polling import until
 from tests.support.redis_server import Redis, redis_server
 from tests.support.serving import GUNICORN, KEY, Reply, Served, SharedUpstream, free_port, process
 
@@ -144,7 +145,7 @@ def test_of_fifty_callers_at_once_exactly_ten_get_by(
         replies, took_s = burst(gateway, 50)
         if took_s < WINDOW_S:  # on a machine that is busy elsewhere a second window has begun
             break
-        time.sleep(WINDOW_S)
+        time.sleep(WINDOW_S)  # the server's own window, in its own time
     record_property("measured", f"50 callers at once, 10 of them answered: {took_s * 1000:.0f} ms")
 
     statuses = [reply.status for reply in replies]
@@ -285,7 +286,7 @@ def test_without_redis_everybody_is_answered_and_the_log_says_so(
         told = two_workers.wait_for_event("redis.unavailable")
     finally:
         redis.start()
-    # Whoever has noticed that it is away notices its return by a request of its own.
+    # A worker that has noticed that it is away notices its return by a request of its own.
     until(
         lambda: (
             429 in [reply.status for reply in burst(two_workers, 30)[0]]

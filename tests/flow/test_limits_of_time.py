@@ -105,9 +105,7 @@ def test_a_place_in_line_is_waited_for_no_longer_and_hearts_beat_meanwhile(
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[tuple[Served, SharedUpstream]]:
-    """The first of two accounts is always asked first, and whoever signs in with it waits and
-    waits.
-    """
+    """The first of two accounts is always asked first, and a sign-in with it never ends."""
     with SharedUpstream() as upstream:
         environment = accounts(upstream, 2) | {"ACCOUNT_ORDER": "first"}
         first = csesidx(upstream, "first")

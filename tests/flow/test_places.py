@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import Element, Final, Rst, Stall, Text, answer, overloaded
+from tests.support.polling import until, until_steady
+from tests.support.prometheus import METRICS_KEY, answers_in_flight
 from tests.support.serving import (
     Call,
     Front,
@@ -43,6 +45,7 @@ def one_answer() -> Iterator[tuple[SharedUpstream, Served]]:
             "ACCOUNT_CONCURRENCY": "1",
             "READ_TIMEOUT_S": str(WAIT_S),
             "HEARTBEAT_S": str(HEARTBEAT_S),
+            "METRICS_KEY": METRICS_KEY,
         }
         with serving(upstream.environment() | settings) as served:
             yield upstream, served
@@ -75,8 +78,9 @@ def test_more_requests_than_places_wait_in_order_with_heartbeat(
         for question in questions:
             call = stack.enter_context(served.call())
             call.ask(question)
-            time.sleep(0.02)  # so that they come in this order
             waiting.append(call)
+            # one after the other: their order is what is tested; the holder is one, too
+            until(lambda: answers_in_flight(served) == len(waiting) + 1)
         for call in waiting:
             call.read_until(PING)
         assert upstream.questions() == ["holder"]
@@ -228,10 +232,7 @@ def test_a_client_that_reads_nothing_holds_the_upstream_back(
         call.receive_little()
         call.ask()
         assert upstream.wait_for(lambda: upstream.open_streams == 1)
-        settled = -1
-        while settled != len(sent):
-            settled = len(sent)
-            time.sleep(0.5)
+        settled = until_steady(lambda: len(sent))
         grown = resident_bytes(worker) - before
         record_property(
             "measured",

@@ -1,6 +1,4 @@
-"""Many at once: whoever asks whether the gateway is alive is answered, and of the others nobody is
-lost.
-"""
+"""Many at once: health checks are answered, and no other request is lost."""
 
 from __future__ import annotations
 

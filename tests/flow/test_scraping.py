@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from gbproxy.simulator import Action, HoldHeaders, Stall, Text
-from tests.support.chats import only, until
-from tests.support.prometheus import Page, scraped
+from tests.support.chats import only
+from tests.support.polling import until
+from tests.support.prometheus import METRICS_KEY, Page, scraped
 from tests.support.serving import Front, Served, SharedUpstream, fronting, serving
 
-METRICS_KEY = "a-key-for-metrics-0123"
 SETTINGS = {"WEB_CONCURRENCY": "2", "METRICS_KEY": METRICS_KEY, "LOG_LEVEL": "debug"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 REQUESTS = "gbproxy_requests_total"
@@ -48,7 +48,7 @@ def gateway(shared: tuple[SharedUpstream, Served]) -> Served:
 
 
 def page(gateway: Served) -> Page:
-    return scraped(gateway, METRICS_KEY)
+    return scraped(gateway)
 
 
 def answered(page: Page) -> float:
@@ -99,8 +99,8 @@ def test_what_runs_in_one_worker_is_told_by_the_other_until_it_is_killed(
         == {}
     )
     assert answered(after) == answered(before) > 0
-    # What it had counted may still stand in its own files: whoever looks at them keeps them from
-    # being added up.
+    # What it had counted may still stand in its own files: a reader of them keeps them from being
+    # added up.
     assert f"gauge_livesum_{held_by}.db" not in {file.name for file in files(gateway)}
 
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gbproxy.sessions import cleanup as deletions
 from gbproxy.simulator import (
     Action,
     Fin,
@@ -19,7 +18,7 @@ from gbproxy.simulator import (
     overloaded,
     thoughts_only,
 )
-from tests.support.chats import STREAM, Chat, session_of, used_sessions
+from tests.support.chats import STREAM, Chat, deletions_of, session_of, used_sessions
 from tests.support.serving import Served, SharedUpstream, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -104,35 +103,6 @@ def test_the_answer_does_not_wait_for_the_deletion(
     assert session.queries == ["Sign in, should it be time", "Go on"]
     assert elapsed_s < 0.6
     assert upstream.wait_for(lambda: session.deleted)
-
-
-def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(deletions, "_FIRST_PAUSE_S", 0.1)
-    with (
-        SharedUpstream() as upstream,
-        in_process(upstream.environment(), SESSION_TIMEOUT="0") as gateway,
-    ):
-        upstream.script(*http_error(500, "INTERNAL"), path="widgetDeleteSession")
-
-        replies = [gateway.ask()]
-        assert upstream.wait_for(lambda: deletions_of(upstream))
-        replies.append(gateway.ask())
-
-        assert upstream.wait_for(
-            lambda: all(session.deleted for session in used_sessions(upstream))
-        )
-        (refused, *_) = tried = deletions_of(upstream)
-    assert all(reply.succeeded for reply in replies)
-    assert tried.count(refused) == 2
-
-
-def deletions_of(upstream: SharedUpstream) -> list[str]:
-    """The sessions that were to be deleted, in the order of the calls."""
-    return [
-        call.body["deleteSessionRequest"]["name"] for call in upstream.calls("widgetDeleteSession")
-    ]
 
 
 def test_no_session_is_used_by_two_conversations(gateway: Served, upstream: SharedUpstream) -> None:

@@ -54,12 +54,12 @@ from tests.support.chats import (
     text_of,
     texts_by_session,
     topic,
-    until,
     used_sessions,
     user,
     workers,
 )
 from tests.support.databases import PostgreSQL
+from tests.support.polling import until
 from tests.support.serving import KEY, Reply, Served, SharedUpstream, serving
 
 OTHER_KEY = "sk-test-another-0a1b2c3d4e"
@@ -110,7 +110,7 @@ def prewarmed(upstream: Simulator) -> list[Session]:
     return [session for session in alive(upstream) if not session.asked]
 
 
-def has_stock(upstream: Simulator, workers: int) -> bool:
+def has_prewarmed(upstream: Simulator, workers: int) -> bool:
     return upstream.wait_for(lambda: len(prewarmed(upstream)) == 2 * workers)
 
 
@@ -425,7 +425,7 @@ def test_whatever_everybody_does_a_session_holds_one_history_of_one_key(
 
 
 def _explained(texts: list[str], said: list[Said]) -> bool:
-    """Whether one key's requests, each the one before with its answer and one new turn, were sent
+    """True if one key's requests, each the one before with its answer and one new turn, were sent
     into this session.
     """
     candidates = [each for each in said if _is_whole(texts[0], each)]
@@ -453,7 +453,7 @@ def _is_whole(prompt: str, request: Said) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["temporary", "postgresql"])
-def test_after_the_end_no_stock_is_left_and_with_a_temporary_database_no_session(
+def test_after_the_end_no_prewarmed_session_is_left_and_with_a_temporary_database_no_session(
     upstream: SharedUpstream, kind: str, request: pytest.FixtureRequest, record_property: Record
 ) -> None:
     """Though each call takes 150 ms."""
@@ -464,7 +464,7 @@ def test_after_the_end_no_stock_is_left_and_with_a_temporary_database_no_session
         gateway.key = KEY
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda _: Chat(gateway).say(topic()), range(30)))
-        assert has_stock(upstream, workers=2)
+        assert has_prewarmed(upstream, workers=2)
         upstream.set(control_delay_s=0.15)
 
         asked_at = time.monotonic()
@@ -493,7 +493,7 @@ def test_deletions_that_hang_do_not_hold_up_the_end(
     environment = {name: value for name, value in on("", upstream).items() if value}
     with serving(environment, API_KEYS=KEY) as gateway:
         gateway.ask(topic())
-        assert has_stock(upstream, workers=1)
+        assert has_prewarmed(upstream, workers=1)
         upstream.script(HoldHeaders(), path="widgetDeleteSession", times=math.inf)
 
         asked_at = time.monotonic()
@@ -525,13 +525,13 @@ class Casualty:
         return gateway.ask("Go on.", headers={"X-Conversation-Id": str(self.chat.conversation)})
 
 
-def doomed(gateway: Served, upstream: SharedUpstream, threads: ThreadPoolExecutor) -> Casualty:
+def casualty_of(gateway: Served, upstream: SharedUpstream, threads: ThreadPoolExecutor) -> Casualty:
     chat = Chat(gateway)
     chat.say(topic())
     upstream.script(Text("Slowly "), Stall())
     threads.submit(chat.ask, [*chat.messages, user("Never answered")], stream=True)
     assert upstream.wait_for(lambda: upstream.open_streams == 1)
-    assert has_stock(upstream, workers=1)
+    assert has_prewarmed(upstream, workers=1)
     (running,) = used_sessions(upstream)
     return Casualty(
         upstream, gateway, chat, frozenset(s.short_name for s in [*prewarmed(upstream), running])
@@ -549,7 +549,7 @@ def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds
     ):
         victim, _ = workers(gateway, 2)
         with only(gateway, victim):
-            casualty = doomed(gateway, upstream, threads)
+            casualty = casualty_of(gateway, upstream, threads)
         busy = casualty.continued_by_id(gateway)
 
         os.kill(victim, signal.SIGKILL)
@@ -575,7 +575,7 @@ def test_a_gateway_that_is_killed_leaves_nothing_claimed_and_nothing_upstream(
     url = server.new_database()
     with ExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(1))
-        casualty = doomed(
+        casualty = casualty_of(
             stack.enter_context(killed_in_the_end(on(url, upstream))), upstream, threads
         )
         os.killpg(casualty.gateway.pid, signal.SIGKILL)

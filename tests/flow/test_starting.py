@@ -10,13 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from gbproxy.simulator import answer
+from tests.support.polling import until
 from tests.support.serving import (
     GUNICORN,
     KEY,
@@ -425,10 +425,5 @@ def _statuses(gateway: Served) -> set[int]:
 
 def _three_workers(gateway: Served, other_than: frozenset[int] = frozenset()) -> frozenset[int]:
     """The process ids of three workers, once there are three that are none of those."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        workers = gateway.worker_pids()
-        if len(workers) == 3 and not workers & other_than:
-            return workers
-        gateway.wait_until_ready()
-    raise AssertionError("there are no three workers")
+    until(lambda: len(found := gateway.worker_pids()) == 3 and not found & other_than, 20)
+    return gateway.worker_pids()

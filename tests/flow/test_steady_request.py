@@ -18,16 +18,8 @@ from sqlalchemy import func, select
 from gbproxy.simulator import RecordedRequest
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
-from tests.support.chats import (
-    STREAM,
-    Chat,
-    accounts,
-    killed_in_the_end,
-    session_of,
-    topic,
-    until,
-    user,
-)
+from tests.support.chats import STREAM, Chat, accounts, killed_in_the_end, session_of, topic, user
+from tests.support.polling import until
 from tests.support.serving import Served, SharedUpstream
 
 DELAY_S = 0.15
@@ -57,14 +49,14 @@ class Steady:
     gateway: Served
     database: Database
 
-    def wait_for_stock(self) -> None:
+    def wait_until_prewarmed(self) -> None:
         """Until the gateway has all of it: what the upstream has made may still be on its way."""
         made = select(func.count()).where(tables.sessions.c.state == "prewarmed")
         until(lambda: self.database.fetch(made) == [(2,)], every_s=0.005)
 
     def ask(self, messages: list[dict[str, Any]] | None = None) -> Timed:
         """Ask on a raw socket, with prewarmed sessions ready, and read the answer to its end."""
-        self.wait_for_stock()
+        self.wait_until_prewarmed()
         body = json.dumps({"stream": True, "messages": messages or [user(topic())]}).encode()
         lines = "".join(f"{name}: {value}\r\n" for name, value in self.gateway.headers.items())
         head = (
@@ -81,7 +73,7 @@ class Steady:
 
     def begin(self) -> Chat:
         """A conversation with one turn, that can be gone on with."""
-        self.wait_for_stock()
+        self.wait_until_prewarmed()
         chat = Chat(self.gateway)
         chat.say(topic())
         return chat
@@ -124,7 +116,7 @@ def test_the_first_token_comes_no_later_when_every_control_call_is_slow(
         return steady.go_on(chats.pop()) if chats else steady.ask()
 
     quick = [ask() for _ in range(REQUESTS)]
-    steady.wait_for_stock()
+    steady.wait_until_prewarmed()
     steady.upstream.set(control_delay_s=DELAY_S)
     slow = [ask() for _ in range(REQUESTS)]
 
@@ -153,7 +145,7 @@ def test_a_fresh_request_takes_a_session_that_was_there_before_it(steady: Steady
     steady.upstream.set(control_delay_s=DELAY_S)
 
     for _ in range(4):
-        steady.wait_for_stock()
+        steady.wait_until_prewarmed()
         known = set(steady.upstream.sessions)
         asked = steady.ask()
 

@@ -22,6 +22,8 @@ import pytest
 
 from gbproxy.app import EXTENSION
 from gbproxy.simulator import Pause, Simulator, Stall, Text, answer
+from tests.support.polling import until
+from tests.support.prometheus import METRICS_KEY, answers_in_flight
 from tests.support.serving import DONE, Reply, Served, SharedUpstream, in_process, serving
 
 STREAMS = 200
@@ -107,14 +109,17 @@ def test_answers_longer_than_the_grace_are_ended_with_an_error_that_says_why() -
 def test_one_that_waits_for_a_place_is_told_when_the_grace_is_over() -> None:
     with (
         SharedUpstream() as upstream,
-        serving(settings(upstream, ACCOUNT_CONCURRENCY="1"), GRACEFUL_TIMEOUT_S="0.5") as gateway,
+        serving(
+            settings(upstream, ACCOUNT_CONCURRENCY="1", METRICS_KEY=METRICS_KEY),
+            GRACEFUL_TIMEOUT_S="0.5",
+        ) as gateway,
     ):
         upstream.script(Text("Half "), Stall())
         with gateway.call() as holder, ThreadPoolExecutor(1) as pool:
             holder.ask()
             holder.read_until(b"Half ")
             waiting = pool.submit(gateway.ask)
-            time.sleep(0.2)
+            until(lambda: answers_in_flight(gateway) == 2)
             gateway.process.signal(signal.SIGTERM)
             reply = waiting.result()
         status = gateway.process.wait()
@@ -158,7 +163,7 @@ def test_a_request_on_a_kept_connection_is_still_answered_after_the_signal() -> 
         with gateway.call() as call:
             assert call.ask(stream=False).reply().text == "One."
             gateway.process.signal(signal.SIGTERM)
-            time.sleep(0.2)
+            until(lambda: ends_connections(gateway))
             reply = call.ask(stream=False).reply()
             end = call.read()
         status = gateway.process.wait()
@@ -166,6 +171,13 @@ def test_a_request_on_a_kept_connection_is_still_answered_after_the_signal() -> 
     assert reply.text == "One."
     assert reply.headers["Connection"] == "close"
     assert (end, status) == (b"", 0)
+
+
+def ends_connections(gateway: Served) -> bool:
+    """True once the worker, told to stop, keeps no connection for another request."""
+    with closing(http.client.HTTPConnection(*gateway.address, timeout=5)) as connection:
+        connection.request("GET", "/health")
+        return connection.getresponse().headers["Connection"] == "close"
 
 
 @pytest.mark.slow
@@ -195,6 +207,10 @@ def test_a_reload_under_load_loses_nothing() -> None:
                         outcome(Reply(response.status, response.headers, response.read()))
                     ] += 1
 
+        def until_so_many_more(count: int) -> None:
+            so_far = outcomes.total()
+            until(lambda: outcomes.total() >= so_far + count)
+
         def outcome(reply: Reply) -> str:
             return reply.text if reply.succeeded else f"{reply.status} {reply.body!r}"
 
@@ -202,10 +218,10 @@ def test_a_reload_under_load_loses_nothing() -> None:
             callers = [pool.submit(how, number) for number in range(8) for how in (fresh, kept)]
             try:
                 for _ in range(2):
-                    time.sleep(0.3)
+                    until_so_many_more(30)
                     gateway.process.signal(signal.SIGHUP)
                     before = replaced(gateway, before, 2)
-                time.sleep(0.5)
+                until_so_many_more(50)
             finally:
                 stop.set()
             for caller in callers:
@@ -258,13 +274,17 @@ def statuses(gateway: Served, *keys: str) -> list[int]:
 
 def replaced(gateway: Served, before: frozenset[int], count: int) -> frozenset[int]:
     """The workers, once there are so many and none of those before."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        workers = gateway.worker_pids()
-        if len(workers) == count and not workers & before:
-            return workers
-        time.sleep(0.05)
-    raise AssertionError("the workers were not replaced")
+    until(lambda: len(workers := gateway.worker_pids()) == count and not workers & before, 20)
+    return gateway.worker_pids()
+
+
+def is_refused(address: tuple[str, int]) -> bool:
+    """True when nothing listens there any more."""
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_nobody_listens_once_the_end_has_begun() -> None:
@@ -276,10 +296,8 @@ def test_nobody_listens_once_the_end_has_begun() -> None:
         arriving = gateway.pieces()
         body = next(arriving)
         gateway.process.signal(signal.SIGTERM)
-        time.sleep(1.6)  # gunicorn stops to accept within a second
-
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(gateway.address, timeout=5)
+        # gunicorn stops to accept within a second
+        until(lambda: is_refused(gateway.address), 2.5)
         body += b"".join(arriving)
 
         assert gateway.process.wait() == 0

@@ -13,8 +13,9 @@ from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.models import Model
 from gbproxy.errors import QuotaExhausted, UpstreamOverloaded
 from gbproxy.simulator import SWITCH_VALUES, Simulator, overloaded
-from tests.support.chats import STREAM, accounts, assistant, system, text_of, until, user
+from tests.support.chats import STREAM, accounts, assistant, system, text_of, user
 from tests.support.native_upstream import NATIVE, NativeCredential, NativeUpstream
+from tests.support.polling import until
 from tests.support.serving import InProcess, Reply, in_process
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

@@ -14,7 +14,8 @@ import pytest
 
 from gbproxy.domain.models import ALL_TOOLS, BUILT_IN
 from gbproxy.simulator import SWITCH_VALUES, HoldHeaders, Simulator, http_error, json_reply
-from tests.support.chats import accounts, asked, csesidx, until
+from tests.support.chats import accounts, asked, csesidx
+from tests.support.polling import until
 from tests.support.serving import KEY, Reply, Served, SharedUpstream, serving
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

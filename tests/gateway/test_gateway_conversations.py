@@ -84,16 +84,16 @@ def test_the_beginning_of_an_answer_says_how_it_can_be_continued() -> None:
 
 
 @pytest.mark.parametrize("failures", [0, 1], ids=["at once", "after another account"])
-@pytest.mark.parametrize("stocked", [False, True], ids=["opened", "stocked"])
+@pytest.mark.parametrize("prewarmed", [False, True], ids=["opened", "prewarmed"])
 def test_every_worker_sees_that_a_new_conversation_is_in_use(
-    failures: int, stocked: bool, database: FragileDatabase, clock: Clock
+    failures: int, prewarmed: bool, database: FragileDatabase, clock: Clock
 ) -> None:
     ours, theirs = (session_rows(database, clock, worker) for worker in (US, THEM))
     harness = Harness(
         Upstream(*[(UpstreamTimeout("silent"),)] * failures, HELLO), ONE, TWO, rows=ours
     )
     other = Harness(Upstream(), ONE, TWO, rows=theirs)
-    if stocked:
+    if prewarmed:
         harness.prewarm({each: [f"warm/{each.id}"] for each in (ONE, TWO)})
     stream = harness.stream(key_digest=KEY)
 

@@ -463,7 +463,7 @@ def test_each_account_is_asked_for_the_model_itself_first() -> None:
 # Sessions made ahead
 
 
-def test_a_session_in_stock_is_used_and_none_is_opened() -> None:
+def test_a_prewarmed_session_is_used_and_none_is_opened() -> None:
     harness = Harness(Upstream())
     harness.prewarm({ONE: ["warm/1", "warm/2"]})
 
@@ -473,7 +473,7 @@ def test_a_session_in_stock_is_used_and_none_is_opened() -> None:
     assert harness.states == {"warm/1": "idle", "warm/2": "prewarmed"}
 
 
-def test_without_stock_a_session_is_opened_and_recorded() -> None:
+def test_without_a_prewarmed_session_one_is_opened_and_recorded() -> None:
     harness = Harness(Upstream())
     stream = harness.stream(key_digest=KEY)
 
@@ -483,7 +483,7 @@ def test_without_stock_a_session_is_opened_and_recorded() -> None:
     assert harness.states == {"s/1": "running"}
 
 
-def test_another_account_is_asked_in_its_own_stock() -> None:
+def test_another_account_is_asked_in_its_own_prewarmed_session() -> None:
     harness = Harness(Upstream((UpstreamTimeout("silent"),), HELLO), ONE, TWO)
     harness.prewarm({ONE: ["warm/1"], TWO: ["warm/2"]})
 
@@ -496,7 +496,7 @@ def test_another_account_is_asked_in_its_own_stock() -> None:
 
 
 @pytest.mark.parametrize("error", [SessionGone("gone"), SessionDenied("denied")], ids=repr)
-def test_when_a_session_of_the_stock_was_gone_the_rest_of_it_is_not_used(
+def test_when_a_prewarmed_session_was_gone_the_others_are_not_used(
     error: GatewayError,
 ) -> None:
     harness = Harness(Upstream((error,), HELLO), ONE, TWO)
@@ -509,7 +509,7 @@ def test_when_a_session_of_the_stock_was_gone_the_rest_of_it_is_not_used(
     assert harness.upstream.sessions == ["warm/1", "s/1"]
 
 
-def test_other_failures_leave_the_stock_as_it_is() -> None:
+def test_other_failures_leave_the_prewarmed_sessions_as_they_are() -> None:
     harness = Harness(Upstream((UpstreamBroken("reset"),), HELLO))
     harness.prewarm({ONE: ["warm/1", "warm/2"]})
 
@@ -518,7 +518,7 @@ def test_other_failures_leave_the_stock_as_it_is() -> None:
     assert harness.upstream.sessions == ["warm/1", "warm/2"]
 
 
-def test_each_request_and_each_account_that_it_is_lent_are_noted() -> None:
+def test_each_request_and_each_account_that_it_is_leased_are_noted() -> None:
     harness = Harness(Upstream((UpstreamTimeout("silent"),), HELLO), ONE, TWO)
 
     harness.answer()

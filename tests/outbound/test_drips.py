@@ -1,4 +1,4 @@
-"""Every limit of time is a deadline: whoever sends a byte now and then gains nothing by it."""
+"""Every limit of time is a deadline: a peer that sends a byte now and then gains nothing by it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def peer(at_once: bytes, drops: bytes, *, awaits_request: bool = True) -> Iterat
                 sock.recv(65536)
             sock.sendall(at_once)
             for drop in itertools.cycle(drops):
-                time.sleep(PAUSE_S)
+                time.sleep(PAUSE_S)  # the slowness that is tested
                 sock.sendall(bytes([drop]))
 
     def accept() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from gbproxy.outbound.gevent_reader import GeventReader
 from gbproxy.simulator.http.certificates import make_certificates
+from tests.support.polling import until
 
 Pair = tuple[GeventReader, Any, Any]  # what is tested, its socket, and the other side's
 
@@ -100,7 +101,7 @@ def test_what_trickles_in_does_not_put_the_deadline_off(pair: Pair) -> None:
 
     def drip() -> None:
         for _ in range(20):
-            gevent.sleep(0.05)
+            gevent.sleep(0.05)  # the trickle that is tested
             theirs.sendall(b"x")
 
     dripping = gevent.spawn(drip)
@@ -144,7 +145,7 @@ def drip_records(out: Any, source: Any, size: int) -> None:
         for piece in pieces:
             out.sendall(piece)
             if len(pieces) > 1:
-                gevent.sleep(0.05)
+                gevent.sleep(0.05)  # the trickle that is tested
 
 
 def pass_on(out: Any, source: Any) -> None:
@@ -184,7 +185,7 @@ def test_it_can_be_read_again_after_a_timeout(pair: Pair) -> None:
 def test_who_reads_can_be_called_away(pair: Pair) -> None:
     wire, _, theirs = pair
     reading = gevent.spawn(wire.read1, 100)
-    gevent.sleep(0.02)
+    gevent.sleep(0)  # it waits for bytes now
 
     reading.kill()
     theirs.sendall(b"for the next")
@@ -194,10 +195,12 @@ def test_who_reads_can_be_called_away(pair: Pair) -> None:
 
 def test_between_two_waits_no_timer_runs(pair: Pair) -> None:
     wire, _, theirs = pair
+    loop = gevent.get_hub().loop
+    before = loop.activecnt
     wire.until = soon(0.05)
     theirs.sendall(b"x")
+
     wire.read1(100)
 
-    gevent.sleep(0.1)  # until the timer of that wait has ended
-
-    assert wire._timer is None or not wire._timer.active
+    # as soon as the timer of that wait has ended
+    until(lambda: loop.activecnt == before, sleep=gevent.sleep)

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from gbproxy.outbound import HttpClient, Timeouts
-from gbproxy.outbound.adapter import prepared
 from gbproxy.outbound.connections import has_tickets_only, prewarm
 from gbproxy.simulator import Simulator
 from gbproxy.simulator.http.certificates import make_certificates
@@ -46,10 +45,10 @@ def new_client(
         outbound.close()
 
 
-def pool_of(outbound: HttpClient, url: str) -> Any:
-    return outbound._adapter.get_connection_with_tls_context(
-        prepared("GET", url, {}, None), True, outbound._proxies
-    )
+def next_connection(outbound: HttpClient, url: str) -> Any:
+    """The one that urllib3 takes for the next request to that host."""
+    waiting: Any = outbound.pool(url).pool
+    return waiting.queue[-1]
 
 
 def connections(upstream: Simulator) -> int:
@@ -118,8 +117,7 @@ def test_one_that_the_server_has_closed_is_replaced() -> None:
         outbound = HttpClient()
         outbound.prewarm(url)
         assert accepted.acquire(timeout=WITHIN_S)
-        pool = pool_of(outbound, url)
-        assert select.select([pool.pool.queue[-1].sock], [], [], WITHIN_S)[0]
+        assert select.select([next_connection(outbound, url).sock], [], [], WITHIN_S)[0]
 
         outbound.prewarm(url)
 
@@ -135,12 +133,10 @@ def test_one_that_the_server_has_closed_is_replaced() -> None:
 )
 def test_session_tickets_are_not_taken_for_the_end(version: ssl.TLSVersion) -> None:
     with Simulator(tls=True) as upstream, new_client(upstream) as outbound:
-        outbound._adapter._context.minimum_version = outbound._adapter._context.maximum_version = (
-            version
-        )
+        context = outbound.pool(upstream.url).conn_kw["ssl_context"]
+        context.minimum_version = context.maximum_version = version
         outbound.prewarm(upstream.url)
-        pool = pool_of(outbound, upstream.url)
-        connection = pool.pool.queue[-1]
+        connection = next_connection(outbound, upstream.url)
         if version is ssl.TLSVersion.TLSv1_3:
             assert select.select([connection.sock], [], [], WITHIN_S)[0]  # the tickets are there
 
@@ -246,7 +242,7 @@ def test_a_tunnel_is_opened_ahead_too(scheme: str, tmp_path: Path) -> None:
         both.write_bytes(ca_file.read_bytes() + upstream.ca_file.read_bytes())
         with new_client(upstream, proxy, both) as outbound:
             outbound.prewarm(upstream.url)
-            sock = pool_of(outbound, upstream.url).pool.queue[-1].sock
+            sock = next_connection(outbound, upstream.url).sock
             assert select.select([sock], [], [], WITHIN_S)[0]  # the tickets are there
             outbound.prewarm(upstream.url)
 
@@ -289,8 +285,7 @@ def test_a_certificate_that_is_not_trusted_leaves_nothing_open() -> None:
 
         outbound.prewarm(upstream.url)
 
-        pool = pool_of(outbound, upstream.url)
-        assert pool.pool.queue[-1].sock is None
+        assert next_connection(outbound, upstream.url).sock is None
         outbound.close()
 
 

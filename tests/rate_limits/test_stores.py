@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,6 +16,7 @@ from gbproxy.rate_limits.memory_store import MemoryLimitStore
 from gbproxy.rate_limits.redis_store import RETRY_AFTER_S, RedisLimitStore
 from gbproxy.rate_limits.store import LimitStore
 from tests.support.clock import Clock
+from tests.support.polling import until
 from tests.support.redis_server import Redis, redis_server
 from tests.support.serving import free_port
 
@@ -105,7 +106,7 @@ def test_a_slot_that_is_not_renewed_expires(redis: Redis) -> None:
     assert alive.acquire("lease", "b", 2, 0.05)
     alive.renew([("lease", "b")], 60)
 
-    _until(lambda: alive.acquire("lease", "c", 2, 60))
+    until(lambda: alive.acquire("lease", "c", 2, 60))
 
     assert not alive.acquire("lease", "d", 2, 60)
 
@@ -238,10 +239,3 @@ def test_a_redis_that_says_nothing_is_waited_for_a_second_and_then_left_alone(
 
         assert took_s < 1.5
         assert store.hit("a", TEN).is_taken
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -16,6 +16,7 @@ from gunicorn.config import Config
 
 from gbproxy.server.arbiter import Log
 from gbproxy.server.worker import RequestPacer, Worker
+from tests.support.polling import until
 
 HEAD_S = 1  # for a head to arrive
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -105,7 +106,7 @@ def test_who_waits_for_a_turn_for_longer_than_a_head_may_take_is_answered(
     client.send("GET /v1/models")
     assert pacer.arrived.wait(5)
 
-    gevent.sleep(HEAD_S + 0.2)
+    gevent.sleep(HEAD_S + 0.2)  # the long wait that is tested
     pacer.open()
 
     assert client.read_until(b"/v1/models").startswith(b"HTTP/1.1 200 OK\r\n")
@@ -131,9 +132,8 @@ def test_what_is_no_probe_waits(client: Client, pacer: Closed, request_line: str
 
 def test_half_a_head_takes_nobody_s_turn(client: Client, pacer: Closed) -> None:
     client.socket.sendall(b"GET /v1/models HTTP/1.1\r\nHost: ")
-    gevent.sleep(0.1)
 
-    assert pacer.waiting == 0
+    assert not pacer.arrived.wait(0.1)
 
 
 def test_each_of_several_requests_on_a_connection_waits_for_its_turn(
@@ -151,7 +151,7 @@ def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
     client.socket.sendall(b"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nContent-Length: 4\r\n\r\n")
     assert pacer.arrived.wait(5)
     ending = gevent.spawn(worker.end_idle)
-    gevent.sleep(1.2)
+    assert not gevent.wait([client.handling], timeout=1.2)  # longer than the worker lets one idle
     ending.kill()
 
     client.socket.sendall(b"body")
@@ -169,7 +169,7 @@ def test_who_is_refused_while_sending_can_read_the_answer(
         f"POST /refused HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{length}\r\n\r\n".encode()
     )
     client.socket.sendall(b"1000\r\n" + b"x" * 20_000)
-    gevent.sleep(0.1)  # until the answer is out
+    gevent.socket.wait_read(client.socket.fileno(), timeout=5)  # the answer is out
     client.socket.sendall(b"x" * 20_000)
 
     assert client.read_until(b"nothing but the end").endswith(b"/refused ")
@@ -259,11 +259,10 @@ def test_other_work_goes_on_between_the_rounds() -> None:
     rush(40, pacer, passed.append)
     gevent.sleep(0)
 
-    gevent.sleep(0.000_001)
+    gevent.sleep(0.000_001)  # one round of the event loop
 
     assert 0 < len(passed) < 40
-    while len(passed) < 40:
-        gevent.sleep(0.001)
+    until(lambda: len(passed) == 40, sleep=gevent.sleep)
 
 
 def test_who_is_called_away_takes_nobody_s_turn() -> None:
@@ -281,11 +280,12 @@ def test_who_is_called_away_takes_nobody_s_turn() -> None:
 def test_after_a_rush_there_is_none() -> None:
     pacer = RequestPacer(AT_ONCE)
     gevent.joinall(rush(10, pacer, lambda _: None), timeout=5)
-    gevent.sleep(0.01)
     rounds = Rounds()
+    until(lambda: rounds.now >= 2, sleep=gevent.sleep)  # the pacer's last round is over
+    before = rounds.now
 
     for _ in range(AT_ONCE):
         pacer.wait_turn()
 
-    assert rounds.now == 0
+    assert rounds.now == before
     rounds.close()

@@ -29,7 +29,7 @@ from tests.support.background import (
     session_rows,
 )
 from tests.support.clock import Clock
-from tests.support.pools import until
+from tests.support.polling import until
 
 UNRECORDED = Session("no-row", ONE.account_key, "s/1", "")
 
@@ -86,7 +86,7 @@ def test_marked_sessions_are_deleted_upstream_and_then_forgotten(harness: Harnes
     before = list(harness.upstream.tried)
     harness.executor.run_all()
 
-    assert before == []  # whoever begins it does not wait for it
+    assert before == []  # its caller does not wait for it
     assert harness.upstream.deleted == ["s/1", "s/2"]
     assert harness.left == ["s/running"]
 

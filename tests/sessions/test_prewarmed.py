@@ -35,7 +35,7 @@ from tests.support.background import (
     session_rows,
 )
 from tests.support.clock import Clock
-from tests.support.pools import until
+from tests.support.polling import until
 
 
 class Harness:
@@ -102,7 +102,7 @@ def test_the_oldest_session_is_taken_first_and_another_made_in_its_place(harness
     taken = harness.take()
 
     assert taken == "one/1"
-    assert harness.upstream.opened == 2  # whoever takes does not wait for the upstream either
+    assert harness.upstream.opened == 2  # its caller does not wait for the upstream either
     harness.executor.run_all()
     assert [harness.take(), harness.take(), harness.take()] == ["one/2", "one/3", None]
 
@@ -377,7 +377,7 @@ def test_who_has_a_session_made_hears_why_it_cannot_be(harness: Harness, error: 
 
 
 def in_the_main_thread(function: str) -> bool:
-    """Whether it runs this function."""
+    """True if it runs this function."""
     ident = threading.main_thread().ident
     assert ident is not None
     return any(

@@ -15,7 +15,7 @@ import requests
 
 from gbproxy.simulator import SWITCH_VALUES
 from gbproxy.simulator.command import main
-from gbproxy.simulator.switches import GROUPS
+from gbproxy.simulator.services import GROUPS
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,6 +21,25 @@ HEAD, CALLER = b"\x01" * 32, b"\xaa" * 32
 SESSIONS, WORKERS, GREENLETS = 150, 3, 30
 # how late a heartbeat may be meanwhile, on a busy machine; waiting inside of SQLite costs more
 LATE_MS = 1500
+# Greenlets that are ended while the server works on their statements; then the connections are used.
+ENDING = """
+from gevent import monkey; monkey.patch_all()
+import gevent, sys
+from sqlalchemy import text
+from gbproxy.storage.database import Database
+from tests.support.polling import until
+
+asleep = text(
+    "SELECT 1 FROM pg_stat_activity"
+    " WHERE state = 'active' AND query LIKE '%pg_sleep(2)%' AND pid <> pg_backend_pid()"
+)
+database, other = Database(sys.argv[1]), Database(sys.argv[1])
+ended = [gevent.spawn(database.fetch, text("SELECT 1 FROM pg_sleep(2)")) for _ in range(20)]
+until(lambda: len(other.fetch(asleep)) > 1)
+gevent.killall(ended)
+right = [database.fetch(text(f"SELECT {n}"))[0][0] for n in range(20)] == list(range(20))
+print(right, database.failures)
+"""
 
 
 def test_of_all_who_claim_at_once_each_session_goes_to_one(
@@ -77,17 +96,8 @@ def test_a_connection_with_a_high_number_works(url: str, database: Database) -> 
 def test_a_request_that_is_ended_in_mid_statement_does_not_spoil_its_connection(
     url: str, database: Database
 ) -> None:
-    program = (
-        "from gevent import monkey; monkey.patch_all()\nimport gevent, sys; from sqlalchemy import"
-        " text; from gbproxy.storage.database import Database\ndatabase ="
-        " Database(sys.argv[1])\nended = [gevent.spawn(database.fetch, text('SELECT 1 FROM"
-        " pg_sleep(2)')) for _ in range(20)]\ngevent.sleep(0.2);"
-        " gevent.killall(ended)\nprint([database.fetch(text(f'SELECT {n}'))[0][0] for n in"
-        " range(20)] == list(range(20)), database.failures)"
-    )
-
     run = subprocess.run(
-        [sys.executable, "-c", program, url],
+        [sys.executable, "-c", ENDING, url],
         cwd=ROOT,
         capture_output=True,
         text=True,

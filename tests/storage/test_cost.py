@@ -23,6 +23,7 @@ from gbproxy.storage.sessions import PREWARMED
 from gbproxy.storage.tables import sessions
 from gbproxy.upstreams.base import UpstreamRequest
 from tests.support.fake_upstream import ACCOUNT, FakeUpstream
+from tests.support.polling import until
 from tests.support.serving import InProcess, in_process
 
 SECRET = "a-secret-key-for-tests-1"
@@ -97,17 +98,16 @@ def watch() -> Iterator[Watch]:
 def app(database: Database, url: str, watch: Watch) -> Iterator[InProcess]:
     """A gateway on that database, with prewarmed sessions."""
     with in_process(ACCOUNT, upstream=watch, DATABASE_URL=url, SECRET_KEY=SECRET) as made:
-        made.ask("Hi")
-        wait_for_stock(database)
+        until(lambda: finds_a_prewarmed_session(made, watch))
+        prewarmed = select(sessions.c.id).where(sessions.c.state == PREWARMED)
+        until(lambda: len(database.fetch(prewarmed)) == 2)
         yield made
 
 
-def wait_for_stock(database: Database) -> None:
-    deadline = time.monotonic() + 10
-    while len(database.fetch(select(sessions.c.id).where(sessions.c.state == PREWARMED))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(0.1)  # they are recorded first, then put where requests find them
+def finds_a_prewarmed_session(app: InProcess, watch: Watch) -> bool:
+    watch.statements.clear()
+    assert app.ask("Hi").succeeded
+    return watch.verbs == ["UPDATE"]
 
 
 def history(turns: int) -> list[dict[str, str]]:

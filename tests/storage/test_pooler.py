@@ -20,6 +20,7 @@ from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.workers import LeaderLeases
 from tests.support.clock import Clock
 from tests.support.databases import CIPHER, LEFT_BEHIND, Open, PgBouncer, PostgreSQL, pgbouncer
+from tests.support.polling import until
 
 BACKEND = text("SELECT pg_backend_pid()")
 SLEEPING = text(
@@ -52,10 +53,7 @@ def use(database: Database, clock: Clock) -> None:
 
 
 def until_nobody_sleeps(database: Database) -> None:
-    deadline = time.monotonic() + 10
-    while database.fetch(SLEEPING):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not database.fetch(SLEEPING))
 
 
 @pytest.fixture
@@ -98,8 +96,7 @@ def test_so_is_the_statement_of_a_connection_that_is_closed_meanwhile(
         driver = connection.connection.driver_connection
         assert driver is not None
         driver.pgconn.send_query(b"SELECT pg_sleep(30)")
-        while not other.fetch(SLEEPING):
-            pass
+        until(lambda: other.fetch(SLEEPING))
 
         connection.invalidate()
 

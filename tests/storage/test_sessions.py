@@ -1,4 +1,4 @@
-"""Upstream sessions: each history is claimed once, by whoever has it; whoever has lost a session
+"""Upstream sessions: each history is claimed once, by the one that has it; one that has lost a session
 changes nothing.
 """
 
@@ -205,7 +205,7 @@ def test_a_conversation_that_has_moved_is_found_in_its_new_session(
 # Giving back
 
 
-def test_a_session_out_of_stock_is_kept_with_one_write(rows: SessionRows, clock: Clock) -> None:
+def test_a_prewarmed_session_is_committed_with_one_write(rows: SessionRows, clock: Clock) -> None:
     session = rows.add("anna", "sessions/1", prewarmed=True)
 
     assert commit(rows, clock, session, HEAD)
@@ -230,7 +230,7 @@ def test_a_session_that_holds_nothing_cannot_be_released(rows: SessionRows) -> N
     assert rows.reclaim_orphans(rows.holders()) == 1
 
 
-def test_a_session_that_was_lost_to_others_is_neither_kept_nor_released_nor_doomed(
+def test_a_session_that_was_lost_to_others_is_neither_committed_nor_released_nor_deleted(
     rows: SessionRows, others: SessionRows, clock: Clock
 ) -> None:
     session = kept(rows, clock)
@@ -273,7 +273,7 @@ def test_a_session_that_has_moved_on_is_not_withdrawn(
 # Deletion
 
 
-def test_what_has_expired_is_doomed_and_deleted_once(rows: SessionRows, clock: Clock) -> None:
+def test_what_has_expired_is_marked_and_deleted_once(rows: SessionRows, clock: Clock) -> None:
     session = kept(rows, clock)
     fresh = rows.add("anna", "sessions/2", prewarmed=True)
     clock.now += LIFE_S

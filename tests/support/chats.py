@@ -9,13 +9,13 @@ import json
 import os
 import signal
 import sqlite3
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gbproxy.simulator import RecordedRequest, Session, Simulator
+from tests.support.polling import until
 from tests.support.serving import GUNICORN, KEY, Asking, Reply, Served, serving
 
 NAMES = ("first", "second", "third")
@@ -90,6 +90,13 @@ def used_sessions(upstream: Simulator) -> list[Session]:
     ]
 
 
+def deletions_of(upstream: Simulator) -> list[str]:
+    """The sessions that were to be deleted, in the order of the calls."""
+    return [
+        call.body["deleteSessionRequest"]["name"] for call in upstream.calls("widgetDeleteSession")
+    ]
+
+
 @contextmanager
 def one_at_a_time(upstream: Simulator) -> Iterator[None]:
     """At the end: no session was ever asked while an answer was still under way in it."""
@@ -98,7 +105,7 @@ def one_at_a_time(upstream: Simulator) -> Iterator[None]:
 
 
 def holds(prompt: str, messages: list[dict[str, Any]]) -> bool:
-    """Whether a prompt tells these messages, all of them and in this order."""
+    """True if a prompt tells these messages, all of them and in this order."""
     at = 0
     for message in messages:
         at = prompt.find(message["content"], at)
@@ -106,15 +113,6 @@ def holds(prompt: str, messages: list[dict[str, Any]]) -> bool:
             return False
         at += len(message["content"])
     return True
-
-
-def until(true: Callable[[], object], timeout_s: float = 10.0, every_s: float = 0.02) -> float:
-    """Wait for what no event tells of; after how many seconds it was so."""
-    started = time.monotonic()
-    while not true():
-        assert time.monotonic() - started < timeout_s, "it never came to be"
-        time.sleep(every_s)
-    return time.monotonic() - started
 
 
 @contextmanager

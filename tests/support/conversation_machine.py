@@ -450,7 +450,7 @@ class ConversationMachine(RuleBasedStateMachine):
 
     @rule(worker=st.integers(0, 1), waits=st.booleans())
     def sweep(self, worker: int, waits: bool) -> None:
-        """What has expired is deleted upstream; whoever asks after that finds none of it."""
+        """Delete upstream what has expired; questions after that find none of it."""
         self.clock.now += TIMEOUT_S if waits else 0.0
         if self.rows[worker].away:
             return

@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from gbproxy.storage.accounts import StoredAccounts
 from gbproxy.storage.database import Database
 from gbproxy.storage.encryption import Cipher
 from gbproxy.upstreams.widget.credential import WidgetCredential
+from tests.support.polling import until
 
 CIPHER = Cipher(["the secret key of these tests"])
 Open = Callable[..., Database]  # makes one that is closed at the end of the test
@@ -95,13 +95,18 @@ class PostgreSQL:
         command = ["postgres", "-D", str(self._folder / "data"), "-k", str(self._folder), *options]
         with open(self._folder / "log", "ab") as written:
             self._process = self.run(*command, stdout=written, stderr=written)
-        deadline = time.monotonic() + _START_S
-        while self._call("pg_isready", "-h", str(self._folder)) != 0:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"PostgreSQL does not start:\n{(self._folder / 'log').read_text()[-2000:]}"
-                )
-            time.sleep(0.05)
+        self._wait_until_up()
+
+    def _wait_until_up(self) -> None:
+        process, log = self._process, self._folder / "log"
+        assert process is not None
+        until(
+            lambda: self._call("pg_isready", "-h", str(self._folder)) == 0,
+            _START_S,
+            every_s=0.05,
+            hopeless=lambda: process.poll() is not None,
+            message=lambda: f"PostgreSQL does not start:\n{log.read_text()[-2000:]}",
+        )
 
     def stop(self) -> None:
         """Stop it at once, with every connection: what is committed stays."""
@@ -235,13 +240,15 @@ class PgBouncer:
         self._process = server.run(
             binary, str(self._folder / "ini"), stdout=self._log, stderr=self._log
         )
-        deadline = time.monotonic() + _START_S
-        while not (self._folder / self._server.socket.name).exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"PgBouncer does not start:\n{(self._folder / 'log').read_text()[-2000:]}"
-                )
-            time.sleep(0.01)
+        until(
+            (self._folder / self._server.socket.name).exists,
+            _START_S,
+            hopeless=lambda: self._process.poll() is not None,
+            message=lambda: f"PgBouncer does not start:\n{self._log_tail()}",
+        )
+
+    def _log_tail(self) -> str:
+        return (self._folder / "log").read_text()[-2000:]
 
     def new_database(self) -> str:
         """The URL of an empty database, by way of the pooler."""

@@ -42,5 +42,5 @@ def _serve(services):
                     services.support.forget(account)
                     # Not read again: a test counts the calls of its own requests.
                     services.support.note_capabilities(account, KNOWN)
-                services.account_probes._probes.clear()
+                services.account_probes.forget()
                 client.sendall(b"forgotten")

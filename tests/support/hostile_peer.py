@@ -31,10 +31,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gbproxy.errors import UpstreamError
 from gbproxy.outbound import HttpClient, StreamedReply, Timeouts
-from gbproxy.outbound.adapter import prepared
 from gbproxy.simulator.http.certificates import make_certificates
 
 STRAY = b"<stray>"
@@ -85,8 +85,10 @@ class Outcome:
     answered: int = 0
     refused: int = 0
     connections: int = 0
-    crossed: list[str] = field(default_factory=list)  # whoever got bytes that were not for it
-    failed: list[str] = field(default_factory=list)  # whoever got none although its answer was good
+    crossed: list[str] = field(default_factory=list)  # requests that got bytes of others
+    failed: list[str] = field(
+        default_factory=list
+    )  # requests that got none although their answer was good
     met: Counter[str] = field(default_factory=Counter)
 
 
@@ -130,10 +132,8 @@ def _wait_until_here(outbound: HttpClient, url: str, late_on: int | None) -> Non
     """Wait for late bytes on this port of ours, if its connection was kept: the next request must
     find that they have come.
     """
-    pool = outbound._adapter.get_connection_with_tls_context(
-        prepared("GET", url, {}, None), True, outbound._proxies
-    )
-    for connection in pool.pool.queue:
+    waiting: Any = outbound.pool(url).pool
+    for connection in waiting.queue:
         sock = getattr(connection, "sock", None)
         if sock is not None and sock.getsockname()[1] == late_on:
             assert select.select([sock], [], [], WITHIN_S)[0]
@@ -217,7 +217,7 @@ class _Peer:
                 try:
                     if odd.before_pause:
                         sock.sendall(odd.before_pause)
-                        time.sleep(_PAUSE_S)
+                        time.sleep(_PAUSE_S)  # what is sent late comes by itself
                     sock.sendall(odd.answer)
                     if odd.closes:
                         return

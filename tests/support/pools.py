@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,6 +19,7 @@ from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
 from tests.support.accounts import widget_account
 from tests.support.clock import NOON, Clock
+from tests.support.polling import until
 
 MIDNIGHT = NOON + 12 * 3600
 
@@ -113,7 +113,7 @@ def in_flight(pool: Pool) -> int:
     return sum(pool.running().values())
 
 
-def lent(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) -> list[str]:
+def leased(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) -> list[str]:
     """The accounts of so many leases at once, in order."""
     with ExitStack() as leases:
         return [leases.enter_context(pool.lease(quota, **wish)).id for _ in range(count)]
@@ -205,10 +205,3 @@ class Request:
         except GatewayError as error:
             self._result = error
             self._done.set()
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)

@@ -11,6 +11,8 @@ from prometheus_client.samples import Sample
 from gbproxy.observability.metrics import Metrics
 from tests.support.serving import Asking
 
+METRICS_KEY = "a-key-for-metrics-0123"
+
 
 @dataclass(frozen=True)
 class Page:
@@ -44,7 +46,12 @@ def page_of(metrics: Metrics) -> Page:
     return Page(metrics.collect()().decode())
 
 
-def scraped(gateway: Asking, key: str) -> Page:
+def scraped(gateway: Asking, key: str = METRICS_KEY) -> Page:
     reply = gateway.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
     assert reply.status == 200, reply.body
     return Page(reply.body.decode())
+
+
+def answers_in_flight(gateway: Asking) -> int:
+    """The answers that a gateway with METRICS_KEY makes now; those that wait for an account too."""
+    return int(scraped(gateway).value("gbproxy_answers_in_flight"))

@@ -11,13 +11,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support.polling import until
 from tests.support.serving import free_port
 
 _START_S = 10.0
@@ -54,11 +54,13 @@ class Redis:
             stderr=subprocess.DEVNULL,
             cwd="/",
         )
-        deadline = time.monotonic() + _START_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("Redis does not start")
-            time.sleep(0.02)
+        process = self._process
+        until(
+            self._answers,
+            _START_S,
+            hopeless=lambda: process.poll() is not None,
+            message=lambda: "Redis does not start",
+        )
 
     def stop(self) -> None:
         """All that it knew is forgotten."""

@@ -40,7 +40,7 @@ class Heart:
     def _beat(self) -> None:
         while True:
             before = time.perf_counter()
-            gevent.sleep(_BEAT_S)
+            gevent.sleep(_BEAT_S)  # the lateness of its end is what is measured
             self.late_s = max(self.late_s, time.perf_counter() - before - _BEAT_S)
 
     def stop(self) -> None:
@@ -55,7 +55,7 @@ def persistently(call: Callable[[], T]) -> T:
         try:
             return call()
         except StorageUnavailable:
-            gevent.sleep(_PAUSE_S)
+            gevent.sleep(_PAUSE_S)  # as a client that is told to come back later
 
 
 def main(url: str, worker: str, greenlets: int, head: bytes) -> None:

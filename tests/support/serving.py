@@ -39,6 +39,7 @@ from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.widget.model import reply_to
 from gbproxy.upstreams.base import Upstream
+from tests.support.polling import until
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-test-9f2c41d07ab84e5e"
@@ -340,13 +341,17 @@ class Served(Asking):
     # Requests
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                if self.request("GET", "/readyz", timeout_s=1.0).status == 200:
-                    return
-            time.sleep(0.02)
-        raise AssertionError(f"the gateway did not start:\n{self.process.stdout}\n{self.stderr}")
+        until(
+            self._is_ready,
+            _START_S,
+            hopeless=lambda: self.process.poll() is not None,
+            message=lambda: f"the gateway did not start:\n{self.process.stdout}\n{self.stderr}",
+        )
+
+    def _is_ready(self) -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.request("GET", "/readyz", timeout_s=1.0).status == 200
+        return False
 
     def request(
         self,
@@ -602,7 +607,7 @@ class Reply:
 
     @property
     def succeeded(self) -> bool:
-        """Whether any client would take this for a whole answer."""
+        """True if any client would take this for a whole answer."""
         if self.status != 200:
             return False
         return self.frames[-1] == DONE or self.finish_reason is not None if self.streamed else True

@@ -157,7 +157,7 @@ class Connection:
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
         self._close()
 
-    def say_goodbye(self) -> None:
+    def shut_down(self) -> None:
         """End the connection in good order: with TLS the closing alert comes first."""
         if isinstance(self._socket, ssl.SSLSocket):
             with contextlib.suppress(OSError, ValueError):

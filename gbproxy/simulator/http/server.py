@@ -113,7 +113,7 @@ class Server:
             while (request := connection.read_request()) is not None:
                 if not self._respond(connection, request):
                     break
-            connection.say_goodbye()
+            connection.shut_down()
         except PeerLeftError:
             pass
         except BadRequestError:

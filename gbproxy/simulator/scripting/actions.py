@@ -1,6 +1,10 @@
-"""The vocabulary of a script: the actions of HTTP, and those that say what a model answers.
+"""The vocabulary of a script, and ready-made scripts: each function below returns one.
 
-The service that is asked turns the latter into its own elements, as its switches want them.
+The actions of HTTP are joined by those that say what a model answers; the service that is asked
+turns the latter into its own elements, as its switches want them. The ready-made answers are those
+inside a stream, and streams that break; refusals by HTTP status are `google_errors`.
+
+Source: docs/upstream.md, errors and element schema.
 """
 
 from __future__ import annotations
@@ -9,7 +13,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from gbproxy.simulator.http.actions import End, HoldHeaders, HttpAction, Pause
+from gbproxy.simulator.http.actions import (
+    CutBytes,
+    Element,
+    End,
+    Fin,
+    HoldHeaders,
+    HttpAction,
+    Pause,
+    Raw,
+    Rst,
+    Write,
+)
+from gbproxy.simulator.scripting.google_errors import (
+    EXHAUSTED,
+    INVALID,
+    PROMPT_TOO_LARGE,
+    error_details,
+    http_error,
+)
 
 
 @dataclass(frozen=True)
@@ -105,3 +127,139 @@ def answer(
             actions.append(Pause(pause_s))
         actions.append(fragment)
     return (*actions, Final(), End())
+
+
+def failed_alone(*texts: str) -> Script:
+    """State FAILED, and no error element after it."""
+    return (*map(Text, texts), Failed(), End())
+
+
+def quota_exceeded(
+    status: int = 403, google_status: str = "PERMISSION_DENIED", *, in_stream: bool = False
+) -> Script:
+    """The quota is spent, which the reason says, and neither the status nor its word."""
+    if in_stream:
+        return in_stream_error(status, google_status, "Quota exceeded.", reason="QUOTA_EXCEEDED")
+    return http_error(status, google_status, "Quota exceeded.", reason="QUOTA_EXCEEDED")
+
+
+def prompt_too_large(*, in_stream: bool = False) -> Script:
+    """400 with reason PROMPT_TOO_LARGE, or the same as the only element of a stream."""
+    if in_stream:
+        return in_stream_error(400, "INVALID_ARGUMENT", INVALID, reason=PROMPT_TOO_LARGE)
+    return http_error(400, "INVALID_ARGUMENT", INVALID, reason=PROMPT_TOO_LARGE)
+
+
+def in_stream_error(
+    code: int = 429,
+    status: str = "RESOURCE_EXHAUSTED",
+    message: str = EXHAUSTED,
+    *,
+    texts: Sequence[str] = (),
+    reason: str = "",
+) -> Script:
+    """HTTP 200, perhaps some text, then an error as the last element."""
+    details = tuple(error_details(reason))
+    return (*map(Text, texts), ErrorElement(code, status, message, details), End())
+
+
+def failed_precondition(*texts: str) -> Script:
+    """The pair of state FAILED and an error FAILED_PRECONDITION."""
+    error = ErrorElement(400, "FAILED_PRECONDITION", "Precondition check failed.")
+    return (*map(Text, texts), Failed(), error, End())
+
+
+def policy_violation(
+    *,
+    violation: str = "Prompt injection and jailbreak detected.",
+    source: str = "",
+    verdict: str = "BLOCK",
+) -> Script:
+    """SKIPPED by the customer's policy (Model Armor); `source`: SYSTEM, PROMPT or ATTACHMENT."""
+    return (
+        Skipped("CUSTOMER_POLICY_VIOLATION", violation=violation, source=source, verdict=verdict),
+        End(),
+    )
+
+
+def blocked(*texts: str, source: str = "PROMPT", verdict: str = "BLOCK") -> Script:
+    """A verdict under SUCCEEDED; one other than BLOCK, known or not, refuses nothing."""
+    result = {"verdict": verdict, "violationSource": source}
+    return (
+        *map(Text, texts),
+        Fields(answer={"customerPolicyEnforcementResult": result}),
+        Final(),
+        End(),
+    )
+
+
+def connector_errors(*texts: str, message: str = "The connector could not sign in.") -> Script:
+    """Connectors that could not sign in; then the answer, or FAILED when there are no texts."""
+    error = {
+        "dataConnector": "projects/123456789012/locations/global/dataConnector",
+        "errorMessage": message,
+    }
+    end = (Final(),) if texts else (Failed(),)
+    return (Fields({"connectorAuthErrors": [error]}), *map(Text, texts), *end, End())
+
+
+def banned_phrase(*phrases: str) -> Script:
+    """SKIPPED because of a banned phrase."""
+    return (Skipped("CUSTOMER_POLICY_VIOLATION", banned_phrases=phrases), End())
+
+
+def not_seeking_assistance() -> Script:
+    """SKIPPED because the query does not look like a question."""
+    return (Skipped("NON_ASSIST_SEEKING_QUERY_IGNORED"), End())
+
+
+def thoughts_only(*thoughts: str) -> Script:
+    """SUCCEEDED with thoughts and no text."""
+    return answer(thoughts=thoughts or ("**Assessing the Request**\n\nI am thinking.\n\n\n",))
+
+
+def u_token_only() -> Script:
+    """200 with a uToken and nothing else: the credential needs renewing."""
+    return (Element({"uToken": "AUTH-u-token"}), End())
+
+
+def image_reply(
+    *texts: str, mime_type: str = "image/png", content: bytes = b"", inline: bool = False
+) -> Script:
+    """An answer with a generated picture, as a file of the session or inline."""
+    picture = FileReply(mime_type=mime_type, content=content, inline=inline)
+    return (*map(Text, texts), picture, Final(), End())
+
+
+def video_reply(*, delay_s: float = 0.0) -> Script:
+    """An answer with a generated clip."""
+    wait = (HoldHeaders(delay_s),) if delay_s else ()
+    clip = FileReply(mime_type="video/mp4", sentence="Video generated by Veo.")
+    return (*wait, clip, Final(), End())
+
+
+def empty_array() -> Script:
+    """200 with `[]`."""
+    return (Write(b"[]"), End())
+
+
+def broken_chunk(*texts: str) -> Script:
+    """Some text, then a chunk size that is none; needs `transfer=chunked`."""
+    return (*map(Text, texts), Raw(b"zz\r\nnot a chunk\r\n"), Fin())
+
+
+def cut_after(count: int, script: Script | None = None, *, rst: bool = False) -> Script:
+    """The script up to its `count`-th element, then the end of the connection."""
+    kept: list[Action] = []
+    elements = 0
+    for action in script or answer("One ", "two ", "three ", "four ", "five."):
+        elements += isinstance(action, (Element, *ANSWER_ACTIONS))
+        if elements > count or isinstance(action, End):
+            break
+        kept.append(action)
+    return (*kept, Rst() if rst else Fin())
+
+
+def cut_bytes(count: int, script: Script | None = None, *, rst: bool = False) -> Script:
+    """The script, ended after so many bytes of its body as sent (so also inside a character)."""
+    return (CutBytes(count, rst), *(script or answer("One ", "two ", "three ", "four ", "five.")))

@@ -153,7 +153,7 @@ def quota(
 
 def denied() -> HttpScript:
     """403, worded alike for another's session, another's config and a restricted account."""
-    return http_error(403, "PERMISSION_DENIED", "The caller does not have permission")
+    return permission_denied().script()
 
 
 def session_not_found() -> HttpScript:

@@ -1,21 +1,26 @@
-"""From a request to what is written on its connection, and the record of it."""
+"""Answers requests: from a request to what is written on its connection, and the record of it."""
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable, Iterator
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Generic
+from typing import Any, Generic
 
 from gbproxy.simulator.http.actions import HoldHeaders, HttpAction, LazyElements
-from gbproxy.simulator.http.connection import Connection, Request
+from gbproxy.simulator.http.connection import Connection, Headers, Request
 from gbproxy.simulator.http.transport import Transport
 from gbproxy.simulator.scripting.actions import AnswerAction
-from gbproxy.simulator.scripting.recorder import Recorder
 from gbproxy.simulator.scripting.replay import Replay
 from gbproxy.simulator.scripting.service import AnswerStream, Call, Context, Reply, SwitchesT
 from gbproxy.simulator.scripting.switches import FramingSwitches
+
+_REMEMBERED_REQUESTS = 20_000
 
 
 class Handler(Generic[SwitchesT]):
@@ -86,6 +91,48 @@ class Handler(Generic[SwitchesT]):
                 self._context.lock.notify_all()
 
 
+@dataclass(frozen=True)
+class RecordedRequest:
+    """A request as it came.
+
+    `body` is the parsed JSON if it is JSON; `time` is monotonic, in seconds; `csesidx` is the
+    account whose token was accepted, or that was named to getoxsrf.
+    """
+
+    name: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Headers
+    body: Any
+    time: float
+    connection: int
+    csesidx: str | None = None
+
+
+class Recorder:
+    """The latest requests, and the count of all by name. Not locked: the caller is."""
+
+    def __init__(self) -> None:
+        self.latest: deque[RecordedRequest] = deque(maxlen=_REMEMBERED_REQUESTS)
+        self.counts: Counter[str] = Counter()
+
+    def add(self, name: str, request: Request, connection: int, account_id: str | None) -> None:
+        self.counts[name] += 1
+        record = RecordedRequest(
+            name=name,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            body=_body(request),
+            time=time.monotonic(),
+            connection=connection,
+            csesidx=account_id,
+        )
+        self.latest.append(record)
+
+
 def _http_actions(reply: Reply) -> Iterator[HttpAction]:
     """The script as HTTP has it: what a model says becomes elements when its turn has come."""
     for action in reply.script:
@@ -95,3 +142,12 @@ def _http_actions(reply: Reply) -> Iterator[HttpAction]:
             raise ValueError("this answer has no elements; use Write, json_reply and the like")
         else:
             yield LazyElements(partial(reply.stream.elements, action))
+
+
+def _body(request: Request) -> Any:
+    if "json" in request.headers.get("content-type", ""):
+        try:
+            return json.loads(request.body)
+        except (ValueError, RecursionError):
+            return request.body
+    return request.body

@@ -1,6 +1,6 @@
 """The contract of a service: asked about every request, it replies to those that are its own.
 
-A further service is one package beside `widget` and one line in the router. Scripts, records,
+A further service is one package beside `widget` and one line in `services`. Scripts, records,
 delays, framing, cuts, TLS and the control endpoint come with the handler and the server.
 """
 
@@ -15,12 +15,46 @@ from typing import Any, Protocol, TypeVar
 from gbproxy.simulator.http.connection import Request
 from gbproxy.simulator.http.layout import Layout
 from gbproxy.simulator.scripting.actions import AnswerAction, Script
-from gbproxy.simulator.scripting.recorder import ScriptQueue
 from gbproxy.simulator.scripting.switches import FramingSwitches
 
 JsonObject = dict[str, Any]
 SwitchesT = TypeVar("SwitchesT", bound=FramingSwitches)
 SwitchesT_contra = TypeVar("SwitchesT_contra", bound=FramingSwitches, contravariant=True)
+
+
+@dataclass
+class _QueuedScript:
+    name: str
+    script: Script
+    uses_left: float
+    account_id: str | None
+
+
+class ScriptQueue:
+    """Scripts in the order of queueing. Not locked: the caller is."""
+
+    def __init__(self) -> None:
+        self._queued: list[_QueuedScript] = []
+
+    def __len__(self) -> int:
+        return len(self._queued)
+
+    def add(self, name: str, script: Script, times: float, account_id: str | None) -> None:
+        """Queue a script for the next `times` calls of that name, of one account or of all."""
+        self._queued.append(_QueuedScript(name, script, times, account_id))
+
+    def clear(self) -> None:
+        self._queued.clear()
+
+    def take(self, name: str, account_id: str | None) -> Script | None:
+        """The first script for this call and account, which thereby is used once."""
+        for queued in self._queued:
+            if queued.name == name and queued.account_id in (None, account_id):
+                queued.uses_left -= 1
+                if queued.uses_left <= 0:
+                    self._queued.remove(queued)
+                return queued.script
+        return None
 
 
 @dataclass

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from gbproxy.simulator.http.actions import End, HoldHeaders, Pause
-from gbproxy.simulator.scripting.actions import Action, FileReply, Final, Script, Text, Thought
+from gbproxy.simulator.scripting.actions import (
+    Action,
+    FileReply,
+    Final,
+    Script,
+    Text,
+    Thought,
+    not_seeking_assistance,
+    prompt_too_large,
+)
 from gbproxy.simulator.scripting.google_errors import (
     INVALID,
     PROMPT_TOO_LARGE,
@@ -19,7 +28,6 @@ from gbproxy.simulator.scripting.google_errors import (
     invalid,
     permission_denied,
 )
-from gbproxy.simulator.scripting.ready_made import not_seeking_assistance, prompt_too_large
 from gbproxy.simulator.widget.configuration import is_served
 from gbproxy.simulator.widget.model import ModelAnswer, words
 from gbproxy.simulator.widget.switches import WidgetSwitches

@@ -5,7 +5,6 @@ Source: docs/upstream.md, live configuration.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from gbproxy.simulator.http.actions import JSON_TYPE, End, Write, html_reply, http_head, json_reply
@@ -16,10 +15,10 @@ from gbproxy.simulator.scripting.google_errors import (
     invalid,
     permission_denied,
 )
-from gbproxy.simulator.widget.accounts import Account
-from gbproxy.simulator.widget.editions import edition_of, location_of
+from gbproxy.simulator.widget.accounts import Account, edition_of, location_of
 from gbproxy.simulator.widget.sessions import ENGINE
 from gbproxy.simulator.widget.switches import WidgetSwitches
+from gbproxy.simulator.widget.verbs import json_object
 
 JsonObject = dict[str, Any]
 
@@ -35,17 +34,15 @@ _FIELDS = {
     "languageCode",
     "location",
     "modelInfoView",
+    "regionCode",
+    "view",
 }
-_FIELDS |= {"regionCode", "view"}
 
 
 def answer(body: bytes, account: Account, switches: WidgetSwitches) -> Script:
     """Answer lookupWidgetConfig as the switches want it. Raises RefusedError."""
-    try:
-        wanted = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise invalid("Invalid JSON payload received. Unexpected token.") from error
-    if not isinstance(wanted, dict) or set(wanted) - _FIELDS:
+    wanted = json_object(body)
+    if set(wanted) - _FIELDS:
         raise invalid("Invalid JSON payload received. Unknown name.")
     if wanted.get("widgetConfigId") != account.config_id:
         raise permission_denied()

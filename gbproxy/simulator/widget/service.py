@@ -11,22 +11,20 @@ from typing import Any
 from gbproxy.simulator.http.actions import End, Head, html_reply
 from gbproxy.simulator.http.connection import Request
 from gbproxy.simulator.http.layout import Layout
-from gbproxy.simulator.scripting.actions import Script
+from gbproxy.simulator.scripting.actions import Script, u_token_only
 from gbproxy.simulator.scripting.google_errors import (
     RefusedError,
     invalid,
     permission_denied,
     unauthenticated,
 )
-from gbproxy.simulator.scripting.ready_made import u_token_only
 from gbproxy.simulator.scripting.service import Call, Context, Reply
 from gbproxy.simulator.scripting.switches import layout_for
-from gbproxy.simulator.widget import configuration, files, gates, renewal, sign_in
-from gbproxy.simulator.widget.accounts import Account
+from gbproxy.simulator.widget import configuration, files, gates, sign_in
+from gbproxy.simulator.widget.accounts import Account, edition_of, location_of
 from gbproxy.simulator.widget.assist import Question, read_question, stream_answer
-from gbproxy.simulator.widget.editions import HOSTS, base_of, edition_of, location_of
 from gbproxy.simulator.widget.elements import ElementStream, arranged
-from gbproxy.simulator.widget.keys import BadTokenError, Keys, bearer
+from gbproxy.simulator.widget.gates import HOSTS, BadTokenError, Keys, base_of, bearer
 from gbproxy.simulator.widget.model import ModelAnswer, reply_to
 from gbproxy.simulator.widget.sessions import Session, Sessions, Turn, is_dash, own_id
 from gbproxy.simulator.widget.switches import WidgetSwitches
@@ -159,13 +157,13 @@ class WidgetService:
                     request, self.accounts, self.keys, switches, self._context.origin
                 )
             case "GET", "refreshcookies":
-                return renewal.refreshcookies(
+                return sign_in.refreshcookies(
                     request, self.accounts, switches, self._context.origin
                 )
             case "GET", "signin":
-                return renewal.signin(request, self.accounts, switches, self._context.origin)
+                return sign_in.signin(request, self.accounts, switches, self._context.origin)
             case "GET", "setocookie":
-                return renewal.setocookie(request, self.accounts, switches)
+                return sign_in.setocookie(request, self.accounts, switches)
             case _:
                 return self._other_page(request, switches)
 

@@ -1,4 +1,9 @@
-"""Credentials: the key that getoxsrf gives, or one of the refusals.
+"""Signs accounts in: the key that getoxsrf gives or a refusal, and the renewal of cookies.
+
+A renewal goes from getoxsrf over refreshcookies, and perhaps more hops, back to getoxsrf. One hop
+is refreshcookies alone, which renews all. Of several, refreshcookies renews `__Secure-C_SES`, the
+sign-in host leads on (and wants its own cookie back from hop to hop, as from a browser), and the
+last is /auth/setocookie of the page's host: the only place that can set `__Host-C_OSES`.
 
 Source: docs/upstream.md, credentials and token.
 """
@@ -8,18 +13,28 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from urllib.parse import quote, urlencode
 
 from gbproxy.simulator.http.actions import End, Fin, Write, html_reply, http_head, redirect
 from gbproxy.simulator.http.connection import Request
 from gbproxy.simulator.scripting.actions import Action, Script
 from gbproxy.simulator.scripting.google_errors import unauthenticated
-from gbproxy.simulator.widget import renewal
-from gbproxy.simulator.widget.accounts import Account
-from gbproxy.simulator.widget.editions import edition_of, host_of, is_of_another_page
-from gbproxy.simulator.widget.keys import Key, Keys
+from gbproxy.simulator.widget.accounts import Account, edition_of
+from gbproxy.simulator.widget.gates import (
+    SIGN_IN_HOST,
+    Key,
+    Keys,
+    base_of,
+    host_of,
+    is_of_another_page,
+)
 from gbproxy.simulator.widget.switches import WidgetSwitches
 
 _PREFIXES = {"newline": ")]}'\n", "bare": ")]}'", "none": "", "spaces": " )]}' \r\n\t "}
+_ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=none"
+_NID = "NID=525=Qk9HVVMtTklE; Path=/; Domain=.google.com; Secure; HttpOnly"
+_STEP_COOKIE = "__Host-GAPS_STEP"
+_LOGIN = "/login"
 
 
 def getoxsrf(
@@ -35,10 +50,10 @@ def getoxsrf(
         return _refused(switches.bad_cookie)
     mode = "403" if account.restricted else account.getoxsrf or switches.getoxsrf
     if mode == "refreshcookies_dead" or (mode == "refreshcookies" and account.needs_renewal):
-        return renewal.begin(request, account, switches, origin)
+        return _begin_renewal(request, account, switches, origin)
     if mode in ("ok", "refreshcookies"):
         if switches.nid_triggers_refresh and "NID" in request.cookies:
-            return renewal.begin(request, account, switches, origin)
+            return _begin_renewal(request, account, switches, origin)
         if not _are_current(request.cookies, account):
             return _refused(switches.bad_cookie)
         return _key_reply(keys.issue(account.csesidx, edition_of(account, switches)), switches)
@@ -86,6 +101,128 @@ def _json_reply(body: bytes) -> tuple[Action, ...]:
 
 def _b64_text(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _begin_renewal(
+    request: Request, account: Account, switches: WidgetSwitches, origin: str
+) -> Script:
+    """Redirect from getoxsrf to refreshcookies, which is to lead back."""
+    edition = edition_of(account, switches)
+    page = base_of(request, edition.page_host, origin)
+    back = f"{page}/auth/getoxsrf?csesidx={request.query.get('csesidx', '')}"
+    auth = base_of(request, edition.auth_host, origin)
+    return redirect(f"{auth}/auth/refreshcookies?continue={quote(back, safe='')}")
+
+
+def refreshcookies(
+    request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches, origin: str
+) -> Script:
+    """Answer `GET /auth/refreshcookies`: a new session cookie, and on to the next hop or back."""
+    cookie = request.cookies.get("__Secure-C_SES")
+    account = next((a for a in accounts.values() if a.owns(cookie)), None)
+    if account is None:
+        return redirect(_LOGIN)
+    if (account.getoxsrf or switches.getoxsrf) == "refreshcookies_dead":
+        cookies = (
+            _session_cookie(request, account, account.secure_c_ses, switches),
+            _host_cookie(account),
+            _NID,
+        )
+        return redirect(request.query.get("continue", "/"), {"Set-Cookie": cookies})
+    if switches.refresh_hops == 1 and switches.refresh_chain == "good":
+        cookies = (
+            _session_cookie(request, account, account.renew(), switches),
+            _host_cookie(account),
+            _NID,
+        )
+        return _end(request, switches, cookies)
+    renewed = _session_cookie(request, account, account.begin_renewal(), switches)
+    return redirect(
+        _after_refreshcookies(request, account, switches, origin), {"Set-Cookie": (renewed, _NID)}
+    )
+
+
+def signin(
+    request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches, origin: str
+) -> Script:
+    """Answer a hop of the sign-in host; from the second on it wants the cookie of the last."""
+    account = accounts.get(request.query.get("csesidx", ""))
+    step = int(
+        request.query.get("step", "0") if request.query.get("step", "0").isdecimal() else "0"
+    )
+    if (
+        account is None
+        or step < 2
+        or (step > 2 and request.cookies.get(_STEP_COOKIE) != str(step - 1))
+    ):
+        return redirect(_LOGIN)
+    return redirect(
+        _next(request, account, switches, origin, step + 1),
+        {"Set-Cookie": f"{_STEP_COOKIE}={step}; {_ATTRIBUTES}"},
+    )
+
+
+def setocookie(
+    request: Request, accounts: Mapping[str, Account], switches: WidgetSwitches
+) -> Script:
+    """Answer `GET /auth/setocookie`: a new host cookie for a session cookie that is renewed."""
+    account = accounts.get(request.query.get("csesidx", ""))
+    if account is None or request.cookies.get("__Secure-C_SES") != account.secure_c_ses:
+        return redirect(_LOGIN)
+    account.finish_renewal()
+    return _end(request, switches, (_host_cookie(account),))
+
+
+def _after_refreshcookies(
+    request: Request, account: Account, switches: WidgetSwitches, origin: str
+) -> str:
+    match switches.refresh_chain:
+        case "elsewhere":
+            return switches.elsewhere_url
+        case "http":
+            page = f"http://{edition_of(account, switches).page_host}"
+            return f"{page}/auth/setocookie?{_query(request, account)}"
+        case "loop":
+            auth = base_of(request, edition_of(account, switches).auth_host, origin)
+            return f"{auth}/auth/refreshcookies?{_query(request, account)}"
+        case _:
+            return _next(request, account, switches, origin, 2)
+
+
+def _next(
+    request: Request, account: Account, switches: WidgetSwitches, origin: str, step: int
+) -> str:
+    """The address of the `step`-th hop."""
+    if step >= switches.refresh_hops:
+        page = base_of(request, edition_of(account, switches).page_host, origin)
+        return f"{page}/auth/setocookie?{_query(request, account)}"
+    sign_in = base_of(request, SIGN_IN_HOST, origin)
+    return f"{sign_in}/auth/signin?{_query(request, account, step=str(step))}"
+
+
+def _query(request: Request, account: Account, **more: str) -> str:
+    return urlencode(
+        {**more, "csesidx": account.csesidx, "continue": request.query.get("continue", "/")}
+    )
+
+
+def _end(request: Request, switches: WidgetSwitches, cookies: tuple[str, ...]) -> Script:
+    headers = {"Set-Cookie": cookies}
+    if switches.refreshcookies_answer == "page":
+        return (http_head(200, "text/html; charset=UTF-8", headers), Write(b"<html>"), End())
+    return redirect(request.query.get("continue", "/"), headers)
+
+
+def _session_cookie(
+    request: Request, account: Account, value: str, switches: WidgetSwitches
+) -> str:
+    """By name it is set by a neighbour of the page's host, for that host."""
+    domain = f"; Domain={edition_of(account, switches).page_host}" if host_of(request) else ""
+    return f"__Secure-C_SES={value}; {_ATTRIBUTES}{domain}"
+
+
+def _host_cookie(account: Account) -> str:
+    return f"__Host-C_OSES={account.host_c_oses}; {_ATTRIBUTES}"
 
 
 _REFUSALS: Mapping[str, Script] = {

@@ -19,8 +19,7 @@ from gbproxy.simulator.scripting.google_errors import (
     permission_denied,
 )
 from gbproxy.simulator.widget import files
-from gbproxy.simulator.widget.accounts import Account
-from gbproxy.simulator.widget.editions import location_of
+from gbproxy.simulator.widget.accounts import Account, location_of
 from gbproxy.simulator.widget.sessions import Session, Sessions, Turn, rfc3339
 from gbproxy.simulator.widget.switches import WidgetSwitches
 
@@ -46,7 +45,7 @@ _MAX_PAGE = 200
 
 def read_envelope(verb: str, body: bytes, account: Account, switches: WidgetSwitches) -> JsonObject:
     """The verb's own request out of the envelope. Raises RefusedError."""
-    value = _json_object(body)
+    value = json_object(body)
     key = REQUEST_KEYS[verb]
     for name in value:
         if name not in (*_ENVELOPE, key):
@@ -145,7 +144,8 @@ class ControlVerbs:
         return files.listing(session, str(wanted.get("filter", "")), switches)
 
 
-def _json_object(body: bytes) -> JsonObject:
+def json_object(body: bytes) -> JsonObject:
+    """The body as an object. Raises RefusedError."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:

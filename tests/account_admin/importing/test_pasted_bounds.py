@@ -82,7 +82,7 @@ def test_json_of_any_shape_is_read_or_refused_in_our_words(value: object) -> Non
         assert error is None or error.status == 400
 
 
-MANY = 5 * 1024 * 1024
+MANY = 2 * 1024 * 1024  # what takes quadratic time takes minutes with it
 CRAFTED = {
     "quotes": ("curl ", "'\""),
     "words": ("curl ", "'' "),
@@ -127,14 +127,14 @@ CRAFTED = {
 
 
 @pytest.mark.parametrize("kind", CRAFTED)
-def test_five_megabytes_made_to_be_slow_are_not(kind: str) -> None:
+def test_megabytes_made_to_be_slow_are_not(kind: str) -> None:
     begin, unit = CRAFTED[kind]
     text = begin + unit * (MANY // len(unit))
     started = time.thread_time()
 
     error = refusal(lambda: list(tokenize(text, Hosts(), WorkLimit(len(text)))))
 
-    assert time.thread_time() - started < 2
+    assert time.thread_time() - started < 1
     assert error is None or error.status == 400
 
 

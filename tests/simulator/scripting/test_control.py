@@ -1,11 +1,24 @@
-"""The control endpoint, and the record that it shows."""
+"""The control endpoint, the record that it shows, and the JSON form of scripts."""
 
 import json
+import math
+from typing import Any
 
 import pytest
 import requests
 
-from gbproxy.simulator import Simulator
+from gbproxy import simulator as sim
+from gbproxy.simulator import (
+    Fin,
+    HoldHeaders,
+    Raw,
+    Rst,
+    Simulator,
+    Text,
+    Write,
+    answer,
+    script_from_json,
+)
 from tests.support.widget_client import (
     Client,
     parse_array,
@@ -87,3 +100,41 @@ def test_json_bodies_are_parsed_for_the_record_and_others_kept(upstream: Simulat
 
     assert [request.body for request in upstream.requests] == [b"{", {"a": 1}, b"\xff"]
     assert json.dumps(parse_array(b"{}")) == "[{}]"
+
+
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        ([{"action": "text", "text": "Hi"}, {"action": "rst"}], (Text("Hi"), Rst())),
+        ([{"action": "raw", "data": {"base64": "/w=="}}], (Raw(b"\xff"),)),
+        ([{"action": "write", "data": "é"}], (Write("é".encode()),)),
+        ([{"action": "hold_headers", "seconds": "forever"}], (HoldHeaders(math.inf),)),
+        ([{"action": "answer", "texts": ["a", "b"], "pause_s": 1}], answer("a", "b", pause_s=1)),
+        ([{"action": "overloaded"}], sim.overloaded()),
+        (
+            [{"action": "cut_after", "count": 1, "script": [{"action": "text", "text": "a"}]}],
+            (Text("a"), Fin()),
+        ),
+        ([{"action": "banned_phrase", "phrases": ["x"]}], sim.banned_phrase("x")),
+        ([{"action": "fields", "response": {"a": 1}}], (sim.Fields({"a": 1}),)),
+        ([{"action": "connector_errors", "texts": ["x"]}], sim.connector_errors("x")),
+        ([{"action": "skipped", "banned_phrases": ["x"]}], (sim.Skipped(banned_phrases=("x",)),)),
+    ],
+)
+def test_scripts_have_a_json_form(described: Any, expected: Any) -> None:
+    assert script_from_json(described) == expected
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {},
+        ["text"],
+        [{"action": "sing"}],
+        [{"action": "text"}],
+        [{"action": "pause", "seconds": "x"}],
+    ],
+)
+def test_a_bad_script_is_refused(described: Any) -> None:
+    with pytest.raises(ValueError, match="action"):
+        script_from_json(described)

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 from gbproxy.simulator.scripting.switches import FramingSwitches
 from gbproxy.simulator.widget.switches.credentials import CredentialSwitches, GateSwitches
-from gbproxy.simulator.widget.switches.elements import ElementSwitches
-from gbproxy.simulator.widget.switches.questions import ConfigurationSwitches, QuestionSwitches
 from gbproxy.simulator.widget.switches.sessions import FileSwitches, SessionSwitches
+from gbproxy.simulator.widget.switches.stream import (
+    ConfigurationSwitches,
+    ElementSwitches,
+    QuestionSwitches,
+)
 
 GROUPS = (
     CredentialSwitches,

@@ -1,5 +1,6 @@
-"""The ready-made failures: each has the shape that Google gives it."""
+"""Scripts: which calls they answer, how often and for whom; and the shapes of ready-made failures."""
 
+import math
 from typing import Any
 
 import pytest
@@ -10,8 +11,118 @@ from gbproxy.simulator import (
     Simulator,
     Text,
     Thought,
+    answer,
 )
-from tests.support.widget_client import Client, inner, states_of, text_of
+from tests.support.widget_client import (
+    Client,
+    fragments_of,
+    inner,
+    states_of,
+    text_of,
+)
+
+
+def test_fragments_are_exactly_those_of_the_script(upstream: Simulator, client: Client) -> None:
+    upstream.script(*answer("Be", "th Hamm", "ack", thoughts=("**A**\n\n",)))
+
+    assert fragments_of(client.ask("x").json()) == ["Be", "th Hamm", "ack"]
+
+
+def test_a_script_serves_so_many_times_in_the_order_of_queueing(
+    upstream: Simulator, client: Client
+) -> None:
+    upstream.script(*answer("first"), times=2)
+    upstream.script(*answer("second"))
+
+    said = [text_of(client.ask("2+2").json()) for _ in range(4)]
+
+    assert said == ["first", "first", "second", "2+2 = **4**"]
+
+
+def test_a_script_can_serve_for_ever_until_it_is_cleared(
+    upstream: Simulator, client: Client
+) -> None:
+    upstream.script(*answer("always"), times=math.inf)
+
+    assert [text_of(client.ask("2+2").json()) for _ in range(3)] == ["always"] * 3
+    upstream.clear_scripts()
+    assert text_of(client.ask("2+2").json()) == "2+2 = **4**"
+
+
+def test_a_script_can_be_one_accounts_own(upstream: Simulator, client: Client) -> None:
+    other = upstream.add_account()
+    upstream.script(*sim.overloaded(), csesidx=other.csesidx, times=math.inf)
+
+    assert Client(upstream, other).ask("2+2").status_code == 429
+    assert client.ask("2+2").status_code == 200
+
+
+def test_a_refused_request_does_not_use_a_script_up(upstream: Simulator, client: Client) -> None:
+    upstream.script(*answer("kept"))
+
+    assert client.ask("x", temperature=1).status_code == 400
+    assert text_of(client.ask("x").json()) == "kept"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [sim.quota(headers={"Retry-After": "7"}), sim.overloaded(headers={"Retry-After": "7"})],
+)
+def test_a_refusal_may_name_a_time_in_a_header(
+    upstream: Simulator, client: Client, script: Any
+) -> None:
+    upstream.script(*script)
+
+    assert client.ask("x").headers["Retry-After"] == "7"
+
+
+def test_failed_may_stand_alone(upstream: Simulator, client: Client) -> None:
+    upstream.script(*sim.failed_alone())
+
+    assert states_of(client.ask("x").json()) == ["FAILED"]
+
+
+VERBS = ["widgetCreateSession", "widgetListSessions", "widgetDeleteSession", "widgetGetSession"]
+
+
+@pytest.mark.parametrize("path", ["getoxsrf", "widgetStreamAssist", *VERBS])
+def test_any_call_of_one_account_can_be_refused(
+    upstream: Simulator, client: Client, path: str
+) -> None:
+    other = Client(upstream, upstream.add_account())
+    session = other.create_session()
+    upstream.script(
+        *sim.http_error(401, "UNAUTHENTICATED"), path=path, csesidx=other.account.csesidx
+    )
+
+    if path == "getoxsrf":
+        refused, good = other.getoxsrf(), client.getoxsrf()
+    elif path == "widgetStreamAssist":
+        refused, good = other.ask("x", session), client.ask("x")
+    else:
+        mine = client.create_session()
+        names = [
+            name.rpartition("/")[2] if path == "widgetGetSession" else name
+            for name in (session, mine)
+        ]
+        refused, good = other.call(path, {"name": names[0]}), client.call(path, {"name": names[1]})
+
+    assert (refused.status_code, good.status_code) == (401, 200)
+
+
+def test_elements_are_refused_where_no_stream_is(upstream: Simulator) -> None:
+    with pytest.raises(ValueError, match="getoxsrf"):
+        upstream.script(Text("a"), path="getoxsrf")
+
+
+def test_the_answer_is_cut_after_so_many_elements(upstream: Simulator, client: Client) -> None:
+    upstream.set(layout="compact")
+    upstream.script(*sim.cut_after(2, rst=True))
+
+    raw, end = client.exchange(client.raw_question())
+
+    assert (raw.count(b'"text"'), end) == (2, "rst")
+
 
 REFUSALS: list[tuple[Any, int, Any]] = [
     (

@@ -1,6 +1,8 @@
-"""A second service on the same server: everything that misbehaves comes with the server."""
+"""The public face; and a second service on the same server: what misbehaves comes with the server."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from gbproxy import simulator
 from gbproxy.simulator import (
     CutBytes,
     Element,
@@ -26,6 +29,27 @@ from gbproxy.simulator.scripting.actions import AnswerAction, Script
 from gbproxy.simulator.scripting.service import Call, Context, Reply
 from gbproxy.simulator.scripting.switches import FramingSwitches, layout_for
 from tests.support.widget_client import Client, parse_stream, read_to_end, text_of
+
+LOADED = """
+import sys, gbproxy.simulator
+print(*[name for name in sys.modules if name.startswith("gbproxy.")])
+print("cryptography" in sys.modules)
+"""
+
+
+def test_it_loads_nothing_else_of_the_project_and_no_cryptography() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60, check=True
+    )
+    names, cryptography = done.stdout.splitlines()
+
+    assert all(name.startswith("gbproxy.simulator") for name in names.split())
+    assert cryptography == "False"
+
+
+def test_every_public_name_is_there() -> None:
+    assert [name for name in simulator.__all__ if not hasattr(simulator, name)] == []
+
 
 HOST = "numbers.example"
 COUNTED = [{"n": number} for number in range(5)]
