@@ -13,6 +13,7 @@ from types import FrameType
 from bench.check import check
 from bench.loads import ALL
 from bench.ratios import NoRatio
+from bench.results import NoPlace
 from bench.run import bench
 from bench.subjects import START
 from bench.tools import Unusable
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Unusable as error:
         sys.stderr.write(f"bench: {error}\n")
         return _CANNOT
-    except NoRatio as error:
+    except (NoRatio, NoPlace) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
     except KeyboardInterrupt:

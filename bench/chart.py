@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 from bench.figures import BARE, NGINX, OWN, Who
 from bench.measure import Row
-from bench.summary import MEASURES, Measure, value
+from bench.summary import MEASURES, Measure, of_bare, value
 from bench.texts import number
 
 # Each subject's bar and, behind it, the longer one that it has with three calls.
@@ -30,6 +30,7 @@ _STYLE = """\
   .title { font-size: 17px; font-weight: 600; }
   .panel { font-size: 13px; font-weight: 600; }
   .note { fill: #59636e; }
+  .right { text-anchor: end; }
   .page { fill: #ffffff; }
   .one { fill: #8c959f; }
   .three { fill: #d1d9e0; }
@@ -64,10 +65,13 @@ def chart(rows: Sequence[Row], taken: str) -> str:
             "note",
         ),
     ]
-    for number_, (measure, bars) in enumerate(panels):
-        line, column = divmod(number_, _COLUMNS)
+    for place, (measure, bars) in enumerate(panels):
+        line, column = divmod(place, _COLUMNS)
         left = _MARGIN + column * (_PANEL_WIDTH + _MARGIN)
         parts += _panel(left, _TOP + line * _PANEL_HEIGHT, measure, bars)
+        if times := of_bare(rows, measure):
+            right, top = left + _PANEL_WIDTH, _TOP + line * _PANEL_HEIGHT + 18
+            parts.append(_text(right, top, f"gbproxy : bare {times:.2f} ×", "note right"))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

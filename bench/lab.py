@@ -13,6 +13,7 @@ from bench import certificate, machine, report, tools
 from bench.loads import Load
 from bench.measure import Lab, Row, measure
 from bench.subjects import Site, Subject
+from bench.texts import number
 
 
 @contextmanager
@@ -28,13 +29,14 @@ def lab() -> Iterator[tuple[Lab, Site]]:
         yield Lab(built, cores, upstream), Site(cores.subject, upstream, made.ca if made else None)
 
 
-def measured(lab: Lab, subject: Subject, load: Load, number: int) -> Row:
+def measured(lab: Lab, subject: Subject, load: Load, turn: int) -> Row:
     """One row, and a line about it."""
-    row = measure(lab, subject, load, number)
-    cost = row.cost(load.unit or "request")
-    of_it = "" if cost is None else f", {cost:,.4g} µs of CPU per {load.unit or 'request'}"
+    row = measure(lab, subject, load, turn)
+    unit = load.unit or "request"
+    cost = row.cost(unit)
+    of_it = "" if cost is None else f", {number(cost)} µs of CPU per {unit}"
     say(
-        f"{load.name} {number + 1}/{load.rounds}: {subject.variant}: {row.requests:,}"
+        f"{load.name} {turn + 1}/{load.rounds}: {subject.variant}: {row.requests:,}"
         f" requests{of_it}",
         *report.remarks(row),
     )

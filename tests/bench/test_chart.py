@@ -47,7 +47,7 @@ def test_each_measure_that_was_taken_has_a_panel_and_figures() -> None:
     assert panels == [
         "short answer, per request (µs)", "TTFT, 1 stream, p50 (ms)", "TTFT, 1 stream, p99 (ms)",
     ]  # fmt: skip
-    assert {"2,000", "500 / 1,000", "1.50", "3.00"} <= set(said)
+    assert {"2,000", "500 / 1,000", "1.50", "3.00", "gbproxy : bare 4.00 ×"} <= set(said)
 
 
 def test_who_was_not_measured_has_no_bar_but_a_dash() -> None:
