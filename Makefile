@@ -65,8 +65,8 @@ docs-settings: $(VENV)/dev ## write docs/settings.md out of the code
 
 BENCH := .venv-bench
 
-bench: $(BENCH)/ready ## what gbproxy costs, next to nginx and FastAPI + httpx (about five minutes; ARGS="--loads short")
-	@$(BENCH)/bin/python -m bench $(ARGS)
+bench: $(BENCH)/ready ## what gbproxy costs, next to nginx, the bare recipe and FastAPI (about 11 minutes; ARGS="--loads short", DOC=1)
+	@$(BENCH)/bin/python -m bench $(ARGS) $(if $(DOC),--document)
 
 bench-check: $(BENCH)/ready ## fail when gbproxy has become more than 30 % dearer (about two minutes; UPDATE=1 accepts)
 	@$(BENCH)/bin/python -m bench check $(if $(UPDATE),--update)

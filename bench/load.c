@@ -2,11 +2,16 @@
  * The benchmark's client: keeps a number of streams going over kept-alive connections, from one thread, and measures.
  *
  *   load port=8080 path=/v1/chat/completions body=FILE [key=KEY] slots=16 [requests=N] [seconds=S] [chunks=N]
- *        [ramp_ms=0] [limit_s=30]
+ *        [ramp_ms=0] [limit_s=30] [turn=FILE turns=N [keep=FILE]]
  *
  * Each of `slots` connections to 127.0.0.1 sends the request, reads the streamed answer to its end and begins again, until
  * `requests` have been sent or `seconds` are over, whichever is given and comes first; what runs then is read to its end.
  * With ramp_ms the slots begin one after the other over that time. After limit_s everything is given up.
+ *
+ * With turn= the requests are conversations. Each line of the body's file is one of them: a request whose last member is
+ * "messages", so that it ends with ]}. After an answer the conversation has grown by it, word for word, and by the message
+ * in turn=; that is its next request, up to `turns` of them, while the other conversations take theirs. keep= writes the
+ * conversations as they are at the end, for another run to go on with: its requests then have no first ones among them.
  *
  * It finds the stamps @T=<CLOCK_MONOTONIC in ns>; that the mock upstream writes into the text of each chunk:
  *   TTFT         from sending the request to receiving its first stamp
@@ -18,6 +23,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,12 +41,24 @@
 #define HEAD_BYTES 8192
 #define TAIL_BYTES 32
 #define DONE "data: [DONE]"
+#define CONTENT "\"content\":\""
 
 typedef unsigned long long u64;
 
 enum phase { IDLE, CONNECTING, HEAD, BODY };
 enum framing { CHUNKED, COUNTED, TO_THE_END };
 enum chunk_part { SIZE_LINE, DATA, DATA_END, TRAILER };
+
+struct text {
+    char *bytes;
+    size_t length, capacity;
+};
+
+/* A request's body, and as a conversation how often it has been answered. */
+struct conversation {
+    struct text body;
+    long turns;
+};
 
 struct slot {
     int fd;
@@ -60,6 +78,10 @@ struct slot {
     long stamps;
     char tail[TAIL_BYTES]; /* the last bytes of the body */
     size_t tail_length;
+    struct conversation *conversation;
+    struct text answer;   /* what stands between the quotes of all "content":"…", as it came */
+    int content_matched;  /* bytes of CONTENT */
+    bool content_escaped; /* the last byte was a backslash */
 };
 
 /* Times in units of 100 ns. */
@@ -72,8 +94,13 @@ static int epoll_fd;
 static struct sockaddr_in server;
 static struct slot *slots;
 static long slot_count, slots_begun, requests_wanted, chunks_wanted;
-static char *request;
-static size_t request_length;
+static struct conversation *conversations;
+static long conversation_count;
+static struct conversation **waiting; /* a ring: those whose turn it is next */
+static long waiting_first, waiting_count;
+static struct text turn; /* the message of each further turn; empty: every request is the same */
+static long turns_wanted;
+static const char *path, *key, *port;
 static u64 began_at, stop_at;
 static long sent, done, errors, reconnects, stamps_seen;
 static u64 bytes_seen;
@@ -120,6 +147,102 @@ static void print_samples(const char *name, struct samples *s) {
     printf("},");
 }
 
+/* --- texts --- */
+
+static void append(struct text *text, const char *bytes, size_t length) {
+    if (text->length + length > text->capacity) {
+        text->capacity = 2 * (text->length + length);
+        text->bytes = realloc(text->bytes, text->capacity);
+        if (!text->bytes) fail("memory");
+    }
+    memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
+}
+
+static struct text read_file(const char *name) {
+    FILE *stream = fopen(name, "rb");
+    if (!stream) fail(name);
+    struct text text = {0};
+    static char block[65536];
+    for (size_t got; (got = fread(block, 1, sizeof block, stream));) append(&text, block, got);
+    fclose(stream);
+    return text;
+}
+
+/* --- conversations --- */
+
+static void queue(struct conversation *c) {
+    waiting[(waiting_first + waiting_count++) % conversation_count] = c;
+}
+
+static void read_conversations(const char *name) {
+    struct text lines = read_file(name);
+    for (size_t i = 0; i < lines.length; i++) conversation_count += lines.bytes[i] == '\n';
+    conversations = calloc((size_t)conversation_count, sizeof *conversations);
+    waiting = calloc((size_t)conversation_count, sizeof *waiting);
+    if (!conversation_count || !conversations || !waiting) fail(name);
+    const char *at = lines.bytes;
+    for (long i = 0; i < conversation_count; i++) {
+        size_t length = strcspn(at, "\n");
+        append(&conversations[i].body, at, length);
+        queue(&conversations[i]);
+        at += length + 1;
+    }
+    free(lines.bytes);
+}
+
+static void keep_conversations(const char *name) {
+    FILE *stream = fopen(name, "wb");
+    if (!stream) fail(name);
+    for (long i = 0; i < conversation_count; i++) {
+        fwrite(conversations[i].body.bytes, 1, conversations[i].body.length, stream);
+        fputc('\n', stream);
+    }
+    if (fclose(stream)) fail(name);
+}
+
+/* Give a slot the conversation whose turn it is. False: all are being answered, or have been to the end. */
+static bool take_conversation(struct slot *s) {
+    if (!turn.length) {
+        s->conversation = &conversations[0];
+        return true;
+    }
+    if (!waiting_count) return false;
+    s->conversation = waiting[waiting_first];
+    waiting_first = (waiting_first + 1) % conversation_count;
+    waiting_count--;
+    return true;
+}
+
+/* Look for the answer's words, which may be cut anywhere. They stay as they are escaped. */
+static void collect(struct slot *s, const char *at, size_t length) {
+    static const char mark[] = CONTENT;
+    const int whole_mark = (int)sizeof mark - 1;
+    for (const char *end = at + length; at < end; at++) {
+        if (s->content_matched < whole_mark) {
+            s->content_matched = *at == mark[s->content_matched] ? s->content_matched + 1 : *at == mark[0];
+        } else if (*at == '"' && !s->content_escaped) {
+            s->content_matched = 0;
+        } else {
+            append(&s->answer, at, 1);
+            s->content_escaped = *at == '\\' && !s->content_escaped;
+        }
+    }
+}
+
+/* The conversation with this answer and the next message is its next request. */
+static void go_on(struct slot *s) {
+    static const char before[] = ",{\"role\":\"assistant\",\"content\":\"", between[] = "\"},", end[] = "]}";
+    struct conversation *c = s->conversation;
+    c->body.length -= sizeof end - 1;
+    append(&c->body, before, sizeof before - 1);
+    append(&c->body, s->answer.bytes, s->answer.length);
+    append(&c->body, between, sizeof between - 1);
+    append(&c->body, turn.bytes, turn.length);
+    append(&c->body, end, sizeof end - 1);
+    if (++c->turns < turns_wanted) queue(c);
+}
+
 /* --- one request after the other --- */
 
 static void begin(struct slot *s);
@@ -136,7 +259,7 @@ static bool may_send(void) {
 
 static void next(struct slot *s) {
     s->phase = IDLE;
-    if (may_send()) begin(s);
+    if (may_send() && take_conversation(s)) begin(s);
 }
 
 static void give_up(struct slot *s, const char *why, const char *detail) {
@@ -161,9 +284,24 @@ static void finish(struct slot *s) {
     } else {
         done++;
         note(&whole, now_ns() - s->sent_at);
+        if (turn.length) go_on(s);
         if (s->closes) hang_up(s);
         next(s);
     }
+}
+
+/* A body that the system does not take at once is waited for: only large ones are. */
+static bool send_whole(int fd, const struct text *text) {
+    for (size_t at = 0; at < text->length;) {
+        ssize_t taken = send(fd, text->bytes + at, text->length - at, MSG_NOSIGNAL);
+        if (taken > 0) {
+            at += (size_t)taken;
+        } else {
+            struct pollfd room = {.fd = fd, .events = POLLOUT};
+            if (errno != EAGAIN || poll(&room, 1, 1000) <= 0) return false;
+        }
+    }
+    return true;
 }
 
 static void send_request(struct slot *s) {
@@ -171,8 +309,20 @@ static void send_request(struct slot *s) {
     s->head_length = 0;
     s->got_bytes = s->closes = s->is_events = false;
     s->stamps = s->stamp_matched = 0;
-    s->tail_length = 0;
-    if (send(s->fd, request, request_length, MSG_NOSIGNAL) != (ssize_t)request_length) give_up(s, "not sent", "");
+    s->tail_length = s->answer.length = 0;
+    s->content_matched = 0;
+    s->content_escaped = false;
+    static struct text request;
+    char head[1024];
+    const struct text *body = &s->conversation->body;
+    int length = snprintf(head, sizeof head,
+                          "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nAuthorization: Bearer %s\r\nAccept: */*\r\n"
+                          "Content-Type: application/json\r\nUser-Agent: load\r\nContent-Length: %zu\r\n\r\n",
+                          path, port, key, body->length);
+    request.length = 0;
+    append(&request, head, (size_t)length);
+    append(&request, body->bytes, body->length);
+    if (!send_whole(s->fd, &request)) give_up(s, "not sent", "");
 }
 
 static void connect_slot(struct slot *s) {
@@ -250,6 +400,7 @@ static void scan(struct slot *s, const char *at, size_t length, u64 received) {
 static void take(struct slot *s, const char *data, size_t length, u64 received) {
     bytes_seen += length;
     scan(s, data, length, received);
+    if (turn.length) collect(s, data, length);
     if (length < TAIL_BYTES) {
         size_t kept = s->tail_length + length > TAIL_BYTES ? TAIL_BYTES - length : s->tail_length;
         memmove(s->tail, s->tail + s->tail_length - kept, kept);
@@ -395,22 +546,6 @@ static const char *argument(int count, char **arguments, const char *name, const
     return otherwise;
 }
 
-static void make_request(const char *path, const char *key, const char *port, const char *file) {
-    FILE *stream = fopen(file, "rb");
-    if (!stream) fail(file);
-    static char body[1 << 20];
-    size_t length = fread(body, 1, sizeof body, stream);
-    fclose(stream);
-    request = malloc(length + strlen(path) + strlen(key) + 512);
-    if (!request) fail("memory");
-    int head = sprintf(request,
-                       "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nAuthorization: Bearer %s\r\nAccept: */*\r\n"
-                       "Content-Type: application/json\r\nUser-Agent: load\r\nContent-Length: %zu\r\n\r\n",
-                       path, port, key, length);
-    memcpy(request + head, body, length);
-    request_length = (size_t)head + length;
-}
-
 static long still_running(void) {
     long running = 0;
     for (long i = 0; i < slots_begun; i++) running += slots[i].phase != IDLE;
@@ -424,7 +559,7 @@ static void run(u64 ramp_ns, u64 limit_at) {
         u64 now = now_ns();
         while (slots_begun < slot_count && now >= began_at + ramp_ns * (u64)slots_begun / (u64)slot_count) {
             struct slot *s = &slots[slots_begun++];
-            if (may_send()) begin(s);
+            if (may_send() && take_conversation(s)) begin(s);
         }
         if (now > limit_at) break;
         if (now - checked_at > SECOND / 1000) { /* looking at all slots each time would cost more than the reading */
@@ -445,12 +580,16 @@ static void run(u64 ramp_ns, u64 limit_at) {
 
 int main(int count, char **arguments) {
     signal(SIGPIPE, SIG_IGN);
-    const char *port = argument(count, arguments, "port=", NULL);
+    port = argument(count, arguments, "port=", NULL);
+    path = argument(count, arguments, "path=", NULL);
+    key = argument(count, arguments, "key=", "none");
     server.sin_family = AF_INET;
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     server.sin_port = htons((uint16_t)atoi(port));
-    make_request(argument(count, arguments, "path=", NULL), argument(count, arguments, "key=", "none"), port,
-                 argument(count, arguments, "body=", NULL));
+    read_conversations(argument(count, arguments, "body=", NULL));
+    const char *further = argument(count, arguments, "turn=", ""), *kept = argument(count, arguments, "keep=", "");
+    if (further[0]) turn = read_file(further);
+    turns_wanted = atol(argument(count, arguments, "turns=", "0"));
     slot_count = atol(argument(count, arguments, "slots=", NULL));
     requests_wanted = atol(argument(count, arguments, "requests=", "0"));
     chunks_wanted = atol(argument(count, arguments, "chunks=", "0"));
@@ -471,6 +610,7 @@ int main(int count, char **arguments) {
     run(ramp_ns, began_at + (u64)(limit_s * 1e9));
 
     double elapsed_s = (double)(now_ns() - began_at) / 1e9;
+    if (kept[0]) keep_conversations(kept);
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
     double cpu_s = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +

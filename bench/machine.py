@@ -21,13 +21,15 @@ _PACKAGES = (
     "gevent",
     "requests",
     "urllib3",
+    "orjson",
     "fastapi",
+    "aiohttp",
     "httpx",
     "uvicorn",
     "uvloop",
     "httptools",
 )
-_PACKAGES_IF_THERE = ("orjson", "gunicorn_h1c")
+_PACKAGES_IF_THERE = ("gunicorn_h1c",)
 
 
 def facts() -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from bench.loads import Load
+from bench.loads import Load, Unit
 from bench.processes import Child, core_busy_s, wait_until_quiet
 from bench.subjects import Subject
 from bench.tools import Cores, Tools, Upstream, run_load
@@ -18,13 +18,16 @@ class Row:
 
     CPU is that of all the subject's processes, background work included, divided by the requests or
     by the chunks: a chunk of a short answer carries its request's cost with it. None: there is
-    nothing to measure (direct).
+    nothing to measure (direct). `calls` is how a peer was set up, `calls_per_request` what reached
+    the upstream.
     """
 
     load: str
     subject: str
     framing: str
     tls: bool
+    calls: int
+    round: int
     requests: int
     failed: int
     first_error: str
@@ -33,6 +36,7 @@ class Row:
     chunks_per_s: float
     cpu_us_per_request: float | None
     cpu_us_per_chunk: float | None
+    calls_per_request: float | None
     ttft_ms: dict[str, float]
     forward_ms: dict[str, float]
     rss_idle_mb: float | None
@@ -44,6 +48,10 @@ class Row:
     tools_share: float
     others_share: float
     settled: bool
+
+    def cost(self, unit: Unit) -> float | None:
+        """µs of CPU for a request or for a chunk."""
+        return self.cpu_us_per_chunk if unit == "chunk" else self.cpu_us_per_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +71,33 @@ class _Snapshot:
     subject: float
     mock: float
     core: float
+    calls: int
 
     @classmethod
     def take(cls, lab: Lab, child: Child | None) -> _Snapshot:
         used = child.cpu_s() if child is not None else 0.0
         return cls(
-            time.monotonic(), used, lab.upstream.child.cpu_s(), core_busy_s(lab.cores.subject)
+            time.monotonic(),
+            used,
+            lab.upstream.child.cpu_s(),
+            core_busy_s(lab.cores.subject),
+            lab.upstream.calls(),
         )
 
 
-def measure(lab: Lab, subject: Subject, load: Load) -> Row:
+def measure(lab: Lab, subject: Subject, load: Load, number: int = 0) -> Row:
     """Warm up, run, wait for the background work's end, and count."""
     lab.upstream.get(f"/control_delay_ms/{load.control_delay_ms}")
     try:
         run_load(lab.tools, lab.cores.load, load.warm_up(), subject.port, lambda: None)
         if subject.child is not None:
             wait_until_quiet(subject.child)
-        return _measured(lab, subject, load)
+        return _measured(lab, subject, load, number)
     finally:
         lab.upstream.get("/control_delay_ms/0")
 
 
-def _measured(lab: Lab, subject: Subject, load: Load) -> Row:
+def _measured(lab: Lab, subject: Subject, load: Load, number: int) -> Row:
     child = subject.child
     peak_mb = 0.0
 
@@ -109,6 +122,8 @@ def _measured(lab: Lab, subject: Subject, load: Load) -> Row:
         subject=subject.variant.subject,
         framing=subject.variant.framing,
         tls=subject.variant.tls,
+        calls=subject.variant.calls,
+        round=number,
         requests=done,
         failed=result["errors"] + result["unfinished"],
         first_error=result["first_error"]
@@ -118,6 +133,7 @@ def _measured(lab: Lab, subject: Subject, load: Load) -> Row:
         chunks_per_s=chunks / elapsed_s,
         cpu_us_per_request=cpu_us / done if child is not None and done else None,
         cpu_us_per_chunk=cpu_us / chunks if child is not None and chunks else None,
+        calls_per_request=(after.calls - before.calls) / done if done else None,
         ttft_ms=result["ttft_ms"],
         forward_ms=result["forward_ms"],
         rss_idle_mb=subject.rss_idle_mb if child is not None else None,

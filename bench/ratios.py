@@ -1,8 +1,8 @@
-"""What gbproxy costs as a multiple of what nginx costs in the same run, held against the committed
-multiples.
+"""What gbproxy costs as a multiple of what the bare recipe costs in the same pass, held against the
+committed multiples.
 
-Times depend on the machine and on who else uses it; multiples taken side by side depend on it far
-less.
+Times depend on the machine and on who else uses it; multiples of the same libraries' cost, taken
+side by side, depend on it far less.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from bench.loads import BURST, PACED, SHORT
+from bench.figures import BARE, OWN, Who
+from bench.loads import CHECKED, Unit
 from bench.measure import Row
 
+PASSES = 3
 TOLERANCE = 0.30
 
-UNITS: Mapping[str, Literal["request", "chunk"]] = {
-    SHORT.name: "request",
-    BURST.name: "chunk",
-    PACED.name: "chunk",
-}
+UNITS: Mapping[str, Unit] = {load.name: load.unit or "request" for load in CHECKED}
 
 
 class NoRatio(Exception):
@@ -35,7 +32,7 @@ class Verdict:
     """
 
     load: str
-    unit: str
+    unit: Unit
     passes: tuple[float, ...]
     ratio: float
     baseline: float | None
@@ -49,31 +46,27 @@ class Verdict:
         return self.change is not None and self.change > TOLERANCE
 
 
-def of_pass(rows: Sequence[Row]) -> dict[str, float]:
-    """Each load's CPU of gbproxy over that of nginx. Raises NoRatio when a row failed, is missing
-    or measured nothing.
+def compare(rows: Sequence[Row], baseline: Mapping[str, float]) -> list[Verdict]:
+    """The median of the passes' ratios, held against the baseline. Raises NoRatio when a row
+    failed, is missing or measured nothing.
     """
-    return {
-        load: _cost(rows, load, "gbproxy", unit) / _cost(rows, load, "nginx", unit)
-        for load, unit in UNITS.items()
-    }
-
-
-def compare(passes: Sequence[Mapping[str, float]], baseline: Mapping[str, float]) -> list[Verdict]:
-    """The median of the passes, held against the baseline."""
     verdicts = []
     for load, unit in UNITS.items():
-        values = tuple(each[load] for each in passes)
+        values = tuple(
+            _cost(rows, load, OWN, number, unit) / _cost(rows, load, BARE, number, unit)
+            for number in range(PASSES)
+        )
         verdicts.append(Verdict(load, unit, values, statistics.median(values), baseline.get(load)))
     return verdicts
 
 
-def _cost(rows: Sequence[Row], load: str, subject: str, unit: Literal["request", "chunk"]) -> float:
+def _cost(rows: Sequence[Row], load: str, who: Who, number: int, unit: Unit) -> float:
     for row in rows:
-        if (row.load, row.subject, row.tls) == (load, subject, False):
+        if (row.load, row.round) == (load, number) and who.is_of(row):
             if row.failed:
-                raise NoRatio(f"{subject} under {load}: {row.failed} errors ({row.first_error})")
-            cost = row.cpu_us_per_request if unit == "request" else row.cpu_us_per_chunk
-            if cost:
+                raise NoRatio(
+                    f"{who.subject} under {load}: {row.failed} errors ({row.first_error})"
+                )
+            if cost := row.cost(unit):
                 return cost
-    raise NoRatio(f"{subject} under {load}: nothing was measured")
+    raise NoRatio(f"{who.subject} under {load}: nothing was measured")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from bench.demands import Finding
 from bench.loads import Load
 from bench.measure import Row
+from bench.texts import number, table
 
 BUSY_TOOLS = 0.80  # from here on the tools may be what limits a row
 BUSY_OTHERS = 0.10  # so much of the subject's core went to processes that are not ours
@@ -14,23 +15,23 @@ BUSY_OTHERS = 0.10  # so much of the subject's core went to processes that are n
 _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("subject", lambda row: row.subject),
     ("reads", lambda row: f"{row.framing}{' TLS' if row.tls else ''}"),
-    ("req/s", lambda row: _number(row.requests_per_s)),
-    ("chunks/s", lambda row: _number(row.chunks_per_s)),
-    ("µs/req", lambda row: _number(row.cpu_us_per_request)),
-    ("µs/chunk", lambda row: _number(row.cpu_us_per_chunk)),
-    ("TTFT ms p50", lambda row: _number(row.ttft_ms.get("p50"))),
-    ("p90", lambda row: _number(row.ttft_ms.get("p90"))),
-    ("p99", lambda row: _number(row.ttft_ms.get("p99"))),
-    ("forward ms p50", lambda row: _number(row.forward_ms.get("p50"))),
-    ("p99", lambda row: _number(row.forward_ms.get("p99"))),
-    ("RSS MB idle", lambda row: _number(row.rss_idle_mb)),
-    ("peak", lambda row: _number(row.rss_peak_mb)),
-    ("after", lambda row: _number(row.rss_after_mb)),
+    ("calls", lambda row: number(row.calls_per_request)),
+    ("req/s", lambda row: number(row.requests_per_s)),
+    ("chunks/s", lambda row: number(row.chunks_per_s)),
+    ("µs/req", lambda row: number(row.cpu_us_per_request)),
+    ("µs/chunk", lambda row: number(row.cpu_us_per_chunk)),
+    ("TTFT ms p50", lambda row: number(row.ttft_ms.get("p50"))),
+    ("p90", lambda row: number(row.ttft_ms.get("p90"))),
+    ("p99", lambda row: number(row.ttft_ms.get("p99"))),
+    ("forward ms p50", lambda row: number(row.forward_ms.get("p50"))),
+    ("p99", lambda row: number(row.forward_ms.get("p99"))),
+    ("RSS MB idle", lambda row: number(row.rss_idle_mb)),
+    ("peak", lambda row: number(row.rss_peak_mb)),
+    ("after", lambda row: number(row.rss_after_mb)),
     ("CPU %", lambda row: "–" if row.cpu_us_per_request is None else f"{row.subject_share:.0%}"),
     ("tools %", lambda row: f"{row.tools_share:.0%}"),
     ("remarks", lambda row: "; ".join(remarks(row))),
 )
-_TEXT_COLUMNS = ("subject", "reads", "remarks")
 
 
 def remarks(row: Row) -> list[str]:
@@ -56,8 +57,7 @@ def tables(loads: Iterable[Load], rows: Sequence[Row], skipped: Mapping[str, str
         if own:
             cells = [[text(row) for _, text in _COLUMNS] for row in own]
             parts.append(
-                f"### {load.name}:"
-                f" {load.about}\n\n{_table([title for title, _ in _COLUMNS], cells)}"
+                f"### {load.name}: {load.about}\n\n{table([title for title, _ in _COLUMNS], cells)}"
             )
     if skipped:
         parts.append(
@@ -68,10 +68,10 @@ def tables(loads: Iterable[Load], rows: Sequence[Row], skipped: Mapping[str, str
 
 def findings(found: Sequence[Finding], rows: Sequence[Row]) -> str:
     """The demands, with a warning where other programs had a hand in gbproxy's figures."""
-    cells = [[f.measure, f.demand, f.measured, "met" if f.met else "MISSED"] for f in found]
+    cells = [[f.measure, f.demand, f.measured, "PASS" if f.met else "FAIL"] for f in found]
     text = (
         "### gbproxy beside what is demanded of"
-        f" it\n\n{_table(['measure', 'demand', 'measured', ''], cells)}\n"
+        f" it\n\n{table(['measure', 'demand', 'measured', ''], cells)}\n"
     )
     others = max((row.others_share for row in rows if row.subject == "gbproxy"), default=0.0)
     if others > BUSY_OTHERS:
@@ -84,39 +84,3 @@ def findings(found: Sequence[Finding], rows: Sequence[Row]) -> str:
 
 def facts(machine: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in machine.items() if value is not None)
-
-
-def _table(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(title), *(len(row[i]) for row in cells)) for i, title in enumerate(titles)]
-    is_text = [
-        title in _TEXT_COLUMNS or not _is_numeric(cells, i) for i, title in enumerate(titles)
-    ]
-    lines = [_line(titles, widths, is_text)]
-    lines.append(
-        "|"
-        + "|".join(
-            "-" * (w + 1) + ("-" if text else ":") for w, text in zip(widths, is_text, strict=True)
-        )
-        + "|"
-    )
-    lines += [_line(row, widths, is_text) for row in cells]
-    return "\n".join(lines)
-
-
-def _line(row: Sequence[str], widths: Sequence[int], is_text: Sequence[bool]) -> str:
-    padded = (
-        cell.ljust(width) if text else cell.rjust(width)
-        for cell, width, text in zip(row, widths, is_text, strict=True)
-    )
-    return f"| {' | '.join(padded)} |"
-
-
-def _is_numeric(cells: Sequence[Sequence[str]], column: int) -> bool:
-    return all(not row[column] or row[column][0] in "0123456789–" for row in cells)
-
-
-def _number(value: float | None) -> str:
-    """Three digits that mean something."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

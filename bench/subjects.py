@@ -1,4 +1,4 @@
-"""What is measured: nothing at all, nginx, a minimal gateway of the common kind, and gbproxy.
+"""What is measured: nothing at all, nginx, the bare recipe, two gateways in FastAPI, and gbproxy.
 
 Each is one process that serves (gunicorn's master beside it), on one core, between the same client
 and the same upstream.
@@ -45,9 +45,13 @@ class Variant:
     subject: str
     framing: Framing
     tls: bool = False
+    calls: int = (
+        1  # of a peer: 3 to make and delete a session for each answer. Others do as they do
+    )
 
     def __str__(self) -> str:
-        return f"{self.subject}, {self.framing}{', TLS' if self.tls else ''}"
+        calls = f", {self.calls} calls" if self.calls > 1 else ""
+        return f"{self.subject}, {self.framing}{', TLS' if self.tls else ''}{calls}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def nginx(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
     if program is None:
         raise Unusable("nginx is not installed: `make ci-deps` installs it")
     port = _free_port()
-    folder = BUILD / "nginx"
+    folder = BUILD / ("nginx-tls" if variant.tls else "nginx")
     for name in ("", "body", "proxy", "other"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "nginx.conf").write_text(_nginx_configuration(folder, port, site, tls=variant.tls))
@@ -90,34 +94,22 @@ def nginx(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
     return _serving(variant, command, _environment(), port, site, "/stats")
 
 
-def fastapi_httpx(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
-    """The gateway in peers/fastapi_httpx.py, under uvicorn with one worker."""
+def bare(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
+    """The recipe in peers/bare.py, under gunicorn with one worker of gevent's."""
     port = _free_port()
-    env = _environment(
-        BENCH_UPSTREAM=_origin(variant, site), BENCH_KEY=KEY, BENCH_FRAMING=variant.framing
-    )
-    if site.ca is not None:
-        env["BENCH_CA"] = str(site.ca)
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--loop",
-        "uvloop",
-    ]
-    command += [
-        "--http",
-        "httptools",
-        "--log-level",
-        "warning",
-        "--no-access-log",
-        "bench.peers.fastapi_httpx:app",
-    ]
-    return _serving(variant, command, env, port, site, "/health")
+    command = [sys.executable, "-m", "gunicorn", "--config", str(HERE / "peers/bare_gunicorn.py")]
+    command += ["--bind", f"127.0.0.1:{port}", "bench.peers.bare:app"]
+    return _serving(variant, command, _peer_environment(variant, site), port, site, "/health")
+
+
+def fastapi(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
+    """A gateway in peers/, under uvicorn with one worker."""
+    port = _free_port()
+    command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--loop", "uvloop", "--http", "httptools", "--log-level", "warning"]
+    command += ["--no-access-log", "--backlog", "4096", "--timeout-keep-alive", "75"]
+    command.append(f"bench.peers.{variant.subject.replace('+', '_')}:app")
+    return _serving(variant, command, _peer_environment(variant, site), port, site, "/health")
 
 
 def gbproxy(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
@@ -152,7 +144,9 @@ def gbproxy(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
 START: dict[str, Callable[[Variant, Site], AbstractContextManager[Subject]]] = {
     "direct": direct,
     "nginx": nginx,
-    "fastapi+httpx": fastapi_httpx,
+    "bare": bare,
+    "fastapi+aiohttp": fastapi,
+    "fastapi+httpx": fastapi,
     "gbproxy": gbproxy,
 }
 
@@ -165,7 +159,7 @@ def start(variant: Variant, site: Site) -> AbstractContextManager[Subject]:
 def _serving(
     variant: Variant, command: list[str], env: dict[str, str], port: int, site: Site, probe: str
 ) -> Iterator[Subject]:
-    log = BUILD / f"{variant.subject.partition('+')[0]}.log"
+    log = BUILD / f"{variant.subject}-{variant.calls}.log"
     started = time.monotonic()
     with running(variant.subject, command, site.core, log, env=env, cwd=ROOT) as child:
         while not _answers(port, probe):
@@ -185,6 +179,18 @@ def _environment(**values: str) -> dict[str, str]:
         if name in os.environ
     }
     return {**kept, **values}
+
+
+def _peer_environment(variant: Variant, site: Site) -> dict[str, str]:
+    env = _environment(
+        BENCH_UPSTREAM=_origin(variant, site),
+        BENCH_KEY=KEY,
+        BENCH_FRAMING=variant.framing,
+        BENCH_CALLS=str(variant.calls),
+    )
+    if site.ca is not None:
+        env["BENCH_CA"] = str(site.ca)
+    return env
 
 
 def _origin(variant: Variant, site: Site) -> str:

@@ -63,6 +63,13 @@ class Upstream:
             connection.close()
         return answer
 
+    def calls(self) -> int:
+        """How many calls have reached it so far, whatever for."""
+        counts = self.get("/stats")
+        return sum(
+            counts[name] for name in ("tokens", "sessions_made", "sessions_deleted", "streams")
+        )
+
 
 def choose_cores() -> Cores:
     """The last core for the subject, the first ones for the tools."""
@@ -126,12 +133,9 @@ def run_load(
     tools: Tools, core: int, load: Load, port: int, meanwhile: Callable[[], None]
 ) -> dict[str, Any]:
     """Put a load on a port. Calls `meanwhile` ten times a second; returns what load.c prints."""
-    body = BUILD / "body.json"
-    body.write_text(load.body())
     options = {
         "port": port,
         "path": "/v1/chat/completions",
-        "body": body,
         "key": KEY,
         "slots": load.slots,
         "requests": load.requests,
@@ -139,6 +143,7 @@ def run_load(
         "chunks": load.chunks,
         "ramp_ms": load.ramp_ms,
         "limit_s": load.limit_s,
+        **_bodies(load),
     }
     command = [str(tools.load), *(f"{name}={value}" for name, value in options.items())]
     with running("load", command, core, BUILD / "load.log") as child:
@@ -150,3 +155,19 @@ def run_load(
             raise Unusable(f"the load generator failed: {child.last_words()}")
     result: dict[str, Any] = json.loads(line)
     return result
+
+
+def _bodies(load: Load) -> dict[str, object]:
+    """Where the requests' bodies are. Conversations are begun by the warm-up, which keeps them, and
+    continued by the load itself.
+    """
+    first, kept, turn = (
+        BUILD / name for name in ("body.jsonl", "conversations.jsonl", "turn.json")
+    )
+    first.write_text(f"{load.body()}\n" * max(1, load.conversations))
+    if not load.conversations:
+        return {"body": first}
+    turn.write_text(load.turn())
+    if load.is_warm_up:
+        return {"body": first, "turn": turn, "turns": 1, "keep": kept}
+    return {"body": kept, "turn": turn, "turns": load.turns}

@@ -23,7 +23,9 @@ PAGES = (
 # Files that pages lead to, and that are offered as they are.
 FILES = (
     "LICENSE", "conf/env.example", "conf/compose.yaml", "conf/nginx.conf",
-    "conf/prometheus-rules.yaml", "bench/baseline.json", "bench/peers/fastapi_httpx.py",
+    "conf/prometheus-rules.yaml", "bench/baseline.json",
+    "bench/peers/answers.py", "bench/peers/bare.py", "bench/peers/fastapi_aiohttp.py",
+    "bench/peers/fastapi_httpx.py",
 )  # fmt: skip
 
 
@@ -37,7 +39,10 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages and files from outside docs/."""
     from mkdocs.structure.files import File
 
-    for name in (*PAGES, *FILES):
+    charts = [
+        str(path.relative_to(ROOT)) for path in (ROOT / "bench/results").glob("documented.svg")
+    ]
+    for name in (*PAGES, *FILES, *charts):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
 

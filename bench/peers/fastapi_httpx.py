@@ -1,10 +1,10 @@
-"""A minimal gateway as they are commonly written: FastAPI and httpx. It does gbproxy's work, and no
-more.
+"""A minimal gateway as they are commonly written: FastAPI and httpx.
 
-A client's key is checked, the token is fetched and signed once and kept, a session is made for each
-request, the answer is read as it arrives and passed on as OpenAI's chunks, the session is deleted
-in the background. There are no logs, no failing over, no limits, no usage counts, no second way to
-read a layout: all of that would only make it slower.
+A client's key is checked, the token is fetched and signed once and kept, the answer is read as it
+arrives and passed on as OpenAI's chunks. Of three calls, the first makes a session for the request
+and the last deletes it, in the background; of one call, there is no session. There are no logs, no
+failing over, no limits, no usage counts, no second way to read a layout: all of that would only
+make it slower.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ BASE_URL = os.environ["BENCH_UPSTREAM"]
 API = f"{BASE_URL}/v1alpha/locations/global"
 KEY = os.environ["BENCH_KEY"]
 CA = os.environ.get("BENCH_CA")
+KEEPS_SESSIONS = os.environ["BENCH_CALLS"] == "3"
 QUERY = "?alt=sse" if os.environ.get("BENCH_FRAMING") == "sse" else ""
 CSESIDX = "123456789"
 CONFIG_ID = "11111111-2222-4333-8444-555555555555"
@@ -112,9 +113,7 @@ async def answer(prompt: str, model: str) -> AsyncIterator[str]:
         "created": int(time.time()),
         "model": model,
     }
-    session = (
-        await call("widgetCreateSession", {"createSessionRequest": {"session": {"name": ""}}})
-    )["session"]["name"]
+    session = await new_session() if KEEPS_SESSIONS else ""
     try:
         yield chunk(head, {"role": "assistant", "content": ""})
         async for element in stream(prompt, session):
@@ -126,9 +125,10 @@ async def answer(prompt: str, model: str) -> AsyncIterator[str]:
         yield chunk(head, {}, "stop")
         yield "data: [DONE]\n\n"
     finally:
-        task = asyncio.create_task(delete(session))
-        background.add(task)
-        task.add_done_callback(background.discard)
+        if KEEPS_SESSIONS:
+            task = asyncio.create_task(delete(session))
+            background.add(task)
+            task.add_done_callback(background.discard)
 
 
 def chunk(head: dict[str, Any], delta: dict[str, Any], finish_reason: str | None = None) -> str:
@@ -187,6 +187,11 @@ async def call(method: str, request: dict[str, Any]) -> Any:
     reply = await client.post(f"{API}/{method}", json=envelope(request), headers=await headers())
     reply.raise_for_status()
     return reply.json()
+
+
+async def new_session() -> str:
+    made = await call("widgetCreateSession", {"createSessionRequest": {"session": {"name": ""}}})
+    return str(made["session"]["name"])
 
 
 async def delete(session: str) -> None:

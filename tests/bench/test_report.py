@@ -23,10 +23,10 @@ def test_a_table_for_each_load_that_was_run_reads_well_as_plain_text() -> None:
     title, _, head, rule, *body = text.splitlines()
     assert title == f"### short: {SHORT.about}"
     assert len({len(line) for line in (head, rule, *body)}) == 1
-    assert [[cell.strip() for cell in line.split("|")[1:7]] for line in (head, *body)] == [
-        ["subject", "reads", "req/s", "chunks/s", "µs/req", "µs/chunk"],
-        ["direct", "openai", "98,765", "500", "–", "–"],
-        ["gbproxy", "array", "500", "500", "1,500", "1,500"],
+    assert [[cell.strip() for cell in line.split("|")[1:8]] for line in (head, *body)] == [
+        ["subject", "reads", "calls", "req/s", "chunks/s", "µs/req", "µs/chunk"],
+        ["direct", "openai", "2.00", "98,765", "500", "–", "–"],
+        ["gbproxy", "array", "2.00", "500", "500", "1,500", "1,500"],
     ]
 
 
