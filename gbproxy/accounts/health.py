@@ -33,8 +33,9 @@ class HealthState(StrEnum):
 class AccountHealth:
     """What all workers know of an account in one scope. Times are Unix seconds.
 
-    `consecutive_failures` counts cooldowns for want of quota since the last success. With any, the
-    end of a cooldown lets one request through as a probe, which has until `probe_until` to succeed.
+    `consecutive_failures` counts cooldowns that end with a probe (`failure_policy.Cooldown`) since
+    the last success. With any, the end of a cooldown lets one request through as the probe, which
+    has until `probe_until` to succeed.
     `cause` of a cooldown is "overload" or "quota"; of a rejection it is the message for clients,
     and `credential` the digest of what was rejected (Account.credential).
     """
