@@ -31,10 +31,11 @@ from tests.support.polling import until
 
 asleep = text(
     "SELECT 1 FROM pg_stat_activity"
-    " WHERE state = 'active' AND query LIKE '%pg_sleep(2)%' AND pid <> pg_backend_pid()"
+    " WHERE state = 'active' AND query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()"
 )
-database, other = Database(sys.argv[1]), Database(sys.argv[1])
-ended = [gevent.spawn(database.fetch, text("SELECT 1 FROM pg_sleep(2)")) for _ in range(20)]
+patient = {"request_timeout_s": 20.0}  # a busy server must not be taken for an absent one
+database, other = Database(sys.argv[1], **patient), Database(sys.argv[1], **patient)
+ended = [gevent.spawn(database.fetch, text("SELECT 1 FROM pg_sleep(20)")) for _ in range(10)]  # no more than the pool has
 until(lambda: len(other.fetch(asleep)) > 1)
 gevent.killall(ended)
 right = [database.fetch(text(f"SELECT {n}"))[0][0] for n in range(20)] == list(range(20))
@@ -76,7 +77,7 @@ def test_a_connection_with_a_high_number_works(url: str, database: Database) -> 
         "from gevent import monkey; monkey.patch_all()\nimport os, resource, sys; from sqlalchemy"
         " import text; from gbproxy.storage.database import"
         " Database\nresource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000)); held = [os.dup(0) for"
-        " _ in range(1500)]\nprint(Database(sys.argv[1]).fetch(text('SELECT 1 FROM"
+        " _ in range(1500)]\nprint(Database(sys.argv[1], request_timeout_s=20.0).fetch(text('SELECT 1 FROM"
         " pg_sleep(0.01)')))"
     )
 

@@ -28,7 +28,7 @@ from tests.support.serving import InProcess, in_process
 
 SECRET = "a-secret-key-for-tests-1"
 MEDIAN_S = {"sqlite": 0.001, "postgresql": 0.003}  # of a machine that does nothing else
-BUSY = 5  # times as long, where many tests run at once
+BUSY = 10  # times as long, where many tests run at once
 REQUESTS = 40
 
 Record = Callable[[str, object], None]

@@ -30,6 +30,7 @@ from gbproxy.storage.prepare import prepare
 from gbproxy.storage.tables import REVISION, metadata_entries
 from tests.support.clock import Clock
 from tests.support.databases import CIPHER, Open, PostgreSQL, postgresql
+from tests.support.polling import until
 
 SECRET = "a-secret-key-for-tests-1"
 ADD = insert(metadata_entries)
@@ -446,6 +447,8 @@ def test_what_can_still_be_read_does_not_end_it(
     database.change(ADD, fact("before"))
 
     own_server.refuse_writes()
+    is_refusing = text("SHOW default_transaction_read_only")
+    until(lambda: database.fetch(is_refusing)[0][0] == "on")  # this connection has heard of it
     with caplog.at_level(logging.INFO):
         for _ in range(5):
             clock.now += RETRY_AFTER_S
