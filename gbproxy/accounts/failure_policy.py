@@ -88,7 +88,7 @@ class FailurePolicy:
 POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
     BadRequest: FailurePolicy(Retry.NEVER),
     RequestRefused: FailurePolicy(Retry.NEVER),
-    AnswerTooLarge: FailurePolicy(Retry.NEVER),
+    AnswerTooLarge: FailurePolicy(Retry.NEVER),  # the next attempt would bring the same
     UpstreamOverloaded: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=OVERLOAD),
     QuotaExhausted: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=QUOTA),
     CredentialRefused: FailurePolicy(Retry.OTHER_ACCOUNT, quarantines=True),
