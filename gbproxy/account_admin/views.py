@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gbproxy.accounts.health import AccountHealth, AccountView
-from gbproxy.domain.account import Account, AccountState, QuotaClass
+from gbproxy.accounts.health import AccountHealth
+from gbproxy.domain.account import Account, AccountState, AccountView, QuotaClass
 from gbproxy.storage.account_health import AccountHealthRows, AccountUse, CheckStore, Status
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
 from gbproxy.storage.workers import ChangeCounter, WorkerRegistry

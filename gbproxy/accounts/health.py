@@ -5,13 +5,13 @@ All workers share `AccountHealth`; `PooledAccount` is the account in this worker
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any, Literal
 
 from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
-from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, QuotaClass
+from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, AccountView, QuotaClass
 from gbproxy.domain.clock import was_set_back_since
 from gbproxy.errors import GatewayError
 
@@ -37,7 +37,7 @@ class AccountHealth:
     the last success. With any, the end of a cooldown lets one request through as the probe, which
     has until `probe_until` to succeed.
     `cause` of a cooldown is "overload" or "quota"; of a rejection it is the message for clients,
-    and `credential` the digest of what was rejected (Account.credential).
+    and `credential` the digest of what was rejected (`Account.fingerprint`).
     """
 
     account_key: str
@@ -158,23 +158,6 @@ class PooledAccount:
             last_error=self.last_error,
             last_error_said=self.last_error_said,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class AccountView:
-    """An account as administrators and metrics see it. `state` is the worst of `states`;
-    `in_flight` counts this worker's answers alone.
-    """
-
-    id: str
-    name: str
-    state: AccountState
-    states: Mapping[QuotaClass, AccountState]
-    cooling_until: Mapping[QuotaClass, float]
-    in_flight: int
-    last_used_at: float | None
-    last_error: str | None
-    last_error_said: Mapping[str, Any] | None
 
 
 def _state(condition: Condition) -> AccountState:

@@ -82,6 +82,23 @@ class Account:
         return self.credential.fingerprint()
 
 
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as administrators and metrics see it. `state` is the worst of `states`;
+    `in_flight` counts this worker's answers alone. Times are Unix seconds.
+    """
+
+    id: str
+    name: str
+    state: AccountState
+    states: Mapping[QuotaClass, AccountState]
+    cooling_until: Mapping[QuotaClass, float]
+    in_flight: int
+    last_used_at: float | None
+    last_error: str | None
+    last_error_said: Mapping[str, Any] | None
+
+
 def id_of(account_key: str) -> str:
     """The account's id in an account key, as logs and the admin API show it."""
     return account_key[ID_IN_KEY:]

@@ -14,9 +14,10 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gbproxy.domain.account import AccountView
 from gbproxy.observability import definitions as f
 from gbproxy.observability import exposition, multiprocess
-from gbproxy.observability.meter import AccountView, AnswerKind, Meter, Outcome
+from gbproxy.observability.meter import AnswerKind, Meter, Outcome
 from gbproxy.observability.request_context import Phase, RequestContext
 
 # Google's canonical codes; any other status counts as "other". Source: google/rpc/code.proto
