@@ -32,7 +32,7 @@ class Meter:
     def answer_ended(self, kind: AnswerKind) -> None:
         """An answer is over, however it ended."""
 
-    def account_lent(self, account_id: str) -> None:
+    def account_leased(self, account_id: str) -> None:
         """A request has leased an account."""
 
     def account_returned(self, account_id: str) -> None:

@@ -130,7 +130,7 @@ class Metrics(Meter):
     def answer_ended(self, kind: AnswerKind) -> None:
         self._child(f.ANSWERS, kind).dec()
 
-    def account_lent(self, account_id: str) -> None:
+    def account_leased(self, account_id: str) -> None:
         self._child(f.ACCOUNT_ANSWERS, account_id).inc()
 
     def account_returned(self, account_id: str) -> None:

@@ -160,7 +160,7 @@ def test_accounts_are_told_one_by_one_and_by_number() -> None:
     accounts = [view("a"), view("b", "cooling", {"text": 1_800_000_000.5}), view("c", "refused")]
     metrics = observing(accounts)
     for account in ("a", "gone"):
-        metrics.account_lent(account)
+        metrics.account_leased(account)
 
     page = page_of(metrics)
     assert page.by("gbproxy_accounts", "state") == {"ready": 1, "cooling": 1, "refused": 1}
@@ -238,7 +238,7 @@ def _report_everything(meter: Meter) -> None:
     meter.request_done(asked(), "openai_chat", 200)
     meter.answer_begun("stream")
     meter.answer_ended("stream")
-    meter.account_lent("a")
+    meter.account_leased("a")
     meter.account_returned("a")
     meter.account_changed("cooling", "text", "quota")
     meter.upstream_called("getoxsrf", "ok")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.support.pasting import browsers
+from tests.support.importing import browsers
 
 BUSINESS, ENTERPRISE = "business.gemini.google", "vertexaisearch.cloud.google"
 APIS = {
