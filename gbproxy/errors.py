@@ -15,7 +15,7 @@ _SAFE = ("verb", "http_status", "content_type", "status", "reasons", "domain", "
 
 @dataclass(frozen=True, slots=True)
 class UpstreamWords:
-    """What an upstream's reply said: HTTP status and type, and the parts of Google's error.
+    """An upstream's reply in its own words: HTTP status and type, and the parts of Google's error.
 
     All but `message` and `body` are single words, fit for a log. Those two may quote anything: they
     are for the doctor and a capture alone.

@@ -19,7 +19,7 @@ Source = Literal["env", "db"]
 
 @dataclass(frozen=True, slots=True)
 class AccountStore:
-    """What the database knows of accounts, but for their tokens and renewed cookies."""
+    """The stores that an account's view is read from; tokens and renewed cookies are not shown."""
 
     stored: StoredAccounts
     overrides: EnabledOverrides

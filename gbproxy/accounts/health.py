@@ -16,7 +16,7 @@ from gbproxy.domain.clock import was_set_back_since
 from gbproxy.errors import GatewayError
 
 Scope = QuotaClass | Literal[""]
-"""What an `AccountHealth` is about: one quota class, or ("") the account as a whole."""
+"""The subject of an `AccountHealth`: one quota class, or ("") the account as a whole."""
 
 PROBE_S = 30.0  # then a probe without a result (its worker was killed) is over
 
@@ -31,7 +31,7 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccountHealth:
-    """What all workers know of an account in one scope. Times are Unix seconds.
+    """The health of an account in one scope, shared by all workers. Times are Unix seconds.
 
     `consecutive_failures` counts cooldowns that end with a probe (`failure_policy.Cooldown`) since
     the last success. With any, the end of a cooldown lets one request through as the probe, which
@@ -240,7 +240,7 @@ def rejected(
 
 
 def merged(pooled: PooledAccount, theirs: AccountHealth, now: float) -> AccountHealth | None:
-    """What another worker has learnt, to be adopted. None when it is older, or says nothing new."""
+    """The health to adopt from another worker's. None when that is older, or says nothing new."""
     known = pooled.health(theirs.quota)
     if theirs.changed_at < known.changed_at:
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 QuotaClass = Literal["text", "images", "videos"]
-"""What the upstream limits separately, for each account."""
+"""A kind of answer for which the upstream counts a quota of its own, by account."""
 
 AccountState = Literal["ready", "cooling", "refused", "disabled"]
 """`cooling`: not used for some time; `refused`: not used until its credential is replaced, or a
@@ -28,7 +28,7 @@ ID_IN_KEY = IDENTITY_CHARS + 1
 
 
 class Credential(Protocol):
-    """What an account signs in with. Only its upstream opens it; its `repr` shows no secret."""
+    """The values that an account signs in with; only its upstream opens them. `repr` shows none."""
 
     @property
     def identity(self) -> str:

@@ -53,7 +53,7 @@ def parse_rate(text: str) -> Rate:
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """What one key may use; None: not limited by the key. `tokens_per_day`: of a day in UTC."""
+    """Models and limits of one key; None: not limited by the key. `tokens_per_day` by UTC."""
 
     models: frozenset[str] | None = None
     rate_limit: Rate | None = None
