@@ -186,8 +186,8 @@ class ModelSupport:
     # The live configuration
 
     def looked_at(self, account: Account) -> tuple[float, bool] | None:
-        """When this account's configuration was last asked for, in Unix seconds, and whether it
-        could be read; None: never with its present credential.
+        """The Unix seconds of the latest read of this account's configuration, and True if it
+        succeeded. None: there was none with its present credential.
         """
         with self._lock:
             found = self._findings.get(account.account_key, {}).get(_CONFIGURATION)
