@@ -83,7 +83,7 @@ class Chat:
 
 @dataclass
 class Upstream:
-    """What one session was really sent and has answered."""
+    """The messages that one session was really sent and has answered."""
 
     key_digest: bytes
     heard: list[Said] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Upstream:
 
 @dataclass
 class StoredSession:
-    """What the model knows of a session that may be continued."""
+    """A session that may be continued, as the model knows it."""
 
     name: str
     key_digest: bytes
@@ -222,7 +222,7 @@ class ConversationMachine(RuleBasedStateMachine):
         answers=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=2),
     )
     def talk(self, data: st.DataObject, worker: int, with_id: bool, answers: list[str]) -> None:
-        """Whole requests that go well, one after the other, so that there are sessions to go on
+        """Run whole requests that go well, one after the other, so that there are sessions to go on
         from.
         """
         chat = self._chat(data)
@@ -477,7 +477,7 @@ class ConversationMachine(RuleBasedStateMachine):
         return stored.state == "free" and stored.expires_at > self.clock.now
 
     def _expected(self, key_digest: bytes, wanted: str, worker: int) -> set[Outcome]:
-        """What may come of asking for a conversation by its id alone."""
+        """The possible outcomes of asking for a conversation by its id alone."""
         if not belongs_to(key_digest, wanted):
             return {ConversationNotFound}
         running = [
