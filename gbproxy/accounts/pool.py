@@ -240,7 +240,7 @@ class Pool:
             ]
 
     def available_count(self) -> int:
-        """How many accounts could serve a request of some quota class."""
+        """Count the accounts that could serve a request of some quota class."""
         with self._lock:
             now = self._clock()
             return sum(any(p.is_available(q, now) for q in QUOTA_CLASSES) for p in self._all)

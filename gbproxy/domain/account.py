@@ -24,7 +24,7 @@ IDENTITY_CHARS = 16
 """Length of the upstream identity at the beginning of an account key."""
 
 ID_IN_KEY = IDENTITY_CHARS + 1
-"""Where in an account key the account's id begins."""
+"""Index in an account key at which the account's id begins."""
 
 
 class Credential(Protocol):
