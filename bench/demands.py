@@ -1,4 +1,4 @@
-"""What is demanded of gbproxy's speed, and whether the rows of a run say so."""
+"""The demands on gbproxy's speed, checked against the rows of a run."""
 
 from __future__ import annotations
 

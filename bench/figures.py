@@ -1,4 +1,4 @@
-"""What several rounds say together: the median of each figure, and of ratios within a round."""
+"""Sums up several rounds: the median of each figure, and of ratios within a round."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What the subjects are put under. Another load is one more entry: what its requests say, how they
-come, and who meets it.
+"""The loads that subjects are put under. Another load is one more entry: its requests, their
+arrival, and the subjects that meet it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What a figure depends on: the machine and the versions. Nothing that names the machine or a place
-on it.
+"""Describes the machine and the versions that figures depend on. Nothing names the machine or a
+place on it.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from bench.tools import Cores, Tools, Upstream, run_load
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured. Shares are of one core's time; times of a stream are percentiles in ms:
-    p50, p90, p99, max.
+    """The figures of one measurement. Shares are of one core's time; times of a stream are
+    percentiles in ms: p50, p90, p99, max.
 
     CPU is that of all the subject's processes, background work included, divided by the requests or
     by the chunks: a chunk of a short answer carries its request's cost with it. None: there is
@@ -65,7 +65,7 @@ class Lab:
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """What had been used up at one moment, in seconds."""
+    """CPU seconds used and calls received until `at` (monotonic seconds)."""
 
     at: float
     subject: float

@@ -1,4 +1,4 @@
-"""Which subjects meet which loads, and in what order.
+"""Plans a run: the loads that each subject meets, in order.
 
 Subjects that are compared run side by side, each idle while another is measured, and take turns in
 each round of a load: what the machine does meanwhile befalls them all.
@@ -67,7 +67,7 @@ class Stage:
 
 
 def stages(only_subjects: Sequence[str], only_loads: Sequence[str]) -> list[Stage]:
-    """What is to be measured; of the lesser stages two rounds do."""
+    """List the stages of a run; of the lesser ones two rounds do."""
     return [
         stage
         for part in (_ARRAY, _less(_EVENTS), _less(_TLS))

@@ -1,5 +1,5 @@
-"""What gbproxy costs as a multiple of what the bare recipe costs in the same pass, held against the
-committed multiples.
+"""Compares gbproxy's cost, as a multiple of the bare recipe's in the same pass, with the committed
+multiples.
 
 Times depend on the machine and on who else uses it; multiples of the same libraries' cost, taken
 side by side, depend on it far less.

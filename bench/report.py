@@ -35,7 +35,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 
 
 def remarks(row: Row) -> list[str]:
-    """What must be known about a row before its figures are believed."""
+    """The reasons to doubt a row's figures, in words."""
     found = []
     if row.failed:
         found.append(f"FAILED: {row.failed} errors ({row.first_error[:80]})")

@@ -1,4 +1,4 @@
-"""What is kept of a run: JSON, Markdown and a chart in results/, and on demand a part of the
+"""Writes the results of a run: JSON, Markdown and a chart in results/, and on demand a part of the
 documentation.
 """
 

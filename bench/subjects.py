@@ -1,4 +1,4 @@
-"""What is measured: nothing at all, nginx, the bare recipe, two gateways in FastAPI, and gbproxy.
+"""The subjects measured: nothing, nginx, the bare recipe, two gateways in FastAPI, and gbproxy.
 
 Each is one process that serves (gunicorn's master beside it), on one core, between the same client
 and the same upstream.

@@ -39,7 +39,7 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Which core is whose. With two cores the tools share one."""
+    """The core of each process, by number. With two cores the tools share one."""
 
     subject: int
     mock: int

@@ -1,4 +1,4 @@
-"""From settings to services, each given what it needs: the one place that names concrete classes.
+"""From settings to services, each given what it needs: here their concrete classes are chosen.
 
 `build` starts nothing; `open_gateway` is for programs without a server.
 """

@@ -1,8 +1,8 @@
 """Every error that a client can meet.
 
-The class decides HTTP status and code. `retryable` says that one more attempt may succeed;
-`retry_after` (seconds) and `should_retry` are hints for the client's SDK. Messages are for the
-client: no secret, no account, nothing of a prompt or answer.
+The class decides HTTP status and code; `retry_after` (seconds) and `should_retry` are hints for the
+client's SDK. What the gateway itself does is the policies' (accounts/failure_policy.py). Messages
+are for the client: no secret, no account, nothing of a prompt or answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SAFE = ("verb", "http_status", "content_type", "status", "reasons", "domain", "
 
 @dataclass(frozen=True, slots=True)
 class UpstreamWords:
-    """What an upstream's reply said: HTTP status and type, and the parts of Google's error.
+    """An upstream's reply in its own words: HTTP status and type, and the parts of Google's error.
 
     All but `message` and `body` are single words, fit for a log. Those two may quote anything: they
     are for the doctor and a capture alone.
@@ -167,9 +167,8 @@ class NoAccountAvailable(GatewayError):
 
 
 class UpstreamError(GatewayError):
-    """The upstream failed. `retryable`: the same account may succeed at once."""
+    """The upstream failed."""
 
-    retryable: ClassVar[bool] = False
     status, code = 502, "upstream_error"
     should_retry: ClassVar[bool | None] = False
 
@@ -177,19 +176,13 @@ class UpstreamError(GatewayError):
 class UpstreamBroken(UpstreamError):
     """The connection broke, or the upstream had a passing fault."""
 
-    retryable = True
-
 
 class UpstreamProtocolError(UpstreamError):
-    """The answer cannot be read."""
-
-    retryable = True  # mostly because it was cut off
+    """The answer cannot be read, mostly because it was cut off."""
 
 
 class AnswerTooLarge(UpstreamProtocolError):
-    """More than MAX_ANSWER_MB, or far more data than its text needs."""
-
-    retryable = False  # the next attempt would bring the same
+    """More than MAX_ANSWER_MB, or far more data than its text needs: as every attempt would be."""
 
 
 class UpstreamTimeout(UpstreamError):
@@ -197,13 +190,11 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamTimeout):
-    retryable = True  # no connection in time
+    """No connection in time."""
 
 
 class UpstreamGaveUp(UpstreamTimeout):
     """The upstream reports that a deadline of its own has passed."""
-
-    retryable = True
 
 
 class AccountStalled(UpstreamTimeout):

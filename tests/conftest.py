@@ -1,5 +1,5 @@
 """Fixtures of the outside-in tests: a simulator, the gateway under gunicorn in front of it, and
-OpenAI's client.
+OpenAI's client; and the app without a server, in front of a fake upstream.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from gbproxy.storage.migrate import create
 from tests.support.background import FragileDatabase
 from tests.support.clock import Clock
 from tests.support.databases import PostgreSQL, postgresql
-from tests.support.serving import Front, Served, SharedUpstream, fronting
+from tests.support.fake_upstream import FakeUpstream, api
+from tests.support.serving import Front, InProcess, Served, SharedUpstream, fronting
 
 # Property tests are about what holds, not about how fast a busy machine is.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -94,6 +95,26 @@ def server() -> Iterator[PostgreSQL]:
     """A PostgreSQL server of this test process' own."""
     with postgresql() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def app_and_fake() -> Iterator[tuple[InProcess, FakeUpstream]]:
+    with api() as made:
+        yield made
+
+
+@pytest.fixture
+def app(app_and_fake: tuple[InProcess, FakeUpstream]) -> InProcess:
+    """The app without a server, in front of `fake`."""
+    return app_and_fake[0]
+
+
+@pytest.fixture
+def fake(app_and_fake: tuple[InProcess, FakeUpstream]) -> FakeUpstream:
+    """An upstream that answers `Hello` to everything."""
+    app_and_fake[1].prompts.clear()
+    app_and_fake[1].models.clear()
+    return app_and_fake[1]
 
 
 # Times that tests measured and that a reader of the run wants to see: record_property(MEASURED,

@@ -1,1 +1,1 @@
-"""What gbproxy is measured against."""
+"""The gateways that gbproxy is measured against."""

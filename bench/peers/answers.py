@@ -1,5 +1,4 @@
-"""What the quick peers have in common: questions for the upstream, and its answers as OpenAI's
-chunks.
+"""Makes questions for the upstream, and OpenAI's chunks of its answers, for all quick peers.
 
 Nothing is done for each chunk that can be done for each read: what one read completes is decoded
 in one go, and given on in one piece. It reads the one layout that the upstream sends, in which an

@@ -71,7 +71,7 @@ def call(verb: str, body: bytes) -> requests.Response:
 
 
 def pieces(reply: requests.Response) -> Iterator[tuple[bytes, bool]]:
-    """What each read of a chunked body brings, and whether it is the last. At its end the
+    """Yield the bytes of each read of a chunked body, with True for the last. At its end the
     connection goes back to the pool.
     """
     response = reply.raw._fp  # http.client's

@@ -23,7 +23,7 @@ from gbproxy.upstreams.widget.credential import WidgetCredential
 
 @dataclass(frozen=True, slots=True)
 class AccountInput:
-    """What an account is to be; `is_active` is None when it was not given."""
+    """Fields of an account, parsed and checked; `is_active` is None when it was not given."""
 
     name: str
     upstream: str

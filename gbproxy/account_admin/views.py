@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gbproxy.accounts.health import AccountHealth, AccountView
-from gbproxy.domain.account import Account, AccountState, QuotaClass
+from gbproxy.accounts.health import AccountHealth
+from gbproxy.domain.account import Account, AccountState, AccountView, QuotaClass
 from gbproxy.storage.account_health import AccountHealthRows, AccountUse, CheckStore, Status
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
 from gbproxy.storage.workers import ChangeCounter, WorkerRegistry
@@ -19,7 +19,7 @@ Source = Literal["env", "db"]
 
 @dataclass(frozen=True, slots=True)
 class AccountStore:
-    """What the database knows of accounts, but for their tokens and renewed cookies."""
+    """The stores that an account's view is read from; tokens and renewed cookies are not shown."""
 
     stored: StoredAccounts
     overrides: EnabledOverrides

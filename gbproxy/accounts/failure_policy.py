@@ -41,7 +41,7 @@ _MOST_REPEATS = 10  # further ones count no more: the factor would outgrow a flo
 
 
 class Retry(Enum):
-    """How the request goes on after a failure."""
+    """The next step of a request after a failure."""
 
     NEVER = "never"  # every account would say the same
     OTHER_ACCOUNT = "other account"
@@ -51,7 +51,7 @@ class Retry(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """How long an account is not asked, for one quota class.
+    """The time for which an account is not asked, for one quota class.
 
     Where the upstream names no time: between `least_s` and `most_s`, `factor` times as long on each
     repeat; `longest_s` at most, and never beyond the midnight at which quotas begin anew.
@@ -88,7 +88,7 @@ class FailurePolicy:
 POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
     BadRequest: FailurePolicy(Retry.NEVER),
     RequestRefused: FailurePolicy(Retry.NEVER),
-    AnswerTooLarge: FailurePolicy(Retry.NEVER),
+    AnswerTooLarge: FailurePolicy(Retry.NEVER),  # the next attempt would bring the same
     UpstreamOverloaded: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=OVERLOAD),
     QuotaExhausted: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=QUOTA),
     CredentialRefused: FailurePolicy(Retry.OTHER_ACCOUNT, quarantines=True),

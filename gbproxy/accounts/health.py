@@ -5,18 +5,18 @@ All workers share `AccountHealth`; `PooledAccount` is the account in this worker
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any, Literal
 
 from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
-from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, QuotaClass
+from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, AccountView, QuotaClass
 from gbproxy.domain.clock import was_set_back_since
 from gbproxy.errors import GatewayError
 
 Scope = QuotaClass | Literal[""]
-"""What an `AccountHealth` is about: one quota class, or ("") the account as a whole."""
+"""The subject of an `AccountHealth`: one quota class, or ("") the account as a whole."""
 
 PROBE_S = 30.0  # then a probe without a result (its worker was killed) is over
 
@@ -31,13 +31,13 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccountHealth:
-    """What all workers know of an account in one scope. Times are Unix seconds.
+    """The health of an account in one scope, shared by all workers. Times are Unix seconds.
 
     `consecutive_failures` counts cooldowns that end with a probe (`failure_policy.Cooldown`) since
     the last success. With any, the end of a cooldown lets one request through as the probe, which
     has until `probe_until` to succeed.
     `cause` of a cooldown is "overload" or "quota"; of a rejection it is the message for clients,
-    and `credential` the digest of what was rejected (Account.credential).
+    and `credential` the digest of what was rejected (`Account.fingerprint`).
     """
 
     account_key: str
@@ -160,23 +160,6 @@ class PooledAccount:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AccountView:
-    """An account as administrators and metrics see it. `state` is the worst of `states`;
-    `in_flight` counts this worker's answers alone.
-    """
-
-    id: str
-    name: str
-    state: AccountState
-    states: Mapping[QuotaClass, AccountState]
-    cooling_until: Mapping[QuotaClass, float]
-    in_flight: int
-    last_used_at: float | None
-    last_error: str | None
-    last_error_said: Mapping[str, Any] | None
-
-
 def _state(condition: Condition) -> AccountState:
     match condition:
         case Condition.READY | Condition.HALF_OPEN:
@@ -257,7 +240,7 @@ def rejected(
 
 
 def merged(pooled: PooledAccount, theirs: AccountHealth, now: float) -> AccountHealth | None:
-    """What another worker has learnt, to be adopted. None when it is older, or says nothing new."""
+    """The health to adopt from another worker's. None when that is older, or says nothing new."""
     known = pooled.health(theirs.quota)
     if theirs.changed_at < known.changed_at:
         return None

@@ -128,7 +128,7 @@ class LeaseQueue:
                 if pooled is None:
                     left.append(waiter)
                 else:
-                    waiter.lease = self._lend(pooled, waiter.request.quota, now)
+                    waiter.lease = self._lease(pooled, waiter.request.quota, now)
             # Also the ones that go on waiting: `_due`, up to which they sleep, may have moved.
             waiter.notified.set()
         self._waiters = left
@@ -140,7 +140,7 @@ class LeaseQueue:
                 self.dispatch(now)
             pooled = self._select(request, now)
             if pooled is not None:
-                return self._lend(pooled, request.quota, now)
+                return self._lease(pooled, request.quota, now)
             waiter = _Waiter(request)
             if requeue_first:
                 self._waiters.appendleft(waiter)
@@ -157,9 +157,9 @@ class LeaseQueue:
             now=now,
         )
 
-    def _lend(self, pooled: PooledAccount, quota: QuotaClass, now: float) -> Lease:
+    def _lease(self, pooled: PooledAccount, quota: QuotaClass, now: float) -> Lease:
         pooled.in_flight += 1
-        self._meter.account_lent(pooled.account.id)
+        self._meter.account_leased(pooled.account.id)
         pooled.last_used_at = now
         if pooled.condition(quota, now) is Condition.READY:
             return Lease(pooled, quota)
@@ -189,7 +189,7 @@ class LeaseQueue:
         for waiter in self._waiters:
             request = waiter.request
             if request.admits(pooled) and self._is_free(pooled, request.quota, now):
-                waiter.lease = self._lend(pooled, request.quota, now)
+                waiter.lease = self._lease(pooled, request.quota, now)
                 self._waiters.remove(waiter)
                 waiter.notified.set()
                 return

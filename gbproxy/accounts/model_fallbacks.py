@@ -24,7 +24,7 @@ _MAY_BE_A_TOOL = (RequestRefused, SessionDenied, UpstreamUnclear)
 
 @dataclass(slots=True)
 class RequestedModel:
-    """What one request wants of any account. `chain`: the model, and its fallbacks in order."""
+    """One request's model and its support by accounts. `chain`: the model, then its fallbacks."""
 
     chain: Sequence[Model]
     support: ModelSupport = field(default_factory=ModelSupport)

@@ -1,5 +1,5 @@
-"""Which models and tools each account supports: by its live configuration, and by what it has
-accepted or refused.
+"""The models and tools that each account supports, learnt from its live configuration and from what
+it has accepted or refused.
 
 Requests ask for it, so it is kept in memory; `sync` exchanges it with the other workers.
 """
@@ -107,7 +107,7 @@ class ModelSupport:
         return self._capabilities.get(account.account_key, NOTHING_SAID).tools_on
 
     def capabilities(self, accounts: Iterable[Account]) -> list[AccountCapabilities | None]:
-        """What the configuration of each account says; None where it was never read."""
+        """The live configuration of each account; None where it was never read."""
         return [self._capabilities.get(account.account_key) for account in accounts]
 
     def _tools_off(self, account_key: str) -> frozenset[Tool]:
@@ -186,8 +186,8 @@ class ModelSupport:
     # The live configuration
 
     def looked_at(self, account: Account) -> tuple[float, bool] | None:
-        """When this account's configuration was last asked for, in Unix seconds, and whether it
-        could be read; None: never with its present credential.
+        """The Unix seconds of the latest read of this account's configuration, and True if it
+        succeeded. None: there was none with its present credential.
         """
         with self._lock:
             found = self._findings.get(account.account_key, {}).get(_CONFIGURATION)

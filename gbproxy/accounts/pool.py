@@ -11,7 +11,6 @@ from gbproxy.accounts import selection
 from gbproxy.accounts.failure_policy import Retry, policy_for
 from gbproxy.accounts.health import (
     AccountHealth,
-    AccountView,
     HealthState,
     PooledAccount,
     Scope,
@@ -22,7 +21,7 @@ from gbproxy.accounts.health import (
 from gbproxy.accounts.health_store import HealthPublisher, HealthStore, LocalHealthStore
 from gbproxy.accounts.lease_queue import LeaseQueue
 from gbproxy.accounts.selection import LeaseRequest, Order
-from gbproxy.domain.account import QUOTA_CLASSES, Account, QuotaClass, id_of
+from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountView, QuotaClass, id_of
 from gbproxy.domain.clock import jitter
 from gbproxy.errors import GatewayError, QuotaExhausted
 from gbproxy.observability.meter import SILENT, Meter
@@ -241,7 +240,7 @@ class Pool:
             ]
 
     def available_count(self) -> int:
-        """How many accounts could serve a request of some quota class."""
+        """Count the accounts that could serve a request of some quota class."""
         with self._lock:
             now = self._clock()
             return sum(any(p.is_available(q, now) for q in QUOTA_CLASSES) for p in self._all)

@@ -11,7 +11,7 @@ from functools import partial
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.background.executor import BackgroundExecutor, Job
 from gbproxy.domain.account import Account
-from gbproxy.domain.clock import jitter
+from gbproxy.domain.clock import jitter, was_set_back_since
 from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import GatewayError
 
@@ -68,7 +68,7 @@ class CapabilityReads:
         if of != read_at:
             due_at = read_at + self._uniform(*(PERIOD_S if succeeded else AFTER_FAILURE_S))
             self._due[account.account_key] = read_at, due_at
-        return now >= due_at or read_at > now + PERIOD_S[0]  # the clock was set back
+        return now >= due_at or was_set_back_since(read_at, now)
 
     def _read(self, account: Account) -> None:
         found, code = None, None

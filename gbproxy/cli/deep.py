@@ -67,7 +67,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """What is tried where a step fails, and the cause that it proves when it passes."""
+    """Another try of a failed step, and the cause that it proves when it passes."""
 
     name: str
     proves: Cause

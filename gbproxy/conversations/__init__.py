@@ -1,4 +1,4 @@
-"""Which upstream session continues a conversation, and what becomes of it once the answer is there.
+"""Finds the upstream session that continues a conversation; commits or rolls back its turn.
 
 A session continues a request only if it holds exactly the request's history: its history digest
 (domain/history.py) is that of the request's. Then only the new turns are sent. Anything else gets a

@@ -17,7 +17,7 @@ from gbproxy.observability import request_context
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """What a turn adds to which history: `base_digest` is the history digest before `new_turns`.
+    """The new turns of a request and the history that they follow, whose digest is `base_digest`.
 
     `full_messages` go into a fresh session, None where the client sent no history; `delta_messages`
     into the one that holds the rest. `conversation` None: nothing is kept. `is_new`: the client has
@@ -110,8 +110,8 @@ class Turn:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What is to be sent: the full history, or the delta. Raises ConversationNotFound when the
-        claimed session is lost and the client sent no history.
+        """The messages to send: the full history, or the delta. Raises ConversationNotFound when
+        the claimed session is lost and the client sent no history.
         """
         if self._claimed:
             return self._plan.delta_messages

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 QuotaClass = Literal["text", "images", "videos"]
-"""What the upstream limits separately, for each account."""
+"""A kind of answer for which the upstream counts a quota of its own, by account."""
 
 AccountState = Literal["ready", "cooling", "refused", "disabled"]
 """`cooling`: not used for some time; `refused`: not used until its credential is replaced, or a
@@ -24,11 +24,11 @@ IDENTITY_CHARS = 16
 """Length of the upstream identity at the beginning of an account key."""
 
 ID_IN_KEY = IDENTITY_CHARS + 1
-"""Where in an account key the account's id begins."""
+"""Index in an account key at which the account's id begins."""
 
 
 class Credential(Protocol):
-    """What an account signs in with. Only its upstream opens it; its `repr` shows no secret."""
+    """The values that an account signs in with; only its upstream opens them. `repr` shows none."""
 
     @property
     def identity(self) -> str:
@@ -80,6 +80,23 @@ class Account:
     def fingerprint(self) -> str:
         """SHA-256 of the credential in hex, which shows nothing of it."""
         return self.credential.fingerprint()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as administrators and metrics see it. `state` is the worst of `states`;
+    `in_flight` counts this worker's answers alone. Times are Unix seconds.
+    """
+
+    id: str
+    name: str
+    state: AccountState
+    states: Mapping[QuotaClass, AccountState]
+    cooling_until: Mapping[QuotaClass, float]
+    in_flight: int
+    last_used_at: float | None
+    last_error: str | None
+    last_error_said: Mapping[str, Any] | None
 
 
 def id_of(account_key: str) -> str:

@@ -1,4 +1,4 @@
-"""What depends on clocks: wall clocks that may be set back, and jitter for delays."""
+"""Tells if the wall clock was set back; jitters delays."""
 
 from __future__ import annotations
 

@@ -157,5 +157,5 @@ def estimate_quarter_tokens(text: str) -> int:
 
 
 def whole_tokens(quarter_tokens: int) -> int:
-    """Whole tokens, rounded up: never zero for a text."""
+    """Round up to whole tokens: never zero for a text."""
     return -(-quarter_tokens // 4)

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 
 KEY_PREFIX = "sk-gbproxy-"
-FINGERPRINT_CHARS = 8
+_FINGERPRINT_CHARS = 8
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _PATTERN = re.compile(
@@ -53,7 +53,7 @@ def parse_rate(text: str) -> Rate:
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """What one key may use; None: not limited by the key. `tokens_per_day`: of a day in UTC."""
+    """Models and limits of one key; None: not limited by the key. `tokens_per_day` by UTC."""
 
     models: frozenset[str] | None = None
     rate_limit: Rate | None = None
@@ -107,7 +107,7 @@ class ApiKey:
     @property
     def fingerprint(self) -> str:
         """The part of the key's digest that logs show."""
-        return self.digest.hex()[:FINGERPRINT_CHARS]
+        return _fingerprint(self.digest)
 
     def has_expired(self, now: float) -> bool:
         return self.expires_at is not None and self.expires_at <= now
@@ -122,7 +122,11 @@ def key_digest(key: str) -> bytes:
 
 def fingerprint(key: str) -> str:
     """The first hex digits of a key's digest, for logs."""
-    return key_digest(key).hex()[:FINGERPRINT_CHARS]
+    return _fingerprint(key_digest(key))
+
+
+def _fingerprint(digest: bytes) -> str:
+    return digest.hex()[:_FINGERPRINT_CHARS]
 
 
 def new_key() -> str:

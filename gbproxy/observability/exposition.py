@@ -16,9 +16,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from gbproxy import __version__
+from gbproxy.domain.account import AccountView
 from gbproxy.observability import definitions as f
 from gbproxy.observability import multiprocess
-from gbproxy.observability.meter import AccountView
 
 STATES = ("ready", "cooling", "refused", "disabled")
 ACCOUNTS_SHOWN = 1000  # of more, those that are not ready come first
@@ -61,7 +61,7 @@ class _Page(Collector):
 def _about_accounts(
     accounts: Sequence[AccountView], shown: Sequence[AccountView]
 ) -> Iterator[Metric]:
-    count = Counter(account.state for account in accounts)
+    count = Counter[str](account.state for account in accounts)
     yield _metric(f.ACCOUNTS, [((state,), count[state]) for state in STATES])
     yield _metric(
         f.ACCOUNT_STATE, [((a.id, state), a.state == state) for a in shown for state in STATES]

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import Literal, Self
 
+from gbproxy.domain.account import AccountView
 from gbproxy.errors import GatewayError
 from gbproxy.observability.request_context import RequestContext
 
 AnswerKind = Literal["stream", "whole"]
 Outcome = Literal["continued", "fresh", "miss", "contended", "lost", "unavailable"]
-
-
-class AccountView(Protocol):
-    """The state of one account, as the metrics page shows it; times are Unix seconds."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def cooling_until(self) -> Mapping[Any, float]: ...
 
 
 class Meter:
@@ -42,7 +32,7 @@ class Meter:
     def answer_ended(self, kind: AnswerKind) -> None:
         """An answer is over, however it ended."""
 
-    def account_lent(self, account_id: str) -> None:
+    def account_leased(self, account_id: str) -> None:
         """A request has leased an account."""
 
     def account_returned(self, account_id: str) -> None:

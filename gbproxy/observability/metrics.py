@@ -14,9 +14,10 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gbproxy.domain.account import AccountView
 from gbproxy.observability import definitions as f
 from gbproxy.observability import exposition, multiprocess
-from gbproxy.observability.meter import AccountView, AnswerKind, Meter, Outcome
+from gbproxy.observability.meter import AnswerKind, Meter, Outcome
 from gbproxy.observability.request_context import Phase, RequestContext
 
 # Google's canonical codes; any other status counts as "other". Source: google/rpc/code.proto
@@ -129,7 +130,7 @@ class Metrics(Meter):
     def answer_ended(self, kind: AnswerKind) -> None:
         self._child(f.ANSWERS, kind).dec()
 
-    def account_lent(self, account_id: str) -> None:
+    def account_leased(self, account_id: str) -> None:
         self._child(f.ACCOUNT_ANSWERS, account_id).inc()
 
     def account_returned(self, account_id: str) -> None:

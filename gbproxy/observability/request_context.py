@@ -42,7 +42,7 @@ class TraceContext:
 
 
 class Phase(Enum):
-    """How far a request has come; a client that leaves early is counted by it."""
+    """The progress of a request; a client that leaves early is counted by it."""
 
     WAITING = "waiting"  # for an account, or for what comes before that
     CONNECTING = "connecting"  # signing in, opening a session, sending the question

@@ -68,10 +68,12 @@ class _Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         sock = self._connect_to_one_of(self._addresses())
+        self._connecting = socket.socket(fileno=os.dup(sock.fileno()))
+        # Only now: `_give_up` in the other thread either finds the handle or is seen here.
         if self._is_given_up:
             sock.close()
+            self._forget_connecting()
             raise TimeoutError("this connection was given up")
-        self._connecting = socket.socket(fileno=os.dup(sock.fileno()))
         return sock
 
     def _addresses(self) -> list[str]:

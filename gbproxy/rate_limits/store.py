@@ -16,8 +16,8 @@ from gbproxy.errors import RateLimitExceeded
 
 @dataclass(frozen=True, slots=True)
 class RateStatus:
-    """What is left of a rate; `is_taken`: the request was counted, so it may pass. `reset_s`:
-    seconds until one more is free; 0.0 when all are.
+    """The rest of a rate; `is_taken`: the request was counted, so it may pass. `reset_s`: seconds
+    until one more is free; 0.0 when all are.
     """
 
     rate: Rate
@@ -48,8 +48,8 @@ class TokenStatus:
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """What an API key has left of its limits, sent with every answer. None: not limited, or not
-    known while the store is away.
+    """The rest of an API key's limits, sent with every answer. None: not limited, or not known
+    while the store is away.
     """
 
     requests: RateStatus | None = None

@@ -1,4 +1,4 @@
-"""How settings are given: their variables' names, aliases and files, quotes and encodings.
+"""Reads settings as given: the names, aliases and files of variables, quotes and encodings.
 
 No message repeats a text: it may be a secret.
 """

@@ -14,11 +14,11 @@ from gbproxy.settings.validators import (
     ANY_CASE,
     STATUS_LINES,
     Connections,
-    CountOrZero,
     Keys,
     LanguageCode,
     ModelId,
     NonNegativeFloat,
+    NonNegativeInt,
     Port,
     PositiveFloat,
     PositiveInt,
@@ -241,7 +241,7 @@ class Settings(BaseModel):
     model_interval_s: NonNegativeFloat = Field(
         0.0, description="least seconds between two requests of one caller for one model; `0`: none"
     )
-    trusted_proxies: CountOrZero = Field(
+    trusted_proxies: NonNegativeInt = Field(
         0,
         description="how many proxies in front set `X-Forwarded-*`; `0`: none is believed. See "
         "[behind a proxy](deployment.md#behind-a-proxy)",

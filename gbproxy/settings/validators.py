@@ -219,7 +219,7 @@ WorkerCount = Annotated[int, parsed_by(partial(whole_number, least=1, most=1000)
 # Each has its place in the list of upstream connections from the start: far more would only fill
 # memory.
 Connections = Annotated[int, parsed_by(partial(whole_number, least=1, most=100_000))]
-CountOrZero = Annotated[int, parsed_by(partial(whole_number, least=0, most=100))]
+NonNegativeInt = Annotated[int, parsed_by(partial(whole_number, least=0, most=100))]
 Port = Annotated[int, parsed_by(partial(whole_number, least=1, most=65535))]
 PositiveFloat = Annotated[float, parsed_by(number)]
 NonNegativeFloat = Annotated[float, parsed_by(partial(number, zero_allowed=True))]

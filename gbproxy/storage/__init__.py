@@ -1,3 +1,3 @@
-"""What outlives a request: SQLite or PostgreSQL by SQLAlchemy Core, secrets encrypted. The only
-package that speaks SQL.
+"""The database: SQLite or PostgreSQL by SQLAlchemy Core, secrets encrypted. The only package that
+speaks SQL.
 """

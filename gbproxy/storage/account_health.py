@@ -47,8 +47,8 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one subject of an account; only the writer knows what the text
-    means. `noted_at`: Unix seconds.
+    """A fact learnt about one subject of an account; `text` has a meaning to its writer alone.
+    `noted_at`: Unix seconds.
     """
 
     account_key: str
@@ -259,7 +259,7 @@ class SupportRows:
             self._database.transact(lambda connection: connection.execute(self._put, rows))
 
     def read(self, since: float) -> list[Finding]:
-        """What was noted at `since` (Unix seconds) or later."""
+        """Read the findings noted at `since` (Unix seconds) or later."""
         rows = self._database.fetch(_FINDINGS, {"since": since})
         return [Finding(row.account_key, row.subject, row.finding, row.noted_at) for row in rows]
 

@@ -76,7 +76,7 @@ def _fernet(secret_key: str) -> Fernet:
 
 
 class WrongSecretKey(Exception):
-    """What the database holds was encrypted by another key."""
+    """The secrets in the database were encrypted by another key."""
 
     def __init__(self) -> None:
         super().__init__(

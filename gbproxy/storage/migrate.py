@@ -30,7 +30,7 @@ NEWER = "the database was made by a newer version of gbproxy, or is none of gbpr
 
 
 class CannotMigrate(Exception):
-    """Why a database cannot be used, for the user; neither address nor password is in it."""
+    """The database cannot be used; the message, for the user, has neither address nor password."""
 
 
 def create(database: Database) -> None:

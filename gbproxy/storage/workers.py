@@ -95,7 +95,7 @@ class LeaderLeases:
 
 
 class WorkerRegistry:
-    """Which workers are alive: each writes a heartbeat twice a second. `clock`: Unix seconds.
+    """Lists the workers alive: each writes a heartbeat twice a second. `clock`: Unix seconds.
 
     Calls raise StorageUnavailable.
     """

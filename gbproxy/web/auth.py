@@ -1,4 +1,4 @@
-"""Who is asking: the key that a request shows, its principal, and the address of the client."""
+"""Authenticates a request: finds its key, its principal, and the address of the client."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from gbproxy.errors import (
     AccountRestricted,
     AccountStalled,
     AccountSuspected,
+    AnswerTooLarge,
     ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
@@ -44,30 +45,36 @@ from gbproxy.errors import (
 from tests.support.clock import LOS_ANGELES, NOON, Clock
 from tests.support.pools import MIDNIGHT, A, pool
 
-ENDS, ELSEWHERE, UNCLEAR = Retry.NEVER, Retry.OTHER_ACCOUNT, Retry.OTHER_THEN_FAIL
 TABLE: list[tuple[str, GatewayError, Retry, AccountState]] = [
-    ("the request is malformed", RequestRefused("no"), ENDS, "ready"),
-    ("the prompt is too long", ContextLengthExceeded("long"), ENDS, "ready"),
-    ("the gateway itself is full", Overloaded("full"), ENDS, "ready"),
-    ("a defect of our own", GatewayError("oops"), ENDS, "ready"),
-    ("the model is busy", UpstreamOverloaded("busy"), ELSEWHERE, "cooling"),
-    ("a quota is used up", QuotaExhausted("empty"), ELSEWHERE, "cooling"),
-    ("the cookies are dead", CredentialRefused("no"), ELSEWHERE, "refused"),
-    ("403 at the sign-in", AccountRestricted("no"), ELSEWHERE, "refused"),
-    ("403 for a new session", ConfigRefused("no"), ELSEWHERE, "refused"),
-    ("403 in a fresh session", SessionDenied("no"), UNCLEAR, "ready"),
-    ("401 for a question, also with a fresh token", AccountSuspected("no"), UNCLEAR, "ready"),
-    ("a token alone is refused", TokenRefused("no"), ELSEWHERE, "ready"),
-    ("the connection broke", UpstreamBroken("reset"), ELSEWHERE, "ready"),
-    ("the answer was cut off", UpstreamProtocolError("cut"), ELSEWHERE, "ready"),
-    ("silence", UpstreamTimeout("silent"), ELSEWHERE, "ready"),
-    ("a sign-in that takes long", AccountStalled("slow"), ELSEWHERE, "cooling"),
-    ("no connection in time", UpstreamUnreachable("no connection"), ELSEWHERE, "ready"),
-    ("504", UpstreamGaveUp("out of time"), ELSEWHERE, "ready"),
-    ("FAILED, or nothing at all", UpstreamUnclear("empty"), UNCLEAR, "ready"),
-    ("a failure of no known kind", UpstreamError("hm"), UNCLEAR, "ready"),
-    ("a fresh session is gone", SessionGone("gone"), UNCLEAR, "ready"),
+    ("the request is malformed", RequestRefused("no"), Retry.NEVER, "ready"),
+    ("the prompt is too long", ContextLengthExceeded("long"), Retry.NEVER, "ready"),
+    ("the answer is too large", AnswerTooLarge("large"), Retry.NEVER, "ready"),
+    ("the gateway itself is full", Overloaded("full"), Retry.NEVER, "ready"),
+    ("a defect of our own", GatewayError("oops"), Retry.NEVER, "ready"),
+    ("the model is busy", UpstreamOverloaded("busy"), Retry.OTHER_ACCOUNT, "cooling"),
+    ("a quota is used up", QuotaExhausted("empty"), Retry.OTHER_ACCOUNT, "cooling"),
+    ("the cookies are dead", CredentialRefused("no"), Retry.OTHER_ACCOUNT, "refused"),
+    ("403 at the sign-in", AccountRestricted("no"), Retry.OTHER_ACCOUNT, "refused"),
+    ("403 for a new session", ConfigRefused("no"), Retry.OTHER_ACCOUNT, "refused"),
+    ("403 in a fresh session", SessionDenied("no"), Retry.OTHER_THEN_FAIL, "ready"),
+    (
+        "401 for a question, also with a fresh token",
+        AccountSuspected("no"),
+        Retry.OTHER_THEN_FAIL,
+        "ready",
+    ),
+    ("a token alone is refused", TokenRefused("no"), Retry.OTHER_ACCOUNT, "ready"),
+    ("the connection broke", UpstreamBroken("reset"), Retry.OTHER_ACCOUNT, "ready"),
+    ("the answer was cut off", UpstreamProtocolError("cut"), Retry.OTHER_ACCOUNT, "ready"),
+    ("silence", UpstreamTimeout("silent"), Retry.OTHER_ACCOUNT, "ready"),
+    ("a sign-in that takes long", AccountStalled("slow"), Retry.OTHER_ACCOUNT, "cooling"),
+    ("no connection in time", UpstreamUnreachable("no connection"), Retry.OTHER_ACCOUNT, "ready"),
+    ("504", UpstreamGaveUp("out of time"), Retry.OTHER_ACCOUNT, "ready"),
+    ("FAILED, or nothing at all", UpstreamUnclear("empty"), Retry.OTHER_THEN_FAIL, "ready"),
+    ("a failure of no known kind", UpstreamError("hm"), Retry.OTHER_THEN_FAIL, "ready"),
+    ("a fresh session is gone", SessionGone("gone"), Retry.OTHER_THEN_FAIL, "ready"),
 ]
+PASSING = {UpstreamBroken, UpstreamProtocolError, UpstreamUnreachable, UpstreamGaveUp}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,7 @@ def test_only_what_may_pass_at_once_is_asked_of_the_same_account_again(
 ) -> None:
     _, error, _, _ = row
 
-    assert policy_for(error).retry_same is bool(getattr(error, "retryable", False))
+    assert policy_for(error).retry_same is (type(error) in PASSING)
 
 
 # How long

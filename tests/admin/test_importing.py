@@ -14,10 +14,10 @@ from gbproxy.account_admin.importing import MAX_ACCOUNTS, MAX_CHARS
 from gbproxy.account_admin.importing.partial_account import FURTHER_FIELDS
 from gbproxy.upstreams.widget.credential import credential_of
 from tests.admin.conftest import ANNA, BEN, COOKIE, ENVIRONMENT, OTHER_COOKIE, AdminHarness
-from tests.support.pasting import browsers, captures
-from tests.support.pasting.forms import ANNA as PERSON
-from tests.support.pasting.forms import BEN as OTHER_EDITIONS
-from tests.support.pasting.forms import CALLS, FORMS, Person
+from tests.support.importing import browsers, captures
+from tests.support.importing.forms import ANNA as PERSON
+from tests.support.importing.forms import BEN as OTHER_EDITIONS
+from tests.support.importing.forms import CALLS, FORMS, Person
 from tests.support.serving import KEY, Reply
 
 PATH = "/api/admin/accounts/import"

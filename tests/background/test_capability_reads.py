@@ -12,6 +12,7 @@ import pytest
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.background.capability_reads import AFTER_FAILURE_S, PERIOD_S, CapabilityReads
 from gbproxy.domain.account import Account
+from gbproxy.domain.clock import SET_BACK_S
 from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import GatewayError, UpstreamError
 from gbproxy.upstreams.widget.credential import with_values
@@ -101,7 +102,7 @@ def test_a_clock_that_was_set_back_delays_nothing() -> None:
     harness = Harness()
     harness.maintain()
 
-    harness.clock.now -= 2 * PERIOD_S[1]
+    harness.clock.now -= SET_BACK_S + 1
     harness.maintain()
 
     assert harness.asked == ["one", "one"]

@@ -16,7 +16,7 @@ import pytest
 from gbproxy.cli import main
 from gbproxy.simulator import Simulator
 from tests.cli.conftest import Command, Ended
-from tests.support.pasting import captures
+from tests.support.importing import captures
 
 SECRETS = {"API_KEYS": "sk-9f2c41d07ab84e5e11", "SECRET_KEY": "k7Jq2mZ0vT9xWc4LbN8r"}
 

@@ -57,7 +57,7 @@ class NothingAhead:
 
 
 class Harness:
-    """Two workers with the same accounts, which read the board when `poll` says so."""
+    """Two workers with the same accounts, which read the shared health when `poll` says so."""
 
     def __init__(self, upstream: Simulator, count: int) -> None:
         while len(upstream.accounts) < count:

@@ -24,6 +24,7 @@ PROBERS = 20
 HELD = 1000
 MORE = 4000
 HELD_MB = 85
+HELD_WITHIN_S = 5.0  # beside a busy core; behind the held answers it would be for ever
 OPEN_FILES = HELD * 2 + MORE + 500  # of this process, which plays clients and upstream
 
 Record = Callable[[str, object], None]
@@ -150,5 +151,5 @@ def test_a_thousand_answers_are_held_and_thousands_more_refused_while_health_ans
     assert heads == {b"HTTP/1.1 503 Service Unavailable\r\n"}
     assert still == HELD
     assert probe.statuses == {200}
-    assert max(probe.took_s) < 2 * WITHIN_S
+    assert max(probe.took_s) < HELD_WITHIN_S
     assert held_mb < HELD_MB

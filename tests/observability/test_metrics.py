@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from gbproxy.domain.account import AccountState, AccountView, QuotaClass
 from gbproxy.observability.definitions import FAMILIES
 from gbproxy.observability.exposition import ACCOUNTS_SHOWN
 from gbproxy.observability.meter import SILENT, Meter, Outcome, UpstreamCall
@@ -21,11 +21,15 @@ FIRST = "gen_ai_server_time_to_first_token_seconds"
 EACH = "gen_ai_server_time_per_output_token_seconds"
 
 
-@dataclass
-class View:
-    id: str
-    state: str = "ready"
-    cooling_until: Mapping[str, float] = field(default_factory=dict)
+def view(
+    account_id: str,
+    state: AccountState = "ready",
+    cooling_until: Mapping[QuotaClass, float] | None = None,
+) -> AccountView:
+    return AccountView(
+        account_id, account_id, state, {}, cooling_until or {},
+        in_flight=0, last_used_at=None, last_error=None, last_error_said=None,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def metrics() -> Metrics:
 
 
 def observing(
-    accounts: Sequence[View], *, database_is_up: bool = True, models: Sequence[str] = ()
+    accounts: Sequence[AccountView], *, database_is_up: bool = True, models: Sequence[str] = ()
 ) -> Metrics:
     metrics = Metrics(models)
     metrics.observe(lambda: accounts, lambda: database_is_up)
@@ -153,10 +157,10 @@ def test_what_runs_is_what_has_begun_and_not_ended(metrics: Metrics) -> None:
 
 
 def test_accounts_are_told_one_by_one_and_by_number() -> None:
-    accounts = [View("a"), View("b", "cooling", {"text": 1_800_000_000.5}), View("c", "refused")]
+    accounts = [view("a"), view("b", "cooling", {"text": 1_800_000_000.5}), view("c", "refused")]
     metrics = observing(accounts)
     for account in ("a", "gone"):
-        metrics.account_lent(account)
+        metrics.account_leased(account)
 
     page = page_of(metrics)
     assert page.by("gbproxy_accounts", "state") == {"ready": 1, "cooling": 1, "refused": 1}
@@ -175,7 +179,7 @@ def test_accounts_are_told_one_by_one_and_by_number() -> None:
 
 
 def test_of_very_many_accounts_those_in_trouble_are_told_first() -> None:
-    accounts = [View(f"a{number}") for number in range(ACCOUNTS_SHOWN)] + [View("last", "refused")]
+    accounts = [view(f"a{number}") for number in range(ACCOUNTS_SHOWN)] + [view("last", "refused")]
 
     page = page_of(observing(accounts))
 
@@ -207,7 +211,7 @@ def test_a_call_is_counted_by_what_leaves_it(
 
 
 def test_every_metric_is_told_by_its_name_with_its_labels_and_no_other() -> None:
-    metrics = observing([View("a", "cooling", {"text": 1.0})], models=[MODEL])
+    metrics = observing([view("a", "cooling", {"text": 1.0})], models=[MODEL])
     _report_everything(metrics)
 
     told: dict[str, set[str]] = {}
@@ -234,7 +238,7 @@ def _report_everything(meter: Meter) -> None:
     meter.request_done(asked(), "openai_chat", 200)
     meter.answer_begun("stream")
     meter.answer_ended("stream")
-    meter.account_lent("a")
+    meter.account_leased("a")
     meter.account_returned("a")
     meter.account_changed("cooling", "text", "quota")
     meter.upstream_called("getoxsrf", "ok")

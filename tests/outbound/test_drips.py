@@ -10,17 +10,23 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+from urllib3.exceptions import ConnectTimeoutError
 
 from gbproxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gbproxy.observability import request_context
 from gbproxy.outbound import HttpClient, Timeouts
+from gbproxy.outbound.connections import POOLS
+from tests.support.polling import until
 
 LIMIT_S = 0.25
 PAUSE_S = 0.02
+TIMEOUTS = 300
 MOST_S = 5.0  # on a busy machine; without a deadline it would be for ever
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -166,6 +172,34 @@ def test_a_lookup_that_hangs_is_no_connection_in_time(monkeypatch: pytest.Monkey
 
     answered.set()
     assert (type(error), error.was_taken) == (UpstreamUnreachable, False)
+
+
+def test_a_connection_that_comes_as_its_time_ends_leaves_no_socket_open() -> None:
+    """Each try's time is about what connecting takes, so that both end together now and then."""
+    connection_kind: Any = POOLS["http"].ConnectionCls
+    timeout_s, timeouts = 0.001, 0
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        warnings.catch_warnings(record=True) as unclosed,
+    ):
+        warnings.simplefilter("always", ResourceWarning)
+        server.setblocking(False)
+        while timeouts < TIMEOUTS:
+            connection = connection_kind(*server.getsockname(), timeout=timeout_s)
+            try:
+                connection.connect()
+                timeout_s *= 0.8
+            except ConnectTimeoutError:
+                timeouts += 1
+                timeout_s *= 1.25
+            connection.close()
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    server.accept()[0].close()
+        del connection
+        until(lambda: all(thread.name != "connecting" for thread in threading.enumerate()))
+
+    assert [str(warning.message) for warning in unclosed] == []
 
 
 @pytest.mark.slow

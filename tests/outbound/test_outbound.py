@@ -1,4 +1,4 @@
-"""The one door to other people's HTTP: every failure has its words, and none of them tells an
+"""The client of other people's HTTP servers: every failure has its words, and none of them tells an
 address or a secret.
 """
 

@@ -22,9 +22,7 @@ Kind = Literal["chromium", "firefox"]
 
 
 class Browser:
-    """What it does is real: each request goes to the simulator, with the cookies that a jar keeps
-    by host.
-    """
+    """Sends real requests to the simulator, with the cookies that a jar keeps by host."""
 
     def __init__(self, upstream: Simulator, account: Account, kind: Kind, user_agent: str) -> None:
         self._client = Client(upstream, account)

@@ -64,7 +64,7 @@ def topic() -> str:
 
 
 def texts_by_session(upstream: Simulator) -> list[list[str]]:
-    """What was asked in each session, those first that were used first."""
+    """The texts asked in each session, in the order of their first use."""
     found: dict[str, list[str]] = {}
     for call in upstream.calls(STREAM):
         if call.csesidx is not None:

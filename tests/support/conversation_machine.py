@@ -83,7 +83,7 @@ class Chat:
 
 @dataclass
 class Upstream:
-    """What one session was really sent and has answered."""
+    """The messages that one session was really sent and has answered."""
 
     key_digest: bytes
     heard: list[Said] = field(default_factory=list)
@@ -92,8 +92,8 @@ class Upstream:
 
 
 @dataclass
-class Head:
-    """What the model knows of a session that may be continued."""
+class StoredSession:
+    """A session that may be continued, as the model knows it."""
 
     name: str
     key_digest: bytes
@@ -121,7 +121,7 @@ class Request:
     system: tuple[str, ...]
     told: tuple[str, ...]
     by_id: bool
-    head: Head | None
+    stored: StoredSession | None
     sent: bool = False
     has_row: bool = True  # its session of now; `recorded`: each that it has had
     recorded: bool = True
@@ -154,7 +154,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self.chats: list[Chat] = []
         self.requests: list[Request] = []
         self.done: list[Request] = []
-        self.heads: list[Head] = []
+        self.stored_sessions: list[StoredSession] = []
         # conversations with a row that could not be let go
         self.stuck: set[tuple[bytes, str | None]] = set()
         self.sessions: dict[str, Upstream] = {}
@@ -222,7 +222,7 @@ class ConversationMachine(RuleBasedStateMachine):
         answers=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=2),
     )
     def talk(self, data: st.DataObject, worker: int, with_id: bool, answers: list[str]) -> None:
-        """Whole requests that go well, one after the other, so that there are heads to go on
+        """Run whole requests that go well, one after the other, so that there are sessions to go on
         from.
         """
         chat = self._chat(data)
@@ -263,18 +263,22 @@ class ConversationMachine(RuleBasedStateMachine):
             return
         assert not turn.can_restart
         assert turn.conversation == wanted
-        head = self._claimed(
+        stored = self._claimed(
             turn,
-            [head for head in self.heads if head.conversation == wanted and self._is_free(head)],
+            [
+                stored
+                for stored in self.stored_sessions
+                if stored.conversation == wanted and self._is_free(stored)
+            ],
         )
-        assert head is not None
-        before, told = list(head.turns), head.told
+        assert stored is not None
+        before, told = list(stored.turns), stored.told
         if texts and texts != told:
             before += [("system", text) for text in texts]
             told = texts
-        talk = Chat(key_digest, head.model, head.system, before)
+        talk = Chat(key_digest, stored.model, stored.system, before)
         request = self._note(
-            Request(talk, worker, turn, new, before, head.system, told, True, head)
+            Request(talk, worker, turn, new, before, stored.system, told, True, stored)
         )
         if goes_well:
             self._send(request)
@@ -326,7 +330,7 @@ class ConversationMachine(RuleBasedStateMachine):
         if request.sent:
             self._leave_session(request, intact=False)
         self._note_stuck(request)
-        self._free_head(request, "gone")
+        self._set_stored(request, "gone")
         request.sent = False
 
         request.turn.invalidate_session()
@@ -345,9 +349,9 @@ class ConversationMachine(RuleBasedStateMachine):
 
         request.turn.rollback()
 
-        for head in self.heads:
-            if head.kept_by is request and head.state == "free" and not away:
-                head.state = "gone"
+        for stored in self.stored_sessions:
+            if stored.kept_by is request and stored.state == "free" and not away:
+                stored.state = "gone"
 
     # The steps of a request
 
@@ -358,13 +362,13 @@ class ConversationMachine(RuleBasedStateMachine):
         )
         named = chat.conversation if with_id and past_end else None
         fitting = [
-            head
-            for head in self.heads
-            if self._is_free(head)
-            and (head.key_digest, head.model, head.system)
+            stored
+            for stored in self.stored_sessions
+            if self._is_free(stored)
+            and (stored.key_digest, stored.model, stored.system)
             == (chat.key_digest, chat.model, chat.system)
-            and head.turns == said[:past_end]
-            and named in (None, head.conversation)
+            and stored.turns == said[:past_end]
+            and named in (None, stored.conversation)
         ]
         messages = self._dressed(data, chat.system, said)
 
@@ -372,12 +376,12 @@ class ConversationMachine(RuleBasedStateMachine):
 
         assert turn.can_restart
         assert turn.is_resumed == bool(fitting and not self.rows[worker].away)
-        head = self._claimed(turn, fitting)
+        stored = self._claimed(turn, fitting)
         assert turn.conversation is not None
         running = {request.turn.conversation for request in self.requests}
         assert turn.conversation not in running
-        assert (head is None) == (
-            turn.conversation not in {head.conversation for head in self.heads}
+        assert (stored is None) == (
+            turn.conversation not in {stored.conversation for stored in self.stored_sessions}
         )
         return self._note(
             Request(
@@ -389,7 +393,7 @@ class ConversationMachine(RuleBasedStateMachine):
                 chat.system,
                 chat.system,
                 False,
-                head,
+                stored,
             )
         )
 
@@ -449,7 +453,7 @@ class ConversationMachine(RuleBasedStateMachine):
             self.rows[worker].away = what.endswith("away")
 
     @rule(worker=st.integers(0, 1), waits=st.booleans())
-    def sweep(self, worker: int, waits: bool) -> None:
+    def delete_expired(self, worker: int, waits: bool) -> None:
         """Delete upstream what has expired; questions after that find none of it."""
         self.clock.now += TIMEOUT_S if waits else 0.0
         if self.rows[worker].away:
@@ -457,10 +461,10 @@ class ConversationMachine(RuleBasedStateMachine):
 
         self.rows[worker].mark_expired(self.clock.now)
 
-        for head in self.heads:
-            if head.state == "free" and not self._is_free(head):
-                head.state = "gone"
-                session = self.sessions[head.name]
+        for stored in self.stored_sessions:
+            if stored.state == "free" and not self._is_free(stored):
+                stored.state = "gone"
+                session = self.sessions[stored.name]
                 assert session.running is None
                 session.deleted = True
 
@@ -469,11 +473,11 @@ class ConversationMachine(RuleBasedStateMachine):
     def _chat(self, data: st.DataObject) -> Chat:
         return data.draw(st.sampled_from(self.chats[-4:]))
 
-    def _is_free(self, head: Head) -> bool:
-        return head.state == "free" and head.expires_at > self.clock.now
+    def _is_free(self, stored: StoredSession) -> bool:
+        return stored.state == "free" and stored.expires_at > self.clock.now
 
     def _expected(self, key_digest: bytes, wanted: str, worker: int) -> set[Outcome]:
-        """What may come of asking for a conversation by its id alone."""
+        """The possible outcomes of asking for a conversation by its id alone."""
         if not belongs_to(key_digest, wanted):
             return {ConversationNotFound}
         running = [
@@ -486,11 +490,11 @@ class ConversationMachine(RuleBasedStateMachine):
         if self.rows[worker].away:
             return {StorageUnavailable}
         own = [
-            head
-            for head in self.heads
-            if (head.key_digest, head.conversation) == (key_digest, wanted)
+            stored
+            for stored in self.stored_sessions
+            if (stored.key_digest, stored.conversation) == (key_digest, wanted)
         ]
-        if any(self._is_free(head) for head in own):
+        if any(self._is_free(stored) for stored in own):
             return {"continued"}
         if any(request.turn.is_resumed or not request.by_id for request in running):
             return {ConversationBusy}
@@ -514,14 +518,14 @@ class ConversationMachine(RuleBasedStateMachine):
         except GatewayError as error:
             return type(error)
 
-    def _claimed(self, turn: Turn, fitting: list[Head]) -> Head | None:
+    def _claimed(self, turn: Turn, fitting: list[StoredSession]) -> StoredSession | None:
         if turn.session is None:
             return None
         name = turn.session.name
-        (head,) = [head for head in fitting if head.name == name]
-        assert turn.conversation == head.conversation
-        head.state = "taken"
-        return head
+        (stored,) = [stored for stored in fitting if stored.name == name]
+        assert turn.conversation == stored.conversation
+        stored.state = "taken"
+        return stored
 
     def _note(self, request: Request) -> Request:
         request.turn.__enter__()
@@ -532,8 +536,8 @@ class ConversationMachine(RuleBasedStateMachine):
         conversation = request.turn.conversation
         assert conversation is not None
         turns = [*request.before, *request.new, ("assistant", answer)]
-        self.heads.append(
-            Head(
+        self.stored_sessions.append(
+            StoredSession(
                 name,
                 request.chat.key_digest,
                 request.chat.model,
@@ -546,9 +550,9 @@ class ConversationMachine(RuleBasedStateMachine):
             )
         )
         free = [
-            head
-            for head in self.heads
-            if head.conversation == conversation and head.state in ("free", "contended")
+            stored
+            for stored in self.stored_sessions
+            if stored.conversation == conversation and stored.state in ("free", "contended")
         ]
         assert len(free) == 1
         self.done.append(request)
@@ -576,13 +580,13 @@ class ConversationMachine(RuleBasedStateMachine):
             self.stuck.add((request.chat.key_digest, request.turn.conversation))
         return away
 
-    def _free_head(self, request: Request, state: Literal["free", "gone"]) -> None:
-        if request.head is not None:
-            request.head.state = state
-            request.head = None
+    def _set_stored(self, request: Request, state: Literal["free", "gone"]) -> None:
+        if request.stored is not None:
+            request.stored.state = state
+            request.stored = None
 
     def _end(self, request: Request, state: Literal["free", "gone"]) -> None:
-        self._free_head(request, state)
+        self._set_stored(request, state)
         self.requests.remove(request)
 
     def _discarded(self, session: Session) -> None:

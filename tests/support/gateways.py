@@ -262,7 +262,7 @@ class Harness:
 
     @property
     def states(self) -> dict[str, str]:
-        """What the records say of each session."""
+        """The state of each stored session, by its name."""
         return {row.session.name: row.state for row in self.rows.rows.values()}
 
     @property

@@ -68,8 +68,8 @@ _GOOD = (
 
 @dataclass
 class _Odd:
-    """What a request is sent: before a pause, then, and when it has its answer. `closes`: the
-    connection ends instead.
+    """The bytes sent to a request: before a pause, then, and when it has its answer. `closes`:
+    the connection ends instead.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What tests of the pool need: accounts, requests that wait, and a health store that several pools
+"""For tests of the pool: accounts, requests that wait, and a health store that several pools
 share.
 """
 
@@ -43,7 +43,7 @@ A, B, C = account("a"), account("b"), account("c")
 
 
 class MemoryHealthStore:
-    """What the database keeps for all workers."""
+    """Keeps the health of accounts for several pools, as the database does."""
 
     def __init__(self, clock: Clock) -> None:
         self.rows: dict[tuple[str, Scope], AccountHealth] = {}
@@ -120,7 +120,7 @@ def leased(pool: Pool, count: int = 1, quota: QuotaClass = "text", **wish: Any) 
 
 
 def refusal(accounts: Pool, quota: QuotaClass = "text", **wish: Any) -> GatewayError:
-    """What a request hears that gets no account."""
+    """The error of a request that gets no account."""
     try:
         with accounts.lease(quota, **wish) as mine:
             raise AssertionError(f"it got {mine.id}")

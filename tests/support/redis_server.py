@@ -79,7 +79,7 @@ class Redis:
         self._process.send_signal(signal.SIGCONT)
 
     def ask(self, *words: str) -> str:
-        """What it says to one command, as it says it."""
+        """Send one command and return its reply, not decoded."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             connection.sendall(" ".join(words).encode() + b"\r\n")
             return connection.recv(65536).decode()

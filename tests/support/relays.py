@@ -1,6 +1,4 @@
-"""What stands between the gateway and a simulator in tests: a relay that may be out of order, and a
-proxy.
-"""
+"""Relays between the gateway and a simulator: one that may be out of order, and a proxy."""
 
 from __future__ import annotations
 

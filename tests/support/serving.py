@@ -177,8 +177,8 @@ class Process:
             return "".join(self._written["stderr"])
 
     def wait_for(self, find: Callable[[], T | None], timeout_s: float = _WAIT_S) -> T:
-        """What `find` gives, looked for whenever something was written. Raises TimeoutError with
-        the output.
+        """Wait for a result of `find`, which is called whenever something was written. Raises
+        TimeoutError with the output.
         """
         deadline = time.monotonic() + timeout_s
         with self._condition:
@@ -473,7 +473,7 @@ class Call:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
 
     def read(self) -> bytes:
-        """What has come, at least something; nothing at the end of the connection."""
+        """Wait for bytes and return all that have come; b"" at the end of the connection."""
         if not self._buffer:
             return self._sock.recv(65536)
         data, self._buffer = self._buffer, b""
@@ -674,7 +674,7 @@ class SharedUpstream(Simulator):
         ]
 
     def questions(self) -> list[str]:
-        """What was asked in the stream calls of this test, refused tokens apart."""
+        """The questions of this test's stream calls, without those of refused tokens."""
         accepted = [
             request for request in self.calls("widgetStreamAssist") if request.csesidx is not None
         ]

@@ -64,7 +64,7 @@ WHERE = {
         "`configId` in what any request sends whose name begins with widget"
     ),
 }
-"""Where a user finds each field."""
+"""The place where a user finds each field."""
 
 _LOOKED_AT = 1024
 OPTIONAL = frozenset({"host_c_oses"})

@@ -187,7 +187,7 @@ def _one(name: str | None) -> tuple[str, ...]:
 # How much is read
 
 WORD_CHARS = 65_536
-"""What is read of one word: cookies and ids are shorter, and stand at the beginning of a body."""
+"""Longest part of one word that is read: cookies and ids are shorter, and begin a body."""
 
 
 class WorkLimit:

@@ -93,8 +93,8 @@ def _sign(matched: re.Match[str]) -> str:
 
 
 def read_har(log: dict[str, Any], hosts: Hosts, limit: WorkLimit) -> Iterator[PartialAccount]:
-    """What the pages and requests of a decoded `log` say, in their order; what is not shaped as HAR
-    says is passed over.
+    """Yield the values in the pages and requests of a decoded `log`, in their order. Entries that
+    are not shaped as HAR are passed over.
     """
     for page in _objects(log.get("pages")):
         limit.spend()

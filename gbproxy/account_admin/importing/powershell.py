@@ -49,7 +49,7 @@ class _Statement:
 
 @dataclass(slots=True)
 class _Session:
-    """What PowerShell keeps between requests: cookies for the page, and what it calls itself."""
+    """State that PowerShell keeps between requests: the page's cookies, and its User-Agent."""
 
     jar: list[tuple[str, str]] = field(default_factory=list)
     headers: list[tuple[str, str]] = field(default_factory=list)

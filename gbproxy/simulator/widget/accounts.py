@@ -67,7 +67,7 @@ class Account:
     edition: str | None = None
     location: str | None = None
     server_token: str = "CAMSEhIQ3qK9pW1mTzyVh2L0sR7d4A=="  # noqa: S105  made up, and no secret upstream either
-    """What `x-server-token` must be where the exact value is wanted."""
+    """Value that `x-server-token` must have where the exact one is wanted."""
     cookies: dict[str, str] = field(default_factory=lambda: {"__Secure-C_AUX": "CAX.AgTn5RwLq8Zv"})
     """Further cookies of the page's host, by name, for the switch `further_cookies`."""
     needs_renewal: bool = True

@@ -1,4 +1,4 @@
-"""How alembic runs the migrations: on the connection of gbproxy/storage/migrate.py, inside of its
+"""Runs the migrations for alembic: on the connection of gbproxy/storage/migrate.py, inside of its
 transaction.
 """
 

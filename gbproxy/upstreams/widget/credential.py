@@ -13,7 +13,7 @@ from gbproxy.domain.account import IDENTITY_CHARS, Account, Credential, digest
 
 EditionName = Literal["business", "enterprise"]
 Location = Literal["global", "us", "eu"]
-"""Where an app's data lives: a part of each widget call's path."""
+"""The region of an app's data: a part of each widget call's path."""
 
 
 @dataclass(frozen=True, slots=True)

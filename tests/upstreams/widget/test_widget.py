@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from gbproxy.accounts.failure_policy import policy_for
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.chat import Message, TextPart
 from gbproxy.domain.events import (
@@ -485,7 +486,7 @@ def test_a_passing_failure_to_open_a_session_may_be_tried_again_by_who_asked(
         widget(upstream).open_session(account)
 
     assert type(caught.value) is error
-    assert caught.value.retryable
+    assert policy_for(caught.value).retry_same
     assert len(upstream.calls("widgetCreateSession")) == 1
 
 
@@ -507,7 +508,7 @@ def test_a_failure_of_the_account_is_told_at_once(
         widget(upstream).open_session(account)
 
     assert type(caught.value) is error
-    assert not getattr(caught.value, "retryable", False)
+    assert not policy_for(caught.value).retry_same
     assert len(upstream.calls("widgetCreateSession")) == 1
 
 

@@ -1,6 +1,4 @@
-"""What administrators change and see: changes that workers look for, answers in flight, checks of
-credentials.
-"""
+"""Administration: changes that workers look for, answers in flight, checks of credentials."""
 
 from __future__ import annotations
 

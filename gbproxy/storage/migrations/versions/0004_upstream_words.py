@@ -1,4 +1,4 @@
-"""What the upstream said, beside the sentences about accounts and their checks."""
+"""The upstream's own words, beside the sentences about accounts and their checks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What each account has turned out to have: models and tools, by its configuration and by what it
-took and refused.
+"""Models and tools that each account supports, by its configuration and by what it took and
+refused.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def sign(key: XsrfKey, csesidx: str, issued_at: int, *, issuer: str, audience: s
 
 
 def issued_at(bearer: str) -> int | None:
-    """When a token was signed, by the upstream's clock (Unix seconds); None if it is none of
+    """The Unix seconds of a token's signature, by the upstream's clock; None if it is none of
     ours.
     """
     try:

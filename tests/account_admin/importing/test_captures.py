@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.account_admin.importing import find
-from tests.support.pasting import browsers, captures
-from tests.support.pasting.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE, core
+from tests.support.importing import browsers, captures
+from tests.support.importing.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE, core
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])

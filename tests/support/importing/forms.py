@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.support.pasting import browsers
+from tests.support.importing import browsers
 
 BUSINESS, ENTERPRISE = "business.gemini.google", "vertexaisearch.cloud.google"
 APIS = {
@@ -23,7 +23,7 @@ FOREIGN = "NID=526%3DforeignNid_do_not_read"
 
 @dataclass(frozen=True)
 class Person:
-    """Whose values these are is in each of them."""
+    """Values of one person, who is named in each of them."""
 
     csesidx: str
     config_id: str

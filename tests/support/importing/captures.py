@@ -38,7 +38,7 @@ def text(name: str) -> str:
 
 
 def told_by(name: str) -> dict[str, str]:
-    """What a capture tells: a call of the API carries no cookies of the page, exported cookies
+    """The values in a capture: a call of the API carries no cookies of the page, exported cookies
     carry no ids.
     """
     if name in _ONLY_COOKIES:

@@ -8,8 +8,8 @@ import pytest
 
 from gbproxy.account_admin.importing import MAX_CHARS, OPTIONAL, WHERE, FoundAccount, Hosts, find
 from gbproxy.errors import BadRequest, RequestTooLarge
-from tests.support.pasting import browsers, captures
-from tests.support.pasting.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE, core
+from tests.support.importing import browsers, captures
+from tests.support.importing.captures import COOKIES, FOREIGN, IDS, PAGE, WHOLE, core
 
 HOME = "https://business.gemini.google/home/cid"
 FIRST = {"csesidx": "111", "config_id": "a0000000-0000-4000-8000-000000000001"}

@@ -14,7 +14,7 @@ from gbproxy.account_admin.importing import find
 from gbproxy.account_admin.importing.bounds import Hosts, WorkLimit
 from gbproxy.account_admin.importing.tokenize import LOOKED_THROUGH, tokenize
 from gbproxy.errors import GatewayError
-from tests.support.pasting import captures
+from tests.support.importing import captures
 
 TEXTS = [captures.text(name) for name in captures.NAMES]
 SIGNS = st.text(st.sampled_from("{}[]\"'`^\\$()%;&|=:,#@ \t\r\n\0a0\ud800é\u2028"), max_size=6)

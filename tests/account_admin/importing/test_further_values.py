@@ -11,9 +11,9 @@ import pytest
 from gbproxy.account_admin.importing import Found, Hosts, find
 from gbproxy.account_admin.importing.partial_account import FURTHER_FIELDS
 from gbproxy.errors import BadRequest
-from tests.support.pasting import browsers
-from tests.support.pasting.captures import core
-from tests.support.pasting.forms import ANNA, BEN, BUSINESS, CALLS, ENTERPRISE, FORMS, Person
+from tests.support.importing import browsers
+from tests.support.importing.captures import core
+from tests.support.importing.forms import ANNA, BEN, BUSINESS, CALLS, ENTERPRISE, FORMS, Person
 
 PLACE, JAR, AGENT = ("edition", "location"), ("cookies",), ("user_agent",)
 # By the beginning of their names; the longest counts.

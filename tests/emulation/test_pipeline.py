@@ -45,6 +45,11 @@ GOOD: Script = (TextDelta("{}"), Done())
 COMPLAINT = says("user", "Only JSON, please.")
 
 
+@pytest.fixture(autouse=True)
+def _request() -> None:
+    request_context.begin("req-1")
+
+
 def pair(native: NativeUpstream, *scripts: Script, **options: object) -> Harness:
     """An account of each kind; the widget's is asked first."""
     return Harness(

@@ -11,8 +11,8 @@ import pytest
 from gbproxy.account_admin.importing import find
 from gbproxy.errors import BadRequest
 from gbproxy.settings.account_values import cookie
-from tests.support.pasting import browsers
-from tests.support.pasting.forms import ANNA, FORMS
+from tests.support.importing import browsers
+from tests.support.importing.forms import ANNA, FORMS
 
 VALUES = {
     "__Secure-1PSID": "g.a000-consumerPsid_do_not_read",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gbproxy.account_admin.importing import find
 from gbproxy.errors import BadRequest
-from tests.support.pasting import browsers
-from tests.support.pasting.captures import FOREIGN, core
-from tests.support.pasting.forms import ANNA, BEN, CALLS, FORMS, Person
+from tests.support.importing import browsers
+from tests.support.importing.captures import FOREIGN, core
+from tests.support.importing.forms import ANNA, BEN, CALLS, FORMS, Person
 
 FIELDS = (*ANNA.whole, *ANNA.carried)
 JAR = ("secure_c_ses", "host_c_oses", "cookies")
