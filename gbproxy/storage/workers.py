@@ -16,8 +16,9 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from gbproxy.storage.database import Database, insert, upsert
+from gbproxy.storage.database import Database
 from gbproxy.storage.tables import changes, leases, workers
+from gbproxy.storage.upserts import insert, upsert
 
 Topic = Literal["accounts", "keys"]
 
