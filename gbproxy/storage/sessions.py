@@ -9,7 +9,7 @@ upstream. The writes of a worker that has lost a row have no effect.
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -104,11 +104,13 @@ TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=bindparam("fr
 _MARKING = update(rows).values(TO_DELETE)
 _ROLLBACK = HotStatement(_MARKING.where(_ID, _c.state == IDLE, _DIGEST))
 _MARK = HotStatement(_MARKING.where(_OURS))
-_EXPIRE = _MARKING.where(_c.state == IDLE, _c.expires_at <= bindparam("now"))
+_EXPIRE = HotStatement(_MARKING.where(_c.state == IDLE, _c.expires_at <= bindparam("now")))
 _ORPHANS = _MARKING.where(_HELD, _c.holder.in_(bindparam("dead", expanding=True)))
-_HOLDERS = select(_c.holder).where(_HELD).distinct()
-_HELD_LONG = select(_c.id).where(
-    _c.holder == bindparam("worker"), _HELD, _c.claimed_at < bindparam("before")
+_HOLDERS = HotStatement(select(_c.holder).where(_HELD).distinct())
+_HELD_LONG = HotStatement(
+    select(_c.id).where(
+        _c.holder == bindparam("worker"), _HELD, _c.claimed_at < bindparam("before")
+    )
 )
 _DUE = (
     select(*_SESSION, _c.attempts)
@@ -148,7 +150,7 @@ class SessionRows:
         """Record a session that was just opened; this worker holds it. Its conversation is the
         given one, or a random prefix of an id.
         """
-        session = Session(uuid.uuid4().hex, account_key, name, conversation or random_prefix())
+        session = Session(secrets.token_hex(16), account_key, name, conversation or random_prefix())
         now = self._clock()
         self._database.change(
             _ADD,
@@ -251,14 +253,20 @@ class SessionRows:
         now = self._clock()
         fixed = {"state": DELETING, "attempts": 0, "not_before": now, "created_at": now}
         values = [
-            {"id": uuid.uuid4().hex, "account_key": key, "name": name, "conversation": "", **fixed}
+            {
+                "id": secrets.token_hex(16),
+                "account_key": key,
+                "name": name,
+                "conversation": "",
+                **fixed,
+            }
             for key, name in found
         ]
         self._database.transact(lambda connection: connection.execute(_ADD_MARKED, values))
 
     def holders(self) -> frozenset[str]:
         """The workers that hold sessions."""
-        return frozenset(row.holder for row in self._database.fetch(_HOLDERS))
+        return frozenset(holder for (holder,) in self._database.fetch(_HOLDERS))
 
     def reclaim_orphans(self, dead: Collection[str]) -> int:
         """Mark what dead workers hold. Returns how many."""
@@ -270,7 +278,7 @@ class SessionRows:
         """
         now, worker = self._clock(), self._worker_id()
         held = self._database.fetch(_HELD_LONG, {"worker": worker, "before": now - after_s})
-        leaked = [row.id for row in held if row.id not in self._known]
+        leaked = [id_ for (id_,) in held if id_ not in self._known]
         values = [{"session_id": id_, "worker": worker, "from_when": now} for id_ in leaked]
         return sum(self._database.change(_MARK, value) for value in values)
 
