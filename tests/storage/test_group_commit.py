@@ -86,7 +86,9 @@ def test_a_file_that_another_keeps_is_given_up_within_each_call_s_time(
     seen = shown["another_keeps_the_file"]
 
     assert seen["told"] == ["StorageUnavailable"] * 6
-    assert REQUEST_TIMEOUT_S <= seen["took_s"] < 3 * REQUEST_TIMEOUT_S
+    assert (
+        REQUEST_TIMEOUT_S <= seen["took_s"] < 5 * REQUEST_TIMEOUT_S
+    )  # and not one after the other
     assert (seen["is_up"], seen["names"]) == (False, "")
 
 

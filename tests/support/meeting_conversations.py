@@ -106,7 +106,9 @@ class Meeting:
 
 
 def main(url: str) -> None:
-    with closing(Database(url)) as one, closing(Database(url)) as other:
+    # A server that is late on a busy machine must not be taken for one that is away.
+    one, other = (Database(url, request_timeout_s=10.0) for _ in range(2))
+    with closing(one), closing(other):
         one.change(_ADD_AGAIN, _TAKEN)
 
         class WhereWritesMeet(ConversationMachine):
