@@ -24,6 +24,7 @@ _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 3600.0
 _ACCOUNT_PAUSE_S = 900.0  # while the account cannot be used
 _ABANDON_AFTER_S = 7 * 86_400.0  # an account may be missing for so long
+_ABANDON_PERIOD_S = 60.0  # between looks for such; rounds come twice a second
 _UNRECORDED_PAUSES_S = (1.0, 5.0, 25.0)  # between attempts
 _WIDTH_AT_THE_END = 64
 _DEPARTED_S = 3600.0  # by then a removed account's last answers are over
@@ -73,6 +74,7 @@ class SessionCleanup:
         # unrecorded sessions: when the next attempt is due, and how many there were
         self._retries: list[tuple[float, Session, int]] = []
         self._in_progress: set[str] = set()
+        self._abandoned_at = 0.0
         # removed accounts by account key, and until when they are kept
         self._departed: dict[str, tuple[Account, float]] = {}
         self._lock = threading.Lock()
@@ -86,8 +88,11 @@ class SessionCleanup:
         account_keys = [account.account_key for account in self._accounts()]
         for session in self._sessions.due_deletions(_BATCH, account_keys):
             self._submit(session, partial(self._delete_marked, session))
-        abandoned = self._sessions.abandon(account_keys, _ABANDON_AFTER_S)
-        if abandoned:
+        now = self._clock()
+        if abs(now - self._abandoned_at) < _ABANDON_PERIOD_S:
+            return
+        self._abandoned_at = now
+        if abandoned := self._sessions.abandon(account_keys, _ABANDON_AFTER_S):
             log.warning(
                 "session.left", extra={"sessions": abandoned, "reason": "its account is gone"}
             )

@@ -11,12 +11,13 @@ from typing import Any, Generic, Literal, TypeVar
 from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
 
 from gbproxy.domain.clock import SET_BACK_S
-from gbproxy.storage.database import Database, at, not_older, upsert
+from gbproxy.storage.database import Database
 from gbproxy.storage.tables import Instant, tokens
 from gbproxy.storage.tables import account_checks as checks
 from gbproxy.storage.tables import account_states as states
 from gbproxy.storage.tables import account_support as support
 from gbproxy.storage.tables import account_uses as uses
+from gbproxy.storage.upserts import at, not_older, upsert
 
 Health = TypeVar("Health")
 Status = Literal["valid", "refused", "unknown"]

@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account, CredentialReader
-from gbproxy.storage.database import AnyRow, Database, UniqueViolation, upsert
+from gbproxy.storage.database import AnyRow, Database, UniqueViolation
 from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.sessions import IDLE, TO_DELETE
 from gbproxy.storage.tables import (
@@ -29,6 +29,7 @@ from gbproxy.storage.tables import (
     tokens,
 )
 from gbproxy.storage.tokens_cookies import decrypted
+from gbproxy.storage.upserts import upsert
 from gbproxy.storage.workers import ChangeCounter
 
 log = logging.getLogger(__name__)

@@ -16,26 +16,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from operator import attrgetter, methodcaller
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from sqlalchemy import (
-    Column,
-    ColumnElement,
     Connection,
     Engine,
     Executable,
     Row,
-    Table,
-    bindparam,
     exc,
-    or_,
 )
 
 from gbproxy.domain.circuit_breaker import CircuitBreaker, CircuitOpen
-from gbproxy.domain.clock import SET_BACK_S
 from gbproxy.errors import StorageUnavailable
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.storage import engines
+from gbproxy.storage.group_commit import GroupCommit, Write
+from gbproxy.storage.statements import HotStatement
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +52,11 @@ _LEAST_S = 0.001
 
 T = TypeVar("T")
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-Condition = Callable[[Any], ColumnElement[bool]]
-Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+Values = Mapping[str, Any] | None
+
+# Of the driver's cursor, or SQLAlchemy's result.
+_ROWS: Callable[[Any], Sequence[AnyRow]] = methodcaller("fetchall")
+_COUNT: Callable[[Any], int] = attrgetter("rowcount")
 
 
 class UniqueViolation(Exception):
@@ -92,6 +93,7 @@ class Database:
         self._probed_by_background_until = -math.inf
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._group_commit: GroupCommit | None = None  # of SQLite
         self._pid = 0
         # A parent's: letting go of them would close its connections.
         self._inherited: list[Engine] = []
@@ -106,15 +108,17 @@ class Database:
         """True while no call has failed since the last success."""
         return self._breaker.is_closed
 
-    def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
-        """Run one statement as a transaction. Returns its rows."""
+    def fetch(
+        self, statement: Executable | HotStatement, values: Values = None
+    ) -> Sequence[AnyRow]:
+        """Run one statement as a transaction. Returns its rows; a HotStatement's are tuples."""
         if statement.is_select and self._breaker.refuses_writes:
             raise self._unavailable()
-        return self._run(lambda connection: connection.execute(statement, values).all())
+        return self._run_statement(statement, values, _ROWS)
 
-    def change(self, statement: Executable, values: Values = None) -> int:
+    def change(self, statement: Executable | HotStatement, values: Values = None) -> int:
         """Run one statement as a transaction. Returns how many rows it has changed."""
-        return self._run(lambda connection: connection.execute(statement, values).rowcount)
+        return self._run_statement(statement, values, _COUNT)
 
     def transact(self, action: Callable[[Connection], T]) -> T:
         """Run all statements of `action` as one transaction. Returns its result. It must wait for
@@ -132,7 +136,7 @@ class Database:
                 raise
             return result
 
-        return self._run(whole)
+        return self._run(lambda: self._on_connection(whole))
 
     @contextmanager
     def long_timeout(self) -> Iterator[None]:
@@ -152,21 +156,50 @@ class Database:
                 self._engine.dispose()
                 self._engine = None
 
-    def _run(self, action: Callable[[Connection], T]) -> T:
+    def _run_statement(
+        self, statement: Executable | HotStatement, values: Values, collect: Callable[[Any], T]
+    ) -> T:
+        if isinstance(statement, HotStatement):
+            return self._run(lambda: self._execute_hot(statement, values or {}, collect))
+        return self._run(
+            lambda: self._on_connection(
+                lambda connection: collect(connection.execute(statement, values))
+            )
+        )
+
+    def _execute_hot(
+        self, statement: HotStatement, values: Mapping[str, Any], collect: Callable[[Any], T]
+    ) -> T:
+        compiled = statement.compiled(self._connections().dialect)
+        sql, bound = compiled.sql, compiled.bound(values)
+        if (group := self._group_commit) is not None:
+            write = Write(sql, bound, collect)
+            if group.run_alone(write) if statement.is_select else group.run(write):
+                return write.result
+        # On PostgreSQL; and on SQLite, where the statement meets its fault again, SQLAlchemy
+        # tells what that means and renews the connections if they are no good.
+        return self._on_connection(
+            lambda connection: collect(connection.exec_driver_sql(sql, bound))
+        )
+
+    def _on_connection(self, action: Callable[[Connection], T]) -> T:
+        with self._connections().connect() as connection:
+            return action(connection)
+
+    def _run(self, attempt: Callable[[], T]) -> T:
         try:
-            return self._breaker.run(lambda: self._execute(action), self._may_probe)
+            return self._breaker.run(lambda: self._execute(attempt), self._may_probe)
         except CircuitOpen:
             raise self._unavailable() from None
 
-    def _execute(self, action: Callable[[Connection], T]) -> T:
+    def _execute(self, attempt: Callable[[], T]) -> T:
         """Run it; again while another writer has the SQLite file, until the call's time is up."""
         left_s = LONG_TIMEOUT_S if self._call.is_long else self._request_timeout_s
         self._call.begin(left_s)
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                with self._connections().connect() as connection:
-                    return action(connection)
+                return attempt()
             except exc.IntegrityError as error:
                 raise UniqueViolation from error
             except exc.SQLAlchemyError as error:
@@ -190,6 +223,8 @@ class Database:
                     self._engine = engines.pooled(
                         self.url, self._call.left_s, temporary=self.temporary
                     )
+                    if self.kind == "sqlite":
+                        self._group_commit = GroupCommit(self._engine, partial(self._sleep, 0))
                     self._pid = os.getpid()
         return self._engine
 
@@ -237,43 +272,3 @@ class _Call(threading.local):
 
 def _log_available(away_s: float) -> None:
     log.info("database.available", extra={"away_s": round(away_s, 1)})
-
-
-def not_older(new: Any, noted_at: Column[float]) -> ColumnElement[bool]:
-    """Accept the row unless an existing one is newer. Rows over 60 s in the future are ignored: the
-    clock was set back.
-
-    The statement needs the values of `at`.
-    """
-    return or_(
-        new[noted_at.name] >= noted_at, noted_at > bindparam("set_back", type_=noted_at.type)
-    )
-
-
-def at(noted_at: Column[float], time: float) -> dict[str, float]:
-    """The time of a new row, as `not_older` needs it; Unix seconds."""
-    return {noted_at.name: time, "set_back": time + SET_BACK_S}
-
-
-def insert(database: Database, table: Table) -> Any:
-    """An INSERT that has `on_conflict_do_update`."""
-    if database.kind == "sqlite":
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql  # loads asyncio's drivers too
-
-    return postgresql.insert(table)
-
-
-def upsert(database: Database, table: Table, *columns: str, when: Condition | None = None) -> Any:
-    """Insert a row, or update `columns` of the existing one: always, or if `when`, given the new
-    row, holds. It changes one row, or none.
-    """
-    statement = insert(database, table)
-    upserting = statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={name: statement.excluded[name] for name in columns},
-        where=when(statement.excluded) if when else None,
-    )
-    return upserting.execution_options(preserve_rowcount=True)

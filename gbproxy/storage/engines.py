@@ -114,7 +114,7 @@ def is_locked(error: exc.SQLAlchemyError) -> bool:
 def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:
     # Not to wait inside of SQLite: that would hold up the whole worker (Database waits).
     connecting = {"timeout": 0, "check_same_thread": False}
-    engine = _engine(url, connecting, options)
+    engine = _engine(url, connecting, options | {"paramstyle": "named"})
 
     @event.listens_for(engine, "do_connect")
     def make(dialect: object, record: object, arguments: Any, keywords: Any) -> None:

@@ -9,7 +9,7 @@ upstream. The writes of a worker that has lost a row have no effect.
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -26,6 +26,7 @@ from gbproxy.domain.session import (
     random_prefix,
 )
 from gbproxy.storage.database import AnyRow, Database
+from gbproxy.storage.statements import HotStatement
 from gbproxy.storage.tables import has_identity
 from gbproxy.storage.tables import sessions as rows
 
@@ -36,7 +37,7 @@ _c = rows.c
 _SESSION = (_c.id, _c.account_key, _c.name, _c.conversation)
 _ID = _c.id == bindparam("session_id")
 _DIGEST = _c.history_digest == bindparam("wanted")
-_HELD = _c.state.in_((PREWARMED, RUNNING))
+_HELD = or_(_c.state == PREWARMED, _c.state == RUNNING)
 _OURS = and_(_ID, _c.holder == bindparam("worker"), _HELD)
 _FREE = and_(_c.state == IDLE, _c.expires_at > bindparam("now"))
 _CONVERSATION = and_(_c.conversation == bindparam("wanted"), _c.key_digest == bindparam("by"))
@@ -68,14 +69,19 @@ def _claim(condition: Any, *first: Any) -> Any:
     )
 
 
-_ADD = insert(rows)
-_NAME = update(rows).where(_OURS).values(name=bindparam("new_name"))
-_CLAIM_HISTORY = _claim(_DIGEST, _c.account_key.in_(bindparam("avoided", expanding=True)))
-_CLAIM_HISTORY_IN = _claim(and_(_DIGEST, _c.conversation == bindparam("within")))
-_CLAIM_CONVERSATION = _claim(_CONVERSATION)
-_FIND_IN_USE = select(_c.id).where(_IN_USE).limit(1)
-_FIND_TAKEN = select(_c.id).where(_DIGEST, _c.state == RUNNING).limit(1)
-_COMMIT = (
+_NEW = ("id", "account_key", "name", "conversation", "state", "attempts", "created_at")
+_ADD = HotStatement(
+    insert(rows).values({name: bindparam(name) for name in (*_NEW, "holder", "claimed_at")})
+)
+_ADD_MARKED = insert(rows)
+_NAME = HotStatement(update(rows).where(_OURS).values(name=bindparam("new_name")))
+_CLAIM_HISTORY = HotStatement(_claim(_DIGEST))
+_CLAIM_HISTORY_IN = HotStatement(_claim(and_(_DIGEST, _c.conversation == bindparam("within"))))
+_CLAIM_HISTORY_ELSEWHERE = _claim(_DIGEST, _c.account_key.in_(bindparam("avoided", expanding=True)))
+_CLAIM_CONVERSATION = HotStatement(_claim(_CONVERSATION))
+_FIND_IN_USE = HotStatement(select(_c.id).where(_IN_USE).limit(1))
+_FIND_TAKEN = HotStatement(select(_c.id).where(_DIGEST, _c.state == RUNNING).limit(1))
+_COMMIT = HotStatement(
     update(rows)
     .where(_OURS)
     .values(
@@ -89,20 +95,22 @@ _COMMIT = (
         expires_at=bindparam("until"),
     )
 )
-_RELEASE = (
+_RELEASE = HotStatement(
     update(rows)
     .where(_OURS, _c.history_digest.is_not(None))
     .values(state=IDLE, holder=None, claimed_at=None)
 )
 TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=bindparam("from_when"))
 _MARKING = update(rows).values(TO_DELETE)
-_ROLLBACK = _MARKING.where(_ID, _c.state == IDLE, _DIGEST)
-_MARK = _MARKING.where(_OURS)
-_EXPIRE = _MARKING.where(_c.state == IDLE, _c.expires_at <= bindparam("now"))
+_ROLLBACK = HotStatement(_MARKING.where(_ID, _c.state == IDLE, _DIGEST))
+_MARK = HotStatement(_MARKING.where(_OURS))
+_EXPIRE = HotStatement(_MARKING.where(_c.state == IDLE, _c.expires_at <= bindparam("now")))
 _ORPHANS = _MARKING.where(_HELD, _c.holder.in_(bindparam("dead", expanding=True)))
-_HOLDERS = select(_c.holder).where(_HELD).distinct()
-_HELD_LONG = select(_c.id).where(
-    _c.holder == bindparam("worker"), _HELD, _c.claimed_at < bindparam("before")
+_HOLDERS = HotStatement(select(_c.holder).where(_HELD).distinct())
+_HELD_LONG = HotStatement(
+    select(_c.id).where(
+        _c.holder == bindparam("worker"), _HELD, _c.claimed_at < bindparam("before")
+    )
 )
 _DUE = (
     select(*_SESSION, _c.attempts)
@@ -113,7 +121,7 @@ _DUE = (
 _ABANDON = delete(rows).where(
     _c.state == DELETING, _c.not_before <= bindparam("before"), not_(_THEIRS)
 )
-_REMOVE = delete(rows).where(_ID)
+_REMOVE = HotStatement(delete(rows).where(_ID))
 _RESCHEDULE = (
     update(rows)
     .where(_ID, _c.state == DELETING)
@@ -142,7 +150,7 @@ class SessionRows:
         """Record a session that was just opened; this worker holds it. Its conversation is the
         given one, or a random prefix of an id.
         """
-        session = Session(uuid.uuid4().hex, account_key, name, conversation or random_prefix())
+        session = Session(secrets.token_hex(16), account_key, name, conversation or random_prefix())
         now = self._clock()
         self._database.change(
             _ADD,
@@ -171,11 +179,18 @@ class SessionRows:
         """Claim a free session that holds exactly this history (and is of `conversation`, if given)
         for this worker. Account keys that are not `avoided` come first.
         """
-        values = {"wanted": history_digest, "now": self._clock(), "worker": self._worker_id()}
-        if conversation is None:
-            found = self._database.fetch(_CLAIM_HISTORY, {**values, "avoided": list(avoided)})
-        else:
+        values: dict[str, Any] = {
+            "wanted": history_digest,
+            "now": self._clock(),
+            "worker": self._worker_id(),
+        }
+        if conversation is not None:
             found = self._database.fetch(_CLAIM_HISTORY_IN, {**values, "within": conversation})
+        elif avoided:
+            values["avoided"] = list(avoided)
+            found = self._database.fetch(_CLAIM_HISTORY_ELSEWHERE, values)
+        else:
+            found = self._database.fetch(_CLAIM_HISTORY, values)
         return self._claimed(found[0]).session if found else None
 
     def is_taken(self, history_digest: bytes) -> bool:
@@ -238,14 +253,20 @@ class SessionRows:
         now = self._clock()
         fixed = {"state": DELETING, "attempts": 0, "not_before": now, "created_at": now}
         values = [
-            {"id": uuid.uuid4().hex, "account_key": key, "name": name, "conversation": "", **fixed}
+            {
+                "id": secrets.token_hex(16),
+                "account_key": key,
+                "name": name,
+                "conversation": "",
+                **fixed,
+            }
             for key, name in found
         ]
-        self._database.transact(lambda connection: connection.execute(_ADD, values))
+        self._database.transact(lambda connection: connection.execute(_ADD_MARKED, values))
 
     def holders(self) -> frozenset[str]:
         """The workers that hold sessions."""
-        return frozenset(row.holder for row in self._database.fetch(_HOLDERS))
+        return frozenset(holder for (holder,) in self._database.fetch(_HOLDERS))
 
     def reclaim_orphans(self, dead: Collection[str]) -> int:
         """Mark what dead workers hold. Returns how many."""
@@ -257,7 +278,7 @@ class SessionRows:
         """
         now, worker = self._clock(), self._worker_id()
         held = self._database.fetch(_HELD_LONG, {"worker": worker, "before": now - after_s})
-        leaked = [row.id for row in held if row.id not in self._known]
+        leaked = [id_ for (id_,) in held if id_ not in self._known]
         values = [{"session_id": id_, "worker": worker, "from_when": now} for id_ in leaked]
         return sum(self._database.change(_MARK, value) for value in values)
 

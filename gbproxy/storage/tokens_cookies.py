@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import bindparam, delete, or_, select
 
 from gbproxy.domain.account import id_of
-from gbproxy.storage.database import Database, at, not_older, upsert
+from gbproxy.storage.database import Database
 from gbproxy.storage.encryption import Cipher, Unreadable
 from gbproxy.storage.tables import cookies, tokens
+from gbproxy.storage.upserts import at, not_older, upsert
 
 log = logging.getLogger(__name__)
 

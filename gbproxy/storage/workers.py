@@ -16,8 +16,10 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from gbproxy.storage.database import Database, insert, upsert
+from gbproxy.storage.database import Database
+from gbproxy.storage.statements import HotStatement
 from gbproxy.storage.tables import changes, leases, workers
+from gbproxy.storage.upserts import insert, upsert
 
 Topic = Literal["accounts", "keys"]
 
@@ -34,7 +36,7 @@ _ALIVE_S = 5.0  # with an older heartbeat a worker may be dead, and its answers 
 _DEREGISTER = delete(workers).where(workers.c.id == bindparam("worker"))
 _REMOVE = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
 _RELEASE_HELD = delete(leases).where(leases.c.holder.in_(bindparam("gone", expanding=True)))
-_VERSION = select(changes.c.version).where(changes.c.topic == bindparam("topic"))
+_VERSION = HotStatement(select(changes.c.version).where(changes.c.topic == bindparam("topic")))
 # An end further ahead than so many terms was written by a clock that has been set back since.
 _TERMS = 2
 
@@ -149,7 +151,7 @@ class ChangeCounter:
     def version(self, topic: Topic) -> int:
         """Raises StorageUnavailable."""
         found = self._database.fetch(_VERSION, {"topic": topic})
-        return int(found[0].version) if found else 0
+        return int(found[0][0]) if found else 0
 
     def increment(self, connection: Connection, topic: Topic) -> None:
         """To be called in the transaction of the change itself: a worker that sees the new version

@@ -6,6 +6,8 @@ tests/support/conversation_machine.py says what must hold.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -30,7 +32,7 @@ from tests.support.conversation_machine import (
     ExpiringRows,
     Switchable,
 )
-from tests.support.databases import Open
+from tests.support.databases import ROOT, Open
 
 _SETTINGS = settings(
     REPORTED_IN_TIME,
@@ -60,6 +62,19 @@ def test_no_session_ever_holds_what_its_conversation_does_not(
             )
 
     run_state_machine_as_test(OverRows, settings=_SETTINGS)
+
+
+def test_the_same_holds_where_each_write_meets_others(database: Database, url: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.support.meeting_conversations", url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
 
 
 def test_a_request_that_fails_over_again_while_storage_is_away_keeps_its_conversation_busy(

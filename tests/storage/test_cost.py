@@ -4,6 +4,7 @@ holds no connection.
 
 from __future__ import annotations
 
+import sqlite3
 import statistics
 import threading
 import time
@@ -60,9 +61,17 @@ class Watch(FakeUpstream):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        def executed(_: Any, __: Any, statement: str, *___: Any) -> None:
-            if self.is_ours:
+        def executed_by_server(_: Any, cursor: Any, statement: str, *__: Any) -> None:
+            if self.is_ours and not isinstance(cursor, sqlite3.Cursor):
                 self.statements.append(statement)
+
+        def executed_by_file(statement: str) -> None:
+            if _is_request_s(statement) if _is_write(statement) else self.is_ours:
+                self.statements.append(statement)
+
+        def connected(connection: Any, _: Any) -> None:
+            if isinstance(connection, sqlite3.Connection):  # tells itself what it executes
+                connection.set_trace_callback(executed_by_file)
 
         def taken(_: Any, record: Any, __: Any) -> None:
             if self.is_ours:
@@ -74,7 +83,8 @@ class Watch(FakeUpstream):
                 self.spent_s += time.perf_counter() - taken_at
 
         listeners = (
-            (Engine, "after_cursor_execute", executed),
+            (Engine, "after_cursor_execute", executed_by_server),
+            (Pool, "connect", connected),
             (Pool, "checkout", taken),
             (Pool, "checkin", returned),
         )
@@ -85,6 +95,19 @@ class Watch(FakeUpstream):
         finally:
             for listener in listeners:
                 event.remove(*listener)
+
+
+def _is_write(statement: str) -> bool:
+    return not statement.startswith("SELECT")
+
+
+def _is_request_s(write: str) -> bool:
+    """True for a request's own, whichever thread writes it: writes that meet are one thread's.
+
+    The background records prewarmed sessions, and marks sessions for deletion.
+    """
+    is_background_s = "not_before" in write or (write.startswith("INSERT") and PREWARMED in write)
+    return write.startswith(("INSERT INTO sessions", "UPDATE sessions")) and not is_background_s
 
 
 @pytest.fixture

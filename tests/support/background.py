@@ -21,6 +21,7 @@ from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.database import AnyRow, Database, Values
 from gbproxy.storage.sessions import PREWARMED, SessionRows
+from gbproxy.storage.statements import HotStatement
 from gbproxy.storage.tables import sessions
 from tests.support.accounts import widget_account
 from tests.support.clock import Clock
@@ -40,11 +41,13 @@ class FragileDatabase(Database):
 
     away = False
 
-    def fetch(self, statement: Executable, values: Values = None) -> Sequence[AnyRow]:
+    def fetch(
+        self, statement: Executable | HotStatement, values: Values = None
+    ) -> Sequence[AnyRow]:
         self._check()
         return super().fetch(statement, values)
 
-    def change(self, statement: Executable, values: Values = None) -> int:
+    def change(self, statement: Executable | HotStatement, values: Values = None) -> int:
         self._check()
         return super().change(statement, values)
 
