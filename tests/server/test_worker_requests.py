@@ -71,9 +71,18 @@ def pacer() -> Closed:
 
 @pytest.fixture
 def worker(pacer: Closed) -> Iterator[Worker]:
-    """One that answers with the path and the body, but reads no body on /refused."""
+    """One that answers with the path and the body, but reads no body on /refused, and fails in
+    the middle on /late.
+    """
+
+    def failing(start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"begun"
+        raise RuntimeError("a bug")
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/late":
+            return failing(start_response)
         body = environ["PATH_INFO"].encode() + b" "
         if environ["PATH_INFO"] != "/refused":
             body += environ["wsgi.input"].read()
@@ -189,6 +198,30 @@ def test_a_connection_whose_request_was_read_ends_at_once(
 
     assert client.read_until(b"nothing but the end").endswith(b"/v1/files body")
     client.handling.get(timeout=0.3)
+
+
+def test_an_answer_that_fails_midway_ends_without_its_end(client: Client, pacer: Closed) -> None:
+    pacer.open()
+    client.send("GET /late", "GET /v1/models")
+
+    answer = client.read_until(b"nothing but the end")
+
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.endswith(b"5\r\nbegun\r\n")
+
+
+def test_after_as_many_requests_as_it_may_serve_a_worker_stops(
+    client: Client, pacer: Closed, worker: Worker
+) -> None:
+    pacer.open()
+    worker.max_requests = 2
+    client.send("GET /one", "GET /two", "GET /three")
+
+    answers = client.read_until(b"nothing but the end")
+
+    assert [b"Connection: keep-alive" in answers, b"Connection: close" in answers] == [True, True]
+    assert answers.endswith(b"/two ")
+    assert not worker.alive
 
 
 def test_a_certificate_that_gunicorn_was_given_is_used(worker: Worker) -> None:
