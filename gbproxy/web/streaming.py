@@ -166,8 +166,8 @@ class ActiveResponse:
     def __init__(
         self, chunks: Chunks, kind: AnswerKind, others: set[ActiveResponse], meter: Meter
     ) -> None:
-        self.runner = StreamRunner(chunks, request.environ)
         self._environ = request.environ
+        self.runner = StreamRunner(chunks, self._environ)
         self._kind = kind
         self._heartbeat: Heartbeat | None = None
         self._others = others
