@@ -24,8 +24,9 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from gbproxy.observability import request_context
 from gbproxy.server import refusals
-from gbproxy.server.connection import Connection, Incoming, allow_little_unsent, is_unread
+from gbproxy.server.connection import Connection, Incoming, allow_little_unsent, is_in, is_unread
 from gbproxy.server.response import Response
+from gbproxy.web.body import IS_IN
 from gbproxy.web.middleware import PROBES
 
 log = logging.getLogger(__name__)
@@ -111,12 +112,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """Let the app answer. Raises StopIteration when the connection ends with this answer.
 
         As gunicorn's own, without its hooks, its access line and files sent by the system, which
-        nobody here asks for: saves 60 µs of a request.
+        nobody here asks for: saves 40 µs of a request.
         """
         response, environ = wsgi.create(
             req, sock, addr, listener_name, self.cfg, response_class=Response
         )
         environ["wsgi.multithread"] = True
+        environ[IS_IN] = is_in(req)
         self._count_request()
         if not self.alive or not self._keeps_connections:
             response.force_close()

@@ -13,8 +13,10 @@ import gevent.socket
 import gevent.ssl
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
 
 from gbproxy.server.arbiter import Log
+from gbproxy.server.connection import is_in
 from gbproxy.server.worker import RequestPacer, Worker
 from tests.support.polling import until
 
@@ -322,3 +324,23 @@ def test_after_a_rush_there_is_none() -> None:
 
     assert rounds.now == before
     rounds.close()
+
+
+@pytest.mark.parametrize(
+    ("received", "expected"),
+    [
+        ("Content-Length: 4\r\n\r\nbody", True),
+        ("Content-Length: 4\r\n\r\nbodyGET / HTTP/1.1\r\n\r\n", True),
+        ("Content-Length: 4\r\n\r\nbod", False),
+        ("Content-Length: 0\r\n\r\n", False),
+        ("Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", False),
+        ("Accept: */*\r\n\r\n", False),
+    ],
+)
+def test_a_body_that_came_whole_with_its_head_is_known(received: str, expected: bool) -> None:
+    source = iter([f"POST / HTTP/1.1\r\nHost: gateway\r\n{received}".encode(), b"y"])
+    request = next(RequestParser(Config(), source, ("127.0.0.1", 1)))
+
+    assert is_in(request) is expected
+    if "Content-Length: 4" in received:
+        assert request.body.read(10) == b"body"
