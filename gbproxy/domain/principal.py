@@ -86,6 +86,11 @@ class Principal:
     policy: KeyPolicy = UNRESTRICTED
     address: str = ""
 
+    @property
+    def fingerprint(self) -> str:
+        """The part of the key's digest that logs show."""
+        return self.key_digest.hex()[:FINGERPRINT_CHARS]
+
     def may_use(self, model_id: str) -> bool:
         return self.policy.models is None or model_id in self.policy.models
 

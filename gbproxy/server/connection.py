@@ -172,6 +172,13 @@ class _Chunks(ChunkedReader):  # type: ignore[misc]
         return size, rest
 
 
+def is_in(req: Any) -> bool:
+    """True if the whole body of a request, of a known length, has come with its head."""
+    held = req.unreader.take_buffered()
+    req.unreader.unread(held)
+    return 0 < getattr(req.body.reader, "length", 0) <= len(held)
+
+
 def is_unread(body: Any) -> bool:
     """True if more of a body may come: some of its length, or the last chunk, is missing."""
     return getattr(body.reader, "length", 0) > 0 or getattr(body.reader, "parser", None) is not None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from functools import lru_cache
 
 from flask import g, request
 
 from gbproxy.api_keys.verifier import KeyVerifier
-from gbproxy.domain.principal import Principal, fingerprint
+from gbproxy.domain.principal import Principal
 from gbproxy.errors import Unauthenticated
 from gbproxy.observability import request_context
 
@@ -37,8 +37,9 @@ def key_check(keys: KeyVerifier) -> Callable[[], None]:
                 " ?key=KEY"
             )
         found = keys.find(key)
-        request_context.current().log_fields["key"] = fingerprint(key)
-        g.principal = replace(found, address=client_network(request.remote_addr or ""))
+        request_context.current().log_fields["key"] = found.fingerprint
+        address = client_network(request.remote_addr or "")
+        g.principal = Principal(found.key_digest, found.key_id, found.policy, address)
 
     return check
 
@@ -57,9 +58,10 @@ def presented_key() -> str | None:
     place counts.
     """
     scheme, credentials = _authorization()
+    if credentials and scheme.lower() == "bearer":
+        return credentials
     bare = scheme if not credentials and scheme.lower() not in _SCHEMES else ""
-    places = (bearer_key(), bare, *_other_headers(), request.args.get("key", ""))
-    return _first(places)
+    return _first((bare, *_other_headers(), request.args.get("key", "")))
 
 
 def bearer_key() -> str | None:
@@ -81,7 +83,8 @@ def administrative_key() -> str | None:
 
 def _authorization() -> tuple[str, str]:
     """The scheme, and what stands behind it."""
-    scheme, *credentials = request.headers.get("Authorization", "").split(maxsplit=1) or [""]
+    header: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    scheme, *credentials = header.split(maxsplit=1) or [""]
     return scheme, "".join(credentials).strip()
 
 
@@ -93,6 +96,7 @@ def _first(places: tuple[str | None, ...]) -> str | None:
     return next((place.strip() for place in places if place and place.strip()), None)
 
 
+@lru_cache(maxsize=1024)
 def client_network(address: str) -> str:
     """The network of one customer of a provider: an address of IPv4, or a /64 of IPv6. A text that
     is no address is returned as it is.

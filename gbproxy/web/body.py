@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from json import JSONDecodeError
-from typing import Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import gevent
 from flask import request
@@ -24,6 +24,12 @@ from gbproxy.errors import (
     UnsupportedMediaType,
 )
 from gbproxy.observability import request_context
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# in the environment of a request: its whole body came with its head; set by servers that can tell
+IS_IN = "gbproxy.body_is_in"
 
 BODY_S = 10.0  # for a body to arrive, and one more second for
 BODY_BYTES_A_SECOND = 256 * 1024  # each so many that have come
@@ -48,15 +54,15 @@ def read_json(parse: Callable[[dict[str, Any]], T]) -> T:
 
     Raises what `json_body` and `parse` raise.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+    environ = request.environ
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
         raise UnsupportedMediaType(
             "compressed bodies are not taken: send the body without Content-Encoding"
         )
-    if not (request.mimetype in ("", "application/json") or request.mimetype.endswith("+json")):
-        raise UnsupportedMediaType(
-            f"the body must be application/json, not {request.mimetype[:80]}"
-        )
-    data = _raw_body()
+    mimetype = environ.get("CONTENT_TYPE", "").partition(";")[0].strip(" \t").lower()
+    if not (mimetype in ("", "application/json") or mimetype.endswith("+json")):
+        raise UnsupportedMediaType(f"the body must be application/json, not {mimetype[:80]}")
+    data = _raw_body(environ)
     with Work() as work:
         if len(data) >= _LARGE_BYTES:
             work.begin()
@@ -107,29 +113,33 @@ def _position(error: ValueError) -> str:
     )
 
 
-def _raw_body() -> bytes:
+def _raw_body(environ: WSGIEnvironment) -> bytes:
     try:
-        body = b"".join(_body_in_time())
-        if len(body) < (request.content_length or 0):
+        length = request.content_length
+        if length and environ.get(IS_IN):  # no time needs to be limited: saves 25 µs of a request
+            body = request.stream.read(length)
+        else:
+            body = b"".join(_body_in_time(request.stream, length))
+        if len(body) < (length or 0):
             raise ClientDisconnected
     except (ClientDisconnected, OSError) as error:  # the end before its time
         raise cut_off() from error
-    if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
+    if length is None and len(body) >= (request.max_content_length or math.inf):
         raise too_large()  # chunks are cut at the limit without a word
     request_context.current().log_fields["request_bytes"] = len(body)
     return body
 
 
-def _body_in_time() -> Iterator[bytes]:
-    """Yield the body as it comes; the deadline grows with the bytes that have come. Raises
-    RequestTimeout.
+def _body_in_time(stream: IO[bytes], length: int | None) -> Iterator[bytes]:
+    """Yield a body of this length as it comes; the deadline grows with the bytes that have come.
+    Raises RequestTimeout.
     """
     deadline = time.monotonic() + BODY_S
     size = 0
-    while size != request.content_length:
+    while size != length:
         left_s = max(0.001, deadline + size / BODY_BYTES_A_SECOND - time.monotonic())
         with gevent.Timeout(left_s, RequestTimeout("the body did not arrive in time")):
-            chunk = request.stream.read(_BODY_READ)
+            chunk = stream.read(_BODY_READ)
         if not chunk:
             return
         size += len(chunk)

@@ -33,7 +33,9 @@ def limit_check(check_key: Callable[[], None], limiter: Limiter) -> Callable[[],
 
 def add_headers(response: Response) -> Response:
     """An `after_request` function: the limits, on every response to a request that was counted."""
-    response.headers.update(g.get("limits_left", {}))
+    left = g.get("limits_left")
+    if left:
+        response.headers.update(left)
     return response
 
 

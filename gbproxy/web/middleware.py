@@ -135,16 +135,17 @@ def add_headers(response: Response, cors: Cors, meter: Meter) -> Response:
     response is over.
     """
     context = request_context.current()
-    response.headers["x-request-id"] = context.request_id
-    response.headers.update(cors.headers(request.path, request.headers.get("Origin")))
+    headers = cors.headers(request.path, request.environ.get("HTTP_ORIGIN"))
+    headers["x-request-id"] = context.request_id
     if context.attempts:
-        response.headers["x-gbproxy-attempts"] = str(context.attempts)
-        response.headers["x-gbproxy-overhead-ms"] = f"{context.overhead_ms():.1f}"
+        headers["x-gbproxy-attempts"] = str(context.attempts)
+        headers["x-gbproxy-overhead-ms"] = f"{context.overhead_ms():.1f}"
     context.conversation_sent = True
     if context.conversation is not None and response.status_code < 400:
-        response.headers["X-Conversation-Id"] = context.conversation
+        headers["X-Conversation-Id"] = context.conversation
     if context.log_fields.get("ignored"):
-        response.headers["x-gbproxy-ignored"] = ", ".join(context.log_fields["ignored"])
+        headers["x-gbproxy-ignored"] = ", ".join(context.log_fields["ignored"])
+    response.headers.update(headers)
     if "response_bytes" not in context.log_fields and not response.is_streamed:
         context.log_fields["response_bytes"] = response.calculate_content_length()
     response.call_on_close(log_request(context, response.status_code, meter))
@@ -158,8 +159,9 @@ def log_request(
     what is needed of it is read now.
     """
     surface = request.blueprint or _NO_SURFACE
-    route = request.url_rule.rule if request.url_rule is not None else "-"
-    method = request.method if request.method.isalpha() and len(request.method) < 20 else "-"
+    rule, method = request.url_rule, request.method
+    route = rule.rule if rule is not None else "-"
+    method = method if method.isalpha() and len(method) < 20 else "-"
 
     def done() -> None:
         level = logging.DEBUG if route in PROBES and status < 400 else logging.INFO

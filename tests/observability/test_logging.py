@@ -12,10 +12,13 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from contextvars import copy_context
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gbproxy.observability import logging as json_logging
 from gbproxy.observability import request_context
@@ -132,6 +135,33 @@ def test_a_value_that_json_does_not_know_is_written_somehow(
     line = fields(capsys)
     assert line["when"] == 1.0
     assert "names" in line
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["model", "reason", "said", "limits"]),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False)
+            | st.text(st.characters(codec="utf-8")),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+            ),
+            max_leaves=5,
+        ),
+    )
+)
+def test_every_json_value_is_written_as_it_is(facts: dict[str, Any]) -> None:
+    written = io.StringIO()
+    with redirect_stdout(written):
+        json_logging.configure()
+        log.info("attempt.failed", extra=facts)
+
+    line = json.loads(written.getvalue())
+    assert {name: line[name] for name in facts} == facts
+    assert line["event"] == "attempt.failed"
 
 
 def test_an_exception_is_a_field(capsys: pytest.CaptureFixture[str]) -> None:

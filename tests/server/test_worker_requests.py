@@ -13,8 +13,10 @@ import gevent.socket
 import gevent.ssl
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
 
 from gbproxy.server.arbiter import Log
+from gbproxy.server.connection import is_in
 from gbproxy.server.worker import RequestPacer, Worker
 from tests.support.polling import until
 
@@ -71,9 +73,18 @@ def pacer() -> Closed:
 
 @pytest.fixture
 def worker(pacer: Closed) -> Iterator[Worker]:
-    """One that answers with the path and the body, but reads no body on /refused."""
+    """One that answers with the path and the body, but reads no body on /refused, and fails in
+    the middle on /late.
+    """
+
+    def failing(start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"begun"
+        raise RuntimeError("a bug")
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/late":
+            return failing(start_response)
         body = environ["PATH_INFO"].encode() + b" "
         if environ["PATH_INFO"] != "/refused":
             body += environ["wsgi.input"].read()
@@ -191,6 +202,30 @@ def test_a_connection_whose_request_was_read_ends_at_once(
     client.handling.get(timeout=0.3)
 
 
+def test_an_answer_that_fails_midway_ends_without_its_end(client: Client, pacer: Closed) -> None:
+    pacer.open()
+    client.send("GET /late", "GET /v1/models")
+
+    answer = client.read_until(b"nothing but the end")
+
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.endswith(b"5\r\nbegun\r\n")
+
+
+def test_after_as_many_requests_as_it_may_serve_a_worker_stops(
+    client: Client, pacer: Closed, worker: Worker
+) -> None:
+    pacer.open()
+    worker.max_requests = 2
+    client.send("GET /one", "GET /two", "GET /three")
+
+    answers = client.read_until(b"nothing but the end")
+
+    assert [b"Connection: keep-alive" in answers, b"Connection: close" in answers] == [True, True]
+    assert answers.endswith(b"/two ")
+    assert not worker.alive
+
+
 def test_a_certificate_that_gunicorn_was_given_is_used(worker: Worker) -> None:
     context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with gevent.socket.socket() as listener:
@@ -289,3 +324,23 @@ def test_after_a_rush_there_is_none() -> None:
 
     assert rounds.now == before
     rounds.close()
+
+
+@pytest.mark.parametrize(
+    ("received", "expected"),
+    [
+        ("Content-Length: 4\r\n\r\nbody", True),
+        ("Content-Length: 4\r\n\r\nbodyGET / HTTP/1.1\r\n\r\n", True),
+        ("Content-Length: 4\r\n\r\nbod", False),
+        ("Content-Length: 0\r\n\r\n", False),
+        ("Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", False),
+        ("Accept: */*\r\n\r\n", False),
+    ],
+)
+def test_a_body_that_came_whole_with_its_head_is_known(received: str, expected: bool) -> None:
+    source = iter([f"POST / HTTP/1.1\r\nHost: gateway\r\n{received}".encode(), b"y"])
+    request = next(RequestParser(Config(), source, ("127.0.0.1", 1)))
+
+    assert is_in(request) is expected
+    if "Content-Length: 4" in received:
+        assert request.body.read(10) == b"body"
