@@ -216,7 +216,7 @@ def encode(events: ChatStream, encoder: Encoder) -> Chunks:
 
 
 def _joined(texts: list[TextDelta]) -> TextDelta:
-    """Several texts as one, which saves 1 µs for each that is not written by itself."""
+    """Several texts as one, which saves 1 µs of each that is not written by itself."""
     return texts[0] if len(texts) == 1 else TextDelta("".join([each.text for each in texts]))
 
 
