@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -88,20 +88,20 @@ class Failover:
         """Lend the next account to ask, see `Pool.lease`. Raises the error that the client gets
         when there is none.
         """
-        with ExitStack() as leases:
-            account = self._acquire(leases, required, preferred)
+        with self._acquire(required, preferred) as account:
             self._begin(account)
             yield account
 
-    def _acquire(self, leases: ExitStack, required: str | None, preferred: str | None) -> Account:
+    def _acquire(
+        self, required: str | None, preferred: str | None
+    ) -> AbstractContextManager[Account]:
         quota = self.asked.quota
         if len(self._tried) < self.limit:
             excluded = self._excluded(required)
-            lease = self.pool.lease(
-                quota, required=required, preferred=preferred, excluded=excluded
-            )
             try:
-                return leases.enter_context(lease)
+                return self.pool.lease(
+                    quota, required=required, preferred=preferred, excluded=excluded
+                )
             except GatewayError:
                 if not self._errors:
                     missing = self._missing_tool(required)
@@ -112,7 +112,7 @@ class Failover:
             raise self._final_error()
         self._pause_for_retry()
         try:
-            return leases.enter_context(self.pool.lease(quota, required=self._retriable))
+            return self.pool.lease(quota, required=self._retriable)
         except GatewayError:
             raise self._final_error() from None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from gbproxy.accounts.health import PROBE_S, AccountHealth, Condition, PooledAccount
 from gbproxy.accounts.health_store import HealthPublisher
 from gbproxy.accounts.selection import LeaseRequest, Order, select
-from gbproxy.domain.account import QuotaClass
+from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.errors import GatewayError, Overloaded, UpstreamTimeout
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import Meter
@@ -24,11 +24,20 @@ _LEAST_WAIT_S = 0.01  # the clock may stand a little before the moment that was 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A slot of an account. With `probe_until` the request probes it after a cooldown."""
+    """A slot of an account, given back at the end of its `with` block. With `probe_until` the
+    request probes the account after a cooldown.
+    """
 
+    queue: LeaseQueue
     pooled: PooledAccount
     quota: QuotaClass
     probe_until: float | None = None
+
+    def __enter__(self) -> Account:
+        return self.pooled.account
+
+    def __exit__(self, *_: object) -> None:
+        self.queue.release(self)
 
 
 @dataclass(eq=False, slots=True)
@@ -162,12 +171,12 @@ class LeaseQueue:
         self._meter.account_leased(pooled.account.id)
         pooled.last_used_at = now
         if pooled.condition(quota, now) is Condition.READY:
-            return Lease(pooled, quota)
+            return Lease(self, pooled, quota)
         until = now + PROBE_S
         # Not published: the store notes the probe when it is taken.
         pooled.known[quota] = replace(pooled.health(quota), probe_until=until)
         self._due = min(self._due, until)
-        return Lease(pooled, quota, until)
+        return Lease(self, pooled, quota, until)
 
     def _takes_probe(self, lease: Lease, until: float) -> bool:
         try:

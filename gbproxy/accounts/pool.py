@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from gbproxy.accounts import selection
 from gbproxy.accounts.failure_policy import Retry, policy_for
@@ -65,7 +65,6 @@ class Pool:
             meter=meter,
         )
 
-    @contextmanager
     def lease(
         self,
         quota: QuotaClass = "text",
@@ -73,18 +72,15 @@ class Pool:
         required: str | None = None,
         preferred: str | None = None,
         excluded: Collection[str] = (),
-    ) -> Iterator[Account]:
-        """Lend an account for this quota class; while all are busy, wait in order.
+    ) -> AbstractContextManager[Account]:
+        """Lend an account for this quota class, to be used in a `with` block at once; while all are
+        busy, wait in order.
 
         Raises UpstreamOverloaded, QuotaExhausted, CredentialRefused or NoAccountAvailable when no
         account will do, or none any more; Overloaded when all stay busy, UpstreamTimeout when the
         request's own time is over.
         """
-        lease = self._queue.acquire(LeaseRequest(quota, required, preferred, frozenset(excluded)))
-        try:
-            yield lease.pooled.account
-        finally:
-            self._queue.release(lease)
+        return self._queue.acquire(LeaseRequest(quota, required, preferred, frozenset(excluded)))
 
     # Learning
 

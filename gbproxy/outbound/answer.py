@@ -24,6 +24,7 @@ from urllib3.util.wait import wait_for_read
 
 _MAX_HEAD_BYTES = 1024 * 1024  # with all interim answers
 _MAX_INTERIM = 100
+_BUFFER_BYTES = 2 * 1024  # a head, as a rule with the body's beginning; each running answer has one
 _LENGTH = re.compile(r"[0-9]{1,18}")
 # Some servers send a body with them all the same, perhaps after the answer was read.
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -40,7 +41,7 @@ class Answer(http.client.HTTPResponse):
         self.reader = reader_of(sock, until)
         self._file = AnswerFile(self.fp.detach(), self.reader)
         self._file.max_bytes = _MAX_HEAD_BYTES
-        self.fp = io.BufferedReader(self._file)
+        self.fp = io.BufferedReader(self._file, _BUFFER_BYTES)
         self._is_plain = False  # in where its body ends
         self.ended_exactly = False
 

@@ -88,11 +88,14 @@ class HttpClient:
         if context.trace is not None:
             headers = {**headers, "traceparent": context.trace.header}
         try:
-            response = self._adapter.send(
-                prepared(method, url, headers, body),
-                stream=True,
-                timeout=deadline,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
-                proxies=self._proxies,
+            reply = StreamedReply(
+                self._adapter.send(
+                    prepared(method, url, headers, body),
+                    stream=True,
+                    timeout=deadline,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
+                    proxies=self._proxies,
+                ),
+                deadline,
             )
         except Exception as error:  # noqa: BLE001  raised again, in our words
             try:
@@ -102,7 +105,7 @@ class HttpClient:
                 raise
         finally:
             context.end_wait()
-        with closing(StreamedReply(response, deadline)) as reply:
+        with closing(reply):
             yield reply
 
     def prewarm(self, url: str) -> None:
@@ -147,13 +150,14 @@ class Reply:
 
 
 class StreamedReply:
-    """An answer whose body is still arriving."""
+    """An answer whose body is still arriving. Of requests' response it keeps only what the body
+    needs: the rest (the request, cookies) is 6 KB, for as long as an answer may take.
+    """
 
     def __init__(self, response: requests.Response, deadline: Deadline) -> None:
         self.status = response.status_code
         self.reason = response.reason or ""
         self.headers: Mapping[str, str] = response.headers
-        self._response = response
         self._raw: Any = response.raw
         self._body: Body = body_of(response.raw)
         self._reader: SocketReader = response.raw._fp.reader  # type: ignore[union-attr]  # our own class (connections.py)
@@ -229,4 +233,5 @@ class StreamedReply:
 
     def close(self) -> None:
         """Release the connection; it is closed if the answer was not read to its end."""
-        self._response.close()
+        self._raw.close()
+        self._raw.release_conn()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from flask import Response, request
 from werkzeug.datastructures import Headers
 
-from gbproxy.domain.events import Answer, ChatEvent, ChatStream, Done, Flush, collect
+from gbproxy.domain.events import Answer, ChatEvent, ChatStream, Done, Flush, TextDelta, collect
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, AnswerKind, Meter
@@ -211,26 +211,34 @@ class ActiveResponse:
 
 def encode(events: ChatStream, encoder: Encoder) -> Chunks:
     """Events -> chunks. What arrived together is joined: one chunk for each Flush, and one for the
-    end.
+    end; in it, texts that follow each other are one event.
 
     The next chunk is asked for when the one before was written. So the events are resumed behind
     `Done`, which confirms the delivery, only after the last chunk was written.
     """
     feed = encoder.feed
     parts: list[bytes] = []
+    texts: list[TextDelta] = []  # behind the parts
     with closing(events):
         for event in events:
-            if type(event) is Flush:
-                if parts:
-                    yield b"".join(parts)
-                    parts.clear()
+            if type(event) is TextDelta:
+                texts.append(event)
                 continue
-            part = feed(event)
-            if part:
-                parts.append(part)
-            if type(event) is Done:
-                yield b"".join(parts)
+            if texts:
+                parts.append(feed(_joined(texts)))
+                texts.clear()
+            if type(event) is not Flush:
+                parts.append(feed(event))
+            if type(event) is Flush or type(event) is Done:
+                chunk = b"".join(parts)
                 parts.clear()
+                if chunk:
+                    yield chunk
+
+
+def _joined(texts: list[TextDelta]) -> TextDelta:
+    """Several texts as one, which saves 1 µs of each that is not written by itself."""
+    return texts[0] if len(texts) == 1 else TextDelta("".join([each.text for each in texts]))
 
 
 def encode_whole(events: ChatStream, encoder: Encoder) -> Chunks:

@@ -15,7 +15,11 @@ class Words:
     heartbeat = b"~"
     stream_type = whole_type = "text/plain"
 
+    def __init__(self) -> None:
+        self.fed: list[ChatEvent] = []
+
     def feed(self, event: ChatEvent) -> bytes:
+        self.fed.append(event)
         match event:
             case TextDelta(text):
                 return text.encode()
@@ -54,6 +58,23 @@ def test_what_arrived_together_is_one_chunk() -> None:
     )
 
     assert list(encode(told.stream(), Words())) == [b"ab", b"c", b"d."]
+
+
+def test_texts_that_arrived_together_are_written_as_one() -> None:
+    told = Told(
+        TextDelta("a"), TextDelta("b"), Usage(1, 1), TextDelta("c"), FLUSH, TextDelta("d"), Done()
+    )
+    encoder = Words()
+
+    list(encode(told.stream(), encoder))
+
+    assert encoder.fed == [
+        TextDelta("ab"),
+        Usage(1, 1),
+        TextDelta("c"),
+        TextDelta("d"),
+        Done(),
+    ]
 
 
 def test_a_flush_behind_nothing_that_is_written_is_no_chunk() -> None:

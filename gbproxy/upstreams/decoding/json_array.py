@@ -5,7 +5,6 @@ framing.
 from __future__ import annotations
 
 import re
-from enum import Enum
 from typing import Any
 
 from gbproxy.errors import UpstreamProtocolError
@@ -22,6 +21,7 @@ _SEPARATOR = re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(?=\{)")
 _PRETTY_START = (b"{\n", b"{\r\n")
 # never inside a string: JSON has no raw newline there; half the cost of find()
 _PRETTY_END = re.compile(rb"\n\}")
+_TOGETHER_BYTES = 8 * 1024  # behind the end of a first element: others that are decoded with it
 
 # Over whole strings up to the next brace, or into a string that has no end yet, or to the end: it
 # matches everywhere.
@@ -32,8 +32,10 @@ _OPENING, _CLOSING, _QUOTE = 1, 2, 3  # its groups
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 
-class _Expects(Enum):
-    """The next thing that the array may hold; the value completes "… where … was expected"."""
+class _Expects:
+    """The next thing that the array may hold, in words that complete "… where … was expected". No
+    Enum: looking up a member of one takes seven times as long, and each read does it eight times.
+    """
 
     ANSWER = "an array or an object"
     FIRST_ELEMENT = "an object or the closing bracket"
@@ -68,9 +70,9 @@ class ArrayReader(ObjectDecoder):
     """Reads one streamed JSON array, or a bare object (how Google sends errors), from bytes cut
     anywhere.
 
-    `guess_layout` tries first whether an object of the usual pretty-printed layout ends at the next
-    brace in column 0. A guess is checked by decoding: no object is the beginning of another, so
-    what decodes is the whole one. After a wrong guess the general scanner takes over for good.
+    `guess_layout` tries first whether objects of the usual pretty-printed layout end at braces in
+    column 0. A guess is checked by decoding: no row of objects is the beginning of half an object,
+    so what decodes is whole. After a wrong guess the general scanner takes over for good.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class ArrayReader(ObjectDecoder):
     ) -> None:
         super().__init__(max_element_bytes)
         self._guess_layout = guess_layout
-        self._expects = _Expects.ANSWER
+        self._expects: str = _Expects.ANSWER
         self._scanner = _ObjectScanner()
 
     @property
@@ -96,13 +98,11 @@ class ArrayReader(ObjectDecoder):
                 position = self._step_to_object(position)
                 if self._expects not in _INSIDE:
                     break
-            taken = self._take_object(position, max(position, known))
-            if taken is None:
+            end = self._take_objects(position, max(position, known), objects)
+            if end is None:
                 self._check_size(len(buffer) - position)
                 break
-            element, position = taken
-            objects.append(element)
-            self.seen += 1
+            position = end
             self._expects = (
                 _Expects.SEPARATOR if self._expects is _Expects.INSIDE_ELEMENT else _Expects.NOTHING
             )
@@ -115,7 +115,7 @@ class ArrayReader(ObjectDecoder):
         if self._expects is _Expects.ANSWER:
             raise UpstreamProtocolError("the upstream's answer was empty")
         if self._expects is not _Expects.NOTHING:
-            raise UpstreamProtocolError(f"the upstream's answer ended before {self._expects.value}")
+            raise UpstreamProtocolError(f"the upstream's answer ended before {self._expects}")
 
     def _step_to_object(self, position: int) -> int:
         """Step over white space and punctuation as far as they go; expects the inside of an object
@@ -132,7 +132,7 @@ class ArrayReader(ObjectDecoder):
             if step is None:
                 kind = _KINDS.get(bytes(buffer[position : position + 1]), "text")
                 raise UpstreamProtocolError(
-                    f"the upstream's answer has {kind} where {self._expects.value} was expected"
+                    f"the upstream's answer has {kind} where {self._expects} was expected"
                 )
             self._expects = step
             if step in _INSIDE:
@@ -140,23 +140,24 @@ class ArrayReader(ObjectDecoder):
             position += 1
         return position
 
-    def _take_object(self, start: int, fresh: int) -> tuple[dict[str, Any], int] | None:
-        """Decode the object that begins at `start`; also returns its end. None while that is not
-        in.
+    def _take_objects(self, start: int, fresh: int, objects: list[dict[str, Any]]) -> int | None:
+        """Append the object that begins at `start`, and perhaps others behind it; returns the end
+        of the last. None while the first is not in.
 
         The bytes before `fresh` were looked at in earlier calls: its end is not among them.
         """
         buffer = self._buffer
-        guessing = self._guess_layout and buffer.startswith(_PRETTY_START, start)
+        guessing = (
+            self._guess_layout
+            and self._expects is _Expects.INSIDE_ELEMENT
+            and buffer.startswith(_PRETTY_START, start)
+        )
         if guessing and (pretty_end := _PRETTY_END.search(buffer, max(start, fresh - 1))):
-            end = pretty_end.end()
-            try:
-                element = self._decode(start, end)
-            except UpstreamProtocolError:
-                self._guess_layout = False  # or the element is at fault, as the scanner will find
-            else:
+            end = self._last_end(start, pretty_end.end())
+            if self._decode_together(start, end, objects):
                 self._scanner.reset()
-                return element, end
+                return end
+            self._guess_layout = False  # or an element is at fault, as the scanner will find
         if buffer.find(b"}", fresh) < 0:
             return None
         scanned_end = self._scanner.end_of_object(buffer, start)
@@ -164,13 +165,31 @@ class ArrayReader(ObjectDecoder):
             return None
         if guessing:
             self._guess_layout = False
-        return self._decode(start, scanned_end), scanned_end
+        self._check_size(scanned_end - start)
+        objects.append(decode_json(bytes(buffer[start:scanned_end])))  # it begins with a brace
+        self.seen += 1
+        return scanned_end
 
-    def _decode(self, start: int, end: int) -> dict[str, Any]:
-        self._check_size(end - start)
-        # it begins with a brace
-        element: dict[str, Any] = decode_json(bytes(self._buffer[start:end]))
-        return element
+    def _last_end(self, start: int, first_end: int) -> int:
+        """Where the last element ends of those that are to be decoded with the first."""
+        until = min(first_end + _TOGETHER_BYTES, start + self._max_element_bytes)
+        return max(first_end, self._buffer.rfind(b"\n}", first_end, until) + 2)
+
+    def _decode_together(self, start: int, end: int, objects: list[dict[str, Any]]) -> bool:
+        """Append the elements between `start` and `end`, decoded as one array: saves 2 µs of each.
+        False, and nothing is done, where these are not whole objects, or one is too large.
+        """
+        if end - start > self._max_element_bytes:
+            return False
+        try:
+            elements = decode_json(b"[" + self._buffer[start:end] + b"]")
+        except UpstreamProtocolError:
+            return False
+        if set(map(type, elements)) != {dict}:
+            return False
+        objects += elements
+        self.seen += len(elements)
+        return True
 
 
 class _ObjectScanner:

@@ -20,7 +20,13 @@ from gbproxy.upstreams.stream_assist.answer_text import AnswerText, normalized
 from gbproxy.upstreams.stream_assist.grounding import citations
 from gbproxy.upstreams.stream_assist.refusals import Connectors, Policy
 
+_RUNNING = "IN_PROGRESS"
 _WHOLE = ("SUCCEEDED", "SKIPPED")
+# What an element may hold, at any depth, to bring nothing but a text.
+_PLAIN_FIELDS = frozenset(
+    {"uToken", "streamAssistResponse", "answer", "assistToken", "name", "state", "replies"}
+    | {"groundedContent", "content", "role", "text"}
+)
 _MEDIA_FIELDS = frozenset({"file", "inlineData", "generatedImages", "attachments"})
 _MEDIA = ("image/", "video/", "audio/")
 _MOST = 1000  # files, sources, and whatever an element may list
@@ -61,6 +67,12 @@ class AssistReader:
     def read(self, element: Mapping[str, Any]) -> list[ChatEvent]:
         """The events of one element. Raises the error that an element may be."""
         if not self.complete:
+            # nearly all elements; saves 2 µs of each
+            if self._said and (text := _plain_text(element)):
+                self._responses += 1
+                self.replies += 1
+                self._state = _RUNNING
+                return [self._further(text)]
             error = google_errors.in_stream(element)
             if error is not None:
                 raise google_errors.from_error(error)
@@ -155,24 +167,36 @@ class AssistReader:
             events += sources
 
     def _text(self, text: str, events: list[ChatEvent], *, is_thought: bool) -> None:
-        self._bytes_left -= len(text) if text.isascii() else len(text.encode())
-        if self._bytes_left < 0:
-            raise AnswerTooLarge("the upstream's answer has more text than MAX_ANSWER_MB allows")
-        if is_thought or (not self._said and normalized(text) in self._hidden_headlines):
+        if self._said and not is_thought:
+            events.append(self._further(text))
+            return
+        self._charge(text)
+        if is_thought or normalized(text) in self._hidden_headlines:
             self._thoughts = True
             self._held.clear()
             self._held_chars = 0
             events.append(ThoughtDelta(text))
             return
-        if not self._said and not text.strip():
+        if not text.strip():
             if self._held_chars < _HELD_CHARS:
                 self._held.append(text)
                 self._held_chars += len(text)
             return
-        for part in (*self._held, text) if self._held else (text,):
+        for part in (*self._held, text):
             self._said.add(part)
             events.append(TextDelta(part))
         self._held.clear()
+
+    def _further(self, text: str) -> TextDelta:
+        """The event of a text behind the first, which is part of the answer whatever it is."""
+        self._charge(text)
+        self._said.add(text)
+        return TextDelta(text)
+
+    def _charge(self, text: str) -> None:
+        self._bytes_left -= len(text) if text.isascii() else len(text.encode())
+        if self._bytes_left < 0:
+            raise AnswerTooLarge("the upstream's answer has more text than MAX_ANSWER_MB allows")
 
     def _media(
         self, reply: Mapping[str, Any], grounded: Mapping[str, Any], content: Mapping[str, Any]
@@ -211,6 +235,30 @@ class AssistReader:
         if not last.strip() or not self._said.is_again(last):
             return False
         return self._said.is_repeat(last, _planned(answer).strip())
+
+
+def _plain_text(element: Mapping[str, Any]) -> str:
+    """The text of an element that brings a text and nothing else that could matter; "" for any
+    other.
+    """
+    try:
+        response = element["streamAssistResponse"]
+        answer = response["answer"]
+        (reply,) = answer["replies"]
+        content = reply["groundedContent"]["content"]
+        text, state = content["text"], answer["state"]
+    except (KeyError, TypeError, ValueError):
+        return ""
+    is_plain = (
+        type(text) is str
+        and state == _RUNNING
+        and len(reply) == len(reply["groundedContent"]) == 1
+        and _PLAIN_FIELDS.issuperset(content)
+        and _PLAIN_FIELDS.issuperset(answer)
+        and _PLAIN_FIELDS.issuperset(response)
+        and _PLAIN_FIELDS.issuperset(element)
+    )
+    return text if is_plain else ""
 
 
 def _planned(answer: Mapping[str, Any]) -> str:

@@ -227,6 +227,36 @@ class TestObjects:
 
         assert read == objects
 
+    @with_either_decoder
+    @_examples(max_examples=40)
+    @given(
+        objects=_objects,
+        layout=_layouts,
+        cuts=_cuts,
+        place=st.integers(0, 10_000),
+        gone=st.integers(0, 3),
+        added=st.sampled_from(
+            [b"", b"\n}", b"\n},{", b",", b"]", b"[", b"5,", b"{\n}", b'"', b"\xff", b"\n},5,{\n}"]
+        ),
+    )
+    def test_a_damaged_stream_gives_the_same_objects_and_the_same_fault_however_it_is_read(
+        self,
+        new_reader: NewReader,
+        objects: Objects,
+        layout: str,
+        cuts: list[int],
+        place: int,
+        gone: int,
+        added: bytes,
+    ) -> None:
+        stream, _ = LAYOUTS[layout].write(objects)
+        place %= len(stream) + 1
+        damaged = stream[:place] + added + stream[place + gone :]
+
+        outcome = _outcome(new_reader(), _cut(damaged, cuts))
+
+        assert outcome == _outcome(ArrayReader(guess_layout=False), _pieces(damaged, 1))
+
     @pytest.mark.parametrize("stream", [b"[]", b" [ \r\n ] ", b"\xef\xbb\xbf[\n]"])
     def test_an_empty_array_holds_nothing_and_is_whole(
         self, new_reader: NewReader, stream: bytes
@@ -550,6 +580,20 @@ class TestSize:
         stream, _ = LAYOUTS["pretty"].write([{"a": 1}] * 1000)
 
         assert _read(new_reader(100), stream) == [{"a": 1}] * 1000
+
+    def test_of_very_many_elements_in_one_piece_some_are_left_for_the_next_calls(
+        self, new_reader: NewReader
+    ) -> None:
+        stream, _ = LAYOUTS["pretty"].write([{"a": 1}] * 5000)
+        reader = new_reader()
+
+        counts = [len(reader.feed(stream, 256))]
+        while reader.has_more:
+            counts.append(len(reader.feed(b"", 256)))
+        reader.close()
+
+        assert sum(counts) == 5000
+        assert max(counts) <= 1000
 
     # Linear, each of these takes about a second at most; rescanning or copying again per piece
     # would take minutes.

@@ -88,6 +88,81 @@ def failure_of(*elements: Element, closed: bool = True) -> GatewayError:
     return caught.value
 
 
+# A further text
+
+
+def _outcome(*elements: Element) -> tuple[list[ChatEvent], str]:
+    """The events, and the error that ended them, or the end's."""
+    reader, events = AssistReader(HEADLINES, max_bytes=40), []
+    try:
+        for element in elements:
+            events += reader.read(element)
+        events += reader.finish(closed=False)
+    except GatewayError as error:
+        return events, f"{type(error).__name__}: {error.message}"
+    return events, ""
+
+
+_WITH_SOURCE = {"textGroundingMetadata": {"references": [{"documentMetadata": {"uri": "u"}}]}}
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        says(" and more"),
+        says(""),
+        says(" \n"),
+        says("**Assessing the Request**"),
+        says("far more text than the answer may have in all"),
+        says(" and more", state=None),
+        says(" and more", state="SUCCEEDED"),
+        says(" and more", state="CANCELLED"),
+        says(" and more", state="FAILED"),
+        thinks("Hm."),
+        replies({"role": "model", "text": "a"}, {"role": "model", "text": "b"}),
+        replies({"role": "model", "text": ["a"]}),
+        replies({"role": "model"}),
+        replies(),
+        replies({"text": "a", "file": {"fileId": "f", "mimeType": "image/png"}}),
+        response(
+            {
+                "state": "IN_PROGRESS",
+                "replies": [{"groundedContent": {"content": {"text": "a"}, **_WITH_SOURCE}}],
+            }
+        ),
+        response(
+            {
+                "state": "IN_PROGRESS",
+                "replies": [
+                    {
+                        "groundedContent": {"content": {"text": "a"}},
+                        "generatedImages": [{"image": {"fileId": "f"}}],
+                    }
+                ],
+            }
+        ),
+        response(
+            {
+                "state": "IN_PROGRESS",
+                "replies": [{"groundedContent": {"content": {"text": "a"}}}],
+                "customerPolicyEnforcementResult": {"verdict": "BLOCK"},
+            }
+        ),
+        {**says("a"), "error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "No."}},
+        {"streamAssistResponse": {"answer": {"state": "IN_PROGRESS", "replies": "x"}}},
+        {"streamAssistResponse": {"answer": "x"}},
+        {"streamAssistResponse": "x"},
+        {},
+    ],
+    ids=repr,
+)
+def test_a_further_element_means_the_same_with_a_field_that_nobody_knows(element: Element) -> None:
+    unknown = {**element, "notYetKnown": True}
+
+    assert _outcome(says("Hello"), element) == _outcome(says("Hello"), unknown)
+    assert _outcome(says("Hello"), element, ends()) == _outcome(says("Hello"), unknown, ends())
+
+
 # Text and thoughts
 
 
