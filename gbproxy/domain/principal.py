@@ -89,7 +89,7 @@ class Principal:
     @property
     def fingerprint(self) -> str:
         """The part of the key's digest that logs show."""
-        return self.key_digest.hex()[:FINGERPRINT_CHARS]
+        return _fingerprint(self.key_digest)
 
     def may_use(self, model_id: str) -> bool:
         return self.policy.models is None or model_id in self.policy.models
