@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gbproxy.domain.principal import ANONYMOUS, Principal
+from gbproxy.domain.tools import NO_TOOLS, Tools
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -17,13 +18,14 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """A call that the assistant made in an earlier turn; `arguments` is JSON text as the client
-    sent it.
+    """A call that the assistant has made; `arguments` is JSON text as the client sent it, for a
+    custom tool the text that is its input.
     """
 
     id: str
     name: str
     arguments: str
+    is_custom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class ChatRequest:
 
     `conversation`: the id of the conversation to continue, as the client sent it; `is_streamed`:
     True if the answer is streamed. `stop`: sequences before which the answer ends; `max_tokens`:
-    its greatest length, by the gateway's estimate.
+    its greatest length, by the gateway's estimate. `tools`: what the answer may call.
     """
 
     messages: tuple[Message, ...]
@@ -62,6 +64,7 @@ class ChatRequest:
     is_streamed: bool = False
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
+    tools: Tools = NO_TOOLS
 
     @property
     def key_digest(self) -> bytes:

@@ -23,6 +23,8 @@ from gbproxy.domain.events import (
     Started,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     Usage,
 )
 from gbproxy.errors import GatewayError
@@ -42,6 +44,7 @@ class CompletionEncoder:
         self._created = int(time.time())
         self._include_usage = parsed.include_usage
         self._usage = Usage(0, 0)
+        self._is_custom = False  # the call whose deltas arrive
         self._start("")
 
     def feed(self, event: ChatEvent) -> bytes:
@@ -50,6 +53,16 @@ class CompletionEncoder:
         match event:
             case ThoughtDelta(text):
                 return self._chunk(b'{"reasoning_content":%b}' % quote(text))
+            case ToolCallStarted(index, call_id, name, is_custom):
+                call = {"index": index, **_call(call_id, name, "", is_custom=is_custom)}
+                self._is_custom = is_custom
+                return self._chunk(b'{"tool_calls":[%b]}' % jsontext.encode_bytes(call))
+            case ToolCallDelta(index, text):
+                form = (
+                    b'"custom":{"input":%b}' if self._is_custom else b'"function":{"arguments":%b}'
+                )
+                delta = form % quote(text)
+                return self._chunk(b'{"tool_calls":[{"index":%d,%b}]}' % (index, delta))
             case Refusal(sentence):
                 quoted = quote(sentence)
                 return self._chunk(b'{"content":%b,"refusal":%b}' % (quoted, quoted))
@@ -71,11 +84,16 @@ class CompletionEncoder:
     def whole(self, answer: Answer) -> bytes:
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": answer.text,
+            "content": answer.text or (None if answer.tool_calls else ""),
             "refusal": answer.refusal,
         }
         if answer.thoughts:
             message["reasoning_content"] = answer.thoughts
+        if answer.tool_calls:
+            message["tool_calls"] = [
+                _call(call.id, call.name, call.arguments, is_custom=call.is_custom)
+                for call in answer.tool_calls
+            ]
         choice = {
             "index": 0,
             "message": message,
@@ -120,6 +138,12 @@ class CompletionEncoder:
             self._head,
             jsontext.encode_bytes(_usage(self._usage)),
         )
+
+
+def _call(call_id: str, name: str, text: str, *, is_custom: bool) -> dict[str, Any]:
+    if is_custom:
+        return {"id": call_id, "type": "custom", "custom": {"name": name, "input": text}}
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": text}}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
