@@ -258,6 +258,10 @@ class QuotaExhausted(_Pausing):
         self.media = media
 
 
+class ToolCallMissing(UpstreamError):
+    """The request requires a tool call, and the model wrote none, also when asked once more."""
+
+
 class CredentialRefused(UpstreamError):
     code = "upstream_auth_failed"  # the user has to renew the account's cookies
 

@@ -25,6 +25,7 @@ from gbproxy.errors import (
     RequestRefused,
     SessionGone,
     TokenRefused,
+    ToolCallMissing,
     UpstreamBroken,
     UpstreamError,
     UpstreamGaveUp,
@@ -89,6 +90,7 @@ POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
     BadRequest: FailurePolicy(Retry.NEVER),
     RequestRefused: FailurePolicy(Retry.NEVER),
     AnswerTooLarge: FailurePolicy(Retry.NEVER),
+    ToolCallMissing: FailurePolicy(Retry.NEVER),  # it is the model's doing, not the account's
     UpstreamOverloaded: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=OVERLOAD),
     QuotaExhausted: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=QUOTA),
     CredentialRefused: FailurePolicy(Retry.OTHER_ACCOUNT, quarantines=True),
