@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from gbproxy.api.openai.chat import CompletionEncoder
+
 from gbproxy.api.openai.request import parse
 from gbproxy.domain.events import (
     ChatEvent,
