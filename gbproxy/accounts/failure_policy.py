@@ -24,6 +24,7 @@ from gbproxy.errors import (
     QuotaExhausted,
     RequestRefused,
     SessionGone,
+    StructuredOutputInvalid,
     TokenRefused,
     ToolCallMissing,
     UpstreamBroken,
@@ -90,7 +91,9 @@ POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
     BadRequest: FailurePolicy(Retry.NEVER),
     RequestRefused: FailurePolicy(Retry.NEVER),
     AnswerTooLarge: FailurePolicy(Retry.NEVER),
-    ToolCallMissing: FailurePolicy(Retry.NEVER),  # it is the model's doing, not the account's
+    # The model's doing, not the account's.
+    StructuredOutputInvalid: FailurePolicy(Retry.NEVER),
+    ToolCallMissing: FailurePolicy(Retry.NEVER),
     UpstreamOverloaded: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=OVERLOAD),
     QuotaExhausted: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=QUOTA),
     CredentialRefused: FailurePolicy(Retry.OTHER_ACCOUNT, quarantines=True),

@@ -56,9 +56,14 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One sentence with the reason why there is no answer; `Done("content_filter")` follows."""
+    """One sentence with the reason why there is no answer; `Done` follows.
+
+    `is_content`: it is the answer's text too, for clients that read no refusals. Not where they
+    read the text as JSON.
+    """
 
     text: str
+    is_content: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +166,10 @@ def collect(events: ChatStream) -> Answer:
             case ToolCallDelta(index, delta):
                 call = answer.tool_calls[index]
                 answer.tool_calls[index] = replace(call, arguments=call.arguments + delta)
-            case Refusal(sentence):
+            case Refusal(sentence, is_content):
                 answer.refusal = sentence
-                text.append(sentence)
+                if is_content:
+                    text.append(sentence)
             case Citation():
                 answer.citations.append(event)
             case Usage():

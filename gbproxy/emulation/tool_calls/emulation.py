@@ -18,6 +18,7 @@ from gbproxy.domain.events import (
     UpstreamStream,
 )
 from gbproxy.domain.tools import Tools
+from gbproxy.emulation.messages import instructed, reminded
 from gbproxy.emulation.pipeline import CorrectionNeeded, Messages, Stage
 from gbproxy.emulation.tool_calls import verdict, wire, wording
 from gbproxy.emulation.tool_calls.assembly import ReadCall, Unreadable
@@ -66,10 +67,10 @@ class ToolEmulation:
         written = wire.render(messages, self._mark, self._names)
         is_correcting, self._is_correcting = self._is_correcting, False
         if not is_resumed:
-            return _instructed(written, wording.instruction(self._tools, self._mark))
+            return instructed(written, wording.instruction(self._tools, self._mark))
         if is_correcting:  # it says itself how a call is written
             return written
-        return _reminded(written, wording.reminder(self._tools, self._mark))
+        return reminded(written, wording.reminder(self._tools, self._mark))
 
     def read(self, events: UpstreamStream, may_correct: bool) -> UpstreamStream:
         """Text and calls. Ends where the last call does, whatever the upstream says behind it.
@@ -174,21 +175,3 @@ class _Answer:
         self.calls += 1
         yield ToolCallStarted(index, self.make_id(), call.name, call.is_custom)
         yield ToolCallDelta(index, call.text)
-
-
-def _instructed(messages: Messages, instruction: str) -> Messages:
-    """The instruction stands behind the system texts that come first."""
-    if not instruction:
-        return messages
-    end = next((i for i, each in enumerate(messages) if each.role != "system"), len(messages))
-    told = Message("system", (TextPart(instruction),))
-    return (*messages[:end], told, *messages[end:])
-
-
-def _reminded(messages: Messages, reminder: str) -> Messages:
-    """The reminder stands behind all that is new."""
-    part = TextPart(f"\n{reminder}")
-    if not messages or messages[-1].role != "user":
-        return (*messages, Message("user", (part,)))
-    last = messages[-1]
-    return (*messages[:-1], Message("user", (*last.parts, part), last.name))
