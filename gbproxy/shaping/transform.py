@@ -10,6 +10,8 @@ from gbproxy.domain.events import (
     Refusal,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     UpstreamStream,
     Usage,
     estimate_quarter_tokens,
@@ -68,7 +70,7 @@ class AnswerTransform:
         return Usage(whole_tokens(input_quarter_tokens), text + reasoning, reasoning)
 
     def _counted(self, events: UpstreamStream) -> UpstreamStream:
-        """Count texts and thoughts; drop thoughts that are not shown after counting them."""
+        """Count texts, calls and thoughts; drop thoughts that are not shown after counting them."""
         next_step = _STEP_CHARS
         for event in events:
             if type(event) is TextDelta or type(event) is Refusal:
@@ -77,6 +79,10 @@ class AnswerTransform:
                 if self.characters > next_step:
                     next_step = self.characters + _STEP_CHARS
                     self._settle()
+            elif type(event) is ToolCallStarted:
+                self._text_weight += estimate_quarter_tokens(event.name)
+            elif type(event) is ToolCallDelta:
+                self._text_weight += estimate_quarter_tokens(event.text)
             elif type(event) is ThoughtDelta:
                 self._thought_weight += estimate_quarter_tokens(event.text)
                 if not self.shows_thoughts:
