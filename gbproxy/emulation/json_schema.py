@@ -1,69 +1,62 @@
 """Values against JSON schemas that clients send: what is wrong with a value, or with a schema.
 
-A schema is foreign code: its references are not fetched, and its patterns are searched for only
-where that cannot take long.
+A schema is foreign code: its references are not fetched, its patterns are searched for only where
+that cannot take long, and a check rests from time to time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import referencing
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend, validator_for
 from referencing.exceptions import Unresolvable
+
+from gbproxy.domain.slices import Work
+from gbproxy.emulation.schema_form import problem_of
 
 MOST_WORDS = 300  # characters of a complaint, which may quote a long value
 
 _MOST_PATTERN = 500  # characters
 _MOST_SEARCHED = 300  # characters of a text that is searched for one
 _MOST_REPETITIONS = 3
+MOST_KEYWORDS = 100_000  # of schemas, checked for one value; each takes 10 to 100 µs
 _NOWHERE: referencing.Registry[Any] = referencing.Registry()  # fetches nothing
 
 
 def validator(schema: Mapping[str, Any]) -> Validator | None:
     """Prepare a schema. None for one that is none: anything holds to it."""
-    try:
-        checkable = _checkable(dict(schema))
-        kind = validator_for(checkable, default=Draft202012Validator)
-        kind.check_schema(checkable)
-        careful: type[Validator] = extend(kind, {"pattern": _check_pattern})  # type: ignore[no-untyped-call]
-        return careful(checkable, registry=_NOWHERE)
-    except (SchemaError, Unresolvable, RecursionError, re.error):
+    if problem_of(schema) is not None:
         return None
+    checkable = _checkable(dict(schema))
+    return _validators(validator_for(checkable, default=Draft202012Validator))(
+        checkable, registry=_NOWHERE
+    )
 
 
-def complaint(prepared: Validator, value: Any) -> str | None:
+def complaint(prepared: Validator, value: Any, most_keywords: int = MOST_KEYWORDS) -> str | None:
     """What is wrong with a value, in words for the model: `$.city: 5 is not of type 'string'`.
 
-    None: nothing; also where the schema refers to what is not there, or to itself without end.
+    None: nothing; also where the schema refers to itself without end, or takes more than
+    `most_keywords` to check. Other requests are served meanwhile.
     """
-    try:
-        error = best_match(prepared.iter_errors(value))
-    except (Unresolvable, RecursionError, re.error):
-        return None
+    with Work() as work:
+        token = _budget.set(_Budget(work.rest, most_keywords))
+        try:
+            error = best_match(prepared.iter_errors(value))
+        except (Unresolvable, RecursionError, re.error, _TooLong):
+            return None
+        finally:
+            _budget.reset(token)
     return None if error is None else shortened(f"{error.json_path}: {error.message}")
-
-
-def problem_of(schema: Mapping[str, Any]) -> str | None:
-    """What is wrong with a schema, in words that complete "the schema …"; None: nothing."""
-    try:
-        foreign = next((each for each in _references(schema) if not each.startswith("#")), None)
-        if foreign is not None:
-            return "refers to another document: only references within it (#/…) are followed"
-        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
-    except SchemaError as error:
-        return shortened(f"is no JSON schema, at {error.json_path}: {error.message}")
-    except (Unresolvable, re.error):
-        return "is no JSON schema"
-    except RecursionError:
-        return "is nested too deeply"
-    return None
 
 
 def shortened(words: str) -> str:
@@ -76,14 +69,41 @@ def may_match(pattern: str, text: str) -> bool:
     return not is_searched or re.search(pattern, text) is not None
 
 
-def _references(schema: object) -> Iterator[str]:
-    if isinstance(schema, dict):
-        if isinstance(schema.get("$ref"), str):
-            yield schema["$ref"]
-        schema = list(schema.values())
-    if isinstance(schema, list):
-        for each in schema:
-            yield from _references(each)
+@cache
+def _validators(kind: type[Validator]) -> type[Validator]:
+    keywords = {name: _budgeted(check) for name, check in kind.VALIDATORS.items()}
+    return extend(kind, {**keywords, "pattern": _check_pattern})  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _budgeted(check: Callable[..., Any]) -> Callable[..., Any]:
+    def spend_and_check(*arguments: Any) -> Any:
+        budget = _budget.get()
+        if budget is not None:
+            budget.spend()
+        return check(*arguments)
+
+    return spend_and_check
+
+
+class _TooLong(Exception):
+    pass
+
+
+@dataclass(slots=True)
+class _Budget:
+    """Of one check: it rests from time to time, and ends after so many keywords."""
+
+    rest: Callable[[], None]
+    left: int
+
+    def spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooLong
+        self.rest()
+
+
+_budget: ContextVar[_Budget | None] = ContextVar("gbproxy_schema_check", default=None)
 
 
 def _checkable(schema: Any) -> Any:

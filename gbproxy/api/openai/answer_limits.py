@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from gbproxy.domain import jsontext
 from gbproxy.domain.response_format import JSON_OBJECT, ResponseFormat
-from gbproxy.emulation import json_schema
+from gbproxy.emulation import schema_form
 from gbproxy.errors import BadRequest
 
 MOST_STOPS = 4
 MOST_STOP_CHARS = 256
 MOST_CHOICES = 4
-MOST_SCHEMA_CHARS = 128 * 1024  # it is checked value by value
 NO_LIMIT = -1  # some programs send it
 
 
@@ -83,11 +81,7 @@ def _of_schema(form: dict[str, Any], place: str) -> ResponseFormat:
 def _ensure_schema(schema: object, place: str) -> None:
     if not isinstance(schema, dict):
         raise BadRequest(f"{place} must be a JSON schema", param=place)
-    if len(jsontext.encode(schema)) > MOST_SCHEMA_CHARS:
-        raise BadRequest(
-            f"{place}: at most {MOST_SCHEMA_CHARS} characters of JSON are taken", param=place
-        )
-    problem = json_schema.problem_of(schema)
+    problem = schema_form.problem_of(schema)
     if problem is not None:
         raise BadRequest(f"{place} {problem}", param=place)
 

@@ -163,7 +163,7 @@ def _refuse_too_many(body: dict[str, Any]) -> None:
 
 def _refuse_what_is_not_offered(fields: _Body) -> None:
     if fields.modalities is not None and set(fields.modalities) - {"text"}:
-        raise BadRequest("only the modality text is offered", param="modalities")
+        raise BadRequest("modalities: only text is offered", param="modalities")
     if fields.logprobs is True:
         raise BadRequest(
             "logprobs are not offered: the upstream tells no probabilities", param="logprobs"

@@ -38,10 +38,27 @@ class _Schema:
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
+        # By identity: each part is looked at once, however often it is referred to.
+        self._kinds: dict[int, Kinds] = {}
+        self._keys: dict[int, frozenset[str] | None] = {}
 
     def kinds(self, schema: Any, depth: int = 0) -> Kinds:
         if not isinstance(schema, Mapping) or depth > _DEEPEST:
             return ANY
+        if id(schema) not in self._kinds:
+            self._kinds[id(schema)] = ANY  # as far as it refers to itself
+            self._kinds[id(schema)] = self._kinds_of(schema, depth)
+        return self._kinds[id(schema)]
+
+    def keys(self, schema: Any, depth: int = 0) -> frozenset[str] | None:
+        if not isinstance(schema, Mapping) or depth > _DEEPEST or "patternProperties" in schema:
+            return None
+        if id(schema) not in self._keys:
+            self._keys[id(schema)] = None
+            self._keys[id(schema)] = self._keys_of(schema, depth)
+        return self._keys[id(schema)]
+
+    def _kinds_of(self, schema: Mapping[str, Any], depth: int) -> Kinds:
         kinds = ANY & _of_types(schema) & _of_values(schema)
         if "$ref" in schema:
             kinds &= self.kinds(self._resolved(schema["$ref"]), depth + 1)
@@ -52,9 +69,7 @@ class _Schema:
             kinds &= frozenset[Kind]().union(*branches) if branches else ANY
         return kinds
 
-    def keys(self, schema: Any, depth: int = 0) -> frozenset[str] | None:
-        if not isinstance(schema, Mapping) or depth > _DEEPEST or "patternProperties" in schema:
-            return None
+    def _keys_of(self, schema: Mapping[str, Any], depth: int) -> frozenset[str] | None:
         properties = schema.get("properties")
         found = [frozenset(properties)] if isinstance(properties, dict) and properties else []
         inner = [self._resolved(schema["$ref"])] if "$ref" in schema else []
