@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from gbproxy.domain import history
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import (
+    ChatEvent,
+    Flush,
     Refusal,
+    SessionNamed,
     TextDelta,
     ThoughtDelta,
     ToolCallDelta,
@@ -79,15 +82,23 @@ class AnswerTransform:
                 if self.characters > next_step:
                     next_step = self.characters + _STEP_CHARS
                     self._settle()
-            elif type(event) is ToolCallStarted:
-                self._text_weight += estimate_quarter_tokens(event.name)
-            elif type(event) is ToolCallDelta:
-                self._text_weight += estimate_quarter_tokens(event.text)
-            elif type(event) is ThoughtDelta:
-                self._thought_weight += estimate_quarter_tokens(event.text)
-                if not self.shows_thoughts:
+            elif type(event) is not Flush:
+                self._count(event)
+                if type(event) is ThoughtDelta and not self.shows_thoughts:
                     continue
             yield event
+
+    def _count(self, event: ChatEvent | SessionNamed) -> None:
+        """Weigh what is no text."""
+        match event:
+            case ThoughtDelta(text):
+                self._thought_weight += estimate_quarter_tokens(text)
+            case ToolCallStarted(name=name):
+                self._text_weight += estimate_quarter_tokens(name)
+            case ToolCallDelta(text=text):
+                self._text_weight += estimate_quarter_tokens(text)
+            case _:
+                pass
 
     def _note_cut(self) -> None:
         self.is_whole = False

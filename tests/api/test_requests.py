@@ -225,6 +225,25 @@ def test_parameters_without_effect_are_named(app: InProcess, stream: bool) -> No
     assert set(reply.headers["x-gbproxy-ignored"].split(", ")) == IGNORED.keys()
 
 
+@pytest.mark.parametrize(
+    ("fields", "text", "reason"),
+    [
+        ({"stop": "lo"}, "Hel", "stop"),
+        ({"stop": ["x", "e"]}, "H", "stop"),
+        ({"max_tokens": 1}, "Hell", "length"),
+        ({"max_completion_tokens": 1, "stop": "el"}, "H", "stop"),
+        ({"max_tokens": -1, "stop": []}, "Hello", "stop"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_stops_and_limits_end_the_answer(
+    app: InProcess, fields: dict[str, Any], text: str, reason: str, stream: bool
+) -> None:
+    reply = app.post({"messages": [HI], "stream": stream, **fields})
+
+    assert (reply.text, reply.finish_reason) == (text, reason)
+
+
 ANY_VALUE: list[Any] = ["x", 1, 1.5, True, [], [None], {}, {"a": {"b": []}}, ""]
 OF_ANY_TYPE = (
     "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed",

@@ -56,14 +56,9 @@ def read(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedComple
         show_thoughts=_show_thoughts(fields),
         principal=principal,
         is_streamed=bool(fields.stream),
-        stop=answer_limits.stop(fields.stop),
-        max_tokens=answer_limits.most_tokens(
-            max_tokens=fields.max_tokens, max_completion_tokens=fields.max_completion_tokens
-        ),
-        tools=_tools(fields, tools),
-        response_format=answer_limits.response_format(fields.response_format),
-        choices=answer_limits.choices(fields.n),
     )
+    if not _SHAPING.isdisjoint(fields.model_fields_set):  # most requests have none of them
+        chat = _shaped(chat, fields, tools)
     return ParsedCompletion(
         chat=chat,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
@@ -170,6 +165,20 @@ def _refuse_what_is_not_offered(fields: _Body) -> None:
         )
 
 
+def _shaped(chat: ChatRequest, fields: _Body, tools: ToolReader) -> ChatRequest:
+    """The request with what it says of its answers."""
+    return replace(
+        chat,
+        stop=answer_limits.stop(fields.stop),
+        max_tokens=answer_limits.most_tokens(
+            max_tokens=fields.max_tokens, max_completion_tokens=fields.max_completion_tokens
+        ),
+        tools=_tools(fields, tools),
+        response_format=answer_limits.response_format(fields.response_format),
+        choices=answer_limits.choices(fields.n),
+    )
+
+
 def _tools(fields: _Body, reader: ToolReader) -> Tools:
     if fields.functions and not fields.tools:
         return reader.read_functions(fields.functions, fields.function_call)
@@ -179,7 +188,9 @@ def _tools(fields: _Body, reader: ToolReader) -> Tools:
 
 
 def _ignored(fields: _Body, messages: Reader, tools: ToolReader) -> tuple[str, ...]:
-    names = [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
+    names: list[str] = []
+    if not _IGNORED.isdisjoint(fields.model_fields_set):
+        names += [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
     if fields.stream_options is not None and fields.stream_options.include_obfuscation:
         names.append("stream_options.include_obfuscation")
     if fields.reasoning is not None and fields.reasoning.effort is not None:
@@ -191,10 +202,15 @@ def _ignored(fields: _Body, messages: Reader, tools: ToolReader) -> tuple[str, .
     return tuple(names)
 
 
-_NOT_BUILT = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+_NOT_BUILT = frozenset((*_TOOLS, "n", "response_format"))
+_SHAPING = _NOT_BUILT | {"stop", "max_tokens", "max_completion_tokens"}
+_IGNORED = frozenset(_Ignored.model_fields)
 
 
 def _without_what_is_not_built(parsed: ParsedCompletion, body: dict[str, Any]) -> ParsedCompletion:
+    if _NOT_BUILT.isdisjoint(body):
+        return parsed
     chat = parsed.chat
     if chat.choices > 1:
         raise BadRequest("only one answer at a time is offered: n must be 1", param="n")
@@ -203,7 +219,7 @@ def _without_what_is_not_built(parsed: ParsedCompletion, body: dict[str, Any]) -
     if chat.tools.is_required:
         param = "function_call" if parsed.has_functions else "tool_choice"
         raise BadRequest("tools cannot be required: only auto or none is offered", param=param)
-    ignored = tuple(name for name in _NOT_BUILT if body.get(name) is not None)
+    ignored = tuple(name for name in _TOOLS if body.get(name) is not None)
     return replace(parsed, ignored=(*parsed.ignored, *ignored))
 
 
