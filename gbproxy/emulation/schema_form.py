@@ -1,4 +1,4 @@
-"""Whether a client's JSON schema is one: each keyword has a value of its kind.
+"""Checks the form of a client's JSON schema: each keyword has a value of its kind.
 
 By hand, as the schema of schemas takes a millisecond for each part, in which a worker does nothing
 else. Source: https://json-schema.org/draft/2020-12

@@ -2,6 +2,6 @@
 the JSON is read out of its text, as it is written, without the fences and the words around it.
 
 `expectation` says how the JSON may begin, `start` finds where it does, `scanner` follows it to its
-end and mends small mistakes on the way, `reader` puts these together, `checks` says whether it is
-what was asked for, `wording` speaks to the model, and `emulation` makes a stage of them.
+end and mends small mistakes on the way, `reader` puts these together, `checks` compares it
+with what was asked for, `wording` speaks to the model, and `emulation` makes a stage of them.
 """

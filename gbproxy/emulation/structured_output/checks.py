@@ -1,4 +1,4 @@
-"""Whether a text is the JSON that was asked for."""
+"""Checks a text against the format that was asked for."""
 
 from __future__ import annotations
 
