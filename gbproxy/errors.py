@@ -249,6 +249,16 @@ class QuotaExhausted(_Pausing):
         self.media = media
 
 
+class ToolCallMissing(UpstreamError):
+    """The request requires a tool call, and the model wrote none, also when asked once more."""
+
+
+class StructuredOutputInvalid(UpstreamError):
+    """The model's answer is not the JSON that `response_format` asks for, and some of it may have
+    been sent already.
+    """
+
+
 class CredentialRefused(UpstreamError):
     code = "upstream_auth_failed"  # the user has to renew the account's cookies
 

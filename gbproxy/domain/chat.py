@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gbproxy.domain.principal import ANONYMOUS, Principal
+from gbproxy.domain.response_format import ResponseFormat
+from gbproxy.domain.tools import NO_TOOLS, Tools
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -17,13 +19,14 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """A call that the assistant made in an earlier turn; `arguments` is JSON text as the client
-    sent it.
+    """A call that the assistant has made; `arguments` is JSON text as the client sent it, for a
+    custom tool the text that is its input.
     """
 
     id: str
     name: str
     arguments: str
+    is_custom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class ChatRequest:
 
     `conversation`: the id of the conversation to continue, as the client sent it; `is_streamed`:
     True if the answer is streamed. `stop`: sequences before which the answer ends; `max_tokens`:
-    its greatest length, by the gateway's estimate.
+    its greatest length, by the gateway's estimate. `tools`: what the answer may call;
+    `response_format`: the form of its text, None: any. `choices`: how many answers are asked for.
     """
 
     messages: tuple[Message, ...]
@@ -62,6 +66,9 @@ class ChatRequest:
     is_streamed: bool = False
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
+    tools: Tools = NO_TOOLS
+    response_format: ResponseFormat | None = None
+    choices: int = 1
 
     @property
     def key_digest(self) -> bytes:

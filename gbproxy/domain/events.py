@@ -7,8 +7,10 @@ nothing follows either. Closing it closes the upstream connection.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from gbproxy.domain.chat import ToolCallPart
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -33,10 +35,35 @@ class ThoughtDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """The `index`-th call of the answer, counted from 0; its deltas follow before the next one
+    starts.
+    """
+
+    index: int
+    id: str
+    name: str
+    is_custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a call's arguments, which are JSON when complete, or of a custom tool's input."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
-    """One sentence with the reason why there is no answer; `Done("content_filter")` follows."""
+    """One sentence with the reason why there is no answer; `Done` follows.
+
+    `is_content`: it is the answer's text too, for clients that read no refusals. Not where they
+    read the text as JSON.
+    """
 
     text: str
+    is_content: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +116,17 @@ class Done:
 
 
 ChatEvent = (
-    Started | TextDelta | ThoughtDelta | Refusal | Citation | FileOutput | Usage | Flush | Done
+    Started
+    | TextDelta
+    | ThoughtDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | Refusal
+    | Citation
+    | FileOutput
+    | Usage
+    | Flush
+    | Done
 )
 ChatStream = Generator[ChatEvent]
 UpstreamStream = Generator[ChatEvent | SessionNamed]
@@ -106,6 +143,7 @@ class Answer:
     thoughts: str = ""
     refusal: str | None = None
     citations: list[Citation] = field(default_factory=list)
+    tool_calls: list[ToolCallPart] = field(default_factory=list)
     usage: Usage = Usage(0, 0)
     finish_reason: FinishReason = "stop"
 
@@ -123,9 +161,15 @@ def collect(events: ChatStream) -> Answer:
                 text.append(delta)
             case ThoughtDelta(delta):
                 thoughts.append(delta)
-            case Refusal(sentence):
+            case ToolCallStarted(_, call_id, name, is_custom):
+                answer.tool_calls.append(ToolCallPart(call_id, name, "", is_custom))
+            case ToolCallDelta(index, delta):
+                call = answer.tool_calls[index]
+                answer.tool_calls[index] = replace(call, arguments=call.arguments + delta)
+            case Refusal(sentence, is_content):
                 answer.refusal = sentence
-                text.append(sentence)
+                if is_content:
+                    text.append(sentence)
             case Citation():
                 answer.citations.append(event)
             case Usage():

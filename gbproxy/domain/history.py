@@ -22,8 +22,9 @@ from hashlib import sha256
 
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.slices import Work
+from gbproxy.domain.tools import canonical_arguments
 
-_FORM = "gbproxy history 1"  # to be changed with what is digested, or how
+_FORM = "gbproxy history 2"  # to be changed with what is digested, or how
 # Longer texts are replaced by their digest; reasoning is looked for up to here.
 LONG_CHARS = 128 * 1024
 _SYSTEM_BYTES = 8
@@ -60,9 +61,11 @@ def split(messages: Sequence[Message]) -> History:
     return History(system, turns[:end], turns[end:])
 
 
-def start(key_digest: bytes, model_id: str, system: Sequence[str]) -> bytes:
-    """The history digest of a conversation that has no turn yet."""
-    fields = (_bytes(_FORM), key_digest, _bytes(model_id), *map(_bytes, system))
+def start(key_digest: bytes, model_id: str, system: Sequence[str], tools: bytes = b"") -> bytes:
+    """The history digest of a conversation that has no turn yet; `tools`: the digest of what was
+    said of tools, and of the form that the answer is to have.
+    """
+    fields = (_bytes(_FORM), key_digest, _bytes(model_id), tools, *map(_bytes, system))
     return _system_mark(key_digest, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
 
 
@@ -80,10 +83,14 @@ def _after(base: bytes, fields: Iterable[bytes]) -> bytes:
 
 
 def digest(
-    key_digest: bytes, model_id: str, system: Sequence[str], turns: Iterable[Message]
+    key_digest: bytes,
+    model_id: str,
+    system: Sequence[str],
+    turns: Iterable[Message],
+    tools: bytes = b"",
 ) -> bytes:
     """The digest of a whole history."""
-    return extended(start(key_digest, model_id, system), turns)
+    return extended(start(key_digest, model_id, system, tools), turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +143,19 @@ class AnswerDigest:
         self._digest.update(_bytes(text[len(solid) :]))
 
 
-def answered(base: bytes, turns: Iterable[Message], answer: str | LongText) -> bytes:
-    """The history digest after these turns and the assistant's answer as the client got it."""
+def answered(
+    base: bytes,
+    turns: Iterable[Message],
+    answer: str | LongText,
+    calls: Sequence[ToolCallPart] = (),
+) -> bytes:
+    """The history digest after these turns and the assistant's answer as the client got it: a text,
+    and the calls behind it.
+    """
     if isinstance(answer, str):
-        return extended(base, (*turns, Message("assistant", (TextPart(answer),))))
-    fields = (b"assistant", b"", *_long_text(answer.digest))
+        return extended(base, (*turns, Message("assistant", (TextPart(answer), *calls))))
+    called = tuple(_fields(Message("assistant", tuple(calls))))[2:]  # behind role and name
+    fields = (b"assistant", b"", *_long_text(answer.digest), *called)
     return _after(extended(base, turns), fields)
 
 
@@ -170,9 +185,11 @@ def _fields(turn: Message) -> Iterator[bytes]:
                 texts.append(text)
             # A file will be a kind of its own, with the digest of its bytes: name and type alone
             # do not identify it.
-            case ToolCallPart(call_id, name, arguments):
+            case ToolCallPart(call_id, name, arguments, is_custom):
                 yield from _text_fields(turn, texts)
-                yield from (b"call", _bytes(call_id), _bytes(name), _bytes(_normal(arguments)))
+                kind = b"custom call" if is_custom else b"call"
+                what = _normal(arguments) if is_custom else canonical_arguments(arguments)
+                yield from (kind, _bytes(call_id), _bytes(name), _bytes(what))
                 texts = []
             case ToolResultPart(call_id, text):
                 yield from _text_fields(turn, texts)

@@ -144,7 +144,7 @@ def _part(part: Part) -> str:
     match part:
         case TextPart(text):
             return text
-        case ToolCallPart(call_id, name, arguments):
+        case ToolCallPart(call_id, name, arguments, _):
             return f"[called the tool {name} as {call_id} with {arguments or '{}'}]"
         case ToolResultPart(call_id, text):
             return f"[answer to {call_id}]\n{text}" if call_id else text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gbproxy.domain.events import (
     Done,
@@ -18,10 +19,13 @@ from gbproxy.domain.events import (
     SessionNamed,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     UpstreamStream,
     estimate_quarter_tokens,
 )
 
+_WITH_TEXT = (TextDelta, ThoughtDelta, Refusal, ToolCallDelta)
 _NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on yet.]"
 
 
@@ -76,18 +80,27 @@ def stop_at(
 def limit_tokens(
     events: UpstreamStream, most_tokens: int, on_cut: Callable[[], None]
 ) -> UpstreamStream:
-    """End the answer with `length` where its estimated tokens, thoughts included, exceed
-    `most_tokens`; then `on_cut` is called.
+    """End the answer with `length` where its estimated tokens, thoughts and tool calls included,
+    exceed `most_tokens`; then `on_cut` is called.
+
+    A call is cut as a text is: the reason says that its arguments are not complete.
     """
     left = 4 * most_tokens  # quarter tokens (domain/events.py)
     for event in events:
-        if isinstance(event, TextDelta | ThoughtDelta | Refusal):
+        if isinstance(event, _WITH_TEXT):
             weight = estimate_quarter_tokens(event.text)
             if weight > left:
                 on_cut()
                 text = event.text[: _fitting_chars(event.text, left)]
                 if text:
-                    yield type(event)(text)
+                    yield replace(event, text=text)
+                yield Done("length")
+                return
+            left -= weight
+        elif type(event) is ToolCallStarted:
+            weight = estimate_quarter_tokens(event.name)
+            if weight > left:
+                on_cut()
                 yield Done("length")
                 return
             left -= weight

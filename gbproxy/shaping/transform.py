@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from gbproxy.domain import history
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import (
+    ChatEvent,
+    Flush,
     Refusal,
+    SessionNamed,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     UpstreamStream,
     Usage,
     estimate_quarter_tokens,
@@ -68,7 +73,7 @@ class AnswerTransform:
         return Usage(whole_tokens(input_quarter_tokens), text + reasoning, reasoning)
 
     def _counted(self, events: UpstreamStream) -> UpstreamStream:
-        """Count texts and thoughts; drop thoughts that are not shown after counting them."""
+        """Count texts, calls and thoughts; drop thoughts that are not shown after counting them."""
         next_step = _STEP_CHARS
         for event in events:
             if type(event) is TextDelta or type(event) is Refusal:
@@ -77,11 +82,23 @@ class AnswerTransform:
                 if self.characters > next_step:
                     next_step = self.characters + _STEP_CHARS
                     self._settle()
-            elif type(event) is ThoughtDelta:
-                self._thought_weight += estimate_quarter_tokens(event.text)
-                if not self.shows_thoughts:
+            elif type(event) is not Flush:
+                self._count(event)
+                if type(event) is ThoughtDelta and not self.shows_thoughts:
                     continue
             yield event
+
+    def _count(self, event: ChatEvent | SessionNamed) -> None:
+        """Weigh what is no text."""
+        match event:
+            case ThoughtDelta(text):
+                self._thought_weight += estimate_quarter_tokens(text)
+            case ToolCallStarted(name=name):
+                self._text_weight += estimate_quarter_tokens(name)
+            case ToolCallDelta(text=text):
+                self._text_weight += estimate_quarter_tokens(text)
+            case _:
+                pass
 
     def _note_cut(self) -> None:
         self.is_whole = False

@@ -335,10 +335,20 @@ def with_async_client(gateway: Served, use: Callable[[openai.AsyncOpenAI], Await
 def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(gateway: Served) -> None:
     """A new version of the SDK that brings new ones fails here."""
     parameters = get_type_hints(CompletionCreateParamsBase)
-    with_effect = {"messages", "model", "n", "response_format", "modalities", "stream_options"}
+    with_effect = {
+        "messages",
+        "model",
+        "n",
+        "response_format",
+        "modalities",
+        "stream_options",
+        "stop",
+        "max_tokens",
+        "max_completion_tokens",
+    }
 
     typed = {
-        "stop": "x",
+        "parallel_tool_calls": True,
         "tools": [],
         "tool_choice": "auto",
         "functions": [],

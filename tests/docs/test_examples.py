@@ -199,7 +199,7 @@ def _thoughts_first(output: str) -> bool:
 
 
 def _two_ignored(output: str) -> bool:
-    return "x-gbproxy-ignored: temperature, max_tokens\n" in output
+    return "x-gbproxy-ignored: temperature, seed\n" in output
 
 
 def _blocked_then_slow(output: str) -> bool:

@@ -20,6 +20,8 @@ from gbproxy.domain.events import (
     Started,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     UpstreamStream,
     Usage,
     estimate_quarter_tokens,
@@ -28,6 +30,8 @@ from gbproxy.domain.events import (
 from gbproxy.shaping.transform import AnswerTransform
 
 PICTURE = FileOutput("image/png", "f1", "cat.png")
+CALL = ToolCallStarted(0, "c", "abcd")
+ARGUMENTS = ToolCallDelta(0, "abcdefgh")
 NAMED = "[The model made a file (cat.png, image/png), which cannot be passed on yet.]"
 
 
@@ -195,6 +199,48 @@ def test_of_a_text_all_is_shown_up_to_the_first_stop_sequence(
     assert events[-1] == Done()
 
 
+stop_sequences = st.lists(st.text("STOP", min_size=1), min_size=1, max_size=4)
+
+
+@given(st.lists(st.text("STOP", max_size=5)), stop_sequences)
+def test_no_more_is_held_back_than_a_stop_sequence_without_its_last_character(
+    pieces: list[str], stops: list[str]
+) -> None:
+    fed = 0
+
+    def source() -> UpstreamStream:
+        nonlocal fed
+        for piece in pieces:
+            fed += len(piece)
+            yield TextDelta(piece)
+            yield FLUSH  # all that is to be shown of the piece was shown
+
+    shown = 0
+    for event in AnswerTransform(stop=tuple(stops)).apply(source()):
+        shown += len(event.text) if isinstance(event, TextDelta) else 0
+        if event is FLUSH:
+            assert fed - shown < max(map(len, stops))
+
+
+def test_the_stream_is_read_no_further_than_a_stop_sequence() -> None:
+    read: list[str] = []
+
+    def pieces() -> UpstreamStream:
+        for piece in ("One ST", "OP", "two"):
+            read.append(piece)
+            yield TextDelta(piece)
+
+    list(AnswerTransform(stop=STOPS).apply(pieces()))
+
+    assert read == ["One ST", "OP"]
+
+
+def test_what_is_held_back_goes_before_a_call() -> None:
+    events = [TextDelta("One ST"), CALL, Done("tool_calls")]
+
+    assert shaped(*events, stop=STOPS) == [TextDelta("One "), TextDelta("ST"), *events[1:]]
+
+
 # A limit of tokens
 
 
@@ -222,6 +268,37 @@ def test_thoughts_count_toward_the_limit_shown_or_not() -> None:
         TextDelta("abcd"),
         Done("length"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("most", "shown"),
+    [
+        (5, [TextDelta("abcd"), CALL, ARGUMENTS, Done("tool_calls")]),
+        (4, [TextDelta("abcd"), CALL, ARGUMENTS, Done("tool_calls")]),
+        (3, [TextDelta("abcd"), CALL, ToolCallDelta(0, "abcd"), Done("length")]),
+        (2, [TextDelta("abcd"), CALL, Done("length")]),
+        (1, [TextDelta("abcd"), Done("length")]),
+    ],
+)
+def test_calls_count_toward_the_limit(most: int, shown: list[ChatEvent]) -> None:
+    events = [TextDelta("abcd"), CALL, ARGUMENTS, Done("tool_calls")]
+
+    assert shaped(*events, max_tokens=most) == shown
+
+
+def test_calls_are_counted_and_are_no_text() -> None:
+    transform = AnswerTransform()
+
+    list(transform.apply(stream(CALL, ARGUMENTS, Done("tool_calls"))))
+
+    assert transform.usage(0).output_tokens == 3
+    assert transform.characters == 0
+
+
+def test_a_refusal_that_is_no_content_stays_so_when_it_is_cut() -> None:
+    events = [Refusal("abcdefgh", is_content=False), Done()]
+
+    assert shaped(*events, max_tokens=1) == [Refusal("abcd", is_content=False), Done("length")]
 
 
 def test_nothing_is_read_behind_a_cut() -> None:

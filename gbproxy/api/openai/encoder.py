@@ -18,11 +18,14 @@ from gbproxy.domain.events import (
     Citation,
     Done,
     FileOutput,
+    FinishReason,
     Flush,
     Refusal,
     Started,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     Usage,
 )
 from gbproxy.errors import GatewayError
@@ -37,12 +40,23 @@ class CompletionEncoder:
     stream_type = "text/event-stream; charset=utf-8"
     whole_type = "application/json"
 
-    def __init__(self, parsed: ParsedCompletion) -> None:
+    def __init__(self, parsed: ParsedCompletion, index: int = 0) -> None:
+        """`index`: the choice's, where one completion has several."""
         self._id = f"chatcmpl-{secrets.token_hex(14)}"
         self._created = int(time.time())
+        self._index = index
         self._include_usage = parsed.include_usage
+        self._has_functions = parsed.has_functions
         self._usage = Usage(0, 0)
+        self._is_custom = False  # the call whose deltas arrive
         self._start("")
+
+    def sibling(self, parsed: ParsedCompletion, index: int) -> CompletionEncoder:
+        """The encoder of another choice of the same completion."""
+        other = CompletionEncoder(parsed, index)
+        other._id, other._created = self._id, self._created
+        other._start("")
+        return other
 
     def feed(self, event: ChatEvent) -> bytes:
         if isinstance(event, TextDelta):  # nearly all of them
@@ -50,48 +64,96 @@ class CompletionEncoder:
         match event:
             case ThoughtDelta(text):
                 return self._chunk(b'{"reasoning_content":%b}' % quote(text))
-            case Refusal(sentence):
+            case ToolCallStarted():
+                return self._call_started(event)
+            case ToolCallDelta():
+                return self._call_delta(event)
+            case Refusal(sentence, is_content):
                 quoted = quote(sentence)
-                return self._chunk(b'{"content":%b,"refusal":%b}' % (quoted, quoted))
+                content = b'"content":%b,' % quoted if is_content else b""
+                return self._chunk(b'{%b"refusal":%b}' % (content, quoted))
             case Started(model):
                 self._start(model)
                 return self._chunk(b'{"role":"assistant","content":"","refusal":null}')
             case Usage():
                 self._usage = event
             case Done(reason):
-                usage = self._usage_chunk() if self._include_usage else b""
-                return b"%b%bdata: [DONE]\n\n" % (self._chunk(b"{}", reason), usage)
+                return self.finish(reason) + self.end()
             case Citation() | FileOutput() | Flush():
                 pass  # files were named in the text; citations have no place in a chunk yet
         return b""
+
+    def finish(self, reason: FinishReason) -> bytes:
+        """The last chunk of this choice."""
+        return self._chunk(b"{}", self._reason(reason))
+
+    def end(self) -> bytes:
+        """The end of the stream."""
+        usage = self._usage_chunk() if self._include_usage else b""
+        return b"%bdata: [DONE]\n\n" % usage
 
     def error(self, error: GatewayError) -> bytes:
         return errors.frame(error)
 
     def whole(self, answer: Answer) -> bytes:
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": answer.text,
-            "refusal": answer.refusal,
-        }
-        if answer.thoughts:
-            message["reasoning_content"] = answer.thoughts
-        choice = {
-            "index": 0,
-            "message": message,
-            "logprobs": None,
-            "finish_reason": answer.finish_reason,
-        }
+        return self.completion(answer.model, [self.choice(answer)], answer.usage)
+
+    def completion(self, model: str, choices: list[dict[str, Any]], usage: Usage) -> bytes:
+        """A whole completion of these choices."""
         return jsontext.encode_bytes(
             {
                 "id": self._id,
                 "object": "chat.completion",
                 "created": self._created,
-                "model": answer.model,
-                "choices": [choice],
-                "usage": _usage(answer.usage),
+                "model": model,
+                "choices": choices,
+                "usage": _usage(usage),
             }
         )
+
+    def choice(self, answer: Answer) -> dict[str, Any]:
+        """A whole answer as a choice of its completion."""
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": answer.text or (None if answer.tool_calls or answer.refusal else ""),
+            "refusal": answer.refusal,
+        }
+        if answer.thoughts:
+            message["reasoning_content"] = answer.thoughts
+        if answer.tool_calls and self._has_functions:
+            called = answer.tool_calls[0]
+            message["function_call"] = {"name": called.name, "arguments": called.arguments}
+        elif answer.tool_calls:
+            message["tool_calls"] = [
+                _call(call.id, call.name, call.arguments, is_custom=call.is_custom)
+                for call in answer.tool_calls
+            ]
+        return {
+            "index": self._index,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": self._reason(answer.finish_reason),
+        }
+
+    def _call_started(self, call: ToolCallStarted) -> bytes:
+        self._is_custom = call.is_custom
+        if self._has_functions:
+            name = jsontext.encode_bytes(call.name)
+            return self._chunk(b'{"function_call":{"name":%b,"arguments":""}}' % name)
+        started = _call(call.id, call.name, "", is_custom=call.is_custom)
+        encoded = jsontext.encode_bytes({"index": call.index, **started})
+        return self._chunk(b'{"tool_calls":[%b]}' % encoded)
+
+    def _call_delta(self, more: ToolCallDelta) -> bytes:
+        text = quote(more.text)
+        if self._has_functions:
+            return self._chunk(b'{"function_call":{"arguments":%b}}' % text)
+        form = b'"custom":{"input":%b}' if self._is_custom else b'"function":{"arguments":%b}'
+        return self._chunk(b'{"tool_calls":[{"index":%d,%b}]}' % (more.index, form % text))
+
+    def _reason(self, reason: FinishReason) -> str:
+        """The finish reason as this client knows it."""
+        return "function_call" if self._has_functions and reason == "tool_calls" else reason
 
     def _start(self, model: str) -> None:
         """From now on chunks name this model."""
@@ -102,7 +164,7 @@ class CompletionEncoder:
             "model": model,
         }
         self._head = b"data: %b," % jsontext.encode_bytes(head)[:-1]
-        self._before = self._head + b'"choices":[{"index":0,"delta":'
+        self._before = self._head + b'"choices":[{"index":%d,"delta":' % self._index
         self._after = b"}]%b}\n\n" % (b',"usage":null' if self._include_usage else b"")
         self._before_text = self._before + b'{"content":'
         self._after_text = b'},"logprobs":null,"finish_reason":null' + self._after
@@ -120,6 +182,12 @@ class CompletionEncoder:
             self._head,
             jsontext.encode_bytes(_usage(self._usage)),
         )
+
+
+def _call(call_id: str, name: str, text: str, *, is_custom: bool) -> dict[str, Any]:
+    if is_custom:
+        return {"id": call_id, "type": "custom", "custom": {"name": name, "input": text}}
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": text}}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

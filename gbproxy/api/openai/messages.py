@@ -190,7 +190,8 @@ def _tool_call(call: dict[str, Any], place: str) -> ToolCallPart:
     if not isinstance(call_id, str | None):
         raise BadRequest(f"{place}.id must be a text", param=f"{place}.id")
     arguments = function.get("arguments", function.get("input"))
-    return ToolCallPart(call_id or "", name, _json(arguments, f"{place}.function.arguments"))
+    text = _json(arguments, f"{place}.function.arguments")
+    return ToolCallPart(call_id or "", name, text, is_custom=not call.get("function"))
 
 
 def _json(value: object, place: str) -> str:

@@ -2,20 +2,23 @@
 
 Source: https://platform.openai.com/docs/api-reference/chat/create. Unknown fields are let through
 without effect; known parameters that the upstream has no field for are checked for their type and
-named in `x-gbproxy-ignored`.
+named in `x-gbproxy-ignored`. What would make another answer is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbproxy.api.format import ParsedChat
+from gbproxy.api.openai import answer_limits
 from gbproxy.api.openai.messages import MOST_MESSAGES, MessageBody, Reader
+from gbproxy.api.openai.tools import ToolReader
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import ANONYMOUS, Principal
+from gbproxy.domain.tools import NO_TOOLS, Tools
 from gbproxy.errors import BadRequest
 
 MOST_TOOLS = 2_000
@@ -23,31 +26,44 @@ MOST_TOOLS = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedCompletion(ParsedChat):
-    """`include_usage`: the stream ends with a chunk of token counts."""
+    """`include_usage`: the stream ends with a chunk of token counts. `has_functions`: the client
+    has declared `functions`, so it reads a `function_call`, not `tool_calls`.
+    """
 
     include_usage: bool = False
+    has_functions: bool = False
 
 
 def parse(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompletion:
+    """What `read` returns, without what the gateway does not emulate yet. Raises BadRequest, whose
+    `param` names the field that is wrong, or that is not built.
+    """
+    return _without_what_is_not_built(read(body, principal), body)
+
+
+def read(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompletion:
     """Raises BadRequest, whose `param` names the field that is wrong."""
     _refuse_too_many(body)
     try:
         fields = _Body.model_validate(body)
     except ValidationError as error:
         raise _bad_request(error) from error
-    _refuse_what_is_not_built(fields)
-    reader = Reader()
+    _refuse_what_is_not_offered(fields)
+    messages, tools = Reader(), ToolReader()
     chat = ChatRequest(
-        messages=reader.read(fields.messages),
+        messages=messages.read(fields.messages),
         model=fields.model,
         show_thoughts=_show_thoughts(fields),
         principal=principal,
         is_streamed=bool(fields.stream),
     )
+    if not _SHAPING.isdisjoint(fields.model_fields_set):  # most requests have none of them
+        chat = _shaped(chat, fields, tools)
     return ParsedCompletion(
         chat=chat,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
-        ignored=_ignored(fields, has_passed_over=reader.has_passed_over),
+        has_functions=not fields.tools and bool(fields.functions),
+        ignored=_ignored(fields, messages, tools),
     )
 
 
@@ -80,14 +96,6 @@ class _Ignored(_Strict):
     logit_bias: Any = None
     logprobs: Any = None
     top_logprobs: Any = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    stop: str | _Texts | None = None
-    tools: _Objects | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: Any = None
-    functions: _Objects | None = None
-    function_call: str | dict[str, Any] | None = None
     reasoning_effort: Any = None
     verbosity: Any = None
     prediction: Any = None
@@ -106,14 +114,12 @@ class _Ignored(_Strict):
 
 class _StreamOptions(_Strict):
     include_usage: bool | None = None
+    include_obfuscation: Any = None
 
 
 class _Reasoning(_Strict):
     exclude: bool | None = None
-
-
-class _ResponseFormat(_Strict):
-    type: str
+    effort: Any = None
 
 
 class _Body(_Ignored):
@@ -121,8 +127,16 @@ class _Body(_Ignored):
     model: str | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    n: int | None = Field(default=None, ge=1)
-    response_format: _ResponseFormat | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop: str | _Texts | None = None
+    tools: _Objects | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: _Objects | None = None
+    function_call: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
     modalities: _Texts | None = None
     include_reasoning: bool | None = None
     reasoning: _Reasoning | None = None
@@ -142,27 +156,71 @@ def _refuse_too_many(body: dict[str, Any]) -> None:
             )
 
 
-def _refuse_what_is_not_built(fields: _Body) -> None:
-    if fields.n is not None and fields.n > 1:
-        raise BadRequest("only one answer at a time is offered: n must be 1", param="n")
-    if fields.response_format is not None and fields.response_format.type != "text":
-        raise BadRequest("only response_format text is offered", param="response_format")
-    if fields.tool_choice not in (None, "none", "auto"):
-        raise BadRequest(
-            "tools cannot be required: tool_choice must be auto or none", param="tool_choice"
-        )
-    if fields.function_call not in (None, "none", "auto"):
-        raise BadRequest(
-            "functions cannot be required: function_call must be auto or none",
-            param="function_call",
-        )
+def _refuse_what_is_not_offered(fields: _Body) -> None:
     if fields.modalities is not None and set(fields.modalities) - {"text"}:
-        raise BadRequest("only the modality text is offered", param="modalities")
+        raise BadRequest("modalities: only text is offered", param="modalities")
+    if fields.logprobs is True:
+        raise BadRequest(
+            "logprobs are not offered: the upstream tells no probabilities", param="logprobs"
+        )
 
 
-def _ignored(fields: _Body, *, has_passed_over: bool) -> tuple[str, ...]:
-    names = [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
-    return (*names, "messages.content") if has_passed_over else tuple(names)
+def _shaped(chat: ChatRequest, fields: _Body, tools: ToolReader) -> ChatRequest:
+    """The request with what it says of its answers."""
+    return replace(
+        chat,
+        stop=answer_limits.stop(fields.stop),
+        max_tokens=answer_limits.most_tokens(
+            max_tokens=fields.max_tokens, max_completion_tokens=fields.max_completion_tokens
+        ),
+        tools=_tools(fields, tools),
+        response_format=answer_limits.response_format(fields.response_format),
+        choices=answer_limits.choices(fields.n),
+    )
+
+
+def _tools(fields: _Body, reader: ToolReader) -> Tools:
+    if fields.functions and not fields.tools:
+        return reader.read_functions(fields.functions, fields.function_call)
+    is_parallel = fields.parallel_tool_calls is not False
+    tools = reader.read(fields.tools or (), fields.tool_choice, is_parallel=is_parallel)
+    return tools if tools.declared else NO_TOOLS
+
+
+def _ignored(fields: _Body, messages: Reader, tools: ToolReader) -> tuple[str, ...]:
+    names: list[str] = []
+    if not _IGNORED.isdisjoint(fields.model_fields_set):
+        names += [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
+    if fields.stream_options is not None and fields.stream_options.include_obfuscation:
+        names.append("stream_options.include_obfuscation")
+    if fields.reasoning is not None and fields.reasoning.effort is not None:
+        names.append("reasoning.effort")
+    if tools.has_passed_over:
+        names.append("tools.type")
+    if messages.has_passed_over:
+        names.append("messages.content")
+    return tuple(names)
+
+
+_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+_NOT_BUILT = frozenset((*_TOOLS, "n", "response_format"))
+_SHAPING = _NOT_BUILT | {"stop", "max_tokens", "max_completion_tokens"}
+_IGNORED = frozenset(_Ignored.model_fields)
+
+
+def _without_what_is_not_built(parsed: ParsedCompletion, body: dict[str, Any]) -> ParsedCompletion:
+    if _NOT_BUILT.isdisjoint(body):
+        return parsed
+    chat = parsed.chat
+    if chat.choices > 1:
+        raise BadRequest("only one answer at a time is offered: n must be 1", param="n")
+    if chat.response_format is not None:
+        raise BadRequest("only response_format text is offered", param="response_format")
+    if chat.tools.is_required:
+        param = "function_call" if parsed.has_functions else "tool_choice"
+        raise BadRequest("tools cannot be required: only auto or none is offered", param=param)
+    ignored = tuple(name for name in _TOOLS if body.get(name) is not None)
+    return replace(parsed, ignored=(*parsed.ignored, *ignored))
 
 
 def _show_thoughts(fields: _Body) -> bool | None:
@@ -187,7 +245,5 @@ def _bad_request(error: ValidationError) -> BadRequest:
 
 # Unions put the names of their branches into a location; these are the names of fields.
 _FIELD_NAMES = frozenset(
-    name
-    for body in (_Body, MessageBody, _StreamOptions, _Reasoning, _ResponseFormat)
-    for name in body.model_fields
+    name for body in (_Body, MessageBody, _StreamOptions, _Reasoning) for name in body.model_fields
 )
