@@ -69,7 +69,7 @@ def _models(surface: Surface) -> Blueprint:
     @bp.get("/v1/models/<path:name>")
     @bp.get("/models/<path:name>")
     def retrieve(name: str) -> Response:
-        model = models.get(name)
+        model = models.get_with_suffix(name)
         if not auth.principal().may_use(model.id):
             raise no_such(name)
         return jsonify(_entry(model))
