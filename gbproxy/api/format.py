@@ -97,3 +97,11 @@ def quote(text: str) -> bytes:
         if end in text:  # which takes a twentieth of the time that the same search in bytes takes
             quoted = quoted.replace(end.encode(), b"\\u%04x" % ord(end))
     return quoted
+
+
+def encode_line(value: object) -> bytes:
+    """JSON that no client splits, as `quote` for a text."""
+    encoded = jsontext.encode_bytes(value)
+    for end in _LINE_ENDS:
+        encoded = encoded.replace(end.encode(), b"\\u%04x" % ord(end))
+    return encoded

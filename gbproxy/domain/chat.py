@@ -51,7 +51,8 @@ class ChatRequest:
 
     `conversation`: the id of the conversation to continue, as the client sent it; `is_streamed`:
     True if the answer is streamed. `stop`: sequences before which the answer ends; `max_tokens`:
-    its greatest length, by the gateway's estimate.
+    its greatest length, by the gateway's estimate. `web_search`: the answer is to rest on a web
+    search, with the upstream's other tools left out.
     """
 
     messages: tuple[Message, ...]
@@ -62,6 +63,7 @@ class ChatRequest:
     is_streamed: bool = False
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
+    web_search: bool = False
 
     @property
     def key_digest(self) -> bytes:

@@ -151,6 +151,28 @@ def test_a_conversation(client: openai.OpenAI, upstream: SharedUpstream) -> None
     assert going_on == "Which colour?"
 
 
+def test_sources_of_a_search(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.set(citations=True)
+    upstream.script(*answer(*FRAGMENTS), times=2)
+
+    whole = client.chat.completions.create(model=USED, messages=ASKED, web_search_options={})
+    with client.chat.completions.create(
+        model=f"{USED}-search", messages=ASKED, stream=True
+    ) as stream:
+        deltas = [choice.delta for chunk in stream for choice in chunk.choices]
+
+    message = whole.choices[0].message
+    assert message.content is not None
+    assert message.annotations is not None
+    [source] = [annotation.url_citation for annotation in message.annotations]
+    assert TEXT.endswith(message.content[source.start_index : source.end_index])
+    # The SDK keeps in a delta what its types do not name.
+    [streamed] = [
+        found for delta in deltas if (found := (delta.model_extra or {}).get("annotations"))
+    ]
+    assert streamed == [annotation.model_dump() for annotation in message.annotations]
+
+
 def test_models(client: openai.OpenAI) -> None:
     models = client.models.list().data
     retrieved = [client.models.retrieve(model.id) for model in models]
@@ -335,7 +357,15 @@ def with_async_client(gateway: Served, use: Callable[[openai.AsyncOpenAI], Await
 def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(gateway: Served) -> None:
     """A new version of the SDK that brings new ones fails here."""
     parameters = get_type_hints(CompletionCreateParamsBase)
-    with_effect = {"messages", "model", "n", "response_format", "modalities", "stream_options"}
+    with_effect = {
+        "messages",
+        "model",
+        "n",
+        "response_format",
+        "modalities",
+        "stream_options",
+        "web_search_options",
+    }
 
     typed = {
         "stop": "x",

@@ -8,8 +8,8 @@ import secrets
 import time
 from typing import Any
 
-from gbproxy.api.format import quote
-from gbproxy.api.openai import errors
+from gbproxy.api.format import encode_line, quote
+from gbproxy.api.openai import errors, url_citations
 from gbproxy.api.openai.request import ParsedCompletion
 from gbproxy.domain import jsontext
 from gbproxy.domain.events import (
@@ -42,6 +42,7 @@ class CompletionEncoder:
         self._created = int(time.time())
         self._include_usage = parsed.include_usage
         self._usage = Usage(0, 0)
+        self._citations: list[Citation] = []
         self._start("")
 
     def feed(self, event: ChatEvent) -> bytes:
@@ -58,11 +59,14 @@ class CompletionEncoder:
                 return self._chunk(b'{"role":"assistant","content":"","refusal":null}')
             case Usage():
                 self._usage = event
+            case Citation():
+                self._citations.append(event)
             case Done(reason):
+                sources = self._sources_chunk()
                 usage = self._usage_chunk() if self._include_usage else b""
-                return b"%b%bdata: [DONE]\n\n" % (self._chunk(b"{}", reason), usage)
-            case Citation() | FileOutput() | Flush():
-                pass  # files were named in the text; citations have no place in a chunk yet
+                return b"%b%b%bdata: [DONE]\n\n" % (sources, self._chunk(b"{}", reason), usage)
+            case FileOutput() | Flush():
+                pass  # files were named in the text
         return b""
 
     def error(self, error: GatewayError) -> bytes:
@@ -76,6 +80,8 @@ class CompletionEncoder:
         }
         if answer.thoughts:
             message["reasoning_content"] = answer.thoughts
+        if sources := url_citations.render(answer.citations):
+            message["annotations"] = sources
         choice = {
             "index": 0,
             "message": message,
@@ -114,6 +120,11 @@ class CompletionEncoder:
             jsontext.encode_bytes(finish_reason),
             self._after,
         )
+
+    def _sources_chunk(self) -> bytes:
+        """All annotations in one chunk; empty without any."""
+        sources = url_citations.render(self._citations)
+        return self._chunk(b'{"annotations":%b}' % encode_line(sources)) if sources else b""
 
     def _usage_chunk(self) -> bytes:
         return b'%b"choices":[],"usage":%b}\n\n' % (

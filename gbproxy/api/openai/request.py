@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbproxy.api.format import ParsedChat
+from gbproxy.api.openai import web_search
 from gbproxy.api.openai.messages import MOST_MESSAGES, MessageBody, Reader
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import ANONYMOUS, Principal
@@ -43,6 +44,7 @@ def parse(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompl
         show_thoughts=_show_thoughts(fields),
         principal=principal,
         is_streamed=bool(fields.stream),
+        web_search=web_search.is_wanted(_web_search(fields), fields.tools, fields.tool_choice),
     )
     return ParsedCompletion(
         chat=chat,
@@ -92,7 +94,6 @@ class _Ignored(_Strict):
     verbosity: Any = None
     prediction: Any = None
     audio: Any = None
-    web_search_options: Any = None
     service_tier: Any = None
     store: Any = None
     metadata: Any = None
@@ -126,6 +127,10 @@ class _Body(_Ignored):
     modalities: _Texts | None = None
     include_reasoning: bool | None = None
     reasoning: _Reasoning | None = None
+    # Of any type: chat programs send them to servers that know nothing of them.
+    web_search_options: Any = None
+    enable_search: Any = None
+    web_search: Any = None
 
 
 def _refuse_too_many(body: dict[str, Any]) -> None:
@@ -162,7 +167,14 @@ def _refuse_what_is_not_built(fields: _Body) -> None:
 
 def _ignored(fields: _Body, *, has_passed_over: bool) -> tuple[str, ...]:
     names = [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
+    if fields.tools and all(map(web_search.is_tool, fields.tools)):
+        names.remove("tools")
+    names += web_search.ignored(_web_search(fields))
     return (*names, "messages.content") if has_passed_over else tuple(names)
+
+
+def _web_search(fields: _Body) -> dict[str, Any]:
+    return {name: getattr(fields, name) for name in web_search.PARAMETERS}
 
 
 def _show_thoughts(fields: _Body) -> bool | None:
