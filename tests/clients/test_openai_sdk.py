@@ -31,6 +31,7 @@ from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 T = TypeVar("T")
 ASKED: Any = [{"role": "user", "content": QUESTION}]
 USED = "gemini-3.8-flash"
+VOICE = ("voice.wav", b"RIFF" + b"x" * 100_000)
 
 
 def test_an_answer_in_one_piece(client: openai.OpenAI, upstream: SharedUpstream) -> None:
@@ -251,6 +252,41 @@ def test_request_errors_have_their_classes(client: openai.OpenAI) -> None:
     )
     assert stranger.value.code == "invalid_api_key"
     assert (not_offered.value.status_code, not_offered.value.code) == (501, "not_implemented")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.embeddings.create(model="text-embedding-3-small", input=["x", "y"]),
+        lambda client: client.moderations.create(input="x"),
+        lambda client: client.audio.speech.create(model="tts-1", voice="alloy", input="x"),
+        lambda client: client.audio.transcriptions.create(model="whisper-1", file=VOICE),
+    ],
+    ids=["embeddings", "moderations", "speech", "transcriptions"],
+)
+def test_what_the_upstream_cannot_do_is_told_to_those_with_a_key(
+    gateway: Served, upstream: SharedUpstream, call: Callable[[openai.OpenAI], object]
+) -> None:
+    """Nothing is invented, and the SDK does not ask again."""
+
+    def refused() -> int:
+        return len(gateway.events("request.done", lambda line: line["status"] == 501))
+
+    before = refused()
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key) as client:
+        with pytest.raises(openai.InternalServerError) as not_offered:
+            call(client)
+        with pytest.raises(openai.AuthenticationError) as stranger:
+            call(client.with_options(api_key="sk-wrong"))
+
+    assert not_offered.value.status_code == 501
+    assert (not_offered.value.code, not_offered.value.type) == ("not_implemented", "server_error")
+    assert stranger.value.code == "invalid_api_key"
+    gateway.wait_for_event(  # written after those before it
+        "request.done", lambda line: line["request_id"] == stranger.value.request_id
+    )
+    assert refused() == before + 1
+    assert upstream.calls("widgetStreamAssist") == []
 
 
 def test_an_error_in_the_stream_is_raised(client: openai.OpenAI, upstream: SharedUpstream) -> None:
