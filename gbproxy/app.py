@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import Flask
 
 from gbproxy.account_admin.importing import Hosts
+from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.admin import install as admin
 from gbproxy.api import health, metrics, openai
 from gbproxy.api.format import Format, Surface
@@ -96,6 +97,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
     surface = Surface(
         gateway=services.gateway,
         models=services.models,
+        model_cards=ModelCards(services.upstreams.capabilities),
         responder=responder,
         check_key=check_key,
         check_limits=limits.limit_check(check_key, services.limiter),

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, request
 
 from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.domain import jsontext
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import Principal
@@ -43,6 +44,7 @@ class Surface:
 
     gateway: Gateway
     models: AvailableModels
+    model_cards: ModelCards
     responder: StreamResponder
     check_key: Callable[[], None]  # for routes that need a key
     check_limits: Callable[[], None]  # for routes that go to a model: needs a key, and counts

@@ -147,6 +147,17 @@ def test_a_request_that_is_malformed_for_every_model_is_told_so_and_harms_none(
     assert reply.model == "gemini-3.8-flash"
 
 
+def test_the_context_that_a_model_is_said_to_have_is_taken_and_not_much_more() -> None:
+    with Simulator() as upstream, gateway_of(upstream, PROMPT_MAX_CHARS="8000") as gateway:
+        reply = gateway.request("GET", "/v1/models/gemini-auto", headers=gateway.headers)
+        context = reply.json()["context_length"]
+        fits = gateway.ask("word" * context)
+        too_long = gateway.ask("word" * (context + 1))
+
+    assert fits.json()["usage"]["prompt_tokens"] == context == 2000
+    assert (too_long.status, too_long.error["code"]) == (400, "context_length_exceeded")
+
+
 # Tools that are off, before anything is known of them
 
 

@@ -133,6 +133,16 @@ class _Body(_Ignored):
     web_search: Any = None
 
 
+# Of these only the value that is the default is taken.
+_OF_ONE_VALUE = frozenset({"n", "response_format", "modalities"})
+SUPPORTED_PARAMETERS = tuple(
+    name
+    for name in _Body.model_fields
+    if name not in (*_Ignored.model_fields, *_OF_ONE_VALUE, "messages", "model")
+)
+"""The parameters that have an effect, for those who choose a model by them."""
+
+
 def _refuse_too_many(body: dict[str, Any]) -> None:
     """Raises BadRequest before the lists are validated, which would take seconds."""
     for name, most in (
