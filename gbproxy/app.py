@@ -125,4 +125,4 @@ def _administer(app: Flask, services: Services) -> None:
     key, find_client = settings.admin_key.get_secret_value(), services.key_verifier.find
     guard = SecretGuard([key], "ADMIN_KEY", find_client)
     hosts = Hosts.of(settings.gemini_business_url, settings.api_base_url)
-    admin.install(app, guard, services.registry, services.api_keys, hosts)
+    admin.install(app, guard, services.registry, services.api_keys, services.model_reports, hosts)

@@ -337,17 +337,24 @@ def test_where_a_tool_that_is_off_meets_silence_the_configuration_tells(
     assert tools(upstream) == [{"toolRegistry", "videoGenerationSpec"}]
 
 
-def test_a_model_whose_only_tool_is_off_everywhere_is_told_so(
-    lone: tuple[SharedUpstream, Served],
+@pytest.mark.parametrize(
+    ("off", "tool", "asked"),
+    [
+        ("image", "imageGenerationSpec", {"model": "painter"}),
+        ("web", "webGroundingSpec", {"web_search_options": {}}),
+    ],
+)
+def test_a_request_whose_only_tool_is_off_everywhere_is_told_so(
+    lone: tuple[SharedUpstream, Served], off: str, tool: str, asked: dict[str, Any]
 ) -> None:
     upstream, gateway = lone
     upstream.reset()
-    upstream.set(tools_off=("image",))
+    upstream.set(tools_off=(off,))
 
     with read_anew(gateway):
         pass
-    reply = gateway.ask(model="painter")
+    reply = gateway.ask(**asked)
 
     assert (reply.status, reply.error["code"]) == (400, "invalid_request_error")
-    assert "imageGenerationSpec" in reply.error["message"]
+    assert tool in reply.error["message"]
     assert upstream.calls(STREAM) == []
