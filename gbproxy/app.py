@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import Flask
 
 from gbproxy.account_admin.importing import Hosts
+from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.admin import install as admin
 from gbproxy.api import health, metrics, openai
 from gbproxy.api.format import Format, Surface
@@ -96,6 +97,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
     surface = Surface(
         gateway=services.gateway,
         models=services.models,
+        model_cards=ModelCards(services.upstreams.capabilities),
         responder=responder,
         check_key=check_key,
         check_limits=limits.limit_check(check_key, services.limiter),
@@ -123,4 +125,4 @@ def _administer(app: Flask, services: Services) -> None:
     key, find_client = settings.admin_key.get_secret_value(), services.key_verifier.find
     guard = SecretGuard([key], "ADMIN_KEY", find_client)
     hosts = Hosts.of(settings.gemini_business_url, settings.api_base_url)
-    admin.install(app, guard, services.registry, services.api_keys, hosts)
+    admin.install(app, guard, services.registry, services.api_keys, services.model_reports, hosts)

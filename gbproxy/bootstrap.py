@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from gbproxy.account_admin.account_input import account_of
 from gbproxy.account_admin.credential_checks import CredentialChecks
+from gbproxy.account_admin.model_reports import ModelReports
 from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.account_admin.views import AccountStore
 from gbproxy.accounts.available_models import AvailableModels, configured_models
@@ -186,6 +187,13 @@ def build(
         support=support,
         pool=pool,
         registry=registry,
+        model_reports=ModelReports(
+            catalogue,
+            available,
+            support,
+            pool.accounts,
+            sync=(registry.pull_changes, support.sync),
+        ),
         key_verifier=key_verifier,
         api_keys=api_keys,
         limiter=limiter,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gbproxy.account_admin.model_reports import ModelReports
 from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.account_admin.views import AccountStore
 from gbproxy.accounts.available_models import AvailableModels
@@ -42,6 +43,7 @@ class Services:
     support: ModelSupport
     pool: Pool
     registry: AccountRegistry
+    model_reports: ModelReports
     key_verifier: KeyVerifier
     api_keys: ApiKeys
     limiter: Limiter

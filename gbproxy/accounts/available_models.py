@@ -90,15 +90,15 @@ class AvailableModels:
             raise no_such(name)
         return model
 
+    def get_with_suffix(self, name: str) -> Model:
+        """As `get`; the name may end in a suffix that narrows the model's tools."""
+        return self._catalogue.with_suffix(name, self._listed) or self.get(name)
+
     def resolve(self, name: str | None) -> Model:
         """The model that answers a request for `name`, see `Catalogue.resolve`. Raises
         ModelNotFound.
         """
-        if name and self._catalogue.find(name) is None:
-            listed = self._listed(name)
-            if listed is not None:
-                return listed
-        return self._catalogue.resolve(name)
+        return self._catalogue.resolve(name, self._listed)
 
     def counted_as(self, model: Model) -> str:
         """The id under which limits count a model. All names that clients have made up are one."""

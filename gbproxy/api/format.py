@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, request
 
 from gbproxy.accounts.available_models import AvailableModels
+from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.domain import jsontext
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import Principal
@@ -43,6 +44,7 @@ class Surface:
 
     gateway: Gateway
     models: AvailableModels
+    model_cards: ModelCards
     responder: StreamResponder
     check_key: Callable[[], None]  # for routes that need a key
     check_limits: Callable[[], None]  # for routes that go to a model: needs a key, and counts
@@ -97,3 +99,11 @@ def quote(text: str) -> bytes:
         if end in text:  # which takes a twentieth of the time that the same search in bytes takes
             quoted = quoted.replace(end.encode(), b"\\u%04x" % ord(end))
     return quoted
+
+
+def encode_line(value: object) -> bytes:
+    """JSON that no client splits, as `quote` for a text."""
+    encoded = jsontext.encode_bytes(value)
+    for end in _LINE_ENDS:
+        encoded = encoded.replace(end.encode(), b"\\u%04x" % ord(end))
+    return encoded

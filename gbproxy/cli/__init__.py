@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {  # what each does
     "chat": "ask one question and print the answer as it arrives",
     "accounts": "the upstream accounts: list, add, import, check, enable, disable, remove",
     "keys": "the client keys: list, create, revoke",
+    "models": "the models, and what each account has taken or refused",
 }
 # Commands that are defined in the module of another one.
 _DEFINED_IN = {"migrate": "serve:define_migrate"}

@@ -115,8 +115,12 @@ class ChatClient(Protocol):
     def stream(self, chat: ChatRequest) -> ChatStream: ...
 
 
-def admin_client(url: str | None, given: Mapping[str, str]) -> AbstractContextManager[AdminClient]:
-    """The admin API at `url`, or on the database of the environment. Raises CannotBegin."""
+def admin_client(
+    url: str | None, given: Mapping[str, str], *, needs_database: bool = True
+) -> AbstractContextManager[AdminClient]:
+    """The admin API at `url`, or on the database of the environment; without `needs_database`, if
+    need be, on one that is gone at the end. Raises CannotBegin.
+    """
     if url:
         from gbproxy.cli import remote
 
@@ -124,7 +128,7 @@ def admin_client(url: str | None, given: Mapping[str, str]) -> AbstractContextMa
         if not key:
             raise CannotBegin("ADMIN_KEY is not set: with --url it must be the gateway's")
         return remote.connect(remote.address(url), key)
-    if not has_lasting_database(given):
+    if needs_database and not has_lasting_database(given):
         raise CannotBegin(_NO_DATABASE)
     return _local_admin(load_settings(given))
 
@@ -222,6 +226,11 @@ def _local_chat(settings: Settings) -> Iterator[_LocalChat]:
 def admin_options() -> argparse.ArgumentParser:
     """A parent parser with the options of every command that administers."""
     parser = argparse.ArgumentParser(add_help=False)
+    add_admin_options(parser)
+    return parser
+
+
+def add_admin_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url", metavar="URL", help="a running gateway (ADMIN_KEY in the environment)"
     )
@@ -229,18 +238,23 @@ def admin_options() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print what the admin API answers, in JSON"
     )
     add_env_file(parser)
-    return parser
 
 
 def administer(
-    options: argparse.Namespace, command: Callable[[AdminClient, argparse.Namespace], int]
+    options: argparse.Namespace,
+    command: Callable[[AdminClient, argparse.Namespace], int],
+    *,
+    needs_database: bool = True,
 ) -> int:
     """Run a command on the gateway that options and environment name, and return its exit status.
 
     Raises CannotBegin when they name none.
     """
     given = environ(options)
-    with without_log(), admin_client(options.url, given) as admin:
+    with (
+        without_log(),
+        admin_client(options.url, given, needs_database=needs_database) as admin,
+    ):
         return command(admin, options)
 
 

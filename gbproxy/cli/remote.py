@@ -16,7 +16,7 @@ from gbproxy.outbound import HttpClient, StreamedReply, Timeouts
 from gbproxy.settings import network
 from gbproxy.upstreams.decoding.event_stream import EventReader
 
-_COLLECTIONS = ("/api/admin/accounts", "/api/admin/keys")
+_COLLECTIONS = ("/api/admin/accounts", "/api/admin/keys", "/api/admin/models")
 _TIMEOUTS = Timeouts(connect_s=10, read_s=150, request_s=3600)
 
 

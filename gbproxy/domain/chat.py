@@ -56,6 +56,7 @@ class ChatRequest:
     True if the answer is streamed. `stop`: sequences before which the answer ends; `max_tokens`:
     its greatest length, by the gateway's estimate. `tools`: what the answer may call;
     `response_format`: the form of its text, None: any. `choices`: how many answers are asked for.
+    `web_search`: the answer is to rest on a web search, with the upstream's other tools left out.
     """
 
     messages: tuple[Message, ...]
@@ -69,6 +70,7 @@ class ChatRequest:
     tools: Tools = NO_TOOLS
     response_format: ResponseFormat | None = None
     choices: int = 1
+    web_search: bool = False
 
     @property
     def key_digest(self) -> bytes:

@@ -24,7 +24,10 @@ from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResul
 from gbproxy.domain.slices import Work
 from gbproxy.domain.tools import canonical_arguments
 
-_FORM = "gbproxy history 2"  # to be changed with what is digested, or how
+# To be changed with what is digested, or how. The first is the form of a history in which nothing
+# was said of tools or of the answer's form: older versions know it, and their conversations go on.
+_FORM = "gbproxy history 1"
+_FORM_WITH_TOOLS = "gbproxy history 2"
 # Longer texts are replaced by their digest; reasoning is looked for up to here.
 LONG_CHARS = 128 * 1024
 _SYSTEM_BYTES = 8
@@ -65,7 +68,8 @@ def start(key_digest: bytes, model_id: str, system: Sequence[str], tools: bytes 
     """The history digest of a conversation that has no turn yet; `tools`: the digest of what was
     said of tools, and of the form that the answer is to have.
     """
-    fields = (_bytes(_FORM), key_digest, _bytes(model_id), tools, *map(_bytes, system))
+    form = (_bytes(_FORM_WITH_TOOLS), tools) if tools else (_bytes(_FORM),)
+    fields = (*form, key_digest, _bytes(model_id), *map(_bytes, system))
     return _system_mark(key_digest, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
 
 

@@ -200,6 +200,8 @@ class Gateway:
 
     def _prepare(self, chat: ChatRequest) -> RequestState:
         model = self._models.resolve(chat.model)
+        if chat.web_search:
+            model = model.narrowed_to("webGroundingSpec")
         if not chat.principal.may_use(model.id):
             raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gbproxy.domain.events import (
+    Citation,
     Done,
     FileOutput,
     Flush,
@@ -26,11 +27,16 @@ from gbproxy.domain.events import (
 )
 
 _WITH_TEXT = (TextDelta, ThoughtDelta, Refusal, ToolCallDelta)
+_BESIDE_THE_TEXT = (Flush, ThoughtDelta, SessionNamed, Citation)
 _NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on yet.]"
 
 
-def name_files(events: UpstreamStream) -> UpstreamStream:
-    """Replace a file, which cannot be delivered yet, by one line of text."""
+def name_files(
+    events: UpstreamStream, on_insert: Callable[[int], None] = lambda length: None
+) -> UpstreamStream:
+    """Replace a file, which cannot be delivered yet, by one line of text. `on_insert`: called with
+    the length of the line before it is yielded.
+    """
     last = "\n"
     for event in events:
         if type(event) is TextDelta:
@@ -41,6 +47,7 @@ def name_files(events: UpstreamStream) -> UpstreamStream:
             )
             event = TextDelta(f"{line}\n" if last.endswith("\n") else f"\n\n{line}\n")
             last = "\n"
+            on_insert(len(event.text))
         yield event
 
 
@@ -58,7 +65,7 @@ def stop_at(
     held = ""
     for event in events:
         is_text = type(event) is TextDelta
-        if is_text or (held and not isinstance(event, Flush | ThoughtDelta | SessionNamed)):
+        if is_text or (held and not isinstance(event, _BESIDE_THE_TEXT)):
             text = held + event.text if type(event) is TextDelta else held
             lengths = range(min(longest, len(text)), 0, -1) if is_text else ()
             end = len(text) - next((n for n in lengths if text[-n:] in beginnings), 0)

@@ -8,6 +8,8 @@ from gbproxy.domain import history
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import (
     ChatEvent,
+    Citation,
+    Done,
     Flush,
     Refusal,
     SessionNamed,
@@ -21,6 +23,7 @@ from gbproxy.domain.events import (
     whole_tokens,
 )
 from gbproxy.shaping import stages
+from gbproxy.shaping.citations import Insertion, place
 
 _STEP_CHARS = 32 * 1024
 
@@ -28,7 +31,7 @@ _STEP_CHARS = 32 * 1024
 @dataclass(slots=True)
 class AnswerTransform:
     """Transforms the events of one attempt, counts what the client gets, and collects its text for
-    the digest of the history.
+    the digest of the history. Citations follow all text: only then is their place certain.
 
     `stop` and `max_tokens` cut the answer; then `is_whole` is False.
     """
@@ -43,6 +46,8 @@ class AnswerTransform:
     # `_digest` knows all but the latest texts.
     _digest: history.AnswerDigest = field(default_factory=history.AnswerDigest)
     _texts: list[str] = field(default_factory=list)
+    _citations: list[Citation] = field(default_factory=list)
+    _insertions: list[Insertion] = field(default_factory=list)
 
     @classmethod
     def of(cls, chat: ChatRequest, *, shows_thoughts: bool) -> AnswerTransform:
@@ -54,7 +59,7 @@ class AnswerTransform:
         """The events as the client gets them. Stages without work are left out and cost nothing."""
         if self.stop:
             events = stages.stop_at(events, self.stop, self._note_cut)
-        events = stages.name_files(events)
+        events = stages.name_files(events, self._note_insertion)
         if self.max_tokens is not None:
             events = stages.limit_tokens(events, self.max_tokens, self._note_cut)
         return self._counted(events)  # last: what was cut does not count
@@ -73,7 +78,9 @@ class AnswerTransform:
         return Usage(whole_tokens(input_quarter_tokens), text + reasoning, reasoning)
 
     def _counted(self, events: UpstreamStream) -> UpstreamStream:
-        """Count texts, calls and thoughts; drop thoughts that are not shown after counting them."""
+        """Count texts, calls and thoughts; drop thoughts that are not shown after counting them,
+        and hold citations back until the end.
+        """
         next_step = _STEP_CHARS
         for event in events:
             if type(event) is TextDelta or type(event) is Refusal:
@@ -82,23 +89,29 @@ class AnswerTransform:
                 if self.characters > next_step:
                     next_step = self.characters + _STEP_CHARS
                     self._settle()
-            elif type(event) is not Flush:
-                self._count(event)
-                if type(event) is ThoughtDelta and not self.shows_thoughts:
+            elif type(event) is Flush:
+                pass  # one for each read: spared the checks below
+            elif type(event) is ThoughtDelta:
+                self._thought_weight += estimate_quarter_tokens(event.text)
+                if not self.shows_thoughts:
                     continue
+            elif type(event) is Citation:
+                self._citations.append(event)
+                continue
+            elif type(event) is Done:
+                yield from place(self._citations, self._insertions, self.characters)
+            else:
+                self._count_call(event)
             yield event
 
-    def _count(self, event: ChatEvent | SessionNamed) -> None:
-        """Weigh what is no text."""
-        match event:
-            case ThoughtDelta(text):
-                self._thought_weight += estimate_quarter_tokens(text)
-            case ToolCallStarted(name=name):
-                self._text_weight += estimate_quarter_tokens(name)
-            case ToolCallDelta(text=text):
-                self._text_weight += estimate_quarter_tokens(text)
-            case _:
-                pass
+    def _count_call(self, event: ChatEvent | SessionNamed) -> None:
+        if type(event) is ToolCallStarted:
+            self._text_weight += estimate_quarter_tokens(event.name)
+        elif type(event) is ToolCallDelta:
+            self._text_weight += estimate_quarter_tokens(event.text)
+
+    def _note_insertion(self, length: int) -> None:
+        self._insertions.append(Insertion(self.characters, length))
 
     def _note_cut(self) -> None:
         self.is_whole = False

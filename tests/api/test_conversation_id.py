@@ -67,6 +67,7 @@ def surface(gateway: FakeGateway) -> Iterator[InProcess]:
     made = Surface(
         gateway=gateway,  # type: ignore[arg-type]
         models=None,  # type: ignore[arg-type]
+        model_cards=None,  # type: ignore[arg-type]
         responder=StreamResponder(limit=10, heartbeat_s=10),
         check_key=check_key,
         check_limits=check_key,

@@ -75,7 +75,7 @@ def test_a_tool_without_its_inner_level_and_one_given_twice_are_taken() -> None:
 
 
 def test_a_tool_of_an_unknown_kind_is_left_out_and_named() -> None:
-    found = parsed(tools=[SEARCH, LOOK])
+    found = parsed(tools=[{"type": "file_search"}, SEARCH, LOOK])
 
     assert found.chat.tools.declared == DECLARED[:1]
     assert found.ignored == ("tools.type",)

@@ -31,6 +31,7 @@ from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 T = TypeVar("T")
 ASKED: Any = [{"role": "user", "content": QUESTION}]
 USED = "gemini-3.8-flash"
+VOICE = ("voice.wav", b"RIFF" + b"x" * 100_000)
 
 
 def test_an_answer_in_one_piece(client: openai.OpenAI, upstream: SharedUpstream) -> None:
@@ -151,6 +152,28 @@ def test_a_conversation(client: openai.OpenAI, upstream: SharedUpstream) -> None
     assert going_on == "Which colour?"
 
 
+def test_sources_of_a_search(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.set(citations=True)
+    upstream.script(*answer(*FRAGMENTS), times=2)
+
+    whole = client.chat.completions.create(model=USED, messages=ASKED, web_search_options={})
+    with client.chat.completions.create(
+        model=f"{USED}-search", messages=ASKED, stream=True
+    ) as stream:
+        deltas = [choice.delta for chunk in stream for choice in chunk.choices]
+
+    message = whole.choices[0].message
+    assert message.content is not None
+    assert message.annotations is not None
+    [source] = [annotation.url_citation for annotation in message.annotations]
+    assert TEXT.endswith(message.content[source.start_index : source.end_index])
+    # The SDK keeps in a delta what its types do not name.
+    [streamed] = [
+        found for delta in deltas if (found := (delta.model_extra or {}).get("annotations"))
+    ]
+    assert streamed == [annotation.model_dump() for annotation in message.annotations]
+
+
 def test_models(client: openai.OpenAI) -> None:
     models = client.models.list().data
     retrieved = [client.models.retrieve(model.id) for model in models]
@@ -229,6 +252,41 @@ def test_request_errors_have_their_classes(client: openai.OpenAI) -> None:
     )
     assert stranger.value.code == "invalid_api_key"
     assert (not_offered.value.status_code, not_offered.value.code) == (501, "not_implemented")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.embeddings.create(model="text-embedding-3-small", input=["x", "y"]),
+        lambda client: client.moderations.create(input="x"),
+        lambda client: client.audio.speech.create(model="tts-1", voice="alloy", input="x"),
+        lambda client: client.audio.transcriptions.create(model="whisper-1", file=VOICE),
+    ],
+    ids=["embeddings", "moderations", "speech", "transcriptions"],
+)
+def test_what_the_upstream_cannot_do_is_told_to_those_with_a_key(
+    gateway: Served, upstream: SharedUpstream, call: Callable[[openai.OpenAI], object]
+) -> None:
+    """Nothing is invented, and the SDK does not ask again."""
+
+    def refused() -> int:
+        return len(gateway.events("request.done", lambda line: line["status"] == 501))
+
+    before = refused()
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key) as client:
+        with pytest.raises(openai.InternalServerError) as not_offered:
+            call(client)
+        with pytest.raises(openai.AuthenticationError) as stranger:
+            call(client.with_options(api_key="sk-wrong"))
+
+    assert not_offered.value.status_code == 501
+    assert (not_offered.value.code, not_offered.value.type) == ("not_implemented", "server_error")
+    assert stranger.value.code == "invalid_api_key"
+    gateway.wait_for_event(  # written after those before it
+        "request.done", lambda line: line["request_id"] == stranger.value.request_id
+    )
+    assert refused() == before + 1
+    assert upstream.calls("widgetStreamAssist") == []
 
 
 def test_an_error_in_the_stream_is_raised(client: openai.OpenAI, upstream: SharedUpstream) -> None:
@@ -345,6 +403,7 @@ def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(gateway
         "stop",
         "max_tokens",
         "max_completion_tokens",
+        "web_search_options",
     }
 
     typed = {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
+from gbproxy.account_admin.model_reports import State
+from gbproxy.accounts.model_cards import ModelCards
+from gbproxy.api.openai import model_entry
 from gbproxy.api.openai import request as openai_request
 from gbproxy.app import create_app
 from gbproxy.domain.models import BUILT_IN, built_in_names
@@ -61,6 +64,29 @@ def test_every_header_of_our_own_is_explained() -> None:
     assert {
         each for name, *_ in API.section("Response headers").rows() for each in code(name)
     } == own
+
+
+def test_the_states_of_a_models_accounts_are_explained() -> None:
+    section = Page.read("docs/admin.md").section("Models of the accounts")
+
+    told = [state for row in section.rows() for state in code(row[0])]
+    assert sorted(told) == sorted(get_args(State))
+
+
+def test_the_fields_of_a_model_are_explained() -> None:
+    told = {
+        name
+        for row in Page.read("docs/models.md").section("What programs read").rows()
+        for name in code(row[0])
+    }
+    known = ModelCards(lambda names: {}).of(BUILT_IN[0])
+
+    entry = model_entry.render(BUILT_IN[0], known)
+
+    assert told == entry.keys() - {"id", "object", "created", "owned_by"}
+    assert set(entry["capabilities"]) < set(
+        code(Page.read("docs/models.md").section("What programs read").text)
+    )
 
 
 def test_the_models_are_those_of_the_catalogue() -> None:

@@ -31,6 +31,7 @@ def environment() -> Iterator[dict[str, str]]:
         Simulator(seed=1) as simulator,
         serving(simulator.environment(), ADMIN_KEY=ADMIN_KEY) as gateway,
     ):
+        simulator.set(citations=True)
         yield _exported(gateway, simulator)
 
 
@@ -224,6 +225,7 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "one answer, as a whole": _about_the_sky,
     "streamed": _about_the_sky,
     "several at once": _sky_and_sea,
+    "with sources": lambda out: out.splitlines()[-1].startswith("Example Domain https://"),
     "with the model's thoughts": _thoughts_first,
     "what of this request is ignored?": _two_ignored,
     "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,

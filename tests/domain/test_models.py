@@ -130,6 +130,82 @@ def test_the_native_prefix_is_taken_off() -> None:
     assert catalogue().get("models/gemini-2.5-pro").id == "gemini-2.5-pro"
 
 
+# Suffixes
+
+SEARCH, IMAGE = ("webGroundingSpec",), ("imageGenerationSpec",)
+
+
+@pytest.mark.parametrize(
+    ("name", "id_", "upstream_id", "tools", "quota"),
+    [
+        ("gemini-auto-search", "gemini-auto", None, SEARCH, "text"),
+        ("gemini-business-search", "gemini-auto", None, SEARCH, "text"),
+        ("models/gemini-2.5-pro-search", "gemini-2.5-pro", "gemini-2.5-pro", SEARCH, "text"),
+        ("gemini-auto-image", "gemini-auto", None, IMAGE, "images"),
+        ("gemini-4-neon-search", "gemini-4-neon", "gemini-4-neon", SEARCH, "text"),
+        ("gemini-9-flash-image", "gemini-9-flash-image", "gemini-9-flash-image", IMAGE, "images"),
+        (
+            "gemini-3-pro-image-preview",
+            "gemini-3-pro-image-preview",
+            "gemini-3-pro-image-preview",
+            IMAGE,
+            "images",
+        ),
+        ("gpt-4o-search-preview", "gemini-auto", None, SEARCH, "text"),
+        ("gpt-4o-mini-search-preview-2025-03-11", "gemini-auto", None, SEARCH, "text"),
+        ("gpt-5-search-api", "gemini-auto", None, SEARCH, "text"),
+        ("claude-sonnet-4-5-search", "gemini-auto", None, SEARCH, "text"),
+    ],
+)
+def test_a_suffix_narrows_the_tools_and_the_id_stays_the_model_s(
+    name: str, id_: str, upstream_id: str | None, tools: tuple[str, ...], quota: QuotaClass
+) -> None:
+    model = catalogue().resolve(name)
+
+    assert (model.id, model.name_at(WIDGET)) == (id_, upstream_id)
+    assert (model.tools, model.quota) == (tools, quota)
+
+
+def test_whatever_stands_in_for_a_narrowed_model_is_as_narrow_and_each_comes_once() -> None:
+    models = catalogue()
+
+    chains = [
+        models.chain(models.resolve(f"{name}-search")) for name in ("gemini-2.5-pro", "gpt-4")
+    ]
+    painting = models.chain(models.resolve("gemini-9-image"))
+
+    assert [[(model.id, model.tools) for model in chain] for chain in chains] == [
+        [(id_, SEARCH) for id_ in ("gemini-2.5-pro", "gemini-3.1-pro-preview", "gemini-auto")],
+        [("gemini-auto", SEARCH)],
+    ]
+    assert [(model.id, model.tools) for model in painting] == [
+        ("gemini-9-image", IMAGE),
+        ("gemini-auto", IMAGE),
+    ]
+
+
+def test_a_name_of_the_catalogue_goes_before_a_suffix() -> None:
+    models = catalogue(
+        {"id": "re-search"}, {"id": "gemini-image", "aliases": ["gemini-auto-search"]}
+    )
+
+    assert models.resolve("re-search").tools == ALL_TOOLS
+    assert models.resolve("gemini-auto-search").id == "gemini-image"
+    assert models.resolve("re-search-search").tools == SEARCH
+
+
+@pytest.mark.parametrize("name", ["plain-search", "plain-image", "none-such-search", "-search"])
+def test_a_suffix_for_a_tool_that_the_model_lacks_makes_no_model(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=repr(name)):
+        catalogue({"id": "plain", "tools": []}).resolve(name)
+
+
+def test_a_model_without_the_tool_is_not_narrowed_to_it() -> None:
+    painter = catalogue({"id": "painter", "tools": list(IMAGE), "quota": "images"}).get("painter")
+
+    assert painter.narrowed_to("webGroundingSpec") is painter
+
+
 # Fallbacks
 
 

@@ -55,8 +55,8 @@ def test_hidden_thoughts_are_dropped_and_everything_else_stays_in_order() -> Non
         Started("m"),
         TextDelta("a"),
         FLUSH,
-        Citation(0, 1, "u"),
         Refusal("no"),
+        Citation(0, 1, "u"),
         Done(),
     ]
     mixed = [
@@ -164,12 +164,12 @@ def test_the_answer_ends_before_a_stop_sequence_however_its_text_is_cut(pieces: 
 
 
 def test_what_only_begins_like_a_stop_sequence_is_shown_before_what_follows() -> None:
-    source = Citation(0, 1, "u")
+    refusal = Refusal("no")
 
-    assert shaped(TextDelta("One ST"), source, TextDelta("OP"), Done(), stop=STOPS) == [
+    assert shaped(TextDelta("One ST"), refusal, TextDelta("OP"), Done(), stop=STOPS) == [
         TextDelta("One "),
         TextDelta("ST"),
-        source,
+        refusal,
         TextDelta("OP"),
         Done(),
     ]

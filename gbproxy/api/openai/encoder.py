@@ -8,8 +8,8 @@ import secrets
 import time
 from typing import Any
 
-from gbproxy.api.format import quote
-from gbproxy.api.openai import errors
+from gbproxy.api.format import encode_line, quote
+from gbproxy.api.openai import errors, url_citations
 from gbproxy.api.openai.request import ParsedCompletion
 from gbproxy.domain import jsontext
 from gbproxy.domain.events import (
@@ -49,6 +49,7 @@ class CompletionEncoder:
         self._has_functions = parsed.has_functions
         self._usage = Usage(0, 0)
         self._is_custom = False  # the call whose deltas arrive
+        self._citations: list[Citation] = []
         self._start("")
 
     def sibling(self, parsed: ParsedCompletion, index: int) -> CompletionEncoder:
@@ -77,15 +78,17 @@ class CompletionEncoder:
                 return self._chunk(b'{"role":"assistant","content":"","refusal":null}')
             case Usage():
                 self._usage = event
+            case Citation():
+                self._citations.append(event)
             case Done(reason):
                 return self.finish(reason) + self.end()
-            case Citation() | FileOutput() | Flush():
-                pass  # files were named in the text; citations have no place in a chunk yet
+            case FileOutput() | Flush():
+                pass  # files were named in the text
         return b""
 
     def finish(self, reason: FinishReason) -> bytes:
-        """The last chunk of this choice."""
-        return self._chunk(b"{}", self._reason(reason))
+        """The last chunks of this choice."""
+        return self._sources_chunk() + self._chunk(b"{}", self._reason(reason))
 
     def end(self) -> bytes:
         """The end of the stream."""
@@ -120,6 +123,8 @@ class CompletionEncoder:
         }
         if answer.thoughts:
             message["reasoning_content"] = answer.thoughts
+        if sources := url_citations.render(answer.citations):
+            message["annotations"] = sources
         if answer.tool_calls and self._has_functions:
             called = answer.tool_calls[0]
             message["function_call"] = {"name": called.name, "arguments": called.arguments}
@@ -176,6 +181,11 @@ class CompletionEncoder:
             jsontext.encode_bytes(finish_reason),
             self._after,
         )
+
+    def _sources_chunk(self) -> bytes:
+        """All annotations in one chunk; empty without any."""
+        sources = url_citations.render(self._citations)
+        return self._chunk(b'{"annotations":%b}' % encode_line(sources)) if sources else b""
 
     def _usage_chunk(self) -> bytes:
         return b'%b"choices":[],"usage":%b}\n\n' % (

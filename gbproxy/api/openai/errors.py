@@ -42,7 +42,11 @@ def frame(error: GatewayError) -> bytes:
 ERRORS = ErrorFormat(
     body=body,
     headers=headers,
-    paths=("/v1/chat", "/chat", "/v1/completions", "/completions"),
+    paths=tuple(
+        f"{prefix}/{path}"
+        for path in ("chat", "completions", "embeddings", "audio", "moderations")
+        for prefix in ("/v1", "")
+    ),
 )
 
 

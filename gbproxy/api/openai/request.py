@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbproxy.api.format import ParsedChat
-from gbproxy.api.openai import answer_limits
+from gbproxy.api.openai import answer_limits, web_search
 from gbproxy.api.openai.messages import MOST_MESSAGES, MessageBody, Reader
 from gbproxy.api.openai.tools import ToolReader
 from gbproxy.domain.chat import ChatRequest
@@ -56,6 +56,7 @@ def read(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedComple
         show_thoughts=_show_thoughts(fields),
         principal=principal,
         is_streamed=bool(fields.stream),
+        web_search=web_search.is_wanted(_web_search(fields), fields.tools, fields.tool_choice),
     )
     if not _SHAPING.isdisjoint(fields.model_fields_set):  # most requests have none of them
         chat = _shaped(chat, fields, tools)
@@ -100,7 +101,6 @@ class _Ignored(_Strict):
     verbosity: Any = None
     prediction: Any = None
     audio: Any = None
-    web_search_options: Any = None
     service_tier: Any = None
     store: Any = None
     metadata: Any = None
@@ -140,6 +140,21 @@ class _Body(_Ignored):
     modalities: _Texts | None = None
     include_reasoning: bool | None = None
     reasoning: _Reasoning | None = None
+    # Of any type: chat programs send them to servers that know nothing of them.
+    web_search_options: Any = None
+    enable_search: Any = None
+    web_search: Any = None
+
+
+_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+# Of these only the value that is the default is taken.
+_OF_ONE_VALUE = frozenset({"n", "response_format", "modalities"})
+SUPPORTED_PARAMETERS = tuple(
+    name
+    for name in _Body.model_fields
+    if name not in (*_Ignored.model_fields, *_OF_ONE_VALUE, *_TOOLS, "messages", "model")
+)
+"""The parameters that have an effect, for those who choose a model by them."""
 
 
 def _refuse_too_many(body: dict[str, Any]) -> None:
@@ -195,6 +210,7 @@ def _ignored(fields: _Body, messages: Reader, tools: ToolReader) -> tuple[str, .
         names.append("stream_options.include_obfuscation")
     if fields.reasoning is not None and fields.reasoning.effort is not None:
         names.append("reasoning.effort")
+    names += web_search.ignored(_web_search(fields))
     if tools.has_passed_over:
         names.append("tools.type")
     if messages.has_passed_over:
@@ -202,7 +218,6 @@ def _ignored(fields: _Body, messages: Reader, tools: ToolReader) -> tuple[str, .
     return tuple(names)
 
 
-_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
 _NOT_BUILT = frozenset((*_TOOLS, "n", "response_format"))
 _SHAPING = _NOT_BUILT | {"stop", "max_tokens", "max_completion_tokens"}
 _IGNORED = frozenset(_Ignored.model_fields)
@@ -219,8 +234,14 @@ def _without_what_is_not_built(parsed: ParsedCompletion, body: dict[str, Any]) -
     if chat.tools.is_required:
         param = "function_call" if parsed.has_functions else "tool_choice"
         raise BadRequest("tools cannot be required: only auto or none is offered", param=param)
-    ignored = tuple(name for name in _TOOLS if body.get(name) is not None)
+    asked = body.get("tools")
+    of_search = {"tools"} if asked and all(map(web_search.is_tool, asked)) else set()
+    ignored = tuple(n for n in _TOOLS if body.get(n) is not None and n not in of_search)
     return replace(parsed, ignored=(*parsed.ignored, *ignored))
+
+
+def _web_search(fields: _Body) -> dict[str, Any]:
+    return {name: getattr(fields, name) for name in web_search.PARAMETERS}
 
 
 def _show_thoughts(fields: _Body) -> bool | None:

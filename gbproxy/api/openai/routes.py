@@ -11,14 +11,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from gbproxy.api.format import Surface, answer
+from gbproxy.api.openai import model_entry
 from gbproxy.api.openai.encoder import CompletionEncoder
 from gbproxy.api.openai.request import parse
 from gbproxy.domain.models import Model, no_such
 from gbproxy.errors import NotOffered
 from gbproxy.web import auth
-
-# the upstream tells no dates; clients only want a number that stays the same
-_CREATED = 1_764_201_600
 
 # Clients try these, and are told so in place of a 404.
 _NOT_OFFERED = (
@@ -58,27 +56,26 @@ def _models(surface: Surface) -> Blueprint:
     bp.before_request(surface.check_key)
     models = surface.models
 
+    def entry(model: Model) -> dict[str, Any]:
+        return model_entry.render(model, surface.model_cards.of(model))
+
     @bp.get("/v1/models")
     @bp.get("/models")
     def list_all() -> Response:
         return jsonify(
             object="list",
-            data=[_entry(model) for model in models.all() if auth.principal().may_use(model.id)],
+            data=[entry(model) for model in models.all() if auth.principal().may_use(model.id)],
         )
 
     @bp.get("/v1/models/<path:name>")
     @bp.get("/models/<path:name>")
     def retrieve(name: str) -> Response:
-        model = models.get(name)
+        model = models.get_with_suffix(name)
         if not auth.principal().may_use(model.id):
             raise no_such(name)
-        return jsonify(_entry(model))
+        return jsonify(entry(model))
 
     return bp
-
-
-def _entry(model: Model) -> dict[str, Any]:
-    return {"id": model.id, "object": "model", "created": _CREATED, "owned_by": "google"}
 
 
 def _not_offered(surface: Surface) -> Blueprint:

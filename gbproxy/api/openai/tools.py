@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from gbproxy.api.openai import web_search
 from gbproxy.domain.tools import CustomTool, FunctionTool, Grammar, Tool, ToolChoice, Tools
 from gbproxy.errors import BadRequest
 
@@ -23,8 +24,9 @@ Object = Mapping[str, Any]
 
 @dataclass(slots=True)
 class ToolReader:
-    """Reads the tools of one request. `has_passed_over`: tools of a kind that is not known here
-    were left out. Raises BadRequest, whose `param` names the place that is wrong.
+    """Reads the tools of one request; a web search is none of the client's, and is left out.
+    `has_passed_over`: tools of a kind that is not known here were left out. Raises BadRequest,
+    whose `param` names the place that is wrong.
     """
 
     has_passed_over: bool = False
@@ -57,7 +59,7 @@ class ToolReader:
             self._add(_function(*_inner(tool, kind, place)), place)
         elif kind == "custom":
             self._add(_custom(*_inner(tool, kind, place)), place)
-        else:
+        elif not web_search.is_tool(tool):
             self.has_passed_over = True
 
     def _add(self, tool: Tool, place: str) -> None:
@@ -102,8 +104,9 @@ class ToolReader:
         return ToolChoice(mode, frozenset(names))
 
     def _is_passed_over(self, tool: object) -> bool:
-        kind = tool.get("type", "function") if isinstance(tool, Mapping) else "function"
-        return self.has_passed_over and kind not in _KINDS
+        if not isinstance(tool, Mapping) or tool.get("type", "function") in _KINDS:
+            return False
+        return self.has_passed_over or web_search.is_tool(tool)
 
     def _name_of(self, chosen: object, place: str) -> str:
         if not isinstance(chosen, Mapping):

@@ -248,7 +248,7 @@ ANY_VALUE: list[Any] = ["x", 1, 1.5, True, [], [None], {}, {"a": {"b": []}}, ""]
 OF_ANY_TYPE = (
     "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed",
     "logit_bias", "top_logprobs", "reasoning_effort", "verbosity", "prediction", "audio",
-    "web_search_options", "service_tier", "store", "metadata", "user", "safety_identifier", "prompt_cache_key",
+    "service_tier", "store", "metadata", "user", "safety_identifier", "prompt_cache_key",
     "prompt_cache_options", "prompt_cache_retention", "moderation",
 )  # fmt: skip
 
