@@ -22,7 +22,7 @@ from gbproxy.settings.network import ProxyAddress
 
 # Left to itself the system takes in up to 32 MB of an answer that nobody is reading, for each of
 # them.
-_SOCKET_OPTIONS = (
+SOCKET_OPTIONS = (
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024),
 )
@@ -38,7 +38,7 @@ class Adapter(requests.adapters.HTTPAdapter):
     """
 
     def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
-        self._context = _tls_context(ca_bundle)
+        self._context = tls_context(ca_bundle)
         self._proxy = proxy
         # by address: to find one takes a tenth of what sending a request takes
         self._pools: dict[str | None, Any] = {}
@@ -46,7 +46,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(
-            *args, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs
+            *args, ssl_context=self._context, socket_options=SOCKET_OPTIONS, **kwargs
         )
         self.poolmanager.pool_classes_by_scheme = POOLS
 
@@ -55,7 +55,7 @@ class Adapter(requests.adapters.HTTPAdapter):
         if not is_socks:
             kwargs["proxy_ssl_context"] = self._context
         manager = super().proxy_manager_for(
-            proxy, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs
+            proxy, ssl_context=self._context, socket_options=SOCKET_OPTIONS, **kwargs
         )
         manager.pool_classes_by_scheme = SOCKS_POOLS if is_socks else POOLS
         if is_socks and self._proxy is not None:
@@ -99,7 +99,8 @@ class Adapter(requests.adapters.HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """Trusts the authorities of `ca_bundle` alone, else the system's, else certifi's."""
     if ca_bundle is not None:
         is_dir = ca_bundle.is_dir()
         return ssl.create_default_context(
