@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import certifi
 import requests
@@ -27,6 +27,13 @@ SOCKET_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024),
 )
 _KNOWN_URLS = 1024
+
+
+class Upload(Protocol):
+    """A body that is made while it is sent; its length in bytes is known before."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
 
 
 class Adapter(requests.adapters.HTTPAdapter):
@@ -118,7 +125,7 @@ def _has_ca_directory() -> bool:
 
 
 def prepared(
-    method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None
 ) -> requests.PreparedRequest:
     """A request ready to be sent. What `prepare` would find out about the same few addresses each
     time is kept.
@@ -130,7 +137,7 @@ def prepared(
     request.url = _checked(url)
     request.prepare_headers(headers)
     request._cookies = RequestsCookieJar()  # type: ignore[attr-defined]
-    request.body = body
+    request.body = body  # type: ignore[assignment]  # urllib3 takes any iterable
     if body is not None:
         request.headers["Content-Length"] = str(len(body))
     return request

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.chat import Message
 from gbproxy.domain.events import UpstreamStream
 from gbproxy.domain.models import AccountCapabilities, Model
@@ -37,12 +38,14 @@ class Capabilities:
 class UpstreamRequest:
     """What to ask: only what is to be sent, and nothing that the upstream's capabilities lack.
 
-    What further capabilities take (tools, sampling, files) becomes a field here with the first
+    `file_ids`: what `add_file` gave for files of this session, in the order in which they are to be
+    seen. What further capabilities take (tools, sampling) becomes a field here with the first
     upstream that has them.
     """
 
     messages: tuple[Message, ...]
     model: Model
+    file_ids: tuple[str, ...] = ()
 
 
 class Upstream(Protocol):
@@ -53,11 +56,21 @@ class Upstream(Protocol):
         """What it can do; the same for as long as the process lives."""
         ...
 
-    def open_session(self, account: Account) -> str:
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
         """Make an upstream session; its name is what `stream` and `delete_session` take.
 
         An empty name: it is made by `stream`, which yields a `SessionNamed` as soon as the upstream
-        tells its name. Not called where the upstream has no sessions.
+        tells its name; never with `for_files`, after which `add_file` takes it. Not called where
+        the upstream has no sessions.
+        """
+        ...
+
+    def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
+        """Put a file into a session, and return the id by which a request names it. May be called
+        for several files of one session at once. Only called where the upstream has `files_in`.
+
+        Raises BadRequest or RequestTooLarge, naming the attachment's place, where the upstream does
+        not want this file.
         """
         ...
 
