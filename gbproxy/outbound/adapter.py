@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import certifi
 import requests
@@ -21,11 +21,18 @@ from gbproxy.outbound.connections import POOLS, SOCKS_POOLS
 from gbproxy.settings.network import ProxyAddress
 
 # By default the system buffers up to 32 MB of each answer that is not read.
-_SOCKET_OPTIONS = (
+SOCKET_OPTIONS = (
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024),
 )
 _KNOWN_URLS = 1024
+
+
+class Upload(Protocol):
+    """A body that is made while it is sent; its length in bytes is known before."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
 
 
 class Adapter(requests.adapters.HTTPAdapter):
@@ -36,7 +43,7 @@ class Adapter(requests.adapters.HTTPAdapter):
     """
 
     def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
-        self._context = _tls_context(ca_bundle)
+        self._context = tls_context(ca_bundle)
         self._proxy = proxy
         # by address: to find one takes a tenth of what sending a request takes
         self._pools: dict[str | None, Any] = {}
@@ -44,7 +51,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(
-            *args, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs
+            *args, ssl_context=self._context, socket_options=SOCKET_OPTIONS, **kwargs
         )
         self.poolmanager.pool_classes_by_scheme = POOLS
 
@@ -53,7 +60,7 @@ class Adapter(requests.adapters.HTTPAdapter):
         if not is_socks:
             kwargs["proxy_ssl_context"] = self._context
         manager = super().proxy_manager_for(
-            proxy, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs
+            proxy, ssl_context=self._context, socket_options=SOCKET_OPTIONS, **kwargs
         )
         manager.pool_classes_by_scheme = SOCKS_POOLS if is_socks else POOLS
         if is_socks and self._proxy is not None:
@@ -97,7 +104,8 @@ class Adapter(requests.adapters.HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """Trusts the authorities of `ca_bundle` alone, else the system's, else certifi's."""
     if ca_bundle is not None:
         is_dir = ca_bundle.is_dir()
         return ssl.create_default_context(
@@ -115,7 +123,7 @@ def _has_ca_directory() -> bool:
 
 
 def prepared(
-    method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None
 ) -> requests.PreparedRequest:
     """A request ready to be sent. The few addresses that are asked are normalized once.
 
@@ -126,7 +134,7 @@ def prepared(
     request.url = _normalized_url(url)
     request.prepare_headers(headers)
     request._cookies = RequestsCookieJar()  # type: ignore[attr-defined]
-    request.body = body
+    request.body = body  # type: ignore[assignment]  # urllib3 takes any iterable
     if body is not None:
         request.headers["Content-Length"] = str(len(body))
     return request

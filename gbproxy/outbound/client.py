@@ -17,7 +17,7 @@ import urllib3.exceptions
 
 from gbproxy.errors import GatewayError, UpstreamProtocolError
 from gbproxy.observability import request_context
-from gbproxy.outbound.adapter import Adapter, prepared
+from gbproxy.outbound.adapter import Adapter, Upload, prepared
 from gbproxy.outbound.answer import SocketReader
 from gbproxy.outbound.body import Body, ObservedBody, body_of
 from gbproxy.outbound.connections import prewarm
@@ -48,7 +48,7 @@ class HttpClient:
         self._adapter = Adapter(ca_bundle, pool_size, address)
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None = None
     ) -> Reply:
         """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are
         answers like any other.
@@ -64,7 +64,7 @@ class HttpClient:
             )
 
     def stream(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None = None
     ) -> AbstractContextManager[StreamedReply]:
         """Send a request and give the answer as soon as its headers are in; leaving closes what was
         not read.
@@ -77,7 +77,7 @@ class HttpClient:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | Upload | None,
         timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
         context = request_context.current()
@@ -88,9 +88,12 @@ class HttpClient:
         if context.trace is not None:
             headers = {**headers, "traceparent": context.trace.header}
         try:
+            request = prepared(method, url, headers, body)
+            if body is not None and not isinstance(body, bytes):
+                request.body = _within(deadline, body)  # type: ignore[assignment]
             reply = StreamedReply(
                 self._adapter.send(
-                    prepared(method, url, headers, body),
+                    request,
                     stream=True,
                     timeout=deadline,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
                     proxies=self._proxies,
@@ -137,6 +140,14 @@ class HttpClient:
 def _not_taken(error: GatewayError) -> GatewayError:
     error.was_taken = False
     return error
+
+
+def _within(deadline: Deadline, body: Upload) -> Iterator[bytes]:
+    """The pieces of a body as long as there is time: a reader may take them ever so slowly."""
+    for piece in body:
+        if deadline.is_over():
+            raise deadline.overrun()
+        yield piece
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from gbproxy.outbound import socks5
 from gbproxy.outbound.answer import Answer, has_buffered
 
 
-class _Connection(HTTPConnection):
+class Connection(HTTPConnection):
     """Connects by a deadline; is closed after an answer that did not end exactly."""
 
     _answer: Answer | None = None
@@ -47,7 +47,7 @@ class _Connection(HTTPConnection):
 
         def work() -> None:
             try:
-                super(_Connection, twin).connect()
+                super(Connection, twin).connect()
             except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
                 connecting.set_exception(error)
             else:
@@ -138,7 +138,7 @@ class _Connection(HTTPConnection):
             self.close()
 
 
-class _SecureConnection(_Connection, HTTPSConnection):
+class SecureConnection(Connection, HTTPSConnection):
     """With TLS 1.3 a server sends tickets after the handshake; urllib3 takes anything unread for
     the connection's end.
     """
@@ -150,18 +150,31 @@ class _SecureConnection(_Connection, HTTPSConnection):
         return super().is_connected or has_tickets_only(self.sock)
 
 
-class _SocksConnection(_Connection, socks5.Connection):
+class SocksConnection(Connection, socks5.Connection):
     def _addresses(self) -> list[str]:
         return [self._dns_host]  # which is the proxy's to look up, or the connection's own
 
 
-class _SecureSocksConnection(_SecureConnection, socks5.SecureConnection):
+class SecureSocksConnection(SecureConnection, socks5.SecureConnection):
     def _addresses(self) -> list[str]:
         return [self._dns_host]
 
 
+class _TunnelInTls(HTTPSConnection):
+    def connect(self) -> None:
+        self.sock = self._connect_tls_proxy(self.host, self._new_conn())
+        self._has_connected_to_proxy = True
+        self._tunnel()
+
+
+class PlainInSecureProxy(Connection, _TunnelInTls):
+    """Plain HTTP in a tunnel through a proxy that is itself spoken to in TLS: urllib3 has only
+    forwarding for that.
+    """
+
+
 class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls: type[Any] = _Connection
+    ConnectionCls: type[Any] = Connection
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
@@ -170,15 +183,15 @@ class _Pool(urllib3.HTTPConnectionPool):
 
 
 class _SecurePool(_Pool, urllib3.HTTPSConnectionPool):
-    ConnectionCls: type[Any] = _SecureConnection
+    ConnectionCls: type[Any] = SecureConnection
 
 
 class _SocksPool(_Pool, SOCKSHTTPConnectionPool):
-    ConnectionCls = _SocksConnection
+    ConnectionCls = SocksConnection
 
 
 class _SecureSocksPool(_SecurePool, SOCKSHTTPSConnectionPool):
-    ConnectionCls = _SecureSocksConnection
+    ConnectionCls = SecureSocksConnection
 
 
 POOLS = {"http": _Pool, "https": _SecurePool}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.chat import Message
 from gbproxy.domain.events import UpstreamStream
 from gbproxy.domain.models import AccountCapabilities, Model
@@ -37,12 +38,14 @@ class Capabilities:
 class UpstreamRequest:
     """A question: only messages that are to be sent, and nothing that the capabilities lack.
 
-    Further capabilities (tools, sampling, files) become fields with the first upstream that has
+    `file_ids`: what `add_file` gave for files of this session, in the order in which they are to be
+    seen. Further capabilities (tools, sampling) become fields with the first upstream that has
     them.
     """
 
     messages: tuple[Message, ...]
     model: Model
+    file_ids: tuple[str, ...] = ()
 
 
 class Upstream(Protocol):
@@ -53,11 +56,21 @@ class Upstream(Protocol):
         """Constant for as long as the process lives."""
         ...
 
-    def open_session(self, account: Account) -> str:
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
         """Make an upstream session; its name is what `stream` and `delete_session` take.
 
         An empty name: `stream` makes the session, and yields a `SessionNamed` as soon as the
-        upstream sends its name. Not called where the upstream has no sessions.
+        upstream sends its name; never with `for_files`, after which `add_file` takes it. Not called
+        where the upstream has no sessions.
+        """
+        ...
+
+    def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
+        """Put a file into a session, and return the id by which a request names it. May be called
+        for several files of one session at once. Only called where the upstream has `files_in`.
+
+        Raises BadRequest or RequestTooLarge, naming the attachment's place, where the upstream does
+        not want this file.
         """
         ...
 

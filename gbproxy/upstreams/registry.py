@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import UpstreamError
 from gbproxy.upstreams.base import Capabilities, Upstream
@@ -37,8 +38,11 @@ class Upstreams:
     def has_sessions(self, account: Account) -> bool:
         return self.of(account).capabilities.sessions
 
-    def open_session(self, account: Account) -> str:
-        return self.of(account).open_session(account)
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
+        return self.of(account).open_session(account, for_files=for_files)
+
+    def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
+        return self.of(account).add_file(account, session, attachment)
 
     def delete_session(self, account: Account, session: str) -> None:
         self.of(account).delete_session(account, session)

@@ -82,7 +82,7 @@ class Upstream:
         self._names = names
         self.capabilities = Capabilities(sessions=True, roles=False)
 
-    def open_session(self, account: Account) -> str:
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
         if self._opening is not None:
             raise self._opening
         if not self._names:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from gbproxy.simulator.http.actions import End, Head, Write, json_reply
+from gbproxy.simulator.http.actions import End, Head, HoldHeaders, Write, html_reply, json_reply
 from gbproxy.simulator.scripting.actions import FileReply, Script
 from gbproxy.simulator.scripting.google_errors import RefusedError, invalid
 from gbproxy.simulator.widget.sessions import Session, Sessions, StoredFile, rfc3339
@@ -33,6 +33,8 @@ def upload(
     sessions: Sessions, session: Session, wanted: Mapping[str, Any], switches: WidgetSwitches
 ) -> Script:
     """Answer widgetAddContextFile."""
+    if switches.file_session_name == "short" and wanted.get("name") != session.short_name:
+        raise invalid(f"Invalid resource name: {wanted.get('name')!r}.")
     mime_type = wanted.get("mimeType")
     if "fileUri" in wanted:
         if switches.file_uri == "refused":
@@ -45,6 +47,8 @@ def upload(
     if not isinstance(mime_type, str) or not _READABLE.fullmatch(mime_type):
         raise invalid(f"Unsupported file type: {mime_type}")
     if len(content) > switches.max_file_mb * _MB * (4 if mime_type == "audio/mpeg" else 1):
+        if switches.file_too_large == "413":
+            return html_reply(413, "Error 413 (Request Entity Too Large)!!1")
         raise invalid(f"File size exceeds the limit of {switches.max_file_mb} MB.")
     if switches.model_armor:
         message = "The file was blocked by Model Armor."
@@ -56,7 +60,10 @@ def upload(
         answer["contextFile"] = {"fileId": stored.file_id}
     else:
         answer["fileId"] = stored.file_id
-    return json_reply(200, {"addContextFileResponse": answer})
+    delay = (HoldHeaders(switches.upload_delay_s),) if switches.upload_delay_s else ()
+    if switches.added_file == "bare":
+        return (*delay, *json_reply(200, answer))
+    return (*delay, *json_reply(200, {"addContextFileResponse": answer}))
 
 
 def listing(session: Session, origin_filter: str, switches: WidgetSwitches) -> Script:

@@ -31,6 +31,11 @@ def sent_as(session: str) -> str:
     return _MAKE_ONE if session == UNNAMED else session
 
 
+def short(session: str) -> str:
+    """The name without the project and location that a full one begins with."""
+    return session[max(0, session.find("collections/")) :]
+
+
 def blame_form(error: GatewayError, session: str, form: SessionForm) -> GatewayError:
     """The error of a refused question; one that names UPSTREAM_SESSION where the form of the
     session's name may be the reason.

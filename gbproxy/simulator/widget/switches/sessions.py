@@ -107,7 +107,11 @@ class FileSwitches(SwitchGroup):
     added_file: str = switch(
         "file_id",
         "context_file",
-        fact="the answer to an upload has `fileId`, or `contextFile.fileId`",
+        "bare",
+        fact=(
+            "the answer to an upload has `fileId`, or `contextFile.fileId`, or `fileId` without"
+            " the wrapper, as the official API answers"
+        ),
         certainty="one source",
     )
     max_file_mb: int = switch(
@@ -115,5 +119,24 @@ class FileSwitches(SwitchGroup):
         1,
         fact="larger uploads are 400; mp3 may be four times as large",
         certainty="one source",
+        open_ended=True,
+    )
+    file_too_large: str = switch(
+        "400",
+        "413",
+        fact="too large an upload is refused with words, or by the front end with a page",
+        certainty="unknown",
+    )
+    file_session_name: str = switch(
+        "any",
+        "short",
+        fact="an upload takes the session's short name alone, or its full name too",
+        certainty="one source",
+    )
+    upload_delay_s: float = switch(
+        0.0,
+        1.0,
+        fact="how long an upload takes to be answered; callers wait up to a minute",
+        certainty="unknown",
         open_ended=True,
     )
